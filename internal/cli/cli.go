@@ -1,0 +1,90 @@
+// Package cli is the command line: one file per command, each of which turns
+// flags into an options struct and makes one call. No decision about
+// detection, load or measurement is taken here. It is the only package that
+// prints to the terminal or chooses an exit code.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// Exit codes shared by all commands. The sensor, like Falco, knows only OK
+// and Failure.
+const (
+	ExitOK           = 0
+	ExitFailure      = 1   // something failed while running
+	ExitUsage        = 2   // the command line cannot be meant like that
+	ExitPreflight    = 3   // a precondition of the measurement does not hold
+	ExitInconclusive = 4   // measured, but no claim can be made
+	ExitThreshold    = 99  // a --fail-if condition is true
+	ExitInterrupted  = 130 // stopped by a signal; results are partial
+)
+
+// Env is everything a command may take from the process around it, so that
+// tests can run whole commands in-process.
+type Env struct {
+	Args   []string // without the program name
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	Getenv func(string) string
+	// Terminal says whether Stderr is a terminal: progress lines and colours
+	// are for people only.
+	Terminal bool
+	// Context ends at the first SIGINT or SIGTERM.
+	Context context.Context
+}
+
+// OS is the Env of the running process.
+func OS() Env {
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	return Env{
+		Args:     os.Args[1:],
+		Stdin:    os.Stdin,
+		Stdout:   os.Stdout,
+		Stderr:   os.Stderr,
+		Getenv:   os.Getenv,
+		Terminal: isTerminal(os.Stderr),
+		Context:  ctx,
+	}
+}
+
+// ExitError carries the exit code that a command asks for. Err may be nil
+// when everything worth saying has been said.
+type ExitError struct {
+	Code int
+	Err  error
+}
+
+func (e *ExitError) Error() string {
+	if e.Err == nil {
+		return fmt.Sprintf("exit code %d", e.Code)
+	}
+	return e.Err.Error()
+}
+
+func (e *ExitError) Unwrap() error { return e.Err }
+
+// Main runs the command line in env and returns the process's exit code.
+func Main(env Env) int {
+	root := newRoot(env)
+	root.SetArgs(env.Args)
+	err := root.ExecuteContext(env.Context)
+	if err == nil {
+		return ExitOK
+	}
+	var exit *ExitError
+	if !errors.As(err, &exit) {
+		exit = &ExitError{Code: ExitFailure, Err: err}
+	}
+	if exit.Err != nil {
+		fmt.Fprintf(env.Stderr, "Error: %v\n", exit.Err)
+	}
+	return exit.Code
+}

@@ -1,0 +1,39 @@
+package cli
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// newRoot assembles the command tree.
+func newRoot(env Env) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "peregrine",
+		Short: "Know, not guess, what a runtime-security sensor can take",
+		Long: `Peregrine answers one question for the people who run a runtime-security
+sensor on Linux hosts: how many syscalls per second can it take, on this much
+CPU and memory, before it starts to lose events?
+
+It brings everything the answer needs: a sensor (eBPF, Falco's rule language),
+a generator of events, a bench and the capacity test.`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetIn(env.Stdin)
+	root.SetOut(env.Stdout)
+	root.SetErr(env.Stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return &ExitError{Code: ExitUsage, Err: err}
+	})
+	for _, command := range commands {
+		root.AddCommand(command(env))
+	}
+	return root
+}
+
+// commands are the constructors of the sub-commands, in the order of help.
+var commands = []func(Env) *cobra.Command{}
+
+func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
