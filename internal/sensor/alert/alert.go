@@ -1,0 +1,81 @@
+// Package alert is what leaves the detection loop: one Alert per match of a
+// rule, formatted while the event was still in ring memory, and owning every
+// byte it carries. Outputs receive Alerts by pointer, share them and must not
+// change them.
+package alert
+
+import "fmt"
+
+// Priority is the severity of a rule, as in syslog: 0 is the most urgent.
+type Priority uint8
+
+// The priorities in Falco's order and numbering.
+const (
+	Emergency Priority = iota
+	AlertPriority
+	Critical
+	Error
+	Warning
+	Notice
+	Informational
+	Debug
+)
+
+var priorityNames = [...]string{
+	"Emergency", "Alert", "Critical", "Error", "Warning", "Notice", "Informational", "Debug",
+}
+
+// Value is one typed output field. Kind says which member holds the value.
+type Value struct {
+	Kind ValueKind
+	Str  string
+	Int  int64
+	Uint uint64
+	Dbl  float64
+}
+
+// ValueKind discriminates Value.
+type ValueKind uint8
+
+// The kinds of values that appear in output_fields.
+const (
+	Null ValueKind = iota // missing: null in JSON, "<NA>" in text
+	String
+	Int
+	Uint
+	Bool // Uint is 0 or 1
+	Double
+)
+
+// Field is one entry of output_fields: the field's text as the output
+// template writes it, and its value.
+type Field struct {
+	Name  string
+	Value Value
+}
+
+// Alert is one match of one rule.
+type Alert struct {
+	// Time is the event's time in ns since the epoch.
+	Time     int64
+	Rule     string
+	Priority Priority
+	Source   string // "syscall", or "internal" for the sensor's own messages
+	Hostname string
+	Tags     []string // sorted
+	// Output is the whole text line: "TIME: PRIORITY message".
+	Output string
+	// Message is Output without time and priority.
+	Message string
+	Fields  []Field // sorted by name
+	// Line is what line-oriented channels write, without the newline: Output,
+	// or the JSON object, as configured.
+	Line []byte
+}
+
+func (p Priority) String() string {
+	if int(p) < len(priorityNames) {
+		return priorityNames[p]
+	}
+	return fmt.Sprintf("Priority(%d)", uint8(p))
+}
