@@ -1,0 +1,46 @@
+// Package intake receives alerts from any sensor: over HTTP, gRPC, a unix
+// socket, a file or a pipe. Whatever the road, alerts come out in batches, so
+// that receiving does not become a load that the sensor has to watch.
+package intake
+
+import (
+	"context"
+	"errors"
+)
+
+// Alert is what matching needs to know of one alert.
+type Alert struct {
+	Time     int64  // the event's time, ns since the epoch
+	Received int64  // when the bytes were read, ns since the epoch
+	Rule     string // interned: equal rules share memory
+	Priority string
+	Source   string // "syscall"; "internal" for the sensor's own messages
+	Hostname string
+	PID      int32 // 0 if the alert does not say
+	TID      int32
+}
+
+// ErrClosed is returned by Next after the sensor's side, or Close, ended the
+// stream and everything received was handed out.
+var ErrClosed = errors.New("alert stream closed")
+
+// Source is a stream of alerts with one consumer.
+type Source interface {
+	// Next waits for at least one alert and returns all that are there. The
+	// slice is valid until the next call. It returns ctx.Err() when ctx ends
+	// and ErrClosed at the end of the stream.
+	Next(ctx context.Context) ([]Alert, error)
+	// Counts tells what the stream has seen so far. Safe at any time.
+	Counts() Counts
+	Close() error
+}
+
+// Counts is the work a Source has done: the observer's own share of the load.
+type Counts struct {
+	Alerts    uint64 `json:"alerts"`
+	Malformed uint64 `json:"malformed"` // lines or bodies that are no alert
+	Bytes     uint64 `json:"bytes"`
+	Reads     uint64 `json:"reads"` // batches: reads of a pipe, requests, messages
+	// LastError is the newest reason for Malformed, with what to do about it.
+	LastError string `json:"last_error,omitempty"`
+}
