@@ -1,0 +1,146 @@
+package field
+
+import (
+	"net/netip"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+)
+
+// Type is the type of a field's values, which decides what operators it
+// takes, how right-hand values are parsed, and how it prints.
+type Type uint8
+
+// The types of fields (spec: libs' PT_*; UINT8..64 and INT8..64 are one type
+// each here).
+const (
+	String  Type = iota // CHARBUF, FSPATH, FSRELPATH
+	Int                 // int64
+	Uint                // uint64
+	Bool                // in Uint: 0 or 1
+	Port                // in Uint; right-hand values may be service names
+	IPAddr              // in IP
+	IPNet               // in IP; right-hand values are networks
+	RelTime             // in Uint: ns
+	AbsTime             // in Uint: ns since the epoch
+	Double              // in Double
+	Bytes               // in Str
+)
+
+// Stage says when a field's value becomes known; a condition is evaluated as
+// early as its fields allow.
+type Stage uint8
+
+// The stages, earliest first.
+const (
+	AtLoad  Stage = iota // evt.type, evt.dir, evt.source, ...: fixed by the kind of event
+	AtExec               // depends on the process (and its ancestors, user, container) alone
+	AtEvent              // anything else
+)
+
+// Match says how a field with several values (fd.ip: both ends of a socket;
+// proc.aname without an index: every ancestor) is compared.
+type Match uint8
+
+// Ways to compare.
+const (
+	One  Match = iota // a single value
+	Any               // true if any value satisfies the operator, != included
+	Ends              // as Any, but != only if every value differs (fd.ip, fd.port, fd.net)
+	List              // a list field: in = all elements, intersects = at least one
+)
+
+// Extractor reads one field, with its argument, from a Context. Exactly the
+// getters that its Type and Match call for are set:
+//
+//	One:  Str (String, Bytes), Int, Uint (Uint, Bool, Port, RelTime, AbsTime), IP, Double
+//	Any, Ends, List: Each, EachUint or EachIP, which call yield for every value
+//	      until it returns false
+//
+// A getter's second result is false when the value is missing. Strings are
+// borrowed: they are valid until the next event.
+type Extractor struct {
+	Type  Type
+	Match Match
+	Stage Stage
+
+	Str    func(*Context) (string, bool)
+	Int    func(*Context) (int64, bool)
+	Uint   func(*Context) (uint64, bool)
+	Double func(*Context) (float64, bool)
+	IP     func(*Context) (netip.Addr, bool)
+
+	// The result is false when there is no value at all.
+	Each     func(c *Context, yield func(string) bool) bool
+	EachUint func(c *Context, yield func(uint64) bool) bool
+	EachInt  func(c *Context, yield func(int64) bool) bool
+	EachIP   func(c *Context, yield func(netip.Addr) bool) bool
+}
+
+// Context is what conditions and templates look at: one event, the process in
+// which it happened, and what is known besides. The engine has one Context,
+// and resets it for every event.
+type Context struct {
+	Event *event.View
+	// Proc is never nil while an event is evaluated; for facts about
+	// processes alone (Stage AtExec), Event is nil.
+	Proc  *state.Process
+	Table *state.Table
+	// Num is evt.num: events are counted from 1.
+	Num uint64
+	// Time is the event's time in ns since the epoch.
+	Time uint64
+	// Resolved asks for the second name of an open: the path that the kernel
+	// resolved, where it differs from the one given. fd.name and its like read
+	// it instead of the given path.
+	Resolved bool
+	// Static is what does not change from event to event.
+	Static *Static
+
+	scratch // values built for this event, e.g. joined paths; see scratch.go
+}
+
+// Static is what the fields need of the world around the events.
+type Static struct {
+	Hostname string
+	Source   string // "syscall"
+	// Snaplen limits how much of a buffer is shown (evt.buffer, evt.arg.data).
+	Snaplen int
+	Base64  bool // buffer_format_base64
+	// StaticFields are the config's static_fields, as %static.KEY.
+	StaticFields map[string]string
+}
+
+// Field is an entry of the catalogue.
+type Field struct {
+	Name  string // without argument: "proc.aname"
+	Type  Type
+	Match Match
+	Stage Stage
+	Arg   Arg
+	Flags Flags
+	Doc   string
+	// Bind makes the getter for one argument ("" for none).
+	Bind func(arg string) (Extractor, error)
+}
+
+// Arg says whether a field takes an argument, as in proc.aname[2].
+type Arg uint8
+
+// Argument modes.
+const (
+	NoArg Arg = iota
+	ArgAllowed
+	ArgRequired
+)
+
+// Flags are restrictions on the use of a field.
+type Flags uint8
+
+// Restrictions.
+const (
+	NoRHS         Flags = 1 << iota // not on the right of an operator
+	NoTransformer                   // transformers do not apply
+	FilterOnly                      // not in output templates
+	Deprecated
+)

@@ -1,0 +1,89 @@
+package state
+
+import "github.com/peregrine-sec/peregrine/internal/sensor/container"
+
+// Process is what is known of one process (thread group). The engine's
+// goroutine owns it; strings in it are owned or interned, never borrowed.
+//
+// Until the process is known (its fork was lost and /proc has nothing), Known
+// is false, strings are empty and ids are -1: fields then read as Falco's do
+// for an unknown thread ("<NA>").
+type Process struct {
+	PID   int32
+	PPID  int32 // thread group id of the real parent; 0 for none
+	VPID  int32 // in its own pid namespace
+	SID   int32 // session, as its leader's pid in the process's pid namespace
+	PGID  int32
+	VPGID int32
+	// Start is the boot-time ns at which the leader started. PID and Start
+	// together are the identity of a process: a pid alone is reused.
+	Start  uint64
+	ExecID uint32
+
+	Known bool
+	// Dead is set by its exit; the entry stays until the event that reports
+	// the exit has been evaluated, and longer while children need ancestors.
+	Dead bool
+
+	Comm    string // name, at most 15 bytes (proc.name)
+	Exe     string // argv[0] (proc.exe)
+	ExePath string // resolved by the kernel (proc.exepath)
+	CWD     string // ends with '/' (proc.cwd)
+	Root    string
+	// Args and Env are NUL-separated, each entry with its NUL; Args is argv[1:].
+	Args string
+	Env  string
+	// Cmdline is Comm and Args joined by blanks (proc.cmdline).
+	Cmdline string
+
+	UID, GID, LoginUID uint32 // effective; 0xffffffff is "none"
+	CapInheritable     uint64
+	CapPermitted       uint64
+	CapEffective       uint64
+	TTY                uint32
+
+	ExeFlags    ExeFlags
+	ExeIno      uint64
+	ExeCTime    uint64 // ns since the epoch
+	ExeMTime    uint64
+	ForkTime    uint64 // event time (ns since the epoch) at which it was cloned
+	ExecTime    uint64 // event time of the last exec
+	PIDNSStart  uint64 // ns since the epoch at which the pid namespace's init started
+	VMSize      uint32 // kB, at the last exec
+	VMRSS       uint32
+	VMSwap      uint32
+	MajorFaults uint64
+	MinorFaults uint64
+	FDLimit     uint64
+
+	CgroupID  uint64
+	Cgroups   string // "subsys=path", NUL-separated
+	MntNS     uint32
+	PIDNS     uint32
+	Container *container.Container // never nil; container.Host for none
+
+	// Generation changes whenever anything above changes, or anything that a
+	// condition about this process can see: an ancestor's image, the
+	// container's metadata. What is cached per process is valid while
+	// Generation is the same.
+	Generation uint64
+	// Mask caches, for the engine, the rules that can still match events of
+	// this process; MaskGeneration is the Generation it was made at.
+	Mask           []uint64
+	MaskGeneration uint64
+	// Memo caches the values of sub-conditions that depend on the process
+	// alone: two bits each (known, value); valid while MaskGeneration is.
+	Memo []uint64
+}
+
+// ExeFlags are facts about the executable, with the bits of Falco's
+// execve_flags.
+type ExeFlags uint32
+
+// Facts about the executable (libs: PPM_EXE_*).
+const (
+	ExeWritable   ExeFlags = 1 << 0
+	ExeUpperLayer ExeFlags = 1 << 1
+	ExeFromMemfd  ExeFlags = 1 << 2
+	ExeLowerLayer ExeFlags = 1 << 3
+)
