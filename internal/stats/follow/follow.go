@@ -1,0 +1,195 @@
+// Package follow reads the lines that are appended to a file, as `tail -F`
+// does, without a goroutine and without blocking: the caller polls. It
+// survives rotation by rename, by truncation and by copy, and never hands out
+// a line before its newline is written.
+package follow
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// maxLine bounds what one unfinished line may hold in memory.
+const maxLine = 1 << 20
+
+// File follows the file at one path.
+type File struct {
+	path    string
+	f       *os.File
+	pending []byte // an unfinished last line
+	buf     []byte
+	offset  int64
+	skip    bool // the rest of an overlong line is to be dropped
+	mtime   time.Time
+}
+
+// Open follows path. It need not exist yet. With fromEnd, what the file holds
+// now is skipped, from its last newline on.
+func Open(path string, fromEnd bool) (*File, error) {
+	t := &File{path: path, buf: make([]byte, 256<<10)}
+	if err := t.open(); err != nil {
+		return nil, err
+	}
+	if fromEnd && t.f != nil {
+		return t, t.seekEnd()
+	}
+	return t, nil
+}
+
+// open opens the path if it exists.
+func (t *File) open() error {
+	f, err := os.Open(t.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	t.f, t.offset, t.pending = f, 0, t.pending[:0]
+	return nil
+}
+
+// seekEnd skips to after the last newline: an unfinished line that is there
+// already will be read whole once it is finished.
+func (t *File) seekEnd() error {
+	end, err := t.f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return fmt.Errorf("follow %s: %w", t.path, err)
+	}
+	for end > 0 {
+		from := max(0, end-int64(len(t.buf)))
+		n, err := t.f.ReadAt(t.buf[:end-from], from)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("follow %s: %w", t.path, err)
+		}
+		if i := bytes.LastIndexByte(t.buf[:n], '\n'); i >= 0 {
+			end = from + int64(i) + 1
+			break
+		}
+		end = from
+	}
+	t.offset, err = t.f.Seek(end, io.SeekStart)
+	return err
+}
+
+// Poll calls line for every line completed since the last call, without its
+// newline. The bytes are valid during the call only. A file that does not
+// exist (yet, or between two rotations) is no error.
+func (t *File) Poll(line func([]byte)) error {
+	if t.f == nil {
+		if err := t.open(); err != nil || t.f == nil {
+			return err
+		}
+	}
+	for {
+		if err := t.drain(line); err != nil {
+			return fmt.Errorf("follow %s: %w", t.path, err)
+		}
+		next, err := t.rotated()
+		if err != nil || next == nil {
+			return err
+		}
+		// What was written between the drain and the rename is still in the
+		// old file, and nothing can be appended by path any more.
+		if err := t.drain(line); err != nil {
+			return fmt.Errorf("follow %s: %w", t.path, err)
+		}
+		t.f.Close()
+		t.f, t.offset, t.pending = next, 0, t.pending[:0]
+	}
+}
+
+// drain reads to the end of the open file.
+func (t *File) drain(line func([]byte)) error {
+	info, err := t.f.Stat()
+	if err != nil {
+		return err
+	}
+	t.mtime = info.ModTime()
+	if info.Size() < t.offset { // truncated in place: it begins again
+		if _, err := t.f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		t.offset, t.pending = 0, t.pending[:0]
+	}
+	for {
+		n, err := t.f.Read(t.buf)
+		t.offset += int64(n)
+		t.split(t.buf[:n], line)
+		if errors.Is(err, io.EOF) || n == 0 && err == nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// split cuts new bytes into lines and keeps the unfinished rest.
+func (t *File) split(b []byte, line func([]byte)) {
+	for {
+		i := bytes.IndexByte(b, '\n')
+		if i < 0 {
+			break
+		}
+		switch {
+		case t.skip:
+			t.skip = false
+		case len(t.pending) > 0:
+			line(append(t.pending, b[:i]...))
+		default:
+			line(b[:i])
+		}
+		t.pending = t.pending[:0]
+		b = b[i+1:]
+	}
+	if len(t.pending)+len(b) > maxLine {
+		t.skip, t.pending = true, t.pending[:0]
+		return
+	}
+	if !t.skip {
+		t.pending = append(t.pending, b...)
+	}
+}
+
+// rotated gives the file that has taken the path's place, or nil.
+func (t *File) rotated() (*os.File, error) {
+	next, err := os.Open(t.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	newInfo, err := next.Stat()
+	if err == nil {
+		var oldInfo os.FileInfo
+		if oldInfo, err = t.f.Stat(); err == nil && !os.SameFile(oldInfo, newInfo) {
+			return next, nil
+		}
+	}
+	next.Close()
+	return nil, err
+}
+
+// ModTime is the file's modification time just before the last Poll read it.
+func (t *File) ModTime() time.Time { return t.mtime }
+
+// Rest is the unfinished last line; nil if there is none. For a stream that
+// will not grow any more.
+func (t *File) Rest() []byte { return t.pending }
+
+// Close stops following.
+func (t *File) Close() error {
+	if t.f == nil {
+		return nil
+	}
+	err := t.f.Close()
+	t.f = nil
+	return err
+}

@@ -1,0 +1,98 @@
+package follow
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func poll(t *testing.T, f *File) []string {
+	t.Helper()
+	var lines []string
+	if err := f.Poll(func(b []byte) { lines = append(lines, string(b)) }); err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAppearsLater(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	f, err := Open(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got := poll(t, f); got != nil {
+		t.Errorf("lines %q of a file that is not there", got)
+	}
+	write(t, path, "a\nb\n\nc")
+	if diff := cmp.Diff([]string{"a", "b", ""}, poll(t, f)); diff != "" {
+		t.Error(diff)
+	}
+	if string(f.Rest()) != "c" {
+		t.Errorf("rest %q, want c", f.Rest())
+	}
+}
+
+func TestFromEndKeepsUnfinishedLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "old\n"+strings.Repeat("x", 300<<10))
+	f, err := Open(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	write(t, path, "\nnew\n")
+	got := poll(t, f)
+	if len(got) != 2 || len(got[0]) != 300<<10 || got[1] != "new" {
+		t.Errorf("%d lines, want the long unfinished one and new", len(got))
+	}
+}
+
+func TestOverlongLineIsDroppedAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "a\n"+strings.Repeat("x", 3<<20)+"\nb\n")
+	f, err := Open(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if diff := cmp.Diff([]string{"a", "b"}, poll(t, f)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRotationTwiceBetweenPolls(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "1\n")
+	f, err := Open(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	poll(t, f)
+	write(t, path, "2\n")
+	os.Rename(path, path+".1")
+	if got := poll(t, f); len(got) != 1 || got[0] != "2" {
+		t.Errorf("after the rename: %q, want 2", got)
+	}
+	write(t, path, "3\n")
+	if got := poll(t, f); len(got) != 1 || got[0] != "3" {
+		t.Errorf("new file: %q, want 3", got)
+	}
+}

@@ -1,0 +1,116 @@
+package stats
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+)
+
+// Prometheus reads a sensor's stats from its metrics endpoint. Each scrape is
+// one sample; the caller's polls in between are answered with nothing, so that
+// scraping does not become a load.
+type Prometheus struct {
+	url      string
+	client   *http.Client
+	interval time.Duration
+	next     time.Time
+	number   uint64
+	seq      sequence
+}
+
+var _ Reader = (*Prometheus)(nil)
+
+// NewPrometheus scrapes url no more often than each interval. client may carry
+// TLS settings; nil is a plain one.
+func NewPrometheus(url string, interval time.Duration, client *http.Client) *Prometheus {
+	if client == nil {
+		client = &http.Client{}
+	}
+	return &Prometheus{url: url, client: client, interval: interval}
+}
+
+// Poll implements Reader.
+func (p *Prometheus) Poll(now time.Time) ([]Sample, error) {
+	if now.Before(p.next) {
+		return nil, nil
+	}
+	p.next = now.Add(p.interval)
+	families, err := p.scrape()
+	if err != nil {
+		return nil, fmt.Errorf("scrape %s: %w", p.url, err)
+	}
+	events, ok := families["falcosecurity_scap_n_evts_total"]
+	if !ok {
+		return nil, fmt.Errorf("scrape %s: no falcosecurity_scap_n_evts_total: "+
+			"set metrics.kernel_event_counters_enabled: true in the sensor's configuration", p.url)
+	}
+	p.number++
+	s := Sample{Number: p.number, Time: now.UnixNano(), Stamped: true}
+	s.Cur = Counters{
+		Events:      total(events),
+		Drops:       total(families["falcosecurity_scap_n_drops_total"]),
+		Preemptions: total(families["falcosecurity_scap_n_preemptions_total"]),
+	}
+	s.Extra = p.extra(families, s.Cur)
+	return []Sample{p.seq.add(s, false)}, nil
+}
+
+func (p *Prometheus) extra(families map[string]*dto.MetricFamily, cur Counters) *Extra {
+	c := Causes{
+		Buffer:    total(families["falcosecurity_scap_n_drops_buffer_total"]),
+		PageFault: total(families["falcosecurity_scap_n_drops_page_faults_total"]),
+		Scratch:   total(families["falcosecurity_scap_n_drops_scratch_map_total"]),
+	}
+	c.Other = cur.Drops - min(cur.Drops, c.Buffer+c.PageFault+c.Scratch)
+	return &Extra{
+		Alerts:         total(families["falcosecurity_falco_rules_matches_total"]),
+		OutputsDropped: total(families["falcosecurity_falco_outputs_queue_num_drops_total"]),
+		DropsByCause:   c,
+	}
+}
+
+func (p *Prometheus) scrape() (map[string]*dto.MetricFamily, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), max(p.interval, time.Second))
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.url, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("answer %s", resp.Status)
+	}
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return parser.TextToMetricFamilies(resp.Body)
+}
+
+// total is the sum over a family's series; 0 for a family that is absent.
+func total(f *dto.MetricFamily) uint64 {
+	var sum float64
+	for _, m := range f.GetMetric() {
+		switch {
+		case m.Counter != nil:
+			sum += m.Counter.GetValue()
+		case m.Gauge != nil:
+			sum += m.Gauge.GetValue()
+		case m.Untyped != nil:
+			sum += m.Untyped.GetValue()
+		}
+	}
+	return uint64(max(sum, 0))
+}
+
+// Close implements Reader.
+func (p *Prometheus) Close() error {
+	p.client.CloseIdleConnections()
+	return nil
+}

@@ -1,0 +1,312 @@
+package stats
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+type nopCloser struct{ io.Writer }
+
+func (nopCloser) Close() error { return nil }
+
+func TestWriterLine(t *testing.T) {
+	var out bytes.Buffer
+	w := NewWriter(nopCloser{&out}, Labels([]string{"FALCO_STATS_EXTRA_RUN=a \"b\"", "PATH=/bin", "FALCO_STATS_EXTRA_=x"}))
+	at := time.Unix(1795359513, 447936116)
+	steps := []Counters{
+		{Events: 47784238, Drops: 86992},
+		{Events: 48134675, Drops: 102975},
+		{Events: 48311955, Drops: 131484},
+		{Events: 48323039, Drops: 131484},
+	}
+	for i, c := range steps {
+		extra := Extra{Filtered: uint64(i), DropsByCause: Causes{Buffer: c.Drops}}
+		if err := w.Write(at, c, extra); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := strings.Split(out.String(), "\n")
+	want := `{"sample": 2, "RUN": "a \"b\"", "cur": {"events": 48134675, "drops": 102975, "preemptions": 0}, ` +
+		`"delta": {"events": 350437, "drops": 15983, "preemptions": 0}, "drop_pct": 4.56088, "time": 1795359513447936116, ` +
+		`"filtered": 1, "delivered": 0, "alerts": 0, "outputs_dropped": 0, "throttled": 0, ` +
+		`"drops_by_cause": {"buffer": 102975, "page_fault": 0, "scratch": 0, "other": 0}},`
+	if diff := cmp.Diff(want, lines[1]); diff != "" {
+		t.Error(diff)
+	}
+	for i, percent := range []string{1: "4.56088", 2: "16.0813", 3: "0"} {
+		if percent != "" && !strings.Contains(lines[i], `"drop_pct": `+percent+`, "time"`) {
+			t.Errorf("line %d: want drop_pct %s in %s", i, percent, lines[i])
+		}
+	}
+	if len(lines) != 5 || lines[4] != "" {
+		t.Errorf("%d lines, want 4, each ended", len(lines)-1)
+	}
+}
+
+// TestGenerations reads the same two samples in each file format.
+func TestGenerations(t *testing.T) {
+	gen1 := `{"sample": 7, "cur": {"events": 1000, "drops": 10, "preemptions": 1}, "delta": {"events": 400, "drops": 0, "preemptions": 0}, "drop_pct": 0},
+{"sample": 8, "NODE": "a", "cur": {"events": 3000, "drops": 30, "preemptions": 1}, "delta": {"events": 2000, "drops": 20, "preemptions": 0}, "drop_pct": 1},
+`
+	gen2 := `{"sample":7,"syscall":{"cur":{"drop_pct":0.0,"drops":10,"events":1000,"preemptions":1},"delta":{"drop_pct":0.0,"drops":0,"events":400,"preemptions":0}}}
+{"sample":7,"k8s_audit":{"cur":{"events":5},"delta":{"events":1}}}
+{"sample":8,"syscall":{"cur":{"drop_pct":0.0,"drops":30,"events":3000,"preemptions":1},"delta":{"drop_pct":1.0,"drops":20,"events":2000,"preemptions":0}}}
+`
+	gen3 := `{"output_fields":{"evt.source":"syscall","evt.time":5000000000,"falco.num_evts":990,"scap.n_evts":1000,"scap.n_evts_prev":600,"scap.n_drops":10,"scap.n_drops_prev":10,"scap.n_preemptions":1},"sample":7}
+{"output_fields":{"evt.source":"k8s_audit","evt.time":5000000000,"falco.num_evts":5},"sample":7}
+{"output_fields":{"evt.source":"syscall","evt.time":6000000000,"falco.num_evts":2970,"scap.n_evts":3000,"scap.n_drops":30,"scap.n_preemptions":1,"scap.n_drops_buffer_total":25,"falco.rules.matches_total":4,"falco.outputs_queue_num_drops":2},"sample":8}
+`
+	plain := []Sample{
+		{Number: 7, Cur: Counters{1000, 10, 1}, Delta: Counters{400, 0, 0}},
+		{Number: 8, Cur: Counters{3000, 30, 1}, Delta: Counters{2000, 20, 0}},
+	}
+	metrics := []Sample{
+		{Number: 7, Cur: Counters{1000, 10, 1}, Delta: Counters{400, 0, 0}, Time: 5e9, Stamped: true,
+			Extra: &Extra{Delivered: 990, DropsByCause: Causes{Other: 10}}},
+		{Number: 8, Cur: Counters{3000, 30, 1}, Delta: Counters{2000, 20, 0}, Time: 6e9, Stamped: true, Elapsed: 1e9,
+			Extra: &Extra{Delivered: 2970, Alerts: 4, OutputsDropped: 2, DropsByCause: Causes{Buffer: 25, Other: 5}}},
+	}
+	for _, tt := range []struct {
+		name, text string
+		want       []Sample
+	}{
+		{"up to 0.32", gen1, plain},
+		{"in brackets", "[\n" + gen1 + "]\n", plain},
+		{"0.33", gen2, plain},
+		{"0.35", gen3, metrics},
+		{"unfinished last line", gen1 + `{"sample": 9, "cur": {"ev`, plain},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := ReadAll(strings.NewReader(tt.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestOurExtraKeysComeBack(t *testing.T) {
+	var out bytes.Buffer
+	w := NewWriter(nopCloser{&out}, nil)
+	extra := Extra{Filtered: 1, Delivered: 2, Alerts: 3, OutputsDropped: 4, Throttled: 5, DropsByCause: Causes{6, 7, 8, 9}}
+	if err := w.Write(time.Unix(10, 0), Counters{100, 30, 0}, extra); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Write(time.Unix(11, 5), Counters{300, 30, 0}, extra); err != nil {
+		t.Fatal(err)
+	}
+	got, err := ReadAll(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Sample{
+		{Number: 1, Time: 10e9, Stamped: true, Cur: Counters{100, 30, 0}, Delta: Counters{100, 30, 0}, Extra: &extra},
+		{Number: 2, Time: 11e9 + 5, Stamped: true, Cur: Counters{300, 30, 0}, Delta: Counters{Events: 200}, Elapsed: 1e9 + 5, Extra: &extra},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRestartAndGap(t *testing.T) {
+	text := `{"sample": 1, "cur": {"events": 100, "drops": 0, "preemptions": 0}, "delta": {"events": 100, "drops": 0, "preemptions": 0}, "drop_pct": 0},
+{"sample": 4, "cur": {"events": 700, "drops": 60, "preemptions": 0}, "delta": {"events": 200, "drops": 0, "preemptions": 0}, "drop_pct": 0},
+{"sample": 1, "cur": {"events": 50, "drops": 0, "preemptions": 0}, "delta": {"events": 50, "drops": 0, "preemptions": 0}, "drop_pct": 0},
+{"sample": 2, "cur": {"events": 90, "drops": 0, "preemptions": 0}, "delta": {"events": 40, "drops": 0, "preemptions": 0}, "drop_pct": 0},
+`
+	got, err := ReadAll(strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	type brief struct {
+		Missed    uint64
+		Restarted bool
+		Delta     Counters
+	}
+	var brs []brief
+	for _, s := range got {
+		brs = append(brs, brief{s.Missed, s.Restarted, s.Delta})
+	}
+	// The drops of the two samples that nobody saw must not vanish.
+	want := []brief{{0, false, Counters{100, 0, 0}}, {2, false, Counters{600, 60, 0}},
+		{0, true, Counters{50, 0, 0}}, {0, false, Counters{40, 0, 0}}}
+	if diff := cmp.Diff(want, brs); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestMalformed(t *testing.T) {
+	good := `{"sample": 1, "cur": {"events": 1, "drops": 0, "preemptions": 0}},` + "\n"
+	for _, tt := range []struct{ text, want string }{
+		{good + "hello\n" + good, "stats line 2: not a stats line"},
+		{good + `{"a": 1}` + "\n", `no key "sample"`},
+		{`{"sample": 1, "output_fields": {"falco.num_evts": 3, "evt.source": "syscall"}}` + "\n", "kernel_event_counters_enabled"},
+	} {
+		_, err := ReadAll(strings.NewReader(tt.text))
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("ReadAll(%q) = %v, want an error with %q", tt.text, err, tt.want)
+		}
+	}
+}
+
+func TestFileLive(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "stats")
+	old := gen1Line(1, 100)
+	if err := os.WriteFile(path, []byte(old), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenFile(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	now := time.Now().Add(time.Hour)
+	poll := func() []uint64 {
+		t.Helper()
+		samples, err := r.Poll(now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var numbers []uint64
+		for _, s := range samples {
+			numbers = append(numbers, s.Number)
+		}
+		return numbers
+	}
+	expect := func(want ...uint64) {
+		t.Helper()
+		if diff := cmp.Diff(want, poll()); diff != "" {
+			t.Error(diff)
+		}
+	}
+	expect()
+	line := gen1Line(2, 300)
+	appendTo(t, path, line[:20])
+	expect()
+	appendTo(t, path, line[20:]+gen1Line(3, 500))
+	expect(2, 3)
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	appendTo(t, path+".1", gen1Line(4, 600)) // the sensor has not reopened yet
+	appendTo(t, path, gen1Line(5, 700))
+	expect(4, 5)
+	if err := os.Truncate(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	expect()
+	appendTo(t, path, gen1Line(6, 800))
+	expect(6)
+}
+
+func TestFileStampsUnstamped(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "stats")
+	appendTo(t, path, gen1Line(1, 100))
+	stamp := time.Unix(1000, 0)
+	if err := os.Chtimes(path, stamp, stamp); err != nil {
+		t.Fatal(err)
+	}
+	r, err := OpenFile(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	samples, err := r.Poll(stamp.Add(70 * time.Millisecond))
+	if err != nil || len(samples) != 1 {
+		t.Fatal(samples, err)
+	}
+	if samples[0].Time != stamp.UnixNano() || samples[0].Stamped {
+		t.Errorf("stamped %d (%v), want the file's time %d", samples[0].Time, samples[0].Stamped, stamp.UnixNano())
+	}
+}
+
+func gen1Line(n, events int) string {
+	return fmt.Sprintf(`{"sample": %d, "cur": {"events": %d, "drops": 0, "preemptions": 0}, "delta": {"events": 1, "drops": 0, "preemptions": 0}, "drop_pct": 0},`+"\n", n, events)
+}
+
+func appendTo(t *testing.T, path, text string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestPrometheus(t *testing.T) {
+	var events, drops int
+	status := http.StatusOK
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "# TYPE falcosecurity_scap_n_evts_total counter\nfalcosecurity_scap_n_evts_total %d\n", events)
+		fmt.Fprintf(w, "# TYPE falcosecurity_scap_n_drops_total counter\nfalcosecurity_scap_n_drops_total %d\n", drops)
+		fmt.Fprint(w, "# TYPE falcosecurity_falco_rules_matches_total counter\n"+
+			"falcosecurity_falco_rules_matches_total{rule_name=\"a\"} 3\nfalcosecurity_falco_rules_matches_total{rule_name=\"b\"} 4\n")
+	}))
+	defer server.Close()
+	r := NewPrometheus(server.URL, time.Second, server.Client())
+	defer r.Close()
+	now := time.Unix(100, 0)
+	events, drops = 1000, 5
+	first, err := r.Poll(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := r.Poll(now.Add(999 * time.Millisecond)); err != nil || again != nil {
+		t.Errorf("polled within the interval: %v, %v", again, err)
+	}
+	events, drops = 1700, 6
+	second, err := r.Poll(now.Add(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Sample{
+		{Number: 1, Time: 100e9, Stamped: true, Cur: Counters{1000, 5, 0}, Extra: &Extra{Alerts: 7, DropsByCause: Causes{Other: 5}}},
+		{Number: 2, Time: 101e9, Stamped: true, Cur: Counters{1700, 6, 0}, Delta: Counters{700, 1, 0}, Elapsed: 1e9,
+			Extra: &Extra{Alerts: 7, DropsByCause: Causes{Other: 6}}},
+	}
+	if diff := cmp.Diff(want, append(first, second...)); diff != "" {
+		t.Error(diff)
+	}
+	events = 10
+	third, err := r.Poll(now.Add(2 * time.Second))
+	if err != nil || len(third) != 1 || !third[0].Restarted {
+		t.Errorf("counter went back: %+v, %v; want a restart", third, err)
+	}
+	status = http.StatusForbidden
+	if _, err := r.Poll(now.Add(3 * time.Second)); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Errorf("error %v, want the status", err)
+	}
+}
+
+func FuzzReadAll(f *testing.F) {
+	f.Add(gen1Line(1, 2) + gen1Line(2, 1))
+	f.Add(`{"sample":1,"output_fields":{"scap.n_evts":1,"scap.n_evts_prev":"9"}}`)
+	f.Add("[]\n,,\n{\"sample\":1,\"syscall\":{}}")
+	f.Fuzz(func(t *testing.T, text string) {
+		samples, _ := ReadAll(strings.NewReader(text))
+		for i, s := range samples {
+			if i > 0 && !s.Restarted && s.Missed > 0 && s.Delta.Events > s.Cur.Events {
+				t.Errorf("delta %d of a total of %d", s.Delta.Events, s.Cur.Events)
+			}
+		}
+	})
+}
