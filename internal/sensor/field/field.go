@@ -97,6 +97,10 @@ type Context struct {
 	// Static is what does not change from event to event.
 	Static *Static
 
+	// Memo remembers, for package filter, the values of sub-conditions of this
+	// event: two bits each (known, value). The engine clears it for every event.
+	Memo []uint64
+
 	scratch // values built for this event, e.g. joined paths; see scratch.go
 }
 

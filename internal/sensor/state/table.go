@@ -10,3 +10,7 @@ type Table struct {
 
 // Get returns the process with the given pid, nil if it is not known.
 func (t *Table) Get(pid int32) *Process { return t.processes[pid] }
+
+// Generation is what caches about p depend on: it changes whenever a condition
+// about p's facts, its ancestors or its container could have another value.
+func (t *Table) Generation(p *Process) uint64 { return p.Generation }
