@@ -1,0 +1,179 @@
+// Package action holds what the generator can do: one file per action, each
+// with the rule that it fires, what it touches and needs, what it costs, and
+// how it cleans up after itself. Names and rules are those of Falco's
+// event-generator and rule files; noise.* actions fire no rule.
+//
+// An action is prepared once per worker (Prepare: files, children and sockets
+// it uses every time) and then runs many times. Run takes syscalls of its own
+// rather than a shell's or a tool's; where a rule wants a process of a certain
+// name, it is this binary under that name (package child). Everything that
+// outlives Run is written to the environment's Journal before it is made.
+package action
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// RuleSet says which of Falco's rule files holds an action's rule.
+type RuleSet string
+
+// The rule files, by maturity.
+const (
+	Stable     RuleSet = "stable"
+	Incubating RuleSet = "incubating"
+	Sandbox    RuleSet = "sandbox"
+	NoRule     RuleSet = "none"
+)
+
+// Cost is the class of an action's duration.
+type Cost string
+
+// The cost classes.
+const (
+	Fast    Cost = "fast"    // syscalls of this process: microseconds
+	Process Cost = "process" // starts a child: a few milliseconds
+	Slow    Cost = "slow"    // waits for something: up to seconds
+)
+
+// Fit says whether an action serves as load of a bench.
+type Fit string
+
+// Fitness for bench.
+const (
+	BenchYes  Fit = "yes"
+	BenchSlow Fit = "slow" // at some hundred per second at most
+	BenchNo   Fit = "no"
+)
+
+// Place is where an action makes sense.
+type Place string
+
+// The places.
+const (
+	Anywhere  Place = "any"
+	Host      Place = "host"
+	Container Place = "container"
+	// Privileged needs a real container runtime: only its metadata tell a
+	// sensor that a container is privileged.
+	Privileged Place = "privileged container"
+	Cluster    Place = "cluster"
+)
+
+// Needs are the preconditions of an action.
+type Needs struct {
+	Place Place `json:"place"`
+	Root  bool  `json:"root"`
+	// Network says that it talks to addresses that only the private network
+	// namespace of the sandbox keeps on this host.
+	Network bool `json:"network"`
+	// Tool is a program that must exist, "" for none.
+	Tool string `json:"tool,omitempty"`
+}
+
+// Action is one entry of the catalogue. It does not change.
+type Action struct {
+	Name    string   `json:"name"` // collection.Name
+	Summary string   `json:"summary"`
+	Rule    string   `json:"rule,omitempty"` // the exact name; "" fires none
+	RuleSet RuleSet  `json:"ruleset"`
+	RuleOff bool     `json:"rule_disabled,omitempty"` // disabled in its file
+	Tags    []string `json:"tags,omitempty"`          // MITRE and others, from the rule
+	// Touches are the paths it creates, changes or removes things in; the
+	// sandbox lays an overlay over their directories. Names within them start
+	// with the run's prefix.
+	Touches []string `json:"touches,omitempty"`
+	// Spawns are the names of the processes that it starts.
+	Spawns []string `json:"spawns,omitempty"`
+	Needs  Needs    `json:"needs"`
+	Cost   Cost     `json:"cost"`
+	// Risk is what can go wrong on the host without the sandbox, "" if nothing
+	// that cleanup would not undo.
+	Risk     string `json:"risk,omitempty"`
+	Bench    Fit    `json:"bench"`
+	BenchWhy string `json:"bench_why,omitempty"`
+	Default  bool   `json:"default"`
+	// Syscalls is how many syscalls one run makes, for noise actions.
+	Syscalls int `json:"syscalls,omitempty"`
+
+	prepare func(*prep) (func() error, error)
+}
+
+// Collection is the part of the name before the dot.
+func (a *Action) Collection() string {
+	collection, _, _ := strings.Cut(a.Name, ".")
+	return collection
+}
+
+// SkipError says why an action cannot do its work here. It is no failure.
+type SkipError struct{ Reason string }
+
+func (e *SkipError) Error() string { return e.Reason }
+
+func skip(format string, args ...any) error { return &SkipError{fmt.Sprintf(format, args...)} }
+
+// Journal is told of everything that outlives a run of an action, before it
+// is made. Implementations must have it on disk when they return.
+type Journal interface {
+	File(path string) error // to be unlinked
+	Dir(path string) error  // to be removed with all below it
+}
+
+// Env is where actions are prepared to run.
+type Env struct {
+	Scratch string  // an empty directory, gone after the run
+	Prefix  string  // start of all names created outside Scratch, unique to the worker
+	Journal Journal // nil: what is left behind is nobody's business (tests in scratch directories)
+	// Exe is a path of this binary that every user may execute and that is
+	// not in the upper layer of an overlay.
+	Exe string
+	// InContainer says that a sensor takes this process to be in a container;
+	// Privileged that the container is known to it as a privileged one.
+	InContainer bool
+	Privileged  bool
+	// PrivateNet says that the network namespace has no way out and holds the
+	// addresses that actions connect to; Egress that they may leave the host.
+	PrivateNet bool
+	Egress     bool
+}
+
+// Runnable is an action that is ready to run, in one worker.
+type Runnable struct {
+	Action *Action
+	run    func() error
+	undo   []func() error // last in, first out
+}
+
+// Run performs the action once. It does not allocate (actions that start a
+// process do, in fork). The error is a syscall.Errno where one was met.
+func (r *Runnable) Run() error { return r.run() }
+
+// Close removes what Prepare and Run left. All of it is tried.
+func (r *Runnable) Close() error {
+	var errs []error
+	for len(r.undo) > 0 {
+		last := len(r.undo) - 1
+		if err := r.undo[last](); err != nil {
+			errs = append(errs, fmt.Errorf("clean up %s: %w", r.Action.Name, err))
+		}
+		r.undo = r.undo[:last]
+	}
+	return errors.Join(errs...)
+}
+
+// Prepare checks what the action needs and makes it ready. The error is a
+// *SkipError if the action does not apply here.
+func (a *Action) Prepare(env Env) (*Runnable, error) {
+	if err := a.Applies(env); err != nil {
+		return nil, err
+	}
+	p := &prep{Env: env, runnable: &Runnable{Action: a}}
+	run, err := a.prepare(p)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("prepare %s: %w", a.Name, err), p.runnable.Close())
+		return nil, err
+	}
+	p.runnable.run = run
+	return p.runnable, nil
+}

@@ -1,0 +1,34 @@
+package action
+
+import "os"
+
+// Applies says, by a *SkipError, why the action cannot run in env, before
+// anything is prepared.
+func (a *Action) Applies(env Env) error {
+	switch a.Needs.Place {
+	case Cluster:
+		return skip("needs a Kubernetes cluster and its audit log")
+	case Host:
+		if env.InContainer {
+			return skip("only applicable to hosts")
+		}
+	case Container:
+		if !env.InContainer {
+			return skip("only applicable to containers")
+		}
+	case Privileged:
+		if !env.InContainer {
+			return skip("only applicable to containers")
+		}
+		if !env.Privileged {
+			return skip("only applicable to privileged containers of a real container runtime")
+		}
+	}
+	if a.Needs.Root && os.Geteuid() != 0 {
+		return skip("needs root")
+	}
+	if a.Needs.Network && !env.PrivateNet && !env.Egress {
+		return skip("would reach addresses outside this host: needs the sandbox or --allow-egress")
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package action
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The syscalls of actions, on paths that are C strings already: package unix
+// would allocate one for each call.
+
+// cpath is a NUL-terminated path, made once in prepare.
+type cpath *byte
+
+func c(path string) cpath {
+	p, err := unix.BytePtrFromString(path)
+	if err != nil {
+		panic("path with a NUL byte: " + path) // paths are made in this package
+	}
+	return p
+}
+
+// check turns an errno into an error, without allocating: Go boxes values
+// below 256 in a static table.
+func check(errno syscall.Errno) error {
+	if errno == 0 {
+		return nil
+	}
+	return errno
+}
+
+func openat(path cpath, flags int, mode uint32) (int, error) {
+	dirfd := unix.AT_FDCWD
+	fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)), uintptr(flags|unix.O_CLOEXEC), uintptr(mode), 0, 0)
+	return int(fd), check(errno)
+}
+
+// closeFD is close(2) without the entry into the Go scheduler: it does not
+// block for the kinds of files that actions open.
+func closeFD(fd int) error {
+	_, _, errno := unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0)
+	return check(errno)
+}
+
+func unlinkat(path cpath, flags int) error {
+	dirfd := unix.AT_FDCWD
+	_, _, errno := unix.Syscall(unix.SYS_UNLINKAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)), uintptr(flags))
+	return check(errno)
+}
+
+// openClose opens path and closes it again.
+func openClose(path cpath, flags int, mode uint32) error {
+	fd, err := openat(path, flags, mode)
+	if err != nil {
+		return err
+	}
+	return closeFD(fd)
+}
+
+// createRemove makes an empty file and removes it.
+func createRemove(path cpath, flags int, mode uint32) error {
+	if err := openClose(path, flags|unix.O_CREAT, mode); err != nil {
+		return err
+	}
+	return unlinkat(path, 0)
+}

@@ -1,0 +1,135 @@
+// Package generator performs actions at an exact rate and says what it did.
+//
+// Run works in this process: N workers, each a locked OS thread, take the next
+// action of one shared schedule (package pace), run it (package action) and
+// note an Instance for each. Spawn does the same in a child process within a
+// sandbox (package sandbox), which is what bench and the command line want:
+// the host stays as it is, and the parent of whatever acts is this program.
+// Background noise is a second call of Spawn at the same time.
+//
+// The generator knows nothing about sensors.
+package generator
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/pace"
+)
+
+// Instance is one action that was due. Times are ns of CLOCK_REALTIME as it
+// was at the start of the run, carried on by CLOCK_MONOTONIC: a clock that is
+// set meanwhile does not tear them apart (see Result.ClockStep). They are
+// comparable with the time of an alert's event.
+type Instance struct {
+	Action  uint16 // index into Options.Actions
+	Worker  uint16
+	TID     int32 // the thread that made the syscalls; a child's parent for actions that start one
+	Planned int64 // when it was due
+	Start   int64
+	End     int64
+	Errno   int32 // 0 for success; -1 for an error without an errno
+	Skipped bool  // not done: the action does not apply here
+}
+
+// Choice is an action and its share of all actions, 1 if Weight is 0.
+type Choice struct {
+	Name   string
+	Weight int
+}
+
+// Order is how the schedule's places are given to the actions.
+type Order string
+
+// The orders.
+const (
+	// Shuffle takes each action as often as its weight says in every pass, in
+	// an order that the seed decides: the default, as event-generator does.
+	Shuffle Order = "shuffle"
+	// Listed takes them in the order of Options.Actions.
+	Listed Order = "listed"
+	// Random draws each place on its own, by weight.
+	Random Order = "random"
+)
+
+// Options says what to do.
+type Options struct {
+	Actions []Choice
+	// Rate is actions per second over all workers. Pacer, if not nil, is used
+	// instead. With neither, actions follow each other without a pause.
+	Rate  float64
+	Pacer pace.Pacer
+
+	Duration time.Duration // 0: no limit
+	Count    uint64        // actions; 0: no limit
+	Passes   uint64        // rounds through all actions by weight; 0: no limit
+	Workers  int           // threads; 0 stands for 1
+	Seed     uint64
+	Order    Order // "" stands for Shuffle
+
+	// Discard keeps no instances in the result: for runs without an end.
+	Discard bool
+	// Sink, if not nil, gets the instances in batches, while the run goes on
+	// and from one goroutine; a batch is valid until Sink returns. They come
+	// ordered by time within a worker, not among workers.
+	Sink func([]Instance) `json:"-"`
+
+	Sandbox SandboxOptions // for Spawn
+}
+
+// SandboxOptions says where Spawn's child works.
+type SandboxOptions struct {
+	Off       bool   // work on the host's own files and network
+	Egress    bool   // let actions reach addresses outside this host
+	Container bool   // look like a container to sensors
+	StateDir  string // where the undo journal is kept; "" stands for sandbox.DefaultStateDir
+}
+
+// pacer is the schedule that o asks for.
+func (o *Options) pacer() pace.Pacer {
+	switch {
+	case o.Pacer != nil:
+		return o.Pacer
+	case o.Rate > 0:
+		return pace.Constant{Rate: o.Rate}
+	}
+	return pace.Sleep{}
+}
+
+// MaxWorkers is the highest number of threads.
+const MaxWorkers = 1024
+
+// resolve checks o and finds its actions.
+func (o *Options) resolve() ([]*action.Action, error) {
+	if len(o.Actions) == 0 {
+		return nil, fmt.Errorf("no actions selected")
+	}
+	if len(o.Actions) > math.MaxUint16 || o.Workers < 0 || o.Workers > MaxWorkers {
+		return nil, fmt.Errorf("%d actions on %d workers: at most %d on 1 to %d", len(o.Actions), o.Workers, math.MaxUint16, MaxWorkers)
+	}
+	if o.Rate < 0 || math.IsNaN(o.Rate) || o.Duration < 0 {
+		return nil, fmt.Errorf("rate of %g for %v: must not be negative", o.Rate, o.Duration)
+	}
+	if err := pace.Check(o.pacer()); err != nil {
+		return nil, err
+	}
+	var unknown []string
+	actions := make([]*action.Action, len(o.Actions))
+	for i, choice := range o.Actions {
+		a, ok := action.Lookup(choice.Name)
+		if !ok {
+			unknown = append(unknown, choice.Name)
+		}
+		if choice.Weight < 0 {
+			return nil, fmt.Errorf("weight %d of %s: must not be negative", choice.Weight, choice.Name)
+		}
+		actions[i] = a
+	}
+	if unknown != nil {
+		return nil, fmt.Errorf("unknown actions %s: see generate list --all", strings.Join(unknown, ", "))
+	}
+	return actions, nil
+}

@@ -1,0 +1,57 @@
+package pace
+
+import (
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Clock sleeps until points of CLOCK_MONOTONIC, counted from a start that all
+// workers of a run share. It belongs to one locked OS thread.
+type Clock struct {
+	start Start
+	until unix.Timespec // kept here so that a sleep does not allocate
+}
+
+// Start is the zero of a schedule on three clocks at once.
+type Start struct {
+	go_  time.Time
+	mono int64 // CLOCK_MONOTONIC, ns
+	Real int64 // CLOCK_REALTIME, ns since the epoch
+}
+
+// NewStart takes the zero of a schedule: now.
+func NewStart() Start {
+	var mono unix.Timespec
+	now := time.Now()
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono) // cannot fail: the clock exists since 2.6
+	return Start{go_: now, mono: mono.Nano(), Real: now.UnixNano()}
+}
+
+// Elapsed is the time since the start. It is read through the vDSO, so that
+// looking at the clock is no syscall that a sensor would see.
+func (s Start) Elapsed() time.Duration { return time.Since(s.go_) }
+
+// Step is how far CLOCK_REALTIME has been set away from the run's own time,
+// which goes on from the start with CLOCK_MONOTONIC.
+func (s Start) Step() time.Duration {
+	now := time.Now()
+	return time.Duration(now.UnixNano() - s.Real - int64(now.Sub(s.go_)))
+}
+
+// NewClock locks the calling goroutine to its thread and asks the kernel for
+// timers that are exact to 1 ns instead of the usual 50 us of slack
+// (prctl(2), PR_SET_TIMERSLACK). The caller must not unlock the thread.
+func NewClock(start Start) *Clock {
+	runtime.LockOSThread()
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // without it sleeps are only less exact
+	return &Clock{start: start}
+}
+
+// SleepUntil returns at the time at (since the start), or earlier when a
+// signal comes in: callers look at the clock again.
+func (c *Clock) SleepUntil(at time.Duration) {
+	c.until = unix.NsecToTimespec(c.start.mono + int64(at))
+	_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &c.until, nil)
+}

@@ -1,0 +1,93 @@
+package generator
+
+import (
+	"syscall"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/pace"
+)
+
+// Counts is what became of the actions that were due.
+type Counts struct {
+	Offered   uint64 `json:"offered"`   // started or skipped
+	Completed uint64 `json:"completed"` // without an error
+	Failed    uint64 `json:"failed"`
+	Skipped   uint64 `json:"skipped"`
+}
+
+// ActionResult is one action's part of a run.
+type ActionResult struct {
+	Name string
+	Counts
+	// Why is the reason of skips, or of a failure that has no errno.
+	Why string
+	// Errnos counts the failures by errno; 0 stands for other errors.
+	Errnos map[syscall.Errno]uint64
+	Cost   *hdrhistogram.Histogram // ns from start to end of those that were done
+}
+
+// Result is what a run did.
+type Result struct {
+	Start, End time.Time // of the schedule, and when the last worker was done
+	// TargetRate is what the schedule asks for per second, on average; 0 for
+	// closed loops.
+	TargetRate float64
+	// Target is how many actions were due between Start and End.
+	Target uint64
+	Counts
+	Actions   []ActionResult // as in Options.Actions
+	Lateness  *hdrhistogram.Histogram
+	Instances []Instance // nil if discarded
+	// ClockStep is how far the wall clock was set during the run.
+	ClockStep time.Duration
+	// CPU is what all threads and children of the run used.
+	CPU time.Duration
+}
+
+// OfferedRate is actions started per second.
+func (r *Result) OfferedRate() float64 { return r.perSecond(r.Offered) }
+
+// CompletedRate is actions done without error per second.
+func (r *Result) CompletedRate() float64 { return r.perSecond(r.Completed) }
+
+func (r *Result) perSecond(n uint64) float64 {
+	if d := r.End.Sub(r.Start).Seconds(); d > 0 {
+		return float64(n) / d
+	}
+	return 0
+}
+
+func newResult(choices []Choice) *Result {
+	r := &Result{Lateness: pace.NewHistogram()}
+	for _, c := range choices {
+		r.Actions = append(r.Actions, ActionResult{Name: c.Name, Errnos: map[syscall.Errno]uint64{}, Cost: pace.NewHistogram()})
+	}
+	return r
+}
+
+// add counts a batch of instances.
+func (r *Result) add(batch []Instance) {
+	for i := range batch {
+		in := &batch[i]
+		a := &r.Actions[in.Action]
+		r.Offered++
+		a.Offered++
+		switch {
+		case in.Skipped:
+			r.Skipped++
+			a.Skipped++
+			continue
+		case in.Errno != 0:
+			r.Failed++
+			a.Failed++
+			a.Errnos[syscall.Errno(max(in.Errno, 0))]++
+		default:
+			r.Completed++
+			a.Completed++
+		}
+		pace.Record(r.Lateness, time.Duration(in.Start-in.Planned))
+		pace.Record(a.Cost, time.Duration(in.End-in.Start))
+	}
+}

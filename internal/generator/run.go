@@ -1,0 +1,160 @@
+package generator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/pace"
+)
+
+// Run performs the actions in this process, in the given environment, until
+// the schedule, Duration, Count or ctx ends. Env.Prefix gets the number of the
+// worker appended. Actions that do not apply are skipped, each time they are
+// due; other errors of Prepare end the run before it starts.
+//
+// Use Spawn unless this process is already where the actions belong.
+func Run(ctx context.Context, o Options, env action.Env) (*Result, error) {
+	r, err := prepare(o, env)
+	if err != nil {
+		return nil, err
+	}
+	err = r.run(ctx)
+	return r.result, errors.Join(err, r.close())
+}
+
+// running is a run: what its workers share.
+type running struct {
+	o       *Options
+	picker  *picker
+	pacer   pace.Pacer
+	workers []*worker
+	result  *Result
+
+	start pace.Start
+	limit uint64        // actions in all
+	next  atomic.Uint64 // place in the schedule to be taken next
+	stop  atomic.Bool
+	full  chan []Instance
+	empty chan []Instance
+}
+
+// prepare makes every action ready in every worker.
+func prepare(o Options, env action.Env) (*running, error) {
+	actions, err := o.resolve()
+	if err != nil {
+		return nil, err
+	}
+	weights := make([]int, len(o.Actions))
+	for i, choice := range o.Actions {
+		weights[i] = choice.Weight
+	}
+	r := &running{o: &o, picker: newPicker(weights, o.Order, o.Seed), pacer: o.pacer(), result: newResult(o.Actions)}
+	r.limit = lowest(o.Count, o.Passes*uint64(len(r.picker.pass)))
+	n := max(o.Workers, 1)
+	r.full, r.empty = make(chan []Instance, 4*n), make(chan []Instance, 4*n)
+	for range 4 * n {
+		r.empty <- make([]Instance, 0, batchSize)
+	}
+	for i := range n {
+		w := &worker{running: r, index: uint16(i)}
+		r.workers = append(r.workers, w)
+		env := env
+		env.Prefix = fmt.Sprintf("%s%d", env.Prefix, i)
+		if env.Scratch, err = w.scratch(env.Scratch); err == nil {
+			err = w.prepare(actions, env)
+		}
+		if err != nil {
+			return nil, errors.Join(err, r.close())
+		}
+	}
+	return r, nil
+}
+
+// run starts the workers and collects what they did.
+func (r *running) run(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() { r.stop.Store(true) })()
+	before := cpuTime()
+	r.start = pace.NewStart()
+	var workers sync.WaitGroup
+	for _, w := range r.workers {
+		workers.Go(w.loop)
+	}
+	go func() {
+		workers.Wait()
+		close(r.full)
+	}()
+	for batch := range r.full {
+		r.collect(batch)
+	}
+	elapsed := r.start.Elapsed()
+	r.result.Start = time.Unix(0, r.start.Real)
+	r.result.End = r.result.Start.Add(elapsed)
+	r.result.ClockStep = r.start.Step()
+	r.result.CPU = cpuTime() - before
+	r.target(elapsed)
+	return nil
+}
+
+func (r *running) collect(batch []Instance) {
+	r.result.add(batch)
+	if r.o.Sink != nil {
+		r.o.Sink(batch)
+	}
+	if !r.o.Discard {
+		r.result.Instances = append(r.result.Instances, batch...)
+	}
+	r.empty <- batch[:0]
+}
+
+// target says what the schedule asked for up to now.
+func (r *running) target(elapsed time.Duration) {
+	if r.o.Duration > 0 {
+		elapsed = min(elapsed, r.o.Duration)
+	}
+	open, ok := r.pacer.(pace.OpenLoop)
+	if !ok {
+		r.result.Target = r.result.Offered
+		return
+	}
+	r.result.Target = lowest(open.Planned(elapsed), r.limit)
+	if s := elapsed.Seconds(); s > 0 {
+		r.result.TargetRate = float64(open.Planned(elapsed)) / s
+	}
+	if c, ok := r.pacer.(pace.Constant); ok {
+		r.result.TargetRate = c.Rate
+	}
+}
+
+func (r *running) close() error {
+	var errs []error
+	for _, w := range r.workers {
+		errs = append(errs, w.close())
+	}
+	return errors.Join(errs...)
+}
+
+// lowest is the lower of two limits, of which 0 is none.
+func lowest(a, b uint64) uint64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// cpuTime is what this process and its children that ended used so far.
+func cpuTime() time.Duration {
+	var total time.Duration
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if syscall.Getrusage(who, &u) == nil {
+			total += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+		}
+	}
+	return total
+}

@@ -1,0 +1,163 @@
+package generator
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/pace"
+)
+
+const (
+	// batchSize is how many instances a worker collects before it hands them over.
+	batchSize = 4096
+	// flushAge is how long it keeps them at most while it is running.
+	flushAge = int64(200 * time.Millisecond)
+	// tick is the shortest time between two sleeps: a sleep and wake-up cost
+	// some 30 us, so that above 1/tick per second all that became due during a
+	// tick is done at once.
+	tick = 100 * time.Microsecond
+	// nap bounds one sleep, so that a stop is seen soon.
+	nap = 50 * time.Millisecond
+)
+
+// worker runs actions on one locked OS thread.
+type worker struct {
+	*running
+	index   uint16
+	tid     int32
+	actions []ready
+	batch   []Instance
+	flushed int64 // End of the first instance in batch
+}
+
+// ready is one action in one worker; skipped ones have no runnable.
+type ready struct {
+	runnable *action.Runnable
+}
+
+// scratch makes the worker's own directory.
+func (w *worker) scratch(parent string) (string, error) {
+	dir := filepath.Join(parent, fmt.Sprintf("w%d", w.index))
+	return dir, os.Mkdir(dir, 0o755)
+}
+
+func (w *worker) prepare(actions []*action.Action, env action.Env) error {
+	for i, a := range actions {
+		runnable, err := a.Prepare(env)
+		var skip *action.SkipError
+		switch {
+		case errors.As(err, &skip):
+			w.result.Actions[i].Why = skip.Reason
+		case err != nil:
+			return err
+		}
+		w.actions = append(w.actions, ready{runnable})
+	}
+	return nil
+}
+
+func (w *worker) close() error {
+	var errs []error
+	for i := len(w.actions) - 1; i >= 0; i-- {
+		if r := w.actions[i].runnable; r != nil {
+			errs = append(errs, r.Close())
+		}
+	}
+	w.actions = nil
+	return errors.Join(errs...)
+}
+
+// loop takes places of the schedule until there are none. Nothing in it
+// allocates or makes a syscall besides the sleep and the actions themselves.
+func (w *worker) loop() {
+	clock := pace.NewClock(w.start)
+	w.tid = int32(unix.Gettid())
+	w.batch = <-w.empty
+	var woke time.Duration
+	for !w.stop.Load() {
+		n := w.next.Add(1) - 1
+		if w.limit > 0 && n >= w.limit {
+			break
+		}
+		elapsed := w.start.Elapsed()
+		wait, stop := w.pacer.Pace(elapsed, n)
+		due := elapsed + wait
+		if stop {
+			break
+		}
+		if w.o.Duration > 0 && (due >= w.o.Duration || elapsed >= w.o.Duration) {
+			w.sleep(clock, w.o.Duration) // a run lasts as long as it was asked to
+			break
+		}
+		if wait > 0 {
+			if woke = w.sleep(clock, max(due, woke+tick)); w.stop.Load() {
+				break
+			}
+		}
+		w.do(w.picker.at(n), due)
+	}
+	w.flush()
+	w.full <- w.batch[:0]
+}
+
+// sleep waits until at, in naps, and returns the time.
+func (w *worker) sleep(clock *pace.Clock, at time.Duration) time.Duration {
+	now := w.start.Elapsed()
+	if at-now > nap/2 {
+		w.flush()
+	}
+	for now < at && !w.stop.Load() {
+		clock.SleepUntil(min(at, now+nap))
+		now = w.start.Elapsed()
+	}
+	return now
+}
+
+// do runs one action and notes what happened.
+func (w *worker) do(index uint16, due time.Duration) {
+	in := Instance{Action: index, Worker: w.index, TID: w.tid, Planned: w.start.Real + int64(due)}
+	runnable := w.actions[index].runnable
+	in.Start = w.start.Real + int64(w.start.Elapsed())
+	if runnable == nil {
+		in.Skipped = true
+	} else if err := runnable.Run(); err != nil {
+		in.Errno = errno(err)
+	}
+	in.End = w.start.Real + int64(w.start.Elapsed())
+	if len(w.batch) == 0 {
+		w.flushed = in.End
+	}
+	w.batch = append(w.batch, in)
+	if len(w.batch) == cap(w.batch) || in.End-w.flushed > flushAge {
+		w.flush()
+	}
+}
+
+// flush hands the batch over. Should the collector be behind by all batches,
+// the worker waits for it, and is late: that is seen in the lateness.
+func (w *worker) flush() {
+	if len(w.batch) == 0 {
+		return
+	}
+	w.full <- w.batch
+	w.batch = <-w.empty
+}
+
+// errno is the error's number, or -1.
+func errno(err error) int32 {
+	if e, ok := err.(syscall.Errno); ok {
+		return int32(e)
+	}
+	var e syscall.Errno
+	if errors.As(err, &e) {
+		return int32(e)
+	}
+	return -1
+}
