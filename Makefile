@@ -1,0 +1,56 @@
+# Peregrine: make help lists the targets.
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X github.com/peregrine-sec/peregrine/internal/version.version=$(VERSION)
+SUDO    := $(if $(filter 0,$(shell id -u)),,sudo)
+
+export GOFLAGS := -buildvcs=false
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## bin/peregrine, one static binary; needs Go and nothing else
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/peregrine ./cmd/peregrine
+
+.PHONY: test
+test: build ## all tests; as root also those on the real kernel
+	$(GO) test -timeout 20m ./...
+
+.PHONY: race
+race: ## all tests under the race detector
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
+
+.PHONY: lint
+lint: ## gofmt, vet, staticcheck
+	@test -z "$$(gofmt -l cmd internal rules)" || { gofmt -l cmd internal rules; echo 'run gofmt -w on these'; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+.PHONY: generate
+generate: ## everything that is generated and committed; needs clang-19 and llvm-19
+	$(GO) generate ./...
+
+.PHONY: generated
+generated: generate ## fail if what is committed is not what would be generated
+	git diff --exit-code --stat -- . ':!go.sum'
+
+.PHONY: bench
+bench: ## benchmarks, for benchstat
+	$(GO) test -run '^$$' -bench . -benchmem -count $(or $(COUNT),6) ./... | tee bin/bench.txt
+
+.PHONY: capacity
+capacity: build ## the main job: the capacity table of this machine, and its report
+	$(SUDO) bin/peregrine capacity run
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for a short while
+	@for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(or $(FUZZTIME),10s) $$pkg || exit 1; \
+	  done; done
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin dist
