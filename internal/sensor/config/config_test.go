@@ -1,0 +1,283 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// load writes text to falco.yaml in a new directory and loads it.
+func load(t *testing.T, text string, overrides ...string) (*Config, error) {
+	t.Helper()
+	return loadFiles(t, map[string]string{"falco.yaml": text}, overrides...)
+}
+
+// loadFiles writes files and loads falco.yaml; DIR in texts is the directory,
+// and places in errors start at it.
+func loadFiles(t *testing.T, files map[string]string, overrides ...string) (*Config, error) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := func(name string) string { return map[string]string{"HOST": "collector", "PORT": "2801"}[name] }
+	return Load(Options{Path: filepath.Join(dir, "falco.yaml"), Overrides: overrides, Env: env})
+}
+
+func TestEmptyFileGivesDefaults(t *testing.T) {
+	for _, text := range []string{"", "# nothing\n", "---\n"} {
+		got, err := load(t, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got.Files = nil
+		if diff := cmp.Diff(Default(), got); diff != "" {
+			t.Errorf("%q: (-want +got)\n%s", text, diff)
+		}
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	_, err := Load(Options{Path: "/nonexistent/falco.yaml"})
+	if err == nil || !strings.Contains(err.Error(), "/nonexistent/falco.yaml") {
+		t.Errorf("a file that was asked for and is missing: %v", err)
+	}
+}
+
+// The configuration block of the published performance test, as Helm values,
+// and the falco.yaml that the chart makes of it.
+const (
+	helmBlock = `
+grpc:
+  enabled: true
+  threadiness: 0
+
+  # gRPC unix socket with no authentication
+  unixSocketPath: "unix:///var/run/falco/falco.sock"
+
+  # gRPC over the network (mTLS) / required when unixSocketPath is empty
+  listenPort: 5060
+  privateKey: "/etc/falco/certs/server.key"
+  certChain: "/etc/falco/certs/server.crt"
+  rootCerts: "/etc/falco/certs/ca.crt"
+grpcOutput:
+  enabled: true
+outputs:
+  rate: "1000000000"
+  maxBurst: "1000000000"
+`
+	falcoBlock = `
+grpc:
+  enabled: true
+  bind_address: "unix:///var/run/falco/falco.sock"
+  threadiness: 0
+grpc_output:
+  enabled: true
+outputs:
+  rate: 1000000000
+  max_burst: 1000000000
+syscall_buf_size_preset: 6
+`
+)
+
+func TestMethodBlock(t *testing.T) {
+	want := Default()
+	want.Stdout.Enabled = false
+	want.GRPC.Enabled = true
+	want.GRPC.BindAddress = "unix:///var/run/falco/falco.sock"
+	want.GRPCOutput.Enabled = true
+	want.Outputs = Throttle{Rate: 1e9, MaxBurst: 1e9}
+	for name, text := range map[string]string{"helm": helmBlock, "falco": falcoBlock} {
+		got, err := load(t, text)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for _, n := range got.Notes {
+			if n.Severity != Note {
+				t.Errorf("%s: %v", name, n)
+			}
+		}
+		if name == "falco" {
+			want.Engine.Modern.BufSizePreset = 6
+		} else {
+			want.Engine.Modern.BufSizePreset = 4
+		}
+		got.Files, got.Notes = nil, nil
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: (-want +got)\n%s", name, diff)
+		}
+	}
+}
+
+func TestHelmNetworkBlock(t *testing.T) {
+	text := strings.Replace(helmBlock, `"unix:///var/run/falco/falco.sock"`, `""`, 1)
+	got, err := load(t, text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.GRPC.BindAddress != "0.0.0.0:5060" {
+		t.Errorf("bind_address = %q", got.GRPC.BindAddress)
+	}
+}
+
+func TestValues(t *testing.T) {
+	got, err := load(t, `
+stdout_output: {enabled: off}
+http_output:
+  enabled: yes
+  url: http://${HOST}:${PORT}/$${PATH}
+metrics: {enabled: true, interval: 1h30m, output_file: /tmp/m}
+rules_file: /etc/one.yaml
+rules:
+  - disable: {rule: "*"}
+  - enable: {tag: network}
+append_output:
+  - match: {source: syscall, tags: [a]}
+    extra_output: "x=%evt.num"
+    extra_fields: [proc.exepath, {who: "%user.name"}]
+static_fields: {site: berlin, rack: 12}
+syscall_event_drops: {actions: [log, exit], threshold: "0.5"}
+modern_bpf: {cpus_for_each_syscall_buffer: 4}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.Stdout.Enabled = false
+	want.HTTP.Enabled, want.HTTP.URL = true, "http://collector:2801/${PATH}"
+	want.Metrics.Enabled, want.Metrics.Interval, want.Metrics.OutputFile = true, Interval(90*time.Minute), "/tmp/m"
+	want.RulesFiles = []string{"/etc/one.yaml"}
+	want.Rules = []RuleSwitch{{Disable: &RuleSelector{Rule: "*"}}, {Enable: &RuleSelector{Tag: "network"}}}
+	want.AppendOutput = []AppendOutput{{
+		Match: AppendMatch{Source: "syscall", Tags: []string{"a"}}, ExtraOutput: "x=%evt.num",
+		ExtraFields: []ExtraField{{Name: "proc.exepath"}, {Name: "who", Format: "%user.name"}},
+	}}
+	want.StaticFields = map[string]string{"site": "berlin", "rack": "12"}
+	want.Drops.Actions, want.Drops.Threshold = []string{"log", "exit"}, 0.5
+	want.Engine.Modern.CPUsForEachBuffer = 4
+	got.Files, got.Notes = nil, nil
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"type", "json_output: maybe", `falco.yaml:1:14: json_output: expected true or false, found a value "maybe"`},
+		{"nested type", "http_output:\n  enabled: [1]", `falco.yaml:2:12: http_output.enabled: expected true or false, found a list`},
+		{"list for map", "outputs: [1, 2]", `falco.yaml:1:10: outputs: expected keys and values, found a list`},
+		{"map for list", "append_output: {a: b}", `falco.yaml:1:16: append_output: expected a list, found a map`},
+		{"number", "output_timeout: soon", `falco.yaml:1:17: output_timeout: expected a whole number, found a value "soon"`},
+		{"not a number", "outputs: {rate: .nan}", `expected a number`},
+		{"range", "engine: {modern_ebpf: {buf_size_preset: 11}}", `falco.yaml:1:41: engine.modern_ebpf.buf_size_preset: 11 is too large, at most 10`},
+		{"enum", "rule_matching: al", `falco.yaml:1:16: rule_matching: "al" is none of first, all, did you mean all?`},
+		{"enum in list", "syscall_event_drops: {actions: [shout]}", `syscall_event_drops.actions[0]: "shout" is none of`},
+		{"ignore with others", "syscall_event_drops:\n  actions: [ignore, log]", `falco.yaml:2:12: syscall_event_drops.actions: ignore excludes the other actions`},
+		{"interval unit", "metrics: {interval: 500}", `without Prometheus time unit`},
+		{"interval short", "metrics: {interval: 50ms}", `must have a minimum value of 100ms`},
+		{"interval text", "metrics: {interval: often}", `"often" is no duration`},
+		{"no sink", "metrics: {enabled: true, output_rule: false}", `metrics have nowhere to go`},
+		{"twice", "priority: debug\npriority: info", `falco.yaml:2:1: priority: given twice, before in line 1`},
+		{"not a map", "- a\n- b", `falco.yaml:1:1: expected keys and values at the top, found a list`},
+		{"syntax", "a: [1,", `falco.yaml: line 1`},
+		{"both rules keys", "rules_file: [a]\nrules_files: [b]", `falco.yaml:1:1: rules_file: given beside rules_files`},
+		{"grpc address", "grpc: {enabled: true, bind_address: somewhere}", `expected unix:///PATH or ADDRESS:PORT, found "somewhere"`},
+		{"grpc relative socket", "grpc: {enabled: true, bind_address: 'unix:x.sock'}", `absolute path`},
+		{"grpc without tls", "grpc: {enabled: true, bind_address: '0.0.0.0:5060', root_certs: ''}", `grpc.root_certs: expected a file: 0.0.0.0:5060 is served with mutual TLS only`},
+		{"grpc_output alone", "grpc_output: {enabled: true}", `needs grpc.enabled: true too`},
+		{"url", "http_output: {enabled: true, url: 'ftp://x'}", `expected http://HOST`},
+		{"listen address", "webserver: {listen_address: localhost}", `expected an IP address, found "localhost"`},
+		{"include", "config_files: [DIR/falco.yaml]", `includes itself`},
+		{"include entry", "config_files: [{strategy: append}]", `path is missing`},
+		{"rule switch", "rules: [{enable: {rule: a}, disable: {rule: b}}]", `rules[0]: expected either enable or disable`},
+		{"replay", "engine: {kind: replay}", `kind replay needs the path`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := load(t, tt.text)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v\nwant   ...%s", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestAllErrorsAtOnce(t *testing.T) {
+	_, err := load(t, "json_output: x\nlog_stderr: why\nrule_matching: z\n")
+	if err == nil || strings.Count(err.Error(), "\n") != 2 {
+		t.Errorf("want three lines, got %v", err)
+	}
+}
+
+func TestNotes(t *testing.T) {
+	tests := []struct {
+		name, text string
+		severity   Severity
+		want       string
+	}{
+		{"letter", "json_ouput: true", Warning, "falco.yaml:1:1: json_ouput: unknown key, ignored, did you mean json_output?"},
+		{"nested", "http_output: {ulr: x}", Warning, "http_output.ulr: unknown key, ignored, did you mean url?"},
+		{"misplaced", "bind_address: x", Warning, "bind_address: unknown key, ignored, did you mean grpc.bind_address?"},
+		{"far", "zzzzzzzz: 1", Warning, "zzzzzzzz: unknown key, ignored"},
+		{"inert", "plugins: [{name: k8saudit}]", Note, "plugins: there are no plugins here; ignored"},
+		{"inert below", "webserver: {k8s_audit_endpoint: /k8s-audit}", Note, "audit events are not received here; ignored"},
+		{"old name", "syscall_buf_size_preset: 3", Note, "read as engine.modern_ebpf.buf_size_preset"},
+		{"env", "priority: ${NOT_SET}debug", Warning, "falco.yaml:1:11: environment variable NOT_SET is empty or not set"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := load(t, tt.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(c.Notes) != 1 || c.Notes[0].Severity != tt.severity || !strings.HasSuffix(c.Notes[0].String(), tt.want) {
+				t.Errorf("notes %v\nwant one %v: ...%s", c.Notes, tt.severity, tt.want)
+			}
+		})
+	}
+}
+
+func TestChannelDefault(t *testing.T) {
+	for text, want := range map[string]bool{
+		"":                                true,
+		"syslog_output: {enabled: true}":  false,
+		"file_output: {enabled: false}":   true,
+		"stdout_output: {enabled: false}": false,
+		"stdout_output: {enabled: true}\nsyslog_output: {enabled: true}": true,
+	} {
+		c, err := load(t, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Stdout.Enabled != want {
+			t.Errorf("%q: stdout %v, want %v", text, c.Stdout.Enabled, want)
+		}
+	}
+}
+
+func TestAnchors(t *testing.T) {
+	c, err := load(t, `
+x-tls: &tls {ca_cert: /a, mtls: true}
+http_output:
+  <<: *tls
+  mtls: false
+  client_cert: &cert /b
+grpc: {cert_chain: *cert}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.HTTP.CACert != "/a" || c.HTTP.MTLS || c.GRPC.CertChain != "/b" {
+		t.Errorf("http %+v grpc %+v", c.HTTP, c.GRPC)
+	}
+}

@@ -1,0 +1,62 @@
+package config
+
+// Engine says where events come from.
+type Engine struct {
+	Kind   string       `yaml:"kind" oneof:"modern_ebpf|kmod|ebpf|replay|nodriver" doc:"modern_ebpf: this host; replay: a capture file; nodriver: no events. Falco's kmod and ebpf mean modern_ebpf here."`
+	Modern ModernEBPF   `yaml:"modern_ebpf" doc:"The probe's buffers."`
+	Replay EngineReplay `yaml:"replay" doc:"Events from a file."`
+}
+
+// ModernEBPF sizes the probe's ring buffers.
+type ModernEBPF struct {
+	CPUsForEachBuffer int  `yaml:"cpus_for_each_buffer" min:"0" doc:"CPUs that share one ring buffer; 0: one buffer for all."`
+	BufSizePreset     int  `yaml:"buf_size_preset" min:"1" max:"10" doc:"Size of each ring buffer: 1 to 10 stand for 1, 2, 4, 8, 16, 32, 64, 128, 256, 512 MiB."`
+	DropFailedExit    bool `yaml:"drop_failed_exit" doc:"Do not send failed syscalls to user space. Rules about failed syscalls then never match."`
+	DisableIterators  bool `yaml:"disable_iterators" doc:"Read the processes of the host from /proc at start, not with a BPF iterator."`
+}
+
+// BufferBytes is the size of one ring buffer.
+func (m ModernEBPF) BufferBytes() int { return 1 << 20 << (m.BufSizePreset - 1) }
+
+// EngineReplay configures kind replay.
+type EngineReplay struct {
+	CaptureFile string `yaml:"capture_file" doc:"A .scap file, needed by kind replay."`
+}
+
+// BaseSyscalls widens what the probe observes.
+type BaseSyscalls struct {
+	CustomSet []string `yaml:"custom_set" doc:"Names of syscalls to observe in any case; !NAME takes one out."`
+	Repair    bool     `yaml:"repair" doc:"Accepted: the sensor always observes only what rules and its own state need."`
+	All       bool     `yaml:"all" doc:"Let rules use high-volume I/O syscalls (read, write and their like) too."`
+}
+
+// FalcoLibs bounds the state.
+type FalcoLibs struct {
+	ThreadTableSize int `yaml:"thread_table_size" min:"1024" doc:"Processes that the sensor remembers at most."`
+	PurgeInterval   int `yaml:"thread_table_auto_purging_interval_s" min:"1" doc:"Seconds between searches for processes whose exit was missed."`
+	PurgeTimeout    int `yaml:"thread_table_auto_purging_thread_timeout_s" min:"1" doc:"Seconds without events after which a process is looked up, and forgotten if it is gone."`
+	Snaplen         int `yaml:"snaplen" min:"0" max:"65535" doc:"Bytes of I/O data kept with an event."`
+}
+
+// Capture records events around alerts.
+type Capture struct {
+	Enabled       bool   `yaml:"enabled" doc:"Record."`
+	PathPrefix    string `yaml:"path_prefix" doc:"Start of the names of the files."`
+	Mode          string `yaml:"mode" oneof:"rules|all_rules" doc:"rules: around alerts of rules with capture: true; all_rules: around every alert."`
+	Duration      int    `yaml:"default_duration" min:"1" doc:"Milliseconds to record after an alert."`
+	MaxFileSizeMB int    `yaml:"max_file_size_mb" min:"0" doc:"Stop a file at this size; 0: no limit."`
+}
+
+// EventDrops is the reaction to lost events.
+type EventDrops struct {
+	Threshold float64  `yaml:"threshold" min:"0" max:"1" doc:"Share of the last second's events that may be lost without a reaction."`
+	Actions   []string `yaml:"actions" oneof:"ignore|log|alert|exit" doc:"Any of ignore (nothing else then), log, alert (rule \"Falco internal: syscall event drop\"), exit (status 1)."`
+	Rate      float64  `yaml:"rate" min:"0" doc:"Reactions a second on average: a token bucket's refill."`
+	MaxBurst  float64  `yaml:"max_burst" min:"0" doc:"Size of that bucket."`
+	Simulate  bool     `yaml:"simulate_drops" doc:"Pretend that one event was lost in each second, to try the actions."`
+}
+
+// Timeouts is the reaction to silence.
+type Timeouts struct {
+	MaxConsecutives int `yaml:"max_consecutives" min:"1" doc:"Polls in a row without an event after which that is reported."`
+}

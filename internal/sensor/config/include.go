@@ -1,0 +1,132 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// include merges the files that config_files names into the tree and returns
+// their names. An included file cannot include others.
+func (t *tree) include(mainFile string) ([]string, error) {
+	list := lookup(t.root, "config_files")
+	if list == nil {
+		return nil, nil
+	}
+	var entries []Include
+	d := decoder{tree: t}
+	d.list(list, "config_files", func(n *yaml.Node, path string) {
+		var e Include
+		e.decodeNode(&d, n, path)
+		entries = append(entries, e)
+	})
+	var read []string
+	for _, e := range entries {
+		files, err := filesBelow(e.Path)
+		if err != nil {
+			return nil, fmt.Errorf("config_files: %w", err)
+		}
+		for _, file := range files {
+			if same(file, mainFile) {
+				return nil, fmt.Errorf("config_files: %s includes itself", mainFile)
+			}
+			if err := t.merge(file, e.Strategy); err != nil {
+				return nil, fmt.Errorf("config_files: %w", err)
+			}
+			read = append(read, file)
+		}
+	}
+	return read, nil
+}
+
+// filesBelow is path itself, or the YAML files in the directory path in
+// lexical order; nothing if path does not exist.
+func filesBelow(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, e := range entries {
+		ext := filepath.Ext(e.Name())
+		file := filepath.Join(path, e.Name())
+		if ext != ".yaml" && ext != ".yml" || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		// Stat, not the entry's type: Kubernetes mounts files as links.
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			files = append(files, file)
+		}
+	}
+	return files, nil
+}
+
+func same(a, b string) bool {
+	x, errX := os.Stat(a)
+	y, errY := os.Stat(b)
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}
+
+func (t *tree) merge(file, strategy string) error {
+	extra, err := t.readFile(file)
+	if err != nil {
+		return err
+	}
+	for i := 0; i+1 < len(extra.Content); i += 2 {
+		key, value := extra.Content[i], extra.Content[i+1]
+		if key.Value == "config_files" {
+			t.report(Warning, key, "config_files", "an included file cannot include others; ignored")
+			continue
+		}
+		switch {
+		case strategy == "add-only" && lookup(t.root, key.Value) != nil:
+		case strategy == "append":
+			t.combine(t.root, key, value)
+		default:
+			set(t.root, key, value)
+		}
+	}
+	return nil
+}
+
+// combine puts key: value into m; lists are joined and maps merged with what
+// is there.
+func (t *tree) combine(m, key, value *yaml.Node) {
+	old, value := resolve(lookup(m, key.Value)), resolve(value)
+	switch {
+	case old == nil || value == nil || old.Kind != value.Kind || old.Kind == yaml.ScalarNode:
+		set(m, key, value)
+	case old.Kind == yaml.SequenceNode:
+		old.Content = append(old.Content, value.Content...)
+	default:
+		for i := 0; i+1 < len(value.Content); i += 2 {
+			t.combine(old, value.Content[i], value.Content[i+1])
+		}
+	}
+}
+
+// set puts key: value into m in place of what is there.
+func set(m, key, value *yaml.Node) {
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == key.Value {
+			m.Content[i], m.Content[i+1] = key, value
+			return
+		}
+	}
+	m.Content = append(m.Content, key, value)
+}

@@ -1,0 +1,152 @@
+package config
+
+import (
+	"net"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// renamed maps keys of older Falco versions, and the spelling of Helm charts'
+// values, to the keys of today. A key that is given by its own name wins.
+var renamed = []struct{ old, now string }{
+	{"syscall_buf_size_preset", "engine.modern_ebpf.buf_size_preset"},
+	{"syscall_drop_failed_exit", "engine.modern_ebpf.drop_failed_exit"},
+	{"modern_bpf.cpus_for_each_syscall_buffer", "engine.modern_ebpf.cpus_for_each_buffer"},
+	{"engine.kmod.buf_size_preset", "engine.modern_ebpf.buf_size_preset"},
+	{"engine.kmod.drop_failed_exit", "engine.modern_ebpf.drop_failed_exit"},
+	{"engine.ebpf.buf_size_preset", "engine.modern_ebpf.buf_size_preset"},
+	{"engine.ebpf.drop_failed_exit", "engine.modern_ebpf.drop_failed_exit"},
+	{"rules_file", "rules_files"},
+	{"grpcOutput", "grpc_output"},
+	{"grpc.unixSocketPath", "grpc.bind_address"},
+	{"grpc.privateKey", "grpc.private_key"},
+	{"grpc.certChain", "grpc.cert_chain"},
+	{"grpc.rootCerts", "grpc.root_certs"},
+	{"outputs.maxBurst", "outputs.max_burst"},
+}
+
+// modernise moves renamed keys to their names of today.
+func (t *tree) modernise() {
+	if lookup(t.root, "rules_file") != nil && lookup(t.root, "rules_files") != nil {
+		t.report(Error, keyNode(t.root, "rules_file"), "rules_file", "given beside rules_files; keep rules_files")
+	}
+	t.helmPort()
+	for _, r := range renamed {
+		parent, last := t.root, r.old
+		if i := strings.LastIndexByte(r.old, '.'); i >= 0 {
+			parent, last = find(t.root, r.old[:i]), r.old[i+1:]
+		}
+		key := keyNode(parent, last)
+		if key == nil {
+			continue
+		}
+		value := lookup(parent, last)
+		remove(parent, last)
+		if find(t.root, r.now) != nil {
+			continue
+		}
+		if strings.Contains(r.old, ".") && strings.HasPrefix(r.old, "engine.") && !t.engineIs(r.old) {
+			continue // the buffers of an engine that is not chosen
+		}
+		if r.old != r.now {
+			t.report(Note, key, r.old, "read as "+r.now)
+		}
+		t.put(r.now, value)
+	}
+	for _, empty := range []string{"modern_bpf", "engine.kmod", "engine.ebpf"} {
+		t.removeEmpty(empty)
+	}
+}
+
+// engineIs says whether key, below engine, belongs to the chosen kind.
+func (t *tree) engineIs(key string) bool {
+	kind := find(t.root, "engine.kind")
+	return kind != nil && strings.HasPrefix(key, "engine."+kind.Value+".")
+}
+
+// helmPort turns the chart's grpc.listenPort into an address; it counts only
+// without a socket path, as in the chart.
+func (t *tree) helmPort() {
+	grpc := lookup(t.root, "grpc")
+	port := lookup(grpc, "listenPort")
+	if port == nil {
+		return
+	}
+	remove(grpc, "listenPort")
+	if socket := lookup(grpc, "unixSocketPath"); socket != nil {
+		if socket.Value != "" {
+			return
+		}
+		remove(grpc, "unixSocketPath")
+	}
+	if lookup(grpc, "bind_address") == nil {
+		value := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: net.JoinHostPort("0.0.0.0", port.Value), Line: port.Line, Column: port.Column}
+		t.origin[value] = t.origin[port]
+		t.put("grpc.bind_address", value)
+	}
+}
+
+// put sets a dotted path.
+func (t *tree) put(path string, value *yaml.Node) {
+	var steps []step
+	for key := range strings.SplitSeq(path, ".") {
+		steps = append(steps, step{key: key})
+	}
+	// No step is a list, so that nothing can be out of range.
+	_ = t.insert(t.root, steps, value, t.origin[value])
+}
+
+func keyNode(m *yaml.Node, key string) *yaml.Node {
+	if m = resolve(m); m == nil || m.Kind != yaml.MappingNode {
+		return nil
+	}
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == key {
+			return m.Content[i]
+		}
+	}
+	return nil
+}
+
+func remove(m *yaml.Node, key string) {
+	m = resolve(m)
+	for i := 0; i+1 < len(m.Content); i += 2 {
+		if m.Content[i].Value == key {
+			m.Content = append(m.Content[:i:i], m.Content[i+2:]...)
+			return
+		}
+	}
+}
+
+func (t *tree) removeEmpty(path string) {
+	m, last := t.root, path
+	if i := strings.LastIndexByte(path, '.'); i >= 0 {
+		m, last = find(t.root, path[:i]), path[i+1:]
+	}
+	if n := resolve(lookup(m, last)); n != nil && n.Kind == yaml.MappingNode && len(n.Content) == 0 {
+		remove(m, last)
+	}
+}
+
+// inertKeys are known to some version of Falco and do nothing here.
+var inertKeys = map[string]string{
+	"load_plugins":                    "there are no plugins here; ignored",
+	"plugins":                         "there are no plugins here; ignored",
+	"plugins_hostinfo":                "there are no plugins here; ignored",
+	"libs_logger":                     "there is one log; see log_level. Ignored",
+	"metadata_download":               "metadata does not come from the API server; ignored",
+	"webserver.k8s_audit_endpoint":    "Kubernetes audit events are not received here; ignored",
+	"engine.gvisor":                   "gVisor is not supported; ignored",
+	"engine.kmod":                     "there is no kernel module here; ignored",
+	"engine.ebpf":                     "the probe is inside the binary; ignored",
+	"metrics.jemalloc_stats_enabled":  "memory is not managed by jemalloc; ignored",
+	"metrics.plugins_metrics_enabled": "there are no plugins here; ignored",
+	"metrics.kernel_iter_event_counters_enabled": "iterators are counted with the start-up time; ignored",
+}
+
+// inert says why the key at path does nothing here.
+func inert(path string) (string, bool) {
+	why, ok := inertKeys[path]
+	return why, ok
+}

@@ -1,0 +1,134 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"strings"
+)
+
+// Options says what to load.
+type Options struct {
+	// Path is the configuration file. Empty: DefaultPath if it exists,
+	// otherwise the built-in defaults.
+	Path string
+	// Overrides are the values of -o, PATH=VALUE, in order.
+	Overrides []string
+	// RulesFiles, from -r, replace rules_files if there are any.
+	RulesFiles []string
+	// Env looks up environment variables; nil: the process's own.
+	Env func(string) string
+}
+
+// Load reads and checks the configuration. The error joins everything that is
+// wrong, an Issue each, so that one run shows all mistakes; what is only
+// doubtful is in Config.Notes.
+func Load(opt Options) (*Config, error) {
+	if opt.Env == nil {
+		opt.Env = os.Getenv
+	}
+	t := newTree(opt.Env)
+	files, err := t.readAll(opt)
+	if err != nil {
+		return nil, err
+	}
+	t.modernise()
+	c := Default()
+	d := decoder{tree: t}
+	d.structure(t.root, reflect.ValueOf(c).Elem(), "")
+	if len(opt.RulesFiles) > 0 {
+		c.RulesFiles = opt.RulesFiles
+	}
+	c.defaultOutput(t)
+	c.check(t)
+	c.Files = files
+	err, c.Notes = split(t.issues)
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// readAll fills the tree from the main file, its includes and the options.
+func (t *tree) readAll(opt Options) ([]string, error) {
+	path, err := mainFile(opt.Path)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	if path != "" {
+		if t.root, err = t.readFile(path); err != nil {
+			return nil, fmt.Errorf("load configuration: %w", err)
+		}
+		files = append(files, path)
+	}
+	// Options that choose files come first, the others after all files.
+	var late []string
+	for _, o := range opt.Overrides {
+		if !strings.HasPrefix(o, "config_files") {
+			late = append(late, o)
+		} else if err := t.override(o); err != nil {
+			return nil, err
+		}
+	}
+	included, err := t.include(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range late {
+		if err := t.override(o); err != nil {
+			return nil, err
+		}
+	}
+	return append(files, included...), nil
+}
+
+func mainFile(path string) (string, error) {
+	if path != "" {
+		return path, nil
+	}
+	_, err := os.Stat(DefaultPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return DefaultPath, err
+}
+
+// defaultOutput switches standard output on if nothing chose a channel, and
+// off if the files chose another and did not speak of it.
+func (c *Config) defaultOutput(t *tree) {
+	if find(t.root, "stdout_output.enabled") == nil {
+		c.Stdout.Enabled = !(c.Syslog.Enabled || c.File.Enabled || c.HTTP.Enabled || c.Program.Enabled || c.GRPCOutput.Enabled)
+	}
+}
+
+// ExpandRulesFiles is rules_files with each directory replaced by its YAML
+// files in lexical order. Paths that do not exist are left out and returned
+// apart; an error says that none is left of those that were given.
+func (c *Config) ExpandRulesFiles() (files, missing []string, err error) {
+	for _, path := range c.RulesFiles {
+		below, err := filesBelow(path)
+		if err != nil {
+			return nil, nil, fmt.Errorf("rules_files: %w", err)
+		}
+		if _, err := os.Stat(path); err != nil {
+			missing = append(missing, path)
+		}
+		files = append(files, below...)
+	}
+	if len(c.RulesFiles) > 0 && len(files) == 0 {
+		return nil, missing, fmt.Errorf("rules_files: none of %s has a rules file; correct the paths, or remove the key to use the rules inside the binary", strings.Join(c.RulesFiles, ", "))
+	}
+	return files, missing, nil
+}
+
+// WatchPaths are the files and directories whose change calls for a reload.
+func (c *Config) WatchPaths() []string {
+	paths := append([]string(nil), c.Files...)
+	for _, include := range c.ConfigFiles {
+		paths = append(paths, include.Path)
+	}
+	return append(paths, c.RulesFiles...)
+}

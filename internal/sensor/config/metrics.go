@@ -1,0 +1,59 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// Webserver configures health, versions and Prometheus metrics.
+type Webserver struct {
+	Enabled        bool   `yaml:"enabled" doc:"Serve. (Falco: on.)"`
+	Threadiness    int    `yaml:"threadiness" min:"0" doc:"Accepted; requests are served as they come, at most 32 at a time."`
+	ListenPort     int    `yaml:"listen_port" min:"0" max:"65535" doc:"The port."`
+	ListenAddress  string `yaml:"listen_address" doc:"The IP address; 0.0.0.0 for all. (Falco: 0.0.0.0.)"`
+	HealthEndpoint string `yaml:"k8s_healthz_endpoint" doc:"Path of the health check."`
+	Prometheus     bool   `yaml:"prometheus_metrics_enabled" doc:"Serve /metrics. Needs metrics.enabled."`
+	SSLEnabled     bool   `yaml:"ssl_enabled" doc:"Serve HTTPS."`
+	SSLCertificate string `yaml:"ssl_certificate" doc:"PEM file with certificate and key."`
+}
+
+// Metrics configures snapshots of the counters.
+type Metrics struct {
+	Enabled      bool     `yaml:"enabled" doc:"Take snapshots."`
+	Interval     Interval `yaml:"interval" doc:"Time between snapshots, like 15m; at least 100ms."`
+	OutputRule   bool     `yaml:"output_rule" doc:"Send each as an alert (rule \"Falco internal: metrics snapshot\")."`
+	OutputFile   string   `yaml:"output_file" doc:"Append each to this file, one JSON object a line."`
+	Rules        bool     `yaml:"rules_counters_enabled" doc:"Matches for each rule."`
+	Resources    bool     `yaml:"resource_utilization_enabled" doc:"CPU and memory of the sensor and the host."`
+	State        bool     `yaml:"state_counters_enabled" doc:"Processes and containers that the sensor keeps."`
+	Kernel       bool     `yaml:"kernel_event_counters_enabled" doc:"Events and drops as the probe counts them."`
+	PerCPU       bool     `yaml:"kernel_event_counters_per_cpu_enabled" doc:"The same for each CPU."`
+	LibbpfStats  bool     `yaml:"libbpf_stats_enabled" doc:"Run counts and times of the probe's programs; needs sysctl kernel.bpf_stats_enabled."`
+	ConvertToMB  bool     `yaml:"convert_memory_to_mb" doc:"Memory in MB, not kB or bytes."`
+	IncludeEmpty bool     `yaml:"include_empty_values" doc:"Include counters that are zero."`
+}
+
+// Interval is a duration as Prometheus writes it.
+type Interval time.Duration
+
+// Duration is the interval as the standard library's type.
+func (i Interval) Duration() time.Duration { return time.Duration(i) }
+
+// ParseInterval reads a duration such as 1h30m or 500ms. A number without a
+// unit is refused with Falco's words, since it once meant milliseconds.
+func ParseInterval(s string) (Interval, error) {
+	if _, err := strconv.ParseUint(s, 10, 64); err == nil {
+		return 0, fmt.Errorf("Metrics interval was passed as numeric value without Prometheus time unit; write it like 30s or 15m") //nolint:staticcheck // Falco's wording
+	}
+	d, err := model.ParseDuration(s)
+	if err != nil {
+		return 0, fmt.Errorf("%q is no duration; write it like 500ms, 30s, 15m or 1h30m", s)
+	}
+	if time.Duration(d) < 100*time.Millisecond {
+		return 0, fmt.Errorf("Metrics interval must have a minimum value of 100ms, not %s", s) //nolint:staticcheck // Falco's wording
+	}
+	return Interval(d), nil
+}
