@@ -1,0 +1,92 @@
+package intake
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+)
+
+// Unix is a stream socket that sensors, or a relay such as socat, connect to
+// and write JSON lines.
+type Unix struct {
+	*mailbox
+	listener net.Listener
+	wg       sync.WaitGroup
+
+	mu    sync.Mutex
+	conns map[net.Conn]struct{}
+}
+
+var _ Source = (*Unix)(nil)
+
+// NewUnix listens at path, readable by its owner only. A socket left behind
+// by a run that was killed is replaced; anything else at path is an error.
+func NewUnix(path string) (*Unix, error) {
+	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
+		if conn, err := net.Dial("unix", path); err == nil {
+			conn.Close()
+			return nil, fmt.Errorf("listen for alerts: %s is in use by another process", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("listen for alerts: %w", err)
+		}
+	}
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen for alerts: %w", err)
+	}
+	if err := os.Chmod(path, 0o600); err != nil {
+		listener.Close()
+		return nil, fmt.Errorf("listen for alerts: %w", err)
+	}
+	s := &Unix{mailbox: newMailbox(), listener: listener, conns: make(map[net.Conn]struct{})}
+	s.wg.Add(1)
+	go s.accept()
+	return s, nil
+}
+
+func (s *Unix) accept() {
+	defer s.wg.Done()
+	for {
+		conn, err := s.listener.Accept()
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				s.end(fmt.Errorf("accept a connection for alerts: %w", err))
+			}
+			return
+		}
+		s.mu.Lock()
+		s.conns[conn] = struct{}{}
+		s.mu.Unlock()
+		s.wg.Add(1)
+		go s.serve(conn)
+	}
+}
+
+// serve reads one connection; its end is not the end of the stream.
+func (s *Unix) serve(conn net.Conn) {
+	defer s.wg.Done()
+	r := &Reader{mailbox: s.mailbox, r: conn, stop: make(chan struct{})}
+	if err := r.run(); err != nil {
+		s.put(nil, 0, 1, err)
+	}
+	conn.Close()
+	s.mu.Lock()
+	delete(s.conns, conn)
+	s.mu.Unlock()
+}
+
+// Close stops listening, ends all connections and removes the socket.
+func (s *Unix) Close() error {
+	err := s.listener.Close()
+	s.mu.Lock()
+	for conn := range s.conns {
+		conn.Close()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+	s.end(nil)
+	return err
+}

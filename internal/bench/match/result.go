@@ -1,0 +1,126 @@
+package match
+
+import "github.com/peregrine-sec/peregrine/internal/generator"
+
+// Count is what became of one action's instances.
+// Started = OK + Failed + Skipped, and OK = Matched + Late + Lost.
+type Count struct {
+	Started, OK, Failed, Skipped int
+	Matched, Late, Lost          int
+	Duplicate                    int
+}
+
+// Counts sums up the instances per action, as they are now.
+func (x *Index) Counts() []Count {
+	counts := make([]Count, len(x.actions))
+	for i := range x.instances {
+		c := &counts[x.instances[i].Action]
+		c.Started++
+		switch x.state[i] {
+		case skipped:
+			c.Skipped++
+		case failed:
+			c.Failed++
+		case matched:
+			c.Matched++
+		case late:
+			c.Late++
+		case free:
+			c.Lost++
+		}
+	}
+	for i := range counts {
+		c := &counts[i]
+		c.OK = c.Matched + c.Late + c.Lost
+		c.Duplicate = x.perAction[i].tally[Duplicate]
+	}
+	return counts
+}
+
+// Latency is from event to receipt, Response from planned time to receipt, of
+// one action's matches in time.
+func (x *Index) Latency(action int) *Histogram  { return x.perAction[action].latency }
+func (x *Index) Response(action int) *Histogram { return x.perAction[action].response }
+
+// Part is the latency of one third of the round, 0 to 2.
+func (x *Index) Part(third int) *Histogram { return x.parts[third] }
+
+// Last is when the newest alert that matched in time was received; 0 if none.
+func (x *Index) Last() int64 { return x.last }
+
+// Span is the time from the first instance's start to the last one's end,
+// widened by the tolerance, in the sensor's clock.
+func (x *Index) Span() (from, to int64) {
+	if len(x.instances) == 0 {
+		return 0, -1
+	}
+	for _, r := range x.rules {
+		if n := len(r.all.maxEnd); n > 0 {
+			to = max(to, r.all.maxEnd[n-1])
+		}
+	}
+	widen := x.clock.Tolerance
+	return x.start + x.clock.Offset - widen, to + x.clock.Offset + widen
+}
+
+// Each calls f for every instance in the order of start, with the word for its
+// state.
+func (x *Index) Each(f func(in *generator.Instance, state string)) {
+	words := [...]string{free: "lost", matched: "matched", late: "late", failed: "failed", skipped: "skipped"}
+	for i := range x.instances {
+		f(&x.instances[i], words[x.state[i]])
+	}
+}
+
+// Cost is the distribution of one action's durations, failed ones included,
+// and their mean in ns.
+func (x *Index) Cost(action int) (h *Histogram, mean float64) {
+	h = NewHistogram()
+	var sum float64
+	n := 0
+	for i := range x.instances {
+		in := &x.instances[i]
+		if int(in.Action) != action || in.Skipped {
+			continue
+		}
+		d := in.End - in.Start
+		h.Add(d)
+		sum += float64(d)
+		n++
+	}
+	if n == 0 {
+		return h, 0
+	}
+	return h, sum / float64(n)
+}
+
+// Offset narrows the clock offset down from alerts whose instance is known: an
+// event within [Start, End] of ours allows only some offsets.
+type Offset struct {
+	lo, hi int64
+	n      int
+}
+
+// Add takes an instance and the event time of its alert.
+func (o *Offset) Add(start, end, event int64) {
+	lo, hi := event-end, event-start
+	if o.n == 0 {
+		o.lo, o.hi = lo, hi
+	}
+	o.n++
+	o.lo, o.hi = max(o.lo, lo), min(o.hi, hi)
+}
+
+// Value is the offset closest to none that all alerts allow, in ns. ok is
+// false if they contradict each other: the clocks drift apart.
+func (o *Offset) Value() (offset int64, ok bool) {
+	switch {
+	case o.lo > o.hi:
+		return (o.lo + o.hi) / 2, false
+	case o.lo > 0:
+		return o.lo + (o.hi-o.lo)/2, true
+	case o.hi < 0:
+		return o.hi - (o.hi-o.lo)/2, true
+	}
+	return 0, true
+}
