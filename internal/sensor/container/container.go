@@ -1,12 +1,13 @@
 // Package container tells which container a process belongs to, from its
 // cgroup path alone. Metadata (name, image, labels) is filled in later by
-// whoever knows it; until then its members are empty and Known is false.
+// whoever knows it, through the Registry; until then its members are empty and
+// Known is false.
 package container
 
 // Container is one container, or the host. It is shared by all its processes
 // and owned by the engine's goroutine.
 type Container struct {
-	ID     string // 12 characters; "host" for the host
+	ID     string // 12 characters (LXC and BPM: the name); "host" for the host
 	FullID string
 	Type   string // docker, containerd, cri-o, podman, lxc, ...; "host"
 
@@ -20,6 +21,9 @@ type Container struct {
 	ImageDigest     string
 	Privileged      bool
 	Pod             *Pod // nil outside Kubernetes
+
+	users int    // processes in it, see Registry
+	idle  uint64 // sweeps that found it without processes
 }
 
 // Pod is the Kubernetes side of a container.
@@ -30,3 +34,14 @@ type Pod struct {
 
 // Host stands for everything that runs in no container.
 var Host = &Container{ID: "host", FullID: "host", Type: "host", Known: true, Name: "host"}
+
+// Types of containers, as container.type names them.
+const (
+	Docker     = "docker"
+	Containerd = "containerd"
+	CRIO       = "cri-o"
+	Podman     = "podman"
+	LXC        = "lxc"
+	LibvirtLXC = "libvirt_lxc"
+	BPM        = "bpm"
+)

@@ -1,0 +1,61 @@
+package container
+
+import "testing"
+
+func TestRegistryShares(t *testing.T) {
+	var r Registry
+	if c := r.Acquire("memory=/system.slice/ssh.service"); c != Host {
+		t.Fatalf("host process is in %+v", c)
+	}
+	a := r.Acquire("memory=/docker/" + idA)
+	b := r.Acquire("=/system.slice/docker-" + idA + ".scope")
+	if a != b || a.ID != idA[:12] || a.FullID != idA || a.Type != Docker || a.Known {
+		t.Fatalf("got %+v and %+v", a, b)
+	}
+	if r.Get(a.ID) != a || r.Get("host") != Host || r.Get("nosuch") != nil {
+		t.Error("Get does not find what Acquire made")
+	}
+}
+
+func TestRegistryUpdateFillsSharedContainer(t *testing.T) {
+	var r Registry
+	a := r.Acquire("=/docker/" + idA)
+	u := r.Update(Container{ID: a.ID, Name: "web", Image: "nginx:1", ImageRepository: "nginx", ImageTag: "1"})
+	if u != a || !a.Known || a.Name != "web" || a.FullID != idA || a.Type != Docker {
+		t.Errorf("got %+v", a)
+	}
+	if r.Update(Container{ID: "host", Name: "x"}); Host.Name != "host" {
+		t.Error("the host can be renamed")
+	}
+}
+
+func TestRegistryKeepsMetadataThatComesFirst(t *testing.T) {
+	var r Registry
+	r.Update(Container{ID: idA[:12], FullID: idA, Type: Podman, Name: "early"})
+	if c := r.Acquire("=/docker/" + idA); c.Name != "early" || c.Type != Podman {
+		t.Errorf("got %+v", c)
+	}
+}
+
+func TestRegistrySweep(t *testing.T) {
+	var r Registry
+	a := r.Acquire("=/docker/" + idA)
+	b := r.Acquire("=/docker/" + idB)
+	r.Release(b)
+	for range keepSweeps {
+		r.Sweep()
+	}
+	if r.Len() != 2 {
+		t.Fatal("forgotten too early")
+	}
+	if r.Acquire("=/docker/"+idB) != b {
+		t.Fatal("an idle container lost its identity")
+	}
+	r.Release(b)
+	for range keepSweeps + 1 {
+		r.Sweep()
+	}
+	if r.Get(a.ID) != a || r.Get(b.ID) != nil {
+		t.Error("a container with processes was forgotten, or one without was kept")
+	}
+}
