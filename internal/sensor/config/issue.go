@@ -41,8 +41,8 @@ func (i Issue) String() string {
 
 func (i Issue) Error() string { return i.String() }
 
-// split returns the errors joined (nil if there are none) and the rest.
-func split(issues []Issue) (error, []Issue) {
+// split returns the errors joined (nil if there are none), and the rest.
+func split(issues []Issue) ([]Issue, error) {
 	var errs []error
 	var notes []Issue
 	for _, issue := range issues {
@@ -52,7 +52,7 @@ func split(issues []Issue) (error, []Issue) {
 			notes = append(notes, issue)
 		}
 	}
-	return errors.Join(errs...), notes
+	return notes, errors.Join(errs...)
 }
 
 // nearest returns the candidate that differs least from name, and whether it

@@ -44,8 +44,7 @@ func Load(opt Options) (*Config, error) {
 	c.defaultOutput(t)
 	c.check(t)
 	c.Files = files
-	err, c.Notes = split(t.issues)
-	if err != nil {
+	if c.Notes, err = split(t.issues); err != nil {
 		return nil, err
 	}
 	return c, nil

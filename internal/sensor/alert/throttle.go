@@ -1,0 +1,71 @@
+package alert
+
+import "time"
+
+// Throttle is a token bucket over alerts: rate tokens a second, at most burst
+// of them saved up, one for each alert that passes. What it holds back is
+// counted, never silent: Report says how many, at most once a second.
+//
+// Time is the caller's, in ns on any clock that does not go backwards by
+// itself; steps back count as no time. Not safe for concurrent use: it
+// belongs to the detection goroutine.
+type Throttle struct {
+	rate   float64 // tokens a ns; 0: no limit
+	burst  float64
+	tokens float64
+	last   int64 // ns of the last refill
+	begun  bool
+
+	held     uint64 // since the start
+	reported uint64 // part of held that Report has told
+	reportAt int64
+}
+
+// reportEvery is the least time between two reports, in ns.
+const reportEvery = int64(time.Second)
+
+// NewThrottle returns a full bucket. rate is in alerts a second, 0 for no
+// limit; a burst below one is one, since nothing could ever pass.
+func NewThrottle(rate, burst float64) *Throttle {
+	burst = max(burst, 1)
+	return &Throttle{rate: rate / float64(time.Second), burst: burst, tokens: burst}
+}
+
+// Allow says whether an alert may pass at time now.
+func (t *Throttle) Allow(now int64) bool {
+	if t.rate == 0 {
+		return true
+	}
+	t.refill(now)
+	if t.tokens < 1 {
+		t.held++
+		return false
+	}
+	t.tokens--
+	return true
+}
+
+func (t *Throttle) refill(now int64) {
+	if !t.begun {
+		t.begun, t.last = true, now
+		return
+	}
+	if now > t.last {
+		t.tokens = min(t.burst, t.tokens+float64(now-t.last)*t.rate)
+		t.last = now
+	}
+}
+
+// Held is the number of alerts held back since the start.
+func (t *Throttle) Held() uint64 { return t.held }
+
+// Report returns how many alerts were held back since the last report, and
+// whether it is time to say so.
+func (t *Throttle) Report(now int64) (uint64, bool) {
+	if t.held == t.reported || t.reportAt != 0 && now-t.reportAt < reportEvery && now >= t.reportAt {
+		return 0, false
+	}
+	n := t.held - t.reported
+	t.reported, t.reportAt = t.held, now
+	return n, true
+}

@@ -1,0 +1,185 @@
+// Package metrics is what the sensor knows about itself: a Snapshot of all
+// counters, its rendering under Falco's names, the decision what to do about
+// lost events, and the loop that publishes snapshots. It stands beside the
+// way of an event: the engine and the outputs fill a Snapshot when asked, and
+// nothing here is called per event. Its children serve snapshots: web by HTTP
+// (health, versions, Prometheus), live by a private socket (status, top).
+package metrics
+
+import "time"
+
+// Snapshot is the sensor at one moment. All counters count since the start.
+// The sensor fills it; a reader owns what it was given.
+type Snapshot struct {
+	Time          int64     `json:"time"`        // ns since the epoch
+	Start         int64     `json:"start_time"`  // ns since the epoch
+	Reload        int64     `json:"reload_time"` // ns since the epoch; Start before the first reload
+	Version       string    `json:"version"`
+	EngineVersion string    `json:"engine_version"` // of the rule language
+	Source        string    `json:"source"`         // "syscall"
+	EngineName    string    `json:"engine_name"`    // "modern_bpf", "savefile" or "nodriver", as in Falco
+	Host          Host      `json:"host"`
+	RulesFiles    []FileSum `json:"rules_files"`
+	ConfigFiles   []FileSum `json:"config_files"`
+	Events        uint64    `json:"events"` // that user space has processed
+	Probe         Probe     `json:"probe"`
+	Rings         []Ring    `json:"rings"`
+	State         State     `json:"state"`
+	Rules         []Rule    `json:"rules"`
+	Kinds         []Kind    `json:"kinds"`     // event types, any order
+	Processes     []Process `json:"processes"` // those with most events, any order
+	Alerts        uint64    `json:"alerts"`    // that left the engine, before the throttle
+	Throttled     uint64    `json:"throttled"` // alerts that outputs.rate held back
+	Channels      []Channel `json:"channels"`
+	Resources     Resources `json:"resources"`
+	Programs      []Program `json:"programs,omitempty"` // with kernel.bpf_stats_enabled
+	Reloads       uint64    `json:"reloads"`
+	ReloadErrors  uint64    `json:"reload_errors"`
+	LastReloadErr string    `json:"last_reload_error,omitempty"`
+}
+
+// Duration is in ns.
+type Duration = time.Duration
+
+// Host describes the machine.
+type Host struct {
+	Name          string      `json:"name"`
+	KernelRelease string      `json:"kernel_release"`
+	BootTime      int64       `json:"boot_time"` // ns since the epoch
+	CPUs          int         `json:"cpus"`
+	Interfaces    []Interface `json:"interfaces,omitempty"`
+}
+
+// Interface is a network interface with its addresses.
+type Interface struct {
+	Name string   `json:"name"`
+	IPv4 []string `json:"ipv4,omitempty"`
+	IPv6 []string `json:"ipv6,omitempty"`
+}
+
+// FileSum identifies the content of a file.
+type FileSum struct {
+	Name   string `json:"name"`
+	SHA256 string `json:"sha256"` // in hex
+}
+
+// Probe counts events in the kernel: Seen = Filtered + Delivered + the sum of
+// Drops.
+type Probe struct {
+	Seen      uint64 `json:"seen"`      // events of interest to some rule or to the state
+	Filtered  uint64 `json:"filtered"`  // of these, known in the kernel not to match
+	Delivered uint64 `json:"delivered"` // of these, put into a ring
+	Drops     Drops  `json:"drops"`
+	PerCPU    []CPU  `json:"per_cpu,omitempty"`
+}
+
+// Drops are lost events by cause; those for want of space by category.
+type Drops struct {
+	Buffer     BufferDrops `json:"buffer"`
+	Scratch    uint64      `json:"scratch"`     // no room to build the event
+	PageFaults uint64      `json:"page_faults"` // memory of the process could not be read
+	Bug        uint64      `json:"bug"`         // anything that should not happen
+}
+
+// BufferDrops are events lost because a ring was full, by Falco's categories.
+type BufferDrops struct {
+	CloneFork uint64 `json:"clone_fork"`
+	Execve    uint64 `json:"execve"`
+	Connect   uint64 `json:"connect"`
+	Open      uint64 `json:"open"`
+	DirFile   uint64 `json:"dir_file"`
+	Close     uint64 `json:"close"`
+	Proc      uint64 `json:"proc"`
+	Other     uint64 `json:"other_interest"`
+}
+
+// CPU counts the events of one CPU.
+type CPU struct {
+	Events uint64 `json:"events"`
+	Drops  uint64 `json:"drops"`
+}
+
+// Ring is the fill of one ring buffer, in bytes.
+type Ring struct {
+	Size    uint64 `json:"size"`
+	Used    uint64 `json:"used"`
+	MaxUsed uint64 `json:"max_used"` // since the start
+}
+
+// State counts what the sensor remembers.
+type State struct {
+	Threads       uint64 `json:"threads"`    // processes in the table
+	Added         uint64 `json:"added"`      // put into the table
+	Removed       uint64 `json:"removed"`    // taken out of it
+	Lookups       uint64 `json:"lookups"`    // found in the table
+	Fetched       uint64 `json:"fetched"`    // not found, read from the kernel
+	Failed        uint64 `json:"failed"`     // not found, and gone
+	TableFull     uint64 `json:"table_full"` // not kept for want of room
+	Containers    uint64 `json:"containers"`
+	MissingImages uint64 `json:"missing_container_images"`
+}
+
+// Rule counts for one rule.
+type Rule struct {
+	Name        string   `json:"name"`
+	Priority    uint8    `json:"priority"` // 0 emergency .. 7 debug
+	Source      string   `json:"source"`
+	Tags        []string `json:"tags,omitempty"`
+	Matches     uint64   `json:"matches"`
+	Evaluations uint64   `json:"evaluations"` // of its condition in user space
+}
+
+// Kind counts the events of one type.
+type Kind struct {
+	Name   string `json:"name"`
+	Events uint64 `json:"events"`
+}
+
+// Process counts the events of one process.
+type Process struct {
+	PID    int32  `json:"pid"`
+	Name   string `json:"name"`
+	Events uint64 `json:"events"`
+}
+
+// Program is one BPF program's own count.
+type Program struct {
+	Name string   `json:"name"`
+	Runs uint64   `json:"runs"`
+	Time Duration `json:"time"`
+}
+
+// Channel counts the alerts of one output channel: Alerts = Sent + Queued +
+// Dropped at any moment.
+type Channel struct {
+	Name     string `json:"name"`
+	Alerts   uint64 `json:"alerts"`
+	Sent     uint64 `json:"sent"`
+	Queued   uint64 `json:"queued"`
+	Dropped  uint64 `json:"dropped"`  // Overflow + Refused
+	Overflow uint64 `json:"overflow"` // the queue was full
+	Refused  uint64 `json:"refused"`  // the receiver did not take it, or the stop could not wait
+	Errors   uint64 `json:"errors"`   // failed attempts
+	Capacity uint64 `json:"capacity"`
+	// LastError is empty when the latest attempt succeeded.
+	LastError string `json:"last_error,omitempty"`
+	// Latency is from event to receiver.
+	Latency Latency `json:"latency"`
+	// Streams are the clients of channel grpc.
+	Streams []Stream `json:"streams,omitempty"`
+}
+
+// Stream is one subscriber of channel grpc.
+type Stream struct {
+	Peer string `json:"peer"`
+	Sent uint64 `json:"sent"`
+	Lost uint64 `json:"lost"` // overwritten before this client read them
+}
+
+// Total is the sum of all drops.
+func (d Drops) Total() uint64 { return d.Buffer.Total() + d.Scratch + d.PageFaults + d.Bug }
+
+// Total is the sum over the categories.
+func (b BufferDrops) Total() uint64 {
+	return b.CloneFork + b.Execve + b.Connect + b.Open + b.DirFile + b.Close + b.Proc + b.Other
+}
