@@ -1,0 +1,172 @@
+package capacity
+
+import (
+	"fmt"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+)
+
+// Factor is what stopped a row from going higher.
+type Factor struct {
+	Name     FactorName `json:"name"`
+	Evidence string     `json:"evidence"` // the figures that say so
+	Advice   string     `json:"advice"`   // what would help
+}
+
+// FactorName is a stable word for a limiting factor.
+type FactorName string
+
+// The limiting factors.
+const (
+	FactorCPU        FactorName = "sensor CPU"
+	FactorThrottling FactorName = "throttling"
+	FactorRing       FactorName = "ring buffer"
+	FactorOutput     FactorName = "output path"
+	FactorMemory     FactorName = "memory"
+	FactorMachine    FactorName = "machine"
+	FactorGenerator  FactorName = "generator"
+	FactorTime       FactorName = "time"
+	FactorSensor     FactorName = "sensor ended"
+	FactorUnknown    FactorName = "unknown"
+)
+
+// Thresholds of Explain.
+const (
+	cpuBusy       = 0.92 // of what the sensor may use: no more to be had
+	oftenThrottle = 0.10 // of periods: the quota runs out in bursts
+	hostFull      = 0.10 // CPUs idle on the host: nothing left to share
+	memoryFull    = 0.98 // of the memory limit
+)
+
+// Explain names the limiting factor of a row from its lowest failing trial
+// (nil if none failed) and its best clean one.
+func Explain(l limit.Limit, failed, clean *Trial) Factor {
+	if failed == nil {
+		return explainNoFailure(clean)
+	}
+	if f, ok := explainEnd(l, failed); ok {
+		return f
+	}
+	round := &failed.Round
+	drops := uint64(0)
+	if round.Sensor != nil {
+		drops = round.Sensor.Drops
+	}
+	if drops == 0 {
+		return explainOutput(l, failed)
+	}
+	return explainDrops(l, failed)
+}
+
+func explainNoFailure(clean *Trial) Factor {
+	switch {
+	case clean == nil:
+		return Factor{Name: FactorUnknown, Evidence: "no trial was completed"}
+	case clean.Verdict.Limited || clean.Round.Has(bench.GeneratorLimited):
+		return generatorFactor(clean)
+	case clean.Round.Observer.CPUs > 0 && clean.Round.Observer.HostIdle < hostFull:
+		return generatorFactor(clean)
+	}
+	return Factor{Name: FactorTime, Evidence: "every trial was clean until the generator's ceiling or the end of the time",
+		Advice: "allow more time (--max-duration)"}
+}
+
+func generatorFactor(t *Trial) Factor {
+	o := t.Round.Observer
+	return Factor{Name: FactorGenerator,
+		Evidence: fmt.Sprintf("the generator managed %.0f operations/s with %.2f CPU and the sensor lost nothing; %.2f of %d CPUs were idle",
+			t.Verdict.Offered, o.Generator, o.HostIdle, o.CPUs),
+		Advice: "a lower bound: use a machine with more cores, a cheaper load (--load noise) or a smaller limit"}
+}
+
+// explainEnd recognises a sensor that did not survive the trial.
+func explainEnd(l limit.Limit, t *Trial) (Factor, bool) {
+	switch {
+	case t.Limits.OOMKills > 0 || (t.Round.Usage != nil && t.Round.Usage.OOMKills > 0):
+		return Factor{Name: FactorMemory,
+			Evidence: fmt.Sprintf("killed by the kernel at the memory limit of %s", l.MemoryString()),
+			Advice:   "raise the memory limit, or bound the sensor's output queue"}, true
+	case l.Memory > 0 && float64(t.Limits.MemoryPeak) > memoryFull*float64(l.Memory) && t.Limits.MemoryHits > 0:
+		return Factor{Name: FactorMemory,
+			Evidence: fmt.Sprintf("memory reached its limit of %s %d times", l.MemoryString(), t.Limits.MemoryHits),
+			Advice:   "raise the memory limit"}, true
+	case t.Round.Has(bench.SensorRestarted) || (t.Round.Usage != nil && t.Round.Usage.Gone):
+		return Factor{Name: FactorSensor, Evidence: "the sensor ended or restarted during the trial, and not for memory",
+			Advice: "look into the sensor's log"}, true
+	}
+	return Factor{}, false
+}
+
+// explainOutput explains alerts that are missing or late although the kernel
+// side dropped nothing.
+func explainOutput(l limit.Limit, t *Trial) Factor {
+	if s := t.Round.Sensor; s != nil {
+		switch {
+		case s.OutputsDropped > 0:
+			return Factor{Name: FactorOutput, Evidence: fmt.Sprintf("no kernel drops, but the sensor's output queue dropped %d alerts", s.OutputsDropped),
+				Advice: "a faster output, or a larger output queue"}
+		case s.Throttled > 0:
+			return Factor{Name: FactorOutput, Evidence: fmt.Sprintf("no kernel drops, but the sensor's rate limiter withheld %d alerts", s.Throttled),
+				Advice: "raise or disable the sensor's rate limit for alerts"}
+		}
+	}
+	// An output path that has no CPU left is short of CPU.
+	if f, ok := explainCPU(l, t, "alerts were late or missing"); ok {
+		return f
+	}
+	q := t.Round.Queue
+	return Factor{Name: FactorOutput,
+		Evidence: fmt.Sprintf("no kernel drops; %s of the alerts missing, p99 latency from %v to %v, %v to drain",
+			percent(t.Verdict.LostShare), ms(q.FirstP99), ms(q.LastP99), ms(q.Drain)),
+		Advice: "a faster output, or fewer alerts"}
+}
+
+// explainDrops explains events that the kernel side had no room for.
+func explainDrops(l limit.Limit, t *Trial) Factor {
+	s := t.Round.Sensor
+	what := fmt.Sprintf("%s of the events dropped", percent(t.Verdict.DropShare))
+	if s.Detailed && s.ByCause.PageFault+s.ByCause.Scratch > s.ByCause.Buffer+s.ByCause.Other {
+		return Factor{Name: FactorUnknown, Evidence: fmt.Sprintf("%s, most of them by the probe itself (%d page faults, %d too large)",
+			what, s.ByCause.PageFault, s.ByCause.Scratch), Advice: "not a matter of load: look into the sensor"}
+	}
+	if f, ok := explainCPU(l, t, what); ok {
+		return f
+	}
+	return Factor{Name: FactorRing,
+		Evidence: fmt.Sprintf("%s while the sensor used %.2f CPU of %s: bursts did not fit", what, cpuOf(t), l.CPUString()),
+		Advice:   "a larger ring buffer (Falco: buf_size_preset), or more of them (cpus_for_each_buffer)"}
+}
+
+func cpuOf(t *Trial) float64 {
+	if t.Round.Usage == nil {
+		return 0
+	}
+	return t.Round.Usage.CPU
+}
+
+// explainCPU recognises the three ways in which a sensor runs out of CPU: its
+// limit, its thread, or the machine.
+func explainCPU(l limit.Limit, t *Trial, what string) (Factor, bool) {
+	used := cpuOf(t)
+	throttled := 0.0
+	if t.Limits.Periods > 0 {
+		throttled = float64(t.Limits.ThrottledPeriods) / float64(t.Limits.Periods)
+	}
+	cpus := float64(t.Round.Observer.CPUs)
+	switch {
+	case l.CPU > 0 && (cpus == 0 || l.CPU < cpus) && used >= cpuBusy*l.CPU:
+		return Factor{Name: FactorCPU, Evidence: fmt.Sprintf("%s at %.2f of %s CPU, throttled in %.0f %% of the periods", what, used, l.CPUString(), 100*throttled),
+			Advice: "raise the CPU limit"}, true
+	case throttled >= oftenThrottle:
+		return Factor{Name: FactorThrottling, Evidence: fmt.Sprintf("%s at a mean of %.2f of %s CPU, but throttled in %.0f %% of the periods", what, used, l.CPUString(), 100*throttled),
+			Advice: "raise the CPU limit, or use a larger ring buffer to bridge the pauses"}, true
+	case used >= cpuBusy:
+		return Factor{Name: FactorCPU, Evidence: fmt.Sprintf("%s at %.2f CPU: the thread that reads events is busy all the time", what, used),
+			Advice: "a higher CPU limit will not help a single-threaded reader; cheaper rules will"}, true
+	case t.Round.Observer.CPUs > 0 && t.Round.Observer.HostIdle < hostFull:
+		return Factor{Name: FactorMachine, Evidence: fmt.Sprintf("%s at %.2f CPU with all %d CPUs of the machine busy (generator %.2f)",
+			what, used, t.Round.Observer.CPUs, t.Round.Observer.Generator), Advice: "sensor and load share the machine: use one with more cores"}, true
+	}
+	return Factor{}, false
+}

@@ -1,0 +1,3 @@
+package capacity
+
+type Recommendation struct{}

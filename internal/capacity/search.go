@@ -1,0 +1,383 @@
+package capacity
+
+import (
+	"cmp"
+	"context"
+	"math"
+	"slices"
+	"time"
+)
+
+// Plan says how a search goes about it. Rates are operations per second.
+type Plan struct {
+	Start     float64       `json:"start"`      // first rate
+	Ceiling   float64       `json:"ceiling"`    // highest rate to ask for
+	Precision float64       `json:"precision"`  // 0.05: the bounds are within 5 %
+	Partial   float64       `json:"partial"`    // loss that PDR tolerates, 0.001
+	Ramp      time.Duration `json:"ramp_ns"`    // length of a doubling round
+	Bisect    time.Duration `json:"bisect_ns"`  // length of a bisection round
+	Confirm   time.Duration `json:"confirm_ns"` // length of the confirming round
+	Budget    time.Duration `json:"budget_ns"`  // for one row
+	Idle      time.Duration `json:"idle_ns"`    // length of the idle round before
+	WarmUp    time.Duration `json:"warm_up_ns"` // length of the round that does not count
+}
+
+// DefaultPlan ends three rows within ten minutes; QuickPlan is for a look and
+// for CI.
+func DefaultPlan() Plan {
+	return Plan{Start: 1000, Ceiling: 16e6, Precision: 0.05, Partial: 0.001,
+		Ramp: 5 * time.Second, Bisect: 8 * time.Second, Confirm: 60 * time.Second,
+		Budget: 190 * time.Second, Idle: 5 * time.Second, WarmUp: 3 * time.Second}
+}
+
+// QuickPlan finds a row in about a minute, at the cost of certainty.
+func QuickPlan() Plan {
+	p := DefaultPlan()
+	p.Precision, p.Ramp, p.Bisect, p.Confirm = 0.1, 3*time.Second, 4*time.Second, 10*time.Second
+	p.Budget, p.Idle, p.WarmUp = 60*time.Second, 3*time.Second, 2*time.Second
+	return p
+}
+
+// Phase is the part of a search that a trial belongs to.
+type Phase string
+
+// The phases, in their order.
+const (
+	Ramp    Phase = "ramp"
+	Bisect  Phase = "bisect"
+	Confirm Phase = "confirm"
+	Partial Phase = "partial"
+)
+
+// Outcome is what a search needs to know of a trial.
+type Outcome struct {
+	Offered float64 // operations per second that the generator managed
+	Clean   bool    // nothing was lost and no queue grew
+	Partial bool    // no more was lost than Plan.Partial
+	Loss    float64 // share of events or alerts that was lost
+	// Marginal says that a failure was close enough to chance to be tried
+	// again.
+	Marginal bool
+	// Limited says that the generator fell behind, so that a clean trial
+	// proves a lower bound only.
+	Limited bool
+}
+
+// Try performs one trial at target operations per second.
+type Try func(ctx context.Context, phase Phase, target float64, length time.Duration) (Outcome, error)
+
+// Bound is what a search knows of a rate. Trial numbers count from 0; -1 is
+// "none".
+type Bound struct {
+	Lower      float64 `json:"lower"` // highest rate that passed; 0 for none
+	Upper      float64 `json:"upper"` // lowest rate that failed; 0 for none
+	LowerTrial int     `json:"lower_trial"`
+	UpperTrial int     `json:"upper_trial"`
+}
+
+// Found is the end of a search.
+type Found struct {
+	Status   Status
+	NDR, PDR Bound
+	// Unsteady says that the same rate has both passed and failed.
+	Unsteady bool
+}
+
+// trial is a trial as the search remembers it.
+type trial struct {
+	target float64
+	length time.Duration
+	Outcome
+}
+
+// rate is where on the axis of load a trial belongs: at what was offered,
+// since a generator that is behind has tested no more than that.
+func (t trial) rate() float64 { return min(t.target, t.Offered) }
+
+// search is the state of one search. It is not used again.
+type search struct {
+	plan     Plan
+	try      Try
+	now      func() time.Time
+	deadline time.Time
+	trials   []trial
+	unsteady bool
+}
+
+// Search finds the highest clean rate: doubling until the first failure or
+// the generator's limit, geometric bisection between the last pass and the
+// first failure, and a long round at the result, which decides. now is the
+// clock that the budget is measured with.
+func Search(ctx context.Context, plan Plan, now func() time.Time, try Try) (Found, error) {
+	s := &search{plan: plan, try: try, now: now, deadline: now().Add(plan.Budget)}
+	limited, err := s.ramp(ctx)
+	if err == nil && !limited {
+		err = s.bisect(ctx, Bisect, s.plan.Bisect, s.clean, s.plan.Confirm)
+	}
+	if err == nil {
+		err = s.confirm(ctx)
+	}
+	if err == nil {
+		err = s.tolerate(ctx)
+	}
+	return s.found(), err
+}
+
+// tolerate looks for the partial-drop rate, which is above the first failure
+// where the loss grows slowly.
+func (s *search) tolerate(ctx context.Context) error {
+	for s.bound(s.clean, 0).Upper > 0 && s.left() > s.plan.Ramp {
+		b := s.bound(s.partial, 0)
+		if b.Upper > 0 || b.Lower == 0 || b.Lower >= s.plan.Ceiling {
+			break
+		}
+		t, err := s.once(ctx, Partial, min(2*b.Lower, s.plan.Ceiling), s.plan.Ramp)
+		if err != nil {
+			return err
+		}
+		if t.Limited {
+			break
+		}
+	}
+	return s.bisect(ctx, Partial, s.plan.Bisect, s.partial, 0)
+}
+
+// once performs a trial and remembers it.
+func (s *search) once(ctx context.Context, phase Phase, target float64, length time.Duration) (trial, error) {
+	o, err := s.try(ctx, phase, target, length)
+	if err != nil {
+		return trial{}, err
+	}
+	t := trial{target, length, o}
+	s.trials = append(s.trials, t)
+	return t, nil
+}
+
+// attempt is a trial that chance cannot fail: a marginal failure is tried
+// twice more, and the majority decides. What was found stays in the record.
+func (s *search) attempt(ctx context.Context, phase Phase, target float64, length time.Duration) (trial, error) {
+	first, err := s.once(ctx, phase, target, length)
+	if err != nil || first.Clean || !first.Marginal {
+		return first, err
+	}
+	passed, last := 0, first
+	for range 2 {
+		if s.left() < 2*length {
+			return first, nil
+		}
+		last, err = s.once(ctx, phase, target, length)
+		if err != nil {
+			return last, err
+		}
+		if !last.Clean {
+			break // two failures of at most three
+		}
+		passed++
+	}
+	s.unsteady = s.unsteady || passed > 0
+	if passed < 2 {
+		return first, nil
+	}
+	s.forgive(target)
+	return last, nil
+}
+
+// forgive takes the marginal failures at a target out of the bounds, after
+// the majority there has passed.
+func (s *search) forgive(target float64) {
+	for i := range s.trials {
+		if t := &s.trials[i]; t.target == target && t.Marginal && t.length < s.plan.Confirm {
+			t.Clean, t.Partial = true, true
+		}
+	}
+}
+
+func (s *search) left() time.Duration { return s.deadline.Sub(s.now()) }
+
+// ramp doubles the rate until the first failure, or until the generator
+// falls behind twice in a row; then limited is true. If the first rate fails
+// already, it goes down instead.
+func (s *search) ramp(ctx context.Context) (limited bool, err error) {
+	const lowest = 4096 // of the start rate
+	behind := 0
+	for rate := s.plan.Start; s.left() > s.plan.Ramp; {
+		t, err := s.attempt(ctx, Ramp, rate, s.plan.Ramp)
+		if err != nil {
+			return false, err
+		}
+		known := s.bound(s.clean, 0)
+		switch {
+		case t.Clean && known.Upper > 0, !t.Clean && known.Lower > 0:
+			return false, nil
+		case !t.Clean:
+			rate /= 4
+			if rate < s.plan.Start/lowest {
+				return false, nil
+			}
+		case t.Limited:
+			if behind++; behind == 2 || rate >= s.plan.Ceiling {
+				return true, nil
+			}
+			rate = min(2*rate, s.plan.Ceiling)
+		case rate >= s.plan.Ceiling:
+			return true, nil
+		default:
+			behind = 0
+			rate = min(2*rate, s.plan.Ceiling)
+		}
+	}
+	return false, nil
+}
+
+// passes says whether a trial meets a goal.
+type passes func(trial) bool
+
+func (s *search) clean(t trial) bool   { return t.Clean }
+func (s *search) partial(t trial) bool { return t.Partial }
+
+// bound is what the trials of at least a length say about a goal. A pass
+// counts only below the lowest failure: what passes above a failure was luck.
+func (s *search) bound(goal passes, length time.Duration) Bound {
+	b := Bound{LowerTrial: -1, UpperTrial: -1}
+	for i, t := range s.trials {
+		if !goal(t) && t.length >= length && (b.UpperTrial < 0 || t.rate() < b.Upper) {
+			b.Upper, b.UpperTrial = t.rate(), i
+		}
+	}
+	for i, t := range s.trials {
+		if !goal(t) || t.length < length || (b.UpperTrial >= 0 && t.rate() >= b.Upper) {
+			continue
+		}
+		// Of two trials at the same rate the longer one is the better proof.
+		if b.LowerTrial < 0 || t.rate() > b.Lower || (t.rate() == b.Lower && t.length >= s.trials[b.LowerTrial].length) {
+			b.Lower, b.LowerTrial = t.rate(), i
+		}
+	}
+	return b
+}
+
+func (s *search) close(b Bound) bool { return b.Lower > 0 && b.Upper <= b.Lower*(1+s.plan.Precision) }
+
+// bisect halves the bracket of a goal, on a logarithmic scale, until it is as
+// narrow as the plan asks, or only reserve is left of the budget.
+func (s *search) bisect(ctx context.Context, phase Phase, length time.Duration, goal passes, reserve time.Duration) error {
+	for {
+		b := s.bound(goal, 0)
+		if b.Upper == 0 || b.Lower == 0 || s.close(b) || s.left() < length+reserve {
+			return nil
+		}
+		middle := math.Sqrt(b.Lower * b.Upper)
+		t, err := s.attempt(ctx, phase, middle, length)
+		if err != nil {
+			return err
+		}
+		// A generator that cannot reach the middle cannot narrow the bracket.
+		stuck := t.Limited && t.rate() < b.Lower*(1+s.plan.Precision/2)
+		if after := s.bound(goal, 0); stuck || (after.Lower == b.Lower && after.Upper == b.Upper) {
+			return nil
+		}
+	}
+}
+
+// confirm tries long rounds: first at the bisection's result, then lower by
+// steps that double, then between what passed and what failed.
+func (s *search) confirm(ctx context.Context) error {
+	candidate := s.bound(s.clean, 0)
+	if candidate.Lower == 0 {
+		return nil
+	}
+	rate, step := s.target(candidate), s.plan.Precision
+	for first := true; ; first = false {
+		if !first && s.left() < s.plan.Confirm {
+			return nil
+		}
+		t, err := s.once(ctx, Confirm, rate, s.plan.Confirm)
+		if err != nil {
+			return err
+		}
+		long := s.bound(s.clean, s.plan.Confirm)
+		switch {
+		case t.Clean && (long.Upper == 0 || s.close(long)):
+			return nil
+		case long.Lower > 0 && long.Upper > 0:
+			rate = math.Sqrt(long.Lower * long.Upper)
+		case long.Upper > 0:
+			// What was not lost is what the sensor could take.
+			rate, step = rate*(1-max(step, min(t.Loss, 0.9))), min(2*step, 0.5)
+		}
+		if rate < 1 {
+			return nil
+		}
+	}
+}
+
+// target is the rate to ask for to repeat a bound's passing trial: where the
+// generator was behind, asking for what it managed is enough.
+func (s *search) target(b Bound) float64 {
+	t := s.trials[b.LowerTrial]
+	return min(t.target, t.Offered)
+}
+
+// found sums the trials up.
+func (s *search) found() Found {
+	long := s.bound(s.clean, s.plan.Confirm)
+	all := s.bound(s.clean, 0)
+	f := Found{NDR: all, PDR: s.bound(s.partial, 0), Unsteady: s.unsteady}
+	switch {
+	case long.Lower > 0:
+		f.NDR.Lower, f.NDR.LowerTrial = long.Lower, long.LowerTrial
+		f.Status = Confirmed
+		if all.Upper == 0 {
+			f.Status = AtLeast
+		}
+		// A short failure below a long pass has been outvoted by it.
+		if f.NDR.Upper <= f.NDR.Lower {
+			f.NDR.Upper, f.NDR.UpperTrial = s.above(s.clean, long.Lower)
+			f.Unsteady = f.Unsteady || all.Upper > 0
+			if f.NDR.Upper == 0 {
+				f.Status = AtLeast
+			}
+		}
+	case all.Lower > 0:
+		f.Status = Unconfirmed
+	default:
+		f.Status = NoCapacity
+	}
+	f.PDR = s.widen(f.PDR, f.NDR)
+	return f
+}
+
+// above is the lowest failure above a rate, which is the bound that a long
+// pass leaves standing.
+func (s *search) above(goal passes, rate float64) (float64, int) {
+	failures := slices.DeleteFunc(s.order(), func(i int) bool { return goal(s.trials[i]) || s.trials[i].rate() <= rate })
+	if len(failures) == 0 {
+		return 0, -1
+	}
+	return s.trials[failures[0]].rate(), failures[0]
+}
+
+// order lists the trials by rate.
+func (s *search) order() []int {
+	indexes := make([]int, len(s.trials))
+	for i := range indexes {
+		indexes[i] = i
+	}
+	slices.SortStableFunc(indexes, func(a, b int) int {
+		return cmp.Compare(s.trials[a].rate(), s.trials[b].rate())
+	})
+	return indexes
+}
+
+// widen keeps the order of the two answers: what loses nothing loses no more
+// than the partial goal allows.
+func (s *search) widen(pdr, ndr Bound) Bound {
+	if pdr.Lower >= ndr.Lower {
+		return pdr
+	}
+	pdr.Lower, pdr.LowerTrial = ndr.Lower, ndr.LowerTrial
+	if pdr.Upper <= pdr.Lower {
+		pdr.Upper, pdr.UpperTrial = s.above(s.partial, pdr.Lower)
+	}
+	return pdr
+}
