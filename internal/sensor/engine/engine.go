@@ -1,0 +1,219 @@
+// Package engine is the hot loop of the sensor: it takes each event from the
+// ring (or a capture), lets the process table learn from it, finds the rules
+// that can still match, evaluates those, and emits alerts.
+//
+// One goroutine, locked to its thread, owns the Engine and all it refers to.
+// An event is borrowed from the ring for the time of one Handle. Others ask
+// for something to be done on the engine's goroutine with Do.
+package engine
+
+import (
+	"math/bits"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
+	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+)
+
+// Formatter makes the alert of one rule from the event that matched it.
+type Formatter interface {
+	Format(*field.Context) *alert.Alert
+}
+
+// Ruleset is what events are matched against. It is immutable but for the
+// counters, and is swapped as a whole on reload.
+type Ruleset struct {
+	Plan *plan.Plan
+	// Formatters are parallel to Plan.Rules.
+	Formatters []Formatter
+	// All reports every rule that matches an event, not only the first.
+	All bool
+
+	// Evaluations and Matches count, per rule, since the Ruleset was made.
+	Evaluations, Matches []uint64
+}
+
+// NewRuleset returns a Ruleset with its counters at zero.
+func NewRuleset(p *plan.Plan, formatters []Formatter, all bool) *Ruleset {
+	return &Ruleset{
+		Plan: p, Formatters: formatters, All: all,
+		Evaluations: make([]uint64, len(p.Rules)), Matches: make([]uint64, len(p.Rules)),
+	}
+}
+
+// Counters count what the engine has seen since its start.
+type Counters struct {
+	Events    uint64 // events handled, malformed ones apart
+	Malformed uint64
+	Alerts    uint64
+	Skipped   uint64 // events that no rule could match, by mask alone
+	Kinds     [event.NumKinds]uint64
+}
+
+// Options are what an Engine is made of.
+type Options struct {
+	Table   *state.Table
+	Rules   *Ruleset
+	Static  *field.Static
+	Emit    func(*alert.Alert)
+	Observe func(*field.Context) // called for every event, if not nil
+}
+
+// Engine matches events against rules.
+type Engine struct {
+	table    *state.Table
+	rules    *Ruleset
+	emit     func(*alert.Alert)
+	observe  func(*field.Context)
+	ctx      field.Context
+	view     event.View
+	given    []uint64 // Context.Memo under the given name of a path
+	resolved []uint64 // Context.Memo under the resolved name
+	fresh    bool     // resolved has been cleared for this event
+	offset   uint64   // from Header.Time to ns since the epoch
+	counters Counters
+	epoch    uint64 // changes with the rules: part of what process masks depend on
+	calls    chan func()
+}
+
+// New returns an Engine ready for Handle.
+func New(opts Options) *Engine {
+	e := &Engine{table: opts.Table, emit: opts.Emit, observe: opts.Observe, calls: make(chan func(), 16)}
+	e.ctx.Table, e.ctx.Static = opts.Table, opts.Static
+	e.ctx.Event = &e.view
+	e.Swap(opts.Rules)
+	return e
+}
+
+// Swap replaces the rules. Called before the loop or on its goroutine.
+func (e *Engine) Swap(r *Ruleset) {
+	e.rules = r
+	e.given = make([]uint64, r.Plan.MemoWords)
+	e.resolved = make([]uint64, r.Plan.MemoWords)
+	e.epoch++
+}
+
+// Rules returns the rules in force.
+func (e *Engine) Rules() *Ruleset { return e.rules }
+
+// Counters returns the counters; valid on the engine's goroutine.
+func (e *Engine) Counters() *Counters { return &e.counters }
+
+// SetClock sets the offset, in ns, from the time in an event's header to the
+// epoch: realtime minus boot time for the probe, 0 for captures.
+func (e *Engine) SetClock(offset uint64) { e.offset = offset }
+
+// Handle takes one event, which is borrowed until it returns.
+func (e *Engine) Handle(raw []byte) {
+	if err := e.view.Reset(raw); err != nil {
+		e.counters.Malformed++
+		return
+	}
+	h := e.view.Header()
+	e.counters.Events++
+	e.counters.Kinds[h.Kind]++
+	now := h.Time + e.offset
+	p := e.table.Apply(&e.view, now)
+	if prog := e.rules.Plan.Program(h.Kind, event.ID(h.Syscall)); prog != nil {
+		e.match(prog, p, now)
+	}
+	if e.observe != nil {
+		e.prepare(p, now)
+		e.observe(&e.ctx)
+	}
+	e.table.Done(&e.view)
+}
+
+// match evaluates the rules that can match the event.
+func (e *Engine) match(prog *plan.Program, p *state.Process, now uint64) {
+	mask := e.processMask(p)
+	started := false
+	for w, m := range prog.Mask {
+		for m &= mask[w]; m != 0; m &= m - 1 {
+			if !started {
+				e.prepare(p, now)
+				started = true
+			}
+			i := w*64 + bits.TrailingZeros64(m)
+			if !e.holds(prog, i) {
+				continue
+			}
+			e.alert(i)
+			if !e.rules.All {
+				return
+			}
+		}
+	}
+	if !started {
+		e.counters.Skipped++
+	}
+}
+
+// prepare makes the Context ready for the event in view.
+func (e *Engine) prepare(p *state.Process, now uint64) {
+	c := &e.ctx
+	c.Reset()
+	c.Proc, c.Num, c.Time = p, e.counters.Events, now
+	c.Resolved, c.Memo = false, e.given
+	clear(e.given)
+	e.fresh = false
+}
+
+// holds evaluates rule i under the path that was given, and, for an open that
+// went through a link, under the path that it led to: a symlink hides nothing.
+func (e *Engine) holds(prog *plan.Program, i int) bool {
+	e.rules.Evaluations[i]++
+	cond := prog.Conditions[i]
+	if cond(&e.ctx) {
+		return true
+	}
+	if !e.ctx.HasResolved() {
+		return false
+	}
+	if !e.fresh {
+		clear(e.resolved)
+		e.fresh = true
+	}
+	e.ctx.Resolved, e.ctx.Memo = true, e.resolved
+	ok := cond(&e.ctx)
+	if !ok { // an alert is formatted under the name that matched
+		e.ctx.Resolved, e.ctx.Memo = false, e.given
+	}
+	return ok
+}
+
+func (e *Engine) alert(i int) {
+	e.rules.Matches[i]++
+	e.counters.Alerts++
+	e.emit(e.rules.Formatters[i].Format(&e.ctx))
+	e.ctx.Resolved, e.ctx.Memo = false, e.given
+}
+
+// processMask returns the rules that can match events of p, from what is
+// known of p alone.
+func (e *Engine) processMask(p *state.Process) []uint64 {
+	generation := e.table.Generation(p) + e.epoch<<48
+	if p.MaskGeneration == generation && p.Mask != nil {
+		return p.Mask
+	}
+	pl := e.rules.Plan
+	if len(p.Mask) != pl.Words() || len(p.Memo) != pl.ProcMemoWords {
+		p.Mask = make([]uint64, pl.Words())
+		p.Memo = make([]uint64, pl.ProcMemoWords)
+	}
+	clear(p.Mask)
+	clear(p.Memo)
+	p.MaskGeneration = generation
+	e.ctx.Reset()
+	e.ctx.Event, e.ctx.Proc, e.ctx.Memo = nil, p, e.given
+	clear(e.given)
+	for i, cond := range pl.Process {
+		if cond == nil || cond(&e.ctx) {
+			p.Mask[i/64] |= 1 << (i % 64)
+		}
+	}
+	e.ctx.Event = &e.view
+	return p.Mask
+}

@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Source yields events: the ring, or a capture.
+type Source interface {
+	// Next returns the next event, borrowed until the following call; false
+	// when there is none now.
+	Next() ([]byte, bool)
+	// Wait pauses until more events can be expected. It may return early.
+	Wait(ctx context.Context)
+}
+
+// batch is how many events are taken between looks at the outside world.
+const batch = 512
+
+// clockInterval is how often the offset between boot time and wall clock is
+// read again: NTP may step it.
+const clockInterval = time.Second
+
+// Run takes events from src until ctx ends, and then those that are left.
+func (e *Engine) Run(ctx context.Context, src Source) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	e.SetClock(BootOffset())
+	next := time.Now().Add(clockInterval)
+	for ctx.Err() == nil {
+		more := e.drain(src, batch)
+		e.serve()
+		if now := time.Now(); now.After(next) {
+			e.SetClock(BootOffset())
+			e.table.Tick(now)
+			next = now.Add(clockInterval)
+		}
+		if !more {
+			src.Wait(ctx)
+		}
+	}
+	for e.drain(src, batch) {
+	}
+	e.serve()
+}
+
+// drain handles up to n events and says whether there may be more.
+func (e *Engine) drain(src Source, n int) bool {
+	for range n {
+		ev, ok := src.Next()
+		if !ok {
+			return false
+		}
+		e.Handle(ev)
+	}
+	return true
+}
+
+// Do runs f on the engine's goroutine and returns when it has run, or when ctx
+// has ended. It must not be called from that goroutine.
+func (e *Engine) Do(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case e.calls <- func() { f(); close(done) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (e *Engine) serve() {
+	for {
+		select {
+		case f := <-e.calls:
+			f()
+		default:
+			return
+		}
+	}
+}
+
+// BootOffset is what has to be added to CLOCK_BOOTTIME to get ns since the
+// epoch.
+func BootOffset() uint64 {
+	var boot, real unix.Timespec
+	// Neither can fail: both clocks exist since Linux 2.6.39.
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot)
+	_ = unix.ClockGettime(unix.CLOCK_REALTIME, &real)
+	return uint64(real.Nano() - boot.Nano())
+}
