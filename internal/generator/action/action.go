@@ -24,6 +24,7 @@ const (
 	Stable     RuleSet = "stable"
 	Incubating RuleSet = "incubating"
 	Sandbox    RuleSet = "sandbox"
+	K8sAudit   RuleSet = "k8saudit"
 	NoRule     RuleSet = "none"
 )
 
@@ -124,7 +125,10 @@ type Journal interface {
 type Env struct {
 	Scratch string  // an empty directory, gone after the run
 	Prefix  string  // start of all names created outside Scratch, unique to the worker
-	Journal Journal // nil: what is left behind is nobody's business (tests in scratch directories)
+	Journal Journal // nil if nothing needs to be undone after a kill
+	// Disposable says that all files vanish with the process: removing them
+	// would only be events that rules may detect.
+	Disposable bool
 	// Exe is a path of this binary that every user may execute and that is
 	// not in the upper layer of an overlay.
 	Exe string

@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // prep is what an action's prepare function works with: the environment, and
@@ -19,6 +21,9 @@ func (p *prep) undo(f func() error) { p.runnable.undo = append(p.runnable.undo, 
 
 // willCreate announces a file that Run creates (and mostly removes again).
 func (p *prep) willCreate(path string) error {
+	if p.Disposable {
+		return nil
+	}
 	if p.Journal != nil {
 		if err := p.Journal.File(path); err != nil {
 			return err
@@ -51,6 +56,9 @@ func (p *prep) dir(path string) error {
 	if exists(top) {
 		return nil
 	}
+	if p.Disposable {
+		return os.MkdirAll(path, 0o755)
+	}
 	if p.Journal != nil {
 		if err := p.Journal.Dir(top); err != nil {
 			return err
@@ -80,4 +88,16 @@ func ignoreMissing(err error) error {
 		return nil
 	}
 	return err
+}
+
+// mknod makes an empty regular file without opening it, so that no rule about
+// writing sees the preparation.
+func (p *prep) mknod(path string, mode uint32) error {
+	if err := p.willCreate(path); err != nil {
+		return err
+	}
+	if err := unix.Mknod(path, unix.S_IFREG|mode, 0); err != nil {
+		return &fs.PathError{Op: "mknod", Path: path, Err: err}
+	}
+	return nil
 }

@@ -65,3 +65,55 @@ func createRemove(path cpath, flags int, mode uint32) error {
 	}
 	return unlinkat(path, 0)
 }
+
+func mknodat(path cpath, mode uint32) error {
+	dirfd := unix.AT_FDCWD
+	_, _, errno := unix.Syscall6(unix.SYS_MKNODAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)), uintptr(unix.S_IFREG|mode), 0, 0, 0)
+	return check(errno)
+}
+
+func mkdirat(path cpath, mode uint32) error {
+	dirfd := unix.AT_FDCWD
+	_, _, errno := unix.Syscall(unix.SYS_MKDIRAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)), uintptr(mode))
+	return check(errno)
+}
+
+func renameat(from, to cpath) error {
+	dirfd := unix.AT_FDCWD
+	_, _, errno := unix.Syscall6(unix.SYS_RENAMEAT2, uintptr(dirfd), uintptr(unsafe.Pointer(from)), uintptr(dirfd), uintptr(unsafe.Pointer(to)), 0, 0)
+	return check(errno)
+}
+
+func linkat(from, to cpath) error {
+	dirfd := unix.AT_FDCWD
+	_, _, errno := unix.Syscall6(unix.SYS_LINKAT, uintptr(dirfd), uintptr(unsafe.Pointer(from)), uintptr(dirfd), uintptr(unsafe.Pointer(to)), 0, 0)
+	return check(errno)
+}
+
+func symlinkat(target, path cpath) error {
+	dirfd := unix.AT_FDCWD
+	_, _, errno := unix.Syscall(unix.SYS_SYMLINKAT, uintptr(unsafe.Pointer(target)), uintptr(dirfd), uintptr(unsafe.Pointer(path)))
+	return check(errno)
+}
+
+func chmod(path cpath, mode uint32) error {
+	dirfd := unix.AT_FDCWD
+	_, _, errno := unix.Syscall(unix.SYS_FCHMODAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)), uintptr(mode))
+	return check(errno)
+}
+
+func fstatat(path cpath, stat *unix.Stat_t) error {
+	dirfd := unix.AT_FDCWD
+	_, _, errno := unix.Syscall6(sysFstatat, uintptr(dirfd), uintptr(unsafe.Pointer(path)), uintptr(unsafe.Pointer(stat)), 0, 0, 0)
+	return check(errno)
+}
+
+func read(fd int, buffer []byte) (int, error) {
+	n, _, errno := unix.Syscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)))
+	return int(n), check(errno)
+}
+
+func write(fd int, buffer []byte) (int, error) {
+	n, _, errno := unix.Syscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&buffer[0])), uintptr(len(buffer)))
+	return int(n), check(errno)
+}

@@ -1,0 +1,24 @@
+package action
+
+// mknod rather than open makes the file: only its end is to be seen.
+var deleteOrRenameShellHistory = Action{
+	Name:    "syscall.DeleteOrRenameShellHistory",
+	Summary: "make an ash_history in a scratch directory and unlink it",
+	Rule:    "Delete or rename shell history", RuleSet: Incubating,
+	Tags:  []string{"process", "filesystem", "mitre_defense_evasion", "T1070"},
+	Needs: Needs{Place: Anywhere},
+	Cost:  Fast, Bench: BenchYes,
+	prepare: func(p *prep) (func() error, error) {
+		name, err := p.inScratch("ash_history")
+		if err != nil {
+			return nil, err
+		}
+		path := c(name)
+		return func() error {
+			if err := mknodat(path, 0o600); err != nil {
+				return err
+			}
+			return unlinkat(path, 0)
+		}, nil
+	},
+}

@@ -1,0 +1,28 @@
+package action
+
+// The file is dropped once and executed many times: the sensor must see that it
+// is in the upper layer of the container's overlay.
+var dropAndExecuteNewBinaryInContainer = Action{
+	Name:    "syscall.DropAndExecuteNewBinaryInContainer",
+	Summary: "start a program that was written into the container after its start",
+	Rule:    "Drop and execute new binary in container", RuleSet: Stable,
+	Tags:    []string{"process", "mitre_persistence", "TA0003"},
+	Touches: []string{"/bin"},
+	Spawns:  []string{"peregrine-*-dropped"},
+	Needs:   Needs{Place: Container, Root: true},
+	Cost:    Process, Bench: BenchSlow, BenchWhy: "a process for each", Default: true,
+	prepare: func(p *prep) (func() error, error) {
+		path := p.named("/bin", "-dropped")
+		if err := p.willCreate(path); err != nil {
+			return nil, err
+		}
+		if err := copyProgram(p.Exe, path); err != nil {
+			return nil, err
+		}
+		s, err := p.program(program{name: p.Prefix, path: path, argv: path})
+		if err != nil {
+			return nil, err
+		}
+		return s.run, nil
+	},
+}

@@ -1,0 +1,29 @@
+package action
+
+import "golang.org/x/sys/unix"
+
+var noiseWriteFile = Action{
+	Name:    "noise.WriteFile",
+	Summary: "open a harmless file, write a page to it and close it",
+	RuleSet: NoRule,
+	Needs:   Needs{Place: Anywhere},
+	Cost:    Fast, Bench: BenchYes, Default: true, Syscalls: 3,
+	prepare: func(p *prep) (func() error, error) {
+		path, err := harmlessFile(p)
+		if err != nil {
+			return nil, err
+		}
+		buffer := make([]byte, 4096)
+		return func() error {
+			fd, err := openat(path, unix.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			if _, err = write(fd, buffer); err != nil {
+				_ = closeFD(fd)
+				return err
+			}
+			return closeFD(fd)
+		}, nil
+	},
+}

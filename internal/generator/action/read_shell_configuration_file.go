@@ -1,0 +1,23 @@
+package action
+
+import "golang.org/x/sys/unix"
+
+var readShellConfigurationFile = Action{
+	Name:    "syscall.ReadShellConfigurationFile",
+	Summary: "open a .bashrc in a scratch directory for reading",
+	Rule:    "Read Shell Configuration File", RuleSet: Sandbox, RuleOff: true,
+	Tags:  []string{"filesystem", "mitre_discovery", "T1546.004"},
+	Needs: Needs{Place: Anywhere},
+	Cost:  Fast, Bench: BenchYes,
+	prepare: func(p *prep) (func() error, error) {
+		name, err := p.inScratch(".bashrc")
+		if err != nil {
+			return nil, err
+		}
+		if err := p.mknod(name, 0o644); err != nil {
+			return nil, err
+		}
+		path := c(name)
+		return func() error { return openClose(path, unix.O_RDONLY, 0) }, nil
+	},
+}

@@ -1,0 +1,24 @@
+package action
+
+import "golang.org/x/sys/unix"
+
+// The file is empty and not executable.
+var setSetuidOrSetgidBit = Action{
+	Name:    "syscall.SetSetuidOrSetgidBit",
+	Summary: "set the setuid bit of a file in a scratch directory",
+	Rule:    "Set Setuid or Setgid bit", RuleSet: Incubating,
+	Tags:  []string{"process", "users", "mitre_privilege_escalation", "T1548.001"},
+	Needs: Needs{Place: Anywhere},
+	Cost:  Fast, Bench: BenchYes,
+	prepare: func(p *prep) (func() error, error) {
+		name, err := p.inScratch("setuid")
+		if err != nil {
+			return nil, err
+		}
+		if err := p.mknod(name, 0o644); err != nil {
+			return nil, err
+		}
+		path := c(name)
+		return func() error { return chmod(path, unix.S_ISUID|0o644) }, nil
+	},
+}
