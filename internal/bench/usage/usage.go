@@ -1,11 +1,30 @@
 // Package usage samples what a process costs: CPU by kind, memory in its
-// several meanings, and what its cgroup withheld. It only reads /proc and
-// /sys/fs/cgroup, ten times a second, and holds two open files for that.
+// several meanings, and what its cgroup withheld. It reads /proc and
+// /sys/fs/cgroup ten times a second and changes nothing.
 package usage
 
-// Window is the use of one process over a window of time. CPU is in CPUs,
-// memory in bytes. Cgroup figures are zero when the process has no limit of
-// its own to report.
+import (
+	"math"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// interval of sampling.
+	interval = 100 * time.Millisecond
+	// pssEvery is how many samples share one reading of PSS: it walks all page
+	// tables under the process's mmap lock, which would slow the sensor down.
+	pssEvery = 10
+	// peakSpan is the shortest time over which CPU is called a peak: the
+	// kernel counts it in ticks of 10 ms.
+	peakSpan = 500 * time.Millisecond
+)
+
+// Window is the use of one process over a window of time. CPU is in CPUs (1 is
+// one core), memory in bytes. Cgroup figures are those of the process's own
+// cgroup and zero where there is none to ask.
 type Window struct {
 	Samples int     `json:"samples"`
 	Seconds float64 `json:"seconds"`
@@ -25,9 +44,155 @@ type Window struct {
 	RSSPeak  uint64 `json:"rss_peak"`
 	RSSFirst uint64 `json:"rss_first"` // first and last sample: the slope
 	RSSLast  uint64 `json:"rss_last"`
-	PSSPeak  uint64 `json:"pss_peak"` // sampled once a second: reading it takes the process's mmap lock
+	PSSPeak  uint64 `json:"pss_peak"` // of one sample a second
 	Virtual  uint64 `json:"virtual"`
 
 	// Gone says that the process ended within the window.
 	Gone bool `json:"gone,omitempty"`
+}
+
+// Host is the machine and this process over the same window, in CPUs.
+type Host struct {
+	CPUs  int
+	Idle  float64
+	Steal float64 // taken by the hypervisor
+	Self  float64 // used by the process that measures
+}
+
+// sample is one look at a process.
+type sample struct {
+	at           time.Time
+	user, system time.Duration
+	rss, virtual uint64
+	pss          uint64 // 0 where it was not read
+	cgroup       cgroupSample
+}
+
+// Watch is a sampling under way.
+type Watch struct {
+	process *process // nil without a pid
+	host    hostTimes
+	self    time.Duration
+	begin   time.Time
+
+	stop chan struct{}
+	done chan struct{}
+	once sync.Once
+
+	samples []sample
+	gone    bool
+}
+
+// Start samples the process pid until Stop; 0 watches the host alone. It is an
+// error if there is no such process.
+func Start(pid int) (*Watch, error) {
+	w := &Watch{begin: time.Now(), stop: make(chan struct{}), done: make(chan struct{})}
+	w.host, w.self = readHost(), selfCPU()
+	if pid != 0 {
+		p, err := openProcess(pid)
+		if err != nil {
+			return nil, err
+		}
+		w.process = p
+		if err := w.take(); err != nil {
+			p.close()
+			return nil, err
+		}
+	}
+	go w.run()
+	return w, nil
+}
+
+func (w *Watch) run() {
+	defer close(w.done)
+	if w.process == nil {
+		return
+	}
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for !w.gone {
+		select {
+		case <-w.stop:
+			w.gone = w.take() != nil
+			return
+		case <-tick.C:
+			w.gone = w.take() != nil
+		}
+	}
+}
+
+func (w *Watch) take() error {
+	s, err := w.process.read(len(w.samples)%pssEvery == 0)
+	if err != nil {
+		return err
+	}
+	w.samples = append(w.samples, s)
+	return nil
+}
+
+// Stop takes a last sample and sums up. The Window is nil without a pid.
+func (w *Watch) Stop() (*Window, Host) {
+	w.once.Do(func() { close(w.stop) })
+	<-w.done
+	seconds := time.Since(w.begin).Seconds()
+	end := readHost()
+	host := Host{CPUs: runtime.NumCPU(), Self: (selfCPU() - w.self).Seconds() / seconds}
+	if total := float64(end.total - w.host.total); total > 0 {
+		host.Idle = float64(end.idle-w.host.idle) / total * float64(host.CPUs)
+		host.Steal = float64(end.steal-w.host.steal) / total * float64(host.CPUs)
+	}
+	if w.process == nil {
+		return nil, host
+	}
+	w.process.close()
+	window := summarize(w.samples)
+	window.Gone = w.gone
+	window.Cgroup = w.process.cgroup.name
+	return &window, host
+}
+
+// summarize is Window as a function of its samples, of which there is one at
+// least.
+func summarize(samples []sample) Window {
+	first, last := samples[0], samples[len(samples)-1]
+	w := Window{Samples: len(samples), Seconds: last.at.Sub(first.at).Seconds(),
+		RSSFirst: first.rss, RSSLast: last.rss, Virtual: last.virtual,
+		Throttled: last.cgroup.throttled - first.cgroup.throttled,
+		Throttles: last.cgroup.throttles - first.cgroup.throttles,
+		OOMKills:  last.cgroup.oomKills - first.cgroup.oomKills,
+	}
+	if w.Seconds > 0 {
+		w.User = (last.user - first.user).Seconds() / w.Seconds
+		w.System = (last.system - first.system).Seconds() / w.Seconds
+		w.CPU = w.User + w.System
+	}
+	var rss, memory float64
+	from := 0
+	for i, s := range samples {
+		rss += float64(s.rss)
+		memory += float64(s.cgroup.memory)
+		w.RSSPeak = max(w.RSSPeak, s.rss)
+		w.PSSPeak = max(w.PSSPeak, s.pss)
+		w.CgroupPeak = max(w.CgroupPeak, s.cgroup.memory)
+		for from+1 < i && s.at.Sub(samples[from+1].at) >= peakSpan {
+			from++
+		}
+		if d := s.at.Sub(samples[from].at); d >= peakSpan {
+			used := s.user + s.system - samples[from].user - samples[from].system
+			w.CPUPeak = max(w.CPUPeak, used.Seconds()/d.Seconds())
+		}
+	}
+	w.CPUPeak = max(w.CPUPeak, w.CPU)
+	w.RSSMean = uint64(math.Round(rss / float64(len(samples))))
+	w.CgroupMean = uint64(math.Round(memory / float64(len(samples))))
+	return w
+}
+
+// selfCPU is the CPU time this process has used.
+func selfCPU() time.Duration {
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -1,0 +1,329 @@
+package target
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/stats"
+)
+
+// Config says how to start a sensor as a child of this process. Its alerts
+// must come as JSON lines on its standard output.
+type Config struct {
+	Command []string
+	// Env is added to this process's environment.
+	Env []string
+	// Ready is a word in a line of the sensor's standard error that says that
+	// it sees events. With "", Start returns once the process runs.
+	Ready        string
+	ReadyTimeout time.Duration // default 30 s
+	StopTimeout  time.Duration // from SIGTERM to SIGKILL; default 10 s
+	// StatsFile is the file that Command makes the sensor append stats to.
+	StatsFile string
+	// Log, if not nil, gets what the sensor writes to standard error.
+	Log io.Writer
+}
+
+// Process is a sensor that bench starts and stops. It can be started again
+// after Stop.
+type Process struct {
+	config Config
+
+	run    *run // nil before the first Start
+	alerts intake.Source
+	stats  stats.Reader
+}
+
+var _ Target = (*Process)(nil)
+
+// NewProcess prepares a sensor to be started.
+func NewProcess(c Config) *Process {
+	if c.ReadyTimeout == 0 {
+		c.ReadyTimeout = 30 * time.Second
+	}
+	if c.StopTimeout == 0 {
+		c.StopTimeout = 10 * time.Second
+	}
+	return &Process{config: c}
+}
+
+// Embedded is our own sensor, as a process of its own so that its cost can be
+// told from bench's: this binary again. Stats go to dir, as often as each
+// interval. args are more of the sensor's flags, such as rule files.
+func Embedded(dir string, interval time.Duration, args []string, log io.Writer) *Process {
+	file := filepath.Join(dir, "sensor-stats.json")
+	command := []string{"/proc/self/exe", "sensor",
+		"-o", "json_output=true",
+		"-o", "stdout_output.enabled=true",
+		"-o", "syslog_output.enabled=false",
+		"-o", "webserver.enabled=false",
+		"-o", "append_output[]={match: {source: syscall}, extra_fields: [proc.pid, thread.tid]}",
+		"-s", file, "--stats-interval", fmt.Sprint(interval.Milliseconds()),
+	}
+	return NewProcess(Config{Command: append(command, args...), Ready: "ready", StatsFile: file, Log: log})
+}
+
+// run is one life of the process.
+type run struct {
+	cmd    *exec.Cmd
+	exited chan struct{}
+	err    error // after exited
+	ready  chan struct{}
+	tail   *tail
+}
+
+// Start implements Target.
+func (p *Process) Start(ctx context.Context, started func(pid int) error) error {
+	if p.run != nil {
+		return fmt.Errorf("start sensor: it is running already as process %d", p.PID())
+	}
+	if err := p.start(started); err != nil {
+		return fmt.Errorf("start sensor: %w", err)
+	}
+	timeout := time.NewTimer(p.config.ReadyTimeout)
+	defer timeout.Stop()
+	var err error
+	select {
+	case <-p.run.ready:
+		return nil
+	case <-p.run.exited:
+		err = fmt.Errorf("it ended with %s", ending(p.run.err))
+	case <-timeout.C:
+		err = fmt.Errorf("not ready after %v", p.config.ReadyTimeout)
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if said := p.run.tail.String(); said != "" {
+		err = fmt.Errorf("%w; it said:\n%s", err, said)
+	}
+	_ = p.Stop(context.WithoutCancel(ctx)) // the reason is better known
+	return fmt.Errorf("start sensor: %w", err)
+}
+
+func (p *Process) start(started func(pid int) error) (err error) {
+	if p.config.StatsFile != "" {
+		reader, err := stats.OpenFile(p.config.StatsFile, true)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if p.run == nil {
+				reader.Close()
+			}
+		}()
+		p.stats = reader
+	}
+	stdout, out, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	stderr, errOut, err := os.Pipe()
+	if err != nil {
+		stdout.Close()
+		out.Close()
+		return err
+	}
+	p.run = &run{cmd: exec.Command(p.config.Command[0], p.config.Command[1:]...), exited: make(chan struct{}), ready: make(chan struct{}), tail: &tail{}}
+	p.run.cmd.Env = append(os.Environ(), p.config.Env...)
+	p.run.cmd.Stdout, p.run.cmd.Stderr = out, errOut
+	begun := make(chan error)
+	go p.run.keep(begun, started)
+	err = <-begun
+	out.Close()
+	errOut.Close()
+	if err != nil {
+		p.run = nil
+		stdout.Close()
+		stderr.Close()
+		return err
+	}
+	p.alerts = intake.NewReader(stdout)
+	go p.run.listen(stderr, p.config.Ready, p.config.Log)
+	return nil
+}
+
+// keep starts the process and waits for its end, on one thread that lives as
+// long as the process: the parent-death signal, by which the sensor does not
+// outlive a bench that was killed, is tied to the thread (prctl(2)), and so is
+// the trace that holds the process back before its first instruction while
+// started puts it under its limits.
+func (r *run) keep(begun chan<- error, started func(pid int) error) {
+	runtime.LockOSThread()
+	r.cmd.SysProcAttr = &syscall.SysProcAttr{
+		Pdeathsig: syscall.SIGTERM,
+		Setpgid:   true, // Ctrl-C is for bench, which stops the sensor in order
+		Ptrace:    started != nil,
+	}
+	err := r.cmd.Start()
+	if err == nil && started != nil {
+		err = r.hold(started)
+	}
+	begun <- err
+	if err != nil {
+		return
+	}
+	r.err = r.cmd.Wait()
+	close(r.exited)
+}
+
+// hold calls started while the process is stopped at its exec.
+func (r *run) hold(started func(pid int) error) error {
+	pid := r.cmd.Process.Pid
+	var status syscall.WaitStatus
+	_, err := syscall.Wait4(pid, &status, 0, nil)
+	if err == nil && !status.Stopped() {
+		err = fmt.Errorf("process ended (%v) before it began", status)
+	}
+	if err == nil {
+		err = started(pid)
+	}
+	if detachErr := syscall.PtraceDetach(pid); err == nil {
+		err = detachErr
+	}
+	if err != nil {
+		_ = r.cmd.Process.Kill()
+		_ = r.cmd.Wait()
+	}
+	return err
+}
+
+// listen reads the process's standard error to its end.
+func (r *run) listen(stderr io.ReadCloser, word string, log io.Writer) {
+	defer stderr.Close()
+	waiting := word != ""
+	if !waiting {
+		close(r.ready)
+	}
+	lines := bufio.NewReader(stderr)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			r.tail.add(line)
+			if log != nil {
+				_, _ = io.WriteString(log, line) // the sensor's log is not the measurement
+			}
+		}
+		if waiting && strings.Contains(line, word) {
+			waiting = false
+			close(r.ready)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// Stop implements Target.
+func (p *Process) Stop(ctx context.Context) error {
+	if p.run == nil {
+		return nil
+	}
+	r := p.run
+	p.run = nil
+	err := p.terminate(ctx, r)
+	err = errors.Join(err, p.alerts.Close())
+	if p.stats != nil {
+		err = errors.Join(err, p.stats.Close())
+	}
+	return err
+}
+
+func (p *Process) terminate(ctx context.Context, r *run) error {
+	select {
+	case <-r.exited:
+		return fmt.Errorf("sensor ended by itself with %s; it said:\n%s", ending(r.err), r.tail)
+	default:
+	}
+	_ = r.cmd.Process.Signal(syscall.SIGTERM) // it may be gone meanwhile: exited tells
+	timeout := time.NewTimer(p.config.StopTimeout)
+	defer timeout.Stop()
+	select {
+	case <-r.exited:
+	case <-timeout.C:
+		_ = r.cmd.Process.Kill()
+		<-r.exited
+		return fmt.Errorf("sensor did not end within %v of SIGTERM, and was killed", p.config.StopTimeout)
+	case <-ctx.Done():
+		_ = r.cmd.Process.Kill()
+		<-r.exited
+		return ctx.Err()
+	}
+	var exit *exec.ExitError
+	if errors.As(r.err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == unix.SIGTERM {
+		return nil // it has no handler, which is no fault of its work
+	}
+	if r.err != nil {
+		return fmt.Errorf("sensor stopped with %s; it said:\n%s", ending(r.err), r.tail)
+	}
+	return nil
+}
+
+func ending(err error) string {
+	if err == nil {
+		return "exit status 0"
+	}
+	return err.Error()
+}
+
+// PID implements Target.
+func (p *Process) PID() int {
+	if p.run == nil {
+		return 0
+	}
+	return p.run.cmd.Process.Pid
+}
+
+// Alerts implements Target.
+func (p *Process) Alerts() intake.Source { return p.alerts }
+
+// Stats implements Target.
+func (p *Process) Stats() stats.Reader { return p.stats }
+
+// Command implements Target.
+func (p *Process) Command() []string { return slices.Clone(p.config.Command) }
+
+// Exited implements Target.
+func (p *Process) Exited() <-chan struct{} {
+	if p.run == nil {
+		return nil
+	}
+	return p.run.exited
+}
+
+// tail keeps the last lines of what a process said.
+type tail struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+const tailLines = 20
+
+func (t *tail) add(line string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.lines) == tailLines {
+		t.lines = t.lines[1:]
+	}
+	t.lines = append(t.lines, "  "+strings.TrimRight(line, "\n"))
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.Join(t.lines, "\n")
+}

@@ -1,0 +1,57 @@
+package target
+
+import (
+	"context"
+	"errors"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/stats"
+)
+
+// Running is a sensor that somebody else started, such as a Falco of the host.
+type Running struct {
+	pid    int
+	alerts intake.Source
+	stats  stats.Reader
+}
+
+var _ Target = (*Running)(nil)
+
+// NewRunning measures the process pid (0 if it is not to be sampled), whose
+// alerts and stats come from the given readers, which it takes over. stats may
+// be nil.
+func NewRunning(pid int, alerts intake.Source, reader stats.Reader) *Running {
+	return &Running{pid: pid, alerts: alerts, stats: reader}
+}
+
+// Start implements Target.
+func (r *Running) Start(_ context.Context, started func(pid int) error) error {
+	if started == nil {
+		return nil
+	}
+	return started(r.pid)
+}
+
+// Stop implements Target; the sensor goes on.
+func (r *Running) Stop(context.Context) error {
+	err := r.alerts.Close()
+	if r.stats != nil {
+		err = errors.Join(err, r.stats.Close())
+	}
+	return err
+}
+
+// PID implements Target.
+func (r *Running) PID() int { return r.pid }
+
+// Alerts implements Target.
+func (r *Running) Alerts() intake.Source { return r.alerts }
+
+// Stats implements Target.
+func (r *Running) Stats() stats.Reader { return r.stats }
+
+// Command implements Target.
+func (r *Running) Command() []string { return nil }
+
+// Exited implements Target: a running sensor's end is seen by its pid.
+func (r *Running) Exited() <-chan struct{} { return nil }

@@ -1,0 +1,162 @@
+package target
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/stats"
+)
+
+// TestMain is also the sensor: the test binary runs itself with PLAY set.
+func TestMain(m *testing.M) {
+	if mode := os.Getenv("PLAY"); mode != "" {
+		os.Exit(play(mode, os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// play is a sensor with one alert and one sample, and the faults of mode.
+func play(mode string, args []string) int {
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	if mode == "dies" {
+		fmt.Fprintln(os.Stderr, "no such rule file")
+		return 1
+	}
+	w, err := stats.OpenWriter(args[0], nil)
+	if err == nil {
+		err = w.Write(time.Unix(1, 0), stats.Counters{Events: 5}, stats.Extra{})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	fmt.Println(`{"rule":"r","output_fields":{"evt.time":7}}`)
+	if mode != "silent" {
+		fmt.Fprintln(os.Stderr, "sensor ready, 3 rules")
+	}
+	<-term
+	switch mode {
+	case "stubborn":
+		<-term
+	case "fails":
+		fmt.Fprintln(os.Stderr, "ring is broken")
+		return 3
+	}
+	return 0
+}
+
+func player(t *testing.T, mode string) *Process {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "stats")
+	return NewProcess(Config{
+		Command: []string{os.Args[0], file}, Env: []string{"PLAY=" + mode},
+		Ready: "ready", StatsFile: file, ReadyTimeout: time.Minute, StopTimeout: time.Minute,
+	})
+}
+
+func TestLife(t *testing.T) {
+	p := player(t, "good")
+	for range 2 { // a target can be started again
+		var limited int
+		err := p.Start(t.Context(), func(pid int) error {
+			limited = pid
+			// It is held before its first instruction, by a trace.
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			if err != nil || !strings.Contains(string(text), ") t ") {
+				return fmt.Errorf("not stopped: %s, %w", text, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if limited == 0 || limited != p.PID() {
+			t.Errorf("limited %d, pid %d", limited, p.PID())
+		}
+		batch, err := p.Alerts().Next(t.Context())
+		if err != nil || len(batch) != 1 || batch[0].Time != 7 {
+			t.Errorf("alerts %v, %v", batch, err)
+		}
+		samples, err := p.Stats().Poll(time.Now())
+		if err != nil || len(samples) != 1 || samples[0].Cur.Events != 5 {
+			t.Errorf("samples %v, %v", samples, err)
+		}
+		alerts := p.Alerts()
+		if err := p.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, err := alerts.Next(t.Context()); !errors.Is(err, intake.ErrClosed) {
+			t.Errorf("after the end: %v", err)
+		}
+		if p.PID() != 0 {
+			t.Errorf("pid %d after the end", p.PID())
+		}
+	}
+}
+
+func TestFaults(t *testing.T) {
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, tt := range []struct {
+		name, mode  string
+		change      func(*Config)
+		ctx         context.Context
+		started     func(int) error
+		start, stop string // what the errors must say; "" for none
+	}{
+		{name: "dies", mode: "dies", start: "no such rule file"},
+		{name: "never ready", mode: "silent", change: func(c *Config) { c.ReadyTimeout = time.Millisecond }, start: "not ready after 1ms"},
+		{name: "cannot be limited", mode: "good", started: func(int) error { return errors.New("no cgroup") }, start: "no cgroup"},
+		{name: "interrupted", mode: "silent", ctx: canceled, start: "context canceled"},
+		{name: "no such command", change: func(c *Config) { c.Command = []string{"/nowhere"} }, start: "no such file"},
+		{name: "stubborn", mode: "stubborn", change: func(c *Config) { c.StopTimeout = time.Millisecond }, stop: "was killed"},
+		{name: "fails at the end", mode: "fails", stop: "ring is broken"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := player(t, tt.mode)
+			if tt.change != nil {
+				tt.change(&p.config)
+			}
+			if tt.ctx == nil {
+				tt.ctx = t.Context()
+			}
+			check(t, "start", p.Start(tt.ctx, tt.started), tt.start)
+			if tt.start == "" {
+				check(t, "stop", p.Stop(t.Context()), tt.stop)
+			}
+			if p.PID() != 0 {
+				t.Error("still running")
+			}
+		})
+	}
+}
+
+func check(t *testing.T, what string, err error, want string) {
+	t.Helper()
+	switch {
+	case want == "" && err != nil, want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+		t.Errorf("%s: %v, want %q", what, err, want)
+	}
+}
+
+func TestKilledMeanwhile(t *testing.T) {
+	p := player(t, "good")
+	if err := p.Start(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	syscall.Kill(p.PID(), syscall.SIGKILL)
+	<-p.Exited()
+	check(t, "stop", p.Stop(t.Context()), "ended by itself with signal: killed")
+}
