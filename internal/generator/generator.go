@@ -78,15 +78,31 @@ type Options struct {
 	Sink func([]Instance) `json:"-"`
 
 	Sandbox SandboxOptions // for Spawn
+	// Abort, when closed, ends Spawn at once: its child is killed, and what
+	// that left is undone.
+	Abort <-chan struct{} `json:"-"`
 }
 
 // SandboxOptions says where Spawn's child works.
 type SandboxOptions struct {
-	Off       bool   // work on the host's own files and network
-	Egress    bool   // let actions reach addresses outside this host
-	Container bool   // look like a container to sensors
-	StateDir  string // where the undo journal is kept; "" stands for sandbox.DefaultStateDir
+	Off      bool   // work on the host's own files
+	Egress   bool   // let actions reach addresses outside this host
+	StateDir string // where the undo journal is kept; "" stands for sandbox.DefaultStateDir
+	// Container says what sensors take this process for, if that is known
+	// better than by its cgroups.
+	Container Containment
+	// Privileged says that the container is known to sensors as privileged.
+	Privileged bool
 }
+
+// Containment says whether a process is in a container.
+type Containment string
+
+// The containments. "" looks at the cgroups.
+const (
+	InHost      Containment = "host"
+	InContainer Containment = "container"
+)
 
 // pacer is the schedule that o asks for.
 func (o *Options) pacer() pace.Pacer {

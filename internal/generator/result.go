@@ -1,6 +1,7 @@
 package generator
 
 import (
+	"sync"
 	"syscall"
 	"time"
 
@@ -25,7 +26,8 @@ type ActionResult struct {
 	Why string
 	// Errnos counts the failures by errno; 0 stands for other errors.
 	Errnos map[syscall.Errno]uint64
-	Cost   *hdrhistogram.Histogram // ns from start to end of those that were done
+	// Cost is from start to end of those that were done, in ns.
+	Cost *hdrhistogram.Histogram `json:"-"`
 }
 
 // Result is what a run did.
@@ -37,9 +39,9 @@ type Result struct {
 	// Target is how many actions were due between Start and End.
 	Target uint64
 	Counts
-	Actions   []ActionResult // as in Options.Actions
-	Lateness  *hdrhistogram.Histogram
-	Instances []Instance // nil if discarded
+	Actions   []ActionResult          // as in Options.Actions
+	Lateness  *hdrhistogram.Histogram `json:"-"` // ns from planned to start
+	Instances []Instance              `json:"-"` // nil if discarded
 	// ClockStep is how far the wall clock was set during the run.
 	ClockStep time.Duration
 	// CPU is what all threads and children of the run used.
@@ -89,5 +91,56 @@ func (r *Result) add(batch []Instance) {
 		}
 		pace.Record(r.Lateness, time.Duration(in.Start-in.Planned))
 		pace.Record(a.Cost, time.Duration(in.End-in.Start))
+	}
+}
+
+// merge adds the result of a part. Workers get numbers of their own.
+func (r *Result) merge(p *part, other *Result, number uint16) {
+	if r.Start.IsZero() {
+		r.Start, r.End = other.Start, other.End
+	}
+	r.Start, r.End = span(r, other)
+	r.TargetRate += other.TargetRate
+	r.Target += other.Target
+	r.CPU += other.CPU
+	if max(other.ClockStep, -other.ClockStep) > max(r.ClockStep, -r.ClockStep) {
+		r.ClockStep = other.ClockStep
+	}
+	r.Counts.add(other.Counts)
+	r.Lateness.Merge(other.Lateness)
+	for i, from := range other.Actions {
+		to := &r.Actions[p.indices[i]]
+		to.Counts.add(from.Counts)
+		to.Cost.Merge(from.Cost)
+		for errno, n := range from.Errnos {
+			to.Errnos[errno] += n
+		}
+		if from.Why != "" {
+			to.Why = from.Why
+		}
+	}
+	for _, in := range other.Instances {
+		in.Worker += number * MaxWorkers
+		r.Instances = append(r.Instances, in)
+	}
+}
+
+func (c *Counts) add(other Counts) {
+	c.Offered += other.Offered
+	c.Completed += other.Completed
+	c.Failed += other.Failed
+	c.Skipped += other.Skipped
+}
+
+// newMutexSink lets several senders use a sink, one at a time.
+func newMutexSink(sink func([]Instance)) func([]Instance) {
+	if sink == nil {
+		return nil
+	}
+	var mu sync.Mutex
+	return func(batch []Instance) {
+		mu.Lock()
+		defer mu.Unlock()
+		sink(batch)
 	}
 }

@@ -167,3 +167,20 @@ func count(f float64) uint64 {
 	}
 	return uint64(f)
 }
+
+// Scale is an open-loop pacer at a share of its rate.
+func Scale(p Pacer, share float64) Pacer {
+	switch p := p.(type) {
+	case Constant:
+		return Constant{p.Rate * share}
+	case Ramp:
+		return Ramp{p.From * share, p.To * share, p.For}
+	case Steps:
+		scaled := Steps{Each: p.Each}
+		for _, rate := range p.Rates {
+			scaled.Rates = append(scaled.Rates, rate*share)
+		}
+		return scaled
+	}
+	return p
+}

@@ -1,0 +1,160 @@
+package generator
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/child"
+	"github.com/peregrine-sec/peregrine/internal/generator/pace"
+	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
+)
+
+// The tasks of this package, besides those of package child.
+const (
+	taskWork = "work"  // be the worker process: a brief on stdin, frames on descriptor 3
+	taskJoin = "join:" // enter the cgroups that follow, ":"-separated, then work
+)
+
+// The worker process's descriptors after the standard ones.
+const (
+	framesFD  = 3
+	journalFD = 4
+)
+
+// brief is what the worker process is told.
+type brief struct {
+	Run     string
+	Options Options
+	Env     action.Env // what Spawn knows of it
+	Overlay []string
+	Network bool
+}
+
+func init() {
+	for _, p := range []pace.Pacer{pace.Constant{}, pace.Ramp{}, pace.Steps{}, pace.Sleep{}} {
+		gob.Register(p)
+	}
+}
+
+// Child is called first in main and in TestMain. If this process was started
+// by the generator, it does its task and returns its exit status and true.
+func Child() (status int, is bool) {
+	task := child.Requested()
+	switch {
+	case task == "":
+		return 0, false
+	case task == taskWork:
+		return work(), true
+	case strings.HasPrefix(string(task), taskJoin):
+		return join(strings.TrimPrefix(string(task), taskJoin)), true
+	}
+	status, known := child.Main(task)
+	if !known {
+		fmt.Fprintf(os.Stderr, "unknown task %q in %s\n", task, child.Variable)
+		return 255, true
+	}
+	return status, true
+}
+
+// join enters the cgroups and executes this program again: sensors look at a
+// process's cgroups when it executes something.
+func join(paths string) int {
+	err := sandbox.Join(strings.Split(paths, ":"))
+	if err == nil {
+		var exe string
+		if exe, err = os.Executable(); err == nil {
+			err = syscall.Exec(exe, os.Args, append(os.Environ(), child.Variable+"="+taskWork))
+		}
+	}
+	return refuse(err)
+}
+
+// refuse reports an error that came before any action.
+func refuse(err error) int {
+	frames := os.NewFile(framesFD, "frames")
+	if werr := writeFrame(frames, frameError, []byte(err.Error())); werr != nil {
+		fmt.Fprintln(os.Stderr, errors.Join(err, werr))
+	}
+	return 1
+}
+
+// work is the worker process.
+func work() int {
+	// The terminal's Ctrl-C is for the process that started us.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM)
+	syscall.CloseOnExec(framesFD)
+	syscall.CloseOnExec(journalFD)
+	var b brief
+	if err := readGob(os.Stdin, &b); err != nil {
+		return refuse(fmt.Errorf("read brief: %w", err))
+	}
+	env, err := b.enter()
+	if err != nil {
+		return refuse(err)
+	}
+	// When standard input ends, it is time to stop: it does so too when the
+	// process that started us dies.
+	ctx, stop := context.WithCancel(context.Background())
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		stop()
+	}()
+	frames := os.NewFile(framesFD, "frames")
+	var lost error
+	b.Options.Discard = true
+	b.Options.Sink = func(batch []Instance) {
+		if lost == nil {
+			lost = writeFrame(frames, frameBatch, instanceBytes(batch))
+		}
+		if lost != nil {
+			stop()
+		}
+	}
+	result, err := Run(ctx, b.Options, env)
+	if err = errors.Join(err, lost); err != nil {
+		return refuse(err)
+	}
+	payload, err := encodeResult(result)
+	if err == nil {
+		err = writeFrame(frames, frameResult, payload)
+	}
+	if err != nil {
+		return refuse(err)
+	}
+	return 0
+}
+
+// enter makes the place where the actions run.
+func (b *brief) enter() (action.Env, error) {
+	env := b.Env
+	env.Prefix = "peregrine-" + b.Run + "-"
+	if b.Options.Sandbox.Off {
+		env.Journal = sandbox.Inherit(os.NewFile(journalFD, "journal"))
+		return env, nil
+	}
+	place, err := sandbox.Enter(sandbox.Spec{Run: b.Run, Overlay: b.Overlay, Network: b.Network, Addresses: action.Addresses()})
+	if err != nil {
+		return env, fmt.Errorf("sandbox: %w", err)
+	}
+	env.Scratch, env.Exe = place.Scratch, place.Exe
+	env.Disposable, env.PrivateNet = true, b.Network
+	return env, nil
+}
+
+// readGob reads one length-prefixed value, and not a byte more.
+func readGob(r io.Reader, into *brief) error {
+	_, payload, err := readFrame(r)
+	if err != nil {
+		return err
+	}
+	return gob.NewDecoder(bytes.NewReader(payload)).Decode(into)
+}

@@ -1,0 +1,14 @@
+package generator
+
+import (
+	"os"
+	"testing"
+)
+
+// The test binary is the worker process and every child.
+func TestMain(m *testing.M) {
+	if status, is := Child(); is {
+		os.Exit(status)
+	}
+	os.Exit(m.Run())
+}

@@ -1,0 +1,99 @@
+package sandbox
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// overlay mounts an overlay on dir whose changes go to a directory in state.
+// What is mounted below dir would be hidden by it, and is bound again.
+func overlay(dir, state string) error {
+	upper, work := state+"/upper", state+"/work"
+	for _, d := range []string{upper, work} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+	}
+	if err := likeness(dir, upper); err != nil {
+		return err
+	}
+	below, err := mountsBelow(dir)
+	if err != nil {
+		return err
+	}
+	kept := make([]int, len(below))
+	for i, path := range below {
+		if kept[i], err = unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0); err != nil {
+			return fmt.Errorf("open mount %s: %w", path, err)
+		}
+		defer unix.Close(kept[i])
+	}
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", escape(dir), upper, work)
+	if err := unix.Mount("overlay", dir, "overlay", 0, options); err != nil {
+		return err
+	}
+	for i, path := range below {
+		from := fmt.Sprintf("/proc/self/fd/%d", kept[i])
+		if err := unix.Mount(from, path, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("keep mount %s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// likeness gives the upper directory, which becomes the root of the overlay,
+// the mode and owner of the lower one.
+func likeness(of, dir string) error {
+	var s unix.Stat_t
+	if err := unix.Stat(of, &s); err != nil {
+		return err
+	}
+	if err := unix.Chown(dir, int(s.Uid), int(s.Gid)); err != nil {
+		return err
+	}
+	return unix.Chmod(dir, s.Mode&0o7777)
+}
+
+// escape protects what the kernel's option parser takes for syntax
+// (Documentation/filesystems/overlayfs.rst).
+func escape(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace(path)
+}
+
+// mountsBelow lists mount points below dir, the uppermost only: they are
+// bound with what is below them.
+func mountsBelow(dir string) ([]string, error) {
+	file, err := os.Open("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var all []string
+	for lines := bufio.NewScanner(file); lines.Scan(); {
+		fields := strings.Fields(lines.Text())
+		if len(fields) < 5 {
+			continue
+		}
+		if path := unescape(fields[4]); strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") {
+			all = append(all, path)
+		}
+	}
+	sort.Strings(all)
+	var top []string
+	for _, path := range all {
+		if len(top) == 0 || path != top[len(top)-1] && !strings.HasPrefix(path, top[len(top)-1]+"/") {
+			top = append(top, path)
+		}
+	}
+	return top, nil
+}
+
+// unescape undoes the octal escapes of mountinfo (fs/proc_namespace.c: mangle).
+var mangled = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+
+func unescape(s string) string { return mangled.Replace(s) }

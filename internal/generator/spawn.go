@@ -1,0 +1,222 @@
+package generator
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/gob"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/child"
+	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
+)
+
+// spawned is one worker process.
+type spawned struct {
+	run     string
+	options Options
+	journal *sandbox.Journal
+	command *exec.Cmd
+	stdin   io.WriteCloser
+	frames  *os.File
+	stderr  bytes.Buffer
+	scratch string // without the sandbox
+}
+
+// spawnOne runs all actions of o in one worker process. With container, that
+// process looks like one in a container to sensors.
+func spawnOne(ctx context.Context, o Options, b brief, container bool) (*Result, error) {
+	id := make([]byte, 4)
+	if _, err := rand.Read(id); err != nil {
+		return nil, err
+	}
+	s := &spawned{run: hex.EncodeToString(id), options: o}
+	var err error
+	if s.journal, err = sandbox.OpenJournal(o.Sandbox.StateDir, s.run); err != nil {
+		return nil, err
+	}
+	b.Run = s.run
+	result, err := s.start(ctx, b, container)
+	_, undo := s.journal.Undo()
+	return result, errors.Join(err, undo)
+}
+
+func (s *spawned) start(ctx context.Context, b brief, container bool) (*Result, error) {
+	task := child.Task(taskWork)
+	if container {
+		lookalike, err := sandbox.NewLookalike(s.run, s.journal)
+		if err != nil {
+			return nil, err
+		}
+		task = child.Task(taskJoin + strings.Join(lookalike.Paths, ":"))
+	}
+	if s.options.Sandbox.Off {
+		if err := s.unsandboxed(&b); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.exec(task, b.Network); err != nil {
+		return nil, err
+	}
+	return s.converse(ctx, b)
+}
+
+// unsandboxed makes a scratch directory on the host.
+func (s *spawned) unsandboxed(b *brief) error {
+	s.scratch = filepath.Join(os.TempDir(), "peregrine-"+s.run)
+	if err := s.journal.Dir(s.scratch); err != nil {
+		return err
+	}
+	if err := os.Mkdir(s.scratch, 0o755); err != nil {
+		return err
+	}
+	b.Env.Scratch = filepath.Join(s.scratch, "scratch")
+	if err := os.Mkdir(b.Env.Scratch, 0o755); err != nil {
+		return err
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	// A copy, since every user must be able to execute it.
+	b.Env.Exe = filepath.Join(s.scratch, "peregrine")
+	return copyExecutable(exe, b.Env.Exe)
+}
+
+// exec starts the worker process.
+func (s *spawned) exec(task child.Task, network bool) error {
+	exe, err := os.Executable() // not /proc/self/exe, after which the process would be named "exe"
+	if err != nil {
+		return err
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	s.frames = reader
+	s.command = exec.Command(exe)
+	s.command.Env = append(os.Environ(), task.Env())
+	s.command.ExtraFiles = []*os.File{writer, s.journal.Descriptor()}
+	s.command.Stderr = &s.stderr
+	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if !s.options.Sandbox.Off {
+		s.command.SysProcAttr.Cloneflags = sandbox.Cloneflags(network)
+	}
+	if s.stdin, err = s.command.StdinPipe(); err == nil {
+		err = s.command.Start()
+	}
+	if cerr := writer.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		if errors.Is(err, syscall.EPERM) {
+			err = fmt.Errorf("%w: the sandbox needs CAP_SYS_ADMIN (run as root, or with --no-sandbox on the host itself)", err)
+		}
+		return errors.Join(fmt.Errorf("start worker process: %w", err), reader.Close())
+	}
+	return s.journal.Process(s.command.Process.Pid)
+}
+
+// converse tells the worker process what to do, takes what it reports and
+// waits for its end.
+func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
+	defer s.frames.Close()
+	defer context.AfterFunc(ctx, func() { _ = s.stdin.Close() })()
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-s.options.Abort: // blocks for ever if nil
+			_ = s.command.Process.Kill()
+		case <-done:
+		}
+	}()
+	var payload bytes.Buffer
+	err := gob.NewEncoder(&payload).Encode(b)
+	if err == nil {
+		err = writeFrame(s.stdin, 0, payload.Bytes())
+	}
+	var result *Result
+	if err == nil {
+		result, err = s.receive()
+	} else {
+		err = fmt.Errorf("brief the worker process: %w", err)
+	}
+	_ = s.stdin.Close() // it may be closed already
+	if werr := s.command.Wait(); werr != nil && err == nil {
+		err = werr
+	}
+	if err != nil && s.stderr.Len() > 0 {
+		err = fmt.Errorf("%w; worker process: %s", err, strings.TrimSpace(s.stderr.String()))
+	}
+	return result, err
+}
+
+// receive reads frames until the result.
+func (s *spawned) receive() (*Result, error) {
+	var all []Instance
+	for {
+		kind, payload, err := readFrame(s.frames)
+		if err == io.EOF {
+			return nil, errors.New("worker process ended without a result")
+		}
+		if err != nil {
+			return nil, err
+		}
+		switch kind {
+		case frameError:
+			return nil, errors.New(string(payload))
+		case frameResult:
+			result, err := decodeResult(payload)
+			if err == nil {
+				result.Instances = all
+			}
+			return result, err
+		case frameBatch:
+			batch, err := instances(payload)
+			if err != nil {
+				return nil, err
+			}
+			if s.options.Sink != nil {
+				s.options.Sink(batch)
+			}
+			if !s.options.Discard {
+				all = append(all, batch...)
+			}
+		}
+	}
+}
+
+// copyExecutable copies a program.
+func copyExecutable(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return errors.Join(err, in.Close())
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, in.Close(), out.Close())
+}
+
+// place says what the environment is before anything is made: what Spawn and
+// Plan tell actions that ask whether they apply.
+func place(o *Options, container bool) action.Env {
+	return action.Env{
+		InContainer: container,
+		Privileged:  container && o.Sandbox.Privileged,
+		Egress:      o.Sandbox.Egress,
+		PrivateNet:  !o.Sandbox.Off && !o.Sandbox.Egress,
+	}
+}

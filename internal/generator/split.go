@@ -1,0 +1,155 @@
+package generator
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/pace"
+	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
+)
+
+// Spawn is Run in a child process, in a sandbox unless o.Sandbox.Off, with the
+// actions that need a container in a second child that looks like one. An
+// open-loop schedule is shared between the two by weight; in a closed loop
+// they take turns, pass by pass.
+//
+// When ctx ends, the schedule does, and the result is that of what was done.
+// The caller must be a program whose main calls Child first.
+func Spawn(ctx context.Context, o Options) (*Result, error) {
+	actions, err := o.resolve()
+	if err != nil {
+		return nil, err
+	}
+	parts := o.split(actions)
+	if len(parts) == 1 {
+		return parts[0].spawn(ctx, o)
+	}
+	if _, open := o.pacer().(pace.OpenLoop); open {
+		return together(ctx, o, parts)
+	}
+	return inTurns(ctx, o, parts)
+}
+
+// part is the share of a run that one worker process does.
+type part struct {
+	indices   []int // of its actions in Options.Actions
+	actions   []*action.Action
+	choices   []Choice
+	lookalike bool
+	inside    bool // in a container, as sensors see it
+	weight    int
+}
+
+// split parts the actions for the host from those for a container. A process
+// that is in a container already does all in one.
+func (o *Options) split(actions []*action.Action) []*part {
+	inside := o.Sandbox.Container == InContainer || o.Sandbox.Container == "" && sandbox.InContainer()
+	host, container := &part{inside: inside}, &part{inside: true, lookalike: true}
+	for i, a := range actions {
+		p := host
+		if a.Needs.Place == action.Container && !inside && !o.Sandbox.Off {
+			p = container
+		}
+		p.indices = append(p.indices, i)
+		p.actions = append(p.actions, a)
+		p.choices = append(p.choices, o.Actions[i])
+		p.weight += max(o.Actions[i].Weight, 1)
+	}
+	return slices.DeleteFunc([]*part{host, container}, func(p *part) bool { return len(p.indices) == 0 })
+}
+
+// spawn runs the part by itself, with the options given.
+func (p *part) spawn(ctx context.Context, o Options) (*Result, error) {
+	o.Actions = p.choices
+	sink := o.Sink
+	if sink != nil {
+		o.Sink = func(batch []Instance) {
+			p.renumber(batch)
+			sink(batch)
+		}
+	}
+	b := brief{Options: o, Env: place(&o, p.inside), Network: !o.Sandbox.Off && !o.Sandbox.Egress}
+	for _, a := range p.actions {
+		b.Overlay = append(b.Overlay, a.Touches...)
+	}
+	b.Options.Sink, b.Options.Abort = nil, nil
+	result, err := spawnOne(ctx, o, b, p.lookalike)
+	if result != nil && sink == nil {
+		p.renumber(result.Instances)
+	}
+	return result, err
+}
+
+// renumber makes the instances' actions those of the whole run.
+func (p *part) renumber(batch []Instance) {
+	for i := range batch {
+		batch[i].Action = uint16(p.indices[batch[i].Action])
+	}
+}
+
+// together runs the parts at the same time, each at its share of the rate.
+func together(ctx context.Context, o Options, parts []*part) (*Result, error) {
+	total := 0
+	for _, p := range parts {
+		total += p.weight
+	}
+	sink := newMutexSink(o.Sink)
+	results := make([]*Result, len(parts))
+	var group errgroup.Group
+	for i, p := range parts {
+		o := o
+		share := float64(p.weight) / float64(total)
+		o.Pacer = pace.Scale(o.pacer(), share)
+		o.Count = uint64(float64(o.Count)*share + 0.5)
+		o.Sink = sink
+		group.Go(func() (err error) {
+			results[i], err = p.spawn(ctx, o)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return merge(&o, parts, results), nil
+}
+
+// inTurns runs one pass of each part after the other, again and again.
+func inTurns(ctx context.Context, o Options, parts []*part) (*Result, error) {
+	begin := time.Now()
+	whole := newResult(o.Actions)
+	for pass := uint64(0); ctx.Err() == nil && (o.Passes == 0 || pass < o.Passes); pass++ {
+		for i, p := range parts {
+			turn := o
+			turn.Passes, turn.Seed = 1, o.Seed+pass
+			if o.Duration > 0 {
+				if turn.Duration = o.Duration - time.Since(begin); turn.Duration <= 0 {
+					return whole, nil
+				}
+			}
+			if o.Count > 0 {
+				if turn.Count = o.Count - whole.Offered; turn.Count == 0 {
+					return whole, nil
+				}
+			}
+			result, err := p.spawn(ctx, turn)
+			if err != nil {
+				return whole, err
+			}
+			whole.merge(p, result, uint16(i))
+		}
+	}
+	return whole, nil
+}
+
+// merge makes one result of those of the parts.
+func merge(o *Options, parts []*part, results []*Result) *Result {
+	whole := newResult(o.Actions)
+	for i, p := range parts {
+		whole.merge(p, results[i], uint16(i))
+	}
+	return whole
+}
