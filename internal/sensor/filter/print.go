@@ -1,0 +1,106 @@
+package filter
+
+import "strings"
+
+func (n *And) String() string { return join(n.Nodes, " and ") }
+
+func (n *Or) String() string { return join(n.Nodes, " or ") }
+
+func (n *Not) String() string { return "not " + n.Node.String() }
+
+func (n *Macro) String() string { return n.Name }
+
+func (n *Const) String() string {
+	if n.Value {
+		return "true"
+	}
+	return "false"
+}
+
+func (n *Check) String() string {
+	var b strings.Builder
+	b.WriteString(n.Left.String())
+	b.WriteByte(' ')
+	b.WriteString(string(n.Op))
+	if n.Op == Exists {
+		return b.String()
+	}
+	if n.Modifier != NoModifier {
+		b.WriteByte(' ')
+		b.WriteString(string(n.Modifier))
+	}
+	b.WriteByte(' ')
+	switch {
+	case n.Right != nil:
+		b.WriteString(n.Right.String())
+	case n.List:
+		b.WriteByte('(')
+		for i, v := range n.Values {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			b.WriteString(Quote(v.Text))
+		}
+		b.WriteByte(')')
+	case len(n.Values) > 0:
+		b.WriteString(Quote(n.Values[0].Text))
+	}
+	return b.String()
+}
+
+func (f *Field) String() string {
+	if !f.HasArg {
+		return f.Name
+	}
+	return f.Name + "[" + f.Arg + "]"
+}
+
+func (t *Transform) String() string {
+	s := t.Name + "(" + joinOperands(t.Args) + ")"
+	if t.HasArg {
+		s += "[" + t.Arg + "]"
+	}
+	return s
+}
+
+func (l *Literal) String() string {
+	if l.Quoted {
+		return `"` + escape(l.Text) + `"`
+	}
+	return l.Text
+}
+
+func (t *Tuple) String() string { return "(" + joinOperands(t.Items) + ")" }
+
+func join(nodes []Node, sep string) string {
+	parts := make([]string, len(nodes))
+	for i, n := range nodes {
+		parts[i] = n.String()
+	}
+	return "(" + strings.Join(parts, sep) + ")"
+}
+
+func joinOperands(ops []Operand) string {
+	parts := make([]string, len(ops))
+	for i, o := range ops {
+		parts[i] = o.String()
+	}
+	return strings.Join(parts, ", ")
+}
+
+// Quote returns s as a condition writes it: bare if it can be, else in double
+// quotes.
+func Quote(s string) string {
+	if s != "" && len(s) == bareString(s) {
+		return s
+	}
+	return `"` + escape(s) + `"`
+}
+
+// escape writes the characters that a double-quoted string cannot hold as
+// they are.
+func escape(s string) string { return escaper.Replace(s) }
+
+var escaper = strings.NewReplacer(
+	"\b", `\b`, "\f", `\f`, "\n", `\n`, "\r", `\r`, "\t", `\t`, `\`, `\\`, `"`, `\"`,
+)

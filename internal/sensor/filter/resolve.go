@@ -1,0 +1,59 @@
+package filter
+
+import (
+	"fmt"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+)
+
+// Lookup finds a field by its text, argument included: "proc.aname[2]".
+type Lookup func(text string) (*field.Field, field.Extractor, error)
+
+// unresolved is the Stage of a field before Resolve: nothing is known of it.
+const unresolved = field.AtEvent
+
+// Resolve looks up every field of the tree, notes when its value becomes
+// known, and checks types, operators and values by compiling each check. The
+// error is an *Error.
+//
+// It is the one function that modifies a tree, and does it once: a second
+// Resolve with the same catalogue changes nothing.
+func Resolve(n Node, lookup Lookup) error {
+	c := NewCompiler(lookup)
+	var failed error
+	Walk(n, func(n Node) {
+		if failed != nil {
+			return
+		}
+		switch n := n.(type) {
+		case *Macro:
+			failed = &Error{Pos: n.At, Msg: fmt.Sprintf("Undefined macro '%s' used in filter.", n.Name)}
+		case *Check:
+			n.fields(func(f *Field) {
+				if _, ex, err := lookup(f.lookupText()); err == nil && f.Stage != ex.Stage {
+					f.Stage = ex.Stage
+				}
+			})
+			_, failed = c.atom(n)
+		}
+	})
+	return failed
+}
+
+// knownEvent says whether name can be the value of evt.type: a kind of event,
+// a syscall, or an event of Falco's that does not occur here.
+func knownEvent(name string) bool {
+	if _, ok := event.KindByName(name); ok {
+		return true
+	}
+	if _, ok := event.SyscallByName(name); ok {
+		return true
+	}
+	switch name {
+	case "page_fault", "procinfo", "infra", "notification", "cpu_hotplug", "pluginevent", "tracer", "k8s", "mesos",
+		"sysdigevent", "syslog", "scapevent", "NA", "plugininit", "prlimit64", "umount2", "newselect":
+		return true
+	}
+	return false
+}

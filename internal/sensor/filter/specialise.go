@@ -1,0 +1,188 @@
+package filter
+
+import (
+	"slices"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+)
+
+// Specialise returns what is left of the condition for events of kind k, or,
+// when k is KindSyscall, of syscall id: checks that the kind settles have
+// their value.
+func Specialise(n Node, k event.Kind, id event.ID) Node {
+	facts := factsOf(k, id)
+	return rewrite(n, func(c *Check, _ bool) Node {
+		if value, known := c.constant(); known {
+			return &Const{At: c.At, Value: value}
+		}
+		if value, known := facts.decide(c); known {
+			return &Const{At: c.At, Value: value}
+		}
+		return c
+	})
+}
+
+// Project returns the projection of the condition onto the facts of stage: a
+// check whose operands are all known then, and not earlier, keeps its value,
+// any other is possible under and, or and not alike. The result is true
+// wherever the condition can be; it is the constant true when the facts of
+// the stage can never rule the condition out.
+//
+// The tree must be resolved.
+func Project(n Node, stage field.Stage) Node {
+	return rewrite(n, func(c *Check, negated bool) Node {
+		if value, known := c.constant(); known {
+			return &Const{At: c.At, Value: value}
+		}
+		if c.only(stage) {
+			return c
+		}
+		return &Const{At: c.At, Value: !negated}
+	})
+}
+
+// only says whether all fields of the check become known at stage.
+func (c *Check) only(stage field.Stage) bool {
+	only := true
+	c.fields(func(f *Field) { only = only && f.Stage == stage })
+	return only
+}
+
+// fields calls f for every field in the check.
+func (c *Check) fields(f func(*Field)) {
+	walkOperand(c.Left, f)
+	if c.Right != nil {
+		walkOperand(c.Right, f)
+	}
+}
+
+func walkOperand(o Operand, f func(*Field)) {
+	switch o := o.(type) {
+	case *Field:
+		f(o)
+	case *Transform:
+		for _, a := range o.Args {
+			walkOperand(a, f)
+		}
+	case *Tuple:
+		for _, a := range o.Items {
+			walkOperand(a, f)
+		}
+	}
+}
+
+// Walk calls f for every node of the tree, parents first.
+func Walk(n Node, f func(Node)) {
+	f(n)
+	switch n := n.(type) {
+	case *And:
+		for _, m := range n.Nodes {
+			Walk(m, f)
+		}
+	case *Or:
+		for _, m := range n.Nodes {
+			Walk(m, f)
+		}
+	case *Not:
+		Walk(n.Node, f)
+	}
+}
+
+// Fields calls f for every field that the tree names.
+func Fields(n Node, f func(*Field)) {
+	Walk(n, func(n Node) {
+		if c, ok := n.(*Check); ok {
+			c.fields(f)
+		}
+	})
+}
+
+// facts are the values of fields that the kind of an event fixes.
+type facts struct {
+	name    string // evt.type
+	syscall bool   // whether syscall.type has a value
+}
+
+func factsOf(k event.Kind, id event.ID) facts {
+	if k == event.KindSyscall {
+		return facts{name: id.String(), syscall: true}
+	}
+	return facts{name: k.String(), syscall: k.Info().Origin == event.Syscall}
+}
+
+// decide returns the value of a check on one of the facts.
+func (f facts) decide(c *Check) (value, known bool) {
+	left, ok := c.Left.(*Field)
+	if !ok || c.Right != nil {
+		return false, false
+	}
+	text, present, known := f.text(left)
+	if !known {
+		return false, false
+	}
+	if !present || c.Op == Exists {
+		return present, true
+	}
+	match, err := stringMatcher(c)
+	if err != nil {
+		return false, false // Compile reports it
+	}
+	return match(text), true
+}
+
+// text returns the value of a field of type String that the facts fix.
+func (f facts) text(left *Field) (value string, present, known bool) {
+	if left.HasArg {
+		return "", false, false
+	}
+	switch left.Name {
+	case "evt.type":
+		return f.name, true, true
+	case "syscall.type":
+		return f.name, f.syscall, true
+	case "evt.dir":
+		return "<", true, true
+	case "evt.source":
+		return "syscall", true, true
+	}
+	return "", false, false
+}
+
+// aliases are the names that a rule means without saying so, by the names that
+// it says: syscalls with the same effect, which would be a way around it.
+var aliases = []struct{ said, meant []string }{
+	{[]string{"open", "openat", "openat2"}, []string{"creat", "open_by_handle_at"}},
+	{[]string{"fchmodat"}, []string{"fchmodat2"}},
+	{[]string{"execve"}, []string{"execveat"}},
+}
+
+// Widen returns the condition with the aliases of syscalls that it names: a
+// rule on open, openat or openat2 is meant for creat and open_by_handle_at
+// too, one on fchmodat for fchmodat2, one on execve for execveat.
+//
+// Only checks with = or in are widened, and only where that makes the
+// condition true for more events, so never under an odd number of nots: what
+// Falco's reading matches is matched here too.
+func Widen(n Node) Node {
+	return rewrite(n, func(c *Check, negated bool) Node {
+		if negated || c.Op == NotEq || !c.onEventType() {
+			return c
+		}
+		values := c.Values
+		for _, alias := range aliases {
+			if !slices.ContainsFunc(c.Values, func(v Value) bool { return slices.Contains(alias.said, v.Text) }) {
+				continue
+			}
+			for _, name := range alias.meant {
+				if !slices.ContainsFunc(values, func(v Value) bool { return v.Text == name }) {
+					values = append(slices.Clip(values), Value{At: c.Values[0].At, Text: name})
+				}
+			}
+		}
+		if len(values) == len(c.Values) {
+			return c
+		}
+		return &Check{At: c.At, Left: c.Left, Op: In, Values: values, List: true}
+	})
+}
