@@ -39,10 +39,14 @@ const (
 	memoryFull    = 0.98 // of the memory limit
 )
 
-// Explain names the limiting factor of a row from its lowest failing trial
-// (nil if none failed) and its best clean one.
-func Explain(l limit.Limit, failed, clean *Trial) Factor {
-	if failed == nil {
+// Explain names the limiting factor of a row from its lowest failing trial; if
+// none failed, from the one in which the generator was behind; if there is
+// none either, from its best clean one. What there is not is nil.
+func Explain(l limit.Limit, failed, behind, clean *Trial) Factor {
+	switch {
+	case failed == nil && behind != nil:
+		return generatorFactor(behind)
+	case failed == nil:
 		return explainNoFailure(clean)
 	}
 	if f, ok := explainEnd(l, failed); ok {
@@ -63,8 +67,6 @@ func explainNoFailure(clean *Trial) Factor {
 	switch {
 	case clean == nil:
 		return Factor{Name: FactorUnknown, Evidence: "no trial was completed"}
-	case clean.Verdict.Limited || clean.Round.Has(bench.GeneratorLimited):
-		return generatorFactor(clean)
 	case clean.Round.Observer.CPUs > 0 && clean.Round.Observer.HostIdle < hostFull:
 		return generatorFactor(clean)
 	}

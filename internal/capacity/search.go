@@ -256,7 +256,11 @@ func (s *search) bound(goal passes, length time.Duration) Bound {
 	return b
 }
 
-func (s *search) close(b Bound) bool { return b.Lower > 0 && b.Upper <= b.Lower*(1+s.plan.Precision) }
+// close says whether the bounds are as near as the plan asks: the lower one
+// is at most Precision below the upper one.
+func (s *search) close(b Bound) bool {
+	return b.Lower > 0 && b.Upper*(1-s.plan.Precision) <= b.Lower*(1+1e-9)
+}
 
 // bisect halves the bracket of a goal, on a logarithmic scale, until it is as
 // narrow as the plan asks, or only reserve is left of the budget.

@@ -114,7 +114,7 @@ func TestSearchSharp(t *testing.T) {
 		plan := patient()
 		f := m.search(t, plan)
 		consistent(t, plan, m, f)
-		if f.Status != Confirmed || f.NDR.Lower > m.capacity || f.NDR.Upper < m.capacity || f.NDR.Upper > f.NDR.Lower*(1+plan.Precision) {
+		if f.Status != Confirmed || f.NDR.Lower > m.capacity || f.NDR.Upper < m.capacity || f.NDR.Upper*(1-plan.Precision) > f.NDR.Lower*(1+1e-9) {
 			t.Fatalf("capacity %v: %+v", m.capacity, f)
 		}
 	})
@@ -127,7 +127,7 @@ func TestSearchInBudget(t *testing.T) {
 		plan := DefaultPlan()
 		f := m.search(t, plan)
 		consistent(t, plan, m, f)
-		if f.Status != Confirmed || f.NDR.Upper > f.NDR.Lower*(1+plan.Precision) {
+		if f.Status != Confirmed || f.NDR.Upper*(1-plan.Precision) > f.NDR.Lower*(1+1e-9) {
 			t.Fatalf("capacity %v: %+v", m.capacity, f)
 		}
 	})

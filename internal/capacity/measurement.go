@@ -1,0 +1,266 @@
+package capacity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+)
+
+// measurement is one row while it is measured.
+type measurement struct {
+	*sweep
+	number, of int
+	place      limit.Place
+	journal    *limit.Journal
+	bench      Bench // nil while no sensor is up
+	row        Row
+	restarts   int
+}
+
+// maxRestarts is how often a sensor that ends is brought back in one row.
+const maxRestarts = 5
+
+// start brings the sensor up under the limit.
+func (m *measurement) start(ctx context.Context) error {
+	b, err := m.Rig.Start(ctx, func(pid int) error {
+		if !m.Rig.Owned() {
+			return nil
+		}
+		if err := m.journal.Process(pid); err != nil {
+			return err
+		}
+		return m.place.Add(ctx, pid)
+	})
+	if err != nil {
+		return fmt.Errorf("start the sensor with %s: %w", m.row.Limit, err)
+	}
+	m.bench = b
+	return nil
+}
+
+func (m *measurement) close(ctx context.Context) error {
+	if m.bench == nil {
+		return nil
+	}
+	b := m.bench
+	m.bench = nil
+	return b.Close(ctx)
+}
+
+// settle looks at the idle sensor and warms it up. It refuses to measure what
+// is not quiet, or a sensor whose alerts do not arrive.
+func (m *measurement) settle(ctx context.Context) error {
+	m.say("settling with %s", m.row.Limit)
+	idle, err := m.bench.Run(ctx, bench.Load{Duration: m.Plan.Idle, Label: "idle"})
+	m.row.Idle = &idle
+	if err != nil {
+		return err
+	}
+	if idle.Sensor != nil && idle.Sensor.Drops > 0 && !m.Force {
+		return &PreflightError{fmt.Sprintf("the sensor drops %d events while idle: stop other load on this host, or measure anyway with --force", idle.Sensor.Drops)}
+	}
+	m.row.Noisy = append(m.row.Noisy, noise(&idle)...)
+	actions, background := m.Load.Split(min(m.Plan.Start, 500))
+	warm, err := m.bench.Run(ctx, bench.Load{Rate: actions, Noise: background, Duration: m.Plan.WarmUp, Label: "warm-up"})
+	if err != nil {
+		return err
+	}
+	if why := Unusable(&warm); why != "" && !m.Force {
+		return &PreflightError{why}
+	}
+	if actions > 0 && warm.Total.OK > 0 && warm.Total.Matched == 0 {
+		return &PreflightError{fmt.Sprintf("%d actions were performed and no alert arrived%s", warm.Total.OK, findings(&warm))}
+	}
+	return nil
+}
+
+// findings appends what bench says about a round.
+func findings(round *bench.Round) string {
+	text := ""
+	for _, f := range round.Findings {
+		text += ": " + f.Text
+	}
+	if text == "" {
+		return ": check that the actions' rules are loaded and that the sensor's output reaches peregrine"
+	}
+	return text
+}
+
+// Noise thresholds, as shares of the host.
+const (
+	busyWhenIdle = 0.15
+	stealLimit   = 0.02
+)
+
+// noise says what disturbs a measurement, from an idle round.
+func noise(idle *bench.Round) []string {
+	var reasons []string
+	o := idle.Observer
+	if cpus := float64(o.CPUs); cpus > 0 {
+		if busy := cpus - o.HostIdle; busy > busyWhenIdle*cpus {
+			reasons = append(reasons, fmt.Sprintf("%.2f of %d CPUs were busy before the load began", busy, o.CPUs))
+		}
+		if o.HostSteal > stealLimit*cpus {
+			reasons = append(reasons, fmt.Sprintf("the hypervisor took %.2f CPUs away", o.HostSteal))
+		}
+	}
+	return reasons
+}
+
+// try performs one trial of the search, and brings the sensor back when it
+// has ended.
+func (m *measurement) try(ctx context.Context, phase Phase, target float64, length time.Duration) (Outcome, error) {
+	for attempt := 1; ; attempt++ {
+		t, err := m.trial(ctx, phase, target, length)
+		if err != nil {
+			return Outcome{}, err
+		}
+		if !ended(t) {
+			return t.Verdict.Outcome(), nil
+		}
+		if err := m.restart(ctx); err != nil {
+			return Outcome{}, err
+		}
+		// Killed for memory, or dead twice at the same rate: that is the load.
+		if t.Limits.OOMKills > 0 || attempt == 2 {
+			return t.Verdict.Outcome(), nil
+		}
+		m.say("the sensor ended during the round and was started again; repeating it")
+		m.row.Noisy = append(m.row.Noisy, "the sensor was ended from outside once, and the round was repeated")
+	}
+}
+
+func ended(t *Trial) bool {
+	return t.Limits.OOMKills > 0 || t.Round.Has(bench.SensorRestarted) || (t.Round.Usage != nil && t.Round.Usage.Gone)
+}
+
+func (m *measurement) restart(ctx context.Context) error {
+	if !m.Rig.Owned() {
+		return errors.New("the sensor has ended: start it and run the test again")
+	}
+	if m.restarts++; m.restarts > maxRestarts {
+		return fmt.Errorf("the sensor has ended %d times under %s: giving up on it", m.restarts, m.row.Limit)
+	}
+	_ = m.close(ctx) // how it ended is known already
+	return m.start(ctx)
+}
+
+// trial runs and judges one round, and puts it on record.
+func (m *measurement) trial(ctx context.Context, phase Phase, target float64, length time.Duration) (*Trial, error) {
+	m.tell(Progress{Phase: phase, Target: target, Length: length})
+	before, err := m.place.Usage()
+	if err != nil {
+		return nil, err
+	}
+	actions, background := m.Load.Split(target)
+	round, err := m.bench.Run(ctx, bench.Load{Rate: actions, Noise: background, Duration: length, Label: string(phase)})
+	if err != nil {
+		return nil, err
+	}
+	if why := Unusable(&round); why != "" {
+		return nil, fmt.Errorf("the load went wrong: %s", why)
+	}
+	after, err := m.place.Usage()
+	if err != nil {
+		return nil, err
+	}
+	limits := after.Sub(before)
+	m.row.Trials = append(m.row.Trials, Trial{Phase: phase, Target: target, Round: round, Limits: limits,
+		Verdict: Judge(&round, target, m.Plan.Partial, limits)})
+	t := &m.row.Trials[len(m.row.Trials)-1]
+	m.tell(Progress{Phase: phase, Target: target, Length: length, Done: t})
+	return t, nil
+}
+
+func (m *measurement) say(format string, args ...any) {
+	m.tell(Progress{Message: fmt.Sprintf(format, args...)})
+}
+
+func (m *measurement) tell(p Progress) {
+	p.Row, p.Rows, p.Limit = m.number, m.of, m.row.Limit
+	p.Left = time.Duration(m.of-m.number+1) * m.expected
+	m.progress(p)
+}
+
+// finish turns what the search has found into the row's answer.
+func (m *measurement) finish(f Found) {
+	r := &m.row
+	r.Status, r.NDR, r.PDR = f.Status, f.NDR, f.PDR
+	if f.Unsteady {
+		r.Noisy = append(r.Noisy, "the same rate has both passed and failed")
+	}
+	r.Clean, r.Failed = r.find(f.NDR.LowerTrial), r.find(f.NDR.UpperTrial)
+	r.Answer()
+}
+
+// find returns the index on record of the search's nth trial: the record has
+// some more, of rounds that were repeated because the sensor had ended.
+func (r *Row) find(n int) int {
+	for i := range r.Trials {
+		if ended(&r.Trials[i]) && i+1 < len(r.Trials) && r.Trials[i+1].Target == r.Trials[i].Target && r.Trials[i].Limits.OOMKills == 0 {
+			continue
+		}
+		if n == 0 {
+			return i
+		}
+		n--
+	}
+	return -1
+}
+
+// Answer fills in the row's figures from its clean and its failed trial.
+func (r *Row) Answer() {
+	clean, failed := r.CleanTrial(), r.FailedTrial()
+	if clean != nil {
+		r.Syscalls, r.EPS, r.Host = figures(&clean.Round)
+	}
+	r.PreDrop = r.preDrop()
+	r.Factor = Explain(r.Limit, failed, r.behind(), clean)
+}
+
+// preDrop is the pre-drop plateau of the lowest trial that dropped events
+// after some clean seconds; 0 if there was none.
+func (r *Row) preDrop() float64 {
+	lowest, plateau := math.Inf(1), 0.0
+	for i := range r.Trials {
+		t := &r.Trials[i]
+		if s := t.Round.Sensor; s != nil && s.Drops > 0 && s.PreDropMean > 0 && t.Verdict.Offered < lowest {
+			lowest, plateau = t.Verdict.Offered, s.PreDropMean
+		}
+	}
+	return plateau
+}
+
+// behind returns the last trial in which the generator fell behind.
+func (r *Row) behind() *Trial {
+	for i := len(r.Trials) - 1; i >= 0; i-- {
+		if r.Trials[i].Verdict.Limited {
+			return &r.Trials[i]
+		}
+	}
+	return nil
+}
+
+// figures are the sensor's events per second, the actions per second whose
+// alerts arrived, and our own count of the host's syscalls per second.
+func figures(round *bench.Round) (syscalls, eps, host float64) {
+	seconds := time.Duration(round.End - round.Start).Seconds()
+	if round.Syscalls != nil {
+		host = round.Syscalls.PerSecond
+	}
+	if seconds > 0 {
+		eps = float64(round.Total.Matched) / seconds
+	}
+	switch {
+	case round.Sensor != nil && round.Sensor.Plateau > 0:
+		syscalls = round.Sensor.EventsMean
+	default:
+		syscalls = host // a sensor without stats: ours is the only count
+	}
+	return syscalls, eps, host
+}

@@ -1,0 +1,260 @@
+// Package simulation is a sensor that exists only in arithmetic: so many
+// events per second and CPU, a ring, an output, a memory. It stands in for a
+// real one in the tests of the capacity search and the reports, where it has a
+// capacity that is known, and a clock that does not take time.
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/bench/match"
+	"github.com/peregrine-sec/peregrine/internal/bench/usage"
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/stats"
+)
+
+// Sensor is a model of a sensor and of the machine it runs on.
+type Sensor struct {
+	EventsPerCPU float64 // events per second that one CPU takes
+	Threads      float64 // CPUs it can use
+	Ring         float64 // events that the ring holds
+	Output       float64 // alerts per second that the output takes; 0 for any
+	PerAction    float64 // events of one action
+	PerNoise     float64 // events of one background syscall
+	Generator    float64 // operations per second that the generator manages; 0 for any
+	CPUs         int     // of the machine
+	Memory       uint64  // that it uses
+	Backlog      float64 // bytes per alert in the queue, for a sensor that eats memory
+	Idle         float64 // events per second without load
+	Burst        float64 // how far the rate swings around its mean, a share
+
+	// Dies, if set, is asked before each round whether the sensor is killed
+	// from outside in it.
+	Dies func(round int) bool
+	// Interrupt, if set, ends the run's context in the given round.
+	Interrupt func(round int)
+}
+
+// Default is a sensor like a good one of today: 300 k events per second and
+// CPU, one thread, 8 MB of ring.
+func Default() Sensor {
+	return Sensor{EventsPerCPU: 300e3, Threads: 1, Ring: 80e3, PerAction: 4, PerNoise: 1, Burst: 0.02, CPUs: 4, Memory: 60 << 20, Idle: 300, Generator: 2e6}
+}
+
+// Rig is the simulated test stand.
+type Rig struct {
+	Sensor
+	Clock    time.Time
+	Limits   []limit.Limit // that were applied, in order
+	Restored int
+	Started  int
+	Running  bool // the sensor is not ours
+
+	limit  limit.Limit
+	rounds int
+	usage  limit.Usage
+}
+
+var (
+	_ capacity.Rig   = (*Rig)(nil)
+	_ capacity.Bench = (*Rig)(nil)
+	_ limit.Place    = (*place)(nil)
+)
+
+// New is a test stand whose clock begins at a fixed time.
+func New(s Sensor) *Rig {
+	return &Rig{Sensor: s, Clock: time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)}
+}
+
+// Now is the simulated clock.
+func (r *Rig) Now() time.Time { return r.Clock }
+
+// Owned implements capacity.Rig.
+func (r *Rig) Owned() bool { return !r.Running }
+
+// Start implements capacity.Rig.
+func (r *Rig) Start(context.Context, func(int) error) (capacity.Bench, error) {
+	r.Started++
+	r.Clock = r.Clock.Add(time.Second)
+	return r, nil
+}
+
+// Close implements capacity.Bench.
+func (r *Rig) Close(context.Context) error { return nil }
+
+// Place implements capacity.Rig.
+func (r *Rig) Place(context.Context) (limit.Place, *limit.Journal, error) {
+	return &place{r}, nil, nil
+}
+
+type place struct{ rig *Rig }
+
+func (p *place) Apply(_ context.Context, l limit.Limit) error {
+	p.rig.limit = l
+	p.rig.Limits = append(p.rig.Limits, l)
+	return nil
+}
+func (p *place) Add(context.Context, int) error { return nil }
+func (p *place) Usage() (limit.Usage, error)    { return p.rig.usage, nil }
+func (p *place) Restore(context.Context) error  { p.rig.Restored++; return nil }
+func (p *place) String() string                 { return "simulation" }
+
+// cpus is how much CPU the sensor can get.
+func (r *Rig) cpus() float64 {
+	c := min(r.Threads, float64(r.CPUs))
+	if r.limit.CPU > 0 {
+		c = min(c, r.limit.CPU)
+	}
+	return c
+}
+
+// Run implements bench.Runner.
+func (r *Rig) Run(ctx context.Context, load bench.Load) (bench.Round, error) {
+	r.rounds++
+	if r.Interrupt != nil {
+		r.Interrupt(r.rounds)
+	}
+	if ctx.Err() != nil {
+		return bench.Round{Partial: true, Number: r.rounds, Flags: []bench.Flag{bench.Interrupted}}, ctx.Err()
+	}
+	x := r.offer(load)
+	round := bench.Round{
+		Schema: bench.RoundSchema, Number: r.rounds, Label: load.Label,
+		Start: r.Clock.UnixNano(), Sensor: &bench.SensorStats{Detailed: true},
+		Rate: bench.Rate{Target: load.Rate, Offered: x.actions, Completed: x.actions, NoiseTarget: load.Noise, NoiseOffered: x.noise},
+	}
+	x.play(r, load, &round)
+	round.End = r.Clock.UnixNano()
+	r.Clock = r.Clock.Add(time.Second)
+	round.DrainEnd = r.Clock.UnixNano()
+	if r.Dies != nil && r.Dies(r.rounds) {
+		round.Usage.Gone = true
+		round.Flags = append(round.Flags, bench.SensorRestarted)
+	}
+	return round, nil
+}
+
+// offered is a load after the generator has had its say.
+type offered struct{ actions, noise, events float64 }
+
+func (r *Rig) offer(load bench.Load) offered {
+	x := offered{actions: load.Rate, noise: load.Noise}
+	if total := x.actions + x.noise; r.Generator > 0 && total > r.Generator {
+		x.actions, x.noise = x.actions*r.Generator/total, x.noise*r.Generator/total
+	}
+	x.events = x.actions*r.PerAction + x.noise*r.PerNoise
+	return x
+}
+
+// play lets the round's seconds pass.
+func (x offered) play(r *Rig, load bench.Load, round *bench.Round) {
+	const step = 250 * time.Millisecond
+	seconds := load.Duration.Seconds()
+	takes := r.cpus() * r.EventsPerCPU
+	queued, dropped, before := 0.0, 0.0, stats.Counters{}
+	sum, least, most := 0.0, math.Inf(1), 0.0
+	n := int(load.Duration / step)
+	for i := range n {
+		events := (x.events + r.Idle) * step.Seconds() * (1 + r.Burst*math.Sin(float64(i+r.rounds)))
+		queued += events - takes*step.Seconds()
+		queued = max(0, queued)
+		lost := max(0, queued-r.Ring)
+		queued -= lost
+		dropped += lost
+		r.Clock = r.Clock.Add(step)
+		now := stats.Counters{Events: before.Events + uint64(events), Drops: uint64(dropped)}
+		round.Samples = append(round.Samples, stats.Sample{Number: uint64(i + 1), Time: r.Clock.UnixNano(), Stamped: true, Cur: now, Delta: now.Sub(before), Elapsed: int64(step)})
+		before = now
+		perSecond := events / step.Seconds()
+		sum, least, most = sum+perSecond, min(least, perSecond), max(most, perSecond)
+		if dropped == 0 {
+			round.Sensor.PreDropMean = sum / float64(i+1)
+		}
+	}
+	s := round.Sensor
+	s.Plateau, s.EventsMean, s.EventsMin, s.EventsMax = n, sum/float64(n), least, most
+	s.Events, s.Drops = before.Events, before.Drops
+	s.ByCause.Buffer = s.Drops
+	s.DropPercent = before.DropPercent()
+	if dropped == 0 {
+		s.PreDropMean = 0
+	}
+	busy := min(1, (x.events+r.Idle)/takes)
+	x.account(r, round, seconds, busy)
+	x.alerts(r, round, seconds, queued/takes)
+}
+
+// account fills in CPU and memory.
+func (x offered) account(r *Rig, round *bench.Round, seconds, busy float64) {
+	used := busy * r.cpus()
+	round.Usage = &usage.Window{Samples: int(10 * seconds), Seconds: seconds, CPU: used, User: used * 0.7, System: used * 0.3,
+		CPUPeak: min(r.cpus(), used*1.1), RSSMean: r.Memory, RSSPeak: r.Memory + uint64(used*4e6), RSSFirst: r.Memory, RSSLast: r.Memory}
+	periods := uint64(10 * seconds)
+	r.usage.Periods += periods
+	if r.limit.CPU > 0 && busy >= 0.95 && r.limit.CPU < r.Threads+0.01 {
+		r.usage.ThrottledPeriods += periods
+		r.usage.Throttled += time.Duration(seconds * 0.4 * float64(time.Second))
+	}
+	r.usage.CPU += time.Duration(used * seconds * float64(time.Second))
+	r.usage.MemoryPeak = max(r.usage.MemoryPeak, round.Usage.RSSPeak)
+	generator := 0.2
+	if r.Generator > 0 {
+		generator = min(float64(r.CPUs)-1, 1+2*(x.actions+x.noise)/r.Generator)
+	}
+	round.Observer = bench.Observer{CPU: 0.1, Generator: generator, CPUs: r.CPUs, HostIdle: max(0, float64(r.CPUs)-used-generator)}
+	if x.actions+x.noise == 0 {
+		round.Observer.Generator, round.Observer.HostIdle = 0, float64(r.CPUs)-used-0.02
+	}
+	round.Syscalls = &bench.HostCount{PerSecond: x.events*1.2 + 500}
+}
+
+// alerts fills in what became of the actions.
+func (x offered) alerts(r *Rig, round *bench.Round, seconds, wait float64) {
+	started := int(x.actions * seconds)
+	if started == 0 {
+		return
+	}
+	// A dropped event is the action's one that counts as often as any other.
+	share := 0.0
+	if s := round.Sensor; s.Events > 0 {
+		share = float64(s.Drops) / float64(s.Events)
+	}
+	backlog := 0.0
+	if r.Output > 0 {
+		backlog = max(0, x.actions-r.Output) * seconds
+	}
+	late := int(math.Ceil(min(backlog, float64(started))))
+	lost := int(share * float64(started-late))
+	round.Total = bench.Counts{Started: started, OK: started, Matched: started - lost - late, Late: late, Lost: lost}
+	round.Loss = bench.Loss{Lost: lost + late, Of: started, Share: float64(lost+late) / float64(started)}
+	base := 400e3 // ns
+	first, last := int64(base), int64(base*1.2+wait*1e9)
+	if late > 0 {
+		last = int64(seconds * 1e9 / 3)
+	}
+	round.Queue = bench.Queue{FirstP99: first, LastP99: last, Stable: last < 2*first+50e6, Drain: last}
+	round.Latency = quantiles(started-lost-late, base, wait)
+	round.Response = quantiles(started-lost-late, base*1.1, wait)
+	round.Alerts = bench.AlertCounts{Received: round.Total.Matched, Matched: round.Total.Matched}
+	round.Actions = []bench.ActionResult{{Name: "syscall.ReadSensitiveFileUntrusted", Rule: "Read sensitive file untrusted",
+		Counts: round.Total, Loss: round.Loss, CostMean: 9000, Cost: quantiles(started, 9000, 0), Latency: round.Latency}}
+	if r.Backlog > 0 && r.limit.Memory > 0 && float64(r.Memory)+backlog*r.Backlog > float64(r.limit.Memory) {
+		r.usage.OOMKills++
+		r.usage.MemoryPeak = uint64(r.limit.Memory)
+		round.Usage.Gone, round.Usage.OOMKills = true, 1
+	}
+}
+
+func quantiles(n int, base, wait float64) match.Quantiles {
+	return match.Quantiles{Count: int64(n), P50: int64(base / 2), P90: int64(base * 0.8), P99: int64(base), P999: int64(base*2 + wait*1e9), Max: int64(base*5 + wait*2e9)}
+}
+
+// String names the model in reports.
+func (s Sensor) String() string {
+	return fmt.Sprintf("simulated sensor, %.0f events/s per CPU", s.EventsPerCPU)
+}

@@ -1,0 +1,221 @@
+package capacity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+)
+
+// Rig is how a sensor comes up, or is found, to be measured.
+type Rig interface {
+	// Start returns when the sensor sees events. started is called with the
+	// process id before the sensor has done anything; its error stops it.
+	Start(ctx context.Context, started func(pid int) error) (Bench, error)
+	// Place opens where the sensor runs, with the journal of its changes. It
+	// is restored after each row.
+	Place(ctx context.Context) (limit.Place, *limit.Journal, error)
+	// Owned says that Start makes the process, so that it belongs in Place.
+	Owned() bool
+}
+
+// Bench loads one sensor that is up.
+type Bench interface {
+	bench.Runner
+	Close(ctx context.Context) error
+}
+
+// Options are what a Sweep is asked for.
+type Options struct {
+	Limits   []limit.Limit
+	Load     Load
+	Plan     Plan
+	Repeat   int
+	Seed     uint64
+	Total    time.Duration // for all rows together
+	Force    bool          // measure although the preflight says not to
+	Rig      Rig
+	Now      func() time.Time
+	Progress func(Progress)
+}
+
+// Progress is told before and after each round.
+type Progress struct {
+	Row, Rows int
+	Limit     limit.Limit
+	Phase     Phase
+	Target    float64
+	Length    time.Duration
+	Done      *Trial // nil before the round
+	Left      time.Duration
+	Message   string // something else that is worth a line
+}
+
+// PreflightError says that the conditions for a measurement do not hold.
+type PreflightError struct{ Reason string }
+
+func (e *PreflightError) Error() string { return "preflight: " + e.Reason }
+
+// sweep is one run of Sweep.
+type sweep struct {
+	Options
+	rows     []Row
+	deadline time.Time
+	expected time.Duration // of one row, by the latest that was measured
+}
+
+// Sweep measures a row for each limit, and each again Repeat times in an order
+// drawn from Seed. An error, or the end of ctx, leaves the rows that were
+// measured until then.
+func Sweep(ctx context.Context, o Options) ([]Row, error) {
+	s := &sweep{Options: o, deadline: o.Now().Add(o.Total), expected: o.Plan.estimate()}
+	order := s.order()
+	for i, job := range order {
+		if err := s.row(ctx, i+1, len(order), job); err != nil {
+			return s.rows, err
+		}
+	}
+	return s.rows, s.repeatNoisy(ctx, len(order))
+}
+
+// job is one row to be measured.
+type job struct {
+	limit  limit.Limit
+	repeat int
+}
+
+// order lists the rows: the limits as given the first time, at random after
+// that, so that a drift of the machine does not look like an effect.
+func (s *sweep) order() []job {
+	random := rand.New(rand.NewPCG(s.Seed, 0))
+	var jobs []job
+	for repeat := range max(1, s.Repeat) {
+		of := make([]job, len(s.Limits))
+		for i, l := range s.Limits {
+			of[i] = job{l, repeat + 1}
+		}
+		if repeat > 0 {
+			random.Shuffle(len(of), func(i, j int) { of[i], of[j] = of[j], of[i] })
+		}
+		jobs = append(jobs, of...)
+	}
+	return jobs
+}
+
+// estimate is the usual length of a row.
+func (p Plan) estimate() time.Duration {
+	const settle = 2 * time.Second // drain and bookkeeping of a round
+	return min(p.Budget, 8*(p.Ramp+settle)+5*(p.Bisect+settle)+p.Confirm+settle) + p.Idle + p.WarmUp + 5*time.Second
+}
+
+// budget is the time for the next row: what is left, less what the rows after
+// it will need: those begin near their answer and take three quarters.
+func (s *sweep) budget(after int) time.Duration {
+	reserved := time.Duration(after) * (s.Plan.estimate() * 3 / 4)
+	return max(s.Plan.Budget/2, s.deadline.Sub(s.Now())-reserved)
+}
+
+// row measures one limit. What it changes is restored on every way out.
+func (s *sweep) row(ctx context.Context, number, of int, j job) (err error) {
+	began := s.Now()
+	m := &measurement{sweep: s, number: number, of: of, row: Row{Limit: j.limit, Repeat: j.repeat, Status: Failed, Clean: -1, Failed: -1}}
+	place, journal, err := s.Rig.Place(ctx)
+	if err != nil {
+		return err
+	}
+	m.place, m.journal = place, journal
+	m.row.Place = place.String()
+	defer func() {
+		// The context may have ended; the restoring must not end with it.
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		err = errors.Join(err, m.close(clean), place.Restore(clean))
+		if err != nil && len(m.row.Trials) == 0 {
+			m.row.Error = err.Error()
+		}
+		s.rows = append(s.rows, m.row)
+		s.expected = s.Now().Sub(began)
+	}()
+	if err := place.Apply(ctx, j.limit); err != nil {
+		return err
+	}
+	if err := m.start(ctx); err != nil {
+		return err
+	}
+	if err := m.settle(ctx); err != nil {
+		return err
+	}
+	plan := s.Plan
+	plan.Budget, plan.Start = s.budget(of-number), s.startRate(j.limit)
+	found, err := Search(ctx, plan, s.Now, m.try)
+	m.finish(found)
+	return err
+}
+
+// startRate begins where an earlier row suggests, so that its ramp is short.
+func (s *sweep) startRate(l limit.Limit) float64 {
+	start := s.Plan.Start
+	for _, row := range s.rows {
+		if row.NDR.Lower == 0 {
+			continue
+		}
+		guess := row.NDR.Lower / 2
+		if l.CPU > 0 && row.Limit.CPU > l.CPU {
+			guess *= l.CPU / row.Limit.CPU
+		}
+		start = max(start, guess)
+	}
+	return start
+}
+
+// repeatNoisy measures rows again that are worse than one with less CPU.
+func (s *sweep) repeatNoisy(ctx context.Context, of int) error {
+	for _, i := range Inversions(s.rows) {
+		row := &s.rows[i]
+		row.Noisy = append(row.Noisy, "more CPU gave less than a smaller limit did")
+		if s.deadline.Sub(s.Now()) < s.expected {
+			continue
+		}
+		again := job{row.Limit, row.Repeat + 1}
+		if err := s.row(ctx, of, of, again); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tolerance is how much less a larger limit may give before the machine is
+// called noisy.
+const tolerance = 0.05
+
+// Inversions returns the rows that are worse than a row with less CPU and no
+// more memory, which no sensor can be.
+func Inversions(rows []Row) []int {
+	var found []int
+	for i, high := range rows {
+		for _, low := range rows {
+			lessMemory := high.Limit.Memory == 0 || (low.Limit.Memory > 0 && low.Limit.Memory <= high.Limit.Memory)
+			if high.Syscalls > 0 && low.Limit.CPU < high.Limit.CPU && lessMemory && high.Syscalls < low.Syscalls*(1-tolerance) {
+				found = append(found, i)
+				break
+			}
+		}
+	}
+	return found
+}
+
+func (s *sweep) progress(p Progress) {
+	if s.Progress != nil {
+		s.Progress(p)
+	}
+}
+
+// String is for people: the time is what they plan with.
+func (p Plan) String() string {
+	return fmt.Sprintf("doubling in %v rounds, bisection to %.0f %% in %v rounds, confirmation of %v",
+		p.Ramp, 100*p.Precision, p.Bisect, p.Confirm)
+}

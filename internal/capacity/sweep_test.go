@@ -1,0 +1,228 @@
+package capacity_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/capacity/simulation"
+)
+
+// options are a sweep over three limits with a test stand.
+func options(rig *simulation.Rig) capacity.Options {
+	plan := capacity.DefaultPlan()
+	plan.Start = 500
+	return capacity.Options{
+		Limits: []limit.Limit{{CPU: 0.5, Memory: 512 << 20}, {CPU: 1, Memory: 512 << 20}, {CPU: 2, Memory: 512 << 20}},
+		Load:   capacity.AlertsOnly, Plan: plan, Repeat: 1, Total: 570 * time.Second, Rig: rig, Now: rig.Now,
+	}
+}
+
+func sweep(t *testing.T, o capacity.Options) []capacity.Row {
+	t.Helper()
+	rows, err := capacity.Sweep(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+// The three rows of a sensor with two threads and 300 k events per second and
+// CPU: the answers are the model's, in ten minutes, and everything is put back.
+func TestSweep(t *testing.T) {
+	sensor := simulation.Default()
+	sensor.Threads = 2
+	rig := simulation.New(sensor)
+	began := rig.Now()
+	rows := sweep(t, options(rig))
+	if took := rig.Now().Sub(began); took > 10*time.Minute {
+		t.Errorf("three rows took %v", took)
+	}
+	if rig.Restored != 3 || rig.Started != 3 {
+		t.Errorf("started %d sensors, restored %d places", rig.Started, rig.Restored)
+	}
+	for i, want := range []float64{150e3, 300e3, 600e3} {
+		row := rows[i]
+		if row.Status != capacity.Confirmed || row.Syscalls > 1.01*want || row.Syscalls < 0.9*want {
+			t.Errorf("%s: %s at %.0f events/s, want about %.0f", row.Limit, row.Status, row.Syscalls, want)
+		}
+		if perEvent := row.Syscalls / row.EPS; perEvent < 3.9 || perEvent > 4.2 {
+			t.Errorf("%s: %.0f EPS for %.0f events/s, the model has 4 per action", row.Limit, row.EPS, row.Syscalls)
+		}
+		if row.PreDrop <= row.Syscalls*0.98 {
+			t.Errorf("%s: pre-drop plateau %.0f below the clean one %.0f", row.Limit, row.PreDrop, row.Syscalls)
+		}
+		if row.Factor.Name != capacity.FactorCPU {
+			t.Errorf("%s: limiting factor %+v", row.Limit, row.Factor)
+		}
+	}
+}
+
+// Sensors that are bad in one way each get the factor that is to blame.
+func TestFactors(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil  func(*simulation.Sensor)
+		want   capacity.FactorName
+		status capacity.Status
+	}{
+		"expensive rules": {func(s *simulation.Sensor) { s.EventsPerCPU = 20e3 }, capacity.FactorCPU, capacity.Confirmed},
+		"small ring":      {func(s *simulation.Sensor) { s.Ring, s.Burst = 500, 0.6 }, capacity.FactorRing, capacity.Confirmed},
+		"slow output":     {func(s *simulation.Sensor) { s.Output = 3000 }, capacity.FactorOutput, capacity.Confirmed},
+		"eats memory":     {func(s *simulation.Sensor) { s.Output, s.Backlog = 3000, 2<<20 }, capacity.FactorMemory, capacity.Confirmed},
+		"slow generator":  {func(s *simulation.Sensor) { s.Generator = 20e3 }, capacity.FactorGenerator, capacity.AtLeast},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sensor := simulation.Default()
+			test.spoil(&sensor)
+			o := options(simulation.New(sensor))
+			o.Limits = []limit.Limit{{CPU: 1, Memory: 512 << 20}}
+			row := sweep(t, o)[0]
+			if row.Factor.Name != test.want || row.Status != test.status {
+				t.Errorf("%s because of %+v, want %s, %s", row.Status, row.Factor, test.status, test.want)
+			}
+			if row.Factor.Advice == "" || row.Factor.Evidence == "" {
+				t.Errorf("a factor without evidence or advice: %+v", row.Factor)
+			}
+		})
+	}
+}
+
+// A sensor that somebody kills once costs a repetition and no more.
+func TestSensorKilled(t *testing.T) {
+	plain := sweep(t, options(simulation.New(simulation.Default())))
+	sensor := simulation.Default()
+	sensor.Dies = func(round int) bool { return round == 7 }
+	rig := simulation.New(sensor)
+	rows := sweep(t, options(rig))
+	if rig.Started != 4 {
+		t.Errorf("started %d sensors for three rows and one that was killed", rig.Started)
+	}
+	if diff := rows[0].Syscalls/plain[0].Syscalls - 1; diff > 0.03 || diff < -0.03 || rows[0].Status != capacity.Confirmed {
+		t.Errorf("row after a kill: %s %v, without %v", rows[0].Status, rows[0].Syscalls, plain[0].Syscalls)
+	}
+	if !strings.Contains(strings.Join(rows[0].Noisy, ";"), "from outside") {
+		t.Errorf("the row does not tell of the kill: %q", rows[0].Noisy)
+	}
+	clean := rows[0].CleanTrial()
+	if clean == nil || !clean.Verdict.Clean || clean.Round.Usage.Gone {
+		t.Errorf("the answer comes from the trial %+v", clean)
+	}
+}
+
+func TestSensorDiesAlways(t *testing.T) {
+	sensor := simulation.Default()
+	sensor.Dies = func(round int) bool { return round > 5 }
+	rig := simulation.New(sensor)
+	_, err := capacity.Sweep(context.Background(), options(rig))
+	if err == nil || !strings.Contains(err.Error(), "giving up") {
+		t.Errorf("a sensor that cannot live: %v", err)
+	}
+	if rig.Restored != 1 {
+		t.Errorf("restored %d times", rig.Restored)
+	}
+	rig = simulation.New(sensor)
+	rig.Running = true
+	if _, err := capacity.Sweep(context.Background(), options(rig)); err == nil || !strings.Contains(err.Error(), "start it") {
+		t.Errorf("a running sensor that dies: %v", err)
+	}
+}
+
+// Ctrl-C leaves what was measured until then, and restored limits.
+func TestInterrupt(t *testing.T) {
+	for _, at := range []int{1, 2, 3, 9, 25} {
+		ctx, cancel := context.WithCancel(context.Background())
+		sensor := simulation.Default()
+		sensor.Interrupt = func(round int) {
+			if round == at {
+				cancel()
+			}
+		}
+		rig := simulation.New(sensor)
+		rows, err := capacity.Sweep(ctx, options(rig))
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("interrupted in round %d: %v", at, err)
+		}
+		if len(rows) == 0 || rig.Restored != len(rows) {
+			t.Errorf("interrupted in round %d: %d rows, %d restored", at, len(rows), rig.Restored)
+		}
+		last := rows[len(rows)-1]
+		if last.Status == capacity.Confirmed && at < 12 {
+			t.Errorf("interrupted in round %d, and confirmed", at)
+		}
+	}
+}
+
+func TestPreflight(t *testing.T) {
+	sensor := simulation.Default()
+	sensor.Idle, sensor.Ring = 400e3, 10
+	_, err := capacity.Sweep(context.Background(), options(simulation.New(sensor)))
+	var preflight *capacity.PreflightError
+	if !errors.As(err, &preflight) || !strings.Contains(err.Error(), "--force") {
+		t.Errorf("drops while idle: %v", err)
+	}
+	sensor = simulation.Default()
+	sensor.Output = 1e-9 // no alert ever arrives
+	_, err = capacity.Sweep(context.Background(), options(simulation.New(sensor)))
+	if !errors.As(err, &preflight) || !strings.Contains(err.Error(), "no alert arrived") {
+		t.Errorf("no alerts: %v", err)
+	}
+}
+
+func TestRepeatOrder(t *testing.T) {
+	o := options(simulation.New(simulation.Default()))
+	o.Repeat, o.Seed, o.Plan = 3, 42, capacity.QuickPlan()
+	o.Total = 20 * time.Minute
+	rows := sweep(t, o)
+	if len(rows) != 9 {
+		t.Fatalf("%d rows", len(rows))
+	}
+	count := map[float64]int{}
+	for _, row := range rows {
+		count[row.Limit.CPU]++
+	}
+	if diff := cmp.Diff(map[float64]int{0.5: 3, 1: 3, 2: 3}, count); diff != "" {
+		t.Errorf("rows by limit (-want +got):\n%s", diff)
+	}
+}
+
+func TestInversions(t *testing.T) {
+	row := func(cpu, rate float64) capacity.Row {
+		return capacity.Row{Limit: limit.Limit{CPU: cpu}, Syscalls: rate}
+	}
+	got := capacity.Inversions([]capacity.Row{row(0.5, 100), row(1, 96), row(2, 94), row(4, 0), row(8, 300)})
+	if diff := cmp.Diff([]int{2}, got); diff != "" {
+		t.Errorf("inversions (-want +got):\n%s", diff)
+	}
+}
+
+func TestProgress(t *testing.T) {
+	o := options(simulation.New(simulation.Default()))
+	var before, after int
+	var left time.Duration
+	o.Progress = func(p capacity.Progress) {
+		switch {
+		case p.Message != "":
+		case p.Done == nil:
+			before++
+			left = p.Left
+		default:
+			after++
+		}
+		if p.Rows != 3 || p.Row < 1 || p.Row > 3 {
+			t.Errorf("row %d of %d", p.Row, p.Rows)
+		}
+	}
+	sweep(t, o)
+	if before == 0 || before != after {
+		t.Errorf("told of %d rounds before and %d after", before, after)
+	}
+	if left <= 0 || left > 5*time.Minute {
+		t.Errorf("%v left in the last row", left)
+	}
+}
