@@ -172,8 +172,10 @@ type Observer struct {
 // HostCount is our own count of the host's syscalls, the same for any sensor.
 type HostCount struct {
 	PerSecond float64 `json:"per_second"`
-	// Seconds is how much of the load window was counted.
-	Seconds float64 `json:"seconds"`
+	// Estimated says that it was not counted in this round, for the cost of
+	// that, but computed: the idle host's rate, plus what an action takes by
+	// calibration, plus the noise.
+	Estimated bool `json:"estimated"`
 }
 
 // Flag marks a round whose figures need care. Flags are stable words.
@@ -183,7 +185,7 @@ type Flag string
 const (
 	GeneratorLimited Flag = "generator_limited" // offered < 95 % of the target
 	DirtyBackground  Flag = "dirty_background"  // foreign alerts of our rules
-	SensorRestarted  Flag = "sensor_restarted"  // counters went back or the pid changed
+	SensorRestarted  Flag = "sensor_restarted"  // counters began again
 	SampleGap        Flag = "sample_gap"        // stats samples are missing
 	ActionsFailed    Flag = "actions_failed"    // instances ended with an error
 	Throttled        Flag = "throttled"         // the sensor withheld alerts
@@ -191,6 +193,7 @@ const (
 	ClockStep        Flag = "clock_step"        // the wall clock was set during the round
 	HostBusy         Flag = "host_busy"         // less than a tenth of the host was idle
 	ShortPlateau     Flag = "short_plateau"     // fewer than three plateau samples
+	SensorGone       Flag = "sensor_gone"       // the process ended
 	Interrupted      Flag = "interrupted"
 )
 

@@ -73,6 +73,8 @@ type Index struct {
 	actions   []Action
 	instances []generator.Instance
 	state     []uint8
+	event     []int64 // time of the alert that matched, in our clock; 0 for none
+	received  []int64
 	rules     map[string]*rule
 	clock     Clock
 	start     int64 // of the first instance
@@ -116,7 +118,7 @@ func NewIndex(actions []Action, instances []generator.Instance, clock Clock) *In
 	})
 	x := &Index{
 		actions: actions, instances: instances, clock: clock,
-		state: make([]uint8, len(instances)),
+		state: make([]uint8, len(instances)), event: make([]int64, len(instances)), received: make([]int64, len(instances)),
 		rules: make(map[string]*rule),
 	}
 	for i := range x.parts {
@@ -235,7 +237,9 @@ func (x *Index) one(a *intake.Alert, deadline int64) (id int32, v Verdict) {
 		return id, Failed
 	case x.state[id] != free:
 		return id, Duplicate
-	case deadline != 0 && a.Received > deadline:
+	}
+	x.event[id], x.received[id] = t, a.Received
+	if deadline != 0 && a.Received > deadline {
 		x.state[id] = late
 		return id, Late
 	}

@@ -63,12 +63,19 @@ func (x *Index) Span() (from, to int64) {
 	return x.start + x.clock.Offset - widen, to + x.clock.Offset + widen
 }
 
-// Each calls f for every instance in the order of start, with the word for its
-// state.
-func (x *Index) Each(f func(in *generator.Instance, state string)) {
+// Fate is what became of one instance.
+type Fate struct {
+	generator.Instance
+	State    string // matched, late, lost, failed, skipped
+	Event    int64  // time of its alert's event in our clock; 0 without one
+	Received int64
+}
+
+// Each calls f for every instance, in the order of start.
+func (x *Index) Each(f func(Fate)) {
 	words := [...]string{free: "lost", matched: "matched", late: "late", failed: "failed", skipped: "skipped"}
-	for i := range x.instances {
-		f(&x.instances[i], words[x.state[i]])
+	for i, in := range x.instances {
+		f(Fate{in, words[x.state[i]], x.event[i], x.received[i]})
 	}
 }
 

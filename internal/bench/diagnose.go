@@ -1,0 +1,3 @@
+package bench
+
+func diagnose(r *Round) []Finding { return nil }

@@ -1,0 +1,405 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/bench/match"
+	"github.com/peregrine-sec/peregrine/internal/bench/syscalls"
+	"github.com/peregrine-sec/peregrine/internal/bench/usage"
+	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/stats"
+)
+
+var _ Runner = (*Session)(nil)
+
+// observation is everything seen of one round, before it is summed up.
+type observation struct {
+	number   int
+	load     Load
+	sleep    time.Duration // closed loop, if closed
+	closed   bool
+	start    time.Time
+	end      time.Time
+	drainEnd time.Time
+	partial  bool
+
+	main    *generator.Result // nil without actions
+	noise   *generator.Result // nil without noise
+	actions []match.Action
+	index   *match.Index
+	tally   match.Tally
+	earlier int
+	strays  []Stray
+
+	before    *stats.Sample // the last one ahead of the round
+	samples   []stats.Sample
+	hasStats  bool
+	usage     *usage.Window
+	host      usage.Host
+	syscalls  *HostCount
+	counts    intake.Counts // of this round
+	clockStep time.Duration
+	gone      bool
+}
+
+// Run implements Runner.
+func (s *Session) Run(ctx context.Context, load Load) (Round, error) {
+	return s.run(ctx, &observation{load: load})
+}
+
+// run performs one round.
+func (s *Session) run(ctx context.Context, o *observation) (Round, error) {
+	s.number++
+	o.number, o.actions = s.number, s.actions
+	before := s.o.Target.Alerts().Counts()
+	clock := clockDifference()
+	stop := s.report(o)
+	err := s.load(ctx, o)
+	if err == nil {
+		s.drain(ctx, o)
+	}
+	stop()
+	if err != nil {
+		return Round{}, fmt.Errorf("round %d: %w", o.number, err)
+	}
+	o.partial = ctx.Err() != nil
+	o.counts = difference(s.o.Target.Alerts().Counts(), before)
+	o.clockStep = max((clockDifference() - clock).Abs(), o.clockStep)
+	s.sampled(o)
+	round := o.round()
+	round.Findings = diagnose(&round)
+	if s.o.Recorder != nil {
+		if err := s.o.Recorder.Record(&round, s.actions, o.index, o.strays); err != nil {
+			return round, fmt.Errorf("keep raw data of round %d: %w", o.number, err)
+		}
+	}
+	s.earlier = append(s.earlier, &past{o.number, o.index})
+	if len(s.earlier) > keepRounds {
+		s.earlier = s.earlier[1:]
+	}
+	return round, ctx.Err()
+}
+
+// load runs the generator, and what watches meanwhile.
+func (s *Session) load(ctx context.Context, o *observation) error {
+	watch, err := usage.Start(s.o.Target.PID())
+	if err != nil {
+		return err
+	}
+	counter, err := s.counter()
+	if err != nil {
+		watch.Stop()
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if exited := s.o.Target.Exited(); exited != nil {
+		go func() {
+			select {
+			case <-exited:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	o.start = time.Now()
+	err = s.generate(ctx, o)
+	o.end = time.Now()
+	o.usage, o.host = watch.Stop()
+	if counter != nil {
+		n, elapsed, countErr := counter.Count()
+		err = errors.Join(err, countErr, counter.Close())
+		o.syscalls = &HostCount{PerSecond: float64(n) / elapsed.Seconds()}
+	}
+	if o.main != nil && o.main.Offered > 0 { // without the sandbox's set-up
+		o.start, o.end = o.main.Start, o.main.End
+	} else if o.noise != nil {
+		o.start, o.end = o.noise.Start, o.noise.End
+	}
+	return err
+}
+
+func (s *Session) counter() (*syscalls.Counter, error) {
+	if !s.o.CountSyscalls {
+		return nil, nil
+	}
+	return syscalls.Attach()
+}
+
+// generate performs the actions and the noise, side by side. Without either it
+// waits: an idle round.
+func (s *Session) generate(ctx context.Context, o *observation) error {
+	main, noise := s.plan(o)
+	if main == nil && noise == nil {
+		return wait(ctx, o.load.Duration)
+	}
+	failed := make(chan error, 2)
+	start := func(options *generator.Options, result **generator.Result) {
+		if options == nil {
+			failed <- nil
+			return
+		}
+		var err error
+		*result, err = s.o.Generate(ctx, *options)
+		failed <- err
+	}
+	go start(main, &o.main)
+	go start(noise, &o.noise)
+	return errors.Join(<-failed, <-failed)
+}
+
+// plan says what the generator is asked for; nil for nothing.
+func (s *Session) plan(o *observation) (main, noise *generator.Options) {
+	base := generator.Options{Duration: o.load.Duration, Seed: s.o.Seed + uint64(o.number), Workers: 1, Sandbox: s.o.Sandbox}
+	if len(s.o.Actions) > 0 && (o.load.Rate > 0 || o.closed) {
+		m := base
+		m.Actions = choices(s.o.Actions)
+		m.Rate = o.load.Rate
+		m.Workers = max(1, s.o.Workers, o.load.Workers)
+		if o.closed {
+			m.Rate, m.Pacer = 0, closedLoop(o.sleep)
+		}
+		main = &m
+	}
+	if o.load.Noise > 0 && len(s.o.Noise) > 0 {
+		n := base
+		n.Actions = choices(s.o.Noise)
+		n.Rate = o.load.Noise / perAction(s.o.Noise)
+		n.Discard = true
+		noise = &n
+	}
+	return main, noise
+}
+
+func choices(actions []*action.Action) []generator.Choice {
+	var list []generator.Choice
+	for _, a := range actions {
+		list = append(list, generator.Choice{Name: a.Name})
+	}
+	return list
+}
+
+// perAction is the mean number of syscalls of noise actions.
+func perAction(noise []*action.Action) float64 {
+	sum := 0
+	for _, a := range noise {
+		sum += max(a.Syscalls, 1)
+	}
+	return float64(sum) / float64(len(noise))
+}
+
+// drain matches alerts until all are there, or it is too late; and waits for
+// the samples in which drops of the load surface.
+func (s *Session) drain(ctx context.Context, o *observation) {
+	var instances []generator.Instance
+	if o.main != nil {
+		instances = o.main.Instances
+	}
+	o.index = match.NewIndex(s.actions, instances, s.clock)
+	expected := 0
+	if o.main != nil {
+		expected = int(o.main.Completed)
+	}
+	deadline := o.end.Add(s.o.Drain)
+	if ctx.Err() != nil { // interrupted: only what is about to come anyway
+		deadline = o.end.Add(min(s.o.Drain, 500*time.Millisecond))
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		o.gone = o.gone || exited(s.o.Target.Exited())
+		s.match(o, s.take(), deadline)
+		missing := expected - o.tally[match.Matched] - o.tally[match.Late]
+		now := time.Now()
+		settled := missing <= 0 && s.sampledSince(o.end)
+		if settled || now.After(deadline) && (missing <= 0 || now.After(deadline.Add(s.o.Linger)) || ctx.Err() != nil) {
+			o.drainEnd = now
+			return
+		}
+		if o.gone && s.ended() {
+			o.drainEnd = now // nothing more can come
+			s.match(o, s.take(), deadline)
+			return
+		}
+		<-tick.C
+	}
+}
+
+func exited(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false // also for nil: not ours to know
+	}
+}
+
+// ended says that the stream of alerts is at its end.
+func (s *Session) ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.alertErr != nil
+}
+
+// match puts alerts to this round or an earlier one.
+func (s *Session) match(o *observation, alerts []intake.Alert, deadline time.Time) {
+	if len(alerts) == 0 {
+		return
+	}
+	var outside []intake.Alert
+	tally := o.index.Match(alerts, deadline.UnixNano(), func(a *intake.Alert, v match.Verdict, _ *generator.Instance) {
+		switch v {
+		case match.Outside:
+			outside = append(outside, *a)
+		case match.Matched:
+		default:
+			o.stray(a, verdictWord(v))
+		}
+	})
+	tally[match.Outside] = 0
+	for v, n := range tally {
+		o.tally[v] += n
+	}
+	for i := range outside {
+		if s.creditEarlier(outside[i : i+1]) {
+			o.earlier++
+			o.stray(&outside[i], "earlier")
+		} else {
+			o.tally[match.Foreign]++
+			o.stray(&outside[i], verdictWord(match.Foreign))
+		}
+	}
+}
+
+// maxStrays bounds what a storm of somebody else's alerts takes of memory.
+const maxStrays = 100_000
+
+func (o *observation) stray(a *intake.Alert, verdict string) {
+	if len(o.strays) < maxStrays {
+		o.strays = append(o.strays, Stray{*a, verdict})
+	}
+}
+
+func verdictWord(v match.Verdict) string {
+	return [...]string{match.Late: "late", match.Duplicate: "duplicate", match.Failed: "failed", match.Foreign: "foreign", match.Other: "other"}[v]
+}
+
+// creditEarlier gives one alert to the earlier round that it belongs to.
+func (s *Session) creditEarlier(alert []intake.Alert) bool {
+	for _, p := range s.earlier {
+		tally := p.index.Match(alert, 1, nil) // whatever it is now, it is late
+		if tally[match.Late]+tally[match.Duplicate]+tally[match.Failed] > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Amend brings the counts of an earlier round up to date with alerts that came
+// later still. It says whether it still could.
+func (s *Session) Amend(r *Round) bool {
+	for _, p := range s.earlier {
+		if p.number == r.Number {
+			r.setCounts(p.index)
+			return true
+		}
+	}
+	return false
+}
+
+// sampledSince says whether the sensor's samples cover the load's end and one
+// interval more: drops may surface late.
+func (s *Session) sampledSince(end time.Time) bool {
+	if s.o.Target.Stats() == nil {
+		return true
+	}
+	last := s.lastSample()
+	return last != nil && last.Time-last.Elapsed >= end.UnixNano()
+}
+
+// sampled puts the round's samples together.
+func (s *Session) sampled(o *observation) {
+	all := s.Samples()
+	o.hasStats = s.o.Target.Stats() != nil
+	o.samples = within(all, o.start.UnixNano(), o.drainEnd.UnixNano())
+	for i := range all {
+		if all[i].Time <= o.start.UnixNano() {
+			o.before = &all[i]
+		}
+	}
+	if o.syscalls == nil {
+		o.syscalls = s.cal.estimate(o)
+	}
+}
+
+// report calls Progress until the returned stop.
+func (s *Session) report(o *observation) (stop func()) {
+	if s.o.Progress == nil {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	before := s.o.Target.Alerts().Counts().Alerts
+	var drops uint64
+	if last := s.lastSample(); last != nil {
+		drops = last.Cur.Drops
+	}
+	begin := time.Now()
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(250 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			p := Progress{Round: o.number, Label: o.load.Label, Phase: "load", Elapsed: time.Since(begin), Duration: o.load.Duration, Rate: o.load.Rate}
+			p.Alerts = int(s.o.Target.Alerts().Counts().Alerts - before)
+			if last := s.lastSample(); last != nil && last.Cur.Drops > drops {
+				p.Drops = last.Cur.Drops - drops
+			}
+			if p.Elapsed > p.Duration {
+				p.Phase = "drain"
+			}
+			s.o.Progress(p)
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// wait sleeps for d; an end of ctx is no error.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// clockDifference is how far the wall clock is ahead of the time since boot:
+// a constant, unless the wall clock is set.
+func clockDifference() time.Duration {
+	var boot unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil {
+		return math.MaxInt32
+	}
+	return time.Duration(time.Now().UnixNano() - boot.Nano())
+}
+
+func difference(now, before intake.Counts) intake.Counts {
+	return intake.Counts{
+		Alerts: now.Alerts - before.Alerts, Malformed: now.Malformed - before.Malformed,
+		Bytes: now.Bytes - before.Bytes, Reads: now.Reads - before.Reads, LastError: now.LastError,
+	}
+}

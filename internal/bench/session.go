@@ -1,0 +1,229 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/bench/match"
+	"github.com/peregrine-sec/peregrine/internal/bench/target"
+	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/stats"
+)
+
+// Generate performs actions as o says and reports what was done:
+// generator.Spawn, or a stand-in in tests.
+type Generate func(ctx context.Context, o generator.Options) (*generator.Result, error)
+
+// Options configures a Session.
+type Options struct {
+	Target  target.Target // started
+	Actions []*action.Action
+	Noise   []*action.Action // background; used when a Load asks for noise
+	Workers int              // of the actions, if a Load does not say; 0 stands for 1
+	Sandbox generator.SandboxOptions
+	Seed    uint64
+
+	// Drain is how long after the load alerts count as in time. Default 3 s.
+	Drain time.Duration
+	// Linger is how long after that late alerts are waited for, if some are
+	// missing. Default 1 s.
+	Linger time.Duration
+	// CountSyscalls counts the host's syscalls in each round, which costs each
+	// of them some 100 ns. Otherwise they are estimated from Calibrate.
+	CountSyscalls bool
+	// Tolerance is how far outside of an action's interval an event's time may
+	// lie. Default 200 us.
+	Tolerance time.Duration
+
+	Recorder Recorder       // nil keeps no raw data
+	Progress func(Progress) // nil for silence; called a few times a second
+	Generate Generate       // nil stands for generator.Spawn
+}
+
+// Recorder keeps raw data: every instance with its fate, every alert that is
+// not one's first, every sample. It is called between rounds, never under
+// load.
+type Recorder interface {
+	Record(r *Round, actions []match.Action, x *match.Index, strays []Stray) error
+}
+
+// Stray is an alert that was not the expected one of an action of its round.
+type Stray struct {
+	intake.Alert
+	Verdict string `json:"verdict"`
+}
+
+// Progress is a round under way.
+type Progress struct {
+	Round    int
+	Label    string
+	Phase    string // "load", "drain"
+	Elapsed  time.Duration
+	Duration time.Duration
+	Rate     float64
+	Alerts   int    // received in this round
+	Drops    uint64 // in this round
+}
+
+// Session runs rounds against one started target. Its collector and poller
+// work all the time, so that what happens between two rounds is credited
+// rightly. A Session runs one round at a time.
+type Session struct {
+	o       Options
+	actions []match.Action
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
+
+	mu       sync.Mutex
+	pending  []intake.Alert // not yet matched
+	samples  []stats.Sample
+	alertErr error // why the stream ended
+	statsErr error
+
+	number  int
+	earlier []*past // of the last rounds, oldest first
+	clock   match.Clock
+	cal     Calibration
+}
+
+// past is a round whose late alerts may still come.
+type past struct {
+	number int
+	index  *match.Index
+}
+
+const (
+	// keepRounds is how many rounds late alerts are credited to.
+	keepRounds = 3
+	// pollStats is how often the stats are looked at: often enough that lines
+	// without a time are stamped well, and one look is three system calls.
+	pollStats = 50 * time.Millisecond
+	// keepSamples bounds the samples remembered: ten minutes of four a second.
+	keepSamples = 2400
+)
+
+// Open begins collecting from a started target. Close ends it; the target is
+// the caller's to stop, before or after.
+func Open(ctx context.Context, o Options) (*Session, error) {
+	if o.Target == nil {
+		return nil, errors.New("bench: no target")
+	}
+	if o.Drain == 0 {
+		o.Drain = 3 * time.Second
+	}
+	if o.Linger == 0 {
+		o.Linger = time.Second
+	}
+	if o.Tolerance == 0 {
+		o.Tolerance = 200 * time.Microsecond
+	}
+	if o.Generate == nil {
+		o.Generate = generator.Spawn
+	}
+	s := &Session{o: o, clock: match.Clock{Tolerance: int64(o.Tolerance)}}
+	for _, a := range o.Actions {
+		if a.Rule == "" {
+			return nil, fmt.Errorf("action %s fires no rule, so that nothing can be expected of it: use it as noise", a.Name)
+		}
+		s.actions = append(s.actions, match.Action{Name: a.Name, Rule: a.Rule, InThread: a.Cost == action.Fast})
+	}
+	ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.wg.Go(func() { s.collect(ctx) })
+	if reader := o.Target.Stats(); reader != nil {
+		s.wg.Go(func() { s.poll(ctx, reader) })
+	}
+	return s, nil
+}
+
+// Close stops collecting.
+func (s *Session) Close() error {
+	s.cancel()
+	s.wg.Wait()
+	return nil
+}
+
+// collect takes alerts as they come.
+func (s *Session) collect(ctx context.Context) {
+	source := s.o.Target.Alerts()
+	for {
+		batch, err := source.Next(ctx)
+		s.mu.Lock()
+		for i := range batch {
+			if batch[i].Source != "internal" {
+				s.pending = append(s.pending, batch[i])
+			}
+		}
+		if err != nil {
+			s.alertErr = err
+		}
+		s.mu.Unlock()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// poll takes samples as they appear.
+func (s *Session) poll(ctx context.Context, reader stats.Reader) {
+	tick := time.NewTicker(pollStats)
+	defer tick.Stop()
+	for {
+		samples, err := reader.Poll(time.Now())
+		s.mu.Lock()
+		s.samples = append(s.samples, samples...)
+		if extra := len(s.samples) - keepSamples; extra > 0 {
+			s.samples = append(s.samples[:0], s.samples[extra:]...)
+		}
+		if err != nil {
+			s.statsErr = err
+		}
+		s.mu.Unlock()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// take hands out the alerts that have come since the last call.
+func (s *Session) take() []intake.Alert {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	taken := s.pending
+	s.pending = nil
+	return taken
+}
+
+// Samples are the sensor's samples so far, oldest first.
+func (s *Session) Samples() []stats.Sample {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]stats.Sample(nil), s.samples...)
+}
+
+// StatsError is the newest reason for which stats could not be read.
+func (s *Session) StatsError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.statsErr
+}
+
+// lastSample is the newest sample; nil if there is none yet.
+func (s *Session) lastSample() *stats.Sample {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.samples) == 0 {
+		return nil
+	}
+	last := s.samples[len(s.samples)-1]
+	return &last
+}
+
+// Actions are the session's actions as matching sees them.
+func (s *Session) Actions() []match.Action { return s.actions }
