@@ -27,6 +27,8 @@ func (r *Registry) Acquire(cgroups string) *Container {
 		full := strings.Clone(i.FullID)
 		c = &Container{ID: Identity{FullID: full}.ID(), FullID: full, Type: i.Type}
 		r.add(c)
+	} else if c.FullID == "" { // its metadata came first, without it
+		c.FullID, c.Type = strings.Clone(i.FullID), i.Type
 	}
 	return r.Share(c)
 }

@@ -1,6 +1,9 @@
 package state
 
-import "github.com/peregrine-sec/peregrine/internal/sensor/container"
+import (
+	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
 
 // Process is what is known of one process (thread group). The engine's
 // goroutine owns it; strings in it are owned or interned, never borrowed.
@@ -56,6 +59,8 @@ type Process struct {
 	MinorFaults uint64
 	FDLimit     uint64
 
+	Threads int32 // alive, as far as known
+
 	CgroupID  uint64
 	Cgroups   string // "subsys=path", NUL-separated
 	MntNS     uint32
@@ -74,7 +79,26 @@ type Process struct {
 	// Memo caches the values of sub-conditions that depend on the process
 	// alone: two bits each (known, value); valid while MaskGeneration is.
 	Memo []uint64
+
+	seen  uint64 // Header.Time of the last event
+	fresh uint64 // Header.Time of the snapshot that it comes from: older events know less
+	died  uint64 // Header.Time of the leader's exit; 0 while it lives
+	asked bool   // /proc has been asked about this image
+	// coarse: Start is from /proc, in clock ticks.
+	coarse bool
+	// adopt: /proc, from which it comes, does not tell ExecID and CgroupID;
+	// those of the next event's header are right.
+	adopt bool
+	// gone: it has left the table and waits in the graveyard for stragglers;
+	// disposed: it has left that too, and stays for its children. See dead.go.
+	gone, disposed bool
+
+	// The tree of processes, see tree.go. parent is nil until it is looked up.
+	parent, child, older, younger *Process
 }
+
+// noID stands for "none" and "not known" in ids.
+const noID = 0xffffffff
 
 // ExeFlags are facts about the executable, with the bits of Falco's
 // execve_flags.
@@ -87,3 +111,35 @@ const (
 	ExeFromMemfd  ExeFlags = 1 << 2
 	ExeLowerLayer ExeFlags = 1 << 3
 )
+
+// setUnknown fills in "not known" for what nobody has told yet.
+func (p *Process) setUnknown() {
+	p.PID, p.PPID, p.VPID, p.SID, p.PGID, p.VPGID = -1, -1, -1, -1, -1, -1
+	p.UID, p.GID, p.LoginUID = noID, noID, noID
+	p.Container = container.Host
+}
+
+// fromHeader sets what the header of an event tells.
+func (p *Process) fromHeader(h *event.Header) {
+	p.PPID, p.Start, p.ExecID = int32(h.PPID), h.Start, h.ExecID
+	p.UID, p.GID, p.LoginUID = h.UID, h.GID, h.LoginUID
+	p.CgroupID, p.MntNS, p.PIDNS = h.Cgroup, h.MntNS, h.PIDNS
+	p.seen = h.Time
+}
+
+// tick is the unit of start times in /proc (USER_HZ is 100 on all
+// architectures that matter here).
+const tick = 1e7
+
+// is says whether p is the process of its pid that started at start; 0 is not
+// known. A coarse start becomes the exact one.
+func (p *Process) is(start uint64) bool {
+	switch {
+	case p.Start == start || start == 0:
+		return true
+	case p.Start == 0, p.coarse && start-start%tick == p.Start:
+		p.Start, p.coarse = start, false
+		return true
+	}
+	return false
+}

@@ -1,0 +1,375 @@
+package state
+
+import (
+	"math"
+	"strings"
+	"unsafe"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// checkHeader compares the entry with what the kernel says in every event, and
+// so finds what a lost event would have told.
+func (t *Table) checkHeader(p *Process, h *event.Header) {
+	if p.UID != h.UID || p.GID != h.GID || p.LoginUID != h.LoginUID {
+		p.UID, p.GID, p.LoginUID = h.UID, h.GID, h.LoginUID
+		t.changed(p)
+	}
+	if p.PPID != int32(h.PPID) {
+		t.reparent(p, int32(h.PPID))
+	}
+	if p.adopt {
+		p.adopt, p.ExecID, p.CgroupID = false, h.ExecID, h.Cgroup
+	}
+	if p.ExecID != h.ExecID && h.Kind != event.KindExecve && h.Kind != event.KindExecveat {
+		t.refetch(p, h) // its exec was lost
+	}
+	// Only the main thread speaks for the process: cgroup v2 may put threads
+	// into cgroups of their own.
+	if p.CgroupID != h.Cgroup && h.TID == h.PID {
+		t.moveCgroup(p, h.Cgroup)
+	}
+	p.MntNS = h.MntNS
+}
+
+// applyState is Apply for the kinds that tell of changes.
+func (t *Table) applyState(p *Process, v *event.View, timeNS uint64) {
+	switch k := v.Kind(); k {
+	case event.KindProcfork:
+		t.applyFork(p, v, timeNS)
+	case event.KindExecve:
+		t.applyExec(p, v, &execSlots, timeNS)
+	case event.KindExecveat:
+		t.applyExec(p, v, &execatSlots, timeNS)
+	case event.KindProcexit:
+		t.applyExit(p, v)
+	case event.KindChdir:
+		t.applyChdir(p, v, chdirSlots.cwd, v.Str, chdirSlots.path)
+	case event.KindFchdir:
+		t.applyChdir(p, v, fchdirSlots.cwd, filePath(v), fchdirSlots.file)
+	case event.KindChroot:
+		t.applyChroot(p, v)
+	case event.KindSetsid:
+		t.applySession(p, v, setsidSlots)
+	case event.KindSetpgid:
+		t.applySetpgid(p, v)
+	default:
+		if i := int(credSlots[k]); i != 0 && v.Header().Res >= 0 {
+			p.CapInheritable, p.CapPermitted, p.CapEffective = v.Uint(i), v.Uint(i+1), v.Uint(i+2)
+			t.changed(p)
+		}
+	}
+}
+
+// applyFork makes the child's entry: a copy of its parent's. Nothing is
+// copied but words; strings are shared.
+func (t *Table) applyFork(p *Process, v *event.View, timeNS uint64) {
+	s := &forkSlots
+	if v.Int(s.vpid) != v.Int(s.vtid) {
+		p.Threads++
+		return
+	}
+	h, pid, start := v.Header(), int32(v.Int(s.child)), v.Uint(s.start)
+	if c := t.processes[pid]; c != nil && c.Start >= start {
+		return // the snapshot has it, or a later process of that pid
+	}
+	c := t.newProcess(pid)
+	if c == nil {
+		return
+	}
+	c.inherit(p)
+	c.Container = t.containers.Share(p.Container)
+	c.PPID, c.VPID = int32(v.Int(s.ppid)), int32(v.Int(s.vpid))
+	c.SID, c.PGID, c.VPGID = int32(v.Int(s.sid)), int32(v.Int(s.pgid)), int32(v.Int(s.vpgid))
+	c.UID, c.GID = uint32(v.Uint(s.uid)), uint32(v.Uint(s.gid))
+	c.Start, c.ForkTime = start, timeNS
+	c.seen = h.Time
+	c.Threads = 1
+	if ns := v.Uint(s.pidns); ns != 0 {
+		c.PIDNSStart = epoch(ns, h.Time, timeNS)
+	}
+	if c.PPID == p.PID && !p.gone {
+		t.link(c, p)
+	}
+}
+
+// inherit copies from p what a child has from its parent.
+func (p *Process) inherit(q *Process) {
+	p.Known = q.Known
+	p.Comm, p.Exe, p.ExePath, p.CWD, p.Root = q.Comm, q.Exe, q.ExePath, q.CWD, q.Root
+	p.Args, p.Env, p.Cmdline = q.Args, q.Env, q.Cmdline
+	p.LoginUID, p.TTY, p.FDLimit = q.LoginUID, q.TTY, q.FDLimit
+	p.CapInheritable, p.CapPermitted, p.CapEffective = q.CapInheritable, q.CapPermitted, q.CapEffective
+	p.ExeFlags, p.ExeIno, p.ExeCTime, p.ExeMTime = q.ExeFlags, q.ExeIno, q.ExeCTime, q.ExeMTime
+	p.ExecID, p.ExecTime, p.PIDNSStart = q.ExecID, q.ExecTime, q.PIDNSStart
+	p.VMSize, p.VMRSS, p.VMSwap = q.VMSize, q.VMRSS, q.VMSwap
+	// With CLONE_INTO_CGROUP the header of its first event says otherwise.
+	p.CgroupID, p.Cgroups = q.CgroupID, q.Cgroups
+	p.MntNS, p.PIDNS = q.MntNS, q.PIDNS
+}
+
+// applyExec gives p its new image. A failed exec changes nothing.
+func (t *Table) applyExec(p *Process, v *event.View, s *execveSlots, timeNS uint64) {
+	h := v.Header()
+	if h.Res < 0 {
+		return
+	}
+	p.Known, p.died = true, 0
+	p.ExecID, p.ExecTime, p.Threads = h.ExecID, timeNS, 1
+	t.setString(&p.Comm, v, s.comm)
+	t.setString(&p.Exe, v, s.exe)
+	t.setString(&p.ExePath, v, s.path)
+	t.setList(&p.Args, v, s.args)
+	t.setList(&p.Env, v, s.env)
+	if cwd, ok := v.Str(s.cwd); ok {
+		t.setDir(p, cwd)
+	}
+	t.setCmdline(p)
+	p.VPID, p.SID = int32(v.Int(s.vpid)), int32(v.Int(s.sid))
+	p.PGID, p.VPGID = int32(v.Int(s.pgid)), int32(v.Int(s.vpgid))
+	p.TTY, p.FDLimit = uint32(v.Uint(s.tty)), v.Uint(s.fdlimit)
+	p.CapInheritable, p.CapPermitted, p.CapEffective = v.Uint(s.capInh), v.Uint(s.capPerm), v.Uint(s.capEff)
+	p.ExeFlags = ExeFlags(v.Uint(s.flags))
+	p.ExeIno, p.ExeCTime, p.ExeMTime = v.Uint(s.ino), v.Uint(s.ctime), v.Uint(s.mtime)
+	p.VMSize, p.VMRSS, p.VMSwap = uint32(v.Uint(s.vmSize)), uint32(v.Uint(s.vmRSS)), uint32(v.Uint(s.vmSwap))
+	p.MajorFaults, p.MinorFaults = v.Uint(s.majFault), v.Uint(s.minFault)
+	p.MntNS, p.PIDNS = h.MntNS, h.PIDNS
+	if p.ForkTime == 0 && p.Start != 0 {
+		p.ForkTime = epoch(p.Start, h.Time, timeNS)
+	}
+	if cgroups, ok := v.Str(s.cgroups); ok {
+		p.CgroupID = h.Cgroup
+		t.setCgroups(p, cgroups)
+	}
+	t.changedTree(p)
+}
+
+// applyExit marks the process dead; Done removes it. The exit of another
+// thread than the leader is that of the process only if the leader has gone
+// before.
+func (t *Table) applyExit(p *Process, v *event.View) {
+	h := v.Header()
+	p.Threads = max(p.Threads-1, 0)
+	if h.TID == h.PID || p.died != 0 {
+		p.Dead, p.died = true, h.Time
+	}
+}
+
+// orphan gives p's children the parent that the kernel has chosen: the process
+// of thread reaper, if it is the leader of one that is known. Otherwise they
+// keep p until their own events tell.
+func (t *Table) orphan(p *Process, reaper int32) {
+	q := t.Get(reaper)
+	if q == nil || q == p {
+		return
+	}
+	for c := p.child; c != nil; c = p.child {
+		t.reparent(c, reaper)
+		t.link(c, q)
+		if c.parent == p { // cannot be, but must not loop
+			return
+		}
+	}
+}
+
+// applyChdir sets the directory that the kernel reported, or, when it could
+// not, what the call's own argument comes to.
+func (t *Table) applyChdir(p *Process, v *event.View, cwd int, arg func(int) (string, bool), argSlot int) {
+	if v.Header().Res < 0 {
+		return
+	}
+	dir, ok := v.Str(cwd)
+	if !ok || dir == "" {
+		if dir, ok = arg(argSlot); !ok || dir == "" {
+			return
+		}
+	}
+	t.setDir(p, dir)
+	t.changed(p)
+}
+
+func filePath(v *event.View) func(int) (string, bool) {
+	return func(slot int) (string, bool) {
+		var f event.FileInfo
+		ok := v.FileInfo(slot, &f)
+		return f.Path(), ok
+	}
+}
+
+func (t *Table) applyChroot(p *Process, v *event.View) {
+	if v.Header().Res < 0 {
+		return
+	}
+	root, ok := v.Str(chrootSlots.root)
+	if !ok || root == "" {
+		if root, ok = v.Str(chrootSlots.path); !ok {
+			return
+		}
+	}
+	p.Root = t.in.get(root)
+	t.changed(p)
+}
+
+func (t *Table) applySession(p *Process, v *event.View, s idSlots) {
+	if v.Header().Res < 0 {
+		return
+	}
+	p.SID, p.PGID, p.VPGID = int32(v.Int(s.sid)), int32(v.Int(s.pgid)), int32(v.Int(s.vpgid))
+	t.changed(p)
+}
+
+// applySetpgid handles the two uses of setpgid: on the caller, whose ids after
+// the call are in the event; and, as shells do, on a child.
+func (t *Table) applySetpgid(p *Process, v *event.View) {
+	if v.Header().Res < 0 {
+		return
+	}
+	target := int32(v.Int(setpgidSlots.target))
+	if target == 0 || target == p.VPID {
+		t.applySession(p, v, setpgidSlots.idSlots)
+		return
+	}
+	c := p.child
+	for c != nil && c.VPID != target {
+		c = c.older
+	}
+	if c == nil {
+		return
+	}
+	group := int32(v.Int(setpgidSlots.to))
+	if group == 0 {
+		group = target
+	}
+	c.VPGID, c.PGID = group, group
+	if c.inPIDNS() {
+		c.PGID = t.hostGroup(c, group)
+	}
+	t.changed(c)
+}
+
+// hostGroup is the host's number of the process group that has the number
+// group in c's pid namespace: that of c itself, or of a sibling.
+func (t *Table) hostGroup(c *Process, group int32) int32 {
+	if c.VPID == group {
+		return c.PID
+	}
+	for s := c.parent.child; s != nil; s = s.older {
+		if s.VPID == group {
+			return s.PID
+		}
+	}
+	return -1
+}
+
+// moveCgroup follows a process to another cgroup. Its container may be another
+// one then (a runtime moves the process that it starts).
+func (t *Table) moveCgroup(p *Process, id uint64) {
+	p.CgroupID = id
+	if t.proc == nil {
+		return
+	}
+	if cgroups, ok := t.proc.cgroups(p.PID); ok {
+		t.setCgroups(p, cgroups)
+	}
+}
+
+// setCgroups sets p's cgroups and, from them, its container.
+func (t *Table) setCgroups(p *Process, cgroups string) {
+	if p.Cgroups == cgroups {
+		return
+	}
+	p.Cgroups = t.in.get(cgroups)
+	old := p.Container
+	p.Container = t.containers.Acquire(p.Cgroups)
+	t.containers.Release(old)
+	t.changed(p)
+}
+
+func (t *Table) setString(dst *string, v *event.View, slot int) {
+	s, _ := v.Str(slot)
+	*dst = t.in.same(*dst, s)
+}
+
+// setList is setString for a NUL-separated list, whose last entry may lack its
+// NUL when it was cut.
+func (t *Table) setList(dst *string, v *event.View, slot int) {
+	s, _ := v.Str(slot)
+	t.setListString(dst, s)
+}
+
+func (t *Table) setListString(dst *string, s string) {
+	if s != "" && s[len(s)-1] != 0 {
+		t.buf = append(append(t.buf[:0], s...), 0)
+		s = unsafe.String(unsafe.SliceData(t.buf), len(t.buf))
+	}
+	*dst = t.in.same(*dst, s)
+}
+
+// setDir sets the current directory to dir, relative to the present one if it
+// is not absolute.
+func (t *Table) setDir(p *Process, dir string) {
+	if strings.HasPrefix(dir, "/") {
+		t.buf = append(t.buf[:0], dir...)
+	} else if p.CWD == "" {
+		return
+	} else {
+		t.buf = append(append(t.buf[:0], p.CWD...), dir...)
+		t.buf = cleanPath(t.buf)
+	}
+	if n := len(t.buf); n == 0 || t.buf[n-1] != '/' {
+		t.buf = append(t.buf, '/')
+	}
+	p.CWD = t.in.same(p.CWD, unsafe.String(unsafe.SliceData(t.buf), len(t.buf)))
+}
+
+// cleanPath resolves ".", ".." and doubled slashes of an absolute path in place.
+func cleanPath(b []byte) []byte {
+	out := b[:0]
+	for i := 0; i < len(b); {
+		j := i
+		for j < len(b) && b[j] != '/' {
+			j++
+		}
+		switch part := b[i:j]; {
+		case len(part) == 0 || string(part) == ".":
+		case string(part) == "..":
+			for len(out) > 0 && out[len(out)-1] != '/' {
+				out = out[:len(out)-1]
+			}
+			out = out[:max(len(out)-1, 0)]
+		default:
+			out = append(append(out, '/'), part...)
+		}
+		i = j + 1
+	}
+	if len(out) == 0 {
+		out = append(out, '/')
+	}
+	return out
+}
+
+// setCmdline builds proc.cmdline: the name and the arguments, joined by blanks.
+func (t *Table) setCmdline(p *Process) {
+	if p.Args == "" {
+		p.Cmdline = p.Comm
+		return
+	}
+	t.buf = append(append(t.buf[:0], p.Comm...), ' ')
+	at := len(t.buf)
+	t.buf = append(t.buf, p.Args[:len(p.Args)-1]...)
+	for i := at; i < len(t.buf); i++ {
+		if t.buf[i] == 0 {
+			t.buf[i] = ' '
+		}
+	}
+	p.Cmdline = t.in.same(p.Cmdline, unsafe.String(unsafe.SliceData(t.buf), len(t.buf)))
+}
+
+// epoch turns a time of the events' clock into ns since the epoch, by an event
+// whose time is known in both. Captures' clock is the epoch already.
+func epoch(ns, headerTime, timeNS uint64) uint64 {
+	if ns > math.MaxInt64/100 { // more than 2.9 years: not a time since boot
+		return ns
+	}
+	return ns + (timeNS - headerTime)
+}

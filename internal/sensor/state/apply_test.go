@@ -1,0 +1,544 @@
+package state
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+func TestForkExecExit(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "bash")
+	c := w.fork(10, 11)
+	if got := w.lineage(c); got != "bash<bash<init" {
+		t.Errorf("after the fork: %s", got)
+	}
+	if c.Args != "-v\x00" || c.Env != "A=1\x00" || c.CWD != "/" || c.SID != 10 || !c.Known {
+		t.Errorf("child has not inherited: %+v", c)
+	}
+	if want := c.Start + epochAtBoot; c.ForkTime != want {
+		t.Errorf("ForkTime = %d, want %d", c.ForkTime, want)
+	}
+	p := w.exec(11, "/usr/bin/a-very-long-program", "-l", "a b", "")
+	if p != c || p.Comm != "a-very-long-pro" || p.ExePath != "/usr/bin/a-very-long-program" || p.CWD != "/tmp/" {
+		t.Errorf("after the exec: %+v", p)
+	}
+	if want := "a-very-long-pro -l a b "; p.Cmdline != want {
+		t.Errorf("Cmdline = %q, want %q", p.Cmdline, want)
+	}
+	if want := "PATH=/bin\x00HOME=/root\x00"; p.Env != want {
+		t.Errorf("Env = %q, want %q", p.Env, want)
+	}
+	if d := w.exit(11, 1); d != c || !d.Dead || d.Comm != "a-very-long-pro" {
+		t.Errorf("its exit is not told about it: %+v", d)
+	}
+	if w.table.Get(11) != nil {
+		t.Error("still there after its exit")
+	}
+	if s := w.table.Stats(); s.Threads != 2 || s.Added != 3 || s.Removed != 1 {
+		t.Errorf("stats %+v", s)
+	}
+}
+
+func TestFailedExecChangesNothing(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "bash")
+	before := *w.call(10)
+	raw := w.execRaw(10, "/nosuch")
+	w.procs[10].ExecID--
+	var v event.View
+	if err := v.Reset(raw); err != nil {
+		t.Fatal(err)
+	}
+	v.Header().Res = -2
+	v.Header().ExecID--
+	p := w.apply(raw)
+	if p.Comm != before.Comm || p.Args != before.Args || p.Generation != before.Generation {
+		t.Errorf("changed by a failed exec: %+v", p)
+	}
+}
+
+func TestOrphansGoToTheReaper(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(5, 1, "subreaper")
+	w.start(10, 5, "bash")
+	c := w.fork(10, 11)
+	d := w.fork(11, 12)
+	gen := d.Generation
+	w.exit(10, 5)
+	if got := w.lineage(d); got != "bash<bash<subreaper<init" {
+		t.Errorf("lineage %s", got)
+	}
+	if c.PPID != 5 || w.table.Generation(d) == gen {
+		t.Error("the grandchild's caches are still valid")
+	}
+}
+
+func TestDeadParentStaysUntilTheKernelSaysWhoIsNext(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "sshd")
+	w.exec(w.fork(10, 11).PID, "/bin/bash")
+	c := w.fork(11, 12)
+	w.exec(12, "/bin/sleep")
+	w.procs[11].TID = 11
+	w.exit(11, 4711) // the reaper is a thread that is not known as a process
+	if got := w.lineage(c); got != "sleep<bash<sshd<init" {
+		t.Errorf("lineage %s", got)
+	}
+	w.procs[12].PPID = 1
+	if got := w.lineage(w.call(12)); got != "sleep<init" {
+		t.Errorf("after the header told: %s", got)
+	}
+}
+
+func TestPidReuse(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "bash")
+	old := w.fork(10, 11)
+	w.exec(11, "/bin/old")
+	late := append([]byte(nil), w.callRaw(11)...)
+	delete(w.procs, 11) // its exit is lost
+	c := w.fork(10, 11)
+	if c == old || c.Comm != "bash" || w.table.Get(11) != c {
+		t.Fatalf("the new process is %+v", c)
+	}
+	p := w.apply(late)
+	if p == c || p.Known {
+		t.Errorf("a late event of the old process is attributed to %+v", p)
+	}
+	if w.table.Get(11) != c {
+		t.Error("a late event has replaced the new process")
+	}
+	// The same with the new process's fork lost: its events tell.
+	w.born(11, 10, "new")
+	if p := w.call(11); p == c || p.Known || p.PPID != 10 {
+		t.Errorf("an event of another process with that pid is attributed to %+v", p)
+	}
+}
+
+func TestStragglersAfterTheExit(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "bash")
+	p := w.exec(w.fork(10, 11).PID, "/bin/worker")
+	before := append([]byte(nil), w.callRaw(11)...)
+	h := w.header(11)
+	w.exit(11, 1)
+	if q := w.apply(before); q != p || q.Comm != "worker" || w.table.Get(11) != nil {
+		t.Error("an event from before the exit has lost its process, or has brought it back")
+	}
+	// Another thread of it is still alive: the process is.
+	w.now += 1000
+	h.Time, h.TID = w.now, 12
+	w.b.Start(event.KindClose, h)
+	if q := w.apply(w.b.Finish()); q != p || w.table.Get(11) != p || p.Dead {
+		t.Error("a process whose main thread has exited is not the same any more")
+	}
+	w.now += 1000
+	h.Time = w.now
+	w.b.Start(event.KindProcexit, h)
+	w.apply(w.b.Finish())
+	if w.table.Get(11) != nil {
+		t.Error("still there after its last thread's exit")
+	}
+}
+
+func TestThreadExitIsNotTheProcess(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "java")
+	h := w.header(10)
+	h.TID = 11
+	w.b.Start(event.KindProcexit, h)
+	if p := w.apply(w.b.Finish()); p.Dead || w.table.Get(10) == nil {
+		t.Error("a thread's exit has ended the process")
+	}
+}
+
+func TestUnknownProcessIsRememberedAsSuch(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.born(77, 1, "ghost")
+	p := w.call(77)
+	if p.Known || p.PID != 77 || p.PPID != 1 || p.VPID != -1 || p.Comm != "" || p.Container != container.Host {
+		t.Errorf("placeholder %+v", p)
+	}
+	if w.call(77) != p || w.table.Stats().LookupsFailed != 1 {
+		t.Error("looked for more than once")
+	}
+	c := w.fork(77, 78)
+	if c.Known {
+		t.Error("the child of an unknown process is known")
+	}
+	if p = w.exec(77, "/bin/now"); !p.Known || p.Comm != "now" {
+		t.Errorf("an exec tells all, but: %+v", p)
+	}
+	w.exit(77, 1)
+	w.exit(78, 1)
+	if w.table.Len() != 1 {
+		t.Errorf("%d processes are left", w.table.Len())
+	}
+}
+
+func TestLostExecMakesTheImageUnknown(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "bash")
+	w.fork(10, 11)
+	w.procs[11].ExecID++
+	if p := w.call(11); p.Known || p.Comm != "" {
+		t.Errorf("still has its parent's name: %+v", p)
+	}
+}
+
+func TestSnapshotAgainstEvents(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.born(10, 1, "bash")
+	fork := append([]byte(nil), w.forkRaw(10, 11)...)
+	exec1 := append([]byte(nil), w.execRaw(11, "/bin/first")...)
+	exec2 := append([]byte(nil), w.execRaw(11, "/bin/second")...)
+	forkDead := append([]byte(nil), w.forkRaw(10, 12)...)
+	execDead := append([]byte(nil), w.execRaw(12, "/bin/dead")...)
+	exitDead := append([]byte(nil), w.exitRaw(12, 1)...)
+
+	p := w.apply(w.task(11, "second"))
+	w.apply(w.task(10, "bash"))
+	// Now the events of the time before the snapshot.
+	w.apply(fork)
+	w.apply(exec1)
+	if w.table.Get(11) != p || p.Comm != "second" || p.Cmdline != "second -v" {
+		t.Errorf("older events have undone the snapshot: %+v", p)
+	}
+	w.apply(exec2)
+	w.apply(forkDead)
+	if d := w.apply(execDead); d.Comm != "dead" || w.lineage(d) != "dead<bash<init" {
+		t.Errorf("a process that died before the snapshot: %+v", d)
+	}
+	w.apply(exitDead)
+	if w.table.Get(12) != nil {
+		t.Error("dead process is still there")
+	}
+	if d := w.apply(execDead); w.table.Get(12) != nil || d.Comm != "dead" {
+		t.Error("a late event has brought back a dead process")
+	}
+	if got := w.lineage(w.call(11)); got != "second<bash<init" {
+		t.Errorf("lineage %s", got)
+	}
+}
+
+func TestHeaderCredentials(t *testing.T) {
+	w := newWorld(t, Options{})
+	p := w.start(10, 1, "su")
+	gen := w.table.Generation(p)
+	w.call(10)
+	if w.table.Generation(p) != gen {
+		t.Error("an event that tells nothing new has changed the generation")
+	}
+	w.procs[10].UID, w.procs[10].GID, w.procs[10].LoginUID = 1000, 100, 1000
+	w.call(10)
+	if p.UID != 1000 || p.GID != 100 || p.LoginUID != 1000 || w.table.Generation(p) == gen {
+		t.Errorf("%+v", p)
+	}
+}
+
+func TestCapabilitiesAfterSetuid(t *testing.T) {
+	w := newWorld(t, Options{})
+	p := w.start(10, 1, "su")
+	gen := p.Generation
+	for k, i := range credSlots {
+		if i == 0 {
+			continue
+		}
+		h := w.header(10)
+		w.b.Start(event.Kind(k), h)
+		w.b.Uint(int(i), 1)
+		w.b.Uint(int(i)+1, 2)
+		w.b.Uint(int(i)+2, uint64(k))
+		w.apply(w.b.Finish())
+		if p.CapInheritable != 1 || p.CapPermitted != 2 || p.CapEffective != uint64(k) || p.Generation == gen {
+			t.Errorf("after %s: %+v", event.Kind(k), p)
+		}
+		h.Res = -1
+		w.b.Start(event.Kind(k), h)
+		w.apply(w.b.Finish())
+		if p.CapPermitted != 2 {
+			t.Errorf("a %s that failed has changed capabilities", event.Kind(k))
+		}
+	}
+}
+
+func TestDirectories(t *testing.T) {
+	for _, c := range []struct{ cwd, path, want string }{
+		{"/srv/www", "", "/srv/www/"},
+		{"/", "x", "/"},
+		{"", "/abs", "/abs/"},
+		{"", "sub", "/home/u/sub/"},
+		{"", "../v/./w//", "/home/v/w/"},
+		{"", "../../../..", "/"},
+		{"", "", "/home/u/"},
+	} {
+		w := newWorld(t, Options{})
+		p := w.start(10, 1, "sh")
+		p.CWD = "/home/u/"
+		w.b.Start(event.KindChdir, w.header(10))
+		w.b.Str(chdirSlots.path, c.path)
+		if c.cwd != "" {
+			w.b.Str(chdirSlots.cwd, c.cwd)
+		}
+		w.apply(w.b.Finish())
+		if p.CWD != c.want {
+			t.Errorf("chdir(%q), now %q: CWD = %q, want %q", c.path, c.cwd, p.CWD, c.want)
+		}
+	}
+	w := newWorld(t, Options{})
+	p := w.start(10, 1, "sh")
+	h := w.header(10)
+	w.b.Start(event.KindFchdir, h)
+	w.b.File(fchdirSlots.file, event.FileInfo{Type: event.FDDirectory}, []byte("/opt"))
+	if w.apply(w.b.Finish()); p.CWD != "/opt/" {
+		t.Errorf("fchdir: %q", p.CWD)
+	}
+	h.Res = -20
+	w.b.Start(event.KindFchdir, h)
+	w.b.Str(fchdirSlots.cwd, "/wrong")
+	if w.apply(w.b.Finish()); p.CWD != "/opt/" {
+		t.Errorf("a failed fchdir: %q", p.CWD)
+	}
+	h.Res = 0
+	w.b.Start(event.KindChroot, h)
+	w.b.Str(chrootSlots.root, "/jail")
+	if w.apply(w.b.Finish()); p.Root != "/jail" {
+		t.Errorf("chroot: %q", p.Root)
+	}
+}
+
+func TestSessionsAndGroups(t *testing.T) {
+	w := newWorld(t, Options{})
+	sh := w.start(10, 1, "bash")
+	w.exec(w.fork(10, 11).PID, "/bin/cat")
+	w.exec(w.fork(10, 12).PID, "/bin/wc")
+	cat, wc := w.table.Get(11), w.table.Get(12)
+	for _, p := range []*Process{cat, wc} {
+		p.SID = 10
+	}
+	setpgid := func(caller, target, group int32) {
+		w.b.Start(event.KindSetpgid, w.header(caller))
+		w.b.Int(setpgidSlots.target, int64(target))
+		w.b.Int(setpgidSlots.to, int64(group))
+		p := w.table.Get(caller)
+		w.b.Int(setpgidSlots.sid, int64(p.SID))
+		w.b.Int(setpgidSlots.pgid, int64(p.PGID))
+		w.b.Int(setpgidSlots.vpgid, int64(p.VPGID))
+		w.apply(w.b.Finish())
+	}
+	setpgid(10, 11, 0)
+	setpgid(10, 12, 11)
+	if cat.PGID != 11 || wc.PGID != 11 || wc.VPGID != 11 || sh.PGID != 10 {
+		t.Fatalf("groups: cat %d, wc %d, bash %d", cat.PGID, wc.PGID, sh.PGID)
+	}
+	if l := w.table.VPGroupLeader(wc); l != cat {
+		t.Errorf("vpgid.name is %s", l.Comm)
+	}
+	if l := w.table.PGroupLeader(wc); l != cat {
+		t.Errorf("pgid.name is %s", l.Comm)
+	}
+	if l := w.table.SessionLeader(wc); l != sh {
+		t.Errorf("sname is %s", l.Comm)
+	}
+	w.exit(10, 1)
+	if l := w.table.SessionLeader(wc); l != wc {
+		t.Errorf("sname after the leader has gone is %s", l.Comm)
+	}
+	w.b.Start(event.KindSetsid, w.header(12))
+	w.b.Int(setsidSlots.sid, 12)
+	w.b.Int(setsidSlots.pgid, 12)
+	w.b.Int(setsidSlots.vpgid, 12)
+	if w.apply(w.b.Finish()); wc.SID != 12 || wc.PGID != 12 {
+		t.Errorf("after setsid: %d, %d", wc.SID, wc.PGID)
+	}
+}
+
+// In a pid namespace ids are not those of the host, and the leader is found
+// among the ancestors.
+func TestSessionLeaderInPIDNamespace(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(7, 1, "wrong") // its pid is the session's id inside
+	a := w.start(100, 1, "runc")
+	b := w.start(101, 100, "sh")
+	c := w.start(102, 101, "ls")
+	a.VPID, a.SID = 100, 100
+	b.VPID, b.SID = 7, 7
+	c.VPID, c.SID, c.VPGID, c.PGID = 8, 7, 8, 102
+	if l := w.table.SessionLeader(c); l != b {
+		t.Errorf("sname is %s", l.Comm)
+	}
+	if l := w.table.PGroupLeader(c); l != c {
+		t.Errorf("pgid.name is %s", l.Comm)
+	}
+}
+
+func TestGenerations(t *testing.T) {
+	w := newWorld(t, Options{})
+	sh := w.start(10, 1, "bash")
+	other := w.start(20, 1, "other")
+	shGen, otherGen := sh.Generation, other.Generation
+	for i := range int32(50) { // a shell's ordinary life
+		pid := 100 + i
+		w.exec(w.fork(10, pid).PID, "/bin/true")
+		w.call(pid)
+		w.exit(pid, 1)
+	}
+	if sh.Generation != shGen || other.Generation != otherGen {
+		t.Error("a storm of children has changed the generation of others")
+	}
+	c := w.fork(10, 11)
+	gen := c.Generation
+	w.exec(10, "/bin/zsh")
+	if c.Generation == gen {
+		t.Error("a parent's exec has not changed the generation of its child")
+	}
+	if got := w.lineage(c); got != "bash<zsh<init" {
+		t.Errorf("lineage %s", got)
+	}
+	if other.Generation != otherGen {
+		t.Error("others have changed")
+	}
+}
+
+func TestContainers(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "runc")
+	w.fork(10, 11)
+	id := strings.Repeat("0123456789abcdef", 4)
+	raw := w.execRaw(11, "/bin/nginx")
+	raw = replaceStr(t, raw, execSlots.cgroups, "memory=/docker/"+id+"\x00")
+	p := w.apply(raw)
+	if p.Container.ID != id[:12] || p.Container.Known {
+		t.Fatalf("container %+v", p.Container)
+	}
+	c := w.fork(11, 12)
+	if c.Container != p.Container {
+		t.Error("the child is in another container")
+	}
+	host := w.call(10)
+	gen, hostGen := c.Generation, host.Generation
+	w.table.UpdateContainer(container.Container{ID: id[:12], Name: "web"})
+	if c.Generation == gen || host.Generation != hostGen || c.Container.Name != "web" {
+		t.Error("metadata of a container must change the generation of its processes, and no other's")
+	}
+	w.exit(11, 1)
+	w.exit(12, 1)
+	if got := w.table.Containers().Get(id[:12]); got == nil || got.Name != "web" {
+		t.Error("metadata is gone with the last process")
+	}
+}
+
+// replaceStr returns the event with another value in a variable slot.
+func replaceStr(t *testing.T, raw []byte, slot int, s string) []byte {
+	t.Helper()
+	var v event.View
+	if err := v.Reset(raw); err != nil {
+		t.Fatal(err)
+	}
+	var b event.Builder
+	b.Start(v.Kind(), *v.Header())
+	for i := range v.Info().Slots() {
+		typ := event.TypeNone
+		if n := len(v.Info().Params); i < n {
+			typ = v.Info().Params[i].Type
+		} else {
+			typ = v.Info().Extras[i-n].Type
+		}
+		switch old, ok := []byte(nil), true; {
+		case i == slot:
+			b.Str(i, s)
+		case !typ.Variable():
+			b.Uint(i, v.Uint(i))
+		default:
+			if old, ok = v.Bytes(i); ok {
+				b.Bytes(i, old)
+			}
+		}
+	}
+	return b.Finish()
+}
+
+func TestFullTable(t *testing.T) {
+	w := newWorld(t, Options{MaxProcesses: 3})
+	w.start(10, 1, "bash")
+	w.fork(10, 11)
+	if w.fork(10, 12) != nil {
+		t.Fatal("more processes than allowed")
+	}
+	if p := w.call(12); p.Known || p.PID != 12 || p.PPID != 10 {
+		t.Errorf("event of a process that is not kept: %+v", p)
+	}
+	if w.table.Stats().DropsFull != 2 || w.table.Len() != 3 {
+		t.Errorf("stats %+v", w.table.Stats())
+	}
+	w.exit(11, 1)
+	if w.fork(10, 13) == nil {
+		t.Error("no room after an exit")
+	}
+}
+
+// Events in any order must not make a cycle, or ancestors would never end.
+func TestNoCycles(t *testing.T) {
+	w := newWorld(t, Options{})
+	a, b := w.start(10, 11, "a"), w.start(11, 10, "b")
+	a.Start, b.Start = 0, 0
+	for _, p := range []*Process{a, b} {
+		n := 0
+		for q := p; q != nil; q = w.table.Parent(q) {
+			if n++; n > 10 {
+				t.Fatal("endless ancestry")
+			}
+		}
+	}
+}
+
+func TestAncestor(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "a")
+	w.start(11, 10, "b")
+	p := w.table.Get(11)
+	var got []string
+	for n := range 4 {
+		if q := w.table.Ancestor(p, n); q != nil {
+			got = append(got, q.Comm)
+		}
+	}
+	if diff := cmp.Diff([]string{"b", "a", "init"}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestExecOfHundredThousandShortProcesses(t *testing.T) {
+	w := newWorld(t, Options{})
+	sh := w.start(10, 1, "bash")
+	const n = 100_000
+	for i := range int32(n) {
+		pid := 100 + i%30000
+		w.fork(10, pid)
+		name := fmt.Sprintf("tool%d", i%100)
+		p := w.exec(pid, "/usr/bin/"+name, "-n", "x")
+		if p.Comm != name || w.table.Parent(p) != sh || p.Cmdline != name+" -n x" {
+			t.Fatalf("process %d: %+v", i, p)
+		}
+		w.exit(pid, 1)
+	}
+	if w.table.Len() != 2 || len(w.table.processes) > 2+graves {
+		t.Errorf("%d processes, %d entries", w.table.Len(), len(w.table.processes))
+	}
+	if s := w.table.Stats(); s.Added != n+2 || s.Removed != n || s.LookupsFailed != 0 {
+		t.Errorf("stats %+v", s)
+	}
+	kids := 0
+	for c := sh.child; c != nil; c = c.older {
+		kids++
+	}
+	if kids > graves {
+		t.Errorf("the shell still has %d dead children", kids)
+	}
+}

@@ -1,0 +1,140 @@
+package state
+
+// The tree of processes. Links are made when they are first needed, since a
+// snapshot may name children before parents, and are never cyclic. A parent
+// that has died stays linked until the kernel's choice of a new one is known:
+// from the exit event's reaper, or from the header of the child's next event.
+
+// Parent is the process that started p or adopted it; nil if there is none
+// (init, kernel threads). It may be dead, or not Known. A parent that is not
+// in the table is fetched.
+func (t *Table) Parent(p *Process) *Process {
+	if p.parent != nil || p.PPID <= 0 || p.gone {
+		return p.parent
+	}
+	q := t.processes[p.PPID]
+	if q == nil && t.proc != nil {
+		q = t.fetch(p.PPID, p.seen)
+	}
+	// A parent that started later than its child is another process that has
+	// got the parent's pid.
+	if q == nil || (q.Start > p.Start && p.Start != 0) {
+		return nil
+	}
+	t.link(p, q)
+	return p.parent
+}
+
+// Ancestor is the nth ancestor of p: p itself for 0, its parent for 1; nil if
+// there are not so many.
+func (t *Table) Ancestor(p *Process, n int) *Process {
+	for ; p != nil && n > 0; n-- {
+		p = t.Parent(p)
+	}
+	return p
+}
+
+// link makes q the parent of p, unless p is an ancestor of q, which only
+// events in disorder could claim.
+func (t *Table) link(p, q *Process) {
+	for a := q; a != nil; a = a.parent {
+		if a == p {
+			return
+		}
+	}
+	t.unlink(p)
+	p.parent = q
+	p.older = q.child
+	if q.child != nil {
+		q.child.younger = p
+	}
+	q.child = p
+}
+
+// unlink takes p from its parent. A dead parent that was kept for its children
+// goes with the last of them.
+func (t *Table) unlink(p *Process) {
+	q := p.parent
+	if q == nil {
+		return
+	}
+	if p.younger != nil {
+		p.younger.older = p.older
+	} else {
+		q.child = p.older
+	}
+	if p.older != nil {
+		p.older.younger = p.younger
+	}
+	p.parent, p.older, p.younger = nil, nil, nil
+	if q.disposed && q.child == nil {
+		t.recycle(q)
+	}
+}
+
+// reparent gives p the parent with the given pid.
+func (t *Table) reparent(p *Process, ppid int32) {
+	t.unlink(p)
+	p.PPID = ppid
+	t.changedTree(p)
+}
+
+// changed marks p after a change of facts that only conditions about p itself
+// can see.
+func (t *Table) changed(p *Process) {
+	t.generation++
+	p.Generation = t.generation
+}
+
+// changedTree marks p and its descendants after a change of what a descendant
+// can see of p: its image, its identity, its parent. That is exact, and cheap
+// where it is frequent: a process that has just been forked, or is about to
+// exit, rarely has children.
+func (t *Table) changedTree(p *Process) {
+	t.changed(p)
+	for c := p.child; c != nil; c = c.older {
+		t.changedTree(c)
+	}
+}
+
+// Generation is what caches about p depend on: it changes whenever a condition
+// about p's own facts, its ancestors or its container could have another
+// value. Conditions about the leaders of its session and process group are not
+// covered: those are not always ancestors.
+func (t *Table) Generation(p *Process) uint64 { return p.Generation }
+
+// SessionLeader is the leader of p's session (proc.sname), as Falco finds it:
+// the process whose pid is the session's id, for a process outside any pid
+// namespace; otherwise, or when the leader has gone, the farthest ancestor in
+// an unbroken line of the same session. It is p itself at least.
+func (t *Table) SessionLeader(p *Process) *Process {
+	return t.leader(p, p.SID, !p.inPIDNS(), func(q *Process) int32 { return q.SID })
+}
+
+// VPGroupLeader is the same for the process group (proc.vpgid.name), whose id
+// is one of p's pid namespace.
+func (t *Table) VPGroupLeader(p *Process) *Process {
+	return t.leader(p, p.VPGID, !p.inPIDNS(), func(q *Process) int32 { return q.VPGID })
+}
+
+// PGroupLeader is the same for the process group as the host numbers it
+// (proc.pgid.name).
+func (t *Table) PGroupLeader(p *Process) *Process {
+	return t.leader(p, p.PGID, true, func(q *Process) int32 { return q.PGID })
+}
+
+func (t *Table) leader(p *Process, id int32, direct bool, of func(*Process) int32) *Process {
+	if direct && id > 0 {
+		if q := t.Get(id); q != nil && !q.Dead {
+			return q
+		}
+	}
+	l := p
+	for q := t.Parent(p); q != nil && of(q) == id; q = t.Parent(q) {
+		l = q
+	}
+	return l
+}
+
+// inPIDNS says whether p is in a pid namespace other than the sensor's.
+func (p *Process) inPIDNS() bool { return p.VPID >= 0 && p.VPID != p.PID }

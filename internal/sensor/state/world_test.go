@@ -1,0 +1,179 @@
+package state
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// world makes events as the kernel would, for a small machine of its own.
+type world struct {
+	t     testing.TB
+	table *Table
+	b     event.Builder
+	now   uint64
+	procs map[int32]*event.Header // what the kernel knows of each process
+}
+
+const epochAtBoot = 1_700_000_000_000_000_000
+
+func newWorld(t testing.TB, o Options) *world {
+	w := &world{t: t, table: NewTable(o), now: 1_000_000_000, procs: make(map[int32]*event.Header)}
+	w.start(1, 0, "init")
+	return w
+}
+
+func (w *world) header(pid int32) event.Header {
+	w.now += 1000
+	h := *w.procs[pid]
+	h.Time = w.now
+	return h
+}
+
+// apply passes the event to the table and returns its process; it is alive
+// until the next event.
+func (w *world) apply(raw []byte) *Process {
+	w.t.Helper()
+	var v event.View
+	if err := v.Reset(raw); err != nil {
+		w.t.Fatal(err)
+	}
+	p := w.table.Apply(&v, v.Header().Time+epochAtBoot)
+	if p == nil {
+		w.t.Fatal("Apply returned nil")
+	}
+	w.table.Done(&v)
+	return p
+}
+
+// start makes a process out of nothing that the table is told of by a
+// snapshot.
+func (w *world) start(pid, ppid int32, comm string) *Process {
+	w.t.Helper()
+	w.born(pid, ppid, comm)
+	return w.apply(w.task(pid, comm))
+}
+
+// born makes a process that the table is not told of.
+func (w *world) born(pid, ppid int32, comm string) {
+	w.now += 1000
+	w.procs[pid] = &event.Header{
+		PID: uint32(pid), TID: uint32(pid), VTID: uint32(pid), PPID: uint32(ppid), Start: w.now, ExecID: 1,
+		LoginUID: noID, Cgroup: 1, MntNS: 1, PIDNS: 1, Syscall: event.NoSyscall,
+	}
+}
+
+func (w *world) task(pid int32, comm string) []byte {
+	h := w.header(pid)
+	s := &taskSlots
+	w.b.Start(event.KindTask, h)
+	w.b.Str(s.comm, comm)
+	w.b.Str(s.argv, "/bin/"+comm+"\x00-v\x00")
+	w.b.Str(s.path, "/usr/bin/"+comm)
+	w.b.Str(s.cwd, "/")
+	w.b.Str(s.env, "A=1\x00")
+	for _, i := range []int{s.vpid, s.sid, s.pgid, s.vpgid} {
+		w.b.Int(i, int64(pid))
+	}
+	w.b.Uint(s.threads, 1)
+	return w.b.Finish()
+}
+
+// forkRaw is the event of a fork; the kernel's part is done.
+func (w *world) forkRaw(pid, child int32) []byte {
+	h := w.header(pid)
+	c := h
+	c.PID, c.TID, c.VTID, c.PPID, c.Start = uint32(child), uint32(child), uint32(child), uint32(pid), w.now
+	w.procs[child] = &c
+	p := w.table.Get(pid)
+	s := &forkSlots
+	w.b.Start(event.KindProcfork, h)
+	w.b.Int(s.child, int64(child))
+	w.b.Int(s.ppid, int64(pid))
+	w.b.Int(s.vpid, int64(child))
+	w.b.Int(s.vtid, int64(child))
+	if p != nil {
+		w.b.Int(s.sid, int64(p.SID))
+		w.b.Int(s.pgid, int64(p.PGID))
+		w.b.Int(s.vpgid, int64(p.VPGID))
+	}
+	w.b.Uint(s.start, c.Start)
+	w.b.Uint(s.uid, uint64(h.UID))
+	w.b.Uint(s.gid, uint64(h.GID))
+	return w.b.Finish()
+}
+
+func (w *world) fork(pid, child int32) *Process {
+	w.t.Helper()
+	w.apply(w.forkRaw(pid, child))
+	return w.table.Get(child)
+}
+
+func (w *world) execRaw(pid int32, path string, args ...string) []byte {
+	w.procs[pid].ExecID++
+	h := w.header(pid)
+	h.Kind = event.KindExecve
+	s := &execSlots
+	w.b.Start(event.KindExecve, h)
+	comm := path[strings.LastIndexByte(path, '/')+1:]
+	w.b.Str(s.comm, comm[:min(len(comm), 15)])
+	w.b.Str(s.exe, path)
+	w.b.Str(s.path, path)
+	list := ""
+	for _, a := range args {
+		list += a + "\x00"
+	}
+	w.b.Str(s.args, list)
+	w.b.Str(s.env, "PATH=/bin\x00HOME=/root\x00")
+	w.b.Str(s.cwd, "/tmp")
+	w.b.Str(s.cgroups, "=/\x00")
+	for _, i := range []int{s.vpid, s.sid, s.pgid, s.vpgid} {
+		w.b.Int(i, int64(pid))
+	}
+	return w.b.Finish()
+}
+
+func (w *world) exec(pid int32, path string, args ...string) *Process {
+	w.t.Helper()
+	return w.apply(w.execRaw(pid, path, args...))
+}
+
+// exitRaw is the exit of pid, whose children go to reaper.
+func (w *world) exitRaw(pid, reaper int32) []byte {
+	h := w.header(pid)
+	delete(w.procs, pid)
+	for _, c := range w.procs {
+		if c.PPID == uint32(pid) {
+			c.PPID = uint32(reaper)
+		}
+	}
+	w.b.Start(event.KindProcexit, h)
+	w.b.Int(exitSlots.reaper, int64(reaper))
+	return w.b.Finish()
+}
+
+func (w *world) exit(pid, reaper int32) *Process {
+	w.t.Helper()
+	return w.apply(w.exitRaw(pid, reaper))
+}
+
+// call is an event that tells nothing but its header.
+func (w *world) call(pid int32) *Process {
+	w.t.Helper()
+	return w.apply(w.callRaw(pid))
+}
+
+func (w *world) callRaw(pid int32) []byte {
+	w.b.Start(event.KindClose, w.header(pid))
+	return w.b.Finish()
+}
+
+// lineage is the names of p and its ancestors.
+func (w *world) lineage(p *Process) string {
+	var names []string
+	for q := p; q != nil; q = w.table.Parent(q) {
+		names = append(names, q.Comm)
+	}
+	return strings.Join(names, "<")
+}
