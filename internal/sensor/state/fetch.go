@@ -31,7 +31,7 @@ func (t *Table) refetch(p *Process, h *event.Header) {
 func (t *Table) read(p *Process) {
 	p.asked = true
 	var f facts
-	ok := t.proc != nil && t.proc.read(p.PID, &f) && p.is(f.start)
+	ok := t.proc != nil && t.proc.read(p.PID, &f) && (p.Start == 0 || p.Start-p.Start%tick == f.start)
 	if !ok {
 		t.stats.LookupsFailed++
 		p.Known = false
@@ -102,7 +102,7 @@ func (t *Table) ScanProc() error {
 			continue // it has gone meanwhile
 		}
 		p := t.Get(pid)
-		if p == nil || !p.is(f.start) {
+		if p == nil || (p.Start != 0 && p.Start-p.Start%tick != f.start) {
 			if p = t.newProcess(pid); p == nil {
 				return fmt.Errorf("scan processes: the table is full at %d processes", t.live)
 			}

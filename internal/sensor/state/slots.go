@@ -24,8 +24,8 @@ var (
 		idSlots
 		target, to int
 	}{
-		idSlots{slot(event.KindSetpgid, "sid"), slot(event.KindSetpgid, "pgid"), slot(event.KindSetpgid, "vpgid")},
-		slot(event.KindSetpgid, "pid"), paramSlot(event.KindSetpgid, "pgid"),
+		idSlots{slot(event.KindSetpgid, "sid"), slot(event.KindSetpgid, "cur_pgid"), slot(event.KindSetpgid, "vpgid")},
+		slot(event.KindSetpgid, "pid"), slot(event.KindSetpgid, "pgid"),
 	}
 
 	// credSlots are those of cur_inheritable; cur_permitted and cur_effective
@@ -63,19 +63,8 @@ func credSlotsOf(kinds ...event.Kind) (s [event.NumKinds]int8) {
 	return s
 }
 
-// slot is the slot of a parameter or extra that the schema must have; an
-// extra, where both have the name.
+// slot is the slot of a parameter or extra that the schema must have.
 func slot(k event.Kind, name string) int {
-	info := k.Info()
-	for i, p := range info.Extras {
-		if p.Name == name {
-			return len(info.Params) + i
-		}
-	}
-	return paramSlot(k, name)
-}
-
-func paramSlot(k event.Kind, name string) int {
 	i := k.Info().Slot(name)
 	if i < 0 {
 		panic("state: " + k.String() + " has no parameter " + name)
