@@ -46,14 +46,14 @@ func (i Interval) Duration() time.Duration { return time.Duration(i) }
 // unit is refused with Falco's words, since it once meant milliseconds.
 func ParseInterval(s string) (Interval, error) {
 	if _, err := strconv.ParseUint(s, 10, 64); err == nil {
-		return 0, fmt.Errorf("Metrics interval was passed as numeric value without Prometheus time unit; write it like 30s or 15m") //nolint:staticcheck // Falco's wording
+		return 0, fmt.Errorf("Metrics interval was passed as numeric value without Prometheus time unit; write it like 30s or 15m")
 	}
 	d, err := model.ParseDuration(s)
 	if err != nil {
 		return 0, fmt.Errorf("%q is no duration; write it like 500ms, 30s, 15m or 1h30m", s)
 	}
 	if time.Duration(d) < 100*time.Millisecond {
-		return 0, fmt.Errorf("Metrics interval must have a minimum value of 100ms, not %s", s) //nolint:staticcheck // Falco's wording
+		return 0, fmt.Errorf("Metrics interval must have a minimum value of 100ms, not %s", s)
 	}
 	return Interval(d), nil
 }

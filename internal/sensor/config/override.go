@@ -23,7 +23,7 @@ type step struct {
 func (t *tree) override(option string) error {
 	steps, value, err := parseOption(option)
 	if err != nil {
-		return fmt.Errorf("Error parsing config option %q. Must be of the form key=val or key.subkey=val: %w", option, err) //nolint:staticcheck // Falco's wording
+		return fmt.Errorf("Error parsing config option %q. Must be of the form key=val or key.subkey=val: %w", option, err)
 	}
 	leaf := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: value}
 	if wrapped(value, '{', '}') || wrapped(value, '[', ']') {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/metrics"
 	"strconv"
 	"strings"
 	"time"
@@ -38,9 +39,10 @@ const clockTick = 10 * time.Millisecond
 // stays zero, since no counter is worth stopping a sensor.
 func ReadResources(proc string) Resources {
 	r := Resources{Goroutines: runtime.NumGoroutine()}
-	var mem runtime.MemStats
-	runtime.ReadMemStats(&mem)
-	r.HeapInUse = mem.HeapInuse
+	// Not runtime.ReadMemStats, which stops the detection goroutine.
+	heap := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+	metrics.Read(heap)
+	r.HeapInUse = heap[0].Value.Uint64()
 	r.readProcess(proc)
 	r.readHost(proc)
 	r.ContainerMemory = cgroupMemory(proc)

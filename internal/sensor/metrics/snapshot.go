@@ -161,6 +161,8 @@ type Channel struct {
 	Refused  uint64 `json:"refused"`  // the receiver did not take it, or the stop could not wait
 	Errors   uint64 `json:"errors"`   // failed attempts
 	Capacity uint64 `json:"capacity"`
+	// Idle says that nobody is there to take alerts, and need not be.
+	Idle bool `json:"idle,omitempty"`
 	// LastError is empty when the latest attempt succeeded.
 	LastError string `json:"last_error,omitempty"`
 	// Latency is from event to receiver.

@@ -1,0 +1,177 @@
+package output
+
+import (
+	"bufio"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+)
+
+func fileConfig(path string, keepAlive bool) *config.Config {
+	c := quiet()
+	c.File = config.FileOutput{Enabled: true, KeepAlive: keepAlive, Filename: path}
+	return c
+}
+
+func TestFile(t *testing.T) {
+	for name, keepAlive := range map[string]bool{"keep_alive": true, "opened for each batch": false} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "events.txt")
+			s, _ := open(t, fileConfig(path, keepAlive))
+			sendNumbered(s, 0, 5000)
+			closeClean(t, s)
+			wantLines(t, path, numberedLines(0, 5000))
+			if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
+				t.Errorf("mode %v", info.Mode().Perm())
+			}
+		})
+	}
+}
+
+// SIGUSR1 after a rotation: the old lines are in the old file, the new ones
+// in the new.
+func TestFileReopen(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events.txt")
+	s, _ := open(t, fileConfig(path, true))
+	sendNumbered(s, 0, 100)
+	eventually(t, "100 sent", func() bool { return statsOf(t, s, "file").Sent == 100 })
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	s.Reopen()
+	sendNumbered(s, 100, 200)
+	closeClean(t, s)
+	wantLines(t, path+".1", numberedLines(0, 100))
+	wantLines(t, path, numberedLines(100, 200))
+}
+
+func TestFileCannotOpen(t *testing.T) {
+	_, err := Open(fileConfig("/nonexistent/dir/events.txt", true), Options{Log: (&logs{}).logger()})
+	if err == nil || !strings.Contains(err.Error(), "file_output.filename: open /nonexistent/dir/events.txt") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A full disk: no line is torn or lost, the other channel goes on, the log
+// says what is wrong, and writing resumes when there is room.
+func TestFileOnFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
+		t.Skipf("needs root to mount a small tmpfs: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	path, other := filepath.Join(dir, "events.txt"), filepath.Join(t.TempDir(), "fifo")
+	ballast := filepath.Join(dir, "ballast")
+	if err := os.WriteFile(ballast, make([]byte, 48<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := fileConfig(path, true)
+	c.Program = config.ProgramOutput{Enabled: true, KeepAlive: true, Program: "cat > " + other}
+	s, log := open(t, c)
+	sendNumbered(s, 0, 2000)
+	eventually(t, "the other channel to get all", func() bool { return statsOf(t, s, "program").Sent == 2000 })
+	eventually(t, "an error", func() bool { return statsOf(t, s, "file").Errors > 0 })
+	full := statsOf(t, s, "file")
+	if full.Queued == 0 || full.Dropped != 0 || !strings.Contains(full.LastError, "no space left") {
+		t.Errorf("on a full disk: %+v", full)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	closeClean(t, s)
+	wantLines(t, path, numberedLines(0, 2000))
+	if !strings.Contains(log.String(), "no space left on device") || !strings.Contains(log.String(), "delivered again") {
+		t.Errorf("log: %s", log)
+	}
+}
+
+// A named pipe whose reader comes late, goes, and comes again.
+func TestFileNamedPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, _ := open(t, fileConfig(path, true))
+	sendNumbered(s, 0, 10)
+	eventually(t, "an error", func() bool { return statsOf(t, s, "file").Errors > 0 })
+	r, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	eventually(t, "10 sent", func() bool { return statsOf(t, s, "file").Sent == 10 })
+	lines := bufio.NewScanner(r)
+	for _, want := range numberedLines(0, 10) {
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("got %q, want %q", lines.Text(), want)
+		}
+	}
+}
+
+// Standard output whose reader has gone does not end the process; alerts to
+// it are counted as dropped.
+func TestStdoutClosed(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := quiet()
+	c.Stdout.Enabled = true
+	s, err := Open(c, Options{Log: (&logs{}).logger(), Stdout: w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	sendNumbered(s, 0, 3)
+	in := bufio.NewReader(r)
+	for range 3 {
+		if _, err := in.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Close()
+	sendNumbered(s, 3, 10)
+	eventually(t, "7 dropped", func() bool { return statsOf(t, s, "stdout").Dropped == 7 })
+	if got := statsOf(t, s, "stdout"); got.Sent != 3 || !strings.Contains(got.LastError, "broken pipe") {
+		t.Errorf("%+v", got)
+	}
+	closeClean(t, s)
+}
+
+// A reader that stands still: Send goes on, the queue overflows, the counts
+// add up, and Close returns in time and says what is lost.
+func TestStdoutStalled(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := quiet()
+	c.Stdout.Enabled = true
+	c.OutputsQueue.Capacity = 1000
+	l := &logs{}
+	s, err := Open(c, Options{Log: l.logger(), Stdout: w})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	sendNumbered(s, 0, 20_000)
+	eventually(t, "the log to tell of the stall", func() bool { return strings.Contains(l.String(), "takes no alerts") })
+	got := statsOf(t, s, "stdout")
+	if got.Overflow == 0 || got.Queued != 1000 {
+		t.Errorf("%+v", got)
+	}
+	if !strings.Contains(l.String(), "queue is full") {
+		t.Errorf("log: %s", l)
+	}
+	err = s.Close(deadline(t, 10*1e6))
+	if err == nil || !strings.Contains(err.Error(), "1000 alerts not delivered") {
+		t.Errorf("Close: %v", err)
+	}
+	r.Close() // frees the worker
+	eventually(t, "the worker to end", func() bool { return statsOf(t, s, "stdout").Queued == 0 })
+}

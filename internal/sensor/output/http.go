@@ -1,0 +1,273 @@
+package output
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+)
+
+// httpSender posts alerts over one connection, one request for each. Once the
+// server has shown that it keeps HTTP/1.1 connections open, several requests
+// are written at once and the answers read in order (RFC 9112, section 9.3.2:
+// pipelining), which costs a fraction of a round trip for each.
+//
+// An alert counts as sent when the server has answered 2xx. If a connection
+// breaks before an answer, its alert is posted again: the server may then get
+// it twice, but never not at all.
+type httpSender struct {
+	target  *httpTarget
+	depth   int // requests to write at once now
+	ceiling int // and at most
+	broken  int // pipelined connections that broke
+
+	conn    net.Conn
+	limit   *io.LimitedReader
+	in      *bufio.Reader
+	version uint64 // of target at the time of connecting
+	out     []byte
+
+	head  *alert.Alert // the first alert of the last failed attempt
+	tries int          // attempts in a row that head has failed
+}
+
+var _ sender = (*httpSender)(nil)
+
+const (
+	// maxAnswer bounds what is read of one answer.
+	maxAnswer = 64 << 10
+	// maxRequests bounds one write.
+	maxRequests = 256 << 10
+	// maxBroken is how often pipelining may fail before it is given up.
+	maxBroken = 3
+)
+
+// verdict is what became of one alert.
+type verdict uint8
+
+const (
+	accepted verdict = iota
+	rejected         // 4xx, 3xx: another attempt would meet the same answer
+	busy             // 429, 5xx: another attempt may succeed
+)
+
+func (s *httpSender) deliver(ctx context.Context, batch []*alert.Alert) (sent, refused int, err error) {
+	reused := s.conn != nil
+	if err := s.connect(ctx); err != nil {
+		return 0, 0, err
+	}
+	stop := context.AfterFunc(ctx, s.interrupt(s.conn))
+	defer stop()
+	n, err := s.post(batch)
+	if err == nil {
+		var verdicts []verdict
+		verdicts, err = s.answers(batch[:n])
+		sent, refused = sortOut(batch, verdicts)
+	}
+	if err == nil {
+		s.tries = 0
+		return sent, refused, nil
+	}
+	if s.conn != nil && !errors.As(err, new(*statusError)) {
+		s.drop(n)
+		if reused && sent == 0 && !isTimeout(err) {
+			return 0, 0, nil // the server closed an idle connection: connect anew at once
+		}
+	}
+	if sent+refused < len(batch) {
+		refused += s.giveUp(batch[sent+refused], err)
+	}
+	return sent, refused, err
+}
+
+// giveUp counts the attempts of one alert; it returns 1 when they are enough.
+// An unreachable server is not held against an alert.
+func (s *httpSender) giveUp(a *alert.Alert, err error) int {
+	if s.head != a {
+		s.head, s.tries = a, 0
+	}
+	if !isTimeout(err) && !errors.As(err, new(*statusError)) {
+		return 0
+	}
+	if s.tries++; s.tries <= s.target.c.MaxTimeouts {
+		return 0
+	}
+	s.tries = 0
+	return 1
+}
+
+func isTimeout(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout()
+}
+
+func (s *httpSender) connect(ctx context.Context) error {
+	if v := s.target.version.Load(); s.conn != nil && s.version != v {
+		s.drop(0)
+	}
+	if s.conn != nil {
+		return nil
+	}
+	s.version = s.target.version.Load()
+	conn, err := s.target.dial(ctx)
+	if err != nil {
+		return err
+	}
+	s.conn, s.depth = conn, 1
+	s.limit = &io.LimitedReader{R: conn}
+	s.in = bufio.NewReader(s.limit)
+	return nil
+}
+
+// interrupt makes reads and writes fail at once.
+func (s *httpSender) interrupt(conn net.Conn) func() {
+	return func() { _ = conn.SetDeadline(time.Unix(1, 0)) }
+}
+
+// post writes requests for the first alerts of batch and returns how many.
+func (s *httpSender) post(batch []*alert.Alert) (n int, err error) {
+	s.out = s.out[:0]
+	for n < len(batch) && n < s.depth && len(s.out) < maxRequests {
+		s.out = s.target.appendRequest(s.out, batch[n].Line)
+		n++
+	}
+	if err := s.conn.SetWriteDeadline(time.Now().Add(s.target.timeout)); err != nil {
+		return n, err
+	}
+	_, err = s.conn.Write(s.out)
+	return n, err
+}
+
+// answers reads an answer for each request. The verdicts end early if the
+// server closes the connection or breaks it.
+func (s *httpSender) answers(requests []*alert.Alert) ([]verdict, error) {
+	verdicts := make([]verdict, 0, len(requests))
+	var trouble error
+	for range requests {
+		v, last, err := s.answer()
+		var status *statusError
+		if err != nil && !errors.As(err, &status) {
+			return verdicts, err
+		}
+		if trouble == nil {
+			trouble = err
+		}
+		verdicts = append(verdicts, v)
+		if last {
+			s.drop(0)
+			return verdicts, trouble
+		}
+	}
+	s.depth = min(2*s.depth, s.ceiling)
+	return verdicts, trouble
+}
+
+// statusError is an answer other than 2xx.
+type statusError struct {
+	status, location string
+	code             int
+}
+
+func (e *statusError) Error() string {
+	if e.location != "" {
+		return fmt.Sprintf("the server redirects to %s; set http_output.url to that", e.location)
+	}
+	return fmt.Sprintf("the server answers %s", e.status)
+}
+
+// answer reads one; last says that the server closes the connection after it.
+func (s *httpSender) answer() (v verdict, last bool, err error) {
+	if err := s.conn.SetReadDeadline(time.Now().Add(s.target.timeout)); err != nil {
+		return 0, true, err
+	}
+	s.limit.N = maxAnswer
+	r, err := http.ReadResponse(s.in, nil)
+	for i := 0; err == nil && r.StatusCode < 200 && i < 5; i++ { // 100 Continue and its like
+		r, err = http.ReadResponse(s.in, nil)
+	}
+	if err != nil {
+		return 0, true, s.explain(err)
+	}
+	defer r.Body.Close()
+	if err := s.readBody(r); err != nil {
+		return 0, true, s.explain(err)
+	}
+	last = r.Close || !r.ProtoAtLeast(1, 1)
+	switch code := r.StatusCode; {
+	case code/100 == 2:
+		return accepted, last, nil
+	case code == http.StatusTooManyRequests || code >= 500:
+		v = busy
+	default:
+		v = rejected
+	}
+	status := &statusError{status: r.Status, code: r.StatusCode}
+	if r.StatusCode/100 == 3 {
+		status.location = r.Header.Get("Location")
+	}
+	return v, last, status
+}
+
+// readBody reads the body to its end, where the next answer starts.
+func (s *httpSender) readBody(r *http.Response) error {
+	if !s.target.c.Echo {
+		_, err := io.Copy(io.Discard, r.Body)
+		return err
+	}
+	body, err := io.ReadAll(r.Body)
+	s.target.log.Info("http_output: the server answers", "status", r.Status, "body", string(body[:min(len(body), 1024)]))
+	return err
+}
+
+func (s *httpSender) explain(err error) error {
+	if s.limit.N <= 0 {
+		return fmt.Errorf("the server's answer is longer than %d bytes", maxAnswer)
+	}
+	return fmt.Errorf("the server's answer: %w", err)
+}
+
+// sortOut moves the accepted alerts to the front of batch, the rejected ones
+// behind them, and counts both.
+func sortOut(batch []*alert.Alert, verdicts []verdict) (sent, refused int) {
+	var no, again []*alert.Alert
+	for i, v := range verdicts {
+		switch v {
+		case accepted:
+			batch[sent] = batch[i]
+			sent++
+		case rejected:
+			no = append(no, batch[i])
+		case busy:
+			again = append(again, batch[i])
+		}
+	}
+	copy(batch[sent:], append(no, again...))
+	return sent, len(no)
+}
+
+// drop closes the connection; pipelined is how many requests were under way
+// if it broke. A server that breaks pipelined connections gets one at a time.
+func (s *httpSender) drop(pipelined int) {
+	if pipelined > 1 {
+		if s.broken++; s.broken >= maxBroken {
+			s.ceiling = 1
+		}
+	}
+	_ = s.conn.Close()
+	s.conn = nil
+}
+
+func (s *httpSender) reopen() { s.target.reload() }
+
+func (s *httpSender) close() error {
+	if s.conn != nil {
+		s.drop(0)
+	}
+	return nil
+}

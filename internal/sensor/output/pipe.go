@@ -1,0 +1,239 @@
+package output
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+)
+
+// sender is the receiving end of a channel as one worker sees it.
+type sender interface {
+	// deliver sends the alerts of batch, which has at least one. It returns how
+	// many the receiver has and how many are given up, because another attempt
+	// would meet the same error; they are the first of batch, which deliver
+	// may reorder. The rest is offered again, after a pause if err tells of a
+	// failure and nothing was given up. deliver returns soon after ctx ends.
+	deliver(ctx context.Context, batch []*alert.Alert) (sent, refused int, err error)
+	// reopen makes the next deliver open file or connection anew. It may be
+	// called while deliver runs.
+	reopen()
+	// close ends the connection; deliver is not called any more.
+	close() error
+}
+
+const (
+	batchSize    = 256
+	firstPause   = 50 * time.Millisecond
+	longestPause = 2 * time.Second
+	// gatherFor lets a stream of alerts collect into batches; an alert that
+	// comes alone does not wait.
+	gatherFor = 500 * time.Microsecond
+	streamGap = 5 * time.Millisecond
+)
+
+// pipe is a channel made of a queue and workers, each with its own sender.
+type pipe struct {
+	name   string
+	q      *queue
+	gather time.Duration
+	log    *slog.Logger
+
+	senders []sender
+	cancel  context.CancelFunc
+	working sync.WaitGroup
+
+	sent, refused, errors atomic.Uint64
+	latency               metrics.Histogram
+
+	mu      sync.Mutex
+	lastErr string
+	failing time.Time // since when; zero if the last attempt succeeded
+	told    time.Time
+}
+
+var _ channel = (*pipe)(nil)
+
+func newPipe(name string, q *queue, gather time.Duration, log *slog.Logger, senders ...sender) *pipe {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &pipe{name: name, q: q, gather: gather, log: log.With("channel", name), senders: senders, cancel: cancel}
+	for _, s := range senders {
+		p.working.Go(func() { p.work(ctx, s) })
+	}
+	return p
+}
+
+func (p *pipe) send(a *alert.Alert) { p.q.push(a) }
+
+func (p *pipe) reopen() {
+	for _, s := range p.senders {
+		s.reopen()
+	}
+}
+
+// work delivers what is in the queue until it is closed and empty, or ctx ends.
+func (p *pipe) work(ctx context.Context, s sender) {
+	batch := make([]*alert.Alert, 0, batchSize)
+	last := time.Time{}
+	for {
+		var ok, closed bool
+		batch, ok, closed = p.q.take(batch[:0], batchSize)
+		switch {
+		case ok:
+			p.deliver(ctx, s, batch)
+			last = time.Now()
+		case closed:
+			if err := s.close(); err != nil {
+				p.failed(err)
+			}
+			return
+		default:
+			<-p.q.wake
+			if time.Since(last) < streamGap+p.gather {
+				sleep(ctx, p.gather)
+			}
+		}
+	}
+}
+
+// deliver tries until every alert of batch is sent or refused, or ctx ends.
+func (p *pipe) deliver(ctx context.Context, s sender, batch []*alert.Alert) {
+	for pause := firstPause; len(batch) > 0; {
+		sent, refused, err := s.deliver(ctx, batch)
+		if sent > 0 {
+			p.delivered(batch[:sent], err == nil)
+			pause = firstPause
+		}
+		p.giveUp(batch[sent : sent+refused])
+		batch = batch[sent+refused:]
+		switch {
+		case err == nil:
+		case ctx.Err() != nil:
+			p.giveUp(batch)
+			return
+		default:
+			p.failed(err)
+			if refused == 0 {
+				sleep(ctx, pause)
+				pause = min(2*pause, longestPause)
+			}
+		}
+	}
+}
+
+// giveUp counts alerts that no receiver gets.
+func (p *pipe) giveUp(lost []*alert.Alert) {
+	if len(lost) > 0 {
+		p.refused.Add(uint64(len(lost)))
+		p.q.done(lost)
+	}
+}
+
+// delivered counts alerts that the receiver has.
+func (p *pipe) delivered(done []*alert.Alert, all bool) {
+	now := time.Now()
+	observe(&p.latency, now, done)
+	p.sent.Add(uint64(len(done)))
+	p.q.done(done)
+	if all {
+		p.recovered(now)
+	}
+}
+
+// observe counts the time from event to now. What is beyond an hour is no
+// latency but the event of a capture file.
+func observe(h *metrics.Histogram, now time.Time, done []*alert.Alert) {
+	for _, a := range done {
+		if d := time.Duration(now.UnixNano() - a.Time); d >= 0 && d < time.Hour {
+			h.Observe(d, 1)
+		}
+	}
+}
+
+// failed notes an error, and tells the first of a row and then one in
+// tellEvery.
+func (p *pipe) failed(err error) {
+	p.errors.Add(1)
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failing.IsZero() {
+		p.failing = now
+	}
+	p.lastErr = err.Error()
+	if now.Sub(p.told) < tellEvery {
+		return
+	}
+	p.told = now
+	_, _, held := p.q.counts()
+	p.log.Error("output: alerts are not delivered", "error", err, "waiting", held, "since", p.failing.Format(time.RFC3339))
+}
+
+func (p *pipe) recovered(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.failing.IsZero() {
+		return
+	}
+	if p.told.After(p.failing) || p.told.Equal(p.failing) {
+		p.log.Info("output: alerts are delivered again", "after", now.Sub(p.failing).Round(time.Millisecond))
+		p.told = time.Time{}
+	}
+	p.failing, p.lastErr = time.Time{}, ""
+}
+
+func (p *pipe) stats() metrics.Channel {
+	// In this order an alert that is finished meanwhile still counts as queued.
+	sent, refused := p.sent.Load(), p.refused.Load()
+	alerts, overflow, _ := p.q.counts()
+	c := metrics.Channel{
+		Name: p.name, Alerts: alerts, Sent: sent, Overflow: overflow, Refused: refused,
+		Dropped: overflow + refused, Queued: alerts - overflow - sent - refused,
+		Errors: p.errors.Load(), Capacity: uint64(len(p.q.ring)), Latency: p.latency.Read(),
+	}
+	p.mu.Lock()
+	c.LastError = p.lastErr
+	p.mu.Unlock()
+	return c
+}
+
+// close delivers what waits until ctx ends.
+func (p *pipe) close(ctx context.Context) error {
+	p.q.close()
+	drained := make(chan struct{})
+	go func() {
+		p.working.Wait()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+		p.cancel()
+		return nil
+	case <-ctx.Done():
+	}
+	p.cancel()
+	select {
+	case <-drained:
+	case <-time.After(100 * time.Millisecond): // a write that nothing can interrupt
+	}
+	alerts, overflow, _ := p.q.counts()
+	if lost := alerts - overflow - p.sent.Load(); lost > 0 {
+		return fmt.Errorf("%s: %d alerts not delivered: %w", p.name, lost, context.Cause(ctx))
+	}
+	return nil
+}
+
+// sleep waits for d or until ctx ends.
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

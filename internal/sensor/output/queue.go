@@ -1,0 +1,106 @@
+package output
+
+import (
+	"sync"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+)
+
+// queue holds the alerts that wait for one channel, and those its workers have
+// taken and not finished. push never blocks and never allocates.
+type queue struct {
+	mu   sync.Mutex
+	ring []*alert.Alert // capacity fixed at the start
+	head int            // the next to take
+	n    int            // waiting in ring
+	held int            // waiting, or taken and not finished
+
+	bytes, maxBytes int // of all held
+
+	alerts, overflow uint64
+	sleeping         int // workers that wait for wake
+	closed           bool
+	wake             chan struct{}
+}
+
+func newQueue(capacity, maxBytes, workers int) *queue {
+	return &queue{ring: make([]*alert.Alert, capacity), maxBytes: maxBytes, wake: make(chan struct{}, workers)}
+}
+
+// push adds a, or drops and counts it if the queue is full.
+func (q *queue) push(a *alert.Alert) {
+	q.mu.Lock()
+	q.alerts++
+	size := len(a.Line)
+	if q.held == len(q.ring) || q.bytes+size > q.maxBytes || q.closed {
+		q.overflow++
+		q.mu.Unlock()
+		return
+	}
+	q.ring[(q.head+q.n)%len(q.ring)] = a
+	q.n++
+	q.held++
+	q.bytes += size
+	wake := q.sleeping > 0
+	if wake {
+		q.sleeping--
+	}
+	q.mu.Unlock()
+	if wake {
+		q.wake <- struct{}{} // has room: one slot for each worker
+	}
+}
+
+// take appends up to limit waiting alerts to batch. If there are none it
+// returns false, and the caller must wait on wake before it asks again, or
+// stop if closed is true.
+func (q *queue) take(batch []*alert.Alert, limit int) (_ []*alert.Alert, ok, closed bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.n == 0 {
+		if !q.closed {
+			q.sleeping++
+		}
+		return batch, false, q.closed
+	}
+	for ; q.n > 0 && limit > 0; limit-- {
+		batch = append(batch, q.ring[q.head])
+		q.ring[q.head] = nil
+		q.head = (q.head + 1) % len(q.ring)
+		q.n--
+	}
+	return batch, true, q.closed
+}
+
+// done says that taken alerts are finished, whichever way.
+func (q *queue) done(finished []*alert.Alert) {
+	size := 0
+	for i, a := range finished {
+		size += len(a.Line)
+		finished[i] = nil
+	}
+	q.mu.Lock()
+	q.held -= len(finished)
+	q.bytes -= size
+	q.mu.Unlock()
+}
+
+// close lets workers end once the queue is empty; pushes then overflow.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	wake := q.sleeping
+	q.sleeping = 0
+	q.mu.Unlock()
+	for range wake {
+		q.wake <- struct{}{}
+	}
+}
+
+// counts returns how many alerts came, how many overflowed and how many are
+// held, all of the same moment.
+func (q *queue) counts() (alerts, overflow, held uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.alerts, q.overflow, uint64(q.held)
+}

@@ -1,0 +1,118 @@
+package output
+
+import (
+	"bufio"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+)
+
+func openSyslogAt(t *testing.T, path string) (*Set, *logs) {
+	t.Helper()
+	c := quiet()
+	c.Syslog = config.SyslogOutput{Enabled: true}
+	l := &logs{}
+	s, err := Open(c, Options{Log: l.logger(), SyslogPaths: []string{"/nonexistent", path}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close(deadline(t, 1e9)) })
+	return s, l
+}
+
+func TestSyslogDatagrams(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	daemon, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer daemon.Close()
+	s, _ := openSyslogAt(t, path)
+	want := map[alert.Priority]string{alert.Emergency: "8", alert.Warning: "12", alert.Debug: "15"}
+	buf := make([]byte, 4096)
+	for priority, number := range want {
+		a := numbered(7)
+		a.Priority = priority
+		s.Send(a)
+		n, err := daemon.Read(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pattern := `^<` + number + `>\w{3} [ \d]\d \d\d:\d\d:\d\d peregrine\[\d+\]: Warning alert 7$`
+		if !regexp.MustCompile(pattern).Match(buf[:n]) {
+			t.Errorf("%q does not match %s", buf[:n], pattern)
+		}
+	}
+}
+
+func TestSyslogStream(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	daemon, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer daemon.Close()
+	s, _ := openSyslogAt(t, path)
+	sendNumbered(s, 0, 2)
+	conn, err := daemon.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	for _, want := range numberedLines(0, 2) {
+		if got, err := in.ReadString(0); err != nil || !strings.HasSuffix(got, want+"\x00") {
+			t.Errorf("%q %v, want ...%q", got, err, want)
+		}
+	}
+}
+
+// The daemon is away at first, and restarted later: nothing is lost.
+func TestSyslogDaemonComesAndGoes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	s, _ := openSyslogAt(t, path)
+	for round := range 2 {
+		sendNumbered(s, round, round+1)
+		if round == 0 {
+			eventually(t, "an error", func() bool { return statsOf(t, s, "syslog").Errors > 0 })
+		}
+		daemon, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		buf := make([]byte, 4096)
+		if n, err := daemon.Read(buf); err != nil || !strings.HasSuffix(string(buf[:n]), numberedLines(round, round+1)[0]) {
+			t.Errorf("%q %v", buf[:n], err)
+		}
+		daemon.Close()
+		os.Remove(path)
+	}
+}
+
+func TestSyslogTooLarge(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	daemon, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer daemon.Close()
+	s, _ := openSyslogAt(t, path)
+	huge := numbered(0)
+	huge.Line = make([]byte, 4<<20)
+	s.Send(huge)
+	s.Send(numbered(1))
+	buf := make([]byte, 4096)
+	if n, err := daemon.Read(buf); err != nil || !strings.HasSuffix(string(buf[:n]), "alert 1") {
+		t.Errorf("%q %v", buf[:n], err)
+	}
+	eventually(t, "one refused, one sent", func() bool {
+		c := statsOf(t, s, "syslog")
+		return c.Refused == 1 && c.Sent == 1
+	})
+}
