@@ -13,6 +13,12 @@ type Load struct {
 	// Noise is background syscalls per second that no rule detects.
 	Noise    float64
 	Duration time.Duration
+	// Closed makes it event-generator's loop: Sleep before each action, and
+	// the next action only after the last. Rate is ignored.
+	Closed bool
+	Sleep  time.Duration
+	// Ended, if not nil, is called when the load ends and the drain begins.
+	Ended func()
 	// Workers is the number of generator threads; 0 lets the generator choose.
 	Workers int
 	// Label names the round in records and reports.

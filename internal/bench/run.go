@@ -15,6 +15,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/pace"
 	"github.com/peregrine-sec/peregrine/internal/stats"
 )
 
@@ -24,8 +25,6 @@ var _ Runner = (*Session)(nil)
 type observation struct {
 	number   int
 	load     Load
-	sleep    time.Duration // closed loop, if closed
-	closed   bool
 	start    time.Time
 	end      time.Time
 	drainEnd time.Time
@@ -52,17 +51,18 @@ type observation struct {
 
 // Run implements Runner.
 func (s *Session) Run(ctx context.Context, load Load) (Round, error) {
-	return s.run(ctx, &observation{load: load})
-}
-
-// run performs one round.
-func (s *Session) run(ctx context.Context, o *observation) (Round, error) {
+	if load.Closed {
+		load.Rate = 0
+	}
 	s.number++
-	o.number, o.actions = s.number, s.actions
+	o := &observation{load: load, number: s.number, actions: s.actions}
 	before := s.o.Target.Alerts().Counts()
 	clock := clockDifference()
 	stop := s.report(o)
 	err := s.load(ctx, o)
+	if load.Ended != nil {
+		load.Ended()
+	}
 	if err == nil {
 		s.drain(ctx, o)
 	}
@@ -159,13 +159,13 @@ func (s *Session) generate(ctx context.Context, o *observation) error {
 // plan says what the generator is asked for; nil for nothing.
 func (s *Session) plan(o *observation) (main, noise *generator.Options) {
 	base := generator.Options{Duration: o.load.Duration, Seed: s.o.Seed + uint64(o.number), Workers: 1, Sandbox: s.o.Sandbox}
-	if len(s.o.Actions) > 0 && (o.load.Rate > 0 || o.closed) {
+	if len(s.o.Actions) > 0 && (o.load.Rate > 0 || o.load.Closed) {
 		m := base
 		m.Actions = choices(s.o.Actions)
 		m.Rate = o.load.Rate
 		m.Workers = max(1, s.o.Workers, o.load.Workers)
-		if o.closed {
-			m.Rate, m.Pacer = 0, closedLoop(o.sleep)
+		if o.load.Closed {
+			m.Rate, m.Pacer = 0, pace.Sleep{For: o.load.Sleep}
 		}
 		main = &m
 	}
