@@ -1,0 +1,207 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/capacity/simulation"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files and the screenshots")
+
+// sample is the result of a sweep over the simulated sensor: rows that are
+// confirmed, and one that the generator limits.
+func sample(t *testing.T) *capacity.Result {
+	t.Helper()
+	sensor := simulation.Default()
+	sensor.Threads, sensor.Generator = 1.4, 100e3
+	rig := simulation.New(sensor)
+	r := &capacity.Result{Schema: capacity.Schema, Started: rig.Now(),
+		Command: []string{"peregrine", "capacity", "run", "--cpu", "0.25,0.5,1,2", "--actions", "^syscall.Read"},
+		Sensor:  capacity.Sensor{Kind: "embedded", Name: "simulated sensor", Rules: []string{"default"}, SHA256: "5891b5b5"},
+		Environment: capacity.Environment{Hostname: "node-1", CPU: "Example CPU 3000", CPUs: 4, Memory: 16 << 30, Kernel: "6.12.0", Arch: "amd64",
+			OS: "Debian GNU/Linux 12", Clock: "tsc", Cgroup: "v2", Peregrine: "dev", LoadBefore: 0.1},
+		Method: capacity.Method{Load: capacity.AlertsOnly, Actions: []string{"syscall.ReadSensitiveFileUntrusted"}, Plan: capacity.DefaultPlan(), Repeat: 1},
+	}
+	var limits []limit.Limit
+	for _, cpu := range []float64{0.25, 0.5, 1, 2} {
+		limits = append(limits, limit.Limit{CPU: cpu, Memory: 512 << 20})
+	}
+	rows, err := capacity.Sweep(context.Background(), capacity.Options{Limits: limits, Load: capacity.AlertsOnly,
+		Plan: r.Method.Plan, Repeat: 1, Total: 12 * time.Minute, Rig: rig, Now: rig.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Rows, r.Ended = rows, rig.Now()
+	seen, err := capacity.Observe("production.prom", map[string][]float64{"a": {30e3, 60e3, 90e3}, "b": {75e3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Recommendation, err = capacity.Recommend(rows, seen, map[string][]float64{"m5.large": {90e3, 75e3}, "m5.4xlarge": {700e3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// golden compares text with a file in testdata, or rewrites the file.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got; rewrite with -update):\n%s", name, diff)
+	}
+}
+
+func render(t *testing.T, format Format, r *capacity.Result) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := Write(&out, format, r); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+func TestGolden(t *testing.T) {
+	r := sample(t)
+	for _, format := range []Format{Text, Markdown, CSV} {
+		golden(t, "sample."+string(format), render(t, format, r))
+	}
+}
+
+func TestPartialAndFailed(t *testing.T) {
+	r := sample(t)
+	r.Partial, r.Recommendation = true, nil
+	r.Rows = r.Rows[:2]
+	r.Rows[0].Status, r.Rows[0].Clean = capacity.NoCapacity, -1
+	r.Rows[1].Status, r.Rows[1].Error, r.Rows[1].Clean, r.Rows[1].Trials, r.Rows[1].Failed = capacity.Failed, "the sensor did not start", -1, nil, -1
+	golden(t, "partial.text", render(t, Text, r))
+	r.Rows = nil
+	if text := render(t, Text, r); !strings.Contains(text, "Nothing was measured") {
+		t.Errorf("no rows:\n%s", text)
+	}
+	render(t, HTML, r)
+}
+
+func TestRepeats(t *testing.T) {
+	r := sample(t)
+	row := r.Rows[1]
+	for i := range 5 {
+		again := row
+		again.Repeat, again.Syscalls = i+2, row.Syscalls*(1+float64(i)/100)
+		r.Rows = append(r.Rows, again)
+	}
+	if text := render(t, Text, r); !strings.Contains(text, "97 % of 6)") {
+		t.Errorf("six repeats have no interval:\n%s", text)
+	}
+}
+
+func TestJSONRoundTrip(t *testing.T) {
+	r := sample(t)
+	var back capacity.Result
+	if err := json.Unmarshal([]byte(render(t, JSON, r)), &back); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(r, &back); diff != "" {
+		t.Errorf("a result read back differs (-written +read):\n%s", diff)
+	}
+	for _, format := range Formats {
+		if a, b := render(t, format, r), render(t, format, &back); a != b {
+			t.Errorf("the %s report of the result read back differs", format)
+		}
+	}
+}
+
+func TestCSVReads(t *testing.T) {
+	records, err := csv.NewReader(strings.NewReader(render(t, CSV, sample(t)))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(records) != 5 || len(records[0]) != len(csvHeader) {
+		t.Errorf("%d lines of %d columns", len(records), len(records[0]))
+	}
+}
+
+func TestUnknownFormat(t *testing.T) {
+	if err := Write(&bytes.Buffer{}, "pdf", sample(t)); err == nil || !strings.Contains(err.Error(), "markdown") {
+		t.Errorf("pdf: %v", err)
+	}
+}
+
+// What comes from the measured host must stay text.
+func TestHostileNames(t *testing.T) {
+	r := sample(t)
+	const evil = `</script><script>alert(1)</script><img src=x onerror=alert(1)>|*x*`
+	r.Sensor.Name, r.Environment.Hostname, r.Environment.CPU, r.Rows[0].Factor.Evidence = evil, evil, evil, evil
+	r.Rows[0].Trials[0].Round.Actions[0].Rule = evil
+	r.Rows[0].Trials[0].Verdict.Reasons = []string{evil}
+	r.Rows[0].Trials[0].Phase = evil
+	r.Command = []string{"peregrine", evil}
+	for _, format := range []Format{HTML, Markdown} {
+		text, _, _ := strings.Cut(render(t, format, r), "Repeat with `") // code is shown as it is
+		if strings.Contains(text, "<script>alert") || strings.Contains(text, "<img") {
+			t.Errorf("%s lets markup through", format)
+		}
+	}
+}
+
+// The page needs nothing from elsewhere.
+func TestSelfContained(t *testing.T) {
+	text := render(t, HTML, sample(t))
+	for _, tag := range []string{"src=\"http", "href=\"http", "@import", "url(http", "<link"} {
+		if strings.Contains(text, tag) {
+			t.Errorf("the page refers to something outside: %s", tag)
+		}
+	}
+	if !strings.Contains(text, "default-src 'none'") {
+		t.Error("the page has no content security policy")
+	}
+	if len(text) > 1<<20 {
+		t.Errorf("the page has %d bytes", len(text))
+	}
+}
+
+func TestFormats(t *testing.T) {
+	for x, want := range map[float64]string{0: "0", 7000: "7000", 9999: "9999", 10e3: "10K", 12345: "12.3K", 150e3: "150K", 999.4e3: "999K", 999.6e3: "1M", 1.234e6: "1.23M", 16e6: "16M"} {
+		if got := short(x); got != want {
+			t.Errorf("short(%v) = %q, want %q", x, got, want)
+		}
+	}
+	for share, want := range map[float64]string{0: "0 %", 0.351: "35 %", 0.0166: "1.7 %", 0.001: "0.1 %", 0.00006: "0.006 %", 1.2e-7: "0.00001 %"} {
+		if got := Percent(share); got != want {
+			t.Errorf("Percent(%v) = %q, want %q", share, got, want)
+		}
+	}
+	for ns, want := range map[int64]string{0: "–", 900: "900ns", 1500: "1.5 µs", 480e3: "480 µs", 2_340_000: "2.34 ms", 2_500_000_000: "2.50 s"} {
+		if got := duration(ns); got != want {
+			t.Errorf("duration(%d) = %q, want %q", ns, got, want)
+		}
+	}
+	if got := quoteCommand([]string{"a", "b c", "it's", "^x"}); got != `a 'b c' 'it'\''s' ^x` {
+		t.Errorf("quoteCommand: %s", got)
+	}
+}
