@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/gob"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -118,6 +119,10 @@ func work() int {
 		if lost != nil {
 			stop()
 		}
+	}
+	b.Options.Ready = func(skips []string) {
+		payload, err := json.Marshal(skips)
+		lost = errors.Join(err, writeFrame(frames, frameReady, payload))
 	}
 	result, err := Run(ctx, b.Options, env)
 	if err = errors.Join(err, lost); err != nil {

@@ -77,6 +77,12 @@ type Options struct {
 	// ordered by time within a worker, not among workers.
 	Sink func([]Instance) `json:"-"`
 
+	// Ready, if not nil, is called when all is prepared and the schedule is
+	// about to start, with the reason of each action that will be skipped, by
+	// index, and "" for the others. A run in two processes calls it for each,
+	// with "" for what is the other's.
+	Ready func(skips []string) `json:"-"`
+
 	Sandbox SandboxOptions // for Spawn
 	// Abort, when closed, ends Spawn at once: its child is killed, and what
 	// that left is undone.
@@ -129,6 +135,11 @@ func (o *Options) resolve() ([]*action.Action, error) {
 	if o.Rate < 0 || math.IsNaN(o.Rate) || o.Duration < 0 {
 		return nil, fmt.Errorf("rate of %g for %v: must not be negative", o.Rate, o.Duration)
 	}
+	switch o.Order {
+	case "", Shuffle, Listed, Random:
+	default:
+		return nil, fmt.Errorf("order %q: expected %s, %s or %s", o.Order, Shuffle, Listed, Random)
+	}
 	if err := pace.Check(o.pacer()); err != nil {
 		return nil, err
 	}
@@ -139,8 +150,8 @@ func (o *Options) resolve() ([]*action.Action, error) {
 		if !ok {
 			unknown = append(unknown, choice.Name)
 		}
-		if choice.Weight < 0 {
-			return nil, fmt.Errorf("weight %d of %s: must not be negative", choice.Weight, choice.Name)
+		if choice.Weight < 0 || choice.Weight > maxWeight {
+			return nil, fmt.Errorf("weight %d of %s: must be from 0 to %d", choice.Weight, choice.Name, maxWeight)
 		}
 		actions[i] = a
 	}

@@ -74,20 +74,13 @@ func (r *Result) add(batch []Instance) {
 	for i := range batch {
 		in := &batch[i]
 		a := &r.Actions[in.Action]
-		r.Offered++
-		a.Offered++
-		switch {
-		case in.Skipped:
-			r.Skipped++
-			a.Skipped++
+		r.Count(in)
+		a.Count(in)
+		if in.Skipped {
 			continue
-		case in.Errno != 0:
-			r.Failed++
-			a.Failed++
+		}
+		if in.Errno != 0 {
 			a.Errnos[syscall.Errno(max(in.Errno, 0))]++
-		default:
-			r.Completed++
-			a.Completed++
 		}
 		pace.Record(r.Lateness, time.Duration(in.Start-in.Planned))
 		pace.Record(a.Cost, time.Duration(in.End-in.Start))
@@ -122,6 +115,19 @@ func (r *Result) merge(p *part, other *Result, number uint16) {
 	for _, in := range other.Instances {
 		in.Worker += number * MaxWorkers
 		r.Instances = append(r.Instances, in)
+	}
+}
+
+// Count counts one instance.
+func (c *Counts) Count(in *Instance) {
+	c.Offered++
+	switch {
+	case in.Skipped:
+		c.Skipped++
+	case in.Errno != 0:
+		c.Failed++
+	default:
+		c.Completed++
 	}
 }
 

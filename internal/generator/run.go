@@ -24,6 +24,13 @@ func Run(ctx context.Context, o Options, env action.Env) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Ready != nil {
+		skips := make([]string, len(o.Actions))
+		for i := range skips {
+			skips[i] = r.result.Actions[i].Why
+		}
+		o.Ready(skips)
+	}
 	err = r.run(ctx)
 	return r.result, errors.Join(err, r.close())
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/gob"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -181,6 +182,14 @@ func (s *spawned) receive() (*Result, error) {
 				result.Instances = all
 			}
 			return result, err
+		case frameReady:
+			var skips []string
+			if err := json.Unmarshal(payload, &skips); err != nil {
+				return nil, err
+			}
+			if s.options.Ready != nil {
+				s.options.Ready(skips)
+			}
 		case frameBatch:
 			batch, err := instances(payload)
 			if err != nil {

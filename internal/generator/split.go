@@ -42,6 +42,7 @@ type part struct {
 	lookalike bool
 	inside    bool // in a container, as sensors see it
 	weight    int
+	others    int // actions that are not in this part
 }
 
 // split parts the actions for the host from those for a container. A process
@@ -59,6 +60,7 @@ func (o *Options) split(actions []*action.Action) []*part {
 		p.choices = append(p.choices, o.Actions[i])
 		p.weight += max(o.Actions[i].Weight, 1)
 	}
+	host.others, container.others = len(container.indices), len(host.indices)
 	return slices.DeleteFunc([]*part{host, container}, func(p *part) bool { return len(p.indices) == 0 })
 }
 
@@ -72,11 +74,15 @@ func (p *part) spawn(ctx context.Context, o Options) (*Result, error) {
 			sink(batch)
 		}
 	}
+	if ready := o.Ready; ready != nil {
+		all := len(p.indices) + p.others
+		o.Ready = func(skips []string) { ready(p.spread(skips, all)) }
+	}
 	b := brief{Options: o, Env: place(&o, p.inside), Network: !o.Sandbox.Off && !o.Sandbox.Egress}
 	for _, a := range p.actions {
 		b.Overlay = append(b.Overlay, a.Touches...)
 	}
-	b.Options.Sink, b.Options.Abort = nil, nil
+	b.Options.Sink, b.Options.Ready, b.Options.Abort = nil, nil, nil
 	result, err := spawnOne(ctx, o, b, p.lookalike)
 	if result != nil && sink == nil {
 		p.renumber(result.Instances)
@@ -89,6 +95,15 @@ func (p *part) renumber(batch []Instance) {
 	for i := range batch {
 		batch[i].Action = uint16(p.indices[batch[i].Action])
 	}
+}
+
+// spread puts what is said of the part's actions where they are in the whole.
+func (p *part) spread(skips []string, all int) []string {
+	whole := make([]string, all)
+	for i, why := range skips {
+		whole[p.indices[i]] = why
+	}
+	return whole
 }
 
 // together runs the parts at the same time, each at its share of the rate.

@@ -16,6 +16,7 @@ import (
 // bytes. Both are the same program, so that instances go as they lie in
 // memory and results as JSON.
 const (
+	frameReady  = 'P' // []string: Options.Ready's argument
 	frameBatch  = 'B' // []Instance
 	frameResult = 'R' // wireResult
 	frameError  = 'E' // text

@@ -86,19 +86,37 @@ type Action struct {
 	// with the run's prefix.
 	Touches []string `json:"touches,omitempty"`
 	// Spawns are the names of the processes that it starts.
-	Spawns []string `json:"spawns,omitempty"`
-	Needs  Needs    `json:"needs"`
-	Cost   Cost     `json:"cost"`
-	// Risk is what can go wrong on the host without the sandbox, "" if nothing
-	// that cleanup would not undo.
-	Risk     string `json:"risk,omitempty"`
-	Bench    Fit    `json:"bench"`
-	BenchWhy string `json:"bench_why,omitempty"`
-	Default  bool   `json:"default"`
+	Spawns   []string `json:"spawns,omitempty"`
+	Needs    Needs    `json:"needs"`
+	Cost     Cost     `json:"cost"`
+	Bench    Fit      `json:"bench"`
+	BenchWhy string   `json:"bench_why,omitempty"`
+	Default  bool     `json:"default"`
 	// Syscalls is how many syscalls one run makes, for noise actions.
 	Syscalls int `json:"syscalls,omitempty"`
 
 	prepare func(*prep) (func() error, error)
+}
+
+// Risk is what an action does to the host without the sandbox.
+type Risk string
+
+// The risks. What is made is removed in all cases.
+const (
+	NoRisk      Risk = "none"    // nothing but scratch files and processes of its own
+	FilesRisk   Risk = "files"   // makes files of its own among the system's
+	NetworkRisk Risk = "network" // needs addresses that are not on this host
+)
+
+// Risk is what the action does to the host without the sandbox.
+func (a *Action) Risk() Risk {
+	switch {
+	case a.Needs.Network:
+		return NetworkRisk
+	case len(a.Touches) > 0:
+		return FilesRisk
+	}
+	return NoRisk
 }
 
 // Collection is the part of the name before the dot.

@@ -1,0 +1,194 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
+)
+
+func newGenerate(env Env) *cobra.Command {
+	g := &generateFlags{}
+	cmd := &cobra.Command{
+		Use:   "generate",
+		Short: "Do what rules detect, at an exact rate and without harm to the host",
+		Long: `Generate performs actions that the rules of a runtime-security sensor detect,
+one by one or at an exact rate, and background noise that no rule detects.
+
+Actions run in a sandbox: a mount namespace with overlays on what they touch and
+a network namespace without a way out. The sensor sees /etc and /bin, the host's
+files stay as they are. Names, flags and log lines are those of Falco's
+event-generator.`,
+		Example: `  peregrine generate list
+  peregrine generate run ReadSensitiveFileUntrusted --rate 5000 --for 10s
+  peregrine generate test --alerts /var/log/falco.json`,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return g.resolve(env, cmd) },
+	}
+	flags := cmd.PersistentFlags()
+	flags.StringVarP(&g.config, "config", "c", "", "configuration file in YAML: flags by name (default $HOME/.falco-event-generator.yaml if it exists)")
+	flags.StringVarP(&g.level, "loglevel", "l", "info", "log level: debug, info, warning or error")
+	flags.StringVar(&g.format, "logformat", "text", "log format: text or json")
+	cmd.AddCommand(newGenerateList(env), newGenerateRun(env, g), newGeneratePlan(env, g), newGenerateTest(env, g), newGenerateCleanup(env, g))
+	return cmd
+}
+
+// generateFlags are shared by the sub-commands.
+type generateFlags struct {
+	config, level, format string
+	log                   *eventlog.Logger
+
+	all         bool
+	exclude     []string
+	noSandbox   bool
+	allowEgress bool
+	container   string
+	privileged  bool
+	stateDir    string
+}
+
+// selection adds the flags that pick actions.
+func (g *generateFlags) selection(flags *pflag.FlagSet) {
+	flags.BoolVar(&g.all, "all", false, "include actions that are disabled by default")
+	flags.StringSliceVar(&g.exclude, "exclude", nil, "leave out actions that match a regular expression (repeatable)")
+}
+
+// place adds the flags about where actions run.
+func (g *generateFlags) place(flags *pflag.FlagSet) {
+	flags.BoolVar(&g.noSandbox, "no-sandbox", false, "work on the host's own files; an undo journal remembers them")
+	flags.BoolVar(&g.allowEgress, "allow-egress", false, "use the host's network: actions may reach addresses outside this host")
+	flags.StringVar(&g.container, "container", "auto", "what sensors take this process for: auto, host or container")
+	flags.BoolVar(&g.privileged, "privileged", false, "the container that this runs in is known to the sensor as privileged")
+	g.state(flags)
+	acceptKubernetes(flags)
+}
+
+func (g *generateFlags) state(flags *pflag.FlagSet) {
+	flags.StringVar(&g.stateDir, "state-dir", "", "directory of the undo journals (default /var/lib/peregrine for root)")
+}
+
+// choices are the selected actions as options.
+func (g *generateFlags) choices(args []string) ([]generator.Choice, error) {
+	selected, err := action.Select(strings.Join(args, ""), g.all, g.exclude...)
+	if err != nil {
+		return nil, &ExitError{Code: ExitUsage, Err: err}
+	}
+	var choices []generator.Choice
+	for _, a := range selected {
+		choices = append(choices, generator.Choice{Name: a.Name})
+	}
+	return choices, nil
+}
+
+func (g *generateFlags) sandbox() (generator.SandboxOptions, error) {
+	o := generator.SandboxOptions{Off: g.noSandbox, Egress: g.allowEgress, StateDir: g.stateDir, Privileged: g.privileged}
+	switch g.container {
+	case "auto":
+	case "host", "container":
+		o.Container = generator.Containment(g.container)
+	default:
+		return o, usagef("--container %q: expected auto, host or container", g.container)
+	}
+	return o, nil
+}
+
+// resolve fills flags that were not given from the environment
+// (FALCO_EVENT_GENERATOR_SLEEP for --sleep) and then from the configuration
+// file, as event-generator does, and makes the logger.
+func (g *generateFlags) resolve(env Env, cmd *cobra.Command) error {
+	values, err := g.readConfig(env)
+	if err != nil {
+		return &ExitError{Code: ExitUsage, Err: err}
+	}
+	var failed error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		value := env.Getenv("FALCO_EVENT_GENERATOR_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")))
+		if value == "" {
+			value = values[f.Name]
+		}
+		if f.Changed || value == "" || failed != nil {
+			return
+		}
+		if err := cmd.Flags().Set(f.Name, value); err != nil {
+			failed = usagef("--%s from environment or configuration: %w", f.Name, err)
+		}
+	})
+	if failed != nil {
+		return failed
+	}
+	level, err := eventlog.ParseLevel(g.level)
+	if err != nil {
+		return &ExitError{Code: ExitUsage, Err: err}
+	}
+	if g.format != "text" && g.format != "json" {
+		return usagef("--logformat %q: expected text or json", g.format)
+	}
+	color := env.Terminal && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb"
+	g.log = &eventlog.Logger{Out: env.Stderr, Level: level, JSON: g.format == "json", Color: color}
+	return nil
+}
+
+func (g *generateFlags) readConfig(env Env) (map[string]string, error) {
+	name := g.config
+	if name == "" {
+		home := env.Getenv("HOME")
+		if home == "" {
+			return nil, nil
+		}
+		name = filepath.Join(home, ".falco-event-generator.yaml")
+		if _, err := os.Stat(name); err != nil {
+			return nil, nil
+		}
+	}
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	values := map[string]string{}
+	if err := yaml.Unmarshal(content, &values); err != nil {
+		return nil, fmt.Errorf("configuration %s: %w", name, err)
+	}
+	return values, nil
+}
+
+// acceptKubernetes takes the cluster flags of event-generator, so that its
+// command lines work. The actions that would use them are skipped.
+func acceptKubernetes(flags *pflag.FlagSet) {
+	for _, name := range []string{"as", "as-uid", "cache-dir", "certificate-authority", "client-certificate", "client-key",
+		"cluster", "context", "kubeconfig", "request-timeout", "tls-server-name", "token", "user"} {
+		flags.String(name, "", "accepted for event-generator's sake, without effect")
+	}
+	flags.StringP("namespace", "n", "default", "accepted for event-generator's sake, without effect")
+	flags.StringP("server", "s", "", "accepted for event-generator's sake, without effect")
+	flags.StringSlice("as-group", nil, "accepted for event-generator's sake, without effect")
+	flags.Bool("disable-compression", false, "accepted for event-generator's sake, without effect")
+	flags.Bool("match-server-version", false, "accepted for event-generator's sake, without effect")
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Usage == "accepted for event-generator's sake, without effect" {
+			f.Hidden = true
+		}
+	})
+}
+
+func usagef(format string, args ...any) error {
+	return &ExitError{Code: ExitUsage, Err: fmt.Errorf(format, args...)}
+}
+
+// generateArgs allows at most one regular expression.
+func generateArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return usagef("%d arguments: expected one regular expression; join alternatives with |", len(args))
+	}
+	return nil
+}
+
+// defaultSleep is event-generator's.
+const defaultSleep = 100 * time.Millisecond

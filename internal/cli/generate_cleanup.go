@@ -1,0 +1,31 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
+)
+
+func newGenerateCleanup(env Env, f *generateFlags) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "cleanup",
+		Short: "Undo what killed runs left behind",
+		Long: `Cleanup reads the undo journals of runs that were killed, ends their processes
+and removes their files and cgroups. Runs that are going on are left alone.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			undone, err := sandbox.Cleanup(f.stateDir)
+			for _, did := range undone {
+				fmt.Fprintln(env.Stdout, did)
+			}
+			if err == nil && len(undone) == 0 {
+				fmt.Fprintln(env.Stdout, "nothing to clean up")
+			}
+			return err
+		},
+	}
+	f.state(cmd.Flags())
+	return cmd
+}

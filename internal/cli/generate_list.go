@@ -1,0 +1,45 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+)
+
+func newGenerateList(env Env) *cobra.Command {
+	g := &generateFlags{}
+	var format string
+	var filter action.Filter
+	cmd := &cobra.Command{
+		Use:   "list [REGEXP]",
+		Short: "List the actions, the rules they fire and what they need",
+		Example: `  peregrine generate list
+  peregrine generate list --bench yes --ruleset stable
+  peregrine generate list --all -o markdown
+  peregrine generate list --all -o name | wc -l`,
+		Args: generateArgs,
+		RunE: func(_ *cobra.Command, args []string) error {
+			selected, err := action.Select(strings.Join(args, ""), g.all, g.exclude...)
+			if err == nil {
+				selected, err = filter.Apply(selected)
+			}
+			if err == nil {
+				err = action.WriteList(env.Stdout, selected, format)
+			}
+			if err != nil {
+				return &ExitError{Code: ExitUsage, Err: err}
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	g.selection(flags)
+	flags.StringVarP(&format, "output", "o", "table", "output format: table, json, markdown or name")
+	flags.StringVar(&filter.Tag, "tag", "", "only actions whose rule has this tag, for example T1555")
+	flags.StringVar(&filter.Risk, "risk", "", "only actions of this risk without the sandbox: none, files or network")
+	flags.StringVar(&filter.Bench, "bench", "", "only actions of this fitness for bench: yes, slow or no")
+	flags.StringVar(&filter.RuleSet, "ruleset", "", "only actions of this rule file: stable, incubating, sandbox, k8saudit or none")
+	return cmd
+}

@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/generator"
+)
+
+func newGeneratePlan(env Env, f *generateFlags) *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "plan [REGEXP]",
+		Short: "Say what run would touch, without doing it",
+		Example: `  peregrine generate plan
+  peregrine generate plan --all --no-sandbox
+  peregrine generate plan WriteBelow --all -o json`,
+		Args: generateArgs,
+		RunE: func(_ *cobra.Command, args []string) error {
+			var o generator.Options
+			var err error
+			if o.Actions, err = f.choices(args); err != nil {
+				return err
+			}
+			if o.Sandbox, err = f.sandbox(); err != nil {
+				return err
+			}
+			plan, err := generator.NewPlan(o)
+			if err != nil {
+				return err
+			}
+			if err := plan.Write(env.Stdout, format); err != nil {
+				return &ExitError{Code: ExitUsage, Err: err}
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	f.selection(flags)
+	f.place(flags)
+	flags.StringVarP(&format, "output", "o", "text", "output format: text or json")
+	return cmd
+}

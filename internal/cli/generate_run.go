@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
+	"github.com/peregrine-sec/peregrine/internal/generator/narrate"
+	"github.com/peregrine-sec/peregrine/internal/generator/pace"
+)
+
+// runFlags are those of generate run.
+type runFlags struct {
+	*generateFlags
+	loop, quiet bool
+	sleep       time.Duration
+	rate        float64
+	ramp        []float64
+	count       uint64
+	length      time.Duration
+	seed        uint64
+	workers     int
+	order       string
+	weights     []string
+	noise       float64
+	report      string
+}
+
+func newGenerateRun(env Env, shared *generateFlags) *cobra.Command {
+	f := &runFlags{generateFlags: shared}
+	cmd := &cobra.Command{
+		Use:   "run [REGEXP]",
+		Short: "Run actions, once, in a loop or at an exact rate",
+		Long: `Run performs the actions whose name matches the regular expression.
+
+Without --rate it does as event-generator does: a sleep before each action, one
+action after the other. With --rate the schedule is open-loop: actions are due
+at fixed times whatever the ones before took, and lateness is reported.
+
+Ctrl-C ends the run with a summary; a second Ctrl-C ends it at once. Both leave
+the host as it was; after kill -9, generate cleanup does.`,
+		Example: `  peregrine generate run
+  peregrine generate run '^syscall' --all --loop
+  peregrine generate run 'ReadSensitiveFileUntrusted|ClearLogActivities' --rate 2000 --for 30s
+  peregrine generate run ReadSensitiveFileUntrusted --rate 500 --for 1m --noise 20000`,
+		Args: generateArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.run(env, cmd, args)
+		},
+	}
+	flags := cmd.Flags()
+	f.selection(flags)
+	f.place(flags)
+	flags.DurationVar(&f.sleep, "sleep", defaultSleep, "time to wait before each action")
+	flags.BoolVar(&f.loop, "loop", false, "run again and again, until stopped")
+	flags.Float64Var(&f.rate, "rate", 0, "actions per second, open loop, instead of --sleep")
+	flags.Float64SliceVar(&f.ramp, "ramp", nil, "FROM,TO: a rate that goes from one to the other within --for")
+	flags.Uint64Var(&f.count, "count", 0, "stop after so many actions")
+	flags.DurationVar(&f.length, "for", 0, "stop after this time")
+	flags.Uint64Var(&f.seed, "seed", 0, "seed of the order (default: another one each time)")
+	flags.StringVar(&f.order, "order", string(generator.Shuffle), "order of the actions: shuffle, listed or random")
+	flags.StringSliceVar(&f.weights, "weights", nil, "shares of the actions: NAME=3,OTHER=1 (default 1 each)")
+	flags.IntVar(&f.workers, "workers", 1, "threads that perform actions")
+	flags.Float64Var(&f.noise, "noise", 0, "background syscalls per second that no rule detects, at the same time")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "log errors only")
+	flags.StringVar(&f.report, "report", "", "write the result as JSON to a file, - for standard output")
+	return cmd
+}
+
+func (f *runFlags) run(env Env, cmd *cobra.Command, args []string) error {
+	o, err := f.options(cmd, args)
+	if err != nil {
+		return err
+	}
+	if f.quiet {
+		f.log.Level = eventlog.Error
+	}
+	if err := generator.Preflight(o); err != nil {
+		return &ExitError{Code: ExitPreflight, Err: err}
+	}
+	abort := make(chan struct{})
+	o.Abort = abort
+	stopped := make(chan struct{})
+	defer close(stopped)
+	go secondSignal(env.Context, f.log, abort, stopped)
+
+	story := narrate.New(f.log, o, narrate.Screen{Out: env.Stderr, Terminal: env.Terminal && !f.log.JSON && !f.quiet})
+	noise, waitNoise := f.startNoise(env.Context, o)
+	o.Sink, o.Ready = story.Sink, story.Ready
+	result, err := generator.Spawn(env.Context, o)
+	noise()
+	if werr := waitNoise(); err == nil {
+		err = werr
+	}
+	story.End(result)
+	if err != nil {
+		return err
+	}
+	if err := writeReport(env, f.report, result); err != nil {
+		return err
+	}
+	switch {
+	case result.Failed > 0:
+		return &ExitError{Code: ExitFailure}
+	case env.Context.Err() != nil && (f.length > 0 || f.count > 0 || !f.loop):
+		return &ExitError{Code: ExitInterrupted}
+	}
+	return nil
+}
+
+func (f *runFlags) options(cmd *cobra.Command, args []string) (generator.Options, error) {
+	o := generator.Options{Count: f.count, Duration: f.length, Workers: f.workers, Seed: f.seed, Order: generator.Order(f.order), Discard: true}
+	var err error
+	if o.Actions, err = f.choices(args); err != nil {
+		return o, err
+	}
+	if err := generator.Weigh(o.Actions, f.weights); err != nil {
+		return o, &ExitError{Code: ExitUsage, Err: err}
+	}
+	if o.Sandbox, err = f.sandbox(); err != nil {
+		return o, err
+	}
+	if !cmd.Flags().Changed("seed") {
+		o.Seed = uint64(time.Now().UnixNano())
+	}
+	paced := f.rate != 0 || len(f.ramp) > 0
+	switch {
+	case paced && cmd.Flags().Changed("sleep"), f.rate != 0 && len(f.ramp) > 0:
+		return o, usagef("--rate, --ramp and --sleep exclude each other")
+	case len(f.ramp) > 0 && (len(f.ramp) != 2 || f.length == 0):
+		return o, usagef("--ramp needs two rates, FROM,TO, and --for")
+	case len(f.ramp) == 2:
+		o.Pacer = pace.Ramp{From: f.ramp[0], To: f.ramp[1], For: f.length}
+	case f.rate != 0:
+		o.Pacer = pace.Constant{Rate: f.rate}
+	default:
+		o.Pacer = pace.Sleep{For: f.sleep}
+	}
+	if !f.loop && f.count == 0 && f.length == 0 {
+		o.Passes = 1
+	}
+	if err := o.Check(); err != nil {
+		return o, &ExitError{Code: ExitUsage, Err: err}
+	}
+	return o, nil
+}
+
+// startNoise runs background load until it is told to stop.
+func (f *runFlags) startNoise(ctx context.Context, o generator.Options) (stop func(), wait func() error) {
+	if f.noise <= 0 {
+		return func() {}, func() error { return nil }
+	}
+	ctx, stop = context.WithCancel(ctx)
+	noise := generator.Noise(f.noise)
+	noise.Sandbox, noise.Abort, noise.Seed = o.Sandbox, o.Abort, o.Seed
+	done := make(chan error, 1)
+	go func() {
+		_, err := generator.Spawn(ctx, noise)
+		done <- err
+	}()
+	return stop, func() error { return <-done }
+}
+
+// secondSignal closes abort when a signal comes in after the one that ended
+// ctx.
+func secondSignal(ctx context.Context, log *eventlog.Logger, abort, stopped chan struct{}) {
+	select {
+	case <-ctx.Done():
+	case <-stopped:
+		return
+	}
+	log.Log(eventlog.Info, "received signal, shutting down", eventlog.Fields{"hint": "once more ends it at once"})
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(again)
+	select {
+	case <-again:
+		close(abort)
+	case <-stopped:
+	}
+}
+
+// writeReport writes a result as JSON to a file, "-" for standard output.
+func writeReport(env Env, name string, result *generator.Result) error {
+	switch name {
+	case "":
+		return nil
+	case "-":
+		return result.WriteJSON(env.Stdout)
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(result.WriteJSON(file), file.Close())
+}

@@ -1,0 +1,128 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
+	"github.com/peregrine-sec/peregrine/internal/generator/verify"
+)
+
+func newGenerateTest(env Env, f *generateFlags) *cobra.Command {
+	var alerts, junit string
+	o := verify.Options{Spawn: generator.Spawn}
+	cmd := &cobra.Command{
+		Use:   "test [REGEXP]",
+		Short: "Test that actions fire their rule in a running sensor",
+		Long: `Test runs each action and waits until the running sensor's alert comes in. Noise
+actions pass if no alert comes. The exit code is 1 if an action failed.
+
+The sensor's alerts are read as JSON lines, as Falco writes them with
+json_output=true, from a file or from standard input.`,
+		Example: `  peregrine generate test --alerts /var/log/falco.json
+  falco -o json_output=true | peregrine generate test --all --alerts -
+  peregrine generate test '^noise' --alerts alerts.json --junit report.xml`,
+		Args: generateArgs,
+		RunE: func(_ *cobra.Command, args []string) error {
+			selected, err := action.Select(strings.Join(args, ""), f.all, f.exclude...)
+			if err != nil {
+				return &ExitError{Code: ExitUsage, Err: err}
+			}
+			if o.Sandbox, err = f.sandbox(); err != nil {
+				return err
+			}
+			o.Actions = selected
+			if o.Source, err = alertLines(env, alerts); err != nil {
+				return &ExitError{Code: ExitPreflight, Err: err}
+			}
+			return runVerify(env.Context, f.log, o, junit)
+		},
+	}
+	flags := cmd.Flags()
+	f.selection(flags)
+	f.place(flags)
+	flags.StringVar(&alerts, "alerts", "", "file that the sensor writes its JSON alerts to, - for standard input")
+	flags.DurationVar(&o.Timeout, "test-timeout", time.Minute, "how long to wait for an alert")
+	flags.DurationVar(&o.Settle, "settle", 2*time.Second, "how long to wait at the end for alerts that must not come")
+	flags.BoolVar(&o.Exact, "exact", false, "fail actions that fire other rules as well")
+	flags.StringVar(&junit, "junit", "", "write a JUnit report to this file")
+	return cmd
+}
+
+// alertLines opens the sensor's alerts, from their present end on.
+func alertLines(env Env, name string) (verify.Source, error) {
+	switch name {
+	case "":
+		return nil, errors.New("test needs the sensor's alerts: --alerts FILE, or - for standard input")
+	case "-":
+		return verify.NewJSONLines(io.NopCloser(env.Stdin), false), nil
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("alerts: %w", err)
+	}
+	if _, err := file.Seek(0, io.SeekEnd); err != nil {
+		// A named pipe has no end to go to.
+		return verify.NewJSONLines(file, false), nil
+	}
+	return verify.NewJSONLines(file, true), nil
+}
+
+func runVerify(ctx context.Context, log *eventlog.Logger, o verify.Options, junit string) error {
+	outcomes, err := verify.Run(ctx, o, func(outcome verify.Outcome) { logOutcome(log, outcome) })
+	counts := map[verify.Status]int{}
+	for _, outcome := range outcomes {
+		counts[outcome.Status]++
+		if len(outcome.Also) > 0 {
+			log.Log(eventlog.Warn, "other rules fired", eventlog.Fields{"action": outcome.Action.Name, "rules": strings.Join(outcome.Also, ", ")})
+		}
+	}
+	log.Log(eventlog.Info, "tests finished", eventlog.Fields{"passed": counts[verify.Passed], "failed": counts[verify.Failed], "errors": counts[verify.Errored], "skipped": counts[verify.Skipped]})
+	if junit != "" {
+		file, cerr := os.Create(junit)
+		if cerr != nil {
+			return errors.Join(err, cerr)
+		}
+		err = errors.Join(err, verify.WriteJUnit(file, outcomes), file.Close())
+	}
+	switch {
+	case ctx.Err() != nil:
+		return &ExitError{Code: ExitInterrupted}
+	case err != nil:
+		return err
+	case counts[verify.Failed]+counts[verify.Errored] > 0:
+		return &ExitError{Code: ExitFailure}
+	}
+	return nil
+}
+
+// logOutcome uses event-generator's words.
+func logOutcome(log *eventlog.Logger, o verify.Outcome) {
+	fields := eventlog.Fields{"action": o.Action.Name}
+	switch o.Status {
+	case verify.Passed:
+		if o.Action.Rule != "" {
+			fields["rule"], fields["source"], fields["latency"] = o.Action.Rule, "syscall", o.Latency
+		}
+		log.Log(eventlog.Info, "test passed", fields)
+	case verify.Skipped:
+		if o.Action.Collection() == "helper" {
+			log.Log(eventlog.Info, "test skipped for helpers", fields)
+			return
+		}
+		fields["reason"] = o.Detail
+		log.Log(eventlog.Warn, "action skipped", fields)
+	default:
+		fields["error"] = o.Detail
+		log.Log(eventlog.Error, "action error", fields)
+	}
+}

@@ -1,0 +1,199 @@
+package generator
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
+)
+
+// Plan says what a run would do, without doing it.
+type Plan struct {
+	Sandbox string    `json:"sandbox"`
+	Journal string    `json:"journal"`
+	Actions []Planned `json:"actions"`
+}
+
+// Planned is one action of a plan.
+type Planned struct {
+	Name      string   `json:"name"`
+	Summary   string   `json:"summary"`
+	Rule      string   `json:"rule,omitempty"`
+	Where     string   `json:"where"`
+	Files     []string `json:"files,omitempty"` // directories in which it makes files of its own
+	Processes []string `json:"processes,omitempty"`
+	Network   bool     `json:"network"`
+	Root      bool     `json:"root"`
+	Cleanup   string   `json:"cleanup"`
+	Skip      string   `json:"skip,omitempty"` // why it would not run
+}
+
+// NewPlan plans a run.
+func NewPlan(o Options) (*Plan, error) {
+	actions, err := o.resolve()
+	if err != nil {
+		return nil, err
+	}
+	p := &Plan{Sandbox: o.describe(), Journal: o.Sandbox.StateDir, Actions: make([]Planned, len(actions))}
+	if p.Journal == "" {
+		p.Journal = sandbox.DefaultStateDir()
+	}
+	for _, part := range o.split(actions) {
+		env := place(&o, part.inside)
+		for i, a := range part.actions {
+			planned := Planned{Name: a.Name, Summary: a.Summary, Rule: a.Rule, Where: part.where(), Files: a.Touches,
+				Processes: a.Spawns, Network: a.Needs.Network, Root: a.Needs.Root, Cleanup: cleanupOf(a, o.Sandbox.Off)}
+			if err := a.Applies(env); err != nil {
+				planned.Skip = err.Error()
+			}
+			p.Actions[part.indices[i]] = planned
+		}
+	}
+	return p, nil
+}
+
+func (o *Options) describe() string {
+	network := "a private network namespace without a way out"
+	if o.Sandbox.Egress {
+		network = "the host's network"
+	}
+	if o.Sandbox.Off {
+		return "none: the host's own files, the host's network"
+	}
+	return "private /tmp, overlays on the directories below, " + network
+}
+
+func (p *part) where() string {
+	switch {
+	case p.lookalike:
+		return "container look-alike"
+	case p.inside:
+		return "this container"
+	}
+	return "host"
+}
+
+func cleanupOf(a *action.Action, off bool) string {
+	switch {
+	case !off:
+		return "vanishes with the sandbox"
+	case len(a.Touches) > 0:
+		return "removed at the end; in the undo journal"
+	}
+	return "scratch directory removed at the end; in the undo journal"
+}
+
+// Write writes the plan as "text" or "json".
+func (p *Plan) Write(w io.Writer, format string) error {
+	switch format {
+	case "json":
+		encoder := json.NewEncoder(w)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(p)
+	case "text":
+		_, err := io.WriteString(w, p.text())
+		return err
+	}
+	return fmt.Errorf("output format %q: expected text or json", format)
+}
+
+func (p *Plan) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "sandbox  %s\njournal  %s\n", p.Sandbox, p.Journal)
+	for _, a := range p.Actions {
+		fmt.Fprintf(&b, "\n%s: %s\n", a.Name, a.Summary)
+		if a.Skip != "" {
+			fmt.Fprintf(&b, "  skipped    %s\n", a.Skip)
+			continue
+		}
+		fmt.Fprintf(&b, "  where      %s\n", a.Where)
+		if len(a.Files) > 0 {
+			fmt.Fprintf(&b, "  files      peregrine-* in %s\n", strings.Join(a.Files, ", "))
+		}
+		if len(a.Processes) > 0 {
+			fmt.Fprintf(&b, "  processes  %s (this program under these names)\n", strings.Join(a.Processes, ", "))
+		}
+		if a.Network {
+			fmt.Fprintf(&b, "  network    addresses outside the host's own\n")
+		}
+		if a.Root {
+			fmt.Fprintf(&b, "  privileges root\n")
+		}
+		fmt.Fprintf(&b, "  cleanup    %s\n", a.Cleanup)
+	}
+	return b.String()
+}
+
+// Check says what is wrong with the options.
+func (o *Options) Check() error {
+	_, err := o.resolve()
+	return err
+}
+
+// Preflight says, before anything runs, why a run with these options cannot
+// do its work: no permission for the sandbox, or no action that applies.
+func Preflight(o Options) error {
+	plan, err := NewPlan(o)
+	if err != nil {
+		return err
+	}
+	if !o.Sandbox.Off && !hasSysAdmin() {
+		return errors.New("the sandbox needs CAP_SYS_ADMIN: run as root, or with --no-sandbox on the host's own files")
+	}
+	var reasons []string
+	for _, a := range plan.Actions {
+		if a.Skip == "" {
+			return nil
+		}
+		reasons = append(reasons, a.Name+": "+a.Skip)
+	}
+	if len(reasons) > 5 {
+		reasons = append(reasons[:5], fmt.Sprintf("and %d more", len(reasons)-5))
+	}
+	return fmt.Errorf("none of the selected actions can run here:\n  %s", strings.Join(reasons, "\n  "))
+}
+
+// hasSysAdmin reads the effective capabilities; CAP_SYS_ADMIN is number 21
+// (linux/capability.h).
+func hasSysAdmin() bool {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return false
+	}
+	_, after, _ := strings.Cut(string(status), "CapEff:")
+	hex, _, _ := strings.Cut(strings.TrimSpace(after), "\n")
+	set, err := strconv.ParseUint(hex, 16, 64)
+	return err == nil && set&(1<<21) != 0
+}
+
+// Weigh sets the choices' weights from NAME=N pairs. A name is the full one or
+// its part after the dot.
+func Weigh(choices []Choice, pairs []string) error {
+	for _, pair := range pairs {
+		name, text, _ := strings.Cut(pair, "=")
+		weight, err := strconv.Atoi(text)
+		if err != nil || weight < 1 || weight > maxWeight {
+			return fmt.Errorf("weight %q: expected NAME=N with N from 1 to %d", pair, maxWeight)
+		}
+		found := false
+		for i := range choices {
+			_, short, _ := strings.Cut(choices[i].Name, ".")
+			if choices[i].Name == name || short == name {
+				choices[i].Weight, found = weight, true
+			}
+		}
+		if !found {
+			return fmt.Errorf("weight %q: no such action is selected", pair)
+		}
+	}
+	return nil
+}
+
+// maxWeight bounds the tables of the order.
+const maxWeight = 1000

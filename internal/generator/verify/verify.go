@@ -1,0 +1,278 @@
+// Package verify asks a running sensor: does each action fire its rule, does
+// noise fire none? It runs the actions one by one with generator.Spawn and
+// reads the sensor's alerts from a Source. An alert belongs to an action if it
+// carries its rule and the time of its event is within an instance: alerts of
+// earlier actions or of other processes do not count.
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+)
+
+// Alert is what matters of a sensor's alert.
+type Alert struct {
+	Rule   string
+	Source string
+	Time   time.Time // of the event, on the host's clock
+}
+
+// Source gives alerts, whatever they come by.
+type Source interface {
+	// Next blocks until there are alerts, and returns io.EOF when there will
+	// be none any more.
+	Next(ctx context.Context) ([]Alert, error)
+	Close() error
+}
+
+// Status is the outcome of one action.
+type Status string
+
+// The outcomes.
+const (
+	Passed  Status = "passed"
+	Failed  Status = "failed"  // the rule was not fired, or one that must not be
+	Errored Status = "error"   // the action itself did not work
+	Skipped Status = "skipped" // it does not apply here, or fires no rule
+)
+
+// Outcome is the result of one action.
+type Outcome struct {
+	Action *action.Action
+	Status Status
+	Detail string // why it did not pass
+	// Also are the other rules that were fired while the action ran, the
+	// preparation included.
+	Also    []string
+	Took    time.Duration
+	Latency time.Duration // from the event to the receipt of the alert
+}
+
+// Options says what to test.
+type Options struct {
+	Actions []*action.Action
+	Source  Source
+	Timeout time.Duration // for the alert of one action
+	Settle  time.Duration // wait for alerts that must not come
+	// Exact fails actions that fire further rules.
+	Exact   bool
+	Sandbox generator.SandboxOptions
+	// Spawn is generator.Spawn.
+	Spawn func(context.Context, generator.Options) (*generator.Result, error)
+}
+
+// slack allows for the difference between the sensor's idea of the wall clock
+// and ours: both derive it from another clock at their start.
+const slack = 5 * time.Millisecond
+
+// noiseRuns is how often a noise action is run.
+const noiseRuns = 100
+
+// Run tests the actions in order and calls report with each preliminary
+// outcome; those returned also know of alerts that should not have come.
+func Run(ctx context.Context, o Options, report func(Outcome)) ([]Outcome, error) {
+	inbox := newInbox(ctx, o.Source)
+	defer inbox.close()
+	var outcomes []Outcome
+	var windows []window
+	for _, a := range o.Actions {
+		if ctx.Err() != nil {
+			return outcomes, ctx.Err()
+		}
+		outcome, w := o.one(ctx, a, inbox)
+		report(outcome)
+		outcomes = append(outcomes, outcome)
+		windows = append(windows, w)
+	}
+	if err := inbox.wait(ctx, o.Settle, func([]received) bool { return false }); err != nil && !errors.Is(err, errTimeout) && !errors.Is(err, io.EOF) {
+		return outcomes, err
+	}
+	for i := range outcomes {
+		o.judge(&outcomes[i], windows[i], inbox.all())
+	}
+	return outcomes, nil
+}
+
+// window is when an action ran.
+type window struct {
+	from, to  time.Time // with preparation
+	instances []generator.Instance
+}
+
+// one runs a single action and waits for its alert.
+func (o *Options) one(ctx context.Context, a *action.Action, inbox *inbox) (outcome Outcome, w window) {
+	outcome = Outcome{Action: a, Status: Skipped}
+	switch a.Collection() {
+	case "helper":
+		outcome.Detail = "helpers fire no rule"
+		return outcome, w
+	case "k8saudit":
+		outcome.Detail = "needs a Kubernetes cluster"
+		return outcome, w
+	}
+	passes := uint64(1)
+	if a.Rule == "" {
+		passes = noiseRuns
+	}
+	w.from = time.Now()
+	result, err := o.Spawn(ctx, generator.Options{Actions: []generator.Choice{{Name: a.Name}}, Passes: passes, Sandbox: o.Sandbox})
+	w.to = time.Now()
+	outcome.Took = w.to.Sub(w.from)
+	switch {
+	case err != nil:
+		outcome.Status, outcome.Detail = Errored, err.Error()
+	case result.Failed > 0:
+		outcome.Status, outcome.Detail = Errored, failures(result.Actions[0])
+	case result.Skipped > 0:
+		outcome.Detail = result.Actions[0].Why
+	case a.Rule == "":
+		w.instances, outcome.Status = result.Instances, Passed
+	default:
+		w.instances = result.Instances
+		o.await(ctx, &outcome, w, inbox)
+	}
+	return outcome, w
+}
+
+// await waits for the alert of the action.
+func (o *Options) await(ctx context.Context, outcome *Outcome, w window, inbox *inbox) {
+	err := inbox.wait(ctx, o.Timeout, func(alerts []received) bool {
+		for _, alert := range alerts {
+			if alert.Rule == outcome.Action.Rule && w.holds(alert.Time) {
+				outcome.Latency = alert.at.Sub(alert.Time)
+				return true
+			}
+		}
+		return false
+	})
+	outcome.Status = Passed
+	if err != nil {
+		outcome.Status = Failed
+		outcome.Detail = fmt.Sprintf("no alert of rule %q: %v", outcome.Action.Rule, err)
+	}
+}
+
+// holds says whether t is within an instance.
+func (w window) holds(t time.Time) bool {
+	ns := t.UnixNano()
+	return slices.ContainsFunc(w.instances, func(in generator.Instance) bool {
+		return ns >= in.Start-int64(slack) && ns <= in.End+int64(slack)
+	})
+}
+
+// judge looks for alerts that should not be there.
+func (o *Options) judge(outcome *Outcome, w window, alerts []received) {
+	if outcome.Status != Passed {
+		return
+	}
+	for _, alert := range alerts {
+		if alert.Time.Before(w.from) || alert.Time.After(w.to) || alert.Rule == outcome.Action.Rule {
+			continue
+		}
+		if !slices.Contains(outcome.Also, alert.Rule) {
+			outcome.Also = append(outcome.Also, alert.Rule)
+		}
+	}
+	if len(outcome.Also) > 0 && (o.Exact || outcome.Action.Rule == "") {
+		outcome.Status = Failed
+		outcome.Detail = "fired " + strings.Join(outcome.Also, ", ")
+		if outcome.Action.Rule != "" {
+			outcome.Detail += " as well"
+		}
+	}
+}
+
+func failures(a generator.ActionResult) string {
+	for errno, n := range a.Errnos {
+		if errno != 0 {
+			return fmt.Sprintf("%s (%d of %d)", errno.Error(), n, a.Offered)
+		}
+	}
+	return fmt.Sprintf("%d of %d failed", a.Failed, a.Offered)
+}
+
+// received is an alert and when it came.
+type received struct {
+	Alert
+	at time.Time
+}
+
+// inbox collects alerts while actions run.
+type inbox struct {
+	stop   context.CancelFunc
+	mu     sync.Mutex
+	alerts []received
+	err    error         // why there will be no more
+	news   chan struct{} // closed and replaced when something came
+}
+
+func newInbox(ctx context.Context, source Source) *inbox {
+	ctx, stop := context.WithCancel(ctx)
+	b := &inbox{stop: stop, news: make(chan struct{})}
+	go func() {
+		for {
+			batch, err := source.Next(ctx)
+			b.put(batch, err)
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return b
+}
+
+func (b *inbox) put(batch []Alert, err error) {
+	now := time.Now()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, alert := range batch {
+		b.alerts = append(b.alerts, received{alert, now})
+	}
+	b.err = err
+	close(b.news)
+	b.news = make(chan struct{})
+}
+
+func (b *inbox) all() []received {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.alerts
+}
+
+var errTimeout = errors.New("timed out")
+
+// wait returns nil when enough says so of all alerts so far.
+func (b *inbox) wait(ctx context.Context, timeout time.Duration, enough func([]received) bool) error {
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	for {
+		b.mu.Lock()
+		alerts, err, news := b.alerts, b.err, b.news
+		b.mu.Unlock()
+		if enough(alerts) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read alerts: %w", err)
+		}
+		select {
+		case <-news:
+		case <-timer.C:
+			return errTimeout
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// close does not wait for the reader, which may be blocked in standard input.
+func (b *inbox) close() { b.stop() }
