@@ -204,6 +204,22 @@ func every[T string | int64 | uint64 | float64 | netip.Addr, M ~func(T) bool](ea
 
 // existence is true if there is a value.
 func existence(ex field.Extractor) Predicate {
+	if ex.Match == field.One {
+		return single(ex)
+	}
+	switch {
+	case ex.Each != nil:
+		return func(c *field.Context) bool { return ex.Each(c, func(string) bool { return false }) }
+	case ex.EachInt != nil:
+		return func(c *field.Context) bool { return ex.EachInt(c, func(int64) bool { return false }) }
+	case ex.EachUint != nil:
+		return func(c *field.Context) bool { return ex.EachUint(c, func(uint64) bool { return false }) }
+	}
+	return func(c *field.Context) bool { return ex.EachIP(c, func(netip.Addr) bool { return false }) }
+}
+
+// single is existence for operands with one value.
+func single(ex field.Extractor) Predicate {
 	switch {
 	case ex.Str != nil:
 		return func(c *field.Context) bool { _, ok := ex.Str(c); return ok }
@@ -213,14 +229,6 @@ func existence(ex field.Extractor) Predicate {
 		return func(c *field.Context) bool { _, ok := ex.Uint(c); return ok }
 	case ex.Double != nil:
 		return func(c *field.Context) bool { _, ok := ex.Double(c); return ok }
-	case ex.IP != nil:
-		return func(c *field.Context) bool { _, ok := ex.IP(c); return ok }
-	case ex.Each != nil:
-		return func(c *field.Context) bool { return ex.Each(c, func(string) bool { return false }) }
-	case ex.EachInt != nil:
-		return func(c *field.Context) bool { return ex.EachInt(c, func(int64) bool { return false }) }
-	case ex.EachUint != nil:
-		return func(c *field.Context) bool { return ex.EachUint(c, func(uint64) bool { return false }) }
 	}
-	return func(c *field.Context) bool { return ex.EachIP(c, func(netip.Addr) bool { return false }) }
+	return func(c *field.Context) bool { _, ok := ex.IP(c); return ok }
 }

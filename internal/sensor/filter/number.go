@@ -30,6 +30,9 @@ func ordered[T int64 | uint64 | float64](c *Check, v T) (func(T) bool, error) {
 // numbers compiles operator and constants of a check on a numeric field; parse
 // returns what a constant stands for, mostly one number.
 func numbers[T int64 | uint64 | float64](c *Check, parse func(Value) ([]T, error)) (func(T) bool, error) {
+	if _, err := ordered[T](c, 0); err != nil {
+		return nil, err
+	}
 	var single []func(T) bool
 	var all []T
 	for _, v := range c.Values {
