@@ -448,7 +448,7 @@ var kinds = [...]Info{
 		Extras: []Param{{Name: "sid", Type: PID}, {Name: "ppid", Type: PID}, {Name: "start", Type: Uint64}, {Name: "vpid", Type: PID}, {Name: "mntns", Type: Uint32}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x4800e046},
 	{Name: "setpgid", Category: Process, Origin: Syscall, Traits: ModifiesState,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "pid", Type: PID}, {Name: "pgid", Type: PID}},
-		Extras: []Param{{Name: "sid", Type: PID}, {Name: "pgid", Type: PID}, {Name: "vpgid", Type: PID}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x0},
+		Extras: []Param{{Name: "sid", Type: PID}, {Name: "cur_pgid", Type: PID}, {Name: "vpgid", Type: PID}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x0},
 	{Name: "seccomp", Category: Other, Origin: Syscall,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "op", Type: Uint64}, {Name: "flags", Type: Uint64}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x0},
 	{Name: "unlink", Category: FileIO, Origin: Syscall,

@@ -843,7 +843,7 @@ enum event_kind {
 #define SETPGID_PID 1
 #define SETPGID_PGID 2
 #define SETPGID_SID 3
-#define SETPGID_PGID 4
+#define SETPGID_CUR_PGID 4
 #define SETPGID_VPGID 5
 #define SECCOMP_SLOTS 3
 #define SECCOMP_RES 0

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The helpers, map types and section macros that the probe uses. Numbers are
+ * the kernel's (include/uapi/linux/bpf.h); written out here so that building
+ * the objects needs clang alone.
+ */
+#pragma once
+#include "vmlinux.h"
+
+#define SEC(name) __attribute__((section(name), used))
+#define INLINE static __attribute__((always_inline)) inline
+#define NOINLINE __attribute__((noinline))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+#define memcpy(d, s, n) __builtin_memcpy(d, s, n)
+#define memset(d, c, n) __builtin_memset(d, c, n)
+
+/* BTF-defined maps */
+#define __uint(name, val) int(*name)[val]
+#define __type(name, val) typeof(val) *name
+#define __array(name, val) typeof(val) *name[]
+
+#define BPF_MAP_TYPE_ARRAY 2
+#define BPF_MAP_TYPE_PROG_ARRAY 3
+#define BPF_MAP_TYPE_ARRAY_OF_MAPS 12
+#define BPF_MAP_TYPE_RINGBUF 27
+#define BPF_RB_NO_WAKEUP 1
+
+static void *(*const bpf_map_lookup_elem)(const void *map, const void *key) = (void *)1;
+static u64 (*const bpf_get_smp_processor_id)(void) = (void *)8;
+static long (*const bpf_tail_call)(void *ctx, void *map, u32 index) = (void *)12;
+static u64 (*const bpf_get_current_task)(void) = (void *)35;
+static u64 (*const bpf_get_current_cgroup_id)(void) = (void *)80;
+static long (*const bpf_probe_read_user)(void *dst, u32 size, const void *src) = (void *)112;
+static long (*const bpf_probe_read_kernel)(void *dst, u32 size, const void *src) = (void *)113;
+static long (*const bpf_probe_read_user_str)(void *dst, u32 size, const void *src) = (void *)114;
+static long (*const bpf_probe_read_kernel_str)(void *dst, u32 size, const void *src) = (void *)115;
+static u64 (*const bpf_ktime_get_boot_ns)(void) = (void *)125;
+static long (*const bpf_seq_write)(struct seq_file *m, const void *data, u32 len) = (void *)127;
+static long (*const bpf_ringbuf_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
+static struct task_struct *(*const bpf_get_current_task_btf)(void) = (void *)158;
+static long (*const bpf_loop)(u32 n, void *callback, void *ctx, u64 flags) = (void *)181;
+static long (*const bpf_copy_from_user_task)(void *dst, u32 size, const void *src, struct task_struct *task,
+					     u64 flags) = (void *)191;

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The absolute path of a dentry: up the tree, across mounts, to the root of
+ * the mount namespace, as d_absolute_path of fs/d_path.c does; that helper is
+ * not for programs on tracepoints. The path grows from the end of a buffer
+ * towards its start, and is then copied to the event.
+ */
+#pragma once
+#include "scratch.h"
+
+#ifdef LEGACY
+#define PATH_COMPONENTS 48 /* a loop that the verifier walks through */
+#else
+#define PATH_COMPONENTS 2050 /* all that fit into 4096 bytes */
+#endif
+
+struct walk {
+	struct scratch *s;
+	u64 dentry;
+	u64 mount;
+	u32 pos;  /* of the path so far in s->path */
+	u32 done; /* 0 at the end: the path is cut */
+};
+
+/* One step up. Not 0: there is nothing above. */
+static int walk_step(u32 i, struct walk *w)
+{
+	struct dentry *dentry = AS(struct dentry, w->dentry);
+	struct mount *mount = AS(struct mount, w->mount);
+	struct dentry *parent;
+
+	if (w->dentry == (u64)READ(mount, mnt.mnt_root)) {
+		u64 above = (u64)READ(mount, mnt_parent);
+		if (above == w->mount) {
+			w->done = 1;
+			return 1;
+		}
+		w->dentry = (u64)READ(mount, mnt_mountpoint);
+		w->mount = above;
+		return 0;
+	}
+	parent = READ(dentry, d_parent);
+	if ((u64)parent == w->dentry) { /* not mounted: pipes, sockets, memfd */
+		w->done = 1;
+		return 1;
+	}
+	u32 len = READ(dentry, d_name.len) & 255;
+	if (w->pos < len + 1)
+		return 1;
+	u32 pos = (w->pos - len - 1) & PATH_MASK;
+	char *at = &w->s->path[pos];
+	*at = '/';
+	bpf_probe_read_kernel(at + 1, len, READ(dentry, d_name.name));
+	w->pos = pos;
+	w->dentry = (u64)parent;
+	return 0;
+}
+
+/* Append the path of dentry at the tail; its length. The slot is the caller's
+ * to set, and s->len to advance. */
+static NOINLINE u32 path_append(struct scratch *s, u64 dentry, u64 vfsmount)
+{
+	struct walk w = {
+		.s = s,
+		.dentry = dentry,
+		.mount = vfsmount - FIELD_OFFSET(struct mount, mnt),
+		.pos = PATH_MASK,
+	};
+
+#ifdef LEGACY
+	for (int i = 0; i < PATH_COMPONENTS; i++)
+		if (walk_step(i, &w))
+			break;
+#else
+	bpf_loop(PATH_COMPONENTS, walk_step, &w, 0);
+#endif
+	if (!w.done)
+		s->h.flags |= EVENT_TRUNCATED;
+	u32 pos = w.pos & PATH_MASK;
+	u32 len = PATH_MASK - pos;
+	if (!len) {
+		*tail(s) = '/';
+		return 1;
+	}
+	bpf_probe_read_kernel(tail(s), len & PATH_MASK, &s->path[pos]);
+	return len;
+}
+
+/* A directory's path (cwd, a dirfd) as the value of a slot. */
+static NOINLINE void put_path(struct scratch *s, u32 slot, u64 dentry, u64 vfsmount)
+{
+	if (!dentry || tail_full(s))
+		return;
+	u32 len = path_append(s, dentry, vfsmount);
+	tail_commit(s, slot, len);
+}
+
+INLINE void put_cwd(struct scratch *s, u32 slot, struct task_struct *task)
+{
+	u64 fs = LOAD64(&task->fs);
+	if (!fs)
+		return;
+	u64 pwd = fs + FIELD_OFFSET(struct fs_struct, pwd);
+	put_path(s, slot, LOAD64(pwd + FIELD_OFFSET(struct path, dentry)), LOAD64(pwd + FIELD_OFFSET(struct path, mnt)));
+}
+
+INLINE void put_root(struct scratch *s, u32 slot, struct task_struct *task)
+{
+	u64 fs = LOAD64(&task->fs);
+	if (!fs)
+		return;
+	u64 root = fs + FIELD_OFFSET(struct fs_struct, root);
+	put_path(s, slot, LOAD64(root + FIELD_OFFSET(struct path, dentry)), LOAD64(root + FIELD_OFFSET(struct path, mnt)));
+}
+
+INLINE void put_file_path(struct scratch *s, u32 slot, u64 file)
+{
+	if (!file)
+		return;
+	u64 path = file + FIELD_OFFSET(struct file, f_path);
+	put_path(s, slot, LOAD64(path + FIELD_OFFSET(struct path, dentry)), LOAD64(path + FIELD_OFFSET(struct path, mnt)));
+}

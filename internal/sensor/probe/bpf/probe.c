@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The probe: one program on sys_exit that asks a table whether the syscall is
+ * wanted, then jumps to the program of its family; three on the scheduler's
+ * tracepoints; an iterator over the tasks there are at the start.
+ */
+#include "scratch.h"
+#include "open.c"
+#include "proc.c"
+#include "misc.c"
+#include "sched.c"
+
+char __license[] SEC("license") = "Dual MIT/GPL"; /* helpers that read memory need GPL */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, 16);
+	__type(key, u32);
+	__type(value, u32);
+} families SEC(".maps");
+
+#define FAMILY_SOCKETCALL 15
+
+#if defined(__TARGET_ARCH_x86)
+
+#define X32_BIT 0x40000000
+#define TS_COMPAT 2
+
+#define SYSCALL_NR(regs) ((u32)(regs)->orig_ax)
+
+INLINE bool is_compat(struct task_struct *task)
+{
+	return READ(task, thread_info.status) & TS_COMPAT;
+}
+
+INLINE void read_args(struct scratch *s, struct pt_regs *regs, bool narrow)
+{
+	if (narrow) {
+		s->args[0] = (u32)regs->bx;
+		s->args[1] = (u32)regs->cx;
+		s->args[2] = (u32)regs->dx;
+		s->args[3] = (u32)regs->si;
+		s->args[4] = (u32)regs->di;
+		s->args[5] = (u32)regs->bp;
+		return;
+	}
+	s->args[0] = regs->di;
+	s->args[1] = regs->si;
+	s->args[2] = regs->dx;
+	s->args[3] = regs->r10;
+	s->args[4] = regs->r8;
+	s->args[5] = regs->r9;
+}
+
+#elif defined(__TARGET_ARCH_arm64)
+
+#define X32_BIT 0
+#define TIF_32BIT 22
+
+#define SYSCALL_NR(regs) ((u32)(regs)->syscallno)
+
+INLINE bool is_compat(struct task_struct *task)
+{
+	return READ(task, thread_info.flags) & (1 << TIF_32BIT);
+}
+
+INLINE void read_args(struct scratch *s, struct pt_regs *regs, bool narrow)
+{
+	u64 mask = narrow ? 0xffffffff : ~0ull;
+
+	s->args[0] = regs->orig_x0 & mask; /* regs[0] is the result by now */
+	s->args[1] = regs->regs[1] & mask;
+	s->args[2] = regs->regs[2] & mask;
+	s->args[3] = regs->regs[3] & mask;
+	s->args[4] = regs->regs[4] & mask;
+	s->args[5] = regs->regs[5] & mask;
+}
+
+#endif
+
+/* A jump to a constant index is patched into a direct one; a variable one is an
+ * indirect jump, dear where the CPU needs retpolines. */
+INLINE void tail_call(void *ctx, u32 family)
+{
+	switch (family) {
+#define FAMILY(i)                                                                           \
+	case i:                                                                             \
+		asm volatile("r1 = %[ctx]\n r2 = %[map] ll\n r3 = %[index]\n call 12"       \
+			     :                                                              \
+			     : [ctx] "r"(ctx), [map] "i"(&families), [index] "i"(i)         \
+			     : "r0", "r1", "r2", "r3", "r4", "r5");                         \
+		break
+	FAMILY(1);
+	FAMILY(2);
+	FAMILY(3);
+	FAMILY(4);
+	FAMILY(5);
+	FAMILY(6);
+	FAMILY(7);
+#undef FAMILY
+	}
+}
+
+/* i386 multiplexes the socket calls: number in the first argument, address of
+ * the arguments in the second. */
+static NOINLINE int socketcall(struct scratch *s)
+{
+	u32 args[8] = {};
+	u32 call = s->args[0];
+	/* Reading all six could leave the stack of a task that passes two. */
+	static const u8 counts_of[21] = { 0, 3, 3, 3, 2, 3, 3, 3, 4, 4, 4, 6, 6, 2, 5, 5, 3, 3, 4, 5, 4 };
+
+	if (call >= 21)
+		return 0;
+	s->entry = interest.socketcalls[call];
+	if (!s->entry.family)
+		return 0;
+	if (bpf_probe_read_user(args, 4 * (counts_of[call] & 7), (void *)s->args[1]))
+		return -1;
+	for (int i = 0; i < 6; i++)
+		s->args[i] = args[i];
+	return 1;
+}
+
+SEC("tp_btf/sys_exit")
+int sys_exit(u64 *ctx)
+{
+	struct pt_regs *regs = (void *)ctx[0];
+	s64 ret = ctx[1];
+	u32 nr = SYSCALL_NR(regs);
+	bool narrow = false;
+
+	if (unlikely(nr >= SYSCALLS)) {
+		/* x32 has the native numbers with a bit on top, but some of its
+		 * own from 512 on. */
+		if ((s32)nr < 0 || !(nr & X32_BIT)) /* -1: no syscall, a signal's return */
+			return 0;
+		nr &= ~X32_BIT;
+		if (nr >= SYSCALLS) {
+			struct counters *c = counters_get();
+			if (c && ret != -38 /* ENOSYS: the kernel has no x32 */)
+				c->foreign++;
+			return 0;
+		}
+	}
+	union entry e = interest.syscalls[nr].native;
+	union entry k = interest.syscalls[nr].compat;
+	if (!(e.all | k.all))
+		return 0;
+	if (unlikely(is_compat(current_task()))) {
+		narrow = true;
+		e = k;
+	}
+	if (!e.all)
+		return 0;
+
+	struct scratch *s = scratch_get();
+	struct counters *c = counters_get();
+	if (!s || !c)
+		return 0;
+	if (unlikely(s->busy)) {
+		c->seen++;
+		count_drop(c, DROP_SCRATCH, e.category);
+		s->lost++;
+		return 0;
+	}
+	s->entry = e;
+	s->ret = ret;
+	read_args(s, regs, narrow);
+	if (unlikely(e.family == FAMILY_SOCKETCALL)) {
+		int found = socketcall(s);
+		if (!found)
+			return 0;
+		if (found < 0) {
+			c->seen++;
+			count_drop(c, DROP_PAGE_FAULT, e.category);
+			return 0;
+		}
+	}
+	/* Successful execs come from the scheduler's tracepoint. */
+	if (s->entry.category == CAT_EXECVE && ret >= 0)
+		return 0;
+	c->seen++;
+	if (drop_failed && ret < 0) {
+		c->filtered++;
+		return 0;
+	}
+	s->busy = 1;
+	s->cpu = bpf_get_smp_processor_id();
+	s->h.time = bpf_ktime_get_boot_ns();
+	s->h.flags = narrow ? EVENT_COMPAT : 0;
+	tail_call(ctx, s->entry.family);
+	/* Not reached unless the family's program is missing. */
+	s->busy = 0;
+	count_drop(c, DROP_OTHER, s->entry.category);
+	return 0;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The facts that exec, clone and task events share: command line, cgroups,
+ * executable. */
+#pragma once
+#include "file.h"
+
+#define RLIMIT_NOFILE 7
+#define CAPS ((1ull << 41) - 1)
+
+INLINE u64 fd_limit(struct task_struct *task)
+{
+	u64 signal = LOAD64(&task->signal);
+	return LOAD64(signal + FIELD_OFFSET(struct signal_struct, rlim) + 16 * RLIMIT_NOFILE);
+}
+
+/* argv[0] as one value, the rest as another, each with its NUL; of the whole
+ * 4096 bytes at most, as Falco. */
+INLINE void put_args(struct scratch *s, u32 exe_slot, u32 args_slot, struct mm_struct *mm)
+{
+	u64 start = READ(mm, arg_start), n = READ(mm, arg_end) - start;
+
+	if (!n || tail_full(s))
+		return;
+	if (n > PART_MAX) {
+		n = PART_MAX;
+		s->h.flags |= EVENT_TRUNCATED;
+	}
+	char *at = tail(s);
+	if (bpf_probe_read_user(at, n, (void *)start)) {
+		count_fault();
+		return;
+	}
+	at[(n - 1) & PATH_MASK] = 0;
+	long first = bpf_probe_read_kernel_str(s->path, PART_MAX, at);
+	if (first <= 0)
+		return;
+	tail_commit(s, exe_slot, first - 1);
+	s->len++;
+	if (first <= n)
+		tail_commit(s, args_slot, n - first);
+}
+
+INLINE void put_env(struct scratch *s, u32 slot, struct mm_struct *mm)
+{
+	u64 start = READ(mm, env_start), n = READ(mm, env_end) - start;
+
+	put_user_bytes(s, slot, start, n);
+	if (n > PART_MAX)
+		s->buf[(s->len - 1) & BODY_MASK] = 0;
+}
+
+INLINE struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
+{
+	struct kernfs_node___parent *new = (void *)kn;
+	if (FIELD_EXISTS(struct kernfs_node___parent, __parent))
+		return READ(new, __parent);
+	return READ(kn, parent);
+}
+
+#define CGROUP_DEPTH 24
+
+/* "name=path\0" at the tail. */
+static NOINLINE void cgroup_append(struct scratch *s, u64 css, u64 name, u32 name_len)
+{
+	struct cgroup *cgroup = READ(AS(struct cgroup_subsys_state, css), cgroup);
+	struct kernfs_node *kn = READ(cgroup, kn);
+	u32 pos = PATH_MASK;
+
+	if (!css || tail_full(s))
+		return;
+	for (int i = 0; i < CGROUP_DEPTH; i++) {
+		struct kernfs_node *parent = kernfs_parent(kn);
+		if (!parent)
+			break;
+		/* Copied to the buffer's spare half first: the length of the name
+		 * is not known before. */
+		long n = bpf_probe_read_kernel_str(&s->path[PATH_MASK + 1], 256, READ(kn, name));
+		if (n <= 0 || pos < n + 1)
+			break;
+		n = (n - 1) & 255;
+		pos = (pos - n - 1) & PATH_MASK;
+		s->path[pos] = '/';
+		bpf_probe_read_kernel(&s->path[pos + 1], n, &s->path[PATH_MASK + 1]);
+		kn = parent;
+	}
+	*(u64 *)tail(s) = name;
+	s->len += name_len;
+	u32 len = (PATH_MASK - pos) & PATH_MASK;
+	if (!len) {
+		*tail(s) = '/';
+		len = 1;
+	} else {
+		bpf_probe_read_kernel(tail(s), len, &s->path[pos]);
+	}
+	s->len += len;
+	*tail(s) = 0;
+	s->len++;
+}
+
+/* The five hierarchies that Falco sends. */
+static NOINLINE void put_cgroups(struct scratch *s, u32 slot, struct task_struct *task)
+{
+	u64 css = LOAD64(&task->cgroups);
+	u32 start = s->len;
+
+	css += FIELD_OFFSET(struct css_set, subsys);
+#define CGROUP(id, name)                                                                                         \
+	if (KERNEL_HAS_ENUM(enum cgroup_subsys_id, id))                                                          \
+	cgroup_append(s, LOAD64(css + 8 * KERNEL_ENUM(enum cgroup_subsys_id, id)), *(const u64 *)(name "=\0\0\0\0\0"), \
+		      sizeof(name))
+	CGROUP(cpuset_cgrp_id, "cpuset");
+	CGROUP(cpu_cgrp_id, "cpu");
+	CGROUP(cpuacct_cgrp_id, "cpuacct");
+	CGROUP(io_cgrp_id, "io");
+	CGROUP(memory_cgrp_id, "memory");
+#undef CGROUP
+	u32 n = s->len - start;
+	s->len = start;
+	tail_commit(s, slot, n);
+}
+
+struct exe_times {
+	u64 ctime, mtime;
+};
+
+INLINE struct exe_times inode_times(u64 inode)
+{
+	struct exe_times t;
+
+#define TIME(sec, nsec) (READ(sec) * 1000000000ull + READ(nsec))
+	if (FIELD_EXISTS(struct inode, i_ctime_sec)) {
+		struct inode *i = AS(struct inode, inode);
+		t.ctime = READ(i, i_ctime_sec) * 1000000000ull + READ(i, i_ctime_nsec);
+		t.mtime = READ(i, i_mtime_sec) * 1000000000ull + READ(i, i_mtime_nsec);
+		return t;
+	}
+#undef TIME
+	u32 ctime = FIELD_EXISTS(struct inode___6_6, __i_ctime) ? FIELD_OFFSET(struct inode___6_6, __i_ctime) :
+								  FIELD_OFFSET(struct inode___old, i_ctime);
+	u32 mtime = FIELD_OFFSET(struct inode___old, i_mtime);
+	t.ctime = LOAD64(inode + ctime) * 1000000000ull + LOAD64(inode + ctime + 8);
+	t.mtime = LOAD64(inode + mtime) * 1000000000ull + LOAD64(inode + mtime + 8);
+	return t;
+}
+
+/* Falco's execve_flags */
+#define EXE_WRITABLE 1
+#define EXE_UPPER_LAYER 2
+#define EXE_FROM_MEMFD 4
+#define EXE_LOWER_LAYER 8
+
+#define CAP_DAC_OVERRIDE 1
+#define CAP_FOWNER 3
+
+/* Could the task write the file: by its mode, or because capabilities let it
+ * (fs/namei.c, generic_permission). Supplementary groups are not looked at. */
+INLINE bool exe_writable(struct inode *inode, struct cred *cred)
+{
+	u16 mode = READ(inode, i_mode);
+	u64 caps = cap_value(cred, FIELD_OFFSET(struct cred, cap_effective));
+
+	if (caps & (1 << CAP_DAC_OVERRIDE | 1 << CAP_FOWNER))
+		return true;
+	if (READ(cred, euid.val) == READ(inode, i_uid.val))
+		return mode & 0200;
+	if (READ(cred, egid.val) == READ(inode, i_gid.val))
+		return mode & 0020;
+	return mode & 0002;
+}
+
+struct exe {
+	u64 ino;
+	struct exe_times times;
+	u32 flags;
+};
+
+INLINE struct exe exe_facts(struct task_struct *task, u64 file_addr)
+{
+	struct exe e = {};
+
+	if (!file_addr)
+		return e;
+	struct file *file = AS(struct file, file_addr);
+	struct inode *inode = READ(file, f_inode);
+	struct super_block *sb = READ(inode, i_sb);
+	u64 dentry = LOAD64(file_addr + FIELD_OFFSET(struct file, f_path) + FIELD_OFFSET(struct path, dentry));
+	u8 layer = file_layer(sb, (u64)inode);
+
+	e.ino = READ(inode, i_ino);
+	e.times = inode_times((u64)inode);
+	if (exe_writable(inode, READ(task, cred)))
+		e.flags |= EXE_WRITABLE;
+	if (layer & FILE_UPPER_LAYER)
+		e.flags |= EXE_UPPER_LAYER;
+	if (layer & FILE_LOWER_LAYER)
+		e.flags |= EXE_LOWER_LAYER;
+	if (file_type(READ(inode, i_mode), READ(sb, s_magic), dentry) == FD_MEMFD)
+		e.flags |= EXE_FROM_MEMFD;
+	return e;
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The scheduler's tracepoints: successful execs, new processes, exits. */
+#include "flags.h"
+#include "process.h"
+
+SEC("tp_btf/sched_process_exec")
+int sched_exec(u64 *ctx)
+{
+	struct linux_binprm *bprm = (void *)ctx[2];
+	struct task_struct *task = current_task();
+	struct scratch *s = begin(task, KIND_EXECVE, CAT_EXECVE);
+
+	if (!s)
+		return 0;
+	struct task_struct *leader = READ(task, group_leader);
+	struct task_struct *parent = READ(task, real_parent);
+	struct cred *cred = READ(task, cred);
+	struct mm_struct *mm = READ(task, mm);
+	if (!mm) {
+		s->busy = 0;
+		return 0;
+	}
+	struct mem_use mem = mm_use(mm);
+	u64 exe_file = LOAD64(&mm->exe_file);
+	struct exe exe = exe_facts(task, exe_file);
+
+	slots_clear(s, EXECVE_SLOTS);
+	SLOT(s, EXECVE_TID) = s->h.tid;
+	SLOT(s, EXECVE_PID) = s->h.pid;
+	SLOT(s, EXECVE_PTID) = READ(parent, pid);
+	SLOT(s, EXECVE_FDLIMIT) = fd_limit(task);
+	SLOT(s, EXECVE_PGFT_MAJ) = READ(task, maj_flt);
+	SLOT(s, EXECVE_PGFT_MIN) = READ(task, min_flt);
+	SLOT(s, EXECVE_VM_SIZE) = mem.size;
+	SLOT(s, EXECVE_VM_RSS) = mem.rss;
+	SLOT(s, EXECVE_VM_SWAP) = mem.swap;
+	SLOT(s, EXECVE_TTY) = task_tty(task);
+	SLOT(s, EXECVE_VPGID) = pid_vnr(signal_pid(task, PIDTYPE_PGID));
+	SLOT(s, EXECVE_LOGINUID) = s->h.login_uid;
+	SLOT(s, EXECVE_FLAGS) = exe.flags;
+	SLOT(s, EXECVE_CAP_INHERITABLE) = cap_value(cred, FIELD_OFFSET(struct cred, cap_inheritable)) & CAPS;
+	SLOT(s, EXECVE_CAP_PERMITTED) = cap_value(cred, FIELD_OFFSET(struct cred, cap_permitted)) & CAPS;
+	SLOT(s, EXECVE_CAP_EFFECTIVE) = cap_value(cred, FIELD_OFFSET(struct cred, cap_effective)) & CAPS;
+	SLOT(s, EXECVE_EXE_INO) = exe.ino;
+	SLOT(s, EXECVE_EXE_INO_CTIME) = exe.times.ctime;
+	SLOT(s, EXECVE_EXE_INO_MTIME) = exe.times.mtime;
+	SLOT(s, EXECVE_UID) = s->h.uid;
+	SLOT(s, EXECVE_PGID) = pid_nr(signal_pid(task, PIDTYPE_PGID));
+	SLOT(s, EXECVE_GID) = s->h.gid;
+	SLOT(s, EXECVE_SID) = pid_vnr(signal_pid(task, PIDTYPE_SID));
+	SLOT(s, EXECVE_PPID) = s->h.ppid;
+	SLOT(s, EXECVE_START) = s->h.start;
+	SLOT(s, EXECVE_VPID) = pid_vnr(task_thread_pid(leader));
+	SLOT(s, EXECVE_MNTNS) = s->h.mnt_ns;
+	put_args(s, EXECVE_EXE, EXECVE_ARGS, mm);
+	put_cwd(s, EXECVE_CWD, task);
+	put_kernel_str(s, EXECVE_COMM, &task->comm);
+	put_cgroups(s, EXECVE_CGROUPS, task);
+	put_env(s, EXECVE_ENV, mm);
+	put_file_path(s, EXECVE_TRUSTED_EXEPATH, exe_file);
+	put_kernel_str(s, EXECVE_FILENAME, READ(bprm, filename));
+	return submit(s, CAT_EXECVE);
+}
+
+/* A new process, not a thread; in the parent, before the child runs. */
+SEC("tp_btf/sched_process_fork")
+int sched_fork(u64 *ctx)
+{
+	struct task_struct *task = current_task();
+	struct task_struct *child = (void *)ctx[1];
+
+	if (child->pid != child->tgid)
+		return 0;
+	struct scratch *s = begin(task, KIND_PROCFORK, CAT_CLONE_FORK);
+	if (!s)
+		return 0;
+	struct task_struct *parent = READ(child, real_parent);
+	struct cred *cred = READ(child, cred);
+	struct css_set *css = READ(child, cgroups);
+	struct cgroup *cgroup = READ(css, dfl_cgrp);
+	struct kernfs_node *kn = READ(cgroup, kn);
+	u32 vpid = pid_vnr(task_thread_pid(child));
+
+	slots_clear(s, PROCFORK_SLOTS);
+	SLOT(s, PROCFORK_CHILD) = child->pid;
+	SLOT(s, PROCFORK_PPID) = READ(parent, tgid);
+	SLOT(s, PROCFORK_VPID) = vpid;
+	SLOT(s, PROCFORK_VTID) = vpid;
+	SLOT(s, PROCFORK_SID) = pid_vnr(signal_pid(child, PIDTYPE_SID));
+	SLOT(s, PROCFORK_PGID) = pid_nr(signal_pid(child, PIDTYPE_PGID));
+	SLOT(s, PROCFORK_VPGID) = pid_vnr(signal_pid(child, PIDTYPE_PGID));
+	SLOT(s, PROCFORK_START) = child->start_boottime;
+	SLOT(s, PROCFORK_UID) = READ(cred, euid.val);
+	SLOT(s, PROCFORK_GID) = READ(cred, egid.val);
+	SLOT(s, PROCFORK_CGROUP) = READ(kn, id);
+	SLOT(s, PROCFORK_PIDNS_INIT_START_TS) = pid_ns_start(child) + boot_epoch;
+	return submit(s, CAT_CLONE_FORK);
+}
+
+#define REAPER_STEPS 16
+
+/* Who inherits the children of a dying process (kernel/exit.c,
+ * find_new_reaper): the nearest ancestor that asked to, else the init of the
+ * pid namespace. 0 if there are no children. */
+INLINE u32 find_reaper(struct task_struct *task)
+{
+	u64 children = (u64)&task->children;
+	struct pid_namespace *ns;
+	struct task_struct *init;
+
+	if (LOAD64(&task->children) == children)
+		return 0;
+	ns = task_pid_ns(task);
+	init = READ(ns, child_reaper);
+	struct signal_struct *signal = READ(task, signal);
+	if (LOAD_BITS(signal, struct signal_struct, has_child_subreaper)) {
+		struct task_struct *p = READ(task, real_parent);
+		for (int i = 0; i < REAPER_STEPS && (u64)p != (u64)init; i++) {
+			signal = READ(p, signal);
+			if (LOAD_BITS(signal, struct signal_struct, is_child_subreaper))
+				return READ(p, pid);
+			p = READ(p, real_parent);
+		}
+	}
+	return READ(init, pid);
+}
+
+SEC("tp_btf/sched_process_exit")
+int sched_exit(u64 *ctx)
+{
+	struct task_struct *task = (void *)ctx[0];
+	struct signal_struct *signal = READ(task, signal);
+	/* 6.16 and later say whether it was the last thread. */
+	bool last = has_group_dead ? ctx[1] : READ(signal, live.counter) == 0;
+
+	if (!last && !interest.thread_exits)
+		return 0;
+	struct scratch *s = begin(task, KIND_PROCEXIT, CAT_PROC);
+	if (!s)
+		return 0;
+	int code = READ(task, exit_code);
+
+	slots_clear(s, PROCEXIT_SLOTS);
+	SLOT(s, PROCEXIT_STATUS) = code;
+	SLOT(s, PROCEXIT_RET) = code >> 8 & 0xff;
+	SLOT(s, PROCEXIT_SIG) = code & 0x7f;
+	SLOT(s, PROCEXIT_CORE) = (code & 0x80) != 0;
+	SLOT(s, PROCEXIT_REAPER_TID) = last ? find_reaper(task) : 0;
+	return submit(s, CAT_PROC);
+}

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Making an event: every CPU has a scratch buffer in which the event in
+ * progress is put together, then copied to the CPU's ring in one go. Programs
+ * on tracepoints run with preemption off, so that one event at a time is
+ * enough; should a kernel let them nest, the inner event is counted as lost.
+ *
+ *   begin -> SLOT(...) = n, put_...(slot, ...) -> submit
+ */
+#pragma once
+#include "event.h"
+#include "read.h"
+
+/* What is fixed when the programs are loaded. */
+const volatile u32 cpus_per_ring = 0; /* 0: one ring for all */
+const volatile u32 snaplen = 80;
+const volatile bool drop_failed = false;
+const volatile bool has_group_dead = false;
+const volatile u64 boot_epoch = 0; /* ns since the epoch at which the machine started */
+
+#define PART_MAX 4096	     /* longest string or list in an event, its NUL included */
+#define BODY_MAX (56 << 10)  /* nothing is appended behind this */
+#define BODY_MASK 0xffff     /* keeps the verifier sure of that */
+#define PATH_SPACE (2 * 4096)
+#define PATH_MASK 4095
+
+/* What a syscall is for us; index: its number. All zero: not asked for. */
+union entry {
+	u64 all;
+	struct {
+		u16 id;
+		u16 kind;
+		u8 family; /* index in the table of programs, from 1 */
+		u8 category;
+		u16 nr; /* in its own ABI */
+	};
+};
+
+/* Side by side, so that a syscall that nobody asked for reads one line. */
+struct abi_entries {
+	union entry native, compat;
+};
+
+#define SYSCALLS 512
+
+/* What can change while the probe is attached; Interest in interest.go. */
+struct interest {
+	struct abi_entries syscalls[SYSCALLS];
+	union entry socketcalls[32];
+	u64 thread_exits; /* 1: the exit of every thread is sent, not just that of the last */
+} __attribute__((aligned(64)));
+
+struct interest interest SEC(".data.interest");
+
+enum drop_cause {
+	DROP_BUFFER,
+	DROP_PAGE_FAULT,
+	DROP_SCRATCH,
+	DROP_OTHER,
+	DROP_CAUSES,
+};
+
+enum category {
+	CAT_CLONE_FORK,
+	CAT_EXECVE,
+	CAT_CONNECT,
+	CAT_OPEN,
+	CAT_DIR_FILE,
+	CAT_CLOSE,
+	CAT_PROC,
+	CAT_OTHER,
+	CATEGORIES,
+};
+
+/* The rings and what was lost in front of them. seen = filtered + delivered +
+ * the sum of drops, on every CPU. */
+struct counters {
+	u64 seen;
+	u64 filtered;
+	u64 delivered;
+	u64 drops[DROP_CAUSES][CATEGORIES];
+	u64 faults;  /* parameters in user memory that could not be read */
+	u64 foreign; /* syscalls of an ABI that is not translated; not in seen */
+} __attribute__((aligned(64)));
+
+struct ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1); /* set at load */
+	__type(key, u32);
+	__array(values, struct ring);
+} rings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* CPUs; set at load */
+	__type(key, u32);
+	__type(value, struct counters);
+} counts SEC(".maps");
+
+struct scratch {
+	u32 busy;
+	u32 lost; /* since the last delivered event of this CPU */
+	u32 len;  /* end of the event in progress */
+	u32 cpu;
+	union entry entry; /* the syscall, its result and arguments */
+	s64 ret;
+	u64 args[6];
+	union {
+		struct {
+			struct event_header h;
+			u64 slots[64];
+		};
+		char buf[BODY_MASK + 1 + 2 * PART_MAX];
+	};
+	char path[PATH_SPACE];
+};
+
+/* Not per-CPU maps: their values may have 32 KiB at most. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* CPUs; set at load */
+	__type(key, u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+INLINE struct scratch *scratch_get(void)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	return bpf_map_lookup_elem(&scratches, &cpu);
+}
+
+INLINE struct counters *counters_get(void)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	return bpf_map_lookup_elem(&counts, &cpu);
+}
+
+INLINE void count_drop(struct counters *c, u32 cause, u32 category)
+{
+	c->drops[cause & 3][category & 7]++;
+}
+
+#define SLOT(s, i) (s)->slots[i]
+
+/* The tail starts behind the slots; n is a constant. */
+INLINE void slots_clear(struct scratch *s, u32 n)
+{
+#pragma unroll
+	for (u32 i = 0; i < n; i++)
+		s->slots[i] = 0;
+	s->len = HEADER_SIZE + 8 * n;
+	s->h.num_slots = n;
+}
+
+/* Where the next part of the tail goes. */
+INLINE char *tail(struct scratch *s)
+{
+	return &s->buf[s->len & BODY_MASK];
+}
+
+/* The n bytes at tail become the value of a slot. */
+INLINE void tail_commit(struct scratch *s, u32 slot, u32 n)
+{
+	s->slots[slot & 63] = (u64)n << 32 | s->len;
+	s->len += n;
+}
+
+INLINE bool tail_full(struct scratch *s)
+{
+	if (likely(s->len <= BODY_MAX))
+		return false;
+	s->h.flags |= EVENT_TRUNCATED;
+	return true;
+}
+
+INLINE void count_fault(void)
+{
+	struct counters *c = counters_get();
+	if (c)
+		c->faults++;
+}
+
+/* A string of the task's memory; missing when it cannot be read. */
+INLINE void put_user_str(struct scratch *s, u32 slot, u64 addr)
+{
+	if (tail_full(s))
+		return;
+	long n = bpf_probe_read_user_str(tail(s), PART_MAX, (void *)addr);
+	if (unlikely(n <= 0)) {
+		if (addr)
+			count_fault();
+		return;
+	}
+	tail_commit(s, slot, n - 1);
+}
+
+/* A string of the kernel's memory. */
+INLINE void put_kernel_str(struct scratch *s, u32 slot, const void *addr)
+{
+	if (tail_full(s))
+		return;
+	long n = bpf_probe_read_kernel_str(tail(s), PART_MAX, addr);
+	if (n > 0)
+		tail_commit(s, slot, n - 1);
+}
+
+/* n bytes of the task's memory, at most PART_MAX. */
+INLINE void put_user_bytes(struct scratch *s, u32 slot, u64 addr, u64 n)
+{
+	if (tail_full(s))
+		return;
+	if (n > PART_MAX) {
+		n = PART_MAX;
+		s->h.flags |= EVENT_TRUNCATED;
+	}
+	if (bpf_probe_read_user(tail(s), n, (void *)addr)) {
+		if (addr)
+			count_fault();
+		return;
+	}
+	tail_commit(s, slot, n);
+}
+
+INLINE int ring_output(struct scratch *s, u32 len)
+{
+	u32 i = cpus_per_ring ? s->cpu / cpus_per_ring : 0;
+	void *ring = bpf_map_lookup_elem(&rings, &i);
+	if (!ring)
+		return -1;
+	return bpf_ringbuf_output(ring, s->buf, len, BPF_RB_NO_WAKEUP);
+}
+
+/* Send the event; it is either delivered or counted as lost. */
+static NOINLINE int submit(struct scratch *s, u32 category)
+{
+	struct counters *c = counters_get();
+	u32 len = (s->len + 7) & ~7;
+
+	s->busy = 0;
+	if (!c)
+		return 0;
+	if (unlikely(len > BODY_MASK)) {
+		count_drop(c, DROP_OTHER, category);
+		return 0;
+	}
+	s->h.len = len;
+	s->h.lost = s->lost;
+	if (unlikely(ring_output(s, len))) {
+		count_drop(c, DROP_BUFFER, category);
+		s->lost++;
+		return 0;
+	}
+	s->lost = 0;
+	c->delivered++;
+	return 0;
+}

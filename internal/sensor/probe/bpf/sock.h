@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sockets: what a descriptor's socket is connected to, and the addresses of a
+ * call. Encodings: see internal/sensor/event/sock.go.
+ */
+#pragma once
+#include "scratch.h"
+
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define AF_NETLINK 16
+#define AF_PACKET 17
+
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
+#define TCP_CLOSE 7
+#define TCP_LISTEN 10
+#define SOCK_RAW 3
+#define SOCK_BINDPORT_LOCK 8
+
+#define UNIX_PATH_MAX 108
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+struct inet_bind_bucket {
+	signed char fastreuse;
+};
+
+struct inet_connection_sock {
+	struct inet_bind_bucket *icsk_bind_hash;
+};
+
+/* A bit field in sock, 4 bits wide. */
+struct sock___locks {
+	u8 sk_userlocks : 4;
+};
+#pragma clang attribute pop
+
+/* One end of a connection. IPv4 addresses, and IPv6 addresses that are mapped
+ * IPv4 ones, have 4 bytes. */
+struct endpoint {
+	u8 ip[16];
+	u16 port; /* host order */
+};
+
+struct conn {
+	u16 family; /* AF_INET or AF_INET6 once mapped addresses are IPv4 */
+	u8 l4proto;
+	u8 state;
+	struct endpoint local, remote;
+};
+
+INLINE u16 ntohs(u16 n)
+{
+	return __builtin_bswap16(n);
+}
+
+INLINE bool ip6_mapped(const u8 *ip)
+{
+	return *(u64 *)ip == 0 && *(u32 *)(ip + 8) == 0xffff0000;
+}
+
+INLINE bool ip6_any(const u8 *ip)
+{
+	return *(u64 *)ip == 0 && *(u64 *)(ip + 8) == 0;
+}
+
+/* Addresses of an IPv6 socket to IPv4 ones where it carries IPv4. */
+INLINE void conn_unmap(struct conn *c)
+{
+	bool local = ip6_mapped(c->local.ip), remote = ip6_mapped(c->remote.ip);
+
+	if ((local && (remote || ip6_any(c->remote.ip))) || (remote && ip6_any(c->local.ip))) {
+		*(u32 *)c->local.ip = *(u32 *)(c->local.ip + 12);
+		*(u32 *)c->remote.ip = *(u32 *)(c->remote.ip + 12);
+		c->family = AF_INET;
+	}
+}
+
+/* The ends of an IP socket. */
+INLINE void conn_read(struct conn *c, struct sock *sk)
+{
+	c->family = READ(sk, __sk_common.skc_family);
+	c->state = READ(sk, __sk_common.skc_state);
+	c->l4proto = READ(sk, sk_protocol);
+	c->local.port = READ(sk, __sk_common.skc_num);
+	c->remote.port = ntohs(READ(sk, __sk_common.skc_dport));
+	if (READ(sk, sk_type) == SOCK_RAW) /* skc_num is the protocol */
+		c->local.port = c->remote.port = 0;
+	if (c->family == AF_INET) {
+		*(u32 *)c->local.ip = READ(sk, __sk_common.skc_rcv_saddr);
+		*(u32 *)c->remote.ip = READ(sk, __sk_common.skc_daddr);
+		return;
+	}
+	u32 local = FIELD_OFFSET(struct sock, __sk_common.skc_v6_rcv_saddr);
+	u32 remote = FIELD_OFFSET(struct sock, __sk_common.skc_v6_daddr);
+	*(u64 *)c->local.ip = LOAD64((char *)sk + local);
+	*(u64 *)(c->local.ip + 8) = LOAD64((char *)sk + local + 8);
+	*(u64 *)c->remote.ip = LOAD64((char *)sk + remote);
+	*(u64 *)(c->remote.ip + 8) = LOAD64((char *)sk + remote + 8);
+	conn_unmap(c);
+}
+
+/*
+ * Which end the socket is. The kernel does not say it outright: TCP marks the
+ * port of a socket that connect() chose a port for with fastreuse -1
+ * (__inet_hash_connect), while an accepted socket shares its listener's,
+ * which bind() made. UDP knows whether bind() was given a port. Where a client
+ * chose its port itself, the lower port is the server's.
+ */
+INLINE u8 conn_role(struct sock *sk, const struct conn *c)
+{
+	bool bound;
+
+	if (c->state == TCP_LISTEN)
+		return FILE_SERVER;
+	if (!c->remote.port)
+		return 0;
+	if (c->l4proto == IPPROTO_TCP) {
+		struct inet_connection_sock *icsk = AS(struct inet_connection_sock, sk);
+		struct inet_bind_bucket *bucket = READ(icsk, icsk_bind_hash);
+		bound = bucket && READ(bucket, fastreuse) != -1;
+	} else {
+		bound = LOAD_BITS(sk, struct sock___locks, sk_userlocks) & SOCK_BINDPORT_LOCK;
+	}
+	if (!bound || c->remote.port < c->local.port)
+		return FILE_CLIENT;
+	return FILE_SERVER;
+}
+
+INLINE u32 conn_size(const struct conn *c)
+{
+	return c->family == AF_INET ? 4 : 16;
+}
+
+/* Copy an address of 4 or 16 bytes; both copies are made, the longer first, so
+ * that there is no branch. at has room for 16. */
+INLINE void put_ip(char *at, const u8 *ip, u32 n)
+{
+	memcpy(at, ip, 4);
+	if (n == 16)
+		memcpy(at + 4, ip + 4, 12);
+}
+
+/* The name of a unix socket at the tail, offset at: its length. Abstract names
+ * start with a NUL in the kernel and with '@' here, and end where the address
+ * ends, not at a NUL. */
+static NOINLINE u32 unix_name(struct scratch *s, u32 at, u64 sk)
+{
+	struct unix_address *addr = sk ? READ(AS(struct unix_sock, sk), addr) : NULL;
+	char *to = &s->buf[at & BODY_MASK];
+
+	if (!addr)
+		return 0;
+	int n = READ(addr, len) - 2; /* without sun_family */
+	if (n <= 0)
+		return 0;
+	if (n > UNIX_PATH_MAX)
+		n = UNIX_PATH_MAX;
+	const char *from = (const char *)&addr->name[0].sun_path[0];
+	if (bpf_probe_read_kernel(to, n & 127, from))
+		return 0;
+	if (!*to) {
+		*to = '@';
+		return n & 127;
+	}
+	long len = bpf_probe_read_kernel_str(to, (n & 127) + 1, from);
+	return len > 0 ? (len - 1) & 127 : 0;
+}
+
+/* FileInfo of a socket at the tail, from a socket file: its length. */
+static NOINLINE u32 sock_append(struct scratch *s, struct socket *socket)
+{
+	struct file_info *f = (struct file_info *)tail(s);
+	char *data = (char *)f + FILE_INFO_SIZE;
+	struct sock *sk = READ(socket, sk);
+
+	if (!sk) {
+		f->type = FD_OTHER_SOCKET;
+		return FILE_INFO_SIZE;
+	}
+	u16 family = READ(sk, __sk_common.skc_family);
+	u8 state = READ(sk, __sk_common.skc_state);
+	f->family = family;
+	if (state == TCP_ESTABLISHED)
+		f->flags |= FILE_CONNECTED;
+	if (state == TCP_LISTEN)
+		f->flags |= FILE_LISTENING;
+	if (family == AF_INET || family == AF_INET6) {
+		struct conn c = {};
+		conn_read(&c, sk);
+		u32 n = conn_size(&c);
+		f->type = c.family == AF_INET ? FD_IPV4 : FD_IPV6;
+		f->family = c.family;
+		f->l4proto = c.l4proto;
+		f->sport = c.local.port;
+		f->dport = c.remote.port;
+		f->flags |= conn_role(sk, &c);
+		put_ip(data, c.local.ip, n);
+		put_ip(data + n, c.remote.ip, n);
+		return FILE_INFO_SIZE + 2 * n;
+	}
+	if (family == AF_UNIX) {
+		u32 at = s->len + FILE_INFO_SIZE;
+		u64 peer = (u64)READ(AS(struct unix_sock, sk), peer);
+		f->type = FD_UNIX;
+		u32 n = unix_name(s, at, (u64)sk);
+		s->buf[(at + n) & BODY_MASK] = 0;
+		u32 m = unix_name(s, at + n + 1, peer);
+		return FILE_INFO_SIZE + n + 1 + m;
+	}
+	f->type = family == AF_NETLINK ? FD_NETLINK : family == AF_PACKET ? FD_PACKET : FD_OTHER_SOCKET;
+	return FILE_INFO_SIZE;
+}

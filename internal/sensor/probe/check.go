@@ -1,0 +1,91 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
+)
+
+// check says, in one line, what is missing for the probe to work and what to
+// do about it.
+func check() error {
+	if err := checkKernel(); err != nil {
+		return err
+	}
+	if err := checkCapabilities(); err != nil {
+		return err
+	}
+	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
+		return errors.New("the kernel has no type information (/sys/kernel/btf/vmlinux): a kernel built with CONFIG_DEBUG_INFO_BTF=y is needed")
+	}
+	// Kernels from 5.11 on charge the memory to the cgroup; nothing is done then.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return fmt.Errorf("raise the limit of locked memory (needs CAP_SYS_RESOURCE on kernels before 5.11; or set `ulimit -l unlimited`): %w", err)
+	}
+	return nil
+}
+
+// checkKernel refuses kernels without BPF ring buffers (5.8).
+func checkKernel() error {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return fmt.Errorf("ask for the kernel's version: %w", err)
+	}
+	release := unix.ByteSliceToString(u.Release[:])
+	var major, minor int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n != 2 {
+		return nil // an unknown way of counting: loading will tell
+	}
+	if major < 5 || major == 5 && minor < 8 {
+		return fmt.Errorf("kernel %s is too old: 5.8 or later is needed (BPF ring buffers)", release)
+	}
+	return nil
+}
+
+// checkCapabilities wants CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON.
+func checkCapabilities() error {
+	var data [2]unix.CapUserData
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return fmt.Errorf("ask for capabilities: %w", err)
+	}
+	has := func(c uint) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
+	if has(unix.CAP_SYS_ADMIN) {
+		return nil
+	}
+	for _, c := range []struct {
+		name string
+		bit  uint
+	}{{"CAP_BPF", unix.CAP_BPF}, {"CAP_PERFMON", unix.CAP_PERFMON}} {
+		if !has(c.bit) {
+			return fmt.Errorf("no permission to load eBPF programs: %s is missing; run as root, or with CAP_BPF and CAP_PERFMON", c.name)
+		}
+	}
+	return nil
+}
+
+// loadError makes one line of a refusal to load; the verifier's log is behind
+// %+v.
+func loadError(err error) error {
+	var verr *ebpf.VerifierError
+	switch {
+	case errors.As(err, &verr):
+		return fmt.Errorf("the kernel's verifier refused the probe: %w", err)
+	case errors.Is(err, unix.EPERM):
+		return fmt.Errorf("load the probe: %w (a container or security module may forbid bpf(2))", err)
+	}
+	return fmt.Errorf("load the probe: %w", err)
+}
+
+// bootEpoch is the time of the machine's start, in ns since the epoch.
+func bootEpoch() (uint64, error) {
+	var now, boot unix.Timespec
+	if err := errors.Join(unix.ClockGettime(unix.CLOCK_REALTIME, &now), unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot)); err != nil {
+		return 0, fmt.Errorf("read the clocks: %w", err)
+	}
+	return uint64(now.Nano() - boot.Nano()), nil
+}

@@ -1,0 +1,15 @@
+// Package probe is the kernel side of the sensor: eBPF programs that turn
+// syscalls and the life of processes into events, and the loader that attaches
+// them, tells them what to send and reads what they lost.
+//
+//	sys_exit ──table of wanted syscalls──> program of the family ──> ring
+//	sched_process_{exec,fork,exit} ─────────────────────────────────> ring
+//	iter/task ──────────────────────────────────────────────────────> Snapshot
+//
+// Events have the form that package event describes; package ring takes them
+// out of the kernel. The programs are C (directory bpf), compiled by go
+// generate with clang 19; their objects are committed.
+package probe
+
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types direct bpf/probe.c -- -mcpu=v3 -Wall -Wno-unused-function
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types legacy bpf/probe.c -- -mcpu=v3 -Wall -Wno-unused-function -DLEGACY

@@ -1,0 +1,112 @@
+package probe
+
+import (
+	"runtime"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// Interest is what the probe is asked to send. The life of processes (execs,
+// forks, the exit of a process) is always sent.
+type Interest struct {
+	Syscalls    []event.ID
+	ThreadExits bool // the exit of every thread, not just of the last one
+}
+
+// entry is struct entry of bpf/scratch.h: what one syscall number means.
+type entry struct {
+	ID       uint16
+	Kind     uint16
+	Family   uint8
+	Category uint8
+	NR       uint16
+}
+
+// abiEntries is struct abi_entries: a number in the machine's own ABI and in
+// its 32-bit one.
+type abiEntries struct{ Native, Compat entry }
+
+// interestData is struct interest, the section .data.interest: what can change
+// at run time.
+type interestData struct {
+	Syscalls    [numSyscalls]abiEntries
+	Socketcalls [32]entry
+	ThreadExits uint64
+	_           [7]uint64 // the structure is aligned to 64 bytes
+}
+
+const numSyscalls = 512 // SYSCALLS of bpf/scratch.h
+
+// abis are the numberings of the machine's own tasks and of its 32-bit ones.
+func abis() (native, compat event.ABI) {
+	if runtime.GOARCH == "arm64" {
+		return event.ARM64, event.ARM
+	}
+	return event.AMD64, event.I386
+}
+
+// table builds the kernel's tables from the interest: the first thing that
+// the probe looks at in every syscall.
+func (i Interest) table() *interestData {
+	var t interestData
+	native, compat := abis()
+	for _, id := range i.Syscalls {
+		e := newEntry(id)
+		if nr, ok := id.Number(native); ok && nr < numSyscalls {
+			e.NR = uint16(nr)
+			t.Syscalls[nr].Native = e
+		}
+		if nr, ok := id.Number(compat); ok && nr < numSyscalls {
+			e.NR = uint16(nr)
+			t.Syscalls[nr].Compat = e
+		}
+	}
+	if compat == event.I386 {
+		t.addSocketcalls(i.Syscalls)
+	}
+	if i.ThreadExits {
+		t.ThreadExits = 1
+	}
+	return &t
+}
+
+// socketcalls are the calls that i386's socketcall multiplexes, from 1
+// (include/uapi/linux/net.h).
+var socketcalls = [...]string{
+	1: "socket", "bind", "connect", "listen", "accept", "getsockname", "getpeername", "socketpair",
+	"send", "recv", "sendto", "recvfrom", "shutdown", "setsockopt", "getsockopt", "sendmsg", "recvmsg",
+	"accept4", "recvmmsg", "sendmmsg",
+}
+
+const socketcallFamily = 15 // FAMILY_SOCKETCALL of bpf/probe.c
+
+func (t *interestData) addSocketcalls(wanted []event.ID) {
+	mux, ok := event.SyscallByName("socketcall")
+	if !ok {
+		return
+	}
+	nr, ok := mux.Number(event.I386)
+	if !ok {
+		return
+	}
+	for call, name := range socketcalls {
+		for _, id := range wanted {
+			if name == "" || id.String() != name {
+				continue
+			}
+			e := newEntry(id)
+			e.NR = uint16(nr)
+			t.Socketcalls[call] = e
+			t.Syscalls[nr].Compat = entry{ID: uint16(mux), Family: socketcallFamily, Category: uint8(Other), NR: uint16(nr)}
+		}
+	}
+}
+
+func newEntry(id event.ID) entry {
+	kind := id.Kind()
+	f, ok := familyOf[kind]
+	if !ok {
+		kind, f = event.KindSyscall, misc
+	}
+	return entry{ID: uint16(id), Kind: uint16(kind), Family: uint8(f), Category: uint8(categoryOf(kind))}
+}

@@ -1,0 +1,255 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/ring"
+)
+
+// Defaults of Options.
+const (
+	DefaultRingBytes   = 8 << 20
+	DefaultCPUsPerRing = 2
+	DefaultSnaplen     = 80
+)
+
+// Options say how the probe works; what is not in Interest is fixed at Load.
+type Options struct {
+	Interest Interest
+	// RingBytes is the size of each ring: a power of two of at least a page;
+	// 0 is DefaultRingBytes.
+	RingBytes int
+	// CPUsPerRing is how many CPUs share a ring; 0 is one ring for all, and
+	// negative is DefaultCPUsPerRing.
+	CPUsPerRing int
+	// Snaplen limits the bytes of data that an event carries; 0 is
+	// DefaultSnaplen.
+	Snaplen int
+	// DropFailed leaves out syscalls that failed (they are counted as filtered).
+	DropFailed bool
+	// Legacy loads the programs for kernels before 6.2 on any kernel; for tests.
+	Legacy bool
+	Log    *slog.Logger
+}
+
+// Probe is the loaded and attached probe.
+type Probe struct {
+	coll   *ebpf.Collection
+	links  []link.Link
+	reader *ring.Reader
+	cpus   int
+	log    *slog.Logger
+
+	snapshot sync.Mutex // one at a time: the iterator has one buffer
+}
+
+// Load checks that the kernel can do what the probe needs, loads the programs
+// and attaches them. Events are collected from then on.
+func Load(o Options) (*Probe, error) {
+	o, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	if err := check(); err != nil {
+		return nil, err
+	}
+	cpus, err := ebpf.PossibleCPU()
+	if err != nil {
+		return nil, fmt.Errorf("count the CPUs: %w", err)
+	}
+	spec, err := newSpec(o, cpus)
+	if err != nil {
+		return nil, err
+	}
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{})
+	if err != nil {
+		return nil, loadError(err)
+	}
+	p := &Probe{coll: coll, cpus: cpus, log: o.Log}
+	if err := p.start(o); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	o.Log.Info("probe attached", "rings", p.rings(o), "ring_bytes", o.RingBytes, "cpus", cpus)
+	return p, nil
+}
+
+func (o Options) complete() (Options, error) {
+	if o.RingBytes == 0 {
+		o.RingBytes = DefaultRingBytes
+	}
+	if o.CPUsPerRing < 0 {
+		o.CPUsPerRing = DefaultCPUsPerRing
+	}
+	if o.Snaplen == 0 {
+		o.Snaplen = DefaultSnaplen
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if n := o.RingBytes; n < os.Getpagesize() || n&(n-1) != 0 {
+		return o, fmt.Errorf("ring buffer of %d bytes: expected a power of two of at least a page (%d)", n, os.Getpagesize())
+	}
+	if o.Snaplen < 0 || o.Snaplen > 4096 {
+		return o, fmt.Errorf("snaplen %d: expected 1 to 4096 bytes", o.Snaplen)
+	}
+	return o, nil
+}
+
+// newSpec is the collection to load: sizes and constants set, nothing loaded.
+func newSpec(o Options, cpus int) (*ebpf.CollectionSpec, error) {
+	load := loadDirect
+	if o.Legacy || !kernelCanCast() {
+		load = loadLegacy
+	}
+	spec, err := load()
+	if err != nil {
+		return nil, fmt.Errorf("read the embedded programs: %w", err)
+	}
+	rings := 1
+	if o.CPUsPerRing > 0 {
+		rings = (cpus + o.CPUsPerRing - 1) / o.CPUsPerRing
+	}
+	spec.Maps["counts"].MaxEntries = uint32(cpus)
+	spec.Maps["scratches"].MaxEntries = uint32(cpus)
+	spec.Maps["rings"].MaxEntries = uint32(rings)
+	spec.Maps["rings"].InnerMap.MaxEntries = uint32(o.RingBytes)
+
+	epoch, err := bootEpoch()
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]any{
+		"cpus_per_ring":  uint32(o.CPUsPerRing),
+		"snaplen":        uint32(o.Snaplen),
+		"drop_failed":    o.DropFailed,
+		"has_group_dead": exitSaysGroupDead(),
+		"boot_epoch":     epoch,
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return nil, fmt.Errorf("set %s of the probe: %w", name, err)
+		}
+	}
+	return spec, nil
+}
+
+// start makes the rings, fills the tables and attaches. Whatever it leaves
+// behind on an error is Close's to remove.
+func (p *Probe) start(o Options) error {
+	var rings []*ebpf.Map
+	defer func() {
+		for _, m := range rings {
+			m.Close() // the array of maps, and the reader's mapping, keep it
+		}
+	}()
+	for i := range p.rings(o) {
+		m, err := ebpf.NewMap(&ebpf.MapSpec{Name: "ring", Type: ebpf.RingBuf, MaxEntries: uint32(o.RingBytes)})
+		if err != nil {
+			return fmt.Errorf("make ring buffer %d of %d bytes: %w", i, o.RingBytes, err)
+		}
+		rings = append(rings, m)
+		if err := p.coll.Maps["rings"].Put(uint32(i), m); err != nil {
+			return fmt.Errorf("register ring buffer %d: %w", i, err)
+		}
+	}
+	fds := make([]int, len(rings))
+	for i, m := range rings {
+		fds[i] = m.FD()
+	}
+	var err error
+	if p.reader, err = ring.Open(fds, o.RingBytes); err != nil {
+		return err
+	}
+	for f, name := range programs {
+		if err := p.coll.Maps["families"].Put(uint32(f), p.coll.Programs[name]); err != nil {
+			return fmt.Errorf("register program %s: %w", name, err)
+		}
+	}
+	if err := p.SetInterest(o.Interest); err != nil {
+		return err
+	}
+	return p.attach()
+}
+
+func (p *Probe) rings(o Options) int {
+	if o.CPUsPerRing == 0 {
+		return 1
+	}
+	return (p.cpus + o.CPUsPerRing - 1) / o.CPUsPerRing
+}
+
+// attach attaches the programs, sys_exit last.
+func (p *Probe) attach() error {
+	for _, name := range []string{"sched_fork", "sched_exec", "sched_exit", "sys_exit"} {
+		l, err := link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[name]})
+		if err != nil {
+			return fmt.Errorf("attach %s: %w", name, err)
+		}
+		p.links = append(p.links, l)
+	}
+	return nil
+}
+
+// SetInterest changes which syscalls are sent, without attaching anew.
+func (p *Probe) SetInterest(i Interest) error {
+	if err := p.coll.Maps[".data.interest"].Put(uint32(0), i.table()); err != nil {
+		return fmt.Errorf("tell the probe which syscalls to send: %w", err)
+	}
+	return nil
+}
+
+// Reader takes the events out of the kernel.
+func (p *Probe) Reader() *ring.Reader { return p.reader }
+
+// Close detaches and unloads everything.
+func (p *Probe) Close() error {
+	var errs []error
+	for _, l := range p.links {
+		errs = append(errs, l.Close())
+	}
+	p.links = nil
+	if p.reader != nil {
+		errs = append(errs, p.reader.Close())
+	}
+	p.coll.Close()
+	return errors.Join(errs...)
+}
+
+// kernelCanCast says whether the kernel has bpf_rdonly_cast (6.2), which the
+// faster of the two objects is written with.
+func kernelCanCast() bool { return kernelHasFunc("bpf_rdonly_cast") }
+
+func kernelHasFunc(name string) bool {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return false
+	}
+	var f *btf.Func
+	return spec.TypeByName(name, &f) == nil
+}
+
+// exitSaysGroupDead says whether the tracepoint sched_process_exit has a second
+// argument (6.16), which is true for the last thread.
+func exitSaysGroupDead() bool {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return false
+	}
+	var t *btf.Typedef
+	if spec.TypeByName("btf_trace_sched_process_exit", &t) != nil {
+		return false
+	}
+	ptr, ok := t.Type.(*btf.Pointer)
+	if !ok {
+		return false
+	}
+	proto, ok := ptr.Target.(*btf.FuncProto)
+	return ok && len(proto.Params) == 3 // the first is the tracepoint's own
+}

@@ -1,0 +1,32 @@
+package ring
+
+import "time"
+
+// Pauses between two looks at the rings.
+const (
+	minPause = 400 * time.Microsecond
+	maxPause = 20 * time.Millisecond
+	// Events in a pause: at this many it becomes shorter, below a quarter of
+	// them longer. A ring of 8 MiB holds some 30,000.
+	busyEvents = 64
+)
+
+// backoff decides how long to pause from how many events the last pause
+// brought.
+type backoff struct {
+	events int
+	pause  time.Duration
+}
+
+func newBackoff() backoff { return backoff{pause: minPause} }
+
+func (b *backoff) next() time.Duration {
+	switch {
+	case b.events >= busyEvents:
+		b.pause = max(b.pause/4, minPause)
+	case b.events < busyEvents/4:
+		b.pause = min(b.pause*2, maxPause)
+	}
+	b.events = 0
+	return b.pause
+}

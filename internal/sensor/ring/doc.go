@@ -1,0 +1,9 @@
+// Package ring takes events out of BPF ring buffers, in the order of their
+// time. It knows bytes and the time that each event starts with, nothing else.
+//
+// The kernel writes to several rings, one per group of CPUs; a Reader merges
+// them. It works in batches: the position up to which a ring is filled is read
+// once, and what was consumed is given back once, since either costs more than
+// an event does. An event is borrowed ring memory: it is valid until the
+// following call of Next.
+package ring

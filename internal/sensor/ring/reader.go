@@ -1,0 +1,125 @@
+package ring
+
+import (
+	"errors"
+	"math"
+	"time"
+)
+
+// window is how long an event may take from its time stamp to its place in the
+// ring. Programs on tracepoints are not preempted, and take microseconds.
+//
+// With several rings, an event is handed out only when it is older than the
+// window, seen from a moment before the producers' positions were read: until
+// then, an older event may still be on its way into another ring. What takes
+// longer than that (the hypervisor stole the CPU in the middle of a program)
+// comes late, out of order, but comes.
+const window = 200 * time.Microsecond
+
+// Reader merges the events of several rings. It belongs to one goroutine.
+type Reader struct {
+	rings   []*buffer
+	heap    []*buffer // those with a head, the oldest first
+	horizon uint64    // events up to this time may be handed out
+	now     func() uint64
+	unmap   []func() error
+	backoff backoff
+}
+
+func newReader(rings []*buffer, now func() uint64) *Reader {
+	return &Reader{rings: rings, heap: make([]*buffer, 0, len(rings)), now: now, backoff: newBackoff()}
+}
+
+// Next returns the oldest event there is. The bytes belong to the ring and are
+// valid until the following call. False means that there is nothing now.
+func (r *Reader) Next() ([]byte, bool) {
+	if len(r.heap) == 0 || r.heap[0].time > r.horizon {
+		r.refill()
+		if len(r.heap) == 0 || r.heap[0].time > r.horizon {
+			return nil, false
+		}
+	}
+	b := r.heap[0]
+	event := b.head
+	// A quarter of the ring at the most is kept from the kernel.
+	if b.pending() > b.mask/4 {
+		b.release()
+	}
+	if !b.advance() {
+		last := len(r.heap) - 1
+		r.heap[0] = r.heap[last]
+		r.heap = r.heap[:last]
+	}
+	r.siftDown()
+	r.backoff.events++
+	return event, true
+}
+
+// refill starts a batch: what was taken is given back, and new records are
+// looked for in every ring.
+func (r *Reader) refill() {
+	r.horizon = math.MaxUint64
+	if len(r.rings) > 1 {
+		r.horizon = r.now() - uint64(window)
+	}
+	for _, b := range r.rings {
+		b.release()
+		b.extend()
+		if b.head == nil && b.advance() {
+			r.push(b)
+		}
+	}
+}
+
+// push adds a ring to the heap of heads.
+func (r *Reader) push(b *buffer) {
+	r.heap = append(r.heap, b)
+	for i := len(r.heap) - 1; i > 0; {
+		parent := (i - 1) / 2
+		if r.heap[parent].time <= r.heap[i].time {
+			return
+		}
+		r.heap[parent], r.heap[i] = r.heap[i], r.heap[parent]
+		i = parent
+	}
+}
+
+// siftDown restores the heap after its first ring has got another head. As
+// events come in runs from one CPU, that is two comparisons mostly.
+func (r *Reader) siftDown() {
+	h := r.heap
+	for i := 0; ; {
+		c := 2*i + 1
+		if c >= len(h) {
+			return
+		}
+		if c+1 < len(h) && h[c+1].time < h[c].time {
+			c++
+		}
+		if h[i].time <= h[c].time {
+			return
+		}
+		h[i], h[c] = h[c], h[i]
+		i = c
+	}
+}
+
+// Wait pauses until it is worth asking again: well under a millisecond while
+// events come in, longer and longer while few do, 20 ms at the most.
+func (r *Reader) Wait() {
+	if len(r.heap) > 0 { // events younger than the window
+		sleep(window)
+		return
+	}
+	sleep(r.backoff.next())
+}
+
+// Close unmaps the rings. Events borrowed from them must not be touched again.
+func (r *Reader) Close() error {
+	var errs []error
+	for _, unmap := range r.unmap {
+		errs = append(errs, unmap())
+	}
+	r.rings, r.heap, r.unmap = nil, nil, nil
+	return errors.Join(errs...)
+}
