@@ -144,13 +144,12 @@ func (t *Table) applyExec(p *Process, v *event.View, s *execveSlots, timeNS uint
 	t.changedTree(p)
 }
 
-// applyExit marks the process dead; Done removes it. The exit of another
-// thread than the leader is that of the process only if the leader has gone
-// before.
+// applyExit marks the process dead; Done removes it. Should another thread of
+// it be heard of later, it comes back (see find).
 func (t *Table) applyExit(p *Process, v *event.View) {
 	h := v.Header()
 	p.Threads = max(p.Threads-1, 0)
-	if h.TID == h.PID || p.died != 0 {
+	if h.Flags&event.ThreadExit == 0 {
 		p.Dead, p.died = true, h.Time
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -96,6 +97,36 @@ func TestDeadParentStaysUntilTheKernelSaysWhoIsNext(t *testing.T) {
 	}
 }
 
+// Dead parents that were kept for their children go with the last of them, and
+// take their place in the container's count of processes along.
+func TestDeadParentGoesWithItsLastChild(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "sh")
+	w.fork(10, 11)
+	p := w.apply(replaceStr(t, w.execRaw(11, "/bin/p"), execSlots.cgroups, "=/docker/"+strings.Repeat("ab", 32)))
+	c := w.fork(11, 12)
+	w.apply(replaceStr(t, w.execRaw(12, "/bin/c"), execSlots.cgroups, "=/"))
+	w.exit(11, 4711)
+	for i := range int32(graves + 1) { // push it out of the graveyard
+		w.fork(10, 1000+i)
+		w.exit(1000+i, 1)
+	}
+	if w.lineage(c) != "c<p<sh<init" || !p.disposed {
+		t.Fatalf("lineage %s, disposed %v", w.lineage(c), p.disposed)
+	}
+	w.procs[12].PPID = 1
+	w.call(12)
+	if p.parent != nil {
+		t.Error("the dead parent is still linked")
+	}
+	for range 100 {
+		w.table.Tick(time.Unix(1, 0))
+	}
+	if w.table.Containers().Len() != 0 {
+		t.Error("a container whose processes have all gone is still there")
+	}
+}
+
 func TestPidReuse(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.start(10, 1, "bash")
@@ -151,10 +182,15 @@ func TestThreadExitIsNotTheProcess(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.start(10, 1, "java")
 	h := w.header(10)
-	h.TID = 11
+	h.TID, h.Flags = 11, event.ThreadExit
 	w.b.Start(event.KindProcexit, h)
 	if p := w.apply(w.b.Finish()); p.Dead || w.table.Get(10) == nil {
 		t.Error("a thread's exit has ended the process")
+	}
+	h.Flags = 0 // the last one, which need not be the main thread
+	w.b.Start(event.KindProcexit, h)
+	if w.apply(w.b.Finish()); w.table.Get(10) != nil {
+		t.Error("the last thread's exit has not ended the process")
 	}
 }
 

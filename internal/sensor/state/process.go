@@ -82,7 +82,7 @@ type Process struct {
 
 	seen  uint64 // Header.Time of the last event
 	fresh uint64 // Header.Time of the snapshot that it comes from: older events know less
-	died  uint64 // Header.Time of the leader's exit; 0 while it lives
+	died  uint64 // Header.Time of its exit; 0 while it lives
 	asked bool   // /proc has been asked about this image
 	// coarse: Start is from /proc, in clock ticks.
 	coarse bool

@@ -137,7 +137,7 @@ func (t *Table) find(v *event.View, timeNS uint64) *Process {
 			if h.Kind == event.KindProcexit || h.Time <= p.died {
 				return p
 			}
-			t.revive(p) // its leader has exited, other threads go on
+			t.revive(p) // its main thread had exited, others go on
 		}
 		if !p.Known && !p.asked && h.Kind != event.KindProcexit {
 			t.refetch(p, h)
