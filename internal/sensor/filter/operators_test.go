@@ -21,7 +21,7 @@ var samples = []sample{
 		Eq:     {"/etc/shadow", "!/etc/shado", "!/etc/SHADOW", `!""`},
 		EqEq:   {"/etc/shadow", "!/etc/passwd"},
 		NotEq:  {"!/etc/shadow", "/etc/SHADOW"},
-		Less:   {"!5", "!1"}, LessEq: {"!5"}, Greater: {"!5", "!99"}, GreaterEq: {"!5"},
+		Less:   {"5", "1"}, LessEq: {"5"}, Greater: {"!5", "-99"}, GreaterEq: {"!5"},
 		Contains:   {"shadow", "/etc", `""`, "!Shadow"},
 		IContains:  {"SHADOW", "sHaD", `""`, "!shadows"},
 		StartsWith: {"/etc", "/etc/shadow", `""`, "!etc", "!/etc/shadowy"},
