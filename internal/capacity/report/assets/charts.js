@@ -19,16 +19,23 @@
   const axis = (format, label) => ({
     stroke: style("soft"), grid: { stroke: style("grid"), width: 1 }, ticks: { stroke: style("grid"), width: 1 },
     font: "12px system-ui, sans-serif", labelFont: "12px system-ui, sans-serif", label, labelSize: 18,
-    values: (_, ticks) => ticks.map(t => t === null ? "" : format(t)),
+    values: (_, ticks) => ticks.map(t => t === null ? "" : format(t)), size: (_, values) => values && values.some(v => v && v.length > 5) ? 68 : 54,
   });
-  // On a logarithmic axis only powers of ten, and twos and fives, are named.
-  const sparse = (format, label) => Object.assign(axis(format, label), {
-    filter: (_, splits) => {
-      const span = Math.log10(splits[splits.length - 1] / splits[0]);
-      const keep = span > 3 ? [1] : span > 1.3 ? [1, 3] : [1, 2, 3, 5, 7];
-      return splits.map(v => keep.includes(Math.round(v / Math.pow(10, Math.floor(Math.log10(v) + 1e-9)))) ? v : null);
-    },
-  });
+  const below = a => Object.assign(a, { size: 32 });
+  // A logarithmic axis is named at the powers of ten and, where there are few
+  // of them, at their doubles and fives.
+  const splits = (_, __, lo, hi) => {
+    const decades = Math.log10(hi / lo), steps = decades > 4 ? [1] : decades > 2 ? [1, 3] : [1, 2, 5], out = [];
+    for (let p = Math.pow(10, Math.floor(Math.log10(lo))); p <= hi; p *= 10)
+      for (const s of steps) if (s * p >= lo && s * p <= hi) out.push(s * p);
+    return out;
+  };
+  const sparse = (format, label) => {
+    const a = axis(format, label), all = (_, found) => found;
+    a.splits = splits;
+    a.filter = a.grid.filter = a.ticks.filter = all;
+    return a;
+  };
 
   // lines draws horizontal or vertical marks with their names on the chart.
   const lines = marks => u => {
@@ -119,7 +126,7 @@
 
   chart("curve", 260, () => data.curve.cpu && data.curve.cpu.length > 1 && {
     data: [[0, ...data.curve.cpu], [0, ...data.curve.rate]],
-    scales: linear, axes: [axis(si, "CPU limit"), axis(si)],
+    scales: linear, axes: [below(axis(si, "CPU limit")), axis(si)],
     series: [{}, line("syscalls/s", "accent", { points: { show: true, size: 8, fill: style("card") } })],
     above: data.curve.knee && lines([{ x: data.curve.knee[0], name: "knee", color: style("warn") }]),
   });
@@ -132,26 +139,26 @@
 
     chart("time-" + i, 300, () => row.time.seconds && row.time.seconds.length > 1 && {
       data: [row.time.seconds, row.time.load, row.time.events, row.time.drops],
-      scales: linear, axes: [axis(x => si(x) + " s", "time since the first round"), axis(si, "per second")],
+      scales: linear, axes: [below(axis(x => si(x) + " s", "time since the first round")), axis(si, "per second")],
       series: [{}, line("load, operations/s", "load", { dash: [6, 4] }), line("engine events/s", "accent"), line("drops/s", "drops", { fill: style("shade-bad") })],
       below: shades(shade),
     });
     chart("loss-" + i, 240, () => t.rate && {
       data: [t.rate, t.loss],
       scales: { x: logRate, y: { range: (_, lo, hi) => [0, Math.max(hi * 1.1, 1)] } },
-      axes: [sparse(si, "operations/s offered"), axis(x => si(x) + " %")],
+      axes: [below(sparse(si, "operations/s offered")), axis(x => si(x) + " %")],
       series: [{}, line("loss", "drops", { points: dots })], above: lines(marks),
     });
     chart("latency-" + i, 240, () => row.latency && {
       data: [t.rate, t.p50, t.p99, t.p999],
-      scales: { x: logRate, y: { distr: 3 } }, axes: [sparse(si, "operations/s offered"), sparse(ms)],
+      scales: { x: logRate, y: { distr: 3, range: (_, lo, hi) => [lo / 1.6, hi * 1.6] } }, axes: [below(sparse(si, "operations/s offered")), sparse(ms)],
       series: [{}, line("p50", "accent", { points: dots }), line("p99", "load", { points: dots, dash: [6, 4] }), line("p99.9", "drops", { points: dots, dash: [2, 3] })],
       above: lines(marks),
     });
     const resource = (id, series, limit, name, format) => chart(id + "-" + i, 220, () => series && series.some(v => v !== null) && {
       data: [t.seconds, series],
-      scales: { x: { time: false, range: (_, lo, hi) => [Math.min(0, lo), hi * 1.05 + 1] }, y: { range: (_, lo, hi) => [0, 1.15 * Math.max(hi, limit > 0 && limit < hi * 6 ? limit : 0)] } },
-      axes: [axis(x => si(x) + " s", "time since the first round"), axis(format)],
+      scales: { x: { time: false, range: (_, lo, hi) => [Math.min(0, lo), hi * 1.05 + 1] }, y: { range: (_, lo, hi) => [0, 1.15 * Math.max(hi, limit)] } },
+      axes: [below(axis(x => si(x) + " s", "time since the first round")), axis(format)],
       series: [{}, line(name, "accent", { points: dots })], below: shades(shade),
       above: limit > 0 ? lines([{ y: limit, name: "limit " + format(limit), color: style("drops") }]) : undefined,
     });
