@@ -20,6 +20,13 @@ type Container struct {
 	ImageTag        string
 	ImageDigest     string
 	Privileged      bool
+	HostPID         bool // shares the host's namespace of pids, ...
+	HostNetwork     bool
+	HostIPC         bool
+	IP              string
+	CNI             string // result of the network plugin, JSON
+	Mounts          []Mount
+	Labels          map[string]string
 	Pod             *Pod // nil outside Kubernetes
 
 	users int    // processes in it, see Registry
@@ -29,7 +36,18 @@ type Container struct {
 // Pod is the Kubernetes side of a container.
 type Pod struct {
 	Name, Namespace, UID string
+	SandboxID            string // of the pod's sandbox container, in full
+	IP                   string
+	CNI                  string // result of the network plugin, JSON
 	Labels               map[string]string
+}
+
+// Mount is a directory of the host, or a volume, in a container.
+type Mount struct {
+	Source, Dest string
+	Mode         string // as the runtime writes it, e.g. "Z"
+	RW           bool
+	Propagation  string // e.g. "rprivate"
 }
 
 // Host stands for everything that runs in no container.

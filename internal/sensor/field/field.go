@@ -54,8 +54,14 @@ const (
 // getters that its Type and Match call for are set:
 //
 //	One:  Str (String, Bytes), Int, Uint (Uint, Bool, Port, RelTime, AbsTime), IP, Double
-//	Any, Ends, List: Each, EachUint or EachIP, which call yield for every value
-//	      until it returns false
+//	Any, Ends, List: Each, EachInt, EachUint or EachIP, which call yield for
+//	      every value until it returns false
+//
+// Besides those, fields that match Any have the getter of a single value: the
+// process's own, which is what prints. Names of addresses (fd.sip.name) have
+// IP beside Str: a condition compares addresses where there is no name. And
+// proc.args has Each beside Str: its single arguments, for transformers of
+// lists.
 //
 // A getter's second result is false when the value is missing. Strings are
 // borrowed: they are valid until the next event.
@@ -113,6 +119,9 @@ type Static struct {
 	Base64  bool // buffer_format_base64
 	// StaticFields are the config's static_fields, as %static.KEY.
 	StaticFields map[string]string
+	// Proc is where procfs is mounted, for what only it knows: /proc. Empty for
+	// captures, whose processes are not those of this machine.
+	Proc string
 }
 
 // Field is an entry of the catalogue.
@@ -126,6 +135,8 @@ type Field struct {
 	Doc   string
 	// Bind makes the getter for one argument ("" for none).
 	Bind func(arg string) (Extractor, error)
+
+	dotted bool // the argument may follow after a dot: evt.arg.flags
 }
 
 // Arg says whether a field takes an argument, as in proc.aname[2].
@@ -147,4 +158,6 @@ const (
 	NoTransformer                   // transformers do not apply
 	FilterOnly                      // not in output templates
 	Deprecated
+	Hex       // numbers print in hexadecimal, without 0x
+	EpochJSON // a time that JSON alerts give as a number: ns since the epoch
 )

@@ -1,10 +1,86 @@
 package field
 
+import (
+	"unsafe"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
 // scratch holds values that a field had to build, so that they are built once
 // per event and cost no allocation: they stay valid until Reset.
 type scratch struct {
 	buf []byte
+
+	fileState known
+	file      event.FileInfo
+	names     [2]text // fd.name: as given, and as the kernel resolved it
+	argsHave  uint64  // bit i: args[i] has been rendered
+	args      [maxSlots]string
+
+	// What follows outlives the event.
+	first    uint64 // Time of the first event, once there was a second one
+	previous uint64 // Time of the event before this one
+	clock    clock
 }
 
-// Reset makes c ready for the next event.
-func (c *Context) Reset() { c.buf = c.buf[:0] }
+// maxSlots bounds the slots of any kind of event; a test compares.
+const maxSlots = 64
+
+type known uint8
+
+const (
+	unknown known = iota
+	absent
+	present
+)
+
+type text struct {
+	state known
+	s     string
+}
+
+// Reset makes c ready for the next event. Time must still be that of the
+// event before.
+func (c *Context) Reset() {
+	if c.Time != 0 {
+		if c.first == 0 {
+			c.first = c.Time
+		}
+		c.previous = c.Time
+	}
+	c.buf = c.buf[:0]
+	c.fileState = unknown
+	c.names[0].state, c.names[1].state = unknown, unknown
+	c.argsHave = 0
+}
+
+// built returns what has been appended to c.buf since it had length start.
+// Appending more to c.buf leaves the string as it is.
+func (c *Context) built(start int) string {
+	b := c.buf[start:]
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// fileInfo is what the event's descriptor is; nil if that is not known.
+func (c *Context) fileInfo() *event.FileInfo {
+	if c.fileState == unknown {
+		c.fileState = absent
+		if slot := c.Event.Info().File; slot >= 0 && c.Event.FileInfo(slot, &c.file) {
+			c.fileState = present
+		}
+	}
+	if c.fileState == absent {
+		return nil
+	}
+	return &c.file
+}
+
+// static is what does not change between events; empty if it was not set.
+func (c *Context) static() *Static {
+	if c.Static == nil {
+		return &noStatic
+	}
+	return c.Static
+}
+
+var noStatic = Static{Source: "syscall"}

@@ -1,0 +1,86 @@
+package field
+
+import "github.com/peregrine-sec/peregrine/internal/sensor/event"
+
+// genericFields are those of every event, of whatever source.
+func genericFields() []Field {
+	return []Field{
+		unsigned("evt.num", Uint, AtEvent, "Number of the event: the first event of a run is 1.", func(c *Context) (uint64, bool) {
+			return c.Num, true
+		}),
+		eventTime("evt.time", "Local time of the event with nanoseconds, as 15:04:05.000000000. JSON alerts give ns since the epoch.", false, true).with(EpochJSON),
+		eventTime("evt.time.s", "Local time of the event without nanoseconds. JSON alerts give ns since the epoch.", false, false).with(EpochJSON),
+		str("evt.time.iso8601", AtEvent, "Time of the event in UTC with nanoseconds, as in ISO 8601. JSON alerts give ns since the epoch.", func(c *Context) (string, bool) {
+			start := len(c.buf)
+			c.buf = append(AppendUTC(c.buf, c.Time), "+0000"...)
+			return c.built(start), true
+		}).with(EpochJSON),
+		eventTime("evt.datetime", "Local date and time of the event with nanoseconds.", true, true),
+		eventTime("evt.datetime.s", "Local date and time of the event without nanoseconds.", true, false),
+		unsigned("evt.rawtime", AbsTime, AtEvent, "Time of the event in ns since the epoch.", func(c *Context) (uint64, bool) {
+			return c.Time, true
+		}),
+		unsigned("evt.rawtime.s", AbsTime, AtEvent, "Time of the event in whole seconds since the epoch.", func(c *Context) (uint64, bool) {
+			return c.Time / 1e9, true
+		}),
+		unsigned("evt.rawtime.ns", AbsTime, AtEvent, "Nanoseconds within the second of the event.", func(c *Context) (uint64, bool) {
+			return c.Time % 1e9, true
+		}),
+		unsigned("evt.reltime", RelTime, AtEvent, "Time since the first event, in ns.", func(c *Context) (uint64, bool) {
+			return c.sinceFirst(), true
+		}),
+		unsigned("evt.reltime.s", RelTime, AtEvent, "Time since the first event, in whole seconds.", func(c *Context) (uint64, bool) {
+			return c.sinceFirst() / 1e9, true
+		}),
+		unsigned("evt.reltime.ns", RelTime, AtEvent, "Time since the first event: the nanoseconds beyond whole seconds.", func(c *Context) (uint64, bool) {
+			return c.sinceFirst() % 1e9, true
+		}),
+		never("evt.pluginname", String, "Plugin that made the event; never set, since there are no plugins."),
+		never("evt.plugininfo", String, "The plugin's text for its event; never set, since there are no plugins."),
+		str("evt.source", AtLoad, "Source of the event: syscall.", func(c *Context) (string, bool) {
+			return c.static().Source, true
+		}),
+		boolean("evt.is_async", AtLoad, "True for events that no thread caused, such as container metadata that has arrived.", func(c *Context) (uint64, bool) {
+			k := c.Event.Kind()
+			return b2u(k == event.KindAsyncevent || k == event.KindContainer), true
+		}),
+		str("evt.asynctype", AtEvent, "Name of an asynchronous event, such as container.", asyncType),
+		str("evt.hostname", AtEvent, "Name of the host, or FALCO_HOSTNAME if that is set.", func(c *Context) (string, bool) {
+			return c.static().Hostname, true
+		}),
+	}
+}
+
+func eventTime(name, doc string, date, fraction bool) Field {
+	return str(name, AtEvent, doc, func(c *Context) (string, bool) {
+		start := len(c.buf)
+		c.buf = c.clock.appendLocal(c.buf, c.Time, date, fraction)
+		return c.built(start), true
+	})
+}
+
+func (c *Context) sinceFirst() uint64 {
+	if c.first == 0 || c.Time < c.first {
+		return 0
+	}
+	return c.Time - c.first
+}
+
+func (c *Context) sincePrevious() uint64 {
+	if c.previous == 0 || c.Time < c.previous {
+		return 0
+	}
+	return c.Time - c.previous
+}
+
+func asyncType(c *Context) (string, bool) {
+	switch c.Event.Kind() {
+	case event.KindContainer:
+		return "container", true
+	case event.KindAsyncevent:
+		return c.Event.Str(asyncName)
+	}
+	return "", false
+}
+
+var asyncName = event.KindAsyncevent.Info().Slot("name")

@@ -1,0 +1,116 @@
+package field
+
+import (
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"golang.org/x/sys/unix"
+)
+
+// pathRole is what a path is to a syscall on the file system.
+type pathRole int
+
+const (
+	onePath pathRole = iota
+	sourcePath
+	targetPath
+	numPathRoles
+)
+
+// fspathSlots are the parameters with the paths by kind: noPath, ofFD for the
+// name of the descriptor, or a slot.
+var fspathSlots = func() (slots [event.NumKinds][numPathRoles]int) {
+	for k := range slots {
+		slots[k] = [numPathRoles]int{noPath, noPath, noPath}
+	}
+	for k, name := range map[event.Kind]string{
+		event.KindMkdir: "path", event.KindMkdirat: "path", event.KindRmdir: "path",
+		event.KindUnlink: "path", event.KindUnlinkat: "name",
+		event.KindOpen: "name", event.KindOpenat: "name", event.KindOpenat2: "name",
+		event.KindCreat: "name", event.KindOpenByHandleAt: "path",
+		event.KindChmod: "filename", event.KindFchmodat: "filename", event.KindFchmodat2: "filename",
+		event.KindChown: "path", event.KindLchown: "path", event.KindFchownat: "pathname",
+		event.KindQuotactl: "special", event.KindUmount: "name", event.KindUmount2: "name",
+	} {
+		slots[k][onePath] = k.Info().Slot(name)
+	}
+	slots[event.KindFchmod][onePath] = ofFD
+	slots[event.KindFchown][onePath] = ofFD
+	for k, names := range map[event.Kind][2]string{
+		event.KindRename: {"oldpath", "newpath"}, event.KindRenameat: {"oldpath", "newpath"},
+		event.KindRenameat2: {"oldpath", "newpath"},
+		// Of links Falco calls the new name the source, what it points to the target.
+		event.KindLink: {"newpath", "oldpath"}, event.KindLinkat: {"newpath", "oldpath"},
+		event.KindSymlink: {"linkpath", "target"}, event.KindSymlinkat: {"linkpath", "target"},
+		event.KindMount: {"dev", "dir"},
+	} {
+		slots[k][sourcePath], slots[k][targetPath] = k.Info().Slot(names[0]), k.Info().Slot(names[1])
+	}
+	return slots
+}()
+
+const (
+	noPath = -1
+	ofFD   = -2
+)
+
+func fspathFields() []Field {
+	return []Field{
+		fspath("fs.path.name", "Path that a syscall on one file succeeded for, made absolute.", onePath, false),
+		fspath("fs.path.nameraw", "As fs.path.name, but as it was given.", onePath, true),
+		fspath("fs.path.source", "Path that a rename, link or mount starts from, made absolute: the old name of a rename, the new one of a link, the device of a mount.", sourcePath, false),
+		fspath("fs.path.sourceraw", "As fs.path.source, but as it was given.", sourcePath, true),
+		fspath("fs.path.target", "Path that a rename, link or mount leads to, made absolute: the new name of a rename, what a link points to, the directory of a mount.", targetPath, false),
+		fspath("fs.path.targetraw", "As fs.path.target, but as it was given.", targetPath, true),
+	}
+}
+
+func fspath(name, doc string, role pathRole, raw bool) Field {
+	return str(name, AtEvent, doc, func(c *Context) (string, bool) {
+		k := c.Event.Kind()
+		slot := fspathSlots[k][role]
+		switch {
+		case slot == noPath:
+			return "", false
+		case isOpen(k):
+			return openPath(c, raw)
+		case c.Event.Int(0) != 0:
+			return "", false
+		case slot == ofFD:
+			return fdName(c)
+		case raw:
+			return c.Event.Str(slot)
+		}
+		return c.absolutePath(&kindParams[k][slot])
+	})
+}
+
+// absolutePath is absolute for the paths of fs.path, some of which are plain
+// text that Falco takes to be relative to the current directory.
+func (c *Context) absolutePath(p *slotParam) (string, bool) {
+	if p.Type != event.String {
+		return c.absolute(p)
+	}
+	path, ok := c.Event.Str(p.slot)
+	if !ok {
+		return "", false
+	}
+	return c.joined(c.Proc.CWD, path), true
+}
+
+// openPath is fs.path.name of an open. Falco means to leave out failed ones,
+// but takes only -1, which is EPERM, for a failure.
+func openPath(c *Context, raw bool) (string, bool) {
+	switch res := c.Event.Int(0); {
+	case res == -int64(unix.EPERM):
+		return "", false
+	case raw:
+		return fdNameGiven(c)
+	case res == -int64(unix.ENOENT):
+		return unknownBase, true
+	}
+	return fdName(c)
+}
+
+// fdNameGiven is the path that an open was given.
+func fdNameGiven(c *Context) (string, bool) {
+	return c.Event.Str(openings[c.Event.Kind()].name)
+}

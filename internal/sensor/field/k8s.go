@@ -1,0 +1,53 @@
+package field
+
+import "github.com/peregrine-sec/peregrine/internal/sensor/container"
+
+// k8sFields are those of the pod that the process's container belongs to;
+// missing outside Kubernetes.
+func k8sFields() []Field {
+	fields := []Field{
+		ofPod("k8s.pod.name", "Name of the pod.", func(p *container.Pod) string { return p.Name }),
+		ofPod("k8s.ns.name", "Namespace of the pod.", func(p *container.Pod) string { return p.Namespace }),
+		ofPod("k8s.pod.id", "As k8s.pod.uid.", func(p *container.Pod) string { return p.UID }),
+		ofPod("k8s.pod.uid", "Unique id of the pod.", func(p *container.Pod) string { return p.UID }),
+		ofPod("k8s.pod.sandbox_id", "Id of the pod's sandbox container, its first 12 characters.", func(p *container.Pod) string {
+			return p.SandboxID[:min(len(p.SandboxID), 12)]
+		}),
+		ofPod("k8s.pod.full_sandbox_id", "Id of the pod's sandbox container in full.", func(p *container.Pod) string { return p.SandboxID }),
+		ofPod("k8s.pod.ip", "IP address of the pod.", func(p *container.Pod) string { return p.IP }),
+		ofPod("k8s.pod.cni.json", "Result of the pod's network plugin, as JSON.", func(p *container.Pod) string { return p.CNI }),
+		labelsField("k8s.pod.labels", "Labels of the pod, as NAME:VALUE separated by commas.", podLabels),
+		labelField("k8s.pod.label", "One label of the pod, as in k8s.pod.label.app or k8s.pod.label[app].", podLabels),
+	}
+	for _, kind := range []string{"rc", "svc", "rs", "deployment", "ns"} {
+		for _, what := range []string{"name", "id", "labels", "label"} {
+			if kind == "ns" && what == "name" {
+				continue // that one is set
+			}
+			f := never("k8s."+kind+"."+what, String, "No longer set: Falco leaves this to its k8smeta plugin.").with(Deprecated)
+			if what == "label" {
+				f.Arg, f.dotted = ArgRequired, true
+			}
+			fields = append(fields, f)
+		}
+	}
+	return fields
+}
+
+func ofPod(name, doc string, get func(*container.Pod) string) Field {
+	return str(name, AtExec, doc, func(c *Context) (string, bool) {
+		p := c.Proc.Container.Pod
+		if p == nil {
+			return "", false
+		}
+		return get(p), true
+	})
+}
+
+func podLabels(c *Context) (map[string]string, bool) {
+	p := c.Proc.Container.Pod
+	if p == nil {
+		return nil, false
+	}
+	return p.Labels, true
+}

@@ -1,0 +1,145 @@
+package field
+
+import (
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+)
+
+// procfsFields are what only /proc knows at the moment of the event. They are
+// read when a condition or an output asks for them; by then the process may
+// have gone, and they are missing.
+func procfsFields() []Field {
+	fields := []Field{
+		unsigned("proc.fdopencount", Uint, AtEvent, "Number of open descriptors.", func(c *Context) (uint64, bool) { return c.openFDs() }),
+		integer("proc.fdlimit", AtEvent, "Highest number of descriptors that the process may have open (RLIMIT_NOFILE).", func(c *Context) (int64, bool) {
+			n, ok := c.fdLimit()
+			return int64(n), ok
+		}),
+		fixed("proc.fdusage", AtEvent, "Open descriptors in percent of proc.fdlimit.", Extractor{Type: Double, Double: func(c *Context) (float64, bool) {
+			limit, _ := c.fdLimit()
+			n, ok := c.openFDs()
+			if !ok || limit == 0 {
+				return 0, false
+			}
+			return float64(n) * 100 / float64(limit), true
+		}}),
+		memory("proc.vmsize", "VmSize:", "Virtual memory of the process, in kB.", func(p *state.Process) uint32 { return p.VMSize }),
+		memory("proc.vmrss", "VmRSS:", "Resident memory of the process, in kB.", func(p *state.Process) uint32 { return p.VMRSS }),
+		memory("proc.vmswap", "VmSwap:", "Swapped memory of the process, in kB.", func(p *state.Process) uint32 { return p.VMSwap }),
+		memory("thread.vmsize", "VmSize:", "Virtual memory of the process, in kB; of main threads only.", func(p *state.Process) uint32 { return p.VMSize }),
+		memory("thread.vmrss", "VmRSS:", "Resident memory of the process, in kB; of main threads only.", func(p *state.Process) uint32 { return p.VMRSS }),
+		faults("thread.pfmajor", 12, "Number of major page faults.", func(p *state.Process) uint64 { return p.MajorFaults }),
+		faults("thread.pfminor", 10, "Number of minor page faults.", func(p *state.Process) uint64 { return p.MinorFaults }),
+		unsigned("proc.nthreads", Uint, AtEvent, "Number of threads of the process.", threads),
+		unsigned("proc.nchilds", Uint, AtEvent, "Number of threads of the process besides the main one.", func(c *Context) (uint64, bool) {
+			n, ok := threads(c)
+			return n - 1, ok && n > 0
+		}),
+	}
+	for fd, name := range []string{"stdin", "stdout", "stderr"} {
+		fields = append(fields,
+			str("proc."+name+".type", AtEvent, "fd.type of the process's "+name+".", func(c *Context) (string, bool) {
+				d, ok := c.descriptor(int64(fd))
+				return fdTypes[d.kind].name, ok
+			}),
+			str("proc."+name+".name", AtEvent, "fd.name of the process's "+name+".", func(c *Context) (string, bool) {
+				d, ok := c.descriptor(int64(fd))
+				return d.name, ok
+			}))
+	}
+	return fields
+}
+
+// procFile is the path of a file of the event's process; false where there is
+// no /proc to ask.
+func (c *Context) procFile(name string) (string, bool) {
+	root := c.static().Proc
+	return root + "/" + strconv.Itoa(int(c.Proc.PID)) + "/" + name, root != "" && c.Proc.PID > 0
+}
+
+func (c *Context) readProc(name string) string {
+	path, ok := c.procFile(name)
+	if !ok {
+		return ""
+	}
+	data, _ := os.ReadFile(path) // gone, then
+	return string(data)
+}
+
+func (c *Context) openFDs() (uint64, bool) {
+	path, ok := c.procFile("fd")
+	if !ok {
+		return 0, false
+	}
+	entries, err := os.ReadDir(path)
+	return uint64(len(entries)), err == nil
+}
+
+func (c *Context) fdLimit() (uint64, bool) {
+	if n := c.Proc.FDLimit; n != 0 {
+		return n, true
+	}
+	_, rest, ok := strings.Cut(c.readProc("limits"), "Max open files")
+	words := strings.Fields(rest)
+	if !ok || len(words) == 0 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(words[0], 10, 64)
+	return n, err == nil
+}
+
+// memory is a line of /proc/PID/status, or what was known at the last exec.
+func memory(name, key, doc string, known func(*state.Process) uint32) Field {
+	mainOnly := strings.HasPrefix(name, "thread.")
+	return unsigned(name, Uint, AtEvent, doc, func(c *Context) (uint64, bool) {
+		if mainOnly && c.Event.Header().TID != c.Event.Header().PID {
+			return 0, false
+		}
+		if n, ok := c.status(key); ok {
+			return n, true
+		}
+		n := known(c.Proc)
+		return uint64(n), n != 0
+	})
+}
+
+// status is the number on one line of /proc/PID/status.
+func (c *Context) status(key string) (uint64, bool) {
+	for line := range strings.Lines(c.readProc("status")) {
+		if rest, ok := strings.CutPrefix(line, key); ok {
+			words := strings.Fields(rest)
+			if len(words) == 0 {
+				return 0, false
+			}
+			n, err := strconv.ParseUint(words[0], 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+// faults is a field of /proc/PID/stat (proc(5) numbers them from 1), or what
+// was known at the last exec.
+func faults(name string, number int, doc string, known func(*state.Process) uint64) Field {
+	return unsigned(name, Uint, AtEvent, doc, func(c *Context) (uint64, bool) {
+		stat := c.readProc("stat")
+		// The second field, the name, may have blanks and parentheses in it.
+		if i := strings.LastIndexByte(stat, ')'); i >= 0 {
+			if words := strings.Fields(stat[i+1:]); len(words) > number-3 {
+				n, err := strconv.ParseUint(words[number-3], 10, 64)
+				return n, err == nil
+			}
+		}
+		return known(c.Proc), true
+	})
+}
+
+func threads(c *Context) (uint64, bool) {
+	if n, ok := c.status("Threads:"); ok {
+		return n, true
+	}
+	return uint64(c.Proc.Threads), c.Proc.Threads > 0
+}

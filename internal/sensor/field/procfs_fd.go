@@ -1,0 +1,167 @@
+package field
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// descriptor is what /proc tells of one descriptor of a process.
+type descriptor struct {
+	kind   event.FDType
+	name   string
+	socket socket
+}
+
+// anonymous are the names of /proc/PID/fd/N for descriptors without a file.
+var anonymous = map[string]event.FDType{
+	"[eventfd]": event.FDEvent, "[eventpoll]": event.FDEventPoll, "inotify": event.FDInotify,
+	"[signalfd]": event.FDSignal, "[timerfd]": event.FDTimer, "[pidfd]": event.FDPID,
+	"[userfaultfd]": event.FDUserfault, "[io_uring]": event.FDIOURing,
+	"bpf-map": event.FDBPF, "bpf-prog": event.FDBPF, "bpf_link": event.FDBPF,
+}
+
+// descriptor reads /proc/PID/fd/N of the event's process.
+func (c *Context) descriptor(fd int64) (descriptor, bool) {
+	path, ok := c.procFile("fd/" + strconv.FormatInt(fd, 10))
+	if !ok || fd < 0 {
+		return descriptor{}, false
+	}
+	link, err := os.Readlink(path)
+	if err != nil {
+		return descriptor{}, false
+	}
+	kind, of, found := strings.Cut(link, ":")
+	switch {
+	case strings.HasPrefix(link, "/memfd:"):
+		return descriptor{kind: event.FDMemfd, name: link}, true
+	case strings.HasPrefix(link, "/"):
+		d := descriptor{kind: event.FDFile, name: link}
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			d.kind = event.FDDirectory
+		}
+		return d, true
+	case found && kind == "pipe":
+		return descriptor{kind: event.FDPipe, name: link}, true
+	case found && kind == "socket":
+		return c.socketDescriptor(strings.Trim(of, "[]")), true
+	case found && kind == "anon_inode":
+		return descriptor{kind: anonymous[of]}, true
+	}
+	return descriptor{name: link}, true
+}
+
+// socketDescriptor finds a socket by its inode in the tables of the process's
+// network namespace.
+func (c *Context) socketDescriptor(inode string) descriptor {
+	for _, table := range []struct {
+		file string
+		kind event.FDType
+	}{
+		{"tcp", event.FDIPv4}, {"tcp6", event.FDIPv6}, {"udp", event.FDIPv4}, {"udp6", event.FDIPv6},
+		{"raw", event.FDIPv4}, {"raw6", event.FDIPv6},
+	} {
+		for line := range strings.Lines(c.readProc("net/" + table.file)) {
+			// sl local_address rem_address st tx:rx tr:tm retrnsmt uid timeout inode
+			w := strings.Fields(line)
+			if len(w) < 10 || w[9] != inode {
+				continue
+			}
+			s := parseEnds(w[1], w[2], w[3] == "0A")
+			return descriptor{kind: table.kind, name: string(appendTuple(nil, s)), socket: s}
+		}
+	}
+	for line := range strings.Lines(c.readProc("net/unix")) {
+		// Num RefCount Protocol Flags Type St Inode Path
+		if w := strings.Fields(line); len(w) >= 7 && w[6] == inode {
+			return descriptor{kind: event.FDUnix, name: strings.Join(w[7:], " ")}
+		}
+	}
+	return descriptor{kind: event.FDOtherSocket}
+}
+
+// parseEnds reads the addresses of /proc/net/tcp: which end is the client is
+// not told, so that the higher port is taken for it.
+func parseEnds(local, remote string, listening bool) socket {
+	l, lport := parseEnd(local)
+	r, rport := parseEnd(remote)
+	switch {
+	case listening || rport == 0:
+		return socket{server: l, serverPort: lport, isServer: lport != 0}
+	case lport < rport:
+		return socket{r, l, rport, lport, true, true}
+	}
+	return socket{l, r, lport, rport, false, true}
+}
+
+// parseEnd reads "0100007F:1F90": an address as 32-bit words of the machine,
+// and a port.
+func parseEnd(s string) (netip.Addr, uint16) {
+	addr, port, _ := strings.Cut(s, ":")
+	b, err := hex.DecodeString(addr)
+	if err != nil || len(b)%4 != 0 {
+		return netip.Addr{}, 0
+	}
+	for i := 0; i < len(b); i += 4 {
+		binary.NativeEndian.PutUint32(b[i:], binary.BigEndian.Uint32(b[i:]))
+	}
+	a, _ := netip.AddrFromSlice(b)
+	n, _ := strconv.ParseUint(port, 16, 16)
+	return a.Unmap(), uint16(n)
+}
+
+// typesField is fd.types: the types of all descriptors, or of one.
+func typesField() Field {
+	return Field{
+		Name: "fd.types", Type: String, Match: List, Stage: AtEvent, Arg: ArgAllowed, Flags: NoRHS,
+		Doc: "Types of all open descriptors of the process, each once; fd.types[N] is that of descriptor N.",
+		Bind: func(arg string) (Extractor, error) {
+			if arg == "" {
+				return Extractor{Type: String, Match: List, Stage: AtEvent, Each: eachType}, nil
+			}
+			n, err := index(arg)
+			if err != nil {
+				return Extractor{}, err
+			}
+			return Extractor{Type: String, Match: List, Stage: AtEvent, Each: func(c *Context, yield func(string) bool) bool {
+				d, ok := c.descriptor(int64(n))
+				if ok {
+					yield(fdTypes[d.kind].name)
+				}
+				return ok
+			}}, nil
+		},
+	}
+}
+
+func eachType(c *Context, yield func(string) bool) bool {
+	dir, ok := c.procFile("fd")
+	if !ok {
+		return false
+	}
+	paths, _ := filepath.Glob(dir + "/*")
+	var types []string
+	for _, path := range paths {
+		fd, err := strconv.ParseInt(filepath.Base(path), 10, 32)
+		if err != nil {
+			continue
+		}
+		if d, ok := c.descriptor(fd); ok {
+			types = append(types, fdTypes[d.kind].name)
+		}
+	}
+	slices.Sort(types)
+	for _, t := range slices.Compact(types) {
+		if !yield(t) {
+			break
+		}
+	}
+	return len(types) > 0
+}

@@ -1,0 +1,54 @@
+package field
+
+import (
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+)
+
+func threadFields() []Field {
+	return []Field{
+		integer("thread.tid", AtEvent, "Thread id.", func(c *Context) (int64, bool) { return int64(c.Event.Header().TID), true }),
+		boolean("thread.ismain", AtEvent, "True if the event was in the main thread of the process.", func(c *Context) (uint64, bool) {
+			h := c.Event.Header()
+			return b2u(h.TID == h.PID), true
+		}),
+		integer("thread.vtid", AtEvent, "Thread id in the process's own pid namespace.", func(c *Context) (int64, bool) {
+			n := c.Event.Header().VTID
+			return int64(n), n != 0
+		}),
+		never("thread.exectime", RelTime, "CPU time since the last switch; of context switches only, which are not observed."),
+		never("thread.totexectime", RelTime, "CPU time since the capture began; of context switches only, which are not observed."),
+		str("thread.cgroups", AtExec, "Control groups, as SUBSYSTEM=PATH separated by blanks.", func(c *Context) (string, bool) {
+			return c.spaced(c.Proc.Cgroups), true
+		}),
+		cgroupField(),
+		never("thread.cpu", Double, "CPU usage; of process samples only, which are not taken."),
+		never("thread.cpu.user", Double, "CPU usage in user space; of process samples only, which are not taken."),
+		never("thread.cpu.system", Double, "CPU usage in the kernel; of process samples only, which are not taken."),
+	}
+}
+
+func cgroupField() Field {
+	return Field{
+		Name: "thread.cgroup", Type: String, Stage: AtExec, Arg: ArgRequired, dotted: true,
+		Doc: "Control group of one subsystem, as in thread.cgroup.memory.",
+		Bind: func(arg string) (Extractor, error) {
+			return Extractor{Type: String, Stage: AtExec, Str: func(c *Context) (string, bool) {
+				return cgroup(c.Proc, arg)
+			}}, nil
+		},
+	}
+}
+
+func cgroup(p *state.Process, subsystem string) (path string, ok bool) {
+	eachEntry(p.Cgroups, func(s string) bool {
+		name, of, _ := strings.Cut(s, "=")
+		// libs calls them perf_event_cgroup or perf_event alike
+		if ok = strings.TrimSuffix(name, "_cgroup") == strings.TrimSuffix(subsystem, "_cgroup"); ok {
+			path = of
+		}
+		return !ok
+	})
+	return path, ok
+}
