@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -156,6 +157,10 @@ func (s *Session) generate(ctx context.Context, o *observation) error {
 	return errors.Join(<-failed, <-failed)
 }
 
+// noisePerWorker is how many background syscalls a second one thread is
+// trusted with.
+const noisePerWorker = 150_000
+
 // plan says what the generator is asked for; nil for nothing.
 func (s *Session) plan(o *observation) (main, noise *generator.Options) {
 	base := generator.Options{Duration: o.load.Duration, Seed: s.o.Seed + uint64(o.number), Workers: 1, Sandbox: s.o.Sandbox}
@@ -169,11 +174,10 @@ func (s *Session) plan(o *observation) (main, noise *generator.Options) {
 		}
 		main = &m
 	}
-	if o.load.Noise > 0 && len(s.o.Noise) > 0 {
-		n := base
-		n.Actions = choices(s.o.Noise)
-		n.Rate = o.load.Noise / perAction(s.o.Noise)
-		n.Discard = true
+	if o.load.Noise > 0 {
+		n := generator.Noise(o.load.Noise)
+		n.Duration, n.Seed, n.Sandbox = base.Duration, base.Seed, base.Sandbox
+		n.Workers = min(1+int(o.load.Noise/noisePerWorker), runtime.NumCPU())
 		noise = &n
 	}
 	return main, noise
@@ -185,15 +189,6 @@ func choices(actions []*action.Action) []generator.Choice {
 		list = append(list, generator.Choice{Name: a.Name})
 	}
 	return list
-}
-
-// perAction is the mean number of syscalls of noise actions.
-func perAction(noise []*action.Action) float64 {
-	sum := 0
-	for _, a := range noise {
-		sum += max(a.Syscalls, 1)
-	}
-	return float64(sum) / float64(len(noise))
 }
 
 // drain matches alerts until all are there, or it is too late; and waits for

@@ -23,8 +23,7 @@ type Generate func(ctx context.Context, o generator.Options) (*generator.Result,
 type Options struct {
 	Target  target.Target // started
 	Actions []*action.Action
-	Noise   []*action.Action // background; used when a Load asks for noise
-	Workers int              // of the actions, if a Load does not say; 0 stands for 1
+	Workers int // of the actions, if a Load does not say; 0 stands for 1
 	Sandbox generator.SandboxOptions
 	Seed    uint64
 

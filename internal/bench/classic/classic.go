@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
 )
 
 // Options are event-generator's flags.
@@ -38,32 +39,26 @@ func (o Options) Check() error {
 
 // Run performs rounds and logs them until ctx ends, which is the usual way to
 // end it, and no error. each is told of every round.
-func Run(ctx context.Context, runner bench.Runner, o Options, log *Log, each func(*bench.Round) error) error {
+func Run(ctx context.Context, runner bench.Runner, o Options, log *eventlog.Logger, each func(*bench.Round) error) error {
 	warned := false
 	for n := 1; o.Rounds == 0 || n <= o.Rounds; n++ {
 		if n > 1 {
-			if err := log.Info(""); err != nil {
-				return err
-			}
+			log.Log(eventlog.Info, "", nil)
 		}
 		start := time.Now()
-		fields := []Field{{"sleep", o.Sleep}}
+		fields := eventlog.Fields{"sleep": o.Sleep}
 		if o.DryRun {
-			fields = append(fields, Field{"dry-run", "true"})
+			fields["dry-run"] = true
 		}
-		if err := log.Info(fmt.Sprintf("round #%d", n), fields...); err != nil {
-			return err
-		}
+		log.Log(eventlog.Info, fmt.Sprintf("round #%d", n), fields)
 		round, err := runner.Run(ctx, bench.Load{
 			Closed: true, Sleep: o.Sleep, Duration: o.RoundDuration,
-			Ended: func() { _ = log.Info("resting...") }, // a broken log is seen in the next line
+			Ended: func() { log.Log(eventlog.Info, "resting...", nil) },
 		})
 		if err != nil && !round.Partial {
 			return err
 		}
-		if err := o.print(log, &round, &warned); err != nil {
-			return err
-		}
+		warned = o.print(log, &round, warned)
 		if err := each(&round); err != nil {
 			return err
 		}
@@ -90,50 +85,49 @@ func rest(ctx context.Context, until time.Time) bool {
 
 // print logs the results of a round. warned is whether the hint about slow
 // actions has been given, which is once.
-func (o Options) print(log *Log, r *bench.Round, warned *bool) error {
-	var errs []error
+func (o Options) print(log *eventlog.Logger, r *bench.Round, warned bool) bool {
 	for _, a := range r.Actions {
 		ratio := 0.0
 		if a.OK > 0 {
 			ratio = float64(a.Matched) / float64(a.OK)
 		}
-		errs = append(errs, log.Info(a.Name, Field{"actual", a.Matched}, Field{"expected", a.OK}, Field{"ratio", ratio}))
-		if a.OK == 0 {
-			errs = append(errs, log.Warn("cannot generate events", Field{"action", a.Name}))
-			if !*warned {
-				*warned = true
-				errs = append(errs, log.Warn("some actions may be too slow, consider to use different actions"))
-			}
+		log.Log(eventlog.Info, a.Name, eventlog.Fields{"actual": a.Matched, "expected": a.OK, "ratio": ratio})
+		if a.OK > 0 {
+			continue
 		}
+		log.Log(eventlog.Warn, "cannot generate events", eventlog.Fields{"action": a.Name})
+		if !warned {
+			log.Log(eventlog.Warn, "some actions may be too slow, consider to use different actions", nil)
+		}
+		warned = true
 	}
-	errs = append(errs, log.Info("statistics", o.statistics(r)...))
+	log.Log(eventlog.Info, "statistics", o.statistics(r))
 	if r.Alerts.Foreign+r.Alerts.Duplicate+r.Total.Late+r.Total.Failed > 0 {
-		errs = append(errs, log.Warn("not counted", Field{"foreign", r.Alerts.Foreign}, Field{"duplicate", r.Alerts.Duplicate},
-			Field{"late", r.Total.Late}, Field{"failed", r.Total.Failed}))
+		log.Log(eventlog.Warn, "not counted", eventlog.Fields{
+			"foreign": r.Alerts.Foreign, "duplicate": r.Alerts.Duplicate, "late": r.Total.Late, "failed": r.Total.Failed})
 	}
-	return errors.Join(errs...)
+	return warned
 }
 
 // statistics are the fields of the line of that name.
-func (o Options) statistics(r *bench.Round) []Field {
+func (o Options) statistics(r *bench.Round) eventlog.Fields {
 	lost, throughput := Lost(r.Actions), float64(r.Total.Started)/o.RoundDuration.Seconds()
-	fields := []Field{{"throughput", throughput}}
-	if o.Humanize {
-		fields[0].Value = fmt.Sprintf("%.1f EPS", throughput)
-	}
+	fields := eventlog.Fields{"throughput": throughput}
 	if !o.DryRun {
-		f := Field{"lost", lost}
-		if o.Humanize {
-			f.Value = fmt.Sprintf("%d%%", int(lost*100))
-		}
-		fields = append(fields, f)
+		fields["lost"] = lost
 	}
 	if u := r.Usage; u != nil {
-		more := []Field{{"cpu", u.CPU}, {"res_mem", u.RSSLast}, {"virt_mem", u.Virtual}}
-		if o.Humanize {
-			more = []Field{{"cpu", fmt.Sprintf("%.1f%%", 100*u.CPU)}, {"res_mem", bytes(u.RSSLast)}, {"virt_mem", bytes(u.Virtual)}}
-		}
-		fields = append(fields, more...)
+		fields["cpu"], fields["res_mem"], fields["virt_mem"] = u.CPU, u.RSSLast, u.Virtual
+	}
+	if !o.Humanize {
+		return fields
+	}
+	fields["throughput"] = fmt.Sprintf("%.1f EPS", throughput)
+	if !o.DryRun {
+		fields["lost"] = fmt.Sprintf("%d%%", int(lost*100)) // truncated, as it always was
+	}
+	if u := r.Usage; u != nil {
+		fields["cpu"], fields["res_mem"], fields["virt_mem"] = fmt.Sprintf("%.1f%%", 100*u.CPU), bytes(u.RSSLast), bytes(u.Virtual)
 	}
 	return fields
 }

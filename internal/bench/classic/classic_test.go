@@ -12,6 +12,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
+	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
 )
 
 // script is a runner that plays rounds back.
@@ -65,17 +66,13 @@ func TestArithmeticOfTheMethod(t *testing.T) {
 			t.Errorf("lost %v, want %v", lost, tt.lost)
 		}
 		o := Options{RoundDuration: 5 * time.Second, Humanize: true}
-		fields := map[string]any{}
-		for _, f := range o.statistics(&tt.r) {
-			fields[f.Key] = f.Value
-		}
-		want := map[string]any{"cpu": "68.0%", "lost": tt.human, "res_mem": "36 MB", "throughput": tt.rate, "virt_mem": "1.1 GB"}
-		if diff := cmp.Diff(want, fields); diff != "" {
+		want := eventlog.Fields{"cpu": "68.0%", "lost": tt.human, "res_mem": "36 MB", "throughput": tt.rate, "virt_mem": "1.1 GB"}
+		if diff := cmp.Diff(want, o.statistics(&tt.r)); diff != "" {
 			t.Error(diff)
 		}
 		o.Humanize = false
-		if f := o.statistics(&tt.r)[0]; f.Value != tt.eps {
-			t.Errorf("throughput %v, want %v", f.Value, tt.eps)
+		if got := o.statistics(&tt.r)["throughput"]; got != tt.eps {
+			t.Errorf("throughput %v, want %v", got, tt.eps)
 		}
 	}
 }
@@ -87,7 +84,7 @@ func TestLines(t *testing.T) {
 	s := &script{rounds: []bench.Round{fourteen(), empty}}
 	var out strings.Builder
 	o := Options{Sleep: 12207, RoundDuration: 20 * time.Millisecond, Loop: true, Humanize: true, Rounds: 2}
-	if err := Run(t.Context(), s, o, &Log{W: &out}, func(*bench.Round) error { return nil }); err != nil {
+	if err := Run(t.Context(), s, o, &eventlog.Logger{Out: &out}, func(*bench.Round) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	want := `INFO round #1                                      sleep="12.207µs"
@@ -116,15 +113,15 @@ WARN not counted                                   duplicate=0 failed=0 foreign=
 func TestJSONLines(t *testing.T) {
 	s := &script{rounds: []bench.Round{round([2]int{1, 2})}}
 	var out strings.Builder
-	log := &Log{W: &out, JSON: true, Now: func() time.Time { return time.Unix(7, 5) }}
+	log := &eventlog.Logger{Out: &out, JSON: true}
 	o := Options{Sleep: 1000, RoundDuration: time.Millisecond, DryRun: true, Rounds: 1}
 	if err := Run(t.Context(), s, o, log, func(*bench.Round) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
-	want := `{"dry-run":"true","level":"info","msg":"round #1","sleep":1000,"time":"1970-01-01T00:00:07.000000005Z"}
-{"level":"info","msg":"resting...","time":"1970-01-01T00:00:07.000000005Z"}
-{"actual":1,"expected":2,"level":"info","msg":"syscall.ReadSensitiveFileUntrusted","ratio":0.5,"time":"1970-01-01T00:00:07.000000005Z"}
-{"cpu":0.68,"level":"info","msg":"statistics","res_mem":36400000,"throughput":2000,"time":"1970-01-01T00:00:07.000000005Z","virt_mem":1090000000}
+	want := `{"dry-run":true,"level":"info","msg":"round #1","sleep":1000}
+{"level":"info","msg":"resting..."}
+{"actual":1,"expected":2,"level":"info","msg":"syscall.ReadSensitiveFileUntrusted","ratio":0.5}
+{"cpu":0.68,"level":"info","msg":"statistics","res_mem":36400000,"throughput":2000,"virt_mem":1090000000}
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
@@ -138,26 +135,14 @@ func TestEnds(t *testing.T) {
 	s := &script{rounds: []bench.Round{partial}, after: func(int) { cancel() }}
 	var out strings.Builder
 	told := 0
-	err := Run(ctx, s, Options{RoundDuration: time.Hour}, &Log{W: &out}, func(*bench.Round) error { told++; return nil })
+	err := Run(ctx, s, Options{RoundDuration: time.Hour}, &eventlog.Logger{Out: &out}, func(*bench.Round) error { told++; return nil })
 	if err != nil || told != 1 || !strings.Contains(out.String(), "statistics") {
 		t.Errorf("%v, %d rounds, %q: want the partial round printed", err, told, out.String())
 	}
 	broken := errors.New("disk full")
 	s = &script{rounds: []bench.Round{fourteen()}}
-	if err := Run(t.Context(), s, Options{RoundDuration: time.Hour}, &Log{W: &out}, func(*bench.Round) error { return broken }); !errors.Is(err, broken) {
+	if err := Run(t.Context(), s, Options{RoundDuration: time.Hour}, &eventlog.Logger{Out: &out}, func(*bench.Round) error { return broken }); !errors.Is(err, broken) {
 		t.Errorf("error %v, want the caller's", err)
-	}
-}
-
-func TestColorAndQuotes(t *testing.T) {
-	l := Log{Color: true}
-	if got, want := l.text(warn, "m", []Field{{"k", ""}}), "\x1b[33mWARN\x1b[0m m"+strings.Repeat(" ", 44)+" \x1b[33mk\x1b[0m=\"\""; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-	for value, want := range map[any]string{"a b": `"a b"`, "a-B.9_/@^+": "a-B.9_/@^+", 100 * time.Millisecond: "100ms", 1.5: "1.5", 3: "3"} {
-		if got := (&Log{}).text(info, "", []Field{{"k", value}}); !strings.HasSuffix(got, " k="+want) {
-			t.Errorf("%v: %q, want %s", value, got, want)
-		}
 	}
 }
 

@@ -1,0 +1,157 @@
+package bench
+
+import (
+	"context"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/bench/usage"
+	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/stats"
+)
+
+// canaryOf is the generator of a preflight: one instance, now.
+func (f *fake) canaryOf(ahead int64) Generate {
+	return func(_ context.Context, o generator.Options) (*generator.Result, error) {
+		at := time.Now().UnixNano()
+		in := generator.Instance{TID: 77, Planned: at, Start: at, End: at + 20_000}
+		if f.act != nil {
+			f.act(0, &in)
+		}
+		r := &generator.Result{Actions: []generator.ActionResult{{Name: o.Actions[0].Name, Errnos: map[syscall.Errno]uint64{}}}}
+		f.account(r, in)
+		if r.Skipped > 0 {
+			r.Actions[0].Why = "only applicable to containers"
+		}
+		for _, a := range f.reaction(0, o.Actions[0].Name, in) {
+			a.Time += ahead
+			f.send(a)
+		}
+		return r, nil
+	}
+}
+
+func preflight(t *testing.T, f *fake, ahead int64) (*Session, *Preflight) {
+	t.Helper()
+	s := open(t, f, func(o *Options) { o.Generate, o.Actions = f.canaryOf(ahead), o.Actions[:1] })
+	p, err := s.Preflight(t.Context(), 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, p
+}
+
+func find(p *Preflight, name string) Check {
+	for _, c := range p.Checks {
+		if strings.HasPrefix(c.Name, name) {
+			return c
+		}
+	}
+	return Check{}
+}
+
+func TestPreflightGood(t *testing.T) {
+	s, p := preflight(t, newFake(), 0)
+	if c := find(p, "canary"); c.Status != CheckOK {
+		t.Errorf("%+v", c)
+	}
+	if c := find(p, "clock"); c.Status != CheckOK || s.clock.Offset != 0 {
+		t.Errorf("%+v, offset %d", c, s.clock.Offset)
+	}
+}
+
+func TestPreflightClock(t *testing.T) {
+	s, p := preflight(t, newFake(), int64(time.Second))
+	if c := find(p, "clock"); c.Status != CheckWarn || s.clock.Offset < int64(time.Second)-20_000 || s.clock.Offset > int64(time.Second)+20_000 {
+		t.Errorf("%+v, offset %d", c, s.clock.Offset)
+	}
+}
+
+func TestCanaryVerdicts(t *testing.T) {
+	stable := &action.Action{Name: "a.B", Rule: "Rule b", RuleSet: action.Stable, Cost: action.Fast}
+	off := &action.Action{Name: "a.B", Rule: "Rule b", RuleSet: action.Sandbox, RuleOff: true}
+	sandbox := &action.Action{Name: "a.B", Rule: "Rule b", RuleSet: action.Sandbox}
+	done := &generator.Result{Counts: generator.Counts{Completed: 1}}
+	with := func(c generator.Counts, a generator.ActionResult) *generator.Result {
+		return &generator.Result{Counts: c, Actions: []generator.ActionResult{a}}
+	}
+	sample := func(throttled uint64) []stats.Sample {
+		return []stats.Sample{{Extra: &stats.Extra{Throttled: throttled}}}
+	}
+	for _, tt := range []struct {
+		name    string
+		c       canary
+		counts  intake.Counts
+		before  []stats.Sample
+		samples []stats.Sample
+		status  string
+		text    string
+	}{
+		{name: "seen", c: canary{action: stable, result: done, alert: &intake.Alert{}}, status: CheckOK, text: `alert of rule "Rule b"`},
+		{name: "skipped", c: canary{action: stable, result: with(generator.Counts{Skipped: 1}, generator.ActionResult{Why: "needs root"})}, text: "needs root; leave it out"},
+		{name: "failed", c: canary{action: stable, result: with(generator.Counts{Failed: 1}, generator.ActionResult{Errnos: map[syscall.Errno]uint64{syscall.EACCES: 1}})}, text: "permission denied"},
+		{name: "shadowed", c: canary{action: stable, result: done, others: []intake.Alert{{Rule: "Rule c"}}}, text: `shadowed: the event raised "Rule c"`},
+		{name: "throttled", c: canary{action: stable, result: done}, before: sample(1), samples: sample(2), text: "outputs.rate"},
+		{name: "text output", c: canary{action: stable, result: done}, counts: intake.Counts{Malformed: 3, LastError: "set json_output: true"}, text: "json_output: true"},
+		{name: "wrong output", c: canary{action: stable, result: done}, text: "no alert of any rule has ever arrived"},
+		{name: "disabled", c: canary{action: off, result: done}, counts: intake.Counts{Alerts: 1}, text: "disabled in its file"},
+		{name: "not loaded", c: canary{action: sandbox, result: done}, counts: intake.Counts{Alerts: 1}, text: "in the sandbox ones"},
+		{name: "missing", c: canary{action: stable, result: done}, counts: intake.Counts{Alerts: 1}, before: sample(2), samples: sample(2), text: "missing, disabled, or has an exception"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFake()
+			f.counts = tt.counts
+			s := &Session{o: Options{Target: f}, samples: tt.samples}
+			if tt.status == "" {
+				tt.status = CheckFail
+			}
+			status, text := tt.c.verdict(s, tt.before)
+			if status != tt.status || !strings.Contains(text, tt.text) {
+				t.Errorf("%s: %s; want %s: %s", status, text, tt.status, tt.text)
+			}
+		})
+	}
+}
+
+func TestCheckIdle(t *testing.T) {
+	second := int64(time.Second)
+	for _, tt := range []struct {
+		name   string
+		events []uint64
+		drops  uint64
+		length int64
+		check  string
+		status string
+		text   string
+	}{
+		{"quiet", []uint64{10700, 11084, 10808, 8890}, 0, second, "idle", CheckOK, "10370 events/s"},
+		{"drops", []uint64{10, 10}, 1, second, "idle", CheckFail, "drops events without any load"},
+		{"busy", []uint64{10000, 50000, 1000}, 0, second, "idle", CheckWarn, "varying by"},
+		{"few events vary by chance", []uint64{5, 50, 1}, 0, second, "idle", CheckOK, "no drops"},
+		{"too far apart", []uint64{10, 10}, 0, 5 * second, "stats", CheckWarn, "5s apart"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var samples []stats.Sample
+			for i, n := range tt.events {
+				samples = append(samples, stats.Sample{Time: int64(i) * tt.length, Elapsed: tt.length, Delta: stats.Counters{Events: n, Drops: tt.drops}})
+			}
+			p := &Preflight{}
+			p.checkIdle(samples)
+			if c := find(p, tt.check); c.Status != tt.status || !strings.Contains(c.Text, tt.text) {
+				t.Errorf("%+v, want %s: %s", c, tt.status, tt.text)
+			}
+			if failed := len(p.Failed()) > 0; failed != (tt.status == CheckFail) {
+				t.Errorf("failed %v", p.Failed())
+			}
+		})
+	}
+	p := &Preflight{}
+	p.checkHost(usage.Host{CPUs: 4, Idle: 0.5})
+	if c := find(p, "host"); c.Status != CheckWarn {
+		t.Errorf("%+v", c)
+	}
+}
