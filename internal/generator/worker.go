@@ -23,6 +23,9 @@ const (
 	// some 30 us, so that above 1/tick per second all that became due during a
 	// tick is done at once.
 	tick = 100 * time.Microsecond
+	// grace is how late the last actions may be: those that are due in time are
+	// done, unless the worker is behind by more than the usual.
+	grace = 20 * time.Millisecond
 	// nap bounds one sleep, so that a stop is seen soon.
 	nap = 50 * time.Millisecond
 )
@@ -92,7 +95,7 @@ func (w *worker) loop() {
 		if stop {
 			break
 		}
-		if w.o.Duration > 0 && (due >= w.o.Duration || elapsed >= w.o.Duration) {
+		if w.o.Duration > 0 && (due >= w.o.Duration || elapsed >= w.o.Duration+grace) {
 			w.sleep(clock, w.o.Duration) // a run lasts as long as it was asked to
 			break
 		}

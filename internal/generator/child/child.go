@@ -30,8 +30,22 @@ func task(words ...string) Task { return Task(strings.Join(words, separator)) }
 // Env is the task as an environment entry.
 func (t Task) Env() string { return Variable + "=" + string(t) }
 
+// A task of this package is done here rather than in main, before packages that
+// it does not need are initialised: Go initialises them by import path, each as
+// soon as what it imports is, and this one imports little. With gRPC linked in
+// that is a fifth of a child's time.
+func init() {
+	t := os.Getenv(Variable)
+	words := strings.Split(t, separator)
+	if verbs[words[0]] == nil {
+		return
+	}
+	_ = os.Unsetenv(Variable) // it is not for our own children
+	os.Exit(perform(words))
+}
+
 // Requested returns the task that this process was started for, "" for none,
-// and removes it from the environment.
+// and removes it from the environment. Tasks of this package never get so far.
 func Requested() Task {
 	t := os.Getenv(Variable)
 	if t != "" {
@@ -40,23 +54,17 @@ func Requested() Task {
 	return Task(t)
 }
 
-// Main does a task of this package and returns the exit status; ok is false
-// if the task is not one of its verbs.
-func Main(t Task) (status int, ok bool) {
-	words := strings.Split(string(t), separator)
-	verb, found := verbs[words[0]]
-	if !found {
-		return 0, false
-	}
-	err := verb(words[1:])
+// perform does a task and returns the exit status.
+func perform(words []string) int {
+	err := verbs[words[0]](words[1:])
 	if err == nil {
-		return 0, true
+		return 0
 	}
 	if errno, is := err.(unix.Errno); is {
-		return int(errno), true
+		return int(errno)
 	}
 	fmt.Fprintf(os.Stderr, "%s: %v\n", words[0], err)
-	return 255, true
+	return 255
 }
 
 var verbs = map[string]func([]string) error{
