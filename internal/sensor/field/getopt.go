@@ -9,67 +9,94 @@ import "strings"
 // ":" if the options begin with a colon. With an index it is the last value of
 // that option.
 func getopt(args, options Extractor, index string) Extractor {
-	each := func(c *Context, yield func(option, value string) bool) bool {
+	r := &optionReader{}
+	visit := r.visit // made once
+	read := func(c *Context, yield func(option, value string) bool) bool {
 		spec, ok := options.Str(c)
-		return ok && eachOption(args, spec, c, yield)
+		r.begin(spec, yield)
+		return ok && elements(args, c, visit) && r.end()
 	}
 	if index == "" {
+		var next func(string) bool
+		pair := func(option, value string) bool { return next(option) && next(value) }
 		return Extractor{Type: String, Match: List, Each: func(c *Context, yield func(string) bool) bool {
-			return each(c, func(option, value string) bool { return yield(option) && yield(value) })
+			next = yield
+			return read(c, pair)
 		}}
 	}
+	var last string
+	var found bool
+	pick := func(option, value string) bool {
+		if option == index {
+			last, found = value, true
+		}
+		return true
+	}
 	return Extractor{Type: String, Str: func(c *Context) (string, bool) {
-		last, found := "", false
-		each(c, func(option, value string) bool {
-			if option == index {
-				last, found = value, true
-			}
-			return true
-		})
+		last, found = "", false
+		read(c, pick)
 		return last, found
 	}}
 }
 
-func eachOption(args Extractor, spec string, c *Context, yield func(option, value string) bool) bool {
-	missing := "?"
-	if strings.HasPrefix(spec, ":") {
-		missing, spec = ":", spec[1:]
+// optionReader is fed with arguments and yields options.
+type optionReader struct {
+	spec    string
+	missing string // stands for an option without its value
+	pending string // option that waits for its value in the next argument
+	stopped bool   // by yield
+	yield   func(option, value string) bool
+}
+
+func (r *optionReader) begin(spec string, yield func(option, value string) bool) {
+	*r = optionReader{spec: spec, missing: "?", yield: yield}
+	if rest, ok := strings.CutPrefix(spec, ":"); ok {
+		r.spec, r.missing = rest, ":"
 	}
-	pending, more := "", true // an option that waits for its value in the next argument
-	ok := elements(args, c, func(arg string) bool {
+}
+
+func (r *optionReader) end() bool {
+	if r.pending != "" && !r.stopped {
+		r.yield(r.missing, r.pending)
+	}
+	return true
+}
+
+// visit takes the next argument, and says whether it wants more.
+func (r *optionReader) visit(arg string) bool {
+	switch {
+	case r.pending != "":
+		option := r.pending
+		r.pending = ""
+		return r.give(option, arg)
+	case arg == "--":
+		return false
+	case len(arg) < 2 || arg[0] != '-':
+		return true
+	}
+	for arg = arg[1:]; arg != ""; arg = arg[1:] {
+		option := arg[:1]
+		i := strings.Index(r.spec, option)
+		takesValue := i >= 0 && i+1 < len(r.spec) && r.spec[i+1] == ':'
 		switch {
-		case pending != "":
-			more = yield(pending, arg)
-			pending = ""
-			return more
-		case arg == "--":
-			return false
-		case len(arg) < 2 || arg[0] != '-':
-			return true
-		}
-		for arg = arg[1:]; arg != ""; arg = arg[1:] {
-			option := arg[:1]
-			i := strings.Index(spec, option)
-			switch {
-			case i < 0 || option == ":":
-				more = yield("?", option)
-			case i+1 == len(spec) || spec[i+1] != ':':
-				more = yield(option, "")
-			case len(arg) > 1:
-				more = yield(option, arg[1:])
-				return more
-			default:
-				pending = option
-				return true
-			}
-			if !more {
+		case i < 0 || option == ":":
+			if !r.give("?", option) {
 				return false
 			}
+		case !takesValue:
+			if !r.give(option, "") {
+				return false
+			}
+		case len(arg) > 1:
+			return r.give(option, arg[1:])
+		default:
+			r.pending = option
 		}
-		return true
-	})
-	if ok && more && pending != "" {
-		yield(missing, pending)
 	}
-	return ok
+	return true
+}
+
+func (r *optionReader) give(option, value string) bool {
+	r.stopped = !r.yield(option, value)
+	return !r.stopped
 }

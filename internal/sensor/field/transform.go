@@ -42,7 +42,8 @@ func Tuple(items []Extractor) (Extractor, error) {
 // Transform applies the named transformer to its arguments. index is what
 // stands in brackets after them, "" for nothing: only getopt takes one.
 // Strings it builds are valid until the next event; a missing argument makes
-// the result missing.
+// the result missing. The functions that walk lists are made here, once, so
+// that evaluation allocates nothing: the result belongs to one goroutine.
 func Transform(name string, args []Extractor, index string) (Extractor, error) {
 	if index != "" && name != "getopt" {
 		return Extractor{}, fmt.Errorf("transformer %s takes no argument in brackets", name)
@@ -99,11 +100,15 @@ func transformOne(name string, x Extractor) (Extractor, error) {
 		}
 	}
 	if each := x.Each; each != nil && x.Match != One {
+		var ctx *Context
+		var next func(string) bool
+		visit := func(s string) bool {
+			s, ok := f(ctx, s)
+			return !ok || next(s)
+		}
 		y.Each = func(c *Context, yield func(string) bool) bool {
-			return each(c, func(s string) bool {
-				s, ok := f(c, s)
-				return !ok || yield(s)
-			})
+			ctx, next = c, yield
+			return each(c, visit)
 		}
 	}
 	return y, nil
@@ -187,8 +192,11 @@ func length(x Extractor) (Extractor, error) {
 	y := Extractor{Type: Uint}
 	switch {
 	case x.Match == List && x.Each != nil:
-		y.Uint = func(c *Context) (n uint64, ok bool) {
-			ok = x.Each(c, func(string) bool { n++; return true })
+		var n uint64
+		count := func(string) bool { n++; return true }
+		y.Uint = func(c *Context) (uint64, bool) {
+			n = 0
+			ok := x.Each(c, count)
 			return n, ok
 		}
 	case x.Str != nil:
@@ -203,16 +211,14 @@ func length(x Extractor) (Extractor, error) {
 }
 
 func concat(args []Extractor) Extractor {
+	parts := make([]string, len(args))
 	return Extractor{Type: String, Str: func(c *Context) (string, bool) {
-		// All first: they build their values in the same memory.
-		var few [8]string
-		parts := few[:0]
-		for _, x := range args {
+		for i, x := range args { // all first: they build their values in the same memory
 			s, ok := x.Str(c)
 			if !ok {
 				return "", false
 			}
-			parts = append(parts, s)
+			parts[i] = s
 		}
 		start := len(c.buf)
 		for _, s := range parts {
@@ -223,14 +229,15 @@ func concat(args []Extractor) Extractor {
 }
 
 func join(separator, list Extractor) Extractor {
+	var parts []string
+	collect := func(s string) bool {
+		parts = append(parts, s)
+		return true
+	}
 	return Extractor{Type: String, Str: func(c *Context) (string, bool) {
 		sep, ok := separator.Str(c)
-		if !ok {
-			return "", false
-		}
-		var few [16]string
-		parts := few[:0]
-		if !elements(list, c, func(s string) bool { parts = append(parts, s); return true }) {
+		parts = parts[:0]
+		if !ok || !elements(list, c, collect) {
 			return "", false
 		}
 		start := len(c.buf)

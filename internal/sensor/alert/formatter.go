@@ -1,0 +1,215 @@
+package alert
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+)
+
+// Rule is what an alert says about its rule.
+type Rule struct {
+	Name     string
+	Priority Priority
+	Source   string
+	Tags     []string
+}
+
+// Formatter makes the alerts of one rule. All that can be known at load is
+// made then: what is left for a match is to read the values, each once, and to
+// copy. It belongs to one goroutine.
+type Formatter struct {
+	rule     Rule
+	opts     Options
+	tags     []string // sorted
+	time     reader   // as text shows it
+	head     string   // ": Warning "
+	template *Template
+	formats  []*Template // of extra fields that are texts
+	fields   []outputField
+	prefix   string // of JSON objects, up to the first thing that changes
+	suffix   string // after output_fields, up to the time
+	scratch  *Scratch
+}
+
+// outputField is an entry of output_fields.
+type outputField struct {
+	name   string
+	key    string // as JSON, with colon
+	source fieldSource
+	index  int // of the template's values or of formats
+}
+
+type fieldSource uint8
+
+const (
+	fromValue fieldSource = iota
+	fromFormat
+	fromClock // ns since the epoch
+)
+
+// Scratch is memory for alerts under construction.
+type Scratch struct {
+	text   []byte
+	json   []byte
+	values []Value
+	spans  []span
+	extra  []span
+}
+
+// span is a part of Scratch.text.
+type span struct{ from, to int }
+
+// New returns the formatter of a rule with the given output. What opts.Append
+// adds is checked here too.
+func New(rule Rule, output string, opts Options) (*Formatter, error) {
+	output, extra := opts.extend(rule, output)
+	t, err := CompileTemplate(output)
+	if err != nil {
+		return nil, err
+	}
+	f := &Formatter{
+		rule: rule, opts: opts, template: t, head: ": " + rule.Priority.String() + " ",
+		tags: slices.Sorted(slices.Values(rule.Tags)), scratch: opts.Scratch,
+	}
+	f.tags = slices.Compact(f.tags)
+	if f.scratch == nil {
+		f.scratch = new(Scratch)
+	}
+	if err := f.addFields(extra); err != nil {
+		return nil, err
+	}
+	f.prefix, f.suffix = f.frame()
+	return f, nil
+}
+
+// addFields decides what output_fields has.
+func (f *Formatter) addFields(extra []ExtraField) error {
+	clock := "evt.time"
+	if f.opts.ISO8601 {
+		clock = "evt.time.iso8601"
+	}
+	o, err := field.ParseOperand(clock)
+	if err != nil {
+		return err
+	}
+	f.time = readerOf(o)
+	f.add(clock, fromClock, 0)
+	for i, v := range f.template.values {
+		f.addOperand(v.Operand, i)
+	}
+	for _, x := range extra {
+		if x.Format != "" {
+			t, err := CompileTemplate(x.Format)
+			if err != nil {
+				return fmt.Errorf("extra field %s: %w", x.Name, err)
+			}
+			f.formats = append(f.formats, t)
+			f.add(x.Name, fromFormat, len(f.formats)-1)
+			continue
+		}
+		o, err := field.ParseOperand(strings.TrimPrefix(x.Name, "%"))
+		if err != nil {
+			return fmt.Errorf("extra field %s: %w", x.Name, err)
+		}
+		if o.Text != strings.TrimPrefix(x.Name, "%") || o.Field == nil {
+			return fmt.Errorf("extra field %s: want the name of one field; use {NAME: FORMAT} for a text", x.Name)
+		}
+		f.addOperand(o, f.template.value(o))
+	}
+	f.template.scratch = make([]Value, len(f.template.values))
+	slices.SortFunc(f.fields, func(a, b outputField) int { return strings.Compare(a.name, b.name) })
+	return nil
+}
+
+// addOperand adds a field; transformed ones are not shown.
+func (f *Formatter) addOperand(o field.Operand, index int) {
+	switch {
+	case o.Field == nil:
+	case o.Field.Flags&field.EpochJSON != 0:
+		f.add(o.Text, fromClock, 0)
+	default:
+		f.add(o.Text, fromValue, index)
+	}
+}
+
+func (f *Formatter) add(name string, source fieldSource, index int) {
+	for _, have := range f.fields {
+		if have.name == name {
+			return
+		}
+	}
+	f.fields = append(f.fields, outputField{name, quoted(name) + ":", source, index})
+}
+
+// Format makes the alert for the event of c. The alert owns all it carries.
+func (f *Formatter) Format(c *field.Context) *Alert {
+	s := f.scratch
+	s.text = s.text[:0]
+	f.read(c, s)
+	from := len(s.text)
+	s.text = appendSafe(s.text, f.time(c).Str)
+	s.text = append(s.text, f.head...)
+	message := len(s.text)
+	for i := range f.template.segments {
+		seg := &f.template.segments[i]
+		s.text = append(s.text, seg.text...)
+		if seg.value < 0 {
+			continue
+		}
+		v := s.values[seg.value]
+		if v.Kind == String {
+			v.Str = view(s.text[s.spans[seg.value].from:s.spans[seg.value].to])
+		}
+		s.text = seg.append(s.text, v)
+	}
+	owned := string(s.text)
+	a := &Alert{
+		Time: int64(c.Time), Rule: f.rule.Name, Priority: f.rule.Priority, Source: f.rule.Source,
+		Hostname: f.opts.Hostname, Tags: f.tags, Output: owned[from:], Message: owned[message:],
+		Fields: make([]Field, len(f.fields)),
+	}
+	for i, x := range f.fields {
+		a.Fields[i] = Field{x.name, f.fieldValue(x, s, owned, c)}
+	}
+	f.write(a, s)
+	return a
+}
+
+// read reads all values into s.values, and puts the text of strings into
+// s.text, made safe.
+func (f *Formatter) read(c *field.Context, s *Scratch) {
+	s.values, s.spans, s.extra = s.values[:0], s.spans[:0], s.extra[:0]
+	for i := range f.template.values {
+		v := f.template.values[i].read(c)
+		from := len(s.text)
+		if v.Kind == String {
+			s.text = appendSafe(s.text, v.Str)
+			v.Str = ""
+		}
+		s.values = append(s.values, v)
+		s.spans = append(s.spans, span{from, len(s.text)})
+	}
+	for _, t := range f.formats {
+		from := len(s.text)
+		s.text = t.Append(s.text, c)
+		s.extra = append(s.extra, span{from, len(s.text)})
+	}
+}
+
+func (f *Formatter) fieldValue(x outputField, s *Scratch, owned string, c *field.Context) Value {
+	switch x.source {
+	case fromClock:
+		return Value{Kind: Int, Int: int64(c.Time)}
+	case fromFormat:
+		at := s.extra[x.index]
+		return Value{Kind: String, Str: owned[at.from:at.to]}
+	}
+	v := s.values[x.index]
+	if v.Kind == String {
+		at := s.spans[x.index]
+		v.Str = owned[at.from:at.to]
+	}
+	return v
+}
