@@ -134,8 +134,8 @@ func (t *Table) applyExec(p *Process, v *event.View, s *execveSlots, timeNS uint
 	p.VMSize, p.VMRSS, p.VMSwap = uint32(v.Uint(s.vmSize)), uint32(v.Uint(s.vmRSS)), uint32(v.Uint(s.vmSwap))
 	p.MajorFaults, p.MinorFaults = v.Uint(s.majFault), v.Uint(s.minFault)
 	p.MntNS, p.PIDNS = h.MntNS, h.PIDNS
-	if p.ForkTime == 0 && p.Start != 0 {
-		p.ForkTime = epoch(p.Start, h.Time, timeNS)
+	if started := v.Uint(s.start); p.ForkTime == 0 && started != 0 {
+		p.ForkTime = epoch(started, h.Time, timeNS)
 	}
 	if cgroups, ok := v.Str(s.cgroups); ok {
 		p.CgroupID = h.Cgroup

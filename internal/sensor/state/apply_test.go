@@ -578,3 +578,27 @@ func TestExecOfHundredThousandShortProcesses(t *testing.T) {
 		t.Errorf("the shell still has %d dead children", kids)
 	}
 }
+
+func TestEventsOfNoProcess(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.b.Start(event.KindDrop, event.Header{Time: 5})
+	if p := w.apply(w.b.Finish()); p.Known || w.table.Len() != 1 || w.table.Stats().LookupsFailed != 0 {
+		t.Errorf("%+v, %+v", p, w.table.Stats())
+	}
+}
+
+// A capture does not know when processes started that were there before it.
+func TestStartNotKnown(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.born(10, 1, "old")
+	w.procs[10].Start = 1
+	w.procs[10].Time = 0
+	p := w.apply(w.task(10, "old"))
+	if p.ForkTime != 0 || !p.Known {
+		t.Errorf("ForkTime = %d", p.ForkTime)
+	}
+	raw := w.execRaw(10, "/bin/x")
+	if p := w.apply(raw); p.ForkTime != 0 {
+		t.Errorf("ForkTime after an exec = %d", p.ForkTime)
+	}
+}

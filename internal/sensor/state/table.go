@@ -129,6 +129,9 @@ func (t *Table) find(v *event.View, timeNS uint64) *Process {
 		t.users.apply(v)
 		return t.stranger(h)
 	}
+	if h.PID == 0 { // the idle task, or of no process at all
+		return t.stranger(h)
+	}
 	p := t.processes[int32(h.PID)]
 	switch {
 	case p == nil:

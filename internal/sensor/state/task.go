@@ -32,7 +32,7 @@ func (t *Table) applyTask(v *event.View, timeNS uint64) *Process {
 
 var taskSlots = func() (s struct {
 	pgid, vpgid, sid, comm, argv, path, flags, env, cwd, fdlimit, capPrm, ino, ctime, mtime, vmSize, vmRSS, vmSwap,
-	majFault, minFault, vpid, pidnsStart, cgroups, root, tty, threads int
+	majFault, minFault, vpid, pidnsStart, cgroups, root, started, start, tty, threads int
 }) {
 	for _, f := range []struct {
 		dst  *int
@@ -44,6 +44,7 @@ var taskSlots = func() (s struct {
 		{&s.vmSize, "vm_size"}, {&s.vmRSS, "vm_rss"}, {&s.vmSwap, "vm_swap"}, {&s.majFault, "pgft_maj"},
 		{&s.minFault, "pgft_min"}, {&s.vpid, "vtgid"}, {&s.pidnsStart, "pidns_init_start_ts"},
 		{&s.cgroups, "cgroups"}, {&s.root, "root"}, {&s.tty, "tty"}, {&s.threads, "nthreads"},
+		{&s.started, "start_time"}, {&s.start, "start"},
 	} {
 		*f.dst = slot(event.KindTask, f.name)
 	}
@@ -76,8 +77,9 @@ func (t *Table) fillTask(p *Process, v *event.View, timeNS uint64) {
 	p.ExeIno, p.ExeCTime, p.ExeMTime = v.Uint(s.ino), v.Uint(s.ctime), v.Uint(s.mtime)
 	p.VMSize, p.VMRSS, p.VMSwap = uint32(v.Uint(s.vmSize)), uint32(v.Uint(s.vmRSS)), uint32(v.Uint(s.vmSwap))
 	p.MajorFaults, p.MinorFaults = v.Uint(s.majFault), v.Uint(s.minFault)
-	if p.Start != 0 {
-		p.ForkTime = epoch(p.Start, h.Time, timeNS)
+	p.ForkTime = 0
+	if started := max(v.Uint(s.started), v.Uint(s.start)); started != 0 {
+		p.ForkTime = epoch(started, h.Time, timeNS)
 	}
 	if ns := v.Uint(s.pidnsStart); ns != 0 {
 		p.PIDNSStart = epoch(ns, h.Time, timeNS)
