@@ -1,0 +1,267 @@
+package rules
+
+import (
+	"slices"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+)
+
+// syscallSource is the source of the events that the sensor makes itself.
+const syscallSource = "syscall"
+
+// listDef, macroDef and ruleDef are definitions as the files have them. index
+// is when the name was first defined, visible when it was last changed: what
+// an item may refer to is decided by comparing the two.
+type listDef struct {
+	name           string
+	items          []string
+	at             *place
+	index, visible int
+}
+
+type macroDef struct {
+	name, cond     string
+	at, condAt     *place
+	index, visible int
+}
+
+type ruleDef struct {
+	name                 string
+	cond, output, desc   string
+	priority             alert.Priority
+	source               string
+	explicitSource       bool
+	unknownSource        bool
+	enabled              bool
+	warnEventTypes       bool
+	skipUnknown          bool
+	capture              bool
+	captureDuration      uint32
+	tags                 []string // sorted
+	exceptions           []exceptionDef
+	at, condAt, outputAt *place
+}
+
+// collection is everything that the files read so far define. A name that is
+// defined again keeps its place in the order.
+type collection struct {
+	opts    *Options
+	clock   int
+	lists   table[listDef]
+	macros  table[macroDef]
+	rules   table[ruleDef]
+	engine  semver
+	plugins []requirement
+}
+
+type requirement struct {
+	alternatives []Plugin
+	at           *place
+}
+
+// table keeps definitions by name, in the order of their first definition.
+type table[T any] struct {
+	order  []*T
+	byName map[string]*T
+}
+
+func (t *table[T]) put(name string, def *T) {
+	if t.byName == nil {
+		t.byName = map[string]*T{}
+	}
+	if old := t.byName[name]; old != nil {
+		*old = *def
+		return
+	}
+	t.byName[name] = def
+	t.order = append(t.order, def)
+}
+
+func (c *collection) tick() int { c.clock++; return c.clock - 1 }
+
+func (c *collection) defineList(def listDef) {
+	def.visible = c.tick()
+	def.index = def.visible
+	if old := c.lists.byName[def.name]; old != nil {
+		def.index = old.index
+	}
+	c.lists.put(def.name, &def)
+}
+
+func (c *collection) appendList(def listDef) error {
+	old := c.lists.byName[def.name]
+	if old == nil {
+		return def.at.fail(ErrValidate, msgNoPreviousList)
+	}
+	old.items = append(slices.Clip(old.items), def.items...)
+	old.visible = c.tick()
+	return nil
+}
+
+func (c *collection) defineMacro(def macroDef) {
+	def.visible = c.tick()
+	def.index = def.visible
+	if old := c.macros.byName[def.name]; old != nil {
+		def.index = old.index
+	}
+	c.macros.put(def.name, &def)
+}
+
+func (c *collection) appendMacro(def macroDef) error {
+	old := c.macros.byName[def.name]
+	if old == nil {
+		return def.at.fail(ErrValidate, msgNoPreviousMacro)
+	}
+	old.cond += " " + def.cond
+	old.visible = c.tick()
+	return nil
+}
+
+func (c *collection) defineRule(def ruleDef) error {
+	if old := c.rules.byName[def.name]; old != nil && old.source != def.source {
+		if old.explicitSource && def.explicitSource {
+			return def.at.fail(ErrValidate, "Rule has been re-defined with a different source")
+		}
+		if !def.explicitSource {
+			def.source, def.explicitSource, def.unknownSource = old.source, old.explicitSource, old.unknownSource
+		}
+	}
+	for i := range def.exceptions {
+		ex := &def.exceptions[i]
+		if !ex.fields.given {
+			return ex.at.fail(ErrValidate, "Rule exception item must have fields property with a list of fields")
+		}
+		if err := ex.check(c.opts, !def.unknownSource); err != nil {
+			return err
+		}
+	}
+	c.tick()
+	c.rules.put(def.name, &def)
+	return nil
+}
+
+func (c *collection) enableRule(name string, enabled bool, at *place) error {
+	old := c.rules.byName[name]
+	if old == nil {
+		return at.fail(ErrValidate, "Rule has 'enabled' key but no rule by that name already exists")
+	}
+	old.enabled = enabled
+	return nil
+}
+
+func (c *collection) appendRule(u update) error {
+	old := c.rules.byName[u.name]
+	if old == nil {
+		return u.at.fail(ErrValidate, msgNoPreviousAppend)
+	}
+	if len(u.set) == 0 {
+		return u.at.fail(ErrValidate, "Appended rule must have exceptions or condition property")
+	}
+	if u.set["condition"] {
+		old.cond += " " + u.cond
+	}
+	if u.set["output"] {
+		old.output += " " + u.output
+	}
+	if u.set["desc"] {
+		old.desc += " " + u.desc
+	}
+	if u.set["tags"] {
+		old.tags = slices.Compact(slices.Sorted(slices.Values(slices.Concat(old.tags, u.tags))))
+	}
+	for _, ex := range u.exceptions {
+		if err := c.appendException(old, ex); err != nil {
+			return err
+		}
+	}
+	c.tick()
+	return nil
+}
+
+func (c *collection) appendException(rule *ruleDef, ex exceptionDef) error {
+	i := slices.IndexFunc(rule.exceptions, func(d exceptionDef) bool { return d.name == ex.name })
+	switch {
+	case i < 0 && !ex.fields.given:
+		return ex.at.fail(ErrValidate, "Rule exception must have fields property with a list of fields")
+	case i < 0 && len(ex.values) == 0:
+		return ex.at.fail(ErrValidate, "Rule exception must have values property with a list of values")
+	case i < 0:
+		if err := ex.check(c.opts, !rule.unknownSource); err != nil {
+			return err
+		}
+		rule.exceptions = append(slices.Clip(rule.exceptions), ex)
+		return nil
+	case ex.fields.given:
+		return ex.at.fail(ErrValidate, "Can not append exception fields to existing exception, only values")
+	case ex.comps.given:
+		return ex.at.fail(ErrValidate, "Can not append exception comps to existing exception, only values")
+	}
+	old := &rule.exceptions[i]
+	old.values = append(slices.Clip(old.values), ex.values...)
+	return nil
+}
+
+func (c *collection) replaceRule(u update) error {
+	old := c.rules.byName[u.name]
+	if old == nil {
+		return u.at.fail(ErrValidate, msgNoPreviousReplace)
+	}
+	for key := range u.set {
+		switch key {
+		case "condition":
+			old.cond, old.condAt = u.cond, u.condAt
+		case "output":
+			old.output, old.outputAt = u.output, u.outputAt
+		case "desc":
+			old.desc = u.desc
+		case "tags":
+			old.tags = slices.Compact(slices.Sorted(slices.Values(u.tags)))
+		case "priority":
+			old.priority = u.priority
+		case "enabled":
+			old.enabled = u.enabled
+		case "warn_evttypes":
+			old.warnEventTypes = u.warnEventTypes
+		case "skip-if-unknown-filter":
+			old.skipUnknown = u.skipUnknown
+		case "capture":
+			old.capture = u.capture
+		case "capture_duration":
+			old.captureDuration = u.captureDuration
+		case "exceptions":
+			if err := c.replaceExceptions(old, u.exceptions); err != nil {
+				return err
+			}
+		}
+	}
+	c.tick()
+	return nil
+}
+
+func (c *collection) replaceExceptions(rule *ruleDef, list []exceptionDef) error {
+	for i := range list {
+		if !list[i].fields.given {
+			return list[i].at.fail(ErrValidate, "Rule exception must have fields property with a list of fields")
+		}
+		if err := list[i].check(c.opts, !rule.unknownSource); err != nil {
+			return err
+		}
+	}
+	rule.exceptions = list
+	return nil
+}
+
+func (c *collection) requirePlugin(alternatives []Plugin, at *place) error {
+	seen := map[string]bool{}
+	for _, p := range alternatives {
+		if _, ok := parseSemver(p.Version); !ok {
+			return at.fail(ErrValidate, "Invalid required version '%s' for plugin '%s'", p.Version, p.Name)
+		}
+		if seen[p.Name] {
+			return at.fail(ErrValidate, "Defined multiple alternative version requirements for plugin '%s'", p.Name)
+		}
+		seen[p.Name] = true
+	}
+	c.plugins = append(c.plugins, requirement{alternatives, at})
+	return nil
+}

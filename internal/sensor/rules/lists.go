@@ -1,0 +1,169 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+)
+
+// maxListItems limits what a list expands to: lists that name lists can grow
+// exponentially.
+const maxListItems = 100_000
+
+// List is a loaded list.
+type List struct {
+	Name  string
+	Items []string // as written
+	// Expanded are the items with those that name earlier lists replaced by
+	// the items of these.
+	Expanded []string
+	// Lists are the names of lists among Items.
+	Lists []string
+	Used  bool
+
+	text string // what stands for the name in a condition
+	at   *place
+}
+
+// lists are the lists by name.
+type lists struct {
+	order  []*List
+	byName map[string]*List
+}
+
+func (c *collection) compileLists() (*lists, error) {
+	out := &lists{byName: map[string]*List{}}
+	for _, def := range c.lists.order {
+		l := &List{Name: def.name, Items: def.items, at: def.at}
+		out.order = append(out.order, l)
+		out.byName[def.name] = l
+	}
+	for _, def := range c.lists.order {
+		l := out.byName[def.name]
+		for _, item := range def.items {
+			if ref := c.visibleList(def, item); ref != nil && ref != def {
+				l.Lists = append(l.Lists, item)
+				out.byName[item].Used = true
+			}
+		}
+		slices.Sort(l.Lists)
+		l.Lists = slices.Compact(l.Lists)
+		e := expansion{c: c, open: map[*listDef]bool{}}
+		if !e.expand(def) {
+			return nil, def.at.fail(ErrValidate, "List expands to more than %d items", maxListItems)
+		}
+		l.Expanded = e.items
+		quoted := make([]string, len(e.items))
+		for i, item := range e.items {
+			quoted[i] = quoteItem(item)
+		}
+		l.text = strings.Join(quoted, ", ")
+	}
+	return out, nil
+}
+
+// visibleList returns the list that item of def names, if it was defined
+// before.
+func (c *collection) visibleList(def *listDef, item string) *listDef {
+	ref := c.lists.byName[item]
+	if ref == nil || ref.index >= def.visible {
+		return nil
+	}
+	return ref
+}
+
+type expansion struct {
+	c     *collection
+	open  map[*listDef]bool // being expanded: a list does not contain itself
+	items []string
+	steps int
+}
+
+func (e *expansion) expand(def *listDef) bool {
+	e.open[def] = true
+	defer delete(e.open, def)
+	for _, item := range def.items {
+		if e.steps++; e.steps > 4*maxListItems || len(e.items) > maxListItems {
+			return false
+		}
+		if ref := e.c.visibleList(def, item); ref != nil && !e.open[ref] {
+			if !e.expand(ref) {
+				return false
+			}
+			continue
+		}
+		e.items = append(e.items, item)
+	}
+	return len(e.items) <= maxListItems
+}
+
+// substitute returns the condition with the names of lists replaced by their
+// items. A name counts wherever blanks, parentheses, commas or "=" delimit it,
+// but not in quotes.
+func (l *lists) substitute(cond string) string {
+	var b strings.Builder
+	done := 0 // what of cond has been written
+	for i := 0; i < len(cond); {
+		if cond[i] == '"' || cond[i] == '\'' {
+			i = skipQuoted(cond, i)
+			continue
+		}
+		if isDelimiter(cond[i]) {
+			i++
+			continue
+		}
+		start := i
+		for i < len(cond) && !isDelimiter(cond[i]) {
+			i++
+		}
+		list := l.byName[cond[start:i]]
+		if list == nil {
+			continue
+		}
+		list.Used = true
+		b.WriteString(cond[done:start])
+		done = i
+		if list.text != "" {
+			b.WriteString(list.text)
+			continue
+		}
+		done = dropComma(&b, cond, i)
+		i = done
+	}
+	if done == 0 {
+		return cond
+	}
+	b.WriteString(cond[done:])
+	return b.String()
+}
+
+// dropComma takes away the comma before an empty list that ends at i, or else
+// the one behind it, and returns from where cond goes on.
+func dropComma(b *strings.Builder, cond string, i int) int {
+	written := b.String()
+	if before, ok := strings.CutSuffix(strings.TrimRight(written, " \t\r\n"), ","); ok {
+		b.Reset()
+		b.WriteString(before)
+		return i
+	}
+	rest := strings.TrimLeft(cond[i:], " \t\r\n")
+	if after, ok := strings.CutPrefix(rest, ","); ok {
+		return len(cond) - len(after)
+	}
+	return i
+}
+
+func isDelimiter(c byte) bool { return strings.IndexByte(" \t\n\r(),=", c) >= 0 }
+
+// skipQuoted returns the index behind the quoted string at i; a quote that is
+// not closed stands for itself.
+func skipQuoted(s string, i int) int {
+	for j := i + 1; j < len(s); j++ {
+		switch s[j] {
+		case '\\':
+			j++
+		case s[i]:
+			return j + 1
+		}
+	}
+	return i + 1
+}

@@ -1,0 +1,224 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
+)
+
+// Source is one rules file.
+type Source struct {
+	Name    string
+	Content []byte
+}
+
+// Options say what rules can refer to.
+type Options struct {
+	// Lookup finds fields; field.Lookup outside tests.
+	Lookup filter.Lookup
+	// CheckOutput checks an output template; nil: its fields are looked up.
+	CheckOutput func(template string) error
+	// Sources are the sources of events that there are; nil: syscall.
+	Sources []string
+	// Plugins are those that rules may require; nil: BuiltinPlugins.
+	Plugins []Plugin
+}
+
+// BuiltinPlugins are the plugins of Falco whose work this sensor does itself.
+var BuiltinPlugins = []Plugin{{Name: "container", Version: "0.7.1"}}
+
+func (o *Options) sources() []string {
+	if o.Sources == nil {
+		return []string{syscallSource}
+	}
+	return o.Sources
+}
+
+func (o *Options) plugins() []Plugin {
+	if o.Plugins == nil {
+		return BuiltinPlugins
+	}
+	return o.Plugins
+}
+
+// Rule is a loaded rule.
+type Rule struct {
+	Name, Desc string
+	// Condition is the text as written, with what was appended to it but
+	// without exceptions.
+	Condition string
+	Output    string
+	Priority  alert.Priority
+	Source    string
+	Tags      []string // sorted
+	Enabled   bool
+	// Exceptions are those of the rule; they are part of AST and Node.
+	Exceptions []Exception
+	// Capture and CaptureDuration (ms) ask for a recording around alerts.
+	Capture         bool
+	CaptureDuration uint32
+
+	// AST is the condition with exceptions, lists and macros expanded; nil for
+	// rules of an unknown source. Node is what it means: AST with the aliases
+	// of syscalls (see filter.Widen).
+	AST, Node filter.Node
+	// Position in the files, for people.
+	File string
+	Line int
+
+	text string // condition with exceptions
+}
+
+// Exception is an exception of a rule.
+type Exception struct {
+	Name          string
+	Fields, Comps []string
+}
+
+// Set is everything that was loaded.
+type Set struct {
+	// Rules are the rules that can be evaluated, in the order in which they
+	// are tried; Foreign those of sources that the sensor does not have.
+	Rules, Foreign []*Rule
+	Macros         []*Macro
+	Lists          []*List
+	// EngineVersion is the highest that the files require.
+	EngineVersion string
+	Plugins       [][]Plugin
+}
+
+// Rule returns the rule of that name, nil if there is none.
+func (s *Set) Rule(name string) *Rule {
+	for _, list := range [][]*Rule{s.Rules, s.Foreign} {
+		for _, r := range list {
+			if r.Name == name {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
+// Load reads the files in order. Each may refer to, append to and override
+// what earlier ones define, and is checked together with these. An error ends
+// the file it is in: the Set is nil then, and the Report tells what and where.
+func Load(sources []Source, opts Options) (*Set, *Report) {
+	col := &collection{opts: &opts}
+	report := &Report{}
+	var set *Set
+	seen := map[string]bool{} // warnings that an earlier file had already
+	for _, s := range sources {
+		res := &Result{Name: s.Name}
+		report.Results = append(report.Results, res)
+		r := &reader{col: col, opts: &opts, res: res}
+		if err := r.read(s); err != nil {
+			res.fail(err)
+			continue
+		}
+		c := &compiler{col: col, opts: &opts, res: res}
+		compiled, err := c.compile()
+		if err != nil {
+			res.fail(err)
+			continue
+		}
+		set = compiled
+		res.dropRepeated(seen)
+	}
+	if !report.OK() {
+		return nil, report
+	}
+	if set == nil {
+		set = &Set{}
+	}
+	return set, report
+}
+
+// compiler turns a collection into a Set.
+type compiler struct {
+	col    *collection
+	opts   *Options
+	res    *Result
+	lists  *lists
+	macros *macros
+}
+
+func (c *compiler) compile() (*Set, error) {
+	for _, p := range c.col.plugins {
+		if !satisfied(p.alternatives, c.opts.plugins()) {
+			names := make([]string, len(p.alternatives))
+			for i, a := range p.alternatives {
+				names[i] = a.String()
+			}
+			return nil, p.at.fail(ErrValidate, "Plugin requirement not satisfied, must load one of: %s", strings.Join(names, ", "))
+		}
+	}
+	var err error
+	if c.lists, err = c.col.compileLists(); err != nil {
+		return nil, err
+	}
+	if c.macros, err = c.col.compileMacros(c.lists); err != nil {
+		return nil, err
+	}
+	set := &Set{Macros: c.macros.order, Lists: c.lists.order, EngineVersion: c.col.engine.String()}
+	for _, def := range c.col.rules.order {
+		if def.unknownSource {
+			set.Foreign = append(set.Foreign, newRule(def))
+			continue
+		}
+		rule, err := c.rule(def)
+		if err != nil {
+			return nil, err
+		}
+		if rule != nil {
+			set.Rules = append(set.Rules, rule)
+		}
+	}
+	for _, p := range c.col.plugins {
+		set.Plugins = append(set.Plugins, p.alternatives)
+	}
+	c.unused()
+	return set, nil
+}
+
+func (c *compiler) unused() {
+	for _, m := range c.macros.order {
+		if !m.Used {
+			c.warn(m.def.at, WarnUnusedMacro, "Macro not referred to by any other rule/macro")
+		}
+	}
+	for _, l := range c.lists.order {
+		if !l.Used {
+			c.warn(l.at, WarnUnusedList, "List not referred to by any other rule/macro")
+		}
+	}
+}
+
+func (c *compiler) warn(at *place, code Code, format string, args ...any) {
+	c.res.Warnings = append(c.res.Warnings, at.issue(code, format, args...))
+}
+
+func newRule(def *ruleDef) *Rule {
+	r := &Rule{
+		Name: def.name, Desc: def.desc, Condition: def.cond, Output: def.output, Priority: def.priority,
+		Source: def.source, Tags: slices.Clone(def.tags), Enabled: def.enabled,
+		Capture: def.capture, CaptureDuration: def.captureDuration,
+		File: def.at.root().Name, Line: def.at.Line,
+	}
+	for _, ex := range def.exceptions {
+		r.Exceptions = append(r.Exceptions, Exception{Name: ex.name, Fields: ex.fields.texts(), Comps: ex.comps.texts()})
+	}
+	return r
+}
+
+func (e entry) texts() []string {
+	if !e.list {
+		return []string{e.text}
+	}
+	var list []string
+	for _, item := range e.items {
+		list = append(list, item.text)
+	}
+	return list
+}
