@@ -23,6 +23,7 @@ const calibrationRate = 500
 // sensor takes part in both: its own syscalls belong to the host's.
 func (s *Session) Calibrate(ctx context.Context, d time.Duration) (Calibration, error) {
 	count := func(load Load) (float64, Round, error) {
+		s.number = -1
 		counter, err := syscalls.Attach()
 		if err != nil {
 			return 0, Round{}, err
@@ -39,6 +40,10 @@ func (s *Session) Calibrate(ctx context.Context, d time.Duration) (Calibration, 
 		after, end, err := counter.Count()
 		return float64(after-before) / (end - begin).Seconds(), round, err
 	}
+	// These rounds are nobody's result: they have no number and no raw data.
+	number, recorder := s.number, s.o.Recorder
+	s.o.Recorder = nil
+	defer func() { s.number, s.o.Recorder = number, recorder }()
 	var c Calibration
 	var err error
 	if c.Idle, _, err = count(Load{Duration: d, Label: "calibration, idle"}); err != nil {

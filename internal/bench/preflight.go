@@ -186,7 +186,7 @@ func (c *canary) verdict(s *Session, before []stats.Sample) (status, text string
 	case counts.Malformed > 0 && counts.Alerts == 0:
 		return CheckFail, "what arrives is not an alert: " + counts.LastError
 	case counts.Alerts == 0:
-		return CheckFail, fmt.Sprintf("no alert of any rule has ever arrived: is the sensor's output the one that is read here (%T)?", s.o.Target.Alerts())
+		return CheckFail, "no alert of any rule has ever arrived: does the sensor write to where bench reads (see --alerts), as JSON?"
 	case c.action.RuleOff:
 		return CheckFail, fmt.Sprintf("no alert within %v: rule %q is disabled in its file; enable it, or leave the action out", canaryWait, rule)
 	case c.action.RuleSet != action.Stable:

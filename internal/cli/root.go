@@ -36,6 +36,8 @@ a generator of events, a bench and the capacity test.`,
 // commands are the constructors of the sub-commands, in the order of help.
 var commands = []func(Env) *cobra.Command{
 	newGenerate,
+	newBench,
+	newOverhead,
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

@@ -10,14 +10,14 @@ import (
 
 // Alert is what matching needs to know of one alert.
 type Alert struct {
-	Time     int64  // the event's time, ns since the epoch
-	Received int64  // when the bytes were read, ns since the epoch
-	Rule     string // interned: equal rules share memory
-	Priority string
-	Source   string // "syscall"; "internal" for the sensor's own messages
-	Hostname string
-	PID      int32 // 0 if the alert does not say
-	TID      int32
+	Time     int64  `json:"time"`     // the event's time, ns since the epoch
+	Received int64  `json:"received"` // when the bytes were read, ns since the epoch
+	Rule     string `json:"rule"`     // interned: equal rules share memory
+	Priority string `json:"priority,omitempty"`
+	Source   string `json:"source,omitempty"` // "syscall"; "internal" for the sensor's own messages
+	Hostname string `json:"hostname,omitempty"`
+	PID      int32  `json:"pid,omitempty"` // 0 if the alert does not say
+	TID      int32  `json:"tid,omitempty"`
 }
 
 // ErrClosed is returned by Next after the sensor's side, or Close, ended the

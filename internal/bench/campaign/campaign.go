@@ -1,0 +1,245 @@
+// Package campaign is a whole bench from start to end: the generator's
+// ceiling, the sensor's start, the preflight, the calibration, the rounds, the
+// judgement, the sensor's stop. The command line calls it once.
+package campaign
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/bench/classic"
+	"github.com/peregrine-sec/peregrine/internal/bench/report"
+	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
+)
+
+// Options says what to measure.
+type Options struct {
+	Bench   bench.Options // Target is not started yet
+	Command []string      // for the record
+
+	// Rates are those of the rounds, each of which lasts Duration, with Noise
+	// in the background and Rest between them. Not used by the classic mode.
+	Rates    []float64
+	Noise    float64
+	Duration time.Duration
+	Rest     time.Duration
+
+	// Classic, if not nil, is event-generator's mode, logged to Log.
+	Classic *classic.Options
+	Log     *eventlog.Logger
+
+	Idle       time.Duration // of the preflight; 0 leaves the preflight out
+	Force      bool          // go on when it fails
+	Calibrate  bool          // count syscalls in a window before the rounds
+	Conditions []bench.Condition
+	Directory  *report.Directory // nil keeps nothing
+	// Say tells people what goes on; nil for silence.
+	Say func(format string, args ...any)
+}
+
+// PreflightError says that the measurement would mean nothing.
+type PreflightError struct{ Checks []bench.Check }
+
+func (e *PreflightError) Error() string {
+	var lines []string
+	for _, c := range e.Checks {
+		lines = append(lines, fmt.Sprintf("%s: %s", c.Name, c.Text))
+	}
+	return "preflight: " + strings.Join(lines, "\n  ") + "\n(--force goes on all the same)"
+}
+
+// Run performs the campaign. What was found is returned also with an error,
+// and is Partial then.
+func Run(ctx context.Context, o Options) (run *report.Run, err error) {
+	if o.Say == nil {
+		o.Say = func(string, ...any) {}
+	}
+	c := &campaign{Options: o, run: &report.Run{
+		Schema: bench.RoundSchema, Command: o.Command, Started: time.Now(),
+		Sensor: o.Bench.Target.Command(), Environment: report.ReadEnvironment(),
+	}}
+	if o.Directory != nil {
+		c.Bench.Recorder = o.Directory
+	}
+	err = c.measure(ctx)
+	c.run.Ended, c.run.Partial = time.Now(), err != nil
+	c.run.Judge(o.Conditions)
+	if o.Directory != nil {
+		err = errors.Join(err, o.Directory.Finish(c.run), o.Directory.Close())
+	}
+	return c.run, err
+}
+
+type campaign struct {
+	Options
+	run     *report.Run
+	session *bench.Session
+}
+
+// measure is the campaign in its order.
+func (c *campaign) measure(ctx context.Context) (err error) {
+	if c.Classic == nil {
+		if err := c.ceiling(ctx); err != nil {
+			return err
+		}
+	}
+	c.Say("starting the sensor")
+	target := c.Bench.Target
+	if err := target.Start(ctx, nil); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.Stop(context.WithoutCancel(ctx))) }()
+	if c.session, err = bench.Open(ctx, c.Bench); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, c.session.Close()) }()
+	if err := c.prepare(ctx); err != nil {
+		return err
+	}
+	if c.Classic != nil {
+		return classic.Run(ctx, c.session, *c.Classic, c.Log, c.keep)
+	}
+	return c.rounds(ctx)
+}
+
+// ceiling measures the generator alone, and chooses its workers.
+func (c *campaign) ceiling(ctx context.Context) (err error) {
+	c.Say("measuring the generator's ceiling")
+	if c.run.Ceiling, err = bench.MeasureCeiling(ctx, c.Bench); err != nil {
+		return err
+	}
+	highest := 0.0
+	for _, r := range c.Rates {
+		highest = max(highest, r)
+	}
+	if c.Bench.Workers == 0 {
+		c.Bench.Workers = c.run.Ceiling.Workers(highest)
+	}
+	return nil
+}
+
+// prepare is the preflight and the calibration.
+func (c *campaign) prepare(ctx context.Context) (err error) {
+	if c.Idle > 0 {
+		c.Say("preflight: each action once, then %v of idling", c.Idle)
+		if c.run.Preflight, err = c.session.Preflight(ctx, c.Idle); err != nil {
+			return err
+		}
+		failed := c.run.Preflight.Failed()
+		for _, check := range c.run.Preflight.Checks {
+			if check.Status == bench.CheckWarn || check.Status == bench.CheckFail && c.Force {
+				c.Say("%s: %s: %s", check.Status, check.Name, check.Text)
+			}
+		}
+		if len(failed) > 0 && !c.Force {
+			return &PreflightError{failed}
+		}
+	}
+	if !c.Calibrate {
+		return nil
+	}
+	c.Say("calibration: counting the host's syscalls")
+	calibration, err := c.session.Calibrate(ctx, time.Second)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil: // without the privilege there is no count, and no harm
+		c.Say("syscalls are not counted: %v", err)
+	default:
+		c.run.Calibration = &calibration
+	}
+	return nil
+}
+
+// rounds runs one round per rate.
+func (c *campaign) rounds(ctx context.Context) error {
+	for i, rate := range c.Rates {
+		if i > 0 {
+			if err := pause(ctx, c.Rest); err != nil {
+				return err
+			}
+		}
+		round, err := c.session.Run(ctx, bench.Load{Rate: rate, Noise: c.Noise, Duration: c.Duration})
+		if err == nil || round.Partial {
+			err = errors.Join(err, c.keep(&round))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	c.limited()
+	return nil
+}
+
+// keep adds a round, and brings the one before up to date with its late
+// alerts.
+func (c *campaign) keep(r *bench.Round) error {
+	if n := len(c.run.Rounds); n > 0 {
+		c.session.Amend(&c.run.Rounds[n-1])
+	}
+	c.run.Rounds = append(c.run.Rounds, *r)
+	return nil
+}
+
+// limited marks the round from which on the generator did not keep up although
+// no single round shows it.
+func (c *campaign) limited() {
+	var offered, targets []float64
+	for _, r := range c.run.Rounds {
+		offered, targets = append(offered, r.Rate.Offered), append(targets, r.Rate.Target)
+	}
+	i := bench.LimitedAt(offered, targets)
+	if i < 0 || c.run.Rounds[i].Has(bench.GeneratorLimited) {
+		return
+	}
+	r := &c.run.Rounds[i]
+	r.Flags = append(r.Flags, bench.GeneratorLimited)
+	r.Findings = append(r.Findings, bench.Finding{Code: "generator_limited",
+		Text: "the offered rate has not grown for two rounds although the target doubled: the generator is the limit"})
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Verdict is how a run ends, for the exit code.
+type Verdict int
+
+// The verdicts, the gravest last.
+const (
+	Passed       Verdict = iota
+	Inconclusive         // the generator was a round's limit, or a condition could not be judged
+	Violated             // a condition is true
+)
+
+// Judge is the verdict of a run and a sentence for it, "" if it passed.
+func Judge(r *report.Run) (Verdict, string) {
+	verdict, why := Passed, ""
+	for i := range r.Rounds {
+		if r.Rounds[i].Has(bench.GeneratorLimited) {
+			verdict, why = Inconclusive, fmt.Sprintf("round %d: the generator, not the sensor, was the limit", r.Rounds[i].Number)
+		}
+	}
+	for _, o := range r.Conditions {
+		if o.Unknown {
+			verdict, why = Inconclusive, fmt.Sprintf("%s: no round can tell", o.Condition)
+		}
+	}
+	for _, o := range r.Conditions {
+		if len(o.Rounds) > 0 {
+			return Violated, fmt.Sprintf("%s in round %s", o.Condition, strings.Trim(fmt.Sprint(o.Rounds), "[]"))
+		}
+	}
+	return verdict, why
+}

@@ -1,0 +1,252 @@
+// Package overhead measures what a sensor costs those it watches: the time of
+// fixed mixes of syscalls, and of a real program, with and without the sensor,
+// in pairs that are interleaved so that a drift of the machine cancels out.
+package overhead
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/bench/target"
+	"github.com/peregrine-sec/peregrine/internal/bench/usage"
+)
+
+// Schema is the version of Result's JSON form.
+const Schema = 1
+
+// Options says what to measure.
+type Options struct {
+	Target    target.Target // not started; it must be able to start again
+	Workloads []Workload
+	Pairs     int           // measurements with and without; 6 give 95 % confidence
+	Duration  time.Duration // of one measurement of one workload
+	CPU       int           // on which the workloads run; -1 for any
+	Say       func(format string, args ...any)
+}
+
+// Result is what was found.
+type Result struct {
+	Schema int    `json:"schema"`
+	Pairs  int    `json:"pairs"`
+	Costs  []Cost `json:"workloads"`
+	// Sensor is the sensor's own use of CPUs while the workloads ran.
+	SensorCPU float64 `json:"sensor_cpu"`
+	Partial   bool    `json:"partial,omitempty"`
+}
+
+// Cost is one workload without and with the sensor. Times are ns per Unit.
+type Cost struct {
+	Name string `json:"name"`
+	What string `json:"what"`
+	Unit string `json:"unit"` // "syscall" or "run"
+	// Off and On are the measurements in the order in which they were made.
+	Off []float64 `json:"off"`
+	On  []float64 `json:"on"`
+
+	OffMedian float64 `json:"off_median"`
+	OnMedian  float64 `json:"on_median"`
+	// Added is the median of the pairs' differences, within [Low, High] at the
+	// given Confidence (0 to 1).
+	Added      float64 `json:"added"`
+	Low        float64 `json:"added_low"`
+	High       float64 `json:"added_high"`
+	Confidence float64 `json:"confidence"`
+	Percent    float64 `json:"percent"` // Added by OffMedian
+}
+
+// Run measures. What was found so far is returned also with an error.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	if o.Pairs < 1 || o.Duration <= 0 {
+		return nil, fmt.Errorf("%d pairs of %v: expected at least one, of some length", o.Pairs, o.Duration)
+	}
+	r := &Result{Schema: Schema}
+	for _, w := range o.Workloads {
+		c := Cost{Name: w.Name, What: w.What, Unit: "syscall"}
+		if w.Syscalls == 0 {
+			c.Unit = "run"
+		}
+		r.Costs = append(r.Costs, c)
+	}
+	var cpu float64
+	var err error
+	for pair := 0; pair < o.Pairs && err == nil; pair++ {
+		// Off, on, on, off, ...: whatever drifts meets both alike.
+		for _, on := range []bool{pair%2 == 1, pair%2 == 0} {
+			if err == nil {
+				o.Say("pair %d of %d: %s the sensor", pair+1, o.Pairs, map[bool]string{true: "with", false: "without"}[on])
+				var used float64
+				used, err = o.half(ctx, r, on)
+				cpu += used
+			}
+		}
+		if err == nil {
+			r.Pairs++
+		}
+	}
+	for i := range r.Costs {
+		r.Costs[i].sum(r.Pairs)
+	}
+	r.SensorCPU = cpu / max(1, float64(r.Pairs))
+	r.Partial = err != nil
+	return r, err
+}
+
+// half measures all workloads once, with or without the sensor, and returns
+// the sensor's use of CPUs.
+func (o *Options) half(ctx context.Context, r *Result, on bool) (cpu float64, err error) {
+	if on {
+		if err := o.Target.Start(ctx, nil); err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, o.Target.Stop(context.WithoutCancel(ctx))) }()
+		stop := discard(ctx, o.Target.Alerts())
+		defer stop()
+		watch, err := usage.Start(o.Target.PID())
+		if err != nil {
+			return 0, err
+		}
+		defer func() {
+			if window, _ := watch.Stop(); window != nil {
+				cpu = window.CPU
+			}
+		}()
+	}
+	return 0, pinned(o.CPU, func() error {
+		for i := range o.Workloads {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			ns, err := o.Workloads[i].measure(o.Duration)
+			if err != nil {
+				return err
+			}
+			c := &r.Costs[i]
+			ns /= float64(max(1, o.Workloads[i].Syscalls))
+			if on {
+				c.On = append(c.On, ns)
+			} else {
+				c.Off = append(c.Off, ns)
+			}
+		}
+		return nil
+	})
+}
+
+// discard reads alerts and forgets them: a sensor whose output nobody takes
+// would be another one.
+func discard(ctx context.Context, source intake.Source) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			if _, err := source.Next(ctx); err != nil {
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// pinned calls f on a thread of one CPU, which ends with it.
+func pinned(cpu int, f func() error) error {
+	result := make(chan error)
+	go func() {
+		// Never unlocked: the thread with the changed affinity ends with the
+		// goroutine.
+		runtime.LockOSThread()
+		if cpu >= 0 {
+			var set unix.CPUSet
+			set.Set(cpu)
+			if err := unix.SchedSetaffinity(0, &set); err != nil {
+				result <- fmt.Errorf("pin workloads to CPU %d: %w", cpu, err)
+				return
+			}
+		}
+		result <- f()
+	}()
+	return <-result
+}
+
+// sum computes the medians of the first n pairs.
+func (c *Cost) sum(n int) {
+	if n == 0 {
+		return
+	}
+	differences := make([]float64, n)
+	for i := range n {
+		differences[i] = c.On[i] - c.Off[i]
+	}
+	c.OffMedian, c.OnMedian = median(c.Off[:n]), median(c.On[:n])
+	c.Added = median(differences)
+	c.Low, c.High, c.Confidence = interval(differences)
+	if c.OffMedian > 0 {
+		c.Percent = 100 * c.Added / c.OffMedian
+	}
+}
+
+// median leaves its values in place; 0 for none.
+func median(values []float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	v := slices.Sorted(slices.Values(values))
+	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
+}
+
+// interval is a confidence interval of the median that supposes nothing about
+// the distribution: from the k-th lowest to the k-th highest value, which hold
+// it with 1 - 2 P(Binomial(n, 1/2) < k). k is the highest that gives 95 %, or 1,
+// with what that gives, for fewer than six values.
+func interval(values []float64) (low, high, confidence float64) {
+	v := slices.Sorted(slices.Values(values))
+	n, k := len(v), 1
+	term := math.Pow(0.5, float64(n)) // P(Binomial = k-1)
+	below := term                     // P(Binomial < k)
+	for {
+		term *= float64(n-k+1) / float64(k)
+		if 1-2*(below+term) < 0.95 {
+			return v[k-1], v[n-k], 1 - 2*below
+		}
+		below += term
+		k++
+	}
+}
+
+// Write writes a table for people.
+func (r *Result) Write(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "workload\twithout\twith\tadded\tfrom\tto\tadded\tper\t")
+	for _, c := range r.Costs {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%+.1f%%\t%s\t\n", c.Name, ns(c.OffMedian), ns(c.OnMedian), ns(c.Added), ns(c.Low), ns(c.High), c.Percent, c.Unit)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	confidence := 0.0
+	if len(r.Costs) > 0 {
+		confidence = r.Costs[0].Confidence
+	}
+	_, err := fmt.Fprintf(w, "medians of %d interleaved pairs; from and to hold the median with %.1f%% confidence; the sensor used %.2f CPUs meanwhile\n", r.Pairs, 100*confidence, r.SensorCPU)
+	return err
+}
+
+func ns(v float64) string {
+	switch a := math.Abs(v); {
+	case a >= 1e6:
+		return fmt.Sprintf("%.2f ms", v/1e6)
+	case a >= 1e4:
+		return fmt.Sprintf("%.1f us", v/1e3)
+	}
+	return fmt.Sprintf("%.0f ns", v)
+}

@@ -1,0 +1,132 @@
+package overhead
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/target"
+)
+
+// TestMain is also the sensor: one that does nothing until it is stopped.
+func TestMain(m *testing.M) {
+	if os.Getenv("PLAY") != "" {
+		term := make(chan os.Signal, 1)
+		signal.Notify(term, syscall.SIGTERM)
+		os.Stderr.WriteString("ready\n")
+		<-term
+		os.Exit(0)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+func TestInterval(t *testing.T) {
+	values := func(n int) (v []float64) {
+		for i := range n {
+			v = append(v, float64((i*7)%n)+1) // 1 to n, shuffled
+		}
+		return v
+	}
+	for _, tt := range []struct {
+		n          int
+		low, high  float64
+		confidence float64
+	}{ // the usual table of intervals of the median
+		{1, 1, 1, 0},
+		{3, 1, 3, 0.75},
+		{5, 1, 5, 0.9375},
+		{6, 1, 6, 0.96875},
+		{9, 2, 8, 0.9609375},
+		{11, 2, 10, 0.98828125},
+		{12, 3, 10, 0.96142578125},
+		{20, 6, 15, 0.958610534668},
+	} {
+		low, high, confidence := interval(values(tt.n))
+		if low != tt.low || high != tt.high || math.Abs(confidence-tt.confidence) > 1e-9 {
+			t.Errorf("n=%d: %v to %v at %v, want %v to %v at %v", tt.n, low, high, confidence, tt.low, tt.high, tt.confidence)
+		}
+	}
+}
+
+// TestDriftCancels: the machine gets slower all the time; the pairs' order
+// keeps that out of the difference.
+func TestDriftCancels(t *testing.T) {
+	c := Cost{}
+	now := 100.0
+	for pair := range 8 {
+		for _, on := range []bool{pair%2 == 1, pair%2 == 0} {
+			if on {
+				c.On = append(c.On, now+50)
+			} else {
+				c.Off = append(c.Off, now)
+			}
+			now += 10
+		}
+	}
+	c.sum(8)
+	if c.Added != 50 || c.Low != 40 || c.High != 60 || math.Abs(c.Percent-100*50/c.OffMedian) > 1e-9 {
+		t.Errorf("%+v, want 50 added", c)
+	}
+}
+
+func sensor() *target.Process {
+	return target.NewProcess(target.Config{Command: []string{os.Args[0]}, Env: []string{"PLAY=1"}, Ready: "ready"})
+}
+
+// TestRun runs every workload for real, without and with a sensor.
+func TestRun(t *testing.T) {
+	o := Options{Target: sensor(), Workloads: append(Workloads(), Program("true")), Pairs: 2, Duration: time.Millisecond, CPU: -1, Say: t.Logf}
+	r, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Pairs != 2 || len(r.Costs) != 6 || r.Partial {
+		t.Fatalf("%+v", r)
+	}
+	for _, c := range r.Costs {
+		if len(c.Off) != 2 || len(c.On) != 2 || c.OffMedian <= 0 || c.OnMedian <= 0 || c.Confidence != 0.5 {
+			t.Errorf("%+v", c)
+		}
+	}
+	if r.Costs[5].OffMedian < r.Costs[0].OffMedian {
+		t.Errorf("a program takes %v ns, a syscall %v", r.Costs[5].OffMedian, r.Costs[0].OffMedian)
+	}
+	var out strings.Builder
+	if err := r.Write(&out); err != nil || strings.Count(out.String(), "\n") != 8 {
+		t.Errorf("%v, %s", err, out.String())
+	}
+}
+
+func TestErrors(t *testing.T) {
+	if _, err := Run(t.Context(), Options{}); err == nil {
+		t.Error("no pairs were accepted")
+	}
+	base := Options{Target: sensor(), Pairs: 1, Duration: time.Millisecond, CPU: -1, Say: t.Logf}
+	o := base
+	o.Workloads = []Workload{Program("/nowhere/program")}
+	if r, err := Run(t.Context(), o); err == nil || !r.Partial || !strings.Contains(err.Error(), "/nowhere/program") {
+		t.Errorf("%v", err)
+	}
+	o.Workloads = []Workload{Program("false")}
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "exit status 1") {
+		t.Errorf("%v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	o.Workloads = Workloads()
+	if _, err := Run(ctx, o); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	o.CPU = 1000
+	if _, err := Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "CPU 1000") {
+		t.Errorf("%v", err)
+	}
+}

@@ -1,0 +1,260 @@
+// Package report keeps and shows the results of bench: a run directory of raw
+// data as JSON lines, and text, JSON, CSV, Markdown or JUnit made from them.
+// Everything shown comes from a Run value, so that it can be shown again.
+package report
+
+import (
+	"encoding/csv"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+)
+
+// Run is everything that one bench found out.
+type Run struct {
+	Schema      int                `json:"schema"` // bench.RoundSchema
+	Command     []string           `json:"command"`
+	Started     time.Time          `json:"started"`
+	Ended       time.Time          `json:"ended"`
+	Sensor      []string           `json:"sensor,omitempty"` // its command line, if bench started it
+	Environment Environment        `json:"environment"`
+	Preflight   *bench.Preflight   `json:"preflight,omitempty"`
+	Ceiling     *bench.Ceiling     `json:"ceiling,omitempty"`
+	Calibration *bench.Calibration `json:"calibration,omitempty"`
+	Rounds      []bench.Round      `json:"rounds"`
+	Conditions  []Outcome          `json:"conditions,omitempty"`
+	Partial     bool               `json:"partial,omitempty"`
+}
+
+// Outcome is a --fail-if condition after the run.
+type Outcome struct {
+	Condition string `json:"condition"`
+	// Rounds are the numbers of the rounds in which it is true.
+	Rounds []int `json:"rounds,omitempty"`
+	// Unknown says that no round could tell.
+	Unknown bool `json:"unknown,omitempty"`
+}
+
+// Judge evaluates conditions on the rounds.
+func (r *Run) Judge(conditions []bench.Condition) {
+	for _, c := range conditions {
+		o := Outcome{Condition: c.Text, Unknown: true}
+		for i := range r.Rounds {
+			_, holds, known := c.Eval(&r.Rounds[i])
+			o.Unknown = o.Unknown && !known
+			if holds {
+				o.Rounds = append(o.Rounds, r.Rounds[i].Number)
+			}
+		}
+		r.Conditions = append(r.Conditions, o)
+	}
+}
+
+// Formats are what Write knows.
+var Formats = []string{"text", "json", "csv", "markdown"}
+
+// Write writes r in one of Formats.
+func (r *Run) Write(w io.Writer, format string) error {
+	switch format {
+	case "text":
+		return r.text(w)
+	case "markdown":
+		return r.markdown(w)
+	case "csv":
+		return r.csv(w)
+	case "json":
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(r)
+	}
+	return fmt.Errorf("format %q: expected one of %s", format, strings.Join(Formats, ", "))
+}
+
+// column is one figure of a round, for tables and CSV.
+type column struct {
+	head, name string // for people, for CSV
+	human      func(*bench.Round) string
+	exact      func(*bench.Round) string
+}
+
+func integer(n int) string    { return strconv.Itoa(n) }
+func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+func whole(f float64) string  { return grouped(int64(f + 0.5)) }
+
+// grouped writes 12345 as "12,345".
+func grouped(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func duration(ns int64) string {
+	d := time.Duration(ns)
+	switch {
+	case d == 0:
+		return "-"
+	case d >= time.Second:
+		return fmt.Sprintf("%.2fs", d.Seconds())
+	case d >= time.Millisecond:
+		return fmt.Sprintf("%.1fms", float64(ns)/1e6)
+	}
+	return fmt.Sprintf("%dus", ns/1000)
+}
+
+// Percent writes a share with enough digits to tell small from none.
+func percent(f float64) string {
+	switch {
+	case f == 0:
+		return "0%"
+	case f < 0.001:
+		return fmt.Sprintf("%.4f%%", 100*f)
+	}
+	return fmt.Sprintf("%.2f%%", 100*f)
+}
+
+func ofSensor(f func(*bench.SensorStats) string) func(*bench.Round) string {
+	return func(r *bench.Round) string {
+		if r.Sensor == nil {
+			return ""
+		}
+		return f(r.Sensor)
+	}
+}
+
+func ofUsage(f func(*bench.Round) string) func(*bench.Round) string {
+	return func(r *bench.Round) string {
+		if r.Usage == nil {
+			return ""
+		}
+		return f(r)
+	}
+}
+
+func same(head, name string, f func(*bench.Round) string) column { return column{head, name, f, f} }
+
+var columns = []column{
+	same("round", "round", func(r *bench.Round) string { return integer(r.Number) }),
+	{"target/s", "target", func(r *bench.Round) string { return whole(r.Rate.Target) }, func(r *bench.Round) string { return number(r.Rate.Target) }},
+	{"offered/s", "offered", func(r *bench.Round) string { return whole(r.Rate.Offered) }, func(r *bench.Round) string { return number(r.Rate.Offered) }},
+	same("done", "ok", func(r *bench.Round) string { return integer(r.Total.OK) }),
+	same("alerts", "matched", func(r *bench.Round) string { return integer(r.Total.Matched) }),
+	same("late", "late", func(r *bench.Round) string { return integer(r.Total.Late) }),
+	same("lost", "lost", func(r *bench.Round) string { return integer(r.Total.Lost) }),
+	{"lost (95% below)", "lost_upper", func(r *bench.Round) string { return percent(r.Loss.Share) + " (" + percent(r.Loss.Upper) + ")" }, func(r *bench.Round) string { return number(r.Loss.Upper) }},
+	{"drops", "drops", ofSensor(func(s *bench.SensorStats) string { return grouped(int64(s.Drops)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.Drops, 10) })},
+	{"out", "output_drops", ofSensor(func(s *bench.SensorStats) string { return grouped(int64(s.OutputsDropped + s.Throttled)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.OutputsDropped, 10) })},
+	{"events/s", "events", ofSensor(func(s *bench.SensorStats) string { return whole(s.EventsMean) }), ofSensor(func(s *bench.SensorStats) string { return number(s.EventsMean) })},
+	{"syscalls/s", "syscalls", func(r *bench.Round) string {
+		if r.Syscalls == nil {
+			return ""
+		}
+		if r.Syscalls.Estimated {
+			return "~" + whole(r.Syscalls.PerSecond)
+		}
+		return whole(r.Syscalls.PerSecond)
+	}, func(r *bench.Round) string {
+		if r.Syscalls == nil {
+			return ""
+		}
+		return number(r.Syscalls.PerSecond)
+	}},
+	{"p50", "latency_p50_ns", func(r *bench.Round) string { return duration(r.Latency.P50) }, func(r *bench.Round) string { return strconv.FormatInt(r.Latency.P50, 10) }},
+	{"p99", "latency_p99_ns", func(r *bench.Round) string { return duration(r.Latency.P99) }, func(r *bench.Round) string { return strconv.FormatInt(r.Latency.P99, 10) }},
+	{"max", "latency_max_ns", func(r *bench.Round) string { return duration(r.Latency.Max) }, func(r *bench.Round) string { return strconv.FormatInt(r.Latency.Max, 10) }},
+	{"CPU", "cpu", ofUsage(func(r *bench.Round) string { return fmt.Sprintf("%.1f%%", 100*r.Usage.CPU) }), ofUsage(func(r *bench.Round) string { return number(r.Usage.CPU) })},
+	{"RSS", "rss_peak", ofUsage(func(r *bench.Round) string { return fmt.Sprintf("%d MiB", r.Usage.RSSPeak>>20) }), ofUsage(func(r *bench.Round) string { return strconv.FormatUint(r.Usage.RSSPeak, 10) })},
+}
+
+func (r *Run) csv(w io.Writer) error {
+	out := csv.NewWriter(w)
+	var row []string
+	for _, c := range columns {
+		row = append(row, c.name)
+	}
+	rows := [][]string{append(row, "flags")}
+	for i := range r.Rounds {
+		row = nil
+		for _, c := range columns {
+			row = append(row, c.exact(&r.Rounds[i]))
+		}
+		rows = append(rows, append(row, flags(&r.Rounds[i])))
+	}
+	return out.WriteAll(rows)
+}
+
+func flags(r *bench.Round) string {
+	var words []string
+	for _, f := range r.Flags {
+		words = append(words, string(f))
+	}
+	return strings.Join(words, " ")
+}
+
+// junit's elements, as CI systems read them.
+type junitSuite struct {
+	XMLName  xml.Name    `xml:"testsuite"`
+	Name     string      `xml:"name,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Skipped  int         `xml:"skipped,attr"`
+	Time     float64     `xml:"time,attr"`
+	Cases    []junitCase `xml:"testcase"`
+}
+
+type junitCase struct {
+	Name    string        `xml:"name,attr"`
+	Class   string        `xml:"classname,attr"`
+	Time    float64       `xml:"time,attr"`
+	Failure *junitMessage `xml:"failure,omitempty"`
+	Skipped *junitMessage `xml:"skipped,omitempty"`
+}
+
+type junitMessage struct {
+	Message string `xml:"message,attr"`
+}
+
+// JUnit writes one test per condition and round. A round that the generator
+// limited is skipped: it proves nothing either way.
+func (r *Run) JUnit(w io.Writer, conditions []bench.Condition) error {
+	suite := junitSuite{Name: "peregrine bench"}
+	for i := range r.Rounds {
+		round := &r.Rounds[i]
+		seconds := time.Duration(round.DrainEnd - round.Start).Seconds()
+		suite.Time += seconds
+		for _, c := range conditions {
+			test := junitCase{Name: "not " + c.Text, Class: fmt.Sprintf("round %d at %s actions per second", round.Number, whole(round.Rate.Target)), Time: seconds}
+			value, holds, known := c.Eval(round)
+			switch {
+			case holds:
+				test.Failure = &junitMessage{fmt.Sprintf("%s: the value is %g", c.Text, value)}
+				suite.Failures++
+			case !known:
+				test.Skipped = &junitMessage{"not known in this round"}
+				suite.Skipped++
+			case round.Has(bench.GeneratorLimited):
+				test.Skipped = &junitMessage{"the generator was the limit"}
+				suite.Skipped++
+			}
+			suite.Cases = append(suite.Cases, test)
+		}
+	}
+	suite.Tests = len(suite.Cases)
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	e := xml.NewEncoder(w)
+	e.Indent("", "  ")
+	if err := e.Encode(suite); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}

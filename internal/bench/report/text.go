@@ -1,0 +1,148 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+)
+
+// printer remembers the first error, so that writing reads as a list.
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) line(format string, args ...any) {
+	if p.err == nil {
+		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
+	}
+}
+
+func (r *Run) text(w io.Writer) error {
+	p := &printer{w: w}
+	e := r.Environment
+	p.line("%s, kernel %s, %d x %s, %d MiB", e.Hostname, e.Kernel, e.CPUs, e.CPU, e.Memory>>20)
+	if r.Sensor != nil {
+		p.line("sensor: %s", strings.Join(r.Sensor, " "))
+	}
+	if r.Ceiling != nil {
+		p.line("generator: up to %s actions/s per worker without a sensor", whole(r.Ceiling.Rate))
+	}
+	if r.Preflight != nil {
+		p.line("idle: %s events/s", whole(r.Preflight.Idle))
+	}
+	p.line("")
+	if p.err == nil {
+		p.err = r.table(w)
+	}
+	for i := range r.Rounds {
+		if p.err == nil {
+			p.err = actions(w, &r.Rounds[i])
+		}
+		for _, f := range r.Rounds[i].Findings {
+			p.line("  %s", f.Text)
+		}
+	}
+	p.line("")
+	p.observer(r.Rounds)
+	p.conditions(r.Conditions)
+	if r.Partial {
+		p.line("interrupted: the results are partial")
+	}
+	return p.err
+}
+
+// table is one line per round.
+func (r *Run) table(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	var head []string
+	for _, c := range columns {
+		head = append(head, c.head)
+	}
+	fmt.Fprintln(t, strings.Join(head, "\t")+"\t")
+	for i := range r.Rounds {
+		for _, c := range columns {
+			value := c.human(&r.Rounds[i])
+			if value == "" {
+				value = "-"
+			}
+			fmt.Fprint(t, value, "\t")
+		}
+		fmt.Fprintln(t)
+	}
+	return t.Flush()
+}
+
+// actions is one line per action of a round.
+func actions(w io.Writer, r *bench.Round) error {
+	label := r.Label
+	if label != "" {
+		label = " (" + label + ")"
+	}
+	if _, err := fmt.Fprintf(w, "\nround %d%s\n", r.Number, label); err != nil {
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "action\tdone\talerts\tlate\tlost\tdouble\tfailed\tskipped\tlost (95% below)\tcost p50\tp99\tlatency p50\tp99\tp99.9\tmax\tfrom plan p99\t")
+	for _, a := range r.Actions {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s (%s)\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", a.Name, a.OK, a.Matched, a.Late, a.Lost, a.Duplicate, a.Failed, a.Skipped,
+			percent(a.Loss.Share), percent(a.Loss.Upper), duration(a.Cost.P50), duration(a.Cost.P99),
+			duration(a.Latency.P50), duration(a.Latency.P99), duration(a.Latency.P999), duration(a.Latency.Max), duration(a.Response.P99))
+	}
+	return t.Flush()
+}
+
+// observer states what bench itself cost, at its highest.
+func (p *printer) observer(rounds []bench.Round) {
+	var o bench.Observer
+	for i := range rounds {
+		o.CPU = max(o.CPU, rounds[i].Observer.CPU)
+		o.Generator = max(o.Generator, rounds[i].Observer.Generator)
+		o.Reads = max(o.Reads, rounds[i].Observer.Reads)
+	}
+	p.line("observer: receiving took up to %.1f%% of a CPU in %s reads/s, the generator %.1f%%", 100*o.CPU, whole(o.Reads), 100*o.Generator)
+}
+
+func (p *printer) conditions(outcomes []Outcome) {
+	for _, o := range outcomes {
+		switch {
+		case o.Unknown:
+			p.line("unknown: %s", o.Condition)
+		case len(o.Rounds) > 0:
+			p.line("FAILED: %s in round %s", o.Condition, strings.Trim(fmt.Sprint(o.Rounds), "[]"))
+		default:
+			p.line("passed: not %s", o.Condition)
+		}
+	}
+}
+
+func (r *Run) markdown(w io.Writer) error {
+	p := &printer{w: w}
+	var head, rule []string
+	for _, c := range columns {
+		head, rule = append(head, c.head), append(rule, "---:")
+	}
+	p.line("| %s |", strings.Join(head, " | "))
+	p.line("|%s|", strings.Join(rule, "|"))
+	for i := range r.Rounds {
+		var row []string
+		for _, c := range columns {
+			row = append(row, c.human(&r.Rounds[i]))
+		}
+		p.line("| %s |", strings.Join(row, " | "))
+	}
+	p.line("")
+	for i := range r.Rounds {
+		for _, f := range r.Rounds[i].Findings {
+			p.line("- round %d: %s", r.Rounds[i].Number, f.Text)
+		}
+	}
+	e := r.Environment
+	p.line("")
+	p.line("%s, kernel %s, %d x %s; `%s`, %s", e.Hostname, e.Kernel, e.CPUs, e.CPU, strings.Join(r.Command, " "), r.Started.UTC().Format(time.RFC3339))
+	return p.err
+}

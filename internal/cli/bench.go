@@ -1,0 +1,260 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/bench/campaign"
+	"github.com/peregrine-sec/peregrine/internal/bench/classic"
+	"github.com/peregrine-sec/peregrine/internal/bench/report"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+)
+
+// benchFlags are those of bench.
+type benchFlags struct {
+	generateFlags
+	sensorFlags
+
+	sleep    time.Duration
+	duration time.Duration
+	loop     bool
+	humanize bool
+	dryRun   bool
+	rounds   int
+
+	rate    string
+	noise   float64
+	rest    time.Duration
+	workers int
+	seed    uint64
+	drain   time.Duration
+	count   bool
+
+	idle        time.Duration
+	force       bool
+	noPreflight bool
+	failIf      []string
+	output      string
+	junit       string
+	out         string
+	quiet       bool
+}
+
+func newBench(env Env) *cobra.Command {
+	f := &benchFlags{}
+	cmd := &cobra.Command{
+		Use:   "bench REGEXP [-- SENSOR FLAGS]",
+		Short: "Measure a sensor in rounds of load: alerts expected and received, latency, drops, cost",
+		Long: `Bench performs actions that rules detect and accounts for every one of them:
+alert received, late, or lost; and if lost, whether the probe dropped the event,
+the output lost the alert, or a rate limit withheld it.
+
+With --rate, each round has an exact, open-loop rate. Without, bench does as
+event-generator does: a sleep before each action, halved round by round with
+--loop, and the same log lines; it runs until stopped.
+
+By default our own sensor is measured, started for the purpose; --sensor and
+--alerts measure any other. Before the first round, every action is done once
+and must raise its alert.
+
+Exit codes: 0 passed, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive,
+99 a --fail-if condition is true, 130 interrupted (results are partial).`,
+		Example: `  peregrine bench 'ReadSensitiveFileUntrusted|ClearLogActivities' --rate 1k,5k,10k
+  peregrine bench ReadSensitiveFileUntrusted --rate 'ramp 1k..50k x2' --noise 20000
+  peregrine bench ReadSensitiveFileUntrusted --rate 5k --fail-if 'lost>0.1%' --fail-if 'latency.p99>50ms' --junit bench.xml
+  peregrine bench ReadSensitiveFileUntrusted --rate 5k -- -r my_rules.yaml -o engine.modern_ebpf.buf_size_preset=1
+  peregrine bench ReadSensitiveFileUntrusted --alerts http --pid falco --stats /var/log/falco-metrics.json --rate 5k
+  peregrine bench 'ChangeThreadNamespace|ReadSensitiveFileUntrusted|WriteBelowBinaryDir' --all --loop --pid $(pidof falco) --grpc-unix-socket unix:///run/falco/falco.sock`,
+		Args:    benchArgs,
+		PreRunE: func(cmd *cobra.Command, _ []string) error { return f.resolve(env, cmd) },
+		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(env, cmd, args) },
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&f.config, "config", "c", "", "configuration file in YAML: flags by name (default $HOME/.falco-event-generator.yaml if it exists)")
+	flags.StringVarP(&f.level, "loglevel", "l", "info", "log level: debug, info, warning or error")
+	flags.StringVar(&f.format, "logformat", "text", "log format: text or json")
+	f.selection(flags)
+	f.place(flags)
+	f.sensorFlags.add(flags)
+	f.add(flags)
+	return cmd
+}
+
+func (f *benchFlags) add(flags *pflag.FlagSet) {
+	flags.DurationVar(&f.sleep, "sleep", defaultSleep, "time to wait before each action, without --rate")
+	flags.DurationVar(&f.duration, "round-duration", 5*time.Second, "length of a round's load")
+	flags.BoolVar(&f.loop, "loop", false, "halve --sleep after each round")
+	flags.BoolVar(&f.humanize, "humanize", true, "write statistics for people, without --rate")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "expect no alerts, without --rate")
+	flags.IntVar(&f.rounds, "rounds", 0, "stop after so many rounds, without --rate; 0 for no limit")
+
+	flags.StringVar(&f.rate, "rate", "", "actions per second, open loop: 5k, or 1k,2k,5k, or \"ramp 1k..50k x2\"")
+	flags.Float64Var(&f.noise, "noise", 0, "background syscalls per second that no rule detects")
+	flags.DurationVar(&f.rest, "rest", time.Second, "pause between rounds")
+	flags.IntVar(&f.workers, "workers", 0, "threads that perform actions (default: as the highest rate needs)")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed of the order of actions")
+	flags.DurationVar(&f.drain, "drain", 3*time.Second, "how long after the load an alert is in time")
+	flags.BoolVar(&f.count, "count-syscalls", false, "count the host's syscalls in every round, which costs each some 100 ns, instead of once before")
+
+	flags.DurationVar(&f.idle, "idle", 3*time.Second, "how long the preflight watches the idle host")
+	flags.BoolVar(&f.force, "force", false, "go on when the preflight fails")
+	flags.BoolVar(&f.noPreflight, "no-preflight", false, "leave the preflight out")
+	flags.StringArrayVar(&f.failIf, "fail-if", nil, "condition on a round that fails the run, such as 'lost>0.1%' or 'latency.p99>50ms' (repeatable); metrics: "+strings.Join(bench.Metrics(), " "))
+	flags.StringVar(&f.output, "format", "text", "format of the results: "+strings.Join(report.Formats, ", "))
+	flags.StringVar(&f.junit, "junit", "", "write the conditions as JUnit XML to a file")
+	flags.StringVar(&f.out, "out", "", "directory for raw data (default with --rate: peregrine-bench-TIME); none for none")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+}
+
+// benchArgs wants one regular expression before a --.
+func benchArgs(cmd *cobra.Command, args []string) error {
+	n := len(args)
+	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+		n = dash
+	}
+	if n != 1 {
+		return usagef("%d arguments: expected one regular expression that selects actions; join alternatives with |, and put flags for the sensor after --", n)
+	}
+	return nil
+}
+
+func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
+	o, err := f.options(env, cmd, args)
+	if err != nil {
+		return err
+	}
+	dir, cleanup, err := f.directory(&o)
+	if err != nil {
+		return err
+	}
+	defer cleanup()
+	if o.Bench.Target, err = f.target(env, cmd, dir, args[1:]); err != nil {
+		return err
+	}
+	progress := newProgress(env, f.quiet || o.Classic != nil)
+	o.Say, o.Bench.Progress = progress.say, progress.show
+	run, err := campaign.Run(env.Context, o)
+	progress.clear()
+	if werr := f.write(env, run, o); err == nil {
+		err = werr
+	}
+	if o.Directory != nil {
+		fmt.Fprintf(env.Stderr, "raw data: %s\n", o.Directory.Path)
+	}
+	return benchExit(env.Context, run, err, o.Classic != nil)
+}
+
+// options are the flags as a campaign.
+func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (campaign.Options, error) {
+	o := campaign.Options{Command: append([]string{"peregrine"}, env.Args...), Noise: f.noise, Duration: f.duration, Rest: f.rest,
+		Force: f.force, Log: f.log}
+	o.Bench = bench.Options{Workers: f.workers, Seed: f.seed, Drain: f.drain, CountSyscalls: f.count}
+	var err error
+	if o.Bench.Actions, err = action.Select(args[0], f.all, f.exclude...); err != nil {
+		return o, &ExitError{Code: ExitUsage, Err: err}
+	}
+	if o.Bench.Sandbox, err = f.sandbox(); err != nil {
+		return o, err
+	}
+	for _, text := range f.failIf {
+		c, err := bench.ParseCondition(text)
+		if err != nil {
+			return o, usagef("--fail-if: %w", err)
+		}
+		o.Conditions = append(o.Conditions, c)
+	}
+	if !slices.Contains(report.Formats, f.output) {
+		return o, usagef("--format %q: expected %s", f.output, strings.Join(report.Formats, ", "))
+	}
+	if f.rate == "" {
+		return o, f.classic(&o)
+	}
+	if o.Rates, err = bench.ParseRates(f.rate); err != nil {
+		return o, usagef("--rate: %w", err)
+	}
+	if cmd.Flags().Changed("sleep") || f.loop {
+		return o, usagef("--rate excludes --sleep and --loop: its rounds have exact rates")
+	}
+	o.Calibrate = !f.count
+	if !f.noPreflight {
+		o.Idle = f.idle
+	}
+	return o, nil
+}
+
+// classic is event-generator's mode.
+func (f *benchFlags) classic(o *campaign.Options) error {
+	o.Classic = &classic.Options{Sleep: f.sleep, RoundDuration: f.duration, Loop: f.loop, Humanize: f.humanize, DryRun: f.dryRun, Rounds: f.rounds}
+	if err := o.Classic.Check(); err != nil {
+		return &ExitError{Code: ExitUsage, Err: err}
+	}
+	return nil
+}
+
+// directory is where the run's files go; a temporary one if nothing is kept.
+func (f *benchFlags) directory(o *campaign.Options) (dir string, cleanup func(), err error) {
+	if f.out == "" && o.Classic == nil {
+		f.out = "peregrine-bench-" + time.Now().Format("20060102-150405")
+	}
+	if f.out == "" || f.out == "none" {
+		dir, err = os.MkdirTemp("", "peregrine-bench-")
+		return dir, func() { os.RemoveAll(dir) }, err
+	}
+	if o.Directory, err = report.NewDirectory(f.out); err != nil {
+		return "", nil, err
+	}
+	dir, err = filepath.Abs(f.out)
+	return dir, func() {}, err
+}
+
+// write prints the results.
+func (f *benchFlags) write(env Env, run *report.Run, o campaign.Options) error {
+	var err error
+	if o.Classic == nil && len(run.Rounds) > 0 {
+		err = run.Write(env.Stdout, f.output)
+	}
+	if f.junit == "" {
+		return err
+	}
+	file, ferr := os.Create(f.junit)
+	if ferr != nil {
+		return errors.Join(err, ferr)
+	}
+	return errors.Join(err, run.JUnit(file, o.Conditions), file.Close())
+}
+
+// benchExit turns the end of a run into an exit code. The classic mode's usual
+// end is an interrupt.
+func benchExit(ctx context.Context, run *report.Run, err error, classic bool) error {
+	var preflight *campaign.PreflightError
+	switch {
+	case errors.As(err, &preflight):
+		return &ExitError{Code: ExitPreflight, Err: err}
+	case ctx.Err() != nil && classic && (err == nil || errors.Is(err, context.Canceled)):
+		return nil
+	case ctx.Err() != nil:
+		if errors.Is(err, context.Canceled) {
+			err = errors.New("interrupted: results are partial")
+		}
+		return &ExitError{Code: ExitInterrupted, Err: err}
+	case err != nil:
+		return err
+	}
+	switch verdict, why := campaign.Judge(run); verdict {
+	case campaign.Violated:
+		return &ExitError{Code: ExitThreshold, Err: errors.New(why)}
+	case campaign.Inconclusive:
+		return &ExitError{Code: ExitInconclusive, Err: errors.New(why)}
+	}
+	return nil
+}

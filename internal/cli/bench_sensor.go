@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/bench/target"
+	"github.com/peregrine-sec/peregrine/internal/stats"
+)
+
+// sensorFlags say which sensor is under test, and how its alerts and stats are
+// had.
+type sensorFlags struct {
+	sensor, alerts, stats, pid string
+	ready                      string
+	interval                   time.Duration
+	verbose                    bool
+	grpc                       intake.GRPCOptions
+	http                       intake.HTTPOptions
+}
+
+// grpcTimeout is how long a sensor may take to answer a subscription.
+const grpcTimeout = 5 * time.Second
+
+func (s *sensorFlags) add(flags *pflag.FlagSet) {
+	flags.StringVar(&s.sensor, "sensor", "embedded", "sensor under test: embedded (ours, as a child process; its flags follow --), running, or a command to start that writes JSON alerts to its standard output")
+	flags.StringVar(&s.alerts, "alerts", "", "where a running sensor's alerts come from: grpc, http, file:PATH, stdin or unix:PATH")
+	flags.StringVar(&s.stats, "stats", "", "stats file (Falco's -s, or metrics.output_file) or URL of Prometheus metrics of a sensor that is not embedded")
+	flags.DurationVar(&s.interval, "stats-interval", 250*time.Millisecond, "interval of the embedded sensor's stats, and of scrapes")
+	flags.StringVar(&s.pid, "pid", "0", "process to sample: its id, or its name if only one has it; 0 for none. An embedded sensor is known")
+	flags.StringVar(&s.ready, "ready", "", "word on the standard error of a --sensor command that says that it sees events")
+	flags.BoolVar(&s.verbose, "sensor-log", false, "show what the sensor logs")
+
+	flags.StringVar(&s.grpc.UnixSocket, "grpc-unix-socket", "unix:///run/falco/falco.sock", "unix socket of the sensor's gRPC server")
+	flags.StringVar(&s.grpc.Hostname, "grpc-hostname", "localhost", "host of the sensor's gRPC server; with it, or --grpc-port, the network is used instead of the socket")
+	flags.Uint16Var(&s.grpc.Port, "grpc-port", 5060, "port of the sensor's gRPC server")
+	flags.StringVar(&s.grpc.Cert, "grpc-cert", "/etc/falco/certs/client.crt", "our certificate for gRPC")
+	flags.StringVar(&s.grpc.Key, "grpc-key", "/etc/falco/certs/client.key", "its key")
+	flags.StringVar(&s.grpc.CA, "grpc-ca", "/etc/falco/certs/ca.crt", "CA of the sensor's certificate")
+	flags.DurationVar(&s.grpc.PollingInterval, "polling-interval", 100*time.Millisecond, "how often a gRPC sensor is asked for its alerts: Falco sends none unasked, so that this is part of their latency")
+
+	flags.StringVar(&s.http.Address, "http-server-address", "localhost:8080", "address to listen at for http_output")
+	flags.StringVar(&s.http.Security, "http-server-security-mode", "", "insecure, tls or mtls (default insecure on loopback addresses; elsewhere it must be said)")
+	flags.StringVar(&s.http.Cert, "http-server-cert", "/etc/falco/certs/server.crt", "our certificate for HTTPS")
+	flags.StringVar(&s.http.Key, "http-server-key", "/etc/falco/certs/server.key", "its key")
+	flags.StringVar(&s.http.ClientCA, "http-client-ca", "/etc/falco/certs/ca.crt", "CA of the sensor's certificate, for mtls")
+}
+
+// target makes the sensor under test. dir takes files of an embedded sensor,
+// whose flags are args.
+func (s *sensorFlags) target(env Env, cmd *cobra.Command, dir string, args []string) (target.Target, error) {
+	s.imply(cmd)
+	var log io.Writer
+	if s.verbose {
+		log = env.Stderr
+	}
+	switch s.sensor {
+	case "embedded":
+		return target.Embedded(dir, s.interval, args, log), nil
+	case "running":
+		return s.running(env, cmd)
+	}
+	command := append(strings.Fields(s.sensor), args...)
+	return target.NewProcess(target.Config{Command: command, Ready: s.ready, StatsFile: s.stats, Log: log}), nil
+}
+
+// imply understands event-generator's command lines, which know running
+// sensors only.
+func (s *sensorFlags) imply(cmd *cobra.Command) {
+	given := func(prefix string) bool {
+		found := false
+		cmd.Flags().Visit(func(f *pflag.Flag) { found = found || strings.HasPrefix(f.Name, prefix) })
+		return found
+	}
+	switch {
+	case s.alerts != "":
+	case given("grpc-"):
+		s.alerts = "grpc"
+	case given("http-"):
+		s.alerts = "http"
+	}
+	if s.alerts != "" && !cmd.Flags().Changed("sensor") {
+		s.sensor = "running"
+	}
+	if given("grpc-hostname") || given("grpc-port") {
+		s.grpc.UnixSocket = ""
+	}
+}
+
+// running is a sensor that somebody else started.
+func (s *sensorFlags) running(env Env, cmd *cobra.Command) (target.Target, error) {
+	pid, err := findProcess("/proc", s.pid)
+	if err != nil {
+		return nil, &ExitError{Code: ExitUsage, Err: err}
+	}
+	alerts, err := s.source(cmd.Context(), env)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := s.reader()
+	if err != nil {
+		alerts.Close()
+		return nil, err
+	}
+	return target.NewRunning(pid, alerts, reader), nil
+}
+
+func (s *sensorFlags) source(ctx context.Context, env Env) (intake.Source, error) {
+	kind, path, _ := strings.Cut(s.alerts, ":")
+	switch {
+	case s.alerts == "grpc":
+		return intake.NewGRPC(ctx, s.grpc, grpcTimeout)
+	case s.alerts == "http":
+		return intake.NewHTTP(s.http)
+	case s.alerts == "stdin":
+		return intake.NewReader(io.NopCloser(env.Stdin)), nil
+	case kind == "file" && path != "":
+		return intake.NewFile(path)
+	case kind == "unix" && path != "":
+		return intake.NewUnix(path)
+	}
+	return nil, usagef("--alerts %q: expected grpc, http, file:PATH, stdin or unix:PATH", s.alerts)
+}
+
+// reader is nil without --stats.
+func (s *sensorFlags) reader() (stats.Reader, error) {
+	switch {
+	case s.stats == "":
+		return nil, nil
+	case strings.HasPrefix(s.stats, "http://"), strings.HasPrefix(s.stats, "https://"):
+		// The sensor's web server has a certificate of its own making, if any.
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+		return stats.NewPrometheus(s.stats, s.interval, client), nil
+	}
+	return stats.OpenFile(s.stats, true)
+}
+
+// findProcess understands a process id, or the name of the one process that
+// has it.
+func findProcess(proc, s string) (int, error) {
+	if pid, err := strconv.Atoi(s); err == nil {
+		return pid, nil
+	}
+	names, err := filepath.Glob(filepath.Join(proc, "[0-9]*", "comm"))
+	if err != nil {
+		return 0, err
+	}
+	var found []int
+	for _, name := range names {
+		comm, err := os.ReadFile(name)
+		if err == nil && strings.TrimSpace(string(comm)) == s {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+			found = append(found, pid)
+		}
+	}
+	if len(found) != 1 {
+		return 0, fmt.Errorf("--pid %s: expected one process of that name, found %d %v: give its id", s, len(found), found)
+	}
+	return found[0], nil
+}

@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/overhead"
+)
+
+// overheadFlags are those of overhead.
+type overheadFlags struct {
+	sensorFlags
+	pairs    int
+	duration time.Duration
+	cpu      int
+	program  string
+	output   string
+	quiet    bool
+}
+
+func newOverhead(env Env) *cobra.Command {
+	f := &overheadFlags{}
+	cmd := &cobra.Command{
+		Use:   "overhead [-- SENSOR FLAGS]",
+		Short: "Measure what a sensor costs the programs it watches",
+		Long: `Overhead takes the time of fixed mixes of syscalls, and of a real program, with
+and without the sensor. Both are measured in pairs that are interleaved, so that
+a drift of the machine cancels out, and the difference comes with its confidence
+interval. The sensor is started and stopped for each pair: ours by default, or
+the command of --sensor. One that is running already cannot be measured.`,
+		Example: `  peregrine overhead
+  peregrine overhead --pairs 12 --duration 1s --program 'find /usr -xdev -name none'
+  peregrine overhead -- -r my_rules.yaml
+  peregrine overhead --sensor 'falco -c /etc/falco/falco.yaml -o json_output=true' --ready 'Opening'`,
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(env, cmd, args) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.sensor, "sensor", "embedded", "sensor to measure: embedded, whose flags follow --, or a command that starts one")
+	flags.StringVar(&f.ready, "ready", "", "word on the standard error of a --sensor command that says that it sees events")
+	flags.BoolVar(&f.verbose, "sensor-log", false, "show what the sensor logs")
+	flags.IntVar(&f.pairs, "pairs", 6, "measurements with and without the sensor; fewer than 6 give less than 95 % confidence")
+	flags.DurationVar(&f.duration, "duration", 500*time.Millisecond, "length of one measurement of one workload")
+	flags.IntVar(&f.cpu, "cpu", 0, "CPU that the workloads run on; -1 for any")
+	flags.StringVar(&f.program, "program", "find /usr/bin /usr/lib -xdev -name none", "command of the program workload; empty for none")
+	flags.StringVar(&f.output, "format", "text", "format of the results: text or json")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+	return cmd
+}
+
+func (f *overheadFlags) run(env Env, cmd *cobra.Command, args []string) error {
+	if f.output != "text" && f.output != "json" {
+		return usagef("--format %q: expected text or json", f.output)
+	}
+	if f.sensor == "running" {
+		return usagef("--sensor running: a sensor that is not started and stopped here cannot be compared with none; give its command")
+	}
+	dir, err := os.MkdirTemp("", "peregrine-overhead-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	f.interval = time.Second
+	o := overhead.Options{Workloads: overhead.Workloads(), Pairs: f.pairs, Duration: f.duration, CPU: f.cpu}
+	if f.program != "" {
+		o.Workloads = append(o.Workloads, overhead.Program(f.program))
+	}
+	if o.Target, err = f.target(env, cmd, dir, args); err != nil {
+		return err
+	}
+	o.Say = newProgress(env, f.quiet).say
+	result, err := overhead.Run(cmd.Context(), o)
+	if result != nil && result.Pairs > 0 {
+		err = errors.Join(err, f.write(env, result))
+	}
+	if env.Context.Err() != nil {
+		return &ExitError{Code: ExitInterrupted, Err: fmt.Errorf("interrupted after %d pairs", result.Pairs)}
+	}
+	return err
+}
+
+func (f *overheadFlags) write(env Env, r *overhead.Result) error {
+	if f.output == "text" {
+		return r.Write(env.Stdout)
+	}
+	e := json.NewEncoder(env.Stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(r)
+}
