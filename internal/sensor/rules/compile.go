@@ -124,7 +124,7 @@ func (c *compiler) condition(r *Rule, def *ruleDef) error {
 	if err != nil {
 		return err
 	}
-	r.AST, _, err = c.macros.expandIn(parsed, c.col.clock, def.condAt)
+	r.AST, _, err = c.macros.expandIn(parsed, c.col.clock, def.at)
 	if err != nil {
 		return err
 	}

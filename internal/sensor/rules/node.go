@@ -28,16 +28,6 @@ func (it item) value(key string) *yaml.Node {
 
 func (it item) has(key string) bool { return it.value(key) != nil }
 
-// keyNode returns the key itself.
-func (it item) keyNode(key string) *yaml.Node {
-	for i := 0; i+1 < len(it.Content); i += 2 {
-		if it.Content[i].Value == key {
-			return it.Content[i]
-		}
-	}
-	return it.Node
-}
-
 // follow returns what an alias stands for.
 func follow(n *yaml.Node) *yaml.Node {
 	for n.Kind == yaml.AliasNode {

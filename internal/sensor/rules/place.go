@@ -27,12 +27,13 @@ type Issue struct {
 	Snippet   string     // the source line, and a line with a caret
 }
 
-// place is a Location with its way from the file. Places form a tree, so that
-// making one is cheap.
+// place is a Location with its way from the file. Places form a tree, and
+// their Offset is left for when an Issue needs it, so that making one is
+// cheap.
 type place struct {
 	Location
 	parent *place
-	text   string // what Offset refers to
+	text   string // what Line and Column refer to
 }
 
 // The kinds of items, as contexts name them.
@@ -74,8 +75,7 @@ func (p *place) line(line, column int, itemType, itemName string) *place {
 	root := p.root()
 	return &place{
 		Location: Location{
-			ItemType: itemType, ItemName: itemName, Name: root.Name,
-			Line: max(line, 1), Column: max(column, 1), Offset: offsetOf(root.text, line, column),
+			ItemType: itemType, ItemName: itemName, Name: root.Name, Line: max(line, 1), Column: max(column, 1),
 		},
 		parent: p, text: root.text,
 	}
@@ -91,7 +91,7 @@ func (p *place) in(pos filter.Pos) *place {
 	return &place{
 		Location: Location{
 			ItemType: itemExpression, Name: `"` + strings.ToValidUTF8(name, "?") + `"`,
-			Line: pos.Line, Column: pos.Col, Offset: pos.Offset,
+			Line: pos.Line, Column: pos.Col,
 		},
 		parent: p, text: pos.Text,
 	}
@@ -105,17 +105,48 @@ func (p *place) root() *place {
 }
 
 func (p *place) locations() []Location {
+	l := p.Location
+	l.Offset = p.offset()
 	if p.parent == nil {
-		return []Location{p.Location}
+		return []Location{l}
 	}
-	return append(p.parent.locations(), p.Location)
+	return append(p.parent.locations(), l)
+}
+
+// offset is the offset in bytes of Line and Column. Columns are counted in
+// characters in files, but in bytes in conditions.
+func (p *place) offset() int {
+	start := lineStart(p.text, p.Line)
+	if p.ItemType == itemExpression {
+		return min(start+p.Column-1, len(p.text))
+	}
+	n := 0
+	for i := range p.text[start:] {
+		if n++; n >= p.Column || p.text[start+i] == '\n' {
+			return start + i
+		}
+	}
+	return len(p.text)
+}
+
+// lineStart is the offset of a line, counted from 1.
+func lineStart(text string, line int) int {
+	start := 0
+	for ; line > 1; line-- {
+		i := strings.IndexByte(text[start:], '\n')
+		if i < 0 {
+			return len(text)
+		}
+		start += i + 1
+	}
+	return start
 }
 
 // issue makes an Issue at p.
 func (p *place) issue(code Code, format string, args ...any) Issue {
 	return Issue{
 		Code: code, Message: fmt.Sprintf(format, args...),
-		Locations: p.locations(), Snippet: snippet(p.text, p.Offset),
+		Locations: p.locations(), Snippet: snippet(p.text, p.offset()),
 	}
 }
 
@@ -131,25 +162,6 @@ func (p *place) fail(code Code, format string, args ...any) error {
 	return &failure{p.issue(code, format, args...)}
 }
 
-// offsetOf is the offset in bytes of a line and a column in characters.
-func offsetOf(text string, line, column int) int {
-	start := 0
-	for ; line > 1; line-- {
-		i := strings.IndexByte(text[start:], '\n')
-		if i < 0 {
-			return len(text)
-		}
-		start += i + 1
-	}
-	n := 0
-	for i := range text[start:] {
-		if n++; n >= column || text[start+i] == '\n' {
-			return start + i
-		}
-	}
-	return len(text)
-}
-
 // snippetWidth limits a snippet: lines may be very long.
 const snippetWidth = 160
 
@@ -159,7 +171,9 @@ func snippet(text string, offset int) string {
 		return "<No context available>\n"
 	}
 	// The place of something that is missing may be behind the end.
-	for offset > 0 && (offset >= len(text) || text[offset] == '\n') {
+	text = strings.TrimRight(text, "\n")
+	offset = min(offset, len(text))
+	for offset > 0 && offset < len(text) && text[offset] == '\n' {
 		offset--
 	}
 	from := strings.LastIndexByte(text[:offset], '\n') + 1

@@ -17,8 +17,7 @@ type reader struct {
 	col      *collection
 	opts     *Options
 	res      *Result
-	visited  int
-	maxItems int
+	visited int
 }
 
 // maxVisited limits the values that one file may have when its aliases are
