@@ -1,0 +1,82 @@
+package sandbox
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestContainerPath(t *testing.T) {
+	id := strings.Repeat("0a", 32)
+	for path, want := range map[string]bool{
+		"0::/": false,
+		"0::/user.slice/user-0.slice/session-1.scope":                       false,
+		"4:memory:/process_api/27ba9b86fa97c0e680fe542830a5cf19":            false,
+		"1:cpu:/docker/" + id:                                               true,
+		"0::/system.slice/docker-" + id + ".scope":                          true,
+		"0::/kubepods/burstable/pod1-2/" + id:                               true,
+		"0::/kubepods.slice/pod.slice/cri-containerd-" + id + ".scope":      true,
+		"0::/system.slice/containerd.service/kubepods:cri-containerd:" + id: true,
+		"0::/machine.slice/libpod-" + id + ".scope/container":               true,
+		"1:cpu:/lxc/web":        true,
+		"0::/lxc.payload.web/a": true,
+		"0::/a/" + id + "0":     false,
+		"0::/relaxc/" + id[:63]: false,
+	} {
+		if containerPath.MatchString(path) != want {
+			t.Errorf("%s is a container: %v", path, !want)
+		}
+	}
+}
+
+func TestControllers(t *testing.T) {
+	for options, want := range map[string]string{"rw,cpu": "cpu", "rw,cpu,cpuacct": "cpu,cpuacct", "rw,xattr,name=systemd": "name=systemd", "rw,pids,clone_children": "pids"} {
+		if got := controllers(options); got != want {
+			t.Errorf("%s: %s, want %s", options, got, want)
+		}
+	}
+}
+
+// A look-alike's cgroups are there with its name, and gone when undone, with
+// processes in them or not.
+func TestLookalike(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	j, err := OpenJournal(t.TempDir(), "lookalike")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := NewLookalike("test1", j)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range l.Paths {
+		if !containerPath.MatchString(path) || !strings.HasSuffix(filepath.Dir(path), "/docker") {
+			t.Errorf("%s does not look like a container", path)
+		}
+		if _, err := os.Stat(filepath.Join(path, "cgroup.procs")); err != nil {
+			t.Error(err)
+		}
+	}
+	inside := exec.Command("sleep", "60")
+	if err := inside.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(l.Paths[0], "cgroup.procs"), []byte(strconv.Itoa(inside.Process.Pid)), 0); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = inside.Wait() }() // the undo kills it
+	undone, err := j.Undo()
+	if err != nil || len(undone) != 3*len(l.Paths) {
+		t.Errorf("%d cgroups removed of %d: %v", len(undone), 3*len(l.Paths), err)
+	}
+	for _, path := range l.Paths {
+		if _, err := os.Stat(filepath.Dir(filepath.Dir(path))); !os.IsNotExist(err) {
+			t.Errorf("%s is still there: %v", path, err)
+		}
+	}
+}
