@@ -41,6 +41,9 @@ type Options struct {
 	Rig      Rig
 	Now      func() time.Time
 	Progress func(Progress)
+	// Checkpoint, if set, is given the rows after each one, so that what was
+	// measured outlives a run that is killed.
+	Checkpoint func([]Row) error
 }
 
 // Progress is told before and after each round.
@@ -139,6 +142,9 @@ func (s *sweep) row(ctx context.Context, number, of int, j job) (err error) {
 		}
 		s.rows = append(s.rows, m.row)
 		s.expected = s.Now().Sub(began)
+		if s.Checkpoint != nil {
+			err = errors.Join(err, s.Checkpoint(s.rows))
+		}
 	}()
 	if err := place.Apply(ctx, j.limit); err != nil {
 		return err

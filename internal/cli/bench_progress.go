@@ -36,13 +36,17 @@ func (p *progress) say(format string, args ...any) {
 
 // show overwrites the line of progress.
 func (p *progress) show(b bench.Progress) {
+	p.overwrite(fmt.Sprintf("round %d  %s  %s of %s  %.0f actions/s  %d alerts  %d drops", b.Round, b.Phase,
+		b.Elapsed.Truncate(100*time.Millisecond), b.Duration, b.Rate, b.Alerts, b.Drops))
+}
+
+// overwrite replaces the line that does not stay.
+func (p *progress) overwrite(text string) {
 	if p.quiet || !p.terminal {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	text := fmt.Sprintf("round %d  %s  %s of %s  %.0f actions/s  %d alerts  %d drops", b.Round, b.Phase,
-		b.Elapsed.Truncate(100*time.Millisecond), b.Duration, b.Rate, b.Alerts, b.Drops)
 	fmt.Fprintf(p.out, "\r%-*s", p.width, text)
 	p.width = len(text)
 }

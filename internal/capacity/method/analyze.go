@@ -160,8 +160,17 @@ func (a *Analysis) align(samples []stats.Sample, s Shape, rounds []Round) {
 		return
 	}
 	a.LastClean = &rounds[failing-1]
+	what := "the last before the drops"
+	if a.FirstDrop == nil { // nothing has failed: the highest is the best known
+		what = "the highest of all"
+		for i := range rounds {
+			if rounds[i].Throughput > a.LastClean.Throughput {
+				a.LastClean = &rounds[i]
+			}
+		}
+	}
 	a.EPS = a.LastClean.Throughput
-	a.from("EPS: %.1f, throughput of round %d (log line %d), the last before the drops", a.EPS, a.LastClean.Number, a.LastClean.Line)
+	a.from("EPS: %.1f, throughput of round %d (log line %d), %s", a.EPS, a.LastClean.Number, a.LastClean.Line, what)
 }
 
 // alerts compares the two views: the kernel's drops and the generator's lost
@@ -238,17 +247,16 @@ func (a *Analysis) slow(r *Round) {
 
 // Write prints the row as the method's table has it, and what it is from.
 func (a *Analysis) Write(w io.Writer, cpu, memory string) error {
-	syscalls, kind := a.PreDrop, "pre-drop plateau"
+	syscalls, kind := a.PreDrop, " (pre-drop plateau)"
 	if syscalls == 0 {
-		syscalls, kind = a.CleanRound, "clean-round plateau"
+		syscalls, kind = a.CleanRound, " (clean-round plateau)"
 	}
-	bound := ""
-	if a.FirstDrop == nil {
-		bound = ">= "
+	if syscalls == 0 {
+		kind = ""
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, "CPU %s   Memory %s   Syscalls/s %s%.2f (%s)   EPS %s%.1f\n", orDash(cpu), orDash(memory), bound, syscalls, kind, bound, a.EPS)
-	fmt.Fprintf(&out, "rounded down: %.0f syscalls/s, %.0f EPS\n", capacity.RoundDown(syscalls), capacity.RoundDown(a.EPS))
+	fmt.Fprintf(&out, "CPU %s   Memory %s   Syscalls/s %s%s   EPS %s\n", orDash(cpu), orDash(memory), a.figure(syscalls, 2), kind, a.figure(a.EPS, 1))
+	fmt.Fprintf(&out, "rounded down: %s syscalls/s, %s EPS\n", a.figure(capacity.RoundDown(syscalls), 0), a.figure(capacity.RoundDown(a.EPS), 0))
 	for _, part := range []struct {
 		title string
 		lines []string
@@ -259,6 +267,17 @@ func (a *Analysis) Write(w io.Writer, cpu, memory string) error {
 	}
 	_, err := io.WriteString(w, out.String())
 	return err
+}
+
+// figure prints a figure of the row: a lower bound, if nothing has dropped.
+func (a *Analysis) figure(x float64, decimals int) string {
+	switch {
+	case x <= 0:
+		return "-"
+	case a.FirstDrop == nil:
+		return fmt.Sprintf(">= %.*f", decimals, x)
+	}
+	return fmt.Sprintf("%.*f", decimals, x)
 }
 
 func orDash(s string) string {

@@ -137,7 +137,7 @@ func TestSlowAction(t *testing.T) {
 		}
 	}
 	var out strings.Builder
-	if err := a.Write(&out, "1", "512Mi"); err != nil || !strings.Contains(out.String(), "EPS >= ") {
+	if err := a.Write(&out, "1", "512Mi"); err != nil || !strings.Contains(out.String(), "Syscalls/s -   EPS >= 1072.2") {
 		t.Errorf("a run that the generator limited prints as\n%s", out.String())
 	}
 }

@@ -1,0 +1,26 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+)
+
+func newCapacity(env Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "capacity",
+		Short: "Find how many syscalls per second a sensor takes on so much CPU and memory",
+		Long: `Capacity answers one question: how many syscalls per second can this sensor
+take, on this much CPU and memory, before it starts to lose events?
+
+It starts a sensor under each limit, or limits a running one, searches the
+highest load without loss, confirms it, names the limiting factor, and puts
+everything back as it was.`,
+		Example: `  sudo peregrine capacity run
+  sudo peregrine capacity run --sensor falco --cpu 0.5,1 --load 1:50
+  peregrine capacity report peregrine-capacity-20260301-100000 --format markdown
+  peregrine capacity compare before/ after/
+  peregrine capacity analyze --stats falco-stats.txt --log bench.log`,
+		Args: cobra.NoArgs,
+	}
+	cmd.AddCommand(newCapacityRun(env), newCapacityReport(env), newCapacityCompare(env), newCapacityAnalyze(env), newCapacityRestore(env))
+	return cmd
+}

@@ -1,0 +1,111 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/capacity/method"
+	"github.com/peregrine-sec/peregrine/internal/stats"
+)
+
+func newCapacityAnalyze(env Env) *cobra.Command {
+	var statsFile, logFile, cpu, memory string
+	var interval time.Duration
+	cmd := &cobra.Command{
+		Use:   "analyze --stats FILE --log FILE",
+		Short: "Read a capacity off a Falco stats file and an event-generator bench log",
+		Long: `Analyze does what people have done by hand: from the stats it takes the seconds
+before the first drop, from the bench log the round before the one that dropped,
+and prints the row of the capacity table, with what was read from where.
+
+It reads stats files of every Falco (-s FILE, or metrics.output_file), and bench
+logs of every event-generator, as text or JSON. Either file alone will do.`,
+		Example: `  peregrine capacity analyze --stats falco-stats.txt --log bench.log --cpu 1 --memory 512Mi`,
+		Args:    cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if statsFile == "" && logFile == "" {
+				return usagef("nothing to analyze: give --stats, --log or both")
+			}
+			samples, err := readSamples(statsFile)
+			if err != nil {
+				return err
+			}
+			rounds, err := readRounds(logFile)
+			if err != nil {
+				return err
+			}
+			a, err := method.Analyze(samples, rounds, interval)
+			if err != nil {
+				return err
+			}
+			return a.Write(env.Stdout, cpu, memory)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&statsFile, "stats", "", "stats file of the sensor")
+	flags.StringVar(&logFile, "log", "", "log of the bench")
+	flags.DurationVar(&interval, "interval", time.Second, "time of one sample, where the stats do not tell it")
+	flags.StringVar(&cpu, "cpu", "", "CPU limit that the sensor had, for the row")
+	flags.StringVar(&memory, "memory", "", "memory limit that the sensor had, for the row")
+	return cmd
+}
+
+func readSamples(path string) ([]stats.Sample, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	samples, err := stats.ReadAll(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return samples, nil
+}
+
+func readRounds(path string) ([]method.Round, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	rounds, err := method.ReadLog(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return rounds, nil
+}
+
+func newCapacityRestore(env Env) *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "restore",
+		Short: "Undo the limits that a killed capacity run has left behind",
+		Long: `Restore puts back the limits that a run has changed and could not restore
+because it was killed. Runs that are alive are left alone. The next capacity run
+does the same before it begins.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			done, err := limit.Recover(dir, limit.Host{})
+			for _, line := range done {
+				fmt.Fprintln(env.Stdout, line)
+			}
+			if err == nil && len(done) == 0 {
+				fmt.Fprintln(env.Stdout, "nothing to restore")
+			}
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&dir, "journal-dir", limit.JournalDir, "where the journals are")
+	return cmd
+}

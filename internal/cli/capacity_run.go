@@ -1,0 +1,273 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/campaign"
+	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/capacity/report"
+	"github.com/peregrine-sec/peregrine/internal/capacity/rundir"
+	"github.com/peregrine-sec/peregrine/internal/capacity/stand"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+)
+
+// defaultActions fire stable rules, in the process itself and in
+// microseconds: the ones that make the highest rates.
+const defaultActions = "^syscall.(ReadSensitiveFileUntrusted|DirectoryTraversalMonitoredFileRead|ClearLogActivities)$"
+
+// capacityRunFlags are those of capacity run.
+type capacityRunFlags struct {
+	cpus, memories []string
+
+	sensor, config, falco       string
+	rules                       []string
+	pid, unit, container        string
+	dockerSocket, alerts, stats string
+	verbose                     bool
+
+	load, actions        string
+	quick                bool
+	start, precision     float64
+	confirm, max         time.Duration
+	repeat               int
+	seed                 uint64
+	force, quiet, counts bool
+
+	out, format, observed string
+	failIf                []string
+}
+
+func newCapacityRun(env Env) *cobra.Command {
+	f := &capacityRunFlags{}
+	cmd := &cobra.Command{
+		Use:   "run [-- SENSOR FLAGS]",
+		Short: "Measure the capacity table of a sensor on this machine",
+		Long: `Run measures a row for each limit: the sensor is started under it, warmed up,
+loaded with twice the rate again and again until it loses something, then in
+between until the answer is known to 5 %, then for a minute at the answer.
+
+Sensors: ours (default), an installed Falco that is started for the purpose
+(--sensor falco), or a running one, named by --pid, --unit or --container,
+whose limit is changed and put back. The load generator stays outside of the
+limit.
+
+Everything that is changed is in a journal before it is changed: what a killed
+run has left is undone by the next one, or by capacity restore. Ctrl-C ends
+with a partial report.
+
+Exit codes: 0 answered, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive
+(no row is a capacity, or one has no figure), 99 a --fail-if condition is true,
+130 interrupted.`,
+		Example: `  sudo peregrine capacity run
+  sudo peregrine capacity run --cpu 0.25,0.5,1 --memory 256Mi,512Mi --repeat 6
+  sudo peregrine capacity run --quick --load 1:50 --fail-if 'syscalls<100k'
+  sudo peregrine capacity run --sensor falco --rules /etc/falco/falco_rules.yaml
+  sudo peregrine capacity run --unit falco-modern-bpf.service --alerts http --stats /var/log/falco-metrics.json
+  sudo peregrine capacity run --observed production.json --out june
+  sudo peregrine capacity run -- -o engine.modern_ebpf.buf_size_preset=1`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.ArgsLenAtDash() != 0 && len(args) > 0 {
+				return usagef("%q: no arguments expected; flags for the sensor come after --", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(env, cmd, args) },
+	}
+	f.add(cmd.Flags())
+	return cmd
+}
+
+func (f *capacityRunFlags) add(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&f.cpus, "cpu", []string{"0.5", "1", "2"}, "CPU limits, such as 0.5, 500m or 2; larger ones than the machine are capped")
+	flags.StringSliceVar(&f.memories, "memory", []string{"512Mi"}, "memory limits, each with every CPU limit; 0 for none")
+
+	flags.StringVar(&f.sensor, "sensor", "", "embedded (ours, default) or falco (an installed one)")
+	flags.StringVar(&f.config, "sensor-config", "", "configuration file of the sensor (default: its own default)")
+	flags.StringSliceVarP(&f.rules, "rules", "r", nil, "rule files of the sensor (default: its own default)")
+	flags.StringVar(&f.falco, "falco", "", "Falco's program (default: from PATH or /usr/bin)")
+	flags.BoolVar(&f.verbose, "sensor-log", false, "show what the sensor logs")
+	flags.StringVar(&f.pid, "pid", "", "a running sensor: process id, or name if only one process has it")
+	flags.StringVar(&f.unit, "unit", "", "a running sensor: systemd unit")
+	flags.StringVar(&f.container, "container", "", "a running sensor: Docker container")
+	flags.StringVar(&f.dockerSocket, "docker-socket", limit.DockerSocket, "socket of the Docker daemon")
+	flags.StringVar(&f.alerts, "alerts", "", "where a running sensor's alerts come from: http, http://HOST:PORT, grpc, unix:PATH or file:PATH")
+	flags.StringVar(&f.stats, "stats", "", "a running sensor's stats file or metrics URL")
+
+	flags.StringVar(&f.load, "load", "alerts", "alerts, noise (syscalls that no rule detects), or a mix of alerts to other syscalls such as 1:50")
+	flags.StringVar(&f.load, "mix", "alerts", "the same as --load")
+	flags.StringVar(&f.actions, "actions", defaultActions, "regular expression of the actions that raise alerts")
+	flags.BoolVar(&f.quick, "quick", false, "a minute per row: 10 % precision, confirmation of 10 s")
+	flags.Float64Var(&f.start, "start-rate", 0, "first rate in operations per second (default 1000, or 8000 with noise)")
+	flags.Float64Var(&f.precision, "precision", 0, "bisect until the bounds are so near, 0.05 for 5 %")
+	flags.DurationVar(&f.confirm, "confirm", 0, "length of the confirming round (default 60s)")
+	flags.DurationVar(&f.max, "max-duration", 0, "time for all rows together (default: about 190s a row)")
+	flags.IntVar(&f.repeat, "repeat", 1, "measure each row so often; 6 give a 95 % interval")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed of the order of actions and of repeated rows")
+	flags.BoolVar(&f.counts, "count-syscalls", false, "count the host's syscalls too, at a cost of some 100 ns each")
+	flags.BoolVar(&f.force, "force", false, "measure although the preflight fails")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+
+	flags.StringVarP(&f.out, "out", "o", "", "directory of the run (default peregrine-capacity-TIME)")
+	flags.StringVar(&f.format, "format", "text", "report on standard output: text, markdown, csv or json")
+	flags.StringVar(&f.observed, "observed", "", "production rates for a recommendation: a stats file, or the JSON of a Prometheus query")
+	flags.StringArrayVar(&f.failIf, "fail-if", nil, "condition on a row that fails the run, such as 'syscalls<200k' or 'latency.p99>50ms' (repeatable)")
+}
+
+func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error {
+	o, conditions, err := f.options(env, cmd, args)
+	if err != nil {
+		return err
+	}
+	if o.Dir, err = rundir.Create(f.out, time.Now()); err != nil {
+		return err
+	}
+	progress := newCapacityProgress(env, f.quiet)
+	o.Say, o.Progress = progress.lines.say, progress.show
+	result, err := campaign.Run(env.Context, o)
+	progress.lines.clear()
+	if result != nil && len(result.Rows) > 0 {
+		werr := report.Write(env.Stdout, report.Format(f.format), result)
+		progress.lines.say("\nreport: %s/report.html", o.Dir)
+		err = errors.Join(err, werr)
+	}
+	return capacityExit(env.Context, result, err, conditions)
+}
+
+// options are the flags as a campaign.
+func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (o campaign.Options, conditions []campaign.Condition, err error) {
+	o = campaign.Options{Plan: f.plan(cmd), Total: f.max, Repeat: f.repeat, Seed: f.seed, Force: f.force, Observed: f.observed,
+		Command: append([]string{"peregrine"}, env.Args...), Version: buildVersion(), Now: time.Now}
+	usage := func(err error) (campaign.Options, []campaign.Condition, error) {
+		return o, nil, &ExitError{Code: ExitUsage, Err: err}
+	}
+	for _, text := range f.cpus {
+		cpu, err := limit.ParseCPU(text)
+		if err != nil {
+			return usage(err)
+		}
+		o.CPUs = append(o.CPUs, cpu)
+	}
+	for _, text := range f.memories {
+		memory, err := limit.ParseMemory(text)
+		if err != nil {
+			return usage(err)
+		}
+		o.Memories = append(o.Memories, memory)
+	}
+	if o.Load, err = capacity.ParseLoad(f.load); err != nil {
+		return usage(err)
+	}
+	for _, text := range f.failIf {
+		c, err := campaign.ParseCondition(text)
+		if err != nil {
+			return usage(err)
+		}
+		conditions = append(conditions, c)
+	}
+	switch report.Format(f.format) {
+	case report.Text, report.Markdown, report.CSV, report.JSON:
+	default:
+		return usage(fmt.Errorf("--format %q: expected text, markdown, csv or json; the HTML page is in the directory of the run", f.format))
+	}
+	if o.Stand, err = f.stand(env, args); err != nil {
+		return usage(err)
+	}
+	return o, conditions, nil
+}
+
+// plan is the default or the quick one, with what was asked for otherwise.
+func (f *capacityRunFlags) plan(cmd *cobra.Command) capacity.Plan {
+	plan := capacity.DefaultPlan()
+	if f.quick {
+		plan = capacity.QuickPlan()
+	}
+	if f.load != "alerts" {
+		plan.Start *= 8 // a background syscall costs a sensor less than an alert
+	}
+	given := cmd.Flags().Changed
+	if given("start-rate") {
+		plan.Start = f.start
+	}
+	if given("precision") {
+		plan.Precision = f.precision
+	}
+	if given("confirm") {
+		plan.Budget += f.confirm - plan.Confirm
+		plan.Confirm = f.confirm
+	}
+	return plan
+}
+
+// stand says which sensor is tested.
+func (f *capacityRunFlags) stand(env Env, args []string) (stand.Options, error) {
+	o := stand.Options{Kind: stand.Kind(f.sensor), Config: f.config, Rules: f.rules, Args: args, Program: f.falco,
+		Unit: f.unit, Container: f.container, DockerSocket: f.dockerSocket, Alerts: f.alerts, Stats: f.stats,
+		CountSyscalls: f.counts, Log: io.Discard}
+	if f.verbose {
+		o.Log = env.Stderr
+	}
+	running := f.pid != "" || f.unit != "" || f.container != ""
+	switch {
+	case running && f.sensor != "":
+		return o, errors.New("--sensor starts a sensor, and --pid, --unit and --container name one that runs: give one of them")
+	case running:
+		o.Kind = stand.Running
+	case f.sensor == "":
+		o.Kind = stand.Embedded
+	}
+	var err error
+	if f.pid != "" {
+		if o.PID, err = findProcess("/proc", f.pid); err != nil {
+			return o, err
+		}
+	}
+	o.Actions, err = action.Select(f.actions, true)
+	return o, err
+}
+
+// capacityExit turns the end of a run into an exit code.
+func capacityExit(ctx context.Context, result *capacity.Result, err error, conditions []campaign.Condition) error {
+	var preflight *capacity.PreflightError
+	switch {
+	case ctx.Err() != nil:
+		if errors.Is(err, context.Canceled) {
+			err = errors.New("interrupted: results are partial, limits are restored")
+		}
+		return &ExitError{Code: ExitInterrupted, Err: err}
+	case errors.As(err, &preflight):
+		return &ExitError{Code: ExitPreflight, Err: err}
+	case err != nil:
+		return err
+	}
+	if violated := campaign.Violated(result, conditions); len(violated) > 0 {
+		return &ExitError{Code: ExitThreshold, Err: errors.New(strings.Join(violated, "; "))}
+	}
+	if verdict, why := campaign.Judge(result); verdict == campaign.Inconclusive {
+		return &ExitError{Code: ExitInconclusive, Err: errors.New(why)}
+	}
+	return nil
+}
+
+// buildVersion is the module's version, or the commit it was built from.
+func buildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return info.Main.Version + " " + s.Value[:12]
+		}
+	}
+	return info.Main.Version
+}
