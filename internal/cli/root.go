@@ -35,8 +35,10 @@ a generator of events, a bench and the capacity test.`,
 
 // commands are the constructors of the sub-commands, in the order of help.
 var commands = []func(Env) *cobra.Command{
+	newSensor,
 	newGenerate,
 	newBench,
+	newCapacity,
 	newOverhead,
 }
 

@@ -81,15 +81,15 @@ type Engine struct {
 // New returns an Engine ready for Handle.
 func New(opts Options) *Engine {
 	e := &Engine{table: opts.Table, emit: opts.Emit, observe: opts.Observe, calls: make(chan func(), 16)}
-	e.ctx.Table, e.ctx.Static = opts.Table, opts.Static
-	e.ctx.Event = &e.view
-	e.Swap(opts.Rules)
+	e.ctx.Table, e.ctx.Event = opts.Table, &e.view
+	e.Swap(opts.Rules, opts.Static)
 	return e
 }
 
-// Swap replaces the rules. Called before the loop or on its goroutine.
-func (e *Engine) Swap(r *Ruleset) {
-	e.rules = r
+// Swap replaces the rules and what is fixed about their fields. Called before
+// the loop or on its goroutine.
+func (e *Engine) Swap(r *Ruleset, static *field.Static) {
+	e.rules, e.ctx.Static = r, static
 	e.given = make([]uint64, r.Plan.MemoWords)
 	e.resolved = make([]uint64, r.Plan.MemoWords)
 	e.epoch++

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"io"
 	"runtime"
 	"time"
 
@@ -13,8 +15,8 @@ type Source interface {
 	// Next returns the next event, borrowed until the following call; false
 	// when there is none now.
 	Next() ([]byte, bool)
-	// Wait pauses until more events can be expected. It may return early.
-	Wait(ctx context.Context)
+	// Wait pauses until it is worth asking again: some ms at the most.
+	Wait()
 }
 
 // batch is how many events are taken between looks at the outside world.
@@ -24,7 +26,8 @@ const batch = 512
 // read again: NTP may step it.
 const clockInterval = time.Second
 
-// Run takes events from src until ctx ends, and then those that are left.
+// Run takes events from src until ctx ends. Those that are left then are for
+// Finish, once whoever produces them has stopped.
 func (e *Engine) Run(ctx context.Context, src Source) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -39,12 +42,53 @@ func (e *Engine) Run(ctx context.Context, src Source) {
 			next = now.Add(clockInterval)
 		}
 		if !more {
-			src.Wait(ctx)
+			src.Wait()
 		}
+	}
+}
+
+// Finish takes what is left in src, which gets nothing new any more.
+func (e *Engine) Finish(src Source) {
+	for range 2 { // the youngest events are handed out a moment later only
+		for e.drain(src, batch) {
+		}
+		src.Wait()
 	}
 	for e.drain(src, batch) {
 	}
 	e.serve()
+}
+
+// Replay takes all events from next until it returns io.EOF, which is a nil
+// error here, or another error, or until ctx ends.
+func (e *Engine) Replay(ctx context.Context, next func() ([]byte, error)) error {
+	for n := 0; ; n++ {
+		if n%batch == 0 {
+			e.serve()
+			if ctx.Err() != nil {
+				return nil
+			}
+		}
+		ev, err := next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		e.Handle(ev)
+	}
+}
+
+// Learn lets the process table know an event that no rule looks at: the
+// snapshot of the processes at start.
+func (e *Engine) Learn(raw []byte) {
+	if err := e.view.Reset(raw); err != nil {
+		e.counters.Malformed++
+		return
+	}
+	e.table.Apply(&e.view, e.view.Header().Time+e.offset)
+	e.table.Done(&e.view)
 }
 
 // drain handles up to n events and says whether there may be more.

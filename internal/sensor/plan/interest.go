@@ -14,6 +14,9 @@ var highVolume = []event.Kind{
 	event.KindRecv, event.KindSend, event.KindSendfile, event.KindWrite, event.KindWritev,
 }
 
+// HighVolume lists the kinds of I/O that need Options.All.
+func HighVolume() []event.Kind { return slices.Clone(highVolume) }
+
 // interest gathers the syscalls that the probe must send.
 type interest struct {
 	ids     map[event.ID]bool

@@ -208,13 +208,19 @@ func (p *Probe) SetInterest(i Interest) error {
 // Reader takes the events out of the kernel.
 func (p *Probe) Reader() *ring.Reader { return p.reader }
 
-// Close detaches and unloads everything.
-func (p *Probe) Close() error {
+// Detach stops the flow of events; those in the rings can still be read.
+func (p *Probe) Detach() error {
 	var errs []error
 	for _, l := range p.links {
 		errs = append(errs, l.Close())
 	}
 	p.links = nil
+	return errors.Join(errs...)
+}
+
+// Close detaches and unloads everything.
+func (p *Probe) Close() error {
+	errs := []error{p.Detach()}
 	if p.reader != nil {
 		errs = append(errs, p.reader.Close())
 	}

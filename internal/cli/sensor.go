@@ -1,0 +1,239 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor"
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+)
+
+// daemonFlags are the flags of "peregrine sensor": Falco's, of today and of
+// the versions that the method document and older manifests use.
+type daemonFlags struct {
+	config     string
+	rulesFiles []string
+	options    []string
+	print      string
+	pidFile    string
+	duration   int
+	all        bool
+	unbuffered bool
+	hostname   bool
+	dryRun     bool
+	verbose    bool
+
+	statsFile     string
+	statsInterval int
+
+	validate     []string
+	listRules    bool
+	describe     string
+	listFields   bool
+	listSource   string
+	listEvents   bool
+	listSyscalls bool
+	listPlugins  bool
+	format       string
+	markdown     bool
+	names        bool
+	version      bool
+	support      bool
+	pageSize     bool
+
+	disableRules []string
+	disableTags  []string
+	onlyTags     []string
+
+	capture        string
+	snaplen        int
+	base64         bool
+	disableSources []string
+	enableSources  []string
+}
+
+func newSensor(env Env) *cobra.Command {
+	var f daemonFlags
+	cmd := &cobra.Command{
+		Use:   "sensor [OPTION...]",
+		Short: "Watch syscalls and alert on what the rules describe",
+		Long: `Watches syscalls through eBPF, matches them against rules in Falco's rule
+language and sends alerts. Takes Falco's flags, configuration keys and rule
+files; without any, the rules inside the binary and alerts on standard output.
+
+Alerts go to standard output, messages to standard error. Exit codes: 0, or 1
+after any error.`,
+		Example: `  # watch this host with the default rules
+  sudo peregrine sensor
+
+  # alerts as JSON, rules of your own
+  sudo peregrine sensor -o json_output=true -r my_rules.yaml
+
+  # the statistics file of the Falco performance test, a line a second
+  sudo peregrine sensor -s /var/log/falco.txt --stats-interval 1000
+
+  # check rules, list fields
+  peregrine sensor -V my_rules.yaml
+  peregrine sensor --list`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(); err != nil {
+				return &ExitError{Code: ExitFailure, Err: err}
+			}
+			return runSensor(env, &f, accepted(cmd.Flags()))
+		},
+	}
+	f.register(cmd.Flags())
+	// Falco exits with 1 for any error, wrong flags included.
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return &ExitError{Code: ExitFailure, Err: err}
+	})
+	return cmd
+}
+
+func (f *daemonFlags) register(fs *pflag.FlagSet) {
+	fs.StringVarP(&f.config, "config", "c", "", "configuration `FILE` (default "+config.DefaultPath+", if it is there)")
+	fs.StringArrayVarP(&f.rulesFiles, "rules", "r", nil, "rules `FILE` or directory; may be repeated; replaces rules_files of the configuration")
+	fs.StringArrayVarP(&f.options, "option", "o", nil, "set a configuration `KEY=VALUE`, as in -o json_output=true; may be repeated")
+	fs.StringVarP(&f.print, "print", "p", "", "append `TEXT` with %fields to every output (c, k: accepted for older manifests)")
+	fs.StringVarP(&f.pidFile, "pidfile", "P", "", "write the process id to `FILE`")
+	fs.IntVarP(&f.duration, "max-seconds", "M", 0, "stop after `SEC` seconds")
+	fs.BoolVarP(&f.all, "all-events", "A", false, "look at high-volume I/O syscalls too (read, write, send, ...)")
+	fs.BoolVarP(&f.unbuffered, "unbuffered", "U", false, "write each alert at once, also into pipes")
+	fs.BoolVar(&f.dryRun, "dry-run", false, "check configuration and rules, then exit")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "more about what is going on, and totals at the end")
+
+	fs.StringVarP(&f.statsFile, "stats-file", "s", "", "append statistics to `FILE`, a line every --stats-interval")
+	fs.IntVar(&f.statsInterval, "stats-interval", 5000, "`MSEC` between lines of the statistics file")
+
+	fs.StringArrayVarP(&f.validate, "validate", "V", nil, "check rules `FILE`s and exit; may be repeated")
+	fs.BoolVarP(&f.listRules, "list-rules", "L", false, "list all rules and exit")
+	fs.StringVarP(&f.describe, "describe-rule", "l", "", "describe one `RULE` and exit")
+	fs.BoolVar(&f.listFields, "list", false, "list all fields and exit")
+	fs.StringVar(&f.listSource, "list-source", "", "with --list: fields of one `SOURCE` only")
+	fs.BoolVar(&f.listEvents, "list-events", false, "list all kinds of events and exit")
+	fs.BoolVarP(&f.listSyscalls, "ignored-syscalls", "i", false, "list the syscalls that are looked at with -A only, and exit")
+	fs.BoolVar(&f.listPlugins, "list-plugins", false, "list plugins and exit")
+	fs.StringVar(&f.format, "format", "text", "format of lists: text, markdown or json")
+	fs.BoolVar(&f.markdown, "markdown", false, "the same as --format markdown")
+	fs.BoolVarP(&f.names, "names", "N", false, "with --list: names only")
+	fs.BoolVar(&f.version, "version", false, "print versions and exit")
+	fs.BoolVar(&f.support, "support", false, "print what a bug report needs and exit")
+	fs.BoolVar(&f.pageSize, "page-size", false, "print the page size and exit")
+
+	fs.StringArrayVarP(&f.disableRules, "disable-rule", "D", nil, "disable rules whose name contains `TEXT`")
+	fs.StringArrayVarP(&f.disableTags, "disable-tag", "T", nil, "disable rules with `TAG`")
+	fs.StringArrayVarP(&f.onlyTags, "only-tag", "t", nil, "enable rules with `TAG` only")
+
+	fs.StringVarP(&f.capture, "events-file", "e", "", "read events from a capture `FILE` (.scap) instead of the kernel")
+	fs.IntVarP(&f.snaplen, "snaplen", "S", 0, "`BYTES` of I/O data to keep (default 80)")
+	fs.BoolVarP(&f.base64, "print-base64", "b", false, "data buffers in base64")
+	fs.StringArrayVar(&f.disableSources, "disable-source", nil, "do not use event `SOURCE`")
+	fs.StringArrayVar(&f.enableSources, "enable-source", nil, "use event `SOURCE` only")
+	registerAccepted(fs)
+	fs.Lookup("list").Usage += " (also --list=SOURCE)"
+}
+
+// notMeant lists flags that are taken for the sake of older command lines, and
+// what to say about them.
+var notMeant = []struct{ name, short, arg, say string }{
+	{"cri", "", "PATH", "container metadata comes with a later version; container.id is known without"},
+	{"disable-cri-async", "", "", "container metadata comes with a later version"},
+	{"k8s-api", "k", "URL", "Kubernetes metadata comes with a later version"},
+	{"k8s-api-cert", "K", "FILE", "Kubernetes metadata comes with a later version"},
+	{"k8s-node", "", "NAME", "Kubernetes metadata comes with a later version"},
+	{"mesos-api", "m", "URL", "Mesos is not supported, as in Falco since 0.35"},
+	{"daemon", "d", "", "runs in the foreground; use a service manager"},
+	{"modern-bpf", "", "", "this is the only driver"},
+	{"userspace", "u", "", "udig is gone, as in Falco since 0.37"},
+	{"plugin-info", "", "NAME", "there are no plugins"},
+	{"gvisor-config", "g", "FILE", "gVisor is not supported"},
+}
+
+func registerAccepted(fs *pflag.FlagSet) {
+	for _, a := range notMeant {
+		if a.arg == "" {
+			fs.BoolP(a.name, a.short, false, "accepted: "+a.say)
+		} else {
+			fs.StringP(a.name, a.short, "", "accepted: `"+a.arg+"`; "+a.say)
+		}
+		_ = fs.MarkHidden(a.name) // fails only for a name not defined above
+	}
+}
+
+// accepted returns a note for every flag that was given and has no meaning.
+func accepted(fs *pflag.FlagSet) []string {
+	var notes []string
+	for _, a := range notMeant {
+		if fs.Changed(a.name) {
+			notes = append(notes, fmt.Sprintf("--%s has no effect: %s", a.name, a.say))
+		}
+	}
+	return notes
+}
+
+func (f *daemonFlags) check() error {
+	switch {
+	case f.statsInterval <= 0:
+		return errors.New("--stats-interval: expected a positive number of milliseconds")
+	case !slices.Contains([]string{"text", "markdown", "json"}, f.format):
+		return fmt.Errorf("--format %s: expected text, markdown or json", f.format)
+	case len(f.disableSources) > 0 && len(f.enableSources) > 0:
+		return errors.New("--disable-source and --enable-source exclude each other")
+	case len(f.onlyTags) > 0 && len(f.disableRules)+len(f.disableTags) > 0:
+		return errors.New("-t cannot be used together with -D or -T")
+	}
+	return nil
+}
+
+// loadConfig reads the configuration with the flags that stand for keys.
+func (f *daemonFlags) loadConfig(env Env) (*config.Config, error) {
+	overrides := slices.Clone(f.options)
+	for _, o := range []struct {
+		given bool
+		value string
+	}{
+		{f.capture != "", "engine.kind=replay"},
+		{f.capture != "", "engine.replay.capture_file=" + f.capture},
+		{f.snaplen > 0, fmt.Sprintf("falco_libs.snaplen=%d", f.snaplen)},
+		{f.base64, "buffer_format_base64=true"},
+		{f.all, "base_syscalls.all=true"},
+		{f.unbuffered, "buffered_outputs=false"},
+	} {
+		if o.given {
+			overrides = append(overrides, o.value)
+		}
+	}
+	return config.Load(config.Options{Path: f.config, Overrides: overrides, RulesFiles: f.rulesFiles, Env: env.Getenv})
+}
+
+func (f *daemonFlags) sensorOptions(env Env) sensor.Options {
+	return sensor.Options{
+		LoadConfig:    func() (*config.Config, error) { return f.loadConfig(env) },
+		Stdout:        stdoutFile(env),
+		Stderr:        env.Stderr,
+		Getenv:        env.Getenv,
+		StatsFile:     f.statsFile,
+		StatsInterval: time.Duration(f.statsInterval) * time.Millisecond,
+		MaxDuration:   time.Duration(f.duration) * time.Second,
+		Print:         f.print,
+		PIDFile:       f.pidFile,
+		Verbose:       f.verbose,
+		DryRun:        f.dryRun,
+		Selection:     f.selection(),
+	}
+}
+
+// stdoutFile is where alerts go: outputs write to descriptors.
+func stdoutFile(env Env) *os.File {
+	if f, ok := env.Stdout.(*os.File); ok {
+		return f
+	}
+	return os.Stdout
+}

@@ -1,0 +1,175 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
+	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+	"github.com/peregrine-sec/peregrine/internal/version"
+)
+
+// runSensor prints what a flag asks to be printed, or runs the sensor.
+func runSensor(env Env, f *daemonFlags, notes []string) error {
+	for _, note := range notes {
+		fmt.Fprintln(env.Stderr, "Warning:", note)
+	}
+	if print := f.printer(env); print != nil {
+		return print(env.Stdout)
+	}
+	hangup, reopen := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	signal.Notify(reopen, syscall.SIGUSR1)
+	defer signal.Stop(hangup)
+	defer signal.Stop(reopen)
+	opt := f.sensorOptions(env)
+	opt.Hangup, opt.Reopen = hangup, reopen
+	return sensor.Run(env.Context, opt)
+}
+
+// printer returns what prints and exits, nil if the sensor is to run.
+func (f *daemonFlags) printer(env Env) func(io.Writer) error {
+	switch {
+	case f.version:
+		return func(w io.Writer) error { return f.printVersion(env, w) }
+	case f.pageSize:
+		return func(w io.Writer) error { _, err := fmt.Fprintln(w, os.Getpagesize()); return err }
+	case f.listPlugins:
+		return func(w io.Writer) error { _, err := fmt.Fprintln(w, "0 Plugins Loaded:"); return err }
+	case f.listSyscalls:
+		return func(w io.Writer) error { return printIgnored(w) }
+	case len(f.validate) > 0:
+		return func(w io.Writer) error { return f.validateRules(env, w) }
+	case f.listRules || f.describe != "":
+		return func(w io.Writer) error { return f.describeRules(env, w) }
+	case f.support:
+		return func(w io.Writer) error { return f.printSupport(env, w) }
+	}
+	return nil
+}
+
+func (f *daemonFlags) printVersion(env Env, w io.Writer) error {
+	cfg, err := f.loadConfig(env)
+	if err != nil {
+		return err
+	}
+	if cfg.JSON {
+		return json.NewEncoder(w).Encode(map[string]any{
+			"falco_version": version.Version(), "engine_version": version.EngineMinor, "engine_version_semver": version.Engine,
+			"peregrine_version": version.Version(), "plugin_versions": map[string]string{},
+		})
+	}
+	_, err = fmt.Fprintf(w, "Peregrine version: %s (%s/%s, %s)\nEngine: %s\nFalco version: %s (compatible rule language)\n",
+		version.Version(), runtime.GOOS, runtime.GOARCH, runtime.Version(), version.Engine, "0.44")
+	return err
+}
+
+// printIgnored lists the syscalls that need -A, as falco -i does.
+func printIgnored(w io.Writer) error {
+	fmt.Fprintln(w, "Ignored syscall(s):")
+	for _, k := range plan.HighVolume() {
+		if _, err := fmt.Fprintln(w, "  "+k.String()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// validateRules is -V.
+func (f *daemonFlags) validateRules(env Env, w io.Writer) error {
+	cfg, err := f.loadConfig(env)
+	if err != nil {
+		return err
+	}
+	var sources []rules.Source
+	for _, path := range f.validate {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return fmt.Errorf("read rules: %w", err)
+		}
+		sources = append(sources, rules.Source{Name: path, Content: content})
+	}
+	set, report := rules.Load(sources, sensor.RuleOptions())
+	if cfg.JSON {
+		var d *rules.Description
+		if set != nil && (f.listRules || f.describe != "") {
+			if d, err = set.Describe(f.describe); err != nil {
+				return err
+			}
+		}
+		err = report.WriteJSON(w, d)
+	} else {
+		err = report.WriteText(w, f.verbose)
+	}
+	if err == nil {
+		err = report.Err()
+	}
+	return err
+}
+
+// describeRules is -L and -l.
+func (f *daemonFlags) describeRules(env Env, w io.Writer) error {
+	cfg, err := f.loadConfig(env)
+	if err != nil {
+		return err
+	}
+	_, set, _, err := sensor.SelectRules(cfg, f.selection())
+	if err != nil {
+		return err
+	}
+	d, err := set.Describe(f.describe)
+	if err != nil {
+		return err
+	}
+	if cfg.JSON {
+		return d.WriteJSON(w)
+	}
+	return d.WriteText(w)
+}
+
+// printSupport is --support: what a bug report needs.
+func (f *daemonFlags) printSupport(env Env, w io.Writer) error {
+	cfg, err := f.loadConfig(env)
+	if err != nil {
+		return err
+	}
+	sources, _, err := sensor.RuleSources(cfg)
+	if err != nil {
+		return err
+	}
+	var u syscall.Utsname
+	_ = syscall.Uname(&u) // an empty release is as much as can be said then
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	var names []string
+	for _, s := range sources {
+		names = append(names, s.Name)
+	}
+	return enc.Encode(map[string]any{
+		"version": version.Version(), "engine_version": version.Engine, "go": runtime.Version(),
+		"kernel": utsString(u.Release[:]), "arch": runtime.GOARCH, "cpus": runtime.NumCPU(),
+		"cmdline": os.Args, "config_files": cfg.Files, "rules_files": names, "event_kinds": event.NumKinds,
+	})
+}
+
+func utsString(c []int8) string {
+	var b []byte
+	for _, x := range c {
+		if x == 0 {
+			break
+		}
+		b = append(b, byte(x))
+	}
+	return string(b)
+}
+
+func (f *daemonFlags) selection() sensor.Selection {
+	return sensor.Selection{DisableRules: f.disableRules, DisableTags: f.disableTags, OnlyTags: f.onlyTags}
+}

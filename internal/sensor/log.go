@@ -1,0 +1,110 @@
+package sensor
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"log/syslog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+)
+
+// newLogger makes the logger that the configuration asks for.
+func newLogger(cfg *config.Config, stderr io.Writer) *slog.Logger {
+	var to []io.Writer
+	if cfg.LogStderr {
+		to = append(to, stderr)
+	}
+	if cfg.LogSyslog {
+		// Without a syslog daemon there is nobody to tell.
+		if w, err := syslog.New(syslog.LOG_INFO|syslog.LOG_DAEMON, "peregrine"); err == nil {
+			to = append(to, w)
+		}
+	}
+	if len(to) == 0 {
+		return slog.New(slog.DiscardHandler)
+	}
+	return slog.New(&logHandler{
+		level: logLevel(cfg.LogLevel), iso: cfg.TimeISO8601, out: &lockedWriter{w: io.MultiWriter(to...)},
+	})
+}
+
+func logLevel(name string) slog.Level {
+	switch name {
+	case "debug":
+		return slog.LevelDebug
+	case "warning":
+		return slog.LevelWarn
+	case "error", "critical", "alert", "emergency":
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
+
+// logHandler writes lines as Falco does: the date, a colon, the text.
+type logHandler struct {
+	level  slog.Level
+	iso    bool
+	out    *lockedWriter
+	prefix string // attributes of With, formatted
+}
+
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (w *lockedWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.w.Write(p)
+}
+
+func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }
+
+func (h *logHandler) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	if h.iso {
+		b.WriteString(r.Time.UTC().Format("2006-01-02T15:04:05-0700"))
+	} else {
+		b.WriteString(r.Time.Format(time.ANSIC))
+	}
+	b.WriteString(": ")
+	if r.Level >= slog.LevelWarn {
+		b.WriteString(map[bool]string{false: "Warning: ", true: "Error: "}[r.Level >= slog.LevelError])
+	}
+	b.WriteString(r.Message)
+	b.WriteString(h.prefix)
+	r.Attrs(func(a slog.Attr) bool {
+		appendAttr(&b, a)
+		return true
+	})
+	b.WriteByte('\n')
+	_, err := io.WriteString(h.out, b.String())
+	return err
+}
+
+func (h *logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	var b strings.Builder
+	for _, a := range attrs {
+		appendAttr(&b, a)
+	}
+	with := *h
+	with.prefix += b.String()
+	return &with
+}
+
+// WithGroup ignores the group: the lines are for people.
+func (h *logHandler) WithGroup(string) slog.Handler { return h }
+
+func appendAttr(b *strings.Builder, a slog.Attr) {
+	text := a.Value.String()
+	if strings.ContainsAny(text, " \t\n\"=") || text == "" {
+		text = fmt.Sprintf("%q", text)
+	}
+	fmt.Fprintf(b, " %s=%s", a.Key, text)
+}

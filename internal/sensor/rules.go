@@ -1,0 +1,149 @@
+package sensor
+
+import (
+	"fmt"
+	"os"
+
+	embedded "github.com/peregrine-sec/peregrine/rules"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
+	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+)
+
+// RuleSources reads the rules files that the configuration names, or those
+// inside the binary if it names none.
+func RuleSources(cfg *config.Config) (sources []rules.Source, missing []string, err error) {
+	paths, missing, err := cfg.ExpandRulesFiles()
+	if err != nil {
+		return nil, nil, err
+	}
+	if len(paths) == 0 {
+		return EmbeddedRules(), nil, nil
+	}
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return nil, nil, fmt.Errorf("read rules: %w", err)
+		}
+		sources = append(sources, rules.Source{Name: path, Content: content})
+	}
+	return sources, missing, nil
+}
+
+// EmbeddedRules are the rules inside the binary.
+func EmbeddedRules() []rules.Source {
+	var sources []rules.Source
+	for _, name := range embedded.Names {
+		sources = append(sources, rules.Source{Name: "embedded/" + name, Content: embedded.Read(name)})
+	}
+	return sources
+}
+
+// RuleOptions are what rules are checked against.
+func RuleOptions() rules.Options {
+	return rules.Options{Lookup: field.Lookup, CheckOutput: checkOutput}
+}
+
+func checkOutput(text string) error {
+	_, err := alert.CompileTemplate(text)
+	return err
+}
+
+// SelectRules loads the configuration's rules, enables those that it and the
+// command line select, and returns the enabled ones.
+func SelectRules(cfg *config.Config, sel Selection) ([]*rules.Rule, *rules.Set, *rules.Report, error) {
+	sources, missing, err := RuleSources(cfg)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	set, report := rules.Load(sources, RuleOptions())
+	for _, path := range missing {
+		report.Results = append(report.Results, rules.FileError(path, os.ErrNotExist))
+	}
+	if set == nil {
+		return nil, nil, report, fmt.Errorf("load rules: %w", report.Err())
+	}
+	var switches []rules.Switch
+	for _, s := range cfg.Rules {
+		if s.Enable != nil {
+			switches = append(switches, rules.Switch{Enable: true, Name: s.Enable.Rule, Tag: s.Enable.Tag})
+		}
+		if s.Disable != nil {
+			switches = append(switches, rules.Switch{Name: s.Disable.Rule, Tag: s.Disable.Tag})
+		}
+	}
+	set.Select(switches)
+	set.Select(rules.OldFlags(sel.DisableRules, sel.DisableTags, sel.OnlyTags))
+	min, ok := rules.ParsePriority(cfg.Priority)
+	if !ok {
+		return nil, nil, nil, fmt.Errorf("priority %q is none", cfg.Priority)
+	}
+	return set.Enabled(min), set, report, nil
+}
+
+// BuildRuleset compiles the rules and their outputs.
+func BuildRuleset(list []*rules.Rule, cfg *config.Config, alerts alert.Options, opts plan.Options) (*engine.Ruleset, error) {
+	opts.Lookup = field.Lookup
+	p, err := plan.New(list, opts)
+	if err != nil {
+		return nil, fmt.Errorf("compile rules: %w", err)
+	}
+	if alerts.Scratch == nil {
+		alerts.Scratch = new(alert.Scratch)
+	}
+	formatters := make([]engine.Formatter, len(p.Rules))
+	for i, r := range p.Rules {
+		about := alert.Rule{Name: r.Name, Priority: r.Priority, Source: r.Source, Tags: r.Tags}
+		if formatters[i], err = alert.New(about, r.Output, alerts); err != nil {
+			return nil, fmt.Errorf("rule %q: output: %w", r.Name, err)
+		}
+	}
+	return engine.NewRuleset(p, formatters, cfg.RuleMatch == "all"), nil
+}
+
+// AlertOptions are how the configuration wants alerts written.
+func AlertOptions(cfg *config.Config, hostname, print string) alert.Options {
+	o := alert.Options{
+		JSON: cfg.JSON, JSONOutput: cfg.JSONOutput, JSONMessage: cfg.JSONMessage, JSONFields: cfg.JSONFields,
+		JSONTags: cfg.JSONTags, ISO8601: cfg.TimeISO8601, Hostname: hostname,
+	}
+	for _, a := range cfg.AppendOutput {
+		add := alert.Append{
+			Source: a.Match.Source, Rule: a.Match.Rule, Tags: a.Match.Tags, Output: a.ExtraOutput, Suggested: a.SuggestedOutput,
+		}
+		for _, x := range a.ExtraFields {
+			add.Fields = append(add.Fields, alert.ExtraField{Name: x.Name, Format: x.Format})
+		}
+		o.Append = append(o.Append, add)
+	}
+	switch print {
+	case "", "c", "container", "k", "kubernetes", "m", "mesos": // what these added is suggested output today
+	default:
+		o.Append = append(o.Append, alert.Append{Output: print})
+	}
+	return o
+}
+
+// loadRules makes the rule set that the configuration asks for.
+func (s *sensor) loadRules(cfg *config.Config) (*engine.Ruleset, error) {
+	list, _, report, err := SelectRules(cfg, s.opt.Selection)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range report.Results {
+		for _, w := range r.Warnings {
+			s.log.Debug("rules: " + w.Text())
+		}
+	}
+	set, err := BuildRuleset(list, cfg, AlertOptions(cfg, s.hostname, s.opt.Print),
+		plan.Options{All: cfg.BaseSyscalls.All, Custom: cfg.BaseSyscalls.CustomSet})
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("rules loaded", "enabled", len(list), "programs", set.Plan.Programs(), "syscalls", len(set.Plan.Interest))
+	return set, nil
+}

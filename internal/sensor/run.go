@@ -1,0 +1,55 @@
+package sensor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// run drives the engine until ctx ends, the capture does, or something fatal
+// happens. What serves the outside world runs beside it and ends with it.
+func (s *sensor) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	services, err := s.services()
+	if err != nil {
+		return err
+	}
+	var beside sync.WaitGroup
+	for _, service := range services {
+		beside.Go(func() {
+			if err := service(ctx); err != nil {
+				select {
+				case s.fatal <- err:
+				default: // one reason is enough
+				}
+				cancel()
+			}
+		})
+	}
+	err = s.loop(ctx)
+	cancel()
+	beside.Wait()
+	select {
+	case reason := <-s.fatal:
+		err = errors.Join(err, reason)
+	default:
+	}
+	return err
+}
+
+func (s *sensor) loop(ctx context.Context) error {
+	if s.config.Engine.Kind == "replay" {
+		return s.replay(ctx)
+	}
+	s.log.Info("ready: events are being seen", "after", time.Since(s.started).Round(time.Millisecond))
+	s.ready.Store(true)
+	s.engine.Run(ctx, s.source)
+	if err := s.source.Stop(); err != nil {
+		return fmt.Errorf("stop probe: %w", err)
+	}
+	s.engine.Finish(s.source)
+	return nil
+}

@@ -1,0 +1,203 @@
+// Package sensor assembles a running sensor from its parts: configuration,
+// rules, probe or capture, engine, outputs. It owns the order of start-up
+// (attach, snapshot, ready), the reload of rules and configuration without
+// losing an event, and the stop, after which nothing stays attached and
+// nothing is left in a queue.
+package sensor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/internal/sensor/output"
+	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+)
+
+// Options are what a sensor takes from its command line.
+type Options struct {
+	// LoadConfig reads the configuration; it is called again for a reload.
+	LoadConfig func() (*config.Config, error)
+	Stdout     *os.File
+	Stderr     io.Writer
+	Getenv     func(string) string
+	// Hangup asks for a reload, Reopen for the outputs to be opened anew.
+	Hangup, Reopen <-chan os.Signal
+
+	StatsFile     string // "" for none
+	StatsInterval time.Duration
+	MaxDuration   time.Duration // 0: until the context ends
+	Print         string        // -p
+	PIDFile       string
+	DryRun        bool
+	Verbose       bool
+	Selection
+}
+
+// Selection is which rules the command line enables.
+type Selection struct {
+	DisableRules []string // substrings of names
+	DisableTags  []string
+	OnlyTags     []string
+}
+
+// sensor is one running sensor.
+type sensor struct {
+	opt      Options
+	log      *slog.Logger
+	config   *config.Config
+	outputs  *output.Set
+	throttle *alert.Throttle
+	hostname string
+	static   *field.Static
+	table    *state.Table
+	engine   *engine.Engine
+	source   source
+	started  time.Time
+	ready    atomic.Bool
+	fatal    chan error
+
+	mu      sync.Mutex // guards what follows, read for metrics
+	reloads reloads
+	totals  totals // of rule sets no longer in force; the engine's goroutine owns it
+	drops   dropCount
+}
+
+// dropCount counts losses that were noticed, and the actions taken.
+type dropCount struct{ occurrences, taken uint64 }
+
+// Run starts a sensor and returns when ctx has ended, the events have, or the
+// sensor cannot go on. A nil error means that it stopped as it should: all
+// outputs have been flushed and nothing is left attached.
+func Run(ctx context.Context, opt Options) error {
+	s, err := newSensor(opt)
+	if err != nil || opt.DryRun {
+		return err
+	}
+	if opt.PIDFile != "" {
+		if err := os.WriteFile(opt.PIDFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
+			return fmt.Errorf("write pid file: %w", err)
+		}
+		defer os.Remove(opt.PIDFile)
+	}
+	if opt.MaxDuration > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, opt.MaxDuration)
+		defer cancel()
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	err = s.run(ctx)
+	return errors.Join(err, s.stop())
+}
+
+// newSensor loads and checks everything that can be checked without touching
+// the kernel or a receiver.
+func newSensor(opt Options) (*sensor, error) {
+	cfg, err := opt.LoadConfig()
+	if err != nil {
+		return nil, err
+	}
+	log := newLogger(cfg, opt.Stderr)
+	for _, note := range cfg.Notes {
+		log.Warn(note.String())
+	}
+	s := &sensor{
+		opt: opt, log: log, config: cfg, started: time.Now(), hostname: hostname(opt.Getenv),
+		fatal: make(chan error, 1), totals: totals{},
+	}
+	s.static = s.newStatic(cfg)
+	rules, err := s.loadRules(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.throttle = alert.NewThrottle(cfg.Outputs.Rate, cfg.Outputs.MaxBurst)
+	s.table = state.NewTable(s.tableOptions(cfg))
+	s.engine = engine.New(engine.Options{Table: s.table, Rules: rules, Static: s.static, Emit: s.emit})
+	return s, nil
+}
+
+// open connects to the world: outputs first, so that the first alert has
+// somewhere to go, then the source of events.
+func (s *sensor) open() error {
+	var err error
+	s.outputs, err = output.Open(s.config, output.Options{Log: s.log, Stdout: s.opt.Stdout})
+	if err != nil {
+		return fmt.Errorf("open outputs: %w", err)
+	}
+	if s.source, err = s.openSource(); err != nil {
+		return errors.Join(err, s.closeOutputs())
+	}
+	return nil
+}
+
+// emit is called by the engine for every match, on its goroutine.
+func (s *sensor) emit(a *alert.Alert) {
+	if s.throttle != nil && !s.throttle.Allow(a.Time) {
+		return
+	}
+	s.outputs.Send(a)
+}
+
+func (s *sensor) newStatic(cfg *config.Config) *field.Static {
+	return &field.Static{
+		Hostname: s.hostname, Source: "syscall", Snaplen: cfg.FalcoLibs.Snaplen, Base64: cfg.Base64,
+		StaticFields: cfg.StaticFields,
+	}
+}
+
+func (s *sensor) tableOptions(cfg *config.Config) state.Options {
+	o := state.Options{
+		Log: s.log, MaxProcesses: cfg.FalcoLibs.ThreadTableSize,
+		PurgeInterval: time.Duration(cfg.FalcoLibs.PurgeInterval) * time.Second,
+		PurgeTimeout:  time.Duration(cfg.FalcoLibs.PurgeTimeout) * time.Second,
+	}
+	if cfg.Engine.Kind != "replay" {
+		o.ProcRoot, o.HostRoot = "/proc", "/"
+		if root := s.opt.Getenv("HOST_ROOT"); root != "" {
+			o.ProcRoot, o.HostRoot = root+"/proc", root
+		}
+	}
+	return o
+}
+
+// stop ends the sensor after its loop: outputs deliver what they hold.
+func (s *sensor) stop() error {
+	err := s.source.Close()
+	s.summary()
+	return errors.Join(err, s.closeOutputs())
+}
+
+func (s *sensor) closeOutputs() error {
+	timeout := time.Duration(s.config.OutputTimeout) * time.Millisecond
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if err := s.outputs.Close(ctx); err != nil {
+		return fmt.Errorf("close outputs: %w", err)
+	}
+	return nil
+}
+
+// hostname is the name that alerts carry.
+func hostname(getenv func(string) string) string {
+	if name := getenv("FALCO_HOSTNAME"); name != "" {
+		return name
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return "unknown"
+	}
+	return name
+}

@@ -1,0 +1,106 @@
+package sensor
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/stats"
+)
+
+// service runs beside the engine until its context ends. An error stops the
+// sensor.
+type service func(context.Context) error
+
+// services are what this sensor's configuration asks for.
+func (s *sensor) services() ([]service, error) {
+	list := []service{s.serveReload, s.serveReopen, s.serveNotes}
+	if s.opt.StatsFile != "" {
+		w, err := stats.OpenWriter(s.opt.StatsFile, stats.Labels(os.Environ()))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, func(ctx context.Context) error { return s.serveStats(ctx, w) })
+	}
+	return list, nil
+}
+
+// serveStats appends to the statistics file of -s.
+func (s *sensor) serveStats(ctx context.Context, w *stats.Writer) error {
+	defer w.Close()
+	tick := time.NewTicker(s.opt.StatsInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			if err := s.writeStats(ctx, w, now); err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return fmt.Errorf("statistics file %s: %w", s.opt.StatsFile, err)
+			}
+		}
+	}
+}
+
+func (s *sensor) writeStats(ctx context.Context, w *stats.Writer, now time.Time) error {
+	c, err := s.source.Counters()
+	if err != nil || c == nil {
+		return err
+	}
+	extra := stats.Extra{
+		Filtered: c.Filtered, Delivered: c.Delivered,
+		DropsByCause: stats.Causes{
+			Buffer: c.Buffer.Total(), PageFault: c.PageFault.Total(), Scratch: c.Scratch.Total(), Other: c.OtherDrop.Total(),
+		},
+	}
+	err = s.engine.Do(ctx, func() {
+		extra.Alerts = s.engine.Counters().Alerts
+		extra.Throttled = s.throttle.Held()
+	})
+	if err != nil {
+		return err
+	}
+	for _, ch := range s.outputs.Stats() {
+		extra.OutputsDropped += ch.Dropped
+	}
+	return w.Write(now, stats.Counters{Events: c.Seen, Drops: c.Dropped()}, extra)
+}
+
+// serveNotes says once in a while what has been held back: nothing is lost in
+// silence.
+func (s *sensor) serveNotes(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			var held uint64
+			var say bool
+			if err := s.engine.Do(ctx, func() { held, say = s.throttle.Report(now.UnixNano()) }); err != nil {
+				return nil
+			}
+			if say {
+				s.log.Warn("outputs.rate held alerts back", "alerts", held)
+			}
+		}
+	}
+}
+
+// internalAlert sends a message of the sensor about itself.
+func (s *sensor) internalAlert(m alert.Message) {
+	m.Time = time.Now().UnixNano()
+	s.outputs.Send(alert.Internal(m, AlertOptions(s.config, s.hostname, "")))
+}
+
+func reloadFailure(err error) alert.Message {
+	return alert.Message{
+		Rule: alert.RuleRestartFailure, Priority: alert.Critical, Text: "Falco internal: hot restart failure: " + err.Error(),
+	}
+}

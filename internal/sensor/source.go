@@ -1,0 +1,116 @@
+package sensor
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
+	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
+	"github.com/peregrine-sec/peregrine/internal/sensor/probe"
+	"github.com/peregrine-sec/peregrine/internal/sensor/ring"
+)
+
+// source is where live events come from.
+type source interface {
+	engine.Source
+	// Stop ends the flow; what has been taken in before can still be read.
+	Stop() error
+	Close() error
+	// SetPlan asks for what the rules of all the plans need.
+	SetPlan(...*plan.Plan) error
+	// Counters are the kernel's; nil if there is no kernel behind it.
+	Counters() (*probe.Counters, error)
+}
+
+// openSource opens what the configuration names, and fills the process table.
+func (s *sensor) openSource() (source, error) {
+	switch s.config.Engine.Kind {
+	case "nodriver":
+		s.log.Info("no driver: no events will be seen")
+		return idle{}, s.table.ScanProc()
+	case "replay": // replay reads the file itself
+		return idle{}, nil
+	default:
+		return s.openProbe(s.config)
+	}
+}
+
+// kernel is the probe as a source.
+type kernel struct {
+	*probe.Probe
+	*ring.Reader
+}
+
+func (k *kernel) Stop() error  { return k.Detach() }
+func (k *kernel) Close() error { return k.Probe.Close() }
+
+func (k *kernel) SetPlan(plans ...*plan.Plan) error { return k.SetInterest(interest(plans...)) }
+
+// interest is the union of what the plans need.
+func interest(plans ...*plan.Plan) probe.Interest {
+	var all probe.Interest
+	for _, p := range plans {
+		all.Syscalls = append(all.Syscalls, p.Interest...)
+		all.ThreadExits = all.ThreadExits || p.ThreadExits
+	}
+	slices.Sort(all.Syscalls)
+	all.Syscalls = slices.Compact(all.Syscalls)
+	return all
+}
+
+func (k *kernel) Counters() (*probe.Counters, error) {
+	c, err := k.Probe.Counters()
+	return &c, err
+}
+
+// openProbe attaches first and takes the snapshot of all processes then, so
+// that no process is missed; what the probe has sent meanwhile is consumed
+// after, and the table knows which of both is newer.
+func (s *sensor) openProbe(cfg *config.Config) (source, error) {
+	pr, err := probe.Load(probe.Options{
+		Interest:    interest(s.engine.Rules().Plan),
+		RingBytes:   cfg.Engine.Modern.BufferBytes(),
+		CPUsPerRing: cfg.Engine.Modern.CPUsForEachBuffer,
+		Snaplen:     cfg.FalcoLibs.Snaplen,
+		DropFailed:  cfg.Engine.Modern.DropFailedExit,
+		Log:         s.log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load probe: %w", err)
+	}
+	s.engine.SetClock(engine.BootOffset())
+	if err := s.snapshot(cfg, pr); err != nil {
+		return nil, errors.Join(fmt.Errorf("take snapshot of processes: %w", err), pr.Close())
+	}
+	return &kernel{Probe: pr, Reader: pr.Reader()}, nil
+}
+
+func (s *sensor) snapshot(cfg *config.Config, pr *probe.Probe) error {
+	type iterating interface{ Snapshot(func([]byte)) error }
+	if it, ok := any(pr).(iterating); ok && !cfg.Engine.Modern.DisableIterators {
+		err := it.Snapshot(s.engine.Learn)
+		if err == nil {
+			return nil
+		}
+		s.log.Warn("the kernel's task iterator is not usable; reading /proc", "error", err)
+	}
+	return s.table.ScanProc()
+}
+
+// idle is the source without events.
+type idle struct{}
+
+func (idle) Next() ([]byte, bool) { return nil, false }
+func (idle) Stop() error          { return nil }
+func (idle) Close() error         { return nil }
+
+func (idle) Wait() { time.Sleep(idlePoll) }
+
+// idlePoll is how often the engine looks at requests while nothing happens.
+const idlePoll = 30 * time.Millisecond
+
+func (idle) SetPlan(...*plan.Plan) error        { return nil }
+func (idle) Counters() (*probe.Counters, error) { return nil, nil }
