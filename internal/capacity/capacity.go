@@ -40,6 +40,16 @@ type Result struct {
 	Recommendation *Recommendation `json:"recommendation,omitempty"`
 }
 
+// Measured says whether there is anything to report: a round of any row.
+func (r *Result) Measured() bool {
+	for i := range r.Rows {
+		if len(r.Rows[i].Trials) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // Sensor is what was measured.
 type Sensor struct {
 	Kind    string   `json:"kind"` // embedded, falco, running

@@ -135,7 +135,7 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 	o.Say, o.Progress = progress.lines.say, progress.show
 	result, err := campaign.Run(env.Context, o)
 	progress.lines.clear()
-	if result != nil && len(result.Rows) > 0 {
+	if result != nil && result.Measured() {
 		werr := report.Write(env.Stdout, report.Format(f.format), result)
 		progress.lines.say("\nreport: %s/report.html", o.Dir)
 		err = errors.Join(err, werr)

@@ -105,8 +105,8 @@ func Run(ctx context.Context, o Options) (*capacity.Result, error) {
 		},
 	})
 	r.Rows, r.Ended, r.Partial = rows, o.Now(), err != nil
-	if len(rows) == 0 {
-		return r, err
+	if !r.Measured() {
+		return r, errors.Join(err, rundir.Save(o.Dir, r))
 	}
 	if production != nil {
 		err = errors.Join(err, recommend(r, o.Observed, production))

@@ -39,6 +39,9 @@ func writeText(w io.Writer, v *view) error {
 	})
 	fmt.Fprintln(out)
 	for _, l := range v.Details {
+		if l.Factor == "" {
+			continue
+		}
 		fmt.Fprintf(out, "%s CPU: %s: %s.\n", l.CPU, l.Factor, strings.TrimSuffix(l.Evidence, "."))
 		if l.Advice != "" {
 			fmt.Fprintf(out, "   -> %s\n", l.Advice)

@@ -203,7 +203,8 @@ func status(row *capacity.Row) string {
 	case capacity.NoCapacity:
 		return "lossy at any rate"
 	}
-	return "failed: " + row.Error
+	first, _, _ := strings.Cut(row.Error, "\n")
+	return "failed: " + first
 }
 
 // claim is a figure of the table: rounded down, with >= where the generator
