@@ -33,8 +33,8 @@ const (
 	RelPath          // as Path, relative to the dirfd parameter
 	Bytes            // raw data; "args", "env" and "cgroups" are NUL-separated lists
 	Strings          // NUL-separated list
-	SockAddr         // SockAddr encoding, see wire.go
-	SockTuple        // SockTuple encoding, see wire.go
+	SockAddr         // see Endpoint in sock.go
+	SockTuple        // see View.SockTuple
 	FDList           // u16 count, then count times {s64 fd, s16 events}, packed
 	Dyn              // u8 Type, then that type's encoding
 	File             // FileInfo encoding, see wire.go

@@ -16,23 +16,32 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	directMapCounts       = "counts"
-	directMapFamilies     = "families"
-	directMapRings        = "rings"
-	directMapScratches    = "scratches"
-	directProgFamilyMisc  = "family_misc"
-	directProgFamilyOpen  = "family_open"
-	directProgFamilyProc  = "family_proc"
-	directProgSchedExec   = "sched_exec"
-	directProgSchedExit   = "sched_exit"
-	directProgSchedFork   = "sched_fork"
-	directProgSysExit     = "sys_exit"
-	directVarBootEpoch    = "boot_epoch"
-	directVarCpusPerRing  = "cpus_per_ring"
-	directVarDropFailed   = "drop_failed"
-	directVarHasGroupDead = "has_group_dead"
-	directVarInterest     = "interest"
-	directVarSnaplen      = "snaplen"
+	directMapCounts         = "counts"
+	directMapFamilies       = "families"
+	directMapRings          = "rings"
+	directMapScratches      = "scratches"
+	directProgFamilyFd      = "family_fd"
+	directProgFamilyIo      = "family_io"
+	directProgFamilyMemory  = "family_memory"
+	directProgFamilyMessage = "family_message"
+	directProgFamilyMisc    = "family_misc"
+	directProgFamilyMode    = "family_mode"
+	directProgFamilyNet     = "family_net"
+	directProgFamilyOpen    = "family_open"
+	directProgFamilyPath    = "family_path"
+	directProgFamilyProc    = "family_proc"
+	directProgFamilyTask    = "family_task"
+	directProgFamilyUser    = "family_user"
+	directProgSchedExec     = "sched_exec"
+	directProgSchedExit     = "sched_exit"
+	directProgSchedFork     = "sched_fork"
+	directProgSysExit       = "sys_exit"
+	directVarBootEpoch      = "boot_epoch"
+	directVarCpusPerRing    = "cpus_per_ring"
+	directVarDropFailed     = "drop_failed"
+	directVarHasGroupDead   = "has_group_dead"
+	directVarInterest       = "interest"
+	directVarSnaplen        = "snaplen"
 )
 
 // loadDirect returns the embedded CollectionSpec for direct.
@@ -77,13 +86,22 @@ type directSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directProgramSpecs struct {
-	FamilyMisc *ebpf.ProgramSpec `ebpf:"family_misc"`
-	FamilyOpen *ebpf.ProgramSpec `ebpf:"family_open"`
-	FamilyProc *ebpf.ProgramSpec `ebpf:"family_proc"`
-	SchedExec  *ebpf.ProgramSpec `ebpf:"sched_exec"`
-	SchedExit  *ebpf.ProgramSpec `ebpf:"sched_exit"`
-	SchedFork  *ebpf.ProgramSpec `ebpf:"sched_fork"`
-	SysExit    *ebpf.ProgramSpec `ebpf:"sys_exit"`
+	FamilyFd      *ebpf.ProgramSpec `ebpf:"family_fd"`
+	FamilyIo      *ebpf.ProgramSpec `ebpf:"family_io"`
+	FamilyMemory  *ebpf.ProgramSpec `ebpf:"family_memory"`
+	FamilyMessage *ebpf.ProgramSpec `ebpf:"family_message"`
+	FamilyMisc    *ebpf.ProgramSpec `ebpf:"family_misc"`
+	FamilyMode    *ebpf.ProgramSpec `ebpf:"family_mode"`
+	FamilyNet     *ebpf.ProgramSpec `ebpf:"family_net"`
+	FamilyOpen    *ebpf.ProgramSpec `ebpf:"family_open"`
+	FamilyPath    *ebpf.ProgramSpec `ebpf:"family_path"`
+	FamilyProc    *ebpf.ProgramSpec `ebpf:"family_proc"`
+	FamilyTask    *ebpf.ProgramSpec `ebpf:"family_task"`
+	FamilyUser    *ebpf.ProgramSpec `ebpf:"family_user"`
+	SchedExec     *ebpf.ProgramSpec `ebpf:"sched_exec"`
+	SchedExit     *ebpf.ProgramSpec `ebpf:"sched_exit"`
+	SchedFork     *ebpf.ProgramSpec `ebpf:"sched_fork"`
+	SysExit       *ebpf.ProgramSpec `ebpf:"sys_exit"`
 }
 
 // directMapSpecs contains maps before they are loaded into the kernel.
@@ -159,20 +177,38 @@ type directVariables struct {
 //
 // It can be passed to loadDirectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directPrograms struct {
-	FamilyMisc *ebpf.Program `ebpf:"family_misc"`
-	FamilyOpen *ebpf.Program `ebpf:"family_open"`
-	FamilyProc *ebpf.Program `ebpf:"family_proc"`
-	SchedExec  *ebpf.Program `ebpf:"sched_exec"`
-	SchedExit  *ebpf.Program `ebpf:"sched_exit"`
-	SchedFork  *ebpf.Program `ebpf:"sched_fork"`
-	SysExit    *ebpf.Program `ebpf:"sys_exit"`
+	FamilyFd      *ebpf.Program `ebpf:"family_fd"`
+	FamilyIo      *ebpf.Program `ebpf:"family_io"`
+	FamilyMemory  *ebpf.Program `ebpf:"family_memory"`
+	FamilyMessage *ebpf.Program `ebpf:"family_message"`
+	FamilyMisc    *ebpf.Program `ebpf:"family_misc"`
+	FamilyMode    *ebpf.Program `ebpf:"family_mode"`
+	FamilyNet     *ebpf.Program `ebpf:"family_net"`
+	FamilyOpen    *ebpf.Program `ebpf:"family_open"`
+	FamilyPath    *ebpf.Program `ebpf:"family_path"`
+	FamilyProc    *ebpf.Program `ebpf:"family_proc"`
+	FamilyTask    *ebpf.Program `ebpf:"family_task"`
+	FamilyUser    *ebpf.Program `ebpf:"family_user"`
+	SchedExec     *ebpf.Program `ebpf:"sched_exec"`
+	SchedExit     *ebpf.Program `ebpf:"sched_exit"`
+	SchedFork     *ebpf.Program `ebpf:"sched_fork"`
+	SysExit       *ebpf.Program `ebpf:"sys_exit"`
 }
 
 func (p *directPrograms) Close() error {
 	return _DirectClose(
+		p.FamilyFd,
+		p.FamilyIo,
+		p.FamilyMemory,
+		p.FamilyMessage,
 		p.FamilyMisc,
+		p.FamilyMode,
+		p.FamilyNet,
 		p.FamilyOpen,
+		p.FamilyPath,
 		p.FamilyProc,
+		p.FamilyTask,
+		p.FamilyUser,
 		p.SchedExec,
 		p.SchedExit,
 		p.SchedFork,

@@ -16,23 +16,32 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	legacyMapCounts       = "counts"
-	legacyMapFamilies     = "families"
-	legacyMapRings        = "rings"
-	legacyMapScratches    = "scratches"
-	legacyProgFamilyMisc  = "family_misc"
-	legacyProgFamilyOpen  = "family_open"
-	legacyProgFamilyProc  = "family_proc"
-	legacyProgSchedExec   = "sched_exec"
-	legacyProgSchedExit   = "sched_exit"
-	legacyProgSchedFork   = "sched_fork"
-	legacyProgSysExit     = "sys_exit"
-	legacyVarBootEpoch    = "boot_epoch"
-	legacyVarCpusPerRing  = "cpus_per_ring"
-	legacyVarDropFailed   = "drop_failed"
-	legacyVarHasGroupDead = "has_group_dead"
-	legacyVarInterest     = "interest"
-	legacyVarSnaplen      = "snaplen"
+	legacyMapCounts         = "counts"
+	legacyMapFamilies       = "families"
+	legacyMapRings          = "rings"
+	legacyMapScratches      = "scratches"
+	legacyProgFamilyFd      = "family_fd"
+	legacyProgFamilyIo      = "family_io"
+	legacyProgFamilyMemory  = "family_memory"
+	legacyProgFamilyMessage = "family_message"
+	legacyProgFamilyMisc    = "family_misc"
+	legacyProgFamilyMode    = "family_mode"
+	legacyProgFamilyNet     = "family_net"
+	legacyProgFamilyOpen    = "family_open"
+	legacyProgFamilyPath    = "family_path"
+	legacyProgFamilyProc    = "family_proc"
+	legacyProgFamilyTask    = "family_task"
+	legacyProgFamilyUser    = "family_user"
+	legacyProgSchedExec     = "sched_exec"
+	legacyProgSchedExit     = "sched_exit"
+	legacyProgSchedFork     = "sched_fork"
+	legacyProgSysExit       = "sys_exit"
+	legacyVarBootEpoch      = "boot_epoch"
+	legacyVarCpusPerRing    = "cpus_per_ring"
+	legacyVarDropFailed     = "drop_failed"
+	legacyVarHasGroupDead   = "has_group_dead"
+	legacyVarInterest       = "interest"
+	legacyVarSnaplen        = "snaplen"
 )
 
 // loadLegacy returns the embedded CollectionSpec for legacy.
@@ -77,13 +86,22 @@ type legacySpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type legacyProgramSpecs struct {
-	FamilyMisc *ebpf.ProgramSpec `ebpf:"family_misc"`
-	FamilyOpen *ebpf.ProgramSpec `ebpf:"family_open"`
-	FamilyProc *ebpf.ProgramSpec `ebpf:"family_proc"`
-	SchedExec  *ebpf.ProgramSpec `ebpf:"sched_exec"`
-	SchedExit  *ebpf.ProgramSpec `ebpf:"sched_exit"`
-	SchedFork  *ebpf.ProgramSpec `ebpf:"sched_fork"`
-	SysExit    *ebpf.ProgramSpec `ebpf:"sys_exit"`
+	FamilyFd      *ebpf.ProgramSpec `ebpf:"family_fd"`
+	FamilyIo      *ebpf.ProgramSpec `ebpf:"family_io"`
+	FamilyMemory  *ebpf.ProgramSpec `ebpf:"family_memory"`
+	FamilyMessage *ebpf.ProgramSpec `ebpf:"family_message"`
+	FamilyMisc    *ebpf.ProgramSpec `ebpf:"family_misc"`
+	FamilyMode    *ebpf.ProgramSpec `ebpf:"family_mode"`
+	FamilyNet     *ebpf.ProgramSpec `ebpf:"family_net"`
+	FamilyOpen    *ebpf.ProgramSpec `ebpf:"family_open"`
+	FamilyPath    *ebpf.ProgramSpec `ebpf:"family_path"`
+	FamilyProc    *ebpf.ProgramSpec `ebpf:"family_proc"`
+	FamilyTask    *ebpf.ProgramSpec `ebpf:"family_task"`
+	FamilyUser    *ebpf.ProgramSpec `ebpf:"family_user"`
+	SchedExec     *ebpf.ProgramSpec `ebpf:"sched_exec"`
+	SchedExit     *ebpf.ProgramSpec `ebpf:"sched_exit"`
+	SchedFork     *ebpf.ProgramSpec `ebpf:"sched_fork"`
+	SysExit       *ebpf.ProgramSpec `ebpf:"sys_exit"`
 }
 
 // legacyMapSpecs contains maps before they are loaded into the kernel.
@@ -159,20 +177,38 @@ type legacyVariables struct {
 //
 // It can be passed to loadLegacyObjects or ebpf.CollectionSpec.LoadAndAssign.
 type legacyPrograms struct {
-	FamilyMisc *ebpf.Program `ebpf:"family_misc"`
-	FamilyOpen *ebpf.Program `ebpf:"family_open"`
-	FamilyProc *ebpf.Program `ebpf:"family_proc"`
-	SchedExec  *ebpf.Program `ebpf:"sched_exec"`
-	SchedExit  *ebpf.Program `ebpf:"sched_exit"`
-	SchedFork  *ebpf.Program `ebpf:"sched_fork"`
-	SysExit    *ebpf.Program `ebpf:"sys_exit"`
+	FamilyFd      *ebpf.Program `ebpf:"family_fd"`
+	FamilyIo      *ebpf.Program `ebpf:"family_io"`
+	FamilyMemory  *ebpf.Program `ebpf:"family_memory"`
+	FamilyMessage *ebpf.Program `ebpf:"family_message"`
+	FamilyMisc    *ebpf.Program `ebpf:"family_misc"`
+	FamilyMode    *ebpf.Program `ebpf:"family_mode"`
+	FamilyNet     *ebpf.Program `ebpf:"family_net"`
+	FamilyOpen    *ebpf.Program `ebpf:"family_open"`
+	FamilyPath    *ebpf.Program `ebpf:"family_path"`
+	FamilyProc    *ebpf.Program `ebpf:"family_proc"`
+	FamilyTask    *ebpf.Program `ebpf:"family_task"`
+	FamilyUser    *ebpf.Program `ebpf:"family_user"`
+	SchedExec     *ebpf.Program `ebpf:"sched_exec"`
+	SchedExit     *ebpf.Program `ebpf:"sched_exit"`
+	SchedFork     *ebpf.Program `ebpf:"sched_fork"`
+	SysExit       *ebpf.Program `ebpf:"sys_exit"`
 }
 
 func (p *legacyPrograms) Close() error {
 	return _LegacyClose(
+		p.FamilyFd,
+		p.FamilyIo,
+		p.FamilyMemory,
+		p.FamilyMessage,
 		p.FamilyMisc,
+		p.FamilyMode,
+		p.FamilyNet,
 		p.FamilyOpen,
+		p.FamilyPath,
 		p.FamilyProc,
+		p.FamilyTask,
+		p.FamilyUser,
 		p.SchedExec,
 		p.SchedExit,
 		p.SchedFork,

@@ -10,8 +10,27 @@
 #define SEC(name) __attribute__((section(name), used))
 #define INLINE static __attribute__((always_inline)) inline
 #define NOINLINE __attribute__((noinline))
+/*
+ * A function that the verifier looks at once and not for every call, which
+ * makes the difference between a tenth of a second and seconds. It may assume
+ * nothing about its arguments: pointers may be NULL, and kernel addresses come
+ * as numbers. Kernels before 5.12 have such functions without pointers only.
+ */
+#ifdef LEGACY
+#define FUNC static NOINLINE
+#else
+#define FUNC NOINLINE
+#endif
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+/* n, bounded for the verifier by an instruction that the compiler, knowing
+ * better, cannot remove. mask is 2^k - 1. */
+#define BOUND(n, mask)                                              \
+	({                                                          \
+		u64 _n = (n);                                       \
+		asm volatile("%0 &= %1" : "+r"(_n) : "i"(mask));    \
+		_n;                                                 \
+	})
 #define memcpy(d, s, n) __builtin_memcpy(d, s, n)
 #define memset(d, c, n) __builtin_memset(d, c, n)
 

@@ -118,13 +118,13 @@ INLINE u8 file_type(u16 mode, u64 magic, u64 dentry)
 }
 
 /* What an open file is, as the value of a File slot. */
-static NOINLINE void put_file(struct scratch *s, u32 slot, u64 file_addr)
+FUNC int put_file(struct scratch *s, u32 slot, u64 file_addr)
 {
-	if (!file_addr)
-		return;
+	if (!s || !file_addr)
+		return 0;
 	s->len = (s->len + 7) & ~7;
 	if (tail_full(s))
-		return;
+		return 0;
 	struct file *file = AS(struct file, file_addr);
 	struct inode *inode = READ(file, f_inode);
 	struct super_block *sb = READ(inode, i_sb);
@@ -135,13 +135,13 @@ static NOINLINE void put_file(struct scratch *s, u32 slot, u64 file_addr)
 	f->ino = READ(inode, i_ino);
 	f->dev = encode_dev(READ(sb, s_dev));
 	if ((mode & S_IFMT) == S_IFSOCK) {
-		u64 socket = (u64)READ(file, private_data);
+		u64 socket = LOAD64(&file->private_data);
 		/* A socket's file in a directory (bound unix socket) opened with
 		 * O_PATH has none. */
 		if (socket) {
-			u32 len = sock_append(s, AS(struct socket, socket));
+			u32 len = sock_append(s, socket);
 			tail_commit(s, slot, len);
-			return;
+			return 0;
 		}
 	}
 	u64 path = file_addr + FIELD_OFFSET(struct file, f_path);
@@ -167,12 +167,14 @@ static NOINLINE void put_file(struct scratch *s, u32 slot, u64 file_addr)
 	}
 	s->len = at;
 	tail_commit(s, slot, FILE_INFO_SIZE + len);
+	return 0;
 }
 
-INLINE void put_fd(struct scratch *s, u32 slot, struct task_struct *task, s32 fd)
+FUNC int put_fd(struct scratch *s, u32 slot, s32 fd)
 {
 	if (fd >= 0)
-		put_file(s, slot, fd_file(task, fd));
+		put_file(s, slot, fd_file(current_task(), fd));
+	return 0;
 }
 
 /* Where the inode is, for the dev and ino parameters; layers as file flags. */
@@ -197,4 +199,21 @@ INLINE struct place file_place(u64 file_addr)
 	p.layer = file_layer(sb, (u64)inode);
 	p.created = READ(file, f_mode) & FMODE_CREATED;
 	return p;
+}
+
+/* The directory that a relative path starts from: cwd, or what dirfd is. Not
+ * sent for an absolute path, or one that could not be read. */
+FUNC int put_base(struct scratch *s, u32 slot, u32 name_slot, s32 dirfd)
+{
+	if (!s)
+		return 0;
+	u64 name = s->slots[name_slot & 63];
+
+	if (!name || s->buf[name & BODY_MASK] == '/')
+		return 0;
+	if (dirfd == AT_FDCWD)
+		put_cwd(s, slot);
+	else
+		put_file_path(s, slot, fd_file(current_task(), dirfd));
+	return 0;
 }

@@ -9,7 +9,7 @@ int family_misc(u64 *ctx)
 
 	if (!s)
 		return 0;
-	begin_syscall(s, current_task(), KIND_SYSCALL, SYSCALL_SLOTS);
+	begin_syscall(s, KIND_SYSCALL, SYSCALL_SLOTS);
 	SLOT(s, SYSCALL_ID) = s->entry.id;
 	SLOT(s, SYSCALL_NATIVEID) = s->entry.nr;
 	return submit(s, s->entry.category);

@@ -3,20 +3,6 @@
 #include "file.h"
 #include "flags.h"
 
-/* The directory that a relative path starts from: cwd, or what dirfd is. Not
- * sent for an absolute path, or one that could not be read. */
-static NOINLINE void put_base(struct scratch *s, u32 slot, u32 name_slot, struct task_struct *task, s32 dirfd)
-{
-	u64 name = s->slots[name_slot & 63];
-
-	if (!name || s->buf[name & BODY_MASK] == '/')
-		return;
-	if (dirfd == AT_FDCWD)
-		put_cwd(s, slot, task);
-	else
-		put_file_path(s, slot, fd_file(task, dirfd));
-}
-
 INLINE u32 layer_flags(const struct place *p)
 {
 	return (p->layer & FILE_UPPER_LAYER ? FD_UPPER : 0) | (p->layer & FILE_LOWER_LAYER ? FD_LOWER : 0) |
@@ -40,7 +26,7 @@ int family_open(u64 *ctx)
 
 	switch (s->entry.kind) {
 	case KIND_OPENAT:
-		begin_syscall(s, task, KIND_OPENAT, OPENAT_SLOTS);
+		begin_syscall(s, KIND_OPENAT, OPENAT_SLOTS);
 		SLOT(s, OPENAT_FD) = s->ret;
 		SLOT(s, OPENAT_DIRFD) = (s32)s->args[0];
 		put_user_str(s, OPENAT_NAME, s->args[1]);
@@ -48,25 +34,25 @@ int family_open(u64 *ctx)
 		SLOT(s, OPENAT_MODE) = open_mode(s->args[2], s->args[3]);
 		SLOT(s, OPENAT_DEV) = place.dev;
 		SLOT(s, OPENAT_INO) = place.ino;
-		put_base(s, OPENAT_BASE, OPENAT_NAME, task, s->args[0]);
+		put_base(s, OPENAT_BASE, OPENAT_NAME, s->args[0]);
 		put_file(s, OPENAT_FILE, file);
 		break;
 	case KIND_OPEN:
-		begin_syscall(s, task, KIND_OPEN, OPEN_SLOTS);
+		begin_syscall(s, KIND_OPEN, OPEN_SLOTS);
 		SLOT(s, OPEN_FD) = s->ret;
 		put_user_str(s, OPEN_NAME, s->args[0]);
 		SLOT(s, OPEN_FLAGS) = open_flags(s->args[1]) | layer_flags(&place);
 		SLOT(s, OPEN_MODE) = open_mode(s->args[1], s->args[2]);
 		SLOT(s, OPEN_DEV) = place.dev;
 		SLOT(s, OPEN_INO) = place.ino;
-		put_base(s, OPEN_BASE, OPEN_NAME, task, AT_FDCWD);
+		put_base(s, OPEN_BASE, OPEN_NAME, AT_FDCWD);
 		put_file(s, OPEN_FILE, file);
 		break;
 	case KIND_OPENAT2: {
 		u64 how[3] = {}; /* struct open_how: flags, mode, resolve */
 		if (bpf_probe_read_user(how, sizeof(how), (void *)s->args[2]))
 			count_fault();
-		begin_syscall(s, task, KIND_OPENAT2, OPENAT2_SLOTS);
+		begin_syscall(s, KIND_OPENAT2, OPENAT2_SLOTS);
 		SLOT(s, OPENAT2_FD) = s->ret;
 		SLOT(s, OPENAT2_DIRFD) = (s32)s->args[0];
 		put_user_str(s, OPENAT2_NAME, s->args[1]);
@@ -75,12 +61,12 @@ int family_open(u64 *ctx)
 		SLOT(s, OPENAT2_RESOLVE) = resolve_flags(how[2]);
 		SLOT(s, OPENAT2_DEV) = place.dev;
 		SLOT(s, OPENAT2_INO) = place.ino;
-		put_base(s, OPENAT2_BASE, OPENAT2_NAME, task, s->args[0]);
+		put_base(s, OPENAT2_BASE, OPENAT2_NAME, s->args[0]);
 		put_file(s, OPENAT2_FILE, file);
 		break;
 	}
 	case KIND_CREAT:
-		begin_syscall(s, task, KIND_CREAT, CREAT_SLOTS);
+		begin_syscall(s, KIND_CREAT, CREAT_SLOTS);
 		SLOT(s, CREAT_FD) = s->ret;
 		put_user_str(s, CREAT_NAME, s->args[0]);
 		SLOT(s, CREAT_MODE) = s->args[1] & 07777;
@@ -88,11 +74,11 @@ int family_open(u64 *ctx)
 		SLOT(s, CREAT_INO) = place.ino;
 		/* upper 1, lower 2: the layers' file_info bits, as it happens */
 		SLOT(s, CREAT_CREAT_FLAGS) = place.layer;
-		put_base(s, CREAT_BASE, CREAT_NAME, task, AT_FDCWD);
+		put_base(s, CREAT_BASE, CREAT_NAME, AT_FDCWD);
 		put_file(s, CREAT_FILE, file);
 		break;
 	case KIND_OPEN_BY_HANDLE_AT:
-		begin_syscall(s, task, KIND_OPEN_BY_HANDLE_AT, OPEN_BY_HANDLE_AT_SLOTS);
+		begin_syscall(s, KIND_OPEN_BY_HANDLE_AT, OPEN_BY_HANDLE_AT_SLOTS);
 		SLOT(s, OPEN_BY_HANDLE_AT_FD) = s->ret;
 		SLOT(s, OPEN_BY_HANDLE_AT_MOUNTFD) = (s32)s->args[0];
 		SLOT(s, OPEN_BY_HANDLE_AT_FLAGS) = open_flags(s->args[2]) | layer_flags(&place);

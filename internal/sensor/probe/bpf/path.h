@@ -50,7 +50,7 @@ static int walk_step(u32 i, struct walk *w)
 	u32 pos = (w->pos - len - 1) & PATH_MASK;
 	char *at = &w->s->path[pos];
 	*at = '/';
-	bpf_probe_read_kernel(at + 1, len, READ(dentry, d_name.name));
+	bpf_probe_read_kernel(at + 1, BOUND(len, 255), READ(dentry, d_name.name));
 	w->pos = pos;
 	w->dentry = (u64)parent;
 	return 0;
@@ -58,7 +58,7 @@ static int walk_step(u32 i, struct walk *w)
 
 /* Append the path of dentry at the tail; its length. The slot is the caller's
  * to set, and s->len to advance. */
-static NOINLINE u32 path_append(struct scratch *s, u64 dentry, u64 vfsmount)
+FUNC int path_append(struct scratch *s, u64 dentry, u64 vfsmount)
 {
 	struct walk w = {
 		.s = s,
@@ -67,6 +67,8 @@ static NOINLINE u32 path_append(struct scratch *s, u64 dentry, u64 vfsmount)
 		.pos = PATH_MASK,
 	};
 
+	if (!s)
+		return 0;
 #ifdef LEGACY
 	for (int i = 0; i < PATH_COMPONENTS; i++)
 		if (walk_step(i, &w))
@@ -82,41 +84,47 @@ static NOINLINE u32 path_append(struct scratch *s, u64 dentry, u64 vfsmount)
 		*tail(s) = '/';
 		return 1;
 	}
-	bpf_probe_read_kernel(tail(s), len & PATH_MASK, &s->path[pos]);
+	bpf_probe_read_kernel(tail(s), BOUND(len, PATH_MASK), &s->path[pos]);
 	return len;
 }
 
 /* A directory's path (cwd, a dirfd) as the value of a slot. */
-static NOINLINE void put_path(struct scratch *s, u32 slot, u64 dentry, u64 vfsmount)
+FUNC int put_path(struct scratch *s, u32 slot, u64 dentry, u64 vfsmount)
 {
-	if (!dentry || tail_full(s))
-		return;
+	if (!s || !dentry || tail_full(s))
+		return 0;
 	u32 len = path_append(s, dentry, vfsmount);
 	tail_commit(s, slot, len);
+	return 0;
 }
 
-INLINE void put_cwd(struct scratch *s, u32 slot, struct task_struct *task)
+FUNC int put_cwd(struct scratch *s, u32 slot)
 {
+	struct task_struct *task = current_task();
 	u64 fs = LOAD64(&task->fs);
-	if (!fs)
-		return;
+	if (!s || !fs)
+		return 0;
 	u64 pwd = fs + FIELD_OFFSET(struct fs_struct, pwd);
 	put_path(s, slot, LOAD64(pwd + FIELD_OFFSET(struct path, dentry)), LOAD64(pwd + FIELD_OFFSET(struct path, mnt)));
+	return 0;
 }
 
-INLINE void put_root(struct scratch *s, u32 slot, struct task_struct *task)
+FUNC int put_root(struct scratch *s, u32 slot)
 {
+	struct task_struct *task = current_task();
 	u64 fs = LOAD64(&task->fs);
-	if (!fs)
-		return;
+	if (!s || !fs)
+		return 0;
 	u64 root = fs + FIELD_OFFSET(struct fs_struct, root);
 	put_path(s, slot, LOAD64(root + FIELD_OFFSET(struct path, dentry)), LOAD64(root + FIELD_OFFSET(struct path, mnt)));
+	return 0;
 }
 
-INLINE void put_file_path(struct scratch *s, u32 slot, u64 file)
+FUNC int put_file_path(struct scratch *s, u32 slot, u64 file)
 {
-	if (!file)
-		return;
+	if (!s || !file)
+		return 0;
 	u64 path = file + FIELD_OFFSET(struct file, f_path);
 	put_path(s, slot, LOAD64(path + FIELD_OFFSET(struct path, dentry)), LOAD64(path + FIELD_OFFSET(struct path, mnt)));
+	return 0;
 }

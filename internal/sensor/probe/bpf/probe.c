@@ -7,6 +7,12 @@
 #include "scratch.h"
 #include "open.c"
 #include "proc.c"
+#include "paths.c"
+#include "net.c"
+#include "io.c"
+#include "fd.c"
+#include "user.c"
+#include "task.c"
 #include "misc.c"
 #include "sched.c"
 
@@ -97,6 +103,11 @@ INLINE void tail_call(void *ctx, u32 family)
 	FAMILY(5);
 	FAMILY(6);
 	FAMILY(7);
+	FAMILY(8);
+	FAMILY(9);
+	FAMILY(10);
+	FAMILY(11);
+	FAMILY(12);
 #undef FAMILY
 	}
 }

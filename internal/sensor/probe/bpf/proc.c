@@ -5,8 +5,11 @@
 #include "process.h"
 
 /* clone, fork, vfork and clone3 have the same parameters. */
-static NOINLINE void put_clone(struct scratch *s, struct task_struct *task, u64 flags)
+FUNC int put_clone(struct scratch *s, u64 flags)
 {
+	struct task_struct *task = current_task();
+	if (!s)
+		return 0;
 	struct task_struct *leader = READ(task, group_leader);
 	struct task_struct *parent = READ(task, real_parent);
 	struct mm_struct *mm = READ(task, mm);
@@ -32,11 +35,11 @@ static NOINLINE void put_clone(struct scratch *s, struct task_struct *task, u64 
 	SLOT(s, CLONE_VTID) = s->h.vtid;
 	SLOT(s, CLONE_VPID) = pid_vnr(task_thread_pid(leader));
 	SLOT(s, CLONE_PIDNS_INIT_START_TS) = pid_ns_start(task) + boot_epoch;
-	if (mm)
-		put_args(s, CLONE_EXE, CLONE_ARGS, mm);
-	put_cwd(s, CLONE_CWD, task);
-	put_kernel_str(s, CLONE_COMM, &task->comm);
-	put_cgroups(s, CLONE_CGROUPS, task);
+	put_args(s, CLONE_EXE, CLONE_ARGS);
+	put_cwd(s, CLONE_CWD);
+	put_comm(s, CLONE_COMM);
+	put_cgroups(s, CLONE_CGROUPS, LOAD64(&task->cgroups));
+	return 0;
 }
 
 #define EXEC_STRINGS 256
@@ -71,8 +74,10 @@ static int string_step(u32 i, struct string_list *l)
 }
 
 /* The strings of an argv or envp, 4096 bytes at most; their length. */
-INLINE u32 append_strings(struct scratch *s, u64 list, u32 max)
+FUNC int append_strings(struct scratch *s, u64 list, u32 max)
 {
+	if (!s)
+		return 0;
 	struct string_list l = {
 		.s = s,
 		.next = list,
@@ -107,13 +112,16 @@ INLINE void put_strings(struct scratch *s, u32 slot, u64 list)
 
 /* An exec that failed: the process is what it was, exe, args and env are what
  * it asked for. */
-static NOINLINE void put_failed_exec(struct scratch *s, struct task_struct *task, u64 argv, u64 envp)
+FUNC int put_failed_exec(struct scratch *s, u64 argv, u64 envp)
 {
+	struct task_struct *task = current_task();
+	if (!s)
+		return 0;
 	struct task_struct *parent = READ(task, real_parent);
 	struct cred *cred = READ(task, cred);
 	struct mm_struct *mm = READ(task, mm);
 	struct mem_use mem = mm_use(mm);
-	u64 exe_file = mm ? (u64)READ(mm, exe_file) : 0;
+	u64 exe_file = mm ? LOAD64(&mm->exe_file) : 0;
 	struct exe exe = exe_facts(task, exe_file);
 
 	SLOT(s, EXECVE_RES) = s->ret;
@@ -149,12 +157,13 @@ static NOINLINE void put_failed_exec(struct scratch *s, struct task_struct *task
 				tail_commit(s, EXECVE_ARGS, n - first);
 		}
 	}
-	put_cwd(s, EXECVE_CWD, task);
-	put_kernel_str(s, EXECVE_COMM, &task->comm);
-	put_cgroups(s, EXECVE_CGROUPS, task);
+	put_cwd(s, EXECVE_CWD);
+	put_comm(s, EXECVE_COMM);
+	put_cgroups(s, EXECVE_CGROUPS, LOAD64(&task->cgroups));
 	if (envp)
 		put_strings(s, EXECVE_ENV, envp);
 	put_file_path(s, EXECVE_TRUSTED_EXEPATH, exe_file);
+	return 0;
 }
 
 INLINE void put_ids(struct scratch *s, struct task_struct *task, u32 sid, u32 ppid, u32 start, u32 vpid, u32 mntns)
@@ -189,22 +198,22 @@ int family_proc(u64 *ctx)
 		goto clone;
 	case KIND_FORK:
 	clone:
-		begin_syscall(s, task, s->entry.kind, CLONE_SLOTS);
-		put_clone(s, task, flags);
+		begin_syscall(s, s->entry.kind, CLONE_SLOTS);
+		put_clone(s, flags);
 		return submit(s, CAT_CLONE_FORK);
 	case KIND_EXECVE:
 		if (s->ret >= 0)
 			break;
-		begin_syscall(s, task, KIND_EXECVE, EXECVE_SLOTS);
-		put_failed_exec(s, task, s->args[1], s->args[2]);
+		begin_syscall(s, KIND_EXECVE, EXECVE_SLOTS);
+		put_failed_exec(s, s->args[1], s->args[2]);
 		put_user_str(s, EXECVE_FILENAME, s->args[0]);
 		put_ids(s, task, EXECVE_SID, EXECVE_PPID, EXECVE_START, EXECVE_VPID, EXECVE_MNTNS);
 		return submit(s, CAT_EXECVE);
 	case KIND_EXECVEAT:
 		if (s->ret >= 0)
 			break;
-		begin_syscall(s, task, KIND_EXECVEAT, EXECVEAT_SLOTS);
-		put_failed_exec(s, task, s->args[2], s->args[3]);
+		begin_syscall(s, KIND_EXECVEAT, EXECVEAT_SLOTS);
+		put_failed_exec(s, s->args[2], s->args[3]);
 		put_ids(s, task, EXECVEAT_SID, EXECVEAT_PPID, EXECVEAT_START, EXECVEAT_VPID, EXECVEAT_MNTNS);
 		return submit(s, CAT_EXECVE);
 	}

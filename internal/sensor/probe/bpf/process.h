@@ -13,40 +13,59 @@ INLINE u64 fd_limit(struct task_struct *task)
 	return LOAD64(signal + FIELD_OFFSET(struct signal_struct, rlim) + 16 * RLIMIT_NOFILE);
 }
 
+FUNC int put_comm(struct scratch *s, u32 slot)
+{
+	struct task_struct *task = current_task();
+
+	if (!s || tail_full(s))
+		return 0;
+	long n = bpf_probe_read_kernel_str(tail(s), 16, &task->comm);
+	if (n > 0)
+		tail_commit(s, slot, n - 1);
+	return 0;
+}
+
 /* argv[0] as one value, the rest as another, each with its NUL; of the whole
  * 4096 bytes at most, as Falco. */
-INLINE void put_args(struct scratch *s, u32 exe_slot, u32 args_slot, struct mm_struct *mm)
+FUNC int put_args(struct scratch *s, u32 exe_slot, u32 args_slot)
 {
+	struct mm_struct *mm = READ(current_task(), mm);
+	if (!s || !mm)
+		return 0;
 	u64 start = READ(mm, arg_start), n = READ(mm, arg_end) - start;
-
 	if (!n || tail_full(s))
-		return;
+		return 0;
 	if (n > PART_MAX) {
 		n = PART_MAX;
 		s->h.flags |= EVENT_TRUNCATED;
 	}
 	char *at = tail(s);
-	if (bpf_probe_read_user(at, n, (void *)start)) {
+	if (bpf_probe_read_user(at, BOUND(n, 2 * PART_MAX - 1), (void *)start)) {
 		count_fault();
-		return;
+		return 0;
 	}
 	at[(n - 1) & PATH_MASK] = 0;
 	long first = bpf_probe_read_kernel_str(s->path, PART_MAX, at);
 	if (first <= 0)
-		return;
+		return 0;
 	tail_commit(s, exe_slot, first - 1);
 	s->len++;
 	if (first <= n)
 		tail_commit(s, args_slot, n - first);
+	return 0;
 }
 
-INLINE void put_env(struct scratch *s, u32 slot, struct mm_struct *mm)
+FUNC int put_env(struct scratch *s, u32 slot)
 {
+	struct mm_struct *mm = READ(current_task(), mm);
+	if (!s || !mm)
+		return 0;
 	u64 start = READ(mm, env_start), n = READ(mm, env_end) - start;
 
 	put_user_bytes(s, slot, start, n);
 	if (n > PART_MAX)
 		s->buf[(s->len - 1) & BODY_MASK] = 0;
+	return 0;
 }
 
 INLINE struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
@@ -60,14 +79,14 @@ INLINE struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
 #define CGROUP_DEPTH 24
 
 /* "name=path\0" at the tail. */
-static NOINLINE void cgroup_append(struct scratch *s, u64 css, u64 name, u32 name_len)
+FUNC int cgroup_append(struct scratch *s, u64 css, u64 name, u32 name_len)
 {
+	if (!s || !css || tail_full(s))
+		return 0;
 	struct cgroup *cgroup = READ(AS(struct cgroup_subsys_state, css), cgroup);
 	struct kernfs_node *kn = READ(cgroup, kn);
 	u32 pos = PATH_MASK;
 
-	if (!css || tail_full(s))
-		return;
 	for (int i = 0; i < CGROUP_DEPTH; i++) {
 		struct kernfs_node *parent = kernfs_parent(kn);
 		if (!parent)
@@ -80,7 +99,7 @@ static NOINLINE void cgroup_append(struct scratch *s, u64 css, u64 name, u32 nam
 		n = (n - 1) & 255;
 		pos = (pos - n - 1) & PATH_MASK;
 		s->path[pos] = '/';
-		bpf_probe_read_kernel(&s->path[pos + 1], n, &s->path[PATH_MASK + 1]);
+		bpf_probe_read_kernel(&s->path[pos + 1], BOUND(n, 255), &s->path[PATH_MASK + 1]);
 		kn = parent;
 	}
 	*(u64 *)tail(s) = name;
@@ -90,17 +109,19 @@ static NOINLINE void cgroup_append(struct scratch *s, u64 css, u64 name, u32 nam
 		*tail(s) = '/';
 		len = 1;
 	} else {
-		bpf_probe_read_kernel(tail(s), len, &s->path[pos]);
+		bpf_probe_read_kernel(tail(s), BOUND(len, PATH_MASK), &s->path[pos]);
 	}
 	s->len += len;
 	*tail(s) = 0;
 	s->len++;
+	return 0;
 }
 
 /* The five hierarchies that Falco sends. */
-static NOINLINE void put_cgroups(struct scratch *s, u32 slot, struct task_struct *task)
+FUNC int put_cgroups(struct scratch *s, u32 slot, u64 css)
 {
-	u64 css = LOAD64(&task->cgroups);
+	if (!s)
+		return 0;
 	u32 start = s->len;
 
 	css += FIELD_OFFSET(struct css_set, subsys);
@@ -117,6 +138,7 @@ static NOINLINE void put_cgroups(struct scratch *s, u32 slot, struct task_struct
 	u32 n = s->len - start;
 	s->len = start;
 	tail_commit(s, slot, n);
+	return 0;
 }
 
 struct exe_times {

@@ -8,7 +8,7 @@ int sched_exec(u64 *ctx)
 {
 	struct linux_binprm *bprm = (void *)ctx[2];
 	struct task_struct *task = current_task();
-	struct scratch *s = begin(task, KIND_EXECVE, CAT_EXECVE);
+	struct scratch *s = begin(KIND_EXECVE, CAT_EXECVE);
 
 	if (!s)
 		return 0;
@@ -52,13 +52,13 @@ int sched_exec(u64 *ctx)
 	SLOT(s, EXECVE_START) = s->h.start;
 	SLOT(s, EXECVE_VPID) = pid_vnr(task_thread_pid(leader));
 	SLOT(s, EXECVE_MNTNS) = s->h.mnt_ns;
-	put_args(s, EXECVE_EXE, EXECVE_ARGS, mm);
-	put_cwd(s, EXECVE_CWD, task);
-	put_kernel_str(s, EXECVE_COMM, &task->comm);
-	put_cgroups(s, EXECVE_CGROUPS, task);
-	put_env(s, EXECVE_ENV, mm);
+	put_args(s, EXECVE_EXE, EXECVE_ARGS);
+	put_cwd(s, EXECVE_CWD);
+	put_comm(s, EXECVE_COMM);
+	put_cgroups(s, EXECVE_CGROUPS, LOAD64(&task->cgroups));
+	put_env(s, EXECVE_ENV);
 	put_file_path(s, EXECVE_TRUSTED_EXEPATH, exe_file);
-	put_kernel_str(s, EXECVE_FILENAME, READ(bprm, filename));
+	put_kernel_str(s, EXECVE_FILENAME, LOAD64(&bprm->filename));
 	return submit(s, CAT_EXECVE);
 }
 
@@ -66,12 +66,11 @@ int sched_exec(u64 *ctx)
 SEC("tp_btf/sched_process_fork")
 int sched_fork(u64 *ctx)
 {
-	struct task_struct *task = current_task();
 	struct task_struct *child = (void *)ctx[1];
 
 	if (child->pid != child->tgid)
 		return 0;
-	struct scratch *s = begin(task, KIND_PROCFORK, CAT_CLONE_FORK);
+	struct scratch *s = begin(KIND_PROCFORK, CAT_CLONE_FORK);
 	if (!s)
 		return 0;
 	struct task_struct *parent = READ(child, real_parent);
@@ -135,11 +134,13 @@ int sched_exit(u64 *ctx)
 
 	if (!last && !interest.thread_exits)
 		return 0;
-	struct scratch *s = begin(task, KIND_PROCEXIT, CAT_PROC);
+	struct scratch *s = begin(KIND_PROCEXIT, CAT_PROC);
 	if (!s)
 		return 0;
 	int code = READ(task, exit_code);
 
+	if (!last)
+		s->h.flags |= EVENT_THREAD_EXIT;
 	slots_clear(s, PROCEXIT_SLOTS);
 	SLOT(s, PROCEXIT_STATUS) = code;
 	SLOT(s, PROCEXIT_RET) = code >> 8 & 0xff;

@@ -102,6 +102,15 @@ struct {
 	__type(value, struct counters);
 } counts SEC(".maps");
 
+/* The address that a call of the socket family names, if any. */
+struct peer {
+	u16 family; /* 0: none */
+	u16 port;   /* host order */
+	u32 len;    /* of raw */
+	u8 ip[16] __attribute__((aligned(8))); /* 4 bytes for AF_INET, which mapped IPv6 ones become */
+	char raw[256]; /* the sockaddr; twice what one can have */
+};
+
 struct scratch {
 	u32 busy;
 	u32 lost; /* since the last delivered event of this CPU */
@@ -110,6 +119,7 @@ struct scratch {
 	union entry entry; /* the syscall, its result and arguments */
 	s64 ret;
 	u64 args[6];
+	struct peer peer;
 	union {
 		struct {
 			struct event_header h;
@@ -186,44 +196,47 @@ INLINE void count_fault(void)
 }
 
 /* A string of the task's memory; missing when it cannot be read. */
-INLINE void put_user_str(struct scratch *s, u32 slot, u64 addr)
+FUNC int put_user_str(struct scratch *s, u32 slot, u64 addr)
 {
-	if (tail_full(s))
-		return;
+	if (!s || tail_full(s))
+		return 0;
 	long n = bpf_probe_read_user_str(tail(s), PART_MAX, (void *)addr);
 	if (unlikely(n <= 0)) {
 		if (addr)
 			count_fault();
-		return;
+		return 0;
 	}
 	tail_commit(s, slot, n - 1);
+	return 0;
 }
 
 /* A string of the kernel's memory. */
-INLINE void put_kernel_str(struct scratch *s, u32 slot, const void *addr)
+FUNC int put_kernel_str(struct scratch *s, u32 slot, u64 addr)
 {
-	if (tail_full(s))
-		return;
-	long n = bpf_probe_read_kernel_str(tail(s), PART_MAX, addr);
+	if (!s || tail_full(s))
+		return 0;
+	long n = bpf_probe_read_kernel_str(tail(s), PART_MAX, (void *)addr);
 	if (n > 0)
 		tail_commit(s, slot, n - 1);
+	return 0;
 }
 
 /* n bytes of the task's memory, at most PART_MAX. */
-INLINE void put_user_bytes(struct scratch *s, u32 slot, u64 addr, u64 n)
+FUNC int put_user_bytes(struct scratch *s, u32 slot, u64 addr, u64 n)
 {
-	if (tail_full(s))
-		return;
+	if (!s || tail_full(s))
+		return 0;
 	if (n > PART_MAX) {
 		n = PART_MAX;
 		s->h.flags |= EVENT_TRUNCATED;
 	}
-	if (bpf_probe_read_user(tail(s), n, (void *)addr)) {
+	if (bpf_probe_read_user(tail(s), BOUND(n, 2 * PART_MAX - 1), (void *)addr)) {
 		if (addr)
 			count_fault();
-		return;
+		return 0;
 	}
 	tail_commit(s, slot, n);
+	return 0;
 }
 
 INLINE int ring_output(struct scratch *s, u32 len)
@@ -236,14 +249,14 @@ INLINE int ring_output(struct scratch *s, u32 len)
 }
 
 /* Send the event; it is either delivered or counted as lost. */
-static NOINLINE int submit(struct scratch *s, u32 category)
+FUNC int submit(struct scratch *s, u32 category)
 {
 	struct counters *c = counters_get();
-	u32 len = (s->len + 7) & ~7;
 
-	s->busy = 0;
-	if (!c)
+	if (!s || !c)
 		return 0;
+	u32 len = (s->len + 7) & ~7;
+	s->busy = 0;
 	if (unlikely(len > BODY_MASK)) {
 		count_drop(c, DROP_OTHER, category);
 		return 0;

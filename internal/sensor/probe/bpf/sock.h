@@ -41,7 +41,7 @@ struct sock___locks {
 /* One end of a connection. IPv4 addresses, and IPv6 addresses that are mapped
  * IPv4 ones, have 4 bytes. */
 struct endpoint {
-	u8 ip[16];
+	u8 ip[16] __attribute__((aligned(8)));
 	u16 port; /* host order */
 };
 
@@ -79,8 +79,31 @@ INLINE void conn_unmap(struct conn *c)
 	}
 }
 
-/* The ends of an IP socket. */
-INLINE void conn_read(struct conn *c, struct sock *sk)
+/* An unconnected socket's peer is whom this call sends to or hears from. */
+INLINE void conn_name_peer(struct scratch *s, struct conn *c)
+{
+	struct peer *p = &s->peer;
+
+	if (c->remote.port || !(p->family == AF_INET || p->family == AF_INET6))
+		return;
+	/* A socket for both families: its local address is "any" as yet. */
+	if (p->family == AF_INET && c->family == AF_INET6) {
+		*(u32 *)c->local.ip = *(u32 *)(c->local.ip + 12);
+		c->family = AF_INET;
+	}
+	if (p->family != c->family)
+		return;
+	memcpy(c->remote.ip, p->ip, 16);
+	c->remote.port = p->port;
+}
+
+INLINE bool is_ip(u16 family)
+{
+	return family == AF_INET || family == AF_INET6;
+}
+
+/* The ends of an IP socket; what it is not connected to, the call may name. */
+INLINE void conn_read(struct scratch *s, struct conn *c, struct sock *sk)
 {
 	c->family = READ(sk, __sk_common.skc_family);
 	c->state = READ(sk, __sk_common.skc_state);
@@ -91,16 +114,22 @@ INLINE void conn_read(struct conn *c, struct sock *sk)
 		c->local.port = c->remote.port = 0;
 	if (c->family == AF_INET) {
 		*(u32 *)c->local.ip = READ(sk, __sk_common.skc_rcv_saddr);
-		*(u32 *)c->remote.ip = READ(sk, __sk_common.skc_daddr);
+		if (c->remote.port)
+			*(u32 *)c->remote.ip = READ(sk, __sk_common.skc_daddr);
+		conn_name_peer(s, c);
 		return;
 	}
 	u32 local = FIELD_OFFSET(struct sock, __sk_common.skc_v6_rcv_saddr);
 	u32 remote = FIELD_OFFSET(struct sock, __sk_common.skc_v6_daddr);
 	*(u64 *)c->local.ip = LOAD64((char *)sk + local);
 	*(u64 *)(c->local.ip + 8) = LOAD64((char *)sk + local + 8);
-	*(u64 *)c->remote.ip = LOAD64((char *)sk + remote);
-	*(u64 *)(c->remote.ip + 8) = LOAD64((char *)sk + remote + 8);
+	/* A connect that failed leaves the address, without a port. */
+	if (c->remote.port) {
+		*(u64 *)c->remote.ip = LOAD64((char *)sk + remote);
+		*(u64 *)(c->remote.ip + 8) = LOAD64((char *)sk + remote + 8);
+	}
 	conn_unmap(c);
+	conn_name_peer(s, c);
 }
 
 /*
@@ -147,8 +176,10 @@ INLINE void put_ip(char *at, const u8 *ip, u32 n)
 /* The name of a unix socket at the tail, offset at: its length. Abstract names
  * start with a NUL in the kernel and with '@' here, and end where the address
  * ends, not at a NUL. */
-static NOINLINE u32 unix_name(struct scratch *s, u32 at, u64 sk)
+FUNC int unix_name(struct scratch *s, u32 at, u64 sk)
 {
+	if (!s)
+		return 0;
 	struct unix_address *addr = sk ? READ(AS(struct unix_sock, sk), addr) : NULL;
 	char *to = &s->buf[at & BODY_MASK];
 
@@ -160,24 +191,27 @@ static NOINLINE u32 unix_name(struct scratch *s, u32 at, u64 sk)
 	if (n > UNIX_PATH_MAX)
 		n = UNIX_PATH_MAX;
 	const char *from = (const char *)&addr->name[0].sun_path[0];
-	if (bpf_probe_read_kernel(to, n & 127, from))
+	if (bpf_probe_read_kernel(to, BOUND(n, 127), from))
 		return 0;
 	if (!*to) {
 		*to = '@';
 		return n & 127;
 	}
-	long len = bpf_probe_read_kernel_str(to, (n & 127) + 1, from);
+	long len = bpf_probe_read_kernel_str(to, BOUND(n, 127) + 1, from);
 	return len > 0 ? (len - 1) & 127 : 0;
 }
 
 /* FileInfo of a socket at the tail, from a socket file: its length. */
-static NOINLINE u32 sock_append(struct scratch *s, struct socket *socket)
+FUNC int sock_append(struct scratch *s, u64 socket)
 {
+	if (!s)
+		return 0;
 	struct file_info *f = (struct file_info *)tail(s);
 	char *data = (char *)f + FILE_INFO_SIZE;
-	struct sock *sk = READ(socket, sk);
+	u64 addr = LOAD64(socket + FIELD_OFFSET(struct socket, sk));
+	struct sock *sk = AS(struct sock, addr);
 
-	if (!sk) {
+	if (!addr) {
 		f->type = FD_OTHER_SOCKET;
 		return FILE_INFO_SIZE;
 	}
@@ -188,9 +222,9 @@ static NOINLINE u32 sock_append(struct scratch *s, struct socket *socket)
 		f->flags |= FILE_CONNECTED;
 	if (state == TCP_LISTEN)
 		f->flags |= FILE_LISTENING;
-	if (family == AF_INET || family == AF_INET6) {
+	if (is_ip(family)) {
 		struct conn c = {};
-		conn_read(&c, sk);
+		conn_read(s, &c, sk);
 		u32 n = conn_size(&c);
 		f->type = c.family == AF_INET ? FD_IPV4 : FD_IPV6;
 		f->family = c.family;
@@ -204,9 +238,9 @@ static NOINLINE u32 sock_append(struct scratch *s, struct socket *socket)
 	}
 	if (family == AF_UNIX) {
 		u32 at = s->len + FILE_INFO_SIZE;
-		u64 peer = (u64)READ(AS(struct unix_sock, sk), peer);
+		u64 peer = LOAD64(addr + FIELD_OFFSET(struct unix_sock, peer));
 		f->type = FD_UNIX;
-		u32 n = unix_name(s, at, (u64)sk);
+		u32 n = unix_name(s, at, addr);
 		s->buf[(at + n) & BODY_MASK] = 0;
 		u32 m = unix_name(s, at + n + 1, peer);
 		return FILE_INFO_SIZE + n + 1 + m;

@@ -53,8 +53,12 @@ INLINE u64 cap_value(struct cred *cred, u32 offset)
 	return LOAD64((const char *)cred + offset);
 }
 
-INLINE void header_fill(struct scratch *s, struct task_struct *task, u32 kind)
+FUNC int header_fill(struct scratch *s, u32 kind)
 {
+	struct task_struct *task = current_task();
+
+	if (!s)
+		return 0;
 	struct event_header *h = &s->h;
 	struct task_struct *parent = READ(task, real_parent);
 	struct task_struct *leader = READ(task, group_leader);
@@ -89,11 +93,12 @@ INLINE void header_fill(struct scratch *s, struct task_struct *task, u32 kind)
 		h->vtid = READ(upid, nr);
 		h->pid_ns = READ(ns, ns.inum);
 	}
+	return 0;
 }
 
 /* Start an event that is not a syscall's: claims the scratch buffer, or counts
  * the event as lost. */
-static NOINLINE struct scratch *begin(struct task_struct *task, u32 kind, u32 category)
+INLINE struct scratch *begin(u32 kind, u32 category)
 {
 	struct scratch *s = scratch_get();
 	struct counters *c = counters_get();
@@ -109,18 +114,20 @@ static NOINLINE struct scratch *begin(struct task_struct *task, u32 kind, u32 ca
 	s->busy = 1;
 	s->cpu = bpf_get_smp_processor_id();
 	s->h.time = bpf_ktime_get_boot_ns();
-	header_fill(s, task, kind);
+	s->peer.family = 0;
+	header_fill(s, kind);
 	return s;
 }
 
 /* Start the event of the syscall in s->entry, n slots of which are zeroed. */
-INLINE void begin_syscall(struct scratch *s, struct task_struct *task, u32 kind, u32 n)
+INLINE void begin_syscall(struct scratch *s, u32 kind, u32 n)
 {
 	u8 flags = s->h.flags; /* Compat, set by the dispatcher */
-	header_fill(s, task, kind);
+	header_fill(s, kind);
 	s->h.flags = flags;
 	s->h.res = s->ret;
 	s->h.syscall = s->entry.id;
+	s->peer.family = 0;
 	slots_clear(s, n);
 }
 

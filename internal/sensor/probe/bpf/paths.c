@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Syscalls on paths: links, directories, modes, owners, mounts. */
+#include "file.h"
+#include "flags.h"
+#include "shapes.h"
+
+/* Two paths with their directories' descriptors, as renameat has them. */
+INLINE void put_two_at(struct scratch *s, struct task_struct *task)
+{
+	SLOT(s, RENAMEAT_RES) = s->ret;
+	SLOT(s, RENAMEAT_OLDDIRFD) = (s32)s->args[0];
+	put_user_str(s, RENAMEAT_OLDPATH, s->args[1]);
+	SLOT(s, RENAMEAT_NEWDIRFD) = (s32)s->args[2];
+	put_user_str(s, RENAMEAT_NEWPATH, s->args[3]);
+}
+_Static_assert(LINKAT_NEWPATH == RENAMEAT_NEWPATH && RENAMEAT2_NEWPATH == RENAMEAT_NEWPATH, "two paths");
+
+SEC("tp_btf/sys_exit")
+int family_path(u64 *ctx)
+{
+	struct scratch *s = scratch_get();
+	struct task_struct *task = current_task();
+
+	if (!s)
+		return 0;
+	switch (s->entry.kind) {
+	case KIND_UNLINK:
+		PATH_EVENT(UNLINK);
+		break;
+	case KIND_UNLINKAT:
+		PATH_AT_EVENT(UNLINKAT);
+		SLOT(s, UNLINKAT_FLAGS) = (u32)s->args[2];
+		break;
+	case KIND_RMDIR:
+		PATH_EVENT(RMDIR);
+		break;
+	case KIND_MKDIR:
+		PATH_EVENT(MKDIR);
+		SLOT(s, MKDIR_MODE) = (u32)s->args[1];
+		break;
+	case KIND_MKDIRAT:
+		PATH_AT_EVENT(MKDIRAT);
+		SLOT(s, MKDIRAT_MODE) = (u32)s->args[2];
+		break;
+	case KIND_RENAME:
+		begin_syscall(s, KIND_RENAME, RENAME_SLOTS);
+		SLOT(s, RENAME_RES) = s->ret;
+		put_user_str(s, RENAME_OLDPATH, s->args[0]);
+		put_user_str(s, RENAME_NEWPATH, s->args[1]);
+		put_base(s, RENAME_BASE, RENAME_OLDPATH, AT_FDCWD);
+		put_base(s, RENAME_BASE2, RENAME_NEWPATH, AT_FDCWD);
+		break;
+	case KIND_RENAMEAT:
+		begin_syscall(s, KIND_RENAMEAT, RENAMEAT_SLOTS);
+		put_two_at(s, task);
+		put_base(s, RENAMEAT_BASE, RENAMEAT_OLDPATH, s->args[0]);
+		put_base(s, RENAMEAT_BASE2, RENAMEAT_NEWPATH, s->args[2]);
+		break;
+	case KIND_RENAMEAT2:
+		begin_syscall(s, KIND_RENAMEAT2, RENAMEAT2_SLOTS);
+		put_two_at(s, task);
+		SLOT(s, RENAMEAT2_FLAGS) = (u32)s->args[4];
+		put_base(s, RENAMEAT2_BASE, RENAMEAT2_OLDPATH, s->args[0]);
+		put_base(s, RENAMEAT2_BASE2, RENAMEAT2_NEWPATH, s->args[2]);
+		break;
+	case KIND_LINK:
+		begin_syscall(s, KIND_LINK, LINK_SLOTS);
+		SLOT(s, LINK_RES) = s->ret;
+		put_user_str(s, LINK_OLDPATH, s->args[0]);
+		put_user_str(s, LINK_NEWPATH, s->args[1]);
+		put_base(s, LINK_BASE, LINK_OLDPATH, AT_FDCWD);
+		put_base(s, LINK_BASE2, LINK_NEWPATH, AT_FDCWD);
+		break;
+	case KIND_LINKAT:
+		begin_syscall(s, KIND_LINKAT, LINKAT_SLOTS);
+		put_two_at(s, task);
+		SLOT(s, LINKAT_FLAGS) = (u32)s->args[4];
+		put_base(s, LINKAT_BASE, LINKAT_OLDPATH, s->args[0]);
+		put_base(s, LINKAT_BASE2, LINKAT_NEWPATH, s->args[2]);
+		break;
+	case KIND_SYMLINK:
+		begin_syscall(s, KIND_SYMLINK, SYMLINK_SLOTS);
+		SLOT(s, SYMLINK_RES) = s->ret;
+		put_user_str(s, SYMLINK_TARGET, s->args[0]);
+		put_user_str(s, SYMLINK_LINKPATH, s->args[1]);
+		put_base(s, SYMLINK_BASE, SYMLINK_LINKPATH, AT_FDCWD);
+		break;
+	case KIND_SYMLINKAT:
+		begin_syscall(s, KIND_SYMLINKAT, SYMLINKAT_SLOTS);
+		SLOT(s, SYMLINKAT_RES) = s->ret;
+		put_user_str(s, SYMLINKAT_TARGET, s->args[0]);
+		SLOT(s, SYMLINKAT_LINKDIRFD) = (s32)s->args[1];
+		put_user_str(s, SYMLINKAT_LINKPATH, s->args[2]);
+		put_base(s, SYMLINKAT_BASE, SYMLINKAT_LINKPATH, s->args[1]);
+		put_fd(s, SYMLINKAT_FILE, s->args[1]);
+		break;
+	case KIND_MKNOD:
+		PATH_EVENT(MKNOD);
+		SLOT(s, MKNOD_MODE) = (u32)s->args[1];
+		SLOT(s, MKNOD_DEV) = (u32)s->args[2];
+		break;
+	case KIND_MKNODAT:
+		PATH_AT_EVENT(MKNODAT);
+		SLOT(s, MKNODAT_MODE) = (u32)s->args[2];
+		SLOT(s, MKNODAT_DEV) = (u32)s->args[3];
+		break;
+	}
+	return submit(s, s->entry.category);
+}
+
+SEC("tp_btf/sys_exit")
+int family_mode(u64 *ctx)
+{
+	struct scratch *s = scratch_get();
+
+	if (!s)
+		return 0;
+	switch (s->entry.kind) {
+	case KIND_CHMOD:
+		PATH_EVENT(CHMOD);
+		SLOT(s, CHMOD_MODE) = (u32)s->args[1];
+		break;
+	case KIND_FCHMOD:
+		FD_EVENT(FCHMOD);
+		SLOT(s, FCHMOD_MODE) = (u32)s->args[1];
+		break;
+	case KIND_FCHMODAT:
+		PATH_AT_EVENT(FCHMODAT);
+		SLOT(s, FCHMODAT_MODE) = (u32)s->args[2];
+		break;
+	case KIND_FCHMODAT2:
+		PATH_AT_EVENT(FCHMODAT2);
+		SLOT(s, FCHMODAT2_MODE) = (u32)s->args[2];
+		SLOT(s, FCHMODAT2_FLAGS) = (u32)s->args[3];
+		break;
+	case KIND_CHOWN:
+		PATH_EVENT(CHOWN);
+		SLOT(s, CHOWN_UID) = (u32)s->args[1];
+		SLOT(s, CHOWN_GID) = (u32)s->args[2];
+		break;
+	case KIND_LCHOWN:
+		PATH_EVENT(LCHOWN);
+		SLOT(s, LCHOWN_UID) = (u32)s->args[1];
+		SLOT(s, LCHOWN_GID) = (u32)s->args[2];
+		break;
+	case KIND_FCHOWN:
+		FD_EVENT(FCHOWN);
+		SLOT(s, FCHOWN_UID) = (u32)s->args[1];
+		SLOT(s, FCHOWN_GID) = (u32)s->args[2];
+		break;
+	case KIND_FCHOWNAT:
+		PATH_AT_EVENT(FCHOWNAT);
+		SLOT(s, FCHOWNAT_UID) = (u32)s->args[2];
+		SLOT(s, FCHOWNAT_GID) = (u32)s->args[3];
+		SLOT(s, FCHOWNAT_FLAGS) = (u32)s->args[4];
+		break;
+	case KIND_ACCESS:
+		PATH_EVENT(ACCESS);
+		SLOT(s, ACCESS_MODE) = (u32)s->args[1];
+		break;
+	case KIND_STAT:
+		PATH_EVENT(STAT);
+		break;
+	case KIND_LSTAT:
+		PATH_EVENT(LSTAT);
+		break;
+	case KIND_FSTAT:
+		FD_EVENT(FSTAT);
+		break;
+	case KIND_NEWFSTATAT:
+		PATH_AT_EVENT(NEWFSTATAT);
+		SLOT(s, NEWFSTATAT_FLAGS) = (u32)s->args[3];
+		break;
+	case KIND_MOUNT:
+		begin_syscall(s, KIND_MOUNT, MOUNT_SLOTS);
+		SLOT(s, MOUNT_RES) = s->ret;
+		put_user_str(s, MOUNT_DEV, s->args[0]);
+		put_user_str(s, MOUNT_DIR, s->args[1]);
+		put_user_str(s, MOUNT_TYPE, s->args[2]);
+		/* Without the old magic number that marked the flags as such. */
+		SLOT(s, MOUNT_FLAGS) = (u32)((s->args[3] & 0xffff0000) == 0xc0ed0000 ? s->args[3] & 0xffff : s->args[3]);
+		put_base(s, MOUNT_BASE, MOUNT_DIR, AT_FDCWD);
+		break;
+	case KIND_UMOUNT:
+		PATH_EVENT(UMOUNT);
+		break;
+	case KIND_UMOUNT2:
+		PATH_EVENT(UMOUNT2);
+		SLOT(s, UMOUNT2_FLAGS) = (u32)s->args[1];
+		break;
+	case KIND_CHDIR:
+		begin_syscall(s, KIND_CHDIR, CHDIR_SLOTS);
+		SLOT(s, CHDIR_RES) = s->ret;
+		put_user_str(s, CHDIR_PATH, s->args[0]);
+		put_cwd(s, CHDIR_CWD);
+		break;
+	case KIND_FCHDIR:
+		FD_EVENT(FCHDIR);
+		put_cwd(s, FCHDIR_CWD);
+		break;
+	case KIND_CHROOT:
+		PATH_EVENT(CHROOT);
+		put_root(s, CHROOT_ROOT);
+		break;
+	case KIND_GETCWD:
+		begin_syscall(s, KIND_GETCWD, GETCWD_SLOTS);
+		SLOT(s, GETCWD_RES) = s->ret;
+		if (s->ret >= 0)
+			put_user_str(s, GETCWD_PATH, s->args[0]);
+		break;
+	}
+	return submit(s, s->entry.category);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The shapes that most events have. K is the name of a kind; the macros expand
+ * to its start and its common parameters, and expect s and task.
+ */
+#pragma once
+#include "file.h"
+
+/* res path | base: the path is the syscall's first argument. */
+#define PATH_EVENT(K)                                                      \
+	do {                                                               \
+		begin_syscall(s, KIND_##K, K##_SLOTS);               \
+		SLOT(s, 0) = s->ret;                                       \
+		put_user_str(s, 1, s->args[0]);                            \
+		put_base(s, K##_BASE, 1, AT_FDCWD);                  \
+	} while (0)
+
+/* res dirfd path ... | base file: first and second argument. */
+#define PATH_AT_EVENT(K)                                                   \
+	do {                                                               \
+		begin_syscall(s, KIND_##K, K##_SLOTS);               \
+		SLOT(s, 0) = s->ret;                                       \
+		SLOT(s, 1) = (s32)s->args[0];                              \
+		put_user_str(s, 2, s->args[1]);                            \
+		put_base(s, K##_BASE, 2, s->args[0]);                \
+		put_fd(s, K##_FILE, s->args[0]);                     \
+	} while (0)
+
+/* res fd ... | file: the descriptor is the first argument. */
+#define FD_EVENT(K)                                                        \
+	do {                                                               \
+		begin_syscall(s, KIND_##K, K##_SLOTS);               \
+		SLOT(s, 0) = s->ret;                                       \
+		SLOT(s, 1) = (s32)s->args[0];                              \
+		put_fd(s, K##_FILE, s->args[0]);                     \
+	} while (0)
+
+/* res | ... file: the result is the descriptor made. */
+#define NEW_FD_EVENT(K)                                                    \
+	do {                                                               \
+		begin_syscall(s, KIND_##K, K##_SLOTS);               \
+		SLOT(s, 0) = s->ret;                                       \
+		put_fd(s, K##_FILE, s->ret);                         \
+	} while (0)
+
