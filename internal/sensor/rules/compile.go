@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
-	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 )
 
@@ -78,11 +77,7 @@ func isUnknown(msg string) bool {
 }
 
 func (c *compiler) output(text string, def *ruleDef) error {
-	check := c.opts.CheckOutput
-	if check == nil {
-		check = checkOutput
-	}
-	if err := check(text); err != nil {
+	if err := c.opts.checkOutput(text); err != nil {
 		return def.outputAt.fail(ErrCompileOutput, "%s", err.Error())
 	}
 	for _, name := range deprecatedFields {
@@ -91,32 +86,6 @@ func (c *compiler) output(text string, def *ruleDef) error {
 		}
 	}
 	return nil
-}
-
-// checkOutput makes sure that every % starts a field.
-func checkOutput(text string) error {
-	for {
-		i := strings.IndexByte(text, '%')
-		if i < 0 {
-			return nil
-		}
-		text = strings.TrimLeft(text[i+1:], "0123456789")
-		if text == "" {
-			return errors.New("formatting cannot end with a %")
-		}
-		o, err := field.ParseOperand(text)
-		if err != nil {
-			return errors.New("invalid formatting token " + firstWord(text) + ": " + err.Error())
-		}
-		text = text[len(o.Text):]
-	}
-}
-
-func firstWord(s string) string {
-	if i := strings.IndexAny(s, " \t\r\n"); i >= 0 {
-		return s[:i]
-	}
-	return s
 }
 
 func (c *compiler) condition(r *Rule, def *ruleDef) error {

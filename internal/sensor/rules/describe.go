@@ -256,6 +256,10 @@ func outputFields(text string) []string {
 			return t.list()
 		}
 		text = strings.TrimLeft(text[i+1:], "0123456789")
+		if strings.HasPrefix(text, "%") {
+			text = text[1:]
+			continue
+		}
 		o, err := field.ParseOperand(text)
 		if err != nil {
 			return t.list()

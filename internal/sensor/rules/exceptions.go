@@ -278,8 +278,12 @@ func (e entry) operand(list bool) string {
 	return quoteItem(e.text)
 }
 
-// quoteItem puts a text with blanks into quotes, unless it has them.
+// quoteItem puts a text with blanks, or none at all, into quotes, unless it
+// has them.
 func quoteItem(s string) string {
+	if s == "" {
+		return `""`
+	}
 	if strings.Contains(s, " ") && s[0] != '"' && s[0] != '\'' {
 		return `"` + s + `"`
 	}

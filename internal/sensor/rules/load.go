@@ -18,7 +18,7 @@ type Source struct {
 type Options struct {
 	// Lookup finds fields; field.Lookup outside tests.
 	Lookup filter.Lookup
-	// CheckOutput checks an output template; nil: its fields are looked up.
+	// CheckOutput checks an output template; nil: alert.CompileTemplate.
 	CheckOutput func(template string) error
 	// Sources are the sources of events that there are; nil: syscall.
 	Sources []string
@@ -28,6 +28,14 @@ type Options struct {
 
 // BuiltinPlugins are the plugins of Falco whose work this sensor does itself.
 var BuiltinPlugins = []Plugin{{Name: "container", Version: "0.7.1"}}
+
+func (o *Options) checkOutput(text string) error {
+	if o.CheckOutput != nil {
+		return o.CheckOutput(text)
+	}
+	_, err := alert.CompileTemplate(text)
+	return err
+}
 
 func (o *Options) sources() []string {
 	if o.Sources == nil {

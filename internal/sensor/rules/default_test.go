@@ -1,0 +1,54 @@
+package rules_test
+
+import (
+	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+	embedded "github.com/peregrine-sec/peregrine/rules"
+)
+
+func loadDefaults(t testing.TB) *rules.Set {
+	t.Helper()
+	var files []rules.Source
+	for _, name := range embedded.Names {
+		files = append(files, rules.Source{Name: name, Content: embedded.Read(name)})
+	}
+	set, report := rules.Load(files, rules.Options{Lookup: field.Lookup, CheckOutput: func(s string) error {
+		_, err := alert.CompileTemplate(s)
+		return err
+	}})
+	if err := report.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, res := range report.Results {
+		for _, w := range res.Warnings {
+			// A macro of the base file may be used by a later file only.
+			if w.Code != rules.WarnUnusedMacro && w.Code != rules.WarnUnusedList {
+				t.Errorf("%s", w.Text())
+			}
+		}
+	}
+	return set
+}
+
+func TestDefaults(t *testing.T) {
+	set := loadDefaults(t)
+	for _, r := range set.Rules {
+		if len(r.Tags) == 0 || r.Desc == "" {
+			t.Errorf("%s has no tags or no description", r.Name)
+		}
+	}
+	for _, m := range set.Macros {
+		// These two are for local rules, which know them from Falco's.
+		if !m.Used && m.Name != "never_true" && m.Name != "always_true" {
+			t.Errorf("macro %s is not used", m.Name)
+		}
+	}
+	for _, l := range set.Lists {
+		if !l.Used {
+			t.Errorf("list %s is not used", l.Name)
+		}
+	}
+}

@@ -1,0 +1,274 @@
+package rules
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+)
+
+// load loads files that must be sound.
+func load(t testing.TB, files ...string) *Set {
+	t.Helper()
+	var sources []Source
+	for i, f := range files {
+		sources = append(sources, Source{Name: fmt.Sprintf("file%d.yaml", i+1), Content: []byte(f)})
+	}
+	set, report := Load(sources, Options{Lookup: field.Lookup})
+	if err := report.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// rule is a rule with the given condition.
+func ruleWith(cond string) string {
+	return "- rule: r\n  desc: first\n  condition: " + cond + "\n  output: out %proc.name\n  priority: WARNING\n  tags: [b, a]\n"
+}
+
+func TestConditions(t *testing.T) {
+	tests := []struct {
+		name  string
+		files []string
+		want  string // AST
+	}{
+		{"list", []string{"- list: shells\n  items: [bash, sh]\n" + ruleWith("evt.type=execve and proc.name in (shells)")},
+			"(evt.type = execve and proc.name in (bash, sh))"},
+		{"list among values", []string{"- list: shells\n  items: [bash, sh]\n" + ruleWith("proc.name in (zsh, shells, ash)")},
+			"proc.name in (zsh, bash, sh, ash)"},
+		{"list with blanks and quotes", []string{`- list: l` + "\n" + `  items: [a b, '"(c)"', "d'e f"]` + "\n" + ruleWith("proc.name in (l)")},
+			`proc.name in ("a b", "(c)", "d'e f")`},
+		{"empty list", []string{"- list: none\n  items: []\n" + ruleWith("proc.name in (none)")}, "proc.name in ()"},
+		{"empty list first", []string{"- list: none\n  items: []\n" + ruleWith("proc.name in (none, a)")}, "proc.name in (a)"},
+		{"empty list in the middle", []string{"- list: none\n  items: []\n" + ruleWith("proc.name in (a, none, b)")}, "proc.name in (a, b)"},
+		{"empty list last", []string{"- list: none\n  items: []\n" + ruleWith("proc.name in (a, none )")}, "proc.name in (a)"},
+		{"empty item", []string{"- list: l\n  items: ['', a]\n" + ruleWith("proc.name in (l)")}, `proc.name in ("", a)`},
+		{"list as a single value", []string{"- list: one\n  items: [bash]\n" + ruleWith("proc.name = one")}, "proc.name = bash"},
+		{"list name in quotes", []string{"- list: one\n  items: [bash]\n" + ruleWith(`proc.name = "one" or proc.cmdline = "a one b"`)},
+			`(proc.name = one or proc.cmdline = "a one b")`},
+		{"list of lists", []string{"- list: a\n  items: [x]\n- list: b\n  items: [a, y]\n- list: c\n  items: [b, z]\n" + ruleWith("proc.name in (c)")},
+			"proc.name in (x, y, z)"},
+		{"list that names a later one", []string{"- list: b\n  items: [a]\n- list: a\n  items: [x]\n" + ruleWith("proc.name in (b)")},
+			"proc.name in (a)"},
+		{"list redefined", []string{"- list: a\n  items: [x]\n" + ruleWith("proc.name in (a)"), "- list: a\n  items: [y]\n"}, "proc.name in (y)"},
+		{"list appended", []string{"- list: a\n  items: [x]\n" + ruleWith("proc.name in (a)"), "- list: a\n  items: [y]\n  override: {items: append}\n"},
+			"proc.name in (x, y)"},
+		{"list appended, old form", []string{"- list: a\n  items: [x]\n" + ruleWith("proc.name in (a)"), "- list: a\n  items: [y]\n  append: true\n"},
+			"proc.name in (x, y)"},
+		{"list that names itself", []string{"- list: a\n  items: [x]\n- list: a\n  items: [a, y]\n" + ruleWith("proc.name in (a)")},
+			"proc.name in (a, y)"},
+		{"macro", []string{"- macro: m\n  condition: proc.name = a or proc.name = b\n" + ruleWith("evt.type = open and m")},
+			"(evt.type = open and (proc.name = a or proc.name = b))"},
+		{"macro in a macro", []string{"- macro: m\n  condition: proc.name = a\n- macro: n\n  condition: not m\n" + ruleWith("n and m")},
+			"(not proc.name = a and proc.name = a)"},
+		{"macro redefined after the rule", []string{"- macro: m\n  condition: proc.name = a\n" + ruleWith("m"), "- macro: m\n  condition: proc.name = b\n"},
+			"proc.name = b"},
+		{"macro appended", []string{"- macro: m\n  condition: proc.name = a\n" + ruleWith("m"), "- macro: m\n  condition: or proc.name = b\n  override: {condition: append}\n"},
+			"(proc.name = a or proc.name = b)"},
+		{"macro redefined with a later macro", []string{"- macro: m\n  condition: proc.name = a\n- macro: n\n  condition: proc.name = b\n- macro: m\n  condition: n\n" + ruleWith("m")},
+			"proc.name = b"},
+		{"macro behind the rule", []string{ruleWith("m") + "- macro: m\n  condition: proc.name = a\n"}, "proc.name = a"},
+		{"append joins with one blank", []string{ruleWith("proc.name = a or proc.name = b"), "- rule: r\n  condition: and evt.type = open\n  override: {condition: append}\n"},
+			"(proc.name = a or (proc.name = b and evt.type = open))"},
+		{"append, old form", []string{ruleWith("proc.name = a"), "- rule: r\n  condition: and evt.type = open\n  append: true\n"},
+			"(proc.name = a and evt.type = open)"},
+		{"replace", []string{ruleWith("proc.name = a"), "- rule: r\n  condition: proc.name = b\n  override: {condition: replace}\n"}, "proc.name = b"},
+		{"redefined", []string{ruleWith("proc.name = a"), ruleWith("proc.name = b")}, "proc.name = b"},
+		{"exceptions with tuples", []string{ruleWith("evt.type = open") +
+			"  exceptions:\n    - name: e\n      fields: [proc.name, fd.name]\n      comps: [=, startswith]\n      values:\n        - [cat, /etc]\n        - [a b, /usr]\n"},
+			`(evt.type = open and not ((proc.name = cat and fd.name startswith /etc) or (proc.name = "a b" and fd.name startswith /usr)))`},
+		{"exceptions with lists in tuples", []string{ruleWith("evt.type = open or evt.type = close") +
+			"  exceptions:\n    - name: e\n      fields: [proc.name, fd.name]\n      comps: [in, in]\n      values:\n        - [[a, b c], x]\n"},
+			`((evt.type = open or evt.type = close) and not (proc.name in (a, "b c") and fd.name in (x)))`},
+		{"exceptions by default compare with =", []string{ruleWith("evt.type = open") +
+			"  exceptions:\n    - name: e\n      fields: [proc.name]\n      values:\n        - [cat]\n"},
+			`(evt.type = open and not proc.name = cat)`},
+		{"exceptions with one field", []string{ruleWith("evt.type = open") +
+			"  exceptions:\n    - name: e\n      fields: proc.name\n      values: [a, b c]\n    - name: f\n      fields: fd.name\n      comps: pmatch\n      values: [/etc]\n"},
+			`(evt.type = open and not proc.name in (a, "b c") and not fd.name pmatch (/etc))`},
+		{"exceptions with a modifier", []string{ruleWith("evt.type = open") +
+			"  exceptions:\n    - name: e\n      fields: [fd.name]\n      comps: [startswith anyof]\n      values:\n        - [[/a, /b]]\n"},
+			`(evt.type = open and not fd.name startswith anyof (/a, /b))`},
+		{"exceptions without values", []string{ruleWith("evt.type = open") + "  exceptions:\n    - name: e\n      fields: proc.name\n"}, "evt.type = open"},
+		{"exceptions filled later", []string{ruleWith("evt.type = open") + "  exceptions:\n    - name: e\n      fields: proc.name\n",
+			"- rule: r\n  exceptions:\n    - name: e\n      values: [a]\n  override: {exceptions: append}\n",
+			"- rule: r\n  exceptions:\n    - name: e\n      values: [b]\n  append: true\n"},
+			"(evt.type = open and not proc.name in (a, b))"},
+		{"exceptions added later", []string{ruleWith("evt.type = open"),
+			"- rule: r\n  exceptions:\n    - name: e\n      fields: proc.name\n      values: [a]\n  override: {exceptions: append}\n"},
+			"(evt.type = open and not proc.name in (a))"},
+		{"exceptions replaced", []string{ruleWith("evt.type = open") + "  exceptions:\n    - name: e\n      fields: proc.name\n      values: [a]\n",
+			"- rule: r\n  exceptions:\n    - name: f\n      fields: fd.name\n      values: [b]\n  override: {exceptions: replace}\n"},
+			"(evt.type = open and not fd.name in (b))"},
+		{"exception on a transformed field", []string{ruleWith("evt.type = open") +
+			"  exceptions:\n    - name: e\n      fields: [tolower(proc.name)]\n      values:\n        - [cat]\n"},
+			`(evt.type = open and not tolower(proc.name) = cat)`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := load(t, tt.files...).Rules[0].AST.String(); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestWidened(t *testing.T) {
+	r := load(t, ruleWith("evt.type = open and not evt.type = execve")).Rules[0]
+	if got, want := r.Node.String(), "(evt.type in (open, creat, open_by_handle_at) and not evt.type = execve)"; got != want {
+		t.Errorf("Node = %s, want %s", got, want)
+	}
+	if got, want := r.AST.String(), "(evt.type = open and not evt.type = execve)"; got != want {
+		t.Errorf("AST = %s, want %s", got, want)
+	}
+}
+
+func TestOverride(t *testing.T) {
+	set := load(t, ruleWith("proc.name = a"),
+		"- rule: r\n  desc: second\n  output: more\n  tags: [c, a]\n  priority: error\n  enabled: no\n  capture: true\n  capture_duration: 500\n"+
+			"  override: {desc: append, output: append, tags: append, priority: replace, enabled: replace, capture: replace, capture_duration: replace}\n")
+	r := set.Rules[0]
+	got := []any{r.Desc, r.Output, r.Tags, r.Priority, r.Enabled, r.Capture, r.CaptureDuration, r.File, r.Line}
+	want := []any{"first second", "out %proc.name more", []string{"a", "b", "c"}, alert.Error, false, true, uint32(500), "file1.yaml", 1}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRedefinedKeepsItsPlace(t *testing.T) {
+	other := strings.Replace(ruleWith("proc.name = x"), "rule: r", "rule: other", 1)
+	set := load(t, ruleWith("proc.name = a")+other, ruleWith("proc.name = b"))
+	if len(set.Rules) != 2 || set.Rules[0].Name != "r" || set.Rules[1].Name != "other" {
+		t.Errorf("%d rules, first %s", len(set.Rules), set.Rules[0].Name)
+	}
+}
+
+func TestForeignRules(t *testing.T) {
+	set := load(t, ruleWith("ka.verb = get")+"  source: k8s_audit\n", strings.Replace(ruleWith("evt.type = open"), "rule: r", "rule: s", 1))
+	if len(set.Rules) != 1 || len(set.Foreign) != 1 || set.Foreign[0].Name != "r" || set.Foreign[0].Node != nil {
+		t.Errorf("%d rules, %d foreign", len(set.Rules), len(set.Foreign))
+	}
+}
+
+func TestSkippedRule(t *testing.T) {
+	set := load(t, ruleWith("evt.type = open and no.field = x")+"  skip-if-unknown-filter: true\n")
+	if len(set.Rules) != 0 {
+		t.Error("a rule with an unknown field is loaded")
+	}
+}
+
+func TestWarningsOnce(t *testing.T) {
+	files := []Source{{"a.yaml", []byte("- macro: m\n  condition: evt.type = open\n")}, {"b.yaml", []byte(ruleWith("evt.type = open"))}, {"c.yaml", nil}}
+	_, report := Load(files, Options{Lookup: field.Lookup})
+	for i, want := range []int{1, 0, 0} {
+		if got := len(report.Results[i].Warnings); got != want {
+			t.Errorf("%s: %d warnings, want %d", files[i].Name, got, want)
+		}
+	}
+}
+
+func TestLaterFilesAreCheckedToo(t *testing.T) {
+	files := []Source{{"bad.yaml", []byte("- macro: m\n")}, {"good.yaml", []byte(ruleWith("evt.type = open"))}, {"worse.yaml", []byte("- list: l\n")}}
+	set, report := Load(files, Options{Lookup: field.Lookup})
+	if set != nil || report.OK() {
+		t.Fatal("bad files give a Set")
+	}
+	var text bytes.Buffer
+	if err := report.WriteText(&text, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"bad.yaml: Invalid", "good.yaml: Ok", "worse.yaml: Invalid"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("no %q in:\n%s", want, &text)
+		}
+	}
+	if got := report.Err().Error(); !strings.Contains(got, "bad.yaml:1:3: LOAD_ERR_YAML_VALIDATE: Item has no mapping for key 'condition'") {
+		t.Errorf("error %s", got)
+	}
+}
+
+func TestSelect(t *testing.T) {
+	var files strings.Builder
+	for _, name := range []string{"Read a", "Read b", "Write a", "Off"} {
+		text := strings.Replace(ruleWith("evt.type = open"), "rule: r", "rule: "+name, 1)
+		text = strings.Replace(text, "[b, a]", "["+strings.ToLower(name[:1])+"]", 1)
+		if name == "Off" {
+			text += "  enabled: false\n"
+		}
+		if name == "Write a" {
+			text = strings.Replace(text, "WARNING", "debug", 1)
+		}
+		files.WriteString(text)
+	}
+	tests := []struct {
+		name     string
+		min      alert.Priority
+		switches []Switch
+		want     string
+	}{
+		{"as written", alert.Debug, nil, "Read a,Read b,Write a"},
+		{"priority", alert.Warning, nil, "Read a,Read b"},
+		{"more urgent", alert.Error, nil, ""},
+		{"disable by wildcard", alert.Debug, []Switch{{Name: "Read*"}}, "Write a"},
+		{"disable all, enable one", alert.Debug, []Switch{{Name: "*"}, {Enable: true, Name: "* a"}}, "Read a,Write a"},
+		{"enable by tag", alert.Debug, []Switch{{Enable: true, Tag: "o"}}, "Read a,Read b,Write a,Off"},
+		{"in order", alert.Debug, []Switch{{Enable: true, Name: "Read*"}, {Name: "Read b"}}, "Read a,Write a"},
+		{"-D", alert.Debug, OldFlags([]string{"ead"}, nil, nil), "Write a"},
+		{"-T", alert.Debug, OldFlags(nil, []string{"r"}, nil), "Write a"},
+		{"-t", alert.Debug, OldFlags(nil, nil, []string{"w", "o"}), "Write a,Off"},
+	}
+	for _, tt := range tests {
+		set := load(t, files.String())
+		set.Select(tt.switches)
+		var names []string
+		for _, r := range set.Enabled(tt.min) {
+			names = append(names, r.Name)
+		}
+		if got := strings.Join(names, ","); got != tt.want {
+			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestWildcard(t *testing.T) {
+	for _, tt := range []struct {
+		pattern, s string
+		want       bool
+	}{
+		{"a", "a", true}, {"a", "ab", false}, {"*", "", true}, {"a*", "abc", true}, {"*c", "abc", true}, {"a*c", "abc", true},
+		{"a*b*c", "aXbYc", true}, {"a*b*c", "ac", false}, {"a*a", "a", false}, {"**", "x", true}, {"", "", true},
+	} {
+		if got := wildcard(tt.pattern, tt.s); got != tt.want {
+			t.Errorf("wildcard(%q, %q) = %v", tt.pattern, tt.s, got)
+		}
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	set := load(t, "- required_engine_version: 0.57.0\n- required_plugin_versions:\n    - name: container\n      version: 0.4.0\n"+
+		"- list: base\n  items: [ash]\n- list: shells\n  items: [base, bash]\n- macro: shell\n  condition: proc.name in (shells)\n"+
+		ruleWith("evt.type = open and shell and fd.name startswith /etc")+
+		"  exceptions:\n    - name: e\n      fields: [fd.name]\n      values: [[/etc/x]]\n")
+	for _, name := range []string{"", "r"} {
+		d, err := set.Describe(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text, line bytes.Buffer
+		if err := d.WriteText(&text); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.WriteJSON(&line); err != nil {
+			t.Fatal(err)
+		}
+		golden(t, "testdata/describe"+name+".golden", append(text.Bytes(), line.Bytes()...))
+	}
+	if _, err := set.Describe("x"); err == nil || err.Error() != `Rule "x" is not loaded` {
+		t.Errorf("error %v", err)
+	}
+}
