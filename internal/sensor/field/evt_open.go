@@ -60,9 +60,8 @@ func openFields() []Field {
 			return slot >= 0 && openFlags(c)&(openCreate|openTmpfile) != 0 && c.Event.Uint(slot)&anyExecute != 0
 		}),
 		ofOpen("evt.is_open_create", "True for opens that created a file.", func(c *Context) bool {
-			flags := openFlags(c)
-			made := flags&openTmpfile != 0 || c.Event.Kind() == event.KindCreat
-			return flags&openCreated != 0 || (made && c.Event.Int(0) >= 0)
+			made := isTmpfile(c) || c.Event.Kind() == event.KindCreat
+			return openFlags(c)&openCreated != 0 || (made && c.Event.Int(0) >= 0)
 		}),
 	}
 }

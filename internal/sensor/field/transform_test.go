@@ -1,0 +1,103 @@
+package field_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
+)
+
+func tarWorld(t testing.TB) *fieldtest.World {
+	return fieldtest.New(t, fieldtest.Proc{
+		PID: 5, Comm: "Tar", Argv: []string{"/usr/bin/Tar", "-xzf", "a b.tgz", "file", "-C", "/tmp", "-vf", "last", "-q"},
+		ExePath: "/usr/bin/Tar", Env: []string{"B64=aGVsbG8=", "BAD=a*b"},
+	})
+}
+
+func TestTransform(t *testing.T) {
+	c := tarWorld(t).Event(t, 5, event.KindClose)
+	for _, tt := range []struct{ text, want string }{
+		{"tolower(proc.name)", "tar"},
+		{"toupper(proc.name)", "TAR"},
+		{"tolower(toupper(proc.exepath))", "/usr/bin/tar"},
+		{"toupper(proc.pname)", "-"},
+		{"basename(proc.exepath)", "Tar"},
+		{"basename(proc.cwd)", ""},
+		{"basename(proc.name)", "Tar"},
+		{"b64(proc.env[B64])", "hello"},
+		{"b64(proc.env[BAD])", "-"},
+		{"len(proc.name)", "3"},
+		{"len(proc.pname)", "-"},
+		{"len((proc.name, \"x\", 'y'))", "3"},
+		{"concat(proc.name, \"/\", basename(proc.exepath))", "Tar/Tar"},
+		{"concat(proc.name, proc.pname)", "-"},
+		{"join(\"+\", (proc.name, \"b\"))", "Tar+b"},
+		{"join(\",\", proc.args)", "-xzf,a b.tgz,file,-C,/tmp,-vf,last,-q"},
+		{"join(\",\", proc.exeline)", "/usr/bin/Tar,-xzf,a,b.tgz,file,-C,/tmp,-vf,last,-q"},
+		{"join(\",\", (proc.name, proc.pname))", "-"},
+		{"getopt(proc.args, \"xzvf:C:\")[f]", "last"},
+		{"getopt(proc.args, \"xzvf:C:\")[C]", "/tmp"},
+		{"getopt(proc.args, \"xzvf:C:\")[x]", ""},
+		{"getopt(proc.args, \"xzvf:C:\")[n]", "-"},
+		{"getopt(proc.args, \"xzvf:C:\")", "x,,z,,f,a b.tgz,C,/tmp,v,,f,last,?,q"},
+		{"getopt((\"-a\", \"--\", \"-b\"), \"ab\")", "a,"},
+		{"getopt((\"-f\"), \"f:\")", "?,f"},
+		{"getopt((\"-f\"), \":f:\")", ":,f"},
+		{"getopt((\"-fvalue\", \"-\"), \"f:\")", "f,value"},
+		{"join(\" \", getopt(proc.args, \"xzvf:C:\"))", "x  z  f a b.tgz C /tmp v  f last ? q"},
+		{"len(getopt(proc.args, \"xzvf:C:\"))", "14"},
+		{"tolower(getopt(proc.args, \"C:\"))", "?,x,?,z,?,f,c,/tmp,?,v,?,f,?,q"},
+	} {
+		o, err := field.ParseOperand(tt.text)
+		if err != nil {
+			t.Errorf("%s: %v", tt.text, err)
+			continue
+		}
+		if got := valueOf(o.Extractor, c); got != tt.want || o.Text != tt.text {
+			t.Errorf("%s = %q, want %q", tt.text, got, tt.want)
+		}
+	}
+}
+
+func TestTransformStage(t *testing.T) {
+	for text, want := range map[string]field.Stage{
+		"tolower(proc.name)": field.AtExec, "concat(proc.name, fd.name)": field.AtEvent, "tolower(evt.type)": field.AtLoad, "len(\"abc\")": field.AtLoad,
+	} {
+		if o, err := field.ParseOperand(text); err != nil || o.Stage != want {
+			t.Errorf("%s is known at %v (%v), want %v", text, o.Stage, err, want)
+		}
+	}
+}
+
+func TestTransformErrors(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{"tolower(proc.pid)", "applies to texts"},
+		{"tolower(proc.name, proc.name)", "takes 1 argument, not 2"},
+		{"concat(proc.name)", "2 texts or more"},
+		{"concat(proc.name, (proc.name))", "no lists"},
+		{"join(\",\")", "a separator and a list"},
+		{"join(\",\", proc.pid)", "a separator and a list"},
+		{"getopt(proc.args)", "a list of arguments"},
+		{"getopt(proc.args, \"ab\")[ab]", "a list of arguments"},
+		{"len(proc.pid)", "applies to texts and lists"},
+		{"len(proc.name", "expected a ',' or ')'"},
+		{"len(", "expected an argument"},
+		{"len(\"x)", "closing quote"},
+		{"tolower(proc.aname)", "cannot be used with a transformer"},
+		{"join(\",\", (proc.pid))", "item 1 of the list is not a text"},
+		{strings.Repeat("tolower(", 2000) + "proc.name", "nested more than"},
+	} {
+		_, err := field.ParseOperand(tt.text)
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%.40s: %v, want an error with %q", tt.text, err, tt.want)
+		}
+	}
+	if _, err := field.Transform("rot13", []field.Extractor{field.Literal("x")}, ""); err == nil {
+		t.Error("a transformer that does not exist")
+	}
+	if _, err := field.Transform("len", []field.Extractor{field.Literal("x")}, "i"); err == nil {
+		t.Error("an index for len")
+	}
+}
