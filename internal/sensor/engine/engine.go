@@ -128,6 +128,10 @@ func (e *Engine) Handle(raw []byte) {
 
 // match evaluates the rules that can match the event.
 func (e *Engine) match(prog *plan.Program, p *state.Process, now uint64) {
+	if o := e.rules.Plan.Opens; o != nil && !o.NeededEvent(&e.view, p.Comm) {
+		e.counters.Skipped++
+		return
+	}
 	mask := e.processMask(p)
 	started := false
 	for w, m := range prog.Mask {

@@ -32,8 +32,8 @@ type Opens struct {
 	Always uint64
 }
 
-// Facts is a combination of what the probe knows of an open; its value is a
-// bit number in the masks of Opens. probe/bpf/open.bpf.c computes the same.
+// Facts is a combination of what the probe knows of an open; its value is a bit
+// number in the masks of Opens. probe/bpf/open.bpf.c computes the same.
 type Facts uint8
 
 // The facts. An open with O_PATH or O_TMPFILE has none: it is always sent.
@@ -115,19 +115,89 @@ func (o *Opens) require(masks map[pathset.Pattern]uint64, n need, mask uint64) {
 	}
 }
 
-// Needed says whether an open has to be sent: what the probe does, for tests
-// and explanations. paths are the path as given and, if it differs, as
-// resolved.
+// Needed says whether any rule may match an open with these facts, by a
+// program of this name, of any of these paths: the one that was given and, if
+// it led elsewhere, the resolved one.
 func (o *Opens) Needed(facts Facts, name string, paths ...string) bool {
-	mask := o.Always | o.Names[name]
+	bit := uint64(1) << facts
+	if o.Always&bit != 0 {
+		return true
+	}
 	for _, path := range paths {
-		if !strings.HasPrefix(path, "/") {
+		if o.path(path)&bit != 0 {
 			return true
 		}
-		mask |= o.Paths.Match(path)
 	}
-	return mask&(1<<facts) != 0
+	return o.Names[name]&bit != 0
 }
+
+// path has the combinations in which an open of path is needed. A relative
+// path says nothing about fd.name.
+func (o *Opens) path(path string) uint64 {
+	if path == "" || path[0] != '/' {
+		return ^uint64(0)
+	}
+	return o.Paths.Match(path)
+}
+
+// NeededEvent is Needed for an open as it arrives, by a program called name.
+// It is true for events of other kinds.
+func (o *Opens) NeededEvent(v *event.View, name string) bool {
+	slots := &openSlots[v.Kind()]
+	if slots.path == 0 {
+		return true
+	}
+	var file event.FileInfo
+	v.FileInfo(v.Info().File, &file)
+	facts, ok := factsOf(v.Uint(slots.flags), v.Int(0), &file)
+	path, given := v.Str(slots.path)
+	if !ok || !given {
+		return true
+	}
+	bit := uint64(1) << facts
+	return o.Always&bit != 0 || o.path(path)&bit != 0 ||
+		file.Path() != "" && o.path(file.Path())&bit != 0 ||
+		o.Names[name]&bit != 0
+}
+
+// Flags of opens, as events carry them (libs: PPM_O_*).
+const (
+	flagRead     = 1 << 0
+	flagWrite    = 1 << 1
+	flagCreate   = 1 << 2
+	flagTruncate = 1 << 8
+	flagTmpfile  = 1 << 13 // also set for O_DIRECTORY, a part of O_TMPFILE
+)
+
+// factsOf is false for O_TMPFILE, whose descriptor has the name of a
+// directory: nothing is known of it.
+func factsOf(flags uint64, fd int64, file *event.FileInfo) (Facts, bool) {
+	facts := Facts(flags & (flagRead | flagWrite)) // the same bits
+	if facts&Write != 0 && flags&flagTmpfile != 0 {
+		return 0, false
+	}
+	if fd >= 0 {
+		facts |= Success
+		if file.Type == event.FDDirectory {
+			facts |= Directory
+		}
+	}
+	if flags&flagCreate != 0 {
+		facts |= Create
+	}
+	if flags&flagTruncate != 0 {
+		facts |= Truncate
+	}
+	return facts, true
+}
+
+// openSlots are where filteredKinds have path and flags; 0 for other kinds.
+var openSlots = func() (s [event.NumKinds]struct{ path, flags int }) {
+	for _, k := range filteredKinds {
+		s[k].path, s[k].flags = k.Info().Slot("name"), k.Info().Slot("flags")
+	}
+	return s
+}()
 
 // needOf returns what node, or its negation, cannot do without in an open
 // with the given facts.

@@ -56,6 +56,8 @@ type Plan struct {
 	// Process has, per rule, the projection of its condition onto facts about
 	// the process; nil where such facts can never rule it out.
 	Process []filter.Predicate
+	// Opens rules opens out by path and flags; nil if it cannot.
+	Opens *Opens
 	// Interest is what the probe must send, for rules and process table.
 	Interest []event.ID
 	// ThreadExits says whether exits of single threads are wanted: only rules
@@ -121,6 +123,11 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 	for i, rule := range p.Rules {
 		if err := p.add(compiler, i, rule, interest, opts); err != nil {
 			return nil, fmt.Errorf("rule %q: %w", rule.Name, err)
+		}
+	}
+	if !opts.Unmasked {
+		if opens, err := NewOpens(p.Rules); err == nil { // else every open is looked at
+			p.Opens = opens
 		}
 	}
 	p.Interest = interest.list()

@@ -1,0 +1,181 @@
+package plan
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+)
+
+func load(t *testing.T, conditions ...string) []*rules.Rule {
+	t.Helper()
+	var text string
+	for i, c := range conditions {
+		text += "- rule: R" + string(rune('0'+i)) + "\n  desc: d\n  output: o\n  priority: INFO\n  condition: " + c + "\n"
+	}
+	set, report := rules.Load([]rules.Source{{Name: "test.yaml", Content: []byte(text)}}, rules.Options{Lookup: field.Lookup})
+	if set == nil {
+		t.Fatal(report.Err())
+	}
+	return set.Enabled(alert.Debug)
+}
+
+func newPlan(t *testing.T, opts Options, conditions ...string) *Plan {
+	t.Helper()
+	opts.Lookup = field.Lookup
+	p, err := New(load(t, conditions...), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func names(ids []event.ID) (list []string) {
+	for _, id := range ids {
+		list = append(list, id.String())
+	}
+	return list
+}
+
+func TestInterest(t *testing.T) {
+	state := names(newPlan(t, Options{}).Interest)
+	for _, want := range []string{"execve", "chdir", "setsid", "unshare"} {
+		if !slices.Contains(state, want) {
+			t.Errorf("the process table needs %s: %q", want, state)
+		}
+	}
+	if slices.Contains(state, "openat") || slices.Contains(state, "close") {
+		t.Errorf("nobody needs opens: %q", state)
+	}
+	tests := []struct {
+		name      string
+		opts      Options
+		condition string
+		has, not  []string
+	}{
+		{"a kind", Options{}, "evt.type=openat", []string{"openat", "creat", "open_by_handle_at"}, []string{"open", "close"}},
+		{"several syscalls of a kind", Options{}, "evt.type=setuid", []string{"setuid", "setuid32"}, nil},
+		{"a syscall without a kind", Options{}, "evt.type=swapon", []string{"swapon"}, []string{"swapoff"}},
+		{"high volume", Options{}, "evt.type=read", nil, []string{"read"}},
+		{"high volume, all", Options{All: true}, "evt.type=read", []string{"read"}, []string{"write"}},
+		{"custom", Options{Custom: []string{"mkdir", "!chdir"}}, "evt.type=openat", []string{"mkdir", "openat"}, []string{"chdir"}},
+		{"never", Options{}, "evt.type=openat and evt.num=0", nil, []string{"openat"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := names(newPlan(t, tt.opts, tt.condition).Interest)
+			for _, want := range tt.has {
+				if !slices.Contains(got, want) {
+					t.Errorf("%s is missing in %q", want, got)
+				}
+			}
+			for _, not := range tt.not {
+				if slices.Contains(got, not) {
+					t.Errorf("%s is in %q", not, got)
+				}
+			}
+		})
+	}
+}
+
+func TestProgramsAndOrder(t *testing.T) {
+	p := newPlan(t, Options{}, "proc.name=x", "evt.type=openat and fd.name=/x", "evt.type in (swapon, connect)")
+	if got := []string{p.Rules[0].Name, p.Rules[1].Name, p.Rules[2].Name}; !slices.Equal(got, []string{"R1", "R2", "R0"}) {
+		t.Errorf("order %q: rules on kinds come first", got)
+	}
+	swapon, _ := event.SyscallByName("swapon")
+	swapoff, _ := event.SyscallByName("swapoff")
+	tests := []struct {
+		kind event.Kind
+		id   event.ID
+		want []bool
+	}{
+		{event.KindOpenat, 0, []bool{true, false, true}},
+		{event.KindConnect, 0, []bool{false, true, true}},
+		{event.KindSyscall, swapon, []bool{false, true, true}},
+		{event.KindSyscall, swapoff, []bool{false, false, true}},
+	}
+	for _, tt := range tests {
+		prog := p.Program(tt.kind, tt.id)
+		for i, want := range tt.want {
+			if got := prog.Mask.Has(i); got != want || (prog.Conditions[i] != nil) != want {
+				t.Errorf("%s: rule %d: %v, want %v", tt.kind, i, got, want)
+			}
+		}
+	}
+	if p.Process[0] != nil || p.Process[2] == nil {
+		t.Error("only a condition about the process can be projected onto it")
+	}
+}
+
+func TestNoProgramForWhatCannotMatch(t *testing.T) {
+	p := newPlan(t, Options{}, "evt.type=openat and not evt.type in (openat, open)")
+	if p.Program(event.KindOpenat, 0) != nil {
+		t.Error("a program for a condition that is false for every event of the kind")
+	}
+}
+
+func TestMask(t *testing.T) {
+	m := make(Mask, 2)
+	if !m.Empty() {
+		t.Error("not empty")
+	}
+	m.Set(70)
+	if m.Empty() || !m.Has(70) || m.Has(6) {
+		t.Errorf("mask %v", m)
+	}
+}
+
+// What each operator needs of a path, and where nothing can be said.
+func TestOpensNeeded(t *testing.T) {
+	const ok = Read | Success
+	tests := []struct {
+		condition string
+		facts     Facts
+		comm      string
+		paths     map[string]bool
+	}{
+		{"evt.type=openat and fd.name=/etc/shadow", ok, "", map[string]bool{
+			"/etc/shadow": true, "/etc/shadow2": false, "/x": false, "relative": true, "": true,
+			"/etc//shadow": true, "/etc/./shadow": true, "/x/../etc/shadow": true, "/x/..": true, "/x/.": true, "/x/": true,
+		}},
+		{"evt.type=openat and fd.name in (/a, /b)", ok, "", map[string]bool{"/a": true, "/b": true, "/c": false}},
+		{"evt.type=openat and fd.name startswith /etc", ok, "", map[string]bool{"/etc/x": true, "/usr": false}},
+		{"evt.type=openat and fd.name endswith .key", ok, "", map[string]bool{"/a.key": true, "/a.keys": false}},
+		{"evt.type=openat and fd.name contains ssh", ok, "", map[string]bool{"/a/ssh/b": true, "/a": false}},
+		{"evt.type=openat and fd.name glob /home/*/x", ok, "", map[string]bool{"/home/b": true, "/root/x": false}},
+		{"evt.type=openat and fd.name pmatch (/etc/, /usr)", ok, "", map[string]bool{"/etc": true, "/usr/x": true, "/x": false}},
+		{"evt.type=openat and fd.directory=/dev", ok, "", map[string]bool{"/dev/x": true, "/x/dev": false}},
+		{"evt.type=openat and fd.filename=.bashrc", ok, "", map[string]bool{"/a/.bashrc": true, "/.bashrc/a": false}},
+		{"evt.type=openat and fd.name icontains SSH", ok, "", map[string]bool{"/x": true}},
+		{"evt.type=openat and not fd.name=/x", ok, "", map[string]bool{"/x": true, "/y": true}},
+		{"evt.type=openat and evt.is_open_write=true and fd.name=/x", ok, "", map[string]bool{"/x": false}},
+		{"evt.type=openat and evt.is_open_write=true and fd.name=/x", Write | Success, "", map[string]bool{"/x": true}},
+		{"evt.type=openat and fd.num>=0 and fd.name=/x", Read, "", map[string]bool{"/x": false}},
+		{"evt.type=openat and fd.num=-1 and fd.name=/x", Read, "", map[string]bool{"/x": true}},
+		{"evt.type=openat and fd.num=-1 and fd.name=/x", ok, "", map[string]bool{"/x": false}},
+		{"evt.type=openat and fd.typechar=f and fd.name=/x", ok | Directory, "", map[string]bool{"/x": false}},
+		{"evt.type=openat and fd.typechar=d and fd.name=/x", ok, "", map[string]bool{"/x": false}},
+		{"evt.type=openat and evt.arg.flags contains O_TRUNC and fd.name=/x", ok, "", map[string]bool{"/x": false}},
+		{"evt.type=openat and evt.arg.flags contains O_TRUNC and fd.name=/x", ok | Truncate, "", map[string]bool{"/x": true}},
+		{"evt.type=openat and evt.res=SUCCESS and fd.name=/x", Read, "", map[string]bool{"/x": false}},
+		{"evt.type=openat and proc.name=tar", ok, "tar", map[string]bool{"/x": true}},
+		{"evt.type=openat and proc.name=tar", ok, "cat", map[string]bool{"/x": false}},
+		{"evt.type=openat and (fd.name=/x or proc.name=tar)", ok, "tar", map[string]bool{"/y": true}},
+		{"evt.type=openat and proc.name startswith ta", ok, "x", map[string]bool{"/x": true}},
+	}
+	for _, tt := range tests {
+		opens, err := NewOpens(load(t, tt.condition))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for path, want := range tt.paths {
+			if got := opens.Needed(tt.facts, tt.comm, path); got != want {
+				t.Errorf("%s: facts %b, %q by %q: needed %v, want %v", tt.condition, tt.facts, path, tt.comm, got, want)
+			}
+		}
+	}
+}
