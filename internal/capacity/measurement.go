@@ -254,7 +254,7 @@ func figures(round *bench.Round) (syscalls, eps, host float64) {
 		host = round.Syscalls.PerSecond
 	}
 	if seconds > 0 {
-		eps = float64(round.Total.Matched) / seconds
+		eps = float64(round.Total.OK-round.Total.Late-missing(round)) / seconds
 	}
 	switch {
 	case round.Sensor != nil && round.Sensor.Plateau > 0:
