@@ -10,5 +10,8 @@ func TestMain(m *testing.M) {
 	if status, is := Child(); is {
 		os.Exit(status)
 	}
+	if os.Getenv(killerVariable) != "" {
+		os.Exit(killer())
+	}
 	os.Exit(m.Run())
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"syscall"
 	"testing"
@@ -64,6 +65,8 @@ func quick(t *testing.T) []*Action {
 func TestRunAndClose(t *testing.T) {
 	for _, a := range quick(t) {
 		t.Run(a.Name, func(t *testing.T) {
+			runtime.LockOSThread() // as workers are: ptrace wants it
+			defer runtime.UnlockOSThread()
 			env := testEnv(t)
 			env.InContainer = a.Needs.Place == Container || a.Needs.Place == Privileged
 			env.Privileged = env.InContainer
@@ -141,6 +144,8 @@ func descriptors(t *testing.T) []string {
 
 // In-process actions do not allocate.
 func TestRunDoesNotAllocate(t *testing.T) {
+	runtime.LockOSThread() // as workers are: ptrace wants it
+	defer runtime.UnlockOSThread()
 	for _, a := range quick(t) {
 		if a.Cost != Fast {
 			continue

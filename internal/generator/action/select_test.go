@@ -83,7 +83,7 @@ func TestWriteList(t *testing.T) {
 		"name": "syscall.ReadShellConfigurationFile\nsyscall.PacketSocketCreatedInContainer\nnoise.OpenClose\n",
 		"table": "ACTION                                  RULE                                      RULE SET  NEEDS            COST  BENCH  RISK\n" +
 			"syscall.ReadShellConfigurationFile      Read Shell Configuration File (disabled)  sandbox   -                fast  yes    none\n" +
-			"syscall.PacketSocketCreatedInContainer  Packet socket created in container        stable    container, root  fast  yes    none\n" +
+			"syscall.PacketSocketCreatedInContainer  Packet socket created in container        stable    container, root  slow  slow   none\n" +
 			"noise.OpenClose                         -                                         none      -                fast  yes    none\n",
 	} {
 		var b bytes.Buffer

@@ -66,11 +66,8 @@ func OpenJournal(stateDir, run string) (*Journal, error) {
 	if stateDir == "" {
 		stateDir = DefaultStateDir()
 	}
-	if err := os.MkdirAll(stateDir, 0o700); err != nil {
-		return nil, fmt.Errorf("undo journal: %w", err)
-	}
 	name := filepath.Join(stateDir, journalPrefix+run+journalSuffix)
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	file, err := create(name)
 	if err != nil {
 		return nil, fmt.Errorf("undo journal: %w", err)
 	}
@@ -78,6 +75,21 @@ func OpenJournal(stateDir, run string) (*Journal, error) {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), file.Close())
 	}
 	return &Journal{file: file, made: stateDir}, nil
+}
+
+// create makes a file and its directory, which another run may remove at any
+// time while it is empty.
+func create(name string) (file *os.File, err error) {
+	for range 100 {
+		if err = os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+			return nil, err
+		}
+		file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return file, err
 }
 
 // Inherit wraps the journal file that a parent process handed down.
@@ -187,6 +199,7 @@ func Cleanup(stateDir string) (undone []string, err error) {
 		undone = append(undone, did...)
 		errs = append(errs, err)
 	}
+	_ = os.Remove(stateDir) // only if it is empty
 	return undone, errors.Join(errs...)
 }
 

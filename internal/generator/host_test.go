@@ -1,0 +1,127 @@
+package generator
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// needRoot skips tests that change namespaces.
+func needRoot(t *testing.T) {
+	t.Helper()
+	if !hasSysAdmin() {
+		t.Skip("needs CAP_SYS_ADMIN")
+	}
+}
+
+// hostState is all that a run could leave on a host: files with mode, owner,
+// size and times, mounts, cgroups.
+func hostState(t *testing.T) map[string]string {
+	t.Helper()
+	state := map[string]string{}
+	for _, dir := range []string{"/usr/bin", "/usr/sbin", "/bin", "/sbin", "/etc", "/root", "/home", "/dev", "/tmp", "/var/log", "/var/lib/peregrine", "/usr/lib"} {
+		listTree(state, dir, dir == "/usr/lib")
+	}
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range strings.Split(string(mounts), "\n") {
+		state["mount "+line] = ""
+	}
+	cgroups, err := filepath.Glob("/sys/fs/cgroup/*/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range cgroups {
+		if strings.Contains(path, "peregrine") {
+			state["cgroup "+path] = ""
+		}
+	}
+	return state
+}
+
+// listTree lists dir, its top only if shallow, without what this test run and
+// other users of this machine are known to write.
+func listTree(state map[string]string, dir string, shallow bool) {
+	_ = filepath.WalkDir(dir, func(path string, item fs.DirEntry, err error) error {
+		if err != nil {
+			return nil // vanished meanwhile
+		}
+		if path == "/tmp" {
+			return nil // everybody's; only what is in it counts
+		}
+		if others(path) {
+			return filepath.SkipDir
+		}
+		if info, err := item.Info(); err == nil {
+			state[path] = describe(path, info)
+		}
+		if shallow && item.IsDir() && path != dir {
+			return filepath.SkipDir
+		}
+		return nil
+	})
+}
+
+// others says whether a path belongs to somebody else at work: build caches,
+// test directories of other packages, terminals.
+func others(path string) bool {
+	for _, prefix := range []string{"/root/.cache", "/root/.config/go/telemetry", "/root/go", "/root/.pyenv", "/root/.cargo", "/root/.rustup", "/root/.npm", "/dev/pts", "/tmp/go-build", "/tmp/bash_jobs"} {
+		if strings.HasPrefix(path, prefix) {
+			return true
+		}
+	}
+	// In /tmp only what the generator makes is ours; others build and test there.
+	return strings.HasPrefix(path, "/tmp/") && !strings.Contains(path, "peregrine-") || strings.HasPrefix(path, "/dev/shm/") && !strings.Contains(path, "peregrine-")
+}
+
+func describe(path string, info fs.FileInfo) string {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return info.Mode().String()
+	}
+	line := fmt.Sprintf("%v %d:%d %d links", info.Mode(), s.Uid, s.Gid, s.Nlink)
+	if info.Mode().IsRegular() {
+		line += fmt.Sprintf(" %d bytes %v", info.Size(), info.ModTime().UnixNano())
+	}
+	// A directory's own time shows that something came and went in it.
+	if info.IsDir() && !strings.HasPrefix(path, "/dev") && !strings.HasPrefix(path, "/root") {
+		line += fmt.Sprint(" ", info.ModTime().UnixNano())
+	}
+	return line
+}
+
+// compareHost fails for every difference, but for what others log.
+func compareHost(t *testing.T, before, after map[string]string) {
+	t.Helper()
+	for path, was := range before {
+		if is, ok := after[path]; !ok {
+			t.Errorf("gone: %s", path)
+		} else if is != was && !strings.HasPrefix(path, "/var/log/") {
+			t.Errorf("changed: %s\n  was %s\n  is  %s", path, was, is)
+		}
+	}
+	for path := range after {
+		if _, ok := before[path]; !ok {
+			t.Errorf("left behind: %s", path)
+		}
+	}
+}
+
+// withoutTimes drops the times of directories: without the sandbox, files come
+// and go in them.
+func withoutTimes(state map[string]string) map[string]string {
+	bare := map[string]string{}
+	for path, line := range state {
+		if strings.HasPrefix(line, "d") {
+			line = strings.Join(strings.Fields(line)[:4], " ")
+		}
+		bare[path] = line
+	}
+	return bare
+}

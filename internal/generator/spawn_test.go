@@ -1,0 +1,245 @@
+package generator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
+)
+
+// everything selects all actions but those that wait for seconds.
+func everything(t *testing.T) (choices []Choice) {
+	t.Helper()
+	for _, a := range action.All() {
+		if a.Cost != action.Slow {
+			choices = append(choices, Choice{Name: a.Name})
+		}
+	}
+	if len(choices) < 75 {
+		t.Fatalf("only %d actions", len(choices))
+	}
+	return choices
+}
+
+// runsHere says whether an action can do its work on a host with root.
+func runsHere(a *action.Action) bool {
+	return a.Needs.Place != action.Cluster && a.Needs.Place != action.Privileged
+}
+
+func TestEveryActionRuns(t *testing.T) {
+	needRoot(t)
+	for _, a := range action.All() {
+		if a.Cost == action.Slow && testing.Short() {
+			continue
+		}
+		t.Run(a.Name, func(t *testing.T) {
+			t.Parallel()
+			r, err := Spawn(t.Context(), Options{Actions: []Choice{{Name: a.Name}}, Passes: 3, Sandbox: SandboxOptions{StateDir: t.TempDir()}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if runsHere(a) != (r.Completed == 3) || runsHere(a) == (r.Skipped == 3) || r.Failed > 0 {
+				t.Errorf("%+v %s %v", r.Counts, r.Actions[0].Why, r.Actions[0].Errnos)
+			}
+			if (r.Actions[0].Why == "") != runsHere(a) {
+				t.Errorf("skipped because %q", r.Actions[0].Why)
+			}
+			checkInstances(t, r)
+		})
+	}
+}
+
+// All actions at once, in two worker processes, leave the host as it was.
+func TestSandboxLeavesNoTrace(t *testing.T) {
+	needRoot(t)
+	before := hostState(t)
+	r, err := Spawn(t.Context(), Options{Actions: everything(t), Passes: 2, Workers: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Failed > 0 || r.Completed < 140 {
+		t.Errorf("%+v", r.Counts)
+	}
+	compareHost(t, before, hostState(t))
+}
+
+// Without the sandbox files come and go, and none stays.
+func TestNoSandboxLeavesNoTrace(t *testing.T) {
+	needRoot(t)
+	before := withoutTimes(hostState(t))
+	r, err := Spawn(t.Context(), Options{Actions: everything(t), Passes: 2, Sandbox: SandboxOptions{Off: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Failed > 0 || r.Completed < 90 {
+		t.Errorf("%+v", r.Counts)
+	}
+	compareHost(t, before, withoutTimes(hostState(t)))
+}
+
+// killer is a run in a process of its own, to be killed: the test binary,
+// with options in the environment.
+const killerVariable = "PEREGRINE_TEST_KILLER"
+
+func killer() int {
+	off := os.Getenv(killerVariable) == "off"
+	var choices []Choice
+	for _, a := range action.All() {
+		if a.Cost == action.Fast && runsHere(a) && !(off && a.Needs.Place == action.Container) {
+			choices = append(choices, Choice{Name: a.Name})
+		}
+	}
+	fmt.Println("starting")
+	o := Options{Actions: choices, Workers: 2, Discard: true, Sandbox: SandboxOptions{Off: off, StateDir: os.Getenv(killerVariable + "_STATE")}}
+	if !off {
+		o.Rate = 5000 // both parts at once
+	}
+	o.Ready = func([]string) { fmt.Println("ready") }
+	if _, err := Spawn(context.Background(), o); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	return 0
+}
+
+// A run that is killed in any phase, together with its worker processes, is
+// undone by cleanup.
+func TestKillAndCleanup(t *testing.T) {
+	needRoot(t)
+	for i, delay := range []time.Duration{0, 1, 3, 5, 8, 12, 18, 25, 40, 80} {
+		for _, mode := range []string{"off", "on"} {
+			t.Run(fmt.Sprintf("%s/%d ms", mode, delay), func(t *testing.T) {
+				before := withoutTimes(hostState(t))
+				state := filepath.Join(t.TempDir(), "state")
+				killRun(t, mode, state, delay*time.Millisecond, i%2 == 0)
+				if _, err := cleanupAll(state); err != nil {
+					t.Error(err)
+				}
+				compareHost(t, before, withoutTimes(hostState(t)))
+				if _, err := os.Stat(state); !os.IsNotExist(err) {
+					t.Errorf("journals are left: %v", err)
+				}
+				if left := processesOf(t, state); len(left) > 0 {
+					t.Errorf("processes are left: %v", left)
+				}
+			})
+		}
+	}
+}
+
+// cleanupAll waits for workers that outlive their parent for a moment.
+func cleanupAll(state string) (undone []string, err error) {
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		var did []string
+		did, err = sandbox.Cleanup(state)
+		undone = append(undone, did...)
+		if err != nil || !strings.Contains(strings.Join(did, " "), "going on") || time.Now().After(deadline) {
+			return undone, err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// Ctrl-C once: the run ends, with what was done.
+func TestSpawnStops(t *testing.T) {
+	needRoot(t)
+	before := hostState(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	o := Options{Actions: []Choice{{Name: "syscall.WriteBelowEtc"}, {Name: "syscall.PacketSocketCreatedInContainer"}}, Rate: 1000, Workers: 2}
+	o.Ready = func([]string) { time.AfterFunc(50*time.Millisecond, cancel) }
+	r, err := Spawn(ctx, o)
+	if err != nil || r.Completed == 0 || r.Failed > 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	compareHost(t, before, hostState(t))
+}
+
+// Twice: the worker is killed, and what it left is undone.
+func TestSpawnAborts(t *testing.T) {
+	needRoot(t)
+	for _, off := range []bool{false, true} {
+		before := withoutTimes(hostState(t))
+		abort := make(chan struct{})
+		o := Options{Actions: []Choice{{Name: "syscall.WriteBelowEtc"}, {Name: "syscall.ReadSshInformation"}}, Rate: 1000, Abort: abort, Sandbox: SandboxOptions{Off: off}}
+		o.Ready = func([]string) { close(abort) }
+		if _, err := Spawn(t.Context(), o); err == nil {
+			t.Error("an aborted run says nothing")
+		}
+		compareHost(t, before, withoutTimes(hostState(t)))
+	}
+}
+
+// Both parts of a run take turns in a closed loop, and are one result.
+func TestInTurns(t *testing.T) {
+	needRoot(t)
+	o := Options{Actions: []Choice{{"syscall.PacketSocketCreatedInContainer", 2}, {"noise.Mmap", 1}, {"syscall.ReadEnvironmentVariableFromProcFiles", 1}}, Passes: 3, Sandbox: SandboxOptions{StateDir: t.TempDir()}}
+	r, err := Spawn(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Offered != 12 || r.Actions[0].Completed != 6 || r.Actions[1].Completed != 3 || r.Actions[2].Completed != 3 || r.Actions[0].Cost.TotalCount() != 6 {
+		t.Errorf("%+v", r)
+	}
+	counts := map[uint16]int{}
+	for _, in := range r.Instances {
+		counts[in.Action]++
+	}
+	if counts[0] != 6 || counts[1] != 3 || counts[2] != 3 {
+		t.Errorf("instances by action: %v", counts)
+	}
+	o.Count = 5
+	if r, err = Spawn(t.Context(), o); err != nil || r.Offered != 5 {
+		t.Errorf("with a count of 5: %d, %v", r.Offered, err)
+	}
+}
+
+// A shared rate is that of both parts together.
+func TestTogether(t *testing.T) {
+	needRoot(t)
+	o := Options{Actions: []Choice{{"syscall.ReadEnvironmentVariableFromProcFiles", 3}, {"noise.Mmap", 1}}, Rate: 400, Duration: 500 * time.Millisecond, Sandbox: SandboxOptions{StateDir: t.TempDir()}}
+	r, err := Spawn(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Target != 200 || r.Offered != 200 || r.Actions[0].Completed != 150 || r.Actions[1].Completed != 50 || r.TargetRate != 400 {
+		t.Errorf("target %d, %+v, %d and %d", r.Target, r.Counts, r.Actions[0].Completed, r.Actions[1].Completed)
+	}
+}
+
+// What goes wrong before the first action is told, and undone.
+func TestSpawnReportsFailures(t *testing.T) {
+	needRoot(t)
+	state := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(state, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Spawn(t.Context(), Options{Actions: []Choice{{Name: "noise.Mmap"}}, Passes: 1, Sandbox: SandboxOptions{StateDir: state}})
+	if err == nil || !strings.Contains(err.Error(), "undo journal") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A worker process that is killed by somebody is an error, not a result.
+func TestWorkerIsKilled(t *testing.T) {
+	needRoot(t)
+	state := t.TempDir()
+	o := Options{Actions: []Choice{{Name: "noise.OpenClose"}}, Rate: 100, Duration: time.Minute, Sandbox: SandboxOptions{StateDir: state}}
+	o.Ready = func([]string) {
+		for _, pid := range workersOf(t, os.Getpid()) {
+			kill(t, pid)
+		}
+	}
+	_, err := Spawn(t.Context(), o)
+	if err == nil || errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
