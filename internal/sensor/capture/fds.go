@@ -1,0 +1,198 @@
+package capture
+
+import (
+	"net/netip"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// fd is what an open descriptor refers to.
+type fd struct {
+	info    event.FileInfo
+	cloexec bool
+	// name is the path of anything that has one. addrs are the local and
+	// the remote address of an IP socket, as FileInfo has them.
+	name  string
+	addrs [32]byte
+	// local and remote are the paths of a unix socket.
+	local, remote string
+}
+
+// fdTable holds the descriptors of a process. Low numbers, which nearly all
+// are, have their place in a slice.
+type fdTable struct {
+	low  []fd
+	high map[int64]fd
+}
+
+const (
+	lowFDs  = 1024
+	maxHigh = 4096
+)
+
+// get returns the descriptor with number n; nil if it is not known. The result
+// is valid until the table changes.
+func (t *fdTable) get(n int64) *fd {
+	if n < 0 || n >= lowFDs {
+		if f, ok := t.high[n]; ok {
+			return &f
+		}
+		return nil
+	}
+	if n >= int64(len(t.low)) || t.low[n].info.Type == event.FDUnknown {
+		return nil
+	}
+	return &t.low[n]
+}
+
+// set puts f at number n.
+func (t *fdTable) set(n int64, f *fd) {
+	switch {
+	case n < 0:
+	case n < lowFDs:
+		for int64(len(t.low)) <= n {
+			t.low = append(t.low, fd{})
+		}
+		t.low[n] = *f
+	case len(t.high) < maxHigh:
+		if t.high == nil {
+			t.high = make(map[int64]fd)
+		}
+		t.high[n] = *f
+	}
+}
+
+func (t *fdTable) drop(n int64) {
+	if n >= 0 && n < int64(len(t.low)) {
+		t.low[n] = fd{}
+	} else if n >= lowFDs {
+		delete(t.high, n)
+	}
+}
+
+// dropRange drops the descriptors from first to last.
+func (t *fdTable) dropRange(first, last int64) {
+	for n := max(first, 0); n <= last && n < int64(len(t.low)); n++ {
+		t.low[n] = fd{}
+	}
+	for n := range t.high {
+		if n >= first && n <= last {
+			delete(t.high, n)
+		}
+	}
+}
+
+// exec drops the descriptors that are closed on exec.
+func (t *fdTable) exec() {
+	for n := range t.low {
+		if t.low[n].cloexec {
+			t.low[n] = fd{}
+		}
+	}
+	for n, f := range t.high {
+		if f.cloexec {
+			delete(t.high, n)
+		}
+	}
+}
+
+// copyFrom makes t a copy of q.
+func (t *fdTable) copyFrom(q *fdTable) {
+	t.low = append(t.low[:0], q.low...)
+	clear(t.high)
+	for n, f := range q.high {
+		t.set(n, &f)
+	}
+}
+
+func (t *fdTable) reset() {
+	clear(t.low)
+	t.low = t.low[:0]
+	clear(t.high)
+}
+
+// setAddrs sets both ends of an IP socket. IPv4 addresses in IPv6 form are
+// IPv4, as in the probe.
+func (f *fd) setAddrs(local, remote netip.AddrPort) {
+	l, r := local.Addr().Unmap(), remote.Addr().Unmap()
+	f.info.Type, f.info.Family = event.FDIPv4, afInet
+	if (l.IsValid() && !l.Is4()) || (r.IsValid() && !r.Is4()) {
+		f.info.Type, f.info.Family = event.FDIPv6, afInet6
+	}
+	f.info.SPort, f.info.DPort = local.Port(), remote.Port()
+	f.addrs = [32]byte{}
+	n := f.addrLen()
+	put := func(at int, a netip.Addr) {
+		switch {
+		case !a.IsValid():
+		case n == 4:
+			b := a.As4()
+			copy(f.addrs[at:], b[:])
+		default:
+			b := a.As16()
+			copy(f.addrs[at:], b[:])
+		}
+	}
+	put(0, l)
+	put(n, r)
+}
+
+func (f *fd) addrLen() int {
+	if f.info.Type == event.FDIPv6 {
+		return 16
+	}
+	return 4
+}
+
+// ends are both ends of an IP socket; the zero AddrPort for one that has none.
+func (f *fd) ends() (local, remote netip.AddrPort) {
+	if !f.isIP() {
+		return
+	}
+	n := f.addrLen()
+	l, _ := netip.AddrFromSlice(f.addrs[:n])
+	r, _ := netip.AddrFromSlice(f.addrs[n : 2*n])
+	return netip.AddrPortFrom(l, f.info.SPort), netip.AddrPortFrom(r, f.info.DPort)
+}
+
+func (f *fd) isIP() bool { return f.info.Type == event.FDIPv4 || f.info.Type == event.FDIPv6 }
+
+// data appends what follows the fixed part of an encoded FileInfo.
+func (f *fd) data(dst []byte, withName bool) []byte {
+	switch {
+	case f.isIP():
+		return append(dst, f.addrs[:2*f.addrLen()]...)
+	case f.info.Type == event.FDUnix:
+		return append(append(append(dst, f.local...), 0), f.remote...)
+	case withName:
+		return append(dst, f.name...)
+	}
+	return dst
+}
+
+// paths keeps one copy of each name, so that a file that is opened again costs
+// no memory. It forgets by generations.
+type paths struct {
+	young, old map[string]string
+	size       int
+}
+
+const pathBytes = 4 << 20
+
+func (p *paths) get(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	if s, ok := p.young[string(b)]; ok {
+		return s
+	}
+	s, ok := p.old[string(b)]
+	if !ok {
+		s = string(b)
+	}
+	if p.size += len(s) + 48; p.size > pathBytes || p.young == nil {
+		p.old, p.young, p.size = p.young, make(map[string]string), len(s)+48
+	}
+	p.young[s] = s
+	return s
+}

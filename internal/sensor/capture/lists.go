@@ -1,0 +1,330 @@
+package capture
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// Machine is what a capture says about the machine that it was made on.
+type Machine struct {
+	CPUs        uint32
+	MemoryBytes uint64
+	MaxPID      uint64
+	Hostname    string
+	BootTime    uint64 // ns since the epoch; 0 if not told
+}
+
+// Interface is an address of the machine that a capture was made on.
+type Interface struct {
+	Name   string
+	Prefix netip.Prefix
+}
+
+func (r *Reader) readMachine(c cursor) {
+	m := Machine{CPUs: c.u32(), MemoryBytes: c.u64(), MaxPID: c.u64()}
+	host, _, _ := strings.Cut(string(c.take(128)), "\x00")
+	m.Hostname = host
+	m.BootTime = c.u64()
+	r.machine = m
+}
+
+// Types of interfaces: with and without the speed of the link.
+const (
+	if4 = iota + 1
+	if6
+	if4NoSpeed
+	if6NoSpeed
+)
+
+func (r *Reader) readInterfaces(typ uint32, c cursor) error {
+	r.interfaces = nil
+	for len(c.b) >= 4 {
+		e := c
+		if typ == blockInterface2 {
+			e = c.sub(false)
+		}
+		kind, nameLen, n := e.u16(), e.u16(), 4
+		if kind == if6 || kind == if6NoSpeed {
+			n = 16
+		}
+		addr, mask := e.take(n), e.take(n)
+		e.take(n) // broadcast
+		switch kind {
+		case if4, if6:
+			e.u64() // speed
+		case if4NoSpeed, if6NoSpeed:
+		default:
+			return fmt.Errorf("interface list: unknown type %d", kind)
+		}
+		name := e.take(int(nameLen))
+		if e.short || c.short {
+			return fmt.Errorf("interface list: %w", errShort)
+		}
+		if typ != blockInterface2 {
+			c = e
+		}
+		a, _ := netip.AddrFromSlice(addr)
+		r.interfaces = append(r.interfaces, Interface{string(name), netip.PrefixFrom(a, maskBits(mask))})
+	}
+	return nil
+}
+
+func maskBits(mask []byte) int {
+	n := 0
+	for _, b := range mask {
+		for ; b&0x80 != 0; b <<= 1 {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *Reader) readUsers(typ uint32, c cursor) error {
+	const user = 0
+	for len(c.b) >= 4 {
+		e := c
+		if typ == blockUsers2 {
+			e = c.sub(true)
+		}
+		if e.u8() == user {
+			uid, gid := e.u32(), e.u32()
+			name, home, shell := e.str(), e.str(), e.str()
+			r.emitUser(event.KindUseradded, uid, gid, name, home, shell)
+		} else {
+			gid := e.u32()
+			r.emitUser(event.KindGroupadded, 0, gid, e.str(), nil, nil)
+		}
+		if e.short || c.short {
+			return fmt.Errorf("user list: %w", errShort)
+		}
+		if typ != blockUsers2 {
+			c = e
+		}
+	}
+	return nil
+}
+
+func (r *Reader) emitUser(k event.Kind, uid, gid uint32, name, home, shell []byte) {
+	info := k.Info()
+	b := &r.fork
+	b.Start(k, event.Header{Syscall: event.NoSyscall})
+	if i := info.Slot("uid"); i >= 0 {
+		b.Uint(i, uint64(uid))
+		b.Bytes(info.Slot("home"), home)
+		b.Bytes(info.Slot("shell"), shell)
+	}
+	b.Uint(info.Slot("gid"), uint64(gid))
+	b.Bytes(info.Slot("name"), name)
+	r.pend(b.Finish())
+}
+
+// entry of a process list; a thread of a process has an entry of its own.
+type processEntry struct {
+	tid, pid, ptid, sid, vpgid    int64
+	comm, exe, path, args, cwd    []byte
+	fdlimit                       uint64
+	flags, uid, gid               uint32
+	vmSize, vmRSS, vmSwap         uint32
+	pfMajor, pfMinor              uint64
+	env                           []byte
+	vtid, vpid                    int64
+	cgroups, root                 []byte
+	pidns, inh, perm, eff         uint64
+	tty, loginuid                 uint32
+	writable, upper, memfd, lower bool
+	ino, ctime, mtime             uint64
+	pgid                          int64
+}
+
+// readProcesses reads a process list. Versions up to 9 have added members,
+// mostly in the middle; version 9 entries have a length, by which members at
+// the end are known to be there.
+func (r *Reader) readProcesses(version int, c cursor) error {
+	for len(c.b) >= 4 {
+		e := c
+		if version >= 9 {
+			e = c.sub(true)
+		}
+		var p processEntry
+		p.read(version, &e)
+		if e.short || c.short {
+			return fmt.Errorf("process list: %w", errShort)
+		}
+		if version < 9 {
+			c = e
+		}
+		if len(r.world.threads) >= maxThreads {
+			return fmt.Errorf("process list: more than %d threads", maxThreads)
+		}
+		r.addProcess(&p)
+	}
+	return nil
+}
+
+func (p *processEntry) read(version int, e *cursor) {
+	p.sid, p.vpgid, p.vtid, p.vpid, p.pgid, p.loginuid = -1, -1, -1, -1, -1, noID
+	p.tid, p.pid, p.ptid = int64(e.u64()), int64(e.u64()), int64(e.u64())
+	if version >= 6 {
+		p.sid = int64(e.u64())
+	}
+	if version >= 8 {
+		p.vpgid = int64(e.u64())
+	}
+	p.comm, p.exe = e.str(), e.str()
+	if version >= 7 {
+		p.path = e.str()
+	}
+	p.args, p.cwd, p.fdlimit = e.str(), e.str(), e.u64()
+	p.flags, p.uid, p.gid = e.u32(), e.u32(), e.u32()
+	if version >= 2 {
+		p.vmSize, p.vmRSS, p.vmSwap = e.u32(), e.u32(), e.u32()
+		p.pfMajor, p.pfMinor = e.u64(), e.u64()
+	}
+	if version >= 3 {
+		p.env = e.str()
+	}
+	if version >= 4 {
+		p.vtid, p.vpid, p.cgroups = int64(e.u64()), int64(e.u64()), e.str()
+	}
+	if version >= 5 {
+		p.root = e.str()
+	}
+	if version >= 9 {
+		p.readTail(e)
+	}
+}
+
+// readTail reads what version 9 has at the end. Two members were put before
+// the others later; files without them have no more than 29 bytes left.
+func (p *processEntry) readTail(e *cursor) {
+	if len(e.b) > 29 {
+		p.pidns, p.tty = e.opt64(), e.opt32(0)
+	}
+	p.loginuid = e.opt32(noID)
+	p.writable = e.opt8() != 0
+	p.inh, p.perm, p.eff = e.opt64(), e.opt64(), e.opt64()
+	p.upper = e.opt8() != 0
+	p.ino, p.ctime, p.mtime = e.opt64(), e.opt64(), e.opt64()
+	p.memfd, p.lower = e.opt8() != 0, e.opt8() != 0
+	if len(e.b) >= 8 {
+		p.pgid = int64(e.u64())
+	}
+}
+
+// addProcess puts an entry into the world, and sends it on if it is a process.
+func (r *Reader) addProcess(e *processEntry) {
+	w := &r.world
+	tid, pid := int32(e.tid), int32(e.pid)
+	p := w.process(pid)
+	if tid != pid {
+		if p == nil { // its main thread comes later
+			p = w.newProc(pid)
+			w.add(pid, p)
+		}
+		w.add(tid, p).vtid = int32(e.vtid)
+		return
+	}
+	if p == nil {
+		p = w.newProc(pid)
+		w.add(pid, p)
+	}
+	t := w.threads[pid]
+	t.vtid = pid
+	if e.vtid > 0 {
+		t.vtid = int32(e.vtid)
+	}
+	p.vpid = t.vtid
+	p.ppid, p.parent = int32(e.ptid), nil
+	r.unlinked = true
+	p.sid, p.vpgid, p.pgid = int32(e.sid), int32(e.vpgid), int32(e.pgid)
+	p.uid, p.gid, p.loginuid, p.tty = e.uid, e.gid, e.loginuid, e.tty
+	p.inh, p.perm, p.eff = e.inh, e.perm, e.eff
+	p.cwd = r.paths.get(trimSlash(e.cwd))
+	if len(e.root) > 0 {
+		p.root = r.paths.get(e.root)
+	}
+	p.setCgroups(r.paths.get(e.cgroups))
+	r.emitTask(t, e)
+}
+
+func trimSlash(b []byte) []byte {
+	if n := len(b); n > 1 && b[n-1] == '/' {
+		return b[:n-1]
+	}
+	return b
+}
+
+func (r *Reader) emitTask(t *thread, e *processEntry) {
+	p, s, b := t.p, &taskSlots, &r.fork
+	b.Start(event.KindTask, t.header(0, 0))
+	b.Int(s.ppid, int64(p.ppid))
+	b.Int(s.pgid, int64(p.pgid))
+	b.Int(s.vpgid, int64(p.vpgid))
+	b.Int(s.sid, int64(p.sid))
+	b.Int(s.vtgid, int64(p.vpid))
+	b.Int(s.vpid, int64(t.vtid))
+	b.Bytes(s.comm, e.comm)
+	b.Bytes(s.exepath, e.path)
+	argv := append(append(r.scratch[:0], e.exe...), 0)
+	r.scratch = append(argv, e.args...)
+	b.Bytes(s.argv, r.scratch)
+	b.Bytes(s.env, e.env)
+	b.Bytes(s.cwd, e.cwd)
+	b.Bytes(s.cgroups, e.cgroups)
+	b.Str(s.root, p.root)
+	b.Uint(s.flags, exeFlags(e))
+	b.Uint(s.fdlimit, e.fdlimit)
+	b.Uint(s.euid, uint64(e.uid))
+	b.Uint(s.egid, uint64(e.gid))
+	b.Uint(s.permitted, e.perm)
+	b.Uint(s.effective, e.eff)
+	b.Uint(s.inheritable, e.inh)
+	b.Uint(s.ino, e.ino)
+	b.Uint(s.ctime, e.ctime)
+	b.Uint(s.mtime, e.mtime)
+	b.Uint(s.vmSize, uint64(e.vmSize))
+	b.Uint(s.vmRSS, uint64(e.vmRSS))
+	b.Uint(s.vmSwap, uint64(e.vmSwap))
+	b.Uint(s.pfMajor, e.pfMajor)
+	b.Uint(s.pfMinor, e.pfMinor)
+	b.Uint(s.pidns, e.pidns)
+	b.Uint(s.tty, uint64(e.tty))
+	b.Uint(s.loginuid, uint64(e.loginuid))
+	b.Uint(s.nthreads, 1)
+	r.pend(b.Finish())
+}
+
+// exeFlags are the bits of Falco's execve_flags.
+func exeFlags(e *processEntry) (flags uint64) {
+	for i, on := range []bool{e.writable, e.upper, e.memfd, e.lower} {
+		if on {
+			flags |= 1 << i
+		}
+	}
+	return flags
+}
+
+var taskSlots = func() (s struct {
+	ppid, pgid, vpgid, sid, vtgid, vpid, comm, argv, exepath, flags, env, cwd, fdlimit, euid, egid int
+	permitted, effective, inheritable, ino, ctime, mtime, vmSize, vmRSS, vmSwap, pfMajor, pfMinor  int
+	pidns, cgroups, root, tty, loginuid, nthreads                                                  int
+}) {
+	for _, f := range []struct {
+		dst  *int
+		name string
+	}{
+		{&s.ppid, "ppid"}, {&s.pgid, "pgid"}, {&s.vpgid, "vpgid"}, {&s.sid, "sid"}, {&s.vtgid, "vtgid"}, {&s.vpid, "vpid"},
+		{&s.comm, "comm"}, {&s.argv, "argv"}, {&s.exepath, "exepath"}, {&s.flags, "flags"}, {&s.env, "env"}, {&s.cwd, "cwd"},
+		{&s.fdlimit, "fdlimit"}, {&s.euid, "euid"}, {&s.egid, "egid"}, {&s.permitted, "cap_permitted"},
+		{&s.effective, "cap_effective"}, {&s.inheritable, "cap_inheritable"}, {&s.ino, "exe_ino_num"},
+		{&s.ctime, "exe_ino_ctime"}, {&s.mtime, "exe_ino_mtime"}, {&s.vmSize, "vm_size"}, {&s.vmRSS, "vm_rss"},
+		{&s.vmSwap, "vm_swap"}, {&s.pfMajor, "pgft_maj"}, {&s.pfMinor, "pgft_min"}, {&s.pidns, "pidns_init_start_ts"},
+		{&s.cgroups, "cgroups"}, {&s.root, "root"}, {&s.tty, "tty"}, {&s.loginuid, "loginuid"}, {&s.nthreads, "nthreads"},
+	} {
+		*f.dst = event.KindTask.Info().Slot(f.name)
+	}
+	return s
+}()

@@ -1,0 +1,323 @@
+package capture
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/netip"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// Writer makes a capture file: a machine, processes with their descriptors,
+// then events, with the newest event codes. It is for tests, and for
+// comparison with other readers of such files.
+type Writer struct {
+	w   io.Writer
+	buf []byte
+	err error
+}
+
+// NewWriter begins a capture made on machine m.
+func NewWriter(w io.Writer, m Machine) *Writer {
+	c := &Writer{w: w}
+	le := binary.NativeEndian
+	b := le.AppendUint32(c.begin(), sectionMagic)
+	b = le.AppendUint16(le.AppendUint16(b, newestMajor), 2)
+	b = le.AppendUint64(b, ^uint64(0)) // length not known
+	c.block(blockSection, b)
+
+	b = le.AppendUint64(le.AppendUint64(le.AppendUint32(c.begin(), m.CPUs), m.MemoryBytes), m.MaxPID)
+	var host [128]byte
+	copy(host[:127], m.Hostname)
+	b = le.AppendUint64(append(b, host[:]...), m.BootTime)
+	c.block(blockMachine, append(b, make([]byte, 24)...))
+	return c
+}
+
+// Err is the first error of writing.
+func (c *Writer) Err() error { return c.err }
+
+func (c *Writer) begin() []byte {
+	return append(c.buf[:0], make([]byte, blockHeaderLen)...)
+}
+
+// block writes the block whose body follows the room for a header in b.
+func (c *Writer) block(typ uint32, b []byte) {
+	for len(b)%4 != 0 {
+		b = append(b, 0)
+	}
+	le := binary.NativeEndian
+	b = le.AppendUint32(b, uint32(len(b)+4))
+	le.PutUint32(b, typ)
+	le.PutUint32(b[4:], uint32(len(b)))
+	c.buf = b
+	if c.err == nil {
+		if _, err := c.w.Write(b); err != nil {
+			c.err = fmt.Errorf("write capture: %w", err)
+		}
+	}
+}
+
+// Process is an entry of the list of processes. TID is PID for all but
+// additional threads.
+type Process struct {
+	TID, PID, PTID, SID, VPGID, PGID  int64
+	VTID, VPID                        int64
+	Comm, Exe, ExePath, CWD, Root     string
+	Args, Env, Cgroups                string // NUL-separated, each with its NUL
+	UID, GID, LoginUID, TTY           uint32
+	FDLimit                           uint64
+	Inheritable, Permitted, Effective uint64
+	ExeIno, ExeCTime, ExeMTime        uint64
+	PIDNSStart                        uint64
+	Writable, UpperLayer              bool
+}
+
+// Processes writes a list of processes.
+func (c *Writer) Processes(list ...Process) {
+	b := c.begin()
+	for i := range list {
+		b = appendSized(b, true, list[i].append)
+	}
+	c.block(blockProcess9, b)
+}
+
+// appendSized appends what f appends, with its length before it.
+func appendSized(b []byte, inclusive bool, f func([]byte) []byte) []byte {
+	at := len(b)
+	b = f(append(b, 0, 0, 0, 0))
+	n := len(b) - at
+	if !inclusive {
+		n -= 4
+	}
+	binary.NativeEndian.PutUint32(b[at:], uint32(n))
+	return b
+}
+
+func appendString(b []byte, s string) []byte {
+	return append(binary.NativeEndian.AppendUint16(b, uint16(len(s))), s...)
+}
+
+func (p *Process) append(b []byte) []byte {
+	le := binary.NativeEndian
+	for _, n := range []int64{p.TID, p.PID, p.PTID, p.SID, p.VPGID} {
+		b = le.AppendUint64(b, uint64(n))
+	}
+	for _, s := range []string{p.Comm, p.Exe, p.ExePath, p.Args, p.CWD} {
+		b = appendString(b, s)
+	}
+	b = le.AppendUint64(b, p.FDLimit)
+	for _, n := range []uint32{0, p.UID, p.GID, 0, 0, 0} { // flags, ids, memory
+		b = le.AppendUint32(b, n)
+	}
+	b = appendString(append(b, make([]byte, 16)...), p.Env) // page faults
+	b = appendString(le.AppendUint64(le.AppendUint64(b, uint64(p.VTID)), uint64(p.VPID)), p.Cgroups)
+	b = appendString(b, p.Root)
+	b = le.AppendUint32(le.AppendUint64(b, p.PIDNSStart), p.TTY)
+	b = append(le.AppendUint32(b, p.LoginUID), flag(p.Writable))
+	for _, n := range []uint64{p.Inheritable, p.Permitted, p.Effective} {
+		b = le.AppendUint64(b, n)
+	}
+	b = append(b, flag(p.UpperLayer))
+	for _, n := range []uint64{p.ExeIno, p.ExeCTime, p.ExeMTime} {
+		b = le.AppendUint64(b, n)
+	}
+	return le.AppendUint64(append(b, 0, 0), uint64(p.PGID)) // from memfd, lower layer
+}
+
+func flag(on bool) byte {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// FD is a descriptor in the list of those that a process has open: a file or
+// directory with its path, or a connection.
+type FD struct {
+	Num       int64
+	Ino       uint64
+	Path      string
+	Directory bool
+	// Local and Remote are the ends of a TCP connection.
+	Local, Remote netip.AddrPort
+}
+
+// FDs writes the descriptors of a process.
+func (c *Writer) FDs(pid int64, list ...FD) {
+	b := binary.NativeEndian.AppendUint64(c.begin(), uint64(pid))
+	for i := range list {
+		b = appendSized(b, true, list[i].append)
+	}
+	c.block(blockFDs2, b)
+}
+
+func (f *FD) append(b []byte) []byte {
+	le := binary.NativeEndian
+	b = le.AppendUint64(le.AppendUint64(b, uint64(f.Num)), f.Ino)
+	switch {
+	case f.Local.IsValid():
+		typ := byte(scapIPv4)
+		if !f.Local.Addr().Is4() {
+			typ = scapIPv6
+		}
+		b = append(b, typ)
+		b = append(append(b, f.Local.Addr().AsSlice()...), f.Remote.Addr().AsSlice()...)
+		const tcp = 2
+		return append(le.AppendUint16(le.AppendUint16(b, f.Local.Port()), f.Remote.Port()), tcp)
+	case f.Directory:
+		return appendString(append(b, scapDirectory), f.Path)
+	}
+	b = le.AppendUint32(append(b, scapFileV2), 0)
+	return le.AppendUint32(appendString(b, f.Path), 0) // device
+}
+
+// Interfaces writes the machine's addresses.
+func (c *Writer) Interfaces(list ...Interface) {
+	b := c.begin()
+	for _, i := range list {
+		b = appendSized(b, false, func(b []byte) []byte {
+			le := binary.NativeEndian
+			a := i.Prefix.Addr()
+			typ := uint16(if4)
+			if !a.Is4() {
+				typ = if6
+			}
+			b = le.AppendUint16(le.AppendUint16(b, typ), uint16(len(i.Name)))
+			b = append(b, a.AsSlice()...)
+			mask := make([]byte, a.BitLen()/8)
+			for n := range i.Prefix.Bits() {
+				mask[n/8] |= 0x80 >> (n % 8)
+			}
+			b = append(append(b, mask...), make([]byte, len(mask)+8)...) // broadcast, speed
+			return append(b, i.Name...)
+		})
+	}
+	c.block(blockInterface2, b)
+}
+
+// Users writes the users and groups of the machine.
+func (c *Writer) Users(users, groups map[uint32]string) {
+	b := c.begin()
+	for id, name := range users {
+		b = appendSized(b, true, func(b []byte) []byte {
+			b = binary.NativeEndian.AppendUint32(append(b, 0), id)
+			b = binary.NativeEndian.AppendUint32(b, id)
+			return appendString(appendString(appendString(b, name), "/home/"+name), "/bin/sh")
+		})
+	}
+	for id, name := range groups {
+		b = appendSized(b, true, func(b []byte) []byte {
+			return appendString(binary.NativeEndian.AppendUint32(append(b, 1), id), name)
+		})
+	}
+	c.block(blockUsers2, b)
+}
+
+// Value is the value of an event's parameter.
+type Value struct {
+	n     int64
+	b     string
+	bytes bool
+	none  bool
+}
+
+// Num is a number, Text anything else (a path, a string, raw bytes, an Addr
+// or a Tuple); None is for parameters without a value.
+func Num(n int64) Value   { return Value{n: n} }
+func Text(s string) Value { return Value{b: s, bytes: true} }
+
+// None is a parameter without a value.
+var None = Value{none: true}
+
+// Event writes an event of thread tid at ts (ns since the epoch). values are
+// the parameters of k in their order; those that are left out at the end are
+// left out of the file.
+func (c *Writer) Event(ts uint64, tid int64, cpu uint16, k event.Kind, values ...Value) {
+	c.event(blockEvent2, ts, tid, cpu, codeOf[k], k.Info().Params, values)
+}
+
+func (c *Writer) event(typ uint32, ts uint64, tid int64, cpu, code uint16, params []event.Param, values []Value) {
+	le := binary.NativeEndian
+	b := le.AppendUint16(c.begin(), cpu)
+	at := len(b)
+	b = le.AppendUint64(le.AppendUint64(b, ts), uint64(tid))
+	b = le.AppendUint16(le.AppendUint32(b, 0), code)
+	if typ != blockEvent {
+		b = le.AppendUint32(b, uint32(len(values)))
+	}
+	lens := len(b)
+	b = append(b, make([]byte, 2*len(values))...)
+	for i, v := range values {
+		from := len(b)
+		b = appendValue(b, params[i], v)
+		le.PutUint16(b[lens+2*i:], uint16(len(b)-from))
+	}
+	le.PutUint32(b[at+16:], uint32(len(b)-at))
+	c.block(typ, b)
+}
+
+// Widths of numbers, by the name of their table of values; others go by type.
+var widths = map[string]int{
+	"shutdown_how": 1, "sockopt_levels": 1, "sockopt_options": 1, "rlimit_resources": 1, "fcntl_commands": 1,
+	"lseek_whence": 1, "quotactl_types": 1, "quotactl_quota_fmts": 1, "quotactl_dqi_flags": 1,
+	"futex_operations": 2, "semop_flags": 2, "semctl_commands": 2, "ptrace_requests": 2,
+	"io_uring_register_opcodes": 2, "creat_flags": 2, "quotactl_cmds": 2,
+}
+
+func width(p event.Param) int {
+	if n := widths[p.Table]; n != 0 {
+		return n
+	}
+	switch p.Type {
+	case event.Int8, event.Uint8, event.SigType:
+		return 1
+	case event.Int16, event.Uint16, event.SyscallName:
+		return 2
+	case event.Int32, event.Uint32, event.UID, event.GID, event.Flags, event.Enum, event.Mode, event.SigSet:
+		return 4
+	}
+	return 8
+}
+
+func appendValue(b []byte, p event.Param, v Value) []byte {
+	switch {
+	case v.none:
+		return b
+	case v.bytes:
+		b = append(b, v.b...)
+		switch p.Type {
+		case event.String, event.Path, event.RelPath:
+			b = append(b, 0)
+		}
+		return b
+	}
+	var word [8]byte
+	binary.LittleEndian.PutUint64(word[:], uint64(v.n))
+	n := width(p)
+	if hostLittle {
+		return append(b, word[:n]...)
+	}
+	for i := n - 1; i >= 0; i-- {
+		b = append(b, word[i])
+	}
+	return b
+}
+
+// Addr is the value of an address parameter, Tuple that of both ends of a
+// connection, Unix that of a unix socket's tuple with the path of the server.
+func Addr(a netip.AddrPort) Value {
+	return Text(string(appendEndpoint([]byte{familyOf(a.Addr())}, a.Addr(), a.Port())))
+}
+
+// Tuple is the value of a connection from src to dst.
+func Tuple(src, dst netip.AddrPort) Value {
+	b := appendEndpoint([]byte{familyOf(src.Addr())}, src.Addr(), src.Port())
+	return Text(string(appendEndpoint(b, dst.Addr(), dst.Port())))
+}
+
+// Unix is the value of a connection to the unix socket at path.
+func Unix(path string) Value {
+	return Text("\x01" + string(make([]byte, 16)) + path + "\x00")
+}
