@@ -30,27 +30,27 @@ func argFields() []Field {
 const missing = "NULL"
 
 func allArgs(c *Context) (string, bool) {
-	start := len(c.buf)
+	start := len(c.out)
 	for i := range kindParams[c.Event.Kind()] {
 		p := &kindParams[c.Event.Kind()][i]
 		if i > 0 {
-			c.buf = append(c.buf, ' ')
+			c.out = append(c.out, ' ')
 		}
-		c.buf = append(append(c.buf, p.Name...), '=')
+		c.out = append(append(c.out, p.Name...), '=')
 		if p.isMissing(c) {
-			c.buf = append(c.buf, missing...)
+			c.out = append(c.out, missing...)
 			continue
 		}
 		r := &renderings[p.Type]
-		c.buf = append(r.raw(c, c.buf, p), '(')
-		before := len(c.buf)
-		if c.buf = r.resolved(c, c.buf, p); len(c.buf) > before {
-			c.buf = append(c.buf, ')')
+		c.out = append(r.raw(c, c.out, p), '(')
+		before := len(c.out)
+		if c.out = r.resolved(c, c.out, p); len(c.out) > before {
+			c.out = append(c.out, ')')
 		} else {
-			c.buf = c.buf[:before-1]
+			c.out = c.out[:before-1]
 		}
 	}
-	return c.built(start), true
+	return text(c.out[start:]), true
 }
 
 func (p *slotParam) isMissing(c *Context) bool {
@@ -80,11 +80,11 @@ func (p *slotParam) render(c *Context) string {
 			return s
 		}
 	}
-	r, start := &renderings[p.Type], len(c.buf)
-	if c.buf = r.resolved(c, c.buf, p); len(c.buf) == start {
-		c.buf = r.raw(c, c.buf, p)
+	r, start := &renderings[p.Type], len(c.out)
+	if c.out = r.resolved(c, c.out, p); len(c.out) == start {
+		c.out = r.raw(c, c.out, p)
 	}
-	return c.built(start)
+	return text(c.out[start:])
 }
 
 // paramsByKind are the parameters that an argument of evt.arg means, by kind;

@@ -48,14 +48,18 @@ func TestArgs(t *testing.T) {
 		{event.KindMemfdCreate, fieldtest.Text("name", "x y"), "name", "x y", "fd=0 name=x y flags=0"},
 		{event.KindMemfdCreate, fieldtest.Text("name", ""), "name", "", "fd=0 name= flags=0"},
 		{event.KindChmod, fieldtest.Text("filename", "x"), "filename", "<UNKNOWN>x", "res=0 filename=x(<UNKNOWN>x) mode=0"},
-		{event.KindPtrace, fieldtest.Text("addr", string(rune(event.SigType))+"\x09\x00\x00\x00\x00\x00\x00\x00"), "addr", "SIGKILL", "res=0 addr=SIGKILL data=NULL request=0(PTRACE_UNKNOWN) pid=0"},
-		{event.KindPtrace, fieldtest.Text("data", string(rune(event.Uint64))+"\xff\x00\x00\x00\x00\x00\x00\x00"), "data", "255", "res=0 addr=NULL data=255 request=0(PTRACE_UNKNOWN) pid=0"},
+		{event.KindPtrace, fieldtest.Text("addr", string(rune(event.SigType))+"\x09\x00\x00\x00\x00\x00\x00\x00"), "addr", "SIGKILL", "res=0 addr=9(SIGKILL) data=NULL request=0(PTRACE_UNKNOWN) pid=0"},
+		{event.KindPtrace, fieldtest.Text("data", string(rune(event.Uint64))+"\xff\x00\x00\x00\x00\x00\x00\x00"), "data", "FF", "res=0 addr=NULL data=FF request=0(PTRACE_UNKNOWN) pid=0"},
 		{event.KindBpf, fieldtest.Num("cmd", 10), "cmd", "BPF_PROG_TEST_RUN|BPF_PROG_RUN", "fd=0 cmd=10(BPF_PROG_TEST_RUN|BPF_PROG_RUN)"},
 		{event.KindFchdir, fieldtest.Num("fd", -100), "fd", "AT_FDCWD", "res=0 fd=-100(AT_FDCWD)"},
 		{event.KindBind, fieldtest.Text("addr", "\x02\x7f\x00\x00\x01\x50\x00"), "addr", "127.0.0.1:80", "res=0 addr=127.0.0.1:80 fd=0"},
 		{event.KindBind, fieldtest.Text("addr", "\x01/run/x"), "addr", "/run/x", "res=0 addr=/run/x fd=0"},
 		{event.KindBind, fieldtest.Text("addr", "\x11"), "addr", "family 17", "res=0 addr=family 17 fd=0"},
 		{event.KindBind, fieldtest.Text("addr", "\x02\x7f"), "addr", "family 2", "res=0 addr=family 2 fd=0"},
+		{event.KindConnect, fieldtest.Text("tuple", "\x02"+"\x0a\x00\x00\x01\x40\x9c"+"\x0a\x00\x00\x02\xbb\x01"), "tuple", "10.0.0.1:40000->10.0.0.2:443", "res=0 tuple=10.0.0.1:40000->10.0.0.2:443 fd=0 addr=NULL"},
+		{event.KindConnect, fieldtest.Text("tuple", "\x01\x00/run/x"), "tuple", "->/run/x", "res=0 tuple=->/run/x fd=0 addr=NULL"},
+		{event.KindGetsockopt, fieldtest.Text("val", string(rune(event.Errno))+"\x91\xff\xff\xff\xff\xff\xff\xff"), "val", "ECONNREFUSED", "res=0 fd=0 level=0(UNKNOWN) optname=0(UNKNOWN) val=-111(ECONNREFUSED) optlen=0"},
+		{event.KindGetsockopt, fieldtest.Text("val", string(rune(event.Bytes))+"a\x00b"), "val", "a.b", "res=0 fd=0 level=0(UNKNOWN) optname=0(UNKNOWN) val=a.b optlen=0"},
 	} {
 		c := w.Event(t, 14, tt.kind, tt.param)
 		if got := value(t, c, "evt.arg."+tt.name); got != tt.arg {

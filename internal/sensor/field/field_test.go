@@ -1,6 +1,7 @@
 package field_test
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -195,4 +196,44 @@ func sampleTexts(f *field.Field) []string {
 		texts = append(texts, f.Name)
 	}
 	return texts
+}
+
+// The values of an event do not depend on the order in which they are asked
+// for, though they are built in shared memory.
+func TestOrderOfEvaluation(t *testing.T) {
+	w := shells(t)
+	var texts []string
+	for _, f := range field.All() {
+		texts = append(texts, sampleTexts(f)...)
+	}
+	c := w.Event(t, 14, event.KindOpenat, openat(fieldtest.Text("name", "../x//y"), fieldtest.Text("base", "/a/b"), fieldtest.Num("dirfd", 4))...)
+	want := make(map[string]string)
+	for _, text := range texts {
+		c.Reset()
+		want[text] = value(t, c, text)
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		c.Reset()
+		type kept struct{ s, copy string }
+		got := make(map[string]kept)
+		for _, i := range r.Perm(len(texts)) {
+			_, x, err := field.Lookup(texts[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := valueOf(x, c); s != want[texts[i]] {
+				t.Fatalf("%s = %q, alone it is %q", texts[i], s, want[texts[i]])
+			}
+			if x.Match == field.One && x.Str != nil {
+				s, _ := x.Str(c)
+				got[texts[i]] = kept{s, strings.Clone(s)}
+			}
+		}
+		for text, k := range got {
+			if k.s != k.copy {
+				t.Fatalf("%s changed from %q to %q", text, k.copy, k.s)
+			}
+		}
+	}
 }

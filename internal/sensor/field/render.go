@@ -16,6 +16,9 @@ type rendering struct {
 	raw, resolved func(c *Context, dst []byte, p *slotParam) []byte
 }
 
+// Renderers append to Context.out, never to Context.buf: they ask for values
+// that are built there.
+
 // slotParam is a parameter of a kind, with what its text needs.
 type slotParam struct {
 	event.Param
@@ -62,7 +65,7 @@ func formatOf(k event.Kind, p event.Param) format {
 		if k != event.KindMknod && k != event.KindMknodat {
 			return hexadecimal
 		}
-	case "addr", "request", "argument", "mask", "source", "peer", "arg", "key",
+	case "addr", "data", "request", "argument", "mask", "source", "peer", "arg", "key",
 		"cap_inheritable", "cap_permitted", "cap_effective":
 		return hexadecimal
 	case "flags":
@@ -129,7 +132,7 @@ func init() {
 		event.SockAddr:    {rawSockAddr, unresolved},
 		event.SockTuple:   {rawSockTuple, unresolved},
 		event.FDList:      {rawFDList, unresolved},
-		event.Dyn:         {rawDyn, unresolved},
+		event.Dyn:         {rawDyn, resolvedDyn},
 		event.File:        {rawNothing, unresolved},
 	}
 }
@@ -214,6 +217,11 @@ func resolvedDuration(c *Context, dst []byte, p *slotParam) []byte {
 	if ns == ^uint64(0) {
 		return dst
 	}
+	return appendSeconds(dst, ns)
+}
+
+// appendSeconds is printf's %lgs.
+func appendSeconds(dst []byte, ns uint64) []byte {
 	return append(strconv.AppendFloat(dst, float64(ns)/1e9, 'g', 6, 64), 's')
 }
 
@@ -264,28 +272,44 @@ func appendPrintable(dst []byte, s string) []byte {
 	return dst
 }
 
-// rawDyn is a value whose type comes with it: a byte with the type, then its
-// encoding; numbers are 8 bytes.
-func rawDyn(c *Context, dst []byte, p *slotParam) []byte {
-	b, _ := c.Event.Bytes(p.slot)
-	if len(b) == 0 {
-		return dst
+// dynamic decodes a value whose type comes with it: a byte with the type, then
+// 8 bytes for a number, or text.
+func dynamic(c *Context, p *slotParam) (t event.Type, n uint64, text string) {
+	s, _ := c.Event.Str(p.slot)
+	if s == "" {
+		return event.TypeNone, 0, ""
 	}
-	t, b := event.Type(b[0]), b[1:]
+	t = event.Type(s[0])
 	if t.Variable() {
-		return appendPrintable(dst, string(b))
+		return t, 0, s[1:]
 	}
 	var word [8]byte
-	copy(word[:], b)
-	n := binary.NativeEndian.Uint64(word[:])
+	copy(word[:], s[1:])
+	return t, binary.NativeEndian.Uint64(word[:]), ""
+}
+
+func rawDyn(c *Context, dst []byte, p *slotParam) []byte {
+	t, n, text := dynamic(c, p)
 	switch t {
+	case event.TypeNone:
+		return dst
 	case event.Errno, event.FD, event.PID, event.Int8, event.Int16, event.Int32, event.Int64:
 		return appendInt(dst, int64(n))
-	case event.SigType:
-		if name := signalName(n); name != "" {
-			return append(dst, name...)
-		}
-		return strconv.AppendUint(dst, n, 10)
+	}
+	if t.Variable() {
+		return appendPrintable(dst, text)
 	}
 	return p.format.append(dst, n)
+}
+
+func resolvedDyn(c *Context, dst []byte, p *slotParam) []byte {
+	switch t, n, _ := dynamic(c, p); t {
+	case event.Errno:
+		return append(dst, errnoName(int64(n))...)
+	case event.SigType:
+		return append(dst, signalName(n)...)
+	case event.RelTime:
+		return appendSeconds(dst, n)
+	}
+	return dst
 }

@@ -10,11 +10,12 @@ import (
 // per event and cost no allocation: they stay valid until Reset.
 type scratch struct {
 	buf []byte
+	out []byte // for the text of parameters, which is made of other values
 
 	fileState known
 	file      event.FileInfo
-	names     [2]text // fd.name: as given, and as the kernel resolved it
-	argsHave  uint64  // bit i: args[i] has been rendered
+	names     [2]cachedName // fd.name: as given, and as the kernel resolved it
+	argsHave  uint64        // bit i: args[i] has been rendered
 	args      [maxSlots]string
 
 	// What follows outlives the event.
@@ -34,7 +35,7 @@ const (
 	present
 )
 
-type text struct {
+type cachedName struct {
 	state known
 	s     string
 }
@@ -48,7 +49,7 @@ func (c *Context) Reset() {
 		}
 		c.previous = c.Time
 	}
-	c.buf = c.buf[:0]
+	c.buf, c.out = c.buf[:0], c.out[:0]
 	c.fileState = unknown
 	c.names[0].state, c.names[1].state = unknown, unknown
 	c.argsHave = 0
@@ -56,10 +57,10 @@ func (c *Context) Reset() {
 
 // built returns what has been appended to c.buf since it had length start.
 // Appending more to c.buf leaves the string as it is.
-func (c *Context) built(start int) string {
-	b := c.buf[start:]
-	return unsafe.String(unsafe.SliceData(b), len(b))
-}
+func (c *Context) built(start int) string { return text(c.buf[start:]) }
+
+// text is b as a string that borrows it.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // fileInfo is what the event's descriptor is; nil if that is not known.
 func (c *Context) fileInfo() *event.FileInfo {

@@ -2,79 +2,43 @@ package field
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"strconv"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
-	"golang.org/x/sys/unix"
 )
 
 // rawSockAddr is "address:port" or a path.
 func rawSockAddr(c *Context, dst []byte, p *slotParam) []byte {
-	b, _ := c.Event.Bytes(p.slot)
-	if len(b) == 0 {
-		return dst
+	e, ok := c.Event.SockAddr(p.slot)
+	if !ok {
+		return appendFamily(c, dst, p)
 	}
-	family, b := b[0], b[1:]
-	n := addrLength(family)
-	switch {
-	case family == unix.AF_UNIX:
-		return append(dst, b...)
-	case n == 0 || len(b) < n+2:
-		return appendFamily(dst, family)
-	}
-	a, port := endpoint(b, n)
-	return appendEndpoint(dst, a, port)
+	return appendPeer(dst, e)
 }
 
 // rawSockTuple is "source->destination".
 func rawSockTuple(c *Context, dst []byte, p *slotParam) []byte {
+	source, destination, ok := c.Event.SockTuple(p.slot)
+	if !ok {
+		return appendFamily(c, dst, p)
+	}
+	return appendPeer(append(appendPeer(dst, source), "->"...), destination)
+}
+
+func appendPeer(dst []byte, e event.Endpoint) []byte {
+	if e.Unix {
+		return append(dst, e.Path...)
+	}
+	return appendEndpoint(dst, e.Addr.Addr().Unmap(), e.Addr.Port())
+}
+
+// appendFamily is what there is to say of addresses of other families.
+func appendFamily(c *Context, dst []byte, p *slotParam) []byte {
 	b, _ := c.Event.Bytes(p.slot)
 	if len(b) == 0 {
 		return dst
 	}
-	family, b := b[0], b[1:]
-	n := addrLength(family)
-	switch {
-	case family == unix.AF_UNIX:
-		return appendUnixTuple(dst, b)
-	case n == 0 || len(b) < 2*(n+2):
-		return appendFamily(dst, family)
-	}
-	source, sport := endpoint(b, n)
-	destination, dport := endpoint(b[n+2:], n)
-	dst = append(appendEndpoint(dst, source, sport), "->"...)
-	return appendEndpoint(dst, destination, dport)
-}
-
-// appendUnixTuple appends a unix tuple: source path, NUL, destination path.
-func appendUnixTuple(dst, b []byte) []byte {
-	for i, ch := range b {
-		if ch == 0 {
-			return append(append(append(dst, b[:i]...), "->"...), b[i+1:]...)
-		}
-	}
-	return append(append(dst, "->"...), b...)
-}
-
-func appendFamily(dst []byte, family byte) []byte {
-	return strconv.AppendUint(append(dst, "family "...), uint64(family), 10)
-}
-
-func addrLength(family byte) int {
-	switch family {
-	case unix.AF_INET:
-		return 4
-	case unix.AF_INET6:
-		return 16
-	}
-	return 0
-}
-
-// endpoint decodes an address of n bytes and the port that follows it.
-func endpoint(b []byte, n int) (netip.Addr, uint16) {
-	a, _ := netip.AddrFromSlice(b[:n])
-	return a.Unmap(), binary.NativeEndian.Uint16(b[n:])
+	return strconv.AppendUint(append(dst, "family "...), uint64(b[0]), 10)
 }
 
 // eachFD calls yield for the descriptors of an FDList parameter: u16 count,
