@@ -157,7 +157,7 @@ func (s *Story) progress() {
 	}
 	s.told = now
 	elapsed := now.Sub(s.start)
-	p99 := time.Duration(s.late.ValueAtQuantile(99))
+	p99 := time.Duration(s.late.ValueAtQuantile(99)).Round(time.Microsecond)
 	s.late.Reset()
 	if !s.screen.Terminal {
 		s.log.Log(eventlog.Info, "progress", eventlog.Fields{"elapsed": elapsed.Round(time.Second), "offered": s.counts.Offered,
@@ -165,7 +165,7 @@ func (s *Story) progress() {
 		return
 	}
 	text := fmt.Sprintf("%s  %d actions  %.0f/s  failed %d  skipped %d  late p99 %v", s.clock(elapsed), s.counts.Offered,
-		float64(s.counts.Offered)/elapsed.Seconds(), s.counts.Failed, s.counts.Skipped, p99.Round(time.Microsecond))
+		float64(s.counts.Offered)/elapsed.Seconds(), s.counts.Failed, s.counts.Skipped, p99)
 	s.show(text)
 }
 

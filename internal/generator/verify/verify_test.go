@@ -1,0 +1,230 @@
+package verify
+
+import (
+	"bytes"
+	"context"
+	"encoding/xml"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+)
+
+// bench is a sensor and a generator in one: it answers what is spawned with
+// the alerts that a test wants.
+type bench struct {
+	alerts chan []Alert
+	answer func(name string, start time.Time) []Alert
+	result func(r *generator.Result)
+	fails  error
+}
+
+var _ Source = (*bench)(nil)
+
+func (b *bench) Next(ctx context.Context) ([]Alert, error) {
+	select {
+	case batch, ok := <-b.alerts:
+		if !ok {
+			return nil, io.EOF
+		}
+		return batch, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (b *bench) Close() error { return nil }
+
+func (b *bench) spawn(_ context.Context, o generator.Options) (*generator.Result, error) {
+	if b.fails != nil {
+		return nil, b.fails
+	}
+	now := time.Now()
+	r := &generator.Result{Actions: []generator.ActionResult{{Name: o.Actions[0].Name}}}
+	for range o.Passes {
+		r.Instances = append(r.Instances, generator.Instance{Start: now.UnixNano(), End: now.UnixNano()})
+		r.Completed++
+	}
+	if b.result != nil {
+		b.result(r)
+	}
+	if b.answer != nil {
+		b.alerts <- b.answer(o.Actions[0].Name, now)
+	}
+	return r, nil
+}
+
+func lookup(t *testing.T, name string) *action.Action {
+	t.Helper()
+	a, ok := action.Lookup(name)
+	if !ok {
+		t.Fatal(name)
+	}
+	return a
+}
+
+func TestOutcomes(t *testing.T) {
+	const rule = "Clear Log Activities"
+	answers := func(alerts ...Alert) func(string, time.Time) []Alert {
+		return func(_ string, start time.Time) []Alert {
+			var list []Alert
+			for _, a := range alerts {
+				a.Time = start.Add(time.Duration(a.Time.UnixNano()))
+				list = append(list, a)
+			}
+			return list
+		}
+	}
+	at := func(rule string, d time.Duration) Alert { return Alert{Rule: rule, Time: time.Unix(0, int64(d))} }
+	for _, test := range []struct {
+		name   string
+		action string
+		bench  bench
+		exact  bool
+		status Status
+		detail string
+		also   []string
+	}{
+		{"its rule", "syscall.ClearLogActivities", bench{answer: answers(at(rule, 0))}, true, Passed, "", nil},
+		{"no alert", "syscall.ClearLogActivities", bench{}, false, Failed, "timed out", nil},
+		{"another rule", "syscall.ClearLogActivities", bench{answer: answers(at("Other", 0))}, false, Failed, "timed out", nil},
+		{"an alert of an earlier event", "syscall.ClearLogActivities", bench{answer: answers(at(rule, -time.Second))}, false, Failed, "timed out", nil},
+		{"an alert of a later event", "syscall.ClearLogActivities", bench{answer: answers(at(rule, time.Second))}, false, Failed, "timed out", nil},
+		{"its rule and another", "syscall.ClearLogActivities", bench{answer: answers(at(rule, 0), at("Other", 0), at("Other", 0))}, false, Passed, "", []string{"Other"}},
+		{"exactly its rule, and another", "syscall.ClearLogActivities", bench{answer: answers(at(rule, 0), at("Other", 0))}, true, Failed, "fired Other as well", []string{"Other"}},
+		{"another rule at another time", "syscall.ClearLogActivities", bench{answer: answers(at(rule, 0), at("Other", time.Hour))}, true, Passed, "", nil},
+		{"quiet noise", "noise.OpenClose", bench{}, false, Passed, "", nil},
+		{"noise that is heard", "noise.OpenClose", bench{answer: answers(at("Other", 0))}, false, Failed, "fired Other", []string{"Other"}},
+		{"a helper", "helper.ExecLs", bench{}, false, Skipped, "helpers fire no rule", nil},
+		{"a cluster's", "k8saudit.CreatePrivilegedPod", bench{}, false, Skipped, "needs a Kubernetes cluster", nil},
+		{"a skip", "syscall.ClearLogActivities", bench{result: func(r *generator.Result) { r.Skipped, r.Actions[0].Why = 1, "because" }}, false, Skipped, "because", nil},
+		{"an action that fails", "syscall.ClearLogActivities", bench{result: func(r *generator.Result) { r.Failed = 1 }}, false, Errored, "failed", nil},
+		{"a generator that fails", "syscall.ClearLogActivities", bench{fails: errors.New("no sandbox")}, false, Errored, "no sandbox", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b := test.bench
+			b.alerts = make(chan []Alert, 10)
+			o := Options{Actions: []*action.Action{lookup(t, test.action)}, Source: &b, Spawn: b.spawn, Timeout: 20 * time.Millisecond, Settle: 20 * time.Millisecond, Exact: test.exact}
+			var reported int
+			outcomes, err := Run(t.Context(), o, func(Outcome) { reported++ })
+			if err != nil || len(outcomes) != 1 || reported != 1 {
+				t.Fatal(outcomes, reported, err)
+			}
+			got := outcomes[0]
+			if got.Status != test.status || !strings.Contains(got.Detail, test.detail) || (got.Detail == "") != (test.detail == "") {
+				t.Errorf("%s (%s), want %s (%s)", got.Status, got.Detail, test.status, test.detail)
+			}
+			if diff := cmp.Diff(test.also, got.Also); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestSourceEnds(t *testing.T) {
+	b := bench{alerts: make(chan []Alert)}
+	close(b.alerts)
+	o := Options{Actions: []*action.Action{lookup(t, "syscall.ClearLogActivities")}, Source: &b, Spawn: b.spawn, Timeout: time.Hour, Settle: time.Hour}
+	outcomes, err := Run(t.Context(), o, func(Outcome) {})
+	if err != nil || outcomes[0].Status != Failed || !strings.Contains(outcomes[0].Detail, "EOF") {
+		t.Errorf("%+v, %v", outcomes, err)
+	}
+}
+
+func TestJSONLines(t *testing.T) {
+	const lines = `{"rule":"A","source":"syscall","time":"2026-11-22T12:00:00.000000001Z","output_fields":{"proc.name":"x"}}
+not an alert
+{"rule":"B","time":"2026-11-22T12:00:00Z","output_fields":{"evt.time":1795348800123456789}}
+
+{"time":"2026-11-22T12:00:00Z"}
+{"rule":"C"}
+{"rule":"D","time":"2026-11-22T12:00:00Z","output_fields":null}
+{"rule":"cut off"`
+	j := NewJSONLines(io.NopCloser(strings.NewReader(lines)), false)
+	var got []Alert
+	for {
+		batch, err := j.Next(t.Context())
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, batch...)
+	}
+	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	want := []Alert{{"A", "syscall", noon.Add(1)}, {"B", "", time.Unix(0, 1795348800123456789).UTC()}, {"D", "", noon}}
+	for i := range got {
+		got[i].Time = got[i].Time.UTC()
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if j.Bad != 4 {
+		t.Errorf("%d bad lines, want 4", j.Bad)
+	}
+}
+
+// A file that grows is followed, also when a line comes in two parts.
+func TestFollow(t *testing.T) {
+	r, w := io.Pipe()
+	j := NewJSONLines(r, true)
+	go func() {
+		for _, part := range []string{`{"rule":"A",`, `"time":"2026-11-22T12:00:00Z"}`, "\n"} {
+			_, _ = w.Write([]byte(part))
+		}
+	}()
+	batch, err := j.Next(t.Context())
+	if err != nil || len(batch) != 1 || batch[0].Rule != "A" {
+		t.Errorf("%v, %v", batch, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	_ = w.Close()
+	if _, err := j.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func FuzzParseAlert(f *testing.F) {
+	f.Add([]byte(`{"rule":"A","time":"2026-11-22T12:00:00Z"}`))
+	f.Add([]byte(`{"rule":"B","output_fields":{"evt.time":1}}`))
+	f.Add([]byte(`{"rule":"B","output_fields":{"evt.time":"1e99"}}`))
+	f.Add([]byte(`[]`))
+	f.Fuzz(func(t *testing.T, line []byte) {
+		alert, err := parseAlert(line)
+		if err == nil && (alert.Rule == "" || alert.Time.IsZero()) {
+			t.Errorf("%q is %+v", line, alert)
+		}
+	})
+}
+
+func TestJUnit(t *testing.T) {
+	a := lookup(t, "syscall.ClearLogActivities")
+	var out bytes.Buffer
+	err := WriteJUnit(&out, []Outcome{
+		{Action: a, Status: Passed, Took: 1500 * time.Millisecond},
+		{Action: a, Status: Failed, Detail: `no alert of rule "<A & B>"`},
+		{Action: a, Status: Errored, Detail: "EACCES"},
+		{Action: a, Status: Skipped, Detail: "only applicable to containers"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var suite junitSuite
+	if err := xml.Unmarshal(out.Bytes(), &suite); err != nil {
+		t.Fatal(err)
+	}
+	if suite.Tests != 4 || suite.Failures != 1 || suite.Errors != 1 || suite.Skipped != 1 || suite.Seconds != 1.5 {
+		t.Errorf("%+v", suite)
+	}
+	if c := suite.Cases[1]; c.Failure == nil || c.Failure.Message != `no alert of rule "<A & B>"` || c.Class != "syscall" {
+		t.Errorf("%+v", c)
+	}
+}
