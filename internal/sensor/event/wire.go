@@ -51,10 +51,10 @@ type HeaderFlags uint8
 
 // Flags of the header.
 const (
-	Truncated HeaderFlags = 1 << iota // a parameter was cut
-	Compat                            // by a 32-bit (or x32) syscall
-	Filtered                          // not sent; used by tests of the kernel filter only
-	ThreadExit                        // procexit of a thread while others of its process live
+	Truncated  HeaderFlags = 1 << iota // a parameter was cut
+	Compat                             // by a 32-bit (or x32) syscall
+	Filtered                           // not sent; used by tests of the kernel filter only
+	ThreadExit                         // procexit of a thread while others of its process live
 )
 
 // NoSyscall is the Header.Syscall of events without a syscall.

@@ -20,6 +20,7 @@ const (
 	directMapFamilies       = "families"
 	directMapRings          = "rings"
 	directMapScratches      = "scratches"
+	directMapSnapshot       = "snapshot"
 	directProgFamilyFd      = "family_fd"
 	directProgFamilyIo      = "family_io"
 	directProgFamilyMemory  = "family_memory"
@@ -32,6 +33,7 @@ const (
 	directProgFamilyProc    = "family_proc"
 	directProgFamilyTask    = "family_task"
 	directProgFamilyUser    = "family_user"
+	directProgIterTask      = "iter_task"
 	directProgSchedExec     = "sched_exec"
 	directProgSchedExit     = "sched_exit"
 	directProgSchedFork     = "sched_fork"
@@ -98,6 +100,7 @@ type directProgramSpecs struct {
 	FamilyProc    *ebpf.ProgramSpec `ebpf:"family_proc"`
 	FamilyTask    *ebpf.ProgramSpec `ebpf:"family_task"`
 	FamilyUser    *ebpf.ProgramSpec `ebpf:"family_user"`
+	IterTask      *ebpf.ProgramSpec `ebpf:"iter_task"`
 	SchedExec     *ebpf.ProgramSpec `ebpf:"sched_exec"`
 	SchedExit     *ebpf.ProgramSpec `ebpf:"sched_exit"`
 	SchedFork     *ebpf.ProgramSpec `ebpf:"sched_fork"`
@@ -112,6 +115,7 @@ type directMapSpecs struct {
 	Families  *ebpf.MapSpec `ebpf:"families"`
 	Rings     *ebpf.MapSpec `ebpf:"rings"`
 	Scratches *ebpf.MapSpec `ebpf:"scratches"`
+	Snapshot  *ebpf.MapSpec `ebpf:"snapshot"`
 }
 
 // directVariableSpecs contains global variables before they are loaded into the kernel.
@@ -150,6 +154,7 @@ type directMaps struct {
 	Families  *ebpf.Map `ebpf:"families"`
 	Rings     *ebpf.Map `ebpf:"rings"`
 	Scratches *ebpf.Map `ebpf:"scratches"`
+	Snapshot  *ebpf.Map `ebpf:"snapshot"`
 }
 
 func (m *directMaps) Close() error {
@@ -158,6 +163,7 @@ func (m *directMaps) Close() error {
 		m.Families,
 		m.Rings,
 		m.Scratches,
+		m.Snapshot,
 	)
 }
 
@@ -189,6 +195,7 @@ type directPrograms struct {
 	FamilyProc    *ebpf.Program `ebpf:"family_proc"`
 	FamilyTask    *ebpf.Program `ebpf:"family_task"`
 	FamilyUser    *ebpf.Program `ebpf:"family_user"`
+	IterTask      *ebpf.Program `ebpf:"iter_task"`
 	SchedExec     *ebpf.Program `ebpf:"sched_exec"`
 	SchedExit     *ebpf.Program `ebpf:"sched_exit"`
 	SchedFork     *ebpf.Program `ebpf:"sched_fork"`
@@ -209,6 +216,7 @@ func (p *directPrograms) Close() error {
 		p.FamilyProc,
 		p.FamilyTask,
 		p.FamilyUser,
+		p.IterTask,
 		p.SchedExec,
 		p.SchedExit,
 		p.SchedFork,

@@ -20,6 +20,7 @@ const (
 	legacyMapFamilies       = "families"
 	legacyMapRings          = "rings"
 	legacyMapScratches      = "scratches"
+	legacyMapSnapshot       = "snapshot"
 	legacyProgFamilyFd      = "family_fd"
 	legacyProgFamilyIo      = "family_io"
 	legacyProgFamilyMemory  = "family_memory"
@@ -32,6 +33,7 @@ const (
 	legacyProgFamilyProc    = "family_proc"
 	legacyProgFamilyTask    = "family_task"
 	legacyProgFamilyUser    = "family_user"
+	legacyProgIterTask      = "iter_task"
 	legacyProgSchedExec     = "sched_exec"
 	legacyProgSchedExit     = "sched_exit"
 	legacyProgSchedFork     = "sched_fork"
@@ -98,6 +100,7 @@ type legacyProgramSpecs struct {
 	FamilyProc    *ebpf.ProgramSpec `ebpf:"family_proc"`
 	FamilyTask    *ebpf.ProgramSpec `ebpf:"family_task"`
 	FamilyUser    *ebpf.ProgramSpec `ebpf:"family_user"`
+	IterTask      *ebpf.ProgramSpec `ebpf:"iter_task"`
 	SchedExec     *ebpf.ProgramSpec `ebpf:"sched_exec"`
 	SchedExit     *ebpf.ProgramSpec `ebpf:"sched_exit"`
 	SchedFork     *ebpf.ProgramSpec `ebpf:"sched_fork"`
@@ -112,6 +115,7 @@ type legacyMapSpecs struct {
 	Families  *ebpf.MapSpec `ebpf:"families"`
 	Rings     *ebpf.MapSpec `ebpf:"rings"`
 	Scratches *ebpf.MapSpec `ebpf:"scratches"`
+	Snapshot  *ebpf.MapSpec `ebpf:"snapshot"`
 }
 
 // legacyVariableSpecs contains global variables before they are loaded into the kernel.
@@ -150,6 +154,7 @@ type legacyMaps struct {
 	Families  *ebpf.Map `ebpf:"families"`
 	Rings     *ebpf.Map `ebpf:"rings"`
 	Scratches *ebpf.Map `ebpf:"scratches"`
+	Snapshot  *ebpf.Map `ebpf:"snapshot"`
 }
 
 func (m *legacyMaps) Close() error {
@@ -158,6 +163,7 @@ func (m *legacyMaps) Close() error {
 		m.Families,
 		m.Rings,
 		m.Scratches,
+		m.Snapshot,
 	)
 }
 
@@ -189,6 +195,7 @@ type legacyPrograms struct {
 	FamilyProc    *ebpf.Program `ebpf:"family_proc"`
 	FamilyTask    *ebpf.Program `ebpf:"family_task"`
 	FamilyUser    *ebpf.Program `ebpf:"family_user"`
+	IterTask      *ebpf.Program `ebpf:"iter_task"`
 	SchedExec     *ebpf.Program `ebpf:"sched_exec"`
 	SchedExit     *ebpf.Program `ebpf:"sched_exit"`
 	SchedFork     *ebpf.Program `ebpf:"sched_fork"`
@@ -209,6 +216,7 @@ func (p *legacyPrograms) Close() error {
 		p.FamilyProc,
 		p.FamilyTask,
 		p.FamilyUser,
+		p.IterTask,
 		p.SchedExec,
 		p.SchedExit,
 		p.SchedFork,

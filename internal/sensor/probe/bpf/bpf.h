@@ -27,9 +27,9 @@
  * better, cannot remove. mask is 2^k - 1. */
 #define BOUND(n, mask)                                              \
 	({                                                          \
-		u64 _n = (n);                                       \
-		asm volatile("%0 &= %1" : "+r"(_n) : "i"(mask));    \
-		_n;                                                 \
+		u64 _bound = (n);                                   \
+		asm volatile("%0 &= %1" : "+r"(_bound) : "i"(mask)); \
+		_bound;                                             \
 	})
 #define memcpy(d, s, n) __builtin_memcpy(d, s, n)
 #define memset(d, c, n) __builtin_memset(d, c, n)

@@ -98,25 +98,30 @@ FUNC int put_path(struct scratch *s, u32 slot, u64 dentry, u64 vfsmount)
 	return 0;
 }
 
+/* A directory that a task's fs_struct names. */
+INLINE void put_fs_path(struct scratch *s, u32 slot, u64 fs, u32 offset)
+{
+	if (!fs)
+		return;
+	u64 path = fs + offset;
+	put_path(s, slot, LOAD64(path + FIELD_OFFSET(struct path, dentry)), LOAD64(path + FIELD_OFFSET(struct path, mnt)));
+}
+
 FUNC int put_cwd(struct scratch *s, u32 slot)
 {
 	struct task_struct *task = current_task();
-	u64 fs = LOAD64(&task->fs);
-	if (!s || !fs)
-		return 0;
-	u64 pwd = fs + FIELD_OFFSET(struct fs_struct, pwd);
-	put_path(s, slot, LOAD64(pwd + FIELD_OFFSET(struct path, dentry)), LOAD64(pwd + FIELD_OFFSET(struct path, mnt)));
+
+	if (s)
+		put_fs_path(s, slot, LOAD64(&task->fs), FIELD_OFFSET(struct fs_struct, pwd));
 	return 0;
 }
 
 FUNC int put_root(struct scratch *s, u32 slot)
 {
 	struct task_struct *task = current_task();
-	u64 fs = LOAD64(&task->fs);
-	if (!s || !fs)
-		return 0;
-	u64 root = fs + FIELD_OFFSET(struct fs_struct, root);
-	put_path(s, slot, LOAD64(root + FIELD_OFFSET(struct path, dentry)), LOAD64(root + FIELD_OFFSET(struct path, mnt)));
+
+	if (s)
+		put_fs_path(s, slot, LOAD64(&task->fs), FIELD_OFFSET(struct fs_struct, root));
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "task.c"
 #include "misc.c"
 #include "sched.c"
+#include "iter.c"
 
 char __license[] SEC("license") = "Dual MIT/GPL"; /* helpers that read memory need GPL */
 

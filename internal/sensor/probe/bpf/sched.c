@@ -142,6 +142,8 @@ int sched_exit(u64 *ctx)
 	if (!last)
 		s->h.flags |= EVENT_THREAD_EXIT;
 	slots_clear(s, PROCEXIT_SLOTS);
+	if (!last)
+		s->h.flags |= EVENT_THREAD_EXIT;
 	SLOT(s, PROCEXIT_STATUS) = code;
 	SLOT(s, PROCEXIT_RET) = code >> 8 & 0xff;
 	SLOT(s, PROCEXIT_SIG) = code & 0x7f;

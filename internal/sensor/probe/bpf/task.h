@@ -53,12 +53,8 @@ INLINE u64 cap_value(struct cred *cred, u32 offset)
 	return LOAD64((const char *)cred + offset);
 }
 
-FUNC int header_fill(struct scratch *s, u32 kind)
+INLINE void header_of_task(struct scratch *s, struct task_struct *task, u32 kind)
 {
-	struct task_struct *task = current_task();
-
-	if (!s)
-		return 0;
 	struct event_header *h = &s->h;
 	struct task_struct *parent = READ(task, real_parent);
 	struct task_struct *leader = READ(task, group_leader);
@@ -93,6 +89,12 @@ FUNC int header_fill(struct scratch *s, u32 kind)
 		h->vtid = READ(upid, nr);
 		h->pid_ns = READ(ns, ns.inum);
 	}
+}
+
+FUNC int header_fill(struct scratch *s, u32 kind)
+{
+	if (s)
+		header_of_task(s, current_task(), kind);
 	return 0;
 }
 
