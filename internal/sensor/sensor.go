@@ -154,7 +154,7 @@ func (s *sensor) emit(a *alert.Alert) {
 func (s *sensor) newStatic(cfg *config.Config) *field.Static {
 	return &field.Static{
 		Hostname: s.hostname, Source: "syscall", Snaplen: cfg.FalcoLibs.Snaplen, Base64: cfg.Base64,
-		StaticFields: cfg.StaticFields,
+		StaticFields: cfg.StaticFields, Proc: s.tableOptions(cfg).ProcRoot,
 	}
 }
 
