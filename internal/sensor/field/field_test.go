@@ -105,8 +105,8 @@ func TestUnknownProcess(t *testing.T) {
 
 func TestEvent(t *testing.T) {
 	w := shells(t)
+	w.Event(t, 14, event.KindOpenat, openat()...)
 	c := w.Event(t, 14, event.KindOpenat, openat()...)
-	c = w.Event(t, 14, event.KindOpenat, openat()...)
 	check(t, c, map[string]string{
 		"evt.num": "2", "evt.rawtime": "1795359513447936116", "evt.rawtime.s": "1795359513", "evt.rawtime.ns": "447936116",
 		"evt.time.iso8601": "2026-11-22T14:58:33.447936116+0000", "evt.reltime": "0", "evt.deltatime": "0",
