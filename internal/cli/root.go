@@ -36,6 +36,7 @@ a generator of events, a bench and the capacity test.`,
 // commands are the constructors of the sub-commands, in the order of help.
 var commands = []func(Env) *cobra.Command{
 	newSensor,
+	newRules,
 	newGenerate,
 	newBench,
 	newCapacity,

@@ -14,9 +14,9 @@ import (
 
 // reader turns the YAML of one file into definitions.
 type reader struct {
-	col      *collection
-	opts     *Options
-	res      *Result
+	col     *collection
+	opts    *Options
+	res     *Result
 	visited int
 }
 

@@ -72,6 +72,18 @@ func (s *Set) Enabled(min alert.Priority) []*Rule {
 	return list
 }
 
+// Tagged returns the Set with only those of its rules that have the tag.
+func (s *Set) Tagged(tag string) *Set {
+	only := *s
+	only.Rules = nil
+	for _, r := range s.Rules {
+		if slices.Contains(r.Tags, tag) {
+			only.Rules = append(only.Rules, r)
+		}
+	}
+	return &only
+}
+
 // wildcard matches s against a pattern with * for any text.
 func wildcard(pattern, s string) bool {
 	parts := strings.Split(pattern, "*")

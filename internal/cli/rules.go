@@ -1,0 +1,264 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor"
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/explain"
+	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+)
+
+// newRules has the commands about rules files.
+func newRules(env Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rules",
+		Short: "Check, list, explain and try rules",
+		Long: `Rules works on rules files without a running sensor. Without -r, or a file as
+argument, it takes the rules inside the binary.`,
+	}
+	cmd.AddCommand(newRulesCheck(env), newRulesList(env), newRulesExplain(env), newRulesTest(env), newRulesCost(env))
+	return cmd
+}
+
+// rulesFlags are shared by the commands that need sound rules.
+type rulesFlags struct{ files []string }
+
+func (f *rulesFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVarP(&f.files, "rules", "r", nil, "rules file or directory; may be given several times, in order")
+}
+
+// sources reads the files, or those inside the binary.
+func (f *rulesFlags) sources() ([]rules.Source, []string, error) {
+	cfg := config.Default()
+	cfg.RulesFiles = f.files
+	return sensor.RuleSources(cfg)
+}
+
+// load loads the files; what is wrong with them goes to standard error.
+func (f *rulesFlags) load(env Env) (*rules.Set, error) {
+	sources, missing, err := f.sources()
+	if err != nil {
+		return nil, err
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("no such rules file: %s", strings.Join(missing, ", "))
+	}
+	set, report := rules.Load(sources, sensor.RuleOptions())
+	if set == nil {
+		if err := report.WriteText(env.Stderr, false); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("the rules cannot be loaded")
+	}
+	return set, nil
+}
+
+func (f *rulesFlags) rule(env Env, name string) (*rules.Rule, error) {
+	set, err := f.load(env)
+	if err != nil {
+		return nil, err
+	}
+	if r := set.Rule(name); r != nil {
+		return r, nil
+	}
+	var similar []string
+	for _, r := range set.Rules {
+		if strings.Contains(strings.ToLower(r.Name), strings.ToLower(name)) {
+			similar = append(similar, fmt.Sprintf("%q", r.Name))
+		}
+	}
+	if len(similar) > 0 {
+		return nil, fmt.Errorf("no rule has the name %q; did you mean %s?", name, strings.Join(similar, ", "))
+	}
+	return nil, fmt.Errorf("no rule has the name %q; see 'peregrine rules list'", name)
+}
+
+func newRulesCheck(env Env) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "check [FILE|DIRECTORY]...",
+		Short: "Check rules files, and say what is wrong and where",
+		Long: `Check loads the files in order, each on top of those before it, as the sensor
+does, and prints every error and warning with its place and source line.
+
+Exit codes: 0 all files can be loaded, 1 not, 2 usage.`,
+		Example: `  peregrine rules check /etc/falco/falco_rules.yaml my_rules.yaml
+  peregrine rules check --json rules.d | jq '.falco_load_results[].errors'`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			f := rulesFlags{files: args}
+			sources, missing, err := f.sources()
+			if err != nil {
+				return err
+			}
+			_, report := rules.Load(sources, sensor.RuleOptions())
+			for _, path := range missing {
+				report.Results = append(report.Results, rules.FileError(path, fmt.Errorf("no such file or directory")))
+			}
+			if asJSON {
+				err = report.WriteJSON(env.Stdout, nil)
+			} else {
+				err = report.WriteText(env.Stdout, true)
+			}
+			if err == nil && !report.OK() {
+				err = &ExitError{Code: ExitFailure}
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write the results in JSON, as 'falco -V' does with json_output")
+	return cmd
+}
+
+func newRulesList(env Env) *cobra.Command {
+	var f rulesFlags
+	var tag string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the rules",
+		Example: `  peregrine rules list
+  peregrine rules list --tag mitre_credential_access
+  peregrine rules list --json -r my_rules.yaml | jq '.rules[].info.name'`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			set, err := f.load(env)
+			if err != nil {
+				return err
+			}
+			if tag != "" {
+				set = set.Tagged(tag)
+			}
+			if asJSON {
+				d, err := set.Describe("")
+				if err != nil {
+					return err
+				}
+				return d.WriteJSON(env.Stdout)
+			}
+			w := tabwriter.NewWriter(env.Stdout, 0, 8, 2, ' ', 0)
+			fmt.Fprintln(w, "RULE\tPRIORITY\tENABLED\tTAGS")
+			for _, r := range set.Rules {
+				fmt.Fprintf(w, "%s\t%s\t%v\t%s\n", r.Name, r.Priority, r.Enabled, strings.Join(r.Tags, ","))
+			}
+			return w.Flush()
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&tag, "tag", "", "only rules with this tag")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write everything about them in JSON, as 'falco -L' does with json_output")
+	return cmd
+}
+
+func newRulesExplain(env Env) *cobra.Command {
+	var f rulesFlags
+	cmd := &cobra.Command{
+		Use:   "explain RULE",
+		Short: "Show a rule with its condition expanded, and when each part of it is known",
+		Example: `  peregrine rules explain 'Read sensitive file untrusted'
+  peregrine rules explain 'My rule' -r my_rules.yaml`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			r, err := f.rule(env, args[0])
+			if err != nil {
+				return err
+			}
+			return explain.WriteRule(env.Stdout, r)
+		},
+	}
+	f.register(cmd)
+	return cmd
+}
+
+func newRulesTest(env Env) *cobra.Command {
+	var f rulesFlags
+	var file string
+	cmd := &cobra.Command{
+		Use:   "test RULE --capture FILE",
+		Short: "Say whether a rule matches in a capture, and if not, which part of it was false",
+		Long: `Test evaluates one rule, whether it is enabled or not, for every event of a
+capture. It shows the first matches; the parts of the condition that excluded
+events, with how many each excluded, and how many no other part did; and if
+nothing matched, the event that came nearest, with the parts that were false for
+it and what they found instead.
+
+Exit codes: 0 the rule matched, 1 it did not, or could not be tried, 2 usage.`,
+		Example: `  peregrine rules test 'Read sensitive file untrusted' --capture incident.scap
+  peregrine rules test 'My rule' -r my_rules.yaml --capture incident.scap.gz`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := f.rule(env, args[0])
+			if err != nil {
+				return err
+			}
+			v, err := explain.Test(cmd.Context(), file, r)
+			if v == nil {
+				return err
+			}
+			if err := errors.Join(v.Write(env.Stdout), err); err != nil {
+				return err
+			}
+			if v.Matches == 0 {
+				return &ExitError{Code: ExitFailure}
+			}
+			return nil
+		},
+	}
+	f.register(cmd)
+	captureFlag(cmd, &file)
+	return cmd
+}
+
+func newRulesCost(env Env) *cobra.Command {
+	var f rulesFlags
+	var file string
+	var asJSON, all bool
+	cmd := &cobra.Command{
+		Use:   "cost --capture FILE",
+		Short: "Measure what each rule costs over a capture",
+		Long: `Cost evaluates the rules for every event of a capture and tells, for each, how
+often it was evaluated, how long that took and how often it matched; the dearest
+come first. An event that a rule cannot match, for its kind or its process, is no
+evaluation.`,
+		Example: `  peregrine rules cost --capture typical.scap
+  peregrine rules cost -r my_rules.yaml --capture typical.scap --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			set, err := f.load(env)
+			if err != nil {
+				return err
+			}
+			list := set.Rules
+			if !all {
+				list = set.Enabled(alert.Debug)
+			}
+			costs, err := explain.Cost(cmd.Context(), file, list)
+			if costs == nil {
+				return err
+			}
+			if asJSON {
+				return errors.Join(json.NewEncoder(env.Stdout).Encode(costs), err)
+			}
+			return errors.Join(costs.Write(env.Stdout), err)
+		},
+	}
+	f.register(cmd)
+	captureFlag(cmd, &file)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write the figures in JSON")
+	cmd.Flags().BoolVar(&all, "all", false, "also rules that are not enabled")
+	return cmd
+}
+
+func captureFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVar(file, "capture", "", "capture (.scap, may be gzipped) whose events to use")
+	if err := cmd.MarkFlagRequired("capture"); err != nil {
+		panic(err) // the flag is defined one line above
+	}
+}

@@ -1,0 +1,114 @@
+package explain
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
+	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+)
+
+// stageNames are the stages as they are printed.
+var stageNames = map[field.Stage]string{field.AtLoad: "load", field.AtExec: "exec", field.AtEvent: "event"}
+
+// WriteRule explains a rule: its parts, which events it looks at, and at
+// which stage each part of the condition is known.
+func WriteRule(w io.Writer, r *rules.Rule) error {
+	var b bytes.Buffer
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "%-12s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("Rule", "%s", r.Name)
+	line("Defined", "%s:%d", r.File, r.Line)
+	state := "enabled"
+	if !r.Enabled {
+		state = "disabled"
+	}
+	line("State", "%s, priority %s, source %s", state, r.Priority, r.Source)
+	line("Tags", "%s", strings.Join(r.Tags, ", "))
+	line("Description", "%s", strings.Join(strings.Fields(r.Desc), " "))
+	line("Output", "%s", r.Output)
+	if r.Node == nil {
+		line("Condition", "%s", r.Condition)
+		b.WriteString("\nThe sensor has no events of this source: the rule is never evaluated.\n")
+		_, err := w.Write(b.Bytes())
+		return err
+	}
+	line("Events", "%s", events(r.Node))
+	b.WriteString("\nThe condition with lists and macros expanded. Each part is known at: load, fixed\n" +
+		"by the kind of event; exec, the same for all events of a process until its next\n" +
+		"exec; event, to be looked at each time.\n\n")
+	writeOutline(&b, r.Node)
+	b.WriteString("\nProcesses whose events can match (decided once for each process):\n\n")
+	projection := filter.Project(r.Node, field.AtExec)
+	switch {
+	case filter.IsTrue(projection):
+		b.WriteString("  all\n")
+	case filter.IsFalse(projection):
+		b.WriteString("  none: the condition is never true\n")
+	default:
+		writeOutline(&b, projection)
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// manyEvents is from how many events on only their number is told.
+const manyEvents = 60
+
+func events(n filter.Node) string {
+	names := filter.Names(n)
+	if _, _, restricted := filter.Kinds(n); !restricted {
+		return "all: the condition does not restrict evt.type"
+	}
+	switch {
+	case len(names) == 0:
+		return "none: the condition is never true"
+	case len(names) > manyEvents:
+		return fmt.Sprintf("%d kinds, among them %s", len(names), strings.Join(names[:5], ", "))
+	}
+	return strings.Join(names, ", ")
+}
+
+func writeOutline(b *bytes.Buffer, n filter.Node) {
+	for _, l := range filter.Outline(n) {
+		fmt.Fprintf(b, "  %-6s %s%s\n", stageNames[l.Stage], strings.Repeat("  ", l.Depth), l.Text)
+	}
+}
+
+// candidates says for which events a condition has to be looked at.
+type candidates struct {
+	kinds event.KindSet
+	ids   filter.IDSet
+}
+
+func candidatesOf(n filter.Node) candidates {
+	kinds, ids, _ := filter.Kinds(n)
+	return candidates{kinds, ids}
+}
+
+func (c *candidates) has(h *event.Header) bool {
+	if !c.kinds.Has(h.Kind) {
+		return false
+	}
+	return h.Kind != event.KindSyscall || c.ids.Has(event.ID(h.Syscall))
+}
+
+// conjuncts are the parts of a condition of which each alone can make it
+// false.
+func conjuncts(n filter.Node) []filter.Node {
+	and, ok := n.(*filter.And)
+	if !ok {
+		return []filter.Node{n}
+	}
+	var list []filter.Node
+	for _, m := range and.Nodes {
+		list = append(list, conjuncts(m)...)
+	}
+	return slices.Clip(list)
+}
