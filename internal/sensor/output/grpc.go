@@ -3,7 +3,6 @@ package output
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -36,7 +35,7 @@ type grpcChannel struct {
 	server  *grpc.Server
 	tls     atomic.Pointer[tls.Config]
 	log     *slog.Logger
-	served  chan error
+	served  chan struct{} // closed when the server has ended
 
 	streams    atomic.Int64
 	maxStreams int64
@@ -54,7 +53,7 @@ func openGRPC(c *config.Config, opt Options) (channel, error) {
 	g := &grpcChannel{
 		c: c.GRPC, serves: c.GRPCOutput.Enabled, log: opt.Log.With("channel", "grpc"),
 		backlog:    newBacklog(capacity(c), c.Peregrine.QueueMaxBytes),
-		served:     make(chan error, 1),
+		served:     make(chan struct{}),
 		maxStreams: int64(c.Peregrine.GRPCMaxStreams),
 		firstCall:  10 * time.Second,
 		stop:       make(chan struct{}),
@@ -71,7 +70,12 @@ func openGRPC(c *config.Config, opt Options) (channel, error) {
 	// A connection has at most one stream in good practice; some more may be
 	// between handshake and first stream.
 	limited := &limitListener{Listener: listener, free: make(chan struct{}, c.Peregrine.GRPCMaxStreams+16)}
-	go func() { g.served <- g.server.Serve(limited) }()
+	go func() {
+		defer close(g.served)
+		if err := g.server.Serve(limited); err != nil {
+			g.log.Error("grpc: the server ended", "error", err)
+		}
+	}()
 	return g, nil
 }
 
@@ -172,11 +176,11 @@ func (g *grpcChannel) close(ctx context.Context) error {
 		g.server.Stop()
 		<-ended
 	}
-	err := <-g.served
+	<-g.served
 	if lost := g.discardRest(); lost > 0 {
-		err = errors.Join(err, fmt.Errorf("grpc: %d alerts not delivered: no client read them", lost))
+		return fmt.Errorf("grpc: %d alerts not delivered: no client read them", lost)
 	}
-	return err
+	return nil
 }
 
 // discardRest turns what nobody read into losses.

@@ -28,9 +28,9 @@ type httpSender struct {
 	broken  int // pipelined connections that broke
 
 	conn    net.Conn
-	limit   *io.LimitedReader
-	in      *bufio.Reader
-	version uint64 // of target at the time of connecting
+	raw     *answerReader
+	in      *bufio.Reader // on raw
+	version uint64        // of target at the time of connecting
 	out     []byte
 
 	head  *alert.Alert // the first alert of the last failed attempt
@@ -120,8 +120,8 @@ func (s *httpSender) connect(ctx context.Context) error {
 		return err
 	}
 	s.conn, s.depth = conn, 1
-	s.limit = &io.LimitedReader{R: conn}
-	s.in = bufio.NewReader(s.limit)
+	s.raw = &answerReader{r: conn}
+	s.in = bufio.NewReader(s.raw)
 	return nil
 }
 
@@ -186,7 +186,7 @@ func (s *httpSender) answer() (v verdict, last bool, err error) {
 	if err := s.conn.SetReadDeadline(time.Now().Add(s.target.timeout)); err != nil {
 		return 0, true, err
 	}
-	s.limit.N = maxAnswer
+	s.raw.left = maxAnswer
 	r, err := http.ReadResponse(s.in, nil)
 	for i := 0; err == nil && r.StatusCode < 200 && i < 5; i++ { // 100 Continue and its like
 		r, err = http.ReadResponse(s.in, nil)
@@ -225,11 +225,33 @@ func (s *httpSender) readBody(r *http.Response) error {
 	return err
 }
 
+// explain prefers the connection's own error to what the parser makes of an
+// answer that was cut there.
 func (s *httpSender) explain(err error) error {
-	if s.limit.N <= 0 {
-		return fmt.Errorf("the server's answer is longer than %d bytes", maxAnswer)
+	if s.raw.err != nil && s.raw.err != io.EOF {
+		err = s.raw.err
 	}
 	return fmt.Errorf("the server's answer: %w", err)
+}
+
+// answerReader reads up to left bytes and remembers why it could not.
+type answerReader struct {
+	r    io.Reader
+	left int
+	err  error
+}
+
+func (a *answerReader) Read(p []byte) (n int, err error) {
+	if a.left <= 0 {
+		a.err = fmt.Errorf("longer than %d bytes", maxAnswer)
+		return 0, a.err
+	}
+	n, err = a.r.Read(p[:min(len(p), a.left)])
+	a.left -= n
+	if err != nil {
+		a.err = err
+	}
+	return n, err
 }
 
 // sortOut moves the accepted alerts to the front of batch, the rejected ones

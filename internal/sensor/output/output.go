@@ -49,6 +49,7 @@ type Set struct {
 	watch    context.CancelFunc
 	watching sync.WaitGroup
 	mu       sync.Mutex // Apply, Reopen and Close exclude each other
+	closed   bool
 }
 
 // entry is an open channel and the configuration it was opened with.
@@ -246,10 +247,14 @@ func (s *Set) Stats() []metrics.Channel {
 
 // Close delivers what is queued, as far as that is possible before ctx ends,
 // and closes all channels. The error says what was lost. Alerts sent
-// afterwards are counted as dropped.
+// afterwards are counted as dropped. Closing again does nothing.
 func (s *Set) Close(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
 	s.watch()
 	s.watching.Wait()
 	entries := *s.channels.Load()
