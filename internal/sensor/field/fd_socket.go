@@ -102,8 +102,8 @@ func socketFields() []Field {
 			return "", false
 		}),
 		boolean("fd.is_server", AtEvent, "True if the process is the server of the socket: it is bound, or was accepted.", func(c *Context) (uint64, bool) {
-			s, ok := c.ipSocket()
-			return b2u(s.isServer), ok
+			s, _ := c.ipSocket()
+			return b2u(s.isServer), c.fileInfo() != nil
 		}),
 		boolean("fd.connected", AtEvent, "True for sockets that are connected.", func(c *Context) (uint64, bool) {
 			f := c.fileInfo()

@@ -233,6 +233,14 @@ func TestOtherDescriptors(t *testing.T) {
 			map[string]string{"fd.num": "-", "fd.typechar": "-", "fd.name": "-", "fd.type": "-", "fd.uid": "-", "fd.name_changed": "-"},
 		},
 		{
+			"directory of *at", event.KindNewfstatat, []fieldtest.Param{fieldtest.Num("dirfd", 3), fieldtest.Text("path", ""), fieldtest.Text("base", "/f"), fieldtest.File(event.FileInfo{Type: event.FDFile}, "/f")},
+			map[string]string{"fd.name": "/f", "evt.args": "res=0 dirfd=3(<f>/f) path= flags=0", "fd.is_server": "false"},
+		},
+		{
+			"pipe2", event.KindPipe2, []fieldtest.Param{fieldtest.Num("fd1", 3), fieldtest.Num("fd2", 4), fieldtest.File(event.FileInfo{Type: event.FDPipe}, "")},
+			map[string]string{"evt.args": "res=0 fd1=3(<p>) fd2=4(<p>) ino=0 flags=0(O_NONE)"},
+		},
+		{
 			"dup", event.KindDup2, []fieldtest.Param{fieldtest.Num("res", 1), fieldtest.Num("oldfd", 5), fieldtest.Num("newfd", 1), fieldtest.File(event.FileInfo{Type: event.FDFile}, "/f")},
 			map[string]string{"evt.args": "res=1(<f>/f) oldfd=5(<f>/f) newfd=1(<f>/f)"},
 		},

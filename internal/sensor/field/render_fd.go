@@ -17,17 +17,13 @@ func resolvedFD(c *Context, dst []byte, p *slotParam) []byte {
 	case fd < 0:
 		return append(dst, errnoName(fd)...)
 	}
-	info := c.Event.Info()
-	if strings.HasSuffix(p.Name, "dirfd") || strings.HasSuffix(p.Name, "dir") {
-		if s, ok := c.base(p.paths); ok {
-			return append(append(dst, "<d>"...), trimSlash(s)...)
-		}
-	}
-	if p.slot != info.FD && !isDup(c.Event.Kind()) {
-		return dst
-	}
 	f := c.fileInfo()
-	if f == nil {
+	if f == nil || (p.slot != c.Event.Info().FD && !sharesFile[c.Event.Kind()]) {
+		if strings.HasSuffix(p.Name, "dirfd") || strings.HasSuffix(p.Name, "dir") {
+			if s, ok := c.base(p.paths); ok {
+				return append(append(dst, "<d>"...), trimSlash(s)...)
+			}
+		}
 		return dst
 	}
 	dst = append(dst, '<', typeChar(f))
@@ -41,8 +37,10 @@ func resolvedFD(c *Context, dst []byte, p *slotParam) []byte {
 
 var protoChars = [256]byte{unix.IPPROTO_TCP: 't', unix.IPPROTO_UDP: 'u', unix.IPPROTO_ICMP: 'i', unix.IPPROTO_RAW: 'r'}
 
-func isDup(k event.Kind) bool {
-	return k == event.KindDup || k == event.KindDup2 || k == event.KindDup3
+// sharesFile says of which kinds all descriptors are the same sort of thing.
+var sharesFile = [event.NumKinds]bool{
+	event.KindDup: true, event.KindDup2: true, event.KindDup3: true,
+	event.KindPipe: true, event.KindPipe2: true, event.KindSocketpair: true,
 }
 
 // base is the directory that the nth path of the event is relative to.
