@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/bench/benchtest"
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/generator"
@@ -15,29 +16,29 @@ import (
 )
 
 // canaryOf is the generator of a preflight: one instance, now.
-func (f *fake) canaryOf(ahead int64) Generate {
+func canaryOf(f *benchtest.Fake, ahead int64) Generate {
 	return func(_ context.Context, o generator.Options) (*generator.Result, error) {
 		at := time.Now().UnixNano()
 		in := generator.Instance{TID: 77, Planned: at, Start: at, End: at + 20_000}
-		if f.act != nil {
-			f.act(0, &in)
+		if f.Act != nil {
+			f.Act(0, &in)
 		}
 		r := &generator.Result{Actions: []generator.ActionResult{{Name: o.Actions[0].Name, Errnos: map[syscall.Errno]uint64{}}}}
-		f.account(r, in)
+		f.Account(r, in)
 		if r.Skipped > 0 {
 			r.Actions[0].Why = "only applicable to containers"
 		}
-		for _, a := range f.reaction(0, o.Actions[0].Name, in) {
+		for _, a := range f.Reaction(0, o.Actions[0].Name, in) {
 			a.Time += ahead
-			f.send(a)
+			f.Send(a)
 		}
 		return r, nil
 	}
 }
 
-func preflight(t *testing.T, f *fake, ahead int64) (*Session, *Preflight) {
+func preflight(t *testing.T, f *benchtest.Fake, ahead int64) (*Session, *Preflight) {
 	t.Helper()
-	s := open(t, f, func(o *Options) { o.Generate, o.Actions = f.canaryOf(ahead), o.Actions[:1] })
+	s := open(t, f, func(o *Options) { o.Generate, o.Actions = canaryOf(f, ahead), o.Actions[:1] })
 	p, err := s.Preflight(t.Context(), 100*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +56,7 @@ func find(p *Preflight, name string) Check {
 }
 
 func TestPreflightGood(t *testing.T) {
-	s, p := preflight(t, newFake(), 0)
+	s, p := preflight(t, benchtest.New(), 0)
 	if c := find(p, "canary"); c.Status != CheckOK {
 		t.Errorf("%+v", c)
 	}
@@ -65,7 +66,7 @@ func TestPreflightGood(t *testing.T) {
 }
 
 func TestPreflightClock(t *testing.T) {
-	s, p := preflight(t, newFake(), int64(time.Second))
+	s, p := preflight(t, benchtest.New(), int64(time.Second))
 	if c := find(p, "clock"); c.Status != CheckWarn || s.clock.Offset < int64(time.Second)-20_000 || s.clock.Offset > int64(time.Second)+20_000 {
 		t.Errorf("%+v, offset %d", c, s.clock.Offset)
 	}
@@ -103,8 +104,8 @@ func TestCanaryVerdicts(t *testing.T) {
 		{name: "missing", c: canary{action: stable, result: done}, counts: intake.Counts{Alerts: 1}, before: sample(2), samples: sample(2), text: "missing, disabled, or has an exception"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := newFake()
-			f.counts = tt.counts
+			f := benchtest.New()
+			f.Count(tt.counts)
 			s := &Session{o: Options{Target: f}, samples: tt.samples}
 			if tt.status == "" {
 				tt.status = CheckFail

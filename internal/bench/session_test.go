@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peregrine-sec/peregrine/internal/bench/benchtest"
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/generator"
@@ -19,7 +20,7 @@ import (
 const fiveSeconds = 5 * time.Second
 
 func TestCleanRound(t *testing.T) {
-	f := newFake()
+	f := benchtest.New()
 	s := open(t, f)
 	r, err := s.Run(t.Context(), Load{Rate: 3000, Duration: fiveSeconds, Label: "x"})
 	if err != nil {
@@ -58,8 +59,8 @@ func TestCleanRound(t *testing.T) {
 
 // TestFaultsAreToldApart injects every fault at once.
 func TestFaultsAreToldApart(t *testing.T) {
-	f := newFake()
-	f.act = func(n int, in *generator.Instance) {
+	f := benchtest.New()
+	f.Act = func(n int, in *generator.Instance) {
 		switch n % 100 {
 		case 1:
 			in.Errno = 28 // ENOSPC
@@ -67,8 +68,8 @@ func TestFaultsAreToldApart(t *testing.T) {
 			in.Skipped = true
 		}
 	}
-	f.react = func(n int, rule string, in generator.Instance) []intake.Alert {
-		a := alertOf(rule, in)
+	f.React = func(n int, rule string, in generator.Instance) []intake.Alert {
+		a := benchtest.AlertOf(rule, in)
 		switch n % 100 {
 		case 10: // lost
 			return nil
@@ -89,7 +90,7 @@ func TestFaultsAreToldApart(t *testing.T) {
 		}
 		return []intake.Alert{a}
 	}
-	f.drops = func(second int) uint64 {
+	f.Drops = func(second int) uint64 {
 		if second == 4 || second == 6 { // the latter is in the rest
 			return 500
 		}
@@ -132,10 +133,10 @@ func TestFaultsAreToldApart(t *testing.T) {
 // TestLateAlertsAmendTheirRound: alerts that come in the next round belong to
 // the one that caused them, and hide no loss of the next.
 func TestLateAlertsAmendTheirRound(t *testing.T) {
-	f := newFake()
+	f := benchtest.New()
 	var held []intake.Alert
-	f.react = func(n int, rule string, in generator.Instance) []intake.Alert {
-		a := alertOf(rule, in)
+	f.React = func(n int, rule string, in generator.Instance) []intake.Alert {
+		a := benchtest.AlertOf(rule, in)
 		if n%10 == 0 {
 			held = append(held, a)
 			return nil
@@ -150,9 +151,9 @@ func TestLateAlertsAmendTheirRound(t *testing.T) {
 	if first.Total.Lost != 100 {
 		t.Fatalf("lost %d, want 100", first.Total.Lost)
 	}
-	f.send(held...)
+	f.Send(held...)
 	held = nil
-	f.delivered()
+	f.Delivered()
 	second, err := s.Run(t.Context(), Load{Rate: 1000, Duration: time.Second})
 	if err != nil {
 		t.Fatal(err)
@@ -166,8 +167,8 @@ func TestLateAlertsAmendTheirRound(t *testing.T) {
 }
 
 func TestGeneratorLimited(t *testing.T) {
-	f := newFake()
-	f.ceiling = 900
+	f := benchtest.New()
+	f.Ceiling = 900
 	r, err := open(t, f).Run(t.Context(), Load{Rate: 1000, Duration: fiveSeconds})
 	if err != nil {
 		t.Fatal(err)
@@ -178,9 +179,9 @@ func TestGeneratorLimited(t *testing.T) {
 }
 
 func TestQueueThatGrows(t *testing.T) {
-	f := newFake()
-	f.react = func(n int, rule string, in generator.Instance) []intake.Alert {
-		a := alertOf(rule, in)
+	f := benchtest.New()
+	f.React = func(n int, rule string, in generator.Instance) []intake.Alert {
+		a := benchtest.AlertOf(rule, in)
 		a.Received += int64(n) * 100_000 // the n-th waits 0.1 ms longer
 		return []intake.Alert{a}
 	}
@@ -194,10 +195,10 @@ func TestQueueThatGrows(t *testing.T) {
 }
 
 func TestIdleAndNoiseRounds(t *testing.T) {
-	f := newFake()
+	f := benchtest.New()
 	s := open(t, f)
 	idle, err := s.Run(t.Context(), Load{Duration: time.Millisecond})
-	if err != nil || idle.Total.Started != 0 || len(f.started) != 0 {
+	if err != nil || idle.Total.Started != 0 || len(f.Started) != 0 {
 		t.Errorf("idle round: %+v, %v", idle.Total, err)
 	}
 	r, err := s.Run(t.Context(), Load{Rate: 100, Noise: 4000, Duration: fiveSeconds})
@@ -207,7 +208,7 @@ func TestIdleAndNoiseRounds(t *testing.T) {
 	if math.Abs(r.Rate.NoiseOffered-4000) > 40 || r.Total.Lost != 0 {
 		t.Errorf("rate %+v, total %+v", r.Rate, r.Total)
 	}
-	for _, o := range f.started {
+	for _, o := range f.Started {
 		if o.Discard && o.Rate != generator.Noise(4000).Rate {
 			t.Errorf("noise at %v actions per second, want %v", o.Rate, generator.Noise(4000).Rate)
 		}
@@ -215,9 +216,9 @@ func TestIdleAndNoiseRounds(t *testing.T) {
 }
 
 func TestInterruptedRoundIsPartial(t *testing.T) {
-	f := newFake()
+	f := benchtest.New()
 	ctx, cancel := context.WithCancel(t.Context())
-	f.act = func(n int, _ *generator.Instance) {
+	f.Act = func(n int, _ *generator.Instance) {
 		if n == 10 {
 			cancel()
 		}
@@ -229,13 +230,13 @@ func TestInterruptedRoundIsPartial(t *testing.T) {
 }
 
 func TestSensorEnds(t *testing.T) {
-	f := newFake()
-	f.act = func(n int, _ *generator.Instance) {
+	f := benchtest.New()
+	f.Act = func(n int, _ *generator.Instance) {
 		if n == 10 {
-			close(f.exited)
+			f.Exit()
 		}
 	}
-	f.react = func(int, string, generator.Instance) []intake.Alert { return nil }
+	f.React = func(int, string, generator.Instance) []intake.Alert { return nil }
 	r, err := open(t, f).Run(t.Context(), Load{Rate: 100, Duration: time.Second})
 	if err != nil || !r.Has(SensorGone) || r.Total.Lost != 100 {
 		t.Errorf("%v, flags %v, %+v", err, r.Flags, r.Total)
@@ -243,7 +244,7 @@ func TestSensorEnds(t *testing.T) {
 }
 
 func TestRoundJSON(t *testing.T) {
-	r, err := open(t, newFake()).Run(t.Context(), Load{Rate: 100, Duration: fiveSeconds})
+	r, err := open(t, benchtest.New()).Run(t.Context(), Load{Rate: 100, Duration: fiveSeconds})
 	if err != nil {
 		t.Fatal(err)
 	}
