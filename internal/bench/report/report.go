@@ -150,7 +150,7 @@ var columns = []column{
 	same("lost", "lost", func(r *bench.Round) string { return integer(r.Total.Lost) }),
 	{"lost (95% below)", "lost_upper", func(r *bench.Round) string { return percent(r.Loss.Share) + " (" + percent(r.Loss.Upper) + ")" }, func(r *bench.Round) string { return number(r.Loss.Upper) }},
 	{"drops", "drops", ofSensor(func(s *bench.SensorStats) string { return grouped(int64(s.Drops)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.Drops, 10) })},
-	{"out", "output_drops", ofSensor(func(s *bench.SensorStats) string { return grouped(int64(s.OutputsDropped + s.Throttled)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.OutputsDropped, 10) })},
+	{"out lost", "output_drops", ofSensor(func(s *bench.SensorStats) string { return grouped(int64(s.OutputsDropped + s.Throttled)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.OutputsDropped, 10) })},
 	{"events/s", "events", ofSensor(func(s *bench.SensorStats) string { return whole(s.EventsMean) }), ofSensor(func(s *bench.SensorStats) string { return number(s.EventsMean) })},
 	{"syscalls/s", "syscalls", func(r *bench.Round) string {
 		if r.Syscalls == nil {

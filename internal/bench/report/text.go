@@ -115,7 +115,7 @@ func (p *printer) conditions(outcomes []Outcome) {
 		case len(o.Rounds) > 0:
 			p.line("FAILED: %s in round %s", o.Condition, strings.Trim(fmt.Sprint(o.Rounds), "[]"))
 		default:
-			p.line("passed: not %s", o.Condition)
+			p.line("passed: %s in no round", o.Condition)
 		}
 	}
 }
