@@ -11,6 +11,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/capture"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/explain"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
@@ -198,7 +199,12 @@ Exit codes: 0 the rule matched, 1 it did not, or could not be tried, 2 usage.`,
 			if err != nil {
 				return err
 			}
-			v, err := explain.Test(cmd.Context(), file, r)
+			src, err := capture.Open(file)
+			if err != nil {
+				return err
+			}
+			defer src.Close()
+			v, err := explain.Test(cmd.Context(), src, r)
 			if v == nil {
 				return err
 			}
@@ -239,7 +245,12 @@ evaluation.`,
 			if !all {
 				list = set.Enabled(alert.Debug)
 			}
-			costs, err := explain.Cost(cmd.Context(), file, list)
+			src, err := capture.Open(file)
+			if err != nil {
+				return err
+			}
+			defer src.Close()
+			costs, err := explain.Cost(cmd.Context(), src, list)
 			if costs == nil {
 				return err
 			}

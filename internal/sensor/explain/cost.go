@@ -32,7 +32,7 @@ type Costs struct {
 	Rules   []RuleCost    `json:"rules"`   // dearest first
 }
 
-// Cost measures the rules over a capture: how often each is evaluated, how
+// Cost measures the rules over the events of src: how often each is evaluated, how
 // long that takes, how often it matches. All rules are tried for each event,
 // as with rule_matching: all. A sub-condition that several rules share counts
 // for the first that needs it.
@@ -40,7 +40,7 @@ type Costs struct {
 // The time is measured around each evaluation, and that of the measurement
 // itself, some tens of nanoseconds, taken off: rules that are evaluated a few
 // times only have no telling time.
-func Cost(ctx context.Context, path string, list []*rules.Rule) (*Costs, error) {
+func Cost(ctx context.Context, src Source, list []*rules.Rule) (*Costs, error) {
 	p, err := plan.New(list, plan.Options{Lookup: field.Lookup, All: true})
 	if err != nil {
 		return nil, err
@@ -48,10 +48,7 @@ func Cost(ctx context.Context, path string, list []*rules.Rule) (*Costs, error) 
 	spent := make([]time.Duration, len(p.Rules))
 	counts := make([]uint64, len(p.Rules))
 	timePredicates(p, spent, counts)
-	e, err := replay(ctx, path, p, nil)
-	if e == nil {
-		return nil, err
-	}
+	e, err := replay(ctx, src, p, nil)
 	overhead := clockCost()
 	counters, ruleset := e.Counters(), e.Rules()
 	c := &Costs{Events: counters.Events, Skipped: counters.Skipped}
@@ -111,12 +108,17 @@ func (c *Costs) Write(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%d events, %d of them ruled out before any condition; all evaluations took %s\n\n", c.Events, c.Skipped, c.Time.Round(time.Microsecond))
 	fmt.Fprintf(&b, "%12s %12s %9s %10s  %s\n", "evaluations", "time", "ns each", "matches", "rule")
+	idle := 0
 	for _, r := range c.Rules {
-		each := 0.0
-		if r.Evaluations > 0 {
-			each = float64(r.Time) / float64(r.Evaluations)
+		if r.Evaluations == 0 {
+			idle++
+			continue
 		}
+		each := float64(r.Time) / float64(r.Evaluations)
 		fmt.Fprintf(&b, "%12d %12s %9.0f %10d  %s\n", r.Evaluations, r.Time.Round(time.Microsecond), each, r.Matches, r.Rule)
+	}
+	if idle > 0 {
+		fmt.Fprintf(&b, "%d more rules were never evaluated\n", idle)
 	}
 	_, err := w.Write(b.Bytes())
 	return err

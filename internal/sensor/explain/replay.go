@@ -3,7 +3,6 @@ package explain
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
@@ -14,31 +13,33 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// replay sends the events of a capture through an engine with the rules of p;
-// observe, if not nil, sees each event after that. A capture that is cut off
-// is read as far as it goes, and the error told at the end.
-func replay(ctx context.Context, path string, p *plan.Plan, observe func(*field.Context)) (*engine.Engine, error) {
-	r, err := capture.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
+// Source yields events until io.EOF; each is borrowed until the next.
+type Source interface {
+	Next() ([]byte, error)
+}
+
+var _ Source = (*capture.Reader)(nil)
+
+// replay sends events through an engine with the rules of p; observe, if not
+// nil, sees each event after that. A source that breaks off is used as far as
+// it goes, and its error returned.
+func replay(ctx context.Context, src Source, p *plan.Plan, observe func(*field.Context)) (*engine.Engine, error) {
 	formatters := make([]engine.Formatter, len(p.Rules))
 	for i := range formatters {
 		formatters[i] = silent{}
 	}
 	e := engine.New(engine.Options{
 		Table: state.NewTable(state.Options{}), Rules: engine.NewRuleset(p, formatters, true),
-		Static: &field.Static{Source: "syscall", Hostname: r.Machine().Hostname, Snaplen: 80},
+		Static: &field.Static{Source: "syscall", Snaplen: 80},
 		Emit:   func(*alert.Alert) {}, Observe: observe,
 	})
 	for {
-		ev, err := r.Next()
+		ev, err := src.Next()
 		if errors.Is(err, io.EOF) {
 			return e, nil
 		}
 		if err != nil {
-			return e, fmt.Errorf("%s: %w", path, err)
+			return e, err
 		}
 		if ctx.Err() != nil {
 			return e, ctx.Err()

@@ -54,9 +54,9 @@ type Event struct {
 // maxFirst limits Verdict.First.
 const maxFirst = 5
 
-// Test evaluates one rule for every event of a capture. A capture that is
-// cut off gives a Verdict about its beginning, and an error.
-func Test(ctx context.Context, path string, r *rules.Rule) (*Verdict, error) {
+// Test evaluates one rule for every event of src. One that breaks off gives a
+// Verdict about its beginning, and its error.
+func Test(ctx context.Context, src Source, r *rules.Rule) (*Verdict, error) {
 	if r.Node == nil {
 		return nil, fmt.Errorf("rule %q is about events of source %s, which captures do not have", r.Name, r.Source)
 	}
@@ -74,10 +74,7 @@ func Test(ctx context.Context, path string, r *rules.Rule) (*Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := replay(ctx, path, none, t.observe)
-	if e == nil {
-		return nil, err
-	}
+	e, err := replay(ctx, src, none, t.observe)
 	t.v.Events = e.Counters().Events
 	return t.v, err
 }

@@ -24,8 +24,8 @@ func loadDefaults(t testing.TB) *rules.Set {
 	}
 	for _, res := range report.Results {
 		for _, w := range res.Warnings {
-			// A macro of the base file may be used by a later file only.
-			if w.Code != rules.WarnUnusedMacro && w.Code != rules.WarnUnusedList {
+			// Two macros are there for local rules, which know them from Falco's.
+			if last := w.Locations[len(w.Locations)-1]; last.ItemName != "never_true" && last.ItemName != "always_true" {
 				t.Errorf("%s", w.Text())
 			}
 		}
@@ -38,17 +38,6 @@ func TestDefaults(t *testing.T) {
 	for _, r := range set.Rules {
 		if len(r.Tags) == 0 || r.Desc == "" {
 			t.Errorf("%s has no tags or no description", r.Name)
-		}
-	}
-	for _, m := range set.Macros {
-		// These two are for local rules, which know them from Falco's.
-		if !m.Used && m.Name != "never_true" && m.Name != "always_true" {
-			t.Errorf("macro %s is not used", m.Name)
-		}
-	}
-	for _, l := range set.Lists {
-		if !l.Used {
-			t.Errorf("list %s is not used", l.Name)
 		}
 	}
 }

@@ -116,6 +116,7 @@ func Load(sources []Source, opts Options) (*Set, *Report) {
 	col := &collection{opts: &opts}
 	report := &Report{}
 	var set *Set
+	var last *compiler
 	seen := map[string]bool{} // warnings that an earlier file had already
 	for _, s := range sources {
 		res := &Result{Name: s.Name}
@@ -131,8 +132,11 @@ func Load(sources []Source, opts Options) (*Set, *Report) {
 			res.fail(err)
 			continue
 		}
-		set = compiled
+		set, last = compiled, c
 		res.dropRepeated(seen)
+	}
+	if last != nil {
+		last.unused(report)
 	}
 	if !report.OK() {
 		return nil, report
@@ -186,19 +190,28 @@ func (c *compiler) compile() (*Set, error) {
 	for _, p := range c.col.plugins {
 		set.Plugins = append(set.Plugins, p.alternatives)
 	}
-	c.unused()
 	return set, nil
 }
 
-func (c *compiler) unused() {
+// unused warns, with the file that defines it, about what no file uses.
+// (Falco asks this of each file before it has read the next.)
+func (c *compiler) unused(report *Report) {
+	warn := func(at *place, code Code, msg string) {
+		for _, res := range report.Results {
+			if res.Name == at.root().Name {
+				res.Warnings = append(res.Warnings, at.issue(code, "%s", msg))
+				return
+			}
+		}
+	}
 	for _, m := range c.macros.order {
 		if !m.Used {
-			c.warn(m.def.at, WarnUnusedMacro, "Macro not referred to by any other rule/macro")
+			warn(m.def.at, WarnUnusedMacro, "Macro not referred to by any other rule/macro")
 		}
 	}
 	for _, l := range c.lists.order {
 		if !l.Used {
-			c.warn(l.at, WarnUnusedList, "List not referred to by any other rule/macro")
+			warn(l.at, WarnUnusedList, "List not referred to by any other rule/macro")
 		}
 	}
 }

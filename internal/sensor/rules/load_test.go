@@ -163,9 +163,13 @@ func TestSkippedRule(t *testing.T) {
 }
 
 func TestWarningsOnce(t *testing.T) {
-	files := []Source{{"a.yaml", []byte("- macro: m\n  condition: evt.type = open\n")}, {"b.yaml", []byte(ruleWith("evt.type = open"))}, {"c.yaml", nil}}
+	files := []Source{
+		{"a.yaml", []byte("- macro: m\n  condition: evt.type = open\n- macro: later\n  condition: evt.type = open\n")},
+		{"b.yaml", []byte(ruleWith("later") + "  wrong: key\n")},
+		{"c.yaml", nil},
+	}
 	_, report := Load(files, Options{Lookup: field.Lookup})
-	for i, want := range []int{1, 0, 0} {
+	for i, want := range []int{1, 1, 0} {
 		if got := len(report.Results[i].Warnings); got != want {
 			t.Errorf("%s: %d warnings, want %d", files[i].Name, got, want)
 		}

@@ -1,0 +1,80 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const testRules = `
+- macro: shells
+  condition: proc.name in (bash, sh)
+- rule: Shell started
+  desc: A shell was started.
+  condition: evt.type = execve and shells
+  output: shell %proc.name
+  priority: NOTICE
+  tags: [shell]
+`
+
+// command runs a command line and returns what it printed and its exit code.
+func command(t *testing.T, args ...string) (stdout, stderr string, code int) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = Main(Env{
+		Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs,
+		Getenv: func(string) string { return "" }, Context: context.Background(),
+	})
+	return out.String(), errs.String(), code
+}
+
+func TestRules(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good := write("good.yaml", testRules)
+	bad := write("bad.yaml", strings.Replace(testRules, "shells\n  output", "shels\n  output", 1))
+	capture := write("empty.scap", "")
+	tests := []struct {
+		name string
+		args []string
+		code int
+		want []string // parts of standard output and error
+	}{
+		{"check", []string{"check", good}, ExitOK, []string{"good.yaml: Ok"}},
+		{"check the rules inside", []string{"check"}, ExitOK, []string{"embedded/base.yaml: Ok"}},
+		{"check bad", []string{"check", bad}, ExitFailure, []string{"bad.yaml: Invalid", "LOAD_ERR_VALIDATE", "Undefined macro 'shels'", "rule 'Shell started'", "^"}},
+		{"check in JSON", []string{"check", "--json", bad}, ExitFailure, []string{`{"falco_load_results":[{"errors":[{"code":"LOAD_ERR_VALIDATE"`}},
+		{"check nothing", []string{"check", filepath.Join(dir, "none.yaml")}, ExitFailure, []string{"none.yaml"}},
+		{"list", []string{"list", "-r", good}, ExitOK, []string{"RULE", "Shell started  Notice    true     shell"}},
+		{"list by tag", []string{"list", "-r", good, "--tag", "other"}, ExitOK, []string{"RULE"}},
+		{"list in JSON", []string{"list", "-r", good, "--json"}, ExitOK, []string{`"name":"Shell started"`}},
+		{"list bad", []string{"list", "-r", bad}, ExitFailure, []string{"Undefined macro", "the rules cannot be loaded"}},
+		{"explain", []string{"explain", "Shell started", "-r", good}, ExitOK, []string{"Events       execve, execveat", "exec     proc.name in (bash, sh)"}},
+		{"explain a part of a name", []string{"explain", "shell", "-r", good}, ExitFailure, []string{`did you mean "Shell started"?`}},
+		{"test without a capture", []string{"test", "Shell started", "-r", good}, ExitFailure, []string{"capture"}},
+		{"test with an empty one", []string{"test", "Shell started", "-r", good, "--capture", capture}, ExitFailure, []string{"the file is empty"}},
+		{"cost with an empty one", []string{"cost", "-r", good, "--capture", capture}, ExitFailure, []string{"the file is empty"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			stdout, stderr, code := command(t, append([]string{"rules"}, tt.args...)...)
+			if code != tt.code {
+				t.Errorf("exit code %d, want %d", code, tt.code)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(stdout+stderr, want) {
+					t.Errorf("no %q in\n%s%s", want, stdout, stderr)
+				}
+			}
+		})
+	}
+}
