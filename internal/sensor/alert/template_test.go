@@ -1,7 +1,10 @@
 package alert_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -68,6 +71,33 @@ func TestTemplateTypes(t *testing.T) {
 		if got := string(tpl.Append(nil, c)); got != tt.want {
 			t.Errorf("%q gives %q, want %q", tt.text, got, tt.want)
 		}
+	}
+}
+
+// Lists and fractions, which only /proc gives.
+func TestTemplateProc(t *testing.T) {
+	root := t.TempDir()
+	dir := filepath.Join(root, "5", "fd")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for fd, to := range map[string]string{"0": "pipe:[1]", "1": "pipe:[2]", "2": "anon_inode:[eventfd]"} {
+		if err := os.Symlink(to, filepath.Join(dir, fd)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := fieldtest.New(t, fieldtest.Proc{PID: 5, Comm: "x"})
+	w.Context.Static.Proc = root
+	c := w.Event(t, 5, event.KindClose)
+	opts := defaults()
+	opts.Append = nil
+	a := format(t, c, "%fd.types %fd.types[9] %proc.fdusage %evt.time.s", opts)
+	if !strings.HasPrefix(a.Message, "(event,pipe) <NA> 0.29296875 ") {
+		t.Errorf("message %q", a.Message)
+	}
+	const want = `"output_fields":{"evt.time":1795359513447936116,"evt.time.s":1795359513447936116,"fd.types":"(event,pipe)","fd.types[9]":null,"proc.fdusage":0.29296875}`
+	if !strings.Contains(string(a.Line), want) {
+		t.Errorf("line %s", a.Line)
 	}
 }
 

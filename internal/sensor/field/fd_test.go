@@ -192,8 +192,23 @@ func TestResolvedName(t *testing.T) {
 	check(t, c, map[string]string{"fd.name": "/tmp/link", "fd.filename": "link", "fs.path.name": "/tmp/link"})
 	c.Resolved = true
 	check(t, c, map[string]string{"fd.name": "/etc/shadow", "fd.filename": "shadow", "fd.directory": "/etc", "fs.path.name": "/etc/shadow", "fd.nameraw": "/tmp/link"})
+	if !c.HasResolved() || !c.Resolved {
+		t.Error("HasResolved is false for an open through a link, or changed the Context")
+	}
 	c.Resolved = false
 	check(t, c, map[string]string{"fd.name": "/tmp/link"})
+	for _, tt := range []struct {
+		given, resolved string
+		want            bool
+	}{{"/etc/x/../shadow", "/etc/shadow", false}, {"/etc/shadow", "", false}, {"/l", "/etc", true}} {
+		c := w.Event(t, 14, event.KindOpen, fieldtest.Text("name", tt.given), fieldtest.File(event.FileInfo{Type: event.FDFile}, tt.resolved))
+		if c.HasResolved() != tt.want {
+			t.Errorf("%s resolved to %q: HasResolved is not %v", tt.given, tt.resolved, tt.want)
+		}
+	}
+	if w.Event(t, 14, event.KindClose).HasResolved() {
+		t.Error("HasResolved is true for a close")
+	}
 }
 
 func TestOtherDescriptors(t *testing.T) {
