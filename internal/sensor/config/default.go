@@ -23,6 +23,7 @@ func Default() *Config {
 		FalcoLibs:  FalcoLibs{ThreadTableSize: 262144, PurgeInterval: 300, PurgeTimeout: 300, Snaplen: 80},
 		Capture:    Capture{PathPrefix: "/tmp/falco", Mode: "rules", Duration: 5000},
 		JSONOutput: true, JSONFields: true, JSONTags: true,
+		AppendOutput:  []AppendOutput{{SuggestedOutput: true}},
 		OutputTimeout: 2000,
 		Outputs:       Throttle{MaxBurst: 1000},
 		Stdout:        StdoutOutput{Enabled: true},
@@ -52,7 +53,7 @@ func Default() *Config {
 		LogLevel:  "info",
 		Peregrine: Peregrine{
 			StatusSocket: DefaultStatusSocket, QueueMaxBytes: 64 << 20,
-			HTTPConnections: 2, HTTPPipeline: 64, GRPCMaxStreams: 128,
+			HTTPConnections: 2, HTTPPipeline: 256, GRPCMaxStreams: 128,
 		},
 	}
 }

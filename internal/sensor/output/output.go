@@ -45,6 +45,7 @@ type Options struct {
 // Set is all channels of a sensor.
 type Set struct {
 	opt      Options
+	sending  sync.RWMutex // held by Send; Apply takes it to swap channels
 	channels atomic.Pointer[[]entry]
 	watch    context.CancelFunc
 	watching sync.WaitGroup
@@ -128,6 +129,8 @@ func Open(c *config.Config, opt Options) (*Set, error) {
 
 // Send queues a for every channel. It is safe for concurrent use.
 func (s *Set) Send(a *alert.Alert) {
+	s.sending.RLock() // so that no alert goes to a channel that is closed already
+	defer s.sending.RUnlock()
 	for _, e := range *s.channels.Load() {
 		e.send(a)
 	}
@@ -162,12 +165,19 @@ func (s *Set) Apply(c *config.Config) error {
 		//lint:ignore ST1005 Falco's wording
 		return errors.New("No output configured, enable at least one of stdout_output, file_output, syslog_output, program_output, http_output, grpc_output")
 	}
-	s.channels.Store(&next)
+	s.swap(next)
 	s.discard(slices.DeleteFunc(slices.Clone(old), func(e entry) bool {
 		now, open := find(next, e.maker)
 		return open && now.channel == e.channel
 	}))
 	return nil
+}
+
+// swap returns when no Send is under way to the old channels.
+func (s *Set) swap(entries []entry) {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	s.channels.Store(&entries)
 }
 
 // section is all of c that concerns m's channel.
@@ -203,7 +213,7 @@ func (s *Set) restore(was entry) {
 			entries[i].channel = ch
 		}
 	}
-	s.channels.Store(&entries)
+	s.swap(entries)
 }
 
 func find(entries []entry, m *maker) (entry, bool) {
