@@ -44,6 +44,9 @@ type Result struct {
 	Instances []Instance              `json:"-"` // nil if discarded
 	// ClockStep is how far the wall clock was set during the run.
 	ClockStep time.Duration
+	// Processes are the worker processes: what acted was one of them or a
+	// descendant.
+	Processes []int `json:"-"`
 	// CPU is what all threads and children of the run used.
 	CPU time.Duration
 }
@@ -99,6 +102,7 @@ func (r *Result) merge(p *part, other *Result, number uint16) {
 	if max(other.ClockStep, -other.ClockStep) > max(r.ClockStep, -r.ClockStep) {
 		r.ClockStep = other.ClockStep
 	}
+	r.Processes = append(r.Processes, other.Processes...)
 	r.Counts.add(other.Counts)
 	r.Lateness.Merge(other.Lateness)
 	for i, from := range other.Actions {

@@ -180,6 +180,7 @@ func (s *spawned) receive() (*Result, error) {
 			result, err := decodeResult(payload)
 			if err == nil {
 				result.Instances = all
+				result.Processes = []int{s.command.Process.Pid}
 			}
 			return result, err
 		case frameReady:

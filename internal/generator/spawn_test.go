@@ -60,28 +60,28 @@ func TestEveryActionRuns(t *testing.T) {
 func TestSandboxLeavesNoTrace(t *testing.T) {
 	needRoot(t)
 	before := hostState(t)
-	r, err := Spawn(t.Context(), Options{Actions: everything(t), Passes: 2, Workers: 2})
+	r, err := Spawn(t.Context(), Options{Actions: everything(t), Passes: 2, Workers: 2, Sandbox: SandboxOptions{StateDir: t.TempDir()}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.Failed > 0 || r.Completed < 140 {
 		t.Errorf("%+v", r.Counts)
 	}
-	compareHost(t, before, hostState(t))
+	compareHost(t, before, withTimes)
 }
 
 // Without the sandbox files come and go, and none stays.
 func TestNoSandboxLeavesNoTrace(t *testing.T) {
 	needRoot(t)
 	before := withoutTimes(hostState(t))
-	r, err := Spawn(t.Context(), Options{Actions: everything(t), Passes: 2, Sandbox: SandboxOptions{Off: true}})
+	r, err := Spawn(t.Context(), Options{Actions: everything(t), Passes: 2, Sandbox: SandboxOptions{Off: true, StateDir: t.TempDir()}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if r.Failed > 0 || r.Completed < 90 {
 		t.Errorf("%+v", r.Counts)
 	}
-	compareHost(t, before, withoutTimes(hostState(t)))
+	compareHost(t, before, withoutTimes)
 }
 
 // killer is a run in a process of its own, to be killed: the test binary,
@@ -122,7 +122,7 @@ func TestKillAndCleanup(t *testing.T) {
 				if _, err := cleanupAll(state); err != nil {
 					t.Error(err)
 				}
-				compareHost(t, before, withoutTimes(hostState(t)))
+				compareHost(t, before, withoutTimes)
 				if _, err := os.Stat(state); !os.IsNotExist(err) {
 					t.Errorf("journals are left: %v", err)
 				}
@@ -154,13 +154,13 @@ func TestSpawnStops(t *testing.T) {
 	before := hostState(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	o := Options{Actions: []Choice{{Name: "syscall.WriteBelowEtc"}, {Name: "syscall.PacketSocketCreatedInContainer"}}, Rate: 1000, Workers: 2}
+	o := Options{Actions: []Choice{{Name: "syscall.WriteBelowEtc"}, {Name: "syscall.PacketSocketCreatedInContainer"}}, Rate: 1000, Workers: 2, Sandbox: SandboxOptions{StateDir: t.TempDir()}}
 	o.Ready = func([]string) { time.AfterFunc(50*time.Millisecond, cancel) }
 	r, err := Spawn(ctx, o)
 	if err != nil || r.Completed == 0 || r.Failed > 0 {
 		t.Errorf("%+v, %v", r, err)
 	}
-	compareHost(t, before, hostState(t))
+	compareHost(t, before, withTimes)
 }
 
 // Twice: the worker is killed, and what it left is undone.
@@ -169,12 +169,12 @@ func TestSpawnAborts(t *testing.T) {
 	for _, off := range []bool{false, true} {
 		before := withoutTimes(hostState(t))
 		abort := make(chan struct{})
-		o := Options{Actions: []Choice{{Name: "syscall.WriteBelowEtc"}, {Name: "syscall.ReadSshInformation"}}, Rate: 1000, Abort: abort, Sandbox: SandboxOptions{Off: off}}
+		o := Options{Actions: []Choice{{Name: "syscall.WriteBelowEtc"}, {Name: "syscall.ReadSshInformation"}}, Rate: 1000, Abort: abort, Sandbox: SandboxOptions{Off: off, StateDir: t.TempDir()}}
 		o.Ready = func([]string) { close(abort) }
 		if _, err := Spawn(t.Context(), o); err == nil {
 			t.Error("an aborted run says nothing")
 		}
-		compareHost(t, before, withoutTimes(hostState(t)))
+		compareHost(t, before, withoutTimes)
 	}
 }
 

@@ -1,19 +1,20 @@
 package action
 
 // The file is dropped once and executed many times: the sensor must see that it
-// is in the upper layer of the container's overlay.
+// is in the upper layer of the container's overlay. It is made by mknod and in
+// /home, so that no other rule is fired by the preparation.
 var dropAndExecuteNewBinaryInContainer = Action{
 	Name:    "syscall.DropAndExecuteNewBinaryInContainer",
 	Summary: "start a program that was written into the container after its start",
 	Rule:    "Drop and execute new binary in container", RuleSet: Stable,
 	Tags:    []string{"process", "mitre_persistence", "TA0003"},
-	Touches: []string{"/bin"},
+	Touches: []string{"/home"},
 	Spawns:  []string{"peregrine-*-dropped"},
 	Needs:   Needs{Place: Container, Root: true},
 	Cost:    Process, Bench: BenchSlow, BenchWhy: "a process for each", Default: true,
 	prepare: func(p *prep) (func() error, error) {
-		path := p.named("/bin", "-dropped")
-		if err := p.willCreate(path); err != nil {
+		path := p.named("/home", "-dropped")
+		if err := p.mknod(path, 0o755); err != nil {
 			return nil, err
 		}
 		if err := copyProgram(p.Exe, path); err != nil {

@@ -28,6 +28,9 @@ func testEnv(t *testing.T) Env {
 	}
 	// A copy that the user nobody may execute too.
 	program := filepath.Join(dir, "program")
+	if err := os.WriteFile(program, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	if err := copyProgram(exe, program); err != nil {
 		t.Fatal(err)
 	}

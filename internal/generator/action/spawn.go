@@ -144,13 +144,13 @@ func (p *prep) companion(g program, stdin, stdout *os.File) (pid int, err error)
 	return pid, nil
 }
 
-// copyProgram writes this binary to another file.
+// copyProgram writes this binary to a file that exists.
 func copyProgram(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE, 0o755)
+	out, err := os.OpenFile(to, os.O_WRONLY, 0)
 	if err != nil {
 		return errors.Join(err, in.Close())
 	}

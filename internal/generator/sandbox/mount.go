@@ -14,12 +14,10 @@ import (
 // What is mounted below dir would be hidden by it, and is bound again.
 func overlay(dir, state string) error {
 	upper, work := state+"/upper", state+"/work"
-	for _, d := range []string{upper, work} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return err
-		}
+	if err := os.MkdirAll(work, 0o755); err != nil {
+		return err
 	}
-	if err := likeness(dir, upper); err != nil {
+	if err := mkdirLike(dir, upper); err != nil {
 		return err
 	}
 	below, err := mountsBelow(dir)
@@ -46,17 +44,25 @@ func overlay(dir, state string) error {
 	return nil
 }
 
-// likeness gives the upper directory, which becomes the root of the overlay,
-// the mode and owner of the lower one.
-func likeness(of, dir string) error {
-	var s unix.Stat_t
-	if err := unix.Stat(of, &s); err != nil {
+// mkdirLike makes a directory with the mode and owner of another: the upper
+// directory becomes the root of the overlay. It changes the mode only if it
+// has to, since a chmod is an event that rules look at.
+func mkdirLike(of, dir string) error {
+	var want, got unix.Stat_t
+	if err := unix.Stat(of, &want); err != nil {
 		return err
 	}
-	if err := unix.Chown(dir, int(s.Uid), int(s.Gid)); err != nil {
+	mode := want.Mode & 0o7777
+	if err := unix.Mkdir(dir, mode); err != nil {
 		return err
 	}
-	return unix.Chmod(dir, s.Mode&0o7777)
+	if err := unix.Chown(dir, int(want.Uid), int(want.Gid)); err != nil {
+		return err
+	}
+	if err := unix.Stat(dir, &got); err != nil || got.Mode&0o7777 == mode {
+		return err
+	}
+	return unix.Chmod(dir, mode)
 }
 
 // escape protects what the kernel's option parser takes for syntax

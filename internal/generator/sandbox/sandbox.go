@@ -53,7 +53,8 @@ const work = "/tmp/.peregrine"
 
 // Enter builds the sandbox around this process.
 func Enter(spec Spec) (Place, error) {
-	unix.Umask(0o022)
+	unix.Umask(0) // directories get their modes when they are made
+	defer unix.Umask(0o022)
 	// Nothing mounted from here on reaches the namespace that we came from.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return Place{}, fmt.Errorf("make mounts private: %w", err)
@@ -92,8 +93,8 @@ func Enter(spec Spec) (Place, error) {
 // bindFile shows an open file under another path. The same inode remains: it
 // is not in the upper layer of any overlay.
 func bindFile(fd int, path string) error {
-	if err := os.WriteFile(path, nil, 0o755); err != nil {
-		return err
+	if err := unix.Mknod(path, unix.S_IFREG|0o644, 0); err != nil {
+		return fmt.Errorf("make %s: %w", path, err)
 	}
 	if err := unix.Mount(fmt.Sprintf("/proc/self/fd/%d", fd), path, "", unix.MS_BIND, ""); err != nil {
 		return fmt.Errorf("bind %s: %w", path, err)

@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -79,12 +82,10 @@ func (j *JSONLines) take() (Alert, bool) {
 // sensor was asked for it.
 func parseAlert(line []byte) (Alert, error) {
 	var raw struct {
-		Rule   string    `json:"rule"`
-		Source string    `json:"source"`
-		Time   time.Time `json:"time"`
-		Fields struct {
-			Time json.Number `json:"evt.time"`
-		} `json:"output_fields"`
+		Rule   string                     `json:"rule"`
+		Source string                     `json:"source"`
+		Time   time.Time                  `json:"time"`
+		Fields map[string]json.RawMessage `json:"output_fields"`
 	}
 	if err := json.Unmarshal(line, &raw); err != nil {
 		return Alert{}, err
@@ -93,13 +94,30 @@ func parseAlert(line []byte) (Alert, error) {
 		return Alert{}, errors.New(`alert without "rule"`)
 	}
 	alert := Alert{Rule: raw.Rule, Source: raw.Source, Time: raw.Time}
-	if ns, err := raw.Fields.Time.Int64(); err == nil && ns > 0 {
+	if ns := integer(raw.Fields["evt.time"]); ns > 0 {
 		alert.Time = time.Unix(0, ns)
 	}
+	for name, value := range raw.Fields {
+		if name == "proc.pid" || name == "proc.ppid" || strings.HasPrefix(name, "proc.apid") {
+			if pid := integer(value); pid > 0 {
+				alert.Processes = append(alert.Processes, int(pid))
+			}
+		}
+	}
+	slices.Sort(alert.Processes)
 	if alert.Time.IsZero() {
 		return Alert{}, errors.New(`alert without "time"`)
 	}
 	return alert, nil
+}
+
+// integer reads a number, or a string that holds one; 0 is none.
+func integer(value json.RawMessage) int64 {
+	n, err := strconv.ParseInt(strings.Trim(string(value), `"`), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // Close implements Source.

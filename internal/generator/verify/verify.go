@@ -24,6 +24,10 @@ type Alert struct {
 	Rule   string
 	Source string
 	Time   time.Time // of the event, on the host's clock
+	// Processes are the pids of the process and of its ancestors, as far as
+	// the alert carries them (proc.pid, proc.ppid, proc.apid[2]...). With them,
+	// alerts that other processes cause at the same time are told apart.
+	Processes []int
 }
 
 // Source gives alerts, whatever they come by.
@@ -106,6 +110,12 @@ func Run(ctx context.Context, o Options, report func(Outcome)) ([]Outcome, error
 type window struct {
 	from, to  time.Time // with preparation
 	instances []generator.Instance
+	processes []int
+}
+
+// caused says whether the alert may be about the action's processes.
+func (w window) caused(alert Alert) bool {
+	return len(alert.Processes) == 0 || slices.ContainsFunc(alert.Processes, func(pid int) bool { return slices.Contains(w.processes, pid) })
 }
 
 // one runs a single action and waits for its alert.
@@ -127,6 +137,9 @@ func (o *Options) one(ctx context.Context, a *action.Action, inbox *inbox) (outc
 	result, err := o.Spawn(ctx, generator.Options{Actions: []generator.Choice{{Name: a.Name}}, Passes: passes, Sandbox: o.Sandbox})
 	w.to = time.Now()
 	outcome.Took = w.to.Sub(w.from)
+	if result != nil {
+		w.processes = result.Processes
+	}
 	switch {
 	case err != nil:
 		outcome.Status, outcome.Detail = Errored, err.Error()
@@ -147,7 +160,7 @@ func (o *Options) one(ctx context.Context, a *action.Action, inbox *inbox) (outc
 func (o *Options) await(ctx context.Context, outcome *Outcome, w window, inbox *inbox) {
 	err := inbox.wait(ctx, o.Timeout, func(alerts []received) bool {
 		for _, alert := range alerts {
-			if alert.Rule == outcome.Action.Rule && w.holds(alert.Time) {
+			if alert.Rule == outcome.Action.Rule && w.holds(alert.Time) && w.caused(alert.Alert) {
 				outcome.Latency = alert.at.Sub(alert.Time)
 				return true
 			}
@@ -175,7 +188,7 @@ func (o *Options) judge(outcome *Outcome, w window, alerts []received) {
 		return
 	}
 	for _, alert := range alerts {
-		if alert.Time.Before(w.from) || alert.Time.After(w.to) || alert.Rule == outcome.Action.Rule {
+		if alert.Time.Before(w.from) || alert.Time.After(w.to) || alert.Rule == outcome.Action.Rule || !w.caused(alert.Alert) {
 			continue
 		}
 		if !slices.Contains(outcome.Also, alert.Rule) {

@@ -27,6 +27,9 @@ type bench struct {
 
 var _ Source = (*bench)(nil)
 
+// worker is the pid of its worker process.
+const worker = 4711
+
 func (b *bench) Next(ctx context.Context) ([]Alert, error) {
 	select {
 	case batch, ok := <-b.alerts:
@@ -46,7 +49,7 @@ func (b *bench) spawn(_ context.Context, o generator.Options) (*generator.Result
 		return nil, b.fails
 	}
 	now := time.Now()
-	r := &generator.Result{Actions: []generator.ActionResult{{Name: o.Actions[0].Name}}}
+	r := &generator.Result{Processes: []int{worker}, Actions: []generator.ActionResult{{Name: o.Actions[0].Name}}}
 	for range o.Passes {
 		r.Instances = append(r.Instances, generator.Instance{Start: now.UnixNano(), End: now.UnixNano()})
 		r.Completed++
@@ -99,6 +102,9 @@ func TestOutcomes(t *testing.T) {
 		{"its rule and another", "syscall.ClearLogActivities", bench{answer: answers(at(rule, 0), at("Other", 0), at("Other", 0))}, false, Passed, "", []string{"Other"}},
 		{"exactly its rule, and another", "syscall.ClearLogActivities", bench{answer: answers(at(rule, 0), at("Other", 0))}, true, Failed, "fired Other as well", []string{"Other"}},
 		{"another rule at another time", "syscall.ClearLogActivities", bench{answer: answers(at(rule, 0), at("Other", time.Hour))}, true, Passed, "", nil},
+		{"an alert of another process", "syscall.ClearLogActivities", bench{answer: answers(Alert{Rule: rule, Time: time.Unix(0, 0), Processes: []int{1, 2}})}, false, Failed, "timed out", nil},
+		{"an alert of a descendant", "syscall.ClearLogActivities", bench{answer: answers(Alert{Rule: rule, Time: time.Unix(0, 0), Processes: []int{1, 2, worker}})}, true, Passed, "", nil},
+		{"its rule, and another of another process", "syscall.ClearLogActivities", bench{answer: answers(at(rule, 0), Alert{Rule: "Other", Time: time.Unix(0, 0), Processes: []int{1}})}, true, Passed, "", nil},
 		{"quiet noise", "noise.OpenClose", bench{}, false, Passed, "", nil},
 		{"noise that is heard", "noise.OpenClose", bench{answer: answers(at("Other", 0))}, false, Failed, "fired Other", []string{"Other"}},
 		{"a helper", "helper.ExecLs", bench{}, false, Skipped, "helpers fire no rule", nil},
@@ -140,7 +146,7 @@ func TestSourceEnds(t *testing.T) {
 func TestJSONLines(t *testing.T) {
 	const lines = `{"rule":"A","source":"syscall","time":"2026-11-22T12:00:00.000000001Z","output_fields":{"proc.name":"x"}}
 not an alert
-{"rule":"B","time":"2026-11-22T12:00:00Z","output_fields":{"evt.time":1795348800123456789}}
+{"rule":"B","time":"2026-11-22T12:00:00Z","output_fields":{"evt.time":1795348800123456789,"proc.pid":9,"proc.ppid":"8","proc.apid[2]":7,"proc.name":"6"}}
 
 {"time":"2026-11-22T12:00:00Z"}
 {"rule":"C"}
@@ -159,7 +165,7 @@ not an alert
 		got = append(got, batch...)
 	}
 	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	want := []Alert{{"A", "syscall", noon.Add(1)}, {"B", "", time.Unix(0, 1795348800123456789).UTC()}, {"D", "", noon}}
+	want := []Alert{{"A", "syscall", noon.Add(1), nil}, {"B", "", time.Unix(0, 1795348800123456789).UTC(), []int{7, 8, 9}}, {"D", "", noon, nil}}
 	for i := range got {
 		got[i].Time = got[i].Time.UTC()
 	}
