@@ -81,6 +81,8 @@ type Extractor struct {
 	EachUint func(c *Context, yield func(uint64) bool) bool
 	EachInt  func(c *Context, yield func(int64) bool) bool
 	EachIP   func(c *Context, yield func(netip.Addr) bool) bool
+
+	literal bool // the same for every event and process
 }
 
 // Context is what conditions and templates look at: one event, the process in

@@ -237,3 +237,17 @@ func TestOrderOfEvaluation(t *testing.T) {
 		}
 	}
 }
+
+// What is known at exec is asked for without an event.
+func TestProcessFieldsNeedNoEvent(t *testing.T) {
+	c := shells(t).Event(t, 14, event.KindClose)
+	c.Event = nil
+	for _, f := range field.All() {
+		if f.Stage != field.AtExec {
+			continue
+		}
+		for _, text := range sampleTexts(f) {
+			value(t, c, text)
+		}
+	}
+}

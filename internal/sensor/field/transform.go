@@ -13,7 +13,7 @@ var Transformers = []string{"tolower", "toupper", "b64", "basename", "len", "joi
 
 // Literal is a text of the rule as an argument of a transformer.
 func Literal(text string) Extractor {
-	return Extractor{Type: String, Stage: AtLoad, Str: func(*Context) (string, bool) { return text, true }}
+	return Extractor{Type: String, Stage: AtLoad, literal: true, Str: func(*Context) (string, bool) { return text, true }}
 }
 
 // Tuple is a list of texts as an argument of a transformer. It has no value
@@ -24,7 +24,8 @@ func Tuple(items []Extractor) (Extractor, error) {
 			return Extractor{}, fmt.Errorf("item %d of the list is not a text", i+1)
 		}
 	}
-	return Extractor{Type: String, Match: List, Stage: latest(items), Each: func(c *Context, yield func(string) bool) bool {
+	stage, literal := stageOf(items)
+	return Extractor{Type: String, Match: List, Stage: stage, literal: literal, Each: func(c *Context, yield func(string) bool) bool {
 		for _, x := range items {
 			if _, ok := x.Str(c); !ok {
 				return false
@@ -49,7 +50,7 @@ func Transform(name string, args []Extractor, index string) (Extractor, error) {
 		return Extractor{}, fmt.Errorf("transformer %s takes no argument in brackets", name)
 	}
 	x, err := transform(name, args, index)
-	x.Stage = latest(args)
+	x.Stage, x.literal = stageOf(args)
 	return x, err
 }
 
@@ -124,12 +125,21 @@ func all(args []Extractor, is func(Extractor) bool) bool {
 	return !slices.ContainsFunc(args, func(x Extractor) bool { return !is(x) })
 }
 
-func latest(args []Extractor) Stage {
-	stage := AtLoad
+// stageOf says when something made of args is known: with the last of them.
+// What mixes facts about the kind of event and about the process needs both,
+// which only the event has.
+func stageOf(args []Extractor) (stage Stage, literal bool) {
+	first := true
 	for _, x := range args {
-		stage = max(stage, x.Stage)
+		switch {
+		case x.literal:
+		case first:
+			stage, first = x.Stage, false
+		case x.Stage != stage:
+			stage = AtEvent
+		}
 	}
-	return stage
+	return stage, first
 }
 
 // elements calls yield for the elements of x: those of a list, the arguments

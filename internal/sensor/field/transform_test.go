@@ -64,6 +64,8 @@ func TestTransform(t *testing.T) {
 func TestTransformStage(t *testing.T) {
 	for text, want := range map[string]field.Stage{
 		"tolower(proc.name)": field.AtExec, "concat(proc.name, fd.name)": field.AtEvent, "tolower(evt.type)": field.AtLoad, "len(\"abc\")": field.AtLoad,
+		"concat(proc.name, evt.type)": field.AtEvent, "concat(\"x\", proc.name)": field.AtExec, "join(\"x\", (evt.type, \"a\"))": field.AtLoad,
+		"join(\"x\", (\"a\", toupper(\"b\"), proc.name))": field.AtExec,
 	} {
 		if o, err := field.ParseOperand(text); err != nil || o.Stage != want {
 			t.Errorf("%s is known at %v (%v), want %v", text, o.Stage, err, want)
