@@ -24,6 +24,8 @@ type code struct {
 	// entry says that the exit lacks parameters that the entry into the
 	// syscall has: this entry must be kept for it.
 	entry bool
+	// other: of another syscall than the kind's, which does the same.
+	other bool
 }
 
 // role is what becomes of an event with a code.
@@ -41,7 +43,7 @@ var codes = parseCodes(eventsText)
 // codeOf is the code of each kind's events, in the newest version.
 var codeOf = func() (of [event.NumKinds]uint16) {
 	for n := range codes {
-		if c := &codes[n]; c.role == whole && (of[c.kind] == 0 || len(c.slots) >= len(codes[of[c.kind]].slots)) {
+		if c := &codes[n]; c.role == whole && !c.other && (of[c.kind] == 0 || len(c.slots) >= len(codes[of[c.kind]].slots)) {
 			of[c.kind] = uint16(n)
 		}
 	}
@@ -98,6 +100,7 @@ func parseCodes(text string) []code {
 			codes = append(codes, code{}, code{})
 			continue
 		}
+		name, other := strings.CutPrefix(name, "~")
 		k, ok := event.KindByName(name)
 		if !ok {
 			panic("capture: events.txt names the unknown kind " + name)
@@ -106,7 +109,9 @@ func parseCodes(text string) []code {
 		if !ok {
 			panic("capture: events.txt: no | in " + line)
 		}
-		codes = append(codes, parsePair(k, strings.Fields(in), strings.Fields(out))...)
+		pair := parsePair(k, strings.Fields(in), strings.Fields(out))
+		pair[0].other, pair[1].other = other, other
+		codes = append(codes, pair...)
 	}
 	return codes
 }

@@ -23,7 +23,9 @@ func TestCodes(t *testing.T) {
 	if c := codes[codeOf[event.KindExecve]]; len(c.slots) != len(event.KindExecve.Info().Params) {
 		t.Errorf("the newest execve has %d parameters", len(c.slots))
 	}
-	for k, want := range map[event.Kind]uint16{event.KindOpenat: 307, event.KindProcexit: 186, event.KindDup: 367, event.KindSyscall: 1} {
+	for k, want := range map[event.Kind]uint16{event.KindOpenat: 307, event.KindProcexit: 186, event.KindDup: 367, event.KindSyscall: 1,
+		event.KindStat: 67, event.KindLseek: 87, event.KindMmap: 161, event.KindUmount2: 391, event.KindContainer: 324,
+		event.KindAccept: 247, event.KindAccept4: 389, event.KindClone: 223, event.KindSelect: 83} {
 		if codeOf[k] != want {
 			t.Errorf("%s is written as %d, want %d", k, codeOf[k], want)
 		}

@@ -66,15 +66,16 @@ func NewReader(in io.Reader) (*Reader, error) {
 	}
 	r := &Reader{blocks: b}
 	r.world.reset()
-	switch typ, body, err := b.next(); {
+	if err := b.fill(4); err == nil && b.bytes.u32(b.buf) != blockSection {
+		return nil, fmt.Errorf("capture: no capture file: expected .scap (gzip or not), it begins with %q", b.buf[:4])
+	}
+	switch _, body, err := b.next(); {
 	case err == io.EOF:
 		return nil, fmt.Errorf("capture: the file is empty")
 	case err != nil:
 		return nil, err
-	case typ != blockSection:
-		return nil, fmt.Errorf("capture: no capture file: it begins with a block of type %#x", typ)
 	default:
-		if err := r.list(typ, body); err != nil {
+		if err := r.list(blockSection, body); err != nil {
 			return nil, err
 		}
 	}

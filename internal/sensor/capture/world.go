@@ -125,13 +125,26 @@ func (w *world) remove(t *thread) {
 		return
 	}
 	p.dead = true
-	if p.reaper == nil {
-		p.reaper = p.parent
+	if p.reaper == nil || p.reaper.dead {
+		p.reaper = p.livingAncestor()
 	}
 	if len(w.tables) < 256 {
 		w.tables = append(w.tables, p.fds)
 	}
 	p.fds = nil
+}
+
+// livingAncestor is who inherits p's children if the capture does not tell. As
+// every reaper is alive when it becomes one, the way from reaper to reaper
+// ends.
+func (p *proc) livingAncestor() *proc {
+	q := p.parent
+	for n := 0; q != nil && (q.dead || q == p); n++ {
+		if q = q.parent; n == 100 { // files can claim anything
+			return nil
+		}
+	}
+	return q
 }
 
 // process returns the process with that pid, nil if it is not known.

@@ -13,15 +13,24 @@ import (
 // then events, with the newest event codes. It is for tests, and for
 // comparison with other readers of such files.
 type Writer struct {
-	w   io.Writer
-	buf []byte
-	err error
+	w     io.Writer
+	buf   []byte
+	err   error
+	order byteOrder
+}
+
+// byteOrder is that of the file: this machine's, but in tests.
+type byteOrder interface {
+	binary.ByteOrder
+	binary.AppendByteOrder
 }
 
 // NewWriter begins a capture made on machine m.
-func NewWriter(w io.Writer, m Machine) *Writer {
-	c := &Writer{w: w}
-	le := binary.NativeEndian
+func NewWriter(w io.Writer, m Machine) *Writer { return newWriter(w, m, binary.NativeEndian) }
+
+func newWriter(w io.Writer, m Machine, order byteOrder) *Writer {
+	c := &Writer{w: w, order: order}
+	le := c.order
 	b := le.AppendUint32(c.begin(), sectionMagic)
 	b = le.AppendUint16(le.AppendUint16(b, newestMajor), 2)
 	b = le.AppendUint64(b, ^uint64(0)) // length not known
@@ -47,7 +56,7 @@ func (c *Writer) block(typ uint32, b []byte) {
 	for len(b)%4 != 0 {
 		b = append(b, 0)
 	}
-	le := binary.NativeEndian
+	le := c.order
 	b = le.AppendUint32(b, uint32(len(b)+4))
 	le.PutUint32(b, typ)
 	le.PutUint32(b[4:], uint32(len(b)))
@@ -78,55 +87,55 @@ type Process struct {
 func (c *Writer) Processes(list ...Process) {
 	b := c.begin()
 	for i := range list {
-		b = appendSized(b, true, list[i].append)
+		b = c.sized(b, true, func(b []byte) []byte { return c.process(b, &list[i]) })
 	}
 	c.block(blockProcess9, b)
 }
 
-// appendSized appends what f appends, with its length before it.
-func appendSized(b []byte, inclusive bool, f func([]byte) []byte) []byte {
+// sized appends what f appends, with its length before it.
+func (c *Writer) sized(b []byte, inclusive bool, f func([]byte) []byte) []byte {
 	at := len(b)
 	b = f(append(b, 0, 0, 0, 0))
 	n := len(b) - at
 	if !inclusive {
 		n -= 4
 	}
-	binary.NativeEndian.PutUint32(b[at:], uint32(n))
+	c.order.PutUint32(b[at:], uint32(n))
 	return b
 }
 
-func appendString(b []byte, s string) []byte {
-	return append(binary.NativeEndian.AppendUint16(b, uint16(len(s))), s...)
+func (c *Writer) str(b []byte, s string) []byte {
+	return append(c.order.AppendUint16(b, uint16(len(s))), s...)
 }
 
-func (p *Process) append(b []byte) []byte {
-	le := binary.NativeEndian
+func (c *Writer) process(b []byte, p *Process) []byte {
+	le := c.order
 	for _, n := range []int64{p.TID, p.PID, p.PTID, p.SID, p.VPGID} {
 		b = le.AppendUint64(b, uint64(n))
 	}
 	for _, s := range []string{p.Comm, p.Exe, p.ExePath, p.Args, p.CWD} {
-		b = appendString(b, s)
+		b = c.str(b, s)
 	}
 	b = le.AppendUint64(b, p.FDLimit)
 	for _, n := range []uint32{0, p.UID, p.GID, 0, 0, 0} { // flags, ids, memory
 		b = le.AppendUint32(b, n)
 	}
-	b = appendString(append(b, make([]byte, 16)...), p.Env) // page faults
-	b = appendString(le.AppendUint64(le.AppendUint64(b, uint64(p.VTID)), uint64(p.VPID)), p.Cgroups)
-	b = appendString(b, p.Root)
+	b = c.str(append(b, make([]byte, 16)...), p.Env) // page faults
+	b = c.str(le.AppendUint64(le.AppendUint64(b, uint64(p.VTID)), uint64(p.VPID)), p.Cgroups)
+	b = c.str(b, p.Root)
 	b = le.AppendUint32(le.AppendUint64(b, p.PIDNSStart), p.TTY)
-	b = append(le.AppendUint32(b, p.LoginUID), flag(p.Writable))
+	b = append(le.AppendUint32(b, p.LoginUID), boolByte(p.Writable))
 	for _, n := range []uint64{p.Inheritable, p.Permitted, p.Effective} {
 		b = le.AppendUint64(b, n)
 	}
-	b = append(b, flag(p.UpperLayer))
+	b = append(b, boolByte(p.UpperLayer))
 	for _, n := range []uint64{p.ExeIno, p.ExeCTime, p.ExeMTime} {
 		b = le.AppendUint64(b, n)
 	}
 	return le.AppendUint64(append(b, 0, 0), uint64(p.PGID)) // from memfd, lower layer
 }
 
-func flag(on bool) byte {
+func boolByte(on bool) byte {
 	if on {
 		return 1
 	}
@@ -146,15 +155,15 @@ type FD struct {
 
 // FDs writes the descriptors of a process.
 func (c *Writer) FDs(pid int64, list ...FD) {
-	b := binary.NativeEndian.AppendUint64(c.begin(), uint64(pid))
+	b := c.order.AppendUint64(c.begin(), uint64(pid))
 	for i := range list {
-		b = appendSized(b, true, list[i].append)
+		b = c.sized(b, true, func(b []byte) []byte { return c.fd(b, &list[i]) })
 	}
 	c.block(blockFDs2, b)
 }
 
-func (f *FD) append(b []byte) []byte {
-	le := binary.NativeEndian
+func (c *Writer) fd(b []byte, f *FD) []byte {
+	le := c.order
 	b = le.AppendUint64(le.AppendUint64(b, uint64(f.Num)), f.Ino)
 	switch {
 	case f.Local.IsValid():
@@ -167,18 +176,18 @@ func (f *FD) append(b []byte) []byte {
 		const tcp = 2
 		return append(le.AppendUint16(le.AppendUint16(b, f.Local.Port()), f.Remote.Port()), tcp)
 	case f.Directory:
-		return appendString(append(b, scapDirectory), f.Path)
+		return c.str(append(b, scapDirectory), f.Path)
 	}
 	b = le.AppendUint32(append(b, scapFileV2), 0)
-	return le.AppendUint32(appendString(b, f.Path), 0) // device
+	return le.AppendUint32(c.str(b, f.Path), 0) // device
 }
 
 // Interfaces writes the machine's addresses.
 func (c *Writer) Interfaces(list ...Interface) {
 	b := c.begin()
 	for _, i := range list {
-		b = appendSized(b, false, func(b []byte) []byte {
-			le := binary.NativeEndian
+		b = c.sized(b, false, func(b []byte) []byte {
+			le := c.order
 			a := i.Prefix.Addr()
 			typ := uint16(if4)
 			if !a.Is4() {
@@ -201,15 +210,15 @@ func (c *Writer) Interfaces(list ...Interface) {
 func (c *Writer) Users(users, groups map[uint32]string) {
 	b := c.begin()
 	for id, name := range users {
-		b = appendSized(b, true, func(b []byte) []byte {
-			b = binary.NativeEndian.AppendUint32(append(b, 0), id)
-			b = binary.NativeEndian.AppendUint32(b, id)
-			return appendString(appendString(appendString(b, name), "/home/"+name), "/bin/sh")
+		b = c.sized(b, true, func(b []byte) []byte {
+			b = c.order.AppendUint32(append(b, 0), id)
+			b = c.order.AppendUint32(b, id)
+			return c.str(c.str(c.str(b, name), "/home/"+name), "/bin/sh")
 		})
 	}
 	for id, name := range groups {
-		b = appendSized(b, true, func(b []byte) []byte {
-			return appendString(binary.NativeEndian.AppendUint32(append(b, 1), id), name)
+		b = c.sized(b, true, func(b []byte) []byte {
+			return c.str(c.order.AppendUint32(append(b, 1), id), name)
 		})
 	}
 	c.block(blockUsers2, b)
@@ -235,11 +244,15 @@ var None = Value{none: true}
 // the parameters of k in their order; those that are left out at the end are
 // left out of the file.
 func (c *Writer) Event(ts uint64, tid int64, cpu uint16, k event.Kind, values ...Value) {
+	if codeOf[k] == 0 {
+		c.err = fmt.Errorf("write capture: the format has no %s events", k)
+		return
+	}
 	c.event(blockEvent2, ts, tid, cpu, codeOf[k], k.Info().Params, values)
 }
 
 func (c *Writer) event(typ uint32, ts uint64, tid int64, cpu, code uint16, params []event.Param, values []Value) {
-	le := binary.NativeEndian
+	le := c.order
 	b := le.AppendUint16(c.begin(), cpu)
 	at := len(b)
 	b = le.AppendUint64(le.AppendUint64(b, ts), uint64(tid))
@@ -251,7 +264,7 @@ func (c *Writer) event(typ uint32, ts uint64, tid int64, cpu, code uint16, param
 	b = append(b, make([]byte, 2*len(values))...)
 	for i, v := range values {
 		from := len(b)
-		b = appendValue(b, params[i], v)
+		b = c.value(b, params[i], v)
 		le.PutUint16(b[lens+2*i:], uint16(len(b)-from))
 	}
 	le.PutUint32(b[at+16:], uint32(len(b)-at))
@@ -281,7 +294,7 @@ func width(p event.Param) int {
 	return 8
 }
 
-func appendValue(b []byte, p event.Param, v Value) []byte {
+func (c *Writer) value(b []byte, p event.Param, v Value) []byte {
 	switch {
 	case v.none:
 		return b
@@ -293,16 +306,15 @@ func appendValue(b []byte, p event.Param, v Value) []byte {
 		}
 		return b
 	}
-	var word [8]byte
-	binary.LittleEndian.PutUint64(word[:], uint64(v.n))
-	n := width(p)
-	if hostLittle {
-		return append(b, word[:n]...)
+	switch width(p) {
+	case 1:
+		return append(b, byte(v.n))
+	case 2:
+		return c.order.AppendUint16(b, uint16(v.n))
+	case 4:
+		return c.order.AppendUint32(b, uint32(v.n))
 	}
-	for i := n - 1; i >= 0; i-- {
-		b = append(b, word[i])
-	}
-	return b
+	return c.order.AppendUint64(b, uint64(v.n))
 }
 
 // Addr is the value of an address parameter, Tuple that of both ends of a

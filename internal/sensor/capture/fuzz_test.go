@@ -1,0 +1,45 @@
+package capture
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+)
+
+// Any bytes are read to an end or an error, in events that hold together and
+// that the process table survives.
+func FuzzReader(f *testing.F) {
+	for _, s := range scripts {
+		f.Add(capture(f, s))
+	}
+	f.Fuzz(func(t *testing.T, file []byte) {
+		r, err := NewReader(bytes.NewReader(file))
+		if err != nil {
+			return
+		}
+		table := state.NewTable(state.Options{})
+		var v event.View
+		for {
+			raw, err := r.Next()
+			if err != nil {
+				var format *FormatError
+				if !errors.Is(err, io.EOF) && !errors.As(err, &format) {
+					t.Fatalf("error without a place: %v", err)
+				}
+				if _, again := r.Next(); again != err {
+					t.Fatalf("after %v: %v", err, again)
+				}
+				return
+			}
+			if err := v.Reset(raw); err != nil {
+				t.Fatalf("%v", err)
+			}
+			table.Apply(&v, v.Header().Time)
+			table.Done(&v)
+		}
+	})
+}
