@@ -112,6 +112,9 @@ func (s *Session) canaries(ctx context.Context, p *Preflight) error {
 // settleClock takes the offset that the canaries' alerts show.
 func (s *Session) settleClock(p *Preflight, offset *match.Offset) {
 	value, ok := offset.Value()
+	if !ok {
+		value = 0 // half of a contradiction is no offset
+	}
 	s.clock.Offset, p.Offset = value, value
 	switch d := time.Duration(value); {
 	case !ok:
@@ -146,7 +149,7 @@ func (c *canary) watch(ctx context.Context) {
 		for _, a := range c.session.take() {
 			c.any++
 			switch {
-			case a.Rule == c.action.Rule:
+			case a.Rule == c.action.Rule && c.ours(a):
 				c.alert, c.took = &a, time.Since(begin)
 				return
 			case c.during(a):
@@ -155,6 +158,12 @@ func (c *canary) watch(ctx context.Context) {
 		}
 		<-tick.C
 	}
+}
+
+// ours says whether an alert can be the action's: on a busy host others raise
+// alerts of the same rule at the same time.
+func (c *canary) ours(a intake.Alert) bool {
+	return len(c.result.Instances) != 1 || c.action.Cost != action.Fast || a.TID == 0 || a.TID == c.result.Instances[0].TID
 }
 
 // during says whether an alert is of the time of the action, and of its

@@ -220,6 +220,9 @@ func (s *Stand) preflight(ctx context.Context, up *session) error {
 		if err != nil {
 			return err
 		}
+		for _, check := range found.Checks {
+			fmt.Fprintf(s.Log, "preflight: %s: %s: %s\n", check.Status, check.Name, check.Text)
+		}
 		failed := found.Failed()
 		if len(failed) == 0 {
 			return nil
