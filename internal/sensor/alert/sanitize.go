@@ -2,6 +2,7 @@ package alert
 
 import (
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -23,17 +24,37 @@ func appendSafe(dst []byte, s string) []byte {
 	return dst
 }
 
-// appendQuoted appends s, which appendSafe has made, as a JSON string.
+// appendQuoted appends s, which appendSafe has made, as a JSON string. Only two
+// characters are left to escape, and most texts have neither.
 func appendQuoted(dst []byte, s string) []byte {
 	dst = append(dst, '"')
-	start := 0
-	for i := range len(s) {
-		if s[i] == '"' || s[i] == '\\' {
-			dst = append(append(dst, s[start:i]...), '\\')
-			start = i
+	for {
+		i := indexSpecial(s)
+		if i < 0 {
+			return append(append(dst, s...), '"')
 		}
+		dst = append(append(dst, s[:i]...), '\\', s[i])
+		s = s[i+1:]
 	}
-	return append(append(dst, s[start:]...), '"')
+}
+
+// indexSpecial is the place of the first quote or backslash. It looks at short
+// pieces, so that a text full of either is not searched for the other again
+// and again.
+func indexSpecial(s string) int {
+	const piece = 256
+	for from := 0; from < len(s); from += piece {
+		part := s[from:min(from+piece, len(s))]
+		i, j := strings.IndexByte(part, '"'), strings.IndexByte(part, '\\')
+		switch {
+		case i < 0 && j < 0:
+			continue
+		case i < 0 || (0 <= j && j < i):
+			i = j
+		}
+		return from + i
+	}
+	return -1
 }
 
 // quoted is any text as a JSON string.
