@@ -115,8 +115,7 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&f.validate, "validate", "V", nil, "check rules `FILE`s and exit; may be repeated")
 	fs.BoolVarP(&f.listRules, "list-rules", "L", false, "list all rules and exit")
 	fs.StringVarP(&f.describe, "describe-rule", "l", "", "describe one `RULE` and exit")
-	fs.BoolVar(&f.listFields, "list", false, "list all fields and exit")
-	fs.StringVar(&f.listSource, "list-source", "", "with --list: fields of one `SOURCE` only")
+	fs.VarPF(&listFlag{f}, "list", "", "list all fields, or those of one `SOURCE` (--list=SOURCE), and exit").NoOptDefVal = "all"
 	fs.BoolVar(&f.listEvents, "list-events", false, "list all kinds of events and exit")
 	fs.BoolVarP(&f.listSyscalls, "ignored-syscalls", "i", false, "list the syscalls that are looked at with -A only, and exit")
 	fs.BoolVar(&f.listPlugins, "list-plugins", false, "list plugins and exit")
@@ -137,7 +136,20 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.disableSources, "disable-source", nil, "do not use event `SOURCE`")
 	fs.StringArrayVar(&f.enableSources, "enable-source", nil, "use event `SOURCE` only")
 	registerAccepted(fs)
-	fs.Lookup("list").Usage += " (also --list=SOURCE)"
+}
+
+// listFlag is --list with its optional source.
+type listFlag struct{ f *daemonFlags }
+
+func (l *listFlag) String() string { return "" }
+func (l *listFlag) Type() string   { return "string" }
+
+func (l *listFlag) Set(source string) error {
+	l.f.listFields = true
+	if source != "all" {
+		l.f.listSource = source
+	}
+	return nil
 }
 
 // notMeant lists flags that are taken for the sake of older command lines, and

@@ -11,6 +11,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 	"github.com/peregrine-sec/peregrine/internal/version"
@@ -43,6 +44,10 @@ func (f *daemonFlags) printer(env Env) func(io.Writer) error {
 		return func(w io.Writer) error { _, err := fmt.Fprintln(w, os.Getpagesize()); return err }
 	case f.listPlugins:
 		return func(w io.Writer) error { _, err := fmt.Fprintln(w, "0 Plugins Loaded:"); return err }
+	case f.listFields:
+		return f.printFields
+	case f.listEvents:
+		return f.printEvents
 	case f.listSyscalls:
 		return func(w io.Writer) error { return printIgnored(w) }
 	case len(f.validate) > 0:
@@ -69,6 +74,37 @@ func (f *daemonFlags) printVersion(env Env, w io.Writer) error {
 	_, err = fmt.Fprintf(w, "Peregrine version: %s (%s/%s, %s)\nEngine: %s\nFalco version: %s (compatible rule language)\n",
 		version.Version(), runtime.GOOS, runtime.GOARCH, runtime.Version(), version.Engine, "0.44")
 	return err
+}
+
+// printFields is --list.
+func (f *daemonFlags) printFields(w io.Writer) error {
+	if f.listSource != "" && f.listSource != "syscall" {
+		return fmt.Errorf("--list=%s: the only source of events is syscall", f.listSource)
+	}
+	switch {
+	case f.names:
+		return field.WriteNames(w, field.All())
+	case f.listFormat() == "markdown":
+		return field.WriteMarkdown(w, field.All())
+	case f.listFormat() == "json":
+		return field.WriteJSON(w, field.All())
+	}
+	return field.WriteText(w, field.All(), f.verbose)
+}
+
+// printEvents is --list-events.
+func (f *daemonFlags) printEvents(w io.Writer) error {
+	if f.listFormat() == "markdown" {
+		return field.WriteEventsMarkdown(w)
+	}
+	return field.WriteEvents(w)
+}
+
+func (f *daemonFlags) listFormat() string {
+	if f.markdown {
+		return "markdown"
+	}
+	return f.format
 }
 
 // printIgnored lists the syscalls that need -A, as falco -i does.

@@ -173,11 +173,12 @@ func (s *sensor) tableOptions(cfg *config.Config) state.Options {
 	return o
 }
 
-// stop ends the sensor after its loop: outputs deliver what they hold.
+// stop ends the sensor after its loop: outputs deliver what they hold, and
+// only then does the summary follow the alerts on standard output.
 func (s *sensor) stop() error {
-	err := s.source.Close()
+	err := s.closeOutputs()
 	s.summary()
-	return errors.Join(err, s.closeOutputs())
+	return errors.Join(err, s.source.Close())
 }
 
 func (s *sensor) closeOutputs() error {
