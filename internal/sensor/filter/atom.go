@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 )
@@ -147,17 +148,45 @@ func constantCheck(n *Check, left operand) (Predicate, error) {
 	return over(n, left.Match, left.Uint, left.EachUint, m), nil
 }
 
-// textCheck compiles a check on texts; the commonest has a closure of its own.
+// textCheck compiles a check on texts; the commonest have closures of their
+// own, which save a call.
 func textCheck(n *Check, left operand, matcher func(*Check) (textMatch, error)) (Predicate, error) {
-	if left.Match == field.One && (n.Op == Eq || n.Op == EqEq) && n.Modifier == NoModifier {
-		get, v := left.Str, n.Values[0].Text
-		return func(c *field.Context) bool { s, ok := get(c); return ok && s == v }, nil
+	if left.Match == field.One && n.Modifier == NoModifier {
+		if p := plainCheck(n, left.Str); p != nil {
+			return p, nil
+		}
 	}
 	m, err := matcher(n)
 	if err != nil {
 		return nil, err
 	}
 	return over(n, left.Match, left.Str, left.Each, m), nil
+}
+
+// plainCheck is textCheck for the commonest operators; nil for others.
+func plainCheck(n *Check, get func(*field.Context) (string, bool)) Predicate {
+	switch n.Op {
+	case In, Intersects:
+		if h, ok := newPerfect(distinct(n.Values)); ok {
+			return func(c *field.Context) bool { s, ok := get(c); return ok && h.has(s) }
+		}
+		return nil
+	case Eq, EqEq, NotEq, StartsWith, EndsWith, Contains:
+	default:
+		return nil
+	}
+	v := n.Values[0].Text
+	switch n.Op {
+	case NotEq:
+		return func(c *field.Context) bool { s, ok := get(c); return ok && s != v }
+	case StartsWith:
+		return func(c *field.Context) bool { s, ok := get(c); return ok && strings.HasPrefix(s, v) }
+	case EndsWith:
+		return func(c *field.Context) bool { s, ok := get(c); return ok && strings.HasSuffix(s, v) }
+	case Contains:
+		return func(c *field.Context) bool { s, ok := get(c); return ok && strings.Contains(s, v) }
+	}
+	return func(c *field.Context) bool { s, ok := get(c); return ok && s == v }
 }
 
 // over applies m to the value or values of an operand, as its Match says.

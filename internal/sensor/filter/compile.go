@@ -34,8 +34,9 @@ type unit struct {
 	refs  int
 	// outside says that something refers to the unit that does not depend on
 	// the process alone.
-	outside bool
-	pred    Predicate // an atom's own; for others made by link
+	outside    bool
+	remembered bool      // pred keeps its value
+	pred       Predicate // an atom's own; for others made by link
 }
 
 type unitOp uint8

@@ -7,7 +7,7 @@ import "github.com/peregrine-sec/peregrine/internal/sensor/field"
 var operatorCost = map[Op]float64{
 	Exists: 0, Eq: 1, EqEq: 1, NotEq: 1, Less: 1, LessEq: 1, Greater: 1, GreaterEq: 1,
 	In: 0.1, Intersects: 0.1, StartsWith: 1, EndsWith: 1, BStartsWith: 1,
-	Contains: 8, BContains: 8, IContains: 25, Glob: 20, IGlob: 25, Regex: 200, PMatch: 5,
+	Contains: 8, BContains: 8, IContains: 35, Glob: 30, IGlob: 100, Regex: 200, PMatch: 7,
 }
 
 // cost is what reading the operand costs, in ns.

@@ -49,9 +49,19 @@ func glob(pattern, s string, fold bool) bool {
 			return false
 		}
 		mark++
+		if !fold && star < len(pattern) && isLiteral(pattern[star]) {
+			n := strings.IndexByte(s[mark:], pattern[star])
+			if n < 0 {
+				return false
+			}
+			mark += n
+		}
 		i, p = mark, star
 	}
 }
+
+// isLiteral says whether an element of a pattern that starts with c is c.
+func isLiteral(c byte) bool { return c != '*' && c != '?' && c != '[' && c != '\\' }
 
 // globByte matches one byte against the element at the start of pattern, which
 // is not empty and no *, and returns the element's length.

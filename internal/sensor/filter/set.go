@@ -5,6 +5,11 @@ import (
 	"slices"
 )
 
+// distinct returns the texts of values, sorted and each once.
+func distinct(values []Value) []string {
+	return slices.Compact(slices.Sorted(slices.Values(texts(values))))
+}
+
 // oneOfTexts says whether a text is in the list.
 func oneOfTexts(values []string) textMatch {
 	list := slices.Compact(slices.Sorted(slices.Values(values)))
@@ -51,7 +56,11 @@ func digest(s string) uint64 {
 
 // newPerfect finds a table for list, which has no duplicates; false if there
 // is none of a reasonable size, e.g. because two texts have the same digest.
+// For the shortest lists comparing is as fast.
 func newPerfect(list []string) (*perfect, bool) {
+	if len(list) < 3 {
+		return nil, false
+	}
 	seen := make(map[uint64]bool, len(list))
 	for _, s := range list {
 		d := digest(s)

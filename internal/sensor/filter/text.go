@@ -194,6 +194,16 @@ func prefixMatcher(prefixes []string) textMatch {
 	if kept[0] == "" {
 		return func(string) bool { return true }
 	}
+	if len(kept) <= 8 {
+		return func(s string) bool {
+			for _, p := range kept {
+				if strings.HasPrefix(s, p) {
+					return true
+				}
+			}
+			return false
+		}
+	}
 	var firsts [256]bool
 	for _, p := range kept {
 		firsts[p[0]] = true
