@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
 // load writes rounds of what busy processes do: opens, reads, closes, stats,
@@ -79,4 +80,33 @@ func TestSteadyStateDoesNotAllocate(t *testing.T) {
 	}); n > 16 {
 		t.Errorf("%v allocations in 1000 events", n)
 	}
+}
+
+// BenchmarkReplay is the Reader together with the process table.
+func BenchmarkReplay(b *testing.B) {
+	file := capture(b, func(s *script) { load(s, 2000) })
+	b.ReportAllocs()
+	events := 0
+	var v event.View
+	for b.Loop() {
+		r, err := NewReader(bytes.NewReader(file))
+		if err != nil {
+			b.Fatal(err)
+		}
+		table := state.NewTable(state.Options{})
+		for {
+			raw, err := r.Next()
+			if err != nil {
+				break
+			}
+			if err := v.Reset(raw); err != nil {
+				b.Fatal(err)
+			}
+			table.Apply(&v, v.Header().Time)
+			table.Done(&v)
+			events++
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(events), "ns/event")
+	b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
 }

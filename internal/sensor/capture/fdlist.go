@@ -73,8 +73,8 @@ func (r *Reader) readFD(f *fd, e *cursor, hasLength bool) error {
 		}
 		src, dst := addr(e.take(n)), addr(e.take(n))
 		sport, dport := e.u16(), e.u16()
-		f.setEnds(netip.AddrPortFrom(src, sport), netip.AddrPortFrom(dst, dport), r.isLocal(dst) && !r.isLocal(src))
-		f.info.Flags |= event.FileConnected
+		f.setAddrs(netip.AddrPortFrom(src, sport), netip.AddrPortFrom(dst, dport)) // local, remote
+		f.info.Flags |= event.FileConnected | roleByPorts(sport, dport)
 		f.info.L4Proto = proto(e.u8())
 	case scapIPv4Server, scapIPv6Server:
 		n := 4
@@ -115,8 +115,8 @@ func addr(b []byte) netip.Addr {
 	return a
 }
 
-// setEnds sets a connection's ends from source and destination, of which the
-// source is the client's. The process is the server if inbound.
+// setEnds sets a connection's ends from source, the client, and destination.
+// The process is the server if inbound.
 func (f *fd) setEnds(src, dst netip.AddrPort, inbound bool) {
 	f.info.Flags &^= event.FileClient | event.FileServer
 	if inbound {
@@ -128,13 +128,11 @@ func (f *fd) setEnds(src, dst netip.AddrPort, inbound bool) {
 	}
 }
 
-// isLocal says whether a is an address of the machine.
-func (r *Reader) isLocal(a netip.Addr) bool {
-	a = a.Unmap()
-	for i := range r.interfaces {
-		if r.interfaces[i].Prefix.Addr() == a {
-			return true
-		}
+// roleByPorts guesses which end of a connection the process is, which lists do
+// not tell: clients have ports of the ephemeral range (Linux: from 32768 on).
+func roleByPorts(local, remote uint16) event.FileFlags {
+	if local < remote && local < 32768 {
+		return event.FileServer
 	}
-	return false
+	return event.FileClient
 }

@@ -105,7 +105,7 @@ func (r *Reader) spawn(parent *thread, tid, vtid int32, flags uint64, e *rawEven
 	if old := w.threads[tid]; old != nil && !old.stale(e.ts) {
 		return
 	}
-	q := parent.p
+	q, h := parent.p, parent.header(e.ts, e.cpu)
 	if flags&clThread != 0 {
 		t := w.add(tid, q)
 		t.vtid, t.born = vtid, e.ts
@@ -120,12 +120,11 @@ func (r *Reader) spawn(parent *thread, tid, vtid int32, flags uint64, e *rawEven
 	}
 	t := w.add(tid, p)
 	t.vtid, t.born = vtid, e.ts
-	r.emitFork(parent, p, flags, e)
+	r.emitFork(h, p, flags)
 }
 
-func (r *Reader) emitFork(parent *thread, p *proc, flags uint64, e *rawEvent) {
+func (r *Reader) emitFork(h event.Header, p *proc, flags uint64) {
 	b, s := &r.fork, &forkSlots
-	h := parent.header(e.ts, e.cpu)
 	b.Start(event.KindProcfork, h)
 	b.Int(s.child, int64(p.pid))
 	b.Int(s.ppid, int64(p.parentPID()))

