@@ -14,10 +14,10 @@ const maxEnvAncestors = 20
 // ancestor.
 func ancestorFields() []Field {
 	return []Field{
-		ofAncestors("proc.aname", "proc.name of an ancestor: [0] the process itself, [1] its parent, ...", comm),
-		ofAncestors("proc.aexe", "proc.exe of an ancestor: [0] the process itself, [1] its parent, ...", exe),
-		ofAncestors("proc.aexepath", "proc.exepath of an ancestor: [0] the process itself, [1] its parent, ...", exePath),
-		ofAncestors("proc.acmdline", "proc.cmdline of an ancestor: [0] the process itself, [1] its parent, ...", cmdline),
+		ofAncestors("proc.aname", "proc.name of an ancestor: [0] the process itself, [1] its parent, ...", comm).with(NoRHS | NoTransformer),
+		ofAncestors("proc.aexe", "proc.exe of an ancestor: [0] the process itself, [1] its parent, ...", exe).with(NoRHS | NoTransformer),
+		ofAncestors("proc.aexepath", "proc.exepath of an ancestor: [0] the process itself, [1] its parent, ...", exePath).with(NoRHS | NoTransformer),
+		ofAncestors("proc.acmdline", "proc.cmdline of an ancestor: [0] the process itself, [1] its parent, ...", cmdline).with(NoRHS | NoTransformer),
 		ofAncestors("proc.aargs", "proc.args of an ancestor: [0] the process itself, [1] its parent, ...", args),
 		ancestorPID(),
 		ancestorEnv(),
@@ -28,7 +28,7 @@ const anyAncestor = " Without a number, conditions hold if they do for any ances
 
 func ofAncestors(name, doc string, get func(*state.Process) string) Field {
 	return Field{
-		Name: name, Type: String, Match: Any, Stage: AtExec, Arg: ArgAllowed, Flags: NoRHS | NoTransformer,
+		Name: name, Type: String, Match: Any, Stage: AtExec, Arg: ArgAllowed,
 		Doc: doc + anyAncestor,
 		Bind: func(arg string) (Extractor, error) {
 			if arg != "" {
