@@ -204,9 +204,6 @@ func (s *Session) drain(ctx context.Context, o *observation) {
 		expected = int(o.main.Completed)
 	}
 	deadline := o.end.Add(s.o.Drain)
-	if ctx.Err() != nil { // interrupted: only what is about to come anyway
-		deadline = o.end.Add(min(s.o.Drain, 500*time.Millisecond))
-	}
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {

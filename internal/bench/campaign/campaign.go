@@ -13,6 +13,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/classic"
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
+	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
 )
 
@@ -82,6 +83,9 @@ type campaign struct {
 
 // measure is the campaign in its order.
 func (c *campaign) measure(ctx context.Context) (err error) {
+	if err := c.privileges(); err != nil {
+		return err
+	}
 	if c.Classic == nil {
 		if err := c.ceiling(ctx); err != nil {
 			return err
@@ -106,6 +110,21 @@ func (c *campaign) measure(ctx context.Context) (err error) {
 	return c.rounds(ctx)
 }
 
+// privileges asks the generator whether it can work here at all.
+func (c *campaign) privileges() error {
+	if c.Bench.Generate != nil {
+		return nil // not the real one
+	}
+	o := generator.Options{Sandbox: c.Bench.Sandbox}
+	for _, a := range c.Bench.Actions {
+		o.Actions = append(o.Actions, generator.Choice{Name: a.Name})
+	}
+	if err := generator.Preflight(o); err != nil {
+		return &PreflightError{[]bench.Check{{Name: "privileges", Status: bench.CheckFail, Text: err.Error()}}}
+	}
+	return nil
+}
+
 // ceiling measures the generator alone, and chooses its workers.
 func (c *campaign) ceiling(ctx context.Context) (err error) {
 	c.Say("measuring the generator's ceiling")
@@ -118,6 +137,9 @@ func (c *campaign) ceiling(ctx context.Context) (err error) {
 	}
 	if c.Bench.Workers == 0 {
 		c.Bench.Workers = c.run.Ceiling.Workers(highest)
+	}
+	if most := c.run.Ceiling.Rate * float64(c.Bench.Workers); highest > most {
+		c.Say("warn: generator: %.0f actions/s are asked for, about %.0f are possible with %d workers", highest, most, c.Bench.Workers)
 	}
 	return nil
 }

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/bench/report"
+	"github.com/peregrine-sec/peregrine/internal/bench/syscalls"
+)
+
+// runBench runs a command line in this process.
+func runBench(t *testing.T, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	code = Main(Env{Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errOut,
+		Getenv: func(string) string { return "" }, Context: t.Context()})
+	return code, out.String(), errOut.String()
+}
+
+func TestBenchUsage(t *testing.T) {
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{}, "expected one regular expression"},
+		{[]string{"A", "B"}, "expected one regular expression"},
+		{[]string{"NoSuchAction"}, "no events matching"},
+		{[]string{"WriteBelowBinaryDir"}, "--all"},
+		{[]string{"("}, "missing closing"},
+		{[]string{"ReadSensitive", "--rate", "fast"}, "expected a number"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--loop"}, "--rate excludes"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--fail-if", "lost"}, "expected a metric"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--format", "pdf"}, "expected text, json"},
+		{[]string{"ReadSensitive", "--round-duration", "50ms"}, "--round-duration must be longer than --sleep"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "pigeon"}, "expected grpc, http, file:PATH"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", "no such process"}, "expected one process"},
+		{[]string{"ReadSensitive", "--nonsense"}, "unknown flag"},
+	} {
+		code, _, stderr := runBench(t, append([]string{"bench", "--out", "none"}, tt.args...)...)
+		if code != ExitUsage || !strings.Contains(stderr, tt.want) {
+			t.Errorf("bench %q: exit %d, %q; want %d with %q", tt.args, code, stderr, ExitUsage, tt.want)
+		}
+	}
+	if code, _, stderr := runBench(t, "overhead", "--sensor", "running"); code != ExitUsage || !strings.Contains(stderr, "cannot be compared") {
+		t.Errorf("overhead: exit %d, %q", code, stderr)
+	}
+}
+
+func TestBenchHelpHasExamples(t *testing.T) {
+	for _, command := range []string{"bench", "overhead"} {
+		code, stdout, _ := runBench(t, command, "--help")
+		if code != ExitOK || !strings.Contains(stdout, "Examples:\n  peregrine "+command) {
+			t.Errorf("%s --help: exit %d, %q", command, code, stdout)
+		}
+	}
+}
+
+func TestFindProcess(t *testing.T) {
+	proc := t.TempDir()
+	for pid, name := range map[string]string{"10": "falco", "20": "twin", "30": "twin"} {
+		if err := os.MkdirAll(filepath.Join(proc, pid), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(proc, pid, "comm"), []byte(name+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for s, want := range map[string]int{"7": 7, "0": 0, "falco": 10} {
+		if pid, err := findProcess(proc, s); err != nil || pid != want {
+			t.Errorf("findProcess(%q) = %d, %v; want %d", s, pid, err, want)
+		}
+	}
+	for _, s := range []string{"twin", "none"} {
+		if pid, err := findProcess(proc, s); err == nil {
+			t.Errorf("findProcess(%q) = %d, want an error", s, pid)
+		}
+	}
+}
+
+// needBPF skips without the privileges for a sensor, unless they are required.
+func needBPF(t *testing.T) {
+	t.Helper()
+	c, err := syscalls.Attach()
+	if err == nil {
+		err = c.Close()
+	}
+	if err != nil {
+		if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	t.Setenv("PEREGRINE_TEST_MAIN", "1")
+}
+
+// embedded runs bench against our sensor and returns what it found. Others may
+// load this host: the preflight is forced, and figures are checked for sense,
+// not for size.
+func embedded(t *testing.T, args ...string) *report.Run {
+	t.Helper()
+	needBPF(t)
+	dir := filepath.Join(t.TempDir(), "run")
+	all := append([]string{"bench", "ReadSensitiveFileUntrusted|DirectoryTraversalMonitoredFileRead|ClearLogActivities",
+		"--force", "--idle", "600ms", "--round-duration", "1500ms", "--format", "json", "--out", dir}, args...)
+	code, stdout, stderr := runBench(t, all...)
+	if code != ExitOK && code != ExitInconclusive { // a busy host limits the generator
+		t.Fatalf("exit %d: %s", code, stderr)
+	}
+	var run report.Run
+	if err := json.Unmarshal([]byte(stdout), &run); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := report.Read(dir); err != nil {
+		t.Error(err)
+	}
+	for _, r := range run.Rounds {
+		account(t, &r)
+	}
+	return &run
+}
+
+// account checks that a round accounts for every action and alert.
+func account(t *testing.T, r *bench.Round) {
+	t.Helper()
+	started := 0
+	for _, a := range r.Actions {
+		started += a.Started
+		if a.OK != a.Matched+a.Late+a.Lost || a.Started != a.OK+a.Failed+a.Skipped || a.OK == 0 {
+			t.Errorf("%s: %+v does not add up", a.Name, a.Counts)
+		}
+	}
+	if started != r.Total.Started || len(r.Actions) != 3 {
+		t.Errorf("%d actions started, total %+v", started, r.Total)
+	}
+	a := r.Alerts
+	if sum := a.Matched + a.Duplicate + a.Foreign + a.Earlier + a.Failed + a.Other; sum != a.Received {
+		t.Errorf("alerts %+v do not add up", a)
+	}
+	if s := r.Sensor; s == nil || s.Events == 0 || !s.Detailed {
+		t.Errorf("sensor %+v: want stats", s)
+	}
+	if u := r.Usage; u == nil || u.RSSPeak == 0 || u.CPU <= 0 {
+		t.Errorf("usage %+v", u)
+	}
+}
+
+func TestBenchOurSensor(t *testing.T) {
+	run := embedded(t, "--rate", "200,400")
+	if len(run.Rounds) != 2 || run.Calibration == nil || run.Preflight == nil {
+		t.Fatalf("%d rounds", len(run.Rounds))
+	}
+	for _, r := range run.Rounds {
+		s := r.Sensor
+		if r.Total.Lost > 0 && s.Drops == 0 && s.OutputsDropped == 0 && s.Throttled == 0 {
+			t.Errorf("round %d: %d alerts lost, and nobody knows where: %+v", r.Number, r.Total.Lost, s)
+		}
+	}
+}
+
+func TestBenchThrottledSensor(t *testing.T) {
+	run := embedded(t, "--rate", "400", "--no-preflight", "--", "-o", "outputs.rate=20", "-o", "outputs.max_burst=20")
+	r := run.Rounds[0]
+	if !r.Has(bench.Throttled) || r.Sensor.Throttled == 0 || r.Total.Lost == 0 {
+		t.Errorf("flags %v, sensor %+v, total %+v", r.Flags, r.Sensor, r.Total)
+	}
+	if !slices.ContainsFunc(r.Findings, func(f bench.Finding) bool { return f.Code == "throttled" }) {
+		t.Errorf("findings %+v do not say so", r.Findings)
+	}
+}
+
+func TestBenchInterrupted(t *testing.T) {
+	needBPF(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errOut bytes.Buffer
+	code := Main(Env{Args: []string{"bench", "ReadSensitiveFileUntrusted", "--rate", "100", "--out", "none"}, Stdin: strings.NewReader(""),
+		Stdout: &out, Stderr: &errOut, Getenv: func(string) string { return "" }, Context: ctx})
+	if code != ExitInterrupted {
+		t.Errorf("exit %d: %s", code, errOut.String())
+	}
+}
+
+func TestBenchWrongSensor(t *testing.T) {
+	needBPF(t)
+	code, _, stderr := runBench(t, "bench", "ReadSensitiveFileUntrusted", "--rate", "100", "--out", "none", "--idle", "10ms", "--sensor", "sleep 1000")
+	if code != ExitPreflight || !strings.Contains(stderr, "no alert of any rule has ever arrived") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
