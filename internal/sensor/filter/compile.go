@@ -35,6 +35,7 @@ type unit struct {
 	// outside says that something refers to the unit that does not depend on
 	// the process alone.
 	outside    bool
+	whole      bool      // it is a condition that was given to Compile
 	remembered bool      // pred keeps its value
 	pred       Predicate // an atom's own; for others made by link
 }
@@ -64,7 +65,12 @@ func (c *Compiler) Compile(n Node) (Predicate, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.refer(u, u.stage != field.AtExec)
+	// The same condition for several kinds of events is evaluated once for an
+	// event: that is one use.
+	if !u.whole {
+		u.whole = true
+		c.refer(u, u.stage != field.AtExec)
+	}
 	return func(ctx *field.Context) bool {
 		if u.id >= c.linked {
 			c.link()
