@@ -228,7 +228,11 @@ func (r *Result) Write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "workload\twithout\twith\tadded\tfrom\tto\tadded\tper\t")
 	for _, c := range r.Costs {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%+.1f%%\t%s\t\n", c.Name, ns(c.OffMedian), ns(c.OnMedian), ns(c.Added), ns(c.Low), ns(c.High), c.Percent, c.Unit)
+		percent := fmt.Sprintf("%+.1f%%", c.Percent)
+		if c.Low <= 0 && c.High >= 0 {
+			percent = "~" // the interval holds zero: no difference is shown
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", c.Name, ns(c.OffMedian), ns(c.OnMedian), ns(c.Added), ns(c.Low), ns(c.High), percent, c.Unit)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -30,6 +30,9 @@ func TestMain(m *testing.M) {
 func play(mode string, args []string) int {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
+	if mode == "storm" {
+		return storm(term)
+	}
 	if mode == "dies" {
 		fmt.Fprintln(os.Stderr, "no such rule file")
 		return 1
@@ -55,6 +58,53 @@ func play(mode string, args []string) int {
 		return 3
 	}
 	return 0
+}
+
+// stormAlerts is two seconds of 20,000 alerts a second.
+const stormAlerts = 40_000
+
+// storm writes alerts of the usual size, one write each as Falco does, as fast
+// as they are taken.
+func storm(term <-chan os.Signal) int {
+	fmt.Fprintln(os.Stderr, "ready")
+	text := strings.Repeat("k=v ", 200)
+	for i := range stormAlerts {
+		fmt.Fprintf(os.Stdout, `{"hostname":"h","output":"%s","output_fields":{"evt.time":%d,"thread.tid":5},"priority":"Warning","rule":"r","source":"syscall","time":"2023-11-14T22:13:20.000000001Z"}`+"\n", text, i+1)
+	}
+	<-term
+	return 0
+}
+
+// TestStorm: not one of a flood of alerts is lost between the sensor's pipe
+// and the matching.
+func TestStorm(t *testing.T) {
+	p := player(t, "storm")
+	if err := p.Start(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	seen := make([]bool, stormAlerts+1)
+	for n := 0; n < stormAlerts; {
+		batch, err := p.Alerts().Next(t.Context())
+		if err != nil {
+			t.Fatalf("after %d: %v", n, err)
+		}
+		for _, a := range batch {
+			if a.Time < 1 || a.Time > stormAlerts || seen[a.Time] {
+				t.Fatalf("alert %d: not sent, or seen before", a.Time)
+			}
+			seen[a.Time] = true
+			n++
+		}
+	}
+	c := p.Alerts().Counts()
+	t.Logf("%.0f alerts/s in %d reads", stormAlerts/time.Since(begin).Seconds(), c.Reads)
+	if c.Malformed != 0 || c.Alerts != stormAlerts {
+		t.Errorf("counts %+v", c)
+	}
+	if err := p.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 func player(t *testing.T, mode string) *Process {
