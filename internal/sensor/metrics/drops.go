@@ -1,0 +1,116 @@
+package metrics
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+)
+
+// DropPolicy decides what to do about lost events: syscall_event_drops. Once
+// in a second of its caller's time it looks at the share of events lost since
+// its last look; above the threshold it acts, as far as its token bucket
+// allows. Pure: time and counters are passed in.
+type DropPolicy struct {
+	config config.EventDrops
+	bucket *alert.Throttle
+	last   Probe
+	at     int64
+	begun  bool
+
+	occurrences, taken uint64
+}
+
+// Reaction is what to do now. The zero value: nothing.
+type Reaction struct {
+	Log   bool
+	Alert bool
+	Exit  bool
+	// Message is the text for the log and for the error of Exit, and the
+	// alert to send.
+	Message alert.Message
+}
+
+// NewDropPolicy makes a policy with a full bucket.
+func NewDropPolicy(c config.EventDrops) *DropPolicy {
+	return &DropPolicy{config: c, bucket: newBucket(c)}
+}
+
+// newBucket differs from alert.NewThrottle in that rate 0 means what it says:
+// after the burst, nothing more.
+func newBucket(c config.EventDrops) *alert.Throttle {
+	const once = 1e-18 // a token in 30 billion years
+	return alert.NewThrottle(max(c.Rate, once), c.MaxBurst)
+}
+
+// Occurrences is how often losses were above the threshold, and how often the
+// actions were taken.
+func (d *DropPolicy) Occurrences() (seen, taken uint64) { return d.occurrences, d.taken }
+
+// Check looks at the probe's counters at time now, in ns.
+func (d *DropPolicy) Check(now int64, p Probe) Reaction {
+	if !d.begun {
+		d.begun, d.at, d.last = true, now, p
+		return Reaction{}
+	}
+	if now-d.at < 1e9 {
+		return Reaction{}
+	}
+	seen, delta := p.Seen-d.last.Seen, p.Drops.minus(d.last.Drops)
+	d.at, d.last = now, p
+	threshold, lost := d.config.Threshold, delta.Total()
+	if d.config.Simulate && seen > 0 {
+		threshold, lost = 0, lost+1
+	}
+	if lost == 0 || float64(lost) <= threshold*float64(seen) {
+		return Reaction{}
+	}
+	d.occurrences++
+	actions := d.config.Actions
+	if len(actions) == 0 || slices.Contains(actions, "ignore") || !d.bucket.Allow(now) {
+		return Reaction{}
+	}
+	d.taken++
+	return Reaction{
+		Log: slices.Contains(actions, "log"), Alert: slices.Contains(actions, "alert"), Exit: slices.Contains(actions, "exit"),
+		Message: dropMessage(seen, lost, delta),
+	}
+}
+
+// dropMessage has all its fields as texts, as in Falco.
+func dropMessage(seen, lost uint64, d Drops) alert.Message {
+	m := alert.Message{
+		Rule: alert.RuleEventDrop, Priority: alert.Debug,
+		Text: fmt.Sprintf("Falco internal: syscall event drop. %d system calls dropped in last second.", lost),
+	}
+	add := func(name, value string) {
+		m.Fields = append(m.Fields, alert.Field{Name: name, Value: alert.Value{Kind: alert.String, Str: value}})
+	}
+	add("n_evts", strconv.FormatUint(seen, 10))
+	add("n_drops", strconv.FormatUint(lost, 10))
+	for name, n := range d.named() {
+		add(name, strconv.FormatUint(n, 10))
+	}
+	add("ebpf_enabled", "1")
+	slices.SortFunc(m.Fields, func(a, b alert.Field) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return m
+}
+
+func (d Drops) minus(e Drops) Drops {
+	return Drops{
+		Buffer: BufferDrops{
+			CloneFork: d.Buffer.CloneFork - e.Buffer.CloneFork, Execve: d.Buffer.Execve - e.Buffer.Execve,
+			Connect: d.Buffer.Connect - e.Buffer.Connect, Open: d.Buffer.Open - e.Buffer.Open,
+			DirFile: d.Buffer.DirFile - e.Buffer.DirFile, Close: d.Buffer.Close - e.Buffer.Close,
+			Proc: d.Buffer.Proc - e.Buffer.Proc, Other: d.Buffer.Other - e.Buffer.Other,
+		},
+		Scratch: d.Scratch - e.Scratch, PageFaults: d.PageFaults - e.PageFaults, Bug: d.Bug - e.Bug,
+	}
+}
