@@ -463,6 +463,17 @@ func TestContainers(t *testing.T) {
 	if c.Generation == gen || host.Generation != hostGen || c.Container.Name != "web" {
 		t.Error("metadata of a container must change the generation of its processes, and no other's")
 	}
+	w.b.Start(event.KindContainer, event.Header{})
+	w.b.Str(containerJSON, `{"container": {"id": "`+id[:12]+`", "name": "api"}}`)
+	if w.apply(w.b.Finish()); c.Container.Name != "api" || c.Container.Type != container.Docker {
+		t.Errorf("metadata of a capture: %+v", c.Container)
+	}
+	w.b.Start(event.KindAsyncevent, event.Header{})
+	w.b.Str(asyncName, "container")
+	w.b.Str(asyncData, `{"container": {"id": "`+id[:12]+`", "name": "web"}}`)
+	if w.apply(w.b.Finish()); c.Container.Name != "web" {
+		t.Errorf("metadata of a newer capture: %+v", c.Container)
+	}
 	w.exit(11, 1)
 	w.exit(12, 1)
 	if got := w.table.Containers().Get(id[:12]); got == nil || got.Name != "web" {

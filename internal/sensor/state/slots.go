@@ -28,6 +28,10 @@ var (
 		slot(event.KindSetpgid, "pid"), slot(event.KindSetpgid, "pgid"),
 	}
 
+	containerJSON = slot(event.KindContainer, "json")
+	asyncName     = slot(event.KindAsyncevent, "name")
+	asyncData     = slot(event.KindAsyncevent, "data")
+
 	// credSlots are those of cur_inheritable; cur_permitted and cur_effective
 	// follow.
 	credSlots = credSlotsOf(

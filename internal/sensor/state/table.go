@@ -128,6 +128,9 @@ func (t *Table) find(v *event.View, timeNS uint64) *Process {
 	case event.KindUseradded, event.KindUserdeleted, event.KindGroupadded, event.KindGroupdeleted:
 		t.users.apply(v)
 		return t.stranger(h)
+	case event.KindContainer, event.KindAsyncevent:
+		t.applyContainer(v)
+		return t.stranger(h)
 	}
 	if h.PID == 0 { // the idle task, or of no process at all
 		return t.stranger(h)
@@ -210,6 +213,24 @@ func (t *Table) All(yield func(*Process) bool) {
 // container.Registry.Update.
 func (t *Table) UpdateContainer(m container.Container) {
 	t.changedContainer(t.containers.Update(m))
+}
+
+// applyContainer takes over metadata from a capture; what is not metadata of a
+// container is nothing to the table.
+func (t *Table) applyContainer(v *event.View) {
+	text, _ := v.Bytes(containerJSON)
+	if v.Kind() == event.KindAsyncevent {
+		if name, _ := v.Str(asyncName); name != "container" {
+			return
+		}
+		text, _ = v.Bytes(asyncData)
+	}
+	if n := len(text); n > 0 && text[n-1] == 0 {
+		text = text[:n-1]
+	}
+	if m, err := container.Parse(text); err == nil {
+		t.UpdateContainer(m)
+	}
 }
 
 // Containers is the registry of the containers of the table's processes. It is

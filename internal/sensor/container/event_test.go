@@ -1,0 +1,36 @@
+package container
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func TestParse(t *testing.T) {
+	got, err := Parse([]byte(`{"container": {
+		"id": "3ad7b26ded6d", "full_id": "` + idA + `", "type": 7, "name": "web", "image": "docker.io/nginx:1.2", "imageid": "abc",
+		"imagerepo": "docker.io/nginx", "imagetag": "1.2", "imagedigest": "sha256:1", "privileged": true, "host_network": true, "ip": "10.0.0.2",
+		"Mounts": [{"Source": "/host", "Destination": "/data", "Mode": "Z", "RW": true, "Propagation": "rprivate"}],
+		"labels": {"io.kubernetes.pod.name": "p", "io.kubernetes.pod.namespace": "ns", "io.kubernetes.pod.uid": "u", "app": "x"},
+		"pod_sandbox_id": "s", "pod_sandbox_labels": {"tier": "front"}, "unknown": [1, 2]
+	}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Container{
+		ID: "3ad7b26ded6d", FullID: idA, Type: Containerd, Name: "web", Image: "docker.io/nginx:1.2", ImageID: "abc",
+		ImageRepository: "docker.io/nginx", ImageTag: "1.2", ImageDigest: "sha256:1", Privileged: true, HostNetwork: true, IP: "10.0.0.2",
+		Mounts: []Mount{{"/host", "/data", "Z", true, "rprivate"}},
+		Labels: map[string]string{"io.kubernetes.pod.name": "p", "io.kubernetes.pod.namespace": "ns", "io.kubernetes.pod.uid": "u", "app": "x"},
+		Pod:    &Pod{Name: "p", Namespace: "ns", UID: "u", SandboxID: "s", Labels: map[string]string{"tier": "front"}},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Container{})); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+	for _, bad := range []string{"", "{", "[]", `{"container": {}}`, `{"container": 5}`, `{"container": {"id": 5}}`} {
+		if c, err := Parse([]byte(bad)); err == nil {
+			t.Errorf("Parse(%q) = %+v", bad, c)
+		}
+	}
+}
