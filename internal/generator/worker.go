@@ -35,14 +35,9 @@ type worker struct {
 	*running
 	index   uint16
 	tid     int32
-	actions []ready
+	actions []*action.Runnable // nil for those that are skipped
 	batch   []Instance
 	flushed int64 // End of the first instance in batch
-}
-
-// ready is one action in one worker; skipped ones have no runnable.
-type ready struct {
-	runnable *action.Runnable
 }
 
 // scratch makes the worker's own directory.
@@ -61,7 +56,7 @@ func (w *worker) prepare(actions []*action.Action, env action.Env) error {
 		case err != nil:
 			return err
 		}
-		w.actions = append(w.actions, ready{runnable})
+		w.actions = append(w.actions, runnable)
 	}
 	return nil
 }
@@ -69,7 +64,7 @@ func (w *worker) prepare(actions []*action.Action, env action.Env) error {
 func (w *worker) close() error {
 	var errs []error
 	for i := len(w.actions) - 1; i >= 0; i-- {
-		if r := w.actions[i].runnable; r != nil {
+		if r := w.actions[i]; r != nil {
 			errs = append(errs, r.Close())
 		}
 	}
@@ -78,33 +73,37 @@ func (w *worker) close() error {
 }
 
 // loop takes places of the schedule until there are none. Nothing in it
-// allocates or makes a syscall besides the sleep and the actions themselves.
+// allocates or makes a syscall besides the sleep and the actions themselves,
+// and it looks at the clock once per action: an action starts when the one
+// before has ended, or when the sleep has.
 func (w *worker) loop() {
 	clock := pace.NewClock(w.start)
 	w.tid = int32(unix.Gettid())
 	w.batch = <-w.empty
 	var woke time.Duration
+	now := w.start.Elapsed()
 	for !w.stop.Load() {
 		n := w.next.Add(1) - 1
 		if w.limit > 0 && n >= w.limit {
 			break
 		}
-		elapsed := w.start.Elapsed()
-		wait, stop := w.pacer.Pace(elapsed, n)
-		due := elapsed + wait
+		wait, stop := w.pacer.Pace(now, n)
+		due := now + wait
 		if stop {
 			break
 		}
-		if w.o.Duration > 0 && (due >= w.o.Duration || elapsed >= w.o.Duration+grace) {
+		if w.o.Duration > 0 && (due >= w.o.Duration || now >= w.o.Duration+grace) {
 			w.sleep(clock, w.o.Duration) // a run lasts as long as it was asked to
 			break
 		}
 		if wait > 0 {
-			if woke = w.sleep(clock, max(due, woke+tick)); w.stop.Load() {
+			now = w.sleep(clock, max(due, woke+tick))
+			woke = now
+			if w.stop.Load() {
 				break
 			}
 		}
-		w.do(w.picker.at(n), due)
+		now = w.do(w.picker.at(n), due, now)
 	}
 	w.flush()
 	w.full <- w.batch[:0]
@@ -123,24 +122,27 @@ func (w *worker) sleep(clock *pace.Clock, at time.Duration) time.Duration {
 	return now
 }
 
-// do runs one action and notes what happened.
-func (w *worker) do(index uint16, due time.Duration) {
-	in := Instance{Action: index, Worker: w.index, TID: w.tid, Planned: w.start.Real + int64(due)}
-	runnable := w.actions[index].runnable
-	in.Start = w.start.Real + int64(w.start.Elapsed())
+// do runs one action that starts now, notes what happened, and returns the
+// time.
+func (w *worker) do(index uint16, due, now time.Duration) time.Duration {
+	in := Instance{Action: index, Worker: w.index, TID: w.tid, Planned: w.start.Real + int64(due), Start: w.start.Real + int64(now)}
+	runnable := w.actions[index]
 	if runnable == nil {
 		in.Skipped = true
 	} else if err := runnable.Run(); err != nil {
 		in.Errno = errno(err)
 	}
-	in.End = w.start.Real + int64(w.start.Elapsed())
+	now = w.start.Elapsed()
+	in.End = w.start.Real + int64(now)
 	if len(w.batch) == 0 {
 		w.flushed = in.End
 	}
 	w.batch = append(w.batch, in)
 	if len(w.batch) == cap(w.batch) || in.End-w.flushed > flushAge {
 		w.flush()
+		return w.start.Elapsed()
 	}
+	return now
 }
 
 // flush hands the batch over. Should the collector be behind by all batches,
