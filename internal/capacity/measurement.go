@@ -56,15 +56,10 @@ func (m *measurement) close(ctx context.Context) error {
 // is not quiet, or a sensor whose alerts do not arrive.
 func (m *measurement) settle(ctx context.Context) error {
 	m.say("settling with %s", m.row.Limit)
-	idle, err := m.bench.Run(ctx, bench.Load{Duration: m.Plan.Idle, Label: "idle"})
-	m.row.Idle = &idle
-	if err != nil {
+	if err := m.quiet(ctx); err != nil {
 		return err
 	}
-	if idle.Sensor != nil && idle.Sensor.Drops > 0 && !m.Force {
-		return &PreflightError{fmt.Sprintf("the sensor drops %d events while idle: stop other load on this host, or measure anyway with --force", idle.Sensor.Drops)}
-	}
-	m.row.Noisy = append(m.row.Noisy, noise(&idle)...)
+	m.row.Noisy = append(m.row.Noisy, noise(m.row.Idle)...)
 	actions, background := m.Load.Split(min(m.Plan.Start, 500))
 	warm, err := m.bench.Run(ctx, bench.Load{Rate: actions, Noise: background, Duration: m.Plan.WarmUp, Label: "warm-up"})
 	if err != nil {
@@ -77,6 +72,44 @@ func (m *measurement) settle(ctx context.Context) error {
 		return &PreflightError{fmt.Sprintf("%d actions were performed and no alert arrived%s", warm.Total.OK, findings(&warm))}
 	}
 	return nil
+}
+
+// patience is how many idle rounds a busy host is given to become quiet.
+const patience = 6
+
+// quiet watches the idle sensor until the host has CPU to spare. It refuses a
+// host that stays busy, and a sensor that drops events without a load.
+func (m *measurement) quiet(ctx context.Context) error {
+	for attempt := 1; ; attempt++ {
+		idle, err := m.bench.Run(ctx, bench.Load{Duration: m.Plan.Idle, Label: "idle"})
+		m.row.Idle = &idle
+		if err != nil {
+			return err
+		}
+		why := disturbed(&idle)
+		switch {
+		case why == "" || m.Force:
+			return nil
+		case attempt == patience:
+			return &PreflightError{why + ": stop other load on this host, or measure anyway with --force"}
+		}
+		m.say("waiting for a quiet host: %s", why)
+	}
+}
+
+// quietHost is the share of idle CPU without which a measurement is not begun.
+const quietHost = 0.2
+
+// disturbed says why no measurement should begin; "" if it may.
+func disturbed(idle *bench.Round) string {
+	o := idle.Observer
+	switch {
+	case idle.Sensor != nil && idle.Sensor.Drops > 0:
+		return fmt.Sprintf("the sensor drops %d events while idle", idle.Sensor.Drops)
+	case o.CPUs > 0 && o.HostIdle < quietHost*float64(o.CPUs):
+		return fmt.Sprintf("only %.2f of %d CPUs are idle before the load", o.HostIdle, o.CPUs)
+	}
+	return ""
 }
 
 // findings appends what bench says about a round.
