@@ -112,7 +112,7 @@ func (s *sensor) tryReload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.config = cfg
+	s.config, s.sums = cfg, newFileSums(cfg)
 	return s.source.SetPlan(rules.Plan)
 }
 

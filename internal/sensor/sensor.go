@@ -21,6 +21,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 	"github.com/peregrine-sec/peregrine/internal/sensor/output"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
@@ -70,12 +71,12 @@ type sensor struct {
 
 	mu      sync.Mutex // guards what follows, read for metrics
 	reloads reloads
-	totals  totals // of rule sets no longer in force; the engine's goroutine owns it
-	drops   dropCount
-}
 
-// dropCount counts losses that were noticed, and the actions taken.
-type dropCount struct{ occurrences, taken uint64 }
+	totals totals // of rule sets no longer in force; the engine's goroutine owns it
+	drops  *metrics.DropPolicy
+	host   metrics.Host
+	sums   fileSums
+}
 
 // Run starts a sensor and returns when ctx has ended, the events have, or the
 // sensor cannot go on. A nil error means that it stopped as it should: all
@@ -119,6 +120,8 @@ func newSensor(opt Options) (*sensor, error) {
 		fatal: make(chan error, 1), totals: totals{},
 	}
 	s.static = s.newStatic(cfg)
+	s.host, s.sums = metrics.ReadHost(s.hostname), newFileSums(cfg)
+	s.drops = metrics.NewDropPolicy(cfg.Drops)
 	rules, err := s.loadRules(cfg)
 	if err != nil {
 		return nil, err

@@ -2,11 +2,13 @@ package sensor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 	"github.com/peregrine-sec/peregrine/internal/stats"
 )
 
@@ -16,7 +18,10 @@ type service func(context.Context) error
 
 // services are what this sensor's configuration asks for.
 func (s *sensor) services() ([]service, error) {
-	list := []service{s.serveReload, s.serveReopen, s.serveNotes}
+	list := []service{s.serveReload, s.serveReopen, s.serveWatch}
+	if s.config.Metrics.Enabled {
+		list = append(list, s.serveMetrics)
+	}
 	if s.opt.StatsFile != "" {
 		w, err := stats.OpenWriter(s.opt.StatsFile, stats.Labels(os.Environ()))
 		if err != nil {
@@ -71,9 +76,9 @@ func (s *sensor) writeStats(ctx context.Context, w *stats.Writer, now time.Time)
 	return w.Write(now, stats.Counters{Events: c.Seen, Drops: c.Dropped()}, extra)
 }
 
-// serveNotes says once in a while what has been held back: nothing is lost in
-// silence.
-func (s *sensor) serveNotes(ctx context.Context) error {
+// serveWatch looks every second at what has been lost or held back: nothing
+// is lost in silence.
+func (s *sensor) serveWatch(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -81,6 +86,9 @@ func (s *sensor) serveNotes(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
+			if err := s.watchDrops(now); err != nil {
+				return err
+			}
 			var held uint64
 			var say bool
 			if err := s.engine.Do(ctx, func() { held, say = s.throttle.Report(now.UnixNano()) }); err != nil {
@@ -91,6 +99,31 @@ func (s *sensor) serveNotes(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// watchDrops does what syscall_event_drops asks for.
+func (s *sensor) watchDrops(now time.Time) error {
+	c, err := s.source.Counters()
+	if err != nil || c == nil {
+		return err
+	}
+	r := s.drops.Check(now.UnixNano(), probeCounters(c))
+	if r.Log {
+		s.log.Warn(r.Message.Text)
+	}
+	if r.Alert {
+		s.internalAlert(r.Message)
+	}
+	if r.Exit {
+		return errors.New(r.Message.Text)
+	}
+	return nil
+}
+
+// serveMetrics publishes snapshots.
+func (s *sensor) serveMetrics(ctx context.Context) error {
+	take := func() (metrics.Snapshot, error) { return s.metricsSnapshot(ctx) }
+	return metrics.NewPublisher(s.config.Metrics, take, s.internalAlert).Run(ctx, func(err error) { s.log.Error(err.Error()) })
 }
 
 // internalAlert sends a message of the sensor about itself.

@@ -50,8 +50,9 @@ func (s *sensor) dropSummary() {
 	if err != nil || counters == nil {
 		return
 	}
+	seen, taken := s.drops.Occurrences()
 	fmt.Fprintf(s.opt.Stderr, "Syscall event drop monitoring:\n   - event drop detected: %d occurrences\n   - num times actions taken: %d\n",
-		s.drops.occurrences, s.drops.taken)
+		seen, taken)
 	elapsed := time.Since(s.started)
 	if s.opt.Verbose {
 		fmt.Fprintf(s.opt.Stderr, "Driver Events:%d\nDriver Drops:%d\nElapsed time: %.3f, Captured Events: %d, %.2f eps\n",

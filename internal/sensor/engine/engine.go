@@ -116,6 +116,7 @@ func (e *Engine) Handle(raw []byte) {
 	e.counters.Kinds[h.Kind]++
 	now := h.Time + e.offset
 	p := e.table.Apply(&e.view, now)
+	p.Events++
 	if prog := e.rules.Plan.Program(h.Kind, event.ID(h.Syscall)); prog != nil {
 		e.match(prog, p, now)
 	}

@@ -67,6 +67,9 @@ type Process struct {
 	PIDNS     uint32
 	Container *container.Container // never nil; container.Host for none
 
+	// Events counts the events that happened in it, for people.
+	Events uint64
+
 	// Generation changes whenever anything above changes, or anything that a
 	// condition about this process can see: an ancestor's image, the
 	// container's metadata. What is cached per process is valid while

@@ -1,0 +1,144 @@
+package sensor
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+	"github.com/peregrine-sec/peregrine/internal/sensor/probe"
+	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+	"github.com/peregrine-sec/peregrine/internal/version"
+)
+
+// topProcesses is how many processes a snapshot names.
+const topProcesses = 20
+
+// metricsSnapshot gathers all counters. What the engine owns is read on its
+// goroutine, between two batches of events.
+func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) {
+	m := metrics.Snapshot{
+		Start: s.started.UnixNano(), Version: version.Version(), EngineVersion: version.Engine,
+		Source: "syscall", EngineName: engineName(s.config.Engine.Kind),
+		Host: s.host, RulesFiles: s.sums.rules, ConfigFiles: s.sums.config,
+		Resources: metrics.ReadResources("/proc"), Channels: s.outputs.Stats(),
+	}
+	c, err := s.source.Counters()
+	if err != nil {
+		return m, err
+	}
+	if c != nil {
+		m.Probe = probeCounters(c)
+	}
+	err = s.engine.Do(ctx, func() { s.engineSnapshot(&m) })
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.Reload = m.Start
+	if !s.reloads.last.IsZero() {
+		m.Reload = s.reloads.last.UnixNano()
+	}
+	m.Reloads, m.ReloadErrors, m.LastReloadErr = s.reloads.done, s.reloads.failed, s.reloads.err
+	m.Time = time.Now().UnixNano()
+	return m, err
+}
+
+// engineSnapshot runs on the engine's goroutine.
+func (s *sensor) engineSnapshot(m *metrics.Snapshot) {
+	c := s.engine.Counters()
+	m.Events, m.Alerts, m.Throttled = c.Events, c.Alerts, s.throttle.Held()
+	for k, n := range c.Kinds {
+		if n > 0 {
+			m.Kinds = append(m.Kinds, metrics.Kind{Name: event.Kind(k).String(), Events: n})
+		}
+	}
+	for name, r := range s.rules() {
+		m.Rules = append(m.Rules, metrics.Rule{
+			Name: name, Priority: uint8(r.priority), Source: r.source, Tags: r.tags, Matches: r.matches, Evaluations: r.evaluations,
+		})
+	}
+	slices.SortFunc(m.Rules, func(a, b metrics.Rule) int { return cmp.Compare(a.Name, b.Name) })
+	m.State = stateCounters(s.table.Stats())
+	m.Processes = busiest(s.table)
+}
+
+// busiest are the processes with most events.
+func busiest(t *state.Table) []metrics.Process {
+	var all []metrics.Process
+	for p := range t.All {
+		if p.Events > 0 {
+			all = append(all, metrics.Process{PID: p.PID, Name: p.Comm, Events: p.Events})
+		}
+	}
+	slices.SortFunc(all, func(a, b metrics.Process) int {
+		return cmp.Or(cmp.Compare(b.Events, a.Events), cmp.Compare(a.PID, b.PID))
+	})
+	return slices.Clip(all[:min(len(all), topProcesses)])
+}
+
+func stateCounters(s state.Stats) metrics.State {
+	return metrics.State{
+		Threads: s.Threads, Added: s.Added, Removed: s.Removed, Lookups: s.LookupsCached + s.LookupsUncached,
+		Fetched: s.Fetched, Failed: s.LookupsFailed, TableFull: s.DropsFull, Containers: s.Containers,
+	}
+}
+
+func probeCounters(c *probe.Counters) metrics.Probe {
+	return metrics.Probe{
+		Seen: c.Seen, Filtered: c.Filtered, Delivered: c.Delivered,
+		Drops: metrics.Drops{
+			Buffer: metrics.BufferDrops{
+				CloneFork: c.Buffer[probe.CloneFork], Execve: c.Buffer[probe.Execve], Connect: c.Buffer[probe.Connect],
+				Open: c.Buffer[probe.Open], DirFile: c.Buffer[probe.DirFile], Close: c.Buffer[probe.Close],
+				Proc: c.Buffer[probe.Proc], Other: c.Buffer[probe.Other],
+			},
+			Scratch: c.Scratch.Total(), PageFaults: c.PageFault.Total(), Bug: c.OtherDrop.Total(),
+		},
+	}
+}
+
+// engineName is Falco's name for a source of events.
+func engineName(kind string) string {
+	switch kind {
+	case "replay":
+		return "savefile"
+	case "nodriver":
+		return "nodriver"
+	}
+	return "modern_bpf"
+}
+
+// fileSums identify the files that are in force.
+type fileSums struct{ rules, config []metrics.FileSum }
+
+func newFileSums(cfg *config.Config) fileSums {
+	var sums fileSums
+	sources, _, err := RuleSources(cfg)
+	if err == nil { // it has just been loaded; a file that went since has no sum
+		sums.rules = sumSources(sources)
+	}
+	for _, path := range cfg.Files {
+		if content, err := os.ReadFile(path); err == nil {
+			sums.config = append(sums.config, sum(path, content))
+		}
+	}
+	return sums
+}
+
+func sumSources(sources []rules.Source) (sums []metrics.FileSum) {
+	for _, s := range sources {
+		sums = append(sums, sum(s.Name, s.Content))
+	}
+	return sums
+}
+
+func sum(name string, content []byte) metrics.FileSum {
+	h := sha256.Sum256(content)
+	return metrics.FileSum{Name: name, SHA256: hex.EncodeToString(h[:])}
+}
