@@ -218,6 +218,7 @@ FUNC int put_sockopt(struct scratch *s, u32 slot, u32 len)
 INLINE void put_accept(struct scratch *s, struct task_struct *task, u32 slot_file)
 {
 	SLOT(s, ACCEPT_FD) = s->ret;
+	s->role = FILE_SERVER;
 	if (s->ret < 0)
 		return;
 	u64 addr = fd_sock(task, s->args[0]);
@@ -268,10 +269,12 @@ int family_net(u64 *ctx)
 		SLOT(s, CONNECT_FD) = fd;
 		read_peer(s, s->args[1], s->args[2]);
 		put_peer(s, CONNECT_ADDR);
-		if (s->ret == 0 || s->ret == -EINPROGRESS)
+		if (s->ret == 0 || s->ret == -EINPROGRESS) {
+			s->role = FILE_CLIENT;
 			put_tuple(s, CONNECT_TUPLE, fd, OUTBOUND);
-		else
+		} else {
 			s->peer.family = 0; /* refused: the socket keeps its old name */
+		}
 		put_fd(s, CONNECT_FILE, fd);
 		break;
 	case KIND_LISTEN:

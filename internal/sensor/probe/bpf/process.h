@@ -149,14 +149,13 @@ INLINE struct exe_times inode_times(u64 inode)
 {
 	struct exe_times t;
 
-#define TIME(sec, nsec) (READ(sec) * 1000000000ull + READ(nsec))
 	if (FIELD_EXISTS(struct inode, i_ctime_sec)) {
 		struct inode *i = AS(struct inode, inode);
-		t.ctime = READ(i, i_ctime_sec) * 1000000000ull + READ(i, i_ctime_nsec);
+		/* The top bit says that somebody has looked at it (I_CTIME_QUERIED, 6.13). */
+		t.ctime = READ(i, i_ctime_sec) * 1000000000ull + (READ(i, i_ctime_nsec) & 0x7fffffff);
 		t.mtime = READ(i, i_mtime_sec) * 1000000000ull + READ(i, i_mtime_nsec);
 		return t;
 	}
-#undef TIME
 	u32 ctime = FIELD_EXISTS(struct inode___6_6, __i_ctime) ? FIELD_OFFSET(struct inode___6_6, __i_ctime) :
 								  FIELD_OFFSET(struct inode___old, i_ctime);
 	u32 mtime = FIELD_OFFSET(struct inode___old, i_mtime);

@@ -120,6 +120,7 @@ struct scratch {
 	s64 ret;
 	u64 args[6];
 	struct peer peer;
+	u8 role; /* FILE_CLIENT or FILE_SERVER, when the event says it */
 	union {
 		struct {
 			struct event_header h;

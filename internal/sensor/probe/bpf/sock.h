@@ -133,30 +133,29 @@ INLINE void conn_read(struct scratch *s, struct conn *c, struct sock *sk)
 }
 
 /*
- * Which end the socket is. The kernel does not say it outright: TCP marks the
- * port of a socket that connect() chose a port for with fastreuse -1
- * (__inet_hash_connect), while an accepted socket shares its listener's,
- * which bind() made. UDP knows whether bind() was given a port. Where a client
- * chose its port itself, the lower port is the server's.
+ * Which end the socket is. connect and accept know; otherwise the kernel does
+ * not say it outright. A TCP socket that called bind itself has a lock on its
+ * port, which an accepted one does not inherit (sk_clone_lock); of the rest,
+ * fastreuse is -1 for ports that connect chose (__inet_hash_connect), while an
+ * accepted socket shares its listener's. A UDP socket whose port bind chose is
+ * taken for the server if its port is the lower one.
  */
-INLINE u8 conn_role(struct sock *sk, const struct conn *c)
+INLINE u8 conn_role(struct scratch *s, struct sock *sk, const struct conn *c)
 {
-	bool bound;
-
+	if (s->role)
+		return s->role;
 	if (c->state == TCP_LISTEN)
 		return FILE_SERVER;
 	if (!c->remote.port)
 		return 0;
-	if (c->l4proto == IPPROTO_TCP) {
-		struct inet_connection_sock *icsk = AS(struct inet_connection_sock, sk);
-		struct inet_bind_bucket *bucket = READ(icsk, icsk_bind_hash);
-		bound = bucket && READ(bucket, fastreuse) != -1;
-	} else {
-		bound = LOAD_BITS(sk, struct sock___locks, sk_userlocks) & SOCK_BINDPORT_LOCK;
-	}
-	if (!bound || c->remote.port < c->local.port)
+	bool locked = LOAD_BITS(sk, struct sock___locks, sk_userlocks) & SOCK_BINDPORT_LOCK;
+	if (c->l4proto != IPPROTO_TCP)
+		return locked && c->local.port < c->remote.port ? FILE_SERVER : FILE_CLIENT;
+	if (locked)
 		return FILE_CLIENT;
-	return FILE_SERVER;
+	struct inet_connection_sock *icsk = AS(struct inet_connection_sock, sk);
+	struct inet_bind_bucket *bucket = READ(icsk, icsk_bind_hash);
+	return bucket && READ(bucket, fastreuse) != -1 ? FILE_SERVER : FILE_CLIENT;
 }
 
 INLINE u32 conn_size(const struct conn *c)
@@ -231,7 +230,7 @@ FUNC int sock_append(struct scratch *s, u64 socket)
 		f->l4proto = c.l4proto;
 		f->sport = c.local.port;
 		f->dport = c.remote.port;
-		f->flags |= conn_role(sk, &c);
+		f->flags |= conn_role(s, sk, &c);
 		put_ip(data, c.local.ip, n);
 		put_ip(data + n, c.remote.ip, n);
 		return FILE_INFO_SIZE + 2 * n;
