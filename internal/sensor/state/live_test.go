@@ -1,0 +1,194 @@
+package state_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/probe"
+	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+)
+
+// live is a table that follows the real kernel.
+type live struct {
+	t     *testing.T
+	probe *probe.Probe
+	table *state.Table
+	view  event.View
+	off   uint64
+}
+
+// follow attaches the probe, takes the snapshot, and is ready to consume.
+func follow(t *testing.T) *live {
+	t.Helper()
+	p, err := probe.Load(probe.Options{})
+	if err != nil {
+		if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	l := &live{t: t, probe: p, table: state.NewTable(state.Options{ProcRoot: "/proc", HostRoot: "/"}), off: bootOffset()}
+	if err := p.Snapshot(func(ev []byte) { l.apply(ev, nil) }); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func bootOffset() uint64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		panic(err)
+	}
+	return uint64(time.Now().UnixNano() - ts.Nano())
+}
+
+func (l *live) apply(ev []byte, f func(*event.View, *state.Process)) {
+	if err := l.view.Reset(ev); err != nil {
+		l.t.Fatal(err)
+	}
+	p := l.table.Apply(&l.view, l.view.Header().Time+l.off)
+	if f != nil {
+		f(&l.view, p)
+	}
+	l.table.Done(&l.view)
+}
+
+// consume passes events to f until it returns false.
+func (l *live) consume(f func(*event.View, *state.Process) bool) {
+	more := true
+	for deadline := time.Now().Add(5 * time.Minute); more; {
+		ev, ok := l.probe.Reader().Next()
+		if !ok {
+			if time.Now().After(deadline) {
+				l.t.Fatal("the last event has not come")
+			}
+			l.probe.Reader().Wait()
+			continue
+		}
+		l.apply(ev, func(v *event.View, p *state.Process) { more = f(v, p) })
+	}
+}
+
+// The kernel's snapshot and /proc say the same of every process that is there
+// for both.
+func TestSnapshotIsWhatProcSays(t *testing.T) {
+	l := follow(t)
+	proc := state.NewTable(state.Options{ProcRoot: "/proc"})
+	if err := proc.ScanProc(); err != nil {
+		t.Fatal(err)
+	}
+	compared := 0
+	for a := range l.table.All {
+		b := proc.Get(a.PID)
+		if b == nil || a.Start-a.Start%1e7 != b.Start || a.Comm != b.Comm {
+			continue // it has come, gone or changed meanwhile
+		}
+		if a.ExeFlags&state.ExeFromMemfd != 0 {
+			continue // has no path
+		}
+		compared++
+		for _, c := range []struct {
+			name string
+			a, b any
+		}{
+			{"Exe", a.Exe, b.Exe}, {"Args", a.Args, b.Args}, {"Env", trim(a.Env), trim(b.Env)}, {"CWD", a.CWD, b.CWD}, {"Root", a.Root, b.Root},
+			{"ExePath", a.ExePath, b.ExePath}, {"Cmdline", a.Cmdline, b.Cmdline}, {"PPID", a.PPID, b.PPID}, {"VPID", a.VPID, b.VPID},
+			{"SID", a.SID, b.SID}, {"PGID", a.PGID, b.PGID}, {"VPGID", a.VPGID, b.VPGID}, {"UID", a.UID, b.UID}, {"GID", a.GID, b.GID},
+			{"LoginUID", a.LoginUID, b.LoginUID}, {"CapEffective", a.CapEffective, b.CapEffective}, {"CapPermitted", a.CapPermitted, b.CapPermitted},
+			{"TTY", a.TTY, b.TTY}, {"FDLimit", a.FDLimit, b.FDLimit}, {"ExeIno", a.ExeIno, b.ExeIno}, {"MntNS", a.MntNS, b.MntNS},
+			{"PIDNS", a.PIDNS, b.PIDNS}, {"Container", a.Container.ID, b.Container.ID}, {"ExeMTime", a.ExeMTime, b.ExeMTime},
+		} {
+			if c.a != c.b {
+				t.Errorf("process %d (%s): %s is %q, in /proc %q", a.PID, a.Comm, c.name, fmt.Sprint(c.a), fmt.Sprint(c.b))
+			}
+		}
+		if d := time.Duration(a.ForkTime) - time.Duration(b.ForkTime); d < -time.Second || d > time.Second {
+			t.Errorf("process %d: ForkTime differs by %v", a.PID, d)
+		}
+	}
+	if compared < 5 {
+		t.Errorf("only %d processes compared", compared)
+	}
+	t.Logf("%d processes", compared)
+}
+
+// trim leaves out what is cut at different places.
+func trim(s string) string { return s[:min(len(s), 4000)] }
+
+// A storm of short processes: every one has its name and its parent's, nothing
+// is fetched, and the memory stays flat. PEREGRINE_STORM sets how many.
+func TestForkStorm(t *testing.T) {
+	n := 1000
+	if s := os.Getenv("PEREGRINE_STORM"); s != "" {
+		n, _ = strconv.Atoi(s)
+	}
+	l := follow(t)
+	before := l.table.Stats()
+	cmd := exec.Command("/bin/sh", "-c", fmt.Sprintf(`i=0; while [ $i -lt %d ]; do /bin/true storm $i; i=$((i+1)); done; exec /bin/true end`, n))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	shell := int32(cmd.Process.Pid)
+	seen, gone := 0, 0
+	var heap [2]uint64
+	l.consume(func(v *event.View, p *state.Process) bool {
+		switch v.Kind() {
+		case event.KindExecve:
+			if p.PID == shell {
+				return p.Comm != "true"
+			}
+			if !strings.HasPrefix(p.Args, "storm\x00") {
+				return true
+			}
+			parent := l.table.Parent(p)
+			if p.Comm != "true" || p.Cmdline != "true storm "+strconv.Itoa(seen) || parent == nil || parent.PID != shell || parent.Comm != "sh" {
+				t.Errorf("process %d is %q, child of %+v", seen, p.Cmdline, parent)
+				return false
+			}
+			if seen++; seen == n/2 || seen == n {
+				heap[seen/n] = heapInUse()
+			}
+		case event.KindProcexit:
+			if p.Args != "" && strings.HasPrefix(p.Args, "storm\x00") {
+				gone++
+			}
+		}
+		return true
+	})
+	s := l.table.Stats()
+	t.Logf("%d seen, %d gone, heap %d then %d bytes, stats %+v", seen, gone, heap[0], heap[1], s)
+	c, err := l.probe.Counters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Dropped() != 0 {
+		t.Skipf("%d events were dropped: the machine is too busy for this test", c.Dropped())
+	}
+	if seen != n || gone < n-1 {
+		t.Errorf("%d of %d processes seen, %d exits", seen, n, gone)
+	}
+	if s.Threads > before.Threads+100 {
+		t.Errorf("%d processes before, %d after", before.Threads, s.Threads)
+	}
+	if heap[1] > heap[0]+2<<20 {
+		t.Errorf("heap grows from %d to %d bytes", heap[0], heap[1])
+	}
+}
+
+func heapInUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
