@@ -1,0 +1,144 @@
+// Package web serves the sensor's health, versions and Prometheus metrics by
+// HTTP, with Falco's paths and names. It takes a snapshot per request and
+// holds no state of its own.
+package web
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+)
+
+// Options say what to serve.
+type Options struct {
+	Config  config.Webserver
+	Metrics config.Metrics
+	// Take returns a snapshot of now.
+	Take func() (metrics.Snapshot, error)
+	// Ready returns nil once the sensor sees events; nil: always.
+	Ready    func() error
+	Versions Versions
+	Log      *slog.Logger
+}
+
+// Versions is the answer of /versions, in Falco's words.
+type Versions struct {
+	Falco          string            `json:"falco_version"`
+	Libs           string            `json:"libs_version"`
+	PluginAPI      string            `json:"plugin_api_version"`
+	DriverAPI      string            `json:"driver_api_version"`
+	DriverSchema   string            `json:"driver_schema_version"`
+	DefaultDriver  string            `json:"default_driver_version"`
+	Engine         string            `json:"engine_version"`        // the minor number
+	EngineSemver   string            `json:"engine_version_semver"` // in full
+	PluginVersions map[string]string `json:"plugin_versions"`
+}
+
+// VersionsOf describes a build: its version, and that of the rule language.
+func VersionsOf(version, engine string) Versions {
+	minor := engine
+	if parts := strings.Split(engine, "."); len(parts) == 3 {
+		minor = parts[1]
+	}
+	return Versions{
+		Falco: version, Libs: version, DriverAPI: version, DriverSchema: version, DefaultDriver: version,
+		Engine: minor, EngineSemver: engine, PluginVersions: map[string]string{},
+	}
+}
+
+// Server is a listening web server.
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+// maxConnections bounds what clients, broken or hostile, can hold open.
+const maxConnections = 32
+
+// Listen opens the address; Serve answers.
+func Listen(opt Options) (*Server, error) {
+	c := opt.Config
+	address := net.JoinHostPort(strings.Trim(c.ListenAddress, "[]"), strconv.Itoa(c.ListenPort))
+	var settings *tls.Config
+	if c.SSLEnabled {
+		pair, err := tls.LoadX509KeyPair(c.SSLCertificate, c.SSLCertificate)
+		if err != nil {
+			return nil, fmt.Errorf("webserver.ssl_certificate: expected certificate and key in one PEM file: %w", err)
+		}
+		settings = &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}}
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("webserver: %w", err)
+	}
+	l = netutil.LimitListener(l, maxConnections)
+	if settings != nil {
+		l = tls.NewListener(l, settings)
+	}
+	return &Server{listener: l, http: &http.Server{
+		Handler:           handler(opt),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
+		WriteTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second,
+		MaxHeaderBytes: 16 << 10,
+		ErrorLog:       slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
+	}}, nil
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Serve answers until ctx ends.
+func (s *Server) Serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { s.http.Close() })
+	defer stop()
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("webserver: %w", err)
+	}
+	return nil
+}
+
+func handler(opt Options) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+opt.Config.HealthEndpoint, func(w http.ResponseWriter, _ *http.Request) {
+		status, code := "ok", http.StatusOK
+		if opt.Ready != nil {
+			if err := opt.Ready(); err != nil {
+				status, code = err.Error(), http.StatusServiceUnavailable
+			}
+		}
+		answer(w, code, map[string]string{"status": status})
+	})
+	mux.HandleFunc("GET /versions", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, opt.Versions)
+	})
+	if opt.Metrics.Enabled && opt.Config.Prometheus {
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(collector{opt.Take, opt.Metrics})
+		mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+			ErrorLog:            slog.NewLogLogger(opt.Log.Handler(), slog.LevelWarn),
+			MaxRequestsInFlight: 4,
+		}))
+	}
+	return mux
+}
+
+func answer[T map[string]string | Versions](w http.ResponseWriter, code int, body T) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body) // the client has gone if this fails
+}
