@@ -1,0 +1,124 @@
+// Package live connects a running sensor with the people who look at it: the
+// sensor serves its snapshots as JSON on a private unix socket (HTTP, so that
+// curl --unix-socket works too), and Status and Top show them.
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+	"github.com/peregrine-sec/peregrine/internal/sensor/output/socket"
+)
+
+const (
+	// maxClients bounds the connections to the socket.
+	maxClients = 16
+	// maxSnapshot bounds what a client reads of one: thousands of rules are
+	// well below.
+	maxSnapshot = 64 << 20
+	askTimeout  = 10 * time.Second
+)
+
+// Server serves snapshots.
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+}
+
+// Listen opens the socket at path with mode 0600, in place of one that a
+// killed sensor left behind.
+func Listen(path string, take func() (metrics.Snapshot, error), log *slog.Logger) (*Server, error) {
+	l, err := socket.Listen(path)
+	if err != nil {
+		return nil, fmt.Errorf("peregrine.status_socket: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /snapshot", func(w http.ResponseWriter, _ *http.Request) {
+		s, err := take()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(s) // the client has gone if this fails
+	})
+	return &Server{netutil.LimitListener(l, maxClients), &http.Server{
+		Handler: mux, ReadTimeout: askTimeout, WriteTimeout: askTimeout, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}}, nil
+}
+
+// Serve answers until ctx ends, and removes the socket.
+func (s *Server) Serve(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { s.http.Close() })
+	defer stop()
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("status socket: %w", err)
+	}
+	return nil
+}
+
+// Client asks a sensor for snapshots.
+type Client struct {
+	path string
+	http *http.Client
+}
+
+// NewClient makes a client for the socket at path.
+func NewClient(path string) *Client {
+	var d net.Dialer
+	return &Client{path, &http.Client{Timeout: askTimeout, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, "unix", path)
+		},
+	}}}
+}
+
+// Close ends the connection.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Snapshot asks for a snapshot of now.
+func (c *Client) Snapshot(ctx context.Context) (*metrics.Snapshot, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://sensor/snapshot", nil)
+	if err != nil {
+		return nil, err
+	}
+	r, err := c.http.Do(req)
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	defer r.Body.Close()
+	body := http.MaxBytesReader(nil, r.Body, maxSnapshot)
+	if r.StatusCode != http.StatusOK {
+		return nil, fmt.Errorf("the sensor at %s answers %s", c.path, r.Status)
+	}
+	s := &metrics.Snapshot{}
+	if err := json.NewDecoder(body).Decode(s); err != nil {
+		return nil, fmt.Errorf("the answer from %s: %w; is a sensor of another version running?", c.path, err)
+	}
+	return s, nil
+}
+
+// explain says what to do about a socket that nobody answers.
+func (c *Client) explain(err error) error {
+	switch {
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no sensor answers at %s; is one running, with this peregrine.status_socket?", c.path)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s belongs to the sensor's user; run this as that user or as root", c.path)
+	}
+	return fmt.Errorf("ask the sensor at %s: %w", c.path, err)
+}

@@ -1,0 +1,216 @@
+package live
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// at is the sensor n seconds after its start.
+func at(n uint64) metrics.Snapshot {
+	return metrics.Snapshot{
+		Time: int64(n) * 1e9, Version: "1.2.3", Host: metrics.Host{Name: "h", KernelRelease: "6.1"}, Events: 100_000 * n, Alerts: 20 * n, Throttled: 3,
+		Probe:     metrics.Probe{Seen: 1_500_000 * n, Filtered: 1_399_990 * n, Delivered: 100_000 * n, Drops: metrics.Drops{Buffer: metrics.BufferDrops{Open: 10 * n}}},
+		Rings:     []metrics.Ring{{Size: 8 << 20, Used: 1 << 20, MaxUsed: 4 << 20}},
+		State:     metrics.State{Threads: 1234},
+		Resources: metrics.Resources{CPUTime: time.Duration(n) * 250 * time.Millisecond, Uptime: time.Duration(n) * time.Second, RSS: 50 << 20},
+		Rules:     []metrics.Rule{{Name: "quiet", Evaluations: 1000 * n}, {Name: "loud", Matches: 20 * n, Evaluations: 40 * n}, {Name: "never"}},
+		Kinds:     []metrics.Kind{{Name: "openat", Events: 90_000 * n}, {Name: "execve", Events: 10_000 * n}},
+		Processes: []metrics.Process{{PID: 7, Name: "nginx", Events: 99_000 * n}, {PID: 8, Name: "evil\x1b[2J", Events: 1}},
+		Channels: []metrics.Channel{
+			{Name: "stdout", Alerts: 20 * n, Sent: 20 * n, Latency: metrics.Latency{Counts: []uint64{0, 0, 0, 0, 18, 2}}},
+			{Name: "http", Alerts: 20 * n, Queued: 20 * n, Errors: 4, LastError: "connection refused"},
+		},
+		Reloads: 2, LastReloadErr: "falco.yaml:3:1: json_output: expected true or false",
+	}
+}
+
+// serve serves snapshots, each a second later than the last.
+func serve(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s.sock")
+	n := uint64(9)
+	s, err := Listen(path, func() (metrics.Snapshot, error) { n++; return at(n), nil }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Error("the socket is left behind")
+		}
+	})
+	return path
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got); -update rewrites\n%s", name, diff)
+	}
+}
+
+func TestStatus(t *testing.T) {
+	var b strings.Builder
+	if err := Status(t.Context(), &b, Options{Socket: serve(t), Interval: time.Millisecond}); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "status.txt", b.String())
+}
+
+func TestTopOnce(t *testing.T) {
+	var b strings.Builder
+	if err := Top(t.Context(), &b, Options{Socket: serve(t), Interval: time.Millisecond, Once: true, Rows: 5}); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "top.txt", b.String())
+	if strings.Contains(b.String(), "\x1b") {
+		t.Error("control sequences without a terminal")
+	}
+}
+
+// stopAfter ends its context after some writes.
+type stopAfter struct {
+	bytes.Buffer
+	n    int
+	stop func()
+}
+
+func (s *stopAfter) Write(p []byte) (int, error) {
+	if s.n--; s.n == 0 {
+		s.stop()
+	}
+	return s.Buffer.Write(p)
+}
+
+func TestTopRedraws(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	w := &stopAfter{n: 5, stop: cancel} // screen, then twice clear and view
+	if err := Top(ctx, w, Options{Socket: serve(t), Interval: time.Millisecond, Rows: 1, Terminal: true}); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.String(); strings.Count(got, "\x1b[H\x1b[2J") < 2 || !strings.HasSuffix(got, "\x1b[?25h\x1b[?1049l") {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	path := serve(t)
+	var b strings.Builder
+	if err := Status(t.Context(), &b, Options{Socket: path, JSON: true}); err != nil {
+		t.Fatal(err)
+	}
+	var got metrics.Snapshot
+	if err := json.Unmarshal([]byte(b.String()), &got); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(at(10), got); diff != "" {
+		t.Errorf("a snapshot does not survive its journey (-want +got)\n%s", diff)
+	}
+	b.Reset()
+	if err := Top(t.Context(), &b, Options{Socket: path, Interval: time.Millisecond, JSON: true, Once: true}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(b.String(), "\n") != 1 {
+		t.Errorf("not one line: %s", b.String())
+	}
+}
+
+func TestNoSensor(t *testing.T) {
+	dir := t.TempDir()
+	stale := filepath.Join(dir, "stale")
+	l, err := net.Listen("unix", stale)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	l.Close()
+	for _, path := range []string{stale, filepath.Join(dir, "missing")} {
+		err := Status(t.Context(), &strings.Builder{}, Options{Socket: path})
+		if err == nil || !strings.Contains(err.Error(), "no sensor answers at "+path) {
+			t.Errorf("error %v", err)
+		}
+	}
+}
+
+// Something else than a sensor listens there.
+func TestStrangeServers(t *testing.T) {
+	for want, answer := range map[string]string{
+		"answers 500":                 "HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n",
+		"a sensor of another version": "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{\"events\": 1",
+		"malformed HTTP":              "hello\r\n\r\n",
+		"cannot unmarshal":            "HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n{\"events\": \"a\"}",
+	} {
+		path := filepath.Join(t.TempDir(), "s")
+		l, err := net.Listen("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			defer c.Close()
+			_, _ = c.Read(make([]byte, 1024))
+			fmt.Fprint(c, answer)
+		}()
+		err = Status(t.Context(), &strings.Builder{}, Options{Socket: path})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+		l.Close()
+	}
+}
+
+func TestTakeFails(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.sock")
+	s, err := Listen(path, func() (metrics.Snapshot, error) { return metrics.Snapshot{}, errors.New("stopping") }, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx) }()
+	if err := Status(ctx, &strings.Builder{}, Options{Socket: path}); err == nil || !strings.Contains(err.Error(), http.StatusText(503)) {
+		t.Errorf("error %v", err)
+	}
+	cancel()
+	<-done
+}

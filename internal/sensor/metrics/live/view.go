@@ -1,0 +1,211 @@
+package live
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+)
+
+// rates are what happened between two snapshots, per second.
+type rates struct {
+	seen, filtered, processed, drops, alerts float64
+	cpu                                      float64 // 1 is one CPU
+}
+
+func between(prev, now *metrics.Snapshot) rates {
+	seconds := float64(now.Time-prev.Time) / 1e9
+	if seconds <= 0 {
+		return rates{}
+	}
+	per := func(before, after uint64) float64 { return (float64(after) - float64(before)) / seconds }
+	return rates{
+		seen: per(prev.Probe.Seen, now.Probe.Seen), filtered: per(prev.Probe.Filtered, now.Probe.Filtered),
+		processed: per(prev.Events, now.Events), drops: per(prev.Probe.Drops.Total(), now.Probe.Drops.Total()),
+		alerts: per(prev.Alerts, now.Alerts), cpu: now.CPUShare(prev),
+	}
+}
+
+// WriteStatus writes one snapshot for people; prev, a little older, gives the
+// rates.
+func WriteStatus(w io.Writer, prev, now *metrics.Snapshot) error {
+	var b strings.Builder
+	writeHead(&b, prev, now)
+	b.WriteByte('\n')
+	writeChannels(&b, now)
+	if now.LastReloadErr != "" {
+		fmt.Fprintf(&b, "\nThe last reload failed, the configuration before it is in force:\n  %s\n", printable(now.LastReloadErr))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeHead writes the lines that status and top share.
+func writeHead(w io.Writer, prev, now *metrics.Snapshot) {
+	r := between(prev, now)
+	p := now.Probe
+	fmt.Fprintf(w, "Peregrine %s on %s, Linux %s, up %v, %d rules loaded", printable(now.Version), printable(now.Host.Name), printable(now.Host.KernelRelease),
+		time.Duration(now.Time-now.Start).Round(time.Second), len(now.Rules))
+	if now.Reloads > 0 {
+		fmt.Fprintf(w, ", %d reloads", now.Reloads)
+	}
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")+"\t") }
+	row("events", "seen", "filtered in kernel", "processed", "dropped", "alerts")
+	row("per second", short(r.seen), short(r.filtered), short(r.processed), short(r.drops), short(r.alerts))
+	row("total", count(p.Seen), count(p.Filtered), count(now.Events), count(p.Drops.Total()), count(now.Alerts))
+	t.Flush()
+	fmt.Fprintf(w, "CPU %.1f %%  memory %s  processes known %s  rings %s full", 100*r.cpu, metrics.Bytes(now.Resources.RSS), count(now.State.Threads), ringFill(now))
+	if now.Throttled > 0 {
+		fmt.Fprintf(w, "  alerts held back by outputs.rate %s", count(now.Throttled))
+	}
+	fmt.Fprintln(w)
+	if d := p.Drops; d.Total() > 0 {
+		fmt.Fprintf(w, "Drops: buffer %s (open %s, connect %s, execve %s, clone %s, other %s)  scratch %s  page faults %s  bugs %s\n",
+			count(d.Buffer.Total()), count(d.Buffer.Open), count(d.Buffer.Connect), count(d.Buffer.Execve), count(d.Buffer.CloneFork),
+			count(d.Buffer.DirFile+d.Buffer.Close+d.Buffer.Proc+d.Buffer.Other), count(d.Scratch), count(d.PageFaults), count(d.Bug))
+	}
+}
+
+// ringFill is the fullest ring now and ever.
+func ringFill(s *metrics.Snapshot) string {
+	now, most := 0.0, 0.0
+	for _, r := range s.Rings {
+		if r.Size > 0 {
+			now = max(now, float64(r.Used)/float64(r.Size))
+			most = max(most, float64(r.MaxUsed)/float64(r.Size))
+		}
+	}
+	return fmt.Sprintf("%.0f %% (at most %.0f %%)", 100*now, 100*most)
+}
+
+func writeChannels(w io.Writer, s *metrics.Snapshot) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "channel\tsent\tqueued\tdropped\terrors\tlatency p50\tp99\t")
+	for _, c := range s.Channels {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", c.Name, count(c.Sent), count(c.Queued), count(c.Dropped), count(c.Errors),
+			bound(c.Latency, .5), bound(c.Latency, .99))
+	}
+	t.Flush()
+	for _, c := range s.Channels {
+		if c.LastError != "" {
+			fmt.Fprintf(w, "%s: %s\n", c.Name, printable(c.LastError))
+		}
+	}
+}
+
+func bound(l metrics.Latency, q float64) string {
+	if l.Total() == 0 {
+		return "-"
+	}
+	return "<= " + l.Quantile(q).String()
+}
+
+// WriteTop writes the live view: rows lines of each table.
+func WriteTop(w io.Writer, prev, now *metrics.Snapshot, rows int) error {
+	var b strings.Builder
+	writeHead(&b, prev, now)
+	b.WriteByte('\n')
+	writeChannels(&b, now)
+	seconds := max(float64(now.Time-prev.Time)/1e9, 1e-9)
+	rulesBefore, kindsBefore, procsBefore := map[string]metrics.Rule{}, map[string]uint64{}, map[int32]uint64{}
+	for _, r := range prev.Rules {
+		rulesBefore[r.Name] = r
+	}
+	for _, k := range prev.Kinds {
+		kindsBefore[k.Name] = k.Events
+	}
+	for _, p := range prev.Processes {
+		procsBefore[p.PID] = p.Events
+	}
+	var rules, kinds, processes []line
+	for _, r := range now.Rules {
+		before := rulesBefore[r.Name]
+		rules = append(rules, line{r.Name, grown(before.Matches, r.Matches), r.Matches, grown(before.Evaluations, r.Evaluations)})
+	}
+	for _, k := range now.Kinds {
+		kinds = append(kinds, line{k.Name, grown(kindsBefore[k.Name], k.Events), k.Events, 0})
+	}
+	for _, p := range now.Processes {
+		processes = append(processes, line{strconv.Itoa(int(p.PID)) + " " + p.Name, grown(procsBefore[p.PID], p.Events), p.Events, 0})
+	}
+	table(&b, "alerts/s\ttotal\tevaluations/s\t", "rule", rules, rows, func(l line) string {
+		return fmt.Sprintf("%s\t%s\t%s\t", short(float64(l.rate)/seconds), count(l.total), short(float64(l.second)/seconds))
+	})
+	plain := func(l line) string { return fmt.Sprintf("%s\t%s\t", short(float64(l.rate)/seconds), count(l.total)) }
+	table(&b, "events/s\ttotal\t", "event type", kinds, rows, plain)
+	table(&b, "events/s\ttotal\t", "process", processes, rows, plain)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// grown is the growth of a counter; it may have begun anew.
+func grown(before, after uint64) uint64 {
+	if after < before {
+		return after
+	}
+	return after - before
+}
+
+// line is one row of a table: what it counts grew by rate to total.
+type line struct {
+	name                string
+	rate, total, second uint64
+}
+
+// table writes those that grew most, the largest total first among equals.
+func table(w io.Writer, head, name string, lines []line, rows int, format func(line) string) {
+	lines = slices.DeleteFunc(lines, func(l line) bool { return l.total == 0 && l.second == 0 })
+	if len(lines) == 0 {
+		return
+	}
+	slices.SortFunc(lines, func(a, b line) int {
+		return cmp.Or(-cmp.Compare(a.rate, b.rate), -cmp.Compare(a.total, b.total), -cmp.Compare(a.second, b.second), strings.Compare(a.name, b.name))
+	})
+	fmt.Fprintln(w)
+	t := tabwriter.NewWriter(w, 10, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, head+"  "+name)
+	for _, l := range lines[:min(rows, len(lines))] {
+		fmt.Fprintln(t, format(l)+"  "+printable(l.name))
+	}
+	t.Flush()
+}
+
+// printable keeps names that processes choose from steering the terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// short writes a rate with three digits or so.
+func short(x float64) string {
+	switch {
+	case x >= 1e6:
+		return fmt.Sprintf("%.2fM", x/1e6)
+	case x >= 1e4:
+		return fmt.Sprintf("%.1fk", x/1e3)
+	case x >= 100 || x == 0:
+		return fmt.Sprintf("%.0f", x)
+	}
+	return fmt.Sprintf("%.1f", x)
+}
+
+// count writes a number with spaces between thousands.
+func count(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + " " + s[i:]
+	}
+	return s
+}
