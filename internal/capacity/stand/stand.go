@@ -53,6 +53,9 @@ type Options struct {
 	CountSyscalls bool
 	Seed          uint64
 	Force         bool // measure although the preflight says not to
+	// Drain is how long after a round alerts count as in time, Watch how long
+	// the idle sensor is watched before the first round. 0 for the defaults.
+	Drain, Watch time.Duration
 
 	Host       limit.Host
 	JournalDir string // "" for limit.JournalDir
@@ -78,6 +81,9 @@ func New(o Options) (*Stand, error) {
 	}
 	if o.DockerSocket == "" {
 		o.DockerSocket = limit.DockerSocket
+	}
+	if o.Watch == 0 {
+		o.Watch = 2 * time.Second
 	}
 	if len(o.Actions) == 0 {
 		return nil, errors.New("no actions are selected: see `peregrine generate list`")
@@ -196,7 +202,7 @@ func (s *Stand) Start(ctx context.Context, started func(pid int) error) (capacit
 	if err := t.Start(ctx, started); err != nil {
 		return nil, err
 	}
-	b, err := bench.Open(ctx, bench.Options{Target: t, Actions: s.Actions, Seed: s.Seed, CountSyscalls: s.CountSyscalls, Generate: s.Generate})
+	b, err := bench.Open(ctx, bench.Options{Target: t, Actions: s.Actions, Seed: s.Seed, CountSyscalls: s.CountSyscalls, Generate: s.Generate, Drain: s.Drain, Linger: s.Drain})
 	if err != nil {
 		return nil, errors.Join(err, t.Stop(context.WithoutCancel(ctx)))
 	}
@@ -216,7 +222,7 @@ const warmUp = 3
 // more than one chance.
 func (s *Stand) preflight(ctx context.Context, up *session) error {
 	for attempt := 1; ; attempt++ {
-		found, err := up.Preflight(ctx, 2*time.Second)
+		found, err := up.Preflight(ctx, s.Watch)
 		if err != nil {
 			return err
 		}

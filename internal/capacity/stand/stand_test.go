@@ -1,0 +1,233 @@
+package stand
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv("STAND_TEST_ROLE") == "falco" {
+		playFalco()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNewErrors(t *testing.T) {
+	actions := action.All()[:1]
+	for want, o := range map[string]Options{
+		"no actions":        {Kind: Embedded},
+		"expected embedded": {Kind: "zeek", Actions: actions},
+		"exactly one":       {Kind: Running, Actions: actions},
+		"Give --alerts":     {Kind: Running, Actions: actions, PID: 1},
+		"no-such-falco":     {Kind: Falco, Actions: actions, Program: "/no-such-falco"},
+	} {
+		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", o, err, want)
+		}
+	}
+}
+
+func TestOpenAlerts(t *testing.T) {
+	dir := t.TempDir()
+	for _, where := range []string{"http://127.0.0.1:0", "unix:" + filepath.Join(dir, "s"), "file:" + filepath.Join(dir, "f"), filepath.Join(dir, "g")} {
+		source, err := OpenAlerts(context.Background(), where)
+		if err != nil {
+			t.Errorf("%s: %v", where, err)
+			continue
+		}
+		check(t, source.Close())
+	}
+	for _, where := range []string{"http://", "smoke:signals", "grpc:/nonexistent/socket"} {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		if source, err := OpenAlerts(ctx, where); err == nil {
+			source.Close()
+			t.Errorf("%s was opened", where)
+		}
+		cancel()
+	}
+}
+
+func TestFalcoCommand(t *testing.T) {
+	c := falcoConfig(&Options{Program: "/usr/bin/falco", Config: "f.yaml", Rules: []string{"a.yaml", "b.yaml"}, Args: []string{"-A"}, Dir: "/run"})
+	line := strings.Join(c.Command, " ")
+	for _, part := range []string{"/usr/bin/falco -c f.yaml -r a.yaml -r b.yaml -o ", "-o metrics.output_file=/run/falco-stats.json", "-o json_output=true", " -A"} {
+		if !strings.Contains(line, part) {
+			t.Errorf("command %q lacks %q", line, part)
+		}
+	}
+	if c.StatsFile != "/run/falco-stats.json" {
+		t.Errorf("stats are read from %s", c.StatsFile)
+	}
+}
+
+// stand is a test stand with the fake Falco, limited by real cgroups.
+func newStand(t *testing.T, capacityPerSecond string) (*Stand, *fakeGenerator) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("needs root to make cgroups")
+	}
+	dir := t.TempDir()
+	g := &fakeGenerator{socket: filepath.Join(dir, "fire.sock")}
+	t.Setenv("STAND_TEST_ROLE", "falco")
+	t.Setenv("STAND_TEST_SOCKET", g.socket)
+	t.Setenv("STAND_TEST_CAPACITY", capacityPerSecond)
+	self, err := os.Executable()
+	check(t, err)
+	read, ok := action.Lookup("syscall.ReadSensitiveFileUntrusted")
+	if !ok {
+		t.Fatal("no such action")
+	}
+	s, err := New(Options{Kind: Falco, Program: self, Actions: []*action.Action{read}, Dir: dir, JournalDir: filepath.Join(dir, "journal"),
+		Log: io.Discard, Generate: g.generate, Drain: 300 * time.Millisecond, Watch: 400 * time.Millisecond})
+	check(t, err)
+	return s, g
+}
+
+// quick is a search of some seconds.
+func quick() capacity.Plan {
+	p := capacity.QuickPlan()
+	p.Start, p.Precision = 200, 0.25
+	p.Ramp, p.Bisect, p.Confirm = 500*time.Millisecond, 500*time.Millisecond, time.Second
+	p.Idle, p.WarmUp, p.Budget = 300*time.Millisecond, 300*time.Millisecond, 30*time.Second
+	return p
+}
+
+func measure(t *testing.T, s *Stand, progress func(capacity.Progress)) ([]capacity.Row, error) {
+	t.Helper()
+	return capacity.Sweep(context.Background(), capacity.Options{
+		Limits: []limit.Limit{{CPU: 1, Memory: 256 << 20}}, Load: capacity.AlertsOnly, Plan: quick(), Repeat: 1,
+		Total: time.Minute, Rig: s, Now: time.Now, Progress: progress, Force: true,
+	})
+}
+
+// leftovers are cgroups of this process and journals that are still there.
+func leftovers(t *testing.T, s *Stand) []string {
+	t.Helper()
+	journals, err := filepath.Glob(filepath.Join(s.JournalDir, "*"))
+	check(t, err)
+	cgroups, err := filepath.Glob("/sys/fs/cgroup/*/peregrine-capacity-" + itoa(os.Getpid()))
+	check(t, err)
+	return append(journals, cgroups...)
+}
+
+// A whole row with a child process in a real cgroup, whose alerts and stats
+// come through pipe and file, and which drops what is above its capacity.
+func TestMeasureFalco(t *testing.T) {
+	s, _ := newStand(t, "1000")
+	description := s.Describe(context.Background())
+	if diff := cmp.Diff("Falco 0.44.1", description.Name); diff != "" {
+		t.Errorf("name (-want +got):\n%s", diff)
+	}
+	rows, err := measure(t, s, nil)
+	check(t, err)
+	row := rows[0]
+	if row.Status != capacity.Confirmed || row.NDR.Lower > 1001 || row.NDR.Lower < 600 {
+		t.Errorf("%s at %+v, want confirmed below 1000", row.Status, row.NDR)
+	}
+	if row.Syscalls == 0 || row.EPS < 600 || row.EPS > 1010 {
+		t.Errorf("%v syscalls/s, %v EPS", row.Syscalls, row.EPS)
+	}
+	if !strings.Contains(row.Place, "peregrine-capacity-") {
+		t.Errorf("measured in %q", row.Place)
+	}
+	if left := leftovers(t, s); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// The sensor is killed in the middle of a round: it comes back, the round is
+// repeated, and the row is what it would have been.
+func TestSensorKilledForReal(t *testing.T) {
+	s, g := newStand(t, "1000")
+	rounds := 0
+	rows, err := measure(t, s, func(p capacity.Progress) {
+		if p.Done == nil && p.Phase == capacity.Ramp {
+			if rounds++; rounds == 2 {
+				g.kill.Store(true)
+			}
+		}
+	})
+	check(t, err)
+	row := rows[0]
+	if row.Status != capacity.Confirmed || row.NDR.Lower < 600 || row.NDR.Lower > 1001 {
+		t.Errorf("%s at %+v after a kill", row.Status, row.NDR)
+	}
+	if !strings.Contains(strings.Join(row.Noisy, ";"), "from outside") {
+		t.Errorf("the row does not tell of the kill: %q", row.Noisy)
+	}
+	if left := leftovers(t, s); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A generator that fails ends the run with its message, and everything is put
+// back.
+func TestGeneratorFails(t *testing.T) {
+	s, g := newStand(t, "1000")
+	_, err := measure(t, s, func(p capacity.Progress) {
+		if p.Phase == capacity.Ramp {
+			g.broken.Store(true)
+		}
+	})
+	if err == nil || !strings.Contains(err.Error(), "generator was killed") {
+		t.Errorf("a generator that fails: %v", err)
+	}
+	if left := leftovers(t, s); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A running sensor: its limit is changed and put back, the sensor goes on.
+func TestMeasureRunning(t *testing.T) {
+	s, g := newStand(t, "1000")
+	dir := t.TempDir()
+	alerts := filepath.Join(dir, "alerts.json")
+	out, err := os.Create(alerts)
+	check(t, err)
+	defer out.Close()
+	stats := filepath.Join(dir, "stats.json")
+	sensor := exec.Command(s.Program, "-o", "metrics.output_file="+stats)
+	sensor.Env, sensor.Stdout = os.Environ(), out
+	check(t, sensor.Start())
+	t.Cleanup(func() { _ = sensor.Process.Kill(); _ = sensor.Wait() })
+	g.await(t)
+	before, err := os.ReadFile(filepath.Join("/proc", itoa(sensor.Process.Pid), "cgroup"))
+	check(t, err)
+
+	running, err := New(Options{Kind: Running, PID: sensor.Process.Pid, Alerts: "file:" + alerts, Stats: stats, Actions: s.Actions,
+		Dir: dir, JournalDir: s.JournalDir, Log: io.Discard, Generate: g.generate, Drain: s.Drain, Watch: s.Watch})
+	check(t, err)
+	rows, err := measure(t, running, nil)
+	check(t, err)
+	if row := rows[0]; row.Status != capacity.Confirmed || row.NDR.Lower < 600 || row.NDR.Lower > 1001 {
+		t.Errorf("%s at %+v", row.Status, row.NDR)
+	}
+	after, err := os.ReadFile(filepath.Join("/proc", itoa(sensor.Process.Pid), "cgroup"))
+	check(t, err)
+	if diff := cmp.Diff(string(before), string(after)); diff != "" {
+		t.Errorf("the sensor's cgroups (-before +after):\n%s", diff)
+	}
+	if left := leftovers(t, s); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
