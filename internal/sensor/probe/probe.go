@@ -42,6 +42,7 @@ type Options struct {
 
 // Probe is the loaded and attached probe.
 type Probe struct {
+	spec   *ebpf.CollectionSpec // programs are loaded when they are needed
 	coll   *ebpf.Collection
 	links  []link.Link
 	reader *ring.Reader
@@ -69,11 +70,16 @@ func Load(o Options) (*Probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{})
+	maps := spec.Copy()
+	clear(maps.Programs)
+	coll, err := ebpf.NewCollectionWithOptions(maps, ebpf.CollectionOptions{})
 	if err != nil {
 		return nil, loadError(err)
 	}
-	p := &Probe{coll: coll, cpus: cpus, log: o.Log}
+	if coll.Programs == nil {
+		coll.Programs = map[string]*ebpf.Program{}
+	}
+	p := &Probe{spec: spec, coll: coll, cpus: cpus, log: o.Log}
 	if err := p.start(o); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -167,11 +173,6 @@ func (p *Probe) start(o Options) error {
 	if p.reader, err = ring.Open(fds, o.RingBytes); err != nil {
 		return err
 	}
-	for f, name := range programs {
-		if err := p.coll.Maps["families"].Put(uint32(f), p.coll.Programs[name]); err != nil {
-			return fmt.Errorf("register program %s: %w", name, err)
-		}
-	}
 	if err := p.SetInterest(o.Interest); err != nil {
 		return err
 	}
@@ -199,6 +200,12 @@ func (p *Probe) attach() error {
 
 // SetInterest changes which syscalls are sent, without attaching anew.
 func (p *Probe) SetInterest(i Interest) error {
+	if err := p.loadPrograms(i.needed()); err != nil {
+		return err
+	}
+	if err := p.registerFamilies(); err != nil {
+		return err
+	}
 	if err := p.coll.Maps[".data.interest"].Put(uint32(0), i.table()); err != nil {
 		return fmt.Errorf("tell the probe which syscalls to send: %w", err)
 	}

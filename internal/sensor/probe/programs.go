@@ -1,0 +1,87 @@
+package probe
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sync/errgroup"
+)
+
+// always are the programs that every probe has.
+var always = []string{"sys_exit", "sched_fork", "sched_exec", "sched_exit", "iter_task"}
+
+// needed are the programs that serve i.
+func (i Interest) needed() []string {
+	names := append([]string(nil), always...)
+	have := map[family]bool{}
+	t := i.table()
+	for _, s := range t.Syscalls {
+		have[family(s.Native.Family)], have[family(s.Compat.Family)] = true, true
+	}
+	for _, s := range t.Socketcalls {
+		have[family(s.Family)] = true
+	}
+	for f, name := range programs {
+		if have[f] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// loadPrograms loads those of the named programs that are not loaded yet. Most
+// of the time goes to the verifier, which can look at several programs at
+// once, and need not look at those that nobody asks for.
+func (p *Probe) loadPrograms(names []string) error {
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	loaded := make([]*ebpf.Program, len(names))
+	for i, name := range names {
+		if p.coll.Programs[name] != nil {
+			continue
+		}
+		group.Go(func() (err error) {
+			loaded[i], err = p.loadProgram(name)
+			return err
+		})
+	}
+	err := group.Wait()
+	for i, prog := range loaded {
+		if prog != nil {
+			p.coll.Programs[names[i]] = prog // Close closes it
+		}
+	}
+	return err
+}
+
+// loadProgram loads one program of the collection with its maps.
+func (p *Probe) loadProgram(name string) (*ebpf.Program, error) {
+	spec := p.spec.Copy()
+	for other := range spec.Programs {
+		if other != name {
+			delete(spec.Programs, other)
+		}
+	}
+	one, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.coll.Maps})
+	if err != nil {
+		return nil, loadError(err)
+	}
+	defer one.Close()
+	return one.DetachProgram(name), nil
+}
+
+// registerFamilies makes the loaded programs of families the targets of
+// sys_exit's jumps.
+func (p *Probe) registerFamilies() error {
+	for f, name := range programs {
+		prog := p.coll.Programs[name]
+		if prog == nil {
+			continue
+		}
+		if err := p.coll.Maps["families"].Put(uint32(f), prog); err != nil {
+			return fmt.Errorf("register program %s: %w", name, err)
+		}
+	}
+	return nil
+}
