@@ -41,6 +41,7 @@ var commands = []func(Env) *cobra.Command{
 	newBench,
 	newCapacity,
 	newOverhead,
+	newMan,
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

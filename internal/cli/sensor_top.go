@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
+)
+
+// minTopInterval keeps the view from becoming the sensor's main load.
+const minTopInterval = 100 * time.Millisecond
+
+// newSensorTop is "peregrine sensor top".
+func newSensorTop(env Env) *cobra.Command {
+	var opt live.Options
+	cmd := &cobra.Command{
+		Use:   "top",
+		Short: "Watch a running sensor: busiest rules, event types, processes",
+		Long: `Shows a running sensor's rates and its busiest rules, event types and
+processes, anew at each interval until interrupted. On a terminal each view
+replaces the last; otherwise they follow one another.`,
+		Example: `  sudo peregrine sensor top
+  sudo peregrine sensor top --once --rows 20
+  sudo peregrine sensor top --json --interval 5s >> snapshots.jsonl`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if opt.Interval < minTopInterval || opt.Rows < 1 {
+				return &ExitError{Code: ExitUsage, Err: errors.New("expected --interval of at least 100ms and --rows of at least 1")}
+			}
+			f, ok := env.Stdout.(*os.File)
+			opt.Terminal = ok && isTerminal(f)
+			return live.Top(cmd.Context(), env.Stdout, opt)
+		},
+	}
+	liveFlags(cmd.Flags(), &opt)
+	cmd.Flags().BoolVar(&opt.Once, "once", false, "print one view and end")
+	cmd.Flags().IntVar(&opt.Rows, "rows", 8, "`LINES` of each table")
+	return cmd
+}
