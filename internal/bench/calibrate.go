@@ -2,9 +2,11 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/bench/syscalls"
 )
 
@@ -15,53 +17,61 @@ type Calibration struct {
 	PerAction float64 `json:"syscalls_per_action"`
 }
 
-// calibrationRate is slow enough to disturb nothing and fast enough to stand
-// out from an idle host.
+// calibrationRate is slow enough to disturb nothing.
 const calibrationRate = 500
 
-// Calibrate counts the idle host for d, then the actions for as long. The
-// sensor takes part in both: its own syscalls belong to the host's.
+// Calibrate counts the idle host's syscalls for d, and those of the threads
+// that perform the actions for as long; children that actions start are not
+// counted. Whatever else happens on the host is in Idle, and not in PerAction.
 func (s *Session) Calibrate(ctx context.Context, d time.Duration) (Calibration, error) {
-	count := func(load Load) (float64, Round, error) {
-		s.number = -1
-		counter, err := syscalls.Attach()
-		if err != nil {
-			return 0, Round{}, err
-		}
-		defer counter.Close()
-		before, begin, err := counter.Count()
-		if err != nil {
-			return 0, Round{}, err
-		}
-		round, err := s.Run(ctx, load)
-		if err != nil {
-			return 0, round, err
-		}
-		after, end, err := counter.Count()
-		return float64(after-before) / (end - begin).Seconds(), round, err
-	}
 	// These rounds are nobody's result: they have no number and no raw data.
 	number, recorder := s.number, s.o.Recorder
 	s.o.Recorder = nil
 	defer func() { s.number, s.o.Recorder = number, recorder }()
-	var c Calibration
-	var err error
-	if c.Idle, _, err = count(Load{Duration: d, Label: "calibration, idle"}); err != nil {
+	counter, err := syscalls.Attach(true)
+	if err != nil {
+		return Calibration{}, fmt.Errorf("calibrate: %w", err)
+	}
+	c, err := s.calibrate(ctx, counter, d)
+	if err = errors.Join(err, counter.Close()); err != nil {
 		return c, fmt.Errorf("calibrate: %w", err)
 	}
-	if len(s.o.Actions) > 0 {
-		var round Round
-		var busy float64
-		if busy, round, err = count(Load{Rate: calibrationRate, Duration: d, Label: "calibration"}); err != nil {
-			return c, fmt.Errorf("calibrate: %w", err)
-		}
-		// The counter ran for the drain too, in which no action was done.
-		seconds := time.Duration(round.DrainEnd - round.Start).Seconds()
-		if n := float64(round.Total.OK); n > 0 {
-			c.PerAction = max(0, (busy-c.Idle)*seconds/n)
-		}
-	}
 	s.cal = c
+	return c, nil
+}
+
+func (s *Session) calibrate(ctx context.Context, counter *syscalls.Counter, d time.Duration) (c Calibration, err error) {
+	before, begin, err := counter.Count()
+	if err != nil {
+		return c, err
+	}
+	if err := wait(ctx, d); err != nil {
+		return c, err
+	}
+	after, end, err := counter.Count()
+	if err != nil {
+		return c, err
+	}
+	c.Idle = float64(after-before) / (end - begin).Seconds()
+	if len(s.o.Actions) == 0 {
+		return c, nil
+	}
+	s.number = -1
+	round, err := s.Run(ctx, Load{Rate: calibrationRate, Duration: d, Label: "calibration"})
+	if err != nil || round.Total.OK == 0 {
+		return c, err
+	}
+	total := uint64(0)
+	threads := make(map[int32]bool)
+	s.earlier[len(s.earlier)-1].index.Each(func(f match.Fate) { threads[f.TID] = true })
+	for tid := range threads {
+		n, err := counter.Thread(tid)
+		if err != nil {
+			return c, err
+		}
+		total += n
+	}
+	c.PerAction = float64(total) / float64(round.Total.OK)
 	return c, nil
 }
 

@@ -132,7 +132,7 @@ func (s *Session) counter() (*syscalls.Counter, error) {
 	if !s.o.CountSyscalls {
 		return nil, nil
 	}
-	return syscalls.Attach()
+	return syscalls.Attach(false)
 }
 
 // generate performs the actions and the noise, side by side. Without either it

@@ -87,7 +87,7 @@ func TestFindProcess(t *testing.T) {
 // needBPF skips without the privileges for a sensor, unless they are required.
 func needBPF(t *testing.T) {
 	t.Helper()
-	c, err := syscalls.Attach()
+	c, err := syscalls.Attach(false)
 	if err == nil {
 		err = c.Close()
 	}

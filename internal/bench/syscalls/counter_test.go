@@ -1,17 +1,19 @@
 package syscalls
 
 import (
+	"errors"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 )
 
 // attach skips without the privileges, unless they are required.
-func attach(t testing.TB) *Counter {
+func attach(t testing.TB, threads bool) *Counter {
 	t.Helper()
-	c, err := Attach()
+	c, err := Attach(threads)
 	if err != nil {
-		if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
+		if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" || os.Geteuid() == 0 && !errors.Is(err, os.ErrPermission) {
 			t.Fatal(err)
 		}
 		t.Skip(err)
@@ -25,7 +27,7 @@ func attach(t testing.TB) *Counter {
 }
 
 func TestCountsEverySyscall(t *testing.T) {
-	c := attach(t)
+	c := attach(t, false)
 	before, _, err := c.Count()
 	if err != nil {
 		t.Fatal(err)
@@ -43,6 +45,31 @@ func TestCountsEverySyscall(t *testing.T) {
 	}
 }
 
+func TestCountsThreadsApart(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	c := attach(t, true)
+	const n = 50_000
+	before, err := c.Thread(int32(syscall.Gettid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range n {
+		syscall.Getppid()
+	}
+	after, err := c.Thread(int32(syscall.Gettid()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A few more are the scheduler's of Go, and those of Thread itself.
+	if made := after - before; made < n || made > n+1000 {
+		t.Errorf("counted %d of this thread, want the %d made", made, n)
+	}
+	if n, err := c.Thread(1 << 30); n != 0 || err != nil {
+		t.Errorf("%d, %v of no thread", n, err)
+	}
+}
+
 // BenchmarkCost is the price of one syscall with no counter, with one, and
 // with a second one on top: what a sensor's own hook leaves to pay.
 func BenchmarkCost(b *testing.B) {
@@ -52,6 +79,7 @@ func BenchmarkCost(b *testing.B) {
 		}
 	}
 	b.Run("none", loop)
-	b.Run("one", func(b *testing.B) { attach(b); loop(b) })
-	b.Run("two", func(b *testing.B) { attach(b); attach(b); loop(b) })
+	b.Run("one", func(b *testing.B) { attach(b, false); loop(b) })
+	b.Run("threads", func(b *testing.B) { attach(b, true); loop(b) })
+	b.Run("two", func(b *testing.B) { attach(b, false); attach(b, false); loop(b) })
 }
