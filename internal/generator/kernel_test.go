@@ -145,7 +145,7 @@ func TestNoiseByTheKernelsCount(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := kernel.all(t, r.Instances[0].TID); got < uint64(a.Syscalls)*runs || got > uint64(a.Syscalls)*runs+runs/50 {
+		if got := kernel.all(t, r.Instances[0].TID); got < uint64(a.Syscalls)*runs || got > uint64(a.Syscalls)*runs+runs/20 {
 			t.Errorf("%s: %d syscalls for %d runs, declared %d each", a.Name, got, runs, a.Syscalls)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/child"
 	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
 )
 
@@ -240,6 +241,15 @@ func TestWorkerIsKilled(t *testing.T) {
 	}
 	_, err := Spawn(t.Context(), o)
 	if err == nil || errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A program that does not call Child is told, and does not start itself again
+// and again.
+func TestForgottenChild(t *testing.T) {
+	t.Setenv(child.Variable, "work")
+	if _, err := Spawn(t.Context(), Options{Actions: []Choice{{Name: "noise.Mmap"}}, Passes: 1}); err == nil || !strings.Contains(err.Error(), "generator.Child must be called") {
 		t.Errorf("error %v", err)
 	}
 }

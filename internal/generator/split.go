@@ -2,12 +2,15 @@ package generator
 
 import (
 	"context"
+	"errors"
+	"os"
 	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/child"
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
 	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
 )
@@ -20,6 +23,11 @@ import (
 // When ctx ends, the schedule does, and the result is that of what was done.
 // The caller must be a program whose main calls Child first.
 func Spawn(ctx context.Context, o Options) (*Result, error) {
+	if os.Getenv(child.Variable) != "" {
+		// We are a worker process whose main did not ask: to go on would be to
+		// start worker processes without end.
+		return nil, errors.New("generator.Child must be called first in main and in TestMain")
+	}
 	actions, err := o.resolve()
 	if err != nil {
 		return nil, err
@@ -114,7 +122,7 @@ func together(ctx context.Context, o Options, parts []*part) (*Result, error) {
 	}
 	sink := newMutexSink(o.Sink)
 	results := make([]*Result, len(parts))
-	var group errgroup.Group
+	group, ctx := errgroup.WithContext(ctx) // when one fails, the other is to stop
 	for i, p := range parts {
 		o := o
 		share := float64(p.weight) / float64(total)

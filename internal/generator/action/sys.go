@@ -58,14 +58,6 @@ func openClose(path cpath, flags int, mode uint32) error {
 	return closeFD(fd)
 }
 
-// createRemove makes an empty file and removes it.
-func createRemove(path cpath, flags int, mode uint32) error {
-	if err := openClose(path, flags|unix.O_CREAT, mode); err != nil {
-		return err
-	}
-	return unlinkat(path, 0)
-}
-
 func mknodat(path cpath, mode uint32) error {
 	dirfd := unix.AT_FDCWD
 	_, _, errno := unix.Syscall6(unix.SYS_MKNODAT, uintptr(dirfd), uintptr(unsafe.Pointer(path)), uintptr(unix.S_IFREG|mode), 0, 0, 0)

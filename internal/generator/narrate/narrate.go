@@ -79,8 +79,9 @@ func (s *Story) Ready(skips []string) {
 	}
 	for i, why := range skips {
 		if why != "" {
+			told := s.skips[i] != ""
 			s.skips[i] = why
-			if !s.detailed {
+			if !s.detailed && !told {
 				s.log.Log(eventlog.Warn, "action skipped", eventlog.Fields{"action": s.o.Actions[i].Name, "reason": why})
 			}
 		}

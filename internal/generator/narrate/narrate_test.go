@@ -52,6 +52,7 @@ func TestFast(t *testing.T) {
 		s := New(&eventlog.Logger{Out: &log, Level: eventlog.Info}, o, Screen{Out: &screen, Terminal: terminal})
 		s.now = func() time.Time { return now }
 		s.Ready([]string{"", "only applicable to hosts"})
+		s.Ready([]string{"", "only applicable to hosts"}) // the next pass
 		batch := []generator.Instance{{Start: 2000}, {Start: 2000}, {Errno: 28}, {Errno: 28}, {Action: 1, Skipped: true}}
 		s.Sink(batch)
 		now = now.Add(10 * time.Second)

@@ -17,12 +17,29 @@ import (
 
 // Sensors know a container by the path of its cgroup, in which the id is 64
 // hexadecimal digits (Docker, CRI) or which is below a known name (LXC).
-var containerPath = regexp.MustCompile(`(^|[/:-])[0-9a-f]{64}(\.scope)?(/|$)|/lxc(\.payload)?[./]`)
+var containerPath = regexp.MustCompile(`(?m)(^|[/:-])[0-9a-f]{64}(\.scope)?(/|$)|/lxc(\.payload)?[./]`)
 
 // InContainer says whether sensors take this process to be in a container.
 func InContainer() bool {
-	own, err := os.ReadFile("/proc/self/cgroup")
-	return err == nil && containerPath.Match(own)
+	cgroups, _ := os.ReadFile("/proc/self/cgroup") // without it the mounts decide
+	mounts, _ := os.ReadFile("/proc/self/mountinfo")
+	return inContainer(string(cgroups), string(mounts))
+}
+
+// inContainer looks at the cgroups, and, since a private cgroup namespace
+// shows only "/", for the files that every container engine mounts into /etc.
+// (/.dockerenv says nothing: machine images made from container images have it.)
+func inContainer(cgroups, mountinfo string) bool {
+	if containerPath.MatchString(cgroups) {
+		return true
+	}
+	mounted := map[string]bool{}
+	for line := range strings.Lines(mountinfo) {
+		if fields := strings.Fields(line); len(fields) > 4 {
+			mounted[fields[4]] = true
+		}
+	}
+	return mounted["/etc/hosts"] && mounted["/etc/resolv.conf"]
 }
 
 // Lookalike is a set of cgroups, one in each usable hierarchy, whose path has

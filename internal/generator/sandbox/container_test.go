@@ -32,6 +32,24 @@ func TestContainerPath(t *testing.T) {
 	}
 }
 
+func TestInContainer(t *testing.T) {
+	const root = "1 0 0:1 / / rw - overlay overlay rw\n"
+	for _, test := range []struct {
+		cgroups, mounts string
+		want            bool
+	}{
+		{"0::/\n", root, false},
+		{"1:cpu:/\n0::/docker/" + strings.Repeat("0a", 32) + "\n", root, true},
+		{"0::/\n", root + "2 1 0:2 /x /etc/hosts rw - ext4 a rw\n3 1 0:2 /y /etc/resolv.conf rw - ext4 a rw\n", true},
+		{"0::/\n", root + "2 1 0:2 /x /etc/resolv.conf rw - ext4 a rw\n", false},
+		{"", "", false},
+	} {
+		if got := inContainer(test.cgroups, test.mounts); got != test.want {
+			t.Errorf("%q, %q: %v", test.cgroups, test.mounts, got)
+		}
+	}
+}
+
 func TestControllers(t *testing.T) {
 	for options, want := range map[string]string{"rw,cpu": "cpu", "rw,cpu,cpuacct": "cpu,cpuacct", "rw,xattr,name=systemd": "name=systemd", "rw,pids,clone_children": "pids"} {
 		if got := controllers(options); got != want {
