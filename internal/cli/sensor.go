@@ -90,6 +90,7 @@ after any error.`,
 		},
 	}
 	f.register(cmd.Flags())
+	cmd.AddCommand(newSensorStatus(env), newSensorTop(env))
 	// Falco exits with 1 for any error, wrong flags included.
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
 		return &ExitError{Code: ExitFailure, Err: err}

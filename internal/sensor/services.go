@@ -9,7 +9,10 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/web"
 	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/version"
 )
 
 // service runs beside the engine until its context ends. An error stops the
@@ -22,6 +25,22 @@ func (s *sensor) services() ([]service, error) {
 	if s.config.Metrics.Enabled {
 		list = append(list, s.serveMetrics)
 	}
+	if s.config.Webserver.Enabled {
+		serve, err := s.webserver()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, serve)
+	}
+	if s.config.Peregrine.StatusSocket != "" {
+		// A second sensor on the host finds the socket taken: it works without.
+		server, err := live.Listen(s.config.Peregrine.StatusSocket, s.takeSnapshot, s.log)
+		if err != nil {
+			s.log.Warn("sensor status and top cannot ask this sensor", "error", err)
+		} else {
+			list = append(list, server.Serve)
+		}
+	}
 	if s.opt.StatsFile != "" {
 		w, err := stats.OpenWriter(s.opt.StatsFile, stats.Labels(os.Environ()))
 		if err != nil {
@@ -30,6 +49,33 @@ func (s *sensor) services() ([]service, error) {
 		list = append(list, func(ctx context.Context) error { return s.serveStats(ctx, w) })
 	}
 	return list, nil
+}
+
+// webserver serves health, versions and metrics.
+func (s *sensor) webserver() (service, error) {
+	server, err := web.Listen(web.Options{
+		Config: s.config.Webserver, Metrics: s.config.Metrics, Take: s.takeSnapshot, Log: s.log,
+		Ready: func() error {
+			if !s.ready.Load() {
+				return errors.New("events are not being seen yet")
+			}
+			return nil
+		},
+		Versions: web.VersionsOf(version.Version(), version.Engine),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return server.Serve, nil
+}
+
+// snapshotTimeout is how long whoever asks for counters waits for the engine.
+const snapshotTimeout = 5 * time.Second
+
+func (s *sensor) takeSnapshot() (metrics.Snapshot, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), snapshotTimeout)
+	defer cancel()
+	return s.metricsSnapshot(ctx)
 }
 
 // serveStats appends to the statistics file of -s.
