@@ -54,7 +54,7 @@ func (b *buffer) advance() bool {
 		}
 		n := uint64(h &^ (busy | discarded))
 		size := (n + headerSize + 7) &^ 7
-		if size > b.end-b.next { // cannot be, unless the ring is not one
+		if size > b.end-b.next || size > b.mask { // cannot be, unless the ring is not one
 			break
 		}
 		b.next += size

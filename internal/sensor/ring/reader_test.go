@@ -1,0 +1,229 @@
+package ring
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// late is a clock far behind which everything is old.
+func late() uint64 { return 1 << 60 }
+
+func drain(r *Reader) []string {
+	var out []string
+	for {
+		e, ok := r.Next()
+		if !ok {
+			return out
+		}
+		out = append(out, text(e))
+	}
+}
+
+func wantEvents(t *testing.T, r *Reader, want ...string) {
+	t.Helper()
+	if d := cmp.Diff(want, drain(r)); d != "" {
+		t.Errorf("events (-want +got):\n%s", d)
+	}
+}
+
+func TestMergeByTime(t *testing.T) {
+	f := []*fake{newFake(t, page), newFake(t, page), newFake(t, page)}
+	r := newReader(buffers(f), late)
+	f[0].put(10, "a10")
+	f[0].put(40, "a40")
+	f[1].put(20, "b20")
+	f[1].put(30, "b30")
+	f[2].put(5, "c5")
+	wantEvents(t, r, "c5", "a10", "b20", "b30", "a40")
+	f[1].put(50, "b50")
+	f[2].put(45, "c45")
+	wantEvents(t, r, "c45", "b50")
+	wantEvents(t, r)
+}
+
+func TestDiscardedAndBusy(t *testing.T) {
+	f := newFake(t, page)
+	r := newReader([]*buffer{f.buffer}, late)
+	at, _ := f.reserve(16)
+	f.discard(at, 16)
+	f.put(1, "one")
+	p := event(2, "two")
+	at, _ = f.reserve(len(p))
+	f.put(3, "three")
+	wantEvents(t, r, "one") // what is behind an unfinished record waits for it
+	wantEvents(t, r)
+	f.commit(at, p)
+	wantEvents(t, r, "two", "three")
+	if f.consumer.Load() != f.head {
+		t.Errorf("consumer at %d, producer at %d", f.consumer.Load(), f.head)
+	}
+}
+
+// An event on its way into another ring is older than what has arrived: young
+// events wait for it, for the window and no longer.
+func TestWindow(t *testing.T) {
+	f := []*fake{newFake(t, page), newFake(t, page)}
+	clock := uint64(time.Second)
+	r := newReader(buffers(f), func() uint64 { return clock })
+	f[0].put(clock-uint64(window)-1, "old")
+	f[0].put(clock-10, "young")
+	wantEvents(t, r, "old")
+	f[1].put(clock-20, "older, but late")
+	wantEvents(t, r)
+	clock += uint64(window)
+	wantEvents(t, r, "older, but late", "young")
+}
+
+// One ring has its own order, and nothing to wait for.
+func TestOneRingNoWindow(t *testing.T) {
+	f := newFake(t, page)
+	r := newReader([]*buffer{f.buffer}, func() uint64 { return 0 })
+	f.put(1<<50, "from the future")
+	f.put(1<<50-1, "a little older")
+	wantEvents(t, r, "from the future", "a little older")
+}
+
+// What was handed out is not given back before the following call.
+func TestBorrowed(t *testing.T) {
+	f := newFake(t, page)
+	r := newReader([]*buffer{f.buffer}, late)
+	for i := range 20 {
+		f.put(uint64(i), fmt.Sprint(i))
+	}
+	for {
+		before := f.consumer.Load()
+		e, ok := r.Next()
+		if !ok {
+			break
+		}
+		_ = e
+		if f.consumer.Load() > before && f.consumer.Load() > r.rings[0].next-uint64(len(e)+headerSize+7)&^7 {
+			t.Fatalf("position %d was given back while %q is borrowed", f.consumer.Load(), text(e))
+		}
+	}
+}
+
+// Random events on random rings, of which some are full at times: everything
+// that went in comes out, in order of time, and nothing else.
+func TestRandom(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		var f []*fake
+		for range 1 + rng.IntN(5) {
+			f = append(f, newFake(t, page))
+		}
+		r := newReader(buffers(f), late)
+		var in, out []string
+		clock := uint64(1000)
+		for range 3000 {
+			clock++
+			text := fmt.Sprintf("%d %s", clock, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"[:rng.IntN(30)])
+			if f[rng.IntN(len(f))].put(clock, text) {
+				in = append(in, text)
+			}
+			if rng.IntN(100) == 0 {
+				out = append(out, drain(r)...)
+			}
+		}
+		out = append(out, drain(r)...)
+		if !slices.Equal(in, out) {
+			t.Fatalf("seed %d: %d events in, %d out, or in another order", seed, len(in), len(out))
+		}
+	}
+}
+
+func TestNoAllocations(t *testing.T) {
+	f := []*fake{newFake(t, 1<<20), newFake(t, 1<<20)}
+	r := newReader(buffers(f), late)
+	n := uint64(0)
+	allocs := testing.AllocsPerRun(100, func() {
+		for range 100 {
+			n++
+			f[n%2].put(n, "")
+		}
+		for {
+			if _, ok := r.Next(); !ok {
+				return
+			}
+		}
+	})
+	if allocs > 100 { // put allocates the payload, Next nothing
+		t.Errorf("%v allocations for 100 events", allocs)
+	}
+}
+
+// Positions and headers of a broken ring are an end, not a crash.
+func FuzzBuffer(f *testing.F) {
+	f.Add([]byte{3, 0, 0, 0, 0, 0, 0, 0, 'a', 'b', 'c'}, uint64(0), uint64(16))
+	f.Add([]byte{0xff, 0xff, 0xff, 0xff}, uint64(8), uint64(1<<40))
+	f.Add([]byte("\xff\xff\x95\x95\x95"), uint64(8), uint64(1<<40-10))
+	f.Add([]byte{16, 0, 0, 0x40, 0, 0, 0, 0}, uint64(4088), uint64(8192))
+	ring := newFake(f, page)
+	f.Fuzz(func(t *testing.T, data []byte, consumer, producer uint64) {
+		clear(ring.data[:page])
+		copy(ring.data[:page], data)
+		ring.consumer.Store(consumer &^ 7)
+		ring.producer.Store(producer &^ 7)
+		r := newReader([]*buffer{newBuffer(ring.consumer, ring.producer, ring.data)}, late)
+		for range 2 * page {
+			e, ok := r.Next()
+			if !ok {
+				return
+			}
+			if len(e) < 8 {
+				t.Fatalf("event of %d bytes", len(e))
+			}
+		}
+	})
+}
+
+func TestBackoff(t *testing.T) {
+	b := newBackoff()
+	for range 20 {
+		b.next()
+	}
+	if b.pause != maxPause {
+		t.Errorf("idle: %v", b.pause)
+	}
+	for range 3 {
+		b.events = 1000
+		b.next()
+	}
+	if b.pause > time.Millisecond {
+		t.Errorf("busy: %v", b.pause)
+	}
+	b.events = busyEvents / 2
+	if p := b.pause; b.next() != p {
+		t.Error("in between: the pause changed")
+	}
+}
+
+func BenchmarkNext(b *testing.B) {
+	for _, rings := range []int{1, 2, 16} {
+		b.Run(fmt.Sprint(rings), func(b *testing.B) {
+			var f []*fake
+			for range rings {
+				f = append(f, newFake(b, 1<<20))
+			}
+			r := newReader(buffers(f), late)
+			payload := event(0, string(make([]byte, 240)))
+			n := 0
+			for b.Loop() {
+				if n%1024 == 0 {
+					b.StopTimer()
+					for i := range 1024 {
+						f[i%rings].put(uint64(n+i), string(payload[8:]))
+					}
+					b.StartTimer()
+				}
+				n++
+				r.Next()
+			}
+		})
+	}
+}
