@@ -163,9 +163,27 @@ func (c *Check) codes(negated bool) codes {
 	if (c.Op == NotEq) != negated {
 		all := allCodes()
 		all.combine(s, without)
-		return all
+		s = all
+	}
+	if c.Left.(*Field).Name == "syscall.type" {
+		s.syscallsOnly(negated)
 	}
 	return s
+}
+
+// syscallsOnly takes the events that are no syscalls out, for which
+// syscall.type is missing and every check of it false; or, for a negated
+// check, puts them in.
+func (s *codes) syscallsOnly(negated bool) {
+	for k := range event.Kind(event.NumKinds) {
+		if k.Info().Origin == event.Syscall {
+			continue
+		}
+		s.kinds[k/64] &^= 1 << (k % 64)
+		if negated {
+			s.kinds.Add(k)
+		}
+	}
 }
 
 // onEventType says whether c compares the kind of event with constants in a

@@ -97,6 +97,9 @@ func TestSpecialise(t *testing.T) {
 		{"syscall.type exists", "procexit", "false"},
 		{"syscall.type != open", "procexit", "false"},
 		{"evt.type = val(s.a)", "open", "evt.type = val(s.a)"},
+		{"evt.type.is.open = 1 and s.a = x", "open", "s.a = x"},
+		{"evt.type.is.open = 1 and s.a = x", "close", "false"},
+		{"evt.type.is.open exists", "close", "true"},
 	}
 	for _, tt := range tests {
 		n, err := Parse(tt.text)

@@ -91,7 +91,7 @@ func joinOperands(ops []Operand) string {
 // Quote returns s as a condition writes it: bare if it can be, else in double
 // quotes.
 func Quote(s string) string {
-	if s != "" && len(s) == bareString(s) {
+	if s != "" && len(s) == bareString(s) && strings.IndexByte(s, '\b') < 0 { // \b is a blank between words
 		return s
 	}
 	return `"` + escape(s) + `"`

@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 )
 
@@ -231,6 +232,40 @@ func TestSimplifyKeepsMeaning(t *testing.T) {
 		})
 		if naive(n, r) != naive(constant, r) {
 			t.Fatalf("%s and %s differ on %q", n, constant, r)
+		}
+	})
+}
+
+// TestKindsAreSound: for an event of any kind, the specialised condition has
+// the value of the whole one, a true condition is in its Kinds, and widening
+// loses no match.
+func TestKindsAreSound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n, r := drawNode(t, 4), drawRecord(t)
+		name := rapid.SampledFrom(append([]string{"swapon", "procexit"}, evtNames...)).Draw(t, "event")
+		k, ok := event.KindByName(name)
+		var id event.ID
+		if !ok {
+			k = event.KindSyscall
+			id, _ = event.SyscallByName(name)
+		}
+		r["evt.type"], r["evt.dir"] = name, "<"
+		delete(r, "syscall.type")
+		if k.Info().Origin == event.Syscall {
+			r["syscall.type"] = name
+		}
+		want := naive(n, r)
+		if got := Specialise(n, k, id); naive(got, r) != want {
+			t.Fatalf("%s, for %s %s, is %v on %q", n, name, got, !want, r)
+		}
+		if !want {
+			return
+		}
+		if kinds, ids, _ := Kinds(n); !kinds.Has(k) || k == event.KindSyscall && !ids.Has(id) {
+			t.Fatalf("%s is true of %s %q, but not about it", n, name, r)
+		}
+		if !naive(Widen(n), r) {
+			t.Fatalf("%s is true of %q, but not widened: %s", n, r, Widen(n))
 		}
 	})
 }

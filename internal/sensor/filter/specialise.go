@@ -2,6 +2,7 @@ package filter
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
@@ -117,6 +118,9 @@ func (f facts) decide(c *Check) (value, known bool) {
 	if !ok || c.Right != nil {
 		return false, false
 	}
+	if name, ok := strings.CutPrefix(left.Name, "evt.type.is."); ok && !left.HasArg {
+		return f.decideIs(c, name)
+	}
 	text, present, known := f.text(left)
 	if !known {
 		return false, false
@@ -129,6 +133,21 @@ func (f facts) decide(c *Check) (value, known bool) {
 		return false, false // Compile reports it
 	}
 	return match(text), true
+}
+
+// decideIs is decide for evt.type.is.NAME, which is 1 or 0.
+func (f facts) decideIs(c *Check, name string) (value, known bool) {
+	if c.Op == Exists {
+		return true, true
+	}
+	match, err := numbers(c, parseUint)
+	if err != nil || !knownEvent(name) {
+		return false, false
+	}
+	if f.name == name {
+		return match(1), true
+	}
+	return match(0), true
 }
 
 // text returns the value of a field of type String that the facts fix.
