@@ -6,8 +6,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// maxEntry is the longest entry into a syscall that is kept for its exit.
-const maxEntry = 16 << 10
+// maxEntry is the longest entry into a syscall that is kept for its exit, as
+// in Falco.
+const maxEntry = 4096
 
 // event takes in one event block: nil if no event of ours comes of it.
 func (r *Reader) event(typ uint32, body []byte) ([]byte, error) {

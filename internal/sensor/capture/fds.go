@@ -23,11 +23,14 @@ type fd struct {
 type fdTable struct {
 	low  []fd
 	high map[int64]fd
+	// budget is the room that all tables have left together: a file may claim
+	// any number of processes with any number of descriptors.
+	budget *int
 }
 
 const (
-	lowFDs  = 1024
-	maxHigh = 4096
+	lowFDs = 1024
+	maxFDs = 1 << 20 // of all processes
 )
 
 // get returns the descriptor with number n; nil if it is not known. The result
@@ -45,16 +48,21 @@ func (t *fdTable) get(n int64) *fd {
 	return &t.low[n]
 }
 
-// set puts f at number n.
+// set puts f at number n, if there is room.
 func (t *fdTable) set(n int64, f *fd) {
 	switch {
 	case n < 0:
 	case n < lowFDs:
-		for int64(len(t.low)) <= n {
-			t.low = append(t.low, fd{})
+		if t.grow(int(n) + 1) {
+			t.low[n] = *f
 		}
-		t.low[n] = *f
-	case len(t.high) < maxHigh:
+	default:
+		if _, ok := t.high[n]; !ok {
+			if *t.budget <= 0 {
+				return
+			}
+			*t.budget--
+		}
 		if t.high == nil {
 			t.high = make(map[int64]fd)
 		}
@@ -62,11 +70,35 @@ func (t *fdTable) set(n int64, f *fd) {
 	}
 }
 
+// grow makes low at least n long; false if there is no room.
+func (t *fdTable) grow(n int) bool {
+	if n <= len(t.low) {
+		return true
+	}
+	if n > cap(t.low) {
+		c := max(min(2*cap(t.low), lowFDs), (n+31)&^31)
+		if *t.budget -= c - cap(t.low); *t.budget < 0 {
+			*t.budget += c - cap(t.low)
+			return false
+		}
+		t.low = append(make([]fd, 0, c), t.low...)
+	}
+	t.low = t.low[:n]
+	return true
+}
+
 func (t *fdTable) drop(n int64) {
 	if n >= 0 && n < int64(len(t.low)) {
 		t.low[n] = fd{}
-	} else if n >= lowFDs {
+	} else {
+		t.dropHigh(n)
+	}
+}
+
+func (t *fdTable) dropHigh(n int64) {
+	if _, ok := t.high[n]; ok {
 		delete(t.high, n)
+		*t.budget++
 	}
 }
 
@@ -77,7 +109,7 @@ func (t *fdTable) dropRange(first, last int64) {
 	}
 	for n := range t.high {
 		if n >= first && n <= last {
-			delete(t.high, n)
+			t.dropHigh(n)
 		}
 	}
 }
@@ -91,24 +123,34 @@ func (t *fdTable) exec() {
 	}
 	for n, f := range t.high {
 		if f.cloexec {
-			delete(t.high, n)
+			t.dropHigh(n)
 		}
 	}
 }
 
-// copyFrom makes t a copy of q.
+// copyFrom fills the empty t with what is in q.
 func (t *fdTable) copyFrom(q *fdTable) {
-	t.low = append(t.low[:0], q.low...)
-	clear(t.high)
+	if t.grow(len(q.low)) {
+		copy(t.low, q.low)
+	}
 	for n, f := range q.high {
 		t.set(n, &f)
 	}
 }
 
+// reset empties t for another process.
 func (t *fdTable) reset() {
 	clear(t.low)
 	t.low = t.low[:0]
+	*t.budget += len(t.high)
 	clear(t.high)
+}
+
+// free gives up the room of t.
+func (t *fdTable) free() {
+	t.reset()
+	*t.budget += cap(t.low)
+	t.low = nil
 }
 
 // setAddrs sets both ends of an IP socket. IPv4 addresses in IPv6 form are
@@ -177,9 +219,13 @@ type paths struct {
 	size       int
 }
 
-const pathBytes = 4 << 20
+const (
+	pathBytes = 4 << 20
+	maxPath   = 4096 // the kernel's PATH_MAX
+)
 
 func (p *paths) get(b []byte) string {
+	b = b[:min(len(b), maxPath)]
 	if len(b) == 0 {
 		return ""
 	}

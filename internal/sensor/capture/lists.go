@@ -39,9 +39,18 @@ const (
 	if6NoSpeed
 )
 
+// Lists longer than this are no real ones.
+const (
+	maxInterfaces = 1 << 14
+	maxUsers      = 1 << 18
+)
+
 func (r *Reader) readInterfaces(typ uint32, c cursor) error {
 	r.interfaces = nil
 	for len(c.b) >= 4 {
+		if len(r.interfaces) == maxInterfaces {
+			return fmt.Errorf("interface list: more than %d entries", maxInterfaces)
+		}
 		e := c
 		if typ == blockInterface2 {
 			e = c.sub(false)
@@ -84,7 +93,10 @@ func maskBits(mask []byte) int {
 
 func (r *Reader) readUsers(typ uint32, c cursor) error {
 	const user = 0
-	for len(c.b) >= 4 {
+	for n := 0; len(c.b) >= 4; n++ {
+		if n == maxUsers {
+			return fmt.Errorf("user list: more than %d entries", maxUsers)
+		}
 		e := c
 		if typ == blockUsers2 {
 			e = c.sub(true)

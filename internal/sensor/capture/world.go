@@ -9,6 +9,7 @@ type world struct {
 	last    *thread
 	spare   []*thread
 	tables  []*fdTable // for reuse
+	fds     int        // room for descriptors that is left
 }
 
 // thread is one thread of a process.
@@ -52,11 +53,11 @@ const (
 	// files do not say when that was.
 	oldStart = 1
 	// maxThreads bounds the table; threads beyond it share one entry.
-	maxThreads = 1 << 19
+	maxThreads = 1 << 18
 )
 
 func (w *world) reset() {
-	*w = world{threads: make(map[int32]*thread)}
+	*w = world{threads: make(map[int32]*thread), fds: maxFDs}
 }
 
 // get returns the thread, which it makes up if it is not known.
@@ -80,9 +81,8 @@ func (w *world) newProc(pid int32) *proc {
 	}
 	if n := len(w.tables); n > 0 {
 		p.fds, w.tables = w.tables[n-1], w.tables[:n-1]
-		p.fds.reset()
 	} else {
-		p.fds = new(fdTable)
+		p.fds = &fdTable{budget: &w.fds}
 	}
 	return p
 }
@@ -128,8 +128,11 @@ func (w *world) remove(t *thread) {
 	if p.reaper == nil || p.reaper.dead {
 		p.reaper = p.livingAncestor()
 	}
-	if len(w.tables) < 256 {
+	if len(w.tables) < 64 {
+		p.fds.reset()
 		w.tables = append(w.tables, p.fds)
+	} else {
+		p.fds.free()
 	}
 	p.fds = nil
 }

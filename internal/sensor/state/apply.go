@@ -21,7 +21,8 @@ func (t *Table) checkHeader(p *Process, h *event.Header) {
 	if p.adopt {
 		p.adopt, p.ExecID, p.CgroupID = false, h.ExecID, h.Cgroup
 	}
-	if p.ExecID != h.ExecID && h.Kind != event.KindExecve && h.Kind != event.KindExecveat {
+	// Threads that die by an exec may be heard of after it.
+	if p.ExecID != h.ExecID && h.Time > p.execed && h.Kind != event.KindExecve && h.Kind != event.KindExecveat {
 		t.refetch(p, h) // its exec was lost
 	}
 	// Only the main thread speaks for the process: cgroup v2 may put threads
@@ -116,6 +117,7 @@ func (t *Table) applyExec(p *Process, v *event.View, s *execveSlots, timeNS uint
 	}
 	p.Known, p.died = true, 0
 	p.ExecID, p.ExecTime, p.Threads = h.ExecID, timeNS, 1
+	p.execed = h.Time
 	t.setString(&p.Comm, v, s.comm)
 	t.setString(&p.Exe, v, s.exe)
 	t.setString(&p.ExePath, v, s.path)

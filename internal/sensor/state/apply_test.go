@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -61,69 +58,6 @@ func TestFailedExecChangesNothing(t *testing.T) {
 	p := w.apply(raw)
 	if p.Comm != before.Comm || p.Args != before.Args || p.Generation != before.Generation {
 		t.Errorf("changed by a failed exec: %+v", p)
-	}
-}
-
-func TestOrphansGoToTheReaper(t *testing.T) {
-	w := newWorld(t, Options{})
-	w.start(5, 1, "subreaper")
-	w.start(10, 5, "bash")
-	c := w.fork(10, 11)
-	d := w.fork(11, 12)
-	gen := d.Generation
-	w.exit(10, 5)
-	if got := w.lineage(d); got != "bash<bash<subreaper<init" {
-		t.Errorf("lineage %s", got)
-	}
-	if c.PPID != 5 || w.table.Generation(d) == gen {
-		t.Error("the grandchild's caches are still valid")
-	}
-}
-
-func TestDeadParentStaysUntilTheKernelSaysWhoIsNext(t *testing.T) {
-	w := newWorld(t, Options{})
-	w.start(10, 1, "sshd")
-	w.exec(w.fork(10, 11).PID, "/bin/bash")
-	c := w.fork(11, 12)
-	w.exec(12, "/bin/sleep")
-	w.procs[11].TID = 11
-	w.exit(11, 4711) // the reaper is a thread that is not known as a process
-	if got := w.lineage(c); got != "sleep<bash<sshd<init" {
-		t.Errorf("lineage %s", got)
-	}
-	w.procs[12].PPID = 1
-	if got := w.lineage(w.call(12)); got != "sleep<init" {
-		t.Errorf("after the header told: %s", got)
-	}
-}
-
-// Dead parents that were kept for their children go with the last of them, and
-// take their place in the container's count of processes along.
-func TestDeadParentGoesWithItsLastChild(t *testing.T) {
-	w := newWorld(t, Options{})
-	w.start(10, 1, "sh")
-	w.fork(10, 11)
-	p := w.apply(replaceStr(t, w.execRaw(11, "/bin/p"), execSlots.cgroups, "=/docker/"+strings.Repeat("ab", 32)))
-	c := w.fork(11, 12)
-	w.apply(replaceStr(t, w.execRaw(12, "/bin/c"), execSlots.cgroups, "=/"))
-	w.exit(11, 4711)
-	for i := range int32(graves + 1) { // push it out of the graveyard
-		w.fork(10, 1000+i)
-		w.exit(1000+i, 1)
-	}
-	if w.lineage(c) != "c<p<sh<init" || !p.disposed {
-		t.Fatalf("lineage %s, disposed %v", w.lineage(c), p.disposed)
-	}
-	w.procs[12].PPID = 1
-	w.call(12)
-	if p.parent != nil {
-		t.Error("the dead parent is still linked")
-	}
-	for range 100 {
-		w.table.Tick(time.Unix(1, 0))
-	}
-	if w.table.Containers().Len() != 0 {
-		t.Error("a container whose processes have all gone is still there")
 	}
 }
 
@@ -225,6 +159,17 @@ func TestLostExecMakesTheImageUnknown(t *testing.T) {
 	w.procs[11].ExecID++
 	if p := w.call(11); p.Known || p.Comm != "" {
 		t.Errorf("still has its parent's name: %+v", p)
+	}
+}
+
+// A thread that its process's exec has killed is heard of after that.
+func TestEventFromBeforeAnExec(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "bash")
+	late := append([]byte(nil), w.callRaw(10)...)
+	w.exec(10, "/bin/new")
+	if p := w.apply(late); !p.Known || p.Comm != "new" {
+		t.Errorf("an older event has made it unknown: %+v", p)
 	}
 }
 
@@ -349,99 +294,6 @@ func TestDirectories(t *testing.T) {
 	}
 }
 
-func TestSessionsAndGroups(t *testing.T) {
-	w := newWorld(t, Options{})
-	sh := w.start(10, 1, "bash")
-	w.exec(w.fork(10, 11).PID, "/bin/cat")
-	w.exec(w.fork(10, 12).PID, "/bin/wc")
-	cat, wc := w.table.Get(11), w.table.Get(12)
-	for _, p := range []*Process{cat, wc} {
-		p.SID = 10
-	}
-	setpgid := func(caller, target, group int32) {
-		w.b.Start(event.KindSetpgid, w.header(caller))
-		w.b.Int(setpgidSlots.target, int64(target))
-		w.b.Int(setpgidSlots.to, int64(group))
-		p := w.table.Get(caller)
-		w.b.Int(setpgidSlots.sid, int64(p.SID))
-		w.b.Int(setpgidSlots.pgid, int64(p.PGID))
-		w.b.Int(setpgidSlots.vpgid, int64(p.VPGID))
-		w.apply(w.b.Finish())
-	}
-	setpgid(10, 11, 0)
-	setpgid(10, 12, 11)
-	if cat.PGID != 11 || wc.PGID != 11 || wc.VPGID != 11 || sh.PGID != 10 {
-		t.Fatalf("groups: cat %d, wc %d, bash %d", cat.PGID, wc.PGID, sh.PGID)
-	}
-	if l := w.table.VPGroupLeader(wc); l != cat {
-		t.Errorf("vpgid.name is %s", l.Comm)
-	}
-	if l := w.table.PGroupLeader(wc); l != cat {
-		t.Errorf("pgid.name is %s", l.Comm)
-	}
-	if l := w.table.SessionLeader(wc); l != sh {
-		t.Errorf("sname is %s", l.Comm)
-	}
-	w.exit(10, 1)
-	if l := w.table.SessionLeader(wc); l != wc {
-		t.Errorf("sname after the leader has gone is %s", l.Comm)
-	}
-	w.b.Start(event.KindSetsid, w.header(12))
-	w.b.Int(setsidSlots.sid, 12)
-	w.b.Int(setsidSlots.pgid, 12)
-	w.b.Int(setsidSlots.vpgid, 12)
-	if w.apply(w.b.Finish()); wc.SID != 12 || wc.PGID != 12 {
-		t.Errorf("after setsid: %d, %d", wc.SID, wc.PGID)
-	}
-}
-
-// In a pid namespace ids are not those of the host, and the leader is found
-// among the ancestors.
-func TestSessionLeaderInPIDNamespace(t *testing.T) {
-	w := newWorld(t, Options{})
-	w.start(7, 1, "wrong") // its pid is the session's id inside
-	a := w.start(100, 1, "runc")
-	b := w.start(101, 100, "sh")
-	c := w.start(102, 101, "ls")
-	a.VPID, a.SID = 100, 100
-	b.VPID, b.SID = 7, 7
-	c.VPID, c.SID, c.VPGID, c.PGID = 8, 7, 8, 102
-	if l := w.table.SessionLeader(c); l != b {
-		t.Errorf("sname is %s", l.Comm)
-	}
-	if l := w.table.PGroupLeader(c); l != c {
-		t.Errorf("pgid.name is %s", l.Comm)
-	}
-}
-
-func TestGenerations(t *testing.T) {
-	w := newWorld(t, Options{})
-	sh := w.start(10, 1, "bash")
-	other := w.start(20, 1, "other")
-	shGen, otherGen := sh.Generation, other.Generation
-	for i := range int32(50) { // a shell's ordinary life
-		pid := 100 + i
-		w.exec(w.fork(10, pid).PID, "/bin/true")
-		w.call(pid)
-		w.exit(pid, 1)
-	}
-	if sh.Generation != shGen || other.Generation != otherGen {
-		t.Error("a storm of children has changed the generation of others")
-	}
-	c := w.fork(10, 11)
-	gen := c.Generation
-	w.exec(10, "/bin/zsh")
-	if c.Generation == gen {
-		t.Error("a parent's exec has not changed the generation of its child")
-	}
-	if got := w.lineage(c); got != "bash<zsh<init" {
-		t.Errorf("lineage %s", got)
-	}
-	if other.Generation != otherGen {
-		t.Error("others have changed")
-	}
-}
-
 func TestContainers(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.start(10, 1, "runc")
@@ -527,37 +379,6 @@ func TestFullTable(t *testing.T) {
 	w.exit(11, 1)
 	if w.fork(10, 13) == nil {
 		t.Error("no room after an exit")
-	}
-}
-
-// Events in any order must not make a cycle, or ancestors would never end.
-func TestNoCycles(t *testing.T) {
-	w := newWorld(t, Options{})
-	a, b := w.start(10, 11, "a"), w.start(11, 10, "b")
-	a.Start, b.Start = 0, 0
-	for _, p := range []*Process{a, b} {
-		n := 0
-		for q := p; q != nil; q = w.table.Parent(q) {
-			if n++; n > 10 {
-				t.Fatal("endless ancestry")
-			}
-		}
-	}
-}
-
-func TestAncestor(t *testing.T) {
-	w := newWorld(t, Options{})
-	w.start(10, 1, "a")
-	w.start(11, 10, "b")
-	p := w.table.Get(11)
-	var got []string
-	for n := range 4 {
-		if q := w.table.Ancestor(p, n); q != nil {
-			got = append(got, q.Comm)
-		}
-	}
-	if diff := cmp.Diff([]string{"b", "a", "init"}, got); diff != "" {
-		t.Error(diff)
 	}
 }
 

@@ -83,10 +83,11 @@ type Process struct {
 	// alone: two bits each (known, value); valid while MaskGeneration is.
 	Memo []uint64
 
-	seen  uint64 // Header.Time of the last event
-	fresh uint64 // Header.Time of the snapshot that it comes from: older events know less
-	died  uint64 // Header.Time of its exit; 0 while it lives
-	asked bool   // /proc has been asked about this image
+	seen   uint64 // Header.Time of the last event
+	execed uint64 // Header.Time of the last exec
+	fresh  uint64 // Header.Time of the snapshot that it comes from: older events know less
+	died   uint64 // Header.Time of its exit; 0 while it lives
+	asked  bool   // /proc has been asked about this image
 	// coarse: Start is from /proc, in clock ticks.
 	coarse bool
 	// adopt: /proc, from which it comes, does not tell ExecID and CgroupID;
