@@ -57,18 +57,6 @@ type Stray struct {
 	Verdict string `json:"verdict"`
 }
 
-// Progress is a round under way.
-type Progress struct {
-	Round    int
-	Label    string
-	Phase    string // "load", "drain"
-	Elapsed  time.Duration
-	Duration time.Duration
-	Rate     float64
-	Alerts   int    // received in this round
-	Drops    uint64 // in this round
-}
-
 // Session runs rounds against one started target. Its collector and poller
 // work all the time, so that what happens between two rounds is credited
 // rightly. A Session runs one round at a time.

@@ -17,12 +17,12 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/stats"
 )
 
-const fiveSeconds = 5 * time.Second
+const roundLength = 5 * time.Second
 
 func TestCleanRound(t *testing.T) {
 	f := benchtest.New()
 	s := open(t, f)
-	r, err := s.Run(t.Context(), Load{Rate: 3000, Duration: fiveSeconds, Label: "x"})
+	r, err := s.Run(t.Context(), Load{Rate: 3000, Duration: roundLength, Label: "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestFaultsAreToldApart(t *testing.T) {
 		return 0
 	}
 	s := open(t, f)
-	r, err := s.Run(t.Context(), Load{Rate: 2000, Duration: fiveSeconds})
+	r, err := s.Run(t.Context(), Load{Rate: 2000, Duration: roundLength})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestLateAlertsAmendTheirRound(t *testing.T) {
 func TestGeneratorLimited(t *testing.T) {
 	f := benchtest.New()
 	f.Ceiling = 900
-	r, err := open(t, f).Run(t.Context(), Load{Rate: 1000, Duration: fiveSeconds})
+	r, err := open(t, f).Run(t.Context(), Load{Rate: 1000, Duration: roundLength})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestQueueThatGrows(t *testing.T) {
 		a.Received += int64(n) * 100_000 // the n-th waits 0.1 ms longer
 		return []intake.Alert{a}
 	}
-	r, err := open(t, f).Run(t.Context(), Load{Rate: 1000, Duration: fiveSeconds})
+	r, err := open(t, f).Run(t.Context(), Load{Rate: 1000, Duration: roundLength})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestIdleAndNoiseRounds(t *testing.T) {
 	if err != nil || idle.Total.Started != 0 || len(f.Started) != 0 {
 		t.Errorf("idle round: %+v, %v", idle.Total, err)
 	}
-	r, err := s.Run(t.Context(), Load{Rate: 100, Noise: 4000, Duration: fiveSeconds})
+	r, err := s.Run(t.Context(), Load{Rate: 100, Noise: 4000, Duration: roundLength})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +244,7 @@ func TestSensorEnds(t *testing.T) {
 }
 
 func TestRoundJSON(t *testing.T) {
-	r, err := open(t, benchtest.New()).Run(t.Context(), Load{Rate: 100, Duration: fiveSeconds})
+	r, err := open(t, benchtest.New()).Run(t.Context(), Load{Rate: 100, Duration: roundLength})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -129,9 +129,9 @@ func (f *Fake) Sample(end time.Time, events, drops uint64) {
 func (f *Fake) Generate(ctx context.Context, o generator.Options) (*generator.Result, error) {
 	f.mu.Lock()
 	f.Started = append(f.Started, o)
-	f.mu.Unlock()
 	start := f.clock
 	f.clock = f.clock.Add(o.Duration + time.Minute)
+	f.mu.Unlock()
 	offered := o.Rate
 	if f.Ceiling > 0 && (o.Rate == 0 || o.Rate > f.Ceiling) {
 		offered = f.Ceiling

@@ -32,7 +32,6 @@ type lines struct {
 	box     *mailbox
 	decoder *decoder
 	batch   []Alert
-	pending []byte
 	bad     error
 	badN    uint64
 	n       int

@@ -84,6 +84,7 @@ type run struct {
 	exited chan struct{}
 	err    error // after exited
 	ready  chan struct{}
+	heard  chan struct{} // closed at the end of standard error
 	tail   *tail
 }
 
@@ -102,6 +103,7 @@ func (p *Process) Start(ctx context.Context, started func(pid int) error) error 
 	case <-p.run.ready:
 		return nil
 	case <-p.run.exited:
+		p.run.lastWords()
 		err = fmt.Errorf("it ended with %s", ending(p.run.err))
 	case <-timeout.C:
 		err = fmt.Errorf("not ready after %v", p.config.ReadyTimeout)
@@ -138,7 +140,8 @@ func (p *Process) start(started func(pid int) error) (err error) {
 		out.Close()
 		return err
 	}
-	p.run = &run{cmd: exec.Command(p.config.Command[0], p.config.Command[1:]...), exited: make(chan struct{}), ready: make(chan struct{}), tail: &tail{}}
+	p.run = &run{cmd: exec.Command(p.config.Command[0], p.config.Command[1:]...), exited: make(chan struct{}), ready: make(chan struct{}),
+		heard: make(chan struct{}), tail: &tail{}}
 	p.run.cmd.Env = append(os.Environ(), p.config.Env...)
 	p.run.cmd.Stdout, p.run.cmd.Stderr = out, errOut
 	begun := make(chan error)
@@ -204,6 +207,7 @@ func (r *run) hold(started func(pid int) error) error {
 
 // listen reads the process's standard error to its end.
 func (r *run) listen(stderr io.ReadCloser, word string, log io.Writer) {
+	defer close(r.heard)
 	defer stderr.Close()
 	waiting := word != ""
 	if !waiting {
@@ -228,6 +232,15 @@ func (r *run) listen(stderr io.ReadCloser, word string, log io.Writer) {
 	}
 }
 
+// lastWords waits until all that an ended process said is read; not for ever,
+// as a child that it left behind may hold its standard error.
+func (r *run) lastWords() {
+	select {
+	case <-r.heard:
+	case <-time.After(time.Second):
+	}
+}
+
 // Stop implements Target.
 func (p *Process) Stop(ctx context.Context) error {
 	if p.run == nil {
@@ -246,6 +259,7 @@ func (p *Process) Stop(ctx context.Context) error {
 func (p *Process) terminate(ctx context.Context, r *run) error {
 	select {
 	case <-r.exited:
+		r.lastWords()
 		return fmt.Errorf("sensor ended by itself with %s; it said:\n%s", ending(r.err), r.tail)
 	default:
 	}
@@ -268,6 +282,7 @@ func (p *Process) terminate(ctx context.Context, r *run) error {
 		return nil // it has no handler, which is no fault of its work
 	}
 	if r.err != nil {
+		r.lastWords()
 		return fmt.Errorf("sensor stopped with %s; it said:\n%s", ending(r.err), r.tail)
 	}
 	return nil

@@ -1,0 +1,126 @@
+package bench
+
+import (
+	"context"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/bench/match"
+	"github.com/peregrine-sec/peregrine/internal/generator"
+)
+
+// drain matches alerts until all are there, or it is too late; and waits for
+// the samples in which drops of the load surface.
+func (s *Session) drain(ctx context.Context, o *observation) {
+	var instances []generator.Instance
+	if o.main != nil {
+		instances = o.main.Instances
+	}
+	o.index = match.NewIndex(s.actions, instances, s.clock)
+	expected := 0
+	if o.main != nil {
+		expected = int(o.main.Completed)
+	}
+	deadline := o.end.Add(s.o.Drain)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		o.gone = o.gone || exited(s.o.Target.Exited())
+		s.match(o, s.take(), deadline)
+		missing := expected - o.tally[match.Matched] - o.tally[match.Late]
+		now := time.Now()
+		settled := missing <= 0 && s.sampledSince(o.end)
+		if settled || now.After(deadline) && (missing <= 0 || now.After(deadline.Add(s.o.Linger)) || ctx.Err() != nil) {
+			o.drainEnd = now
+			return
+		}
+		if o.gone && s.ended() {
+			o.drainEnd = now // nothing more can come
+			s.match(o, s.take(), deadline)
+			return
+		}
+		<-tick.C
+	}
+}
+
+func exited(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false // also for nil: not ours to know
+	}
+}
+
+// ended says that the stream of alerts is at its end.
+func (s *Session) ended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.alertErr != nil
+}
+
+// match puts alerts to this round or an earlier one.
+func (s *Session) match(o *observation, alerts []intake.Alert, deadline time.Time) {
+	if len(alerts) == 0 {
+		return
+	}
+	var outside []intake.Alert
+	tally := o.index.Match(alerts, deadline.UnixNano(), func(a *intake.Alert, v match.Verdict, _ *generator.Instance) {
+		switch v {
+		case match.Outside:
+			outside = append(outside, *a)
+		case match.Matched:
+		default:
+			o.stray(a, verdictWord(v))
+		}
+	})
+	tally[match.Outside] = 0
+	for v, n := range tally {
+		o.tally[v] += n
+	}
+	for i := range outside {
+		if s.creditEarlier(outside[i : i+1]) {
+			o.earlier++
+			o.stray(&outside[i], "earlier")
+		} else {
+			o.tally[match.Foreign]++
+			o.stray(&outside[i], verdictWord(match.Foreign))
+		}
+	}
+}
+
+// maxStrays bounds what a storm of somebody else's alerts takes of memory.
+const maxStrays = 100_000
+
+func (o *observation) stray(a *intake.Alert, verdict string) {
+	if len(o.strays) < maxStrays {
+		o.strays = append(o.strays, Stray{*a, verdict})
+	}
+}
+
+func verdictWord(v match.Verdict) string {
+	return [...]string{match.Late: "late", match.Duplicate: "duplicate", match.Failed: "failed", match.Foreign: "foreign", match.Other: "other"}[v]
+}
+
+// creditEarlier gives one alert to the earlier round that it belongs to.
+func (s *Session) creditEarlier(alert []intake.Alert) bool {
+	for _, p := range s.earlier {
+		tally := p.index.Match(alert, 1, nil) // whatever it is now, it is late
+		if tally[match.Late]+tally[match.Duplicate]+tally[match.Failed] > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Amend brings the counts of an earlier round up to date with alerts that came
+// later still. It says whether it still could.
+func (s *Session) Amend(r *Round) bool {
+	for _, p := range s.earlier {
+		if p.number == r.Number {
+			r.setCounts(p.index)
+			return true
+		}
+	}
+	return false
+}
