@@ -281,6 +281,7 @@ func (s *Stand) Describe(ctx context.Context) capacity.Sensor {
 	files := s.Rules
 	switch s.Kind {
 	case Embedded:
+		d.Command = target.Embedded(s.Dir, statsInterval, sensorArgs(s.Config, s.Rules, s.Args), nil).Command()
 		if len(d.Rules) == 0 {
 			d.Rules = []string{"default rules, embedded"}
 			if self, err := os.Executable(); err == nil {
