@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -46,6 +47,7 @@ func (s *sensor) loop(ctx context.Context) error {
 	}
 	s.log.Info("ready: events are being seen", "after", time.Since(s.started).Round(time.Millisecond))
 	s.ready.Store(true)
+	debug.FreeOSMemory() // loading took more than running will
 	s.engine.Run(ctx, s.source)
 	if err := s.source.Stop(); err != nil {
 		return fmt.Errorf("stop probe: %w", err)

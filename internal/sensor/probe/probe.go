@@ -43,6 +43,7 @@ type Options struct {
 // Probe is the loaded and attached probe.
 type Probe struct {
 	spec   *ebpf.CollectionSpec // programs are loaded when they are needed
+	types  *btf.Cache           // of the kernel; nil but while loading
 	coll   *ebpf.Collection
 	links  []link.Link
 	reader *ring.Reader
@@ -66,21 +67,24 @@ func Load(o Options) (*Probe, error) {
 	if err != nil {
 		return nil, fmt.Errorf("count the CPUs: %w", err)
 	}
-	spec, err := newSpec(o, cpus)
+	types := btf.NewCache() // of megabytes, and no longer than this function
+	spec, err := newSpec(o, cpus, types)
 	if err != nil {
 		return nil, err
 	}
 	maps := spec.Copy()
 	clear(maps.Programs)
-	coll, err := ebpf.NewCollectionWithOptions(maps, ebpf.CollectionOptions{})
+	coll, err := ebpf.NewCollectionWithOptions(maps, ebpf.CollectionOptions{Cache: types})
 	if err != nil {
 		return nil, loadError(err)
 	}
 	if coll.Programs == nil {
 		coll.Programs = map[string]*ebpf.Program{}
 	}
-	p := &Probe{spec: spec, coll: coll, cpus: cpus, log: o.Log}
-	if err := p.start(o); err != nil {
+	p := &Probe{spec: spec, coll: coll, cpus: cpus, log: o.Log, types: types}
+	err = p.start(o)
+	p.types = nil
+	if err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	o.Log.Info("probe attached", "rings", p.rings(o), "ring_bytes", o.RingBytes, "cpus", cpus)
@@ -110,9 +114,9 @@ func (o Options) complete() (Options, error) {
 }
 
 // newSpec is the collection to load: sizes and constants set, nothing loaded.
-func newSpec(o Options, cpus int) (*ebpf.CollectionSpec, error) {
+func newSpec(o Options, cpus int, types *btf.Cache) (*ebpf.CollectionSpec, error) {
 	load := loadDirect
-	if o.Legacy || !kernelCanCast() {
+	if o.Legacy || !kernelCanCast(types) {
 		load = loadLegacy
 	}
 	spec, err := load()
@@ -136,7 +140,7 @@ func newSpec(o Options, cpus int) (*ebpf.CollectionSpec, error) {
 		"cpus_per_ring":  uint32(o.CPUsPerRing),
 		"snaplen":        uint32(o.Snaplen),
 		"drop_failed":    o.DropFailed,
-		"has_group_dead": exitSaysGroupDead(),
+		"has_group_dead": exitSaysGroupDead(types),
 		"boot_epoch":     epoch,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
@@ -237,10 +241,10 @@ func (p *Probe) Close() error {
 
 // kernelCanCast says whether the kernel has bpf_rdonly_cast (6.2), which the
 // faster of the two objects is written with.
-func kernelCanCast() bool { return kernelHasFunc("bpf_rdonly_cast") }
+func kernelCanCast(types *btf.Cache) bool { return kernelHasFunc(types, "bpf_rdonly_cast") }
 
-func kernelHasFunc(name string) bool {
-	spec, err := btf.LoadKernelSpec()
+func kernelHasFunc(types *btf.Cache, name string) bool {
+	spec, err := types.Kernel()
 	if err != nil {
 		return false
 	}
@@ -250,8 +254,8 @@ func kernelHasFunc(name string) bool {
 
 // exitSaysGroupDead says whether the tracepoint sched_process_exit has a second
 // argument (6.16), which is true for the last thread.
-func exitSaysGroupDead() bool {
-	spec, err := btf.LoadKernelSpec()
+func exitSaysGroupDead(types *btf.Cache) bool {
+	spec, err := types.Kernel()
 	if err != nil {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"runtime"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -34,6 +35,10 @@ func (i Interest) needed() []string {
 // of the time goes to the verifier, which can look at several programs at
 // once, and need not look at those that nobody asks for.
 func (p *Probe) loadPrograms(names []string) error {
+	if p.types == nil {
+		p.types = btf.NewCache()
+		defer func() { p.types = nil }()
+	}
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	loaded := make([]*ebpf.Program, len(names))
@@ -63,7 +68,7 @@ func (p *Probe) loadProgram(name string) (*ebpf.Program, error) {
 			delete(spec.Programs, other)
 		}
 	}
-	one, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.coll.Maps})
+	one, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.coll.Maps, Cache: p.types})
 	if err != nil {
 		return nil, loadError(err)
 	}

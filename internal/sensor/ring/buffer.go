@@ -14,14 +14,17 @@ const (
 )
 
 // buffer is one ring as the kernel maps it: two positions that only grow, and
-// the data, mapped twice in a row so that no record is ever split.
+// the data. The kernel can map the data twice in a row, so that no record is
+// ever split; but that counts twice as resident memory, so we map it once, and
+// copy the one record in each lap that goes around the end.
 //
-//	| consumer page | producer page | data | the same data |
+//	| consumer page | producer page | data |
 type buffer struct {
 	consumer *atomic.Uint64 // ours: what is before it may be overwritten
 	producer *atomic.Uint64 // the kernel's
 	data     []byte
 	mask     uint64
+	split    []byte // the record that goes around the end, in one piece
 
 	next      uint64 // position of the first record not parsed yet
 	end       uint64 // of the batch: the producer's position when it was read
@@ -33,7 +36,7 @@ type buffer struct {
 }
 
 func newBuffer(consumer, producer *atomic.Uint64, data []byte) *buffer {
-	b := &buffer{consumer: consumer, producer: producer, data: data, mask: uint64(len(data)/2) - 1}
+	b := &buffer{consumer: consumer, producer: producer, data: data, mask: uint64(len(data)) - 1}
 	b.next = consumer.Load()
 	b.published, b.end = b.next, b.next
 	return b
@@ -61,12 +64,26 @@ func (b *buffer) advance() bool {
 		if h&discarded != 0 || n < 8 {
 			continue
 		}
-		b.head = b.data[at+headerSize : at+headerSize+n : at+headerSize+n]
+		b.head = b.record((at+headerSize)&b.mask, n)
 		b.time = *(*uint64)(unsafe.Pointer(&b.head[0]))
 		return true
 	}
 	b.head = nil
 	return false
+}
+
+// record is the n bytes at offset at.
+func (b *buffer) record(at, n uint64) []byte {
+	if at+n <= uint64(len(b.data)) {
+		return b.data[at : at+n : at+n]
+	}
+	if uint64(cap(b.split)) < n {
+		words := make([]uint64, (n+7)/8) // records are aligned
+		b.split = unsafe.Slice((*byte)(unsafe.Pointer(&words[0])), 8*len(words))
+	}
+	b.split = b.split[:n]
+	copy(b.split[copy(b.split, b.data[at:]):], b.data)
+	return b.split
 }
 
 // release gives everything before the head back to the kernel.

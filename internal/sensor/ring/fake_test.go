@@ -46,7 +46,7 @@ func newFake(t testing.TB, size int) *fake {
 		}
 	})
 	f := &fake{consumer: new(atomic.Uint64), producer: new(atomic.Uint64), data: unsafe.Slice((*byte)(whole), 2*size)}
-	f.buffer = newBuffer(f.consumer, f.producer, f.data)
+	f.buffer = newBuffer(f.consumer, f.producer, f.data[:size])
 	return f
 }
 

@@ -28,14 +28,14 @@ func Open(fds []int, size int) (*Reader, error) {
 }
 
 // mapRing maps the consumer's page to write, and the producer's page with the
-// data behind it, twice, to read.
+// data behind it to read.
 func mapRing(fd, size int) (*buffer, func() error, error) {
 	page := os.Getpagesize()
 	consumer, err := unix.Mmap(fd, 0, page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return nil, nil, err
 	}
-	rest, err := unix.Mmap(fd, int64(page), page+2*size, unix.PROT_READ, unix.MAP_SHARED)
+	rest, err := unix.Mmap(fd, int64(page), page+size, unix.PROT_READ, unix.MAP_SHARED)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w (%w)", err, unix.Munmap(consumer))
 	}
