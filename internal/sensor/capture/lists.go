@@ -42,7 +42,7 @@ const (
 // Lists longer than this are no real ones.
 const (
 	maxInterfaces = 1 << 14
-	maxUsers      = 1 << 18
+	maxUsers      = 1 << 16
 )
 
 func (r *Reader) readInterfaces(typ uint32, c cursor) error {

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 func TestOrphansGoToTheReaper(t *testing.T) {
