@@ -90,7 +90,7 @@ func (s *Session) idle(ctx context.Context, p *Preflight, d time.Duration) error
 	if err := wait(ctx, d); err != nil {
 		return err
 	}
-	_, host := watch.Stop()
+	_, host := watch.Stop(time.Time{}, time.Time{})
 	p.checkHost(host)
 	if s.o.Target.Stats() == nil {
 		p.add("stats", CheckWarn, "the sensor's stats are not read: its drops are not known (use --stats)")

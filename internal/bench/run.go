@@ -97,7 +97,7 @@ func (s *Session) load(ctx context.Context, o *observation) error {
 	}
 	counter, err := s.counter()
 	if err != nil {
-		watch.Stop()
+		watch.Stop(time.Time{}, time.Time{})
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -114,7 +114,6 @@ func (s *Session) load(ctx context.Context, o *observation) error {
 	o.start = time.Now()
 	err = s.generate(ctx, o)
 	o.end = time.Now()
-	o.usage, o.host = watch.Stop()
 	if counter != nil {
 		n, elapsed, countErr := counter.Count()
 		err = errors.Join(err, countErr, counter.Close())
@@ -125,6 +124,7 @@ func (s *Session) load(ctx context.Context, o *observation) error {
 	} else if o.noise != nil {
 		o.start, o.end = o.noise.Start, o.noise.End
 	}
+	o.usage, o.host = watch.Stop(o.start, o.end)
 	return err
 }
 

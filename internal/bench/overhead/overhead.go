@@ -116,7 +116,7 @@ func (o *Options) half(ctx context.Context, r *Result, on bool) (cpu float64, er
 			return 0, err
 		}
 		defer func() {
-			if window, _ := watch.Stop(); window != nil {
+			if window, _ := watch.Stop(time.Time{}, time.Time{}); window != nil {
 				cpu = window.CPU
 			}
 		}()

@@ -51,7 +51,7 @@ func (p *process) read(withPSS bool) (sample, error) {
 	if p.start != "" && p.start != start {
 		return sample{}, os.ErrProcessDone
 	}
-	p.start, s.at = start, time.Now()
+	p.start = start
 	if withPSS {
 		s.pss = readPSS(p.pid)
 	}

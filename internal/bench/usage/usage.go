@@ -4,6 +4,7 @@
 package usage
 
 import (
+	"fmt"
 	"math"
 	"runtime"
 	"sync"
@@ -59,9 +60,11 @@ type Host struct {
 	Self  float64 // used by the process that measures
 }
 
-// sample is one look at a process.
+// sample is one look at the host, and at a process.
 type sample struct {
 	at           time.Time
+	host         hostTimes
+	self         time.Duration // CPU time of this process
 	user, system time.Duration
 	rss, virtual uint64
 	pss          uint64 // 0 where it was not read
@@ -71,33 +74,28 @@ type sample struct {
 // Watch is a sampling under way.
 type Watch struct {
 	process *process // nil without a pid
-	host    hostTimes
-	self    time.Duration
-	begin   time.Time
+	stop    chan struct{}
+	done    chan struct{}
+	once    sync.Once
 
-	stop chan struct{}
-	done chan struct{}
-	once sync.Once
-
-	samples []sample
+	samples []sample // after done
 	gone    bool
 }
 
 // Start samples the process pid until Stop; 0 watches the host alone. It is an
 // error if there is no such process.
 func Start(pid int) (*Watch, error) {
-	w := &Watch{begin: time.Now(), stop: make(chan struct{}), done: make(chan struct{})}
-	w.host, w.self = readHost(), selfCPU()
+	w := &Watch{stop: make(chan struct{}), done: make(chan struct{})}
 	if pid != 0 {
 		p, err := openProcess(pid)
 		if err != nil {
 			return nil, err
 		}
 		w.process = p
-		if err := w.take(); err != nil {
-			p.close()
-			return nil, err
-		}
+	}
+	if w.take(); w.gone {
+		w.process.close()
+		return nil, fmt.Errorf("watch process %d: it has ended", pid)
 	}
 	go w.run()
 	return w, nil
@@ -105,50 +103,78 @@ func Start(pid int) (*Watch, error) {
 
 func (w *Watch) run() {
 	defer close(w.done)
-	if w.process == nil {
-		return
-	}
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	for !w.gone {
+	for {
 		select {
 		case <-w.stop:
-			w.gone = w.take() != nil
+			w.take()
 			return
 		case <-tick.C:
-			w.gone = w.take() != nil
+			w.take()
 		}
 	}
 }
 
-func (w *Watch) take() error {
-	s, err := w.process.read(len(w.samples)%pssEvery == 0)
-	if err != nil {
-		return err
+// take adds a sample; that of a process that is gone is as its last one.
+func (w *Watch) take() {
+	var s sample
+	if w.process != nil && !w.gone {
+		var err error
+		s, err = w.process.read(len(w.samples)%pssEvery == 0)
+		w.gone = err != nil
 	}
+	if n := len(w.samples); w.gone && n > 0 {
+		s = w.samples[n-1]
+	}
+	s.at, s.host, s.self = time.Now(), readHost(), selfCPU()
 	w.samples = append(w.samples, s)
-	return nil
 }
 
-// Stop takes a last sample and sums up. The Window is nil without a pid.
-func (w *Watch) Stop() (*Window, Host) {
+// Stop takes a last sample and sums up those of the window between two times;
+// zero times are the begin and the end of the watch. The Window is nil without
+// a pid.
+func (w *Watch) Stop(from, to time.Time) (*Window, Host) {
 	w.once.Do(func() { close(w.stop) })
 	<-w.done
-	seconds := time.Since(w.begin).Seconds()
-	end := readHost()
-	host := Host{CPUs: runtime.NumCPU(), Self: (selfCPU() - w.self).Seconds() / seconds}
-	if total := float64(end.total - w.host.total); total > 0 {
-		host.Idle = float64(end.idle-w.host.idle) / total * float64(host.CPUs)
-		host.Steal = float64(end.steal-w.host.steal) / total * float64(host.CPUs)
-	}
+	samples := between(w.samples, from, to)
+	host := summarizeHost(samples)
 	if w.process == nil {
 		return nil, host
 	}
 	w.process.close()
-	window := summarize(w.samples)
+	window := summarize(samples)
 	window.Gone = w.gone
 	window.Cgroup = w.process.cgroup.name
 	return &window, host
+}
+
+// between gives the samples of a window; all, if fewer than two are in it.
+func between(samples []sample, from, to time.Time) []sample {
+	var in []sample
+	for _, s := range samples {
+		if (from.IsZero() || !s.at.Before(from)) && (to.IsZero() || !s.at.After(to)) {
+			in = append(in, s)
+		}
+	}
+	if len(in) < 2 {
+		return samples
+	}
+	return in
+}
+
+// summarizeHost is Host as a function of samples.
+func summarizeHost(samples []sample) Host {
+	first, last := samples[0], samples[len(samples)-1]
+	host := Host{CPUs: runtime.NumCPU()}
+	if seconds := last.at.Sub(first.at).Seconds(); seconds > 0 {
+		host.Self = (last.self - first.self).Seconds() / seconds
+	}
+	if total := float64(last.host.total - first.host.total); total > 0 {
+		host.Idle = float64(last.host.idle-first.host.idle) / total * float64(host.CPUs)
+		host.Steal = float64(last.host.steal-first.host.steal) / total * float64(host.CPUs)
+	}
+	return host
 }
 
 // summarize is Window as a function of its samples, of which there is one at

@@ -1,9 +1,11 @@
 package usage
 
 import (
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 
@@ -33,6 +35,26 @@ func TestSummarize(t *testing.T) {
 	}
 	if w := summarize(samples[:1]); w.CPU != 0 || w.Samples != 1 {
 		t.Errorf("one sample: %+v", w)
+	}
+}
+
+func TestBetween(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	var samples []sample
+	for i := range 10 {
+		samples = append(samples, sample{at: at(i), self: time.Duration(i) * time.Second / 4,
+			host: hostTimes{total: uint64(i * 100), idle: uint64(i * 25), steal: uint64(i * 10)}})
+	}
+	in := between(samples, at(3), at(6))
+	if len(in) != 4 || !in[0].at.Equal(at(3)) || !in[3].at.Equal(at(6)) {
+		t.Errorf("%d samples from %v", len(in), in[0].at)
+	}
+	if all := between(samples, at(100), at(101)); len(all) != 10 {
+		t.Errorf("%d samples of a window without any, want all", len(all))
+	}
+	n := float64(runtime.NumCPU())
+	if h := summarizeHost(in); h.Self != 0.25 || math.Abs(h.Idle-n/4) > 1e-9 || math.Abs(h.Steal-n/10) > 1e-9 {
+		t.Errorf("%+v", h)
 	}
 }
 
@@ -120,8 +142,7 @@ func TestRealProcess(t *testing.T) {
 	}
 	cmd.Process.Kill()
 	cmd.Wait()
-	<-w.done // the watch sees the end by itself
-	window, host := w.Stop()
+	window, host := w.Stop(time.Time{}, time.Time{})
 	if !window.Gone || window.PSSPeak == 0 || window.Virtual == 0 {
 		t.Errorf("window %+v: want memory, and the end seen", window)
 	}
@@ -135,7 +156,7 @@ func TestRealProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if window, _ := alone.Stop(); window != nil {
+	if window, _ := alone.Stop(time.Time{}, time.Time{}); window != nil {
 		t.Errorf("%+v of no process", window)
 	}
 }
