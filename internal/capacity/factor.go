@@ -103,19 +103,18 @@ func explainEnd(l limit.Limit, t *Trial) (Factor, bool) {
 // explainOutput explains alerts that are missing or late although the kernel
 // side dropped nothing.
 func explainOutput(l limit.Limit, t *Trial) Factor {
-	if s := t.Round.Sensor; s != nil {
-		switch {
-		case s.OutputsDropped > 0:
-			return Factor{Name: FactorOutput, Evidence: fmt.Sprintf("no kernel drops, but the sensor's output queue dropped %d alerts", s.OutputsDropped),
-				Advice: "a faster output, or a larger output queue"}
-		case s.Throttled > 0:
-			return Factor{Name: FactorOutput, Evidence: fmt.Sprintf("no kernel drops, but the sensor's rate limiter withheld %d alerts", s.Throttled),
-				Advice: "raise or disable the sensor's rate limit for alerts"}
-		}
+	s := t.Round.Sensor
+	if s != nil && s.Throttled > 0 {
+		return Factor{Name: FactorOutput, Evidence: fmt.Sprintf("no kernel drops, but the sensor's rate limiter withheld %d alerts", s.Throttled),
+			Advice: "raise or disable the sensor's rate limit for alerts"}
 	}
-	// An output path that has no CPU left is short of CPU.
+	// An output path that has no CPU left, on either end, is short of CPU.
 	if f, ok := explainCPU(l, t, "alerts were late or missing"); ok {
 		return f
+	}
+	if s != nil && s.OutputsDropped > 0 {
+		return Factor{Name: FactorOutput, Evidence: fmt.Sprintf("no kernel drops, but the sensor's output queue dropped %d alerts", s.OutputsDropped),
+			Advice: "a faster output, or a larger output queue"}
 	}
 	q := t.Round.Queue
 	return Factor{Name: FactorOutput,

@@ -291,8 +291,11 @@ func (s *search) confirm(ctx context.Context) error {
 		return nil
 	}
 	rate, step := s.target(candidate), s.plan.Precision
-	for first := true; ; first = false {
-		if !first && s.left() < s.plan.Confirm {
+	for attempt := 1; ; attempt++ {
+		// An answer without a long pass is worth so little that two more
+		// attempts may overrun the budget.
+		late := s.left() < s.plan.Confirm
+		if late && (attempt > 3 || s.bound(s.clean, s.plan.Confirm).Lower > 0) {
 			return nil
 		}
 		t, err := s.once(ctx, Confirm, rate, s.plan.Confirm)
