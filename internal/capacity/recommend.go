@@ -128,6 +128,8 @@ type Point struct {
 	CPU     float64 `json:"cpu"`
 	Rate    float64 `json:"syscalls_per_second"`
 	AtLeast bool    `json:"at_least,omitempty"`
+	// Certain says that every row of the point is confirmed.
+	Certain bool `json:"certain"`
 }
 
 // Curve is the capacity by CPU limit, both rising.
@@ -137,16 +139,17 @@ type Curve []Point
 // smaller one outdoes is left out: more CPU takes nothing away, so the smaller
 // one's answer holds there too.
 func CurveOf(rows []Row) Curve {
-	rates, atLeast := map[float64][]float64{}, map[float64]bool{}
+	rates, atLeast, unsure := map[float64][]float64{}, map[float64]bool{}, map[float64]bool{}
 	for _, row := range rows {
 		if row.Syscalls > 0 && row.Limit.CPU > 0 {
 			rates[row.Limit.CPU] = append(rates[row.Limit.CPU], row.Syscalls)
 			atLeast[row.Limit.CPU] = atLeast[row.Limit.CPU] || row.Status == AtLeast
+			unsure[row.Limit.CPU] = unsure[row.Limit.CPU] || row.Status != Confirmed
 		}
 	}
 	var curve Curve
 	for _, cpu := range sortedKeys(rates) {
-		p := Point{cpu, Median(rates[cpu]), atLeast[cpu]}
+		p := Point{cpu, Median(rates[cpu]), atLeast[cpu], !unsure[cpu]}
 		if len(curve) == 0 || p.Rate > curve[len(curve)-1].Rate {
 			curve = append(curve, p)
 		}
@@ -182,7 +185,7 @@ func (c Curve) RateFor(cpu float64) (rate float64, known bool) {
 
 // Knee is the point after which more CPU brings less than half of what the
 // first brought per CPU; the last point if there is none. ok is false with
-// fewer than two points to compare.
+// fewer than two points to compare, and where one of them is not certain.
 func (c Curve) Knee() (knee Point, ok bool) {
 	if len(c) < 2 {
 		return Point{}, false
@@ -190,8 +193,8 @@ func (c Curve) Knee() (knee Point, ok bool) {
 	first := c[0].Rate / c[0].CPU
 	for i := 1; i < len(c); i++ {
 		gain := (c[i].Rate - c[i-1].Rate) / (c[i].CPU - c[i-1].CPU)
-		if gain < first/2 && !c[i].AtLeast {
-			return c[i-1], true
+		if gain < first/2 {
+			return c[i-1], c[0].Certain && c[i-1].Certain && c[i].Certain
 		}
 	}
 	return c[len(c)-1], false

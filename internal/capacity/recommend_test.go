@@ -45,7 +45,7 @@ func TestCurve(t *testing.T) {
 func TestCurveInversion(t *testing.T) {
 	rows := published()
 	rows[1].Syscalls = 140e3
-	if diff := cmp.Diff(Curve{{CPU: 0.5, Rate: 150e3}, {CPU: 2, Rate: 320e3}}, CurveOf(rows)); diff != "" {
+	if diff := cmp.Diff(Curve{{CPU: 0.5, Rate: 150e3, Certain: true}, {CPU: 2, Rate: 320e3, Certain: true}}, CurveOf(rows)); diff != "" {
 		t.Errorf("curve (-want +got):\n%s", diff)
 	}
 }

@@ -199,13 +199,13 @@ func (s *sweep) repeatNoisy(ctx context.Context, of int) error {
 const tolerance = 0.05
 
 // Inversions returns the rows that are worse than a row with less CPU and no
-// more memory, which no sensor can be.
+// more memory, which no sensor can be. A lower bound is worse than nothing.
 func Inversions(rows []Row) []int {
 	var found []int
 	for i, high := range rows {
 		for _, low := range rows {
 			lessMemory := high.Limit.Memory == 0 || (low.Limit.Memory > 0 && low.Limit.Memory <= high.Limit.Memory)
-			if high.Syscalls > 0 && low.Limit.CPU < high.Limit.CPU && lessMemory && high.Syscalls < low.Syscalls*(1-tolerance) {
+			if high.Status != AtLeast && high.Syscalls > 0 && low.Limit.CPU < high.Limit.CPU && lessMemory && high.Syscalls < low.Syscalls*(1-tolerance) {
 				found = append(found, i)
 				break
 			}

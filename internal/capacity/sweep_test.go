@@ -195,7 +195,9 @@ func TestInversions(t *testing.T) {
 	row := func(cpu, rate float64) capacity.Row {
 		return capacity.Row{Limit: limit.Limit{CPU: cpu}, Syscalls: rate}
 	}
-	got := capacity.Inversions([]capacity.Row{row(0.5, 100), row(1, 96), row(2, 94), row(4, 0), row(8, 300)})
+	bound := row(3, 50)
+	bound.Status = capacity.AtLeast
+	got := capacity.Inversions([]capacity.Row{row(0.5, 100), row(1, 96), row(2, 94), row(4, 0), row(8, 300), bound})
 	if diff := cmp.Diff([]int{2}, got); diff != "" {
 		t.Errorf("inversions (-want +got):\n%s", diff)
 	}

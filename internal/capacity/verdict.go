@@ -56,6 +56,13 @@ func Judge(round *bench.Round, target, partial float64, limits limit.Usage) Verd
 		v.LostShare = float64(lost) / float64(round.Total.OK)
 		fail("%d of %d alerts missing, %d of them late (%s)", lost, round.Total.OK, round.Total.Late, percent(v.LostShare))
 	}
+	// Alerts may reach us and still be lost on another of the sensor's outputs.
+	if s := round.Sensor; s != nil && s.OutputsDropped > 0 {
+		if s.Alerts > 0 {
+			v.LostShare = max(v.LostShare, min(1, float64(s.OutputsDropped)/float64(s.Alerts)))
+		}
+		fail("the sensor's outputs dropped %d alerts", s.OutputsDropped)
+	}
 	lossy := len(v.Reasons) > 0
 	broken := hardFailures(round, limits, fail)
 	grows := !round.Queue.Stable && round.Total.Matched > 0

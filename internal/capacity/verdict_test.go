@@ -37,6 +37,7 @@ func TestJudge(t *testing.T) {
 		"one alert lost":  {func(r *bench.Round, _ *limit.Usage) { lose(r, 1, 0) }, false, true, true, false, "1 of 5000 alerts missing"},
 		"alerts lost":     {func(r *bench.Round, _ *limit.Usage) { lose(r, 500, 0) }, false, false, false, false, "500 of 5000"},
 		"wrongly matched": {func(r *bench.Round, _ *limit.Usage) { lose(r, 7, 7) }, true, true, false, false, ""},
+		"other output":    {func(r *bench.Round, _ *limit.Usage) { r.Sensor.OutputsDropped, r.Sensor.Alerts = 2500, 5000 }, false, false, false, false, "outputs dropped 2500"},
 		"late":            {func(r *bench.Round, _ *limit.Usage) { r.Total.Late = 50 }, false, false, false, false, "50 of them late"},
 		"queue grows": {func(r *bench.Round, _ *limit.Usage) { r.Queue = bench.Queue{FirstP99: 1e6, LastP99: 9e8} },
 			false, false, true, false, "piled up"},

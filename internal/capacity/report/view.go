@@ -285,8 +285,11 @@ func (v *view) curve(rows []capacity.Row) {
 			gain = fmt.Sprintf("%+.0f %%", 100*(p.Rate/before.Rate-1))
 		}
 		rate := short(p.Rate)
-		if p.AtLeast {
+		switch {
+		case p.AtLeast:
 			rate = "≥ " + rate
+		case !p.Certain:
+			rate = "~ " + rate
 		}
 		v.Curve = append(v.Curve, point{limit.Limit{CPU: p.CPU}.CPUString(), rate, short(p.Rate / p.CPU), gain})
 		before = p
@@ -295,7 +298,7 @@ func (v *view) curve(rows []capacity.Row) {
 	case ok:
 		v.Knee = fmt.Sprintf("The knee is at %s CPU: beyond it a CPU brings less than half of what the first one brings.", limit.Limit{CPU: knee.CPU}.CPUString())
 	case len(curve) > 1:
-		v.Knee = "No knee within the limits that were measured."
+		v.Knee = "No knee within the limits that were measured, or none that is certain."
 	}
 }
 
