@@ -25,7 +25,6 @@ type daemonFlags struct {
 	duration   int
 	all        bool
 	unbuffered bool
-	hostname   bool
 	dryRun     bool
 	verbose    bool
 

@@ -1,0 +1,109 @@
+package plan
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
+)
+
+// decide returns the value of a check that the facts settle.
+func decide(f *filter.Field, c *filter.Check, facts Facts) (value, known bool) {
+	has := func(bit Facts) bool { return facts&bit != 0 }
+	single := ""
+	if len(c.Values) == 1 {
+		single = c.Values[0].Text
+	}
+	switch f.Name {
+	case "evt.is_open_read":
+		return boolean(c.Op, single, has(Read))
+	case "evt.is_open_write":
+		return boolean(c.Op, single, has(Write))
+	case "evt.failed":
+		return boolean(c.Op, single, !has(Success))
+	case "fd.num", "evt.rawres":
+		return sign(c.Op, single, has(Success))
+	case "evt.res":
+		return result(c, has(Success))
+	case "fd.typechar":
+		return typechar(c, has(Success), has(Directory))
+	case "evt.arg.flags":
+		if c.Op != filter.Contains {
+			return false, false
+		}
+		switch single {
+		case "O_CREAT":
+			return has(Create), true
+		case "O_TRUNC":
+			return has(Truncate), true
+		}
+	}
+	return false, false
+}
+
+func boolean(op filter.Op, text string, value bool) (bool, bool) {
+	want := text == "true"
+	if !want && text != "false" {
+		return false, false
+	}
+	switch op {
+	case filter.Eq, filter.EqEq:
+		return value == want, true
+	case filter.NotEq:
+		return value != want, true
+	}
+	return false, false
+}
+
+// sign decides a comparison of a result that is known to be at least 0, or
+// below it, with a number.
+func sign(op filter.Op, text string, success bool) (value, known bool) {
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return false, false
+	}
+	switch {
+	case success && n < 0: // x >= 0 > n
+		return op == filter.Greater || op == filter.GreaterEq || op == filter.NotEq, isComparison(op)
+	case success && n == 0 && (op == filter.GreaterEq || op == filter.Less):
+		return op == filter.GreaterEq, true
+	case !success && n >= 0: // x < 0 <= n
+		return op == filter.Less || op == filter.LessEq || op == filter.NotEq, isComparison(op)
+	}
+	return false, false
+}
+
+func isComparison(op filter.Op) bool {
+	return slices.Contains([]filter.Op{
+		filter.Eq, filter.EqEq, filter.NotEq, filter.Less, filter.LessEq, filter.Greater, filter.GreaterEq,
+	}, op)
+}
+
+func result(c *filter.Check, success bool) (value, known bool) {
+	if c.Op != filter.Eq && c.Op != filter.EqEq || len(c.Values) != 1 {
+		return false, false
+	}
+	if isSuccess := c.Values[0].Text == "SUCCESS"; isSuccess != success {
+		return false, true
+	} else if isSuccess {
+		return true, true
+	}
+	return false, false
+}
+
+// typechar decides only what cannot be otherwise: a directory is no file, and
+// nothing that was opened by name and is no directory has typechar d.
+func typechar(c *filter.Check, success, directory bool) (value, known bool) {
+	if !success || c.Op != filter.Eq && c.Op != filter.EqEq || len(c.Values) != 1 {
+		return false, false
+	}
+	switch c.Values[0].Text {
+	case "d":
+		return directory, true
+	case "f":
+		if directory {
+			return false, true
+		}
+	}
+	return false, false
+}
