@@ -203,7 +203,9 @@ func (r *Reader) completeExec(b *event.Builder, t *thread) {
 	v, p, s := &r.vals, t.p, &exSlots
 	b.Int(s.sid, int64(p.sid))
 	b.Int(s.ppid, int64(p.parentPID()))
-	b.Uint(s.start, p.start)
+	if p.start != oldStart {
+		b.Uint(s.start, p.start)
+	}
 	b.Int(s.vpid, int64(p.vpid))
 	for _, m := range [...]struct {
 		slot  int

@@ -128,7 +128,7 @@ func trim(s string) string { return s[:min(len(s), 4000)] }
 // A storm of short processes: every one has its name and its parent's, nothing
 // is fetched, and the memory stays flat. PEREGRINE_STORM sets how many.
 func TestForkStorm(t *testing.T) {
-	n := 1000
+	n := 300
 	if s := os.Getenv("PEREGRINE_STORM"); s != "" {
 		n, _ = strconv.Atoi(s)
 	}

@@ -124,6 +124,9 @@ func (t *Table) PGroupLeader(p *Process) *Process {
 }
 
 func (t *Table) leader(p *Process, id int32, direct bool, of func(*Process) int32) *Process {
+	if id < 0 { // not known
+		return p
+	}
 	if direct && id > 0 {
 		if q := t.Get(id); q != nil && !q.Dead {
 			return q

@@ -136,6 +136,10 @@ func TestSessionLeaderInPIDNamespace(t *testing.T) {
 	if l := w.table.PGroupLeader(c); l != c {
 		t.Errorf("pgid.name is %s", l.Comm)
 	}
+	b.SID, c.SID = -1, -1
+	if l := w.table.SessionLeader(c); l != c {
+		t.Errorf("sname of an unknown session is %s", l.Comm)
+	}
 }
 
 func TestGenerations(t *testing.T) {
