@@ -12,6 +12,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/web"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 	"github.com/peregrine-sec/peregrine/internal/version"
@@ -60,19 +61,28 @@ func (f *daemonFlags) printer(env Env) func(io.Writer) error {
 	return nil
 }
 
+// printVersion prints what /versions of the web server answers, under Falco's
+// names, since tools look for these.
 func (f *daemonFlags) printVersion(env Env, w io.Writer) error {
 	cfg, err := f.loadConfig(env)
 	if err != nil {
 		return err
 	}
+	v := web.VersionsOf(version.Version(), version.Engine)
 	if cfg.JSON {
-		return json.NewEncoder(w).Encode(map[string]any{
-			"falco_version": version.Version(), "engine_version": version.EngineMinor, "engine_version_semver": version.Engine,
-			"peregrine_version": version.Version(), "plugin_versions": map[string]string{},
-		})
+		return json.NewEncoder(w).Encode(v)
 	}
-	_, err = fmt.Fprintf(w, "Peregrine version: %s (%s/%s, %s)\nEngine: %s\nFalco version: %s (compatible rule language)\n",
-		version.Version(), runtime.GOOS, runtime.GOARCH, runtime.Version(), version.Engine, "0.44")
+	_, err = fmt.Fprintf(w, `Peregrine version: %s (%s/%s, %s)
+Falco version: %s
+Libs version:  %s
+Plugin API:    %s
+Engine:        %s
+Driver:
+  API version:    %s
+  Schema version: %s
+  Default driver: %s
+`, version.Version(), runtime.GOOS, runtime.GOARCH, runtime.Version(), v.Falco, v.Libs, v.PluginAPI, version.Engine,
+		v.DriverAPI, v.DriverSchema, v.DefaultDriver)
 	return err
 }
 

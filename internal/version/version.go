@@ -9,9 +9,6 @@ var version = ""
 // Engine is the version of Falco's rule language that the engine speaks.
 const Engine = "0.62.0"
 
-// EngineMinor is its minor version, by which Falco calls it.
-const EngineMinor = "62"
-
 // Version is the version of this build: what the Makefile set, else what the
 // Go toolchain knows, else "unknown".
 func Version() string {
