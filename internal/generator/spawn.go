@@ -124,14 +124,16 @@ func (s *spawned) exec(task child.Task, network bool) error {
 		}
 		return errors.Join(fmt.Errorf("start worker process: %w", err), reader.Close())
 	}
-	return s.journal.Process(s.command.Process.Pid)
+	if err := s.journal.Process(s.command.Process.Pid); err != nil {
+		return errors.Join(err, s.command.Process.Kill(), s.command.Wait(), reader.Close())
+	}
+	return nil
 }
 
 // converse tells the worker process what to do, takes what it reports and
 // waits for its end.
 func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
 	defer s.frames.Close()
-	defer context.AfterFunc(ctx, func() { _ = s.stdin.Close() })()
 	done := make(chan struct{})
 	defer close(done)
 	go func() {
@@ -146,6 +148,8 @@ func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
 	if err == nil {
 		err = writeFrame(s.stdin, 0, payload.Bytes())
 	}
+	// The end of its standard input tells the worker process to stop.
+	defer context.AfterFunc(ctx, func() { _ = s.stdin.Close() })()
 	var result *Result
 	if err == nil {
 		result, err = s.receive()

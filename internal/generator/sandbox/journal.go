@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,12 +85,31 @@ func create(name string) (file *os.File, err error) {
 		if err = os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			return nil, err
 		}
+		if err = private(filepath.Dir(name)); errors.Is(err, fs.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return nil, err
+		}
 		file, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
 		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
 	return file, err
+}
+
+// private says what is wrong with a state directory that others could have
+// put journals into: undoing one of those would remove what they like.
+func private(dir string) error {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || int(owner.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("state directory %s: must belong to the user who runs this and be writable for nobody else (chmod 700)", dir)
+	}
+	return nil
 }
 
 // Inherit wraps the journal file that a parent process handed down.
@@ -186,6 +206,9 @@ func Cleanup(stateDir string) (undone []string, err error) {
 	list, err := os.ReadDir(stateDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
+	}
+	if err == nil {
+		err = private(stateDir)
 	}
 	if err != nil {
 		return nil, err

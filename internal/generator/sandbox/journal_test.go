@@ -151,3 +151,25 @@ func TestLeftJournalOfProcess(t *testing.T) {
 		t.Errorf("%v, %v", undone, err)
 	}
 }
+
+// Journals in a directory that others may write to are not believed.
+func TestStateDirectoryIsPrivate(t *testing.T) {
+	state := t.TempDir()
+	victim := filepath.Join(t.TempDir(), "victim")
+	if err := os.WriteFile(victim, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	left(t, state, `{"file":"`+victim+`"}`)
+	if err := os.Chmod(state, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if undone, err := Cleanup(state); err == nil || len(undone) != 0 {
+		t.Errorf("%v, %v", undone, err)
+	}
+	if _, err := os.Stat(victim); err != nil {
+		t.Error(err)
+	}
+	if _, err := OpenJournal(state, "run"); err == nil {
+		t.Error("a journal in a directory of everybody's")
+	}
+}
