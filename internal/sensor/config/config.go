@@ -66,7 +66,7 @@ type Config struct {
 // Include is one entry of config_files.
 type Include struct {
 	Path     string `yaml:"path" doc:"A file or directory."`
-	Strategy string `yaml:"strategy" oneof:"append|override|add-only" doc:"How its keys meet those already there."`
+	Strategy string `yaml:"strategy" oneof:"append|override|add-only" doc:"How its keys meet those already there; append if not given."`
 }
 
 // RuleSwitch is one entry of rules: exactly one of the two is set.

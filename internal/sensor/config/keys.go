@@ -83,6 +83,10 @@ func show(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case Interval:
 		return shortDuration(time.Duration(x))
+	case []AppendOutput:
+		if len(x) == 1 && x[0].SuggestedOutput {
+			return "[{suggested_output: true}]"
+		}
 	case []string:
 		return "[" + strings.Join(x, ", ") + "]"
 	case string:
