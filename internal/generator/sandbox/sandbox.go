@@ -48,8 +48,9 @@ func Cloneflags(network bool) uintptr {
 	return flags
 }
 
-// work is where the sandbox's own parts live, in the private /tmp.
-const work = "/tmp/.peregrine"
+// work is where the sandbox's own parts live, in the private /tmp. It is no hidden
+// directory: rules look for those.
+const work = "/tmp/peregrine-sandbox"
 
 // Enter builds the sandbox around this process.
 func Enter(spec Spec) (Place, error) {
