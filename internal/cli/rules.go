@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -219,21 +222,25 @@ Exit codes: 0 the rule matched, 1 it did not, or could not be tried, 2 usage.`,
 	}
 	f.register(cmd)
 	captureFlag(cmd, &file)
+	cmd.MarkFlagsOneRequired("capture")
 	return cmd
 }
 
 func newRulesCost(env Env) *cobra.Command {
 	var f rulesFlags
 	var file string
+	var live time.Duration
 	var asJSON, all bool
 	cmd := &cobra.Command{
-		Use:   "cost --capture FILE",
-		Short: "Measure what each rule costs over a capture",
-		Long: `Cost evaluates the rules for every event of a capture and tells, for each, how
-often it was evaluated, how long that took and how often it matched; the dearest
-come first. An event that a rule cannot match, for its kind or its process, is no
-evaluation.`,
-		Example: `  peregrine rules cost --capture typical.scap
+		Use:   "cost {--capture FILE | --live DURATION}",
+		Short: "Measure what each rule costs, over a capture or on this host",
+		Long: `Cost evaluates the rules for every event of a capture, or of this host for some
+time, and tells, for each rule, how often it was evaluated, how long that took and
+how often it matched; the dearest come first. An event that a rule cannot match,
+for its kind or its process, is no evaluation. --live needs root; a sensor may run
+beside it.`,
+		Example: `  peregrine rules cost --live 1m
+  peregrine rules cost --capture typical.scap
   peregrine rules cost -r my_rules.yaml --capture typical.scap --json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -245,12 +252,7 @@ evaluation.`,
 			if !all {
 				list = set.Enabled(alert.Debug)
 			}
-			src, err := capture.Open(file)
-			if err != nil {
-				return err
-			}
-			defer src.Close()
-			costs, err := explain.Cost(cmd.Context(), src, list)
+			costs, err := f.cost(cmd.Context(), file, live, list)
 			if costs == nil {
 				return err
 			}
@@ -262,14 +264,26 @@ evaluation.`,
 	}
 	f.register(cmd)
 	captureFlag(cmd, &file)
+	cmd.Flags().DurationVar(&live, "live", 0, "take the events of this host for so long, for example 1m")
+	cmd.MarkFlagsOneRequired("capture", "live")
+	cmd.MarkFlagsMutuallyExclusive("capture", "live")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write the figures in JSON")
 	cmd.Flags().BoolVar(&all, "all", false, "also rules that are not enabled")
 	return cmd
 }
 
+func (f *rulesFlags) cost(ctx context.Context, file string, live time.Duration, list []*rules.Rule) (*explain.Costs, error) {
+	if live > 0 {
+		return explain.CostLive(ctx, live, list, slog.New(slog.DiscardHandler))
+	}
+	src, err := capture.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	return explain.Cost(ctx, src, list)
+}
+
 func captureFlag(cmd *cobra.Command, file *string) {
 	cmd.Flags().StringVar(file, "capture", "", "capture (.scap, may be gzipped) whose events to use")
-	if err := cmd.MarkFlagRequired("capture"); err != nil {
-		panic(err) // the flag is defined one line above
-	}
 }

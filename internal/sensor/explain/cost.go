@@ -9,11 +9,13 @@ import (
 	"slices"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
 // RuleCost is what one rule took.
@@ -41,53 +43,71 @@ type Costs struct {
 // itself, some tens of nanoseconds, taken off: rules that are evaluated a few
 // times only have no telling time.
 func Cost(ctx context.Context, src Source, list []*rules.Rule) (*Costs, error) {
-	p, err := plan.New(list, plan.Options{Lookup: field.Lookup, All: true})
+	m, err := newMeter(list, true)
 	if err != nil {
 		return nil, err
 	}
-	spent := make([]time.Duration, len(p.Rules))
-	counts := make([]uint64, len(p.Rules))
-	timePredicates(p, spent, counts)
-	e, err := replay(ctx, src, p, nil)
+	e := newEngine(m.plan, state.Options{}, nil)
+	err = replay(ctx, e, src)
+	return m.costs(e), err
+}
+
+// meter is a plan whose conditions count their time.
+type meter struct {
+	plan  *plan.Plan
+	spent []time.Duration
+	calls []uint64
+}
+
+// newMeter plans for the rules; all says whether high-volume I/O counts too.
+func newMeter(list []*rules.Rule, all bool) (*meter, error) {
+	p, err := plan.New(list, plan.Options{Lookup: field.Lookup, All: all})
+	if err != nil {
+		return nil, err
+	}
+	m := &meter{plan: p, spent: make([]time.Duration, len(p.Rules)), calls: make([]uint64, len(p.Rules))}
+	for k := range event.Kind(event.NumKinds) {
+		m.measure(p.Program(k, 0))
+	}
+	for id := range event.ID(event.NumSyscalls()) {
+		m.measure(p.Program(event.KindSyscall, id))
+	}
+	return m, nil
+}
+
+// measure makes every condition of prog count its time.
+func (m *meter) measure(prog *plan.Program) {
+	if prog == nil {
+		return
+	}
+	for i, cond := range prog.Conditions {
+		if cond == nil {
+			continue
+		}
+		prog.Conditions[i] = func(c *field.Context) bool {
+			start := time.Now()
+			v := cond(c)
+			m.spent[i] += time.Since(start)
+			m.calls[i]++
+			return v
+		}
+	}
+}
+
+// costs are what has been measured until now in e.
+func (m *meter) costs(e *engine.Engine) *Costs {
 	overhead := clockCost()
 	counters, ruleset := e.Counters(), e.Rules()
 	c := &Costs{Events: counters.Events, Skipped: counters.Skipped}
-	for i, r := range p.Rules {
-		took := max(spent[i]-time.Duration(counts[i])*overhead, 0)
+	for i, r := range m.plan.Rules {
+		took := max(m.spent[i]-time.Duration(m.calls[i])*overhead, 0)
 		c.Rules = append(c.Rules, RuleCost{Rule: r.Name, Evaluations: ruleset.Evaluations[i], Matches: ruleset.Matches[i], Time: took})
 		c.Time += took
 	}
 	slices.SortStableFunc(c.Rules, func(a, b RuleCost) int {
 		return cmp.Or(cmp.Compare(b.Time, a.Time), cmp.Compare(b.Evaluations, a.Evaluations))
 	})
-	return c, err
-}
-
-// timePredicates makes every condition of the plan count its time.
-func timePredicates(p *plan.Plan, spent []time.Duration, counts []uint64) {
-	timed := func(prog *plan.Program) {
-		if prog == nil {
-			return
-		}
-		for i, cond := range prog.Conditions {
-			if cond == nil {
-				continue
-			}
-			prog.Conditions[i] = func(c *field.Context) bool {
-				start := time.Now()
-				v := cond(c)
-				spent[i] += time.Since(start)
-				counts[i]++
-				return v
-			}
-		}
-	}
-	for k := range event.Kind(event.NumKinds) {
-		timed(p.Program(k, 0))
-	}
-	for id := range event.ID(event.NumSyscalls()) {
-		timed(p.Program(event.KindSyscall, id))
-	}
+	return c
 }
 
 // clockCost is what an empty measurement takes.

@@ -2,8 +2,6 @@ package explain
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/capture"
@@ -20,32 +18,27 @@ type Source interface {
 
 var _ Source = (*capture.Reader)(nil)
 
-// replay sends events through an engine with the rules of p; observe, if not
-// nil, sees each event after that. A source that breaks off is used as far as
-// it goes, and its error returned.
-func replay(ctx context.Context, src Source, p *plan.Plan, observe func(*field.Context)) (*engine.Engine, error) {
+// newEngine returns an engine that counts what matches, and makes no alerts.
+// observe, if not nil, sees each event after the rules of p.
+func newEngine(p *plan.Plan, table state.Options, observe func(*field.Context)) *engine.Engine {
 	formatters := make([]engine.Formatter, len(p.Rules))
 	for i := range formatters {
 		formatters[i] = silent{}
 	}
-	e := engine.New(engine.Options{
-		Table: state.NewTable(state.Options{}), Rules: engine.NewRuleset(p, formatters, true),
+	return engine.New(engine.Options{
+		Table: state.NewTable(table), Rules: engine.NewRuleset(p, formatters, true),
 		Static: &field.Static{Source: "syscall", Snaplen: 80},
 		Emit:   func(*alert.Alert) {}, Observe: observe,
 	})
-	for {
-		ev, err := src.Next()
-		if errors.Is(err, io.EOF) {
-			return e, nil
-		}
-		if err != nil {
-			return e, err
-		}
-		if ctx.Err() != nil {
-			return e, ctx.Err()
-		}
-		e.Handle(ev)
+}
+
+// replay sends the events of src through e. A source that breaks off is used
+// as far as it goes, and its error returned.
+func replay(ctx context.Context, e *engine.Engine, src Source) error {
+	if err := e.Replay(ctx, src.Next); err != nil {
+		return err
 	}
+	return ctx.Err()
 }
 
 // silent makes no alert: only the matches are counted.

@@ -14,6 +14,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
 // Verdict tells what a rule made of the events of a capture.
@@ -74,7 +75,8 @@ func Test(ctx context.Context, src Source, r *rules.Rule) (*Verdict, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := replay(ctx, src, none, t.observe)
+	e := newEngine(none, state.Options{}, t.observe)
+	err = replay(ctx, e, src)
 	t.v.Events = e.Counters().Events
 	return t.v, err
 }
