@@ -39,16 +39,35 @@ const (
 	memoryFull    = 0.98 // of the memory limit
 )
 
-// Explain names the limiting factor of a row from its lowest failing trial; if
-// none failed, from the one in which the generator was behind; if there is
-// none either, from its best clean one. What there is not is nil.
-func Explain(l limit.Limit, failed, behind, clean *Trial) Factor {
+// Explain names the limiting factor of a row: the one of most of its failing
+// trials, since a single one may have failed for an accident, with the evidence
+// of the lowest of them. If none failed, it is the one of the trial in which
+// the generator was behind; without that, of the best clean one. What there is
+// not is nil. failed begins with the lowest.
+func Explain(l limit.Limit, failed []*Trial, behind, clean *Trial) Factor {
 	switch {
-	case failed == nil && behind != nil:
+	case len(failed) == 0 && behind != nil:
 		return generatorFactor(behind)
-	case failed == nil:
+	case len(failed) == 0:
 		return explainNoFailure(clean)
 	}
+	votes := map[FactorName]int{}
+	factors := make([]Factor, len(failed))
+	for i, t := range failed {
+		factors[i] = explainFailure(l, t)
+		votes[factors[i].Name]++
+	}
+	best := factors[0]
+	for _, f := range factors[1:] {
+		if votes[f.Name] > votes[best.Name] {
+			best = f
+		}
+	}
+	return best
+}
+
+// explainFailure is about one trial.
+func explainFailure(l limit.Limit, failed *Trial) Factor {
 	if f, ok := explainEnd(l, failed); ok {
 		return f
 	}
@@ -108,19 +127,27 @@ func explainOutput(l limit.Limit, t *Trial) Factor {
 		return Factor{Name: FactorOutput, Evidence: fmt.Sprintf("no kernel drops, but the sensor's rate limiter withheld %d alerts", s.Throttled),
 			Advice: "raise or disable the sensor's rate limit for alerts"}
 	}
+	// What we have got and others have not is no matter of load.
+	if s != nil && s.OutputsDropped > 0 && missing(&t.Round) == 0 {
+		return outputQueue(s.OutputsDropped)
+	}
 	// An output path that has no CPU left, on either end, is short of CPU.
 	if f, ok := explainCPU(l, t, "alerts were late or missing"); ok {
 		return f
 	}
 	if s != nil && s.OutputsDropped > 0 {
-		return Factor{Name: FactorOutput, Evidence: fmt.Sprintf("no kernel drops, but the sensor's output queue dropped %d alerts", s.OutputsDropped),
-			Advice: "a faster output, or a larger output queue"}
+		return outputQueue(s.OutputsDropped)
 	}
 	q := t.Round.Queue
 	return Factor{Name: FactorOutput,
 		Evidence: fmt.Sprintf("no kernel drops; %s of the alerts missing, p99 latency from %v to %v, %v to drain",
 			percent(t.Verdict.LostShare), ms(q.FirstP99), ms(q.LastP99), ms(q.Drain)),
 		Advice: "a faster output, or fewer alerts"}
+}
+
+func outputQueue(dropped uint64) Factor {
+	return Factor{Name: FactorOutput, Evidence: fmt.Sprintf("no kernel drops, but the sensor's output queue dropped %d alerts", dropped),
+		Advice: "a faster output, or a larger output queue"}
 }
 
 // explainDrops explains events that the kernel side had no room for.

@@ -1,10 +1,12 @@
 package capacity
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
@@ -235,7 +237,7 @@ func (m *measurement) finish(f Found) {
 // some more, of rounds that were repeated because the sensor had ended.
 func (r *Row) find(n int) int {
 	for i := range r.Trials {
-		if ended(&r.Trials[i]) && i+1 < len(r.Trials) && r.Trials[i+1].Target == r.Trials[i].Target && r.Trials[i].Limits.OOMKills == 0 {
+		if r.repeated(i) {
 			continue
 		}
 		if n == 0 {
@@ -248,12 +250,33 @@ func (r *Row) find(n int) int {
 
 // Answer fills in the row's figures from its clean and its failed trial.
 func (r *Row) Answer() {
-	clean, failed := r.CleanTrial(), r.FailedTrial()
+	clean := r.CleanTrial()
 	if clean != nil {
 		r.Syscalls, r.EPS, r.Host = figures(&clean.Round)
 	}
 	r.PreDrop = r.preDrop()
-	r.Factor = Explain(r.Limit, failed, r.behind(), clean)
+	r.Factor = Explain(r.Limit, r.failures(), r.behind(), clean)
+}
+
+// failures are the trials at and above the upper bound that were not clean,
+// the lowest first: what failed below it has been outvoted.
+func (r *Row) failures() []*Trial {
+	if r.FailedTrial() == nil {
+		return nil
+	}
+	var failed []*Trial
+	for i := range r.Trials {
+		if t := &r.Trials[i]; !t.Verdict.Clean && t.Verdict.Offered >= r.NDR.Upper*0.999 && !r.repeated(i) {
+			failed = append(failed, t)
+		}
+	}
+	slices.SortStableFunc(failed, func(a, b *Trial) int { return cmp.Compare(a.Verdict.Offered, b.Verdict.Offered) })
+	return failed
+}
+
+// repeated says whether trial i was ended from outside and done again.
+func (r *Row) repeated(i int) bool {
+	return ended(&r.Trials[i]) && i+1 < len(r.Trials) && r.Trials[i+1].Target == r.Trials[i].Target && r.Trials[i].Limits.OOMKills == 0
 }
 
 // preDrop is the pre-drop plateau of the lowest trial that dropped events

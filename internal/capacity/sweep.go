@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
@@ -136,7 +137,12 @@ func (s *sweep) row(ctx context.Context, number, of int, j job) (err error) {
 		// The context may have ended; the restoring must not end with it.
 		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 		defer cancel()
-		err = errors.Join(err, m.close(clean), place.Restore(clean))
+		if stopped := m.close(clean); stopped != nil {
+			// The figures are there; how the sensor ended does not change them.
+			first, _, _ := strings.Cut(stopped.Error(), "\n")
+			m.row.Noisy = append(m.row.Noisy, "the sensor did not end well: "+first)
+		}
+		err = errors.Join(err, place.Restore(clean))
 		if err != nil && len(m.row.Trials) == 0 {
 			m.row.Error = err.Error()
 		}

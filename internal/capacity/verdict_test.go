@@ -84,14 +84,19 @@ func TestExplain(t *testing.T) {
 		change func(*Trial)
 		want   FactorName
 	}{
-		"quota used up":    {func(t *Trial) { t.Round.Usage.CPU = 0.49; t.Limits.Periods, t.Limits.ThrottledPeriods = 50, 48 }, FactorCPU},
-		"bursts":           {func(t *Trial) { t.Limits.Periods, t.Limits.ThrottledPeriods = 50, 20 }, FactorThrottling},
-		"ring":             {func(*Trial) {}, FactorRing},
-		"probe":            {func(t *Trial) { t.Round.Sensor.ByCause.PageFault = 100 }, FactorUnknown},
-		"machine":          {func(t *Trial) { t.Round.Observer.HostIdle = 0.01 }, FactorMachine},
-		"output queue":     {func(t *Trial) { t.Round.Sensor.Drops, t.Round.Sensor.OutputsDropped = 0, 5 }, FactorOutput},
-		"rate limit":       {func(t *Trial) { t.Round.Sensor.Drops, t.Round.Sensor.Throttled = 0, 5 }, FactorOutput},
-		"slow output":      {func(t *Trial) { t.Round.Sensor.Drops = 0 }, FactorOutput},
+		"quota used up": {func(t *Trial) { t.Round.Usage.CPU = 0.49; t.Limits.Periods, t.Limits.ThrottledPeriods = 50, 48 }, FactorCPU},
+		"bursts":        {func(t *Trial) { t.Limits.Periods, t.Limits.ThrottledPeriods = 50, 20 }, FactorThrottling},
+		"ring":          {func(*Trial) {}, FactorRing},
+		"probe":         {func(t *Trial) { t.Round.Sensor.ByCause.PageFault = 100 }, FactorUnknown},
+		"machine":       {func(t *Trial) { t.Round.Observer.HostIdle = 0.01 }, FactorMachine},
+		"output queue": {func(t *Trial) {
+			t.Round.Sensor.Drops, t.Round.Sensor.OutputsDropped, t.Round.Actions[0].Counts.Lost = 0, 5, 5
+		}, FactorOutput},
+		"rate limit":  {func(t *Trial) { t.Round.Sensor.Drops, t.Round.Sensor.Throttled = 0, 5 }, FactorOutput},
+		"slow output": {func(t *Trial) { t.Round.Sensor.Drops = 0 }, FactorOutput},
+		"other output": {func(t *Trial) {
+			t.Round.Sensor.Drops, t.Round.Sensor.OutputsDropped, t.Round.Observer.HostIdle = 0, 5, 0
+		}, FactorOutput},
 		"output lacks CPU": {func(t *Trial) { t.Round.Sensor.Drops, t.Round.Usage.CPU = 0, 0.5 }, FactorCPU},
 		"oom":              {func(t *Trial) { t.Limits.OOMKills = 1 }, FactorMemory},
 		"memory full":      {func(t *Trial) { t.Limits.MemoryPeak, t.Limits.MemoryHits = 512<<20, 9 }, FactorMemory},
@@ -104,15 +109,20 @@ func TestExplain(t *testing.T) {
 			r.Usage.CPU = 0.2
 			trial := &Trial{Round: *r}
 			test.change(trial)
-			if f := Explain(l, trial, nil, nil); f.Name != test.want || f.Evidence == "" || f.Advice == "" {
+			if f := Explain(l, []*Trial{trial}, nil, nil); f.Name != test.want || f.Evidence == "" || f.Advice == "" {
 				t.Errorf("%+v, want %s", f, test.want)
 			}
 		})
 	}
 	one := &Trial{Round: *clean()}
 	one.Round.Sensor.Drops, one.Round.Usage.CPU = 50, 0.99
-	if f := Explain(limit.Limit{CPU: 2}, one, nil, nil); f.Name != FactorCPU || !strings.Contains(f.Advice, "single-threaded") {
+	if f := Explain(limit.Limit{CPU: 2}, []*Trial{one}, nil, nil); f.Name != FactorCPU || !strings.Contains(f.Advice, "single-threaded") {
 		t.Errorf("one busy thread of two CPUs: %+v", f)
+	}
+	ring := &Trial{Round: *clean()}
+	ring.Round.Sensor.Drops = 50
+	if f := Explain(limit.Limit{CPU: 2}, []*Trial{ring, one, one}, nil, nil); f.Name != FactorCPU {
+		t.Errorf("two of three trials for want of CPU: %+v", f)
 	}
 	if f := Explain(l, nil, nil, one); f.Name != FactorTime {
 		t.Errorf("no failure: %+v", f)
