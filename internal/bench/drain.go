@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
@@ -64,6 +65,14 @@ func (s *Session) match(o *observation, alerts []intake.Alert, deadline time.Tim
 	if len(alerts) == 0 {
 		return
 	}
+	alerts = slices.DeleteFunc(alerts, func(a intake.Alert) bool {
+		elsewhere := s.hostname != "" && a.Hostname != "" && a.Hostname != s.hostname && o.index.Ours(a.Rule)
+		if elsewhere {
+			o.tally[match.Foreign]++
+			o.stray(&a, "another host's")
+		}
+		return elsewhere
+	})
 	var outside []intake.Alert
 	tally := o.index.Match(alerts, deadline.UnixNano(), func(a *intake.Alert, v match.Verdict, _ *generator.Instance) {
 		switch v {

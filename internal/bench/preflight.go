@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/stats"
 )
 
@@ -70,6 +71,11 @@ func (s *Session) Preflight(ctx context.Context, idle time.Duration) (*Preflight
 		p.add("sensor", CheckOK, "process %d is alive", pid)
 	} else {
 		p.add("sensor", CheckWarn, "its process is not known: CPU and memory are not measured (use --pid)")
+	}
+	for _, a := range s.o.Actions {
+		if a.Bench != action.BenchYes {
+			p.add("action "+a.Name, CheckWarn, "not made for load (%s): %s", a.Bench, a.BenchWhy)
+		}
 	}
 	if err := s.canaries(ctx, p); err != nil {
 		return p, fmt.Errorf("preflight: %w", err)

@@ -72,6 +72,23 @@ func TestPreflightClock(t *testing.T) {
 	}
 }
 
+// TestCanaryInOtherPIDNamespace: thread ids mean nothing, and time must do.
+func TestCanaryInOtherPIDNamespace(t *testing.T) {
+	f := benchtest.New()
+	f.React = func(_ int, rule string, in generator.Instance) []intake.Alert {
+		a := benchtest.AlertOf(rule, in)
+		a.TID, a.Hostname = 12345, "node"
+		return []intake.Alert{a}
+	}
+	s, p := preflight(t, f, 0)
+	if c := find(p, "canary"); c.Status != CheckOK {
+		t.Errorf("%+v", c)
+	}
+	if c := find(p, "threads"); c.Status != CheckWarn || s.actions[0].InThread || s.hostname != "node" {
+		t.Errorf("%+v, %+v, %q", c, s.actions[0], s.hostname)
+	}
+}
+
 func TestCanaryVerdicts(t *testing.T) {
 	stable := &action.Action{Name: "a.B", Rule: "Rule b", RuleSet: action.Stable, Cost: action.Fast}
 	off := &action.Action{Name: "a.B", Rule: "Rule b", RuleSet: action.Sandbox, RuleOff: true}

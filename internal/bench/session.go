@@ -75,7 +75,10 @@ type Session struct {
 	number  int
 	earlier []*past // of the last rounds, oldest first
 	clock   match.Clock
-	cal     Calibration
+	// hostname is the sensor's name for this host, learnt from its alerts; ""
+	// if it is not known.
+	hostname string
+	cal      Calibration
 }
 
 // past is a round whose late alerts may still come.

@@ -166,6 +166,31 @@ func TestLateAlertsAmendTheirRound(t *testing.T) {
 	}
 }
 
+// TestOtherHosts: a sensor that reports a whole cluster has alerts of the same
+// rule, time and thread from other hosts.
+func TestOtherHosts(t *testing.T) {
+	f := benchtest.New()
+	f.React = func(n int, rule string, in generator.Instance) []intake.Alert {
+		a := benchtest.AlertOf(rule, in)
+		a.Hostname = "here"
+		other := a
+		other.Hostname = "there"
+		if n%10 == 0 {
+			return []intake.Alert{other}
+		}
+		return []intake.Alert{other, a}
+	}
+	s := open(t, f)
+	s.hostname = "here"
+	r, err := s.Run(t.Context(), Load{Rate: 1000, Duration: time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Total.Lost != 100 || r.Alerts.Foreign != 1000 || r.Total.Duplicate != 0 {
+		t.Errorf("%+v, %+v", r.Total, r.Alerts)
+	}
+}
+
 func TestGeneratorLimited(t *testing.T) {
 	f := benchtest.New()
 	f.Ceiling = 900

@@ -16,7 +16,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/campaign"
 	"github.com/peregrine-sec/peregrine/internal/bench/classic"
+	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
+	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 )
 
@@ -95,7 +97,7 @@ func (f *benchFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.duration, "round-duration", 5*time.Second, "length of a round's load")
 	flags.BoolVar(&f.loop, "loop", false, "halve --sleep after each round")
 	flags.BoolVar(&f.humanize, "humanize", true, "write statistics for people, without --rate")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "expect no alerts, without --rate")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "perform the actions and ask no sensor, without --rate")
 	flags.IntVar(&f.rounds, "rounds", 0, "stop after so many rounds, without --rate; 0 for no limit")
 
 	flags.StringVar(&f.rate, "rate", "", "actions per second, open loop: 5k, or 1k,2k,5k, or \"ramp 1k..50k x2\"")
@@ -138,7 +140,9 @@ func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer cleanup()
-	if o.Bench.Target, err = f.target(env, cmd, dir, args[1:]); err != nil {
+	if f.dryRun {
+		o.Bench.Target, o.Bench.Drain, o.Bench.Linger = target.NewRunning(0, intake.NewNone(), nil), time.Millisecond, time.Millisecond
+	} else if o.Bench.Target, err = f.target(env, cmd, dir, args[1:]); err != nil {
 		return err
 	}
 	progress := newProgress(env, f.quiet || o.Classic != nil)
@@ -182,8 +186,8 @@ func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (campai
 	if o.Rates, err = bench.ParseRates(f.rate); err != nil {
 		return o, usagef("--rate: %w", err)
 	}
-	if cmd.Flags().Changed("sleep") || f.loop {
-		return o, usagef("--rate excludes --sleep and --loop: its rounds have exact rates")
+	if cmd.Flags().Changed("sleep") || f.loop || f.dryRun {
+		return o, usagef("--rate excludes --sleep, --loop and --dry-run: its rounds have exact rates and are about alerts")
 	}
 	o.Calibrate = !f.count
 	if !f.noPreflight {

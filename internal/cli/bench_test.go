@@ -175,6 +175,14 @@ func TestBenchThrottledSensor(t *testing.T) {
 	}
 }
 
+func TestBenchDryRun(t *testing.T) {
+	needBPF(t) // the generator's sandbox needs as much
+	code, _, stderr := runBench(t, "bench", "ReadSensitiveFileUntrusted", "--dry-run", "--rounds", "1", "--sleep", "1ms", "--round-duration", "100ms")
+	if code != ExitOK || !strings.Contains(stderr, "dry-run=true sleep=1ms") || strings.Contains(stderr, "lost=") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
+
 func TestBenchInterrupted(t *testing.T) {
 	needBPF(t)
 	ctx, cancel := context.WithCancel(t.Context())
