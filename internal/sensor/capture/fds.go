@@ -156,7 +156,7 @@ func (t *fdTable) free() {
 // setAddrs sets both ends of an IP socket. IPv4 addresses in IPv6 form are
 // IPv4, as in the probe.
 func (f *fd) setAddrs(local, remote netip.AddrPort) {
-	l, r := local.Addr().Unmap(), remote.Addr().Unmap()
+	l, r := unmap(local.Addr(), remote.Addr())
 	f.info.Type, f.info.Family = event.FDIPv4, afInet
 	if (l.IsValid() && !l.Is4()) || (r.IsValid() && !r.Is4()) {
 		f.info.Type, f.info.Family = event.FDIPv6, afInet6

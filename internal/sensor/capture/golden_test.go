@@ -66,7 +66,7 @@ func newScript(w io.Writer) *script {
 	)
 	s.Users(map[uint32]string{1000: "ann"}, map[uint32]string{100: "staff"})
 	s.Processes(
-		Process{TID: 1, PID: 1, SID: 1, VPGID: 1, PGID: 1, VTID: 1, VPID: 1, Comm: "init", Exe: "/sbin/init", ExePath: "/usr/lib/init", CWD: "/", Root: "/", LoginUID: noID},
+		Process{TID: 1, PID: 1, Permitted: 7, Effective: 7, SID: 1, VPGID: 1, PGID: 1, VTID: 1, VPID: 1, Comm: "init", Exe: "/sbin/init", ExePath: "/usr/lib/init", CWD: "/", Root: "/", LoginUID: noID},
 		Process{TID: 50, PID: 50, PTID: 1, SID: 50, VPGID: 50, PGID: 50, VTID: 50, VPID: 50, Comm: "bash", Exe: "-bash", ExePath: "/usr/bin/bash",
 			CWD: "/home/ann/", Root: "/", Args: "-i\x00", Env: "HOME=/home/ann\x00", Cgroups: "memory=/user\x00=/user\x00",
 			UID: 1000, GID: 100, LoginUID: 1000, TTY: 34817, FDLimit: 1024, Permitted: 5, Effective: 4, ExeIno: 77, ExeCTime: 11, ExeMTime: 12, PIDNSStart: 13, Writable: true},
@@ -95,6 +95,10 @@ var scripts = map[string]func(*script){
 		s.ev(50, event.KindFcntl, Num(10), Num(9), Num(fcntlDupCloexec), Num(10))
 		s.ev(50, event.KindClose, Num(0), Num(9))
 		s.ev(50, event.KindClose, Num(-9), Num(9))
+		s.ev(50, event.KindClose, Num(-9), Num(3)) // not closed
+		s.ev(50, event.KindFstat, Num(0), Num(3))
+		s.ev(50, event.KindClose, Num(-4), Num(3)) // interrupted, but closed
+		s.ev(50, event.KindFstat, Num(-9), Num(3))
 		s.ev(50, event.KindFstat, Num(0), Num(5000))
 		s.ev(50, event.KindUnlinkat, Num(0), Num(5), Text("old"), Num(0))
 		s.ev(50, event.KindRenameat, Num(0), Num(-100), Text("a"), Num(5), Text("b"))
@@ -140,6 +144,7 @@ var scripts = map[string]func(*script){
 		s.now += 10 * second
 		clone(50, 60, 1, 0, 50, 50) // a thread id used again
 		s.ev(60, event.KindExecveat, Num(0), Text("/bin/x"), Text(""), Num(60), Num(60), Num(50), Text("/tmp"))
+		clone(70, 0, 50, 0, 70, 70)                // and one where the child tells first
 		s.ev(999, event.KindClose, Num(0), Num(3)) // never heard of
 	},
 	"network": func(s *script) {
@@ -163,6 +168,11 @@ var scripts = map[string]func(*script){
 		s.ev(50, event.KindConnect, Num(-111), Unix("\x00abstract"), Num(16), Text("\x01\x00abstract\x00"))
 		s.ev(50, event.KindSocketpair, Num(0), Num(17), Num(18), Num(1), Num(2), Num(afUnix), Num(1), Num(0))
 		s.ev(50, event.KindGetsockopt, Num(0), Num(10), Num(1), Num(4), Text("\x01\x00\x00\x00\x00\x00\x00\x00\x00"), Num(4))
+		s.ev(50, event.KindSocket, Num(20), Num(afInet), Num(sockDgram), Num(0))
+		s.ev(50, event.KindConnect, Num(0), Tuple(client, server), Num(20), Addr(server))
+		s.ev(50, event.KindSendto, Num(1), Text("x"), Num(20), Num(1), Tuple(server, client)) // does not change a connected one
+		s.ev(50, event.KindSocket, Num(21), Num(afInet6), Num(sockDgram), Num(0))
+		s.ev(50, event.KindSendto, Num(1), Text("x"), Num(21), Num(1), Tuple(netip.MustParseAddrPort("[::]:5"), mapped))
 		s.ev(50, event.KindShutdown, Num(0), Num(10), Num(2))
 		s.ev(50, event.KindSocket, Num(19), Num(afNetlink), Num(3), Num(0))
 	},
@@ -189,7 +199,12 @@ var scripts = map[string]func(*script){
 		s.old(50, 106, Num(5), Text("a"), Num(-100), Text("b")) // linkat
 		s.old(50, 107, Num(-1))
 		s.old(50, 7, Num(-4), Text("")) // its entry was lost
-		s.old(50, 14)                   // clone
+		list := func(events byte) Value {
+			return Text("\x01\x00\x03\x00\x00\x00\x00\x00\x00\x00" + string([]byte{events, 0}))
+		}
+		s.old(50, 80, list(1), Num(5)) // poll: asked for
+		s.old(50, 81, Num(1), list(4)) // and found
+		s.old(50, 14)                  // clone
 		s.old(50, 15, Num(60), Text("-bash"), Text("-i\x00"), Num(50), Num(50), Num(1), Text("/home/ann"), Num(1024), Num(0), Num(1000), Num(100))
 		s.old(60, 12) // execve
 		s.old(60, 13, Num(0), Text("/bin/ls"), Text("-l\x00"), Num(60), Num(60), Num(50), Text("/home/ann"), Num(1024))

@@ -377,6 +377,8 @@ func TestDrivesTheProcessTable(t *testing.T) {
 		"procfork: bash(50) init(1) ann /home/ann/",
 		"clone: bash(50) init(1) ann /home/ann/",
 		"execve: x(60) bash(50) init(1) ann /tmp/",
+		"procfork: bash(50) init(1) ann /home/ann/",
+		"clone: bash(70) bash(50) init(1) ann /home/ann/",
 		"close: (999) <NA> ",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

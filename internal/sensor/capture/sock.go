@@ -129,12 +129,25 @@ func (r *Reader) appendTuple(dst, b []byte) []byte {
 	case t.family == afUnix:
 		return append(append(append(dst, afUnix), 0), t.path...)
 	}
-	src, dest := t.src.Addr().Unmap(), t.dst.Addr().Unmap()
-	if src.Is4() != dest.Is4() { // one end is not known: ::
-		src, dest = t.src.Addr(), t.dst.Addr()
-	}
+	src, dest := unmap(t.src.Addr(), t.dst.Addr())
 	dst = appendEndpoint(append(dst, familyOf(src)), src, t.src.Port())
 	return appendEndpoint(dst, dest, t.dst.Port())
+}
+
+// unmap turns both ends of a connection into IPv4 addresses if they are that
+// in IPv6 form; an end that is not known (::) is what the other is.
+func unmap(a, b netip.Addr) (netip.Addr, netip.Addr) {
+	any4 := func(x netip.Addr) bool { return x.Is4() || x.Is4In6() || !x.IsValid() || x.IsUnspecified() }
+	if !any4(a) || !any4(b) || (a.IsUnspecified() && b.IsUnspecified()) {
+		return a, b
+	}
+	to4 := func(x netip.Addr) netip.Addr {
+		if x.Is6() && x.IsUnspecified() {
+			return netip.IPv4Unspecified()
+		}
+		return x.Unmap()
+	}
+	return to4(a), to4(b)
 }
 
 func familyOf(a netip.Addr) byte {
