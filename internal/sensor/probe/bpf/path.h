@@ -2,8 +2,7 @@
 /*
  * The absolute path of a dentry: up the tree, across mounts, to the root of
  * the mount namespace, as d_absolute_path of fs/d_path.c does; that helper is
- * not for programs on tracepoints. The path grows from the end of a buffer
- * towards its start, and is then copied to the event.
+ * not for programs on tracepoints.
  */
 #pragma once
 #include "scratch.h"
@@ -22,7 +21,8 @@ struct walk {
 	u32 done; /* 0 at the end: the path is cut */
 };
 
-/* One step up. Not 0: there is nothing above. */
+/* One step up; the path grows from the end of s->path towards its start. Not
+ * 0: there is nothing above. */
 static int walk_step(u32 i, struct walk *w)
 {
 	struct dentry *dentry = AS(struct dentry, w->dentry);
@@ -56,9 +56,8 @@ static int walk_step(u32 i, struct walk *w)
 	return 0;
 }
 
-/* Append the path of dentry at the tail; its length. The slot is the caller's
- * to set, and s->len to advance. */
-FUNC int path_append(struct scratch *s, u64 dentry, u64 vfsmount)
+/* As path_append, for any depth. */
+FUNC int path_append_deep(struct scratch *s, u64 dentry, u64 vfsmount)
 {
 	struct walk w = {
 		.s = s,
@@ -87,6 +86,91 @@ FUNC int path_append(struct scratch *s, u64 dentry, u64 vfsmount)
 	bpf_probe_read_kernel(tail(s), BOUND(len, PATH_MASK), &s->path[pos]);
 	return len;
 }
+
+#ifdef LEGACY
+
+INLINE int path_append(struct scratch *s, u64 dentry, u64 vfsmount)
+{
+	return path_append_deep(s, dentry, vfsmount);
+}
+
+#else
+
+/* "/name" at the end of what is at the tail so far; its length. Short names
+ * are copied by words, a few bytes too many: the next name covers them. */
+INLINE void name_append(struct scratch *s, u64 dentry)
+{
+	struct dentry *d = AS(struct dentry, dentry);
+	u64 name = LOAD64(dentry + FIELD_OFFSET(struct dentry, d_name.name));
+	u32 len = READ(d, d_name.len) & 255;
+	char *to = tail(s);
+
+	*to = '/';
+	if (len > 32) {
+		bpf_probe_read_kernel(to + 1, BOUND(len, 255), (void *)name);
+	} else {
+		*(u64 *)(to + 1) = LOAD64(name);
+		if (len > 8) {
+			*(u64 *)(to + 9) = LOAD64(name + 8);
+			*(u64 *)(to + 17) = LOAD64(name + 16);
+			*(u64 *)(to + 25) = LOAD64(name + 24);
+		}
+	}
+	s->len += len + 1;
+}
+
+#define CHAIN 16 /* deeper paths take the long way */
+
+/* Append the path of dentry at the tail; its length. The slot is the caller's
+ * to set, and s->len to advance. Most paths are short: their dentries are
+ * gathered on the way up, and written on the way down. Counters and addresses
+ * are numbers in memory, of which the verifier knows nothing, so that all its
+ * ways through the loops are one. */
+FUNC int path_append(struct scratch *s, u64 dentry, u64 vfsmount)
+{
+	if (!s)
+		return 0;
+	struct chain *c = &s->chain;
+	u32 start = s->len;
+
+	c->n = 0;
+	c->at = dentry;
+	c->mount = vfsmount - FIELD_OFFSET(struct mount, mnt);
+	for (int i = 0; i < CHAIN; i++) {
+		u64 at = c->at, mount = c->mount;
+		if (at == LOAD64(mount + FIELD_OFFSET(struct mount, mnt.mnt_root))) {
+			u64 above = LOAD64(mount + FIELD_OFFSET(struct mount, mnt_parent));
+			if (above == mount)
+				goto top;
+			c->at = LOAD64(mount + FIELD_OFFSET(struct mount, mnt_mountpoint));
+			c->mount = above;
+			continue;
+		}
+		u64 parent = LOAD64(at + FIELD_OFFSET(struct dentry, d_parent));
+		if (parent == at) /* not mounted */
+			goto top;
+		c->dentries[c->n & (CHAIN - 1)] = at;
+		c->n++;
+		c->at = parent;
+	}
+	return path_append_deep(s, dentry, vfsmount);
+top:
+	for (int i = 0; i < CHAIN; i++) {
+		if (!c->n)
+			break;
+		c->n--;
+		name_append(s, c->dentries[c->n & (CHAIN - 1)]);
+	}
+	u32 len = s->len - start;
+	s->len = start;
+	if (!len) {
+		*tail(s) = '/';
+		return 1;
+	}
+	return len;
+}
+
+#endif
 
 /* A directory's path (cwd, a dirfd) as the value of a slot. */
 FUNC int put_path(struct scratch *s, u32 slot, u64 dentry, u64 vfsmount)

@@ -111,6 +111,12 @@ struct peer {
 	char raw[256]; /* the sockaddr; twice what one can have */
 };
 
+/* The way from a dentry to the root; see path.h. */
+struct chain {
+	u64 at, mount, n;
+	u64 dentries[16];
+};
+
 struct scratch {
 	u32 busy;
 	u32 lost; /* since the last delivered event of this CPU */
@@ -120,6 +126,7 @@ struct scratch {
 	s64 ret;
 	u64 args[6];
 	struct peer peer;
+	struct chain chain;
 	u8 role; /* FILE_CLIENT or FILE_SERVER, when the event says it */
 	union {
 		struct {
