@@ -137,8 +137,9 @@ func (r *Reader) appendTuple(dst, b []byte) []byte {
 // unmap turns both ends of a connection into IPv4 addresses if they are that
 // in IPv6 form; an end that is not known (::) is what the other is.
 func unmap(a, b netip.Addr) (netip.Addr, netip.Addr) {
-	any4 := func(x netip.Addr) bool { return x.Is4() || x.Is4In6() || !x.IsValid() || x.IsUnspecified() }
-	if !any4(a) || !any4(b) || (a.IsUnspecified() && b.IsUnspecified()) {
+	is4 := func(x netip.Addr) bool { return x.Is4() || x.Is4In6() }
+	open := func(x netip.Addr) bool { return !x.IsValid() || x.IsUnspecified() }
+	if (!is4(a) && !is4(b)) || (!is4(a) && !open(a)) || (!is4(b) && !open(b)) {
 		return a, b
 	}
 	to4 := func(x netip.Addr) netip.Addr {
