@@ -32,7 +32,8 @@ func TestEncodeAlert(t *testing.T) {
 			Priority: schema.Priority(a.Priority), Rule: a.Rule, Output: a.Output, Hostname: a.Hostname, Source: a.Source,
 			Tags: a.Tags, OutputFields: map[string]string{},
 		}
-		want.SourceDeprecated = map[string]schema.Source{ //nolint:staticcheck // old clients read it
+		//lint:ignore SA1019 old clients read it
+		want.SourceDeprecated = map[string]schema.Source{
 			"syscall": schema.Source_SYSCALL, "internal": schema.Source_INTERNAL, "k8s_audit": schema.Source_K8S_AUDIT,
 			"other": schema.Source_PLUGIN, "": schema.Source_PLUGIN,
 		}[a.Source]

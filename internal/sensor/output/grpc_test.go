@@ -445,3 +445,14 @@ func TestGRPCFalcoClient(t *testing.T) {
 		check(t, run(t, "-port", port, "-cert", cert, "-key", key, "-ca", ours.file, "-n", "50"), 50)
 	})
 }
+
+// Alerts that no client has read by the end are counted and told.
+func TestGRPCNobodyReads(t *testing.T) {
+	c, _ := grpcConfig(t)
+	s, log := open(t, c)
+	sendNumbered(s, 0, 5)
+	closeClean(t, s)
+	if got := statsOf(t, s, "grpc"); got.Dropped != 5 || got.Queued != 0 || !strings.Contains(log.String(), "no client has read") {
+		t.Errorf("%+v\n%s", got, log)
+	}
+}

@@ -208,7 +208,7 @@ func TestTakeFails(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- s.Serve(ctx) }()
-	if err := Status(ctx, &strings.Builder{}, Options{Socket: path}); err == nil || !strings.Contains(err.Error(), http.StatusText(503)) {
+	if err := Status(ctx, &strings.Builder{}, Options{Socket: path}); err == nil || !strings.Contains(err.Error(), http.StatusText(http.StatusServiceUnavailable)) {
 		t.Errorf("error %v", err)
 	}
 	cancel()
