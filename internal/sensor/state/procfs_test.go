@@ -1,6 +1,7 @@
 package state
 
 import (
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -356,4 +357,28 @@ func TestUsersOfACapture(t *testing.T) {
 
 func unsafeBytes(b []uint64) []byte {
 	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(b))), 8*len(b))
+}
+
+// A full table looks for processes that have gone, without waiting.
+func TestPurgeOfAFullTable(t *testing.T) {
+	now := time.Duration(1000) * time.Second
+	var log strings.Builder
+	table := NewTable(Options{ProcRoot: t.TempDir(), MaxProcesses: 3, Clock: func() time.Duration { return now },
+		Log: slog.New(slog.NewTextHandler(&log, nil))})
+	w := &world{t: t, table: table, now: uint64(now), procs: make(map[int32]*event.Header)}
+	w.start(1, 0, "init")
+	w.start(10, 1, "gone")
+	w.start(11, 1, "gone")
+	w.start(12, 1, "new")
+	if table.Get(12) != nil {
+		t.Fatal("more processes than allowed")
+	}
+	now += 2 * time.Second
+	table.Tick(time.Unix(1, 0))
+	if table.Len() != 0 || !strings.Contains(log.String(), "full") {
+		t.Errorf("%d processes are left; log %q", table.Len(), log.String())
+	}
+	if w.start(12, 1, "new"); table.Get(12) == nil {
+		t.Error("no room after the purge")
+	}
 }
