@@ -1,0 +1,118 @@
+package probe
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// More events than the rings hold: nothing is lost without being counted, and
+// the next event that gets through says how many were.
+func TestOverflow(t *testing.T) {
+	needBPF(t)
+	p, err := Load(Options{CPUsPerRing: 0, RingBytes: os.Getpagesize(), DropFailed: true, Legacy: legacy(),
+		Interest: Interest{Syscalls: ids("openat", "close")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	file := filepath.Join(t.TempDir(), "file")
+	name := cstring(write(t, file, "x"))
+	missing := cstring(file + "-missing")
+	received, lost := uint64(0), uint64(0)
+	take := func() {
+		for {
+			b, ok := p.Reader().Next()
+			if !ok {
+				return
+			}
+			e := record(t, b)
+			received++
+			lost += uint64(e.Header().Lost)
+		}
+	}
+	for range 50 {
+		for range 100 {
+			fd := raw0(unix.SYS_OPENAT, unix.AT_FDCWD, name)
+			unix.Close(int(fd))
+			raw0(unix.SYS_OPENAT, unix.AT_FDCWD, missing)
+		}
+		take()
+	}
+	if err := p.Detach(); err != nil {
+		t.Fatal(err)
+	}
+	take()
+	c, err := p.Counters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Seen != c.Filtered+c.Delivered+c.Dropped() {
+		t.Errorf("seen %d != filtered %d + delivered %d + dropped %d", c.Seen, c.Filtered, c.Delivered, c.Dropped())
+	}
+	if c.Delivered != received {
+		t.Errorf("delivered %d, received %d", c.Delivered, received)
+	}
+	if c.Filtered < 5000 || c.Buffer[Open]+c.Buffer[Close] < 5000 || c.Dropped() != c.Buffer.Total() {
+		t.Errorf("counters %+v", c)
+	}
+	// What was lost after the last delivered event of a CPU is not told by any.
+	if lost == 0 || lost > c.Dropped() {
+		t.Errorf("the events tell of %d lost, %d were", lost, c.Dropped())
+	}
+}
+
+// A path that is not there to be read: the event comes without it.
+func TestPageFault(t *testing.T) {
+	before := counters(t)
+	tr := trace(t, []string{"openat", "connect"}, func() {
+		raw(unix.SYS_OPENAT, unix.AT_FDCWD, uint64(8), 0)
+		raw(unix.SYS_CONNECT, 0, uint64(8), 16)
+	})
+	e := tr.one(event.KindOpenat)
+	e.want(t, map[string]string{"fd": num(-int64(unix.EFAULT)), "dirfd": "-100", "name": "-", "flags": "1", "mode": "0", "dev": "0", "ino": "0", "base": "-", "file": "-"})
+	e = tr.one(event.KindConnect)
+	if f := e.fields(); f["addr"] != "-" {
+		t.Errorf("connect %v", f)
+	}
+	if after := counters(t); after.Faults < before.Faults+2 {
+		t.Errorf("%d faults before, %d after", before.Faults, after.Faults)
+	}
+}
+
+func counters(t *testing.T) Counters {
+	t.Helper()
+	needBPF(t)
+	p, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := p.Counters()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// The structures that C and Go share have the same fields in the same places.
+func TestLayouts(t *testing.T) {
+	for name, load := range map[string]func() (*btf.Spec, error){
+		"direct": func() (*btf.Spec, error) { s, err := loadDirect(); return s.Types, err },
+		"legacy": func() (*btf.Spec, error) { s, err := loadLegacy(); return s.Types, err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			types, err := load()
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameLayout(t, types, "event_header", event.Header{})
+			sameLayout(t, types, "counters", cpuCounters{})
+			sameLayout(t, types, "interest", interestData{})
+		})
+	}
+}
