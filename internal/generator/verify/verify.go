@@ -115,6 +115,9 @@ type window struct {
 
 // caused says whether the alert may be about the action's processes.
 func (w window) caused(alert Alert) bool {
+	if alert.Source == "internal" {
+		return false // the sensor speaks of itself, of drops for example
+	}
 	return len(alert.Processes) == 0 || slices.ContainsFunc(alert.Processes, func(pid int) bool { return slices.Contains(w.processes, pid) })
 }
 

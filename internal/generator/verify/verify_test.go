@@ -105,6 +105,7 @@ func TestOutcomes(t *testing.T) {
 		{"an alert of another process", "syscall.ClearLogActivities", bench{answer: answers(Alert{Rule: rule, Time: time.Unix(0, 0), Processes: []int{1, 2}})}, false, Failed, "timed out", nil},
 		{"an alert of a descendant", "syscall.ClearLogActivities", bench{answer: answers(Alert{Rule: rule, Time: time.Unix(0, 0), Processes: []int{1, 2, worker}})}, true, Passed, "", nil},
 		{"its rule, and another of another process", "syscall.ClearLogActivities", bench{answer: answers(at(rule, 0), Alert{Rule: "Other", Time: time.Unix(0, 0), Processes: []int{1}})}, true, Passed, "", nil},
+		{"its rule, and the sensor's own words", "syscall.ClearLogActivities", bench{answer: answers(at(rule, 0), Alert{Rule: "Drop", Source: "internal", Time: time.Unix(0, 0)})}, true, Passed, "", nil},
 		{"quiet noise", "noise.OpenClose", bench{}, false, Passed, "", nil},
 		{"noise that is heard", "noise.OpenClose", bench{answer: answers(at("Other", 0))}, false, Failed, "fired Other", []string{"Other"}},
 		{"a helper", "helper.ExecLs", bench{}, false, Skipped, "helpers fire no rule", nil},
