@@ -1,0 +1,174 @@
+package e2e
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// notHere are the actions that cannot run on every machine, with the reason
+// that they give.
+var notHere = map[string]string{
+	"syscall.DebugfsLaunchedInPrivilegedContainer": "only applicable to containers", // that a container engine calls privileged
+	"syscall.MountLaunchedInPrivilegedContainer":   "only applicable to containers",
+}
+
+// With everything enabled, every action fires its rule and no other, and noise
+// fires none.
+func TestActionsFireTheirRule(t *testing.T) {
+	checkActions(t, listRules(t), ".")
+}
+
+// The same with Falco's own rule files, unmodified. The rules of the sandbox
+// set are not among them.
+func TestActionsFireUpstreamRules(t *testing.T) {
+	dir := upstreamRules(t)
+	args := []string{"-r", filepath.Join(dir, "falco_rules.yaml"), "-r", filepath.Join(dir, "falco-incubating_rules.yaml")}
+	known := listRules(t, args...)
+	var names []string
+	for _, a := range listActions(t) {
+		if a.Rule == "" || slices.Contains(known, a.Rule) {
+			names = append(names, regexpQuote(a.Name))
+		}
+	}
+	checkActions(t, known, "^("+strings.Join(names, "|")+")$", args...)
+}
+
+func regexpQuote(name string) string { return strings.ReplaceAll(name, ".", `\.`) }
+
+// checkActions runs the actions that match with a sensor whose rules are the
+// given ones.
+func checkActions(t *testing.T, rules []string, match string, rulesArgs ...string) {
+	requireBPF(t)
+	if testing.Short() {
+		t.Skip("half a minute")
+	}
+	dir := t.TempDir()
+	generator, scope := scoped(t, dir, rules)
+	if len(rulesArgs) == 0 {
+		rulesArgs = []string{"-r", "../../rules"}
+	}
+	s := startSensor(t, append(slices.Clone(rulesArgs), "-r", scope, "-o", "rules[].enable.rule=*", "-o",
+		`append_output[].extra_fields=[evt.time, evt.type, proc.pid, proc.ppid, thread.tid, "proc.apid[2]", "proc.apid[3]"]`)...)
+	report := filepath.Join(dir, "junit.xml")
+	cmd := exec.Command(generator, "generate", "test", match, "--all", "--exclude", "^(helper|k8saudit)", "--exact", "--alerts", s.alerts,
+		"--container", "host", "--test-timeout", "20s", "--junit", report, "--state-dir", filepath.Join(dir, "state"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("generate test: %v", err)
+	}
+	var suite struct {
+		Tests int `xml:"tests,attr"`
+		Cases []struct {
+			Name    string   `xml:"name,attr"`
+			Failure *message `xml:"failure"`
+			Error   *message `xml:"error"`
+			Skipped *message `xml:"skipped"`
+		} `xml:"testcase"`
+	}
+	if err := xml.Unmarshal([]byte(read(t, report)), &suite); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, c := range suite.Cases {
+		switch {
+		case c.Failure != nil:
+			t.Errorf("%s: %s", c.Name, c.Failure.Text)
+		case c.Error != nil:
+			t.Errorf("%s: %s", c.Name, c.Error.Text)
+		case c.Skipped != nil && c.Skipped.Text != notHere[c.Name]:
+			t.Errorf("%s: skipped: %s", c.Name, c.Skipped.Text)
+		}
+	}
+	if suite.Tests < 40 || suite.Tests != len(suite.Cases) {
+		t.Errorf("%d tests, %d cases", suite.Tests, len(suite.Cases))
+	}
+	if t.Failed() {
+		t.Logf("generator:\n%s\nsensor:\n%s", out, s.stderr)
+	}
+}
+
+type message struct {
+	Text string `xml:"message,attr"`
+}
+
+// scoped makes the rules blind for everything but one generator, so that what
+// else happens on this machine neither fires them nor floods the sensor: it
+// returns that generator, the binary under a name of its own, and a file of
+// rules that restricts each rule to it and its descendants.
+func scoped(t *testing.T, dir string, rules []string) (generator, file string) {
+	t.Helper()
+	name := fmt.Sprintf("e2e-%d", os.Getpid())
+	generator, file = filepath.Join(filepath.Dir(binary), name), filepath.Join(dir, "scope.yaml")
+	if err := os.Link(binary, generator); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(generator) })
+	var text strings.Builder
+	for _, rule := range rules {
+		fmt.Fprintf(&text, "- rule: %q\n  condition: and (proc.name=%[2]s or proc.aname=%[2]s)\n  override: {condition: append}\n", rule, name)
+	}
+	write(t, file, text.String())
+	return generator, file
+}
+
+// listRules returns the names of the rules of the syscall source.
+func listRules(t *testing.T, args ...string) []string {
+	t.Helper()
+	var names []string
+	for _, r := range describeRules(t, args...) {
+		names = append(names, r.Name)
+	}
+	return names
+}
+
+type ruleInfo struct {
+	Name, Description, Priority, Source string
+	Tags                                []string
+}
+
+func describeRules(t *testing.T, args ...string) []ruleInfo {
+	t.Helper()
+	code, out, stderr := peregrine(t, append([]string{"sensor", "-L", "-o", "json_output=true"}, args...)...)
+	if code != 0 {
+		t.Fatalf("sensor -L: exit code %d\n%s", code, stderr)
+	}
+	var list struct {
+		Rules []struct {
+			Info ruleInfo `json:"info"`
+		} `json:"rules"`
+	}
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		t.Fatal(err)
+	}
+	var rules []ruleInfo
+	for _, r := range list.Rules {
+		if r.Info.Source == "syscall" {
+			rules = append(rules, r.Info)
+		}
+	}
+	if len(rules) == 0 {
+		t.Fatalf("no rules in\n%.500s", out)
+	}
+	return rules
+}
+
+type actionInfo struct{ Name, Rule string }
+
+func listActions(t *testing.T) []actionInfo {
+	t.Helper()
+	code, out, stderr := peregrine(t, "generate", "list", "--all", "-o", "json")
+	if code != 0 {
+		t.Fatalf("generate list: exit code %d\n%s", code, stderr)
+	}
+	var actions []actionInfo
+	if err := json.Unmarshal([]byte(out), &actions); err != nil {
+		t.Fatalf("%v\n%.500s", err, out)
+	}
+	return actions
+}

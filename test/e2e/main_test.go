@@ -1,0 +1,93 @@
+// Package e2e tests the binary from outside: whole commands, the real kernel,
+// real processes, sockets and signals. Everything here needs root and eBPF,
+// and is skipped without, unless PEREGRINE_REQUIRE_BPF=1.
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// binary is peregrine, built once from this checkout.
+var binary string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if len(os.Args) > 1 && os.Args[1] == stormArg {
+		return storm(os.Args[2:])
+	}
+	// Rules look at names below /tmp and at deleted programs: the binary lives
+	// in a plain directory that everybody may enter.
+	dir, err := os.MkdirTemp("", "peregrine-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	binary = filepath.Join(dir, "peregrine")
+	build := exec.Command("go", "build", "-o", binary, "github.com/peregrine-sec/peregrine/cmd/peregrine")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+// requireBPF skips a test that needs root and the kernel's cooperation, or
+// fails it where that is promised.
+func requireBPF(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
+		t.Fatal("needs root")
+	}
+	t.Skip("needs root")
+}
+
+// upstreamRules is the directory of Falco's rule files, which are not part of
+// this repository: PEREGRINE_SHARED/testdata/rules, or shared/testdata/rules
+// in a directory above this one.
+func upstreamRules(t *testing.T) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	candidates := []string{filepath.Join(os.Getenv("PEREGRINE_SHARED"), "testdata", "rules")}
+	for ; dir != "/"; dir = filepath.Dir(dir) {
+		candidates = append(candidates, filepath.Join(dir, "shared", "testdata", "rules"))
+	}
+	for _, candidate := range candidates {
+		if _, err := os.Stat(filepath.Join(candidate, "falco_rules.yaml")); err == nil {
+			return candidate
+		}
+	}
+	t.Skip("no rule files of Falco: set PEREGRINE_SHARED")
+	return ""
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
