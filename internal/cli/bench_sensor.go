@@ -42,7 +42,11 @@ func (s *sensorFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&s.pid, "pid", "0", "process to sample: its id, or its name if only one has it; 0 for none. An embedded sensor is known")
 	flags.StringVar(&s.ready, "ready", "", "word on the standard error of a --sensor command that says that it sees events")
 	flags.BoolVar(&s.verbose, "sensor-log", false, "show what the sensor logs")
+	s.roads(flags)
+}
 
+// roads adds the flags of the ways that alerts come by.
+func (s *sensorFlags) roads(flags *pflag.FlagSet) {
 	flags.StringVar(&s.grpc.UnixSocket, "grpc-unix-socket", "unix:///run/falco/falco.sock", "unix socket of the sensor's gRPC server")
 	flags.StringVar(&s.grpc.Hostname, "grpc-hostname", "localhost", "host of the sensor's gRPC server; with it, or --grpc-port, the network is used instead of the socket")
 	flags.Uint16Var(&s.grpc.Port, "grpc-port", 5060, "port of the sensor's gRPC server")

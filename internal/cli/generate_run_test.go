@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/generator"
 )
@@ -205,5 +209,41 @@ func TestGenerateCleanup(t *testing.T) {
 	code, stdout, _ = execute(t, nil, "generate", "cleanup", "--state-dir", state)
 	if code != ExitOK || stdout != "removed "+left+"\n" {
 		t.Errorf("exit %d: %s", code, stdout)
+	}
+}
+
+// Alerts come over HTTP as well, which is what event-generator listens to.
+func TestGenerateTestOverHTTP(t *testing.T) {
+	needRoot(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// A sensor that sees an alert all the time: one of them is in the action.
+	stop := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			body := fmt.Sprintf(`{"rule":"Clear Log Activities","source":"syscall","time":%q}`, time.Now().Format(time.RFC3339Nano))
+			if response, err := http.Post("http://"+address, "application/json", strings.NewReader(body)); err == nil {
+				_ = response.Body.Close()
+			}
+		}
+	}()
+	code, _, stderr := execute(t, nil, "generate", "test", "ClearLogActivities", "--http-server-address", address, "--settle", "1ms", "--state-dir", t.TempDir())
+	close(stop)
+	<-done
+	if code != ExitOK || !strings.Contains(stderr, "passed=1") {
+		t.Errorf("exit %d\n%s", code, stderr)
 	}
 }

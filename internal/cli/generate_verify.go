@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
@@ -18,7 +19,8 @@ import (
 )
 
 func newGenerateTest(env Env, f *generateFlags) *cobra.Command {
-	var alerts, junit string
+	var junit string
+	sensor := &sensorFlags{}
 	o := verify.Options{Spawn: generator.Spawn}
 	cmd := &cobra.Command{
 		Use:   "test [REGEXP]",
@@ -26,13 +28,14 @@ func newGenerateTest(env Env, f *generateFlags) *cobra.Command {
 		Long: `Test runs each action and waits until the running sensor's alert comes in. Noise
 actions pass if no alert comes. The exit code is 1 if an action failed.
 
-The sensor's alerts are read as JSON lines, as Falco writes them with
-json_output=true, from a file or from standard input.`,
+The sensor's alerts come over HTTP (Falco's http_output), gRPC, or as the JSON
+lines that it writes with json_output=true, from a file or standard input.`,
 		Example: `  peregrine generate test --alerts /var/log/falco.json
   falco -o json_output=true | peregrine generate test --all --alerts -
+  peregrine generate test --http-server-address localhost:8080
   peregrine generate test '^noise' --alerts alerts.json --junit report.xml`,
 		Args: generateArgs,
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			selected, err := action.Select(strings.Join(args, ""), f.all, f.exclude...)
 			if err != nil {
 				return &ExitError{Code: ExitUsage, Err: err}
@@ -41,7 +44,7 @@ json_output=true, from a file or from standard input.`,
 				return err
 			}
 			o.Actions = selected
-			if o.Source, err = alertLines(env, alerts); err != nil {
+			if o.Source, err = alertSource(env, cmd, sensor); err != nil {
 				return &ExitError{Code: ExitPreflight, Err: err}
 			}
 			return runVerify(env.Context, f.log, o, junit)
@@ -50,7 +53,8 @@ json_output=true, from a file or from standard input.`,
 	flags := cmd.Flags()
 	f.selection(flags)
 	f.place(flags)
-	flags.StringVar(&alerts, "alerts", "", "file that the sensor writes its JSON alerts to, - for standard input")
+	flags.StringVar(&sensor.alerts, "alerts", "", "where the sensor's alerts come from: the file that it writes JSON lines to, - for standard input, http, grpc or unix:PATH")
+	sensor.roads(flags)
 	flags.DurationVar(&o.Timeout, "test-timeout", time.Minute, "how long to wait for an alert")
 	flags.DurationVar(&o.Settle, "settle", 2*time.Second, "how long to wait at the end for alerts that must not come")
 	flags.BoolVar(&o.Exact, "exact", false, "fail actions that fire other rules as well")
@@ -58,15 +62,22 @@ json_output=true, from a file or from standard input.`,
 	return cmd
 }
 
-// alertLines opens the sensor's alerts, from their present end on.
-func alertLines(env Env, name string) (verify.Source, error) {
-	switch name {
+// alertSource opens the sensor's alerts; files from their present end on.
+func alertSource(env Env, cmd *cobra.Command, sensor *sensorFlags) (verify.Source, error) {
+	sensor.imply(cmd)
+	switch kind, _, _ := strings.Cut(sensor.alerts, ":"); kind {
 	case "":
-		return nil, errors.New("test needs the sensor's alerts: --alerts FILE, or - for standard input")
-	case "-":
+		return nil, errors.New("test needs the sensor's alerts: --alerts FILE, - for standard input, http, grpc or unix:PATH")
+	case "-", "stdin":
 		return verify.NewJSONLines(io.NopCloser(env.Stdin), false), nil
+	case "http", "grpc", "unix":
+		source, err := sensor.source(cmd.Context(), env)
+		if err != nil {
+			return nil, err
+		}
+		return received{source}, nil
 	}
-	file, err := os.Open(name)
+	file, err := os.Open(strings.TrimPrefix(sensor.alerts, "file:"))
 	if err != nil {
 		return nil, fmt.Errorf("alerts: %w", err)
 	}
@@ -75,6 +86,24 @@ func alertLines(env Env, name string) (verify.Source, error) {
 		return verify.NewJSONLines(file, false), nil
 	}
 	return verify.NewJSONLines(file, true), nil
+}
+
+// received gives what bench's intake receives to verify.
+type received struct{ intake.Source }
+
+var _ verify.Source = received{}
+
+// Next implements verify.Source.
+func (r received) Next(ctx context.Context) ([]verify.Alert, error) {
+	batch, err := r.Source.Next(ctx)
+	if errors.Is(err, intake.ErrClosed) {
+		return nil, io.EOF
+	}
+	var alerts []verify.Alert
+	for _, a := range batch {
+		alerts = append(alerts, verify.Alert{Rule: a.Rule, Source: a.Source, Time: time.Unix(0, a.Time)})
+	}
+	return alerts, err
 }
 
 func runVerify(ctx context.Context, log *eventlog.Logger, o verify.Options, junit string) error {
