@@ -85,7 +85,7 @@ func (c *canary) watch(ctx context.Context) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	var strangers []intake.Alert
-	for time.Since(begin) < canaryWait && ctx.Err() == nil {
+	for time.Since(begin) < c.session.canaryWait && ctx.Err() == nil {
 		for _, a := range c.session.take() {
 			switch {
 			case a.Rule == c.action.Rule && c.ours(a):
@@ -138,17 +138,17 @@ func (c *canary) verdict(s *Session, before []stats.Sample) (status, text string
 	case len(c.others) > 0:
 		return CheckFail, fmt.Sprintf("rule %q is shadowed: the event raised %q instead; Falco gives one alert per event (rule_matching: first): load the rule before the other, or leave the action out", rule, c.others[0].Rule)
 	case throttled(before, s.Samples()):
-		return CheckFail, fmt.Sprintf("no alert of rule %q within %v, and the sensor's rate limit withheld alerts meanwhile: set outputs.rate to 0", rule, canaryWait)
+		return CheckFail, fmt.Sprintf("no alert of rule %q within %v, and the sensor's rate limit withheld alerts meanwhile: set outputs.rate to 0", rule, s.canaryWait)
 	case counts.Malformed > 0 && counts.Alerts == 0:
 		return CheckFail, "what arrives is not an alert: " + counts.LastError
 	case counts.Alerts == 0:
 		return CheckFail, "no alert of any rule has ever arrived: does the sensor write to where bench reads (see --alerts), as JSON?"
 	case c.action.RuleOff:
-		return CheckFail, fmt.Sprintf("no alert within %v: rule %q is disabled in its file; enable it, or leave the action out", canaryWait, rule)
+		return CheckFail, fmt.Sprintf("no alert within %v: rule %q is disabled in its file; enable it, or leave the action out", s.canaryWait, rule)
 	case c.action.RuleSet != action.Stable:
-		return CheckFail, fmt.Sprintf("no alert within %v: rule %q is not among the default rules, but in the %s ones; load that file, or leave the action out", canaryWait, rule, c.action.RuleSet)
+		return CheckFail, fmt.Sprintf("no alert within %v: rule %q is not among the default rules, but in the %s ones; load that file, or leave the action out", s.canaryWait, rule, c.action.RuleSet)
 	}
-	return CheckFail, fmt.Sprintf("no alert within %v: rule %q is missing, disabled, or has an exception for this process", canaryWait, rule)
+	return CheckFail, fmt.Sprintf("no alert within %v: rule %q is missing, disabled, or has an exception for this process", s.canaryWait, rule)
 }
 
 func (c *canary) why() string {

@@ -14,11 +14,14 @@ import (
 // Ceiling is what the generator itself can do here: a bound of every rate
 // that may be asked of it.
 type Ceiling struct {
-	Rate    float64 `json:"rate"` // actions per second of one worker, without a pause
-	Actions []struct {
-		Name string `json:"name"`
-		Mean int64  `json:"mean_ns"`
-	} `json:"actions"`
+	Rate    float64       `json:"rate"` // actions per second of one worker, without a pause
+	Actions []CeilingCost `json:"actions"`
+}
+
+// CeilingCost is what one action takes without a sensor's load.
+type CeilingCost struct {
+	Name string  `json:"name"`
+	Mean float64 `json:"mean_ns"`
 }
 
 // The burst that measures a ceiling is short, as a running sensor sees it too.
@@ -43,14 +46,11 @@ func MeasureCeiling(ctx context.Context, o Options) (*Ceiling, error) {
 	}
 	c := &Ceiling{Rate: r.CompletedRate()}
 	for _, a := range r.Actions {
-		mean := int64(0)
+		cost := CeilingCost{Name: a.Name}
 		if a.Cost != nil && a.Cost.TotalCount() > 0 {
-			mean = int64(a.Cost.Mean())
+			cost.Mean = a.Cost.Mean()
 		}
-		c.Actions = append(c.Actions, struct {
-			Name string `json:"name"`
-			Mean int64  `json:"mean_ns"`
-		}{a.Name, mean})
+		c.Actions = append(c.Actions, cost)
 	}
 	return c, nil
 }
@@ -62,4 +62,21 @@ func (c *Ceiling) Workers(rate float64) int {
 		return 1
 	}
 	return min(max(1, int(math.Ceil(1.5*rate/c.Rate))), runtime.NumCPU())
+}
+
+// Grown says which actions of a round that the generator limited take more
+// than twice the time that they took alone: contention, or a slow disk.
+func (c *Ceiling) Grown(r *Round) []Finding {
+	if !r.Has(GeneratorLimited) {
+		return nil
+	}
+	var found []Finding
+	for _, cost := range c.Actions {
+		for _, a := range r.Actions {
+			if a.Name == cost.Name && cost.Mean > 0 && a.CostMean > 2*cost.Mean {
+				found = append(found, Finding{"cost_grown", fmt.Sprintf("%s takes %.0f us under this load, %.0f us alone: it contends for CPU or disk", a.Name, a.CostMean/1000, cost.Mean/1000)})
+			}
+		}
+	}
+	return found
 }

@@ -58,6 +58,22 @@ func TestSlowAction(t *testing.T) {
 	}
 }
 
+func TestGrown(t *testing.T) {
+	c := Ceiling{Actions: []CeilingCost{{"a.Disk", 10_000}, {"a.Quick", 1000}, {"a.Unmeasured", 0}}}
+	r := Round{Flags: []Flag{GeneratorLimited}, Actions: []ActionResult{{Name: "a.Disk", CostMean: 25_000}, {Name: "a.Quick", CostMean: 1900}, {Name: "a.Unmeasured", CostMean: 5}}}
+	found := c.Grown(&r)
+	if len(found) != 1 || found[0].Text != "a.Disk takes 25 us under this load, 10 us alone: it contends for CPU or disk" {
+		t.Errorf("%+v", found)
+	}
+	r.Flags = nil
+	if found := c.Grown(&r); found != nil {
+		t.Errorf("%+v of a round that reached its rate", found)
+	}
+	if (&Ceiling{Rate: 1000}).Workers(100) != 1 || (&Ceiling{}).Workers(100) != 1 {
+		t.Error("more than one worker for a tenth of the ceiling")
+	}
+}
+
 func TestDiagnosis(t *testing.T) {
 	stable := Queue{Stable: true}
 	for _, tt := range []struct {

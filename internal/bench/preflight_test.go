@@ -39,6 +39,7 @@ func canaryOf(f *benchtest.Fake, ahead int64) Generate {
 func preflight(t *testing.T, f *benchtest.Fake, ahead int64) (*Session, *Preflight) {
 	t.Helper()
 	s := open(t, f, func(o *Options) { o.Generate, o.Actions = canaryOf(f, ahead), o.Actions[:1] })
+	s.canaryWait = 100 * time.Millisecond
 	p, err := s.Preflight(t.Context(), 100*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)

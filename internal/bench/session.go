@@ -79,6 +79,8 @@ type Session struct {
 	// if it is not known.
 	hostname string
 	cal      Calibration
+	// canaryWait is how long a canary's alert may take.
+	canaryWait time.Duration
 }
 
 // past is a round whose late alerts may still come.
@@ -115,7 +117,7 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	if o.Generate == nil {
 		o.Generate = generator.Spawn
 	}
-	s := &Session{o: o, clock: match.Clock{Tolerance: int64(o.Tolerance)}}
+	s := &Session{o: o, clock: match.Clock{Tolerance: int64(o.Tolerance)}, canaryWait: canaryWait}
 	for _, a := range o.Actions {
 		if a.Rule == "" {
 			return nil, fmt.Errorf("action %s fires no rule, so that nothing can be expected of it: use it as noise", a.Name)

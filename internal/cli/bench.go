@@ -49,6 +49,7 @@ type benchFlags struct {
 	output      string
 	junit       string
 	out         string
+	from        string
 	quiet       bool
 }
 
@@ -75,9 +76,10 @@ Exit codes: 0 passed, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive,
   peregrine bench ReadSensitiveFileUntrusted --rate 'ramp 1k..50k x2' --noise 20000
   peregrine bench ReadSensitiveFileUntrusted --rate 5k --fail-if 'lost>0.1%' --fail-if 'latency.p99>50ms' --junit bench.xml
   peregrine bench ReadSensitiveFileUntrusted --rate 5k -- -r my_rules.yaml -o engine.modern_ebpf.buf_size_preset=1
+  peregrine bench --from peregrine-bench-20260102-150405 --format markdown
   peregrine bench ReadSensitiveFileUntrusted --alerts http --pid falco --stats /var/log/falco-metrics.json --rate 5k
   peregrine bench 'ChangeThreadNamespace|ReadSensitiveFileUntrusted|WriteBelowBinaryDir' --all --loop --pid $(pidof falco) --grpc-unix-socket unix:///run/falco/falco.sock`,
-		Args:    benchArgs,
+		Args:    f.args,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return f.resolve(env, cmd) },
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(env, cmd, args) },
 	}
@@ -115,12 +117,16 @@ func (f *benchFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.output, "format", "text", "format of the results: "+strings.Join(report.Formats, ", "))
 	flags.StringVar(&f.junit, "junit", "", "write the conditions as JUnit XML to a file")
 	flags.StringVar(&f.out, "out", "", "directory for raw data (default with --rate: peregrine-bench-TIME); none for none")
+	flags.StringVar(&f.from, "from", "", "measure nothing: show the run kept in a directory again, with --format, --fail-if and --junit")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
 }
 
-// benchArgs wants one regular expression before a --.
-func benchArgs(cmd *cobra.Command, args []string) error {
+// args wants one regular expression before a --, and none for an old run.
+func (f *benchFlags) args(cmd *cobra.Command, args []string) error {
 	n := len(args)
+	if f.from != "" && n == 0 {
+		return nil
+	}
 	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
 		n = dash
 	}
@@ -130,7 +136,25 @@ func benchArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// again shows a run that was kept.
+func (f *benchFlags) again(env Env) error {
+	var o campaign.Options
+	if err := f.reporting(&o); err != nil {
+		return err
+	}
+	run, err := report.Read(f.from)
+	if err != nil {
+		return err
+	}
+	run.Conditions = nil
+	run.Judge(o.Conditions)
+	return benchExit(env.Context, run, f.write(env, run, o), false)
+}
+
 func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
+	if f.from != "" {
+		return f.again(env)
+	}
 	o, err := f.options(env, cmd, args)
 	if err != nil {
 		return err
@@ -170,15 +194,8 @@ func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (campai
 	if o.Bench.Sandbox, err = f.sandbox(); err != nil {
 		return o, err
 	}
-	for _, text := range f.failIf {
-		c, err := bench.ParseCondition(text)
-		if err != nil {
-			return o, usagef("--fail-if: %w", err)
-		}
-		o.Conditions = append(o.Conditions, c)
-	}
-	if !slices.Contains(report.Formats, f.output) {
-		return o, usagef("--format %q: expected %s", f.output, strings.Join(report.Formats, ", "))
+	if err := f.reporting(&o); err != nil {
+		return o, err
 	}
 	if f.rate == "" {
 		return o, f.classic(&o)
@@ -194,6 +211,21 @@ func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (campai
 		o.Idle = f.idle
 	}
 	return o, nil
+}
+
+// reporting are the flags about what is shown.
+func (f *benchFlags) reporting(o *campaign.Options) error {
+	for _, text := range f.failIf {
+		c, err := bench.ParseCondition(text)
+		if err != nil {
+			return usagef("--fail-if: %w", err)
+		}
+		o.Conditions = append(o.Conditions, c)
+	}
+	if !slices.Contains(report.Formats, f.output) {
+		return usagef("--format %q: expected %s", f.output, strings.Join(report.Formats, ", "))
+	}
+	return nil
 }
 
 // classic is event-generator's mode.

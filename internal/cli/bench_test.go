@@ -53,6 +53,31 @@ func TestBenchUsage(t *testing.T) {
 	}
 }
 
+func TestBenchShowsAnOldRun(t *testing.T) {
+	dir := t.TempDir()
+	run := report.Run{Schema: bench.RoundSchema, Rounds: []bench.Round{{Number: 1, Rate: bench.Rate{Target: 1234}, Loss: bench.Loss{Lost: 1, Of: 100, Share: 0.01}}}}
+	file, err := os.Create(filepath.Join(dir, "run.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Write(file, "json"); err != nil {
+		t.Fatal(err)
+	}
+	file.Close()
+	if code, stdout, stderr := runBench(t, "bench", "--from", dir, "--format", "markdown"); code != ExitOK || !strings.Contains(stdout, "1,234") {
+		t.Errorf("exit %d: %s%s", code, stdout, stderr)
+	}
+	if code, _, stderr := runBench(t, "bench", "--from", dir, "--fail-if", "lost>0.1%"); code != ExitThreshold || !strings.Contains(stderr, "lost>0.1% in round 1") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	if code, _, stderr := runBench(t, "bench", "--from", dir, "--fail-if", "drops>0"); code != ExitInconclusive || !strings.Contains(stderr, "no round can tell") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+	if code, _, _ := runBench(t, "bench", "--from", dir+"/none"); code != ExitFailure {
+		t.Errorf("exit %d without a run", code)
+	}
+}
+
 func TestBenchHelpHasExamples(t *testing.T) {
 	for _, command := range []string{"bench", "overhead"} {
 		code, stdout, _ := runBench(t, command, "--help")

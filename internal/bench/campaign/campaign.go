@@ -203,6 +203,9 @@ func (c *campaign) keep(r *bench.Round) error {
 	if n := len(c.run.Rounds); n > 0 {
 		c.session.Amend(&c.run.Rounds[n-1])
 	}
+	if c.run.Ceiling != nil {
+		r.Findings = append(r.Findings, c.run.Ceiling.Grown(r)...)
+	}
 	c.run.Rounds = append(c.run.Rounds, *r)
 	return nil
 }
