@@ -100,7 +100,10 @@ func (f *runFlags) run(env Env, cmd *cobra.Command, args []string) error {
 		err = werr
 	}
 	story.End(result)
-	if err != nil {
+	switch {
+	case errors.Is(err, generator.ErrAborted):
+		return &ExitError{Code: ExitInterrupted, Err: err}
+	case err != nil:
 		return err
 	}
 	if err := writeReport(env, f.report, result); err != nil {

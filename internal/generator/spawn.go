@@ -47,8 +47,23 @@ func spawnOne(ctx context.Context, o Options, b brief, container bool) (*Result,
 	}
 	b.Run = s.run
 	result, err := s.start(ctx, b, container)
+	if aborted(o.Abort) {
+		err = ErrAborted
+	}
 	_, undo := s.journal.Undo()
 	return result, errors.Join(err, undo)
+}
+
+// ErrAborted is returned by Spawn when Options.Abort was closed.
+var ErrAborted = errors.New("aborted: the worker process was killed")
+
+func aborted(abort <-chan struct{}) bool {
+	select {
+	case <-abort: // never ready if nil
+		return true
+	default:
+		return false
+	}
 }
 
 func (s *spawned) start(ctx context.Context, b brief, container bool) (*Result, error) {
@@ -138,7 +153,7 @@ func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
 	defer close(done)
 	go func() {
 		select {
-		case <-s.options.Abort: // blocks for ever if nil
+		case <-s.options.Abort: // never ready if nil
 			_ = s.command.Process.Kill()
 		case <-done:
 		}
