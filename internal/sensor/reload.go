@@ -89,7 +89,7 @@ func (s *sensor) tryReload(ctx context.Context) error {
 		return err
 	}
 	for _, note := range cfg.Notes {
-		s.log.Warn(note.String())
+		s.log.Log(ctx, note.Severity.Level(), note.String())
 	}
 	rules, err := s.loadRules(cfg)
 	if err != nil {

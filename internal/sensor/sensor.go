@@ -119,7 +119,7 @@ func newSensor(opt Options) (*sensor, error) {
 	}
 	log := newLogger(cfg, opt.Stderr)
 	for _, note := range cfg.Notes {
-		log.Warn(note.String())
+		log.Log(context.Background(), note.Severity.Level(), note.String())
 	}
 	s := &sensor{
 		opt: opt, log: log, config: cfg, started: time.Now(), hostname: hostname(opt.Getenv),

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 )
 
@@ -18,6 +19,11 @@ const (
 )
 
 func (s Severity) String() string { return [...]string{"note", "warning", "error"}[s] }
+
+// Level is where a log has it.
+func (s Severity) Level() slog.Level {
+	return [...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[s]
+}
 
 // Issue is one remark about a place in the configuration.
 type Issue struct {

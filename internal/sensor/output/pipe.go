@@ -95,9 +95,19 @@ func (p *pipe) work(ctx context.Context, s sender) {
 		default:
 			<-p.q.wake
 			if time.Since(last) < streamGap+p.gather {
-				sleep(ctx, p.gather)
+				p.collect()
 			}
 		}
+	}
+}
+
+// collect lets a batch gather, unless the queue is closed.
+func (p *pipe) collect() {
+	t := time.NewTimer(p.gather)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-p.q.ending:
 	}
 }
 

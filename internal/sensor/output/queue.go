@@ -21,10 +21,11 @@ type queue struct {
 	sleeping         int // workers that wait for wake
 	closed           bool
 	wake             chan struct{}
+	ending           chan struct{} // closed with the queue
 }
 
 func newQueue(capacity, maxBytes, workers int) *queue {
-	return &queue{ring: make([]*alert.Alert, capacity), maxBytes: maxBytes, wake: make(chan struct{}, workers)}
+	return &queue{ring: make([]*alert.Alert, capacity), maxBytes: maxBytes, wake: make(chan struct{}, workers), ending: make(chan struct{})}
 }
 
 // push adds a, or drops and counts it if the queue is full.
@@ -88,6 +89,9 @@ func (q *queue) done(finished []*alert.Alert) {
 // close lets workers end once the queue is empty; pushes then overflow.
 func (q *queue) close() {
 	q.mu.Lock()
+	if !q.closed {
+		close(q.ending)
+	}
 	q.closed = true
 	wake := q.sleeping
 	q.sleeping = 0

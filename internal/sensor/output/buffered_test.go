@@ -1,0 +1,39 @@
+package output
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Alerts of a stream are collected; a clean stop writes them at once.
+func TestCollect(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "events")
+	f, err := newFile(path, true, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPipe("file", newQueue(100, 1<<20, 1), time.Hour, (&logs{}).logger(), f)
+	p.send(numbered(0)) // alone: leaves at once
+	eventually(t, "the first", func() bool { return p.stats().Sent == 1 })
+	for i := 1; i < 10; i++ {
+		p.send(numbered(i))
+	}
+	if got := p.stats(); got.Sent != 1 || got.Queued != 9 {
+		t.Errorf("not collected: %+v", got)
+	}
+	if err := p.close(deadline(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	wantLines(t, path, numberedLines(0, 10))
+}
+
+func TestBufferedOutputs(t *testing.T) {
+	c := fileConfig("", true)
+	if c.BufferedOutputs = true; gatherOf(c) != time.Second {
+		t.Errorf("buffered_outputs collects for %v", gatherOf(c))
+	}
+	if c.BufferedOutputs = false; gatherOf(c) > time.Millisecond {
+		t.Errorf("an alert waits for %v", gatherOf(c))
+	}
+}
