@@ -25,12 +25,20 @@ func (t *Table) checkHeader(p *Process, h *event.Header) {
 	if p.ExecID != h.ExecID && h.Time > p.execed && h.Kind != event.KindExecve && h.Kind != event.KindExecveat {
 		t.refetch(p, h) // its exec was lost
 	}
+	p.MntNS = h.MntNS
+	if h.TID != h.PID {
+		return
+	}
 	// Only the main thread speaks for the process: cgroup v2 may put threads
 	// into cgroups of their own.
-	if p.CgroupID != h.Cgroup && h.TID == h.PID {
+	if p.CgroupID != h.Cgroup {
 		t.moveCgroup(p, h.Cgroup)
 	}
-	p.MntNS = h.MntNS
+	// A fork into a new pid namespace is told with a number of the parent's.
+	if p.VPID != int32(h.VTID) && h.VTID != 0 {
+		p.VPID = int32(h.VTID)
+		t.changedTree(p)
+	}
 }
 
 // applyState is Apply for the kinds that tell of changes.

@@ -223,6 +223,24 @@ func TestHeaderCredentials(t *testing.T) {
 	}
 }
 
+// The child's number in its new pid namespace is known from its own events.
+func TestForkIntoPIDNamespace(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "unshare")
+	c := w.fork(10, 11)
+	w.procs[11].VTID = 1
+	gen := c.Generation
+	if w.call(11); c.VPID != 1 || c.Generation == gen {
+		t.Errorf("VPID = %d", c.VPID)
+	}
+	h := w.header(11) // another thread of it
+	h.TID, h.VTID = 12, 2
+	w.b.Start(event.KindClose, h)
+	if w.apply(w.b.Finish()); c.VPID != 1 {
+		t.Errorf("a thread has changed VPID to %d", c.VPID)
+	}
+}
+
 func TestCapabilitiesAfterSetuid(t *testing.T) {
 	w := newWorld(t, Options{})
 	p := w.start(10, 1, "su")
