@@ -89,8 +89,11 @@ type Row struct {
 	// PreDrop is the method document's reading: events per second in the
 	// failing round before its first drop; 0 if there was none.
 	PreDrop float64 `json:"pre_drop_syscalls_per_second,omitempty"`
-	// Host is our own count of the host's syscalls in the clean round.
-	Host float64 `json:"host_syscalls_per_second,omitempty"`
+	// Host is our own count of the host's syscalls in the clean round, the
+	// same for every sensor; HostEstimated says that it was computed from a
+	// count before the rounds.
+	Host          float64 `json:"host_syscalls_per_second,omitempty"`
+	HostEstimated bool    `json:"host_estimated,omitempty"`
 
 	Factor Factor   `json:"limiting_factor"`
 	Noisy  []string `json:"noisy,omitempty"` // reasons to distrust the row

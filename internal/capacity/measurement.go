@@ -253,6 +253,7 @@ func (r *Row) Answer() {
 	clean := r.CleanTrial()
 	if clean != nil {
 		r.Syscalls, r.EPS, r.Host = figures(&clean.Round)
+		r.HostEstimated = clean.Round.Syscalls != nil && clean.Round.Syscalls.Estimated
 	}
 	r.PreDrop = r.preDrop()
 	r.Factor = Explain(r.Limit, r.failures(), r.behind(), clean)

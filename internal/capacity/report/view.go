@@ -159,7 +159,7 @@ func newLine(rows []*capacity.Row) line {
 	l := line{
 		CPU: row.Limit.CPUString(), Memory: row.Limit.MemoryString(), Status: status(row), Factor: string(row.Factor.Name),
 		Syscalls: claim(row, row.Syscalls), EPS: claim(row, row.EPS), NDR: bounds(row.NDR), PDR: bounds(row.PDR),
-		PreDrop: dash(row.PreDrop), Host: dash(row.Host), LossBound: "–", Latency: "–",
+		PreDrop: dash(row.PreDrop), Host: host(row), LossBound: "–", Latency: "–",
 		CPUUsed: fmt.Sprintf("%.2f", d.cpu), Throttled: fmt.Sprintf("%.0f %%", 100*d.throttled), RSS: mebi(d.rss),
 		Evidence: row.Factor.Evidence, Advice: row.Factor.Advice, Noisy: slices.Compact(slices.Clone(row.Noisy)),
 	}
@@ -171,6 +171,14 @@ func newLine(rows []*capacity.Row) line {
 		l.Syscalls += " " + spread(rows)
 	}
 	return l
+}
+
+// host is our own count of syscalls, with what it is worth.
+func host(row *capacity.Row) string {
+	if row.HostEstimated && row.Host > 0 {
+		return "≈ " + short(row.Host)
+	}
+	return dash(row.Host)
 }
 
 // spread is the range of a limit's repeats, with the confidence it has.

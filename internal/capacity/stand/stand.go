@@ -211,6 +211,13 @@ func (s *Stand) Start(ctx context.Context, started func(pid int) error) (capacit
 		_ = up.Close(context.WithoutCancel(ctx)) // the reason is better known
 		return nil, err
 	}
+	// Without a count in each round, one beforehand has to do; and a kernel
+	// that refuses our counter leaves that column empty.
+	if !s.CountSyscalls {
+		if _, err := up.Calibrate(ctx, time.Second); err != nil {
+			fmt.Fprintf(s.Log, "host syscalls are not counted: %v\n", err)
+		}
+	}
 	return up, nil
 }
 
