@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"time"
@@ -71,11 +72,28 @@ func newWatcher(paths []string) (*watcher, error) {
 	return w, nil
 }
 
+// add watches path by its name in its directory, what is in it if it is a
+// directory, and where it leads to if it is a link.
 func (w *watcher) add(fd int, path string) error {
-	dir, names := filepath.Dir(path), map[string]bool{filepath.Base(path): true, "..data": true}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		dir, names = path, nil
+	err := w.watch(fd, filepath.Dir(path), map[string]bool{filepath.Base(path): true, "..data": true})
+	if err != nil {
+		return err
 	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil // it may come
+	}
+	if info, err := os.Stat(real); err == nil && info.IsDir() {
+		return w.watch(fd, real, nil)
+	}
+	if real != path {
+		return w.watch(fd, filepath.Dir(real), map[string]bool{filepath.Base(real): true})
+	}
+	return nil
+}
+
+// watch adds names in dir to what is of interest; nil: all of them.
+func (w *watcher) watch(fd int, dir string, names map[string]bool) error {
 	wd, err := unix.InotifyAddWatch(fd, dir, watchMask)
 	if err != nil {
 		return err
@@ -85,9 +103,7 @@ func (w *watcher) add(fd int, path string) error {
 	case seen && old == nil, names == nil:
 		w.names[int32(wd)] = nil
 	case seen:
-		for name := range names {
-			old[name] = true
-		}
+		maps.Copy(old, names)
 	default:
 		w.names[int32(wd)] = names
 	}

@@ -69,6 +69,12 @@ func TestWatch(t *testing.T) {
 		}},
 		{"removed", func(t *testing.T, dir string) { os.Remove(dir + "/falco.yaml") }},
 		{"new file in a directory", func(t *testing.T, dir string) { write(t, dir+"/rules.d/x.yaml", "b") }},
+		{"file behind a link", func(t *testing.T, dir string) { write(t, dir+"/elsewhere/real.yaml", "b") }},
+		{"directory replaced", func(t *testing.T, dir string) {
+			if err := os.Rename(dir+"/rules.d", dir+"/rules.old"); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"link swapped as Kubernetes does", func(t *testing.T, dir string) {
 			if err := os.Symlink("v2", dir+"/..data"); err != nil {
 				t.Fatal(err)
@@ -79,10 +85,16 @@ func TestWatch(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
 			write(t, dir+"/falco.yaml", "a")
-			if err := os.Mkdir(dir+"/rules.d", 0o700); err != nil {
+			for _, sub := range []string{"/rules.d", "/elsewhere"} {
+				if err := os.Mkdir(dir+sub, 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(t, dir+"/elsewhere/real.yaml", "a")
+			if err := os.Symlink("elsewhere/real.yaml", dir+"/link.yaml"); err != nil {
 				t.Fatal(err)
 			}
-			calls := watching(t, dir+"/falco.yaml", dir+"/rules.d", dir+"/missing/x")
+			calls := watching(t, dir+"/link.yaml", dir+"/falco.yaml", dir+"/rules.d", dir+"/missing/x")
 			tt.change(t, dir)
 			<-calls
 		})
