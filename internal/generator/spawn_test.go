@@ -85,6 +85,18 @@ func TestNoSandboxLeavesNoTrace(t *testing.T) {
 	compareHost(t, before, withoutTimes)
 }
 
+// With egress allowed the actions use the host's network, and those that need
+// an address of the sandbox's are skipped.
+func TestEgress(t *testing.T) {
+	needRoot(t)
+	o := Options{Passes: 1, Sandbox: SandboxOptions{Egress: true, StateDir: t.TempDir()},
+		Actions: []Choice{{Name: "helper.InboundConnection"}, {Name: "noise.ConnectLoopback"}}}
+	r, err := Spawn(t.Context(), o)
+	if err != nil || r.Skipped != 1 || r.Completed != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
 // killer is a run in a process of its own, to be killed: the test binary,
 // with options in the environment.
 const killerVariable = "PEREGRINE_TEST_KILLER"

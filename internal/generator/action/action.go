@@ -69,8 +69,8 @@ type Needs struct {
 	// Network says that it talks to addresses that only the private network
 	// namespace of the sandbox keeps on this host.
 	Network bool `json:"network"`
-	// Tool is a program that must exist, "" for none.
-	Tool string `json:"tool,omitempty"`
+	// Inbound says that it listens at one of them.
+	Inbound bool `json:"inbound,omitempty"`
 }
 
 // Action is one entry of the catalogue. It does not change.
@@ -133,7 +133,7 @@ func (e *SkipError) Error() string { return e.Reason }
 func skip(format string, args ...any) error { return &SkipError{fmt.Sprintf(format, args...)} }
 
 // Journal is told of everything that outlives a run of an action, before it
-// is made. Implementations must have it on disk when they return.
+// is made, so that it can be undone when the process is killed meanwhile.
 type Journal interface {
 	File(path string) error // to be unlinked
 	Dir(path string) error  // to be removed with all below it

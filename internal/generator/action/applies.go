@@ -30,5 +30,8 @@ func (a *Action) Applies(env Env) error {
 	if a.Needs.Network && !env.PrivateNet && !env.Egress {
 		return skip("would reach addresses outside this host: needs the sandbox or --allow-egress")
 	}
+	if a.Needs.Inbound && !env.PrivateNet {
+		return skip("listens at an address that only the sandbox's network has")
+	}
 	return nil
 }

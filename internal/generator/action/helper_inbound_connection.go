@@ -7,7 +7,7 @@ var helperInboundConnection = Action{
 	Summary: "listen on a TCP port of an address that is not loopback",
 	RuleSet: NoRule,
 	Spawns:  []string{"peregrine-helper"},
-	Needs:   Needs{Place: Anywhere, Network: true},
+	Needs:   Needs{Place: Anywhere, Network: true, Inbound: true},
 	Cost:    Process, Bench: BenchNo, BenchWhy: "fires no rule", Default: true,
 	prepare: spawns(program{name: "peregrine-helper", task: child.Listen(outside)}),
 }

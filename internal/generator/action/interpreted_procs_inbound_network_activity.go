@@ -8,7 +8,7 @@ var interpretedProcsInboundNetworkActivity = Action{
 	Rule:    "Interpreted procs inbound network activity", RuleSet: Sandbox, RuleOff: true,
 	Tags:   []string{"network", "mitre_exfiltration", "TA0011"},
 	Spawns: []string{"lua"},
-	Needs:  Needs{Place: Anywhere, Network: true},
+	Needs:  Needs{Place: Anywhere, Network: true, Inbound: true},
 	Cost:   Process, Bench: BenchSlow, BenchWhy: "a process for each",
 	prepare: spawns(program{name: "lua", task: child.Listen(outside)}),
 }

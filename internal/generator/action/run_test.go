@@ -213,6 +213,7 @@ func TestSkips(t *testing.T) {
 		{"syscall.DebugfsLaunchedInPrivilegedContainer", Env{}, "only applicable to containers"},
 		{"syscall.DebugfsLaunchedInPrivilegedContainer", Env{InContainer: true}, "only applicable to privileged containers of a real container runtime"},
 		{"k8saudit.CreatePrivilegedPod", Env{}, "needs a Kubernetes cluster and its audit log"},
+		{"syscall.InterpretedProcsInboundNetworkActivity", Env{Egress: true}, "listens at an address that only the sandbox's network has"},
 		{"syscall.UnexpectedUDPTraffic", Env{}, "would reach addresses outside this host: needs the sandbox or --allow-egress"},
 	} {
 		a, ok := Lookup(test.name)
