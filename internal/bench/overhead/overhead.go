@@ -80,8 +80,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	var cpu float64
 	var err error
 	for pair := 0; pair < o.Pairs && err == nil; pair++ {
-		// Off, on, on, off, ...: whatever drifts meets both alike.
-		for _, on := range []bool{pair%2 == 1, pair%2 == 0} {
+		for _, on := range order(pair) {
 			if err == nil {
 				o.Say("pair %d of %d: %s the sensor", pair+1, o.Pairs, map[bool]string{true: "with", false: "without"}[on])
 				var used float64
@@ -100,6 +99,10 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	r.Partial = err != nil
 	return r, err
 }
+
+// order says which half of a pair is with the sensor: off, on, on, off, ...:
+// whatever drifts meets both alike.
+func order(pair int) [2]bool { return [2]bool{pair%2 == 1, pair%2 == 0} }
 
 // half measures all workloads once, with or without the sensor, and returns
 // the sensor's use of CPUs.

@@ -62,7 +62,7 @@ func TestDriftCancels(t *testing.T) {
 	c := Cost{}
 	now := 100.0
 	for pair := range 8 {
-		for _, on := range []bool{pair%2 == 1, pair%2 == 0} {
+		for _, on := range order(pair) {
 			if on {
 				c.On = append(c.On, now+50)
 			} else {

@@ -33,7 +33,7 @@ func example() *Run {
 	clean := bench.Round{Schema: 1, Number: 1, Start: 1e18, End: 1e18 + 5e9, DrainEnd: 1e18 + 6e9,
 		Rate: bench.Rate{Target: 1000, Offered: 999.8, Completed: 999.8}, Actions: []bench.ActionResult{action(5000, 0)},
 		Total: bench.Counts{Started: 5000, OK: 5000, Matched: 5000}, Loss: bench.Loss{Of: 5000, Upper: 0.0006}, Latency: latency,
-		Sensor: &bench.SensorStats{Plateau: 4, EventsMean: 12345.6}, Usage: &usage.Window{CPU: 0.123, RSSPeak: 48 << 20},
+		Sensor: &bench.SensorStats{Plateau: 4, EventsMean: 12345.6}, Usage: &usage.Window{CPU: 0.123, User: 0.05, System: 0.073, CPUPeak: 0.2, Throttled: 12e6, RSSMean: 47 << 20, RSSPeak: 48 << 20, PSSPeak: 30 << 20},
 		Syscalls: &bench.HostCount{PerSecond: 54321, Estimated: true}, Observer: bench.Observer{CPU: 0.02, Generator: 0.11, Reads: 400}}
 	bad := clean
 	bad.Number, bad.Rate = 2, bench.Rate{Target: 100_000, Offered: 80_000}

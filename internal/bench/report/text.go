@@ -43,6 +43,7 @@ func (r *Run) text(w io.Writer) error {
 		if p.err == nil {
 			p.err = actions(w, &r.Rounds[i])
 		}
+		p.usage(&r.Rounds[i])
 		for _, f := range r.Rounds[i].Findings {
 			p.line("  %s", f.Text)
 		}
@@ -94,6 +95,16 @@ func actions(w io.Writer, r *bench.Round) error {
 			duration(a.Latency.P50), duration(a.Latency.P99), duration(a.Latency.P999), duration(a.Latency.Max), duration(a.Response.P99))
 	}
 	return t.Flush()
+}
+
+// usage is what the sensor's process took in a round.
+func (p *printer) usage(r *bench.Round) {
+	u := r.Usage
+	if u == nil {
+		return
+	}
+	p.line("  sensor: CPU %.1f%% (user %.1f%%, system %.1f%%, peak %.1f%%), throttled %s; RSS %d MiB (peak %d), PSS %d, cgroup %d",
+		100*u.CPU, 100*u.User, 100*u.System, 100*u.CPUPeak, duration(u.Throttled), u.RSSMean>>20, u.RSSPeak>>20, u.PSSPeak>>20, u.CgroupPeak>>20)
 }
 
 // observer states what bench itself cost, at its highest.
