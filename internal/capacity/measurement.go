@@ -21,6 +21,7 @@ type measurement struct {
 	journal    *limit.Journal
 	bench      Bench // nil while no sensor is up
 	row        Row
+	began      time.Time
 	restarts   int
 }
 
@@ -218,7 +219,7 @@ func (m *measurement) say(format string, args ...any) {
 
 func (m *measurement) tell(p Progress) {
 	p.Row, p.Rows, p.Limit = m.number, m.of, m.row.Limit
-	p.Left = time.Duration(m.of-m.number+1) * m.expected
+	p.Left = time.Duration(m.of-m.number)*m.expected + max(0, m.expected-m.Now().Sub(m.began))
 	m.progress(p)
 }
 

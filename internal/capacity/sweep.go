@@ -126,7 +126,7 @@ func (s *sweep) budget(after int) time.Duration {
 // row measures one limit. What it changes is restored on every way out.
 func (s *sweep) row(ctx context.Context, number, of int, j job) (err error) {
 	began := s.Now()
-	m := &measurement{sweep: s, number: number, of: of, row: Row{Limit: j.limit, Repeat: j.repeat, Status: Failed, Clean: -1, Failed: -1}}
+	m := &measurement{sweep: s, number: number, of: of, began: began, row: Row{Limit: j.limit, Repeat: j.repeat, Status: Failed, Clean: -1, Failed: -1}}
 	place, journal, err := s.Rig.Place(ctx)
 	if err != nil {
 		return err
