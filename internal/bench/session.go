@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,7 +68,7 @@ type Session struct {
 	wg      sync.WaitGroup
 
 	mu       sync.Mutex
-	pending  []intake.Alert // not yet matched
+	pending  [][]intake.Alert // not yet matched; in batches, as one slice would be moved while it grows under load
 	samples  []stats.Sample
 	alertErr error // why the stream ended
 	statsErr error
@@ -144,12 +145,14 @@ func (s *Session) collect(ctx context.Context) {
 	source := s.o.Target.Alerts()
 	for {
 		batch, err := source.Next(ctx)
-		s.mu.Lock()
+		own := make([]intake.Alert, 0, len(batch))
 		for i := range batch {
 			if batch[i].Source != "internal" {
-				s.pending = append(s.pending, batch[i])
+				own = append(own, batch[i])
 			}
 		}
+		s.mu.Lock()
+		s.pending = append(s.pending, own)
 		if err != nil {
 			s.alertErr = err
 		}
@@ -187,7 +190,7 @@ func (s *Session) poll(ctx context.Context, reader stats.Reader) {
 func (s *Session) take() []intake.Alert {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	taken := s.pending
+	taken := slices.Concat(s.pending...)
 	s.pending = nil
 	return taken
 }

@@ -404,3 +404,24 @@ func (a *authority) write(t *testing.T, name, kind string, der []byte) string {
 	}
 	return path
 }
+
+// BenchmarkHTTP is one posted alert over a kept connection, client included.
+func BenchmarkHTTP(b *testing.B) {
+	s, err := NewHTTP(HTTPOptions{Address: "127.0.0.1:0"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}
+	defer client.CloseIdleConnections()
+	for b.Loop() {
+		resp, err := client.Post("http://"+s.Addr().String()+"/", "application/json", strings.NewReader(sample))
+		if err != nil {
+			b.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	if c := s.Counts(); c.Alerts < uint64(b.N) {
+		b.Errorf("%d alerts of %d posts", c.Alerts, b.N)
+	}
+}
