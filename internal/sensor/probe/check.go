@@ -31,19 +31,21 @@ func check() error {
 
 // checkKernel refuses kernels without BPF ring buffers (5.8).
 func checkKernel() error {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return fmt.Errorf("ask for the kernel's version: %w", err)
-	}
-	release := unix.ByteSliceToString(u.Release[:])
-	var major, minor int
-	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n != 2 {
-		return nil // an unknown way of counting: loading will tell
-	}
-	if major < 5 || major == 5 && minor < 8 {
-		return fmt.Errorf("kernel %s is too old: 5.8 or later is needed (BPF ring buffers)", release)
+	major, minor, known := kernelVersion()
+	if known && (major < 5 || major == 5 && minor < 8) { // unknown: loading will tell
+		return fmt.Errorf("kernel %d.%d is too old: 5.8 or later is needed (BPF ring buffers)", major, minor)
 	}
 	return nil
+}
+
+// kernelVersion is false if the kernel counts in an unknown way.
+func kernelVersion() (major, minor int, known bool) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return 0, 0, false
+	}
+	n, _ := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
+	return major, minor, n == 2
 }
 
 // checkCapabilities wants CAP_SYS_ADMIN, or CAP_BPF and CAP_PERFMON.

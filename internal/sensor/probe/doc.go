@@ -13,3 +13,4 @@ package probe
 
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types direct bpf/probe.c -- -mcpu=v3 -Wall -Wno-unused-function
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types legacy bpf/probe.c -- -mcpu=v3 -Wall -Wno-unused-function -DLEGACY
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types oldest bpf/probe.c -- -mcpu=v3 -Wall -Wno-unused-function -DLEGACY -DNO_GLOBAL_FUNCTIONS

@@ -115,11 +115,7 @@ func (o Options) complete() (Options, error) {
 
 // newSpec is the collection to load: sizes and constants set, nothing loaded.
 func newSpec(o Options, cpus int, types *btf.Cache) (*ebpf.CollectionSpec, error) {
-	load := loadDirect
-	if o.Legacy || !kernelCanCast(types) {
-		load = loadLegacy
-	}
-	spec, err := load()
+	spec, err := newObject(o, types)
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded programs: %w", err)
 	}
@@ -148,6 +144,19 @@ func newSpec(o Options, cpus int, types *btf.Cache) (*ebpf.CollectionSpec, error
 		}
 	}
 	return spec, nil
+}
+
+// newObject picks the object that was made for such a kernel (bpf/read.h,
+// bpf/bpf.h).
+func newObject(o Options, types *btf.Cache) (*ebpf.CollectionSpec, error) {
+	major, minor, known := kernelVersion()
+	switch {
+	case known && (major < 5 || major == 5 && minor < 12):
+		return loadOldest()
+	case o.Legacy || !kernelCanCast(types):
+		return loadLegacy()
+	}
+	return loadDirect()
 }
 
 // start makes the rings, fills the tables and attaches. Whatever it leaves

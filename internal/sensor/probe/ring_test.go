@@ -103,6 +103,7 @@ func counters(t *testing.T) Counters {
 func TestLayouts(t *testing.T) {
 	for name, load := range map[string]func() (*btf.Spec, error){
 		"direct": func() (*btf.Spec, error) { s, err := loadDirect(); return s.Types, err },
+		"oldest": func() (*btf.Spec, error) { s, err := loadOldest(); return s.Types, err },
 		"legacy": func() (*btf.Spec, error) { s, err := loadLegacy(); return s.Types, err },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -16,7 +16,7 @@
  * nothing about its arguments: pointers may be NULL, and kernel addresses come
  * as numbers. Kernels before 5.12 have such functions without pointers only.
  */
-#ifdef LEGACY
+#ifdef NO_GLOBAL_FUNCTIONS
 #define FUNC static NOINLINE
 #else
 #define FUNC NOINLINE

@@ -7,8 +7,10 @@
 #pragma once
 #include "scratch.h"
 
-#ifdef LEGACY
-#define PATH_COMPONENTS 48 /* a loop that the verifier walks through */
+#if defined(NO_GLOBAL_FUNCTIONS)
+#define PATH_COMPONENTS 16 /* a loop that the verifier walks through at every call */
+#elif defined(LEGACY)
+#define PATH_COMPONENTS 48 /* a loop that the verifier walks through once */
 #else
 #define PATH_COMPONENTS 2050 /* all that fit into 4096 bytes */
 #endif

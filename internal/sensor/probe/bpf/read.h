@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading kernel memory. Two objects are made of the same source:
+ * Reading kernel memory. Three objects are made of the same source:
  *
  *   direct  (kernels with the kfunc bpf_rdonly_cast, 6.2 and later) loads with
  *           plain instructions whose faults the kernel handles: a nanosecond
- *   legacy  (5.8 and later) calls bpf_probe_read_kernel for every field
+ *   legacy  (5.12 and later) calls bpf_probe_read_kernel for every field
+ *   oldest  (5.8 and later) does, and has no global functions either: bpf.h
  *
  * READ(p, field) reads one field of a kernel structure, AS(type, address)
  * says what is at an address, LOAD64(address) reads 64 bits.
