@@ -55,7 +55,12 @@ func (c *Compiler) atom(n *Check) (atom, error) {
 		if err := n.checkEventNames(); err != nil {
 			return atom{}, err
 		}
-		a.pred, err = constantCheck(n, left)
+		if left.Type == field.String && left.IP != nil {
+			a.pred = c.hostCheck(n, left)
+		}
+		if a.pred == nil {
+			a.pred, err = constantCheck(n, left)
+		}
 		if err != nil {
 			return atom{}, err
 		}

@@ -2,6 +2,8 @@ package filter
 
 import (
 	"cmp"
+	"context"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +24,7 @@ type Compiler struct {
 	linked   int     // how many of order are linked
 	words    bitCounter
 	procBits bitCounter
+	resolve  func(ctx context.Context, network, name string) ([]netip.Addr, error)
 }
 
 // unit is a distinct sub-condition.
@@ -53,7 +56,7 @@ const (
 
 // NewCompiler returns a Compiler that finds fields with lookup.
 func NewCompiler(lookup Lookup) *Compiler {
-	return &Compiler{lookup: lookup, units: map[string]*unit{}}
+	return &Compiler{lookup: lookup, units: map[string]*unit{}, resolve: systemResolver}
 }
 
 // Compile checks and compiles a condition. The error is an *Error.
