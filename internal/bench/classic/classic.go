@@ -106,6 +106,10 @@ func (o Options) print(log *eventlog.Logger, r *bench.Round, warned bool) bool {
 		log.Log(eventlog.Warn, "not counted", eventlog.Fields{
 			"foreign": r.Alerts.Foreign, "duplicate": r.Alerts.Duplicate, "late": r.Total.Late, "failed": r.Total.Failed})
 	}
+	if s := r.Sensor; s != nil && s.Drops+s.OutputsDropped+s.Throttled > 0 {
+		log.Log(eventlog.Warn, "sensor lost", eventlog.Fields{
+			"drops": s.Drops, "output_drops": s.OutputsDropped, "throttled": s.Throttled})
+	}
 	return warned
 }
 

@@ -81,6 +81,7 @@ func TestLines(t *testing.T) {
 	empty := round([2]int{0, 0})
 	empty.Usage = nil
 	empty.Alerts.Foreign = 2
+	empty.Sensor = &bench.SensorStats{Drops: 9, Throttled: 1}
 	s := &script{rounds: []bench.Round{fourteen(), empty}}
 	var out strings.Builder
 	o := Options{Sleep: 12207, RoundDuration: 20 * time.Millisecond, Loop: true, Humanize: true, Rounds: 2}
@@ -101,6 +102,7 @@ WARN cannot generate events                        action=syscall.ReadSensitiveF
 WARN some actions may be too slow, consider to use different actions 
 INFO statistics                                    lost="100%" throughput="0.0 EPS"
 WARN not counted                                   duplicate=0 failed=0 foreign=2 late=0
+WARN sensor lost                                    drops=9 output_drops=0 throttled=1
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
