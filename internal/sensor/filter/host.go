@@ -50,10 +50,11 @@ func (h *host) look() {
 	if err != nil {
 		return // what was known before still counts
 	}
+	addrs := make([]netip.Addr, len(found))
 	for i, a := range found {
-		found[i] = a.Unmap()
+		addrs[i] = a.Unmap()
 	}
-	h.addrs.Store(&found)
+	h.addrs.Store(&addrs)
 }
 
 // hostCheck compiles a check on the name of an address: by the name, where
