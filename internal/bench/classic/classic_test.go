@@ -102,7 +102,7 @@ WARN cannot generate events                        action=syscall.ReadSensitiveF
 WARN some actions may be too slow, consider to use different actions 
 INFO statistics                                    lost="100%" throughput="0.0 EPS"
 WARN not counted                                   duplicate=0 failed=0 foreign=2 late=0
-WARN sensor lost                                    drops=9 output_drops=0 throttled=1
+WARN sensor lost                                   drops=9 output_drops=0 throttled=1
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
