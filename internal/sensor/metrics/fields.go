@@ -226,13 +226,14 @@ func (d Drops) named() map[string]uint64 {
 		"n_drops_buffer_total": d.Buffer.Total(), "n_drops_scratch_map": d.Scratch,
 		"n_drops_page_faults": d.PageFaults, "n_drops_bug": d.Bug,
 	}
-	for category, n := range d.Buffer.named() {
+	for category, n := range d.Buffer.Named() {
 		names["n_drops_buffer_"+category+"_exit"] = n
 	}
 	return names
 }
 
-func (b BufferDrops) named() map[string]uint64 {
+// Named is the drops by Falco's names of the categories.
+func (b BufferDrops) Named() map[string]uint64 {
 	return map[string]uint64{
 		"clone_fork": b.CloneFork, "execve": b.Execve, "connect": b.Connect, "open": b.Open,
 		"dir_file": b.DirFile, "other_interest": b.Other, "close": b.Close, "proc": b.Proc,

@@ -348,6 +348,11 @@ func TestHTTPWithoutPipelining(t *testing.T) {
 	s, _ := open(t, httpConfig(url))
 	sendNumbered(s, 0, 100)
 	eventually(t, "all sent", func() bool { return statsOf(t, s, "http").Sent == 100 })
+	sender := (*s.channels.Load())[0].channel.(*pipe).senders[0].(*httpSender)
+	closeClean(t, s)
+	if sender.ceiling != 1 {
+		t.Errorf("still %d requests at once", sender.ceiling)
+	}
 	if !slices.Equal(r.got(), numberedLines(0, 100)) {
 		t.Errorf("received %d", len(r.got()))
 	}

@@ -162,10 +162,7 @@ func (e exposition) probe(s *metrics.Snapshot, perCPU bool) {
 	d := s.Probe.Drops
 	e.counter("falcosecurity_scap_n_evts_total", float64(s.Probe.Seen))
 	e.counter("falcosecurity_scap_n_drops_total", float64(d.Total()))
-	for category, n := range map[string]uint64{
-		"clone_fork": d.Buffer.CloneFork, "execve": d.Buffer.Execve, "connect": d.Buffer.Connect, "open": d.Buffer.Open,
-		"dir_file": d.Buffer.DirFile, "other_interest": d.Buffer.Other, "close": d.Buffer.Close, "proc": d.Buffer.Proc,
-	} {
+	for category, n := range d.Buffer.Named() {
 		e.counter("falcosecurity_scap_n_drops_buffer_total", float64(n), "dir", "exit", "drop", category)
 	}
 	e.counter("falcosecurity_scap_n_drops_scratch_map_total", float64(d.Scratch))
