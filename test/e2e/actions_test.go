@@ -22,7 +22,7 @@ var notHere = map[string]string{
 // With everything enabled, every action fires its rule and no other, and noise
 // fires none.
 func TestActionsFireTheirRule(t *testing.T) {
-	checkActions(t, listRules(t), ".")
+	checkActions(t, listRules(t), ".", defaultRules()...)
 }
 
 // The same with Falco's own rule files, unmodified. The rules of the sandbox
@@ -51,9 +51,6 @@ func checkActions(t *testing.T, rules []string, match string, rulesArgs ...strin
 	}
 	dir := t.TempDir()
 	generator, scope := scoped(t, dir, rules)
-	if len(rulesArgs) == 0 {
-		rulesArgs = []string{"-r", "../../rules"}
-	}
 	s := startSensor(t, append(slices.Clone(rulesArgs), "-r", scope, "-o", "rules[].enable.rule=*", "-o",
 		`append_output[].extra_fields=[evt.time, evt.type, proc.pid, proc.ppid, thread.tid, "proc.apid[2]", "proc.apid[3]"]`)...)
 	report := filepath.Join(dir, "junit.xml")
