@@ -1,0 +1,80 @@
+// Command speed measures what the sensor costs and takes on this machine, for
+// docs/benchmarks.md:
+//
+//	make build && sudo go run ./test/speed
+//
+// It starts bin/peregrine as a process of its own, again for each row, and
+// reads that process's times from /proc and its counters from the statistics
+// file. Every figure is a median of several runs; on a machine with other work
+// none of them means much.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"slices"
+	"time"
+)
+
+func main() {
+	log.SetFlags(0)
+	binary := flag.String("binary", "bin/peregrine", "the sensor")
+	runs := flag.Int("runs", 3, "runs of each measurement")
+	seconds := flag.Int("seconds", 8, "length of each run")
+	flag.Parse()
+	length := time.Duration(*seconds) * time.Second
+	rows := []struct {
+		name    string
+		measure func() (result, error)
+	}{
+		{"start to first alert", func() (result, error) { return startup(*binary) }},
+		{"idle", func() (result, error) { return steady(*binary, load{}, length, 0) }},
+		{"open/close, 20,000/s", func() (result, error) { return steady(*binary, load{rate: 20000, workers: 1}, length, 0) }},
+		{"open/close, one loop unpaced", func() (result, error) { return steady(*binary, load{workers: 1}, length, 0) }},
+		{"open/close, two loops unpaced", func() (result, error) { return steady(*binary, load{workers: 2}, length, 0) }},
+		{"two loops, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, load{workers: 2}, length, 0.25) }},
+		{"one loop, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, load{workers: 1}, length, 0.25) }},
+	}
+	fmt.Println("| what | events/s | dropped | CPU | ns/event | resident | first alert |")
+	fmt.Println("|---|---|---|---|---|---|---|")
+	for _, row := range rows {
+		var all []result
+		for range *runs {
+			r, err := row.measure()
+			if err != nil {
+				log.Fatalf("%s: %v", row.name, err)
+			}
+			all = append(all, r)
+		}
+		fmt.Printf("| %s | %s |\n", row.name, median(all))
+	}
+}
+
+// result is one measurement; what does not apply is zero.
+type result struct {
+	events, drops uint64
+	elapsed, cpu  time.Duration
+	rss           uint64 // bytes
+	firstAlert    time.Duration
+}
+
+func (r result) rate() float64 { return float64(r.events) / r.elapsed.Seconds() }
+
+// median takes the run whose CPU time, or time to the first alert, is in the
+// middle: the figures of a row belong to one run.
+func median(all []result) string {
+	slices.SortFunc(all, func(a, b result) int {
+		return int(a.cpu + a.firstAlert - b.cpu - b.firstAlert)
+	})
+	r := all[len(all)/2]
+	if r.elapsed == 0 {
+		return fmt.Sprintf("| | | | | %v", r.firstAlert.Round(time.Millisecond))
+	}
+	perEvent := "-"
+	if r.events > 1000 {
+		perEvent = fmt.Sprintf("%.0f", float64(r.cpu.Nanoseconds())/float64(r.events))
+	}
+	return fmt.Sprintf("%.0f | %d | %.2f %% | %s | %.1f MiB | ", r.rate(), r.drops,
+		100*r.cpu.Seconds()/r.elapsed.Seconds(), perEvent, float64(r.rss)/(1<<20))
+}
