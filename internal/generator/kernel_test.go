@@ -116,7 +116,8 @@ func TestPacingByTheKernelsCount(t *testing.T) {
 		if rate == 1 {
 			duration = 2 * time.Second
 		}
-		r, err := Run(t.Context(), Options{Actions: []Choice{{Name: "syscall.ReadSensitiveFileUntrusted"}}, Rate: rate, Duration: duration}, here(t))
+		o := Options{Actions: []Choice{{Name: "syscall.ReadSensitiveFileUntrusted"}}, Rate: rate, Duration: duration}
+		r, err := Run(t.Context(), o, here(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,8 +125,9 @@ func TestPacingByTheKernelsCount(t *testing.T) {
 		if opens != r.Offered || r.Completed != r.Offered {
 			t.Errorf("%v/s: the kernel saw %d opens, the generator says %+v", rate, opens, r.Counts)
 		}
-		if behind := float64(r.Target - r.Offered); behind > 0.005*float64(r.Target) && r.Lateness.ValueAtQuantile(50) < int64(time.Millisecond) {
-			t.Errorf("%v/s: %v of %d were not done, although the machine was idle", rate, behind, r.Target)
+		skipIfStalled(t, r, o)
+		if r.Offered != r.Target {
+			t.Errorf("%v/s: %d of %d were done", rate, r.Offered, r.Target)
 		}
 		t.Logf("%6.0f/s for %v: %d opens, %.1f/s, late p50 %v p99 %v max %v", rate, duration, opens, float64(opens)/r.End.Sub(r.Start).Seconds(),
 			time.Duration(r.Lateness.ValueAtQuantile(50)), time.Duration(r.Lateness.ValueAtQuantile(99)), time.Duration(r.Lateness.Max()))

@@ -44,6 +44,7 @@ func TestRunCounts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			skipIfStalled(t, r, test.o)
 			if r.Offered != test.offered || r.Completed != test.offered || len(r.Instances) != int(test.offered) {
 				t.Errorf("%+v and %d instances, want %d", r.Counts, len(r.Instances), test.offered)
 			}
@@ -55,6 +56,15 @@ func TestRunCounts(t *testing.T) {
 			}
 			checkInstances(t, r)
 		})
+	}
+}
+
+// skipIfStalled skips tests of a schedule on a machine that did not let this
+// process run for longer than the schedule allows for.
+func skipIfStalled(t *testing.T, r *Result, o Options) {
+	t.Helper()
+	if took := r.End.Sub(r.Start); o.Duration > 0 && r.Offered < r.Target && took > o.Duration+grace {
+		t.Skipf("the machine stood still: %v for a run of %v", took, o.Duration)
 	}
 }
 

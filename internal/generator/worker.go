@@ -24,8 +24,8 @@ const (
 	// tick is done at once.
 	tick = 100 * time.Microsecond
 	// grace is how late the last actions may be: those that are due in time are
-	// done, unless the worker is behind by more than the usual.
-	grace = 20 * time.Millisecond
+	// done, unless the worker is behind by more than a busy scheduler explains.
+	grace = 100 * time.Millisecond
 	// nap bounds one sleep, so that a stop is seen soon.
 	nap = 50 * time.Millisecond
 )
