@@ -276,7 +276,7 @@ func (c *cursor) time() (int64, error) {
 	}
 	t, err := time.Parse(time.RFC3339Nano, string(raw))
 	if err != nil {
-		return 0, fmt.Errorf("time %q is not RFC 3339", raw)
+		return 0, fmt.Errorf("time %.64q is not RFC 3339", raw)
 	}
 	return t.UnixNano(), nil
 }
