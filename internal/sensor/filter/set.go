@@ -56,9 +56,10 @@ func digest(s string) uint64 {
 
 // newPerfect finds a table for list, which has no duplicates; false if there
 // is none of a reasonable size, e.g. because two texts have the same digest.
-// For the shortest lists comparing is as fast.
+// For the shortest lists comparing is as fast; for long ones there is hardly
+// ever a table without collisions.
 func newPerfect(list []string) (*perfect, bool) {
-	if len(list) < 3 {
+	if len(list) < 3 || len(list) > 128 {
 		return nil, false
 	}
 	seen := make(map[uint64]bool, len(list))

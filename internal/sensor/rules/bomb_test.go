@@ -26,6 +26,12 @@ func TestBombs(t *testing.T) {
 		{"deep yaml", strings.Repeat("[", 100_000), "exceeded max depth"},
 		{"deep flow", "- list: a\n  items: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + "\n", "sequence value is not scalar"},
 		{"parentheses", "- macro: m\n  condition: " + strings.Repeat("(", 1_000_000) + "\n", "exceeded max depth limit of 1000"},
+		{"appends", "- macro: m\n  condition: evt.type = open\n" + strings.Repeat("- macro: m\n  condition: or evt.type = open and evt.type = close\n  override: {condition: append}\n", 20_000),
+			"Text grows beyond 262144 bytes"},
+		{"appends to a list", "- list: a\n  items: [x]\n" + strings.Repeat("- list: a\n  items: [x]\n  append: true\n", 50_000) + "- macro: m\n",
+			"Item has no mapping for key 'condition'"},
+		{"empty lists", "- list: none\n  items: []\n- macro: m\n  condition: proc.name in (" + strings.Repeat("none, ", 100_000) + "\n", "expected a ')' token"},
+		{"unknown keys", "- macro: m\n" + strings.Repeat("- macro: m\n  condition: evt.type = open\n  x: y\n", 30_000), "Item has no mapping for key 'condition'"},
 		{"nots", "- macro: m\n  condition: " + strings.Repeat("not ", 1_000_000) + "\n", "Undefined macro 'not' used"},
 	}
 	for _, tt := range tests {

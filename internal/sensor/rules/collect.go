@@ -93,7 +93,7 @@ func (c *collection) appendList(def listDef) error {
 	if old == nil {
 		return def.at.fail(ErrValidate, msgNoPreviousList)
 	}
-	old.items = append(slices.Clip(old.items), def.items...)
+	old.items = append(old.items, def.items...)
 	old.visible = c.tick()
 	return nil
 }
@@ -112,8 +112,19 @@ func (c *collection) appendMacro(def macroDef) error {
 	if old == nil {
 		return def.at.fail(ErrValidate, msgNoPreviousMacro)
 	}
-	old.cond += " " + def.cond
 	old.visible = c.tick()
+	return appendText(&old.cond, def.cond, def.at)
+}
+
+// maxText limits a text that is appended to: each time all of it is copied.
+const maxText = 256 << 10
+
+// appendText joins two texts with one blank.
+func appendText(text *string, more string, at *place) error {
+	if len(*text)+len(more) > maxText {
+		return at.fail(ErrValidate, "Text grows beyond %d bytes with what is appended to it", maxText)
+	}
+	*text += " " + more
 	return nil
 }
 
@@ -157,14 +168,16 @@ func (c *collection) appendRule(u update) error {
 	if len(u.set) == 0 {
 		return u.at.fail(ErrValidate, "Appended rule must have exceptions or condition property")
 	}
-	if u.set["condition"] {
-		old.cond += " " + u.cond
-	}
-	if u.set["output"] {
-		old.output += " " + u.output
-	}
-	if u.set["desc"] {
-		old.desc += " " + u.desc
+	for _, t := range []struct {
+		key, more string
+		text      *string
+	}{{"condition", u.cond, &old.cond}, {"output", u.output, &old.output}, {"desc", u.desc, &old.desc}} {
+		if !u.set[t.key] {
+			continue
+		}
+		if err := appendText(t.text, t.more, u.at); err != nil {
+			return err
+		}
 	}
 	if u.set["tags"] {
 		old.tags = slices.Compact(slices.Sorted(slices.Values(slices.Concat(old.tags, u.tags))))
@@ -189,7 +202,7 @@ func (c *collection) appendException(rule *ruleDef, ex exceptionDef) error {
 		if err := ex.check(c.opts, !rule.unknownSource); err != nil {
 			return err
 		}
-		rule.exceptions = append(slices.Clip(rule.exceptions), ex)
+		rule.exceptions = append(rule.exceptions, ex)
 		return nil
 	case ex.fields.given:
 		return ex.at.fail(ErrValidate, "Can not append exception fields to existing exception, only values")
@@ -197,7 +210,7 @@ func (c *collection) appendException(rule *ruleDef, ex exceptionDef) error {
 		return ex.at.fail(ErrValidate, "Can not append exception comps to existing exception, only values")
 	}
 	old := &rule.exceptions[i]
-	old.values = append(slices.Clip(old.values), ex.values...)
+	old.values = append(old.values, ex.values...)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 )
@@ -100,7 +101,7 @@ func (e *expansion) expand(def *listDef) bool {
 // items. A name counts wherever blanks, parentheses, commas or "=" delimit it,
 // but not in quotes.
 func (l *lists) substitute(cond string) string {
-	var b strings.Builder
+	var out []byte
 	done := 0 // what of cond has been written
 	for i := 0; i < len(cond); {
 		if cond[i] == '"' || cond[i] == '\'' {
@@ -120,36 +121,30 @@ func (l *lists) substitute(cond string) string {
 			continue
 		}
 		list.Used = true
-		b.WriteString(cond[done:start])
-		done = i
-		if list.text != "" {
-			b.WriteString(list.text)
-			continue
+		out = append(out, cond[done:start]...)
+		if list.text == "" {
+			out, i = dropComma(out, cond, i)
 		}
-		done = dropComma(&b, cond, i)
-		i = done
+		out = append(out, list.text...)
+		done = i
 	}
 	if done == 0 {
 		return cond
 	}
-	b.WriteString(cond[done:])
-	return b.String()
+	return string(append(out, cond[done:]...))
 }
 
 // dropComma takes away the comma before an empty list that ends at i, or else
 // the one behind it, and returns from where cond goes on.
-func dropComma(b *strings.Builder, cond string, i int) int {
-	written := b.String()
-	if before, ok := strings.CutSuffix(strings.TrimRight(written, " \t\r\n"), ","); ok {
-		b.Reset()
-		b.WriteString(before)
-		return i
+func dropComma(out []byte, cond string, i int) ([]byte, int) {
+	if before, ok := bytes.CutSuffix(bytes.TrimRight(out, " \t\r\n"), []byte(",")); ok {
+		return before, i
 	}
 	rest := strings.TrimLeft(cond[i:], " \t\r\n")
 	if after, ok := strings.CutPrefix(rest, ","); ok {
-		return len(cond) - len(after)
+		return out, len(cond) - len(after)
 	}
-	return i
+	return out, i
 }
 
 func isDelimiter(c byte) bool { return strings.IndexByte(" \t\n\r(),=", c) >= 0 }

@@ -199,7 +199,7 @@ func (c *compiler) unused(report *Report) {
 	warn := func(at *place, code Code, msg string) {
 		for _, res := range report.Results {
 			if res.Name == at.root().Name {
-				res.Warnings = append(res.Warnings, at.issue(code, "%s", msg))
+				res.warn(at, code, "%s", msg)
 				return
 			}
 		}
@@ -217,7 +217,7 @@ func (c *compiler) unused(report *Report) {
 }
 
 func (c *compiler) warn(at *place, code Code, format string, args ...any) {
-	c.res.Warnings = append(c.res.Warnings, at.issue(code, format, args...))
+	c.res.warn(at, code, format, args...)
 }
 
 func newRule(def *ruleDef) *Rule {

@@ -33,7 +33,7 @@ func (r *reader) count(at *place, n int) error {
 
 // warn adds a warning.
 func (r *reader) warn(at *place, code Code, format string, args ...any) {
-	r.res.Warnings = append(r.res.Warnings, at.issue(code, format, args...))
+	r.res.warn(at, code, format, args...)
 }
 
 // read reads all documents of a file and stops at the first error.

@@ -27,6 +27,15 @@ func (r *Result) fail(err error) {
 	r.Errors = append(r.Errors, f.Issue)
 }
 
+// maxWarnings limits the warnings about one file: each carries a piece of it.
+const maxWarnings = 1000
+
+func (r *Result) warn(at *place, code Code, format string, args ...any) {
+	if len(r.Warnings) < maxWarnings {
+		r.Warnings = append(r.Warnings, at.issue(code, format, args...))
+	}
+}
+
 // dropRepeated drops warnings that were given with an earlier file: each file
 // is checked together with all before it.
 func (r *Result) dropRepeated(seen map[string]bool) {
