@@ -35,7 +35,7 @@ func (t *Table) checkHeader(p *Process, h *event.Header) {
 		t.moveCgroup(p, h.Cgroup)
 	}
 	// A fork into a new pid namespace is told with a number of the parent's.
-	if p.VPID != int32(h.VTID) && h.VTID != 0 {
+	if p.VPID != int32(h.VTID) && h.VTID != 0 && p.Known {
 		p.VPID = int32(h.VTID)
 		t.changedTree(p)
 	}
