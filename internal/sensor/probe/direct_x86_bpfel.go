@@ -18,6 +18,7 @@ import (
 const (
 	directMapCounts         = "counts"
 	directMapFamilies       = "families"
+	directMapOpenFilters    = "open_filters"
 	directMapRings          = "rings"
 	directMapScratches      = "scratches"
 	directMapSnapshot       = "snapshot"
@@ -111,11 +112,12 @@ type directProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directMapSpecs struct {
-	Counts    *ebpf.MapSpec `ebpf:"counts"`
-	Families  *ebpf.MapSpec `ebpf:"families"`
-	Rings     *ebpf.MapSpec `ebpf:"rings"`
-	Scratches *ebpf.MapSpec `ebpf:"scratches"`
-	Snapshot  *ebpf.MapSpec `ebpf:"snapshot"`
+	Counts      *ebpf.MapSpec `ebpf:"counts"`
+	Families    *ebpf.MapSpec `ebpf:"families"`
+	OpenFilters *ebpf.MapSpec `ebpf:"open_filters"`
+	Rings       *ebpf.MapSpec `ebpf:"rings"`
+	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
+	Snapshot    *ebpf.MapSpec `ebpf:"snapshot"`
 }
 
 // directVariableSpecs contains global variables before they are loaded into the kernel.
@@ -150,17 +152,19 @@ func (o *directObjects) Close() error {
 //
 // It can be passed to loadDirectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directMaps struct {
-	Counts    *ebpf.Map `ebpf:"counts"`
-	Families  *ebpf.Map `ebpf:"families"`
-	Rings     *ebpf.Map `ebpf:"rings"`
-	Scratches *ebpf.Map `ebpf:"scratches"`
-	Snapshot  *ebpf.Map `ebpf:"snapshot"`
+	Counts      *ebpf.Map `ebpf:"counts"`
+	Families    *ebpf.Map `ebpf:"families"`
+	OpenFilters *ebpf.Map `ebpf:"open_filters"`
+	Rings       *ebpf.Map `ebpf:"rings"`
+	Scratches   *ebpf.Map `ebpf:"scratches"`
+	Snapshot    *ebpf.Map `ebpf:"snapshot"`
 }
 
 func (m *directMaps) Close() error {
 	return _DirectClose(
 		m.Counts,
 		m.Families,
+		m.OpenFilters,
 		m.Rings,
 		m.Scratches,
 		m.Snapshot,

@@ -11,6 +11,9 @@ import (
 type Interest struct {
 	Syscalls    []event.ID
 	ThreadExits bool // the exit of every thread, not just of the last one
+	// Opens says which calls of open, openat and openat2 may be left out; nil
+	// for none. They are counted as filtered.
+	Opens *OpenFilter
 }
 
 // entry is struct entry of bpf/scratch.h: what one syscall number means.
@@ -32,7 +35,8 @@ type interestData struct {
 	Syscalls    [numSyscalls]abiEntries
 	Socketcalls [32]entry
 	ThreadExits uint64
-	_           [7]uint64 // the structure is aligned to 64 bytes
+	OpenFilter  uint64
+	_           [6]uint64 // the structure is aligned to 64 bytes
 }
 
 const numSyscalls = 512 // SYSCALLS of bpf/scratch.h

@@ -18,6 +18,7 @@ import (
 const (
 	legacyMapCounts         = "counts"
 	legacyMapFamilies       = "families"
+	legacyMapOpenFilters    = "open_filters"
 	legacyMapRings          = "rings"
 	legacyMapScratches      = "scratches"
 	legacyMapSnapshot       = "snapshot"
@@ -111,11 +112,12 @@ type legacyProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type legacyMapSpecs struct {
-	Counts    *ebpf.MapSpec `ebpf:"counts"`
-	Families  *ebpf.MapSpec `ebpf:"families"`
-	Rings     *ebpf.MapSpec `ebpf:"rings"`
-	Scratches *ebpf.MapSpec `ebpf:"scratches"`
-	Snapshot  *ebpf.MapSpec `ebpf:"snapshot"`
+	Counts      *ebpf.MapSpec `ebpf:"counts"`
+	Families    *ebpf.MapSpec `ebpf:"families"`
+	OpenFilters *ebpf.MapSpec `ebpf:"open_filters"`
+	Rings       *ebpf.MapSpec `ebpf:"rings"`
+	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
+	Snapshot    *ebpf.MapSpec `ebpf:"snapshot"`
 }
 
 // legacyVariableSpecs contains global variables before they are loaded into the kernel.
@@ -150,17 +152,19 @@ func (o *legacyObjects) Close() error {
 //
 // It can be passed to loadLegacyObjects or ebpf.CollectionSpec.LoadAndAssign.
 type legacyMaps struct {
-	Counts    *ebpf.Map `ebpf:"counts"`
-	Families  *ebpf.Map `ebpf:"families"`
-	Rings     *ebpf.Map `ebpf:"rings"`
-	Scratches *ebpf.Map `ebpf:"scratches"`
-	Snapshot  *ebpf.Map `ebpf:"snapshot"`
+	Counts      *ebpf.Map `ebpf:"counts"`
+	Families    *ebpf.Map `ebpf:"families"`
+	OpenFilters *ebpf.Map `ebpf:"open_filters"`
+	Rings       *ebpf.Map `ebpf:"rings"`
+	Scratches   *ebpf.Map `ebpf:"scratches"`
+	Snapshot    *ebpf.Map `ebpf:"snapshot"`
 }
 
 func (m *legacyMaps) Close() error {
 	return _LegacyClose(
 		m.Counts,
 		m.Families,
+		m.OpenFilters,
 		m.Rings,
 		m.Scratches,
 		m.Snapshot,

@@ -18,6 +18,7 @@ import (
 const (
 	oldestMapCounts         = "counts"
 	oldestMapFamilies       = "families"
+	oldestMapOpenFilters    = "open_filters"
 	oldestMapRings          = "rings"
 	oldestMapScratches      = "scratches"
 	oldestMapSnapshot       = "snapshot"
@@ -111,11 +112,12 @@ type oldestProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type oldestMapSpecs struct {
-	Counts    *ebpf.MapSpec `ebpf:"counts"`
-	Families  *ebpf.MapSpec `ebpf:"families"`
-	Rings     *ebpf.MapSpec `ebpf:"rings"`
-	Scratches *ebpf.MapSpec `ebpf:"scratches"`
-	Snapshot  *ebpf.MapSpec `ebpf:"snapshot"`
+	Counts      *ebpf.MapSpec `ebpf:"counts"`
+	Families    *ebpf.MapSpec `ebpf:"families"`
+	OpenFilters *ebpf.MapSpec `ebpf:"open_filters"`
+	Rings       *ebpf.MapSpec `ebpf:"rings"`
+	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
+	Snapshot    *ebpf.MapSpec `ebpf:"snapshot"`
 }
 
 // oldestVariableSpecs contains global variables before they are loaded into the kernel.
@@ -150,17 +152,19 @@ func (o *oldestObjects) Close() error {
 //
 // It can be passed to loadOldestObjects or ebpf.CollectionSpec.LoadAndAssign.
 type oldestMaps struct {
-	Counts    *ebpf.Map `ebpf:"counts"`
-	Families  *ebpf.Map `ebpf:"families"`
-	Rings     *ebpf.Map `ebpf:"rings"`
-	Scratches *ebpf.Map `ebpf:"scratches"`
-	Snapshot  *ebpf.Map `ebpf:"snapshot"`
+	Counts      *ebpf.Map `ebpf:"counts"`
+	Families    *ebpf.Map `ebpf:"families"`
+	OpenFilters *ebpf.Map `ebpf:"open_filters"`
+	Rings       *ebpf.Map `ebpf:"rings"`
+	Scratches   *ebpf.Map `ebpf:"scratches"`
+	Snapshot    *ebpf.Map `ebpf:"snapshot"`
 }
 
 func (m *oldestMaps) Close() error {
 	return _OldestClose(
 		m.Counts,
 		m.Families,
+		m.OpenFilters,
 		m.Rings,
 		m.Scratches,
 		m.Snapshot,

@@ -48,7 +48,9 @@ type Probe struct {
 	links  []link.Link
 	reader *ring.Reader
 	cpus   int
-	log    *slog.Logger
+	// openFilter is the index of the filter of opens in use, of two.
+	openFilter int
+	log        *slog.Logger
 
 	snapshot sync.Mutex // one at a time: the iterator has one buffer
 }
@@ -219,7 +221,12 @@ func (p *Probe) SetInterest(i Interest) error {
 	if err := p.registerFamilies(); err != nil {
 		return err
 	}
-	if err := p.coll.Maps[".data.interest"].Put(uint32(0), i.table()); err != nil {
+	table := i.table()
+	var err error
+	if table.OpenFilter, err = p.setOpenFilter(i.Opens); err != nil {
+		return err
+	}
+	if err := p.coll.Maps[".data.interest"].Put(uint32(0), table); err != nil {
 		return fmt.Errorf("tell the probe which syscalls to send: %w", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Syscalls that open a file by name or handle. */
 #include "file.h"
+#include "filter.h"
 #include "flags.h"
 
 INLINE u32 layer_flags(const struct place *p)
@@ -36,6 +37,8 @@ int family_open(u64 *ctx)
 		SLOT(s, OPENAT_INO) = place.ino;
 		put_base(s, OPENAT_BASE, OPENAT_NAME, s->args[0]);
 		put_file(s, OPENAT_FILE, file);
+		if (interest.open_filter && !open_needed(s, OPENAT_NAME, OPENAT_FLAGS, OPENAT_FILE))
+			return filtered(s);
 		break;
 	case KIND_OPEN:
 		begin_syscall(s, KIND_OPEN, OPEN_SLOTS);
@@ -47,6 +50,8 @@ int family_open(u64 *ctx)
 		SLOT(s, OPEN_INO) = place.ino;
 		put_base(s, OPEN_BASE, OPEN_NAME, AT_FDCWD);
 		put_file(s, OPEN_FILE, file);
+		if (interest.open_filter && !open_needed(s, OPEN_NAME, OPEN_FLAGS, OPEN_FILE))
+			return filtered(s);
 		break;
 	case KIND_OPENAT2: {
 		u64 how[3] = {}; /* struct open_how: flags, mode, resolve */
@@ -63,6 +68,8 @@ int family_open(u64 *ctx)
 		SLOT(s, OPENAT2_INO) = place.ino;
 		put_base(s, OPENAT2_BASE, OPENAT2_NAME, s->args[0]);
 		put_file(s, OPENAT2_FILE, file);
+		if (interest.open_filter && !open_needed(s, OPENAT2_NAME, OPENAT2_FLAGS, OPENAT2_FILE))
+			return filtered(s);
 		break;
 	}
 	case KIND_CREAT:

@@ -48,6 +48,7 @@ struct interest {
 	struct abi_entries syscalls[SYSCALLS];
 	union entry socketcalls[32];
 	u64 thread_exits; /* 1: the exit of every thread is sent, not just that of the last */
+	u64 open_filter;  /* 0: none; else 1 + its index in open_filters */
 } __attribute__((aligned(64)));
 
 struct interest interest SEC(".data.interest");
@@ -127,6 +128,7 @@ struct scratch {
 	u64 args[6];
 	struct peer peer;
 	struct chain chain;
+	u64 mask; /* of open_path_mask */
 	u8 role; /* FILE_CLIENT or FILE_SERVER, when the event says it */
 	union {
 		struct {
