@@ -41,7 +41,11 @@ type Result struct {
 	Costs  []Cost `json:"workloads"`
 	// Sensor is the sensor's own use of CPUs while the workloads ran.
 	SensorCPU float64 `json:"sensor_cpu"`
-	Partial   bool    `json:"partial,omitempty"`
+	// HostIdle is how many of the CPUs were idle, which tells whether others
+	// worked on the host: the workloads take one.
+	HostIdle float64 `json:"host_idle"`
+	CPUs     int     `json:"cpus"`
+	Partial  bool    `json:"partial,omitempty"`
 }
 
 // Cost is one workload without and with the sensor. Times are ns per Unit.
@@ -77,15 +81,13 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		}
 		r.Costs = append(r.Costs, c)
 	}
-	var cpu float64
+	var seen seen
 	var err error
 	for pair := 0; pair < o.Pairs && err == nil; pair++ {
 		for _, on := range order(pair) {
 			if err == nil {
 				o.Say("pair %d of %d: %s the sensor", pair+1, o.Pairs, map[bool]string{true: "with", false: "without"}[on])
-				var used float64
-				used, err = o.half(ctx, r, on)
-				cpu += used
+				err = o.half(ctx, r, on, &seen)
 			}
 		}
 		if err == nil {
@@ -95,7 +97,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	for i := range r.Costs {
 		r.Costs[i].sum(r.Pairs)
 	}
-	r.SensorCPU = cpu / max(1, float64(r.Pairs))
+	r.SensorCPU = seen.sensor / max(1, float64(r.Pairs))
+	r.HostIdle, r.CPUs = seen.idle/max(1, float64(seen.halves)), runtime.NumCPU()
 	r.Partial = err != nil
 	return r, err
 }
@@ -104,27 +107,36 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 // whatever drifts meets both alike.
 func order(pair int) [2]bool { return [2]bool{pair%2 == 1, pair%2 == 0} }
 
-// half measures all workloads once, with or without the sensor, and returns
-// the sensor's use of CPUs.
-func (o *Options) half(ctx context.Context, r *Result, on bool) (cpu float64, err error) {
+// seen adds up what was seen in all halves, in CPUs.
+type seen struct {
+	halves       int
+	sensor, idle float64
+}
+
+// half measures all workloads once, with or without the sensor.
+func (o *Options) half(ctx context.Context, r *Result, on bool, sum *seen) (err error) {
+	pid := 0
 	if on {
 		if err := o.Target.Start(ctx, nil); err != nil {
-			return 0, err
+			return err
 		}
 		defer func() { err = errors.Join(err, o.Target.Stop(context.WithoutCancel(ctx))) }()
-		stop := discard(ctx, o.Target.Alerts())
-		defer stop()
-		watch, err := usage.Start(o.Target.PID())
-		if err != nil {
-			return 0, err
-		}
-		defer func() {
-			if window, _ := watch.Stop(time.Time{}, time.Time{}); window != nil {
-				cpu = window.CPU
-			}
-		}()
+		defer discard(ctx, o.Target.Alerts())()
+		pid = o.Target.PID()
 	}
-	return 0, pinned(o.CPU, func() error {
+	watch, err := usage.Start(pid)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		window, host := watch.Stop(time.Time{}, time.Time{})
+		sum.halves++
+		sum.idle += host.Idle
+		if window != nil {
+			sum.sensor += window.CPU
+		}
+	}()
+	return pinned(o.CPU, func() error {
 		for i := range o.Workloads {
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -244,8 +256,14 @@ func (r *Result) Write(w io.Writer) error {
 	if len(r.Costs) > 0 {
 		confidence = r.Costs[0].Confidence
 	}
-	_, err := fmt.Fprintf(w, "medians of %d interleaved pairs; from and to hold the median with %.1f%% confidence; the sensor used %.2f CPUs meanwhile\n", r.Pairs, 100*confidence, r.SensorCPU)
-	return err
+	if _, err := fmt.Fprintf(w, "medians of %d interleaved pairs; from and to hold the median with %.1f%% confidence; the sensor used %.2f CPUs meanwhile\n", r.Pairs, 100*confidence, r.SensorCPU); err != nil {
+		return err
+	}
+	if busy := float64(r.CPUs-1) - r.HostIdle; busy > 0.3*float64(r.CPUs) {
+		_, err := fmt.Fprintf(w, "others kept %.1f of %d CPUs busy: measure again on a quiet host\n", busy, r.CPUs)
+		return err
+	}
+	return nil
 }
 
 func ns(v float64) string {

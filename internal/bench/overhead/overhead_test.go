@@ -99,9 +99,15 @@ func TestRun(t *testing.T) {
 	if r.Costs[5].OffMedian < r.Costs[0].OffMedian {
 		t.Errorf("a program takes %v ns, a syscall %v", r.Costs[5].OffMedian, r.Costs[0].OffMedian)
 	}
-	var out strings.Builder
-	if err := r.Write(&out); err != nil || strings.Count(out.String(), "\n") != 8 {
-		t.Errorf("%v, %s", err, out.String())
+	if r.CPUs == 0 || r.HostIdle < 0 || r.HostIdle > float64(r.CPUs) {
+		t.Errorf("%v of %d CPUs idle", r.HostIdle, r.CPUs)
+	}
+	for idle, lines := range map[float64]int{3: 8, 0: 9} { // a busy host has a line
+		r.CPUs, r.HostIdle = 4, idle
+		var out strings.Builder
+		if err := r.Write(&out); err != nil || strings.Count(out.String(), "\n") != lines {
+			t.Errorf("%v, %s", err, out.String())
+		}
 	}
 }
 
