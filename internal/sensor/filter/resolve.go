@@ -13,14 +13,19 @@ type Lookup func(text string) (*field.Field, field.Extractor, error)
 // unresolved is the Stage of a field before Resolve: nothing is known of it.
 const unresolved = field.AtEvent
 
+// Resolver resolves trees.
+type Resolver struct{ c *Compiler }
+
+// NewResolver returns a Resolver that finds fields with lookup.
+func NewResolver(lookup Lookup) *Resolver { return &Resolver{NewCompiler(lookup)} }
+
 // Resolve looks up every field of the tree, notes when its value becomes
-// known, and checks types, operators and values by compiling each check. The
-// error is an *Error.
+// known, and checks types, operators and values by compiling each check, if it
+// has not seen the same before. The error is an *Error.
 //
 // It is the one function that modifies a tree, and does it once: a second
 // Resolve with the same catalogue changes nothing.
-func Resolve(n Node, lookup Lookup) error {
-	c := NewCompiler(lookup)
+func (r *Resolver) Resolve(n Node) error {
 	var failed error
 	Walk(n, func(n Node) {
 		if failed != nil {
@@ -31,15 +36,18 @@ func Resolve(n Node, lookup Lookup) error {
 			failed = &Error{Pos: n.At, Msg: fmt.Sprintf("Undefined macro '%s' used in filter.", n.Name)}
 		case *Check:
 			n.fields(func(f *Field) {
-				if _, ex, err := lookup(f.lookupText()); err == nil && f.Stage != ex.Stage {
+				if _, ex, err := r.c.lookup(f.lookupText()); err == nil && f.Stage != ex.Stage {
 					f.Stage = ex.Stage
 				}
 			})
-			_, failed = c.atom(n)
+			_, failed = r.c.internCheck(n)
 		}
 	})
 	return failed
 }
+
+// Resolve resolves one tree.
+func Resolve(n Node, lookup Lookup) error { return NewResolver(lookup).Resolve(n) }
 
 // knownEvent says whether name can be the value of evt.type: a kind of event,
 // a syscall, or an event of Falco's that does not occur here.

@@ -77,7 +77,12 @@ func isUnknown(msg string) bool {
 }
 
 func (c *compiler) output(text string, def *ruleDef) error {
-	if err := c.opts.checkOutput(text); err != nil {
+	err, ok := c.outputs[text]
+	if !ok {
+		err = c.opts.checkOutput(text)
+		c.outputs[text] = err
+	}
+	if err != nil {
 		return def.outputAt.fail(ErrCompileOutput, "%s", err.Error())
 	}
 	for _, name := range deprecatedFields {
@@ -97,7 +102,7 @@ func (c *compiler) condition(r *Rule, def *ruleDef) error {
 	if err != nil {
 		return err
 	}
-	if err := filter.Resolve(r.AST, c.opts.Lookup); err != nil {
+	if err := c.resolver.Resolve(r.AST); err != nil {
 		return conditionError(err, c.placeOf(err, def.condAt), ErrCompileCondition)
 	}
 	c.conditionWarnings(r.AST, def)

@@ -142,7 +142,7 @@ func dropComma(out []byte, cond string, i int) ([]byte, int) {
 	}
 	rest := strings.TrimLeft(cond[i:], " \t\r\n")
 	if after, ok := strings.CutPrefix(rest, ","); ok {
-		return out, len(cond) - len(after)
+		return out, len(cond) - len(strings.TrimLeft(after, " \t\r\n"))
 	}
 	return out, i
 }

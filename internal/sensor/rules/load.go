@@ -117,6 +117,7 @@ func Load(sources []Source, opts Options) (*Set, *Report) {
 	report := &Report{}
 	var set *Set
 	var last *compiler
+	resolver, outputs := filter.NewResolver(opts.Lookup), map[string]error{}
 	seen := map[string]bool{} // warnings that an earlier file had already
 	for _, s := range sources {
 		res := &Result{Name: s.Name}
@@ -126,7 +127,7 @@ func Load(sources []Source, opts Options) (*Set, *Report) {
 			res.fail(err)
 			continue
 		}
-		c := &compiler{col: col, opts: &opts, res: res}
+		c := &compiler{col: col, opts: &opts, res: res, resolver: resolver, outputs: outputs}
 		compiled, err := c.compile()
 		if err != nil {
 			res.fail(err)
@@ -154,6 +155,10 @@ type compiler struct {
 	res    *Result
 	lists  *lists
 	macros *macros
+
+	// What was checked with an earlier file need not be again.
+	resolver *filter.Resolver
+	outputs  map[string]error
 }
 
 func (c *compiler) compile() (*Set, error) {
