@@ -181,8 +181,9 @@ func TestEvasions(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s.t = t
-			perform(t, tt.act, tt.arg)
-			a := s.wait("of "+tt.rule, func(a alertLine) bool { return a.Rule == tt.rule && a.Fields["proc.name"] == "sensor.test" })
+			a := s.provoke("of "+tt.rule, func() { perform(t, tt.act, tt.arg) }, func(a alertLine) bool {
+				return a.Rule == tt.rule && a.Fields["proc.name"] == "sensor.test"
+			})
 			if got := a.Fields[tt.field]; got != tt.want {
 				t.Errorf("%s = %q, want %q\n%s", tt.field, got, tt.want, a.Output)
 			}
