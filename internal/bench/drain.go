@@ -35,6 +35,10 @@ func (s *Session) drain(ctx context.Context, o *observation) {
 			o.drainEnd = now
 			return
 		}
+		if exited(s.o.Abort) {
+			o.drainEnd = now
+			return
+		}
 		if o.gone && s.ended() {
 			o.drainEnd = now // nothing more can come
 			s.match(o, s.take(), deadline)

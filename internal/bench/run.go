@@ -163,7 +163,7 @@ const noisePerWorker = 150_000
 
 // plan says what the generator is asked for; nil for nothing.
 func (s *Session) plan(o *observation) (main, noise *generator.Options) {
-	base := generator.Options{Duration: o.load.Duration, Seed: s.o.Seed + uint64(o.number), Workers: 1, Sandbox: s.o.Sandbox}
+	base := generator.Options{Duration: o.load.Duration, Seed: s.o.Seed + uint64(o.number), Workers: 1, Sandbox: s.o.Sandbox, Abort: s.o.Abort}
 	if len(s.o.Actions) > 0 && (o.load.Rate > 0 || o.load.Closed) {
 		m := base
 		m.Actions = choices(s.o.Actions)
@@ -176,7 +176,7 @@ func (s *Session) plan(o *observation) (main, noise *generator.Options) {
 	}
 	if o.load.Noise > 0 {
 		n := generator.Noise(o.load.Noise)
-		n.Duration, n.Seed, n.Sandbox = base.Duration, base.Seed, base.Sandbox
+		n.Duration, n.Seed, n.Sandbox, n.Abort = base.Duration, base.Seed, base.Sandbox, base.Abort
 		n.Workers = min(1+int(o.load.Noise/noisePerWorker), runtime.NumCPU())
 		noise = &n
 	}

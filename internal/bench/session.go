@@ -43,6 +43,10 @@ type Options struct {
 	Recorder Recorder       // nil keeps no raw data
 	Progress func(Progress) // nil for silence; called a few times a second
 	Generate Generate       // nil stands for generator.Spawn
+
+	// Abort, once closed, ends the round at once, without a drain: for the
+	// second Ctrl-C. The end of the context is the orderly way.
+	Abort <-chan struct{}
 }
 
 // Recorder keeps raw data: every instance with its fate, every alert that is

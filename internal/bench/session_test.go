@@ -254,6 +254,19 @@ func TestInterruptedRoundIsPartial(t *testing.T) {
 	}
 }
 
+// TestAbort: nobody waits for alerts that are missing.
+func TestAbort(t *testing.T) {
+	f := benchtest.New()
+	f.React = func(int, string, generator.Instance) []intake.Alert { return nil }
+	abort := make(chan struct{})
+	close(abort)
+	s := open(t, f, func(o *Options) { o.Abort, o.Drain = abort, 48*time.Hour })
+	r, err := s.Run(t.Context(), Load{Rate: 100, Duration: time.Second})
+	if err != nil || r.Total.Lost != 100 || f.Started[0].Abort == nil {
+		t.Errorf("%v, %+v", err, r.Total)
+	}
+}
+
 func TestSensorEnds(t *testing.T) {
 	f := benchtest.New()
 	f.Act = func(n int, _ *generator.Instance) {

@@ -171,6 +171,10 @@ func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
 	}
 	progress := newProgress(env, f.quiet || o.Classic != nil)
 	o.Say, o.Bench.Progress = progress.say, progress.show
+	abort, stopped := make(chan struct{}), make(chan struct{})
+	defer close(stopped)
+	o.Bench.Abort = abort
+	go secondSignal(env.Context, f.log, abort, stopped)
 	run, err := campaign.Run(env.Context, o)
 	progress.clear()
 	if werr := f.write(env, run, o); err == nil {
