@@ -102,13 +102,13 @@ func (s *codes) combine(t codes, f func(a, b uint64) uint64) {
 	for i := range s.kinds {
 		s.kinds[i] = f(s.kinds[i], t.kinds[i])
 	}
-	any := false
+	left := false
 	for i := range s.ids {
 		s.ids[i] = f(s.ids[i], t.ids[i])
-		any = any || s.ids[i] != 0
+		left = left || s.ids[i] != 0
 	}
 	s.kinds[event.KindSyscall/64] &^= 1 << (event.KindSyscall % 64)
-	if any {
+	if left {
 		s.kinds.Add(event.KindSyscall)
 	}
 }
