@@ -19,6 +19,8 @@ const (
 	oldestMapCounts         = "counts"
 	oldestMapFamilies       = "families"
 	oldestMapOpenFilters    = "open_filters"
+	oldestMapOpenNames      = "open_names"
+	oldestMapProcessNames   = "process_names"
 	oldestMapRings          = "rings"
 	oldestMapScratches      = "scratches"
 	oldestMapSnapshot       = "snapshot"
@@ -112,12 +114,14 @@ type oldestProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type oldestMapSpecs struct {
-	Counts      *ebpf.MapSpec `ebpf:"counts"`
-	Families    *ebpf.MapSpec `ebpf:"families"`
-	OpenFilters *ebpf.MapSpec `ebpf:"open_filters"`
-	Rings       *ebpf.MapSpec `ebpf:"rings"`
-	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
-	Snapshot    *ebpf.MapSpec `ebpf:"snapshot"`
+	Counts       *ebpf.MapSpec `ebpf:"counts"`
+	Families     *ebpf.MapSpec `ebpf:"families"`
+	OpenFilters  *ebpf.MapSpec `ebpf:"open_filters"`
+	OpenNames    *ebpf.MapSpec `ebpf:"open_names"`
+	ProcessNames *ebpf.MapSpec `ebpf:"process_names"`
+	Rings        *ebpf.MapSpec `ebpf:"rings"`
+	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
+	Snapshot     *ebpf.MapSpec `ebpf:"snapshot"`
 }
 
 // oldestVariableSpecs contains global variables before they are loaded into the kernel.
@@ -152,12 +156,14 @@ func (o *oldestObjects) Close() error {
 //
 // It can be passed to loadOldestObjects or ebpf.CollectionSpec.LoadAndAssign.
 type oldestMaps struct {
-	Counts      *ebpf.Map `ebpf:"counts"`
-	Families    *ebpf.Map `ebpf:"families"`
-	OpenFilters *ebpf.Map `ebpf:"open_filters"`
-	Rings       *ebpf.Map `ebpf:"rings"`
-	Scratches   *ebpf.Map `ebpf:"scratches"`
-	Snapshot    *ebpf.Map `ebpf:"snapshot"`
+	Counts       *ebpf.Map `ebpf:"counts"`
+	Families     *ebpf.Map `ebpf:"families"`
+	OpenFilters  *ebpf.Map `ebpf:"open_filters"`
+	OpenNames    *ebpf.Map `ebpf:"open_names"`
+	ProcessNames *ebpf.Map `ebpf:"process_names"`
+	Rings        *ebpf.Map `ebpf:"rings"`
+	Scratches    *ebpf.Map `ebpf:"scratches"`
+	Snapshot     *ebpf.Map `ebpf:"snapshot"`
 }
 
 func (m *oldestMaps) Close() error {
@@ -165,6 +171,8 @@ func (m *oldestMaps) Close() error {
 		m.Counts,
 		m.Families,
 		m.OpenFilters,
+		m.OpenNames,
+		m.ProcessNames,
 		m.Rings,
 		m.Scratches,
 		m.Snapshot,

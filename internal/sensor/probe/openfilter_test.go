@@ -2,6 +2,7 @@ package probe
 
 import (
 	"os"
+	"os/exec"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -88,4 +89,60 @@ func TestOpenFilter(t *testing.T) {
 	if c.Filtered < 4 || c.Seen != c.Filtered+c.Delivered+c.Dropped() {
 		t.Errorf("counters %+v", c)
 	}
+}
+
+// A process that the rules name, however it calls itself since its exec.
+func TestOpenFilterNames(t *testing.T) {
+	needBPF(t)
+	p, err := Load(Options{CPUsPerRing: 1, Legacy: legacy()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	set, err := pathset.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := ^uint64(0)
+	opens := func(names map[string]uint64, script string) (n int) {
+		t.Helper()
+		tr := &tracer{t: t, probe: p}
+		tr.drain(now())
+		if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: &OpenFilter{Paths: set, Names: names}}); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("/bin/sh", "-c", script)
+		if err := cmd.Run(); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range tr.drain(now()) {
+			if path, _ := openName(&e); path == "/etc/hostname" {
+				n++
+			}
+		}
+		return n
+	}
+	for _, tc := range []struct {
+		names  map[string]uint64
+		script string
+		want   int
+	}{
+		{map[string]uint64{"cat": all}, "cat /etc/hostname", 1},
+		{map[string]uint64{"cat": 0, "tac": all}, "cat /etc/hostname", 0},
+		{map[string]uint64{"sh": all}, "( read x < /etc/hostname ); true", 1}, // the fork has its parent's name
+		{map[string]uint64{"sh": all}, "cat /etc/hostname; true", 0},
+		{map[string]uint64{"sh": all}, "echo other > /proc/self/comm; read x < /etc/hostname", 1},
+		{nil, "cat /etc/hostname", 0},
+	} {
+		if got := opens(tc.names, tc.script); got != tc.want {
+			t.Errorf("names %v, %q: %d opens, want %d", tc.names, tc.script, got, tc.want)
+		}
+	}
+}
+
+func openName(e *recorded) (string, bool) {
+	if e.Kind() != event.KindOpenat {
+		return "", false
+	}
+	return e.Str(e.Info().Slot("name"))
 }

@@ -222,14 +222,15 @@ func (p *Probe) SetInterest(i Interest) error {
 		return err
 	}
 	table := i.table()
-	var err error
-	if table.OpenFilter, err = p.setOpenFilter(i.Opens); err != nil {
+	slot, tidy, err := p.setOpenFilter(i.Opens)
+	if err != nil {
 		return err
 	}
+	table.OpenFilter = slot
 	if err := p.coll.Maps[".data.interest"].Put(uint32(0), table); err != nil {
 		return fmt.Errorf("tell the probe which syscalls to send: %w", err)
 	}
-	return nil
+	return tidy()
 }
 
 // Reader takes the events out of the kernel.

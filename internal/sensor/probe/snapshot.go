@@ -32,11 +32,14 @@ func (p *Probe) Snapshot(emit func(ev []byte)) error {
 		return fmt.Errorf("open the iterator over tasks: %w", err)
 	}
 	defer f.Close()
-	return readTasks(bufio.NewReaderSize(f, event.MaxLen), emit)
+	return readTasks(bufio.NewReaderSize(f, event.MaxLen), func(v *event.View, ev []byte) {
+		p.learnName(v)
+		emit(ev)
+	})
 }
 
 // readTasks cuts the iterator's output into events.
-func readTasks(r io.Reader, emit func(ev []byte)) error {
+func readTasks(r io.Reader, emit func(v *event.View, ev []byte)) error {
 	buf := unsafe.Slice((*byte)(unsafe.Pointer(&make([]uint64, event.MaxLen/8)[0])), event.MaxLen) // aligned
 	var v event.View
 	var b event.Builder
@@ -56,7 +59,7 @@ func readTasks(r io.Reader, emit func(ev []byte)) error {
 		if err := v.Reset(buf[:h.Len]); err != nil {
 			return fmt.Errorf("read the tasks: %w", err)
 		}
-		emit(complete(&v, &b))
+		emit(&v, complete(&v, &b))
 	}
 }
 

@@ -123,10 +123,8 @@ func TestExec(t *testing.T) {
 	}
 	e := execs[0]
 	var st unix.Stat_t
-	path, err := os.Readlink("/bin")
-	if err != nil {
-		path = "/bin"
-	} else {
+	path := "/bin"
+	if _, err := os.Readlink(path); err == nil {
 		path = "/usr/bin"
 	}
 	if err := unix.Stat(path+"/true", &st); err != nil {

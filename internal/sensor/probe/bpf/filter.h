@@ -5,7 +5,8 @@
  * an open besides its path is a combination of facts, and every combination
  * has a bit in the masks that the automaton gives (internal/sensor/plan,
  * Opens). An open is needed if its bit is set for the path as given, for the
- * path that it led to, or for any path. Where nothing can be said it is needed.
+ * path that it led to, for any path, or for the name of the process. Where
+ * nothing can be said it is needed.
  */
 #pragma once
 #include "scratch.h"
@@ -16,6 +17,7 @@
 
 struct open_filter {
 	u64 always;
+	u64 named; /* combinations that some name asks for */
 	u8 classes[256];
 	u16 next[FILTER_STATES * FILTER_CLASSES];
 	u64 seen[FILTER_STATES];
@@ -29,6 +31,60 @@ struct {
 	__type(key, u32);
 	__type(value, struct open_filter);
 } open_filters SEC(".maps");
+
+/* The name that a process got at its exec, which is its name for the rules: a
+ * process may call itself something else later. */
+struct name {
+	char text[16];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, u32);
+	__type(value, struct name);
+} process_names SEC(".maps");
+
+/* What is needed of the opens of processes of a name. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct name);
+	__type(value, u64);
+} open_names SEC(".maps");
+
+INLINE void name_exec(struct task_struct *task)
+{
+	struct name name = {};
+	u32 pid = READ(task, tgid);
+
+	bpf_probe_read_kernel_str(name.text, sizeof(name.text), &task->comm);
+	bpf_map_update_elem(&process_names, &pid, &name, 0);
+}
+
+INLINE void name_fork(u32 parent, u32 child)
+{
+	struct name *name = bpf_map_lookup_elem(&process_names, &parent);
+	if (name)
+		bpf_map_update_elem(&process_names, &child, name, 0);
+	else
+		bpf_map_delete_elem(&process_names, &child);
+}
+
+INLINE void name_exit(u32 pid)
+{
+	bpf_map_delete_elem(&process_names, &pid);
+}
+
+INLINE bool name_needs(u32 pid, u64 bit)
+{
+	struct name *known = bpf_map_lookup_elem(&process_names, &pid);
+	if (!known)
+		return true;
+	struct name name = *known;
+	u64 *mask = bpf_map_lookup_elem(&open_names, &name);
+	return mask && *mask & bit;
+}
 
 INLINE struct open_filter *open_filter_get(void)
 {
@@ -98,10 +154,12 @@ FUNC int open_needed(struct scratch *s, u32 name_slot, u32 flags_slot, u32 file_
 	if (s->mask & bit)
 		return 1;
 	u32 n = file >> 32;
-	if (n <= FILE_INFO_SIZE)
-		return 0;
-	open_path_mask(s, (u32)file + FILE_INFO_SIZE, n - FILE_INFO_SIZE);
-	return (s->mask & bit) != 0;
+	if (n > FILE_INFO_SIZE) {
+		open_path_mask(s, (u32)file + FILE_INFO_SIZE, n - FILE_INFO_SIZE);
+		if (s->mask & bit)
+			return 1;
+	}
+	return f->named & bit && name_needs(s->h.pid, bit);
 }
 
 /* The open was not needed: it is counted, and forgotten. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The scheduler's tracepoints: successful execs, new processes, exits. */
+#include "filter.h"
 #include "flags.h"
 #include "process.h"
 
@@ -8,8 +9,9 @@ int sched_exec(u64 *ctx)
 {
 	struct linux_binprm *bprm = (void *)ctx[2];
 	struct task_struct *task = current_task();
-	struct scratch *s = begin(KIND_EXECVE, CAT_EXECVE);
 
+	name_exec(task);
+	struct scratch *s = begin(KIND_EXECVE, CAT_EXECVE);
 	if (!s)
 		return 0;
 	struct task_struct *leader = READ(task, group_leader);
@@ -70,6 +72,7 @@ int sched_fork(u64 *ctx)
 
 	if (child->pid != child->tgid)
 		return 0;
+	name_fork(READ(current_task(), tgid), child->tgid);
 	struct scratch *s = begin(KIND_PROCFORK, CAT_CLONE_FORK);
 	if (!s)
 		return 0;
@@ -132,7 +135,9 @@ int sched_exit(u64 *ctx)
 	/* 6.16 and later say whether it was the last thread. */
 	bool last = has_group_dead ? ctx[1] : READ(signal, live.counter) == 0;
 
-	if (!last && !interest.thread_exits)
+	if (last)
+		name_exit(READ(task, tgid));
+	else if (!interest.thread_exits)
 		return 0;
 	struct scratch *s = begin(KIND_PROCEXIT, CAT_PROC);
 	if (!s)
