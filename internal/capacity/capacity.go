@@ -120,7 +120,7 @@ type Status string
 // The statuses of a row.
 const (
 	Confirmed   Status = "confirmed"   // a long round at the rate was clean
-	AtLeast     Status = "at_least"    // the generator was the limit: a lower bound, no more
+	AtLeast     Status = "at_least"    // the generator or the machine was the limit: a lower bound, no more
 	Unconfirmed Status = "unconfirmed" // the time was up before a long round was clean
 	NoCapacity  Status = "no_capacity" // not even the lowest rate was clean
 	Failed      Status = "failed"      // the row could not be measured

@@ -75,6 +75,7 @@ func TestFactors(t *testing.T) {
 		"small ring":      {func(s *simulation.Sensor) { s.Ring, s.Burst = 500, 0.6 }, capacity.FactorRing, capacity.Confirmed},
 		"slow output":     {func(s *simulation.Sensor) { s.Output = 3000 }, capacity.FactorOutput, capacity.Confirmed},
 		"eats memory":     {func(s *simulation.Sensor) { s.Output, s.Backlog = 3000, 2<<20 }, capacity.FactorMemory, capacity.Confirmed},
+		"full machine":    {func(s *simulation.Sensor) { s.CPUs, s.Threads = 2, 0.91 }, capacity.FactorMachine, capacity.AtLeast},
 		"slow generator":  {func(s *simulation.Sensor) { s.Generator = 20e3 }, capacity.FactorGenerator, capacity.AtLeast},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 
@@ -68,6 +69,9 @@ func Limits(cpus []float64, memories []int64, machine float64) (limits []limit.L
 // Run measures, and leaves raw data and reports in o.Dir. The result has what
 // was measured also when the error is not nil.
 func Run(ctx context.Context, o Options) (*capacity.Result, error) {
+	if o.Rig == nil && os.Geteuid() != 0 {
+		return nil, &capacity.PreflightError{Reason: "root is needed, to load a probe and to limit a sensor: run it with sudo"}
+	}
 	undone, err := limit.Recover(o.journalDir(), o.Stand.Host)
 	for _, line := range undone {
 		o.Say("%s", line)
@@ -179,7 +183,7 @@ func Judge(r *capacity.Result) (Verdict, string) {
 		}
 	}
 	if confirmed == 0 {
-		return Inconclusive, "the generator was the limit in every row: the figures are lower bounds"
+		return Inconclusive, "the generator or the machine was the limit in every row: the figures are lower bounds"
 	}
 	return Conclusive, ""
 }

@@ -205,7 +205,7 @@ func status(row *capacity.Row) string {
 	case capacity.Confirmed:
 		return "confirmed"
 	case capacity.AtLeast:
-		return "at least: generator-limited"
+		return "at least: limited by the " + string(row.Factor.Name)
 	case capacity.Unconfirmed:
 		return "unconfirmed: out of time"
 	case capacity.NoCapacity:
@@ -379,8 +379,8 @@ func notes(r *capacity.Result) []string {
 		for _, reason := range slices.Compact(slices.Clone(row.Noisy)) {
 			all = append(all, fmt.Sprintf("%s: noisy: %s", row.Limit, reason))
 		}
-		if row.Status == capacity.AtLeast && row.Factor.Name == capacity.FactorGenerator {
-			all = append(all, fmt.Sprintf("%s: ≥ means that the generator, not the sensor, was the limit: a lower bound, no capacity", row.Limit))
+		if row.Status == capacity.AtLeast {
+			all = append(all, fmt.Sprintf("%s: ≥ means that the %s, not the sensor, was the limit: a lower bound, no capacity", row.Limit, row.Factor.Name))
 		}
 	}
 	return all
