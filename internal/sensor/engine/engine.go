@@ -71,7 +71,7 @@ type Engine struct {
 	view     event.View
 	given    []uint64 // Context.Memo under the given name of a path
 	resolved []uint64 // Context.Memo under the resolved name
-	fresh    bool     // resolved has been cleared for this event
+	two      bool     // the event has a resolved name besides the given one
 	offset   uint64   // from Header.Time to ns since the epoch
 	counters Counters
 	epoch    uint64 // changes with the rules: part of what process masks depend on
@@ -163,7 +163,9 @@ func (e *Engine) prepare(p *state.Process, now uint64) {
 	c.Proc, c.Num, c.Time = p, e.counters.Events, now
 	c.Resolved, c.Memo = false, e.given
 	clear(e.given)
-	e.fresh = false
+	if e.two = c.HasResolved(); e.two {
+		clear(e.resolved)
+	}
 }
 
 // holds evaluates rule i under the path that was given, and, for an open that
@@ -174,12 +176,8 @@ func (e *Engine) holds(prog *plan.Program, i int) bool {
 	if cond(&e.ctx) {
 		return true
 	}
-	if !e.ctx.HasResolved() {
+	if !e.two {
 		return false
-	}
-	if !e.fresh {
-		clear(e.resolved)
-		e.fresh = true
 	}
 	e.ctx.Resolved, e.ctx.Memo = true, e.resolved
 	ok := cond(&e.ctx)
