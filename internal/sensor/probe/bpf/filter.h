@@ -124,6 +124,38 @@ FUNC int open_path_mask(struct scratch *s, u32 at, u32 n)
 #define FACT_CREATE 16
 #define FACT_TRUNCATE 32
 
+/* Are the n bytes at two offsets of the event the same? */
+INLINE bool same_bytes(struct scratch *s, u32 a, u32 b, u32 n)
+{
+	for (u32 i = 0; i < (FILTER_PATH + 8) / 8; i++) {
+		u32 done = 8 * i;
+		if (done >= n)
+			return true;
+		u64 diff = *(u64 *)&s->buf[(a + done) & BODY_MASK] ^ *(u64 *)&s->buf[(b + done) & BODY_MASK];
+		if (n - done < 8)
+			diff <<= 64 - 8 * (n - done); /* little-endian: the low bytes count */
+		if (diff)
+			return false;
+	}
+	return false;
+}
+
+/* The path that an open led to is left out where it is the one given. The file
+ * is the last part of the event. */
+FUNC int drop_same_path(struct scratch *s, u32 name_slot, u32 file_slot)
+{
+	if (!s)
+		return 0;
+	u64 name = s->slots[name_slot & 63], file = s->slots[file_slot & 63];
+	u32 n = name >> 32, at = file;
+	if (!file || !n || n > FILTER_PATH || file >> 32 != n + FILE_INFO_SIZE ||
+	    !same_bytes(s, name, at + FILE_INFO_SIZE, n))
+		return 0;
+	s->slots[file_slot & 63] = (u64)FILE_INFO_SIZE << 32 | at;
+	s->len = at + FILE_INFO_SIZE;
+	return 0;
+}
+
 /* Can any rule match the open that was put together? The slots are its
  * name's, flags' and file's. */
 FUNC int open_needed(struct scratch *s, u32 name_slot, u32 flags_slot, u32 file_slot)
@@ -159,7 +191,7 @@ FUNC int open_needed(struct scratch *s, u32 name_slot, u32 flags_slot, u32 file_
 		if (s->mask & bit)
 			return 1;
 	}
-	return f->named & bit && name_needs(s->h.pid, bit);
+	return f->named & bit && name_needs(READ(current_task(), tgid), bit);
 }
 
 /* The open was not needed: it is counted, and forgotten. */
