@@ -53,13 +53,33 @@ func checkActions(t *testing.T, rules []string, match string, rulesArgs ...strin
 	generator, scope := scoped(t, dir, rules)
 	s := startSensor(t, append(slices.Clone(rulesArgs), "-r", scope, "-o", "rules[].enable.rule=*", "-o",
 		`append_output[].extra_fields=[evt.time, evt.type, proc.pid, proc.ppid, thread.tid, "proc.apid[2]", "proc.apid[3]"]`)...)
+	// Other work on this machine may be too much for the sensor. It says so, and
+	// what was lost then is tried again.
+	for range 3 {
+		failed, log := testActions(t, generator, s, match)
+		if len(failed) == 0 {
+			return
+		}
+		var names []string
+		for name, why := range failed {
+			t.Logf("%s: %s", name, why)
+			names = append(names, regexpQuote(name))
+		}
+		if match = "^(" + strings.Join(names, "|") + ")$"; !strings.Contains(s.stderr.String(), "syscall event drop") {
+			t.Fatalf("generator:\n%s\nsensor:\n%s", log, s.stderr)
+		}
+	}
+	t.Errorf("not once without a drop:\n%s", s.stderr)
+}
+
+// testActions runs peregrine generate test and returns why actions failed.
+func testActions(t *testing.T, generator string, s *sensor, match string) (failed map[string]string, log string) {
+	t.Helper()
+	dir := t.TempDir()
 	report := filepath.Join(dir, "junit.xml")
 	cmd := exec.Command(generator, "generate", "test", match, "--all", "--exclude", "^(helper|k8saudit)", "--exact", "--alerts", s.alerts,
 		"--container", "host", "--test-timeout", "20s", "--junit", report, "--state-dir", filepath.Join(dir, "state"))
 	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("generate test: %v", err)
-	}
 	var suite struct {
 		Tests int `xml:"tests,attr"`
 		Cases []struct {
@@ -69,25 +89,30 @@ func checkActions(t *testing.T, rules []string, match string, rulesArgs ...strin
 			Skipped *message `xml:"skipped"`
 		} `xml:"testcase"`
 	}
-	if err := xml.Unmarshal([]byte(read(t, report)), &suite); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	if xerr := xml.Unmarshal([]byte(read(t, report)), &suite); xerr != nil {
+		t.Fatalf("%v\n%s", xerr, out)
 	}
+	failed = map[string]string{}
+	skipped := 0
 	for _, c := range suite.Cases {
 		switch {
 		case c.Failure != nil:
-			t.Errorf("%s: %s", c.Name, c.Failure.Text)
+			failed[c.Name] = c.Failure.Text
 		case c.Error != nil:
-			t.Errorf("%s: %s", c.Name, c.Error.Text)
+			failed[c.Name] = c.Error.Text
 		case c.Skipped != nil && c.Skipped.Text != notHere[c.Name]:
 			t.Errorf("%s: skipped: %s", c.Name, c.Skipped.Text)
+		case c.Skipped != nil:
+			skipped++
 		}
 	}
-	if suite.Tests < 40 || suite.Tests != len(suite.Cases) {
-		t.Errorf("%d tests, %d cases", suite.Tests, len(suite.Cases))
+	if suite.Tests != len(suite.Cases) || suite.Tests == skipped {
+		t.Errorf("%d tests, %d cases, %d skipped", suite.Tests, len(suite.Cases), skipped)
 	}
-	if t.Failed() {
-		t.Logf("generator:\n%s\nsensor:\n%s", out, s.stderr)
+	if (err != nil) != (len(failed) > 0) {
+		t.Errorf("generate test: %v, with %d failures\n%s", err, len(failed), out)
 	}
+	return failed, string(out)
 }
 
 type message struct {

@@ -64,10 +64,23 @@ func (t *Table) applyState(p *Process, v *event.View, timeNS uint64) {
 		t.applySetpgid(p, v)
 	default:
 		if i := int(credSlots[k]); i != 0 && v.Header().Res >= 0 {
-			p.CapInheritable, p.CapPermitted, p.CapEffective = v.Uint(i), v.Uint(i+1), v.Uint(i+2)
-			t.changed(p)
+			caps := [3]uint64{v.Uint(i), v.Uint(i + 1), v.Uint(i + 2)}
+			if k == event.KindUnshare || k == event.KindSetns {
+				p.joined = &caps
+				return
+			}
+			t.setCaps(p, caps)
 		}
 	}
+}
+
+// setCaps is for what has taken effect. A new user namespace gives all
+// capabilities, but only in it, and rules ask who entered it: such an event is
+// evaluated with those of before, and the process's next event with the new.
+func (t *Table) setCaps(p *Process, caps [3]uint64) {
+	p.CapInheritable, p.CapPermitted, p.CapEffective = caps[0], caps[1], caps[2]
+	p.joined = nil
+	t.changed(p)
 }
 
 // applyFork makes the child's entry: a copy of its parent's. Nothing is

@@ -255,6 +255,13 @@ func TestCapabilitiesAfterSetuid(t *testing.T) {
 		w.b.Uint(int(i)+1, 2)
 		w.b.Uint(int(i)+2, uint64(k))
 		w.apply(w.b.Finish())
+		if kind := event.Kind(k); kind == event.KindUnshare || kind == event.KindSetns {
+			if p.CapEffective == uint64(k) {
+				t.Errorf("%s is judged by the capabilities that it gave", kind)
+			}
+			w.b.Start(event.KindClose, w.header(10))
+			w.apply(w.b.Finish())
+		}
 		if p.CapInheritable != 1 || p.CapPermitted != 2 || p.CapEffective != uint64(k) || p.Generation == gen {
 			t.Errorf("after %s: %+v", event.Kind(k), p)
 		}

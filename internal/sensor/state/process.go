@@ -43,7 +43,9 @@ type Process struct {
 	CapInheritable     uint64
 	CapPermitted       uint64
 	CapEffective       uint64
-	TTY                uint32
+	// joined are the three of its new user namespace (see setCaps); nil for none.
+	joined *[3]uint64
+	TTY    uint32
 
 	ExeFlags    ExeFlags
 	ExeIno      uint64

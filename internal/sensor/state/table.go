@@ -111,6 +111,9 @@ func (t *Table) Apply(v *event.View, timeNS uint64) *Process {
 		return p
 	}
 	p.seen = h.Time
+	if p.joined != nil {
+		t.setCaps(p, *p.joined)
+	}
 	t.checkHeader(p, h)
 	if v.Info().Traits&event.ModifiesState != 0 {
 		t.applyState(p, v, timeNS)

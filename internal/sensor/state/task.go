@@ -71,6 +71,7 @@ func (t *Table) fillTask(p *Process, v *event.View, timeNS uint64) {
 	}
 	p.VPID, p.SID = int32(v.Int(s.vpid)), int32(v.Int(s.sid))
 	p.PGID, p.VPGID = int32(v.Int(s.pgid)), int32(v.Int(s.vpgid))
+	p.joined = nil
 	p.CapPermitted, p.CapEffective, p.CapInheritable = v.Uint(s.capPrm), v.Uint(s.capPrm+1), v.Uint(s.capPrm+2)
 	p.TTY, p.FDLimit, p.Threads = uint32(v.Uint(s.tty)), v.Uint(s.fdlimit), int32(v.Int(s.threads))
 	p.ExeFlags = ExeFlags(v.Uint(s.flags))
