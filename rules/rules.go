@@ -8,8 +8,10 @@ import "embed"
 //go:embed *.yaml
 var files embed.FS
 
-// Names are the files in the order in which they are loaded.
-var Names = []string{"base.yaml", "files.yaml", "processes.yaml", "network.yaml", "containers.yaml", "writes.yaml"}
+// Names are the files in the order in which they are loaded: that of their
+// names, so that the same rules in a directory mean the same. An event alerts
+// for the first rule that matches, so the narrower rules come first.
+var Names = []string{"base.yaml", "containers.yaml", "files.yaml", "network.yaml", "processes.yaml", "writes.yaml"}
 
 // Read returns the content of one of Names.
 func Read(name string) []byte {
