@@ -53,7 +53,7 @@ var kinds = map[family][]event.Kind{
 		event.KindChown, event.KindLchown, event.KindFchown, event.KindFchownat, event.KindAccess,
 		event.KindStat, event.KindLstat, event.KindFstat, event.KindNewfstatat,
 		event.KindMount, event.KindUmount, event.KindUmount2,
-		event.KindChdir, event.KindFchdir, event.KindChroot, event.KindGetcwd,
+		event.KindChdir, event.KindFchdir, event.KindChroot, event.KindGetcwd, event.KindQuotactl,
 	},
 	nets: {
 		event.KindSocket, event.KindBind, event.KindConnect, event.KindListen, event.KindAccept, event.KindAccept4,

@@ -84,6 +84,11 @@ func TestPaths(t *testing.T) {
 		{syscall: "mount", fails: true, do: func() int64 {
 			return raw(unix.SYS_MOUNT, "none", "nowhere", "tmpfs", uint64(unix.MS_RDONLY|unix.MS_NOEXEC), nil)
 		}, want: fields{"dev": `"none"`, "dir": `"nowhere"`, "type": `"tmpfs"`, "flags": "9", "base": quote(dir)}},
+		{syscall: "quotactl", fails: true, do: func() int64 {
+			return raw(unix.SYS_QUOTACTL, 0x800002<<8|1, "/dev/none", 2, "/aquota.group")
+		}, want: fields{"special": `"/dev/none"`, "quotafilepath": `"/aquota.group"`, "dqb_bhardlimit": "0", "dqb_bsoftlimit": "0", "dqb_curspace": "0",
+			"dqb_ihardlimit": "0", "dqb_isoftlimit": "0", "dqb_btime": "0", "dqb_itime": "0", "dqi_bgrace": "0", "dqi_igrace": "0", "dqi_flags": "0",
+			"quota_fmt_out": "1", "cmd": "1", "type": "2", "id": "0", "quota_fmt": "4"}},
 		{syscall: "umount2", fails: true, do: func() int64 { return raw(unix.SYS_UMOUNT2, "nowhere", unix.MNT_DETACH) },
 			want: fields{"name": `"nowhere"`, "flags": "2", "base": quote(dir)}},
 	})

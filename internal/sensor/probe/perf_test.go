@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
 
 func ids(names ...string) (out []event.ID) {
@@ -66,18 +67,24 @@ func BenchmarkAdded(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	set, err := pathset.New([]pathset.Pattern{{Text: "/etc/shadow", Kind: pathset.Exact, Mask: ^uint64(0)}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	nothing := &OpenFilter{Paths: set}
 	for _, bc := range []struct {
 		name     string
 		do       func()
 		n        int
-		syscalls []string
+		interest Interest
 	}{
-		{"getpid/floor", getpid, 40_000, nil},
-		{"getpid/other", getpid, 40_000, []string{"openat", "close", "execve"}},
-		{"openclose/floor", openClose, 10_000, nil},
-		{"openclose/openat", openClose, 10_000, []string{"openat"}},
-		{"openclose/openat,close", openClose, 10_000, []string{"openat", "close"}},
-		{"forkexec", forkExec, 100, []string{"execve", "execveat", "clone", "clone3", "vfork", "fork", "openat", "close"}},
+		{"getpid/floor", getpid, 40_000, Interest{}},
+		{"getpid/other", getpid, 40_000, Interest{Syscalls: ids("openat", "close", "execve")}},
+		{"openclose/floor", openClose, 10_000, Interest{}},
+		{"openclose/openat", openClose, 10_000, Interest{Syscalls: ids("openat")}},
+		{"openclose/filtered", openClose, 10_000, Interest{Syscalls: ids("openat"), Opens: nothing}},
+		{"openclose/openat,close", openClose, 10_000, Interest{Syscalls: ids("openat", "close")}},
+		{"forkexec", forkExec, 100, Interest{Syscalls: ids("execve", "execveat", "clone", "clone3", "vfork", "fork", "openat", "close")}},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			runtime.LockOSThread()
@@ -98,7 +105,7 @@ func BenchmarkAdded(b *testing.B) {
 			}
 			for range 5 {
 				without = append(without, run())
-				p, err := Load(Options{CPUsPerRing: 1, Interest: Interest{Syscalls: ids(bc.syscalls...)}})
+				p, err := Load(Options{CPUsPerRing: 1, Interest: bc.interest})
 				if err != nil {
 					b.Fatal(err)
 				}

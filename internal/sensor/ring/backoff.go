@@ -5,7 +5,7 @@ import "time"
 // Pauses between two looks at the rings.
 const (
 	minPause = 400 * time.Microsecond
-	maxPause = 20 * time.Millisecond
+	maxPause = 25 * time.Millisecond
 	// Events in a pause: at this many it becomes shorter, below a quarter of
 	// them longer. A ring of 8 MiB holds some 30,000.
 	busyEvents = 64

@@ -105,7 +105,7 @@ func (r *Reader) siftDown() {
 }
 
 // Wait pauses until it is worth asking again: well under a millisecond while
-// events come in, longer and longer while few do, 20 ms at the most.
+// events come in, longer and longer while few do, 25 ms at the most.
 func (r *Reader) Wait() {
 	if len(r.heap) > 0 { // events younger than the window
 		sleep(window)

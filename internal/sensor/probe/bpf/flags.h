@@ -248,3 +248,22 @@ INLINE u32 delete_module_flags(u64 flags)
 	BIT(04000 /* O_NONBLOCK */, 2);
 	return res;
 }
+
+/* Q_SYNC to Q_SETQUOTA and Q_XQUOTAON to Q_XGETQSTATV, one bit each. */
+INLINE u32 quotactl_cmd(u32 cmd)
+{
+	switch (cmd) {
+	case 0x800001: /* Q_SYNC */
+		return 1 << 7;
+	case 0x800002 ... 0x800008:
+		return 1 << (cmd - 0x800002);
+	case 0x5801 ... 0x5808:
+		return 1 << (cmd - 0x5801 + 8);
+	}
+	return 0;
+}
+
+INLINE u32 quotactl_fmt(u32 fmt)
+{
+	return fmt == 1 ? 2 : fmt == 2 ? 4 : fmt == 4 ? 8 : 1; /* VFS_OLD, VFS_V0, VFS_V1; not used */
+}

@@ -108,6 +108,69 @@ int family_path(u64 *ctx)
 	return submit(s, s->entry.category);
 }
 
+#define Q_QUOTAON 0x800002
+#define Q_GETFMT 0x800004
+#define Q_GETINFO 0x800005
+#define Q_SETINFO 0x800006
+#define Q_GETQUOTA 0x800007
+#define Q_SETQUOTA 0x800008
+#define Q_XGETQUOTA 0x5803
+#define Q_XSETQLIM 0x5804
+
+FUNC int put_quotactl(struct scratch *s)
+{
+	if (!s)
+		return 0;
+	u32 cmd = (u32)s->args[0] >> 8, type = s->args[0] & 0xff;
+	u64 addr = s->args[3];
+
+	SLOT(s, QUOTACTL_RES) = s->ret;
+	SLOT(s, QUOTACTL_CMD) = quotactl_cmd(cmd);
+	SLOT(s, QUOTACTL_TYPE) = type < 2 ? 1 << type : 0;
+	SLOT(s, QUOTACTL_QUOTA_FMT) = quotactl_fmt(cmd == Q_QUOTAON ? (u32)s->args[2] : 0);
+	SLOT(s, QUOTACTL_QUOTA_FMT_OUT) = quotactl_fmt(0);
+	put_user_str(s, QUOTACTL_SPECIAL, s->args[1]);
+	switch (cmd) {
+	case Q_QUOTAON:
+		put_user_str(s, QUOTACTL_QUOTAFILEPATH, addr);
+		break;
+	case Q_GETFMT: {
+		u32 fmt = 0;
+		bpf_probe_read_user(&fmt, sizeof(fmt), (void *)addr);
+		SLOT(s, QUOTACTL_QUOTA_FMT_OUT) = quotactl_fmt(fmt);
+		break;
+	}
+	case Q_GETQUOTA:
+	case Q_SETQUOTA:
+	case Q_XGETQUOTA:
+	case Q_XSETQLIM: {
+		u64 q[8] = {}; /* struct if_dqblk */
+		SLOT(s, QUOTACTL_ID) = (u32)s->args[2];
+		if (cmd < Q_GETQUOTA || bpf_probe_read_user(q, sizeof(q), (void *)addr))
+			break;
+		SLOT(s, QUOTACTL_DQB_BHARDLIMIT) = q[0];
+		SLOT(s, QUOTACTL_DQB_BSOFTLIMIT) = q[1];
+		SLOT(s, QUOTACTL_DQB_CURSPACE) = q[2];
+		SLOT(s, QUOTACTL_DQB_IHARDLIMIT) = q[3];
+		SLOT(s, QUOTACTL_DQB_ISOFTLIMIT) = q[4];
+		SLOT(s, QUOTACTL_DQB_BTIME) = q[6];
+		SLOT(s, QUOTACTL_DQB_ITIME) = q[7];
+		break;
+	}
+	case Q_GETINFO:
+	case Q_SETINFO: {
+		u64 q[3] = {}; /* struct if_dqinfo: two times, flags and valid of 32 bits */
+		if (bpf_probe_read_user(q, sizeof(q), (void *)addr))
+			break;
+		SLOT(s, QUOTACTL_DQI_BGRACE) = q[0];
+		SLOT(s, QUOTACTL_DQI_IGRACE) = q[1];
+		SLOT(s, QUOTACTL_DQI_FLAGS) = q[2] & 1 ? 2 : 1;
+		break;
+	}
+	}
+	return 0;
+}
+
 SEC("tp_btf/sys_exit")
 int family_mode(u64 *ctx)
 {
@@ -201,6 +264,10 @@ int family_mode(u64 *ctx)
 	case KIND_CHROOT:
 		PATH_EVENT(CHROOT);
 		put_root(s, CHROOT_ROOT);
+		break;
+	case KIND_QUOTACTL:
+		begin_syscall(s, KIND_QUOTACTL, QUOTACTL_SLOTS);
+		put_quotactl(s);
 		break;
 	case KIND_GETCWD:
 		begin_syscall(s, KIND_GETCWD, GETCWD_SLOTS);
