@@ -59,6 +59,9 @@ func (t *tree) readAll(opt Options) ([]string, error) {
 	var files []string
 	if path != "" {
 		if t.root, err = t.readFile(path); err != nil {
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil, fmt.Errorf("load configuration: %w; correct the path, or leave out -c for the defaults", err)
+			}
 			return nil, fmt.Errorf("load configuration: %w", err)
 		}
 		files = append(files, path)
