@@ -37,11 +37,13 @@ func TestUnshareIsJudgedByItsCaller(t *testing.T) {
   priority: INFO
 `, name))
 	s := startSensor(t, "-r", rules)
-	cmd := exec.Command(tool, "--user", "/nonexistent")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() == 1 {
-		t.Skipf("no user namespaces here: %v", err)
+	act := func() {
+		cmd := exec.Command(tool, "--user", "/nonexistent")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+		if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() == 1 {
+			t.Skipf("no user namespaces here: %v", err)
+		}
 	}
-	s.wait("of unshare", func(a alert) bool { return a.Rule == "Unshare" })
-	s.wait("of the failed exec after it", func(a alert) bool { return a.Rule == "After" })
+	s.provoke("of unshare", act, func(a alert) bool { return a.Rule == "Unshare" })
+	s.provoke("of the failed exec after it", act, func(a alert) bool { return a.Rule == "After" })
 }

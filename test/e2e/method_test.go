@@ -142,9 +142,15 @@ func receive(t *testing.T, config *client.Config) {
 	} else if err := os.Symlink(cat, reader); err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.Command(reader, "/etc/shadow").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	go func() {
+		for ctx.Err() == nil {
+			_ = exec.CommandContext(ctx, reader, "/etc/shadow").Run() // a failure shows by its missing alert
+			select {
+			case <-time.After(again):
+			case <-ctx.Done():
+			}
+		}
+	}()
 	for {
 		response, err := stream.Recv()
 		if err != nil {

@@ -117,12 +117,21 @@ func (s *sensor) eachAlert(from int64, f func(alert)) int64 {
 	}
 }
 
-// wait returns the first alert for which ok is true.
-func (s *sensor) wait(what string, ok func(alert) bool) alert {
+// again is how long an alert may take before what causes it is done again:
+// other work on this machine may make the sensor drop events.
+const again = 5 * time.Second
+
+// provoke acts until there is an alert for which ok is true, and returns it.
+func (s *sensor) provoke(what string, act func(), ok func(alert) bool) alert {
 	s.t.Helper()
 	var found *alert
+	var last time.Time
 	offset := int64(0)
 	eventually(s.t, "alert "+what, func() bool {
+		if time.Since(last) > again {
+			act()
+			last = time.Now()
+		}
 		offset = s.eachAlert(offset, func(a alert) {
 			if found == nil && ok(a) {
 				found = &a
