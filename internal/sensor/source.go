@@ -49,9 +49,13 @@ func (k *kernel) Close() error { return k.Probe.Close() }
 
 func (k *kernel) SetPlan(plans ...*plan.Plan) error { return k.SetInterest(interest(plans...)) }
 
-// interest is the union of what the plans need.
+// interest is the union of what the plans need. The filter of opens is that of
+// one plan: where there are several, every open is sent.
 func interest(plans ...*plan.Plan) probe.Interest {
 	var all probe.Interest
+	if len(plans) == 1 {
+		all.Opens = (*probe.OpenFilter)(plans[0].Opens)
+	}
 	for _, p := range plans {
 		all.Syscalls = append(all.Syscalls, p.Interest...)
 		all.ThreadExits = all.ThreadExits || p.ThreadExits

@@ -19,10 +19,11 @@ import (
 
 // process is a sensor under measurement.
 type process struct {
-	cmd   *exec.Cmd
-	lines *bufio.Scanner // alerts
-	dir   string
-	ready chan struct{}
+	cmd    *exec.Cmd
+	dir    string
+	ready  chan struct{}
+	alert  chan struct{} // closed at the first alert
+	output chan struct{} // closed at the end of the output
 }
 
 func start(binary string) (*process, error) {
@@ -30,7 +31,7 @@ func start(binary string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &process{dir: dir, ready: make(chan struct{})}
+	p := &process{dir: dir, ready: make(chan struct{}), alert: make(chan struct{}), output: make(chan struct{})}
 	p.cmd = exec.Command(binary, "sensor", "-o", "json_output=true", "-o", "peregrine.status_socket=",
 		"-s", p.stats(), "--stats-interval", "250")
 	out, err := p.cmd.StdoutPipe()
@@ -41,13 +42,23 @@ func start(binary string) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.lines = bufio.NewScanner(out)
-	p.lines.Buffer(nil, 1<<20)
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
 	go p.watch(errs)
+	go p.read(out)
 	return p, nil
+}
+
+// read takes the alerts, so that they do not pile up in the sensor.
+func (p *process) read(r io.Reader) {
+	defer close(p.output)
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(r, first); err != nil {
+		return
+	}
+	close(p.alert)
+	_, _ = io.Copy(io.Discard, r) // until it has closed its output
 }
 
 func (p *process) stats() string { return filepath.Join(p.dir, "stats.txt") }
@@ -66,8 +77,7 @@ func (p *process) stop() error {
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	for p.lines.Scan() { // until it has closed its output
-	}
+	<-p.output
 	return p.cmd.Wait()
 }
 
@@ -128,8 +138,10 @@ func startup(binary string) (result, error) {
 			}
 		}
 	}()
-	if !p.lines.Scan() {
-		return result{}, errors.New("the sensor ended without an alert")
+	select {
+	case <-p.alert:
+	case <-time.After(time.Minute):
+		return result{}, errors.New("no alert after a minute")
 	}
 	r := result{firstAlert: time.Since(begin)}
 	close(stop)
