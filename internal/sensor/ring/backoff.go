@@ -11,6 +11,13 @@ const (
 	busyEvents = 64
 )
 
+// While next to nothing happens, the reader does not look at all, but has the
+// kernel wake it at the next event.
+const (
+	quietEvents  = 2 // in the longest pause
+	quietTimeout = 100 * time.Millisecond
+)
+
 // backoff decides how long to pause from how many events the last pause
 // brought.
 type backoff struct {
@@ -19,6 +26,9 @@ type backoff struct {
 }
 
 func newBackoff() backoff { return backoff{pause: minPause} }
+
+// quiet says that it is better to be woken by the next event.
+func (b *backoff) quiet() bool { return b.pause == maxPause && b.events <= quietEvents }
 
 func (b *backoff) next() time.Duration {
 	switch {

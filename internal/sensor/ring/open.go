@@ -24,7 +24,36 @@ func Open(fds []int, size int) (*Reader, error) {
 		r.unmap = append(r.unmap, unmap)
 	}
 	r.heap = make([]*buffer, 0, len(r.rings))
+	if err := r.watch(fds); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("watch ring buffers: %w", err)
+	}
 	return r, nil
+}
+
+// watch makes the rings' own notifications reach await. The descriptors are
+// duplicated: a map's poll needs one that stays open.
+func (r *Reader) watch(fds []int) (err error) {
+	if r.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return err
+	}
+	for _, fd := range fds {
+		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		r.fds = append(r.fds, own)
+		if err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_ADD, own, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// await returns when a ring has an event, or after d, or earlier.
+func (r *Reader) await(d time.Duration) {
+	var events [1]unix.EpollEvent
+	_, _ = unix.EpollWait(r.epoll, events[:], int(d.Milliseconds())) // earlier if interrupted
 }
 
 // mapRing maps the consumer's page to write, and the producer's page with the

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"math"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // window is how long an event may take from its time stamp to its place in the
@@ -23,11 +25,13 @@ type Reader struct {
 	horizon uint64    // events up to this time may be handed out
 	now     func() uint64
 	unmap   []func() error
+	fds     []int // of the rings, our own
+	epoll   int   // over all rings; -1 if they are not the kernel's
 	backoff backoff
 }
 
 func newReader(rings []*buffer, now func() uint64) *Reader {
-	return &Reader{rings: rings, heap: make([]*buffer, 0, len(rings)), now: now, backoff: newBackoff()}
+	return &Reader{rings: rings, heap: make([]*buffer, 0, len(rings)), now: now, epoll: -1, backoff: newBackoff()}
 }
 
 // Next returns the oldest event there is. The bytes belong to the ring and are
@@ -105,10 +109,16 @@ func (r *Reader) siftDown() {
 }
 
 // Wait pauses until it is worth asking again: well under a millisecond while
-// events come in, longer and longer while few do, 25 ms at the most.
+// events come in, longer and longer while few do, 25 ms at the most; and when
+// there are next to none, until the next one, 100 ms at the most.
 func (r *Reader) Wait() {
 	if len(r.heap) > 0 { // events younger than the window
 		sleep(window)
+		return
+	}
+	if r.epoll >= 0 && r.backoff.quiet() {
+		r.backoff.events = 0
+		r.await(quietTimeout)
 		return
 	}
 	sleep(r.backoff.next())
@@ -120,6 +130,12 @@ func (r *Reader) Close() error {
 	for _, unmap := range r.unmap {
 		errs = append(errs, unmap())
 	}
-	r.rings, r.heap, r.unmap = nil, nil, nil
+	if r.epoll >= 0 {
+		errs = append(errs, unix.Close(r.epoll))
+	}
+	for _, fd := range r.fds {
+		errs = append(errs, unix.Close(fd))
+	}
+	r.rings, r.heap, r.unmap, r.fds, r.epoll = nil, nil, nil, nil, -1
 	return errors.Join(errs...)
 }

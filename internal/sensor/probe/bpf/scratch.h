@@ -249,13 +249,16 @@ FUNC int put_user_bytes(struct scratch *s, u32 slot, u64 addr, u64 n)
 	return 0;
 }
 
+/* Without a flag, the ring wakes its reader only if that had read everything
+ * before (kernel/bpf/ringbuf.c, bpf_ringbuf_commit): once for each of its
+ * batches, not once for each event. */
 INLINE int ring_output(struct scratch *s, u32 len)
 {
 	u32 i = cpus_per_ring ? s->cpu / cpus_per_ring : 0;
 	void *ring = bpf_map_lookup_elem(&rings, &i);
 	if (!ring)
 		return -1;
-	return bpf_ringbuf_output(ring, s->buf, len, BPF_RB_NO_WAKEUP);
+	return bpf_ringbuf_output(ring, s->buf, len, 0);
 }
 
 /* Send the event; it is either delivered or counted as lost. */
