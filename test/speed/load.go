@@ -13,9 +13,12 @@ import (
 )
 
 // load opens and closes a file that no rule looks at: rate times a second, or
-// as fast as it goes; without workers, nothing.
+// as fast as it goes; without workers, nothing. With dup it duplicates and
+// closes a descriptor instead, which rules about containers look at: the
+// kernel cannot rule these events out, and each is delivered and matched.
 type load struct {
 	rate, workers int
+	dup           bool
 }
 
 // steady measures the sensor under a load for the given time; limit is a
@@ -82,9 +85,18 @@ func (l load) run(dir string, stop *atomic.Bool) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		panic(err) // the directory is ours
 	}
+	call := func() (int, error) { return unix.Open(path, unix.O_RDONLY, 0) }
+	if l.dup {
+		own, err := call()
+		if err != nil {
+			panic(err)
+		}
+		defer unix.Close(own)
+		call = func() (int, error) { return unix.Dup(own) }
+	}
 	begin := time.Now()
 	for n := 0; !stop.Load(); n++ {
-		fd, err := unix.Open(path, unix.O_RDONLY, 0)
+		fd, err := call()
 		if err != nil {
 			panic(err)
 		}

@@ -14,6 +14,12 @@ func (c *Config) check(t *tree) {
 	fail := func(key, format string, args ...any) {
 		t.issues = append(t.issues, Issue{Severity: Error, Place: t.whereIs(key), Key: key, Text: fmt.Sprintf(format, args...)})
 	}
+	if c.Capture.Enabled { // said aloud: nobody should rely on recordings that are not made
+		t.issues = append(t.issues, Issue{
+			Severity: Warning, Place: t.whereIs("capture.enabled"), Key: "capture.enabled",
+			Text: "nothing is recorded: this version accepts the key, but has no recorder",
+		})
+	}
 	c.checkEngine(fail)
 	c.checkChannels(fail)
 	c.checkGRPC(fail)

@@ -38,9 +38,9 @@ type FalcoLibs struct {
 	Snaplen         int `yaml:"snaplen" min:"0" max:"65535" doc:"Bytes of I/O data kept with an event."`
 }
 
-// Capture records events around alerts.
+// Capture would record events around alerts; accepted, with a warning.
 type Capture struct {
-	Enabled       bool   `yaml:"enabled" doc:"Record."`
+	Enabled       bool   `yaml:"enabled" doc:"Accepted with a warning: nothing is recorded yet."`
 	PathPrefix    string `yaml:"path_prefix" doc:"Start of the names of the files."`
 	Mode          string `yaml:"mode" oneof:"rules|all_rules" doc:"rules: around alerts of rules with capture: true; all_rules: around every alert."`
 	Duration      int    `yaml:"default_duration" min:"1" doc:"Milliseconds to record after an alert."`
@@ -58,5 +58,5 @@ type EventDrops struct {
 
 // Timeouts is the reaction to silence.
 type Timeouts struct {
-	MaxConsecutives int `yaml:"max_consecutives" min:"1" doc:"Polls in a row without an event after which that is reported."`
+	MaxConsecutives int `yaml:"max_consecutives" min:"1" doc:"Accepted: the kernel wakes the sensor when there are events, so that polls without any are normal."`
 }
