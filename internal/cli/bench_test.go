@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -18,7 +17,7 @@ import (
 // runBench runs a command line in this process.
 func runBench(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
-	var out, errOut bytes.Buffer
+	var out, errOut lockedBuffer
 	code = Main(Env{Args: args, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errOut,
 		Getenv: func(string) string { return "" }, Context: t.Context()})
 	return code, out.String(), errOut.String()
@@ -212,7 +211,7 @@ func TestBenchInterrupted(t *testing.T) {
 	needBPF(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	var out, errOut bytes.Buffer
+	var out, errOut lockedBuffer
 	code := Main(Env{Args: []string{"bench", "ReadSensitiveFileUntrusted", "--rate", "100", "--out", "none"}, Stdin: strings.NewReader(""),
 		Stdout: &out, Stderr: &errOut, Getenv: func(string) string { return "" }, Context: ctx})
 	if code != ExitInterrupted {

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"bytes"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/generator"
@@ -18,4 +20,23 @@ func TestMain(m *testing.M) {
 		os.Exit(Main(OS()))
 	}
 	os.Exit(m.Run())
+}
+
+// lockedBuffer is an output that several goroutines of a command write to, as
+// they may to a file.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
