@@ -5,16 +5,16 @@ import "time"
 // Pauses between two looks at the rings.
 const (
 	minPause = 400 * time.Microsecond
-	maxPause = 25 * time.Millisecond
+	maxPause = 2 * time.Millisecond
 	// Events in a pause: at this many it becomes shorter, below a quarter of
 	// them longer. A ring of 8 MiB holds some 30,000.
 	busyEvents = 64
 )
 
-// While next to nothing happens, the reader does not look at all, but has the
-// kernel wake it at the next event.
+// While little happens, the reader does not look at all, but has the kernel
+// wake it at the next event: sooner than a pause, and for less.
 const (
-	quietEvents  = 2 // in the longest pause
+	quietEvents  = 1 // in the longest pause
 	quietTimeout = 100 * time.Millisecond
 )
 

@@ -109,8 +109,8 @@ func (r *Reader) siftDown() {
 }
 
 // Wait pauses until it is worth asking again: well under a millisecond while
-// events come in, longer and longer while few do, 25 ms at the most; and when
-// there are next to none, until the next one, 100 ms at the most.
+// many events come in, 2 ms while some do; and when there are few, until the
+// next one, 100 ms at the most.
 func (r *Reader) Wait() {
 	if len(r.heap) > 0 { // events younger than the window
 		sleep(window)
