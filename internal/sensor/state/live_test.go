@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"os/exec"
@@ -82,12 +83,16 @@ func (l *live) consume(f func(*event.View, *state.Process) bool) {
 // The kernel's snapshot and /proc say the same of every process that is there
 // for both.
 func TestSnapshotIsWhatProcSays(t *testing.T) {
+	long := strings.Repeat("x", 10<<10)
+	cmd := exec.Command("/bin/sh", "-c", "echo ready; read line", long)
+	cmd.Env = []string{"A=" + long, "B=short"}
+	startReady(t, cmd)
 	l := follow(t)
 	proc := state.NewTable(state.Options{ProcRoot: "/proc"})
 	if err := proc.ScanProc(); err != nil {
 		t.Fatal(err)
 	}
-	compared := 0
+	compared, ours := 0, false
 	for a := range l.table.All {
 		b := proc.Get(a.PID)
 		if b == nil || a.Start-a.Start%1e7 != b.Start || a.Comm != b.Comm {
@@ -97,11 +102,12 @@ func TestSnapshotIsWhatProcSays(t *testing.T) {
 			continue // has no path
 		}
 		compared++
+		ours = ours || int(a.PID) == cmd.Process.Pid
 		for _, c := range []struct {
 			name string
 			a, b any
 		}{
-			{"Exe", a.Exe, b.Exe}, {"Args", a.Args, b.Args}, {"Env", trim(a.Env), trim(b.Env)}, {"CWD", a.CWD, b.CWD}, {"Root", a.Root, b.Root},
+			{"Exe", a.Exe, b.Exe}, {"Args", a.Args, b.Args}, {"Env", a.Env, b.Env}, {"CWD", a.CWD, b.CWD}, {"Root", a.Root, b.Root},
 			{"ExePath", a.ExePath, b.ExePath}, {"Cmdline", a.Cmdline, b.Cmdline}, {"PPID", a.PPID, b.PPID}, {"VPID", a.VPID, b.VPID},
 			{"SID", a.SID, b.SID}, {"PGID", a.PGID, b.PGID}, {"VPGID", a.VPGID, b.VPGID}, {"UID", a.UID, b.UID}, {"GID", a.GID, b.GID},
 			{"LoginUID", a.LoginUID, b.LoginUID}, {"CapEffective", a.CapEffective, b.CapEffective}, {"CapPermitted", a.CapPermitted, b.CapPermitted},
@@ -116,14 +122,32 @@ func TestSnapshotIsWhatProcSays(t *testing.T) {
 			t.Errorf("process %d: ForkTime differs by %v", a.PID, d)
 		}
 	}
-	if compared < 5 {
-		t.Errorf("only %d processes compared", compared)
+	if compared < 5 || !ours {
+		t.Errorf("only %d processes compared, among them the long one: %t", compared, ours)
 	}
 	t.Logf("%d processes", compared)
 }
 
-// trim leaves out what is cut at different places.
-func trim(s string) string { return s[:min(len(s), 4000)] }
+// startReady starts a command that says a line when it is there and then
+// waits for one.
+func startReady(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { in.Close(); cmd.Wait() })
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+}
 
 // A storm of short processes: every one has its name and its parent's, nothing
 // is fetched, and the memory stays flat. PEREGRINE_STORM sets how many.

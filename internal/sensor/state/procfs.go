@@ -35,7 +35,8 @@ type procfs struct {
 	buf   []byte
 }
 
-// maxList is how much of a command line or environment is kept, as in events.
+// maxList is how much of a command line or environment is kept, its last NUL
+// included, as in events.
 const maxList = 4096
 
 func newProcfs(root string, clock func() time.Duration) *procfs {
@@ -138,7 +139,11 @@ func (r *procfs) link(pid int32, name string) string {
 
 func (r *procfs) list(pid int32, name string) string {
 	b := r.file(pid, name)
-	return string(b[:min(len(b), maxList)])
+	if len(b) > maxList {
+		b = b[:maxList]
+		b[maxList-1] = 0
+	}
+	return string(b)
 }
 
 // readStat reads /proc/PID/stat: see proc_pid_stat(5). The name may contain
