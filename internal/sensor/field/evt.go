@@ -2,6 +2,7 @@ package field
 
 import (
 	"fmt"
+	"strconv"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
@@ -207,14 +208,15 @@ func slotsOf(name string) (slots [event.NumKinds]int16) {
 	return slots
 }
 
-// around is evt.around[T], for conditions such as evt.around[1700000000000000000] <= 500.
+// around is evt.around[T], for conditions such as evt.around[1700000000000000000]=500.
+// The distance is rounded up, so that = is true for exactly the window.
 func around() Field {
 	return Field{
-		Name: "evt.around", Type: Uint, Stage: AtEvent, Arg: ArgRequired, Flags: FilterOnly | NoRHS | NoTransformer,
-		Doc: "Distance of the event, in ms, from the time that is the argument in ns since the epoch. evt.around[T]=ms is true for events within ms of T.",
+		Name: "evt.around", Type: Uint, Stage: AtEvent, Arg: ArgRequired, Flags: FilterOnly | NoRHS | NoTransformer | Within,
+		Doc: "evt.around[T]=N is true for events at most N ms before or after T, in ns since the epoch. It takes no other operator than =.",
 		Bind: func(arg string) (Extractor, error) {
-			var at uint64
-			if _, err := fmt.Sscanf(arg, "%d", &at); err != nil {
+			at, err := strconv.ParseUint(arg, 10, 64)
+			if err != nil {
 				return Extractor{}, fmt.Errorf("argument %q: want a time in ns since the epoch", arg)
 			}
 			return Extractor{Type: Uint, Stage: AtEvent, Uint: func(c *Context) (uint64, bool) {

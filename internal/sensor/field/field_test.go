@@ -143,7 +143,7 @@ func TestLookupErrors(t *testing.T) {
 		{"proc.name[1]", "takes no argument"},
 		{"proc.aname[x]", `argument "x": want a number`},
 		{"proc.aname[99999999999]", "want a number"},
-		{"evt.around[x]", "want a time"},
+		{"evt.around[x]", "want a time"}, {"evt.around[1s]", "want a time"},
 		{"evt.abspath.up", "want src or dst"},
 	} {
 		_, _, err := field.Lookup(tt.text)

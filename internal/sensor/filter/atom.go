@@ -31,6 +31,11 @@ func (c *Compiler) atom(n *Check) (atom, error) {
 	if err != nil {
 		return atom{}, err
 	}
+	if left.flags&field.Within != 0 {
+		if n, err = n.within(); err != nil {
+			return atom{}, err
+		}
+	}
 	if left.Match == field.List && n.Op != Exists && n.Op != In && n.Op != Intersects {
 		return atom{}, n.unsupported("list")
 	}
@@ -66,6 +71,14 @@ func (c *Compiler) atom(n *Check) (atom, error) {
 		}
 	}
 	return a, nil
+}
+
+// within is the check of a distance: its = asks for at most so much.
+func (n *Check) within() (*Check, error) {
+	if n.Op != Eq && n.Op != EqEq || n.Modifier != NoModifier || n.Right != nil {
+		return nil, &Error{Pos: n.At, Msg: fmt.Sprintf("filter error: %s supports only the '=' operator with a number of milliseconds", n.Left)}
+	}
+	return &Check{At: n.At, Left: n.Left, Op: LessEq, Values: n.Values}, nil
 }
 
 // operand looks an operand up.

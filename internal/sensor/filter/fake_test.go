@@ -54,6 +54,7 @@ var fakes = map[string]fakeField{
 	"n.d":          {typ: field.Double, stage: field.AtEvent},
 	"n.t":          {typ: field.RelTime, stage: field.AtEvent},
 	"n.bool":       {typ: field.Bool, stage: field.AtEvent},
+	"n.near":       {typ: field.Uint, stage: field.AtEvent, flags: field.Within},
 	"n.port":       {typ: field.Port, stage: field.AtEvent},
 	"ip.one":       {typ: field.IPAddr, stage: field.AtEvent},
 	"ip.two":       {typ: field.IPAddr, stage: field.AtEvent},

@@ -12,7 +12,8 @@ import (
 // in, or with one prefix, suffix or substring operator, to one check with a
 // list: a lookup instead of a chain of comparisons.
 //
-// It must not touch list fields, where "in" asks for all elements.
+// It must not touch list fields, where "in" asks for all elements, nor
+// distances, which have no "in".
 func (c *Compiler) merge(n Node) Node {
 	switch n := n.(type) {
 	case *And:
@@ -43,7 +44,7 @@ func (c *Compiler) mergeChecks(nodes []Node) []Node {
 	place := map[string]int{}
 	for _, n := range nodes {
 		check, ok := n.(*Check)
-		if !ok || c.isList(check.Left) {
+		if !ok || c.keepsApart(check.Left) {
 			out = append(out, n)
 			continue
 		}
@@ -64,10 +65,10 @@ func (c *Compiler) mergeChecks(nodes []Node) []Node {
 	return out
 }
 
-// isList says whether o has a list as its value, or is not known.
-func (c *Compiler) isList(o Operand) bool {
+// keepsApart says whether checks of o cannot be joined, or o is not known.
+func (c *Compiler) keepsApart(o Operand) bool {
 	left, err := c.operand(o)
-	return err != nil || left.Match == field.List
+	return err != nil || left.Match == field.List || left.flags&field.Within != 0
 }
 
 // joinable returns a key that two checks share if "a or b" is one check, and

@@ -64,6 +64,9 @@ func naiveCheck(c *Check, r record) bool {
 			right = append(right, v.Text)
 		}
 	}
+	if f.flags&field.Within != 0 {
+		c = &Check{Left: c.Left, Op: LessEq}
+	}
 	holds := 0
 	for _, l := range left {
 		if naiveValue(f.typ, c, l, right) {

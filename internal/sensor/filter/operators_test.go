@@ -48,6 +48,7 @@ var samples = []sample{
 		Exists: {""}, Eq: {"4294967295", "-1", "!0"}, EqEq: {"-1"}, NotEq: {"0", "!-1"}, Less: {"4294967296"}, LessEq: {"4294967295"},
 		Greater: {"5"}, GreaterEq: {"5"}, In: {"(-1)", "!(1)"}, Intersects: {"(4294967295)"},
 	}},
+	{"n.near", "500", map[Op][]string{Eq: {"500", "501", "!499"}, EqEq: {"1000", "!0"}}},
 	{"n.d", "5", map[Op][]string{
 		Exists: {""}, Eq: {"5"}, EqEq: {"5"}, NotEq: {"6"}, Less: {"6"}, LessEq: {"5"}, Greater: {"4"}, GreaterEq: {"5"}, In: {"(5)"}, Intersects: {"(4, 5)"},
 	}},
@@ -134,6 +135,32 @@ func TestOperatorsOfTypes(t *testing.T) {
 			if supported := slices.Contains(ops, op); supported != (err == nil) && !(err != nil && strings.Contains(err.Error(), "hex")) {
 				t.Errorf("%s: sampled %v, but error %v", check, supported, err)
 			}
+		}
+	}
+}
+
+// TestWithin tries what may happen to the = of a distance on its way to the
+// compiled form.
+func TestWithin(t *testing.T) {
+	for text, want := range map[string]bool{
+		"n.near = 100 or n.near = 600":                         true, // not joined to "in"
+		"n.near = 100 or n.near = 200":                         false,
+		"not n.near = 100":                                     true,
+		"not n.near = 500":                                     false,
+		"n.u = 1 or n.near = 500 or n.near = 1 and s.a exists": true,
+	} {
+		p := mustCompile(t, NewCompiler(fakeLookup), mustParse(t, text))
+		if got := p(contextOf(record{"n.near": "500", "n.u": "0"})); got != want {
+			t.Errorf("%s = %v", text, got)
+		}
+	}
+	for _, text := range []string{"n.near <= 5", "n.near in (5)", "n.near = anyof (5, 6)", "n.near = val(n.u)", "n.near exists"} {
+		n, err := Parse(text)
+		if err == nil {
+			_, err = NewCompiler(fakeLookup).Compile(n)
+		}
+		if err == nil || !strings.Contains(err.Error(), "n.near supports only the '=' operator") {
+			t.Errorf("%s: error %v", text, err)
 		}
 	}
 }

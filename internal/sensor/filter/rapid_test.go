@@ -103,7 +103,7 @@ func drawNode(t *rapid.T, depth int) Node {
 }
 
 var fakeNames = []string{
-	"any.i", "any.s", "b.x", "evt.type", "ip.ends", "ip.net", "ip.one", "list.s", "n.bool", "n.d", "n.i", "n.port", "n.t",
+	"any.i", "any.s", "b.x", "evt.type", "ip.ends", "ip.net", "ip.one", "list.s", "n.bool", "n.d", "n.i", "n.near", "n.port", "n.t",
 	"n.u", "net.ends", "p.exe", "p.name", "port.ends", "s.a", "s.b", "syscall.type",
 }
 
@@ -125,6 +125,9 @@ func drawCheck(t *rapid.T) Node {
 	case f.typ == field.Bool, f.typ == field.IPAddr, f.typ == field.IPNet:
 		ops = append([]Op{Exists}, anyOps...)
 	}
+	if f.flags&field.Within != 0 {
+		ops = []Op{Eq, EqEq}
+	}
 	if f.isEventName(name) {
 		ops = []Op{Exists, Eq, EqEq, NotEq, In, Contains, StartsWith}
 	}
@@ -136,7 +139,7 @@ func drawCheck(t *rapid.T) Node {
 	switch {
 	case c.Op.TakesList():
 		n, c.List = rapid.IntRange(0, 5).Draw(t, "values"), true
-	case c.Op != Less && c.Op != LessEq && c.Op != Greater && c.Op != GreaterEq && rapid.IntRange(0, 4).Draw(t, "modified") == 0:
+	case f.flags&field.Within == 0 && c.Op != Less && c.Op != LessEq && c.Op != Greater && c.Op != GreaterEq && rapid.IntRange(0, 4).Draw(t, "modified") == 0:
 		c.Modifier = rapid.SampledFrom([]Modifier{OneOf, AnyOf, AllOf}).Draw(t, "modifier")
 		n, c.List = rapid.IntRange(0, 3).Draw(t, "values"), true
 	case rivals[name] != "" && c.Op != Regex && c.Op != PMatch && rapid.IntRange(0, 3).Draw(t, "field right") == 0:
