@@ -65,13 +65,13 @@ func (f *rulesFlags) load(env Env) (*rules.Set, error) {
 	return set, nil
 }
 
-func (f *rulesFlags) rule(env Env, name string) (*rules.Rule, error) {
+func (f *rulesFlags) rule(env Env, name string) (*rules.Rule, *rules.Set, error) {
 	set, err := f.load(env)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if r := set.Rule(name); r != nil {
-		return r, nil
+		return r, set, nil
 	}
 	var similar []string
 	for _, r := range set.Rules {
@@ -80,9 +80,9 @@ func (f *rulesFlags) rule(env Env, name string) (*rules.Rule, error) {
 		}
 	}
 	if len(similar) > 0 {
-		return nil, fmt.Errorf("no rule has the name %q; did you mean %s?", name, strings.Join(similar, ", "))
+		return nil, nil, fmt.Errorf("no rule has the name %q; did you mean %s?", name, strings.Join(similar, ", "))
 	}
-	return nil, fmt.Errorf("no rule has the name %q; see 'peregrine rules list'", name)
+	return nil, nil, fmt.Errorf("no rule has the name %q; see 'peregrine rules list'", name)
 }
 
 func newRulesCheck(env Env) *cobra.Command {
@@ -170,11 +170,11 @@ func newRulesExplain(env Env) *cobra.Command {
   peregrine rules explain 'My rule' -r my_rules.yaml`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			r, err := f.rule(env, args[0])
+			r, set, err := f.rule(env, args[0])
 			if err != nil {
 				return err
 			}
-			return explain.WriteRule(env.Stdout, r)
+			return explain.WriteRule(env.Stdout, r, set)
 		},
 	}
 	f.register(cmd)
@@ -198,7 +198,7 @@ Exit codes: 0 the rule matched, 1 it did not, or could not be tried, 2 usage.`,
   peregrine rules test 'My rule' -r my_rules.yaml --capture incident.scap.gz`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, err := f.rule(env, args[0])
+			r, _, err := f.rule(env, args[0])
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -79,13 +80,18 @@ func source() *list {
 
 func rule(t *testing.T, cond string) *rules.Rule {
 	t.Helper()
+	return ruleSet(t, cond).Rules[0]
+}
+
+func ruleSet(t *testing.T, cond string) *rules.Set {
+	t.Helper()
 	text := "- macro: opens\n  condition: (evt.type in (open, openat) and evt.is_open_read=true)\n" +
 		"- rule: r\n  desc: a rule\n    to be explained\n  condition: " + cond + "\n  output: o %fd.name\n  priority: INFO\n  tags: [x]\n"
 	set, report := rules.Load([]rules.Source{{Name: "r.yaml", Content: []byte(text)}}, rules.Options{Lookup: field.Lookup})
 	if set == nil {
 		t.Fatal(report.Err())
 	}
-	return set.Rules[0]
+	return set
 }
 
 func golden(t *testing.T, name string, got []byte) {
@@ -181,11 +187,30 @@ func TestWriteRule(t *testing.T) {
 		"rule":      "opens and proc.name in (a, b) and not (fd.name startswith /etc and proc.pname = sh)",
 		"rule-all":  "fd.name = x",
 		"rule-none": "evt.type = open and evt.num = 0",
+		"rule-kernel": "opens and fd.name startswith /etc/ or evt.type = openat and not opens and evt.arg.flags contains O_TRUNC and " +
+			"(fd.directory = /usr or proc.name = a) or evt.type = unlink and fd.name = x",
 	} {
 		var b bytes.Buffer
-		if err := WriteRule(&b, rule(t, cond)); err != nil {
+		set := ruleSet(t, cond)
+		if err := WriteRule(&b, set.Rules[0], set); err != nil {
 			t.Fatal(err)
 		}
 		golden(t, name, b.Bytes())
+	}
+}
+
+// With more patterns than the kernel takes, nothing is decided there.
+func TestWriteRuleWithoutKernel(t *testing.T) {
+	var names []string
+	for i := range 3000 {
+		names = append(names, fmt.Sprintf("/%04d/x", i))
+	}
+	set := ruleSet(t, "opens and fd.name in ("+strings.Join(names, ", ")+")")
+	var b bytes.Buffer
+	if err := WriteRule(&b, set.Rules[0], set); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(b.String(), "  kernel ") || !strings.Contains(b.String(), "The kernel sends every open") {
+		t.Error(b.String())
 	}
 }

@@ -7,18 +7,17 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
+	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 )
 
-// stageNames are the stages as they are printed.
-var stageNames = map[field.Stage]string{field.AtLoad: "load", field.AtExec: "exec", field.AtEvent: "event"}
-
 // WriteRule explains a rule: its parts, which events it looks at, and at
-// which stage each part of the condition is known.
-func WriteRule(w io.Writer, r *rules.Rule) error {
+// which stage each part of the condition is known, when set is what is loaded.
+func WriteRule(w io.Writer, r *rules.Rule, set *rules.Set) error {
 	var b bytes.Buffer
 	line := func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s %s\n", name, fmt.Sprintf(format, args...))
@@ -42,8 +41,17 @@ func WriteRule(w io.Writer, r *rules.Rule) error {
 	line("Events", "%s", events(r.Node))
 	b.WriteString("\nThe condition with lists and macros expanded. Each part is known at: load, fixed\n" +
 		"by the kind of event; exec, the same for all events of a process until its next\n" +
-		"exec; event, to be looked at each time.\n\n")
-	writeOutline(&b, r.Node)
+		"exec; kernel, looked at there, so that calls of open, openat and openat2 that it\n" +
+		"excludes are never sent; event, to be looked at each time.\n\n")
+	node := filter.Unshare(r.Node)
+	var kernel map[*filter.Check]bool
+	if _, err := plan.NewOpens(set.Enabled(alert.Debug)); err == nil {
+		kernel = plan.OpenChecks(node)
+	}
+	writeOutline(&b, node, kernel)
+	if kernel == nil {
+		b.WriteString("\nThe kernel sends every open: the rules have more patterns on paths than it takes.\n")
+	}
 	b.WriteString("\nProcesses whose events can match (decided once for each process):\n\n")
 	projection := filter.Project(r.Node, field.AtExec)
 	switch {
@@ -52,7 +60,7 @@ func WriteRule(w io.Writer, r *rules.Rule) error {
 	case filter.IsFalse(projection):
 		b.WriteString("  none: the condition is never true\n")
 	default:
-		writeOutline(&b, projection)
+		writeOutline(&b, projection, nil)
 	}
 	_, err := w.Write(b.Bytes())
 	return err
@@ -75,9 +83,9 @@ func events(n filter.Node) string {
 	return strings.Join(names, ", ")
 }
 
-func writeOutline(b *bytes.Buffer, n filter.Node) {
-	for _, l := range filter.Outline(n) {
-		fmt.Fprintf(b, "  %-6s %s%s\n", stageNames[l.Stage], strings.Repeat("  ", l.Depth), l.Text)
+func writeOutline(b *bytes.Buffer, n filter.Node, kernel map[*filter.Check]bool) {
+	for _, l := range filter.Outline(n, kernel) {
+		fmt.Fprintf(b, "  %-6s %s%s\n", l.Stage, strings.Repeat("  ", l.Depth), l.Text)
 	}
 }
 

@@ -12,8 +12,8 @@ func argFields() []Field {
 	return []Field{
 		str("evt.args", AtEvent, "All parameters, as name=value or name=value(what it resolves to), separated by blanks.", allArgs),
 		{
-			Name: "evt.arg", Type: String, Stage: AtEvent, Arg: ArgRequired, dotted: true,
-			Doc:  "One parameter, by name or number: evt.arg.flags, evt.arg[0]. Flags are given by name, uids as users, errors by name, relative paths as absolute ones.",
+			Name: "evt.arg", Type: String, Stage: AtKernel, Arg: ArgRequired, dotted: true,
+			Doc:  "One parameter, by name or number: evt.arg.flags, evt.arg[0]. Flags are given by name, uids as users, errors by name, relative paths as absolute ones. The kernel knows evt.arg.name and evt.arg.flags.",
 			Bind: bindArg,
 		},
 		{

@@ -46,12 +46,12 @@ func eventFields() []Field {
 			res, ok := result(c)
 			return uint64(res), ok && res >= 0 && c.Event.Info().Traits&(event.ReadsFD|event.WritesFD) != 0
 		}),
-		str("evt.res", AtEvent, "SUCCESS, or the name of the error, such as ENOENT.", resultName),
-		integer("evt.rawres", AtEvent, "Return value of the syscall, negative for errors.", result),
+		str("evt.res", AtEvent, "SUCCESS, or the name of the error, such as ENOENT.", resultName).inKernel(),
+		integer("evt.rawres", AtEvent, "Return value of the syscall, negative for errors.", result).inKernel(),
 		boolean("evt.failed", AtEvent, "True for syscalls that returned an error.", func(c *Context) (uint64, bool) {
 			res, ok := result(c)
 			return b2u(res < 0), ok
-		}),
+		}).inKernel(),
 		trait("evt.is_io", "True for events that read from or write to a descriptor.", event.ReadsFD|event.WritesFD),
 		trait("evt.is_io_read", "True for events that read from a descriptor.", event.ReadsFD),
 		trait("evt.is_io_write", "True for events that write to a descriptor.", event.WritesFD),

@@ -51,10 +51,10 @@ func openFields() []Field {
 	return []Field{
 		ofOpen("evt.is_open_read", "True for opens that ask for read access.", func(c *Context) bool {
 			return openFlags(c)&openRead != 0
-		}),
+		}).inKernel(),
 		ofOpen("evt.is_open_write", "True for opens that ask for write access; creat does.", func(c *Context) bool {
 			return openFlags(c)&openWrite != 0
-		}),
+		}).inKernel(),
 		ofOpen("evt.is_open_exec", "True for opens that may create an executable file.", func(c *Context) bool {
 			slot := openings[c.Event.Kind()].mode
 			return slot >= 0 && openFlags(c)&(openCreate|openTmpfile) != 0 && c.Event.Uint(slot)&anyExecute != 0

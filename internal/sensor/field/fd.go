@@ -18,7 +18,7 @@ func fdFields() []Field {
 				return 0, false
 			}
 			return max(c.Event.Int(slot), minFD(c)), true
-		}),
+		}).inKernel(),
 		str("fd.type", AtEvent, "Type of the descriptor: file, directory, ipv4, ipv6, unix, pipe, event, signalfd, eventpoll, inotify, timerfd, netlink, bpf, userfaultfd, io_uring, memfd, pidfd.", func(c *Context) (string, bool) {
 			f := c.fileInfo()
 			if f == nil {
@@ -26,10 +26,10 @@ func fdFields() []Field {
 			}
 			return typeName(c, f), true
 		}),
-		str("fd.typechar", AtEvent, "Type of the descriptor as one character: f file, d directory, 4 and 6 IP sockets, u unix socket, p pipe, e event, s signalfd, l eventpoll, i inotify, t timerfd, n netlink, b bpf, m memfd, o other.", fdTypeChar),
-		str("fd.name", AtEvent, "Name of the descriptor: absolute path of a file; client:port->server:port of a connection; address:port of a server. Opens give the path that they were given, made absolute.", fdName),
-		str("fd.directory", AtEvent, "Directory of the file; of a directory its own path.", fdDirectory),
-		str("fd.filename", AtEvent, "Name of the file without its directory.", fdFilename),
+		str("fd.typechar", AtEvent, "Type of the descriptor as one character: f file, d directory, 4 and 6 IP sockets, u unix socket, p pipe, e event, s signalfd, l eventpoll, i inotify, t timerfd, n netlink, b bpf, m memfd, o other.", fdTypeChar).inKernel(),
+		str("fd.name", AtEvent, "Name of the descriptor: absolute path of a file; client:port->server:port of a connection; address:port of a server. Opens give the path that they were given, made absolute.", fdName).inKernel(),
+		str("fd.directory", AtEvent, "Directory of the file; of a directory its own path.", fdDirectory).inKernel(),
+		str("fd.filename", AtEvent, "Name of the file without its directory.", fdFilename).inKernel(),
 		str("fd.uid", AtEvent, "Thread id and number of the descriptor, one after the other.", func(c *Context) (string, bool) {
 			slot := c.Event.Info().FD
 			if slot < 0 {
@@ -54,7 +54,7 @@ func fdFields() []Field {
 			}
 			return int64(f.Ino), true
 		}),
-		str("fd.nameraw", AtEvent, "As fd.name, but the path of an open as it was given: not made absolute.", fdNameRaw),
+		str("fd.nameraw", AtEvent, "As fd.name, but the path of an open as it was given: not made absolute.", fdNameRaw).inKernel(),
 		typesField(),
 		layer("fd.is_upper_layer", "True if the file is in the upper layer of an overlayfs.", event.FileUpperLayer),
 		layer("fd.is_lower_layer", "True if the file is in a lower layer of an overlayfs.", event.FileLowerLayer),

@@ -33,9 +33,10 @@ type Stage uint8
 
 // The stages, earliest first.
 const (
-	AtLoad  Stage = iota // evt.type, evt.dir, evt.source, ...: fixed by the kind of event
-	AtExec               // depends on the process (and its ancestors, user, container) alone
-	AtEvent              // anything else
+	AtLoad   Stage = iota // evt.type, evt.dir, evt.source, ...: fixed by the kind of event
+	AtExec                // depends on the process (and its ancestors, user, container) alone
+	AtKernel              // the probe can rule opens out by it (plan.Opens); elsewhere as AtEvent
+	AtEvent               // anything else
 )
 
 // Match says how a field with several values (fd.ip: both ends of a socket;
@@ -68,7 +69,7 @@ const (
 type Extractor struct {
 	Type  Type
 	Match Match
-	Stage Stage
+	Stage Stage // never AtKernel: that is where a field is used, not how it is read
 
 	Str    func(*Context) (string, bool)
 	Int    func(*Context) (int64, bool)

@@ -54,8 +54,8 @@ const (
 
 func fspathFields() []Field {
 	return []Field{
-		fspath("fs.path.name", "Path that a syscall on one file succeeded for, made absolute.", onePath, false),
-		fspath("fs.path.nameraw", "As fs.path.name, but as it was given.", onePath, true),
+		fspath("fs.path.name", "Path that a syscall on one file succeeded for, made absolute.", onePath, false).inKernel(),
+		fspath("fs.path.nameraw", "As fs.path.name, but as it was given.", onePath, true).inKernel(),
 		fspath("fs.path.source", "Path that a rename, link or mount starts from, made absolute: the old name of a rename, the new one of a link, the device of a mount.", sourcePath, false),
 		fspath("fs.path.sourceraw", "As fs.path.source, but as it was given.", sourcePath, true),
 		fspath("fs.path.target", "Path that a rename, link or mount leads to, made absolute: the new name of a rename, what a link points to, the directory of a mount.", targetPath, false),

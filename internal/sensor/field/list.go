@@ -19,7 +19,7 @@ func (t Type) String() string { return fieldTypeNames[t] }
 
 // String says when a value becomes known.
 func (s Stage) String() string {
-	return [...]string{AtLoad: "load", AtExec: "exec", AtEvent: "event"}[s]
+	return [...]string{AtLoad: "load", AtExec: "exec", AtKernel: "kernel", AtEvent: "event"}[s]
 }
 
 // Class is the part of a field's name before the first dot, under which it is

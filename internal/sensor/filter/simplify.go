@@ -7,6 +7,15 @@ func simplify(n Node) Node {
 	return rewrite(n, func(c *Check, _ bool) Node { return c })
 }
 
+// Unshare returns n simplified, with a check of its own in every place:
+// conditions of macros are shared between the places that name them.
+func Unshare(n Node) Node {
+	return rewrite(n, func(c *Check, _ bool) Node {
+		own := *c
+		return &own
+	})
+}
+
 // rewrite replaces each check by f(check, negated), where negated tells an odd
 // number of enclosing nots, and simplifies the result. What does not change is
 // shared with n.

@@ -19,17 +19,18 @@ type Line struct {
 }
 
 // Outline lists the parts of a condition, each before what it consists of.
-func Outline(n Node) []Line {
+// Checks of the event that the kernel evaluates are in kernel.
+func Outline(n Node, kernel map[*Check]bool) []Line {
 	var lines []Line
-	outline(n, 0, &lines)
+	outline(n, 0, kernel, &lines)
 	return lines
 }
 
-func outline(n Node, depth int, lines *[]Line) field.Stage {
+func outline(n Node, depth int, kernel map[*Check]bool, lines *[]Line) field.Stage {
 	i := len(*lines)
 	*lines = append(*lines, Line{Node: n, Depth: depth})
 	stage := field.AtLoad
-	inner := func(m Node) { stage = max(stage, outline(m, depth+1, lines)) }
+	inner := func(m Node) { stage = max(stage, outline(m, depth+1, kernel, lines)) }
 	text := n.String()
 	switch n := n.(type) {
 	case *And:
@@ -47,6 +48,9 @@ func outline(n Node, depth int, lines *[]Line) field.Stage {
 		inner(n.Node)
 	case *Check:
 		n.fields(func(f *Field) { stage = max(stage, f.Stage) })
+		if stage == field.AtEvent && kernel[n] {
+			stage = field.AtKernel
+		}
 	}
 	(*lines)[i].Text, (*lines)[i].Stage = text, stage
 	return stage
@@ -68,7 +72,7 @@ type Step struct {
 // Trace evaluates every part of a condition, also those that evaluation would
 // skip, and tells which decided. It allocates: for explanations only.
 func Trace(n Node, lookup Lookup, c *field.Context) ([]Step, error) {
-	t := tracer{c: NewCompiler(lookup), ctx: *c, lines: Outline(n)}
+	t := tracer{c: NewCompiler(lookup), ctx: *c, lines: Outline(n, nil)}
 	t.ctx.Memo = nil // values as they are now
 	t.steps = make([]Step, len(t.lines))
 	if _, err := t.value(n); err != nil {

@@ -26,18 +26,18 @@ func TestTrace(t *testing.T) {
 		if s.Missing {
 			got = "missing"
 		}
-		lines = append(lines, fmt.Sprintf("%s %-5v %s%s [%d] %s", mark, s.Value, strings.Repeat("  ", s.Depth), s.Text, s.Stage, got))
+		lines = append(lines, fmt.Sprintf("%s %-5v %s%s [%v] %s", mark, s.Value, strings.Repeat("  ", s.Depth), s.Text, s.Stage, got))
 	}
 	want := []string{
-		"* false and [2] ",
-		`  true    s.a = x [2] "x"`,
-		"* false   not [2] ",
-		"* true      or [2] ",
-		"* true        n.i > 5 [2] 7",
-		`  false       any.s = z [2] "y", "w"`,
-		"  true    or [2] ",
-		`  true      p.name in (a, b) [1] "a"`,
-		"  false     s.b exists [2] missing",
+		"* false and [event] ",
+		`  true    s.a = x [event] "x"`,
+		"* false   not [event] ",
+		"* true      or [event] ",
+		"* true        n.i > 5 [event] 7",
+		`  false       any.s = z [event] "y", "w"`,
+		"  true    or [event] ",
+		`  true      p.name in (a, b) [exec] "a"`,
+		"  false     s.b exists [event] missing",
 	}
 	if diff := cmp.Diff(want, lines); diff != "" {
 		t.Error(diff)

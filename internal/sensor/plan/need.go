@@ -13,6 +13,8 @@ type need struct {
 	always   bool
 	patterns []pathset.Pattern
 	names    []string
+	// by are the checks that it comes from, or that exclude the facts.
+	by []*filter.Check
 }
 
 func (n need) cost() int {
@@ -53,9 +55,13 @@ func needOfList(nodes []filter.Node, facts Facts, negated, and bool) need {
 		all.always = all.always || n.always
 		all.patterns = append(all.patterns, n.patterns...)
 		all.names = append(all.names, n.names...)
+		all.by = append(all.by, n.by...)
 	}
-	if and {
+	switch {
+	case and:
 		return best
+	case all.always:
+		return need{always: true}
 	}
 	return all
 }
@@ -66,24 +72,28 @@ func needOfCheck(c *filter.Check, facts Facts, negated bool) need {
 		return need{always: true}
 	}
 	if value, known := decide(f, c, facts); known {
-		return need{always: value != negated}
+		if value != negated {
+			return need{always: true}
+		}
+		return need{by: []*filter.Check{c}}
 	}
 	if negated {
 		return need{always: true}
 	}
+	n := need{by: []*filter.Check{c}}
 	if f.Name == "proc.name" && (c.Op == filter.Eq || c.Op == filter.EqEq || c.Op == filter.In) {
-		return need{names: texts(c)}
+		n.names = texts(c)
+		return n
 	}
-	var n need
 	for _, value := range texts(c) {
-		patterns, ok := patternsFor(f.Name, c.Op, value)
-		if !ok {
+		p, ok := patternFor(f.Name, c.Op, value)
+		if !ok || p.Text == "" && p.Kind != pathset.Exact { // which occurs everywhere
 			return need{always: true}
 		}
-		n.patterns = append(n.patterns, patterns...)
+		n.patterns = append(n.patterns, p)
 	}
-	if len(n.patterns) == 0 {
-		n.always = c.Op != filter.In // an empty list is never matched
+	if len(n.patterns) == 0 && c.Op != filter.In { // an empty list is never matched
+		return need{always: true}
 	}
 	return n
 }
@@ -96,39 +106,36 @@ func texts(c *filter.Check) []string {
 	return list
 }
 
-// patternsFor returns patterns of which one occurs in every path for which
-// the check of the named field with value is true; false if there are none.
-func patternsFor(name string, op filter.Op, value string) ([]pathset.Pattern, bool) {
+// patternFor returns a pattern that occurs in every path for which the check
+// of the named field with value is true; false if there is none.
+func patternFor(name string, op filter.Op, value string) (pathset.Pattern, bool) {
 	switch name {
 	case "fd.name", "fd.nameraw", "fs.path.name", "fs.path.nameraw", "evt.arg.name":
-		return namePatterns(op, value)
+		return namePattern(op, value)
 	case "fd.directory":
 		if op != filter.Eq && op != filter.EqEq && op != filter.In && op != filter.StartsWith {
-			return nil, false
+			return pathset.Pattern{}, false
 		}
-		return []pathset.Pattern{{Text: value, Kind: pathset.Prefix}}, true
+		return pathset.Pattern{Text: value, Kind: pathset.Prefix}, true
 	case "fd.filename":
 		if op != filter.Eq && op != filter.EqEq && op != filter.In {
-			return nil, false
+			return pathset.Pattern{}, false
 		}
-		return []pathset.Pattern{{Text: "/" + value, Kind: pathset.Suffix}}, true
+		return pathset.Pattern{Text: "/" + value, Kind: pathset.Suffix}, true
 	}
-	return nil, false
+	return pathset.Pattern{}, false
 }
 
-func namePatterns(op filter.Op, value string) ([]pathset.Pattern, bool) {
-	one := func(kind pathset.Kind, text string) ([]pathset.Pattern, bool) {
-		return []pathset.Pattern{{Text: text, Kind: kind}}, true
-	}
+func namePattern(op filter.Op, value string) (pathset.Pattern, bool) {
 	switch op {
 	case filter.Eq, filter.EqEq, filter.In:
-		return one(pathset.Exact, value)
+		return pathset.Pattern{Text: value, Kind: pathset.Exact}, true
 	case filter.StartsWith:
-		return one(pathset.Prefix, value)
+		return pathset.Pattern{Text: value, Kind: pathset.Prefix}, true
 	case filter.EndsWith:
-		return one(pathset.Suffix, value)
+		return pathset.Pattern{Text: value, Kind: pathset.Suffix}, true
 	case filter.Contains:
-		return one(pathset.Contains, value)
+		return pathset.Pattern{Text: value, Kind: pathset.Contains}, true
 	case filter.PMatch, filter.Glob:
 		if i := strings.IndexAny(value, `*?[\`); i >= 0 {
 			value = value[:i]
@@ -136,9 +143,9 @@ func namePatterns(op filter.Op, value string) ([]pathset.Pattern, bool) {
 			value = strings.TrimRight(value, "/")
 		}
 		if op == filter.PMatch && (!strings.HasPrefix(value, "/") && value != "" || strings.Contains(value, "//")) {
-			return nil, false // its components are compared, not its text
+			return pathset.Pattern{}, false // its components are compared, not its text
 		}
-		return one(pathset.Prefix, value)
+		return pathset.Pattern{Text: value, Kind: pathset.Prefix}, true
 	}
-	return nil, false
+	return pathset.Pattern{}, false
 }

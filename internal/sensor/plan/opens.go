@@ -99,6 +99,22 @@ func (o *Opens) require(masks map[pathset.Pattern]uint64, n need, mask uint64) {
 	}
 }
 
+// OpenChecks are the checks of a condition by which the probe rules opens out:
+// those that the needs of the condition come from. Where a check stands twice
+// in the condition, as one pointer, both are meant.
+func OpenChecks(n filter.Node) map[*filter.Check]bool {
+	used := map[*filter.Check]bool{}
+	for _, kind := range filteredKinds {
+		node := filter.Specialise(n, kind, 0)
+		for facts := range numFacts {
+			for _, c := range needOf(node, facts, false).by {
+				used[c] = true
+			}
+		}
+	}
+	return used
+}
+
 // Needed says whether any rule may match an open with these facts, by a
 // program of this name, of any of these paths: the one that was given and, if
 // it led elsewhere, the resolved one.
