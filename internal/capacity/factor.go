@@ -37,11 +37,13 @@ const (
 	oftenThrottle = 0.10 // of periods: the quota runs out in bursts
 	hostFull      = 0.10 // CPUs idle on the host: nothing left to share
 	memoryFull    = 0.98 // of the memory limit
+	nearBound     = 1.25 // times the lowest failing rate: what fails above that may fail for another reason
 )
 
-// Explain names the limiting factor of a row: the one of most of its failing
-// trials, since a single one may have failed for an accident, with the evidence
-// of the lowest of them. If none failed, it is the one of the trial in which
+// Explain names the limiting factor of a row: the one of most of the trials
+// that failed near the lowest failing rate, since a single one may have failed
+// for an accident, with the evidence of the lowest of them. Far above, every
+// sensor runs out of CPU. If none failed, it is the one of the trial in which
 // the generator was behind; without that, of the best clean one. What there is
 // not is nil. failed begins with the lowest.
 func Explain(l limit.Limit, failed []*Trial, behind, clean *Trial) Factor {
@@ -52,10 +54,14 @@ func Explain(l limit.Limit, failed []*Trial, behind, clean *Trial) Factor {
 		return explainNoFailure(clean)
 	}
 	votes := map[FactorName]int{}
-	factors := make([]Factor, len(failed))
-	for i, t := range failed {
-		factors[i] = explainFailure(l, t)
-		votes[factors[i].Name]++
+	var factors []Factor
+	for _, t := range failed {
+		if t.Verdict.Offered > nearBound*failed[0].Verdict.Offered {
+			break
+		}
+		f := explainFailure(l, t)
+		factors = append(factors, f)
+		votes[f.Name]++
 	}
 	best := factors[0]
 	for _, f := range factors[1:] {
@@ -158,12 +164,20 @@ func explainDrops(l limit.Limit, t *Trial) Factor {
 		return Factor{Name: FactorUnknown, Evidence: fmt.Sprintf("%s, most of them by the probe itself (%d page faults, %d too large)",
 			what, s.ByCause.PageFault, s.ByCause.Scratch), Advice: "not a matter of load: look into the sensor"}
 	}
-	if f, ok := explainCPU(l, t, what); ok {
-		return f
+	if !ringTooSmall(l, t) {
+		if f, ok := explainCPU(l, t, what); ok {
+			return f
+		}
 	}
-	return Factor{Name: FactorRing,
-		Evidence: fmt.Sprintf("%s while the sensor used %.2f CPU of %s: bursts did not fit", what, cpuOf(t), l.CPUString()),
-		Advice:   "a larger ring buffer (Falco: buf_size_preset), or more of them (cpus_for_each_buffer)"}
+	evidence := fmt.Sprintf("%s while the sensor used %.2f CPU of %s", what, cpuOf(t), l.CPUString())
+	if dropping, all := droppingSamples(&t.Round); dropping > 0 {
+		evidence += fmt.Sprintf(", in %d of %d samples under the load", dropping, all)
+	}
+	if wait, ok := longestWait(&t.Round); ok {
+		evidence += fmt.Sprintf(", and no alert was older than %v", ms(int64(wait)))
+	}
+	return Factor{Name: FactorRing, Evidence: evidence + ": bursts did not fit",
+		Advice: "a larger ring buffer (buf_size_preset), or more of them (cpus_for_each_buffer)"}
 }
 
 func cpuOf(t *Trial) float64 {
