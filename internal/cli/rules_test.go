@@ -53,6 +53,7 @@ func TestRules(t *testing.T) {
 		{"check the rules inside", []string{"check"}, ExitOK, []string{"embedded/base.yaml: Ok"}},
 		{"check bad", []string{"check", bad}, ExitFailure, []string{"bad.yaml: Invalid", "LOAD_ERR_VALIDATE", "Undefined macro 'shels'", "rule 'Shell started'", "^"}},
 		{"check in JSON", []string{"check", "--json", bad}, ExitFailure, []string{`{"falco_load_results":[{"errors":[{"code":"LOAD_ERR_VALIDATE"`}},
+		{"check the schema", []string{"check", "--json", good}, ExitOK, []string{`"schema_valid":true,"schema_warnings":[],"successful":true`}},
 		{"check nothing", []string{"check", filepath.Join(dir, "none.yaml")}, ExitFailure, []string{"none.yaml"}},
 		{"list", []string{"list", "-r", good}, ExitOK, []string{"RULE", "Shell started  Notice    true     shell"}},
 		{"list by tag", []string{"list", "-r", good, "--tag", "other"}, ExitOK, []string{"RULE"}},

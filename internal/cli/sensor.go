@@ -39,6 +39,7 @@ type daemonFlags struct {
 	listEvents   bool
 	listSyscalls bool
 	listPlugins  bool
+	ruleSchema   bool
 	format       string
 	markdown     bool
 	names        bool
@@ -119,6 +120,7 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.listEvents, "list-events", false, "list all kinds of events and exit")
 	fs.BoolVarP(&f.listSyscalls, "ignored-syscalls", "i", false, "list the syscalls that are looked at with -A only, and exit")
 	fs.BoolVar(&f.listPlugins, "list-plugins", false, "list plugins and exit")
+	fs.BoolVar(&f.ruleSchema, "rule-schema", false, "print the JSON schema of rules files and exit")
 	fs.StringVar(&f.format, "format", "text", "format of lists: text, markdown or json")
 	fs.BoolVar(&f.markdown, "markdown", false, "the same as --format markdown")
 	fs.BoolVarP(&f.names, "names", "N", false, "with --list: names only")

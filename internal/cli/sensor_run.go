@@ -45,6 +45,8 @@ func (f *daemonFlags) printer(env Env) func(io.Writer) error {
 		return func(w io.Writer) error { _, err := fmt.Fprintln(w, os.Getpagesize()); return err }
 	case f.listPlugins:
 		return func(w io.Writer) error { _, err := fmt.Fprintln(w, "0 Plugins Loaded:"); return err }
+	case f.ruleSchema:
+		return rules.WriteSchema
 	case f.listFields:
 		return f.printFields
 	case f.listEvents:

@@ -66,13 +66,21 @@ func (it item) boolean(key string, missing bool) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	switch s { // YAML 1.1, as Falco's parser reads it
-	case "y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON":
-		return true, nil
-	case "n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF":
-		return false, nil
+	if value, ok := truth(s); ok {
+		return value, nil
 	}
 	return false, it.place.at(it.value(key), itemValue, key).fail(ErrYAMLValidate, "Can't decode YAML scalar value")
+}
+
+// truth reads a boolean of YAML 1.1, as Falco's parser does.
+func truth(s string) (value, ok bool) {
+	switch s {
+	case "y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON":
+		return true, true
+	case "n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF":
+		return false, true
+	}
+	return false, false
 }
 
 // number returns the unsigned value of key, or 0 if it is not there.

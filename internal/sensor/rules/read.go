@@ -47,6 +47,7 @@ func (r *reader) read(s Source) error {
 		}
 		return file.line(line, 1, itemValue, "").fail(ErrYAMLParse, "%s", strings.TrimPrefix(err.Error(), "yaml: "))
 	}
+	r.res.SchemaWarnings = validate(s.Name, docs)
 	for _, doc := range docs {
 		if err := r.document(doc, file); err != nil {
 			return err

@@ -14,6 +14,9 @@ import (
 type Result struct {
 	Name             string
 	Errors, Warnings []Issue
+	// SchemaWarnings tell what the schema of rules files does not allow; nil if
+	// the file is no YAML. They say nothing about what can be loaded.
+	SchemaWarnings []string
 }
 
 // OK says whether the file was loaded.
@@ -144,10 +147,13 @@ func (i Issue) Text() string {
 // JSONResult is an element of falco_load_results. Keys are in alphabetical
 // order, as Falco writes them.
 type JSONResult struct {
-	Errors     []JSONIssue `json:"errors"`
-	Name       string      `json:"name"`
-	Successful bool        `json:"successful"`
-	Warnings   []JSONIssue `json:"warnings"`
+	Errors []JSONIssue `json:"errors"`
+	Name   string      `json:"name"`
+	// Both nil if the file is no YAML, so that it was not validated.
+	SchemaValid    *bool       `json:"schema_valid,omitempty"`
+	SchemaWarnings *[]string   `json:"schema_warnings,omitempty"`
+	Successful     bool        `json:"successful"`
+	Warnings       []JSONIssue `json:"warnings"`
 }
 
 // JSONIssue is an error or warning in JSON.
@@ -184,10 +190,15 @@ type JSONPosition struct {
 func (r *Report) JSON() []JSONResult {
 	list := []JSONResult{}
 	for _, res := range r.Results {
-		list = append(list, JSONResult{
+		j := JSONResult{
 			Name: res.Name, Successful: res.OK(),
 			Errors: jsonIssues(res.Errors), Warnings: jsonIssues(res.Warnings),
-		})
+		}
+		if res.SchemaWarnings != nil {
+			valid := len(res.SchemaWarnings) == 0
+			j.SchemaValid, j.SchemaWarnings = &valid, &res.SchemaWarnings
+		}
+		list = append(list, j)
 	}
 	return list
 }
