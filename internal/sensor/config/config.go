@@ -31,7 +31,7 @@ type Config struct {
 	JSONMessage  bool              `yaml:"json_include_message_property" doc:"JSON alerts carry message, the text without time and priority."`
 	JSONFields   bool              `yaml:"json_include_output_fields_property" doc:"JSON alerts carry output_fields."`
 	JSONTags     bool              `yaml:"json_include_tags_property" doc:"JSON alerts carry tags."`
-	AppendOutput []AppendOutput    `yaml:"append_output" doc:"Text and fields added to the output of matching rules."`
+	AppendOutput AppendOutputs     `yaml:"append_output" doc:"Text and fields added to the output of matching rules."`
 	StaticFields map[string]string `yaml:"static_fields" doc:"Fixed values, available to outputs as %static.KEY."`
 
 	BufferedOutputs bool          `yaml:"buffered_outputs" doc:"Let standard output and files collect alerts for up to a second before they write. Off: an alert is written within about a millisecond."`

@@ -144,7 +144,7 @@ rules:
 append_output:
   - match: {source: syscall, tags: [a]}
     extra_output: "x=%evt.num"
-    extra_fields: [proc.exepath, {who: "%user.name"}]
+    extra_fields: [proc.exepath, {who: "%user.name", where: "%proc.cwd"}]
 static_fields: {site: berlin, rack: 12}
 syscall_event_drops: {actions: [log, exit], threshold: "0.5"}
 modern_bpf: {cpus_for_each_syscall_buffer: 4}
@@ -160,7 +160,7 @@ modern_bpf: {cpus_for_each_syscall_buffer: 4}
 	want.Rules = []RuleSwitch{{Disable: &RuleSelector{Rule: "*"}}, {Enable: &RuleSelector{Tag: "network"}}}
 	want.AppendOutput = []AppendOutput{{
 		Match: AppendMatch{Source: "syscall", Tags: []string{"a"}}, ExtraOutput: "x=%evt.num",
-		ExtraFields: []ExtraField{{Name: "proc.exepath"}, {Name: "who", Format: "%user.name"}},
+		ExtraFields: []ExtraField{{Name: "proc.exepath"}, {Name: "who", Format: "%user.name"}, {Name: "where", Format: "%proc.cwd"}},
 	}}
 	want.StaticFields = map[string]string{"site": "berlin", "rack": "12"}
 	want.Drops.Actions, want.Drops.Threshold = []string{"log", "exit"}, 0.5
@@ -176,7 +176,7 @@ func TestErrors(t *testing.T) {
 		{"type", "json_output: maybe", `falco.yaml:1:14: json_output: expected true or false, found a value "maybe"`},
 		{"nested type", "http_output:\n  enabled: [1]", `falco.yaml:2:12: http_output.enabled: expected true or false, found a list`},
 		{"list for map", "outputs: [1, 2]", `falco.yaml:1:10: outputs: expected keys and values, found a list`},
-		{"map for list", "append_output: {a: b}", `falco.yaml:1:16: append_output: expected a list, found a map`},
+		{"map for list", "rules: {a: b}", `falco.yaml:1:8: rules: expected a list, found a map`},
 		{"number", "output_timeout: soon", `falco.yaml:1:17: output_timeout: expected a whole number, found a value "soon"`},
 		{"not a number", "outputs: {rate: .nan}", `expected a number`},
 		{"range", "engine: {modern_ebpf: {buf_size_preset: 11}}", `falco.yaml:1:41: engine.modern_ebpf.buf_size_preset: 11 is too large, at most 10`},

@@ -23,7 +23,7 @@ func Default() *Config {
 		FalcoLibs:  FalcoLibs{ThreadTableSize: 262144, PurgeInterval: 300, PurgeTimeout: 300, Snaplen: 80},
 		Capture:    Capture{PathPrefix: "/tmp/falco", Mode: "rules", Duration: 5000},
 		JSONOutput: true, JSONFields: true, JSONTags: true,
-		AppendOutput:  []AppendOutput{{SuggestedOutput: true}},
+		AppendOutput:  AppendOutputs{{SuggestedOutput: true}},
 		OutputTimeout: 2000,
 		Outputs:       Throttle{MaxBurst: 1000},
 		Stdout:        StdoutOutput{Enabled: true},

@@ -9,7 +9,8 @@ import (
 // The types that have more than one form in YAML.
 var (
 	_ nodeDecoder = (*Include)(nil)
-	_ nodeDecoder = (*ExtraField)(nil)
+	_ nodeDecoder = (*AppendOutputs)(nil)
+	_ nodeDecoder = (*ExtraFields)(nil)
 	_ nodeDecoder = (*Interval)(nil)
 	_ nodeDecoder = (*RuleSwitch)(nil)
 	_ nodeDecoder = (*RuleSelector)(nil)
@@ -28,18 +29,31 @@ func (e *Include) decodeNode(d *decoder, n *yaml.Node, path string) {
 	}
 }
 
-// An ExtraField is a field's name, or {NAME: FORMAT}.
-func (f *ExtraField) decodeNode(d *decoder, n *yaml.Node, path string) {
-	if n.Kind == yaml.MappingNode && len(n.Content) == 2 {
-		f.Name = n.Content[0].Value
-		f.Format = d.text(n.Content[1], path)
-		return
+// AppendOutputs are a list, or a single addition by itself: what
+// "-o append_output.suggested_output=false" makes of the key. (Falco takes this
+// for nothing to add; it is the same for false.)
+func (a *AppendOutputs) decodeNode(d *decoder, n *yaml.Node, path string) {
+	if n.Kind == yaml.MappingNode {
+		n = &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{n}}
 	}
-	if n.Kind != yaml.ScalarNode || n.Value == "" {
-		d.expected(n, path, "a field's name, or {NAME: FORMAT}")
-		return
-	}
-	f.Name = n.Value
+	d.slice(n, reflect.ValueOf(a).Elem(), path, "")
+}
+
+// ExtraFields are a list of fields' names and of maps from NAME to FORMAT.
+func (f *ExtraFields) decodeNode(d *decoder, n *yaml.Node, path string) {
+	*f = nil
+	d.list(n, path, func(n *yaml.Node, path string) {
+		switch {
+		case n.Kind == yaml.ScalarNode && n.Value != "":
+			*f = append(*f, ExtraField{Name: n.Value})
+		case n.Kind == yaml.MappingNode:
+			for i := 0; i+1 < len(n.Content); i += 2 {
+				*f = append(*f, ExtraField{Name: n.Content[i].Value, Format: d.text(n.Content[i+1], path)})
+			}
+		default:
+			d.expected(n, path, "a field's name, or {NAME: FORMAT}")
+		}
+	})
 }
 
 func (i *Interval) decodeNode(d *decoder, n *yaml.Node, path string) {

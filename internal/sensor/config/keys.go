@@ -83,7 +83,7 @@ func show(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case Interval:
 		return shortDuration(time.Duration(x))
-	case []AppendOutput:
+	case AppendOutputs:
 		if len(x) == 1 && x[0].SuggestedOutput {
 			return "[{suggested_output: true}]"
 		}

@@ -70,11 +70,17 @@ type GRPCOutput struct {
 
 // AppendOutput adds to the output of rules that match.
 type AppendOutput struct {
-	Match           AppendMatch  `yaml:"match" doc:"Rules to add to; all given parts must hold, none: every rule."`
-	ExtraOutput     string       `yaml:"extra_output" doc:"Text added to the output."`
-	ExtraFields     []ExtraField `yaml:"extra_fields" doc:"Fields added to output_fields: a field's name (its typed value), or {NAME: FORMAT} (text)."`
-	SuggestedOutput bool         `yaml:"suggested_output" doc:"Add the container and its pod to the output: container.id, container.name, container.image.repository, container.image.tag, k8s.pod.name, k8s.ns.name. The key append_output replaces this default."`
+	Match           AppendMatch `yaml:"match" doc:"Rules to add to; all given parts must hold, none: every rule."`
+	ExtraOutput     string      `yaml:"extra_output" doc:"Text added to the output."`
+	ExtraFields     ExtraFields `yaml:"extra_fields" doc:"Fields added to output_fields: a field's name (its typed value), or {NAME: FORMAT} (text)."`
+	SuggestedOutput bool        `yaml:"suggested_output" doc:"Add the container and its pod to the output: container.id, container.name, container.image.repository, container.image.tag, k8s.pod.name, k8s.ns.name. The key append_output replaces this default."`
 }
+
+// AppendOutputs are all that is added.
+type AppendOutputs []AppendOutput
+
+// ExtraFields are the fields of one addition.
+type ExtraFields []ExtraField
 
 // AppendMatch selects rules.
 type AppendMatch struct {
