@@ -32,10 +32,11 @@ func object(keys map[string]*schema, needed ...string) *schema {
 // fileSchema is the schema of a rules file.
 var fileSchema = func() *schema {
 	text, truth, number := oneOf("string"), oneOf("boolean"), oneOf("integer")
-	scalar := oneOf("string", "integer")
+	scalars := []string{"string", "integer", "number", "boolean"}
+	scalar := oneOf(scalars...) // the program "true" needs no quotes
 	texts := &schema{types: []string{"string", "array"}, items: text}
-	value := &schema{types: []string{"string", "integer", "array"}, items: scalar}
-	entry := &schema{types: []string{"string", "integer", "array"}, items: value}
+	value := &schema{types: append(scalars, "array"), items: scalar}
+	entry := &schema{types: append(scalars, "array"), items: value}
 	override := map[string]*schema{}
 	for _, key := range []string{
 		"items", "condition", "output", "desc", "priority", "tags", "exceptions", "enabled", "warn_evttypes",

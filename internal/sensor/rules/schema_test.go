@@ -18,7 +18,7 @@ func TestSchema(t *testing.T) {
 		name, text string
 		want       []string
 	}{
-		{"sound", "- required_engine_version: 0.57.0\n- list: l\n  items: [a, 5, 'x y']\n- macro: m\n  condition: proc.name in (l)\n" +
+		{"sound", "- required_engine_version: 0.57.0\n- list: l\n  items: [a, 5, 'x y', true]\n- macro: m\n  condition: proc.name in (l)\n" +
 			"- rule: r\n  desc: d\n  priority: WARNING\n  enabled: yes\n  tags: [x]\n" + rest +
 			"  exceptions:\n  - name: e\n    fields: [proc.name, fd.name]\n    comps: [in, startswith]\n    values:\n    - [[a, b], /etc]\n" +
 			"---\n- null\n---\n", []string{}},
