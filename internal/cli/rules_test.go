@@ -79,3 +79,30 @@ func TestRules(t *testing.T) {
 		})
 	}
 }
+
+// -V takes files and directories, several of them, in the order given.
+func TestValidate(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{"1.yaml": "- macro: m\n  condition: proc.name = x\n", "2.yml": strings.Replace(testRules, "and shells", "and shells and m", 1), "3.txt": "["} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one, two := filepath.Join(dir, "1.yaml"), filepath.Join(dir, "2.yml")
+	for _, tt := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"-V", dir}, ExitOK, one + ": Ok\n" + two + ": Ok\n"},
+		{[]string{"-V", one + "," + two}, ExitOK, one + ": Ok\n" + two + ": Ok\n"},
+		{[]string{"-V", one, "-V", two}, ExitOK, one + ": Ok\n" + two + ": Ok\n"},
+		{[]string{"-V", two}, ExitFailure, two + ": Invalid\n"},
+		{[]string{"-V", filepath.Join(dir, "none")}, ExitFailure, "none: no such file or directory"},
+	} {
+		stdout, stderr, code := command(t, append([]string{"sensor"}, tt.args...)...)
+		if code != tt.code || !strings.Contains(stdout+stderr, tt.want) {
+			t.Errorf("%q: exit code %d\n%s%s", tt.args, code, stdout, stderr)
+		}
+	}
+}

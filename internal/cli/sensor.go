@@ -113,7 +113,7 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.statsFile, "stats-file", "s", "", "append statistics to `FILE`, a line every --stats-interval")
 	fs.IntVar(&f.statsInterval, "stats-interval", 5000, "`MSEC` between lines of the statistics file")
 
-	fs.StringArrayVarP(&f.validate, "validate", "V", nil, "check rules `FILE`s and exit; may be repeated")
+	fs.StringArrayVarP(&f.validate, "validate", "V", nil, "check rules `FILE`s or directories, several with commas between, and exit; may be repeated")
 	fs.BoolVarP(&f.listRules, "list-rules", "L", false, "list all rules and exit")
 	fs.StringVarP(&f.describe, "describe-rule", "l", "", "describe one `RULE` and exit")
 	fs.VarPF(&listFlag{f}, "list", "", "list all fields, or those of one `SOURCE` (--list=SOURCE), and exit").NoOptDefVal = "all"

@@ -136,13 +136,9 @@ func (f *daemonFlags) validateRules(env Env, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var sources []rules.Source
-	for _, path := range f.validate {
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return fmt.Errorf("read rules: %w", err)
-		}
-		sources = append(sources, rules.Source{Name: path, Content: content})
+	sources, err := sensor.SourcesOf(f.validate)
+	if err != nil {
+		return err
 	}
 	set, report := rules.Load(sources, sensor.RuleOptions())
 	if cfg.JSON {

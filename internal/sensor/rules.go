@@ -24,14 +24,29 @@ func RuleSources(cfg *config.Config) (sources []rules.Source, missing []string, 
 	if len(paths) == 0 {
 		return EmbeddedRules(), nil, nil
 	}
+	sources, err = readSources(paths)
+	return sources, missing, err
+}
+
+// SourcesOf reads the rules files that the paths stand for (see
+// config.RulesFilesOf), to be checked.
+func SourcesOf(paths []string) ([]rules.Source, error) {
+	files, err := config.RulesFilesOf(paths)
+	if err != nil {
+		return nil, fmt.Errorf("read rules: %w", err)
+	}
+	return readSources(files)
+}
+
+func readSources(paths []string) (sources []rules.Source, err error) {
 	for _, path := range paths {
 		content, err := os.ReadFile(path)
 		if err != nil {
-			return nil, nil, fmt.Errorf("read rules: %w", err)
+			return nil, fmt.Errorf("read rules: %w", err)
 		}
 		sources = append(sources, rules.Source{Name: path, Content: content})
 	}
-	return sources, missing, nil
+	return sources, nil
 }
 
 // EmbeddedRules are the rules inside the binary.

@@ -126,6 +126,33 @@ func (c *Config) ExpandRulesFiles() (files, missing []string, err error) {
 	return files, missing, nil
 }
 
+// RulesFilesOf are the rules files that the paths stand for: a file as it is, a
+// directory for the YAML files in it, and, as Falco splits them, what is no
+// file for those that its commas separate. The error says which is none.
+func RulesFilesOf(paths []string) ([]string, error) {
+	var files []string
+	for _, path := range paths {
+		parts := []string{path}
+		if _, err := os.Stat(path); err != nil {
+			parts = strings.Split(path, ",")
+		}
+		for _, part := range parts {
+			below, err := filesBelow(part)
+			if err == nil && len(below) == 0 {
+				_, err = os.Stat(part)
+			}
+			if err == nil && len(below) == 0 {
+				err = fmt.Errorf("%s has no files named *.yaml or *.yml", part)
+			}
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, below...)
+		}
+	}
+	return files, nil
+}
+
 // WatchPaths are the files and directories whose change calls for a reload.
 func (c *Config) WatchPaths() []string {
 	paths := append([]string(nil), c.Files...)

@@ -1,10 +1,12 @@
 package config
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -152,5 +154,36 @@ func TestExpandRulesFiles(t *testing.T) {
 	c.RulesFiles = []string{"/missing.yaml"}
 	if _, _, err := c.ExpandRulesFiles(); err == nil || !strings.Contains(err.Error(), "none of /missing.yaml") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// The paths of -V.
+func TestRulesFilesOf(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name string) string {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, nil, 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	a, b, text, comma := file("d/a.yaml"), file("d/b.yml"), file("d/c.txt"), file("x,y")
+	none := filepath.Join(dir, "none")
+	tests := []struct {
+		paths, want []string
+		err         string
+	}{
+		{[]string{filepath.Dir(a)}, []string{a, b}, ""},
+		{[]string{b + "," + a, text}, []string{b, a, text}, ""},
+		{[]string{comma, a + "," + filepath.Dir(a)}, []string{comma, a, a, b}, ""},
+		{[]string{a, none}, nil, none + ": no such file or directory"},
+		{[]string{a + "," + none}, nil, none + ": no such file or directory"},
+		{[]string{t.TempDir()}, nil, "has no files named *.yaml or *.yml"},
+	}
+	for _, tt := range tests {
+		got, err := RulesFilesOf(tt.paths)
+		if !slices.Equal(got, tt.want) || tt.err == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%q: %q, error %v", tt.paths, got, err)
+		}
 	}
 }
