@@ -342,3 +342,41 @@ func TestSensorStatsOfTheMethod(t *testing.T) {
 		t.Errorf("drop percent %v", got)
 	}
 }
+
+// TestSettle: what a round has left in a queue is credited to it, and the next
+// round waits for it; a sensor that never gets there is given up in time.
+func TestSettle(t *testing.T) {
+	f := benchtest.New()
+	var held []intake.Alert
+	f.React = func(n int, rule string, in generator.Instance) []intake.Alert {
+		if n%10 == 0 && in.End-in.Start == 20_000 && len(held) < 100 {
+			held = append(held, benchtest.AlertOf(rule, in))
+			return nil
+		}
+		return append(held[:0:0], benchtest.AlertOf(rule, in))
+	}
+	s := open(t, f)
+	r, err := s.Run(t.Context(), Load{Rate: 200, Duration: roundLength})
+	if err != nil || r.Total.Lost != 100 {
+		t.Fatalf("lost %d (%v), want 100", r.Total.Lost, err)
+	}
+	// The queue gives what it held before the canary's alert.
+	f.React = func(_ int, rule string, in generator.Instance) []intake.Alert {
+		return append(held, benchtest.AlertOf(rule, in))
+	}
+	if settled, err := s.Settle(t.Context(), time.Minute); !settled || err != nil {
+		t.Errorf("settled %v (%v)", settled, err)
+	}
+	if !s.Amend(&r) || r.Total.Lost != 0 || r.Total.Late != 100 {
+		t.Errorf("late %d, lost %d: want all 100 late", r.Total.Late, r.Total.Lost)
+	}
+	f.React = func(int, string, generator.Instance) []intake.Alert { return nil }
+	if settled, err := s.Settle(t.Context(), 50*time.Millisecond); settled || err != nil {
+		t.Errorf("a stuck sensor settled: %v (%v)", settled, err)
+	}
+	broken := errors.New("broken")
+	s.o.Generate = func(context.Context, generator.Options) (*generator.Result, error) { return nil, broken }
+	if _, err := s.Settle(t.Context(), time.Minute); !errors.Is(err, broken) {
+		t.Errorf("a generator that fails: %v", err)
+	}
+}

@@ -23,6 +23,9 @@ type measurement struct {
 	row        Row
 	began      time.Time
 	restarts   int
+	burden     burden // what the latest round has left in the sensor
+	slowOutput bool   // an output has dropped alerts in this row
+	told       bool   // of it
 }
 
 // maxRestarts is how often a sensor that ends is brought back in one row.
@@ -63,7 +66,15 @@ func (m *measurement) settle(ctx context.Context) error {
 		return err
 	}
 	m.row.Noisy = append(m.row.Noisy, noise(m.row.Idle)...)
-	actions, background := m.Load.Split(min(m.Plan.Start, 500))
+	return m.warmUp(ctx, min(m.Plan.Start, warmRate))
+}
+
+// warmRate is what any sensor should take, in operations per second.
+const warmRate = 500
+
+// warmUp is a round that does not count.
+func (m *measurement) warmUp(ctx context.Context, rate float64) error {
+	actions, background := m.Load.Split(rate)
 	warm, err := m.bench.Run(ctx, bench.Load{Rate: actions, Noise: background, Duration: m.Plan.WarmUp, Label: "warm-up"})
 	if err != nil {
 		return err
@@ -74,6 +85,7 @@ func (m *measurement) settle(ctx context.Context) error {
 	if actions > 0 && warm.Total.OK > 0 && warm.Total.Matched == 0 {
 		return &PreflightError{fmt.Sprintf("%d actions were performed and no alert arrived%s", warm.Total.OK, findings(&warm))}
 	}
+	m.carry(&Trial{Round: warm, Verdict: Judge(&warm, rate, m.Plan.Partial, limit.Usage{})})
 	return nil
 }
 
@@ -183,11 +195,15 @@ func (m *measurement) restart(ctx context.Context) error {
 		return fmt.Errorf("the sensor has ended %d times under %s: giving up on it", m.restarts, m.row.Limit)
 	}
 	_ = m.close(ctx) // how it ended is known already
+	m.burden = none
 	return m.start(ctx)
 }
 
 // trial runs and judges one round, and puts it on record.
 func (m *measurement) trial(ctx context.Context, phase Phase, target float64, length time.Duration) (*Trial, error) {
+	if err := m.relieve(ctx, target); err != nil {
+		return nil, err
+	}
 	m.tell(Progress{Phase: phase, Target: target, Length: length})
 	before, err := m.place.Usage()
 	if err != nil {
@@ -209,6 +225,7 @@ func (m *measurement) trial(ctx context.Context, phase Phase, target float64, le
 	m.row.Trials = append(m.row.Trials, Trial{Phase: phase, Target: target, Round: round, Limits: limits,
 		Verdict: Judge(&round, target, m.Plan.Partial, limits)})
 	t := &m.row.Trials[len(m.row.Trials)-1]
+	m.carry(t)
 	m.tell(Progress{Phase: phase, Target: target, Length: length, Done: t})
 	return t, nil
 }

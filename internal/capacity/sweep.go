@@ -27,6 +27,9 @@ type Rig interface {
 // Bench loads one sensor that is up.
 type Bench interface {
 	bench.Runner
+	// Settle waits until the sensor has dealt with the alerts of earlier
+	// rounds; false if it has not within most.
+	Settle(ctx context.Context, most time.Duration) (bool, error)
 	Close(ctx context.Context) error
 }
 

@@ -94,6 +94,56 @@ func TestFactors(t *testing.T) {
 	}
 }
 
+// A trial begins with empty queues, whatever the one before has left in them:
+// the answer for a slow output is the output's, and its cause is named.
+func TestSettled(t *testing.T) {
+	for name, test := range map[string]struct {
+		spoil   func(*simulation.Sensor)
+		low     float64
+		running bool
+		again   bool // the sensor is started again
+		err     string
+		noisy   string
+	}{
+		"a queue that empties":       {func(s *simulation.Sensor) {}, 2850, false, false, "", ""},
+		"the queue of a running one": {func(s *simulation.Sensor) {}, 2850, true, false, "", ""},
+		"one that takes too long":    {func(s *simulation.Sensor) { s.Output = 30 }, 28, false, true, "", ""},
+		"one that cannot be ended":   {func(s *simulation.Sensor) { s.Output = 30 }, 0, true, false, "restart the sensor", ""},
+		"one that is not seen":       {func(s *simulation.Sensor) { s.Queue, s.Elsewhere = 20e3, true }, 2850, false, true, "", ""},
+		"one not seen, and not ours": {func(s *simulation.Sensor) { s.Queue, s.Elsewhere = 20e3, true }, 0, true, false, "", "not seen from outside"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sensor := simulation.Default()
+			sensor.Output = 3000
+			test.spoil(&sensor)
+			rig := simulation.New(sensor)
+			rig.Running = test.running
+			o := options(rig)
+			o.Limits = []limit.Limit{{CPU: 1, Memory: 512 << 20}}
+			rows, err := capacity.Sweep(context.Background(), o)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) || rig.Restored != 1 {
+					t.Errorf("error %v, restored %d; want %q", err, rig.Restored, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			row := rows[0]
+			if row.NDR.Lower < test.low || row.NDR.Lower > sensor.Output*1.15 || row.Factor.Name != capacity.FactorOutput {
+				t.Errorf("%s at %.0f of %.0f alerts/s because of %+v", row.Status, row.NDR.Lower, sensor.Output, row.Factor)
+			}
+			if again := rig.Started > 1; again != test.again {
+				t.Errorf("started %d times", rig.Started)
+			}
+			if !strings.Contains(strings.Join(row.Noisy, "; "), test.noisy) {
+				t.Errorf("noisy %q, want %q", row.Noisy, test.noisy)
+			}
+		})
+	}
+}
+
 // A sensor that somebody kills once costs a repetition and no more.
 func TestSensorKilled(t *testing.T) {
 	plain := sweep(t, options(simulation.New(simulation.Default())))

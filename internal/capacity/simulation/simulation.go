@@ -24,6 +24,8 @@ type Sensor struct {
 	Threads      float64 // CPUs it can use
 	Ring         float64 // events that the ring holds
 	Output       float64 // alerts per second that the output takes; 0 for any
+	Queue        float64 // alerts that wait for it; 0 for any number
+	Elsewhere    bool    // the output is another one than the one that is measured
 	PerAction    float64 // events of one action
 	PerNoise     float64 // events of one background syscall
 	Generator    float64 // operations per second that the generator manages; 0 for any
@@ -56,6 +58,7 @@ type Rig struct {
 	Running  bool // the sensor is not ours
 
 	limit  limit.Limit
+	queued float64 // alerts that wait for the output
 	rounds int
 	usage  limit.Usage
 }
@@ -80,8 +83,28 @@ func (r *Rig) Owned() bool { return !r.Running }
 // Start implements capacity.Rig.
 func (r *Rig) Start(context.Context, func(int) error) (capacity.Bench, error) {
 	r.Started++
-	r.Clock = r.Clock.Add(time.Second)
+	r.Clock = r.Clock.Add(4 * time.Second) // with its preflight
+	r.queued = 0
 	return r, nil
+}
+
+// Settle implements capacity.Bench.
+func (r *Rig) Settle(_ context.Context, most time.Duration) (bool, error) {
+	if r.Output == 0 || r.queued == 0 {
+		return true, nil
+	}
+	if r.Elsewhere {
+		return true, nil // it is not seen
+	}
+	need := time.Duration(r.queued / r.Output * float64(time.Second))
+	r.pass(min(need, most))
+	return need <= most, nil
+}
+
+// pass lets time pass without load.
+func (r *Rig) pass(d time.Duration) {
+	r.Clock = r.Clock.Add(d)
+	r.queued = max(0, r.queued-r.Output*d.Seconds())
 }
 
 // Close implements capacity.Bench.
@@ -130,7 +153,7 @@ func (r *Rig) Run(ctx context.Context, load bench.Load) (bench.Round, error) {
 	}
 	x.play(r, load, &round)
 	round.End = r.Clock.UnixNano()
-	r.Clock = r.Clock.Add(time.Second)
+	r.pass(time.Second)
 	round.DrainEnd = r.Clock.UnixNano()
 	if r.Dies != nil && r.Dies(r.rounds) {
 		round.Usage.Gone = true
@@ -226,9 +249,17 @@ func (x offered) alerts(r *Rig, round *bench.Round, seconds, wait float64) {
 	}
 	backlog := 0.0
 	if r.Output > 0 {
-		backlog = max(0, x.actions-r.Output) * seconds
+		backlog = max(0, r.queued+x.actions*(1-share)*seconds-r.Output*seconds)
+		if r.Queue > 0 && backlog > r.Queue {
+			round.Sensor.OutputsDropped, round.Sensor.Alerts = uint64(backlog-r.Queue), uint64(x.actions*seconds)
+			backlog = r.Queue
+		}
+		r.queued = backlog
 	}
-	late := int(math.Ceil(min(backlog, float64(started))))
+	if r.Elsewhere {
+		backlog = 0
+	}
+	late := int(math.Ceil(min(max(0, backlog-r.Output), float64(started)))) // a second of drain
 	lost := int(share * float64(started-late))
 	round.Total = bench.Counts{Started: started, OK: started, Matched: started - lost - late, Late: late, Lost: lost}
 	round.Loss = bench.Loss{Lost: lost + late, Of: started, Share: float64(lost+late) / float64(started)}

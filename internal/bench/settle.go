@@ -1,0 +1,69 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/bench/match"
+	"github.com/peregrine-sec/peregrine/internal/generator"
+)
+
+// canaryAgain is how long Settle waits for one canary's alert before it sends
+// another: a queue that is full drops the alert of a canary too.
+const canaryAgain = 2 * time.Second
+
+// Settle waits, without load, until the sensor has dealt with everything that
+// earlier rounds have left in its queues, so that the next round begins with
+// empty ones. Alerts of one thread arrive in order: once that of a canary is
+// there, none before it is under way any more. It is false if none has
+// arrived within most. What another output of the sensor still holds is not
+// seen from here.
+func (s *Session) Settle(ctx context.Context, most time.Duration) (bool, error) {
+	if len(s.o.Actions) == 0 {
+		return true, nil
+	}
+	deadline := time.Now().Add(most)
+	for ctx.Err() == nil && time.Now().Before(deadline) && !exited(s.o.Target.Exited()) {
+		result, err := s.o.Generate(ctx, generator.Options{Actions: choices(s.o.Actions[:1]), Count: 1, Sandbox: s.o.Sandbox})
+		if err != nil {
+			return false, fmt.Errorf("settle: %w", err)
+		}
+		if result.Completed == 0 {
+			return false, fmt.Errorf("settle: %s could not be performed", s.o.Actions[0].Name)
+		}
+		until := time.Now().Add(canaryAgain)
+		if until.After(deadline) {
+			until = deadline
+		}
+		if s.seen(ctx, result.Instances, until) {
+			return true, nil
+		}
+	}
+	return false, ctx.Err()
+}
+
+// seen waits for the alert of a canary, and puts the others to the rounds that
+// they belong to.
+func (s *Session) seen(ctx context.Context, instances []generator.Instance, until time.Time) bool {
+	index := match.NewIndex(s.actions, instances, s.clock)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for time.Now().Before(until) && ctx.Err() == nil {
+		found := false
+		for _, a := range s.take() {
+			one := []intake.Alert{a}
+			if index.Match(one, 0, nil)[match.Matched] > 0 {
+				found = true
+				continue
+			}
+			s.creditEarlier(one)
+		}
+		if found {
+			return true
+		}
+		<-tick.C
+	}
+	return false
+}
