@@ -4,7 +4,10 @@
 // change them.
 package alert
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // Priority is the severity of a rule, as in syslog: 0 is the most urgent.
 type Priority uint8
@@ -71,6 +74,20 @@ type Alert struct {
 	// Line is what line-oriented channels write, without the newline: Output,
 	// or the JSON object, as configured.
 	Line []byte
+}
+
+// Size is about how many bytes of memory the alert holds on to: itself, its
+// fields with their texts, Output, and Line if that is not Output. What it
+// shares with the alerts of its rule does not count.
+func (a *Alert) Size() int {
+	size := int(unsafe.Sizeof(*a)) + len(a.Fields)*int(unsafe.Sizeof(Field{})) + len(a.Output)
+	for i := range a.Fields {
+		size += len(a.Fields[i].Value.Str)
+	}
+	if unsafe.SliceData(a.Line) != unsafe.StringData(a.Output) {
+		size += len(a.Line)
+	}
+	return size
 }
 
 func (p Priority) String() string {

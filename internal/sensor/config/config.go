@@ -84,7 +84,7 @@ type RuleSelector struct {
 // Peregrine holds the keys of our own.
 type Peregrine struct {
 	StatusSocket    string `yaml:"status_socket" doc:"Unix socket (mode 0600) that serves 'peregrine sensor status' and 'peregrine sensor top'. Empty: none."`
-	QueueMaxBytes   int    `yaml:"queue_max_bytes" min:"65536" doc:"Bytes of alert text that may wait in front of one channel, beside outputs_queue.capacity."`
+	QueueMaxBytes   int    `yaml:"queue_max_bytes" min:"65536" doc:"Memory in bytes that the alerts in front of one channel may hold, beside outputs_queue.capacity. Channels share alerts."`
 	HTTPConnections int    `yaml:"http_connections" min:"1" max:"64" doc:"Connections that http_output uses at the same time. One keeps alerts in order."`
 	HTTPPipeline    int    `yaml:"http_pipeline" min:"1" max:"256" doc:"Requests that may be under way on one connection; used only with servers that have shown that they keep HTTP/1.1 connections open. 1: wait for each answer."`
 	GRPCMaxStreams  int    `yaml:"grpc_max_streams" min:"1" doc:"Streams that gRPC clients may have open together; further ones are refused."`

@@ -53,7 +53,7 @@ func (b *backlog) push(a *alert.Alert) {
 		b.tail, b.consumed, b.lost = b.head, b.head, b.lost+1
 		return
 	}
-	b.bytes += len(a.Line)
+	b.bytes += a.Size()
 	for b.tail < b.head && (b.head-b.tail == uint64(len(b.ring)) || b.bytes > b.maxBytes) {
 		b.dropOldest()
 	}
@@ -89,7 +89,7 @@ func (b *backlog) dropOldest() {
 // forget removes the alert at tail.
 func (b *backlog) forget() {
 	slot := &b.ring[b.tail%uint64(len(b.ring))]
-	b.bytes -= len((*slot).Line)
+	b.bytes -= (*slot).Size()
 	*slot = nil
 	b.tail++
 }

@@ -32,7 +32,7 @@ func newQueue(capacity, maxBytes, workers int) *queue {
 func (q *queue) push(a *alert.Alert) {
 	q.mu.Lock()
 	q.alerts++
-	size := len(a.Line)
+	size := a.Size()
 	if q.held == len(q.ring) || q.bytes+size > q.maxBytes || q.closed {
 		q.overflow++
 		q.mu.Unlock()
@@ -77,7 +77,7 @@ func (q *queue) take(batch []*alert.Alert, limit int) (_ []*alert.Alert, ok, clo
 func (q *queue) done(finished []*alert.Alert) {
 	size := 0
 	for i, a := range finished {
-		size += len(a.Line)
+		size += a.Size()
 		finished[i] = nil
 	}
 	q.mu.Lock()

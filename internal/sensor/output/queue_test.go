@@ -62,7 +62,7 @@ func TestQueueModel(t *testing.T) {
 }
 
 func TestQueueBytes(t *testing.T) {
-	size := len(numbered(0).Line)
+	size := numbered(0).Size()
 	q := newQueue(100, 3*size, 1)
 	for i := range 5 {
 		q.push(numbered(i))
