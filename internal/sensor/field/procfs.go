@@ -78,17 +78,15 @@ func (c *Context) openFDs() (uint64, bool) {
 	return uint64(len(entries)), err == nil
 }
 
+// fdLimit is what /proc says now, or else what was known last.
 func (c *Context) fdLimit() (uint64, bool) {
-	if n := c.Proc.FDLimit; n != 0 {
-		return n, true
+	if _, rest, ok := strings.Cut(c.readProc("limits"), "Max open files"); ok {
+		soft, _, _ := strings.Cut(strings.TrimLeft(rest, " "), " ")
+		if n, err := strconv.ParseUint(soft, 10, 64); err == nil {
+			return n, true
+		}
 	}
-	_, rest, ok := strings.Cut(c.readProc("limits"), "Max open files")
-	words := strings.Fields(rest)
-	if !ok || len(words) == 0 {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(words[0], 10, 64)
-	return n, err == nil
+	return c.Proc.FDLimit, c.Proc.FDLimit != 0
 }
 
 // memory is a line of /proc/PID/status, or what was known at the last exec.

@@ -56,7 +56,7 @@ func TestProcfs(t *testing.T) {
 	check(t, c, map[string]string{
 		"proc.vmsize": "5000", "proc.vmrss": "300", "proc.vmswap": "7", "thread.vmsize": "5000", "thread.vmrss": "300",
 		"thread.pfminor": "111", "thread.pfmajor": "222", "proc.nthreads": "3", "proc.nchilds": "2",
-		"proc.fdopencount": "12", "proc.fdlimit": "1024", "proc.fdusage": "1.171875",
+		"proc.fdopencount": "12", "proc.fdlimit": "2048", "proc.fdusage": "0.5859375",
 		"proc.stdin.type": "ipv4", "proc.stdin.name": "10.0.0.1:40000->10.0.0.2:443",
 		"proc.stdout.type": "pipe", "proc.stdout.name": "pipe:[600]", "proc.stderr.type": "directory",
 		"fd.types":    "<NA>,directory,eventpoll,file,ipv4,ipv6,memfd,pipe,unix",
@@ -82,7 +82,7 @@ func TestProcfsGone(t *testing.T) {
 	w := shells(t)
 	w.Context.Static.Proc = t.TempDir()
 	check(t, w.Event(t, 14, event.KindClose), map[string]string{
-		"proc.vmsize": "-", "proc.fdopencount": "-", "proc.fdusage": "-", "proc.stdin.type": "-", "fd.types": "-", "proc.nthreads": "1", "thread.pfmajor": "0",
+		"proc.vmsize": "-", "proc.fdopencount": "-", "proc.fdlimit": "1024", "proc.fdusage": "-", "proc.stdin.type": "-", "fd.types": "-", "proc.nthreads": "1", "thread.pfmajor": "0",
 	})
 }
 

@@ -62,6 +62,18 @@ func (t *Table) applyState(p *Process, v *event.View, timeNS uint64) {
 		t.applySession(p, v, setsidSlots)
 	case event.KindSetpgid:
 		t.applySetpgid(p, v)
+	case event.KindSetrlimit:
+		t.applyLimit(p, v, setrlimitSlots.resource, setrlimitSlots.cur)
+	case event.KindPrlimit:
+		if pid := int32(v.Int(prlimitSlots.pid)); pid != 0 && pid != p.PID {
+			if p.VPID != p.PID { // a pid of its pid namespace
+				return
+			}
+			if p = t.processes[pid]; p == nil {
+				return
+			}
+		}
+		t.applyLimit(p, v, prlimitSlots.resource, prlimitSlots.cur)
 	default:
 		if i := int(credSlots[k]); i != 0 && v.Header().Res >= 0 {
 			caps := [3]uint64{v.Uint(i), v.Uint(i + 1), v.Uint(i + 2)}
@@ -71,6 +83,16 @@ func (t *Table) applyState(p *Process, v *event.View, timeNS uint64) {
 			}
 			t.setCaps(p, caps)
 		}
+	}
+}
+
+// rlimitNoFile is RLIMIT_NOFILE (include/uapi/asm-generic/resource.h).
+const rlimitNoFile = 7
+
+// applyLimit takes a new limit of descriptors. A call that only asks has -1.
+func (t *Table) applyLimit(p *Process, v *event.View, resource, cur int) {
+	if v.Header().Res >= 0 && v.Uint(resource) == rlimitNoFile && v.Int(cur) >= 0 {
+		p.FDLimit = uint64(v.Int(cur))
 	}
 }
 

@@ -28,6 +28,11 @@ var (
 		slot(event.KindSetpgid, "pid"), slot(event.KindSetpgid, "pgid"),
 	}
 
+	setrlimitSlots = struct{ cur, resource int }{slot(event.KindSetrlimit, "cur"), slot(event.KindSetrlimit, "resource")}
+	prlimitSlots   = struct{ cur, pid, resource int }{
+		slot(event.KindPrlimit, "newcur"), slot(event.KindPrlimit, "pid"), slot(event.KindPrlimit, "resource"),
+	}
+
 	containerJSON = slot(event.KindContainer, "json")
 	asyncName     = slot(event.KindAsyncevent, "name")
 	asyncData     = slot(event.KindAsyncevent, "data")
@@ -39,6 +44,16 @@ var (
 		event.KindSetresuid, event.KindSetresgid, event.KindCapset, event.KindUnshare, event.KindSetns,
 	)
 )
+
+// tells are the kinds that tell of changes: those that the table needs, and
+// those that it makes use of if a rule or a capture has them.
+var tells = func() (tells [event.NumKinds]bool) {
+	for k := range event.Kind(event.NumKinds) {
+		tells[k] = k.Info().Traits&event.ModifiesState != 0
+	}
+	tells[event.KindSetrlimit], tells[event.KindPrlimit] = true, true
+	return tells
+}()
 
 type idSlots struct{ sid, pgid, vpgid int }
 

@@ -115,7 +115,7 @@ func (t *Table) Apply(v *event.View, timeNS uint64) *Process {
 		t.setCaps(p, *p.joined)
 	}
 	t.checkHeader(p, h)
-	if v.Info().Traits&event.ModifiesState != 0 {
+	if tells[h.Kind] {
 		t.applyState(p, v, timeNS)
 	}
 	return p

@@ -200,3 +200,56 @@ func TestAncestor(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Limits of descriptors, as rules and captures let the table see them.
+func TestLimits(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "bash")
+	w.start(20, 1, "prlimit")
+	inside := w.start(30, 1, "inside")
+	limit := func(k event.Kind, caller int32, res, resource, cur, pid int64) {
+		h := w.header(caller)
+		h.Res = res
+		w.b.Start(k, h)
+		if k == event.KindSetrlimit {
+			w.b.Uint(setrlimitSlots.resource, uint64(resource))
+			w.b.Int(setrlimitSlots.cur, cur)
+		} else {
+			w.b.Uint(prlimitSlots.resource, uint64(resource))
+			w.b.Int(prlimitSlots.cur, cur)
+			w.b.Int(prlimitSlots.pid, pid)
+		}
+		w.apply(w.b.Finish())
+	}
+	was := w.table.Get(10).FDLimit
+	for _, tt := range []struct {
+		name                    string
+		kind                    event.Kind
+		caller                  int32
+		res, resource, cur, pid int64
+		want10, want20          uint64
+	}{
+		{"another resource", event.KindSetrlimit, 10, 0, 6, 5, 0, was, was},
+		{"it fails", event.KindSetrlimit, 10, -1, 7, 5, 0, was, was},
+		{"its own", event.KindSetrlimit, 10, 0, 7, 100, 0, 100, was},
+		{"it only asks", event.KindPrlimit, 10, 0, 7, -1, 0, 100, was},
+		{"its own by prlimit", event.KindPrlimit, 10, 0, 7, 200, 0, 200, was},
+		{"another's", event.KindPrlimit, 20, 0, 7, 300, 10, 300, was},
+		{"an unknown one's", event.KindPrlimit, 20, 0, 7, 400, 4000, 300, was},
+	} {
+		limit(tt.kind, tt.caller, tt.res, tt.resource, tt.cur, tt.pid)
+		if got10, got20 := w.table.Get(10).FDLimit, w.table.Get(20).FDLimit; got10 != tt.want10 || got20 != tt.want20 {
+			t.Errorf("%s: %d and %d, want %d and %d", tt.name, got10, got20, tt.want10, tt.want20)
+		}
+	}
+	inside.VPID = 2
+	h := w.header(30)
+	h.VTID = 2
+	w.b.Start(event.KindPrlimit, h)
+	w.b.Uint(prlimitSlots.resource, 7)
+	w.b.Int(prlimitSlots.cur, 500)
+	w.b.Int(prlimitSlots.pid, 10)
+	if w.apply(w.b.Finish()); w.table.Get(10).FDLimit != 300 {
+		t.Error("the pid of another namespace was taken for one of this")
+	}
+}
