@@ -57,7 +57,10 @@ func procfsFields() []Field {
 // no /proc to ask.
 func (c *Context) procFile(name string) (string, bool) {
 	root := c.static().Proc
-	return root + "/" + strconv.Itoa(int(c.Proc.PID)) + "/" + name, root != "" && c.Proc.PID > 0
+	if root == "" || c.Proc.PID <= 0 {
+		return "", false
+	}
+	return root + "/" + strconv.Itoa(int(c.Proc.PID)) + "/" + name, true
 }
 
 func (c *Context) readProc(name string) string {
