@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
 // Exit codes shared by all commands. The sensor, like Falco, knows only OK
@@ -75,16 +77,53 @@ func (e *ExitError) Unwrap() error { return e.Err }
 func Main(env Env) int {
 	root := newRoot(env)
 	root.SetArgs(env.Args)
-	err := root.ExecuteContext(env.Context)
+	started := noteStart(root)
+	cmd, err := root.ExecuteContextC(env.Context)
+	if rest := cmd.Flags().Args(); err == nil && !cmd.Runnable() && len(rest) > 0 { // cobra has shown the help
+		err = fmt.Errorf("unknown command %q for %q", rest[0], cmd.CommandPath())
+	}
 	if err == nil {
 		return ExitOK
 	}
 	var exit *ExitError
 	if !errors.As(err, &exit) {
 		exit = &ExitError{Code: ExitFailure, Err: err}
+		if !*started && !ofSensor(cmd) {
+			exit.Code = ExitUsage
+		}
 	}
 	if exit.Err != nil {
 		fmt.Fprintf(env.Stderr, "Error: %v\n", exit.Err)
 	}
 	return exit.Code
+}
+
+// noteStart lets every command say when it starts: errors before that are
+// cobra's, about arguments, flags that are missing or exclude each other.
+func noteStart(root *cobra.Command) *bool {
+	started := new(bool)
+	var visit func(*cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		if run := cmd.RunE; run != nil {
+			cmd.RunE = func(cmd *cobra.Command, args []string) error {
+				*started = true
+				return run(cmd, args)
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			visit(sub)
+		}
+	}
+	visit(root)
+	return started
+}
+
+// ofSensor is about the command that Falco's manifests call.
+func ofSensor(cmd *cobra.Command) bool {
+	for ; cmd != nil; cmd = cmd.Parent() {
+		if cmd.HasParent() && !cmd.Parent().HasParent() && cmd.Name() == "sensor" {
+			return true
+		}
+	}
+	return false
 }

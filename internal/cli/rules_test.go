@@ -61,7 +61,7 @@ func TestRules(t *testing.T) {
 		{"list bad", []string{"list", "-r", bad}, ExitFailure, []string{"Undefined macro", "the rules cannot be loaded"}},
 		{"explain", []string{"explain", "Shell started", "-r", good}, ExitOK, []string{"Events       execve, execveat", "exec     proc.name in (bash, sh)"}},
 		{"explain a part of a name", []string{"explain", "shell", "-r", good}, ExitFailure, []string{`did you mean "Shell started"?`}},
-		{"test without a capture", []string{"test", "Shell started", "-r", good}, ExitFailure, []string{"capture"}},
+		{"test without a capture", []string{"test", "Shell started", "-r", good}, ExitUsage, []string{"capture"}},
 		{"test with an empty one", []string{"test", "Shell started", "-r", good, "--capture", capture}, ExitFailure, []string{"the file is empty"}},
 		{"cost with an empty one", []string{"cost", "-r", good, "--capture", capture}, ExitFailure, []string{"the file is empty"}},
 	}
@@ -103,6 +103,32 @@ func TestValidate(t *testing.T) {
 		stdout, stderr, code := command(t, append([]string{"sensor"}, tt.args...)...)
 		if code != tt.code || !strings.Contains(stdout+stderr, tt.want) {
 			t.Errorf("%q: exit code %d\n%s%s", tt.args, code, stdout, stderr)
+		}
+	}
+}
+
+// A command line that cannot be meant is exit code 2, before anything runs; the
+// sensor has Falco's 1.
+func TestUsageErrors(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"nosuch", ExitUsage, `unknown command "nosuch"`},
+		{"rules nosuch", ExitUsage, `unknown command "nosuch" for "peregrine rules"`},
+		{"rules", ExitOK, "Usage:"},
+		{"rules test", ExitUsage, "accepts 1 arg"},
+		{"rules test x", ExitUsage, "capture"},
+		{"rules cost", ExitUsage, "is required"},
+		{"rules list --nosuch", ExitUsage, "unknown flag"},
+		{"sensor nosuch", ExitFailure, "nosuch"},
+		{"sensor --nosuch", ExitFailure, "unknown flag"},
+		{"sensor status nosuch", ExitFailure, "nosuch"},
+	} {
+		stdout, stderr, code := command(t, strings.Fields(tt.args)...)
+		if code != tt.code || !strings.Contains(stdout+stderr, tt.want) {
+			t.Errorf("%s: exit code %d\n%s%s", tt.args, code, stdout, stderr)
 		}
 	}
 }
