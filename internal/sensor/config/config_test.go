@@ -189,7 +189,10 @@ func TestErrors(t *testing.T) {
 		{"no sink", "metrics: {enabled: true, output_rule: false}", `metrics have nowhere to go`},
 		{"twice", "priority: debug\npriority: info", `falco.yaml:2:1: priority: given twice, before in line 1`},
 		{"not a map", "- a\n- b", `falco.yaml:1:1: expected keys and values at the top, found a list`},
-		{"syntax", "a: [1,", `falco.yaml: line 1`},
+		{"syntax", "a: [1,", `falco.yaml:1: `},
+		{"a tab", "a: 1\n\tb: 2", `falco.yaml:2: found a tab character`},
+		{"enum cut short", "engine: {kind: modern}", `"modern" is none of modern_ebpf, kmod, ebpf, replay, nodriver, did you mean modern_ebpf?`},
+		{"a mistyped key beside it", "json_outptu: true\noutput_timeout: soon", "json_outptu: unknown key, ignored, did you mean json_output?"},
 		{"both rules keys", "rules_file: [a]\nrules_files: [b]", `falco.yaml:1:1: rules_file: given beside rules_files`},
 		{"grpc address", "grpc: {enabled: true, bind_address: somewhere}", `expected unix:///PATH or ADDRESS:PORT, found "somewhere"`},
 		{"grpc relative socket", "grpc: {enabled: true, bind_address: 'unix:x.sock'}", `absolute path`},
@@ -213,7 +216,7 @@ func TestErrors(t *testing.T) {
 }
 
 func TestAllErrorsAtOnce(t *testing.T) {
-	_, err := load(t, "json_output: x\nlog_stderr: why\nrule_matching: z\n")
+	_, err := load(t, "json_output: x\nlog_stderr: why\nrule_matching: z\nplugins: []\n")
 	if err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("want three lines, got %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
@@ -47,22 +48,24 @@ func (i Issue) String() string {
 
 func (i Issue) Error() string { return i.String() }
 
-// split returns the errors joined (nil if there are none), and the rest.
-func split(issues []Issue) ([]Issue, error) {
+// split returns the issues as notes or, if one of them is an error, all but
+// mere notes as an error: a mistyped key may be the reason for the others.
+func split(issues []Issue) (notes []Issue, err error) {
+	if !slices.ContainsFunc(issues, func(i Issue) bool { return i.Severity == Error }) {
+		return issues, nil
+	}
 	var errs []error
-	var notes []Issue
 	for _, issue := range issues {
-		if issue.Severity == Error {
+		if issue.Severity != Note {
 			errs = append(errs, issue)
-		} else {
-			notes = append(notes, issue)
 		}
 	}
-	return notes, errors.Join(errs...)
+	return nil, errors.Join(errs...)
 }
 
 // nearest returns the candidate that differs least from name, and whether it
-// is near enough to be what was meant: a third of the letters.
+// is near enough to be what was meant: a third of the letters, or only its
+// end is missing.
 func nearest(name string, candidates []string) (string, bool) {
 	best, least := "", len(name)/3+1
 	if len(name) <= 3 {
@@ -73,6 +76,11 @@ func nearest(name string, candidates []string) (string, bool) {
 			if best == "" || d < least {
 				best, least = c, d
 			}
+		}
+	}
+	for _, c := range candidates {
+		if best == "" && len(name) > 2 && strings.HasPrefix(c, strings.ToLower(name)) {
+			best = c
 		}
 	}
 	return best, best != ""

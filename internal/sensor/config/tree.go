@@ -30,7 +30,11 @@ func mapping() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!ma
 func (t *tree) parse(file string, text []byte) (*yaml.Node, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(text, &doc); err != nil {
-		return nil, fmt.Errorf("%s: %s", file, strings.TrimPrefix(err.Error(), "yaml: "))
+		text := strings.TrimPrefix(err.Error(), "yaml: ")
+		if place, isPlace := strings.CutPrefix(text, "line "); isPlace {
+			return nil, fmt.Errorf("%s:%s", file, place)
+		}
+		return nil, fmt.Errorf("%s: %s", file, text)
 	}
 	if len(doc.Content) == 0 { // an empty file is a valid one
 		return mapping(), nil
