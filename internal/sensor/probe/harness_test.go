@@ -93,13 +93,32 @@ func traceWith(t *testing.T, p *Probe, syscalls []string, do func()) *tracer {
 	}
 	runtime.LockOSThread()
 	tr.tid = uint32(unix.Gettid())
+	unblock := blockPreemption(t)
 	do()
+	unblock()
 	runtime.UnlockOSThread()
 	if err := p.SetInterest(Interest{}); err != nil {
 		t.Fatal(err)
 	}
 	tr.events = tr.drain(now())
 	return tr
+}
+
+// blockPreemption keeps the Go runtime's signals from the thread: they would
+// interrupt a blocking call, which the kernel then makes again, as another
+// event.
+func blockPreemption(t *testing.T) (unblock func()) {
+	t.Helper()
+	var urgent, before unix.Sigset_t
+	urgent.Val[0] = 1 << (unix.SIGURG - 1)
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &urgent, &before); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // drain takes all events up to the given time out of the rings.

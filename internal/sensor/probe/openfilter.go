@@ -19,6 +19,7 @@ type OpenFilter struct {
 
 // openFilter is struct open_filter of bpf/filter.h.
 type openFilter struct {
+	Epoch   uint64
 	Always  uint64
 	Named   uint64
 	Classes [256]uint8
@@ -75,6 +76,8 @@ func (p *Probe) setOpenFilter(f *OpenFilter) (slot uint64, tidy func() error, er
 		}
 	}
 	p.openFilter ^= 1
+	p.openEpoch++
+	t.Epoch = p.openEpoch
 	if err := p.coll.Maps["open_filters"].Put(uint32(p.openFilter), t); err != nil {
 		return 0, nil, fmt.Errorf("tell the probe which opens to send: %w", err)
 	}

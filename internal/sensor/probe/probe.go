@@ -48,8 +48,10 @@ type Probe struct {
 	links  []link.Link
 	reader *ring.Reader
 	cpus   int
-	// openFilter is the index of the filter of opens in use, of two.
+	// openFilter is the index of the filter of opens in use, of two; openEpoch
+	// counts them.
 	openFilter int
+	openEpoch  uint64
 	log        *slog.Logger
 
 	snapshot sync.Mutex // one at a time: the iterator has one buffer

@@ -59,7 +59,6 @@ static long (*const bpf_probe_read_kernel_str)(void *dst, u32 size, const void *
 static u64 (*const bpf_ktime_get_boot_ns)(void) = (void *)125;
 static long (*const bpf_seq_write)(struct seq_file *m, const void *data, u32 len) = (void *)127;
 static long (*const bpf_ringbuf_output)(void *ring, void *data, u64 size, u64 flags) = (void *)130;
-static struct task_struct *(*const bpf_get_current_task_btf)(void) = (void *)158;
 static long (*const bpf_loop)(u32 n, void *callback, void *ctx, u64 flags) = (void *)181;
 static long (*const bpf_copy_from_user_task)(void *dst, u32 size, const void *src, struct task_struct *task,
 					     u64 flags) = (void *)191;

@@ -27,40 +27,51 @@ FUNC int put_data(struct scratch *s, u32 slot, u64 addr, s64 n)
 
 #define IOV_MAX 16
 
+/* The bytes of the next entry of s->iov. Not 0: they cannot be read. */
+INLINE int iov_step(struct scratch *s)
+{
+	struct iov *v = &s->iov;
+	bool narrow = s->h.flags & EVENT_COMPAT;
+	u32 word = narrow ? 4 : 8;
+	u64 base = user_word(v->at, narrow), len = user_word(v->at + word, narrow);
+
+	v->at += 2 * word;
+	v->total += len;
+	if (v->wanted <= (s64)v->filled || tail_full(s))
+		return 0;
+	if (len > v->wanted - v->filled)
+		len = v->wanted - v->filled;
+	if (len > PART_MAX - 1)
+		len = PART_MAX - 1;
+	if (bpf_probe_read_user(tail(s), BOUND(len, 4095), (void *)base)) {
+		count_fault();
+		return 1;
+	}
+	v->filled += len;
+	s->len += len;
+	return 0;
+}
+
 /* The bytes of an iovec: at most snaplen and n of them into the slot; the sum
  * of its lengths is the result. */
 FUNC int put_iov(struct scratch *s, u32 slot, u64 iov, u64 count, s64 n)
 {
 	if (!s)
 		return 0;
-	bool narrow = s->h.flags & EVENT_COMPAT;
-	u32 word = narrow ? 4 : 8;
-	u32 start = s->len, filled = 0;
-	u64 total = 0;
+	struct iov *v = &s->iov;
 
-	if (n > snaplen)
-		n = snaplen;
-	for (int i = 0; i < IOV_MAX && i < count; i++) {
-		u64 base = user_word(iov + 2 * word * i, narrow);
-		u64 len = user_word(iov + 2 * word * i + word, narrow);
-		total += len;
-		if (n <= (s64)filled || tail_full(s))
-			continue;
-		if (len > n - filled)
-			len = n - filled;
-		if (len > PART_MAX - 1)
-			len = PART_MAX - 1;
-		if (bpf_probe_read_user(tail(s), BOUND(len, 4095), (void *)base)) {
-			count_fault();
+	v->at = iov;
+	v->wanted = n > snaplen ? snaplen : n;
+	v->filled = 0;
+	v->total = 0;
+	v->start = s->len;
+	for (int i = 0; i < IOV_MAX && i < count; i++)
+		if (iov_step(s))
 			break;
-		}
-		filled += len;
-		s->len += len;
-	}
-	s->len = start;
+	s->len = v->start;
 	if (slot && n >= 0)
-		tail_commit(s, slot, filled);
-	return total;
+		tail_commit(s, slot, v->filled);
+	return v->total;
 }
 
 /* Values of event.Type, for Dyn parameters. */

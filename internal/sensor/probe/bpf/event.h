@@ -38,7 +38,6 @@ _Static_assert(sizeof(struct event_header) == HEADER_SIZE, "header");
 #define EVENT_TRUNCATED 1
 #define EVENT_COMPAT 2
 #define EVENT_THREAD_EXIT 8
-#define EVENT_THREAD_EXIT 8
 
 #define NO_SYSCALL 0xffff
 

@@ -117,8 +117,9 @@ INLINE u8 file_type(u16 mode, u64 magic, u64 dentry)
 	return FD_FILE;
 }
 
-/* What an open file is, as the value of a File slot. */
-FUNC int put_file(struct scratch *s, u32 slot, u64 file_addr)
+/* What an open file is, as the value of a File slot; without its path where
+ * that is known to be another value of the event. */
+FUNC int put_file_known(struct scratch *s, u32 slot, u64 file_addr, u32 path_known)
 {
 	if (!s || !file_addr)
 		return 0;
@@ -153,7 +154,9 @@ FUNC int put_file(struct scratch *s, u32 slot, u64 file_addr)
 	f->type = file_type(mode, READ(sb, s_magic), dentry);
 	f->flags = file_layer(sb, (u64)inode);
 	s->len = at + FILE_INFO_SIZE;
-	if (f->type == FD_FILE || f->type == FD_DIRECTORY) {
+	if (path_known) {
+		len = 0;
+	} else if (f->type == FD_FILE || f->type == FD_DIRECTORY) {
 		len = path_append(s, dentry, mnt);
 	} else if (f->type != FD_PIPE || mnt) {
 		/* Named pipes have a path; objects without one their name. */
@@ -168,6 +171,11 @@ FUNC int put_file(struct scratch *s, u32 slot, u64 file_addr)
 	s->len = at;
 	tail_commit(s, slot, FILE_INFO_SIZE + len);
 	return 0;
+}
+
+INLINE void put_file(struct scratch *s, u32 slot, u64 file)
+{
+	put_file_known(s, slot, file, false);
 }
 
 FUNC int put_fd(struct scratch *s, u32 slot, s32 fd)

@@ -9,13 +9,15 @@
  * nothing can be said it is needed.
  */
 #pragma once
-#include "scratch.h"
+#include "file.h"
+#include "flags.h"
 
 #define FILTER_STATES 4096
 #define FILTER_CLASSES 64
 #define FILTER_PATH 255 /* longer paths are not looked at */
 
 struct open_filter {
+	u64 epoch; /* no two filters have the same */
 	u64 always;
 	u64 named; /* combinations that some name asks for */
 	u8 classes[256];
@@ -76,14 +78,30 @@ INLINE void name_exit(u32 pid)
 	bpf_map_delete_elem(&process_names, &pid);
 }
 
-INLINE bool name_needs(u32 pid, u64 bit)
+/* Is the program that the task runs one whose opens are needed? The answer of
+ * the tables is remembered for the process, as long as it runs this program
+ * and these filters are in force. */
+INLINE bool name_needs(struct scratch *s, struct open_filter *f, u64 bit)
 {
+	struct task_struct *task = current_task();
+	struct task_struct *leader = READ(task, group_leader);
+	u32 pid = READ(task, tgid), exec_id = READ(task, self_exec_id);
+	u64 start = READ(leader, start_boottime);
+	struct name_memo *m = &s->names[pid & (NAME_MEMOS - 1)];
+
+	if (m->pid == pid && m->start == start && m->exec_id == exec_id && m->epoch == f->epoch)
+		return m->mask & bit;
 	struct name *known = bpf_map_lookup_elem(&process_names, &pid);
 	if (!known)
 		return true;
 	struct name name = *known;
 	u64 *mask = bpf_map_lookup_elem(&open_names, &name);
-	return mask && *mask & bit;
+	m->pid = pid;
+	m->exec_id = exec_id;
+	m->start = start;
+	m->epoch = f->epoch;
+	m->mask = mask ? *mask : 0;
+	return m->mask & bit;
 }
 
 INLINE struct open_filter *open_filter_get(void)
@@ -117,90 +135,89 @@ FUNC int open_path_mask(struct scratch *s, u32 at, u32 n)
 }
 
 /* Bits of a combination of facts; plan.Facts. The lowest two are Falco's
- * O_RDONLY and O_WRONLY. */
+ * O_RDONLY and O_WRONLY, O_RDWR being both. */
+#define FACT_READ 1
 #define FACT_WRITE 2
 #define FACT_SUCCESS 4
 #define FACT_DIRECTORY 8
 #define FACT_CREATE 16
 #define FACT_TRUNCATE 32
 
-/* Are the n bytes at two offsets of the event the same? */
-INLINE bool same_bytes(struct scratch *s, u32 a, u32 b, u32 n)
+/* The string at an address of the task, its NUL included, to the tail; its
+ * length, 256 where it is too long. By way of the stack: the kernel checks
+ * where it copies to (CONFIG_HARDENED_USERCOPY), and knows that at once. */
+INLINE long put_given_path(struct scratch *s, u64 addr)
 {
-	for (u32 i = 0; i < (FILTER_PATH + 8) / 8; i++) {
-		u32 done = 8 * i;
-		if (done >= n)
-			return true;
-		u64 diff = *(u64 *)&s->buf[(a + done) & BODY_MASK] ^ *(u64 *)&s->buf[(b + done) & BODY_MASK];
-		if (n - done < 8)
-			diff <<= 64 - 8 * (n - done); /* little-endian: the low bytes count */
-		if (diff)
-			return false;
+	u64 words[(FILTER_PATH + 1) / 8];
+	long n = bpf_probe_read_user_str(words, sizeof(words), (void *)addr);
+	u64 *to = (u64 *)tail(s);
+
+	for (u32 i = 0; i < sizeof(words) / 8; i++) {
+		if ((s64)(8 * i) >= n)
+			break;
+		to[i] = words[i];
 	}
-	return false;
+	return n;
 }
 
-/* The path that an open led to is left out where it is the one given. The file
- * is the last part of the event. */
-FUNC int drop_same_path(struct scratch *s, u32 name_slot, u32 file_slot)
-{
-	if (!s)
-		return 0;
-	u64 name = s->slots[name_slot & 63], file = s->slots[file_slot & 63];
-	u32 n = name >> 32, at = file;
-	if (!file || !n || n > FILTER_PATH || file >> 32 != n + FILE_INFO_SIZE ||
-	    !same_bytes(s, name, at + FILE_INFO_SIZE, n))
-		return 0;
-	s->slots[file_slot & 63] = (u64)FILE_INFO_SIZE << 32 | at;
-	s->len = at + FILE_INFO_SIZE;
-	return 0;
-}
-
-/* Can any rule match the open that was put together? The slots are its
- * name's, flags' and file's. */
-FUNC int open_needed(struct scratch *s, u32 name_slot, u32 flags_slot, u32 file_slot)
+/* Can any rule match this call of open, openat or openat2? Nothing of the event
+ * has been put together yet; its place serves as a notepad. */
+FUNC int open_needed(struct scratch *s)
 {
 	struct open_filter *f = open_filter_get();
+	u64 name, flags, file = 0;
 
 	if (!s || !f)
 		return 1;
-	u64 flags = s->slots[flags_slot & 63], name = s->slots[name_slot & 63], file = s->slots[file_slot & 63];
-	u32 facts = flags & 3;
-	if (!name || (facts & FACT_WRITE && flags & (1 << 13) /* O_TMPFILE: the name is a directory's */))
+	switch (s->entry.kind) {
+	case KIND_OPEN:
+		name = s->args[0];
+		flags = s->args[1];
+		break;
+	case KIND_OPENAT:
+		name = s->args[1];
+		flags = s->args[2];
+		break;
+	case KIND_OPENAT2: /* struct open_how begins with the flags */
+		name = s->args[1];
+		if (bpf_probe_read_user(&flags, sizeof(flags), (void *)s->args[2]))
+			return 1;
+		break;
+	default:
 		return 1;
+	}
+	u32 facts = open_flags(flags) & (FACT_READ | FACT_WRITE);
+	if (facts & FACT_WRITE && flags & K_TMPFILE) /* the name is a directory's */
+		return 1;
+	if (flags & K_CREAT)
+		facts |= FACT_CREATE;
+	if (flags & K_TRUNC)
+		facts |= FACT_TRUNCATE;
 	if (s->ret >= 0) {
 		facts |= FACT_SUCCESS;
+		file = fd_file(current_task(), s->ret);
 		if (!file)
 			return 1;
-		if (((struct file_info *)&s->buf[file & BODY_MASK])->type == FD_DIRECTORY)
+		struct inode *inode = READ(AS(struct file, file), f_inode);
+		if ((READ(inode, i_mode) & S_IFMT) == S_IFDIR)
 			facts |= FACT_DIRECTORY;
 	}
-	if (flags & 1 << 2 /* O_CREAT */)
-		facts |= FACT_CREATE;
-	if (flags & 1 << 8 /* O_TRUNC */)
-		facts |= FACT_TRUNCATE;
 	u64 bit = 1ull << facts;
 	if (f->always & bit)
 		return 1;
-	open_path_mask(s, name, name >> 32);
+
+	s->len = HEADER_SIZE;
+	long n = put_given_path(s, name);
+	if (n <= 1 || n > FILTER_PATH)
+		return 1;
+	open_path_mask(s, s->len, n - 1);
 	if (s->mask & bit)
 		return 1;
-	u32 n = file >> 32;
-	if (n > FILE_INFO_SIZE) {
-		open_path_mask(s, (u32)file + FILE_INFO_SIZE, n - FILE_INFO_SIZE);
+	if (file && !file_is_at(s, file, s->len, n - 1)) {
+		s->len += FILTER_PATH + 1;
+		open_path_mask(s, s->len, file_path_append(s, file));
 		if (s->mask & bit)
 			return 1;
 	}
-	return f->named & bit && name_needs(READ(current_task(), tgid), bit);
-}
-
-/* The open was not needed: it is counted, and forgotten. */
-INLINE int filtered(struct scratch *s)
-{
-	struct counters *c = counters_get();
-
-	s->busy = 0;
-	if (c)
-		c->filtered++;
-	return 0;
+	return f->named & bit && name_needs(s, f, bit);
 }

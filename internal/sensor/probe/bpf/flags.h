@@ -21,6 +21,7 @@
 #endif
 #define K_TMPFILE (020000000 | K_DIRECTORY)
 #define K_CREAT 0100
+#define K_TRUNC 01000
 
 #define O_F_CREATED (1 << 14)
 #define FD_UPPER (1 << 15)
@@ -38,7 +39,7 @@ INLINE u32 open_flags(u64 flags)
 	BIT(0200 /* O_EXCL */, 1 << 5);
 	BIT(04000 /* O_NONBLOCK */, 1 << 6);
 	BIT(04010000 /* O_SYNC */, 1 << 7);
-	BIT(01000 /* O_TRUNC */, 1 << 8);
+	BIT(K_TRUNC, 1 << 8);
 	BIT(K_DIRECT, 1 << 9);
 	BIT(K_DIRECTORY, 1 << 10);
 	BIT(K_LARGEFILE, 1 << 11);
@@ -244,7 +245,7 @@ INLINE u32 delete_module_flags(u64 flags)
 {
 	u32 res = 0;
 
-	BIT(01000 /* O_TRUNC */, 1);
+	BIT(K_TRUNC, 1);
 	BIT(04000 /* O_NONBLOCK */, 2);
 	return res;
 }

@@ -31,7 +31,7 @@ struct {
 			s->h.flags |= EVENT_TRUNCATED;                                          \
 		}                                                                               \
 		char *_at = tail(s);                                                            \
-		if (COPY_FROM_TASK(_at, BOUND(_n, 2 * PART_MAX - 1), start, task))              \
+		if (COPY_FROM_TASK(_at, BOUND(_n, 2 * PART_MAX - 1), start, trusted))              \
 			break;                                                                  \
 		_at[(_n - 1) & PATH_MASK] = 0;                                                  \
 		tail_commit(s, slot, _n);                                                       \
@@ -40,11 +40,11 @@ struct {
 SEC(ITER_TASK)
 int iter_task(struct bpf_iter__task *ctx)
 {
-	struct task_struct *task = ctx->task;
+	struct task_struct *trusted = ctx->task, *task = AS(struct task_struct, trusted);
 	u32 zero = 0;
 	struct scratch *s = bpf_map_lookup_elem(&snapshot, &zero);
 
-	if (!task || !s || READ(task, pid) != READ(task, tgid))
+	if (!trusted || !s || READ(task, pid) != READ(task, tgid))
 		return 0;
 	s->cpu = bpf_get_smp_processor_id();
 	s->h.time = bpf_ktime_get_boot_ns();

@@ -10,6 +10,14 @@ INLINE u32 layer_flags(const struct place *p)
 	       (p->created ? O_F_CREATED : 0);
 }
 
+/* What was opened; its path is left out where it is the one given. */
+INLINE void put_opened(struct scratch *s, u32 slot, u64 file, u32 name_slot)
+{
+	u64 name = SLOT(s, name_slot);
+
+	put_file_known(s, slot, file, name && file_is_at(s, file, name, name >> 32));
+}
+
 SEC("tp_btf/sys_exit")
 int family_open(u64 *ctx)
 {
@@ -27,7 +35,7 @@ int family_open(u64 *ctx)
 
 	switch (s->entry.kind) {
 	case KIND_OPENAT:
-		slots_clear(s, OPENAT_SLOTS);
+		begin_syscall(s, KIND_OPENAT, OPENAT_SLOTS);
 		SLOT(s, OPENAT_FD) = s->ret;
 		SLOT(s, OPENAT_DIRFD) = (s32)s->args[0];
 		put_user_str(s, OPENAT_NAME, s->args[1]);
@@ -36,14 +44,10 @@ int family_open(u64 *ctx)
 		SLOT(s, OPENAT_DEV) = place.dev;
 		SLOT(s, OPENAT_INO) = place.ino;
 		put_base(s, OPENAT_BASE, OPENAT_NAME, s->args[0]);
-		put_file(s, OPENAT_FILE, file);
-		drop_same_path(s, OPENAT_NAME, OPENAT_FILE);
-		if (interest.open_filter && !open_needed(s, OPENAT_NAME, OPENAT_FLAGS, OPENAT_FILE))
-			return filtered(s);
-		header_of_syscall(s, KIND_OPENAT);
+		put_opened(s, OPENAT_FILE, file, OPENAT_NAME);
 		break;
 	case KIND_OPEN:
-		slots_clear(s, OPEN_SLOTS);
+		begin_syscall(s, KIND_OPEN, OPEN_SLOTS);
 		SLOT(s, OPEN_FD) = s->ret;
 		put_user_str(s, OPEN_NAME, s->args[0]);
 		SLOT(s, OPEN_FLAGS) = open_flags(s->args[1]) | layer_flags(&place);
@@ -51,17 +55,13 @@ int family_open(u64 *ctx)
 		SLOT(s, OPEN_DEV) = place.dev;
 		SLOT(s, OPEN_INO) = place.ino;
 		put_base(s, OPEN_BASE, OPEN_NAME, AT_FDCWD);
-		put_file(s, OPEN_FILE, file);
-		drop_same_path(s, OPEN_NAME, OPEN_FILE);
-		if (interest.open_filter && !open_needed(s, OPEN_NAME, OPEN_FLAGS, OPEN_FILE))
-			return filtered(s);
-		header_of_syscall(s, KIND_OPEN);
+		put_opened(s, OPEN_FILE, file, OPEN_NAME);
 		break;
 	case KIND_OPENAT2: {
 		u64 how[3] = {}; /* struct open_how: flags, mode, resolve */
 		if (bpf_probe_read_user(how, sizeof(how), (void *)s->args[2]))
 			count_fault();
-		slots_clear(s, OPENAT2_SLOTS);
+		begin_syscall(s, KIND_OPENAT2, OPENAT2_SLOTS);
 		SLOT(s, OPENAT2_FD) = s->ret;
 		SLOT(s, OPENAT2_DIRFD) = (s32)s->args[0];
 		put_user_str(s, OPENAT2_NAME, s->args[1]);
@@ -71,11 +71,7 @@ int family_open(u64 *ctx)
 		SLOT(s, OPENAT2_DEV) = place.dev;
 		SLOT(s, OPENAT2_INO) = place.ino;
 		put_base(s, OPENAT2_BASE, OPENAT2_NAME, s->args[0]);
-		put_file(s, OPENAT2_FILE, file);
-		drop_same_path(s, OPENAT2_NAME, OPENAT2_FILE);
-		if (interest.open_filter && !open_needed(s, OPENAT2_NAME, OPENAT2_FLAGS, OPENAT2_FILE))
-			return filtered(s);
-		header_of_syscall(s, KIND_OPENAT2);
+		put_opened(s, OPENAT2_FILE, file, OPENAT2_NAME);
 		break;
 	}
 	case KIND_CREAT:

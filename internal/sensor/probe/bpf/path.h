@@ -91,6 +91,11 @@ FUNC int path_append_deep(struct scratch *s, u64 dentry, u64 vfsmount)
 
 #ifdef LEGACY
 
+INLINE bool file_is_at(struct scratch *s, u64 file, u32 at, u32 n)
+{
+	return false; /* calls for every field would take longer than the path */
+}
+
 INLINE int path_append(struct scratch *s, u64 dentry, u64 vfsmount)
 {
 	return path_append_deep(s, dentry, vfsmount);
@@ -172,6 +177,65 @@ top:
 	return len;
 }
 
+/* Is the name of a dentry the len bytes at an offset of the event? Long ones are
+ * not looked at. */
+INLINE bool name_is_at(struct scratch *s, u64 dentry, u32 at, u32 len)
+{
+	u64 name = LOAD64(dentry + FIELD_OFFSET(struct dentry, d_name.name));
+
+	if (len > 32)
+		return false;
+	for (u32 done = 0; done < 32; done += 8) {
+		if (done >= len)
+			break;
+		u64 diff = LOAD64(name + done) ^ *(u64 *)&s->buf[(at + done) & BODY_MASK];
+		if (len - done < 8)
+			diff <<= 64 - 8 * (len - done); /* little-endian: the low bytes count */
+		if (diff)
+			return false;
+	}
+	return true;
+}
+
+/* Is the path of a file the n bytes at an offset of the event? Compared from the
+ * end, on the way up. False where it is not certain. */
+FUNC int file_is_at(struct scratch *s, u64 file, u32 at, u32 n)
+{
+	if (!s || !file)
+		return 0;
+	struct chain *c = &s->chain;
+	u64 path = file + FIELD_OFFSET(struct file, f_path);
+
+	c->n = n;
+	c->at = LOAD64(path + FIELD_OFFSET(struct path, dentry));
+	c->mount = LOAD64(path + FIELD_OFFSET(struct path, mnt)) - FIELD_OFFSET(struct mount, mnt);
+	for (int i = 0; i < CHAIN; i++) {
+		u64 dentry = c->at, mount = c->mount;
+		if (dentry == LOAD64(mount + FIELD_OFFSET(struct mount, mnt.mnt_root))) {
+			u64 above = LOAD64(mount + FIELD_OFFSET(struct mount, mnt_parent));
+			if (above == mount)
+				return !c->n;
+			c->at = LOAD64(mount + FIELD_OFFSET(struct mount, mnt_mountpoint));
+			c->mount = above;
+			continue;
+		}
+		u64 parent = LOAD64(dentry + FIELD_OFFSET(struct dentry, d_parent));
+		if (parent == dentry) /* not mounted */
+			return 0;
+		u32 len = READ(AS(struct dentry, dentry), d_name.len);
+		if (len >= c->n)
+			return 0;
+		c->n -= len;
+		if (!name_is_at(s, dentry, at + c->n, len))
+			return 0;
+		c->n--;
+		if (s->buf[(at + c->n) & BODY_MASK] != '/')
+			return 0;
+		c->at = parent;
+	}
+	return 0;
+}
+
 #endif
 
 /* A directory's path (cwd, a dirfd) as the value of a slot. */
@@ -209,6 +273,13 @@ FUNC int put_root(struct scratch *s, u32 slot)
 	if (s)
 		put_fs_path(s, slot, LOAD64(&task->fs), FIELD_OFFSET(struct fs_struct, root));
 	return 0;
+}
+
+/* Append the path of a file at the tail; its length, as path_append. */
+INLINE int file_path_append(struct scratch *s, u64 file)
+{
+	u64 path = file + FIELD_OFFSET(struct file, f_path);
+	return path_append(s, LOAD64(path + FIELD_OFFSET(struct path, dentry)), LOAD64(path + FIELD_OFFSET(struct path, mnt)));
 }
 
 FUNC int put_file_path(struct scratch *s, u32 slot, u64 file)

@@ -26,6 +26,7 @@ struct {
 	__type(value, u32);
 } families SEC(".maps");
 
+#define FAMILY_OPEN 1
 #define FAMILY_SOCKETCALL 15
 
 #if defined(__TARGET_ARCH_x86)
@@ -198,6 +199,11 @@ int sys_exit(u64 *ctx)
 		return 0;
 	}
 	s->busy = 1;
+	if (interest.open_filter && s->entry.family == FAMILY_OPEN && !open_needed(s)) {
+		s->busy = 0;
+		c->filtered++;
+		return 0;
+	}
 	s->cpu = bpf_get_smp_processor_id();
 	s->h.time = bpf_ktime_get_boot_ns();
 	s->h.flags = narrow ? EVENT_COMPAT : 0;

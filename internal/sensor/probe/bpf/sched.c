@@ -7,7 +7,7 @@
 SEC("tp_btf/sched_process_exec")
 int sched_exec(u64 *ctx)
 {
-	struct linux_binprm *bprm = (void *)ctx[2];
+	struct linux_binprm *bprm = AS(struct linux_binprm, ctx[2]);
 	struct task_struct *task = current_task();
 
 	name_exec(task);
@@ -68,7 +68,7 @@ int sched_exec(u64 *ctx)
 SEC("tp_btf/sched_process_fork")
 int sched_fork(u64 *ctx)
 {
-	struct task_struct *child = (void *)ctx[1];
+	struct task_struct *child = AS(struct task_struct, ctx[1]);
 
 	if (child->pid != child->tgid)
 		return 0;
@@ -130,7 +130,7 @@ INLINE u32 find_reaper(struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int sched_exit(u64 *ctx)
 {
-	struct task_struct *task = (void *)ctx[0];
+	struct task_struct *task = AS(struct task_struct, ctx[0]);
 	struct signal_struct *signal = READ(task, signal);
 	/* 6.16 and later say whether it was the last thread. */
 	bool last = has_group_dead ? ctx[1] : READ(signal, live.counter) == 0;
@@ -144,8 +144,6 @@ int sched_exit(u64 *ctx)
 		return 0;
 	int code = READ(task, exit_code);
 
-	if (!last)
-		s->h.flags |= EVENT_THREAD_EXIT;
 	slots_clear(s, PROCEXIT_SLOTS);
 	if (!last)
 		s->h.flags |= EVENT_THREAD_EXIT;

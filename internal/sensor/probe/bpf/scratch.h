@@ -118,6 +118,22 @@ struct chain {
 	u64 dentries[16];
 };
 
+/* The way through an iovec; see put_iov in data.h. In memory, of which the
+ * verifier knows nothing, so that all its ways through the loop are one. */
+struct iov {
+	u64 at, filled, total;
+	s64 wanted;
+	u32 start;
+};
+
+/* What the tables said of a process's name; see name_needs in filter.h. */
+struct name_memo {
+	u32 pid, exec_id;
+	u64 start, epoch, mask;
+};
+
+#define NAME_MEMOS 64
+
 struct scratch {
 	u32 busy;
 	u32 lost; /* since the last delivered event of this CPU */
@@ -128,7 +144,9 @@ struct scratch {
 	u64 args[6];
 	struct peer peer;
 	struct chain chain;
+	struct iov iov;
 	u64 mask; /* of open_path_mask */
+	struct name_memo names[NAME_MEMOS];
 	u8 role; /* FILE_CLIENT or FILE_SERVER, when the event says it */
 	union {
 		struct {

@@ -122,20 +122,14 @@ INLINE struct scratch *begin(u32 kind, u32 category)
 	return s;
 }
 
-/* The header may be filled last: then what is filtered does not need it. */
-INLINE void header_of_syscall(struct scratch *s, u32 kind)
+/* Start the event of the syscall in s->entry, n slots of which are zeroed. */
+INLINE void begin_syscall(struct scratch *s, u32 kind, u32 n)
 {
 	u8 flags = s->h.flags; /* Compat, set by the dispatcher */
 	header_fill(s, kind);
 	s->h.flags = flags;
 	s->h.res = s->ret;
 	s->h.syscall = s->entry.id;
-}
-
-/* Start the event of the syscall in s->entry, n slots of which are zeroed. */
-INLINE void begin_syscall(struct scratch *s, u32 kind, u32 n)
-{
-	header_of_syscall(s, kind);
 	s->peer.family = 0;
 	s->role = 0;
 	slots_clear(s, n);
