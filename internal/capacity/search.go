@@ -100,19 +100,24 @@ type search struct {
 	try      Try
 	now      func() time.Time
 	deadline time.Time
+	cost     time.Duration // of a trial beside its length, at most so far
 	trials   []trial
 	unsteady bool
 }
 
+// usualCost is what a trial takes beside its length: setting up, draining.
+const usualCost = time.Second
+
 // Search finds the highest clean rate: doubling until the first failure or
 // the generator's limit, geometric bisection between the last pass and the
 // first failure, and a long round at the result, which decides. now is the
-// clock that the budget is measured with.
+// clock that the budget is measured with: no trial begins that does not fit
+// into it, and while there is no long pass, the time for one is kept.
 func Search(ctx context.Context, plan Plan, now func() time.Time, try Try) (Found, error) {
-	s := &search{plan: plan, try: try, now: now, deadline: now().Add(plan.Budget)}
+	s := &search{plan: plan, try: try, now: now, deadline: now().Add(plan.Budget), cost: usualCost}
 	limited, err := s.ramp(ctx)
 	if err == nil && !limited {
-		err = s.bisect(ctx, Bisect, s.plan.Bisect, s.clean, s.plan.Confirm)
+		err = s.bisect(ctx, Bisect, s.plan.Bisect, s.clean)
 	}
 	if err == nil {
 		err = s.confirm(ctx)
@@ -126,7 +131,7 @@ func Search(ctx context.Context, plan Plan, now func() time.Time, try Try) (Foun
 // tolerate looks for the partial-drop rate, which is above the first failure
 // where the loss grows slowly.
 func (s *search) tolerate(ctx context.Context) error {
-	for s.bound(s.clean, 0).Upper > 0 && s.left() > s.plan.Ramp {
+	for s.bound(s.clean, 0).Upper > 0 && s.fits(s.plan.Ramp) {
 		b := s.bound(s.partial, 0)
 		if b.Upper > 0 || b.Lower == 0 || b.Lower >= s.plan.Ceiling {
 			break
@@ -139,15 +144,17 @@ func (s *search) tolerate(ctx context.Context) error {
 			break
 		}
 	}
-	return s.bisect(ctx, Partial, s.plan.Bisect, s.partial, 0)
+	return s.bisect(ctx, Partial, s.plan.Bisect, s.partial)
 }
 
 // once performs a trial and remembers it.
 func (s *search) once(ctx context.Context, phase Phase, target float64, length time.Duration) (trial, error) {
+	began := s.now()
 	o, err := s.try(ctx, phase, target, length)
 	if err != nil {
 		return trial{}, err
 	}
+	s.cost = max(s.cost, s.now().Sub(began)-length)
 	t := trial{target, length, o}
 	s.trials = append(s.trials, t)
 	return t, nil
@@ -162,7 +169,7 @@ func (s *search) attempt(ctx context.Context, phase Phase, target float64, lengt
 	}
 	passed, last := 0, first
 	for range 2 {
-		if s.left() < 2*length {
+		if !s.fits(length, length) {
 			return first, nil
 		}
 		last, err = s.once(ctx, phase, target, length)
@@ -192,7 +199,19 @@ func (s *search) forgive(target float64) {
 	}
 }
 
-func (s *search) left() time.Duration { return s.deadline.Sub(s.now()) }
+// fits says whether there is time for trials of these lengths, and for a long
+// one after them as long as none has passed. A budget without room for that
+// is used for short ones.
+func (s *search) fits(lengths ...time.Duration) bool {
+	if s.plan.Budget > s.plan.Confirm+2*s.plan.Ramp && s.bound(s.clean, s.plan.Confirm).Lower == 0 && lengths[0] < s.plan.Confirm {
+		lengths = append(lengths, s.plan.Confirm)
+	}
+	left := s.deadline.Sub(s.now())
+	for _, length := range lengths {
+		left -= length + s.cost
+	}
+	return left >= 0
+}
 
 // ramp doubles the rate until the first failure, or until the generator
 // falls behind twice in a row; then limited is true. If the first rate fails
@@ -200,7 +219,7 @@ func (s *search) left() time.Duration { return s.deadline.Sub(s.now()) }
 func (s *search) ramp(ctx context.Context) (limited bool, err error) {
 	const lowest = 4096 // of the start rate
 	behind := 0
-	for rate := s.plan.Start; s.left() > s.plan.Ramp; {
+	for rate := s.plan.Start; len(s.trials) == 0 || s.fits(s.plan.Ramp); {
 		t, err := s.attempt(ctx, Ramp, rate, s.plan.Ramp)
 		if err != nil {
 			return false, err
@@ -263,11 +282,11 @@ func (s *search) close(b Bound) bool {
 }
 
 // bisect halves the bracket of a goal, on a logarithmic scale, until it is as
-// narrow as the plan asks, or only reserve is left of the budget.
-func (s *search) bisect(ctx context.Context, phase Phase, length time.Duration, goal passes, reserve time.Duration) error {
+// narrow as the plan asks, or there is no time.
+func (s *search) bisect(ctx context.Context, phase Phase, length time.Duration, goal passes) error {
 	for {
 		b := s.bound(goal, 0)
-		if b.Upper == 0 || b.Lower == 0 || s.close(b) || s.left() < length+reserve {
+		if b.Upper == 0 || b.Lower == 0 || s.close(b) || !s.fits(length) {
 			return nil
 		}
 		middle := math.Sqrt(b.Lower * b.Upper)
@@ -291,13 +310,7 @@ func (s *search) confirm(ctx context.Context) error {
 		return nil
 	}
 	rate, step := s.target(candidate), s.plan.Precision
-	for attempt := 1; ; attempt++ {
-		// An answer without a long pass is worth so little that two more
-		// attempts may overrun the budget.
-		late := s.left() < s.plan.Confirm
-		if late && (attempt > 3 || s.bound(s.clean, s.plan.Confirm).Lower > 0) {
-			return nil
-		}
+	for s.fits(s.plan.Confirm) {
 		t, err := s.once(ctx, Confirm, rate, s.plan.Confirm)
 		if err != nil {
 			return err
@@ -316,6 +329,7 @@ func (s *search) confirm(ctx context.Context) error {
 			return nil
 		}
 	}
+	return nil
 }
 
 // target is the rate to ask for to repeat a bound's passing trial: where the

@@ -120,10 +120,11 @@ func (p Plan) estimate() time.Duration {
 }
 
 // budget is the time for the next row: what is left, less what the rows after
-// it will need: those begin near their answer and take three quarters.
+// it will need: those begin near their answer and take three quarters. Late
+// rows get the time for a long round and a few short ones.
 func (s *sweep) budget(after int) time.Duration {
 	reserved := time.Duration(after) * (s.Plan.estimate() * 3 / 4)
-	return max(s.Plan.Budget/2, s.deadline.Sub(s.Now())-reserved)
+	return max(s.Plan.Confirm+4*s.Plan.Ramp, s.deadline.Sub(s.Now())-reserved)
 }
 
 // row measures one limit. What it changes is restored on every way out.

@@ -3,13 +3,16 @@ package capacity_test
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/campaign"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 	"github.com/peregrine-sec/peregrine/internal/capacity/simulation"
 )
@@ -62,6 +65,38 @@ func TestSweep(t *testing.T) {
 			t.Errorf("%s: limiting factor %+v", row.Limit, row.Factor)
 		}
 	}
+}
+
+// The default run ends within ten minutes, whatever the sensor is like and
+// whatever happens to it.
+func TestTenMinutes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		draw := func(low, high float64, name string) float64 {
+			return math.Exp(rapid.Float64Range(math.Log(low), math.Log(high)).Draw(t, "log "+name))
+		}
+		sensor := simulation.Sensor{
+			EventsPerCPU: draw(5e3, 5e6, "events per CPU"), Threads: rapid.Float64Range(0.3, 2).Draw(t, "threads"),
+			Ring: draw(500, 1e6, "ring"), PerAction: rapid.Float64Range(1, 40).Draw(t, "events per action"), PerNoise: 1,
+			Burst: rapid.Float64Range(0, 0.5).Draw(t, "burst"), Generator: draw(5e3, 3e6, "generator"),
+			CPUs: rapid.IntRange(2, 16).Draw(t, "CPUs"), Memory: 60 << 20, Idle: 300,
+		}
+		if rapid.Bool().Draw(t, "slow output") {
+			sensor.Output, sensor.Queue = draw(20, 100e3, "output"), draw(100, 1e6, "queue")
+			sensor.Elsewhere = rapid.Bool().Draw(t, "elsewhere")
+		}
+		if every := rapid.SampledFrom([]int{0, 0, 0, 9, 14}).Draw(t, "dies every"); every > 0 {
+			sensor.Dies = func(round int) bool { return round%every == every-1 }
+		}
+		rig := simulation.New(sensor)
+		o := options(rig)
+		o.Plan.Start, o.Total = 1000, 3*campaign.PerRow
+		o.Load = rapid.SampledFrom([]capacity.Load{capacity.AlertsOnly, capacity.NoiseOnly, {Alerts: 1, Others: 50}}).Draw(t, "load")
+		began := rig.Now()
+		_, err := capacity.Sweep(context.Background(), o)
+		if took := rig.Now().Sub(began); took > 10*time.Minute {
+			t.Fatalf("three rows took %v (%v)", took, err)
+		}
+	})
 }
 
 // Sensors that are bad in one way each get the factor that is to blame.

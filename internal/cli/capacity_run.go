@@ -110,7 +110,7 @@ func (f *capacityRunFlags) add(flags *pflag.FlagSet) {
 	flags.Float64Var(&f.start, "start-rate", 0, "first rate in operations per second (default 1000, or 8000 with noise)")
 	flags.Float64Var(&f.precision, "precision", 0, "bisect until the bounds are so near, 0.05 for 5 %")
 	flags.DurationVar(&f.confirm, "confirm", 0, "length of the confirming round (default 60s)")
-	flags.DurationVar(&f.max, "max-duration", 0, "time for all rows together (default: about 190s a row)")
+	flags.DurationVar(&f.max, "max-duration", 0, "time for all rows together (default: about 180s a row)")
 	flags.IntVar(&f.repeat, "repeat", 1, "measure each row so often; 6 give a 95 % interval")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of the order of actions and of repeated rows")
 	flags.BoolVar(&f.counts, "count-syscalls", false, "count the host's syscalls too, at a cost of some 100 ns each")

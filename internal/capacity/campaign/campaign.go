@@ -41,9 +41,9 @@ type Options struct {
 	Now      func() time.Time
 }
 
-// perRow is the time that a default row may take on the average: three of
+// PerRow is the time that a default row may take on the average: three of
 // them end within ten minutes.
-const perRow = 190 * time.Second
+const PerRow = 180 * time.Second
 
 // Limits combines the CPUs and memories that the machine has, in the order of
 // the CPUs. Larger ones are capped to the machine, with a note for each.
@@ -98,7 +98,7 @@ func Run(ctx context.Context, o Options) (*capacity.Result, error) {
 		o.Say("note: %s", note)
 	}
 	if o.Total == 0 {
-		o.Total = time.Duration(len(limits)*max(1, o.Repeat)) * min(perRow, o.Plan.Budget+20*time.Second)
+		o.Total = time.Duration(len(limits)*max(1, o.Repeat)) * min(PerRow, o.Plan.Budget+20*time.Second)
 	}
 	rows, err := capacity.Sweep(ctx, capacity.Options{
 		Limits: limits, Load: o.Load, Plan: o.Plan, Repeat: o.Repeat, Seed: o.Seed, Total: o.Total, Force: o.Force,

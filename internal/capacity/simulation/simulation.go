@@ -107,8 +107,13 @@ func (r *Rig) pass(d time.Duration) {
 	r.queued = max(0, r.queued-r.Output*d.Seconds())
 }
 
-// Close implements capacity.Bench.
-func (r *Rig) Close(context.Context) error { return nil }
+// Close implements capacity.Bench: what waits for the output is given time.
+func (r *Rig) Close(context.Context) error {
+	if r.queued > 0 {
+		r.pass(2 * time.Second)
+	}
+	return nil
+}
 
 // Place implements capacity.Rig.
 func (r *Rig) Place(context.Context) (limit.Place, *limit.Journal, error) {
@@ -153,7 +158,10 @@ func (r *Rig) Run(ctx context.Context, load bench.Load) (bench.Round, error) {
 	}
 	x.play(r, load, &round)
 	round.End = r.Clock.UnixNano()
-	r.pass(time.Second)
+	r.pass(time.Second) // until the last sample
+	if round.Total.Lost+round.Total.Late > 0 {
+		r.pass(3 * time.Second) // what is missing is waited for
+	}
 	round.DrainEnd = r.Clock.UnixNano()
 	if r.Dies != nil && r.Dies(r.rounds) {
 		round.Usage.Gone = true
