@@ -45,7 +45,11 @@ func (s *sensor) loop(ctx context.Context) error {
 	if s.config.Engine.Kind == "replay" {
 		return s.replay(ctx)
 	}
-	s.log.Info("ready: events are being seen", "after", time.Since(s.started).Round(time.Millisecond))
+	ready := "ready: events are being seen"
+	if s.config.Engine.Kind == "nodriver" {
+		ready = "ready"
+	}
+	s.log.Info(ready, "after", time.Since(s.started).Round(time.Millisecond))
 	s.ready.Store(true)
 	debug.FreeOSMemory() // loading took more than running will
 	s.engine.Run(ctx, s.source)
