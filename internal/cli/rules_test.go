@@ -125,6 +125,10 @@ func TestUsageErrors(t *testing.T) {
 		{"sensor nosuch", ExitFailure, "nosuch"},
 		{"sensor --nosuch", ExitFailure, "unknown flag"},
 		{"sensor status nosuch", ExitFailure, "nosuch"},
+		{"sensor --enable-source nosuch --version", ExitFailure, "the only source of events is syscall"},
+		{"sensor --disable-source k8s_audit --page-size", ExitOK, "4096"},
+		{"sensor --disable-source syscall --version", ExitFailure, "no source of events is left"},
+		{"sensor --enable-source syscall --page-size", ExitOK, "4096"},
 	} {
 		stdout, stderr, code := command(t, strings.Fields(tt.args)...)
 		if code != tt.code || !strings.Contains(stdout+stderr, tt.want) {

@@ -200,6 +200,10 @@ func (f *daemonFlags) check() error {
 		return fmt.Errorf("--format %s: expected text, markdown or json", f.format)
 	case len(f.disableSources) > 0 && len(f.enableSources) > 0:
 		return errors.New("--disable-source and --enable-source exclude each other")
+	case len(f.enableSources) > 0 && !slices.Equal(slices.Compact(f.enableSources), []string{"syscall"}):
+		return errors.New("--enable-source: the only source of events is syscall")
+	case slices.Contains(f.disableSources, "syscall"): // others are not there anyway
+		return errors.New("--disable-source syscall: no source of events is left")
 	case len(f.onlyTags) > 0 && len(f.disableRules)+len(f.disableTags) > 0:
 		return errors.New("-t cannot be used together with -D or -T")
 	}

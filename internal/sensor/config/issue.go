@@ -39,7 +39,7 @@ func (i Issue) String() string {
 	if i.Place != "" {
 		b.WriteString(i.Place + ": ")
 	}
-	if i.Key != "" {
+	if i.Key != "" && i.Place != "-o "+i.Key {
 		b.WriteString(i.Key + ": ")
 	}
 	b.WriteString(i.Text)

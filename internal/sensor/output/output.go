@@ -10,7 +10,6 @@ package output
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -157,7 +156,7 @@ func (s *Set) Apply(c *config.Config) error {
 		e, err := s.open(m, c, was)
 		if err != nil {
 			s.discard(opened)
-			return fmt.Errorf("open outputs: %w", err)
+			return err
 		}
 		next, opened = append(next, e), append(opened, e)
 	}
