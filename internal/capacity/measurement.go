@@ -11,6 +11,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/generator"
 )
 
 // measurement is one row while it is measured.
@@ -163,13 +164,17 @@ func noise(idle *bench.Round) []string {
 // try performs one trial of the search, and brings the sensor back when it
 // has ended.
 func (m *measurement) try(ctx context.Context, phase Phase, target float64, length time.Duration) (Outcome, error) {
+	began := m.Now()
 	for attempt := 1; ; attempt++ {
+		accident := m.Now().Sub(began)
 		t, err := m.trial(ctx, phase, target, length)
 		if err != nil {
 			return Outcome{}, err
 		}
 		if !ended(t) {
-			return t.Verdict.Outcome(), nil
+			o := t.Verdict.Outcome()
+			o.Accident = accident
+			return o, nil
 		}
 		if err := m.restart(ctx); err != nil {
 			return Outcome{}, err
@@ -214,7 +219,16 @@ func (m *measurement) trial(ctx context.Context, phase Phase, target float64, le
 		return nil, err
 	}
 	actions, background := m.Load.Split(target)
-	round, err := m.bench.Run(ctx, bench.Load{Rate: actions, Noise: background, Duration: length, Label: string(phase)})
+	load := bench.Load{Rate: actions, Noise: background, Duration: length, Label: string(phase)}
+	round, err := m.bench.Run(ctx, load)
+	if errors.Is(err, generator.ErrEnded) && ctx.Err() == nil {
+		m.say("%v: repeating the round", err)
+		m.note("the load generator was ended from outside once, and the round was repeated")
+		if _, err := m.bench.Settle(ctx, mostSettle); err != nil {
+			return nil, err
+		}
+		round, err = m.bench.Run(ctx, load)
+	}
 	if err != nil {
 		return nil, err
 	}

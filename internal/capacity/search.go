@@ -61,6 +61,9 @@ type Outcome struct {
 	// Limited says that the generator fell behind, so that a clean trial
 	// proves a lower bound only.
 	Limited bool
+	// Accident is how much of the time went into rounds that had to be
+	// repeated through no fault of the load.
+	Accident time.Duration
 }
 
 // Try performs one trial at target operations per second.
@@ -154,7 +157,7 @@ func (s *search) once(ctx context.Context, phase Phase, target float64, length t
 	if err != nil {
 		return trial{}, err
 	}
-	s.cost = max(s.cost, s.now().Sub(began)-length)
+	s.cost = max(s.cost, s.now().Sub(began)-o.Accident-length)
 	t := trial{target, length, o}
 	s.trials = append(s.trials, t)
 	return t, nil

@@ -147,7 +147,7 @@ func (s *sweep) row(ctx context.Context, number, of int, j job) (err error) {
 			m.row.Noisy = append(m.row.Noisy, "the sensor did not end well: "+first)
 		}
 		err = errors.Join(err, place.Restore(clean))
-		if err != nil && len(m.row.Trials) == 0 {
+		if err != nil {
 			m.row.Error = err.Error()
 		}
 		s.rows = append(s.rows, m.row)
@@ -169,6 +169,9 @@ func (s *sweep) row(ctx context.Context, number, of int, j job) (err error) {
 	plan.Budget, plan.Start = s.budget(of-number), s.startRate(j.limit)
 	found, err := Search(ctx, plan, s.Now, m.try)
 	m.finish(found)
+	if err != nil && m.row.Factor.Name == FactorTime {
+		m.row.Factor.Evidence, m.row.Factor.Advice = "every trial was clean until the run was cut short", "run it again"
+	}
 	return err
 }
 

@@ -3,6 +3,7 @@ package capacity_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/campaign"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 	"github.com/peregrine-sec/peregrine/internal/capacity/simulation"
+	"github.com/peregrine-sec/peregrine/internal/generator"
 )
 
 // options are a sweep over three limits with a test stand.
@@ -198,6 +200,37 @@ func TestSensorKilled(t *testing.T) {
 	clean := rows[0].CleanTrial()
 	if clean == nil || !clean.Verdict.Clean || clean.Round.Usage.Gone {
 		t.Errorf("the answer comes from the trial %+v", clean)
+	}
+}
+
+// So does a generator; one that is killed again and again ends the run, with
+// limits restored and the reason.
+func TestGeneratorKilled(t *testing.T) {
+	killed := fmt.Errorf("round 7: %w (signal: killed)", generator.ErrEnded)
+	sensor := simulation.Default()
+	sensor.Fails = func(round int) error {
+		if round == 7 {
+			return killed
+		}
+		return nil
+	}
+	rows := sweep(t, options(simulation.New(sensor)))
+	if rows[0].Status != capacity.Confirmed || !strings.Contains(strings.Join(rows[0].Noisy, ";"), "load generator was ended from outside once") {
+		t.Errorf("after a kill: %s, noisy %q", rows[0].Status, rows[0].Noisy)
+	}
+	sensor.Fails = func(round int) error {
+		if round >= 7 {
+			return killed
+		}
+		return nil
+	}
+	rig := simulation.New(sensor)
+	rows, err := capacity.Sweep(context.Background(), options(rig))
+	if !errors.Is(err, generator.ErrEnded) || rig.Restored != 1 {
+		t.Errorf("killed for ever: %v, restored %d", err, rig.Restored)
+	}
+	if rows[0].Error == "" || rows[0].Status != capacity.Unconfirmed {
+		t.Errorf("a row that was cut short: %s, %q", rows[0].Status, rows[0].Error)
 	}
 }
 

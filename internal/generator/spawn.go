@@ -172,8 +172,11 @@ func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
 		err = fmt.Errorf("brief the worker process: %w", err)
 	}
 	_ = s.stdin.Close() // it may be closed already
-	if werr := s.command.Wait(); werr != nil && err == nil {
+	switch werr := s.command.Wait(); {
+	case werr != nil && err == nil:
 		err = werr
+	case werr != nil && errors.Is(err, ErrEnded):
+		err = fmt.Errorf("%w (%w)", err, werr) // "signal: killed"
 	}
 	if err != nil && s.stderr.Len() > 0 {
 		err = fmt.Errorf("%w; worker process: %s", err, strings.TrimSpace(s.stderr.String()))
@@ -181,13 +184,17 @@ func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
 	return result, err
 }
 
+// ErrEnded says that somebody has ended the worker process, or that it has
+// crashed: what it did is not known.
+var ErrEnded = errors.New("the load generator's process ended without a result")
+
 // receive reads frames until the result.
 func (s *spawned) receive() (*Result, error) {
 	var all []Instance
 	for {
 		kind, payload, err := readFrame(s.frames)
 		if err == io.EOF {
-			return nil, errors.New("worker process ended without a result")
+			return nil, ErrEnded
 		}
 		if err != nil {
 			return nil, err

@@ -91,7 +91,7 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("on disk: %+v, %v", kept, err)
 	}
 	text, err := os.ReadFile(filepath.Join(o.Dir, "report.txt"))
-	if err != nil || !strings.Contains(string(text), "interrupted") {
+	if err != nil || !strings.Contains(string(text), "did not come to its end") {
 		t.Errorf("the report does not say so: %v\n%s", err, text)
 	}
 }

@@ -206,9 +206,13 @@ func status(row *capacity.Row) string {
 		return "confirmed"
 	case capacity.AtLeast:
 		return "at least: limited by the " + string(row.Factor.Name)
-	case capacity.Unconfirmed:
-		return "unconfirmed: out of time"
-	case capacity.NoCapacity:
+	case capacity.Unconfirmed, capacity.NoCapacity:
+		switch {
+		case row.Error != "":
+			return "unconfirmed: cut short"
+		case row.Status == capacity.Unconfirmed:
+			return "unconfirmed: out of time"
+		}
 		return "lossy at any rate"
 	}
 	first, _, _ := strings.Cut(row.Error, "\n")
@@ -279,7 +283,7 @@ func verdict(r *capacity.Result, groups [][]*capacity.Row) string {
 	}
 	text := sentence(best)
 	if r.Partial {
-		text += " The run was interrupted: the table is not complete."
+		text += " The run did not come to its end: the table is not complete."
 	}
 	return text
 }

@@ -38,6 +38,8 @@ type Sensor struct {
 	// Dies, if set, is asked before each round whether the sensor is killed
 	// from outside in it.
 	Dies func(round int) bool
+	// Fails, if set, is asked before each round for an error of the generator.
+	Fails func(round int) error
 	// Interrupt, if set, ends the run's context in the given round.
 	Interrupt func(round int)
 }
@@ -149,6 +151,11 @@ func (r *Rig) Run(ctx context.Context, load bench.Load) (bench.Round, error) {
 	}
 	if ctx.Err() != nil {
 		return bench.Round{Partial: true, Number: r.rounds, Flags: []bench.Flag{bench.Interrupted}}, ctx.Err()
+	}
+	if r.Fails != nil {
+		if err := r.Fails(r.rounds); err != nil {
+			return bench.Round{}, err
+		}
 	}
 	x := r.offer(load)
 	round := bench.Round{
