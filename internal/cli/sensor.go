@@ -52,6 +52,7 @@ type daemonFlags struct {
 	onlyTags     []string
 
 	capture        string
+	noDriver       bool
 	snaplen        int
 	base64         bool
 	disableSources []string
@@ -122,7 +123,7 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.listPlugins, "list-plugins", false, "list plugins and exit")
 	fs.BoolVar(&f.ruleSchema, "rule-schema", false, "print the JSON schema of rules files and exit")
 	fs.StringVar(&f.format, "format", "text", "format of lists: text, markdown or json")
-	fs.BoolVar(&f.markdown, "markdown", false, "the same as --format markdown")
+	fs.BoolVar(&f.markdown, "markdown", false, "the same as --format markdown; alone, all fields")
 	fs.BoolVarP(&f.names, "names", "N", false, "with --list: names only")
 	fs.BoolVar(&f.version, "version", false, "print versions and exit")
 	fs.BoolVar(&f.support, "support", false, "print what a bug report needs and exit")
@@ -133,12 +134,22 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&f.onlyTags, "only-tag", "t", nil, "enable rules with `TAG` only")
 
 	fs.StringVarP(&f.capture, "events-file", "e", "", "read events from a capture `FILE` (.scap) instead of the kernel")
+	fs.BoolVar(&f.noDriver, "nodriver", false, "see no events: for tests of the configuration and outputs")
 	fs.IntVarP(&f.snaplen, "snaplen", "S", 0, "`BYTES` of I/O data to keep (default 80)")
 	fs.BoolVarP(&f.base64, "print-base64", "b", false, "data buffers in base64")
 	fs.StringArrayVar(&f.disableSources, "disable-source", nil, "do not use event `SOURCE`")
 	fs.StringArrayVar(&f.enableSources, "enable-source", nil, "use event `SOURCE` only")
 	registerAccepted(fs)
+	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if now, ok := renamedFlags[name]; ok {
+			name = now
+		}
+		return pflag.NormalizedName(name)
+	})
 }
+
+// renamedFlags are Falco's older names of flags, with those of today.
+var renamedFlags = map[string]string{"list-syscall-events": "list-events", "list-fields-markdown": "markdown"}
 
 // listFlag is --list with its optional source.
 type listFlag struct{ f *daemonFlags }
@@ -168,6 +179,7 @@ var notMeant = []struct{ name, short, arg, say string }{
 	{"userspace", "u", "", "udig is gone, as in Falco since 0.37"},
 	{"plugin-info", "", "NAME", "there are no plugins"},
 	{"gvisor-config", "g", "FILE", "gVisor is not supported"},
+	{"gvisor-root", "", "DIR", "gVisor is not supported"},
 }
 
 func registerAccepted(fs *pflag.FlagSet) {
@@ -219,6 +231,7 @@ func (f *daemonFlags) loadConfig(env Env) (*config.Config, error) {
 	}{
 		{f.capture != "", "engine.kind=replay"},
 		{f.capture != "", "engine.replay.capture_file=" + f.capture},
+		{f.noDriver, "engine.kind=nodriver"},
 		{f.snaplen > 0, fmt.Sprintf("falco_libs.snaplen=%d", f.snaplen)},
 		{f.base64, "buffer_format_base64=true"},
 		{f.all, "base_syscalls.all=true"},

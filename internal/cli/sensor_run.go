@@ -57,6 +57,8 @@ func (f *daemonFlags) printer(env Env) func(io.Writer) error {
 		return func(w io.Writer) error { return f.validateRules(env, w) }
 	case f.listRules || f.describe != "":
 		return func(w io.Writer) error { return f.describeRules(env, w) }
+	case f.markdown: // --list-fields-markdown of old
+		return f.printFields
 	case f.support:
 		return func(w io.Writer) error { return f.printSupport(env, w) }
 	}
