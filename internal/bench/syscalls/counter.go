@@ -18,6 +18,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
 )
 
 // Counter counts from Attach to Close.
@@ -42,7 +43,11 @@ func Attach(threads bool) (*Counter, error) {
 }
 
 func (c *Counter) attach(threads bool) error {
-	var err error
+	// Before 5.11, maps count as locked memory.
+	err := rlimit.RemoveMemlock()
+	if err != nil {
+		return fmt.Errorf("raise the limit of locked memory (needs CAP_SYS_RESOURCE): %w", err)
+	}
 	if threads {
 		c.threads, err = ebpf.NewMap(&ebpf.MapSpec{
 			Name: "syscalls_thread", Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: maxThreads,

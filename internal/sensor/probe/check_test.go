@@ -1,11 +1,16 @@
 package probe
 
 import (
+	"bytes"
+	"errors"
+	"log/slog"
 	"os"
 	"runtime"
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -98,4 +103,73 @@ func TestFamilies(t *testing.T) {
 			t.Errorf("%s (%s) is served by no family", id, k)
 		}
 	}
+}
+
+// Each kernel gets the fastest of the objects that it can load, and its
+// verifier accepts every program, also those that no test asks for.
+func TestObjectOfKernel(t *testing.T) {
+	needBPF(t)
+	var log bytes.Buffer
+	o, err := Options{Legacy: legacy(), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}.complete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := btf.NewCache()
+	spec, err := newSpec(o, runtime.NumCPU(), types)
+	if err != nil {
+		t.Fatal(err)
+	}
+	maps := spec.Copy()
+	clear(maps.Programs)
+	coll, err := ebpf.NewCollectionWithOptions(maps, ebpf.CollectionOptions{Cache: types})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer coll.Close()
+	p := &Probe{spec: spec, coll: coll, types: types}
+	for name := range spec.Programs {
+		t.Run(name, func(t *testing.T) {
+			prog, err := p.loadProgram(name)
+			if err == nil {
+				prog.Close()
+				return
+			}
+			t.Error(err)
+			var verr *ebpf.VerifierError
+			if errors.As(err, &verr) {
+				t.Logf("the verifier's last words:\n%s", strings.Join(verr.Log[max(0, len(verr.Log)-30):], "\n"))
+			}
+		})
+	}
+	want := object(t)
+	t.Logf("object=%s", want)
+	if !strings.Contains(log.String(), "object="+want) {
+		t.Errorf("want object=%s, log:\n%s", want, log.String())
+	}
+}
+
+// object is the name of the object for this kernel.
+func object(t *testing.T) string {
+	t.Helper()
+	major, minor, known := kernelVersion()
+	if !known {
+		t.Fatal("unknown version of the kernel")
+	}
+	switch version := major*100 + minor; {
+	case version < 512:
+		return "oldest"
+	case version < 602 || legacy():
+		return "legacy"
+	}
+	return "direct"
+}
+
+// unlessGiven is what an event says of the path of an open's file where that is
+// the path given: nothing, or the path from the programs for old kernels.
+func unlessGiven(t *testing.T, path string) string {
+	t.Helper()
+	if object(t) == "direct" {
+		return ""
+	}
+	return path
 }

@@ -17,7 +17,7 @@ import (
 func checkHeader(t *testing.T, e *recorded, res int64, syscall string) {
 	t.Helper()
 	h := *e.Header()
-	if end := now(); h.Time > end || h.Time < end-60e9 {
+	if end := now(); h.Time > end || h.Time+60e9 < end {
 		t.Errorf("time %d, now %d", h.Time, end)
 	}
 	if int(h.CPU) >= runtime.NumCPU()*8 {

@@ -156,10 +156,13 @@ func newObject(o Options, types *btf.Cache) (*ebpf.CollectionSpec, error) {
 	major, minor, known := kernelVersion()
 	switch {
 	case known && (major < 5 || major == 5 && minor < 12):
+		o.Log.Debug("programs for kernels from 5.8 on", "object", "oldest")
 		return loadOldest()
 	case o.Legacy || !kernelCanCast(types):
+		o.Log.Debug("programs for kernels from 5.12 on", "object", "legacy")
 		return loadLegacy()
 	}
+	o.Log.Debug("programs for kernels from 6.2 on", "object", "direct")
 	return loadDirect()
 }
 

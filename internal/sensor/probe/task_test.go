@@ -10,6 +10,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -215,7 +216,7 @@ func TestClone(t *testing.T) {
 
 func TestExecFailed(t *testing.T) {
 	dir := cwd(t, t.TempDir())
-	args := []*byte{cstring("prog"), cstring("--flag"), cstring("x\xff"), nil}
+	args := []*byte{cstring("prog"), cstring("--flag"), cstring(""), cstring("x\xff"), nil}
 	env := []*byte{cstring("K=V"), nil}
 	var res int64
 	tr := trace(t, []string{"execve"}, func() {
@@ -224,7 +225,7 @@ func TestExecFailed(t *testing.T) {
 	e := tr.one(event.KindExecve)
 	f := e.fields()
 	for name, want := range map[string]string{
-		"res": num(res), "exe": `"prog"`, "args": quote("--flag\x00x\xff\x00"), "env": quote("K=V\x00"), "filename": `"./nothing"`, "cwd": quote(dir),
+		"res": num(res), "exe": `"prog"`, "args": quote("--flag\x00\x00x\xff\x00"), "env": quote("K=V\x00"), "filename": `"./nothing"`, "cwd": quote(dir),
 		"pid": num(os.Getpid()), "ppid": num(os.Getppid()), "vpid": num(os.Getpid()),
 	} {
 		if f[name] != want {
@@ -340,7 +341,10 @@ func TestThreadExits(t *testing.T) {
 				processes++
 			}
 		}
-		if processes != 1 || (threads > 0) != want {
+		// Before 6.16 the last two threads, when they end at once, may both
+		// look like the last.
+		twice := processes == 2 && !exitSaysGroupDead(btf.NewCache())
+		if processes != 1 && !twice || (threads > 0) != want {
 			t.Errorf("asked %v: %d exits of threads, %d of the process", want, threads, processes)
 		}
 	}

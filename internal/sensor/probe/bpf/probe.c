@@ -121,14 +121,14 @@ static NOINLINE int socketcall(struct scratch *s)
 	u32 args[8] = {};
 	u32 call = s->args[0];
 	/* Reading all six could leave the stack of a task that passes two. */
-	static const u8 counts_of[21] = { 0, 3, 3, 3, 2, 3, 3, 3, 4, 4, 4, 6, 6, 2, 5, 5, 3, 3, 4, 5, 4 };
+	static const u8 counts_of[32] = { 0, 3, 3, 3, 2, 3, 3, 3, 4, 4, 4, 6, 6, 2, 5, 5, 3, 3, 4, 5, 4 };
 
 	if (call >= 21)
 		return 0;
-	s->entry = interest.socketcalls[call];
+	s->entry = interest.socketcalls[BOUND(call, 31)];
 	if (!s->entry.family)
 		return 0;
-	if (bpf_probe_read_user(args, 4 * (counts_of[call] & 7), (void *)s->args[1]))
+	if (bpf_probe_read_user(args, 4 * (counts_of[BOUND(call, 31)] & 7), (void *)s->args[1]))
 		return -1;
 	for (int i = 0; i < 6; i++)
 		s->args[i] = args[i];

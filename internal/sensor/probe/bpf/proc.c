@@ -64,7 +64,7 @@ static int string_step(u32 i, struct string_list *l)
 		s->h.flags |= EVENT_TRUNCATED;
 		return 1;
 	}
-	long n = bpf_probe_read_user_str(tail(s), PART_MAX, (void *)p);
+	long n = read_user_str(tail(s), p);
 	if (n <= 0) {
 		count_fault();
 		return 1;

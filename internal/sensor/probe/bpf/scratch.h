@@ -223,12 +223,26 @@ INLINE void count_fault(void)
 		c->faults++;
 }
 
+/* A string of the task's memory, at most PART_MAX bytes with its NUL; their
+ * number, or negative. Kernels say 0 of an empty string, and write nothing,
+ * before they were corrected (strncpy_from_user_nofault of mm/maccess.c; 6.12
+ * is one). */
+INLINE long read_user_str(char *to, u64 addr)
+{
+	long n = bpf_probe_read_user_str(to, PART_MAX, (void *)addr);
+	if (unlikely(n == 0)) {
+		*to = 0;
+		n = 1;
+	}
+	return n;
+}
+
 /* A string of the task's memory; missing when it cannot be read. */
 FUNC int put_user_str(struct scratch *s, u32 slot, u64 addr)
 {
 	if (!s || tail_full(s))
 		return 0;
-	long n = bpf_probe_read_user_str(tail(s), PART_MAX, (void *)addr);
+	long n = read_user_str(tail(s), addr);
 	if (unlikely(n <= 0)) {
 		if (addr)
 			count_fault();

@@ -239,6 +239,8 @@ FUNC int sock_append(struct scratch *s, u64 socket)
 		u32 at = s->len + FILE_INFO_SIZE;
 		u64 peer = LOAD64(addr + FIELD_OFFSET(struct unix_sock, peer));
 		f->type = FD_UNIX;
+		if (peer) /* pairs of datagram sockets have no other sign of it on old kernels */
+			f->flags |= FILE_CONNECTED;
 		u32 n = unix_name(s, at, addr);
 		s->buf[(at + n) & BODY_MASK] = 0;
 		u32 m = unix_name(s, at + n + 1, peer);
