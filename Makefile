@@ -19,6 +19,10 @@ test: build ## all tests; as root also those on the real kernel
 	@# One package at a time: they share one kernel, whose probes see them all.
 	$(GO) test -p 1 -timeout 20m ./...
 
+.PHONY: kernels
+kernels: ## tests on Debian's kernels, in emulated machines; needs qemu-system-x86
+	$(GO) run ./test/kernels $(KERNELS)
+
 .PHONY: race
 race: ## tests under the race detector, without the long ones
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 30m ./internal/...

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+)
+
+// boot runs a kernel until init powers it off, and reads its console.
+func boot(ctx context.Context, o options, vmlinuz, image string) (*result, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, o.limit, fmt.Errorf("not done within %v", o.limit))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",
+		// Emulated, cmpxchg16b leaves an address in the flags register now and
+		// then (qemu 7.2), and the kernel panics on a double fault.
+		"-accel", o.accel, "-cpu", "max,-cx16", "-smp", strconv.Itoa(o.cpus), "-m", strconv.Itoa(o.memory),
+		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
+		"-kernel", vmlinuz, "-initrd", image,
+		// An oops ends the machine; what the kernel warns of is shown.
+		"-append", "console=ttyS0 loglevel=5 oops=panic panic=-1 rdinit=/init")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("%w (Debian has it in qemu-system-x86)", err)
+	}
+	var show io.Writer = io.Discard
+	if o.verbose {
+		show = os.Stderr
+	}
+	r := &result{}
+	err = r.read(bufio.NewReader(io.TeeReader(out, show)))
+	if wait := cmd.Wait(); wait != nil && ctx.Err() == nil {
+		err = errors.Join(err, fmt.Errorf("qemu: %w", wait))
+	}
+	return r, errors.Join(err, context.Cause(ctx))
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// prefix begins what init tells on the console.
+const prefix = "peregrine-kernels: "
+
+func tell(what string, value any) { fmt.Printf("\n%s%s %v\n", prefix, what, value) }
+
+// initMain is the first process of the machine. It runs the jobs and powers
+// off, whatever happens.
+func initMain() {
+	if err := setUp(); err != nil {
+		tell("error", err)
+		powerOff()
+	}
+	var u unix.Utsname
+	_ = unix.Uname(&u) // cannot fail
+	tell("kernel", unix.ByteSliceToString(u.Release[:]))
+	jobs, err := os.ReadFile("/jobs")
+	if err != nil {
+		tell("error", err)
+		powerOff()
+	}
+	for line := range strings.Lines(string(jobs)) {
+		words := strings.Fields(line)
+		tell("job", words[0])
+		tell("exit", runJob(words[1:]))
+	}
+	tell("done", "all")
+	powerOff()
+}
+
+func powerOff() {
+	unix.Sync()
+	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+}
+
+// setUp makes the machine look like one.
+func setUp() error {
+	var errs []error
+	for _, m := range []struct{ kind, at string }{
+		{"proc", "/proc"}, {"sysfs", "/sys"}, {"devtmpfs", "/dev"}, {"tmpfs", "/tmp"}, {"tmpfs", "/run"},
+		{"devpts", "/dev/pts"}, {"tmpfs", "/dev/shm"}, {"cgroup2", "/sys/fs/cgroup"},
+		{"tracefs", "/sys/kernel/tracing"}, {"bpf", "/sys/fs/bpf"},
+	} {
+		if !strings.HasPrefix(m.at, "/sys/") {
+			errs = append(errs, os.MkdirAll(m.at, 0o755))
+		}
+		if err := unix.Mount(m.kind, m.at, m.kind, 0, ""); err != nil {
+			errs = append(errs, fmt.Errorf("mount %s: %w", m.at, err))
+		}
+	}
+	_, err := unix.Setsid() // the session of the jobs, which are process groups in it
+	errs = append(errs, err, os.Chmod("/tmp", 0o1777), loopbackUp())
+	// What udev does: tests and the runtime look there.
+	errs = append(errs, os.Symlink("/proc/self/fd", "/dev/fd"))
+	return errors.Join(errs...)
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	req, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	req.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req); err != nil {
+		return fmt.Errorf("bring up lo: %w", err)
+	}
+	return nil
+}
+
+// runJob runs a program to its end, with the console for output, and gives its
+// exit code. It waits for orphans as well: that is what a first process does.
+func runJob(args []string) string {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return err.Error()
+	}
+	defer null.Close()
+	pid, err := syscall.ForkExec(args[0], args, &syscall.ProcAttr{
+		Dir: "/root", Files: []uintptr{null.Fd(), 1, 2},
+		Env: []string{
+			"PATH=/usr/bin:/bin", "HOME=/root", "TMPDIR=/tmp",
+			"PEREGRINE_REQUIRE_BPF=1", "PEREGRINE_BINARY=/usr/bin/peregrine",
+		},
+		Sys: &syscall.SysProcAttr{Setpgid: true},
+	})
+	if err != nil {
+		return fmt.Sprintf("%s: %v", args[0], err)
+	}
+	for {
+		var status unix.WaitStatus
+		got, err := unix.Wait4(-1, &status, 0, nil)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil:
+			return err.Error()
+		case got == pid && status.Signaled():
+			return status.Signal().String()
+		case got == pid:
+			return fmt.Sprint(status.ExitStatus())
+		}
+	}
+}

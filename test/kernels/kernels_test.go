@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestResult(t *testing.T) {
+	const console = "[    0.1] Linux\r\n\r\nperegrine-kernels: kernel 6.1.0\r\n" +
+		"peregrine-kernels: job probe\r\n=== RUN   TestA\r\n    x_test.go:1: object=legacy\r\n--- PASS: TestA (0.00s)\r\n    --- PASS: TestA/b (0.00s)\r\n" +
+		"--- SKIP: TestB (0.00s)\r\n[    1.0] a message peregrine-kernels: exit 0\r\n"
+	const more = "peregrine-kernels: job sensor\r\n--- FAIL: TestC (0.00s)\r\nperegrine-kernels: exit 1\r\nperegrine-kernels: done all\r\n"
+	want := []job{{name: "probe"}, {name: "sensor"}}
+	for _, tc := range []struct{ name, console, err string }{
+		{"good", console + strings.NewReplacer("FAIL", "PASS", "exit 1", "exit 0").Replace(more), ""},
+		{"failed test", console + more, `sensor (exit "1")`},
+		{"ended early", console, "ended early"},
+		{"no test ran", strings.ReplaceAll(console, "--- PASS: TestA (", "") + more, `probe (exit "0")`},
+		{"oops", console + "[    2.0] BUG: kernel NULL pointer dereference\r\n" + more, "the kernel complained: [    2.0] BUG: kernel NULL"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var r result
+			if err := r.read(bufio.NewReader(strings.NewReader(tc.console))); err != nil {
+				t.Fatal(err)
+			}
+			if r.kernel != "6.1.0" || r.object != "legacy" {
+				t.Errorf("kernel %q, object %q", r.kernel, r.object)
+			}
+			switch err := r.check(want); {
+			case tc.err == "" && err != nil:
+				t.Error(err)
+			case tc.err != "" && (err == nil || !strings.Contains(err.Error(), tc.err)):
+				t.Errorf("error %v, want %q", err, tc.err)
+			}
+		})
+	}
+}
+
+// Headers are 110 bytes; names with their NUL and contents end at multiples of 4.
+func TestCPIO(t *testing.T) {
+	var b bytes.Buffer
+	w := newCPIO(&b)
+	w.file("a/bc", 0o644, []byte("hello"))
+	if err := w.close(); err != nil {
+		t.Fatal(err)
+	}
+	zero := strings.Repeat("0", 8)
+	header := func(ino, mode, size, name string) string {
+		return "070701" + ino + mode + zero + zero + "00000001" + zero + size + strings.Repeat(zero, 4) + name + zero
+	}
+	want := header("00000001", "000041ed", zero, "00000002") + "a\x00" +
+		header("00000002", "000081a4", "00000005", "00000005") + "a/bc\x00\x00" + "hello\x00\x00\x00" +
+		header("00000003", zero, zero, "0000000b") + "TRAILER!!!\x00\x00\x00\x00"
+	if d := cmp.Diff(want, b.String()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestSelectJobs(t *testing.T) {
+	got, err := selectJobs("sensor,probe=TestOpen")
+	if err != nil || len(got) != 2 || got[0].name != "sensor" || got[1].tests != "TestOpen" {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := selectJobs("nothing"); err == nil {
+		t.Error("no error for an unknown job")
+	}
+}
+
+func TestDependency(t *testing.T) {
+	const show = "Package: linux-image-cloud-amd64\nDepends: linux-image-5.10.0-46-cloud-amd64 (= 5.10.262-1), other\n\nDepends: linux-image-5.10.0-30-cloud-amd64\n"
+	if got, err := dependency(show, "linux-image-"); err != nil || got != "linux-image-5.10.0-46-cloud-amd64" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if _, err := dependency(show, "linux-binary-"); err == nil {
+		t.Error("no error without the dependency")
+	}
+}

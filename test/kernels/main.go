@@ -1,0 +1,118 @@
+// Command kernels runs tests of the probe and of the sensor on Debian's
+// kernels, each in a virtual machine of its own:
+//
+//	go run ./test/kernels            # all of them
+//	go run ./test/kernels 5.10 6.1   # some
+//	go run ./test/kernels ./vmlinuz  # any other kernel with BTF
+//
+// Kernels come from Debian's archive by apt, and are kept. A machine is qemu's,
+// emulated where there is no KVM; its only file system is an initramfs of the
+// tests, the binary, a few of this host's programs and our own init. It reports
+// on the serial console. No privileges are needed.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+type options struct {
+	cache, mirror, only, accel string
+	limit                      time.Duration
+	memory, cpus               int
+	update, verbose            bool
+}
+
+func main() {
+	log.SetFlags(0)
+	if os.Getpid() == 1 && os.Args[0] == "/init" {
+		initMain() // does not return
+	}
+	home, err := os.UserCacheDir()
+	if err != nil {
+		home = os.TempDir()
+	}
+	var o options
+	flag.StringVar(&o.cache, "cache", filepath.Join(home, "peregrine-kernels"), "where kernels are kept")
+	flag.StringVar(&o.mirror, "mirror", "http://deb.debian.org/debian", "Debian's archive; the security archive is this with -security behind")
+	flag.StringVar(&o.only, "only", "", "run these jobs, of "+strings.Join(jobNames(), ", ")+", each with =PATTERN for some of its tests (comma-separated; default all)")
+	flag.StringVar(&o.accel, "accel", "tcg", "qemu's accelerator: tcg emulates, kvm needs /dev/kvm")
+	flag.DurationVar(&o.limit, "limit", 20*time.Minute, "time limit of one machine")
+	flag.IntVar(&o.memory, "memory", 1536, "MiB of memory of a machine")
+	flag.IntVar(&o.cpus, "cpus", 2, "CPUs of a machine")
+	flag.BoolVar(&o.update, "update", false, "look for newer kernels than those kept")
+	flag.BoolVar(&o.verbose, "v", false, "show the console")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, o, flag.Args()); err != nil {
+		log.Fatal(err)
+	}
+}
+
+// run tests the named kernels and prints a row for each job of each.
+func run(ctx context.Context, o options, names []string) error {
+	if len(names) == 0 {
+		for _, k := range debian {
+			names = append(names, k.name)
+		}
+	}
+	dir, err := os.MkdirTemp("", "peregrine-kernels-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	jobs, err := selectJobs(o.only)
+	if err != nil {
+		return err
+	}
+	image := filepath.Join(dir, "initramfs")
+	log.Print("building the tests")
+	if err := buildImage(ctx, dir, image, jobs); err != nil {
+		return fmt.Errorf("make the initramfs: %w", err)
+	}
+	var failed []string
+	for _, name := range names {
+		vmlinuz, err := kernelImage(ctx, o, name)
+		if err != nil {
+			return fmt.Errorf("kernel %s: %w", name, err)
+		}
+		log.Printf("%s: booting %s", name, filepath.Base(vmlinuz))
+		start := time.Now()
+		r, err := boot(ctx, o, vmlinuz, image)
+		if err == nil {
+			err = r.check(jobs)
+		}
+		if err != nil {
+			failed = append(failed, name)
+			log.Printf("%s: %v", name, err)
+		}
+		r.print(os.Stdout, time.Since(start))
+	}
+	if len(failed) > 0 {
+		return errors.New("failed on " + strings.Join(failed, ", "))
+	}
+	return nil
+}
+
+// kernelImage is the file to boot: a path, or one of Debian's kernels.
+func kernelImage(ctx context.Context, o options, name string) (string, error) {
+	if strings.Contains(name, "/") {
+		_, err := os.Stat(name)
+		return name, err
+	}
+	i := slices.IndexFunc(debian, func(k kernel) bool { return k.name == name })
+	if i < 0 {
+		return "", fmt.Errorf("expected one of %v, or the path of a vmlinuz", debian)
+	}
+	return debian[i].fetch(ctx, o)
+}
