@@ -2,6 +2,8 @@ package capacity
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 )
@@ -54,6 +56,9 @@ func Compare(a, b []Result) Comparison {
 	}
 	c.Verdict = overall(c.Rows)
 	c.Notes = comparable(a, b)
+	if slices.ContainsFunc(c.Rows, func(d Difference) bool { return d.Change == Unsure && min(d.A.N, d.B.N) < 4 }) {
+		c.Notes = append(c.Notes, "the bounds of both sides overlap, and fewer than four rows of a limit do not allow for more: measure both with --repeat 4 or more")
+	}
 	return c
 }
 
@@ -178,6 +183,26 @@ func comparable(a, b []Result) []string {
 	differ("CPU model", x.Environment.CPU, y.Environment.CPU)
 	differ("number of CPUs", x.Environment.CPUs, y.Environment.CPUs)
 	differ("kernel", x.Environment.Kernel, y.Environment.Kernel)
+	differ("version", x.Environment.Peregrine, y.Environment.Peregrine)
+	differ("sensor", x.Sensor.Name, y.Sensor.Name)
+	differ("set of rules or configuration", short(x.Sensor.SHA256), short(y.Sensor.SHA256))
+	for _, only := range []struct {
+		side      string
+		has, lack []string
+	}{{"A", x.Sensor.Command, y.Sensor.Command}, {"B", y.Sensor.Command, x.Sensor.Command}} {
+		if more := slices.DeleteFunc(slices.Clone(only.has), func(arg string) bool { return fileName(arg) || slices.Contains(only.lack, arg) }); len(more) > 0 {
+			notes = append(notes, fmt.Sprintf("only the sensor of %s had %s", only.side, strings.Join(more, " ")))
+		}
+	}
 	differ("set of actions", fmt.Sprint(x.Method.Actions), fmt.Sprint(y.Method.Actions))
 	return notes
 }
+
+// fileName says whether an argument names a file of the run, which differs
+// between any two.
+func fileName(arg string) bool {
+	return strings.Contains(arg, "sensor-stats.json") || strings.Contains(arg, "falco-stats.json")
+}
+
+// short is the begin of a digest.
+func short(sha string) string { return sha[:min(12, len(sha))] }

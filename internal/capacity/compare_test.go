@@ -1,7 +1,10 @@
 package capacity_test
 
 import (
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
@@ -43,5 +46,17 @@ func TestComparable(t *testing.T) {
 	b[0].Environment.Kernel = "5.8"
 	if got := capacity.Compare(a, b); len(got.Notes) != 1 {
 		t.Errorf("notes %q, want one on the kernel", got.Notes)
+	}
+	a, b = runs(4, 100), runs(4, 96)
+	a[0].Sensor = capacity.Sensor{SHA256: "1", Command: []string{"s", "-s", "a/sensor-stats.json"}}
+	b[0].Sensor = capacity.Sensor{SHA256: "2", Command: []string{"s", "-s", "b/sensor-stats.json", "-r", "x.yaml"}}
+	want := []string{"set of rules or configuration differs: 1 and 2", "only the sensor of B had -r x.yaml"}
+	if diff := cmp.Diff(want, capacity.Compare(a, b).Notes); diff != "" {
+		t.Errorf("notes (-want +got):\n%s", diff)
+	}
+	b = runs(4, 90)
+	b[0].Rows[0].NDR.Upper = 30
+	if got := capacity.Compare(runs(4, 100), b); got.Verdict != capacity.Unsure || !strings.Contains(strings.Join(got.Notes, ""), "--repeat 4") {
+		t.Errorf("%s with notes %q: want what to do", got.Verdict, got.Notes)
 	}
 }

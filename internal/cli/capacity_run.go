@@ -182,6 +182,14 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 	if o.Stand, err = f.stand(env, args); err != nil {
 		return usage(err)
 	}
+	// What is wrong with the sensor is told before anything is made.
+	var preflight *capacity.PreflightError
+	switch _, err := stand.New(o.Stand); {
+	case errors.As(err, &preflight):
+		return o, nil, &ExitError{Code: ExitPreflight, Err: err}
+	case err != nil:
+		return usage(err)
+	}
 	return o, conditions, nil
 }
 

@@ -28,6 +28,7 @@ func TestCapacityUsage(t *testing.T) {
 		{[]string{"run", "--actions", "NoSuchAction"}, "no events matching"},
 		{[]string{"run", "--sensor", "falco", "--pid", "1"}, "give one of them"},
 		{[]string{"run", "--pid", "no such process"}, "expected one process"},
+		{[]string{"run", "--pid", "1"}, "Give --alerts"},
 		{[]string{"run", "surplus"}, "flags for the sensor come after --"},
 		{[]string{"report"}, "expected 1"},
 		{[]string{"compare", "one"}, "expected 2"},
@@ -38,6 +39,18 @@ func TestCapacityUsage(t *testing.T) {
 		if code != ExitUsage || !strings.Contains(stderr, tt.want) {
 			t.Errorf("capacity %q: exit %d, %q; want %d with %q", tt.args, code, stderr, ExitUsage, tt.want)
 		}
+	}
+}
+
+// Without a Falco, a run ends before it has made anything, and says what to do.
+func TestCapacityNoFalco(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "run")
+	code, _, stderr := execute(t, nil, "capacity", "run", "--sensor", "falco", "--falco", "/no/such/falco", "--out", dir)
+	if code != ExitPreflight || !strings.Contains(stderr, "no Falco at /no/such/falco") || !strings.Contains(stderr, "--falco FILE") {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("a directory was made for a run that never began")
 	}
 }
 

@@ -21,7 +21,11 @@ var usualPlaces = []string{"/usr/bin/falco", "/usr/local/bin/falco", "/opt/falco
 
 func findFalco(program string) (string, error) {
 	if program != "" {
-		return exec.LookPath(program)
+		path, err := exec.LookPath(program)
+		if err != nil {
+			return "", fmt.Errorf("no Falco at %s (%w): install Falco, or name its program with --falco FILE", program, errors.Unwrap(err))
+		}
+		return path, nil
 	}
 	if path, err := exec.LookPath("falco"); err == nil {
 		return path, nil

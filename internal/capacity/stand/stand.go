@@ -93,7 +93,7 @@ func New(o Options) (*Stand, error) {
 	case Falco:
 		program, err := findFalco(o.Program)
 		if err != nil {
-			return nil, err
+			return nil, &capacity.PreflightError{Reason: err.Error()}
 		}
 		o.Program = program
 	case Running:
