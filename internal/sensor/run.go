@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -52,6 +53,10 @@ func (s *sensor) loop(ctx context.Context) error {
 	s.log.Info(ready, "after", time.Since(s.started).Round(time.Millisecond))
 	s.ready.Store(true)
 	debug.FreeOSMemory() // loading took more than running will
+	// The goroutine that reads the ring keeps a processor while it pauses.
+	processors := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(processors)
+	runtime.GOMAXPROCS(processors + 1)
 	s.engine.Run(ctx, s.source)
 	if err := s.source.Stop(); err != nil {
 		return fmt.Errorf("stop probe: %w", err)

@@ -135,12 +135,7 @@ func (s *sensor) serveWatch(ctx context.Context) error {
 			if err := s.watchDrops(now); err != nil {
 				return err
 			}
-			var held uint64
-			var say bool
-			if err := s.engine.Do(ctx, func() { held, say = s.throttle.Report(now.UnixNano()) }); err != nil {
-				return nil
-			}
-			if say {
+			if held, say := s.throttle.Report(now.UnixNano()); say {
 				s.log.Warn("outputs.rate held alerts back", "alerts", held)
 			}
 		}

@@ -30,9 +30,9 @@ func (s *sensor) openSource() (source, error) {
 	switch s.config.Engine.Kind {
 	case "nodriver":
 		s.log.Info("no driver: no events will be seen")
-		return idle{}, s.table.ScanProc()
+		return newIdle(), s.table.ScanProc()
 	case "replay": // replay reads the file itself
-		return idle{}, nil
+		return newIdle(), nil
 	default:
 		return s.openProbe(s.config)
 	}
@@ -105,16 +105,27 @@ func (s *sensor) snapshot(cfg *config.Config, pr *probe.Probe) error {
 }
 
 // idle is the source without events.
-type idle struct{}
+type idle struct{ wake chan struct{} }
+
+func newIdle() idle { return idle{wake: make(chan struct{}, 1)} }
 
 func (idle) Next() ([]byte, bool) { return nil, false }
 func (idle) Stop() error          { return nil }
 func (idle) Close() error         { return nil }
 
-func (idle) Wait() { time.Sleep(idlePoll) }
+func (i idle) Wait(atMost time.Duration) {
+	select {
+	case <-i.wake:
+	case <-time.After(atMost):
+	}
+}
 
-// idlePoll is how often the engine looks at requests while nothing happens.
-const idlePoll = 30 * time.Millisecond
+func (i idle) Wake() {
+	select {
+	case i.wake <- struct{}{}:
+	default: // one is enough
+	}
+}
 
 func (idle) SetPlan(...*plan.Plan) error        { return nil }
 func (idle) Counters() (*probe.Counters, error) { return nil, nil }

@@ -1,14 +1,17 @@
 package alert
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Throttle is a token bucket over alerts: rate tokens a second, at most burst
 // of them saved up, one for each alert that passes. What it holds back is
 // counted, never silent: Report says how many, at most once a second.
 //
 // Time is the caller's, in ns on any clock that does not go backwards by
-// itself; steps back count as no time. Not safe for concurrent use: it
-// belongs to the detection goroutine.
+// itself; steps back count as no time. Allow belongs to the detection
+// goroutine, Report to another one; Held may be called from any.
 type Throttle struct {
 	rate   float64 // tokens a ns; 0: no limit
 	burst  float64
@@ -16,8 +19,8 @@ type Throttle struct {
 	last   int64 // ns of the last refill
 	begun  bool
 
-	held     uint64 // since the start
-	reported uint64 // part of held that Report has told
+	held     atomic.Uint64 // since the start
+	reported uint64        // part of held that Report has told
 	reportAt int64
 }
 
@@ -38,7 +41,7 @@ func (t *Throttle) Allow(now int64) bool {
 	}
 	t.refill(now)
 	if t.tokens < 1 {
-		t.held++
+		t.held.Add(1)
 		return false
 	}
 	t.tokens--
@@ -57,15 +60,16 @@ func (t *Throttle) refill(now int64) {
 }
 
 // Held is the number of alerts held back since the start.
-func (t *Throttle) Held() uint64 { return t.held }
+func (t *Throttle) Held() uint64 { return t.held.Load() }
 
 // Report returns how many alerts were held back since the last report, and
 // whether it is time to say so.
 func (t *Throttle) Report(now int64) (uint64, bool) {
-	if t.held == t.reported || t.reportAt != 0 && now-t.reportAt < reportEvery && now >= t.reportAt {
+	held := t.held.Load()
+	if held == t.reported || t.reportAt != 0 && now-t.reportAt < reportEvery && now >= t.reportAt {
 		return 0, false
 	}
-	n := t.held - t.reported
-	t.reported, t.reportAt = t.held, now
+	n := held - t.reported
+	t.reported, t.reportAt = held, now
 	return n, true
 }

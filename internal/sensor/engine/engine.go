@@ -2,13 +2,14 @@
 // ring (or a capture), lets the process table learn from it, finds the rules
 // that can still match, evaluates those, and emits alerts.
 //
-// One goroutine, locked to its thread, owns the Engine and all it refers to.
+// One goroutine owns the Engine and all it refers to.
 // An event is borrowed from the ring for the time of one Handle. Others ask
 // for something to be done on the engine's goroutine with Do.
 package engine
 
 import (
 	"math/bits"
+	"sync/atomic"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -76,6 +77,7 @@ type Engine struct {
 	counters Counters
 	epoch    uint64 // changes with the rules: part of what process masks depend on
 	calls    chan func()
+	wake     atomic.Pointer[func()] // ends the source's Wait; nil before Run
 }
 
 // New returns an Engine ready for Handle.

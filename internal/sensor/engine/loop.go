@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"math"
-	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,8 +15,11 @@ type Source interface {
 	// Next returns the next event, borrowed until the following call; false
 	// when there is none now.
 	Next() ([]byte, bool)
-	// Wait pauses until it is worth asking again: some ms at the most.
-	Wait()
+	// Wait pauses until it is worth asking again, or for the given time.
+	Wait(atMost time.Duration)
+	// Wake ends a Wait soon. Unlike the others, it may be called from any
+	// goroutine, and after the source was closed.
+	Wake()
 }
 
 // batch is how many events are taken between looks at the outside world.
@@ -30,8 +32,9 @@ const clockInterval = time.Second
 // Run takes events from src until ctx ends. Those that are left then are for
 // Finish, once whoever produces them has stopped.
 func (e *Engine) Run(ctx context.Context, src Source) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	wake := src.Wake
+	e.wake.Store(&wake)
+	defer context.AfterFunc(ctx, wake)()
 	e.SetClock(BootOffset())
 	next := time.Now().Add(clockInterval)
 	for ctx.Err() == nil {
@@ -43,7 +46,7 @@ func (e *Engine) Run(ctx context.Context, src Source) {
 			next = now.Add(clockInterval)
 		}
 		if !more {
-			src.Wait()
+			src.Wait(time.Until(next))
 		}
 	}
 }
@@ -53,7 +56,7 @@ func (e *Engine) Finish(src Source) {
 	for range 2 { // the youngest events are handed out a moment later only
 		for e.drain(src, batch) {
 		}
-		src.Wait()
+		src.Wait(time.Millisecond)
 	}
 	for e.drain(src, batch) {
 	}
@@ -110,6 +113,9 @@ func (e *Engine) Do(ctx context.Context, f func()) error {
 	done := make(chan struct{})
 	select {
 	case e.calls <- func() { f(); close(done) }:
+		if wake := e.wake.Load(); wake != nil {
+			(*wake)()
+		}
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
@@ -130,7 +131,7 @@ func (tr *tracer) drain(until uint64) []recorded {
 			if now() > until+2_000_000 { // older than any window of the reader
 				return out
 			}
-			tr.probe.Reader().Wait()
+			tr.probe.Reader().Wait(100 * time.Millisecond)
 			continue
 		}
 		out = append(out, record(tr.t, b))

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -42,7 +43,7 @@ func consume(p *Probe) (stop func()) {
 					break
 				}
 			}
-			p.Reader().Wait()
+			p.Reader().Wait(100 * time.Millisecond)
 		}
 	}()
 	return func() { close(done); <-stopped }

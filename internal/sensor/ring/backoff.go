@@ -5,7 +5,7 @@ import "time"
 // Pauses between two looks at the rings.
 const (
 	minPause = 400 * time.Microsecond
-	maxPause = 2 * time.Millisecond
+	maxPause = 1 * time.Millisecond
 	// Events in a pause: at this many it becomes shorter, below a quarter of
 	// them longer. A ring of 8 MiB holds some 30,000.
 	busyEvents = 64
@@ -13,10 +13,7 @@ const (
 
 // While little happens, the reader does not look at all, but has the kernel
 // wake it at the next event: sooner than a pause, and for less.
-const (
-	quietEvents  = 1 // in the longest pause
-	quietTimeout = 100 * time.Millisecond
-)
+const quietEvents = 1 // in the longest pause
 
 // backoff decides how long to pause from how many events the last pause
 // brought.

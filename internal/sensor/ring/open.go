@@ -1,6 +1,7 @@
 package ring
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -33,27 +34,48 @@ func Open(fds []int, size int) (*Reader, error) {
 
 // watch makes the rings' own notifications reach await. The descriptors are
 // duplicated: a map's poll needs one that stays open.
-func (r *Reader) watch(fds []int) (err error) {
-	if r.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+func (r *Reader) watch(fds []int) error {
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
 		return err
 	}
+	if err := unix.SetNonblock(epoll, true); err != nil { // os.NewFile wants to know
+		return errors.Join(err, unix.Close(epoll))
+	}
+	r.epoll = os.NewFile(uintptr(epoll), "ring buffers")
 	for _, fd := range fds {
 		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
 		r.fds = append(r.fds, own)
-		if err := unix.EpollCtl(r.epoll, unix.EPOLL_CTL_ADD, own, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
+		if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, own, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
 			return err
 		}
 	}
-	return nil
+	r.ready, err = r.epoll.SyscallConn()
+	return err
 }
 
-// await returns when a ring has an event, or after d, or earlier.
+// await returns when a ring has an event, after Wake, after d, or earlier. The
+// goroutine is parked in the Go runtime's own poller: after a system call that
+// blocks, the runtime's monitor thread looks some fifty times, in 7 ms, whether
+// to take the processor away, which was most of what an idle sensor did.
 func (r *Reader) await(d time.Duration) {
-	var events [1]unix.EpollEvent
-	_, _ = unix.EpollWait(r.epoll, events[:], int(d.Milliseconds())) // earlier if interrupted
+	_ = r.epoll.SetReadDeadline(time.Now().Add(d)) // without one, the next event ends it
+	if r.woken.Swap(false) {
+		return
+	}
+	asked := false
+	_ = r.ready.Read(func(fd uintptr) bool { // the error is the deadline
+		if asked {
+			return true
+		}
+		asked = true
+		var event unix.EpollEvent
+		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&event)), 1, 0, 0, 0)
+		return errno != 0 || n > 0
+	})
 }
 
 // mapRing maps the consumer's page to write, and the producer's page with the
@@ -87,9 +109,10 @@ func boottime() uint64 {
 	return uint64(t.Nano())
 }
 
-// sleep is a system call of its own: the goroutine's thread is locked, and
-// waking it through the runtime's timers would cost a second thread's wake-up.
+// sleep pauses the thread without telling the Go runtime of a system call: the
+// goroutine keeps its processor, for the reason that await parks. Whoever runs
+// a Reader allows for one processor more. The runtime's signals end a pause.
 func sleep(d time.Duration) {
 	t := unix.NsecToTimespec(int64(d))
-	_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, 0, &t, nil) // shorter if interrupted
+	_, _, _ = unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, 0, uintptr(unsafe.Pointer(&t)), 0, 0, 0)
 }

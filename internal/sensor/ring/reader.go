@@ -3,6 +3,9 @@ package ring
 import (
 	"errors"
 	"math"
+	"os"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,12 +29,15 @@ type Reader struct {
 	now     func() uint64
 	unmap   []func() error
 	fds     []int // of the rings, our own
-	epoll   int   // over all rings; -1 if they are not the kernel's
 	backoff backoff
+
+	epoll *os.File        // over all rings; nil if they are not the kernel's
+	ready syscall.RawConn // of epoll
+	woken atomic.Bool     // since the last await
 }
 
 func newReader(rings []*buffer, now func() uint64) *Reader {
-	return &Reader{rings: rings, heap: make([]*buffer, 0, len(rings)), now: now, epoll: -1, backoff: newBackoff()}
+	return &Reader{rings: rings, heap: make([]*buffer, 0, len(rings)), now: now, backoff: newBackoff()}
 }
 
 // Next returns the oldest event there is. The bytes belong to the ring and are
@@ -108,20 +114,29 @@ func (r *Reader) siftDown() {
 	}
 }
 
-// Wait pauses until it is worth asking again: well under a millisecond while
-// many events come in, 2 ms while some do; and when there are few, until the
-// next one, 100 ms at the most.
-func (r *Reader) Wait() {
+// Wait pauses until it is worth asking again, or for the given time: a
+// millisecond or less while events come in, and until the next one when there
+// are few.
+func (r *Reader) Wait(atMost time.Duration) {
 	if len(r.heap) > 0 { // events younger than the window
 		sleep(window)
 		return
 	}
-	if r.epoll >= 0 && r.backoff.quiet() {
+	if r.epoll != nil && r.backoff.quiet() {
 		r.backoff.events = 0
-		r.await(quietTimeout)
+		r.await(atMost)
 		return
 	}
-	sleep(r.backoff.next())
+	sleep(min(r.backoff.next(), atMost))
+}
+
+// Wake ends a Wait for the next event; a shorter pause goes on. It may be
+// called from any goroutine, and after Close.
+func (r *Reader) Wake() {
+	r.woken.Store(true)
+	if r.epoll != nil {
+		_ = r.epoll.SetReadDeadline(time.Unix(0, 1)) // closed: nobody waits
+	}
 }
 
 // Close unmaps the rings. Events borrowed from them must not be touched again.
@@ -130,12 +145,12 @@ func (r *Reader) Close() error {
 	for _, unmap := range r.unmap {
 		errs = append(errs, unmap())
 	}
-	if r.epoll >= 0 {
-		errs = append(errs, unix.Close(r.epoll))
+	if r.epoll != nil {
+		errs = append(errs, r.epoll.Close())
 	}
 	for _, fd := range r.fds {
 		errs = append(errs, unix.Close(fd))
 	}
-	r.rings, r.heap, r.unmap, r.fds, r.epoll = nil, nil, nil, nil, -1
+	r.rings, r.heap, r.unmap, r.fds = nil, nil, nil, nil
 	return errors.Join(errs...)
 }

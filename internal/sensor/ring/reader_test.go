@@ -194,13 +194,39 @@ func TestBackoff(t *testing.T) {
 		b.events = 1000
 		b.next()
 	}
-	if b.pause > time.Millisecond {
+	if b.pause != minPause {
 		t.Errorf("busy: %v", b.pause)
 	}
 	b.events = busyEvents / 2
 	if p := b.pause; b.next() != p {
 		t.Error("in between: the pause changed")
 	}
+}
+
+// A reader that waits for the next event goes on when it is woken; the wake-up
+// may also come first, or when the reader is gone.
+func TestWake(t *testing.T) {
+	r := newReader(nil, late)
+	if err := r.watch(nil); err != nil {
+		t.Fatal(err)
+	}
+	for !r.backoff.quiet() {
+		r.Wait(time.Nanosecond)
+	}
+	r.Wake()
+	r.Wait(time.Hour)
+	waiting := make(chan bool)
+	go func() {
+		r.Wait(time.Hour)
+		close(waiting)
+	}()
+	r.Wake()
+	<-waiting
+	r.Wake()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.Wake()
 }
 
 func BenchmarkNext(b *testing.B) {

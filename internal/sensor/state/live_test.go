@@ -73,7 +73,7 @@ func (l *live) consume(f func(*event.View, *state.Process) bool) {
 			if time.Now().After(deadline) {
 				l.t.Fatal("the last event has not come")
 			}
-			l.probe.Reader().Wait()
+			l.probe.Reader().Wait(100 * time.Millisecond)
 			continue
 		}
 		l.apply(ev, func(v *event.View, p *state.Process) { more = f(v, p) })
