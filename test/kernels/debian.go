@@ -165,6 +165,9 @@ func unpack(ctx context.Context, deb, dir string) (string, error) {
 			return "", fmt.Errorf("%s: %w", filepath.Base(deb), err)
 		}
 		name := filepath.Base(h.Name)
+		if name == "vmlinuz" { // of newer packages: beside the modules of its version
+			name += "-" + filepath.Base(filepath.Dir(h.Name))
+		}
 		if h.Typeflag != tar.TypeReg || !strings.HasPrefix(name, "vmlinuz-") {
 			continue
 		}
