@@ -27,6 +27,10 @@ func newBackoff() backoff { return backoff{pause: minPause} }
 // quiet says that it is better to be woken by the next event.
 func (b *backoff) quiet() bool { return b.pause == maxPause && b.events <= quietEvents }
 
+// cut says that the pause was cut short: few events do not mean that it is
+// quiet.
+func (b *backoff) cut() { b.events = quietEvents + 1 }
+
 func (b *backoff) next() time.Duration {
 	switch {
 	case b.events >= busyEvents:

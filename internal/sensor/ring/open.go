@@ -32,26 +32,36 @@ func Open(fds []int, size int) (*Reader, error) {
 	return r, nil
 }
 
-// watch makes the rings' own notifications reach await. The descriptors are
-// duplicated: a map's poll needs one that stays open.
+// watch makes the rings' own notifications reach await: all go to one epoll
+// descriptor, and from there, when await asks for it, once to another, which is
+// in the Go runtime's poller. The rings' descriptors are duplicated: a map's
+// poll needs one that stays open.
 func (r *Reader) watch(fds []int) error {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	all, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return err
 	}
-	if err := unix.SetNonblock(epoll, true); err != nil { // os.NewFile wants to know
-		return errors.Join(err, unix.Close(epoll))
-	}
-	r.epoll = os.NewFile(uintptr(epoll), "ring buffers")
+	r.fds = append(r.fds, all)
 	for _, fd := range fds {
 		own, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return err
 		}
 		r.fds = append(r.fds, own)
-		if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, own, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
+		if err := unix.EpollCtl(all, unix.EPOLL_CTL_ADD, own, &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
 			return err
 		}
+	}
+	once, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	if err := unix.SetNonblock(once, true); err != nil { // os.NewFile wants to know
+		return errors.Join(err, unix.Close(once))
+	}
+	r.epoll = os.NewFile(uintptr(once), "ring buffers")
+	if err := unix.EpollCtl(once, unix.EPOLL_CTL_ADD, all, &unix.EpollEvent{Events: unix.EPOLLONESHOT}); err != nil {
+		return err
 	}
 	r.ready, err = r.epoll.SyscallConn()
 	return err
@@ -66,16 +76,30 @@ func (r *Reader) await(d time.Duration) {
 	if r.woken.Swap(false) {
 		return
 	}
-	asked := false
-	_ = r.ready.Read(func(fd uintptr) bool { // the error is the deadline
-		if asked {
+	parked := false
+	_ = r.ready.Read(func(once uintptr) bool { // the error is the deadline
+		if parked {
+			notified(once) // which ends the notifications, too
 			return true
 		}
-		asked = true
-		var event unix.EpollEvent
-		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, fd, uintptr(unsafe.Pointer(&event)), 1, 0, 0, 0)
-		return errno != 0 || n > 0
+		parked = true
+		return notify(once, r.fds[0]) || notified(once)
 	})
+	r.parked = true
+}
+
+// notify asks for one notification. True means that there will be none.
+func notify(once uintptr, all int) bool {
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}
+	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, once, unix.EPOLL_CTL_MOD, uintptr(all), uintptr(unsafe.Pointer(&event)), 0, 0)
+	return errno != 0
+}
+
+// notified takes the notification, if it has come.
+func notified(once uintptr) bool {
+	var event unix.EpollEvent
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, once, uintptr(unsafe.Pointer(&event)), 1, 0, 0, 0)
+	return errno != 0 || n > 0
 }
 
 // mapRing maps the consumer's page to write, and the producer's page with the
@@ -111,8 +135,10 @@ func boottime() uint64 {
 
 // sleep pauses the thread without telling the Go runtime of a system call: the
 // goroutine keeps its processor, for the reason that await parks. Whoever runs
-// a Reader allows for one processor more. The runtime's signals end a pause.
-func sleep(d time.Duration) {
+// a Reader allows for one processor more. False: a signal of the runtime ended
+// the pause.
+func sleep(d time.Duration) bool {
 	t := unix.NsecToTimespec(int64(d))
-	_, _, _ = unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, 0, uintptr(unsafe.Pointer(&t)), 0, 0, 0)
+	_, _, errno := unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, 0, uintptr(unsafe.Pointer(&t)), 0, 0, 0)
+	return errno == 0
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -34,6 +35,8 @@ type Reader struct {
 	epoll *os.File        // over all rings; nil if they are not the kernel's
 	ready syscall.RawConn // of epoll
 	woken atomic.Bool     // since the last await
+
+	parked bool // in await, since the last pause
 }
 
 func newReader(rings []*buffer, now func() uint64) *Reader {
@@ -127,7 +130,16 @@ func (r *Reader) Wait(atMost time.Duration) {
 		r.await(atMost)
 		return
 	}
-	sleep(min(r.backoff.next(), atMost))
+	if r.parked {
+		// The thread that found the event may have been the one that was to
+		// look after the runtime's timers, and goes to sleep now: let another
+		// take over, or they wait for the monitor thread, 20 ms.
+		r.parked = false
+		runtime.Gosched()
+	}
+	if !sleep(min(r.backoff.next(), atMost)) {
+		r.backoff.cut()
+	}
 }
 
 // Wake ends a Wait for the next event; a shorter pause goes on. It may be
