@@ -26,7 +26,6 @@ var debian = []kernel{
 	{name: "5.10", suite: "bullseye-security", security: true},
 	{name: "6.1", suite: "bookworm"},
 	{name: "6.12", suite: "trixie"},
-	{name: "newest", suite: "trixie-backports"},
 }
 
 func (k kernel) String() string { return k.name }

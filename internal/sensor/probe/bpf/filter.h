@@ -127,7 +127,7 @@ FUNC int open_path_mask(struct scratch *s, u32 at, u32 n)
 		if (i >= n)
 			break;
 		u32 class = f->classes[(u8)s->buf[(at + i) & BODY_MASK]] & (FILTER_CLASSES - 1);
-		state = f->next[(state * FILTER_CLASSES + class) & (FILTER_STATES * FILTER_CLASSES - 1)] & (FILTER_STATES - 1);
+		state = f->next[BOUND(state * FILTER_CLASSES + class, FILTER_STATES * FILTER_CLASSES - 1)] & (FILTER_STATES - 1);
 		mask |= f->seen[state];
 	}
 	s->mask = mask | f->end[state];

@@ -7,10 +7,8 @@
 #pragma once
 #include "scratch.h"
 
-#if defined(NO_GLOBAL_FUNCTIONS)
-#define PATH_COMPONENTS 16 /* a loop that the verifier walks through at every call */
-#elif defined(LEGACY)
-#define PATH_COMPONENTS 48 /* a loop that the verifier walks through once */
+#ifdef LEGACY
+#define PATH_COMPONENTS 48 /* a loop that the verifier walks through, in the oldest object at every call */
 #else
 #define PATH_COMPONENTS 2050 /* all that fit into 4096 bytes */
 #endif
@@ -19,7 +17,6 @@ struct walk {
 	struct scratch *s;
 	u64 dentry;
 	u64 mount;
-	u32 pos;  /* of the path so far in s->path */
 	u32 done; /* 0 at the end: the path is cut */
 };
 
@@ -47,13 +44,13 @@ static int walk_step(u32 i, struct walk *w)
 		return 1;
 	}
 	u32 len = READ(dentry, d_name.len) & 255;
-	if (w->pos < len + 1)
+	if (w->s->path_pos < len + 1)
 		return 1;
-	u32 pos = (w->pos - len - 1) & PATH_MASK;
+	u32 pos = (w->s->path_pos - len - 1) & PATH_MASK;
 	char *at = &w->s->path[pos];
 	*at = '/';
 	bpf_probe_read_kernel(at + 1, BOUND(len, 255), READ(dentry, d_name.name));
-	w->pos = pos;
+	w->s->path_pos = pos;
 	w->dentry = (u64)parent;
 	return 0;
 }
@@ -65,11 +62,11 @@ FUNC int path_append_deep(struct scratch *s, u64 dentry, u64 vfsmount)
 		.s = s,
 		.dentry = dentry,
 		.mount = vfsmount - FIELD_OFFSET(struct mount, mnt),
-		.pos = PATH_MASK,
 	};
 
 	if (!s)
 		return 0;
+	s->path_pos = PATH_MASK;
 #ifdef LEGACY
 	for (int i = 0; i < PATH_COMPONENTS; i++)
 		if (walk_step(i, &w))
@@ -79,7 +76,7 @@ FUNC int path_append_deep(struct scratch *s, u64 dentry, u64 vfsmount)
 #endif
 	if (!w.done)
 		s->h.flags |= EVENT_TRUNCATED;
-	u32 pos = w.pos & PATH_MASK;
+	u32 pos = s->path_pos & PATH_MASK;
 	u32 len = PATH_MASK - pos;
 	if (!len) {
 		*tail(s) = '/';

@@ -144,6 +144,7 @@ struct scratch {
 	u64 args[6];
 	struct peer peer;
 	struct chain chain;
+	u32 path_pos; /* of the path so far in path; in memory, where verifiers do not follow its values */
 	struct iov iov;
 	u64 mask; /* of open_path_mask */
 	struct name_memo names[NAME_MEMOS];
