@@ -49,8 +49,9 @@ func TestCapacityFactorsOurSensor(t *testing.T) {
 		// On a machine that is too small for the load, the pauses are its own.
 		{"small ring", []string{"--cpu", "1", "--start-rate", "60000", "--", "-o", "engine.modern_ebpf.buf_size_preset=1"},
 			[]capacity.FactorName{capacity.FactorRing, capacity.FactorMachine, capacity.FactorGenerator}},
-		{"expensive regex", slices.Concat([]string{"--cpu", "0.3", "--start-rate", "8000"}, regex),
-			[]capacity.FactorName{capacity.FactorCPU}},
+		// Being out of CPU shows as throttling where the quota comes in bursts.
+		{"expensive regex", slices.Concat([]string{"--cpu", "0.3", "--start-rate", "24000", "--max-duration", "40s"}, regex),
+			[]capacity.FactorName{capacity.FactorCPU, capacity.FactorThrottling}},
 		{"slow output", []string{"--cpu", "0.5", "--start-rate", "2000", "--", "-o", "program_output.enabled=true", "-o", "program_output.keep_alive=true",
 			"-o", "program_output.program=" + slow, "-o", "outputs_queue.capacity=100"},
 			[]capacity.FactorName{capacity.FactorOutput}},
