@@ -53,10 +53,12 @@ func (s *sensor) loop(ctx context.Context) error {
 	s.log.Info(ready, "after", time.Since(s.started).Round(time.Millisecond))
 	s.ready.Store(true)
 	debug.FreeOSMemory() // loading took more than running will
-	// The goroutine that reads the ring keeps a processor while it pauses.
-	processors := runtime.GOMAXPROCS(0)
-	defer runtime.GOMAXPROCS(processors)
-	runtime.GOMAXPROCS(processors + 1)
+	// The goroutine that reads the ring keeps its processor while it pauses:
+	// there must be another one.
+	if processors := runtime.GOMAXPROCS(0); processors < 2 {
+		defer runtime.GOMAXPROCS(processors)
+		runtime.GOMAXPROCS(2)
+	}
 	s.engine.Run(ctx, s.source)
 	if err := s.source.Stop(); err != nil {
 		return fmt.Errorf("stop probe: %w", err)

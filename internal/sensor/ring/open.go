@@ -135,7 +135,7 @@ func boottime() uint64 {
 
 // sleep pauses the thread without telling the Go runtime of a system call: the
 // goroutine keeps its processor, for the reason that await parks. Whoever runs
-// a Reader allows for one processor more. False: a signal of the runtime ended
+// a Reader sees to it that there are two. False: a signal of the runtime ended
 // the pause.
 func sleep(d time.Duration) bool {
 	t := unix.NsecToTimespec(int64(d))
