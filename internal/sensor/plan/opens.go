@@ -32,10 +32,11 @@ type Opens struct {
 }
 
 // Facts is a combination of what the probe knows of an open; its value is a bit
-// number in the masks of Opens. probe/bpf/open.bpf.c computes the same.
+// number in the masks of Opens. probe/bpf/filter.h computes the same.
 type Facts uint8
 
-// The facts. An open with O_PATH or O_TMPFILE has none: it is always sent.
+// The facts. An open to write with O_TMPFILE or O_DIRECTORY has none: its name
+// is a directory's, and it is always sent.
 const (
 	Read      Facts = 1 << iota // evt.is_open_read
 	Write                       // evt.is_open_write
