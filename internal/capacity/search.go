@@ -306,13 +306,15 @@ func (s *search) bisect(ctx context.Context, phase Phase, length time.Duration, 
 }
 
 // confirm tries long rounds: first at the bisection's result, then lower by
-// steps that double, then between what passed and what failed.
+// steps that double, twice the precision at first (what does not last for a
+// minute is mostly further off than what fails at once), then between what
+// passed and what failed.
 func (s *search) confirm(ctx context.Context) error {
 	candidate := s.bound(s.clean, 0)
 	if candidate.Lower == 0 {
 		return nil
 	}
-	rate, step := s.target(candidate), s.plan.Precision
+	rate, step := s.target(candidate), 2*s.plan.Precision
 	for s.fits(s.plan.Confirm) {
 		t, err := s.once(ctx, Confirm, rate, s.plan.Confirm)
 		if err != nil {
