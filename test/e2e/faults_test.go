@@ -49,7 +49,7 @@ func TestFaultsAtStart(t *testing.T) {
 		{name: "rule without condition", args: []string{"-r", file("part.yaml", "- rule: R\n  desc: d\n  output: o\n  priority: INFO\n")}, want: []string{"part.yaml:1:", "condition"}},
 		{name: "unknown field", args: []string{"-r", file("field.yaml", strings.Replace(rule, "evt.type=open", "evt.tipe=open", 1))}, want: []string{"field.yaml:3:", "evt.tipe"}},
 		{name: "no configuration", args: []string{"-c", filepath.Join(dir, "none.conf")}, want: []string{"none.conf", "no such file", "leave out -c"}},
-		{name: "configuration that is no YAML", args: []string{"-c", file("falco.yaml", "rules_files: {\n")}, want: []string{"falco.yaml: line 1"}},
+		{name: "configuration that is no YAML", args: []string{"-c", file("falco.yaml", "rules_files: {\n")}, want: []string{"falco.yaml:1:"}},
 		{name: "configuration with a wrong type", args: []string{"-c", file("type.yaml", "json_output: perhaps\n")}, want: []string{"type.yaml:1:14", "true or false"}},
 		{name: "unknown flag", args: []string{"--colour"}, want: []string{"unknown flag: --colour"}},
 	} {
