@@ -11,25 +11,24 @@ const (
 	busyEvents = 64
 )
 
-// While little happens, the reader does not look at all, but has the kernel
-// wake it at the next event: sooner than a pause, and for less.
-const quietEvents = 1 // in the longest pause
+// After so many of the longest pauses without an event, the reader does not
+// look any more, but has the kernel wake it at the next event. That costs the
+// CPU as much as some eight pauses do: it is for when little happens, not for
+// the gaps between bursts.
+const quietPauses = 4
 
 // backoff decides how long to pause from how many events the last pause
 // brought.
 type backoff struct {
-	events int
+	events int // since the last pause
+	empty  int // of the longest pauses, in a row
 	pause  time.Duration
 }
 
 func newBackoff() backoff { return backoff{pause: minPause} }
 
 // quiet says that it is better to be woken by the next event.
-func (b *backoff) quiet() bool { return b.pause == maxPause && b.events <= quietEvents }
-
-// cut says that the pause was cut short: few events do not mean that it is
-// quiet.
-func (b *backoff) cut() { b.events = quietEvents + 1 }
+func (b *backoff) quiet() bool { return b.empty >= quietPauses && b.events == 0 }
 
 func (b *backoff) next() time.Duration {
 	switch {
@@ -37,6 +36,11 @@ func (b *backoff) next() time.Duration {
 		b.pause = max(b.pause/4, minPause)
 	case b.events < busyEvents/4:
 		b.pause = min(b.pause*2, maxPause)
+	}
+	if b.events == 0 && b.pause == maxPause {
+		b.empty++
+	} else {
+		b.empty = 0
 	}
 	b.events = 0
 	return b.pause

@@ -126,7 +126,6 @@ func (r *Reader) Wait(atMost time.Duration) {
 		return
 	}
 	if r.epoll != nil && r.backoff.quiet() {
-		r.backoff.events = 0
 		r.await(atMost)
 		return
 	}
@@ -137,9 +136,7 @@ func (r *Reader) Wait(atMost time.Duration) {
 		r.parked = false
 		runtime.Gosched()
 	}
-	if !sleep(min(r.backoff.next(), atMost)) {
-		r.backoff.cut()
-	}
+	sleep(min(r.backoff.next(), atMost))
 }
 
 // Wake ends a Wait for the next event; a shorter pause goes on. It may be

@@ -203,6 +203,28 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
+// Bursts with a gap of a pause or two between them are load, not quiet: to be
+// woken for each would cost several times what looking does. Events far apart
+// are quiet.
+func TestBackoffQuiet(t *testing.T) {
+	for _, tt := range []struct {
+		burst, gap int // events; pauses from one burst to the next
+		quiet      bool
+	}{{20, 2, false}, {1, 1, false}, {1, 3, false}, {0, 1, true}, {1, 10, true}, {20, 10, true}} {
+		b, quiet := newBackoff(), false
+		for i := range 100 {
+			if i%tt.gap == 0 {
+				b.events = tt.burst
+			}
+			quiet = quiet || b.quiet()
+			b.next()
+		}
+		if quiet != tt.quiet {
+			t.Errorf("%d events every %d pauses: quiet %v", tt.burst, tt.gap, quiet)
+		}
+	}
+}
+
 // A reader that waits for the next event goes on when it is woken; the wake-up
 // may also come first, or when the reader is gone.
 func TestWake(t *testing.T) {
