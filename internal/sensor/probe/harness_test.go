@@ -175,9 +175,9 @@ func (tr *tracer) one(k event.Kind) recorded {
 	if len(all) != 1 {
 		var s []string
 		for _, e := range tr.events {
-			s = append(s, fmt.Sprintf("%s of %d", e.Kind(), e.Header().PID))
+			s = append(s, fmt.Sprintf("%s of %d: %v", e.Kind(), e.Header().PID, e.fields()))
 		}
-		tr.t.Fatalf("%d events %s, want 1; all of them: %s", len(all), k, strings.Join(s, ", "))
+		tr.t.Fatalf("%d events %s, want 1; all of them:\n%s", len(all), k, strings.Join(s, "\n"))
 	}
 	return all[0]
 }

@@ -1,8 +1,10 @@
 package probe
 
 import (
+	"errors"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -27,9 +29,15 @@ func TestOpenFilter(t *testing.T) {
 	if err := os.Symlink("secret", "link"); err != nil {
 		t.Fatal(err)
 	}
+	// A path that leads so deep is cut by the objects for older kernels.
+	deep := "deep" + strings.Repeat("/d", 60)
+	if err := errors.Join(os.MkdirAll(deep, 0o700), os.WriteFile(deep+"/file", nil, 0o600), os.Symlink(deep+"/file", "shallow")); err != nil {
+		t.Fatal(err)
+	}
 	const readOK, readFailed = 1 << (1 | 4), 1 << 1
 	set, err := pathset.New([]pathset.Pattern{
 		{Text: dir + "/secret", Kind: pathset.Exact, Mask: readOK | readFailed},
+		{Text: dir + "/deep/", Kind: pathset.Prefix, Mask: readOK},
 		{Text: ".key", Kind: pathset.Suffix, Mask: readOK},
 		{Text: "/missing", Kind: pathset.Contains, Mask: readFailed},
 	})
@@ -50,7 +58,8 @@ func TestOpenFilter(t *testing.T) {
 		{dir + "/other", unix.O_RDONLY, false},
 		{dir + "/x.key", unix.O_RDONLY, true},
 		{dir + "/link", unix.O_RDONLY, true}, // by where it leads
-		{"other", unix.O_RDONLY, true},       // relative: nothing can be said
+		{dir + "/shallow", unix.O_RDONLY, true},
+		{"other", unix.O_RDONLY, true}, // relative: nothing can be said
 		{long + "/other", unix.O_RDONLY, true},
 		{dir + "/nothing", unix.O_RDONLY, false},
 		{dir + "/missing", unix.O_RDONLY, true},

@@ -215,8 +215,10 @@ FUNC int open_needed(struct scratch *s)
 		return 1;
 	if (file && !file_is_at(s, file, s->len, n - 1)) {
 		s->len += FILTER_PATH + 1;
+		s->h.flags = 0;
 		open_path_mask(s, s->len, file_path_append(s, file));
-		if (s->mask & bit)
+		/* Of a path that is cut, the beginning is not known. */
+		if (s->mask & bit || s->h.flags & EVENT_TRUNCATED)
 			return 1;
 	}
 	return f->named & bit && name_needs(s, f, bit);
