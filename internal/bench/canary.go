@@ -86,7 +86,8 @@ func (c *canary) watch(ctx context.Context) {
 	defer tick.Stop()
 	var strangers []intake.Alert
 	for time.Since(begin) < c.session.canaryWait && ctx.Err() == nil {
-		for _, a := range c.session.take() {
+		taken := c.session.take()
+		for a := range taken.all() {
 			switch {
 			case a.Rule == c.action.Rule && c.ours(a):
 				c.alert, c.took = &a, time.Since(begin)

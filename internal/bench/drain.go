@@ -27,7 +27,7 @@ func (s *Session) drain(ctx context.Context, o *observation) {
 	defer tick.Stop()
 	for {
 		o.gone = o.gone || exited(s.o.Target.Exited())
-		s.match(o, s.take(), deadline)
+		s.match(o, deadline)
 		missing := expected - o.tally[match.Matched] - o.tally[match.Late]
 		now := time.Now()
 		settled := missing <= 0 && s.sampledSince(o.end)
@@ -41,7 +41,7 @@ func (s *Session) drain(ctx context.Context, o *observation) {
 		}
 		if o.gone && s.ended() {
 			o.drainEnd = now // nothing more can come
-			s.match(o, s.take(), deadline)
+			s.match(o, deadline)
 			return
 		}
 		<-tick.C
@@ -64,11 +64,16 @@ func (s *Session) ended() bool {
 	return s.alertErr != nil
 }
 
-// match puts alerts to this round or an earlier one.
-func (s *Session) match(o *observation, alerts []intake.Alert, deadline time.Time) {
-	if len(alerts) == 0 {
-		return
+// match puts the alerts that have come to this round or an earlier one.
+func (s *Session) match(o *observation, deadline time.Time) {
+	taken := s.take()
+	for alerts := range taken.chunks() {
+		s.place(o, alerts, deadline)
 	}
+}
+
+// place puts alerts to this round or an earlier one.
+func (s *Session) place(o *observation, alerts []intake.Alert, deadline time.Time) {
 	alerts = slices.DeleteFunc(alerts, func(a intake.Alert) bool {
 		elsewhere := s.hostname != "" && a.Hostname != "" && a.Hostname != s.hostname && o.index.Ours(a.Rule)
 		if elsewhere {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -72,7 +71,7 @@ type Session struct {
 	wg      sync.WaitGroup
 
 	mu       sync.Mutex
-	pending  [][]intake.Alert // not yet matched; in batches, as one slice would be moved while it grows under load
+	pending  backlog // not yet matched
 	samples  []stats.Sample
 	alertErr error // why the stream ended
 	statsErr error
@@ -149,14 +148,8 @@ func (s *Session) collect(ctx context.Context) {
 	source := s.o.Target.Alerts()
 	for {
 		batch, err := source.Next(ctx)
-		own := make([]intake.Alert, 0, len(batch))
-		for i := range batch {
-			if batch[i].Source != "internal" {
-				own = append(own, batch[i])
-			}
-		}
 		s.mu.Lock()
-		s.pending = append(s.pending, own)
+		s.pending.add(batch)
 		if err != nil {
 			s.alertErr = err
 		}
@@ -191,12 +184,10 @@ func (s *Session) poll(ctx context.Context, reader stats.Reader) {
 }
 
 // take hands out the alerts that have come since the last call.
-func (s *Session) take() []intake.Alert {
+func (s *Session) take() backlog {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	taken := slices.Concat(s.pending...)
-	s.pending = nil
-	return taken
+	return s.pending.take()
 }
 
 // Samples are the sensor's samples so far, oldest first.

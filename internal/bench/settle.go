@@ -52,7 +52,8 @@ func (s *Session) seen(ctx context.Context, instances []generator.Instance, unti
 	defer tick.Stop()
 	for time.Now().Before(until) && ctx.Err() == nil {
 		found := false
-		for _, a := range s.take() {
+		taken := s.take()
+		for a := range taken.all() {
 			one := []intake.Alert{a}
 			if index.Match(one, 0, nil)[match.Matched] > 0 {
 				found = true

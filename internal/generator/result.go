@@ -1,6 +1,7 @@
 package generator
 
 import (
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -116,10 +117,10 @@ func (r *Result) merge(p *part, other *Result, number uint16) {
 			to.Why = from.Why
 		}
 	}
-	for _, in := range other.Instances {
-		in.Worker += number * MaxWorkers
-		r.Instances = append(r.Instances, in)
+	for i := range other.Instances {
+		other.Instances[i].Worker += number * MaxWorkers
 	}
+	r.Instances = slices.Concat(r.Instances, other.Instances)
 }
 
 // Count counts one instance.

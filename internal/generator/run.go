@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -49,6 +50,8 @@ type running struct {
 	stop  atomic.Bool
 	full  chan []Instance
 	empty chan []Instance
+
+	instances [][]Instance // not one slice: to move it while it grows would keep the workers waiting
 }
 
 // prepare makes every action ready in every worker.
@@ -100,6 +103,7 @@ func (r *running) run(ctx context.Context) error {
 		r.collect(batch)
 	}
 	elapsed := r.start.Elapsed()
+	r.result.Instances = slices.Concat(r.instances...)
 	r.result.Start = time.Unix(0, r.start.Real)
 	r.result.End = r.result.Start.Add(elapsed)
 	r.result.ClockStep = r.start.Step()
@@ -114,7 +118,7 @@ func (r *running) collect(batch []Instance) {
 		r.o.Sink(batch)
 	}
 	if !r.o.Discard {
-		r.result.Instances = append(r.result.Instances, batch...)
+		r.instances = append(r.instances, slices.Clone(batch))
 	}
 	r.empty <- batch[:0]
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -190,7 +191,7 @@ var ErrEnded = errors.New("the load generator's process ended without a result")
 
 // receive reads frames until the result.
 func (s *spawned) receive() (*Result, error) {
-	var all []Instance
+	var all [][]Instance // in batches: to move millions in one slice that grows would keep the worker waiting
 	for {
 		kind, payload, err := readFrame(s.frames)
 		if err == io.EOF {
@@ -205,7 +206,7 @@ func (s *spawned) receive() (*Result, error) {
 		case frameResult:
 			result, err := decodeResult(payload)
 			if err == nil {
-				result.Instances = all
+				result.Instances = slices.Concat(all...)
 				result.Processes = []int{s.command.Process.Pid}
 			}
 			return result, err
@@ -226,7 +227,7 @@ func (s *spawned) receive() (*Result, error) {
 				s.options.Sink(batch)
 			}
 			if !s.options.Discard {
-				all = append(all, batch...)
+				all = append(all, batch)
 			}
 		}
 	}
