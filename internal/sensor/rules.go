@@ -125,6 +125,7 @@ func AlertOptions(cfg *config.Config, hostname, print string) alert.Options {
 	o := alert.Options{
 		JSON: cfg.JSON, JSONOutput: cfg.JSONOutput, JSONMessage: cfg.JSONMessage, JSONFields: cfg.JSONFields,
 		JSONTags: cfg.JSONTags, ISO8601: cfg.TimeISO8601, Hostname: hostname,
+		LineOnly: !cfg.GRPCOutput.Enabled,
 	}
 	for _, a := range cfg.AppendOutput {
 		add := alert.Append{

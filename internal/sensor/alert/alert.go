@@ -66,7 +66,8 @@ type Alert struct {
 	Source   string // "syscall", or "internal" for the sensor's own messages
 	Hostname string
 	Tags     []string // sorted
-	// Output is the whole text line: "TIME: PRIORITY message".
+	// Output is the whole text line: "TIME: PRIORITY message". It, Message and
+	// Fields are missing with Options.LineOnly.
 	Output string
 	// Message is Output without time and priority.
 	Message string

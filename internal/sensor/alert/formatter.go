@@ -54,6 +54,7 @@ type Scratch struct {
 	text   []byte
 	json   []byte
 	values []Value
+	fields []Field
 	spans  []span
 	extra  []span
 }
@@ -164,17 +165,36 @@ func (f *Formatter) Format(c *field.Context) *Alert {
 		}
 		s.text = seg.append(s.text, v)
 	}
-	owned := string(s.text)
 	a := &Alert{
 		Time: int64(c.Time), Rule: f.rule.Name, Priority: f.rule.Priority, Source: f.rule.Source,
-		Hostname: f.opts.Hostname, Tags: f.tags, Output: owned[from:], Message: owned[message:],
-		Fields: make([]Field, len(f.fields)),
+		Hostname: f.opts.Hostname, Tags: f.tags,
 	}
-	for i, x := range f.fields {
-		a.Fields[i] = Field{x.name, f.fieldValue(x, s, owned, c)}
+	text := view(s.text)
+	if !f.opts.LineOnly {
+		text = string(s.text)
 	}
+	a.Output, a.Message, a.Fields = text[from:], text[message:], f.outputFields(s, text, c)
 	f.write(a, s)
+	if f.opts.LineOnly { // they were borrowed
+		a.Output, a.Message, a.Fields = "", "", nil
+	}
 	return a
+}
+
+// outputFields are the fields with their values, whose texts are parts of text.
+// With LineOnly they belong to s.
+func (f *Formatter) outputFields(s *Scratch, text string, c *field.Context) []Field {
+	fields := s.fields[:0]
+	if !f.opts.LineOnly {
+		fields = make([]Field, 0, len(f.fields))
+	}
+	for _, x := range f.fields {
+		fields = append(fields, Field{x.name, f.fieldValue(x, s, text, c)})
+	}
+	if f.opts.LineOnly {
+		s.fields = fields
+	}
+	return fields
 }
 
 // read reads all values into s.values, and puts the text of strings into

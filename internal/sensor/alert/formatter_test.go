@@ -206,16 +206,51 @@ func TestFormatAllocations(t *testing.T) {
 	}
 }
 
+// The line alone is the line of a whole alert, and the alert's own.
+func TestLineOnly(t *testing.T) {
+	local(t, time.UTC)
+	for name, set := range map[string]func(*alert.Options){
+		"json":    func(o *alert.Options) {},
+		"text":    func(o *alert.Options) { o.JSON = false },
+		"message": func(o *alert.Options) { o.JSONMessage, o.JSONFields = true, false },
+		"formats": func(o *alert.Options) {
+			o.Append = append(o.Append, alert.Append{Fields: []alert.ExtraField{{Name: "who", Format: "%user.name as %proc.name"}}})
+		},
+	} {
+		opts := defaults()
+		set(&opts)
+		whole := format(t, shadow(t), output, opts)
+		opts.LineOnly = true
+		f, err := alert.New(rule, output, opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := shadow(t)
+		line := f.Format(c)
+		c.Reset()
+		c.Time++
+		f.Format(c) // must not write over the first
+		want := *whole
+		want.Output, want.Message, want.Fields = "", "", nil
+		if diff := cmp.Diff(&want, line); diff != "" {
+			t.Errorf("%s (-whole +line only):\n%s", name, diff)
+		}
+	}
+}
+
 func BenchmarkFormat(b *testing.B) {
 	c := shadow(b)
-	for _, asJSON := range []bool{false, true} {
+	for _, tt := range []struct {
+		name           string
+		json, lineOnly bool
+	}{{"text", false, false}, {"json", true, false}, {"text line", false, true}, {"json line", true, true}} {
 		opts := defaults()
-		opts.JSON = asJSON
+		opts.JSON, opts.LineOnly = tt.json, tt.lineOnly
 		f, err := alert.New(rule, output, opts)
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.Run(map[bool]string{false: "text", true: "json"}[asJSON], func(b *testing.B) {
+		b.Run(tt.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				c.Reset()

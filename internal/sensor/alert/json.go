@@ -31,7 +31,11 @@ func (f *Formatter) frame() (prefix, suffix string) {
 
 // write sets a.Line: the text, or the JSON object with its keys in order.
 func (f *Formatter) write(a *Alert, s *Scratch) {
-	if !f.opts.JSON {
+	switch {
+	case !f.opts.JSON && f.opts.LineOnly:
+		a.Line = []byte(a.Output)
+		return
+	case !f.opts.JSON:
 		// Nobody may change an alert's bytes, so the line can be the text.
 		a.Line = unsafe.Slice(unsafe.StringData(a.Output), len(a.Output))
 		return

@@ -10,6 +10,9 @@ type Options struct {
 	ISO8601                                       bool // times of text in UTC instead of local time of day
 	Hostname                                      string
 	Append                                        []Append
+	// LineOnly leaves out what only the gRPC output reads, two thirds of an
+	// alert: Output, Message and Fields.
+	LineOnly bool
 
 	// Scratch is memory for alerts under construction, which formatters of one
 	// goroutine may share; nil gives each its own.

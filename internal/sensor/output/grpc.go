@@ -127,7 +127,8 @@ func (g *grpcChannel) limits() []grpc.ServerOption {
 }
 
 func (g *grpcChannel) send(a *alert.Alert) {
-	if g.serves {
+	// Without its text, the alert is of just before gRPC was configured.
+	if g.serves && a.Output != "" {
 		g.backlog.push(a)
 	}
 }
