@@ -155,6 +155,8 @@ func (s *sensor) open() error {
 // emit is called by the engine for every match, on its goroutine.
 func (s *sensor) emit(a *alert.Alert) {
 	if s.throttle != nil && !s.throttle.Allow(a.Time) {
+		a.Share(1)
+		a.Release()
 		return
 	}
 	s.outputs.Send(a)

@@ -1,7 +1,7 @@
 // Package alert is what leaves the detection loop: one Alert per match of a
 // rule, formatted while the event was still in ring memory, and owning every
-// byte it carries. Outputs receive Alerts by pointer, share them and must not
-// change them.
+// byte it carries. Outputs receive Alerts by pointer, share them, must not
+// change them, and may release them.
 package alert
 
 import (
@@ -75,6 +75,9 @@ type Alert struct {
 	// Line is what line-oriented channels write, without the newline: Output,
 	// or the JSON object, as configured.
 	Line []byte
+
+	recycled bool  // comes from spare, and goes back to it
+	holders  int32 // that have not released it
 }
 
 // Size is about how many bytes of memory the alert holds on to: itself, its

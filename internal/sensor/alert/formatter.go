@@ -165,14 +165,15 @@ func (f *Formatter) Format(c *field.Context) *Alert {
 		}
 		s.text = seg.append(s.text, v)
 	}
-	a := &Alert{
-		Time: int64(c.Time), Rule: f.rule.Name, Priority: f.rule.Priority, Source: f.rule.Source,
-		Hostname: f.opts.Hostname, Tags: f.tags,
+	var a *Alert
+	var text string
+	if f.opts.LineOnly {
+		a, text = blank(), view(s.text)
+	} else {
+		a, text = new(Alert), string(s.text)
 	}
-	text := view(s.text)
-	if !f.opts.LineOnly {
-		text = string(s.text)
-	}
+	a.Time, a.Hostname, a.Tags = int64(c.Time), f.opts.Hostname, f.tags
+	a.Rule, a.Priority, a.Source = f.rule.Name, f.rule.Priority, f.rule.Source
 	a.Output, a.Message, a.Fields = text[from:], text[message:], f.outputFields(s, text, c)
 	f.write(a, s)
 	if f.opts.LineOnly { // they were borrowed

@@ -33,7 +33,7 @@ func (f *Formatter) frame() (prefix, suffix string) {
 func (f *Formatter) write(a *Alert, s *Scratch) {
 	switch {
 	case !f.opts.JSON && f.opts.LineOnly:
-		a.Line = []byte(a.Output)
+		a.Line = append(a.Line, a.Output...)
 		return
 	case !f.opts.JSON:
 		// Nobody may change an alert's bytes, so the line can be the text.
@@ -60,5 +60,5 @@ func (f *Formatter) write(a *Alert, s *Scratch) {
 	b = append(b, f.suffix...)
 	b = append(field.AppendUTC(b, uint64(a.Time)), `Z"}`...)
 	s.json = b
-	a.Line = append(make([]byte, 0, len(b)), b...)
+	a.Line = append(a.Line, b...)
 }

@@ -126,11 +126,14 @@ func Open(c *config.Config, opt Options) (*Set, error) {
 	return s, nil
 }
 
-// Send queues a for every channel. It is safe for concurrent use.
+// Send queues a for every channel; the caller must not look at it again. It is
+// safe for concurrent use.
 func (s *Set) Send(a *alert.Alert) {
 	s.sending.RLock() // so that no alert goes to a channel that is closed already
 	defer s.sending.RUnlock()
-	for _, e := range *s.channels.Load() {
+	channels := *s.channels.Load()
+	a.Share(len(channels))
+	for _, e := range channels {
 		e.send(a)
 	}
 }

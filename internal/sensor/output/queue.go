@@ -28,7 +28,7 @@ func newQueue(capacity, maxBytes, workers int) *queue {
 	return &queue{ring: make([]*alert.Alert, capacity), maxBytes: maxBytes, wake: make(chan struct{}, workers), ending: make(chan struct{})}
 }
 
-// push adds a, or drops and counts it if the queue is full.
+// push adds a, or drops, counts and releases it if the queue is full.
 func (q *queue) push(a *alert.Alert) {
 	q.mu.Lock()
 	q.alerts++
@@ -36,6 +36,7 @@ func (q *queue) push(a *alert.Alert) {
 	if q.held == len(q.ring) || q.bytes+size > q.maxBytes || q.closed {
 		q.overflow++
 		q.mu.Unlock()
+		a.Release()
 		return
 	}
 	q.ring[(q.head+q.n)%len(q.ring)] = a
@@ -73,12 +74,13 @@ func (q *queue) take(batch []*alert.Alert, limit int) (_ []*alert.Alert, ok, clo
 	return batch, true, q.closed
 }
 
-// done says that taken alerts are finished, whichever way.
+// done says that taken alerts are finished, whichever way, and releases them.
 func (q *queue) done(finished []*alert.Alert) {
 	size := 0
 	for i, a := range finished {
 		size += a.Size()
 		finished[i] = nil
+		a.Release()
 	}
 	q.mu.Lock()
 	q.held -= len(finished)

@@ -1,9 +1,11 @@
 package output
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -11,7 +13,10 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
 )
 
 func TestNoOutput(t *testing.T) {
@@ -75,6 +80,45 @@ func TestApplyGRPC(t *testing.T) {
 	sub := subscribe(t, client(t, address, nil))
 	sendNumbered(s, 0, 10)
 	sub.want(t, numberedLines(0, 10))
+}
+
+// The memory of alerts that every channel is done with becomes other alerts,
+// and no sooner: a receiver that refuses keeps its channel behind the others.
+func TestRecycledAlerts(t *testing.T) {
+	const n = 20_000
+	r := &receiver{answer: func(n int, w http.ResponseWriter, _ *http.Request) bool {
+		if n%97 == 5 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		return n%97 != 5
+	}}
+	dir := t.TempDir()
+	c := fileConfig(filepath.Join(dir, "file"), true)
+	c.Program = config.ProgramOutput{Enabled: true, KeepAlive: true, Program: "cat > " + filepath.Join(dir, "program")}
+	c.HTTP = httpConfig(serveHTTP(t, r)).HTTP
+	s, _ := open(t, c)
+	f, err := alert.New(alert.Rule{Name: "a rule", Source: "syscall"}, "%evt.num of "+strings.Repeat("x", 200), alert.Options{LineOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closing := fieldtest.New(t, fieldtest.Proc{PID: 14, PPID: 1, Comm: "cat"}).Event(t, 14, event.KindClose)
+	var want []string
+	for i := range n {
+		closing.Reset()
+		closing.Num = uint64(i)
+		a := f.Format(closing)
+		want = append(want, string(a.Line))
+		s.Send(a)
+	}
+	closeClean(t, s)
+	wantLines(t, filepath.Join(dir, "file"), want)
+	wantLines(t, filepath.Join(dir, "program"), want)
+	got := r.got() // what was refused comes again, later than others
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("http: %d alerts of %d, or others; first difference near %q", len(got), n, firstDifference(got, want))
+	}
 }
 
 // A thousand reloads under load: every alert is in one of the files, and no
