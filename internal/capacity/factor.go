@@ -36,6 +36,7 @@ const (
 	cpuBusy       = 0.92 // of what the sensor may use: no more to be had
 	oftenThrottle = 0.10 // of periods: the quota runs out in bursts
 	hostFull      = 0.10 // CPUs idle on the host: nothing left to share
+	longWait      = 0.50 // of the time the sensor's threads, together, were ready to run and others ran
 	memoryFull    = 0.98 // of the memory limit
 	nearBound     = 1.25 // times the lowest failing rate: what fails above that may fail for another reason
 )
@@ -187,6 +188,13 @@ func cpuOf(t *Trial) float64 {
 	return t.Round.Usage.CPU
 }
 
+func waitedOf(t *Trial) float64 {
+	if t.Round.Usage == nil {
+		return 0
+	}
+	return t.Round.Usage.Waited
+}
+
 // explainCPU recognises the three ways in which a sensor runs out of CPU: its
 // limit, its thread, or the machine.
 func explainCPU(l limit.Limit, t *Trial, what string) (Factor, bool) {
@@ -206,9 +214,10 @@ func explainCPU(l limit.Limit, t *Trial, what string) (Factor, bool) {
 	case used >= cpuBusy:
 		return Factor{Name: FactorCPU, Evidence: fmt.Sprintf("%s at %.2f CPU: the thread that reads events is busy all the time", what, used),
 			Advice: "a higher CPU limit will not help a single-threaded reader; cheaper rules will"}, true
-	case t.Round.Observer.CPUs > 0 && t.Round.Observer.HostIdle < hostFull:
-		return Factor{Name: FactorMachine, Evidence: fmt.Sprintf("%s at %.2f CPU with all %d CPUs of the machine busy (generator %.2f)",
-			what, used, t.Round.Observer.CPUs, t.Round.Observer.Generator), Advice: "sensor and load share the machine: use one with more cores"}, true
+	case t.Round.Observer.CPUs > 0 && (t.Round.Observer.HostIdle < hostFull || waitedOf(t) >= longWait):
+		o := t.Round.Observer
+		return Factor{Name: FactorMachine, Evidence: fmt.Sprintf("%s at %.2f CPU with %.2f of the machine's %d CPUs idle (generator %.2f): the sensor's threads waited %.2f s each second for a CPU",
+			what, used, o.HostIdle, o.CPUs, o.Generator, waitedOf(t)), Advice: "sensor and load share the machine: use one with more cores"}, true
 	}
 	return Factor{}, false
 }

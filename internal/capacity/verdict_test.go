@@ -89,6 +89,7 @@ func TestExplain(t *testing.T) {
 		"ring":          {func(*Trial) {}, FactorRing},
 		"probe":         {func(t *Trial) { t.Round.Sensor.ByCause.PageFault = 100 }, FactorUnknown},
 		"machine":       {func(t *Trial) { t.Round.Observer.HostIdle = 0.01 }, FactorMachine},
+		"busy machine":  {func(t *Trial) { t.Round.Observer.HostIdle, t.Round.Usage.Waited = 0.3, 0.7 }, FactorMachine},
 		"output queue": {func(t *Trial) {
 			t.Round.Sensor.Drops, t.Round.Sensor.OutputsDropped, t.Round.Actions[0].Counts.Lost = 0, 5, 5
 		}, FactorOutput},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -38,8 +39,9 @@ func openProcess(pid int) (*process, error) {
 
 func (p *process) close() { p.stat.Close() }
 
-// read takes a sample; its error means that the process is gone.
-func (p *process) read(withPSS bool) (sample, error) {
+// read takes a sample, with what is dear if asked to; its error means that the
+// process is gone.
+func (p *process) read(dear bool) (sample, error) {
 	n, err := p.stat.ReadAt(p.buf, 0)
 	if n == 0 {
 		return sample{}, err
@@ -52,8 +54,8 @@ func (p *process) read(withPSS bool) (sample, error) {
 		return sample{}, os.ErrProcessDone
 	}
 	p.start = start
-	if withPSS {
-		s.pss = readPSS(p.pid)
+	if dear {
+		s.pss, s.waited = readPSS(p.pid), readWaited(p.pid)
 	}
 	s.cgroup = p.cgroup.read()
 	return s, nil
@@ -93,6 +95,20 @@ func readPSS(pid int) uint64 {
 		}
 	}
 	return 0
+}
+
+// readWaited sums up how long the threads there are have waited for a CPU: the
+// second figure of their schedstat (Documentation/scheduler/sched-stats.rst).
+func readWaited(pid int) (sum time.Duration) {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+	for _, thread := range threads {
+		text, _ := os.ReadFile(thread) // a thread may have ended
+		if fields := strings.Fields(string(text)); len(fields) > 1 {
+			ns, _ := strconv.ParseInt(fields[1], 10, 64)
+			sum += time.Duration(ns)
+		}
+	}
+	return sum
 }
 
 // hostTimes are the first line of /proc/stat, in ticks.

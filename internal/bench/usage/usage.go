@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -15,9 +16,10 @@ import (
 const (
 	// interval of sampling.
 	interval = 100 * time.Millisecond
-	// pssEvery is how many samples share one reading of PSS: it walks all page
-	// tables under the process's mmap lock, which would slow the sensor down.
-	pssEvery = 10
+	// dearEvery is how many samples share one reading of what is dear: PSS,
+	// which walks all page tables under the process's mmap lock and would slow
+	// the sensor down, and the clocks of all threads.
+	dearEvery = 10
 	// peakSpan is the shortest time over which CPU is called a peak: the
 	// kernel counts it in ticks of 10 ms.
 	peakSpan = 500 * time.Millisecond
@@ -33,6 +35,9 @@ type Window struct {
 	System  float64 `json:"cpu_system"`
 	CPU     float64 `json:"cpu"`      // User + System, mean over the window
 	CPUPeak float64 `json:"cpu_peak"` // highest of any half second
+	// Waited is the time in which threads were ready to run and did not get a
+	// CPU, all threads together: 1 is a second each second.
+	Waited float64 `json:"cpu_waited"`
 
 	Throttled  int64  `json:"throttled_ns"` // time the cgroup kept the process from running
 	Throttles  uint64 `json:"throttles"`    // periods in which it did
@@ -66,6 +71,7 @@ type sample struct {
 	host         hostTimes
 	self         time.Duration // CPU time of this process
 	user, system time.Duration
+	waited       time.Duration // by all threads; 0 where it was not read
 	rss, virtual uint64
 	pss          uint64 // 0 where it was not read
 	cgroup       cgroupSample
@@ -121,7 +127,7 @@ func (w *Watch) take() {
 	var s sample
 	if w.process != nil && !w.gone {
 		var err error
-		s, err = w.process.read(len(w.samples)%pssEvery == 0)
+		s, err = w.process.read(len(w.samples)%dearEvery == 0)
 		w.gone = err != nil
 	}
 	if n := len(w.samples); w.gone && n > 0 {
@@ -209,9 +215,29 @@ func summarize(samples []sample) Window {
 		}
 	}
 	w.CPUPeak = max(w.CPUPeak, w.CPU)
+	w.Waited = waited(samples)
 	w.RSSMean = uint64(math.Round(rss / float64(len(samples))))
 	w.CgroupMean = uint64(math.Round(memory / float64(len(samples))))
 	return w
+}
+
+// waited is Window.Waited, between the first and the last sample that has it.
+func waited(samples []sample) float64 {
+	has := func(s sample) bool { return s.waited > 0 }
+	first := slices.IndexFunc(samples, has)
+	if first < 0 {
+		return 0
+	}
+	from, to := samples[first], samples[first]
+	for _, s := range samples[first:] {
+		if has(s) {
+			to = s
+		}
+	}
+	if to.at.Equal(from.at) {
+		return 0
+	}
+	return max(0, (to.waited-from.waited).Seconds()/to.at.Sub(from.at).Seconds())
 }
 
 // selfCPU is the CPU time this process has used.

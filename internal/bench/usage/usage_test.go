@@ -22,12 +22,12 @@ func TestSummarize(t *testing.T) {
 		busy := time.Duration(max(0, i-10)) * 100 * time.Millisecond
 		s := sample{at: begin.Add(time.Duration(i) * interval), user: busy / 4, system: busy * 3 / 4,
 			rss: uint64(1000 + i), virtual: 9, cgroup: cgroupSample{throttled: int64(i) * 7, throttles: uint64(i), memory: uint64(2000 + i)}}
-		if i%pssEvery == 0 {
-			s.pss = uint64(500 + i)
+		if i%dearEvery == 0 {
+			s.pss, s.waited = uint64(500+i), time.Duration(1000+i*50)*time.Millisecond
 		}
 		samples = append(samples, s)
 	}
-	want := Window{Samples: 21, Seconds: 2, User: 0.125, System: 0.375, CPU: 0.5, CPUPeak: 1,
+	want := Window{Samples: 21, Seconds: 2, User: 0.125, System: 0.375, CPU: 0.5, CPUPeak: 1, Waited: 0.5,
 		Throttled: 140, Throttles: 20, CgroupMean: 2010, CgroupPeak: 2020,
 		RSSMean: 1010, RSSPeak: 1020, RSSFirst: 1000, RSSLast: 1020, PSSPeak: 520, Virtual: 9}
 	if diff := cmp.Diff(want, summarize(samples), cmpopts.EquateApprox(1e-9, 0)); diff != "" {
@@ -136,7 +136,7 @@ func TestRealProcess(t *testing.T) {
 		if err != nil || time.Now().After(deadline) {
 			t.Fatal("no CPU used: ", err)
 		}
-		if s.user+s.system >= 50*time.Millisecond {
+		if s.user+s.system >= 50*time.Millisecond && readWaited(cmd.Process.Pid) > 0 {
 			break
 		}
 	}
