@@ -30,7 +30,7 @@ func (s *Session) drain(ctx context.Context, o *observation) {
 		s.match(o, deadline)
 		missing := expected - o.tally[match.Matched] - o.tally[match.Late]
 		now := time.Now()
-		settled := missing <= 0 && s.sampledSince(o.end)
+		settled := s.sampledSince(o.end) && (missing <= 0 || s.receivedAll(o))
 		if settled || now.After(deadline) && (missing <= 0 || now.After(deadline.Add(s.o.Linger)) || ctx.Err() != nil) {
 			o.drainEnd = now
 			return
@@ -46,6 +46,25 @@ func (s *Session) drain(ctx context.Context, o *observation) {
 		}
 		<-tick.C
 	}
+}
+
+// receivedAll says whether the sensor's own counts leave nothing to wait for:
+// it has made no alert in the last interval, and as many since the round's
+// start as were received, or lost on the way. Without such counts, it is false.
+func (s *Session) receivedAll(o *observation) bool {
+	samples := s.Samples()
+	n := len(samples)
+	first := n - 1
+	for first > 0 && samples[first].Time > o.start.UnixNano() {
+		first--
+	}
+	if n < 2 || samples[first].Extra == nil || samples[n-1].Extra == nil || samples[n-2].Extra == nil {
+		return false
+	}
+	from, to := samples[first].Extra, samples[n-1].Extra
+	made := int(to.Alerts - from.Alerts)
+	gone := int(to.OutputsDropped - from.OutputsDropped + to.Throttled - from.Throttled)
+	return made > 0 && to.Alerts == samples[n-2].Extra.Alerts && o.tally.Sum()+o.earlier >= made-gone
 }
 
 func exited(c <-chan struct{}) bool {

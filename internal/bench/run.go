@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"time"
 
@@ -58,7 +57,7 @@ func (s *Session) Run(ctx context.Context, load Load) (Round, error) {
 	s.number++
 	o := &observation{load: load, number: s.number, actions: s.actions}
 	before := s.o.Target.Alerts().Counts()
-	clock := clockDifference()
+	clock := pace.Offset(unix.CLOCK_BOOTTIME)
 	stop := s.report(o)
 	err := s.load(ctx, o)
 	if load.Ended != nil {
@@ -73,7 +72,7 @@ func (s *Session) Run(ctx context.Context, load Load) (Round, error) {
 	}
 	o.partial = ctx.Err() != nil
 	o.counts = difference(s.o.Target.Alerts().Counts(), before)
-	o.clockStep = max((clockDifference() - clock).Abs(), o.clockStep)
+	o.clockStep = max((pace.Offset(unix.CLOCK_BOOTTIME) - clock).Abs(), o.clockStep)
 	s.sampled(o)
 	round := o.round()
 	round.Findings = diagnose(&round)
@@ -225,16 +224,6 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 	}
 	return nil
-}
-
-// clockDifference is how far the wall clock is ahead of the time since boot:
-// a constant, unless the wall clock is set.
-func clockDifference() time.Duration {
-	var boot unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot) != nil {
-		return math.MaxInt32
-	}
-	return time.Duration(time.Now().UnixNano() - boot.Nano())
 }
 
 func difference(now, before intake.Counts) intake.Counts {

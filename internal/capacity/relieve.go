@@ -22,7 +22,8 @@ const (
 // full after a clean trial too.
 func (m *measurement) carry(t *Trial) {
 	s := t.Round.Sensor
-	switch slow := s != nil && s.OutputsDropped > 0; {
+	// What was dropped and is missing here was dropped on its way to us.
+	switch slow := s != nil && int(s.OutputsDropped) > missing(&t.Round); {
 	case ended(t):
 		m.burden = none
 	case slow, m.slowOutput:

@@ -25,7 +25,7 @@ type Plan struct {
 // DefaultPlan ends three rows within ten minutes; QuickPlan is for a look and
 // for CI.
 func DefaultPlan() Plan {
-	return Plan{Start: 1000, Ceiling: 16e6, Precision: 0.05, Partial: 0.001,
+	return Plan{Start: 4000, Ceiling: 16e6, Precision: 0.05, Partial: 0.001,
 		Ramp: 5 * time.Second, Bisect: 8 * time.Second, Confirm: 60 * time.Second,
 		Budget: 190 * time.Second, Idle: 5 * time.Second, WarmUp: 3 * time.Second}
 }

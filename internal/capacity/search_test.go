@@ -269,8 +269,6 @@ func ExampleSearch() {
 	}
 	fmt.Printf("%s: no drops at %.0f/s, drops at %.0f/s\n", f.Status, f.NDR.Lower, f.NDR.Upper)
 	// Output:
-	// ramp     1000/s   5 s clean=true
-	// ramp     2000/s   5 s clean=true
 	// ramp     4000/s   5 s clean=true
 	// ramp     8000/s   5 s clean=false
 	// bisect   5657/s   8 s clean=false

@@ -23,10 +23,8 @@ type Start struct {
 
 // NewStart takes the zero of a schedule: now.
 func NewStart() Start {
-	var mono unix.Timespec
-	now := time.Now()
-	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono) // cannot fail: the clock exists since 2.6
-	return Start{go_: now, mono: mono.Nano(), Real: now.UnixNano()}
+	r := closest(readClocks(unix.CLOCK_MONOTONIC))
+	return Start{go_: r.wall, mono: r.other(), Real: r.wall.UnixNano()}
 }
 
 // Elapsed is the time since the start. It is read through the vDSO, so that
@@ -36,8 +34,47 @@ func (s Start) Elapsed() time.Duration { return time.Since(s.go_) }
 // Step is how far CLOCK_REALTIME has been set away from the run's own time,
 // which goes on from the start with CLOCK_MONOTONIC.
 func (s Start) Step() time.Duration {
-	now := time.Now()
-	return time.Duration(now.UnixNano() - s.Real - int64(now.Sub(s.go_)))
+	return Offset(unix.CLOCK_MONOTONIC) - time.Duration(s.Real-s.mono)
+}
+
+// Offset is how far CLOCK_REALTIME is ahead of another clock (unix.CLOCK_...):
+// constant, unless the wall clock is set.
+func Offset(clock int32) time.Duration {
+	r := closest(readClocks(clock))
+	return time.Duration(r.wall.UnixNano() - r.other())
+}
+
+// reading is the wall clock between two looks at another clock, in ns.
+type reading struct {
+	before, after int64
+	wall          time.Time
+}
+
+func (r reading) other() int64 { return r.before + (r.after-r.before)/2 }
+
+func readClocks(clock int32) func() reading {
+	look := func() int64 {
+		var t unix.Timespec
+		_ = unix.ClockGettime(clock, &t) // cannot fail: the clocks exist since 2.6.39
+		return t.Nano()
+	}
+	return func() reading {
+		r := reading{before: look(), wall: time.Now()}
+		r.after = look()
+		return r
+	}
+}
+
+// closest is the reading that took least of several: between two looks, a
+// thread may lose its CPU for milliseconds.
+func closest(read func() reading) reading {
+	best := read()
+	for range 9 {
+		if r := read(); r.after-r.before < best.after-best.before {
+			best = r
+		}
+	}
+	return best
 }
 
 // NewClock locks the calling goroutine to its thread and asks the kernel for

@@ -40,3 +40,19 @@ func TestRecordClamps(t *testing.T) {
 		t.Errorf("recorded %d of 4, minimum %d", h.TotalCount(), h.Min())
 	}
 }
+
+// A thread that loses its CPU between two looks at the clocks does not make the
+// wall clock jump.
+func TestClosest(t *testing.T) {
+	wall := time.Unix(1000, 0)
+	readings := []reading{
+		{before: 0, after: 50e6, wall: wall.Add(45 * time.Millisecond)},
+		{before: 100e6, after: 100e6 + 200, wall: wall.Add(100*time.Millisecond + 100)},
+		{before: 200e6, after: 230e6, wall: wall.Add(200 * time.Millisecond)},
+	}
+	n := 0
+	best := closest(func() reading { n++; return readings[n%len(readings)] })
+	if offset := best.wall.UnixNano() - best.other(); offset != wall.UnixNano() {
+		t.Errorf("offset %v, want %v", offset, wall.UnixNano())
+	}
+}
