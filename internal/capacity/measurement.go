@@ -265,8 +265,24 @@ func (m *measurement) finish(f Found) {
 	if f.Unsteady {
 		r.Noisy = append(r.Noisy, "the same rate has both passed and failed")
 	}
+	if long := r.longFailure(); f.Status == Unconfirmed && long != nil {
+		r.Noisy = append(r.Noisy, fmt.Sprintf("what passes in rounds of %v does not last for %v at %.0f/s, and there was no time to find what does: another run may end elsewhere",
+			m.Plan.Bisect, m.Plan.Confirm, long.Verdict.Offered))
+	}
 	r.Clean, r.Failed = r.find(f.NDR.LowerTrial), r.find(f.NDR.UpperTrial)
 	r.Answer()
+}
+
+// longFailure is the lowest long round that was not clean; nil if there is none.
+func (r *Row) longFailure() *Trial {
+	var lowest *Trial
+	for i := range r.Trials {
+		t := &r.Trials[i]
+		if t.Phase == Confirm && !t.Verdict.Clean && (lowest == nil || t.Verdict.Offered < lowest.Verdict.Offered) {
+			lowest = t
+		}
+	}
+	return lowest
 }
 
 // find returns the index on record of the search's nth trial: the record has

@@ -18,6 +18,7 @@ type Plan struct {
 	Bisect    time.Duration `json:"bisect_ns"`  // length of a bisection round
 	Confirm   time.Duration `json:"confirm_ns"` // length of the confirming round
 	Budget    time.Duration `json:"budget_ns"`  // for one row
+	Spare     time.Duration `json:"-"`          // of the budget, for what is needed only: later rows have use for it
 	Idle      time.Duration `json:"idle_ns"`    // length of the idle round before
 	WarmUp    time.Duration `json:"warm_up_ns"` // length of the round that does not count
 }
@@ -27,7 +28,7 @@ type Plan struct {
 func DefaultPlan() Plan {
 	return Plan{Start: 4000, Ceiling: 16e6, Precision: 0.05, Partial: 0.001,
 		Ramp: 5 * time.Second, Bisect: 8 * time.Second, Confirm: 60 * time.Second,
-		Budget: 190 * time.Second, Idle: 5 * time.Second, WarmUp: 3 * time.Second}
+		Budget: 210 * time.Second, Idle: 5 * time.Second, WarmUp: 3 * time.Second}
 }
 
 // QuickPlan finds a row in about a minute, at the cost of certainty.
@@ -103,6 +104,7 @@ type search struct {
 	try      Try
 	now      func() time.Time
 	deadline time.Time
+	spare    time.Duration // of the time until deadline, what may be left to others
 	cost     time.Duration // of a trial beside its length, at most so far
 	trials   []trial
 	unsteady bool
@@ -120,15 +122,35 @@ func Search(ctx context.Context, plan Plan, now func() time.Time, try Try) (Foun
 	s := &search{plan: plan, try: try, now: now, deadline: now().Add(plan.Budget), cost: usualCost}
 	limited, err := s.ramp(ctx)
 	if err == nil && !limited {
-		err = s.bisect(ctx, Bisect, s.plan.Bisect, s.clean)
+		err = s.bisect(ctx, Bisect, s.clean, s.plan.Bisect)
 	}
 	if err == nil {
 		err = s.confirm(ctx)
 	}
+	if err == nil && !limited {
+		err = s.refine(ctx)
+	}
 	if err == nil {
+		s.spare = plan.Spare
 		err = s.tolerate(ctx)
 	}
 	return s.found(), err
+}
+
+// refine uses time that is left to narrow the bracket above a long pass, where
+// the bisection stopped early to keep time for a second long round.
+func (s *search) refine(ctx context.Context) error {
+	long := s.bound(s.clean, s.plan.Confirm)
+	if long.Lower == 0 || long.Upper > 0 {
+		return nil
+	}
+	if err := s.bisect(ctx, Bisect, s.clean, s.plan.Bisect, s.plan.Confirm); err != nil {
+		return err
+	}
+	if s.bound(s.clean, 0).Lower <= long.Lower {
+		return nil
+	}
+	return s.confirm(ctx)
 }
 
 // tolerate looks for the partial-drop rate, which is above the first failure
@@ -147,7 +169,7 @@ func (s *search) tolerate(ctx context.Context) error {
 			break
 		}
 	}
-	return s.bisect(ctx, Partial, s.plan.Bisect, s.partial)
+	return s.bisect(ctx, Partial, s.partial, s.plan.Bisect)
 }
 
 // once performs a trial and remembers it.
@@ -203,13 +225,17 @@ func (s *search) forgive(target float64) {
 }
 
 // fits says whether there is time for trials of these lengths, and for a long
-// one after them as long as none has passed. A budget without room for that
-// is used for short ones.
+// one after them as long as none has passed; where a short one could improve
+// little, for two, as what passes for seconds often does not for a minute. A
+// budget without room for that is used for short ones.
 func (s *search) fits(lengths ...time.Duration) bool {
 	if s.plan.Budget > s.plan.Confirm+2*s.plan.Ramp && s.bound(s.clean, s.plan.Confirm).Lower == 0 && lengths[0] < s.plan.Confirm {
 		lengths = append(lengths, s.plan.Confirm)
+		if s.within(s.bound(s.clean, 0), 2*s.plan.Precision) {
+			lengths = append(lengths, s.plan.Confirm)
+		}
 	}
-	left := s.deadline.Sub(s.now())
+	left := s.deadline.Sub(s.now()) - s.spare
 	for _, length := range lengths {
 		left -= length + s.cost
 	}
@@ -280,20 +306,23 @@ func (s *search) bound(goal passes, length time.Duration) Bound {
 
 // close says whether the bounds are as near as the plan asks: the lower one
 // is at most Precision below the upper one.
-func (s *search) close(b Bound) bool {
-	return b.Lower > 0 && b.Upper*(1-s.plan.Precision) <= b.Lower*(1+1e-9)
+func (s *search) close(b Bound) bool { return s.within(b, s.plan.Precision) }
+
+func (s *search) within(b Bound, precision float64) bool {
+	return b.Lower > 0 && b.Upper > 0 && b.Upper*(1-precision) <= b.Lower*(1+1e-9)
 }
 
 // bisect halves the bracket of a goal, on a logarithmic scale, until it is as
-// narrow as the plan asks, or there is no time.
-func (s *search) bisect(ctx context.Context, phase Phase, length time.Duration, goal passes) error {
+// narrow as the plan asks, or there is no time for a trial of the first length
+// and the others after it.
+func (s *search) bisect(ctx context.Context, phase Phase, goal passes, lengths ...time.Duration) error {
 	for {
 		b := s.bound(goal, 0)
-		if b.Upper == 0 || b.Lower == 0 || s.close(b) || !s.fits(length) {
+		if b.Upper == 0 || b.Lower == 0 || s.close(b) || !s.fits(lengths...) {
 			return nil
 		}
 		middle := math.Sqrt(b.Lower * b.Upper)
-		t, err := s.attempt(ctx, phase, middle, length)
+		t, err := s.attempt(ctx, phase, middle, lengths[0])
 		if err != nil {
 			return err
 		}
@@ -321,6 +350,9 @@ func (s *search) confirm(ctx context.Context) error {
 			return err
 		}
 		long := s.bound(s.clean, s.plan.Confirm)
+		if long.Lower > 0 {
+			s.spare = s.plan.Spare
+		}
 		switch {
 		case t.Clean && (long.Upper == 0 || s.close(long)):
 			return nil

@@ -115,16 +115,16 @@ func (s *sweep) order() []job {
 
 // estimate is the usual length of a row.
 func (p Plan) estimate() time.Duration {
-	const settle = 2 * time.Second // drain and bookkeeping of a round
-	return min(p.Budget, 8*(p.Ramp+settle)+5*(p.Bisect+settle)+p.Confirm+settle) + p.Idle + p.WarmUp + 5*time.Second
+	const settle = time.Second // drain and bookkeeping of a round
+	return min(p.Budget, 6*(p.Ramp+settle)+6*(p.Bisect+settle)+p.Confirm+settle) + p.Idle + p.WarmUp + 5*time.Second
 }
 
 // budget is the time for the next row: what is left, less what the rows after
-// it will need: those begin near their answer and take three quarters. Late
-// rows get the time for a long round and a few short ones.
+// it will need: those begin near their answer and take two thirds. A
+// row that accidents of others have left nothing gets a few short rounds.
 func (s *sweep) budget(after int) time.Duration {
-	reserved := time.Duration(after) * (s.Plan.estimate() * 3 / 4)
-	return max(s.Plan.Confirm+4*s.Plan.Ramp, s.deadline.Sub(s.Now())-reserved)
+	reserved := time.Duration(after) * (s.Plan.estimate() * 2 / 3)
+	return max(4*s.Plan.Ramp, s.deadline.Sub(s.Now())-reserved)
 }
 
 // row measures one limit. What it changes is restored on every way out.
@@ -167,6 +167,7 @@ func (s *sweep) row(ctx context.Context, number, of int, j job) (err error) {
 	}
 	plan := s.Plan
 	plan.Budget, plan.Start = s.budget(of-number), s.startRate(j.limit)
+	plan.Spare = time.Duration(of-number) * plan.Confirm
 	found, err := Search(ctx, plan, s.Now, m.try)
 	m.finish(found)
 	if err != nil && m.row.Factor.Name == FactorTime {
@@ -182,9 +183,9 @@ func (s *sweep) startRate(l limit.Limit) float64 {
 		if row.NDR.Lower == 0 {
 			continue
 		}
-		guess := row.NDR.Lower / 2
+		guess := row.NDR.Lower * 0.9 // which should pass
 		if l.CPU > 0 && row.Limit.CPU > l.CPU {
-			guess *= l.CPU / row.Limit.CPU
+			guess = row.NDR.Lower * l.CPU / row.Limit.CPU / 2
 		}
 		start = max(start, guess)
 	}

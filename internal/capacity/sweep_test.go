@@ -22,10 +22,9 @@ import (
 // options are a sweep over three limits with a test stand.
 func options(rig *simulation.Rig) capacity.Options {
 	plan := capacity.DefaultPlan()
-	plan.Start = 500
 	return capacity.Options{
 		Limits: []limit.Limit{{CPU: 0.5, Memory: 512 << 20}, {CPU: 1, Memory: 512 << 20}, {CPU: 2, Memory: 512 << 20}},
-		Load:   capacity.AlertsOnly, Plan: plan, Repeat: 1, Total: 570 * time.Second, Rig: rig, Now: rig.Now,
+		Load:   capacity.AlertsOnly, Plan: plan, Repeat: 1, Total: 3 * campaign.PerRow, Rig: rig, Now: rig.Now,
 	}
 }
 
@@ -91,7 +90,7 @@ func TestTenMinutes(t *testing.T) {
 		}
 		rig := simulation.New(sensor)
 		o := options(rig)
-		o.Plan.Start, o.Total = 1000, 3*campaign.PerRow
+		o.Plan.Start = 1000
 		o.Load = rapid.SampledFrom([]capacity.Load{capacity.AlertsOnly, capacity.NoiseOnly, {Alerts: 1, Others: 50}}).Draw(t, "load")
 		began := rig.Now()
 		_, err := capacity.Sweep(context.Background(), o)
@@ -128,6 +127,32 @@ func TestFactors(t *testing.T) {
 				t.Errorf("a factor without evidence or advice: %+v", row.Factor)
 			}
 		})
+	}
+}
+
+// What short rounds promise and a long one does not keep is looked for lower;
+// where the time is not enough for that, the row says that it may differ.
+func TestTires(t *testing.T) {
+	for _, tt := range []struct {
+		tires  float64
+		rows   int
+		total  time.Duration
+		status capacity.Status
+		noisy  bool
+	}{
+		{0, 3, 3 * campaign.PerRow, capacity.Confirmed, false},
+		{0.07, 3, 3 * campaign.PerRow, capacity.Confirmed, false},
+		{0.07, 1, 150 * time.Second, capacity.Unconfirmed, true},
+	} {
+		sensor := simulation.Default()
+		sensor.Tires = tt.tires
+		o := options(simulation.New(sensor))
+		o.Limits, o.Total = o.Limits[:tt.rows], tt.total
+		for _, row := range sweep(t, o) {
+			if row.Status != tt.status || strings.Contains(strings.Join(row.Noisy, "; "), "does not last for 1m0s") != tt.noisy {
+				t.Errorf("tires %v, %v for %s: %s, noisy %q", tt.tires, tt.total, row.Limit, row.Status, row.Noisy)
+			}
+		}
 	}
 }
 

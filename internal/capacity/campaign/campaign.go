@@ -43,7 +43,7 @@ type Options struct {
 
 // PerRow is the time that a default row may take on the average: three of
 // them end within ten minutes.
-const PerRow = 180 * time.Second
+const PerRow = 192 * time.Second
 
 // Limits combines the CPUs and memories that the machine has, in the order of
 // the CPUs. Larger ones are capped to the machine, with a note for each.

@@ -77,7 +77,7 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	sensor := simulation.Default()
 	sensor.Interrupt = func(round int) {
-		if round == 22 {
+		if round == 16 {
 			cancel()
 		}
 	}

@@ -34,6 +34,7 @@ type Sensor struct {
 	Backlog      float64 // bytes per alert in the queue, for a sensor that eats memory
 	Idle         float64 // events per second without load
 	Burst        float64 // how far the rate swings around its mean, a share
+	Tires        float64 // share of what it takes that a round of a minute does without
 
 	// Dies, if set, is asked before each round whether the sensor is killed
 	// from outside in it.
@@ -165,9 +166,9 @@ func (r *Rig) Run(ctx context.Context, load bench.Load) (bench.Round, error) {
 	}
 	x.play(r, load, &round)
 	round.End = r.Clock.UnixNano()
-	r.pass(time.Second) // until the last sample
+	r.pass(500 * time.Millisecond) // until the last sample
 	if round.Total.Lost+round.Total.Late > 0 {
-		r.pass(3 * time.Second) // what is missing is waited for
+		r.pass(500 * time.Millisecond) // what is missing may still come
 	}
 	round.DrainEnd = r.Clock.UnixNano()
 	if r.Dies != nil && r.Dies(r.rounds) {
@@ -194,6 +195,9 @@ func (x offered) play(r *Rig, load bench.Load, round *bench.Round) {
 	const step = 250 * time.Millisecond
 	seconds := load.Duration.Seconds()
 	takes := r.cpus() * r.EventsPerCPU
+	if load.Duration >= time.Minute {
+		takes *= 1 - r.Tires
+	}
 	queued, dropped, before := 0.0, 0.0, stats.Counters{}
 	sum, least, most := 0.0, math.Inf(1), 0.0
 	n := int(load.Duration / step)
