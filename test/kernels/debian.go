@@ -60,12 +60,6 @@ func (k kernel) fetch(ctx context.Context, o options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if show, err = a.run("apt-cache", "show", pkg); err != nil {
-		return "", err
-	}
-	if binary, err := dependency(show, "linux-binary-"); err == nil { // of newer kernels
-		pkg = binary
-	}
 	if _, err := a.run("apt-get", "download", "-qq", pkg); err != nil {
 		return "", err
 	}
