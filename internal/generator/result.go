@@ -1,7 +1,6 @@
 package generator
 
 import (
-	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -120,7 +119,11 @@ func (r *Result) merge(p *part, other *Result, number uint16) {
 	for i := range other.Instances {
 		other.Instances[i].Worker += number * MaxWorkers
 	}
-	r.Instances = slices.Concat(r.Instances, other.Instances)
+	if r.Instances == nil {
+		r.Instances = other.Instances // millions, mostly of the only part
+		return
+	}
+	r.Instances = append(r.Instances, other.Instances...)
 }
 
 // Count counts one instance.

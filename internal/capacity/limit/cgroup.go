@@ -147,7 +147,11 @@ func (c *cgroup) Apply(_ context.Context, l Limit) error {
 	if err := c.fits(l); err != nil {
 		return err
 	}
-	for _, f := range c.files(l) {
+	files := c.files(l)
+	if c.own {
+		files = append(files, c.weight())
+	}
+	for _, f := range files {
 		if err := c.set(f); err != nil {
 			return fmt.Errorf("limit to %s: %w", l, err)
 		}
@@ -195,6 +199,19 @@ func (c *cgroup) files(l Limit) []setting {
 		files[2], files[3] = files[3], files[2]
 	}
 	return files
+}
+
+// mostWeight is the highest CPU weight there is (cgroup-v2.rst, cpu.weight;
+// sched.h, MAX_SHARES). A sensor in a cgroup of its own has it: the kernel gives
+// all its threads together no more of a busy CPU than a single thread of the
+// load outside gets, which would be measured instead of the limit.
+const mostWeight = 10000
+
+func (c *cgroup) weight() setting {
+	if c.version == 2 {
+		return setting{path: filepath.Join(c.dirs["cpu"], "cpu.weight"), value: strconv.Itoa(mostWeight)}
+	}
+	return setting{path: filepath.Join(c.dirs["cpu"], "cpu.shares"), value: "262144"}
 }
 
 // set journals what a file holds, the first time, and writes the new value.

@@ -100,6 +100,9 @@ func TestUnifiedInPlace(t *testing.T) {
 	if err := place.Add(ctx, 1); err == nil {
 		t.Error("Add to a running sensor's cgroup succeeded")
 	}
+	if _, err := os.Stat(host.path(dir, "cpu.weight")); err == nil {
+		t.Error("a running sensor's weight is not the test's to change")
+	}
 	check(t, place.Restore(ctx))
 	check(t, place.Restore(ctx))
 	if diff := cmp.Diff(before, contents(t, host, names...)); diff != "" {
@@ -127,10 +130,10 @@ func TestUnifiedNewCgroup(t *testing.T) {
 	check(t, place.Add(ctx, 4711))
 	dir := fmt.Sprintf("sys/fs/cgroup/peregrine-capacity-%d/", os.Getpid())
 	want := map[string]string{
-		dir + "cpu.max": "25000 100000", dir + "memory.max": "max", dir + "cgroup.procs": "4711",
+		dir + "cpu.max": "25000 100000", dir + "cpu.weight": "10000", dir + "memory.max": "max", dir + "cgroup.procs": "4711",
 		"sys/fs/cgroup/cgroup.subtree_control": "+memory", // the last of two
 	}
-	if diff := cmp.Diff(want, contents(t, host, dir+"cpu.max", dir+"memory.max", dir+"cgroup.procs", "sys/fs/cgroup/cgroup.subtree_control")); diff != "" {
+	if diff := cmp.Diff(want, contents(t, host, dir+"cpu.max", dir+"cpu.weight", dir+"memory.max", dir+"cgroup.procs", "sys/fs/cgroup/cgroup.subtree_control")); diff != "" {
 		t.Errorf("limited (-want +got):\n%s", diff)
 	}
 	// The kernel empties a cgroup directory by itself; here it is ours to do.

@@ -101,7 +101,7 @@ func TestScope(t *testing.T) {
 	check(t, place.Restore(ctx))
 	want := []string{
 		"busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager StartTransientUnit ssa(sv)a(sa(sv)) " +
-			name + " fail 4 PIDs au 1 " + fmt.Sprint(pid) + " CPUQuotaPerSecUSec t 500000 MemoryMax t 1048576 MemorySwapMax t 0 0",
+			name + " fail 5 PIDs au 1 " + fmt.Sprint(pid) + " CPUWeight t 10000 CPUQuotaPerSecUSec t 500000 MemoryMax t 1048576 MemorySwapMax t 0 0",
 		"systemctl set-property --runtime " + name + " CPUQuota=200% MemoryMax=infinity",
 		"systemctl stop " + name,
 	}

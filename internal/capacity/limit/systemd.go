@@ -174,8 +174,8 @@ func (u *unit) Add(ctx context.Context, pid int) error {
 	if err := u.journal.add(step{Kind: "scope", Path: u.name}); err != nil {
 		return err
 	}
-	properties := []string{"PIDs", "au", "1", strconv.Itoa(pid)}
-	count := 1
+	properties := []string{"PIDs", "au", "1", strconv.Itoa(pid), "CPUWeight", "t", strconv.Itoa(mostWeight)}
+	count := 2
 	if u.limit.CPU > 0 {
 		perSecond := int64(math.Round(u.limit.CPU * 1e6))
 		properties = append(properties, "CPUQuotaPerSecUSec", "t", strconv.FormatInt(perSecond, 10))
