@@ -22,6 +22,9 @@ type measurement struct {
 	journal    *limit.Journal
 	bench      Bench // nil while no sensor is up
 	row        Row
+	index      int      // of the row
+	search     *search  // nil before it has begun
+	verdict    []string // reasons to distrust what the search has found
 	began      time.Time
 	restarts   int
 	burden     burden // what the latest round has left in the sensor
@@ -66,7 +69,9 @@ func (m *measurement) settle(ctx context.Context) error {
 	if err := m.quiet(ctx); err != nil {
 		return err
 	}
-	m.row.Noisy = append(m.row.Noisy, noise(m.row.Idle)...)
+	for _, reason := range noise(m.row.Idle) {
+		m.note(reason)
+	}
 	return m.warmUp(ctx, min(m.Plan.Start, warmRate))
 }
 
@@ -262,13 +267,19 @@ func (m *measurement) tell(p Progress) {
 func (m *measurement) finish(f Found) {
 	r := &m.row
 	r.Status, r.NDR, r.PDR = f.Status, f.NDR, f.PDR
+	r.Noisy = slices.DeleteFunc(r.Noisy, func(reason string) bool { return slices.Contains(m.verdict, reason) })
+	m.verdict = nil
 	if f.Unsteady {
-		r.Noisy = append(r.Noisy, "the same rate has both passed and failed")
+		m.verdict = append(m.verdict, "the same rate has both passed and failed")
 	}
 	if long := r.longFailure(); f.Status == Unconfirmed && long != nil {
-		r.Noisy = append(r.Noisy, fmt.Sprintf("what passes in rounds of %v does not last for %v at %.0f/s, and there was no time to find what does: another run may end elsewhere",
+		m.verdict = append(m.verdict, fmt.Sprintf("what passes in rounds of %v does not last for %v at %.0f/s, and there was no time to find what does: another run may end elsewhere",
 			m.Plan.Bisect, m.Plan.Confirm, long.Verdict.Offered))
 	}
+	if f.Status == Confirmed && m.search.wide() {
+		m.verdict = append(m.verdict, fmt.Sprintf("%.0f/s last for %v and %.0f/s do not, and there was no time to try in between", f.NDR.Lower, m.Plan.Confirm, f.NDR.Upper))
+	}
+	r.Noisy = append(r.Noisy, m.verdict...)
 	r.Clean, r.Failed = r.find(f.NDR.LowerTrial), r.find(f.NDR.UpperTrial)
 	r.Answer()
 }

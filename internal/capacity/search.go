@@ -98,7 +98,7 @@ type trial struct {
 // since a generator that is behind has tested no more than that.
 func (t trial) rate() float64 { return min(t.target, t.Offered) }
 
-// search is the state of one search. It is not used again.
+// search is the state of one search.
 type search struct {
 	plan     Plan
 	try      Try
@@ -119,7 +119,14 @@ const usualCost = time.Second
 // clock that the budget is measured with: no trial begins that does not fit
 // into it, and while there is no long pass, the time for one is kept.
 func Search(ctx context.Context, plan Plan, now func() time.Time, try Try) (Found, error) {
-	s := &search{plan: plan, try: try, now: now, deadline: now().Add(plan.Budget), cost: usualCost}
+	return newSearch(plan, now, try).run(ctx)
+}
+
+func newSearch(plan Plan, now func() time.Time, try Try) *search {
+	return &search{plan: plan, try: try, now: now, deadline: now().Add(plan.Budget), cost: usualCost}
+}
+
+func (s *search) run(ctx context.Context) (Found, error) {
 	limited, err := s.ramp(ctx)
 	if err == nil && !limited {
 		err = s.bisect(ctx, Bisect, s.clean, s.plan.Bisect)
@@ -131,9 +138,22 @@ func Search(ctx context.Context, plan Plan, now func() time.Time, try Try) (Foun
 		err = s.refine(ctx)
 	}
 	if err == nil {
-		s.spare = plan.Spare
+		s.spare = s.plan.Spare
 		err = s.tolerate(ctx)
 	}
+	return s.found(), err
+}
+
+// wide says that long rounds leave more open than twice the precision.
+func (s *search) wide() bool {
+	long := s.bound(s.clean, s.plan.Confirm)
+	return long.Upper > 0 && !s.within(long, 2*s.plan.Precision)
+}
+
+// more goes on with long rounds, for so much longer.
+func (s *search) more(ctx context.Context, budget time.Duration) (Found, error) {
+	s.deadline, s.spare = s.now().Add(budget), 0
+	err := s.confirm(ctx)
 	return s.found(), err
 }
 
@@ -334,39 +354,48 @@ func (s *search) bisect(ctx context.Context, phase Phase, goal passes, lengths .
 	}
 }
 
-// confirm tries long rounds: first at the bisection's result, then lower by
-// steps that double, twice the precision at first (what does not last for a
-// minute is mostly further off than what fails at once), then between what
-// passed and what failed.
+// confirm tries long rounds until one passes that is close enough to one that
+// failed, or above which nothing did.
 func (s *search) confirm(ctx context.Context) error {
-	candidate := s.bound(s.clean, 0)
-	if candidate.Lower == 0 {
-		return nil
-	}
-	rate, step := s.target(candidate), 2*s.plan.Precision
-	for s.fits(s.plan.Confirm) {
-		t, err := s.once(ctx, Confirm, rate, s.plan.Confirm)
-		if err != nil {
+	for s.bound(s.clean, 0).Lower > 0 && s.fits(s.plan.Confirm) {
+		rate := s.longRate()
+		if rate < 1 {
+			return nil
+		}
+		if _, err := s.once(ctx, Confirm, rate, s.plan.Confirm); err != nil {
 			return err
 		}
 		long := s.bound(s.clean, s.plan.Confirm)
 		if long.Lower > 0 {
 			s.spare = s.plan.Spare
 		}
-		switch {
-		case t.Clean && (long.Upper == 0 || s.close(long)):
-			return nil
-		case long.Lower > 0 && long.Upper > 0:
-			rate = math.Sqrt(long.Lower * long.Upper)
-		case long.Upper > 0:
-			// What was not lost is what the sensor could take.
-			rate, step = rate*(1-max(step, min(t.Loss, 0.9))), min(2*step, 0.5)
-		}
-		if rate < 1 {
+		if long.Lower > 0 && (long.Upper == 0 || s.close(long)) {
 			return nil
 		}
 	}
 	return nil
+}
+
+// longRate is the rate of the next long round: first the bisection's result,
+// then lower by steps that double, twice the precision at first (what does not
+// last for a minute is mostly further off than what fails at once), then
+// between what passed and what failed.
+func (s *search) longRate() float64 {
+	long := s.bound(s.clean, s.plan.Confirm)
+	switch {
+	case long.Upper == 0:
+		return s.target(s.bound(s.clean, 0))
+	case long.Lower > 0:
+		return math.Sqrt(long.Lower * long.Upper)
+	}
+	step := s.plan.Precision
+	for _, t := range s.trials {
+		if t.length >= s.plan.Confirm { // all have failed
+			step = min(2*step, 0.5)
+		}
+	}
+	// What was not lost is what the sensor could take.
+	return long.Upper * (1 - max(step, min(s.trials[long.UpperTrial].Loss, 0.9)))
 }
 
 // target is the rate to ask for to repeat a bound's passing trial: where the

@@ -71,6 +71,7 @@ func (e *PreflightError) Error() string { return "preflight: " + e.Reason }
 type sweep struct {
 	Options
 	rows     []Row
+	measured []*measurement // of the rows
 	deadline time.Time
 	expected time.Duration // of one row, by the latest that was measured
 }
@@ -86,7 +87,10 @@ func Sweep(ctx context.Context, o Options) ([]Row, error) {
 			return s.rows, err
 		}
 	}
-	return s.rows, s.repeatNoisy(ctx, len(order))
+	if err := s.repeatNoisy(ctx, len(order)); err != nil {
+		return s.rows, err
+	}
+	return s.rows, s.narrow(ctx)
 }
 
 // job is one row to be measured.
@@ -127,10 +131,23 @@ func (s *sweep) budget(after int) time.Duration {
 	return max(4*s.Plan.Ramp, s.deadline.Sub(s.Now())-reserved)
 }
 
-// row measures one limit. What it changes is restored on every way out.
-func (s *sweep) row(ctx context.Context, number, of int, j job) (err error) {
-	began := s.Now()
-	m := &measurement{sweep: s, number: number, of: of, began: began, row: Row{Limit: j.limit, Repeat: j.repeat, Status: Failed, Clean: -1, Failed: -1}}
+// row measures one limit.
+func (s *sweep) row(ctx context.Context, number, of int, j job) error {
+	m := &measurement{sweep: s, number: number, of: of, index: len(s.rows),
+		row: Row{Limit: j.limit, Repeat: j.repeat, Status: Failed, Clean: -1, Failed: -1}}
+	return s.measure(ctx, m, func() (Found, error) {
+		plan := s.Plan
+		plan.Budget, plan.Start = s.budget(of-number), s.startRate(j.limit)
+		plan.Spare = time.Duration(of-number) * plan.Confirm
+		m.search = newSearch(plan, s.Now, m.try)
+		return m.search.run(ctx)
+	})
+}
+
+// measure brings a sensor up under a row's limit and searches. What it changes
+// is restored on every way out.
+func (s *sweep) measure(ctx context.Context, m *measurement, search func() (Found, error)) (err error) {
+	m.began = s.Now()
 	place, journal, err := s.Rig.Place(ctx)
 	if err != nil {
 		return err
@@ -144,19 +161,15 @@ func (s *sweep) row(ctx context.Context, number, of int, j job) (err error) {
 		if stopped := m.close(clean); stopped != nil {
 			// The figures are there; how the sensor ended does not change them.
 			first, _, _ := strings.Cut(stopped.Error(), "\n")
-			m.row.Noisy = append(m.row.Noisy, "the sensor did not end well: "+first)
+			m.note("the sensor did not end well: " + first)
 		}
 		err = errors.Join(err, place.Restore(clean))
 		if err != nil {
 			m.row.Error = err.Error()
 		}
-		s.rows = append(s.rows, m.row)
-		s.expected = s.Now().Sub(began)
-		if s.Checkpoint != nil {
-			err = errors.Join(err, s.Checkpoint(s.rows))
-		}
+		err = errors.Join(err, s.keep(m))
 	}()
-	if err := place.Apply(ctx, j.limit); err != nil {
+	if err := place.Apply(ctx, m.row.Limit); err != nil {
 		return err
 	}
 	if err := m.start(ctx); err != nil {
@@ -165,15 +178,45 @@ func (s *sweep) row(ctx context.Context, number, of int, j job) (err error) {
 	if err := m.settle(ctx); err != nil {
 		return err
 	}
-	plan := s.Plan
-	plan.Budget, plan.Start = s.budget(of-number), s.startRate(j.limit)
-	plan.Spare = time.Duration(of-number) * plan.Confirm
-	found, err := Search(ctx, plan, s.Now, m.try)
+	found, err := search()
 	m.finish(found)
 	if err != nil && m.row.Factor.Name == FactorTime {
 		m.row.Factor.Evidence, m.row.Factor.Advice = "every trial was clean until the run was cut short", "run it again"
 	}
 	return err
+}
+
+// keep puts the row where it belongs, and on disk.
+func (s *sweep) keep(m *measurement) error {
+	if m.index == len(s.rows) {
+		s.rows, s.measured = append(s.rows, m.row), append(s.measured, m)
+		s.expected = s.Now().Sub(m.began)
+	}
+	s.rows[m.index] = m.row
+	if s.Checkpoint == nil {
+		return nil
+	}
+	return s.Checkpoint(s.rows)
+}
+
+// narrow uses the time that is left in the end for further long rounds in rows
+// of which too little is known, each once.
+func (s *sweep) narrow(ctx context.Context) error {
+	for _, m := range s.measured {
+		need := s.Plan.Idle + s.Plan.WarmUp + s.Plan.Confirm + 10*time.Second
+		if m.search == nil || !m.search.wide() || s.deadline.Sub(s.Now()) < need {
+			continue
+		}
+		m.say("time is left to know more")
+		m.burden, m.slowOutput = none, false
+		err := s.measure(ctx, m, func() (Found, error) {
+			return m.search.more(ctx, s.deadline.Sub(s.Now()))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // startRate begins where an earlier row suggests, so that its ramp is short.
