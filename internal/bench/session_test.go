@@ -219,6 +219,25 @@ func TestQueueThatGrows(t *testing.T) {
 	}
 }
 
+// A hiccup in the last third, after which nothing waits, is no queue that grows.
+func TestQueueThatEmpties(t *testing.T) {
+	f := benchtest.New()
+	f.React = func(n int, rule string, in generator.Instance) []intake.Alert {
+		a := benchtest.AlertOf(rule, in)
+		if n >= 4000 && n < 4100 {
+			a.Received += int64(300 * time.Millisecond)
+		}
+		return []intake.Alert{a}
+	}
+	r, err := open(t, f).Run(t.Context(), Load{Rate: 1000, Duration: roundLength})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Queue.Stable || r.Queue.LastP99 < 290_000_000 {
+		t.Errorf("queue %+v", r.Queue)
+	}
+}
+
 func TestIdleAndNoiseRounds(t *testing.T) {
 	f := benchtest.New()
 	s := open(t, f)

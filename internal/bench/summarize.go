@@ -127,7 +127,9 @@ func (o *observation) queue() Queue {
 	if last := o.index.Last(); last != 0 {
 		q.Drain = max(0, last-o.end.UnixNano())
 	}
-	q.Stable = q.LastP99 <= stableFactor*q.FirstP99+stableFloor && q.Drain <= maxBacklog
+	// A queue that grows is there in the end: a hiccup in the last third is not.
+	grew := q.LastP99 > stableFactor*q.FirstP99+stableFloor && q.Drain > q.LastP99/4
+	q.Stable = !grew && q.Drain <= maxBacklog
 	return q
 }
 

@@ -108,6 +108,7 @@ type search struct {
 	cost     time.Duration // of a trial beside its length, at most so far
 	trials   []trial
 	unsteady bool
+	limited  bool // by the generator
 }
 
 // usualCost is what a trial takes beside its length: setting up, draining.
@@ -127,14 +128,14 @@ func newSearch(plan Plan, now func() time.Time, try Try) *search {
 }
 
 func (s *search) run(ctx context.Context) (Found, error) {
-	limited, err := s.ramp(ctx)
-	if err == nil && !limited {
+	err := s.ramp(ctx)
+	if err == nil && !s.limited {
 		err = s.bisect(ctx, Bisect, s.clean, s.plan.Bisect)
 	}
 	if err == nil {
 		err = s.confirm(ctx)
 	}
-	if err == nil && !limited {
+	if err == nil && !s.limited {
 		err = s.refine(ctx)
 	}
 	if err == nil {
@@ -263,38 +264,40 @@ func (s *search) fits(lengths ...time.Duration) bool {
 }
 
 // ramp doubles the rate until the first failure, or until the generator
-// falls behind twice in a row; then limited is true. If the first rate fails
+// falls behind twice in a row, which is its limit. If the first rate fails
 // already, it goes down instead.
-func (s *search) ramp(ctx context.Context) (limited bool, err error) {
+func (s *search) ramp(ctx context.Context) error {
 	const lowest = 4096 // of the start rate
 	behind := 0
 	for rate := s.plan.Start; len(s.trials) == 0 || s.fits(s.plan.Ramp); {
 		t, err := s.attempt(ctx, Ramp, rate, s.plan.Ramp)
 		if err != nil {
-			return false, err
+			return err
 		}
 		known := s.bound(s.clean, 0)
 		switch {
 		case t.Clean && known.Upper > 0, !t.Clean && known.Lower > 0:
-			return false, nil
+			return nil
 		case !t.Clean:
 			rate /= 4
 			if rate < s.plan.Start/lowest {
-				return false, nil
+				return nil
 			}
 		case t.Limited:
 			if behind++; behind == 2 || rate >= s.plan.Ceiling {
-				return true, nil
+				s.limited = true
+				return nil
 			}
 			rate = min(2*rate, s.plan.Ceiling)
 		case rate >= s.plan.Ceiling:
-			return true, nil
+			s.limited = true
+			return nil
 		default:
 			behind = 0
 			rate = min(2*rate, s.plan.Ceiling)
 		}
 	}
-	return false, nil
+	return nil
 }
 
 // passes says whether a trial meets a goal.
@@ -357,7 +360,10 @@ func (s *search) bisect(ctx context.Context, phase Phase, goal passes, lengths .
 // confirm tries long rounds until one passes that is close enough to one that
 // failed, or above which nothing did.
 func (s *search) confirm(ctx context.Context) error {
-	for s.bound(s.clean, 0).Lower > 0 && s.fits(s.plan.Confirm) {
+	if s.bound(s.clean, 0).Lower == 0 && s.bound(s.clean, s.plan.Confirm).Upper == 0 {
+		return nil // nothing to confirm
+	}
+	for s.fits(s.plan.Confirm) {
 		rate := s.longRate()
 		if rate < 1 {
 			return nil
@@ -383,6 +389,8 @@ func (s *search) confirm(ctx context.Context) error {
 func (s *search) longRate() float64 {
 	long := s.bound(s.clean, s.plan.Confirm)
 	switch {
+	case long.Upper == 0 && s.limited:
+		return 0.9 * s.target(s.bound(s.clean, 0)) // a generator at its limit leaves nobody any CPU
 	case long.Upper == 0:
 		return s.target(s.bound(s.clean, 0))
 	case long.Lower > 0:
@@ -394,8 +402,9 @@ func (s *search) longRate() float64 {
 			step = min(2*step, 0.5)
 		}
 	}
-	// What was not lost is what the sensor could take.
-	return long.Upper * (1 - max(step, min(s.trials[long.UpperTrial].Loss, 0.9)))
+	// What a sensor loses once it is behind is more than what it was asked too
+	// much: rounds of seconds would have shown that.
+	return long.Upper * (1 - max(step, min(s.trials[long.UpperTrial].Loss/2, 0.9)))
 }
 
 // target is the rate to ask for to repeat a bound's passing trial: where the

@@ -164,7 +164,7 @@ func TestSearchGeneratorLimited(t *testing.T) {
 		plan := patient()
 		f := m.search(t, plan)
 		consistent(t, plan, m, f)
-		if f.Status != AtLeast || f.NDR.Upper != 0 || f.NDR.Lower > m.generator*1.0001 || f.NDR.Lower < m.generator*0.9 {
+		if f.Status != AtLeast || f.NDR.Upper != 0 || f.NDR.Lower > m.generator*1.0001 || f.NDR.Lower < m.generator*0.8999 {
 			t.Fatalf("generator %v, sensor %v: %+v", m.generator, m.capacity, f)
 		}
 	})
