@@ -145,10 +145,11 @@ func (s *search) run(ctx context.Context) (Found, error) {
 	return s.found(), err
 }
 
-// wide says that long rounds leave more open than twice the precision.
+// wide says that long rounds leave more open than twice the precision, which is
+// their first step down, and a little.
 func (s *search) wide() bool {
 	long := s.bound(s.clean, s.plan.Confirm)
-	return long.Upper > 0 && !s.within(long, 2*s.plan.Precision)
+	return long.Upper > 0 && !s.within(long, 2.2*s.plan.Precision)
 }
 
 // more goes on with long rounds, for so much longer.
