@@ -8,65 +8,6 @@ import (
 	"time"
 )
 
-// Plan says how a search goes about it. Rates are operations per second.
-type Plan struct {
-	Start     float64       `json:"start"`      // first rate
-	Ceiling   float64       `json:"ceiling"`    // highest rate to ask for
-	Precision float64       `json:"precision"`  // 0.05: the bounds are within 5 %
-	Partial   float64       `json:"partial"`    // loss that PDR tolerates, 0.001
-	Ramp      time.Duration `json:"ramp_ns"`    // length of a doubling round
-	Bisect    time.Duration `json:"bisect_ns"`  // length of a bisection round
-	Confirm   time.Duration `json:"confirm_ns"` // length of the confirming round
-	Budget    time.Duration `json:"budget_ns"`  // for one row
-	Spare     time.Duration `json:"-"`          // of the budget, for what is needed only: later rows have use for it
-	Idle      time.Duration `json:"idle_ns"`    // length of the idle round before
-	WarmUp    time.Duration `json:"warm_up_ns"` // length of the round that does not count
-}
-
-// DefaultPlan ends three rows within ten minutes; QuickPlan is for a look and
-// for CI.
-func DefaultPlan() Plan {
-	return Plan{Start: 4000, Ceiling: 16e6, Precision: 0.05, Partial: 0.001,
-		Ramp: 5 * time.Second, Bisect: 8 * time.Second, Confirm: 60 * time.Second,
-		Budget: 210 * time.Second, Idle: 5 * time.Second, WarmUp: 3 * time.Second}
-}
-
-// QuickPlan finds a row in about a minute, at the cost of certainty.
-func QuickPlan() Plan {
-	p := DefaultPlan()
-	p.Precision, p.Ramp, p.Bisect, p.Confirm = 0.1, 3*time.Second, 4*time.Second, 10*time.Second
-	p.Budget, p.Idle, p.WarmUp = 60*time.Second, 3*time.Second, 2*time.Second
-	return p
-}
-
-// Phase is the part of a search that a trial belongs to.
-type Phase string
-
-// The phases, in their order.
-const (
-	Ramp    Phase = "ramp"
-	Bisect  Phase = "bisect"
-	Confirm Phase = "confirm"
-	Partial Phase = "partial"
-)
-
-// Outcome is what a search needs to know of a trial.
-type Outcome struct {
-	Offered float64 // operations per second that the generator managed
-	Clean   bool    // nothing was lost and no queue grew
-	Partial bool    // no more was lost than Plan.Partial
-	Loss    float64 // share of events or alerts that was lost
-	// Marginal says that a failure was close enough to chance to be tried
-	// again.
-	Marginal bool
-	// Limited says that the generator fell behind, so that a clean trial
-	// proves a lower bound only.
-	Limited bool
-	// Accident is how much of the time went into rounds that had to be
-	// repeated through no fault of the load.
-	Accident time.Duration
-}
-
 // Try performs one trial at target operations per second.
 type Try func(ctx context.Context, phase Phase, target float64, length time.Duration) (Outcome, error)
 

@@ -3,7 +3,6 @@ package capacity
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -115,12 +114,6 @@ func (s *sweep) order() []job {
 		jobs = append(jobs, of...)
 	}
 	return jobs
-}
-
-// estimate is the usual length of a row.
-func (p Plan) estimate() time.Duration {
-	const settle = time.Second // drain and bookkeeping of a round
-	return min(p.Budget, 6*(p.Ramp+settle)+6*(p.Bisect+settle)+p.Confirm+settle) + p.Idle + p.WarmUp + 5*time.Second
 }
 
 // budget is the time for the next row: what is left, less what the rows after
@@ -275,10 +268,4 @@ func (s *sweep) progress(p Progress) {
 	if s.Progress != nil {
 		s.Progress(p)
 	}
-}
-
-// String is for people: the time is what they plan with.
-func (p Plan) String() string {
-	return fmt.Sprintf("doubling in %v rounds, bisection to %.0f %% in %v rounds, confirmation of %v",
-		p.Ramp, 100*p.Precision, p.Bisect, p.Confirm)
 }
