@@ -146,7 +146,7 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 // options are the flags as a campaign.
 func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (o campaign.Options, conditions []campaign.Condition, err error) {
 	o = campaign.Options{Plan: f.plan(cmd), Total: f.max, Repeat: f.repeat, Seed: f.seed, Force: f.force, Observed: f.observed,
-		Command: append([]string{"peregrine"}, env.Args...), Version: buildVersion(), Now: time.Now}
+		Command: append([]string{"peregrine"}, withoutOut(env.Args)...), Version: buildVersion(), Now: time.Now}
 	usage := func(err error) (campaign.Options, []campaign.Condition, error) {
 		return o, nil, &ExitError{Code: ExitUsage, Err: err}
 	}
@@ -191,6 +191,23 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 		return usage(err)
 	}
 	return o, conditions, nil
+}
+
+// withoutOut leaves out where a run was kept: there, none can be kept again.
+func withoutOut(args []string) []string {
+	var kept []string
+	for i := 0; i < len(args); i++ {
+		switch arg := args[i]; {
+		case arg == "--":
+			return append(kept, args[i:]...)
+		case arg == "--out", arg == "-o":
+			i++
+		case strings.HasPrefix(arg, "--out="), strings.HasPrefix(arg, "-o") && !strings.HasPrefix(arg, "--"):
+		default:
+			kept = append(kept, arg)
+		}
+	}
+	return kept
 }
 
 // plan is the default or the quick one, with what was asked for otherwise.

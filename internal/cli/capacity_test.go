@@ -183,3 +183,20 @@ func TestCapacityInterrupted(t *testing.T) {
 		t.Errorf("exit %d\n%s\n%s", code, out.String(), errOut.String())
 	}
 }
+
+// What a report says to repeat makes a directory of its own.
+func TestWithoutOut(t *testing.T) {
+	for args, want := range map[string]string{
+		"capacity run":                                 "capacity run",
+		"capacity run --out a --cpu 1":                 "capacity run --cpu 1",
+		"capacity run --out=a -q":                      "capacity run -q",
+		"capacity run -o a --cpu 1":                    "capacity run --cpu 1",
+		"capacity run -oa":                             "capacity run",
+		"capacity run --out a -- -o json_output=false": "capacity run -- -o json_output=false",
+		"capacity run --out":                           "capacity run",
+	} {
+		if got := strings.Join(withoutOut(strings.Fields(args)), " "); got != want {
+			t.Errorf("%s: %s, want %s", args, got, want)
+		}
+	}
+}
