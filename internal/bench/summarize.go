@@ -128,7 +128,8 @@ func (o *observation) queue() Queue {
 		q.Drain = max(0, last-o.end.UnixNano())
 	}
 	// A queue that grows is there in the end: a hiccup in the last third is not.
-	grew := q.LastP99 > stableFactor*q.FirstP99+stableFloor && q.Drain > q.LastP99/4
+	waiting := q.Drain > q.LastP99/4 || o.tally[match.Late] > 0
+	grew := q.LastP99 > stableFactor*q.FirstP99+stableFloor && waiting
 	q.Stable = !grew && q.Drain <= maxBacklog
 	return q
 }
