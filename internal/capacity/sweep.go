@@ -205,6 +205,12 @@ func (s *sweep) narrow(ctx context.Context) error {
 		err := s.measure(ctx, m, func() (Found, error) {
 			return m.search.more(ctx, s.deadline.Sub(s.Now()))
 		})
+		var refused *PreflightError
+		if errors.As(err, &refused) && err.Error() == refused.Error() { // and nothing else: the row has its answer
+			m.row.Error = ""
+			m.note("there was time to know more, but " + refused.Reason)
+			err = s.keep(m)
+		}
 		if err != nil {
 			return err
 		}

@@ -180,6 +180,24 @@ func TestNarrow(t *testing.T) {
 	}
 }
 
+// What could not be narrowed in the end keeps the answer that it has.
+func TestNarrowRefused(t *testing.T) {
+	sensor := simulation.Default()
+	sensor.Tires, sensor.Generator = 0.2, 45e3
+	rig := simulation.New(sensor)
+	o := options(rig)
+	o.Checkpoint = func(rows []capacity.Row) error {
+		if len(rows) == 3 { // from now on the host is never quiet
+			rig.Idle, rig.Ring = 400e3, 10
+		}
+		return nil
+	}
+	row := sweep(t, o)[0]
+	if rig.Started != 4 || row.Status != capacity.Confirmed || row.Error != "" || !strings.Contains(strings.Join(row.Noisy, "; "), "while idle") {
+		t.Errorf("%d sensors; %s, error %q, noisy %q", rig.Started, row.Status, row.Error, row.Noisy)
+	}
+}
+
 // A trial begins with empty queues, whatever the one before has left in them:
 // the answer for a slow output is the output's, and its cause is named.
 func TestSettled(t *testing.T) {
