@@ -11,6 +11,7 @@
 #pragma once
 #include "file.h"
 #include "flags.h"
+#include "memo.h"
 
 #define FILTER_STATES 4096
 #define FILTER_CLASSES 64
@@ -81,9 +82,8 @@ INLINE void name_exit(u32 pid)
 /* Is the program that the task runs one whose opens are needed? The answer of
  * the tables is remembered for the process, as long as it runs this program
  * and these filters are in force. */
-INLINE bool name_needs(struct scratch *s, struct open_filter *f, u64 bit)
+INLINE bool name_needs(struct scratch *s, struct task_struct *task, struct open_filter *f, u64 bit)
 {
-	struct task_struct *task = current_task();
 	struct task_struct *leader = READ(task, group_leader);
 	u32 pid = READ(task, tgid), exec_id = READ(task, self_exec_id);
 	u64 start = READ(leader, start_boottime);
@@ -143,83 +143,112 @@ FUNC int open_path_mask(struct scratch *s, u32 at, u32 n)
 #define FACT_CREATE 16
 #define FACT_TRUNCATE 32
 
-/* The string at an address of the task, its NUL included, to the tail; its
- * length, 256 where it is too long. By way of the stack: the kernel checks
- * where it copies to (CONFIG_HARDENED_USERCOPY), and knows that at once. */
-INLINE long put_given_path(struct scratch *s, u64 addr)
+/* The masks of both paths of an open together, of the one that was given, n
+ * bytes at the tail, and of the one that it led to: to s->mask. */
+FUNC int open_paths_mask(struct scratch *s, u64 file, u32 n)
 {
-	u64 words[(FILTER_PATH + 1) / 8];
-	long n = bpf_probe_read_user_str(words, sizeof(words), (void *)addr);
-	u64 *to = (u64 *)tail(s);
-
-	for (u32 i = 0; i < sizeof(words) / 8; i++) {
-		if ((s64)(8 * i) >= n)
-			break;
-		to[i] = words[i];
-	}
-	return n;
+	if (!s)
+		return 0;
+	open_path_mask(s, s->len, n);
+	if (!file || s->mask == ~0ull || file_is_at(s, file, s->len, n))
+		return 0;
+	u64 given = s->mask;
+	s->len += FILTER_PATH + 1;
+	s->h.flags = 0;
+	open_path_mask(s, s->len, file_path_append(s, file));
+	/* Of a path that is cut, the beginning is not known. */
+	s->mask = s->h.flags & EVENT_TRUNCATED ? ~0ull : s->mask | given;
+	return 0;
 }
 
-/* Can any rule match this call of open, openat or openat2? Nothing of the event
- * has been put together yet; its place serves as a notepad. */
-FUNC int open_needed(struct scratch *s)
-{
-	struct open_filter *f = open_filter_get();
-	u64 name, flags, file = 0;
+/* A call of open, openat or openat2. */
+struct open_call {
+	u64 name; /* address of the path */
+	u64 file; /* 0: it failed */
+	u64 bit;  /* of its combination of facts */
+};
 
-	if (!s || !f)
-		return 1;
+/* False where nothing can be said of the call. */
+INLINE bool open_call_get(struct scratch *s, struct task_struct *task, struct open_call *o)
+{
+	u64 flags, file = 0;
+
 	switch (s->entry.kind) {
 	case KIND_OPEN:
-		name = s->args[0];
+		o->name = s->args[0];
 		flags = s->args[1];
 		break;
 	case KIND_OPENAT:
-		name = s->args[1];
+		o->name = s->args[1];
 		flags = s->args[2];
 		break;
 	case KIND_OPENAT2: /* struct open_how begins with the flags */
-		name = s->args[1];
+		o->name = s->args[1];
 		if (bpf_probe_read_user(&flags, sizeof(flags), (void *)s->args[2]))
-			return 1;
+			return false;
 		break;
 	default:
-		return 1;
+		return false;
 	}
 	u32 facts = open_flags(flags) & (FACT_READ | FACT_WRITE);
 	if (facts & FACT_WRITE && flags & K_TMPFILE) /* the name is a directory's */
-		return 1;
+		return false;
 	if (flags & K_CREAT)
 		facts |= FACT_CREATE;
 	if (flags & K_TRUNC)
 		facts |= FACT_TRUNCATE;
 	if (s->ret >= 0) {
 		facts |= FACT_SUCCESS;
-		file = fd_file(current_task(), s->ret);
+		file = fd_file(task, s->ret);
 		if (!file)
-			return 1;
+			return false;
 		struct inode *inode = READ(AS(struct file, file), f_inode);
 		if ((READ(inode, i_mode) & S_IFMT) == S_IFDIR)
 			facts |= FACT_DIRECTORY;
 	}
-	u64 bit = 1ull << facts;
-	if (f->always & bit)
-		return 1;
+	o->file = file;
+	o->bit = 1ull << facts;
+	return true;
+}
+
+/* The mask of the paths of a call. Nothing of the event has been put together
+ * yet; its place serves as a notepad. */
+INLINE u64 open_mask(struct scratch *s, struct open_filter *f, struct open_call *o)
+{
+	/* By way of the stack: the kernel checks where it copies to
+	 * (CONFIG_HARDENED_USERCOPY), and knows that at once. */
+	u64 path[(FILTER_PATH + 1) / 8];
+
+	for (u32 i = 0; i < MEMO_PATH / 8; i++)
+		path[i] = 0;
+	long n = bpf_probe_read_user_str(path, sizeof(path), (void *)o->name);
+	if (n <= 1 || n > FILTER_PATH)
+		return ~0ull;
+	u64 file = o->file && n <= MEMO_PATH ? file_id(o->file, f->epoch) : 0;
+	struct open_memo *m = &s->opens[file & (OPEN_MEMOS - 1)];
+	if (file && m->file == file && memo_has(m, path))
+		return m->mask;
 
 	s->len = HEADER_SIZE;
-	long n = put_given_path(s, name);
-	if (n <= 1 || n > FILTER_PATH)
-		return 1;
-	open_path_mask(s, s->len, n - 1);
-	if (s->mask & bit)
-		return 1;
-	if (file && !file_is_at(s, file, s->len, n - 1)) {
-		s->len += FILTER_PATH + 1;
-		s->h.flags = 0;
-		open_path_mask(s, s->len, file_path_append(s, file));
-		/* Of a path that is cut, the beginning is not known. */
-		if (s->mask & bit || s->h.flags & EVENT_TRUNCATED)
-			return 1;
+	u64 *to = (u64 *)tail(s);
+	for (u32 i = 0; i < sizeof(path) / 8; i++) {
+		if ((s64)(8 * i) >= n)
+			break;
+		to[i] = path[i];
 	}
-	return f->named & bit && name_needs(s, f, bit);
+	open_paths_mask(s, o->file, n - 1);
+	if (file)
+		memo_put(m, file, path, s->mask);
+	return s->mask;
+}
+
+/* Can any rule match this call? */
+INLINE bool open_needed(struct scratch *s, struct task_struct *task)
+{
+	struct open_filter *f = open_filter_get();
+	struct open_call o;
+
+	if (!f || !open_call_get(s, task, &o) || f->always & o.bit)
+		return true;
+	return open_mask(s, f, &o) & o.bit || (f->named & o.bit && name_needs(s, task, f, o.bit));
 }

@@ -160,7 +160,8 @@ int sys_exit(u64 *ctx)
 	union entry k = interest.syscalls[nr].compat;
 	if (!(e.all | k.all))
 		return 0;
-	if (unlikely(is_compat(current_task()))) {
+	struct task_struct *task = current_task();
+	if (unlikely(is_compat(task))) {
 		narrow = true;
 		e = k;
 	}
@@ -199,7 +200,7 @@ int sys_exit(u64 *ctx)
 		return 0;
 	}
 	s->busy = 1;
-	if (interest.open_filter && s->entry.family == FAMILY_OPEN && !open_needed(s)) {
+	if (interest.open_filter && s->entry.family == FAMILY_OPEN && !open_needed(s, task)) {
 		s->busy = 0;
 		c->filtered++;
 		return 0;

@@ -134,6 +134,16 @@ struct name_memo {
 
 #define NAME_MEMOS 64
 
+/* What the filter said of an open; see memo.h. */
+struct open_memo {
+	u64 file; /* file_id; 0: empty */
+	u64 mask;
+	u64 given[8]; /* the path as given, with zeros behind it */
+};
+
+#define MEMO_PATH 64 /* bytes of given */
+#define OPEN_MEMOS 128
+
 struct scratch {
 	u32 busy;
 	u32 lost; /* since the last delivered event of this CPU */
@@ -148,6 +158,7 @@ struct scratch {
 	struct iov iov;
 	u64 mask; /* of open_path_mask */
 	struct name_memo names[NAME_MEMOS];
+	struct open_memo opens[OPEN_MEMOS];
 	u8 role; /* FILE_CLIENT or FILE_SERVER, when the event says it */
 	union {
 		struct {

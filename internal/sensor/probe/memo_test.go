@@ -1,0 +1,144 @@
+package probe
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
+)
+
+// The filter remembers what it said of an open, for a second or so: that is not
+// said of another file that the same path leads to, nor of the same file under
+// another path or in another place, nor after the rules have changed.
+func TestOpenFilterRemembers(t *testing.T) {
+	needBPF(t)
+	p, err := Load(Options{CPUsPerRing: 1, Legacy: legacy()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	dir := cwd(t, t.TempDir())
+	for _, name := range []string{"plain", "asked", "asked/mounted", "mounted", "source"} {
+		if err := os.Mkdir(name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, name+"/file", "x")
+	}
+	for i := range 500 {
+		name := fmt.Sprintf("many/%d", i)
+		if err := os.MkdirAll(name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, name+"/file", "x")
+	}
+	mount(t, dir+"/source", dir+"/mounted")
+	mount(t, dir+"/source", dir+"/asked/mounted")
+	for _, to := range []string{"plain", "asked"} {
+		if err := os.Symlink(to, "by-"+to); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	const read = 1 << (1 | 4)
+	asked := []pathset.Pattern{
+		{Text: dir + "/asked/", Kind: pathset.Prefix, Mask: read},
+		{Text: dir + "/renamed/", Kind: pathset.Prefix, Mask: read},
+		{Text: dir + "/by-plain/file", Kind: pathset.Exact, Mask: read},
+	}
+	tr := &tracer{t: t, probe: p}
+	ask := func(patterns ...pathset.Pattern) {
+		t.Helper()
+		set, err := pathset.New(patterns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: &OpenFilter{Paths: set}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check := func(path string, flags int, want bool) {
+		t.Helper()
+		path = filepath.Join(dir, path)
+		fd := raw(unix.SYS_OPENAT, unix.AT_FDCWD, path, flags, 0)
+		if fd < 0 {
+			t.Fatalf("%s: %d", path, fd)
+		}
+		defer unix.Close(int(fd))
+		got := false
+		for _, e := range tr.drain(now()) {
+			name, _ := openName(&e)
+			got = got || name == path && e.Int(0) == fd
+		}
+		if got != want {
+			t.Errorf("%s with flags %#o: sent %v, want %v", path, flags, got, want)
+		}
+	}
+	link := func(to string) {
+		t.Helper()
+		_ = os.Remove("way")
+		if err := os.Symlink(to, "way"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rename := func(from, to string) {
+		t.Helper()
+		if err := os.Rename(from, to); err != nil {
+			t.Fatal(err)
+		}
+		link(to)
+	}
+	for range 3 {
+		ask(asked...)
+		// One path, two files; and one file in two places.
+		for _, way := range []struct {
+			to   string
+			sent bool
+		}{{"plain", false}, {"asked", true}, {"mounted", false}, {"asked/mounted", true}} {
+			link(way.to)
+			check("way/file", unix.O_RDONLY, way.sent)
+			check("way/file", unix.O_RDONLY, way.sent)
+			check("way/file", unix.O_WRONLY, false)
+		}
+		// One file, two paths.
+		check("plain/file", unix.O_RDONLY, false)
+		check("by-plain/file", unix.O_RDONLY, true)
+		check("plain/file", unix.O_RDONLY, false)
+		// A directory on the way changes its name, and changes it back.
+		link("plain")
+		check("way/file", unix.O_RDONLY, false)
+		rename("plain", "renamed")
+		check("way/file", unix.O_RDONLY, true)
+		rename("renamed", "plain")
+		check("way/file", unix.O_RDONLY, false)
+		// More files than are remembered.
+		for i := range 500 {
+			link(fmt.Sprintf("many/%d", i))
+			unix.Close(int(raw(unix.SYS_OPENAT, unix.AT_FDCWD, filepath.Join(dir, "way/file"), unix.O_RDONLY, 0)))
+		}
+		link("asked")
+		check("way/file", unix.O_RDONLY, true)
+		link("plain")
+		check("way/file", unix.O_RDONLY, false)
+		// Other rules.
+		ask(pathset.Pattern{Text: "/file", Kind: pathset.Suffix, Mask: read})
+		check("way/file", unix.O_RDONLY, true)
+		ask()
+		check("way/file", unix.O_RDONLY, false)
+	}
+}
+
+func mount(t *testing.T, source, target string) {
+	t.Helper()
+	if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(target, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+}
