@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -52,7 +51,9 @@ func (s *sensor) loop(ctx context.Context) error {
 	}
 	s.log.Info(ready, "after", time.Since(s.started).Round(time.Millisecond))
 	s.ready.Store(true)
-	debug.FreeOSMemory() // loading took more than running will
+	if err := giveBackMemory(); err != nil {
+		s.log.Debug("memory of the start is kept", "err", err)
+	}
 	// The goroutine that reads the ring keeps its processor while it pauses:
 	// there must be another one.
 	if processors := runtime.GOMAXPROCS(0); processors < 2 {

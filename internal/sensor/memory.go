@@ -1,0 +1,94 @@
+package sensor
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// giveBackMemory lets go of what only the start needed: garbage of the heap,
+// and the pages of the program's file that reading rules, compiling them and
+// loading the probe have touched, which is half of it. Those stay in the page
+// cache, where the kernel may take them; what the sensor goes on running is
+// mapped again when it is touched.
+func giveBackMemory() error {
+	debug.FreeOSMemory()
+	exe, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return fmt.Errorf("give back the program's pages: %w", err)
+	}
+	return unmapPages(exe)
+}
+
+// unmapPages lets go of all pages of a file that are mapped for reading only
+// and are as they are in the file.
+func unmapPages(path string) error {
+	smaps, err := os.Open("/proc/self/smaps")
+	if errors.Is(err, os.ErrNotExist) { // CONFIG_PROC_PAGE_MONITOR
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("give back pages of %s: %w", path, err)
+	}
+	defer smaps.Close()
+	all, err := cleanMappings(smaps, path)
+	for _, m := range all {
+		// MADV_DONTNEED of a private mapping of a file: the next access maps
+		// the file's page again (madvise(2)).
+		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, m.start, m.end-m.start, unix.MADV_DONTNEED); errno != 0 {
+			err = errors.Join(err, fmt.Errorf("give back pages of %s: madvise: %w", path, errno))
+		}
+	}
+	return err
+}
+
+// mapping is a range of addresses.
+type mapping struct{ start, end uintptr }
+
+// cleanMappings finds the mappings of a file in the format of /proc/PID/smaps
+// that cannot be written to, and none of whose pages has been (as the loader
+// does to those of a program that is not static, before it takes the right to
+// write away): these would be lost.
+func cleanMappings(smaps io.Reader, path string) ([]mapping, error) {
+	var found []mapping
+	var at mapping
+	ours := false
+	for in := bufio.NewScanner(smaps); ; {
+		if !in.Scan() {
+			return found, in.Err()
+		}
+		line := in.Text()
+		if m, perms, file, ok := parseMapping(line); ok {
+			at, ours = m, file == path && !strings.Contains(perms, "w")
+			continue
+		}
+		name, value, _ := strings.Cut(line, ":")
+		if ours && name == "Anonymous" && strings.TrimSpace(value) == "0 kB" {
+			found = append(found, at)
+		}
+	}
+}
+
+// parseMapping reads the first line of a mapping: START-END PERMS OFFSET
+// DEVICE INODE PATH.
+func parseMapping(line string) (m mapping, perms, path string, ok bool) {
+	start, rest, ok1 := strings.Cut(line, "-")
+	end, rest, ok2 := strings.Cut(rest, " ")
+	from, err1 := strconv.ParseUint(start, 16, 64)
+	to, err2 := strconv.ParseUint(end, 16, 64)
+	if !ok1 || !ok2 || err1 != nil || err2 != nil {
+		return m, "", "", false
+	}
+	perms, rest, _ = strings.Cut(rest, " ")
+	if i := strings.IndexByte(rest, '/'); i >= 0 { // a path may have spaces
+		path = rest[i:]
+	}
+	return mapping{uintptr(from), uintptr(to)}, perms, path, true
+}
