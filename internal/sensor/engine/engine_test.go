@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	embedded "github.com/peregrine-sec/peregrine/rules"
@@ -125,6 +126,11 @@ const (
 )
 
 func (m *machine) open(pid uint32, path, resolved string, flags uint64, fd int64) []byte {
+	return m.openat(pid, "", path, resolved, flags, fd)
+}
+
+// openat is an open of a path relative to base, if that is not empty.
+func (m *machine) openat(pid uint32, base, path, resolved string, flags uint64, fd int64) []byte {
 	slot := event.KindOpenat.Info().Slot
 	h := m.header(pid, "openat")
 	h.Res = fd
@@ -133,6 +139,9 @@ func (m *machine) open(pid uint32, path, resolved string, flags uint64, fd int64
 	m.b.Int(slot("dirfd"), -100)
 	m.b.Str(slot("name"), path)
 	m.b.Uint(slot("flags"), flags)
+	if base != "" {
+		m.b.Str(event.KindOpenat.Info().Base, base)
+	}
 	if fd >= 0 {
 		m.b.File(slot("file"), event.FileInfo{Type: event.FDFile, Ino: 7, Dev: 1}, []byte(resolved))
 	}
@@ -239,6 +248,11 @@ func stream() [][]byte {
 			for _, flags := range []uint64{rdonly, wronly, wronly | creat | trunc, rdonly | wronly} {
 				for _, fd := range []int64{3, -2} {
 					all = append(all, m.open(pid, path, "", flags, fd), m.open(pid, "/tmp/l", path, flags, fd))
+					if i := strings.LastIndexByte(path, '/'); i >= 0 {
+						dir, name := path[:max(i, 1)], path[i+1:]
+						all = append(all, m.openat(pid, dir, name, path, flags, fd), m.openat(pid, dir, "../x/"+name, "/tmp/x", flags, fd),
+							m.openat(pid, dir+"/x", ".././"+name, "/tmp/x", flags, fd), m.openat(pid, "/tmp", "l", path, flags, fd))
+					}
 				}
 			}
 		}

@@ -21,8 +21,9 @@ import (
 // condition's projection onto path and name. The probe sends an open if any
 // rule's need may be met.
 type Opens struct {
-	// Paths finds the needs about paths. The probe feeds it the path as given
-	// and, where that led elsewhere, the path as resolved.
+	// Paths finds the needs about paths. The probe feeds it the path as given,
+	// that path made absolute, and, where it led elsewhere, the path as
+	// resolved.
 	Paths *pathset.Set
 	// Names has, by proc.name, the combinations in which such a program's
 	// opens are needed whatever their path.
@@ -117,28 +118,19 @@ func OpenChecks(n filter.Node) map[*filter.Check]bool {
 }
 
 // Needed says whether any rule may match an open with these facts, by a
-// program of this name, of any of these paths: the one that was given and, if
-// it led elsewhere, the resolved one.
+// program of this name, of any of these paths: the one that was given, if it
+// is relative also the absolute one, and if it led elsewhere the resolved one.
 func (o *Opens) Needed(facts Facts, name string, paths ...string) bool {
-	bit := uint64(1) << facts
-	if o.Always&bit != 0 {
-		return true
-	}
+	var mask uint64
 	for _, path := range paths {
-		if o.path(path)&bit != 0 {
-			return true
-		}
+		mask |= o.Paths.Match(path)
 	}
-	return o.Names[name]&bit != 0
+	return o.needed(facts, name, mask)
 }
 
-// path has the combinations in which an open of path is needed. A relative
-// path says nothing about fd.name.
-func (o *Opens) path(path string) uint64 {
-	if path == "" || path[0] != '/' {
-		return ^uint64(0)
-	}
-	return o.Paths.Match(path)
+func (o *Opens) needed(facts Facts, name string, paths uint64) bool {
+	bit := uint64(1) << facts
+	return (o.Always|paths|o.Names[name])&bit != 0
 }
 
 // NeededEvent is Needed for an open as it arrives, by a program called name.
@@ -152,13 +144,21 @@ func (o *Opens) NeededEvent(v *event.View, name string) bool {
 	v.FileInfo(v.Info().File, &file)
 	facts, ok := factsOf(v.Uint(slots.flags), v.Int(0), &file)
 	path, given := v.Str(slots.path)
-	if !ok || !given {
+	if !ok || !given || path == "" {
 		return true
 	}
-	bit := uint64(1) << facts
-	return o.Always&bit != 0 || o.path(path)&bit != 0 ||
-		file.Path() != "" && o.path(file.Path())&bit != 0 ||
-		o.Names[name]&bit != 0
+	mask := o.Paths.Match(path)
+	if path[0] != '/' {
+		base, ok := v.Str(v.Info().Base)
+		if !ok {
+			return true
+		}
+		mask |= o.Paths.MatchJoined(base, path)
+	}
+	if resolved := file.Path(); resolved != "" {
+		mask |= o.Paths.Match(resolved)
+	}
+	return o.needed(facts, name, mask)
 }
 
 // Flags of opens, as events carry them (libs: PPM_O_*).

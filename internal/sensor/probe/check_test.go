@@ -105,18 +105,48 @@ func TestFamilies(t *testing.T) {
 	}
 }
 
-// Each kernel gets the fastest of the objects that it can load, and its
-// verifier accepts every program, also those that no test asks for.
+// Each kernel gets the fastest of the objects that it can load.
 func TestObjectOfKernel(t *testing.T) {
 	needBPF(t)
 	var log bytes.Buffer
-	o, err := Options{Legacy: legacy(), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}.complete()
+	o := Options{Legacy: legacy(), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	if _, err := newObject(o, btf.NewCache()); err != nil {
+		t.Fatal(err)
+	}
+	want := thisObject(t)
+	t.Logf("object=%s", want)
+	if !strings.Contains(log.String(), "object="+want) {
+		t.Errorf("want object=%s, log:\n%s", want, log.String())
+	}
+}
+
+// The verifier accepts every program, also those that no test asks for, of the
+// kernel's object, and those of the objects for older kernels.
+func TestProgramsLoad(t *testing.T) {
+	needBPF(t)
+	for _, object := range []struct {
+		name string
+		load func() (*ebpf.CollectionSpec, error)
+	}{{"oldest", loadOldest}, {"legacy", loadLegacy}, {"direct", loadDirect}} {
+		spec, err := object.load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Run(object.name, func(t *testing.T) { loadEach(t, spec) })
+		if object.name == thisObject(t) {
+			return
+		}
+	}
+}
+
+// loadEach loads each program of an object.
+func loadEach(t *testing.T, spec *ebpf.CollectionSpec) {
+	o, err := Options{}.complete()
 	if err != nil {
 		t.Fatal(err)
 	}
 	types := btf.NewCache()
-	spec, err := newSpec(o, runtime.NumCPU(), types)
-	if err != nil {
+	if err := configure(spec, o, runtime.NumCPU(), types); err != nil {
 		t.Fatal(err)
 	}
 	maps := spec.Copy()
@@ -141,15 +171,10 @@ func TestObjectOfKernel(t *testing.T) {
 			}
 		})
 	}
-	want := object(t)
-	t.Logf("object=%s", want)
-	if !strings.Contains(log.String(), "object="+want) {
-		t.Errorf("want object=%s, log:\n%s", want, log.String())
-	}
 }
 
-// object is the name of the object for this kernel.
-func object(t *testing.T) string {
+// thisObject is the name of the object for this kernel.
+func thisObject(t *testing.T) string {
 	t.Helper()
 	major, minor, known := kernelVersion()
 	if !known {
@@ -168,7 +193,7 @@ func object(t *testing.T) string {
 // the path given: nothing, or the path from the programs for old kernels.
 func unlessGiven(t *testing.T, path string) string {
 	t.Helper()
-	if object(t) == "direct" {
+	if thisObject(t) == "direct" {
 		return ""
 	}
 	return path

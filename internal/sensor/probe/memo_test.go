@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -37,8 +38,8 @@ func TestOpenFilterRemembers(t *testing.T) {
 	}
 	mount(t, dir+"/source", dir+"/mounted")
 	mount(t, dir+"/source", dir+"/asked/mounted")
-	for _, to := range []string{"plain", "asked"} {
-		if err := os.Symlink(to, "by-"+to); err != nil {
+	for _, at := range []string{"by-plain", "here/plain", "asked/here/plain"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o700), os.Symlink(dir+"/plain", at)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,10 +61,9 @@ func TestOpenFilterRemembers(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	check := func(path string, flags int, want bool) {
+	checkAt := func(dirfd int, path string, flags int, want bool) {
 		t.Helper()
-		path = filepath.Join(dir, path)
-		fd := raw(unix.SYS_OPENAT, unix.AT_FDCWD, path, flags, 0)
+		fd := raw(unix.SYS_OPENAT, dirfd, path, flags, 0)
 		if fd < 0 {
 			t.Fatalf("%s: %d", path, fd)
 		}
@@ -76,6 +76,10 @@ func TestOpenFilterRemembers(t *testing.T) {
 		if got != want {
 			t.Errorf("%s with flags %#o: sent %v, want %v", path, flags, got, want)
 		}
+	}
+	check := func(path string, flags int, want bool) {
+		t.Helper()
+		checkAt(unix.AT_FDCWD, filepath.Join(dir, path), flags, want)
 	}
 	link := func(to string) {
 		t.Helper()
@@ -91,6 +95,7 @@ func TestOpenFilterRemembers(t *testing.T) {
 		}
 		link(to)
 	}
+	here, askedHere := openDir(t, "here"), openDir(t, "asked/here")
 	for range 3 {
 		ask(asked...)
 		// One path, two files; and one file in two places.
@@ -107,6 +112,10 @@ func TestOpenFilterRemembers(t *testing.T) {
 		check("plain/file", unix.O_RDONLY, false)
 		check("by-plain/file", unix.O_RDONLY, true)
 		check("plain/file", unix.O_RDONLY, false)
+		// One file, one path from two directories.
+		checkAt(here, "plain/file", unix.O_RDONLY, !judgesRelative(t))
+		checkAt(askedHere, "plain/file", unix.O_RDONLY, true)
+		checkAt(here, "plain/file", unix.O_RDONLY, !judgesRelative(t))
 		// A directory on the way changes its name, and changes it back.
 		link("plain")
 		check("way/file", unix.O_RDONLY, false)
@@ -129,6 +138,17 @@ func TestOpenFilterRemembers(t *testing.T) {
 		ask()
 		check("way/file", unix.O_RDONLY, false)
 	}
+}
+
+// openDir is a descriptor of a directory.
+func openDir(t *testing.T, path string) int {
+	t.Helper()
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Close(fd) })
+	return fd
 }
 
 func mount(t *testing.T, source, target string) {

@@ -219,7 +219,7 @@ func TestOpenManyComponents(t *testing.T) {
 	unix.Close(int(fd))
 	e := tr.one(event.KindOpenat)
 	path, cut := dir+strings.Repeat("/a", 600), false
-	if object(t) != "direct" {
+	if thisObject(t) != "direct" {
 		path, cut = strings.Repeat("/a", 48), true
 	}
 	if f := e.fields(); f["file"] != directory(path) || e.Header().Flags&event.Truncated != 0 != cut {

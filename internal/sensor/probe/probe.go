@@ -123,6 +123,10 @@ func newSpec(o Options, cpus int, types *btf.Cache) (*ebpf.CollectionSpec, error
 	if err != nil {
 		return nil, fmt.Errorf("read the embedded programs: %w", err)
 	}
+	return spec, configure(spec, o, cpus, types)
+}
+
+func configure(spec *ebpf.CollectionSpec, o Options, cpus int, types *btf.Cache) error {
 	rings := 1
 	if o.CPUsPerRing > 0 {
 		rings = (cpus + o.CPUsPerRing - 1) / o.CPUsPerRing
@@ -134,7 +138,7 @@ func newSpec(o Options, cpus int, types *btf.Cache) (*ebpf.CollectionSpec, error
 
 	epoch, err := bootEpoch()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for name, value := range map[string]any{
 		"cpus_per_ring":  uint32(o.CPUsPerRing),
@@ -144,10 +148,10 @@ func newSpec(o Options, cpus int, types *btf.Cache) (*ebpf.CollectionSpec, error
 		"boot_epoch":     epoch,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
-			return nil, fmt.Errorf("set %s of the probe: %w", name, err)
+			return fmt.Errorf("set %s of the probe: %w", name, err)
 		}
 	}
-	return spec, nil
+	return nil
 }
 
 // newObject picks the object that was made for such a kernel (bpf/read.h,

@@ -52,14 +52,35 @@ type Set struct {
 
 // Match returns the masks of all patterns that occur in path.
 func (s *Set) Match(path string) uint64 {
-	var state uint16
-	mask := s.Seen[0]
-	for i := range len(path) {
-		state = s.Next[int(state)*MaxClasses+int(s.Classes[path[i]])]
-		mask |= s.Seen[state]
-	}
-	return mask | s.End[state]
+	return s.end(s.feed(s.begin(), path))
 }
+
+// MatchJoined is Match of name behind dir and a slash.
+func (s *Set) MatchJoined(dir, name string) uint64 {
+	at := s.begin()
+	if dir != "/" {
+		at = s.feed(at, dir)
+	}
+	return s.end(s.feed(s.feed(at, "/"), name))
+}
+
+// position is how far a path has been read, and what has been seen of it.
+type position struct {
+	state uint16
+	mask  uint64
+}
+
+func (s *Set) begin() position { return position{mask: s.Seen[0]} }
+
+func (s *Set) feed(at position, text string) position {
+	for i := range len(text) {
+		at.state = s.Next[int(at.state)*MaxClasses+int(s.Classes[text[i]])]
+		at.mask |= s.Seen[at.state]
+	}
+	return at
+}
+
+func (s *Set) end(at position) uint64 { return at.mask | s.End[at.state] }
 
 // node is a state under construction; edges are by class, 0 means none (no
 // edge leads back to state 0).

@@ -48,8 +48,16 @@ func TestMatch(t *testing.T) {
 		"", "/", "/etc", "/etc/", "/etc/shadow", "/etc/shadow2", "/x/etc/shadow", "/root/.bashrc", "/home/a/.ssh/id",
 		"/etc/.ssh/.bashrc", "/etc/\xff/w", "/.ssh/", "/.bashrc/w",
 	} {
-		if got, want := set.Match(path), naive(patterns, path); got != want {
+		want := naive(patterns, path)
+		if got := set.Match(path); got != want {
 			t.Errorf("%q: %#x, want %#x", path, got, want)
+		}
+		if !strings.HasPrefix(path, "/") {
+			continue
+		}
+		i := strings.LastIndexByte(path, '/')
+		if got := set.MatchJoined(path[:max(i, 1)], path[i+1:]); got != want {
+			t.Errorf("%q in two parts: %#x, want %#x", path, got, want)
 		}
 	}
 }

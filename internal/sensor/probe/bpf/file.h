@@ -145,7 +145,7 @@ FUNC int put_file_known(struct scratch *s, u32 slot, u64 file_addr, u32 path_kno
 			return 0;
 		}
 	}
-	u64 path = file_addr + FIELD_OFFSET(struct file, f_path);
+	u64 path = file_path(file_addr);
 	u64 dentry = LOAD64(path + FIELD_OFFSET(struct path, dentry));
 	u64 mnt = LOAD64(path + FIELD_OFFSET(struct path, mnt));
 	u32 at = s->len;
@@ -209,19 +209,28 @@ INLINE struct place file_place(u64 file_addr)
 	return p;
 }
 
-/* The directory that a relative path starts from: cwd, or what dirfd is. Not
- * sent for an absolute path, or one that could not be read. */
+/* The directory that a relative path starts from, as a struct path: cwd, or what
+ * dirfd is; 0: neither. */
+INLINE u64 base_path(struct task_struct *task, s32 dirfd)
+{
+	u64 fs, file;
+
+	if (dirfd == AT_FDCWD) {
+		fs = LOAD64(&task->fs);
+		return fs ? fs + FIELD_OFFSET(struct fs_struct, pwd) : 0;
+	}
+	file = fd_file(task, dirfd);
+	return file ? file_path(file) : 0;
+}
+
+/* Not sent for an absolute path, or one that could not be read. */
 FUNC int put_base(struct scratch *s, u32 slot, u32 name_slot, s32 dirfd)
 {
 	if (!s)
 		return 0;
 	u64 name = s->slots[name_slot & 63];
 
-	if (!name || s->buf[name & BODY_MASK] == '/')
-		return 0;
-	if (dirfd == AT_FDCWD)
-		put_cwd(s, slot);
-	else
-		put_file_path(s, slot, fd_file(current_task(), dirfd));
+	if (name && s->buf[name & BODY_MASK] != '/')
+		put_path(s, slot, base_path(current_task(), dirfd));
 	return 0;
 }

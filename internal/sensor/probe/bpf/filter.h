@@ -4,9 +4,9 @@
  * on paths are one automaton (internal/sensor/plan/pathset); what is known of
  * an open besides its path is a combination of facts, and every combination
  * has a bit in the masks that the automaton gives (internal/sensor/plan,
- * Opens). An open is needed if its bit is set for the path as given, for the
- * path that it led to, for any path, or for the name of the process. Where
- * nothing can be said it is needed.
+ * Opens). An open is needed if its bit is set for the path as given, for that
+ * path made absolute, for the path that it led to, for any path, or for the
+ * name of the process. Where nothing can be said it is needed.
  */
 #pragma once
 #include "file.h"
@@ -118,8 +118,7 @@ FUNC int open_path_mask(struct scratch *s, u32 at, u32 n)
 	if (!s)
 		return 0;
 	s->mask = ~0ull;
-	/* A relative path says nothing about the file's name. */
-	if (!f || !n || n > FILTER_PATH || s->buf[at & BODY_MASK] != '/')
+	if (!f || !n || n > FILTER_PATH)
 		return 0;
 	u64 mask = f->seen[0];
 	u32 state = 0;
@@ -143,29 +142,45 @@ FUNC int open_path_mask(struct scratch *s, u32 at, u32 n)
 #define FACT_CREATE 16
 #define FACT_TRUNCATE 32
 
-/* The masks of both paths of an open together, of the one that was given, n
- * bytes at the tail, and of the one that it led to: to s->mask. */
-FUNC int open_paths_mask(struct scratch *s, u64 file, u32 n)
+/* The masks of an open's paths together: of the one that was given, n bytes at
+ * the tail, of that behind its base if it has one, and of the one that it led
+ * to. To s->mask. */
+FUNC int open_paths_mask(struct scratch *s, u64 file, u64 base, u32 n)
 {
 	if (!s)
 		return 0;
-	open_path_mask(s, s->len, n);
-	if (!file || s->mask == ~0ull || file_is_at(s, file, s->len, n))
-		return 0;
-	u64 given = s->mask;
-	s->len += FILTER_PATH + 1;
+	u32 at = s->len;
 	s->h.flags = 0;
-	open_path_mask(s, s->len, file_path_append(s, file));
+	open_path_mask(s, at, n);
+	u64 mask = s->mask;
+	if (base) {
+		u32 given = at;
+		at = s->len = given + FILTER_PATH + 1;
+		u32 len = path_append_at(s, base);
+		if (len == 1) /* "/" */
+			len = 0;
+		s->buf[(at + len) & BODY_MASK] = '/';
+		bpf_probe_read_kernel(&s->buf[(at + len + 1) & BODY_MASK], BOUND(n, FILTER_PATH), &s->buf[given & BODY_MASK]);
+		n += len + 1;
+		open_path_mask(s, at, n);
+		mask |= s->mask;
+	}
+	if (file && mask != ~0ull && !file_is_at(s, file, at, n)) {
+		s->len = at + FILTER_PATH + 1;
+		open_path_mask(s, s->len, path_append_at(s, file_path(file)));
+		mask |= s->mask;
+	}
 	/* Of a path that is cut, the beginning is not known. */
-	s->mask = s->h.flags & EVENT_TRUNCATED ? ~0ull : s->mask | given;
+	s->mask = s->h.flags & EVENT_TRUNCATED ? ~0ull : mask;
 	return 0;
 }
 
 /* A call of open, openat or openat2. */
 struct open_call {
-	u64 name; /* address of the path */
-	u64 file; /* 0: it failed */
-	u64 bit;  /* of its combination of facts */
+	u64 name;  /* address of the path */
+	s32 dirfd; /* that a relative path starts from */
+	u64 file;  /* 0: it failed */
+	u64 bit;   /* of its combination of facts */
 };
 
 /* False where nothing can be said of the call. */
@@ -176,14 +191,17 @@ INLINE bool open_call_get(struct scratch *s, struct task_struct *task, struct op
 	switch (s->entry.kind) {
 	case KIND_OPEN:
 		o->name = s->args[0];
+		o->dirfd = AT_FDCWD;
 		flags = s->args[1];
 		break;
 	case KIND_OPENAT:
 		o->name = s->args[1];
+		o->dirfd = s->args[0];
 		flags = s->args[2];
 		break;
 	case KIND_OPENAT2: /* struct open_how begins with the flags */
 		o->name = s->args[1];
+		o->dirfd = s->args[0];
 		if (bpf_probe_read_user(&flags, sizeof(flags), (void *)s->args[2]))
 			return false;
 		break;
@@ -213,20 +231,28 @@ INLINE bool open_call_get(struct scratch *s, struct task_struct *task, struct op
 
 /* The mask of the paths of a call. Nothing of the event has been put together
  * yet; its place serves as a notepad. */
-INLINE u64 open_mask(struct scratch *s, struct open_filter *f, struct open_call *o)
+INLINE u64 open_mask(struct scratch *s, struct task_struct *task, struct open_filter *f, struct open_call *o)
 {
 	/* By way of the stack: the kernel checks where it copies to
 	 * (CONFIG_HARDENED_USERCOPY), and knows that at once. */
 	u64 path[(FILTER_PATH + 1) / 8];
+	u64 base = 0;
 
 	for (u32 i = 0; i < MEMO_PATH / 8; i++)
 		path[i] = 0;
 	long n = bpf_probe_read_user_str(path, sizeof(path), (void *)o->name);
 	if (n <= 1 || n > FILTER_PATH)
 		return ~0ull;
-	u64 file = o->file && n <= MEMO_PATH ? file_id(o->file, f->epoch) : 0;
-	struct open_memo *m = &s->opens[file & (OPEN_MEMOS - 1)];
-	if (file && m->file == file && memo_has(m, path))
+	if ((path[0] & 0xff) != '/') {
+#ifndef NO_GLOBAL_FUNCTIONS /* verified at each call, two walks and three paths are too much */
+		base = base_path(task, o->dirfd);
+#endif
+		if (!base)
+			return ~0ull;
+	}
+	u64 id = o->file && n <= MEMO_PATH ? open_id(o->file, base, f->epoch) : 0;
+	struct open_memo *m = &s->opens[id & (OPEN_MEMOS - 1)];
+	if (id && m->id == id && memo_has(m, path))
 		return m->mask;
 
 	s->len = HEADER_SIZE;
@@ -236,9 +262,9 @@ INLINE u64 open_mask(struct scratch *s, struct open_filter *f, struct open_call 
 			break;
 		to[i] = path[i];
 	}
-	open_paths_mask(s, o->file, n - 1);
-	if (file)
-		memo_put(m, file, path, s->mask);
+	open_paths_mask(s, o->file, base, n - 1);
+	if (id)
+		memo_put(m, id, path, s->mask);
 	return s->mask;
 }
 
@@ -250,5 +276,5 @@ INLINE bool open_needed(struct scratch *s, struct task_struct *task)
 
 	if (!f || !open_call_get(s, task, &o) || f->always & o.bit)
 		return true;
-	return open_mask(s, f, &o) & o.bit || (f->named & o.bit && name_needs(s, task, f, o.bit));
+	return open_mask(s, task, f, &o) & o.bit || (f->named & o.bit && name_needs(s, task, f, o.bit));
 }

@@ -9,51 +9,52 @@
 
 #define DCACHE_OP_HASH 1 /* include/linux/dcache.h: names may differ and have one hash */
 
-/* A number for an open file and the path that leads to it, which is another one
- * once a directory on the way is renamed or mounted elsewhere: made of every
- * dentry on the way, its name's length and hash (which the kernel has ready;
- * nobody outside knows what it starts from, the parent's address), the filter's
- * epoch and the time. 0: there is none. */
+/* A number for the file or directory of a struct path and the way that leads to
+ * it, which is another one once a directory on the way is renamed or mounted
+ * elsewhere: made of the number before and of every dentry on the way, its
+ * name's length and hash (which the kernel has ready; nobody outside knows what
+ * it starts from, the parent's address). 0: there is none. */
 #ifdef LEGACY
 
-INLINE u64 file_id(u64 file, u64 epoch)
+INLINE u64 path_id(u64 path, u64 id)
 {
 	return 0; /* calls for every field would take longer than the path */
 }
 
 #else
 
-INLINE u64 file_id(u64 file, u64 epoch)
+INLINE u64 path_id(u64 path, u64 id)
 {
-	u64 path = file + FIELD_OFFSET(struct file, f_path);
 	u64 at = LOAD64(path + FIELD_OFFSET(struct path, dentry));
 	u64 mount = LOAD64(path + FIELD_OFFSET(struct path, mnt)) - FIELD_OFFSET(struct mount, mnt);
-	u64 id = epoch << 32 ^ bpf_jiffies64() >> 8;
 
 	for (int i = 0; i < CHAIN; i++) {
-		if (at == LOAD64(mount + FIELD_OFFSET(struct mount, mnt.mnt_root))) {
-			u64 above = LOAD64(mount + FIELD_OFFSET(struct mount, mnt_parent));
-			if (above == mount)
-				return id;
-			at = LOAD64(mount + FIELD_OFFSET(struct mount, mnt_mountpoint));
-			mount = above;
+		u64 dentry = at;
+		enum step step = step_up(&at, &mount);
+		if (step == STEP_MOUNT)
 			continue;
-		}
-		u64 parent = LOAD64(at + FIELD_OFFSET(struct dentry, d_parent));
-		if (parent == at) /* not mounted */
-			return 0;
-		if (READ(AS(struct dentry, at), d_flags) & DCACHE_OP_HASH)
+		if (step == STEP_TOP)
+			return id;
+		if (step == STEP_LOOSE || READ(AS(struct dentry, dentry), d_flags) & DCACHE_OP_HASH)
 			return 0;
 		/* Mixed as by splitmix64: odd constants, and the high half into the low. */
-		id = (id ^ at) * 0x9e3779b97f4a7c15;
-		id = (id ^ LOAD64(at + FIELD_OFFSET(struct dentry, d_name))) * 0xbf58476d1ce4e5b9;
+		id = (id ^ dentry) * 0x9e3779b97f4a7c15;
+		id = (id ^ LOAD64(dentry + FIELD_OFFSET(struct dentry, d_name))) * 0xbf58476d1ce4e5b9;
 		id ^= id >> 32;
-		at = parent;
 	}
 	return 0;
 }
 
 #endif
+
+/* A number for where an open began (the struct path at base, 0 if its path is
+ * absolute) and the file it led to, by this filter, now. 0: there is none. */
+INLINE u64 open_id(u64 file, u64 base, u64 epoch)
+{
+	u64 id = path_id(file_path(file), epoch << 32 ^ bpf_jiffies64() >> 8);
+
+	return base && id ? path_id(base, id) : id;
+}
 
 /* Is the path as given, with zeros behind it, that of m? */
 INLINE bool memo_has(struct open_memo *m, u64 *path)
@@ -66,9 +67,9 @@ INLINE bool memo_has(struct open_memo *m, u64 *path)
 	return !diff;
 }
 
-INLINE void memo_put(struct open_memo *m, u64 file, u64 *path, u64 mask)
+INLINE void memo_put(struct open_memo *m, u64 id, u64 *path, u64 mask)
 {
-	m->file = file;
+	m->id = id;
 	m->mask = mask;
 #pragma unroll
 	for (u32 i = 0; i < MEMO_PATH / 8; i++)

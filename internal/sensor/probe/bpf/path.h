@@ -13,6 +13,39 @@
 #define PATH_COMPONENTS 2050 /* all that fit into 4096 bytes */
 #endif
 
+/* The struct path of a file. */
+INLINE u64 file_path(u64 file)
+{
+	return file + FIELD_OFFSET(struct file, f_path);
+}
+
+enum step {
+	STEP_NAME,  /* a name of the path was left behind */
+	STEP_MOUNT, /* the root of a mount: on to where that is mounted */
+	STEP_TOP,   /* the root of everything: the path is complete */
+	STEP_LOOSE, /* not mounted: pipes, sockets, memfd */
+};
+
+/* One step up from a dentry of a mount. */
+INLINE enum step step_up(u64 *dentry, u64 *mount)
+{
+	u64 at = *dentry, on = *mount;
+
+	if (at == LOAD64(on + FIELD_OFFSET(struct mount, mnt.mnt_root))) {
+		u64 above = LOAD64(on + FIELD_OFFSET(struct mount, mnt_parent));
+		if (above == on)
+			return STEP_TOP;
+		*dentry = LOAD64(on + FIELD_OFFSET(struct mount, mnt_mountpoint));
+		*mount = above;
+		return STEP_MOUNT;
+	}
+	u64 parent = LOAD64(at + FIELD_OFFSET(struct dentry, d_parent));
+	if (parent == at)
+		return STEP_LOOSE;
+	*dentry = parent;
+	return STEP_NAME;
+}
+
 struct walk {
 	struct scratch *s;
 	u64 dentry;
@@ -25,23 +58,16 @@ struct walk {
 static int walk_step(u32 i, struct walk *w)
 {
 	struct dentry *dentry = AS(struct dentry, w->dentry);
-	struct mount *mount = AS(struct mount, w->mount);
-	struct dentry *parent;
 
-	if (w->dentry == (u64)READ(mount, mnt.mnt_root)) {
-		u64 above = (u64)READ(mount, mnt_parent);
-		if (above == w->mount) {
-			w->done = 1;
-			return 1;
-		}
-		w->dentry = (u64)READ(mount, mnt_mountpoint);
-		w->mount = above;
-		return 0;
-	}
-	parent = READ(dentry, d_parent);
-	if ((u64)parent == w->dentry) { /* not mounted: pipes, sockets, memfd */
+	switch (step_up(&w->dentry, &w->mount)) {
+	case STEP_TOP:
+	case STEP_LOOSE:
 		w->done = 1;
 		return 1;
+	case STEP_MOUNT:
+		return 0;
+	case STEP_NAME:
+		break;
 	}
 	u32 len = READ(dentry, d_name.len) & 255;
 	if (w->s->path_pos < len + 1)
@@ -51,7 +77,6 @@ static int walk_step(u32 i, struct walk *w)
 	*at = '/';
 	bpf_probe_read_kernel(at + 1, BOUND(len, 255), READ(dentry, d_name.name));
 	w->s->path_pos = pos;
-	w->dentry = (u64)parent;
 	return 0;
 }
 
@@ -141,21 +166,14 @@ FUNC int path_append(struct scratch *s, u64 dentry, u64 vfsmount)
 	c->at = dentry;
 	c->mount = vfsmount - FIELD_OFFSET(struct mount, mnt);
 	for (int i = 0; i < CHAIN; i++) {
-		u64 at = c->at, mount = c->mount;
-		if (at == LOAD64(mount + FIELD_OFFSET(struct mount, mnt.mnt_root))) {
-			u64 above = LOAD64(mount + FIELD_OFFSET(struct mount, mnt_parent));
-			if (above == mount)
-				goto top;
-			c->at = LOAD64(mount + FIELD_OFFSET(struct mount, mnt_mountpoint));
-			c->mount = above;
+		u64 at = c->at;
+		enum step step = step_up(&c->at, &c->mount);
+		if (step == STEP_MOUNT)
 			continue;
-		}
-		u64 parent = LOAD64(at + FIELD_OFFSET(struct dentry, d_parent));
-		if (parent == at) /* not mounted */
+		if (step != STEP_NAME)
 			goto top;
 		c->dentries[c->n & (CHAIN - 1)] = at;
 		c->n++;
-		c->at = parent;
 	}
 	return path_append_deep(s, dentry, vfsmount);
 top:
@@ -201,23 +219,19 @@ FUNC int file_is_at(struct scratch *s, u64 file, u32 at, u32 n)
 	if (!s || !file)
 		return 0;
 	struct chain *c = &s->chain;
-	u64 path = file + FIELD_OFFSET(struct file, f_path);
+	u64 path = file_path(file);
 
 	c->n = n;
 	c->at = LOAD64(path + FIELD_OFFSET(struct path, dentry));
 	c->mount = LOAD64(path + FIELD_OFFSET(struct path, mnt)) - FIELD_OFFSET(struct mount, mnt);
 	for (int i = 0; i < CHAIN; i++) {
-		u64 dentry = c->at, mount = c->mount;
-		if (dentry == LOAD64(mount + FIELD_OFFSET(struct mount, mnt.mnt_root))) {
-			u64 above = LOAD64(mount + FIELD_OFFSET(struct mount, mnt_parent));
-			if (above == mount)
-				return !c->n;
-			c->at = LOAD64(mount + FIELD_OFFSET(struct mount, mnt_mountpoint));
-			c->mount = above;
+		u64 dentry = c->at;
+		enum step step = step_up(&c->at, &c->mount);
+		if (step == STEP_MOUNT)
 			continue;
-		}
-		u64 parent = LOAD64(dentry + FIELD_OFFSET(struct dentry, d_parent));
-		if (parent == dentry) /* not mounted */
+		if (step == STEP_TOP)
+			return !c->n;
+		if (step == STEP_LOOSE)
 			return 0;
 		u32 len = READ(AS(struct dentry, dentry), d_name.len);
 		if (len >= c->n)
@@ -228,62 +242,51 @@ FUNC int file_is_at(struct scratch *s, u64 file, u32 at, u32 n)
 		c->n--;
 		if (s->buf[(at + c->n) & BODY_MASK] != '/')
 			return 0;
-		c->at = parent;
 	}
 	return 0;
 }
 
 #endif
 
-/* A directory's path (cwd, a dirfd) as the value of a slot. */
-FUNC int put_path(struct scratch *s, u32 slot, u64 dentry, u64 vfsmount)
+/* As path_append, of a struct path. */
+INLINE int path_append_at(struct scratch *s, u64 path)
 {
-	if (!s || !dentry || tail_full(s))
+	return path_append(s, LOAD64(path + FIELD_OFFSET(struct path, dentry)), LOAD64(path + FIELD_OFFSET(struct path, mnt)));
+}
+
+/* A struct path as the value of a slot. */
+FUNC int put_path(struct scratch *s, u32 slot, u64 path)
+{
+	if (!s || !path || tail_full(s))
 		return 0;
-	u32 len = path_append(s, dentry, vfsmount);
+	u32 len = path_append_at(s, path);
 	tail_commit(s, slot, len);
 	return 0;
+}
+
+INLINE void put_file_path(struct scratch *s, u32 slot, u64 file)
+{
+	if (file)
+		put_path(s, slot, file_path(file));
 }
 
 /* A directory that a task's fs_struct names. */
 INLINE void put_fs_path(struct scratch *s, u32 slot, u64 fs, u32 offset)
 {
-	if (!fs)
-		return;
-	u64 path = fs + offset;
-	put_path(s, slot, LOAD64(path + FIELD_OFFSET(struct path, dentry)), LOAD64(path + FIELD_OFFSET(struct path, mnt)));
+	if (fs)
+		put_path(s, slot, fs + offset);
 }
 
-FUNC int put_cwd(struct scratch *s, u32 slot)
+INLINE void put_cwd(struct scratch *s, u32 slot)
 {
 	struct task_struct *task = current_task();
 
-	if (s)
-		put_fs_path(s, slot, LOAD64(&task->fs), FIELD_OFFSET(struct fs_struct, pwd));
-	return 0;
+	put_fs_path(s, slot, LOAD64(&task->fs), FIELD_OFFSET(struct fs_struct, pwd));
 }
 
-FUNC int put_root(struct scratch *s, u32 slot)
+INLINE void put_root(struct scratch *s, u32 slot)
 {
 	struct task_struct *task = current_task();
 
-	if (s)
-		put_fs_path(s, slot, LOAD64(&task->fs), FIELD_OFFSET(struct fs_struct, root));
-	return 0;
-}
-
-/* Append the path of a file at the tail; its length, as path_append. */
-INLINE int file_path_append(struct scratch *s, u64 file)
-{
-	u64 path = file + FIELD_OFFSET(struct file, f_path);
-	return path_append(s, LOAD64(path + FIELD_OFFSET(struct path, dentry)), LOAD64(path + FIELD_OFFSET(struct path, mnt)));
-}
-
-FUNC int put_file_path(struct scratch *s, u32 slot, u64 file)
-{
-	if (!s || !file)
-		return 0;
-	u64 path = file + FIELD_OFFSET(struct file, f_path);
-	put_path(s, slot, LOAD64(path + FIELD_OFFSET(struct path, dentry)), LOAD64(path + FIELD_OFFSET(struct path, mnt)));
-	return 0;
+	put_fs_path(s, slot, LOAD64(&task->fs), FIELD_OFFSET(struct fs_struct, root));
 }

@@ -136,7 +136,7 @@ struct name_memo {
 
 /* What the filter said of an open; see memo.h. */
 struct open_memo {
-	u64 file; /* file_id; 0: empty */
+	u64 id;   /* open_id; 0: empty */
 	u64 mask;
 	u64 given[8]; /* the path as given, with zeros behind it */
 };
