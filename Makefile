@@ -20,7 +20,7 @@ test: build ## all tests; as root also those on the real kernel
 	$(GO) test -p 1 -timeout 20m ./...
 
 .PHONY: kernels
-kernels: ## tests on Debian's kernels, in emulated machines; needs qemu-system-x86
+kernels: ## tests on Debian's kernels, in emulated machines; needs qemu-system-x86 or -arm
 	$(GO) run ./test/kernels $(KERNELS)
 
 .PHONY: race

@@ -9,27 +9,30 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 )
 
 // boot runs a kernel until init powers it off, and reads its console.
 func boot(ctx context.Context, o options, vmlinuz, image string) (*result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.limit, fmt.Errorf("not done within %v", o.limit))
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "qemu-system-x86_64",
-		// Emulated, cmpxchg16b leaves an address in the flags register now and
-		// then (qemu 7.2), and the kernel panics on a double fault.
-		"-accel", o.accel, "-cpu", "max,-cx16", "-smp", strconv.Itoa(o.cpus), "-m", strconv.Itoa(o.memory),
+	cpu := "max"
+	if strings.HasPrefix(o.accel, "tcg") {
+		cpu += o.arch.emulated
+	}
+	cmd := exec.CommandContext(ctx, o.arch.qemu, "-machine", o.arch.machine, "-cpu", cpu,
+		"-accel", o.accel, "-smp", strconv.Itoa(o.cpus), "-m", strconv.Itoa(o.memory),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
 		"-kernel", vmlinuz, "-initrd", image,
 		// An oops ends the machine; what the kernel warns of is shown.
-		"-append", "console=ttyS0 loglevel=5 oops=panic panic=-1 rdinit=/init")
+		"-append", "console="+o.arch.console+" loglevel=5 oops=panic panic=-1 rdinit=/init")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("%w (Debian has it in qemu-system-x86)", err)
+		return nil, fmt.Errorf("%w (Debian has it in %s)", err, o.arch.pkg)
 	}
 	var show io.Writer = io.Discard
 	if o.verbose {

@@ -2,57 +2,39 @@ package main
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 )
 
 // kernel is the newest that a suite of Debian's has.
 type kernel struct {
 	name, suite string
-	security    bool // from the security archive
-}
-
-// debian are the kernels, one for each object of the probe at least.
-var debian = []kernel{
-	{name: "5.10", suite: "bullseye-security", security: true},
-	{name: "6.1", suite: "bookworm"},
-	{name: "6.12", suite: "trixie"},
+	flavour     string // the one for virtual machines where it is empty
+	security    bool   // from the security archive
 }
 
 func (k kernel) String() string { return k.name }
 
-const (
-	keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-	meta    = "linux-image-cloud-amd64"
-)
-
 // fetch is the path of the kernel, taken from the archive if it is not kept.
 func (k kernel) fetch(ctx context.Context, o options) (string, error) {
-	dir, err := filepath.Abs(filepath.Join(o.cache, k.suite))
-	if err != nil {
-		return "", err
-	}
+	dir := o.cached(k.name)
 	if kept, _ := filepath.Glob(filepath.Join(dir, "vmlinuz-*")); len(kept) == 1 && !o.update {
 		return kept[0], nil
 	}
-	log.Printf("%s: fetching from %s", k.name, o.mirror)
-	a, err := newApt(ctx, dir, k, o.mirror)
+	a, err := newApt(ctx, o, dir, k.suite, k.security)
 	if err != nil {
 		return "", err
 	}
-	if _, err := a.run("apt-get", "update", "-qq"); err != nil {
-		return "", err
-	}
-	show, err := a.run("apt-cache", "show", meta)
+	defer a.clean()
+	show, err := a.run("apt-cache", "show", "linux-image-"+cmp.Or(k.flavour, "cloud-"+o.arch.name))
 	if err != nil {
 		return "", err
 	}
@@ -60,15 +42,11 @@ func (k kernel) fetch(ctx context.Context, o options) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := a.run("apt-get", "download", "-qq", pkg); err != nil {
+	deb, err := a.download(pkg)
+	if err != nil {
 		return "", err
 	}
-	defer a.clean()
-	debs, _ := filepath.Glob(filepath.Join(dir, pkg+"_*.deb"))
-	if len(debs) != 1 {
-		return "", fmt.Errorf("expected one package file of %s in %s, have %d", pkg, dir, len(debs))
-	}
-	return unpack(ctx, debs[0], dir)
+	return unpack(ctx, deb, dir)
 }
 
 // dependency is the package of a version that the first record, the newest,
@@ -79,60 +57,6 @@ func dependency(show, prefix string) (string, error) {
 		return "", fmt.Errorf("no dependency on %sVERSION", prefix)
 	}
 	return m[1], nil
-}
-
-// apt runs apt with sources and state of its own, beside the system's.
-type apt struct {
-	ctx  context.Context
-	dir  string
-	args []string
-}
-
-func newApt(ctx context.Context, dir string, k kernel, mirror string) (*apt, error) {
-	state := filepath.Join(dir, "apt")
-	for _, d := range []string{"lists/partial", "archives/partial"} {
-		if err := os.MkdirAll(filepath.Join(state, d), 0o755); err != nil {
-			return nil, err
-		}
-	}
-	if k.security {
-		mirror += "-security"
-	}
-	sources := filepath.Join(state, "sources.list")
-	line := fmt.Sprintf("deb [arch=amd64 signed-by=%s] %s %s main\n", keyring, mirror, k.suite)
-	if err := os.WriteFile(sources, []byte(line), 0o644); err != nil {
-		return nil, err
-	}
-	status := filepath.Join(state, "status")
-	if err := os.WriteFile(status, nil, 0o644); err != nil {
-		return nil, err
-	}
-	var args []string
-	for _, o := range []string{
-		"Dir::Etc::sourcelist=" + sources, "Dir::Etc::sourceparts=/dev/null", "Dir::Etc::preferencesparts=/dev/null",
-		"Dir::State=" + state, "Dir::State::status=" + status, "Dir::Cache=" + state,
-		"APT::Sandbox::User=root", "APT::Architecture=amd64",
-		"Acquire::Check-Valid-Until=false", // suites are served after the end of their updates
-		"Acquire::Languages=none", "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
-	} {
-		args = append(args, "-o", o)
-	}
-	return &apt{ctx: ctx, dir: dir, args: args}, nil
-}
-
-func (a *apt) run(name, verb string, args ...string) (string, error) {
-	cmd := exec.CommandContext(a.ctx, name, slices.Concat(a.args, []string{verb}, args)...)
-	cmd.Dir = a.dir
-	return output(cmd)
-}
-
-// clean removes what only fetching needed.
-func (a *apt) clean() {
-	os.RemoveAll(filepath.Join(a.dir, "apt"))
-	debs, _ := filepath.Glob(filepath.Join(a.dir, "*.deb"))
-	for _, d := range debs {
-		os.Remove(d)
-	}
 }
 
 // unpack takes the kernel out of a package, in place of any other in dir.
@@ -175,14 +99,4 @@ func unpack(ctx context.Context, deb, dir string) (string, error) {
 		path := filepath.Join(dir, name)
 		return path, os.WriteFile(path, b, 0o644)
 	}
-}
-
-// output runs a command; what it said to stderr is part of the error.
-func output(cmd *exec.Cmd) (string, error) {
-	out, err := cmd.Output()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		err = fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, exit.Stderr)
-	}
-	return string(out), err
 }

@@ -11,9 +11,6 @@ import (
 	"strings"
 )
 
-// programs of this host, with their libraries, that tests start.
-var programs = []string{"sh", "cat", "tac", "true", "sleep", "setsid", "unshare", "ls", "id"}
-
 // files is the rest of what is expected to be there.
 var files = map[string]string{
 	"etc/passwd":   "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
@@ -25,7 +22,7 @@ var files = map[string]string{
 
 // buildImage builds init (this program), the binary and the tests, and makes
 // an initramfs of them.
-func buildImage(ctx context.Context, dir, image string, jobs []job) error {
+func buildImage(ctx context.Context, o options, dir, image string, jobs []job) error {
 	out, err := os.Create(image)
 	if err != nil {
 		return err
@@ -48,17 +45,17 @@ func buildImage(ctx context.Context, dir, image string, jobs []job) error {
 	for name, text := range files {
 		w.file(name, 0o644, []byte(text))
 	}
-	err = errors.Join(addBuilt(ctx, w, dir, jobs), addPrograms(ctx, w))
+	err = errors.Join(addBuilt(ctx, w, o.arch.name, dir, jobs), addPrograms(ctx, o, w))
 	return errors.Join(err, w.close(), buf.Flush(), out.Close())
 }
 
 // addBuilt adds what is compiled here, without symbol tables: the image is
 // copied into the machine's memory.
-func addBuilt(ctx context.Context, w *cpio, dir string, jobs []job) error {
+func addBuilt(ctx context.Context, w *cpio, arch, dir string, jobs []job) error {
 	build := func(to string, args ...string) error {
 		file := filepath.Join(dir, filepath.Base(to))
 		cmd := exec.CommandContext(ctx, "go", append(args[:1:1], append([]string{"-trimpath", "-ldflags=-s -w", "-o", file}, args[1:]...)...)...)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch)
 		if _, err := output(cmd); err != nil {
 			return err
 		}
@@ -76,54 +73,6 @@ func addBuilt(ctx context.Context, w *cpio, dir string, jobs []job) error {
 		}
 	}
 	return nil
-}
-
-// addPrograms adds the host's programs and their libraries.
-func addPrograms(ctx context.Context, w *cpio) error {
-	libraries := map[string]bool{}
-	for _, name := range programs {
-		path, err := exec.LookPath(name)
-		if err != nil {
-			return err
-		}
-		if path, err = filepath.EvalSymlinks(path); err != nil {
-			return err
-		}
-		if err := w.copy("usr/bin/"+name, path); err != nil {
-			return err
-		}
-		text, err := output(exec.CommandContext(ctx, "ldd", path))
-		if err != nil {
-			return err
-		}
-		for _, lib := range sharedLibraries(text) {
-			libraries[lib] = true
-		}
-	}
-	for lib := range libraries {
-		real, err := filepath.EvalSymlinks(lib)
-		if err != nil {
-			return err
-		}
-		to := strings.TrimPrefix(strings.TrimPrefix(lib, "/"), "usr/")
-		if err := w.copy("usr/"+to, real); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sharedLibraries are the paths in what ldd says.
-func sharedLibraries(ldd string) []string {
-	var out []string
-	for line := range strings.Lines(ldd) {
-		for _, word := range strings.Fields(line) {
-			if strings.HasPrefix(word, "/") {
-				out = append(out, word)
-			}
-		}
-	}
-	return out
 }
 
 // copy adds a file of the host.

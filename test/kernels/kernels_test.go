@@ -79,3 +79,22 @@ func TestDependency(t *testing.T) {
 		t.Error("no error without the dependency")
 	}
 }
+
+func TestArchByName(t *testing.T) {
+	for _, a := range arches {
+		got, err := archByName(a.name)
+		if err != nil || got.qemu != a.qemu {
+			t.Errorf("%s: %s, %v", a.name, got.qemu, err)
+		}
+		names := map[string]bool{}
+		for _, k := range a.kernels { // a kernel's name is its directory in the cache
+			if names[k.name] || k.name == "programs" {
+				t.Errorf("%s: a second directory %s", a.name, k.name)
+			}
+			names[k.name] = true
+		}
+	}
+	if _, err := archByName("vax"); err == nil || !strings.Contains(err.Error(), "amd64, arm64") {
+		t.Errorf("an unknown architecture: %v", err)
+	}
+}

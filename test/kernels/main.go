@@ -1,13 +1,14 @@
 // Command kernels runs tests of the probe and of the sensor on Debian's
 // kernels, each in a virtual machine of its own:
 //
-//	go run ./test/kernels            # all of them
-//	go run ./test/kernels 5.10 6.1   # some
-//	go run ./test/kernels ./vmlinuz  # any other kernel with BTF
+//	go run ./test/kernels              # all of them
+//	go run ./test/kernels 5.10 6.1     # some
+//	go run ./test/kernels -arch arm64  # those of another architecture
+//	go run ./test/kernels ./vmlinuz    # any other kernel with BTF
 //
 // Kernels come from Debian's archive by apt, and are kept. A machine is qemu's,
 // emulated where there is no KVM; its only file system is an initramfs of the
-// tests, the binary, a few of this host's programs and our own init. It reports
+// tests, the binary, a few of Debian's programs and our own init. It reports
 // on the serial console. No privileges are needed.
 package main
 
@@ -18,19 +19,25 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
 )
 
 type options struct {
+	arch                       arch
 	cache, mirror, only, accel string
 	limit                      time.Duration
 	memory, cpus               int
 	update, verbose            bool
 }
+
+// cached is the directory of what is kept for the architecture.
+func (o options) cached(name string) string { return filepath.Join(o.cache, o.arch.name, name) }
 
 func main() {
 	log.SetFlags(0)
@@ -42,7 +49,8 @@ func main() {
 		home = os.TempDir()
 	}
 	var o options
-	flag.StringVar(&o.cache, "cache", filepath.Join(home, "peregrine-kernels"), "where kernels are kept")
+	archName := flag.String("arch", runtime.GOARCH, "architecture of the machines, of "+strings.Join(archNames(), ", "))
+	flag.StringVar(&o.cache, "cache", filepath.Join(home, "peregrine-kernels"), "where kernels and programs are kept")
 	flag.StringVar(&o.mirror, "mirror", "http://deb.debian.org/debian", "Debian's archive; the security archive is this with -security behind")
 	flag.StringVar(&o.only, "only", "", "run these jobs, of "+strings.Join(jobNames(), ", ")+", each with =PATTERN for some of its tests (comma-separated; default all)")
 	// With a thread for each CPU, qemu 7.2 goes on executing the breakpoints
@@ -54,6 +62,12 @@ func main() {
 	flag.BoolVar(&o.update, "update", false, "look for newer kernels than those kept")
 	flag.BoolVar(&o.verbose, "v", false, "show the console")
 	flag.Parse()
+	if o.arch, err = archByName(*archName); err != nil {
+		log.Fatal(err)
+	}
+	if o.cache, err = filepath.Abs(o.cache); err != nil {
+		log.Fatal(err)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, o, flag.Args()); err != nil {
@@ -64,7 +78,7 @@ func main() {
 // run tests the named kernels and prints a row for each job of each.
 func run(ctx context.Context, o options, names []string) error {
 	if len(names) == 0 {
-		for _, k := range debian {
+		for _, k := range o.arch.kernels {
 			names = append(names, k.name)
 		}
 	}
@@ -78,8 +92,11 @@ func run(ctx context.Context, o options, names []string) error {
 		return err
 	}
 	image := filepath.Join(dir, "initramfs")
+	if _, err := exec.LookPath(o.arch.qemu); err != nil {
+		return fmt.Errorf("%w (Debian has it in %s)", err, o.arch.pkg)
+	}
 	log.Print("building the tests")
-	if err := buildImage(ctx, dir, image, jobs); err != nil {
+	if err := buildImage(ctx, o, dir, image, jobs); err != nil {
 		return fmt.Errorf("make the initramfs: %w", err)
 	}
 	var failed []string
@@ -112,9 +129,9 @@ func kernelImage(ctx context.Context, o options, name string) (string, error) {
 		_, err := os.Stat(name)
 		return name, err
 	}
-	i := slices.IndexFunc(debian, func(k kernel) bool { return k.name == name })
+	i := slices.IndexFunc(o.arch.kernels, func(k kernel) bool { return k.name == name })
 	if i < 0 {
-		return "", fmt.Errorf("expected one of %v, or the path of a vmlinuz", debian)
+		return "", fmt.Errorf("expected one of %v, or the path of a vmlinuz", o.arch.kernels)
 	}
-	return debian[i].fetch(ctx, o)
+	return o.arch.kernels[i].fetch(ctx, o)
 }
