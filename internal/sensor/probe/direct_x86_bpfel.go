@@ -46,6 +46,7 @@ const (
 	directVarDropFailed     = "drop_failed"
 	directVarHasGroupDead   = "has_group_dead"
 	directVarInterest       = "interest"
+	directVarPageKib        = "page_kib"
 	directVarSnaplen        = "snaplen"
 )
 
@@ -133,6 +134,7 @@ type directVariableSpecs struct {
 	DropFailed   *ebpf.VariableSpec `ebpf:"drop_failed"`
 	HasGroupDead *ebpf.VariableSpec `ebpf:"has_group_dead"`
 	Interest     *ebpf.VariableSpec `ebpf:"interest"`
+	PageKib      *ebpf.VariableSpec `ebpf:"page_kib"`
 	Snaplen      *ebpf.VariableSpec `ebpf:"snaplen"`
 }
 
@@ -188,6 +190,7 @@ type directVariables struct {
 	DropFailed   *ebpf.Variable `ebpf:"drop_failed"`
 	HasGroupDead *ebpf.Variable `ebpf:"has_group_dead"`
 	Interest     *ebpf.Variable `ebpf:"interest"`
+	PageKib      *ebpf.Variable `ebpf:"page_kib"`
 	Snaplen      *ebpf.Variable `ebpf:"snaplen"`
 }
 

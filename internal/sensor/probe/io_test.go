@@ -94,13 +94,15 @@ func TestNewDescriptors(t *testing.T) {
 	// An io_uring left open would interrupt later calls of its thread.
 	t.Cleanup(func() { unix.Close(int(ring)) })
 	runCalls(t, []call{
-		{syscall: "pipe2", do: func() int64 { return raw(unix.SYS_PIPE2, unsafe.Pointer(&pipe), unix.O_CLOEXEC|unix.O_NONBLOCK) },
+		{syscall: "pipe2", do: func() int64 {
+			return raw(unix.SYS_PIPE2, unsafe.Pointer(&pipe), unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_DIRECT)
+		},
 			dynamic: func(int64) fields {
 				var st unix.Stat_t
 				if err := unix.Fstat(int(pipe[0]), &st); err != nil {
 					t.Fatal(err)
 				}
-				return fields{"fd1": num(int(pipe[0])), "fd2": num(int(pipe[1])), "ino": num(st.Ino), "flags": num(fCLOEXEC | 1<<6), "file": anon(event.FDPipe, "")}
+				return fields{"fd1": num(int(pipe[0])), "fd2": num(int(pipe[1])), "ino": num(st.Ino), "flags": num(fCLOEXEC | 1<<6 | 1<<9), "file": anon(event.FDPipe, "")}
 			}},
 		{syscall: "eventfd2", do: func() int64 { return raw(unix.SYS_EVENTFD2, 3, unix.EFD_CLOEXEC) },
 			want: fields{"flags": num(fCLOEXEC), "initval": "3", "file": anon(event.FDEvent, "[eventfd]")}},

@@ -46,6 +46,7 @@ const (
 	legacyVarDropFailed     = "drop_failed"
 	legacyVarHasGroupDead   = "has_group_dead"
 	legacyVarInterest       = "interest"
+	legacyVarPageKib        = "page_kib"
 	legacyVarSnaplen        = "snaplen"
 )
 
@@ -133,6 +134,7 @@ type legacyVariableSpecs struct {
 	DropFailed   *ebpf.VariableSpec `ebpf:"drop_failed"`
 	HasGroupDead *ebpf.VariableSpec `ebpf:"has_group_dead"`
 	Interest     *ebpf.VariableSpec `ebpf:"interest"`
+	PageKib      *ebpf.VariableSpec `ebpf:"page_kib"`
 	Snaplen      *ebpf.VariableSpec `ebpf:"snaplen"`
 }
 
@@ -188,6 +190,7 @@ type legacyVariables struct {
 	DropFailed   *ebpf.Variable `ebpf:"drop_failed"`
 	HasGroupDead *ebpf.Variable `ebpf:"has_group_dead"`
 	Interest     *ebpf.Variable `ebpf:"interest"`
+	PageKib      *ebpf.Variable `ebpf:"page_kib"`
 	Snaplen      *ebpf.Variable `ebpf:"snaplen"`
 }
 

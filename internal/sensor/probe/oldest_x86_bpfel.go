@@ -46,6 +46,7 @@ const (
 	oldestVarDropFailed     = "drop_failed"
 	oldestVarHasGroupDead   = "has_group_dead"
 	oldestVarInterest       = "interest"
+	oldestVarPageKib        = "page_kib"
 	oldestVarSnaplen        = "snaplen"
 )
 
@@ -133,6 +134,7 @@ type oldestVariableSpecs struct {
 	DropFailed   *ebpf.VariableSpec `ebpf:"drop_failed"`
 	HasGroupDead *ebpf.VariableSpec `ebpf:"has_group_dead"`
 	Interest     *ebpf.VariableSpec `ebpf:"interest"`
+	PageKib      *ebpf.VariableSpec `ebpf:"page_kib"`
 	Snaplen      *ebpf.VariableSpec `ebpf:"snaplen"`
 }
 
@@ -188,6 +190,7 @@ type oldestVariables struct {
 	DropFailed   *ebpf.Variable `ebpf:"drop_failed"`
 	HasGroupDead *ebpf.Variable `ebpf:"has_group_dead"`
 	Interest     *ebpf.Variable `ebpf:"interest"`
+	PageKib      *ebpf.Variable `ebpf:"page_kib"`
 	Snaplen      *ebpf.Variable `ebpf:"snaplen"`
 }
 

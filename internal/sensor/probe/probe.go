@@ -146,6 +146,7 @@ func configure(spec *ebpf.CollectionSpec, o Options, cpus int, types *btf.Cache)
 		"drop_failed":    o.DropFailed,
 		"has_group_dead": exitSaysGroupDead(types),
 		"boot_epoch":     epoch,
+		"page_kib":       uint32(os.Getpagesize() / 1024),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("set %s of the probe: %w", name, err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -63,6 +64,51 @@ func TestSnapshot(t *testing.T) {
 	}
 	if _, ok := tasks[2]; !ok {
 		t.Error("kthreadd is missing") // kernel threads count too
+	}
+}
+
+// A process's memory is in KiB, whatever its kernel's pages are.
+func TestSnapshotMemory(t *testing.T) {
+	needBPF(t)
+	p, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("/bin/cat")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Wait()
+	defer in.Close()
+	// Once it has answered, it maps nothing any more.
+	if _, err := in.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	if err := p.Snapshot(func(b []byte) {
+		if e := record(t, b); e.Header().PID == uint32(cmd.Process.Pid) {
+			got = e.fields()["vm_size"]
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := regexp.MustCompile(`VmSize:\s+(\d+) kB`).FindSubmatch(status); m == nil || got != string(m[1]) {
+		t.Errorf("vm_size = %s, /proc says %s", got, m)
 	}
 }
 

@@ -105,7 +105,7 @@ INLINE u32 fd_flags(u64 flags)
 	u32 res = 0;
 
 	BIT(04000 /* O_NONBLOCK */, 1 << 6);
-	BIT(040000 /* O_DIRECT: pipe2 */, 1 << 9);
+	BIT(K_DIRECT, 1 << 9); /* pipe2 */
 	BIT(02000000 /* O_CLOEXEC */, 1 << 12);
 	return res;
 }

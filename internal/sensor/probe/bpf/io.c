@@ -4,6 +4,20 @@
 #include "flags.h"
 #include "shapes.h"
 
+/* The first of the two arguments that a 32-bit task's position takes in pread64
+ * and pwrite64: ARM begins pairs at an even register, and pads
+ * (arch/arm64/kernel/sys32.c). preadv and pwritev take two words everywhere. */
+#if defined(__TARGET_ARCH_arm64)
+#define PREAD_POS32 4
+#else
+#define PREAD_POS32 3
+#endif
+
+INLINE u64 position(struct scratch *s, u32 narrow)
+{
+	return s->h.flags & EVENT_COMPAT ? s->args[narrow] | s->args[narrow + 1] << 32 : s->args[3];
+}
+
 SEC("tp_btf/sys_exit")
 int family_io(u64 *ctx)
 {
@@ -35,7 +49,7 @@ int family_io(u64 *ctx)
 		SLOT(s, PREAD_RES) = s->ret;
 		SLOT(s, PREAD_FD) = (s32)s->args[0];
 		SLOT(s, PREAD_SIZE) = (u32)s->args[2];
-		SLOT(s, PREAD_POS) = s->h.flags & EVENT_COMPAT ? s->args[3] | s->args[4] << 32 : s->args[3];
+		SLOT(s, PREAD_POS) = position(s, PREAD_POS32);
 		put_data(s, PREAD_DATA, s->args[1],
 			 s->ret >= 0 || s->entry.kind == KIND_PREAD ? s->ret : (u32)s->args[2]);
 		put_fd(s, PREAD_FILE, s->args[0]);
@@ -59,7 +73,7 @@ int family_io(u64 *ctx)
 		SLOT(s, PREADV_RES) = s->ret;
 		SLOT(s, PREADV_FD) = (s32)s->args[0];
 		SLOT(s, PREADV_SIZE) = (u32)put_iov(s, PREADV_DATA, s->args[1], s->args[2], s->ret);
-		SLOT(s, PREADV_POS) = s->h.flags & EVENT_COMPAT ? s->args[3] | s->args[4] << 32 : s->args[3];
+		SLOT(s, PREADV_POS) = position(s, 3);
 		put_fd(s, PREADV_FILE, s->args[0]);
 		break;
 	case KIND_PWRITEV:
@@ -67,7 +81,7 @@ int family_io(u64 *ctx)
 		SLOT(s, PWRITEV_RES) = s->ret;
 		SLOT(s, PWRITEV_FD) = (s32)s->args[0];
 		SLOT(s, PWRITEV_SIZE) = (u32)put_iov(s, PWRITEV_DATA, s->args[1], s->args[2], s->ret >= 0 ? s->ret : PART_MAX);
-		SLOT(s, PWRITEV_POS) = s->h.flags & EVENT_COMPAT ? s->args[3] | s->args[4] << 32 : s->args[3];
+		SLOT(s, PWRITEV_POS) = position(s, 3);
 		put_fd(s, PWRITEV_FILE, s->args[0]);
 		break;
 	case KIND_LSEEK:

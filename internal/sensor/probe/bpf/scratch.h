@@ -16,6 +16,7 @@ const volatile u32 cpus_per_ring = 0; /* 0: one ring for all */
 const volatile u32 snaplen = 80;
 const volatile bool drop_failed = false;
 const volatile bool has_group_dead = false;
+const volatile u32 page_kib = 4; /* size of a page */
 const volatile u64 boot_epoch = 0; /* ns since the epoch at which the machine started */
 
 #define PART_MAX 4096	     /* longest string or list in an event, its NUL included */

@@ -160,9 +160,9 @@ INLINE struct mem_use mm_use(struct mm_struct *mm)
 
 	if (!mm)
 		return m;
-	m.size = READ(mm, total_vm) << 2;
-	m.rss = (mm_counter(mm, MM_FILE) + mm_counter(mm, MM_ANON) + mm_counter(mm, MM_SHMEM)) << 2;
-	m.swap = mm_counter(mm, MM_SWAP) << 2;
+	m.size = READ(mm, total_vm) * page_kib;
+	m.rss = (mm_counter(mm, MM_FILE) + mm_counter(mm, MM_ANON) + mm_counter(mm, MM_SHMEM)) * page_kib;
+	m.swap = mm_counter(mm, MM_SWAP) * page_kib;
 	return m;
 }
 
