@@ -2,6 +2,7 @@ package probe
 
 import (
 	"bytes"
+	"embed"
 	"errors"
 	"log/slog"
 	"os"
@@ -197,4 +198,31 @@ func unlessGiven(t *testing.T, path string) string {
 		return ""
 	}
 	return path
+}
+
+//go:embed oldest_x86_bpfel.o oldest_arm64_bpfel.o legacy_arm64_bpfel.o
+var plainObjects embed.FS
+
+// Kernels that take functions in programs, but not in those that make tail
+// calls, load an object whose sys_exit has none; also of the other architecture.
+func TestPlainTailCalls(t *testing.T) {
+	files, err := plainObjects.ReadDir(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		b, err := plainObjects.ReadFile(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ins := range spec.Programs["sys_exit"].Instructions {
+			if ins.IsFunctionCall() {
+				t.Errorf("%s: sys_exit calls %s", f.Name(), ins.Reference())
+			}
+		}
+	}
 }

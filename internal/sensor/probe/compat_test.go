@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
 
 // program32 is a program for 32-bit tasks in the making: code that calls the kernel,
@@ -153,5 +154,46 @@ func TestCompat(t *testing.T) {
 	execs := tr.of(event.KindExecve, pid)
 	if len(execs) != 1 || execs[0].fields()["trusted_exepath"] != quote(exe) {
 		t.Errorf("%d execs", len(execs))
+	}
+}
+
+// The filter of opens keeps its notes where an event begins: an event behind
+// it says as before that it is of a 32-bit task.
+func TestCompatOpenFilter(t *testing.T) {
+	needBPF(t)
+	pr, err := Load(Options{CPUsPerRing: 1, Legacy: legacy()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pr.Close()
+	dir := t.TempDir()
+	wanted, other := write(t, filepath.Join(dir, "wanted"), "x"), write(t, filepath.Join(dir, "other"), "x")
+	set, err := pathset.New([]pathset.Pattern{{Text: wanted, Kind: pathset.Exact, Mask: ^uint64(0)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	link, exe := filepath.Join(dir, "link"), filepath.Join(dir, "prog")
+	if err := os.Symlink(wanted, link); err != nil { // both paths are looked at
+		t.Fatal(err)
+	}
+	var p program32
+	p.call(nr32.openat, unix.AT_FDCWD, p.str(other), unix.O_RDONLY, 0)
+	p.call(nr32.openat, unix.AT_FDCWD, p.str(link), unix.O_RDONLY, 0)
+	p.call(1, 0) // exit
+	p.build(t, exe)
+
+	tr := &tracer{t: t, probe: pr}
+	tr.drain(now())
+	if err := pr.SetInterest(Interest{Syscalls: ids("openat"), Opens: &OpenFilter{Paths: set}}); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	if err := cmd.Run(); err != nil {
+		t.Skipf("no 32-bit programs here: %v", err)
+	}
+	tr.events = tr.drain(now())
+	opens := tr.of(event.KindOpenat, cmd.Process.Pid)
+	if len(opens) != 1 || opens[0].fields()["name"] != quote(link) || opens[0].Header().Flags&event.Compat == 0 {
+		t.Errorf("%d opens, want one of %s with the flag of a 32-bit task", len(opens), link)
 	}
 }

@@ -21,6 +21,15 @@
 #else
 #define FUNC NOINLINE
 #endif
+/*
+ * Programs with functions may make tail calls since 5.10 on x86 (e411901c0b77)
+ * and since 6.0 on arm64 (d4609a5d8c70), see allow_tail_call_in_subprogs in the
+ * kernel's verifier. In objects for kernels before, the program that makes
+ * them has no functions.
+ */
+#if defined(NO_GLOBAL_FUNCTIONS) || (defined(LEGACY) && defined(__TARGET_ARCH_arm64))
+#define PLAIN_TAIL_CALLS
+#endif
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 /* n, bounded for the verifier by an instruction that the compiler, knowing

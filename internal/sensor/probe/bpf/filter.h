@@ -233,14 +233,18 @@ INLINE bool open_call_get(struct scratch *s, struct task_struct *task, struct op
  * yet; its place serves as a notepad. */
 INLINE u64 open_mask(struct scratch *s, struct task_struct *task, struct open_filter *f, struct open_call *o)
 {
+#ifdef PLAIN_TAIL_CALLS
+	u64 *path = s->given; /* the family's functions need the stack */
+#else
 	/* By way of the stack: the kernel checks where it copies to
 	 * (CONFIG_HARDENED_USERCOPY), and knows that at once. */
 	u64 path[(FILTER_PATH + 1) / 8];
+#endif
 	u64 base = 0;
 
 	for (u32 i = 0; i < MEMO_PATH / 8; i++)
 		path[i] = 0;
-	long n = bpf_probe_read_user_str(path, sizeof(path), (void *)o->name);
+	long n = bpf_probe_read_user_str(path, FILTER_PATH + 1, (void *)o->name);
 	if (n <= 1 || n > FILTER_PATH)
 		return ~0ull;
 	if ((path[0] & 0xff) != '/') {
@@ -257,7 +261,7 @@ INLINE u64 open_mask(struct scratch *s, struct task_struct *task, struct open_fi
 
 	s->len = HEADER_SIZE;
 	u64 *to = (u64 *)tail(s);
-	for (u32 i = 0; i < sizeof(path) / 8; i++) {
+	for (u32 i = 0; i < (FILTER_PATH + 1) / 8; i++) {
 		if ((s64)(8 * i) >= n)
 			break;
 		to[i] = path[i];
@@ -269,7 +273,12 @@ INLINE u64 open_mask(struct scratch *s, struct task_struct *task, struct open_fi
 }
 
 /* Can any rule match this call? */
-INLINE bool open_needed(struct scratch *s, struct task_struct *task)
+#ifdef PLAIN_TAIL_CALLS
+static NOINLINE /* else the verifier looks at the rest of the family for each way through this */
+#else
+INLINE
+#endif
+bool open_needed(struct scratch *s, struct task_struct *task)
 {
 	struct open_filter *f = open_filter_get();
 	struct open_call o;
@@ -277,4 +286,14 @@ INLINE bool open_needed(struct scratch *s, struct task_struct *task)
 	if (!f || !open_call_get(s, task, &o) || f->always & o.bit)
 		return true;
 	return open_mask(s, task, f, &o) & o.bit || (f->named & o.bit && name_needs(s, task, f, o.bit));
+}
+
+/* True for a call that is left out, and counted. */
+INLINE bool open_left_out(struct scratch *s, struct counters *c, struct task_struct *task)
+{
+	if (!interest.open_filter || open_needed(s, task))
+		return false;
+	s->busy = 0;
+	c->filtered++;
+	return true;
 }

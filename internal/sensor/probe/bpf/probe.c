@@ -116,7 +116,12 @@ INLINE void tail_call(void *ctx, u32 family)
 
 /* i386 multiplexes the socket calls: number in the first argument, address of
  * the arguments in the second. */
-static NOINLINE int socketcall(struct scratch *s)
+#ifdef PLAIN_TAIL_CALLS
+INLINE
+#else
+static NOINLINE
+#endif
+int socketcall(struct scratch *s)
 {
 	u32 args[8] = {};
 	u32 call = s->args[0];
@@ -200,11 +205,10 @@ int sys_exit(u64 *ctx)
 		return 0;
 	}
 	s->busy = 1;
-	if (interest.open_filter && s->entry.family == FAMILY_OPEN && !open_needed(s, task)) {
-		s->busy = 0;
-		c->filtered++;
+#ifndef PLAIN_TAIL_CALLS /* else the family asks: the filter has functions */
+	if (s->entry.family == FAMILY_OPEN && open_left_out(s, c, task))
 		return 0;
-	}
+#endif
 	s->cpu = bpf_get_smp_processor_id();
 	s->h.time = bpf_ktime_get_boot_ns();
 	s->h.flags = narrow ? EVENT_COMPAT : 0;

@@ -158,6 +158,9 @@ struct scratch {
 	u32 path_pos; /* of the path so far in path; in memory, where verifiers do not follow its values */
 	struct iov iov;
 	u64 mask; /* of open_path_mask */
+#ifdef PLAIN_TAIL_CALLS
+	u64 given[32]; /* the path of an open; see open_mask in filter.h */
+#endif
 	struct name_memo names[NAME_MEMOS];
 	struct open_memo opens[OPEN_MEMOS];
 	u8 role; /* FILE_CLIENT or FILE_SERVER, when the event says it */
