@@ -10,6 +10,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/ring"
 )
@@ -248,13 +249,23 @@ func (p *Probe) Reader() *ring.Reader { return p.reader }
 
 // Detach stops the flow of events; those in the rings can still be read.
 func (p *Probe) Detach() error {
+	if p.links == nil {
+		return nil
+	}
 	var errs []error
 	for _, l := range p.links {
 		errs = append(errs, l.Close())
 	}
 	p.links = nil
+	// A program may still run on another CPU, and deliver its event. None is
+	// preempted, so that all have ended after a grace period, which is what
+	// this waits for (kernel/sched/membarrier.c). Kernels that have it not may
+	// count one event more than can be read.
+	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0)
 	return errors.Join(errs...)
 }
+
+const membarrierGlobal = 1 << 0 // MEMBARRIER_CMD_GLOBAL, include/uapi/linux/membarrier.h
 
 // Close detaches and unloads everything.
 func (p *Probe) Close() error {
