@@ -28,6 +28,27 @@ func TestCollect(t *testing.T) {
 	wantLines(t, path, numberedLines(0, 10))
 }
 
+func TestWorthCollecting(t *testing.T) {
+	for _, tc := range []struct {
+		gather time.Duration
+		before int
+		ago    time.Duration
+		want   bool
+	}{
+		{gatherFor, 0, time.Hour, false},
+		{gatherFor, 1, 0, false}, // a few alerts leave at once
+		{gatherFor, streamBatch, 0, true},
+		{gatherFor, streamBatch, streamGap + gatherFor, false},
+		{time.Second, 0, time.Hour, false}, // the first
+		{time.Second, 1, time.Second, true},
+		{time.Second, 1, time.Second + streamGap, false},
+	} {
+		if got := worthCollecting(tc.gather, tc.before, tc.ago); got != tc.want {
+			t.Errorf("gather %v, %d alerts %v ago: %v", tc.gather, tc.before, tc.ago, got)
+		}
+	}
+}
+
 func TestBufferedOutputs(t *testing.T) {
 	c := fileConfig("", true)
 	if c.BufferedOutputs = true; gatherOf(c) != time.Second {

@@ -5,7 +5,7 @@ import "time"
 // Pauses between two looks at the rings.
 const (
 	minPause = 400 * time.Microsecond
-	maxPause = 1 * time.Millisecond
+	maxPause = 700 * time.Microsecond // an alert is to leave within a millisecond
 	// Events in a pause: at this many it becomes shorter, below a quarter of
 	// them longer. A ring of 8 MiB holds some 30,000.
 	busyEvents = 64
@@ -15,7 +15,7 @@ const (
 // look any more, but has the kernel wake it at the next event. That costs the
 // CPU as much as some eight pauses do: it is for when little happens, not for
 // the gaps between bursts.
-const quietPauses = 4
+const quietPauses = 6
 
 // backoff decides how long to pause from how many events the last pause
 // brought.
