@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -87,16 +88,17 @@ func TestSnapshotIsWhatProcSays(t *testing.T) {
 	cmd := exec.Command("/bin/sh", "-c", "echo ready; read line", long)
 	cmd.Env = []string{"A=" + long, "B=short"}
 	startReady(t, cmd)
+	before := scanProc(t)
 	l := follow(t)
-	proc := state.NewTable(state.Options{ProcRoot: "/proc"})
-	if err := proc.ScanProc(); err != nil {
-		t.Fatal(err)
-	}
+	after := scanProc(t)
 	compared, ours := 0, false
 	for a := range l.table.All {
-		b := proc.Get(a.PID)
-		if b == nil || a.Start-a.Start%1e7 != b.Start || a.Comm != b.Comm {
+		b, was := after.Get(a.PID), before.Get(a.PID)
+		if b == nil || was == nil || a.Start-a.Start%1e7 != b.Start || a.Comm != b.Comm || exiting(a.PID) {
 			continue // it has come, gone or changed meanwhile
+		}
+		if was.Container.ID != b.Container.ID {
+			continue // moved to another cgroup
 		}
 		if a.ExeFlags&state.ExeFromMemfd != 0 {
 			continue // has no path
@@ -126,6 +128,29 @@ func TestSnapshotIsWhatProcSays(t *testing.T) {
 		t.Errorf("only %d processes compared, among them the long one: %t", compared, ours)
 	}
 	t.Logf("%d processes", compared)
+}
+
+func scanProc(t *testing.T) *state.Table {
+	t.Helper()
+	table := state.NewTable(state.Options{ProcRoot: "/proc"})
+	if err := table.ScanProc(); err != nil {
+		t.Fatal(err)
+	}
+	return table
+}
+
+// exiting says whether a process is about to be gone, or is: in /proc such a
+// one is in the root of every cgroup v1 hierarchy (proc_cgroup_show of
+// kernel/cgroup/cgroup.c), while the kernel has it where it was.
+func exiting(pid int32) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true
+	}
+	// Behind the name: state ppid pgrp session tty tpgid flags (proc(5)).
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	flags, err := strconv.ParseUint(fields[6], 10, 64)
+	return err != nil || flags&0x4 != 0 // PF_EXITING
 }
 
 // startReady starts a command that says a line when it is there and then
