@@ -117,24 +117,10 @@ func OpenChecks(n filter.Node) map[*filter.Check]bool {
 	return used
 }
 
-// Needed says whether any rule may match an open with these facts, by a
-// program of this name, of any of these paths: the one that was given, if it
-// is relative also the absolute one, and if it led elsewhere the resolved one.
-func (o *Opens) Needed(facts Facts, name string, paths ...string) bool {
-	var mask uint64
-	for _, path := range paths {
-		mask |= o.Paths.Match(path)
-	}
-	return o.needed(facts, name, mask)
-}
-
-func (o *Opens) needed(facts Facts, name string, paths uint64) bool {
-	bit := uint64(1) << facts
-	return (o.Always|paths|o.Names[name])&bit != 0
-}
-
-// NeededEvent is Needed for an open as it arrives, by a program called name.
-// It is true for events of other kinds.
+// NeededEvent says whether any rule may match an open, by a program called
+// name: by the path that was given, if it is relative also by the absolute one,
+// and if it led elsewhere by the resolved one. It is true for events of other
+// kinds.
 func (o *Opens) NeededEvent(v *event.View, name string) bool {
 	slots := &openSlots[v.Kind()]
 	if slots.path == 0 {
@@ -159,6 +145,13 @@ func (o *Opens) NeededEvent(v *event.View, name string) bool {
 		mask |= o.Paths.Match(resolved)
 	}
 	return o.needed(facts, name, mask)
+}
+
+// needed says whether an open with these facts is, by a program of this name,
+// whose paths have these combinations.
+func (o *Opens) needed(facts Facts, name string, paths uint64) bool {
+	bit := uint64(1) << facts
+	return (o.Always|paths|o.Names[name])&bit != 0
 }
 
 // Flags of opens, as events carry them (libs: PPM_O_*).

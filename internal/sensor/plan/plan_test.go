@@ -173,7 +173,7 @@ func TestOpensNeeded(t *testing.T) {
 			t.Fatal(err)
 		}
 		for path, want := range tt.paths {
-			if got := opens.Needed(tt.facts, tt.comm, path); got != want {
+			if got := opens.needed(tt.facts, tt.comm, opens.Paths.Match(path)); got != want {
 				t.Errorf("%s: facts %b, %q by %q: needed %v, want %v", tt.condition, tt.facts, path, tt.comm, got, want)
 			}
 		}

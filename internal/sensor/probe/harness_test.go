@@ -32,6 +32,22 @@ func needBPF(t testing.TB) {
 // shared is the probe of all tests that ask for nothing special.
 var shared = sync.OnceValues(func() (*Probe, error) { return Load(Options{CPUsPerRing: 1, Legacy: legacy()}) })
 
+// loadOwn is a probe of the test's own, which may change what it asks for.
+func loadOwn(t *testing.T) *Probe {
+	t.Helper()
+	needBPF(t)
+	p, err := Load(Options{CPUsPerRing: 1, Legacy: legacy()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
 // legacy runs the tests on the programs for older kernels.
 func legacy() bool { return os.Getenv("PEREGRINE_LEGACY_PROBE") == "1" }
 

@@ -16,12 +16,7 @@ import (
 // said of another file that the same path leads to, nor of the same file under
 // another path or in another place, nor after the rules have changed.
 func TestOpenFilterRemembers(t *testing.T) {
-	needBPF(t)
-	p, err := Load(Options{CPUsPerRing: 1, Legacy: legacy()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	p := loadOwn(t)
 	dir := cwd(t, t.TempDir())
 	for _, name := range []string{"plain", "asked", "asked/mounted", "mounted", "source"} {
 		if err := os.Mkdir(name, 0o700); err != nil {

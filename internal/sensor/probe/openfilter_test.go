@@ -16,12 +16,7 @@ import (
 // Opens that the filter does not ask for are counted and not sent; those that
 // it might ask for are sent.
 func TestOpenFilter(t *testing.T) {
-	needBPF(t)
-	p, err := Load(Options{CPUsPerRing: 1, Legacy: legacy()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	p := loadOwn(t)
 	dir := cwd(t, t.TempDir())
 	if err := os.Mkdir("sub", 0o700); err != nil {
 		t.Fatal(err)
@@ -115,12 +110,7 @@ func TestOpenFilter(t *testing.T) {
 
 // A process that the rules name, however it calls itself since its exec.
 func TestOpenFilterNames(t *testing.T) {
-	needBPF(t)
-	p, err := Load(Options{CPUsPerRing: 1, Legacy: legacy()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	p := loadOwn(t)
 	set, err := pathset.New(nil)
 	if err != nil {
 		t.Fatal(err)
