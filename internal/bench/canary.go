@@ -9,7 +9,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // canaries does each action once and waits for its alert.
@@ -126,7 +126,7 @@ func (c *canary) during(a intake.Alert) bool {
 }
 
 // verdict says whether the alert came, and if not, why.
-func (c *canary) verdict(s *Session, before []stats.Sample) (status, text string) {
+func (c *canary) verdict(s *Session, before []sensorstats.Sample) (status, text string) {
 	rule := c.action.Rule
 	counts := s.o.Target.Alerts().Counts()
 	switch {
@@ -167,7 +167,7 @@ func (c *canary) why() string {
 }
 
 // throttled says whether alerts were withheld between two moments.
-func throttled(before, now []stats.Sample) bool {
+func throttled(before, now []sensorstats.Sample) bool {
 	if len(now) == 0 || now[len(now)-1].Extra == nil {
 		return false
 	}

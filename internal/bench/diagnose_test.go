@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // TestLimitedAt has the method document's slow example: rounds 12 to 14, each
@@ -103,7 +103,7 @@ func TestDiagnosis(t *testing.T) {
 		text  string
 	}{
 		{"clean", Round{Queue: stable, Sensor: &SensorStats{}}, nil, ""},
-		{"ring too small", Round{Queue: stable, Total: Counts{OK: 100, Lost: 7}, Sensor: &SensorStats{Drops: 50, Events: 1000, DropPercent: 5, ByCause: stats.Causes{Buffer: 50}}},
+		{"ring too small", Round{Queue: stable, Total: Counts{OK: 100, Lost: 7}, Sensor: &SensorStats{Drops: 50, Events: 1000, DropPercent: 5, ByCause: sensorstats.Causes{Buffer: 50}}},
 			[]string{"kernel_drops", "lost"}, "dropped 50 of 1000 events (5.00 %) (ring full 50)"},
 		{"throttle", Round{Queue: stable, Total: Counts{OK: 100, Lost: 7}, Flags: []Flag{Throttled}, Sensor: &SensorStats{Throttled: 7}},
 			[]string{"throttled", "lost"}, "rate limit withheld 7"},

@@ -9,7 +9,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // Check is one finding of the preflight.
@@ -124,7 +124,7 @@ func (p *Preflight) checkHost(host usage.Host) {
 }
 
 // checkIdle is about samples of a sensor that has nothing to do.
-func (p *Preflight) checkIdle(samples []stats.Sample) {
+func (p *Preflight) checkIdle(samples []sensorstats.Sample) {
 	p.Idle = meanRate(samples)
 	var drops uint64
 	var squares float64

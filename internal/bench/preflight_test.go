@@ -12,7 +12,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // canaryOf is the generator of a preflight: one instance, now.
@@ -98,15 +98,15 @@ func TestCanaryVerdicts(t *testing.T) {
 	with := func(c generator.Counts, a generator.ActionResult) *generator.Result {
 		return &generator.Result{Counts: c, Actions: []generator.ActionResult{a}}
 	}
-	sample := func(throttled uint64) []stats.Sample {
-		return []stats.Sample{{Extra: &stats.Extra{Throttled: throttled}}}
+	sample := func(throttled uint64) []sensorstats.Sample {
+		return []sensorstats.Sample{{Extra: &sensorstats.Extra{Throttled: throttled}}}
 	}
 	for _, tt := range []struct {
 		name    string
 		c       canary
 		counts  intake.Counts
-		before  []stats.Sample
-		samples []stats.Sample
+		before  []sensorstats.Sample
+		samples []sensorstats.Sample
 		status  string
 		text    string
 	}{
@@ -154,9 +154,9 @@ func TestCheckIdle(t *testing.T) {
 		{"too far apart", []uint64{10, 10}, 0, 5 * second, "stats", CheckWarn, "5s apart"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			var samples []stats.Sample
+			var samples []sensorstats.Sample
 			for i, n := range tt.events {
-				samples = append(samples, stats.Sample{Time: int64(i) * tt.length, Elapsed: tt.length, Delta: stats.Counters{Events: n, Drops: tt.drops}})
+				samples = append(samples, sensorstats.Sample{Time: int64(i) * tt.length, Elapsed: tt.length, Delta: sensorstats.Counters{Events: n, Drops: tt.drops}})
 			}
 			p := &Preflight{}
 			p.checkIdle(samples)

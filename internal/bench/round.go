@@ -11,7 +11,7 @@ package bench
 import (
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // RoundSchema is the version of Round's JSON form. It grows with each change
@@ -52,7 +52,7 @@ type Round struct {
 	Flags    []Flag    `json:"flags,omitempty"`
 	Findings []Finding `json:"findings,omitempty"`
 	// Samples are the sensor's samples of the round and its drain.
-	Samples []stats.Sample `json:"samples,omitempty"`
+	Samples []sensorstats.Sample `json:"samples,omitempty"`
 }
 
 // Rate is what was asked of the generator and what it did.
@@ -146,14 +146,14 @@ type SensorStats struct {
 	PreDropMean float64 `json:"pre_drop_mean,omitempty"` // mean before the first drop, if any dropped
 
 	// Totals cover the load window and the drain, where drops may surface.
-	Events         uint64       `json:"events"`
-	Drops          uint64       `json:"drops"`
-	DropPercent    float64      `json:"drop_pct"`
-	ByCause        stats.Causes `json:"drops_by_cause"`
-	OutputsDropped uint64       `json:"outputs_dropped"`
-	Throttled      uint64       `json:"throttled"`
-	Filtered       uint64       `json:"filtered"`
-	Alerts         uint64       `json:"alerts"`
+	Events         uint64             `json:"events"`
+	Drops          uint64             `json:"drops"`
+	DropPercent    float64            `json:"drop_pct"`
+	ByCause        sensorstats.Causes `json:"drops_by_cause"`
+	OutputsDropped uint64             `json:"outputs_dropped"`
+	Throttled      uint64             `json:"throttled"`
+	Filtered       uint64             `json:"filtered"`
+	Alerts         uint64             `json:"alerts"`
 	// Detailed says that the sensor reports the fields after Drops at all.
 	Detailed bool   `json:"detailed"`
 	Missed   uint64 `json:"missed_samples,omitempty"`

@@ -16,7 +16,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 var _ Runner = (*Session)(nil)
@@ -38,8 +38,8 @@ type observation struct {
 	earlier int
 	strays  []Stray
 
-	before    *stats.Sample // the last one ahead of the round
-	samples   []stats.Sample
+	before    *sensorstats.Sample // the last one ahead of the round
+	samples   []sensorstats.Sample
 	hasStats  bool
 	usage     *usage.Window
 	host      usage.Host

@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // maxSettle bounds what is left out at the begin of a round: one sample, but
@@ -15,8 +15,8 @@ const maxSettle = time.Second
 const minPlateau = 3
 
 // within gives the samples whose interval reaches into (from, to], in order.
-func within(samples []stats.Sample, from, to int64) []stats.Sample {
-	var in []stats.Sample
+func within(samples []sensorstats.Sample, from, to int64) []sensorstats.Sample {
+	var in []sensorstats.Sample
 	for _, s := range samples {
 		if s.Time > from && s.Time-s.Elapsed < to {
 			in = append(in, s)
@@ -27,8 +27,8 @@ func within(samples []stats.Sample, from, to int64) []stats.Sample {
 
 // plateau gives the samples whose whole interval lies in the settled load
 // window: by time, not by the shape of the curve.
-func plateau(samples []stats.Sample, start, end int64) []stats.Sample {
-	var in []stats.Sample
+func plateau(samples []sensorstats.Sample, start, end int64) []sensorstats.Sample {
+	var in []sensorstats.Sample
 	for _, s := range samples {
 		settle := min(s.Elapsed, int64(maxSettle))
 		if s.Elapsed > 0 && s.Time-s.Elapsed >= start+settle && s.Time <= end {
@@ -40,7 +40,7 @@ func plateau(samples []stats.Sample, start, end int64) []stats.Sample {
 
 // newSensorStats sums the samples of a round up. before is the last sample
 // ahead of the round, or nil; samples are those of the load and the drain.
-func newSensorStats(before *stats.Sample, samples []stats.Sample, start, end int64) *SensorStats {
+func newSensorStats(before *sensorstats.Sample, samples []sensorstats.Sample, start, end int64) *SensorStats {
 	s := &SensorStats{}
 	s.rates(plateau(samples, start, end))
 	prev := before
@@ -58,7 +58,7 @@ func newSensorStats(before *stats.Sample, samples []stats.Sample, start, end int
 		}
 		prev = sample
 	}
-	s.DropPercent = stats.Counters{Events: s.Events, Drops: s.Drops}.DropPercent()
+	s.DropPercent = sensorstats.Counters{Events: s.Events, Drops: s.Drops}.DropPercent()
 	if s.Drops > 0 {
 		s.PreDropMean = meanRate(plateau(samples, start, min(end, firstDrop)))
 	}
@@ -67,9 +67,9 @@ func newSensorStats(before *stats.Sample, samples []stats.Sample, start, end int
 
 // detail adds what newer sensors tell, as the difference of two samples of
 // one life of the sensor.
-func (s *SensorStats) detail(prev, sample *stats.Sample) {
+func (s *SensorStats) detail(prev, sample *sensorstats.Sample) {
 	s.Detailed = true
-	x, p := sample.Extra, &stats.Extra{}
+	x, p := sample.Extra, &sensorstats.Extra{}
 	switch {
 	case prev != nil && prev.Extra != nil && !sample.Restarted:
 		p = prev.Extra
@@ -93,7 +93,7 @@ func (s *SensorStats) detail(prev, sample *stats.Sample) {
 }
 
 // rates sums the plateau up.
-func (s *SensorStats) rates(samples []stats.Sample) {
+func (s *SensorStats) rates(samples []sensorstats.Sample) {
 	s.Plateau = len(samples)
 	if len(samples) == 0 {
 		return
@@ -112,12 +112,12 @@ func (s *SensorStats) rates(samples []stats.Sample) {
 }
 
 // rate is a sample's events per second, by its real length.
-func rate(s stats.Sample) float64 {
+func rate(s sensorstats.Sample) float64 {
 	return float64(s.Delta.Events) / time.Duration(s.Elapsed).Seconds()
 }
 
 // meanRate weighs samples by their length; 0 for none.
-func meanRate(samples []stats.Sample) float64 {
+func meanRate(samples []sensorstats.Sample) float64 {
 	var events uint64
 	var elapsed int64
 	for _, s := range samples {
@@ -130,4 +130,4 @@ func meanRate(samples []stats.Sample) float64 {
 	return float64(events) / time.Duration(elapsed).Seconds()
 }
 
-func restarted(s stats.Sample) bool { return s.Restarted }
+func restarted(s sensorstats.Sample) bool { return s.Restarted }

@@ -12,7 +12,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // Generate performs actions as o says and reports what was done:
@@ -72,7 +72,7 @@ type Session struct {
 
 	mu       sync.Mutex
 	pending  backlog // not yet matched
-	samples  []stats.Sample
+	samples  []sensorstats.Sample
 	alertErr error // why the stream ended
 	statsErr error
 
@@ -161,7 +161,7 @@ func (s *Session) collect(ctx context.Context) {
 }
 
 // poll takes samples as they appear.
-func (s *Session) poll(ctx context.Context, reader stats.Reader) {
+func (s *Session) poll(ctx context.Context, reader sensorstats.Reader) {
 	tick := time.NewTicker(pollStats)
 	defer tick.Stop()
 	for {
@@ -191,10 +191,10 @@ func (s *Session) take() backlog {
 }
 
 // Samples are the sensor's samples so far, oldest first.
-func (s *Session) Samples() []stats.Sample {
+func (s *Session) Samples() []sensorstats.Sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]stats.Sample(nil), s.samples...)
+	return append([]sensorstats.Sample(nil), s.samples...)
 }
 
 // StatsError is the newest reason for which stats could not be read.
@@ -205,7 +205,7 @@ func (s *Session) StatsError() error {
 }
 
 // lastSample is the newest sample; nil if there is none yet.
-func (s *Session) lastSample() *stats.Sample {
+func (s *Session) lastSample() *sensorstats.Sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.samples) == 0 {

@@ -14,7 +14,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/generator"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 const roundLength = 5 * time.Second
@@ -343,10 +343,10 @@ func TestSensorStatsOfTheMethod(t *testing.T) {
 	second := int64(time.Second)
 	figures := []struct{ events, drops uint64 }{{10700, 0}, {97051, 0}, {372718, 0}, {373038, 0}, {350059, 0}, {364580, 0},
 		{350437, 15983}, {177280, 28509}, {11084, 0}, {10808, 0}}
-	var samples []stats.Sample
+	var samples []sensorstats.Sample
 	for i, f := range figures {
-		samples = append(samples, stats.Sample{Number: uint64(2961 + i), Time: int64(i) * second, Elapsed: second,
-			Delta: stats.Counters{Events: f.events, Drops: f.drops}})
+		samples = append(samples, sensorstats.Sample{Number: uint64(2961 + i), Time: int64(i) * second, Elapsed: second,
+			Delta: sensorstats.Counters{Events: f.events, Drops: f.drops}})
 	}
 	// The burst began 0.7 s into the second sample and lasted 6 s.
 	start, end := second*7/10, second*67/10
@@ -357,7 +357,7 @@ func TestSensorStatsOfTheMethod(t *testing.T) {
 	if s.Drops != 44492 {
 		t.Errorf("drops %d, want 44492, those of the rest included", s.Drops)
 	}
-	if got := (stats.Counters{Events: 350437, Drops: 15983}).DropPercent(); math.Abs(got-4.56088) > 5e-6 {
+	if got := (sensorstats.Counters{Events: 350437, Drops: 15983}).DropPercent(); math.Abs(got-4.56088) > 5e-6 {
 		t.Errorf("drop percent %v", got)
 	}
 }

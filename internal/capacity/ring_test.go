@@ -8,7 +8,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // recorded is a failing trial as it was measured with our sensor on two CPUs.
@@ -33,7 +33,7 @@ func (r recorded) trial() *Trial {
 	round.Latency = match.Quantiles{Count: 1000, Max: int64(r.oldest)}
 	round.Sensor = &bench.SensorStats{Detailed: true}
 	for i, n := range r.drops {
-		round.Samples = append(round.Samples, stats.Sample{Time: step * int64(i+1), Elapsed: step, Delta: stats.Counters{Events: r.events, Drops: n}})
+		round.Samples = append(round.Samples, sensorstats.Sample{Time: step * int64(i+1), Elapsed: step, Delta: sensorstats.Counters{Events: r.events, Drops: n}})
 		round.Sensor.Events += r.events
 		round.Sensor.Drops += n
 	}

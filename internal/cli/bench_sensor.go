@@ -17,7 +17,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // sensorFlags say which sensor is under test, and how its alerts and stats are
@@ -139,16 +139,16 @@ func (s *sensorFlags) source(ctx context.Context, env Env) (intake.Source, error
 }
 
 // reader is nil without --stats.
-func (s *sensorFlags) reader() (stats.Reader, error) {
+func (s *sensorFlags) reader() (sensorstats.Reader, error) {
 	switch {
 	case s.stats == "":
 		return nil, nil
 	case strings.HasPrefix(s.stats, "http://"), strings.HasPrefix(s.stats, "https://"):
 		// The sensor's web server has a certificate of its own making, if any.
 		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-		return stats.NewPrometheus(s.stats, s.interval, client), nil
+		return sensorstats.NewPrometheus(s.stats, s.interval, client), nil
 	}
-	return stats.OpenFile(s.stats, true)
+	return sensorstats.OpenFile(s.stats, true)
 }
 
 // findProcess understands a process id, or the name of the one process that

@@ -9,7 +9,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 	"github.com/peregrine-sec/peregrine/internal/capacity/method"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 func newCapacityAnalyze(env Env) *cobra.Command {
@@ -54,7 +54,7 @@ logs of every event-generator, as text or JSON. Either file alone will do.`,
 	return cmd
 }
 
-func readSamples(path string) ([]stats.Sample, error) {
+func readSamples(path string) ([]sensorstats.Sample, error) {
 	if path == "" {
 		return nil, nil
 	}
@@ -63,7 +63,7 @@ func readSamples(path string) ([]stats.Sample, error) {
 		return nil, err
 	}
 	defer f.Close()
-	samples, err := stats.ReadAll(f)
+	samples, err := sensorstats.ReadAll(f)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

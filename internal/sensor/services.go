@@ -11,7 +11,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/web"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 	"github.com/peregrine-sec/peregrine/internal/version"
 )
 
@@ -42,7 +42,7 @@ func (s *sensor) services() ([]service, error) {
 		}
 	}
 	if s.opt.StatsFile != "" {
-		w, err := stats.OpenWriter(s.opt.StatsFile, stats.Labels(os.Environ()))
+		w, err := sensorstats.OpenWriter(s.opt.StatsFile, sensorstats.Labels(os.Environ()))
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +79,7 @@ func (s *sensor) takeSnapshot() (metrics.Snapshot, error) {
 }
 
 // serveStats appends to the statistics file of -s.
-func (s *sensor) serveStats(ctx context.Context, w *stats.Writer) error {
+func (s *sensor) serveStats(ctx context.Context, w *sensorstats.Writer) error {
 	defer w.Close()
 	tick := time.NewTicker(s.opt.StatsInterval)
 	defer tick.Stop()
@@ -98,14 +98,14 @@ func (s *sensor) serveStats(ctx context.Context, w *stats.Writer) error {
 	}
 }
 
-func (s *sensor) writeStats(ctx context.Context, w *stats.Writer, now time.Time) error {
+func (s *sensor) writeStats(ctx context.Context, w *sensorstats.Writer, now time.Time) error {
 	c, err := s.source.Counters()
 	if err != nil || c == nil {
 		return err
 	}
-	extra := stats.Extra{
+	extra := sensorstats.Extra{
 		Filtered: c.Filtered, Delivered: c.Delivered,
-		DropsByCause: stats.Causes{
+		DropsByCause: sensorstats.Causes{
 			Buffer: c.Buffer.Total(), PageFault: c.PageFault.Total(), Scratch: c.Scratch.Total(), Other: c.OtherDrop.Total(),
 		},
 	}
@@ -119,7 +119,7 @@ func (s *sensor) writeStats(ctx context.Context, w *stats.Writer, now time.Time)
 	for _, ch := range s.outputs.Stats() {
 		extra.OutputsDropped += ch.Dropped
 	}
-	return w.Write(now, stats.Counters{Events: c.Seen, Drops: c.Dropped()}, extra)
+	return w.Write(now, sensorstats.Counters{Events: c.Seen, Drops: c.Dropped()}, extra)
 }
 
 // serveWatch looks every second at what has been lost or held back: nothing

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // process is a sensor under measurement.
@@ -112,15 +112,15 @@ func (p *process) rss() (uint64, error) {
 }
 
 // counters are those of the last line of the statistics file.
-func (p *process) counters() (stats.Counters, error) {
+func (p *process) counters() (sensorstats.Counters, error) {
 	f, err := os.Open(p.stats())
 	if err != nil {
-		return stats.Counters{}, err
+		return sensorstats.Counters{}, err
 	}
 	defer f.Close()
-	samples, err := stats.ReadAll(f)
+	samples, err := sensorstats.ReadAll(f)
 	if err != nil || len(samples) == 0 {
-		return stats.Counters{}, errors.Join(err, errors.New("no sample"))
+		return sensorstats.Counters{}, errors.Join(err, errors.New("no sample"))
 	}
 	return samples[len(samples)-1].Cur, nil
 }

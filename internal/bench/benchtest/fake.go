@@ -13,7 +13,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // Fake is a sensor and a generator in virtual time: a round of any length
@@ -24,9 +24,9 @@ type Fake struct {
 	alerts  []intake.Alert
 	wake    chan struct{}
 	counts  intake.Counts
-	samples []stats.Sample
-	cur     stats.Counters
-	extra   stats.Extra
+	samples []sensorstats.Sample
+	cur     sensorstats.Counters
+	extra   sensorstats.Extra
 	exited  chan struct{}
 	// Started is what the generator was asked for.
 	Started []generator.Options
@@ -53,7 +53,7 @@ func New() *Fake {
 func (f *Fake) Start(context.Context, func(int) error) error { return nil }
 func (f *Fake) PID() int                                     { return 0 }
 func (f *Fake) Alerts() intake.Source                        { return f }
-func (f *Fake) Stats() stats.Reader                          { return (*fakeStats)(f) }
+func (f *Fake) Stats() sensorstats.Reader                    { return (*fakeStats)(f) }
 func (f *Fake) Command() []string                            { return nil }
 func (f *Fake) Exited() <-chan struct{}                      { return f.exited }
 func (f *Fake) Stop(context.Context) error                   { return nil }
@@ -99,7 +99,7 @@ func (f *Fake) Send(alerts ...intake.Alert) {
 // fakeStats is a Fake's stats side.
 type fakeStats Fake
 
-func (f *fakeStats) Poll(time.Time) ([]stats.Sample, error) {
+func (f *fakeStats) Poll(time.Time) ([]sensorstats.Sample, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	taken := f.samples
@@ -114,13 +114,13 @@ func (f *fakeStats) Close() error { return nil }
 func (f *Fake) Sample(end time.Time, events, drops uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delta := stats.Counters{Events: events, Drops: drops}
+	delta := sensorstats.Counters{Events: events, Drops: drops}
 	f.polls = 0
 	f.cur.Events += events
 	f.cur.Drops += drops
 	f.extra.DropsByCause.Buffer += drops
 	extra := f.extra
-	f.samples = append(f.samples, stats.Sample{Number: 2, Time: end.UnixNano(), Stamped: true,
+	f.samples = append(f.samples, sensorstats.Sample{Number: 2, Time: end.UnixNano(), Stamped: true,
 		Cur: f.cur, Delta: delta, Elapsed: int64(time.Second), Extra: &extra})
 }
 

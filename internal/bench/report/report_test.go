@@ -17,7 +17,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/generator"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -40,7 +40,7 @@ func example() *Run {
 	bad.Actions = []bench.ActionResult{action(400_000, 4000)}
 	bad.Total = bench.Counts{Started: 400_000, OK: 400_000, Matched: 396_000, Lost: 4000}
 	bad.Loss = bench.Loss{Lost: 4000, Of: 400_000, Share: 0.01, Lower: 0.0097, Upper: 0.0103}
-	bad.Sensor = &bench.SensorStats{Plateau: 4, EventsMean: 1_234_567, Drops: 76543, OutputsDropped: 12, ByCause: stats.Causes{Buffer: 76543}}
+	bad.Sensor = &bench.SensorStats{Plateau: 4, EventsMean: 1_234_567, Drops: 76543, OutputsDropped: 12, ByCause: sensorstats.Causes{Buffer: 76543}}
 	bad.Usage, bad.Syscalls = nil, nil
 	bad.Flags = []bench.Flag{bench.GeneratorLimited, bench.OutputDrops}
 	bad.Findings = []bench.Finding{{Code: "kernel_drops", Text: "the probe dropped 76543 events"}, {Code: "lost", Text: "4000 of 400000 alerts never came"}}

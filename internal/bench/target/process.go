@@ -19,7 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // Config says how to start a sensor as a child of this process. Its alerts
@@ -46,7 +46,7 @@ type Process struct {
 
 	run    *run // nil before the first Start
 	alerts intake.Source
-	stats  stats.Reader
+	stats  sensorstats.Reader
 }
 
 var _ Target = (*Process)(nil)
@@ -119,7 +119,7 @@ func (p *Process) Start(ctx context.Context, started func(pid int) error) error 
 
 func (p *Process) start(started func(pid int) error) (err error) {
 	if p.config.StatsFile != "" {
-		reader, err := stats.OpenFile(p.config.StatsFile, true)
+		reader, err := sensorstats.OpenFile(p.config.StatsFile, true)
 		if err != nil {
 			return err
 		}
@@ -307,7 +307,7 @@ func (p *Process) PID() int {
 func (p *Process) Alerts() intake.Source { return p.alerts }
 
 // Stats implements Target.
-func (p *Process) Stats() stats.Reader { return p.stats }
+func (p *Process) Stats() sensorstats.Reader { return p.stats }
 
 // Command implements Target.
 func (p *Process) Command() []string { return slices.Clone(p.config.Command) }

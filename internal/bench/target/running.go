@@ -5,14 +5,14 @@ import (
 	"errors"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // Running is a sensor that somebody else started, such as a Falco of the host.
 type Running struct {
 	pid    int
 	alerts intake.Source
-	stats  stats.Reader
+	stats  sensorstats.Reader
 }
 
 var _ Target = (*Running)(nil)
@@ -20,7 +20,7 @@ var _ Target = (*Running)(nil)
 // NewRunning measures the process pid (0 if it is not to be sampled), whose
 // alerts and stats come from the given readers, which it takes over. stats may
 // be nil.
-func NewRunning(pid int, alerts intake.Source, reader stats.Reader) *Running {
+func NewRunning(pid int, alerts intake.Source, reader sensorstats.Reader) *Running {
 	return &Running{pid: pid, alerts: alerts, stats: reader}
 }
 
@@ -48,7 +48,7 @@ func (r *Running) PID() int { return r.pid }
 func (r *Running) Alerts() intake.Source { return r.alerts }
 
 // Stats implements Target.
-func (r *Running) Stats() stats.Reader { return r.stats }
+func (r *Running) Stats() sensorstats.Reader { return r.stats }
 
 // Command implements Target.
 func (r *Running) Command() []string { return nil }

@@ -7,7 +7,7 @@ import (
 	"context"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // Target is one sensor under test.
@@ -22,7 +22,7 @@ type Target interface {
 	// Alerts is the stream of alerts, valid after Start.
 	Alerts() intake.Source
 	// Stats is nil if the sensor's stats cannot be read.
-	Stats() stats.Reader
+	Stats() sensorstats.Reader
 	// Command is the command line used to start it; nil if it was running.
 	Command() []string
 	// Exited is closed when the process is gone; never, if it is not ours.

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // TestMain is also the sensor: the test binary runs itself with PLAY set.
@@ -37,9 +37,9 @@ func play(mode string, args []string) int {
 		fmt.Fprintln(os.Stderr, "no such rule file")
 		return 1
 	}
-	w, err := stats.OpenWriter(args[0], nil)
+	w, err := sensorstats.OpenWriter(args[0], nil)
 	if err == nil {
-		err = w.Write(time.Unix(1, 0), stats.Counters{Events: 5}, stats.Extra{})
+		err = w.Write(time.Unix(1, 0), sensorstats.Counters{Events: 5}, sensorstats.Extra{})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -10,7 +10,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // Analysis is a table row, with where each figure is from. A figure that the
@@ -24,7 +24,7 @@ type Analysis struct {
 	EPS        float64 // of the last round before the one that dropped
 
 	Failing, LastClean *Round
-	FirstDrop          *stats.Sample
+	FirstDrop          *sensorstats.Sample
 	Idle               float64
 	LostGoal           *Round // the last round within the goal for alerts; nil for none
 	GeneratorLimited   *Round // the round in which the generator was the limit
@@ -39,7 +39,7 @@ const Goal = 0.001
 
 // Analyze puts a stats file and a bench log together. Either may be nil;
 // interval is the time of one sample where the stats do not tell it.
-func Analyze(samples []stats.Sample, rounds []Round, interval time.Duration) (*Analysis, error) {
+func Analyze(samples []sensorstats.Sample, rounds []Round, interval time.Duration) (*Analysis, error) {
 	if len(samples) == 0 && len(rounds) == 0 {
 		return nil, fmt.Errorf("nothing to analyze: neither samples nor rounds")
 	}
@@ -62,7 +62,7 @@ func (a *Analysis) remark(format string, args ...any) {
 }
 
 // readShape takes what the stats alone tell: idle level, first drop, plateau.
-func (a *Analysis) readShape(samples []stats.Sample, s Shape) {
+func (a *Analysis) readShape(samples []sensorstats.Sample, s Shape) {
 	if len(samples) == 0 {
 		return
 	}
@@ -100,7 +100,7 @@ func (a *Analysis) readShape(samples []stats.Sample, s Shape) {
 	}
 }
 
-func (a *Analysis) clean(samples []stats.Sample, b Burst) {
+func (a *Analysis) clean(samples []sensorstats.Sample, b Burst) {
 	if len(b.Plateau) == 0 {
 		return
 	}
@@ -109,7 +109,7 @@ func (a *Analysis) clean(samples []stats.Sample, b Burst) {
 }
 
 // span names samples by their numbers.
-func span(samples []stats.Sample, indexes []int) string {
+func span(samples []sensorstats.Sample, indexes []int) string {
 	var parts []string
 	for i := 0; i < len(indexes); {
 		j := i
@@ -137,7 +137,7 @@ func (a *Analysis) readLog(rounds []Round) {
 
 // align finds the round that belongs to the burst that dropped. People stop
 // the bench when they see drops, so counting is from the end.
-func (a *Analysis) align(samples []stats.Sample, s Shape, rounds []Round) {
+func (a *Analysis) align(samples []sensorstats.Sample, s Shape, rounds []Round) {
 	if len(rounds) == 0 {
 		return
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // Burst is the trace of one round of load in a stats file: samples that lie
@@ -34,7 +34,7 @@ const edgeShare = 0.8
 
 // ShapeOf finds the bursts of load in samples. interval is the time of one
 // sample where the file does not tell it.
-func ShapeOf(samples []stats.Sample, interval time.Duration) Shape {
+func ShapeOf(samples []sensorstats.Sample, interval time.Duration) Shape {
 	threshold := threshold(samples)
 	var s Shape
 	var idle []float64
@@ -61,9 +61,9 @@ func ShapeOf(samples []stats.Sample, interval time.Duration) Shape {
 
 // usable leaves out samples whose delta is not one of an interval: the first
 // of a process's life covers its start.
-func usable(s *stats.Sample) bool { return !s.Restarted && s.Number != 1 && s.Delta.Events > 0 }
+func usable(s *sensorstats.Sample) bool { return !s.Restarted && s.Number != 1 && s.Delta.Events > 0 }
 
-func rate(s *stats.Sample, interval time.Duration) float64 {
+func rate(s *sensorstats.Sample, interval time.Duration) float64 {
 	if s.Elapsed > 0 {
 		interval = time.Duration(s.Elapsed)
 	}
@@ -83,7 +83,7 @@ func mean(xs []float64) float64 {
 
 // threshold separates rest from load: the geometric mean of the two levels
 // that 2-means finds on a logarithmic scale. +Inf if there is only one level.
-func threshold(samples []stats.Sample) float64 {
+func threshold(samples []sensorstats.Sample) float64 {
 	var logs []float64
 	for i := range samples {
 		if usable(&samples[i]) {
@@ -118,7 +118,7 @@ func threshold(samples []stats.Sample) float64 {
 	return math.Exp((low + high) / 2)
 }
 
-func burstOf(samples []stats.Sample, first, last int, interval time.Duration) Burst {
+func burstOf(samples []sensorstats.Sample, first, last int, interval time.Duration) Burst {
 	b := Burst{First: first, Last: last, FirstDrop: -1}
 	var events []float64
 	for i := first; i <= last; i++ {

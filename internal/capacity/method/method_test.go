@@ -11,17 +11,17 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
-func readStats(t testing.TB, name string) []stats.Sample {
+func readStats(t testing.TB, name string) []sensorstats.Sample {
 	t.Helper()
 	f, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	samples, err := stats.ReadAll(f)
+	samples, err := sensorstats.ReadAll(f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,9 +144,9 @@ func TestSlowAction(t *testing.T) {
 
 // A whole run: the burst before the one that dropped is the clean round.
 func TestCleanRoundPlateau(t *testing.T) {
-	var samples []stats.Sample
+	var samples []sensorstats.Sample
 	add := func(events, drops uint64) {
-		samples = append(samples, stats.Sample{Number: uint64(len(samples) + 2), Delta: stats.Counters{Events: events, Drops: drops}})
+		samples = append(samples, sensorstats.Sample{Number: uint64(len(samples) + 2), Delta: sensorstats.Counters{Events: events, Drops: drops}})
 	}
 	for _, level := range []uint64{40e3, 80e3, 160e3, 320e3} {
 		for range 5 {
@@ -184,9 +184,9 @@ func TestNoDrops(t *testing.T) {
 }
 
 func TestFlatStats(t *testing.T) {
-	var samples []stats.Sample
+	var samples []sensorstats.Sample
 	for i := range 20 {
-		samples = append(samples, stats.Sample{Number: uint64(i + 2), Delta: stats.Counters{Events: uint64(1000 + i%3*100)}})
+		samples = append(samples, sensorstats.Sample{Number: uint64(i + 2), Delta: sensorstats.Counters{Events: uint64(1000 + i%3*100)}})
 	}
 	if s := ShapeOf(samples, time.Second); len(s.Bursts) != 0 || s.Resting != 20 {
 		t.Errorf("a level that wobbles has %d bursts", len(s.Bursts))

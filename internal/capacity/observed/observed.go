@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // Rates are syscalls per second.
@@ -44,7 +44,7 @@ func Read(path string, interval time.Duration) (Rates, error) {
 
 // parseStats takes every sample's rate; there is one node.
 func parseStats(text []byte, interval time.Duration) (Rates, error) {
-	samples, err := stats.ReadAll(bytes.NewReader(text))
+	samples, err := sensorstats.ReadAll(bytes.NewReader(text))
 	if err != nil {
 		return Rates{}, err
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // Sensor is a model of a sensor and of the machine it runs on.
@@ -198,7 +198,7 @@ func (x offered) play(r *Rig, load bench.Load, round *bench.Round) {
 	if load.Duration >= time.Minute {
 		takes *= 1 - r.Tires
 	}
-	queued, dropped, before := 0.0, 0.0, stats.Counters{}
+	queued, dropped, before := 0.0, 0.0, sensorstats.Counters{}
 	sum, least, most := 0.0, math.Inf(1), 0.0
 	n := int(load.Duration / step)
 	for i := range n {
@@ -209,8 +209,8 @@ func (x offered) play(r *Rig, load bench.Load, round *bench.Round) {
 		queued -= lost
 		dropped += lost
 		r.Clock = r.Clock.Add(step)
-		now := stats.Counters{Events: before.Events + uint64(events), Drops: uint64(dropped)}
-		round.Samples = append(round.Samples, stats.Sample{Number: uint64(i + 1), Time: r.Clock.UnixNano(), Stamped: true, Cur: now, Delta: now.Sub(before), Elapsed: int64(step)})
+		now := sensorstats.Counters{Events: before.Events + uint64(events), Drops: uint64(dropped)}
+		round.Samples = append(round.Samples, sensorstats.Sample{Number: uint64(i + 1), Time: r.Clock.UnixNano(), Stamped: true, Cur: now, Delta: now.Sub(before), Elapsed: int64(step)})
 		before = now
 		perSecond := events / step.Seconds()
 		sum, least, most = sum+perSecond, min(least, perSecond), max(most, perSecond)

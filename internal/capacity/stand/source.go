@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
-	"github.com/peregrine-sec/peregrine/internal/stats"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // OpenAlerts opens where a running sensor's alerts come from:
@@ -43,12 +43,12 @@ func OpenAlerts(ctx context.Context, where string) (intake.Source, error) {
 }
 
 // openStats opens a stats file or a metrics address; nil for none.
-func openStats(where string) (stats.Reader, error) {
+func openStats(where string) (sensorstats.Reader, error) {
 	switch {
 	case where == "":
 		return nil, nil
 	case strings.HasPrefix(where, "http://"), strings.HasPrefix(where, "https://"):
-		return stats.NewPrometheus(where, time.Second, nil), nil
+		return sensorstats.NewPrometheus(where, time.Second, nil), nil
 	}
-	return stats.OpenFile(where, true)
+	return sensorstats.OpenFile(where, true)
 }

@@ -1,4 +1,4 @@
-package stats
+package sensorstats
 
 import (
 	"bufio"
@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/stats/follow"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats/follow"
 )
 
 // sequence turns the lines of one sensor into samples that fit each other.

@@ -1,4 +1,4 @@
-// Package stats is what a sensor tells about its own work: how many events it
+// Package sensorstats is what a sensor tells about its own work: how many events it
 // saw, how many it dropped, sample by sample. It has the one writer (our
 // sensor appends the method document's lines to its `-s` file) and readers for
 // every form met in the field: the `-s` file of Falco up to 0.32, with and
@@ -7,7 +7,7 @@
 //
 // Readers are polled, never block and never own a goroutine: the caller passes
 // the time in and gets the samples that appeared since it last asked.
-package stats
+package sensorstats
 
 import (
 	"io"
