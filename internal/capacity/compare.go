@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
 // Comparison is two runs side by side, limit by limit.
@@ -19,7 +20,7 @@ type Comparison struct {
 // Difference is one limit of a comparison. Delta is (B-A)/A.
 type Difference struct {
 	Limit  limit.Limit
-	A, B   Interval // syscalls per second
+	A, B   sample.Interval // syscalls per second
 	Delta  float64
 	P      float64
 	Change Change
@@ -109,7 +110,7 @@ func rates(rows []Row) []float64 {
 }
 
 func difference(l limit.Limit, a, b []Row) Difference {
-	d := Difference{Limit: l, A: MedianInterval(rates(a)), B: MedianInterval(rates(b)), P: MannWhitney(rates(a), rates(b))}
+	d := Difference{Limit: l, A: sample.MedianInterval(rates(a)), B: sample.MedianInterval(rates(b)), P: sample.Difference(rates(a), rates(b))}
 	if d.A.N == 0 || d.B.N == 0 {
 		d.Change = Missing
 		return d

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
 // Observed is what a fleet's nodes do in production.
@@ -29,7 +30,7 @@ func Observe(source string, rates map[string][]float64) (Observed, error) {
 		return Observed{}, fmt.Errorf("%s: no rates in it; expected a stats file with at least two samples or a Prometheus export", source)
 	}
 	return Observed{Source: source, Samples: len(all), Nodes: len(rates),
-		P50: Quantile(all, 0.5), P95: Quantile(all, 0.95), P99: Quantile(all, 0.99), Max: Quantile(all, 1)}, nil
+		P50: sample.Quantile(all, 0.5), P95: sample.Quantile(all, 0.95), P99: sample.Quantile(all, 0.99), Max: sample.Quantile(all, 1)}, nil
 }
 
 // Recommendation is the resources that a sensor on such a node should get.
@@ -99,9 +100,9 @@ func Recommend(rows []Row, seen Observed, classes map[string][]float64) (*Recomm
 }
 
 func (c Curve) class(name string, maxima []float64, memory int64) NodeClass {
-	busiest := Quantile(maxima, 1)
+	busiest := sample.Quantile(maxima, 1)
 	cpu, enough := c.CPUFor(busiest * limitHeadroom)
-	request, _ := c.CPUFor(Quantile(maxima, 0.95))
+	request, _ := c.CPUFor(sample.Quantile(maxima, 0.95))
 	return NodeClass{Name: name, Nodes: len(maxima), Max: busiest, CPU: roundCPU(cpu), Memory: memory,
 		SumCPU: roundCPU(request) * float64(len(maxima)), SumMem: memory * int64(len(maxima)), OverCap: !enough}
 }
@@ -149,7 +150,7 @@ func CurveOf(rows []Row) Curve {
 	}
 	var curve Curve
 	for _, cpu := range sortedKeys(rates) {
-		p := Point{cpu, Median(rates[cpu]), atLeast[cpu], !unsure[cpu]}
+		p := Point{cpu, sample.Median(rates[cpu]), atLeast[cpu], !unsure[cpu]}
 		if len(curve) == 0 || p.Rate > curve[len(curve)-1].Rate {
 			curve = append(curve, p)
 		}

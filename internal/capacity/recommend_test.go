@@ -1,6 +1,7 @@
 package capacity
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -108,3 +109,5 @@ func TestParseLoad(t *testing.T) {
 		t.Errorf("1:49 of 1000 is %v and %v", a, n)
 	}
 }
+
+func near(a, b, tolerance float64) bool { return math.Abs(a-b) <= tolerance }

@@ -136,15 +136,6 @@ func errnos(round *bench.Round) string {
 	return text[1:]
 }
 
-// RuleOfThree is the 95 % upper bound of a share of which nothing was seen in
-// n tries (Hanley and Lippman-Hand, 1983).
-func RuleOfThree(n int) float64 {
-	if n <= 0 {
-		return 1
-	}
-	return min(1, 3/float64(n))
-}
-
 // percent prints a share with as many digits as it takes to be no zero.
 func percent(share float64) string {
 	p := 100 * share

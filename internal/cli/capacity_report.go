@@ -9,6 +9,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/report"
 	"github.com/peregrine-sec/peregrine/internal/capacity/rundir"
+	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
 func newCapacityReport(env Env) *cobra.Command {
@@ -94,7 +95,7 @@ func printComparison(env Env, c capacity.Comparison) error {
 	return nil
 }
 
-func interval(i capacity.Interval) string {
+func interval(i sample.Interval) string {
 	switch {
 	case i.N == 0:
 		return "-"

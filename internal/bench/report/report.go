@@ -6,7 +6,6 @@ package report
 import (
 	"encoding/csv"
 	"encoding/json"
-	"encoding/xml"
 	"fmt"
 	"io"
 	"strconv"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/junit"
 )
 
 // Run is everything that one bench found out.
@@ -198,63 +198,26 @@ func flags(r *bench.Round) string {
 	return strings.Join(words, " ")
 }
 
-// junit's elements, as CI systems read them.
-type junitSuite struct {
-	XMLName  xml.Name    `xml:"testsuite"`
-	Name     string      `xml:"name,attr"`
-	Tests    int         `xml:"tests,attr"`
-	Failures int         `xml:"failures,attr"`
-	Skipped  int         `xml:"skipped,attr"`
-	Time     float64     `xml:"time,attr"`
-	Cases    []junitCase `xml:"testcase"`
-}
-
-type junitCase struct {
-	Name    string        `xml:"name,attr"`
-	Class   string        `xml:"classname,attr"`
-	Time    float64       `xml:"time,attr"`
-	Failure *junitMessage `xml:"failure,omitempty"`
-	Skipped *junitMessage `xml:"skipped,omitempty"`
-}
-
-type junitMessage struct {
-	Message string `xml:"message,attr"`
-}
-
 // JUnit writes one test per condition and round. A round that the generator
 // limited is skipped: it proves nothing either way.
 func (r *Run) JUnit(w io.Writer, conditions []bench.Condition) error {
-	suite := junitSuite{Name: "peregrine bench"}
+	var cases []junit.Case
 	for i := range r.Rounds {
 		round := &r.Rounds[i]
-		seconds := time.Duration(round.DrainEnd - round.Start).Seconds()
-		suite.Time += seconds
 		for _, c := range conditions {
-			test := junitCase{Name: "not " + c.Text, Class: fmt.Sprintf("round %d at %s actions per second", round.Number, whole(round.Rate.Target)), Time: seconds}
+			test := junit.Case{Name: "not " + c.Text, Took: time.Duration(round.DrainEnd - round.Start),
+				Class: fmt.Sprintf("round %d at %s actions per second", round.Number, whole(round.Rate.Target))}
 			value, holds, known := c.Eval(round)
 			switch {
 			case holds:
-				test.Failure = &junitMessage{fmt.Sprintf("%s: the value is %g", c.Text, value)}
-				suite.Failures++
+				test.Status, test.Message = junit.Failed, fmt.Sprintf("%s: the value is %g", c.Text, value)
 			case !known:
-				test.Skipped = &junitMessage{"not known in this round"}
-				suite.Skipped++
+				test.Status, test.Message = junit.Skipped, "not known in this round"
 			case round.Has(bench.GeneratorLimited):
-				test.Skipped = &junitMessage{"the generator was the limit"}
-				suite.Skipped++
+				test.Status, test.Message = junit.Skipped, "the generator was the limit"
 			}
-			suite.Cases = append(suite.Cases, test)
+			cases = append(cases, test)
 		}
 	}
-	suite.Tests = len(suite.Cases)
-	if _, err := io.WriteString(w, xml.Header); err != nil {
-		return err
-	}
-	e := xml.NewEncoder(w)
-	e.Indent("", "  ")
-	if err := e.Encode(suite); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, "\n")
-	return err
+	return junit.Write(w, "peregrine bench", cases)
 }

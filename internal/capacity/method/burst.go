@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/sample"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
@@ -128,7 +128,7 @@ func burstOf(samples []sensorstats.Sample, first, last int, interval time.Durati
 			b.FirstDrop = i
 		}
 	}
-	least := edgeShare * capacity.Median(events)
+	least := edgeShare * sample.Median(events)
 	var rates []float64
 	for i := first; i <= last; i++ {
 		switch {

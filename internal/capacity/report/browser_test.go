@@ -48,7 +48,7 @@ func chromium(t *testing.T, page string, args ...string) string {
 func pageFile(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "report.html")
-	if err := os.WriteFile(path, []byte(render(t, HTML, sample(t))), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(render(t, HTML, example(t))), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -21,9 +21,9 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files and the screenshots")
 
-// sample is the result of a sweep over the simulated sensor: rows that are
+// example is the result of a sweep over the simulated sensor: rows that are
 // confirmed, and one that the generator limits.
-func sample(t *testing.T) *capacity.Result {
+func example(t *testing.T) *capacity.Result {
 	t.Helper()
 	sensor := simulation.Default()
 	sensor.Threads, sensor.Generator = 1.4, 100e3
@@ -87,14 +87,14 @@ func render(t *testing.T, format Format, r *capacity.Result) string {
 }
 
 func TestGolden(t *testing.T) {
-	r := sample(t)
+	r := example(t)
 	for _, format := range []Format{Text, Markdown, CSV} {
 		golden(t, "sample."+string(format), render(t, format, r))
 	}
 }
 
 func TestPartialAndFailed(t *testing.T) {
-	r := sample(t)
+	r := example(t)
 	r.Partial, r.Recommendation = true, nil
 	r.Rows = r.Rows[:2]
 	r.Rows[0].Status, r.Rows[0].Clean = capacity.NoCapacity, -1
@@ -108,7 +108,7 @@ func TestPartialAndFailed(t *testing.T) {
 }
 
 func TestRepeats(t *testing.T) {
-	r := sample(t)
+	r := example(t)
 	row := r.Rows[1]
 	for i := range 5 {
 		again := row
@@ -121,7 +121,7 @@ func TestRepeats(t *testing.T) {
 }
 
 func TestJSONRoundTrip(t *testing.T) {
-	r := sample(t)
+	r := example(t)
 	var back capacity.Result
 	if err := json.Unmarshal([]byte(render(t, JSON, r)), &back); err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestJSONRoundTrip(t *testing.T) {
 }
 
 func TestCSVReads(t *testing.T) {
-	records, err := csv.NewReader(strings.NewReader(render(t, CSV, sample(t)))).ReadAll()
+	records, err := csv.NewReader(strings.NewReader(render(t, CSV, example(t)))).ReadAll()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,14 +147,14 @@ func TestCSVReads(t *testing.T) {
 }
 
 func TestUnknownFormat(t *testing.T) {
-	if err := Write(&bytes.Buffer{}, "pdf", sample(t)); err == nil || !strings.Contains(err.Error(), "markdown") {
+	if err := Write(&bytes.Buffer{}, "pdf", example(t)); err == nil || !strings.Contains(err.Error(), "markdown") {
 		t.Errorf("pdf: %v", err)
 	}
 }
 
 // What comes from the measured host must stay text.
 func TestHostileNames(t *testing.T) {
-	r := sample(t)
+	r := example(t)
 	const evil = `</script><script>alert(1)</script><img src=x onerror=alert(1)>|*x*`
 	r.Sensor.Name, r.Environment.Hostname, r.Environment.CPU, r.Rows[0].Factor.Evidence = evil, evil, evil, evil
 	r.Rows[0].Trials[0].Round.Actions[0].Rule = evil
@@ -171,7 +171,7 @@ func TestHostileNames(t *testing.T) {
 
 // The page needs nothing from elsewhere.
 func TestSelfContained(t *testing.T) {
-	text := render(t, HTML, sample(t))
+	text := render(t, HTML, example(t))
 	for _, tag := range []string{"src=\"http", "href=\"http", "@import", "url(http", "<link"} {
 		if strings.Contains(text, tag) {
 			t.Errorf("the page refers to something outside: %s", tag)

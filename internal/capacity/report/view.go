@@ -9,6 +9,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
 // view is a result in words and rounded figures, the same for text, Markdown
@@ -164,7 +165,7 @@ func newLine(rows []*capacity.Row) line {
 		Evidence: row.Factor.Evidence, Advice: row.Factor.Advice, Noisy: slices.Compact(slices.Clone(row.Noisy)),
 	}
 	if d.alerts > 0 {
-		l.LossBound = Percent(capacity.RuleOfThree(d.alerts))
+		l.LossBound = Percent(sample.RuleOfThree(d.alerts))
 		l.Latency = fmt.Sprintf("%s / %s / %s", duration(d.p50), duration(d.p99), duration(d.p999))
 	}
 	if len(rows) > 1 {
@@ -192,7 +193,7 @@ func spread(rows []*capacity.Row) string {
 	if len(xs) < 2 {
 		return ""
 	}
-	i := capacity.MedianInterval(xs)
+	i := sample.MedianInterval(xs)
 	kind := fmt.Sprintf("%.0f %%", 100*i.Confidence)
 	if i.Confidence < 0.95 {
 		kind = "min–max"
@@ -261,7 +262,7 @@ func sentence(rows []*capacity.Row) string {
 	}
 	text += " without a drop"
 	if d := detailsOf(row); d.alerts > 0 {
-		text += fmt.Sprintf(" (95 %% upper bound of the loss %s)", Percent(capacity.RuleOfThree(d.alerts)))
+		text += fmt.Sprintf(" (95 %% upper bound of the loss %s)", Percent(sample.RuleOfThree(d.alerts)))
 	}
 	if failed := row.FailedTrial(); failed != nil {
 		text += fmt.Sprintf("; the first trouble was at %s operations/s", short(failed.Verdict.Offered))

@@ -3,7 +3,6 @@ package verify
 import (
 	"bytes"
 	"context"
-	"encoding/xml"
 	"errors"
 	"io"
 	"strings"
@@ -224,14 +223,10 @@ func TestJUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var suite junitSuite
-	if err := xml.Unmarshal(out.Bytes(), &suite); err != nil {
-		t.Fatal(err)
-	}
-	if suite.Tests != 4 || suite.Failures != 1 || suite.Errors != 1 || suite.Skipped != 1 || suite.Seconds != 1.5 {
-		t.Errorf("%+v", suite)
-	}
-	if c := suite.Cases[1]; c.Failure == nil || c.Failure.Message != `no alert of rule "<A & B>"` || c.Class != "syscall" {
-		t.Errorf("%+v", c)
+	for _, want := range []string{`tests="4" failures="1" errors="1" skipped="1" time="1.5"`,
+		`classname="syscall"`, `<failure message="no alert of rule &#34;&lt;A &amp; B&gt;&#34;">`} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %s in\n%s", want, &out)
+		}
 	}
 }

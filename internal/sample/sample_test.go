@@ -1,4 +1,4 @@
-package capacity
+package sample
 
 import (
 	"math"
@@ -33,6 +33,7 @@ func TestMedianAndQuantile(t *testing.T) {
 // is 1-2^(1-n); of ten values, the second to the ninth have 97.9 %.
 func TestMedianInterval(t *testing.T) {
 	for n, want := range map[int]Interval{
+		0:  {},
 		1:  {1, 1, 1, 0, 1},
 		3:  {2, 1, 3, 0.75, 3},
 		5:  {3, 1, 5, 0.9375, 5},
@@ -49,46 +50,65 @@ func TestMedianInterval(t *testing.T) {
 	}
 }
 
+func TestMedianIntervalProperties(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		xs := rapid.SliceOfN(rapid.Float64Range(-1e6, 1e6), 1, 40).Draw(t, "xs")
+		i := MedianInterval(xs)
+		if i.Low > i.Median || i.Median > i.High || i.Confidence < 0 || i.Confidence > 1 || i.N != len(xs) {
+			t.Fatalf("%+v of %v", i, xs)
+		}
+	})
+}
+
 // The smallest p of two samples that do not overlap: 3 against 3 gives 0.1, 4
 // against 4 0.029, 5 against 5 0.008.
-func TestMannWhitneyExact(t *testing.T) {
+func TestDifference(t *testing.T) {
 	for n, want := range map[int]float64{3: 0.1, 4: 2.0 / 70, 5: 2.0 / 252} {
 		var low, high []float64
 		for i := range n {
 			low, high = append(low, float64(i)), append(high, float64(i+100))
 		}
-		if got := MannWhitney(low, high); !near(got, want, 1e-12) {
+		if got := Difference(low, high); !near(got, want, 1e-12) {
 			t.Errorf("%d against %d: p = %v, want %v", n, n, got, want)
 		}
 	}
-	if got := MannWhitney([]float64{1, 2, 3}, []float64{1, 2, 3}); got < 0.9 {
+	if got := Difference([]float64{1, 2, 3}, []float64{1, 2, 3}); got < 0.9 {
 		t.Errorf("a sample against itself: p = %v", got)
 	}
-	if got := MannWhitney([]float64{1, 1}, []float64{1, 1, 1}); got != 1 {
+	if got := Difference([]float64{1, 1}, []float64{1, 1, 1}); got != 1 {
 		t.Errorf("all the same: p = %v", got)
 	}
-	if got := MannWhitney(nil, []float64{1}); got != 1 {
+	if got := Difference(nil, []float64{1}); got != 1 {
 		t.Errorf("nothing: p = %v", got)
 	}
 }
 
-func TestMannWhitneyProperties(t *testing.T) {
+func TestDifferenceProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		value := rapid.Float64Range(-1000, 1000)
 		xs, ys := rapid.SliceOfN(value, 1, 30).Draw(t, "xs"), rapid.SliceOfN(value, 1, 30).Draw(t, "ys")
-		p, q := MannWhitney(xs, ys), MannWhitney(ys, xs)
+		p, q := Difference(xs, ys), Difference(ys, xs)
 		if !near(p, q, 1e-9) || p < 0 || p > 1 {
 			t.Fatalf("p = %v one way and %v the other", p, q)
 		}
 	})
 }
 
-// Both ways to the p value agree where both are good.
-func TestMannWhitneyApproximation(t *testing.T) {
-	for u := range 200 {
-		exact, approximate := exactU(20, 20, u), normalU(20, 20, float64(u), nil)
-		if !near(exact, approximate, 0.01) {
-			t.Errorf("U = %d: exact %v, approximate %v", u, exact, approximate)
+func TestShare(t *testing.T) {
+	for _, tt := range []struct {
+		k, n      int
+		low, high float64
+	}{
+		{0, 0, 0, 1},
+		{0, 43371, 0, 0.0000692},
+		{0, 2, 0, 1},
+		{1, 10, 0.0178762, 0.4041500}, // as tables have it
+		{50, 100, 0.4038315, 0.5961685},
+		{10, 10, 0.7224672, 1},
+	} {
+		low, high := Share(tt.k, tt.n)
+		if !near(low, tt.low, 1e-6) || !near(high, tt.high, 1e-6) {
+			t.Errorf("%d of %d: %v to %v, want %v to %v", tt.k, tt.n, low, high, tt.low, tt.high)
 		}
 	}
 }

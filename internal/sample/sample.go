@@ -1,0 +1,76 @@
+// Package sample computes what a few measured values say: their median with
+// its interval, whether two sets of them differ, and how large a share may be
+// that was seen k times in n. Nothing is assumed about distributions.
+package sample
+
+import (
+	"math"
+	"slices"
+
+	"golang.org/x/perf/benchmath"
+)
+
+// confidence is the level of every interval, and of the tests.
+const confidence = 0.95
+
+// Median returns the middle of xs, which it does not change; NaN of nothing.
+func Median(xs []float64) float64 {
+	if len(xs) == 0 {
+		return math.NaN()
+	}
+	return benchmath.AssumeNothing.Summary(of(xs), confidence).Center
+}
+
+// Quantile returns the q quantile of xs by the nearest rank, which is a value
+// that did occur; NaN of nothing.
+func Quantile(xs []float64, q float64) float64 {
+	if len(xs) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(xs))
+	rank := int(math.Ceil(q * float64(len(sorted))))
+	return sorted[min(max(rank, 1), len(sorted))-1]
+}
+
+// Interval is a median with its confidence interval. Confidence is what the
+// interval really has: below six values they cannot give 95 %, and it is from
+// the smallest to the largest.
+type Interval struct {
+	Median     float64 `json:"median"`
+	Low        float64 `json:"low"`
+	High       float64 `json:"high"`
+	Confidence float64 `json:"confidence"`
+	N          int     `json:"n"`
+}
+
+// MedianInterval is the interval of the median from order statistics; the zero
+// Interval of nothing.
+func MedianInterval(xs []float64) Interval {
+	n := len(xs)
+	if n == 0 {
+		return Interval{}
+	}
+	s := benchmath.AssumeNothing.Summary(of(xs), confidence)
+	i := Interval{Median: s.Center, Low: s.Lo, High: s.Hi, Confidence: s.Confidence, N: n}
+	if math.IsInf(i.Low, 0) || math.IsInf(i.High, 0) {
+		// The median is outside of all values with probability 2/2^n.
+		i.Low, i.High, i.Confidence = slices.Min(xs), slices.Max(xs), 1-math.Pow(2, float64(1-n))
+	}
+	return i
+}
+
+// Difference returns the two-sided p value of the hypothesis that xs and ys
+// come from the same distribution (the test of Mann and Whitney); 1 where
+// either is empty or all values are the same.
+func Difference(xs, ys []float64) float64 {
+	// With ties the library's exact p depends on which side comes first, and
+	// may exceed 1: the larger one claims less.
+	one := benchmath.AssumeNothing.Compare(of(xs), of(ys)).P
+	other := benchmath.AssumeNothing.Compare(of(ys), of(xs)).P
+	return min(1, max(one, other))
+}
+
+// of copies xs, since benchmath sorts what it is given.
+func of(xs []float64) *benchmath.Sample {
+	return benchmath.NewSample(slices.Clone(xs), &benchmath.DefaultThresholds)
+}
