@@ -1,0 +1,46 @@
+// Package pidfd ends processes that are known by pid and start time, so that
+// a pid in use again is never taken for the process that had it.
+package pidfd
+
+import (
+	"context"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
+)
+
+// Kill ends the process that has had pid since start (procfs.Root.StartTime),
+// and waits until it has ended. It says whether there was one.
+func Kill(ctx context.Context, pid int, start uint64) (bool, error) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err == unix.ESRCH {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("process %d: %w", pid, err)
+	}
+	defer unix.Close(fd)
+	// The descriptor holds one process. Only now is its start time read.
+	if !procfs.Host.Alive(pid, start) {
+		return false, nil
+	}
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err == unix.ESRCH {
+		return false, nil
+	} else if err != nil {
+		return false, fmt.Errorf("kill process %d: %w", pid, err)
+	}
+	for {
+		// It becomes readable when the process ends: pidfd_open(2).
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100)
+		switch {
+		case n > 0:
+			return true, nil
+		case err != nil && err != unix.EINTR:
+			return true, fmt.Errorf("wait for process %d: %w", pid, err)
+		case ctx.Err() != nil:
+			return true, fmt.Errorf("process %d has not ended after SIGKILL: %w", pid, ctx.Err())
+		}
+	}
+}

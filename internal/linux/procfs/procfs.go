@@ -1,0 +1,127 @@
+// Package procfs reads what proc(5) says of processes, mounts and cgroups. The
+// parsers take a file's text and never panic; the readers take a Root, so that
+// tests, and sensors in a container, can point them at another tree.
+package procfs
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"strconv"
+	"strings"
+)
+
+// Root is where a procfs is mounted.
+type Root string
+
+// Host is the machine's own procfs.
+const Host Root = "/proc"
+
+// path names a file of a process; pid 0 is the reader itself.
+func (r Root) path(pid int, name string) string {
+	if pid == 0 {
+		return string(r) + "/self/" + name
+	}
+	return string(r) + "/" + strconv.Itoa(pid) + "/" + name
+}
+
+// read returns the text of a process's file.
+func (r Root) read(pid int, name string) ([]byte, error) {
+	return os.ReadFile(r.path(pid, name))
+}
+
+// Stat reads a process's stat file; pid 0 is the reader itself.
+func (r Root) Stat(pid int) (Stat, error) {
+	text, err := r.read(pid, "stat")
+	if err != nil {
+		return Stat{}, err
+	}
+	s, err := ParseStat(text)
+	if err != nil {
+		return Stat{}, fmt.Errorf("%s: %w", r.path(pid, "stat"), err)
+	}
+	return s, nil
+}
+
+// StartTime returns when a process started, in clock ticks since boot: with
+// the pid it names one process for as long as the machine runs. The error of a
+// process that has ended, also of one that nobody has waited for, is
+// fs.ErrNotExist.
+func (r Root) StartTime(pid int) (uint64, error) {
+	s, err := r.Stat(pid)
+	if err == nil && s.Ended() {
+		err = fmt.Errorf("process %d has ended: %w", pid, fs.ErrNotExist)
+	}
+	return s.Start, err
+}
+
+// Alive says whether the process that has had pid since start still runs.
+func (r Root) Alive(pid int, start uint64) bool {
+	now, err := r.StartTime(pid)
+	return err == nil && now == start
+}
+
+// Status reads a process's status file; pid 0 is the reader itself.
+func (r Root) Status(pid int) (Status, error) {
+	text, err := r.read(pid, "status")
+	if err != nil {
+		return Status{}, err
+	}
+	return ParseStatus(text), nil
+}
+
+// Mounts lists the mounts that the reader sees, in the order of mounting.
+func (r Root) Mounts() ([]Mount, error) {
+	text, err := r.read(0, "mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	return ParseMounts(string(text)), nil
+}
+
+// Cgroups lists the cgroups that a process is in; pid 0 is the reader itself.
+func (r Root) Cgroups(pid int) ([]Cgroup, error) {
+	text, err := r.read(pid, "cgroup")
+	if err != nil {
+		return nil, err
+	}
+	return ParseCgroups(string(text)), nil
+}
+
+// Fields yields the "KEY: VALUE" and "KEY VALUE" lines of a file such as
+// status, meminfo, smaps_rollup or a cgroup's memory.events.
+func Fields(text string) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for line := range strings.Lines(text) {
+			key, value, ok := strings.Cut(line, ":")
+			if !ok {
+				key, value, ok = strings.Cut(strings.TrimSpace(line), " ")
+			}
+			if ok && !yield(strings.TrimSpace(key), strings.TrimSpace(value)) {
+				return
+			}
+		}
+	}
+}
+
+// Number returns the number that the value of key starts with; 0 if the file
+// has none.
+func Number(text, key string) uint64 {
+	for k, value := range Fields(text) {
+		if k == key {
+			first, _, _ := strings.Cut(value, " ")
+			return number(first, 10)
+		}
+	}
+	return 0
+}
+
+func number(s string, base int) uint64 {
+	n, err := strconv.ParseUint(s, base, 64)
+	if errors.Is(err, strconv.ErrRange) {
+		return 0
+	}
+	return n
+}
