@@ -8,6 +8,8 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/bench/syscalls"
+
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // Calibration is what the host's own syscalls, and those of an action, are:
@@ -45,9 +47,7 @@ func (s *Session) calibrate(ctx context.Context, counter *syscalls.Counter, d ti
 	if err != nil {
 		return c, err
 	}
-	if err := wait(ctx, d); err != nil {
-		return c, err
-	}
+	_ = wait.For(ctx, d) // what was counted until then is true as well
 	after, end, err := counter.Count()
 	if err != nil {
 		return c, err

@@ -10,6 +10,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
+
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // Check is one finding of the preflight.
@@ -93,9 +95,7 @@ func (s *Session) idle(ctx context.Context, p *Preflight, d time.Duration) error
 		return err
 	}
 	start := time.Now()
-	if err := wait(ctx, d); err != nil {
-		return err
-	}
+	_ = wait.For(ctx, d) // what was counted until then is true as well
 	_, host := watch.Stop(time.Time{}, time.Time{})
 	p.checkHost(host)
 	if s.o.Target.Stats() == nil {

@@ -17,6 +17,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
+
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 var _ Runner = (*Session)(nil)
@@ -139,7 +141,8 @@ func (s *Session) counter() (*syscalls.Counter, error) {
 func (s *Session) generate(ctx context.Context, o *observation) error {
 	main, noise := s.plan(o)
 	if main == nil && noise == nil {
-		return wait(ctx, o.load.Duration)
+		_ = wait.For(ctx, o.load.Duration) // a round that is cut short still counts
+		return nil
 	}
 	failed := make(chan error, 2)
 	start := func(options *generator.Options, result **generator.Result) {
@@ -213,17 +216,6 @@ func (s *Session) sampled(o *observation) {
 	if o.syscalls == nil {
 		o.syscalls = s.cal.estimate(o)
 	}
-}
-
-// wait sleeps for d; an end of ctx is no error.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return nil
 }
 
 func difference(now, before intake.Counts) intake.Counts {

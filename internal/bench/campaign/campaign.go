@@ -15,6 +15,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
+
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // Options says what to measure.
@@ -181,7 +183,7 @@ func (c *campaign) prepare(ctx context.Context) (err error) {
 func (c *campaign) rounds(ctx context.Context) error {
 	for i, rate := range c.Rates {
 		if i > 0 {
-			if err := pause(ctx, c.Rest); err != nil {
+			if err := wait.For(ctx, c.Rest); err != nil {
 				return err
 			}
 		}
@@ -225,17 +227,6 @@ func (c *campaign) limited() {
 	r.Flags = append(r.Flags, bench.GeneratorLimited)
 	r.Findings = append(r.Findings, bench.Finding{Code: "generator_limited",
 		Text: "the offered rate has not grown for two rounds although the target doubled: the generator is the limit"})
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // Verdict is how a run ends, for the exit code.

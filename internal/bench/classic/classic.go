@@ -14,6 +14,8 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
+
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // Options are event-generator's flags.
@@ -62,7 +64,7 @@ func Run(ctx context.Context, runner bench.Runner, o Options, log *eventlog.Logg
 		if err := each(&round); err != nil {
 			return err
 		}
-		if !rest(ctx, start.Add(2*o.RoundDuration)) {
+		if wait.For(ctx, time.Until(start.Add(2*o.RoundDuration))) != nil {
 			return nil
 		}
 		if o.Loop {
@@ -70,17 +72,6 @@ func Run(ctx context.Context, runner bench.Runner, o Options, log *eventlog.Logg
 		}
 	}
 	return nil
-}
-
-// rest waits until a time; false if ctx ended before.
-func rest(ctx context.Context, until time.Time) bool {
-	timer := time.NewTimer(time.Until(until))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return ctx.Err() == nil
 }
 
 // print logs the results of a round. warned is whether the hint about slow

@@ -163,7 +163,7 @@ func TestUnix(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := NewUnix(path); err == nil || !strings.Contains(err.Error(), "in use") {
+		if _, err := NewUnix(path); err == nil || !strings.Contains(err.Error(), "another process serves") {
 			t.Errorf("second listener: %v", err)
 		}
 		if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {

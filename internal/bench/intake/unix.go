@@ -4,8 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/unixsock"
 )
 
 // Unix is a stream socket that sensors, or a relay such as socat, connect to
@@ -24,22 +25,9 @@ var _ Source = (*Unix)(nil)
 // NewUnix listens at path, readable by its owner only. A socket left behind
 // by a run that was killed is replaced; anything else at path is an error.
 func NewUnix(path string) (*Unix, error) {
-	if info, err := os.Lstat(path); err == nil && info.Mode()&os.ModeSocket != 0 {
-		if conn, err := net.Dial("unix", path); err == nil {
-			conn.Close()
-			return nil, fmt.Errorf("listen for alerts: %s is in use by another process", path)
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("listen for alerts: %w", err)
-		}
-	}
-	listener, err := net.Listen("unix", path)
+	listener, err := unixsock.Listen(path)
 	if err != nil {
-		return nil, fmt.Errorf("listen for alerts: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		listener.Close()
-		return nil, fmt.Errorf("listen for alerts: %w", err)
+		return nil, fmt.Errorf("receive alerts: %w", err)
 	}
 	s := &Unix{mailbox: newMailbox(), listener: listener, conns: make(map[net.Conn]struct{})}
 	s.wg.Add(1)

@@ -1,7 +1,6 @@
 package usage
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -9,19 +8,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
-
-// userHZ is the unit of times in /proc: 100 a second on every architecture
-// that Linux has had for twenty years (USER_HZ, include/asm-generic/param.h).
-const userHZ = 100
-
-var pageSize = uint64(os.Getpagesize())
 
 // process is what is kept open of the watched process.
 type process struct {
 	pid    int
 	stat   *os.File // stays that process's, should the pid be reused
-	start  string   // start time, by which a reuse is noticed
+	start  uint64   // start time, by which a reuse is noticed
 	cgroup cgroup
 	buf    []byte
 }
@@ -46,11 +41,11 @@ func (p *process) read(dear bool) (sample, error) {
 	if n == 0 {
 		return sample{}, err
 	}
-	s, start, err := parseStat(p.buf[:n])
+	s, start, err := parseSample(p.buf[:n])
 	if err != nil {
 		return sample{}, err
 	}
-	if p.start != "" && p.start != start {
+	if p.start != 0 && p.start != start {
 		return sample{}, os.ErrProcessDone
 	}
 	p.start = start
@@ -61,25 +56,18 @@ func (p *process) read(dear bool) (sample, error) {
 	return s, nil
 }
 
-// parseStat reads /proc/PID/stat (proc_pid_stat(5)). The command's name may
-// hold anything, so that fields are counted after its closing parenthesis.
-func parseStat(b []byte) (s sample, start string, err error) {
-	i := bytes.LastIndexByte(b, ')')
-	fields := strings.Fields(string(b[i+1:]))
-	if i < 0 || len(fields) < 22 {
-		return s, "", fmt.Errorf("process stat %q: expected 52 fields", b)
+// parseSample reads the text of a stat file; os.ErrProcessDone if the process
+// has ended.
+func parseSample(text []byte) (s sample, start uint64, err error) {
+	stat, err := procfs.ParseStat(text)
+	if err != nil {
+		return s, 0, err
 	}
-	if state := fields[0]; state == "Z" || state == "X" {
-		return s, "", os.ErrProcessDone
+	if stat.Ended() {
+		return s, 0, os.ErrProcessDone
 	}
-	number := func(field int) uint64 { // numbered as in the manual, from 1
-		n, _ := strconv.ParseUint(fields[field-3], 10, 64)
-		return n
-	}
-	ticks := func(field int) time.Duration { return time.Duration(number(field)) * time.Second / userHZ }
-	s.user, s.system = ticks(14), ticks(15)
-	s.virtual, s.rss = number(23), number(24)*pageSize
-	return s, fields[22-3], nil
+	s.user, s.system, s.virtual, s.rss = stat.User, stat.System, stat.Virtual, stat.RSS
+	return s, stat.Start, nil
 }
 
 // readPSS is the proportional set size; 0 if it may not be read.
@@ -88,13 +76,7 @@ func readPSS(pid int) uint64 {
 	if err != nil {
 		return 0
 	}
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "Pss:"); ok {
-			kib, _ := strconv.ParseUint(strings.Fields(rest)[0], 10, 64)
-			return kib << 10
-		}
-	}
-	return 0
+	return procfs.Number(string(b), "Pss") << 10
 }
 
 // readWaited sums up how long the threads there are have waited for a CPU: the

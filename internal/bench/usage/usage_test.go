@@ -60,13 +60,13 @@ func TestBetween(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	stat := `42 (a) S b) R 1 42 42 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 1 0 777 8192 3 18446744073709551615 1 1`
-	s, start, err := parseStat([]byte(stat))
-	if err != nil || s.user != 1500*time.Millisecond || s.system != 500*time.Millisecond || s.virtual != 8192 || s.rss != 3*pageSize || start != "777" {
-		t.Errorf("%+v, start %q, %v", s, start, err)
+	s, start, err := parseSample([]byte(stat))
+	if err != nil || s.user != 1500*time.Millisecond || s.system != 500*time.Millisecond || s.virtual != 8192 || s.rss != 3*uint64(os.Getpagesize()) || start != 777 {
+		t.Errorf("%+v, start %d, %v", s, start, err)
 	}
 	for _, bad := range []string{"", "42 (x", "42 (x) Z 1 42 42 0 -1 4194304 100 0 0 0 150 50 0 0 20 0 1 0 777 8192 3"} {
-		if _, _, err := parseStat([]byte(bad)); err == nil {
-			t.Errorf("parseStat(%q) succeeded", bad)
+		if _, _, err := parseSample([]byte(bad)); err == nil {
+			t.Errorf("parseSample(%q) succeeded", bad)
 		}
 	}
 	if h := parseHost("cpu  10 20 30 40 5 6 7 8 100 100\ncpu0 1\n"); h != (hostTimes{126, 45, 8}) {

@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // cgroup is a Place made of control group directories: one for all
@@ -32,19 +35,19 @@ func NewCgroup(host Host, journal *Journal, name string) (Place, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &cgroup{host: host, journal: journal, version: trees["cpu"].version, own: true,
+	c := &cgroup{host: host, journal: journal, version: trees["cpu"].Version, own: true,
 		dirs: map[string]string{}, before: map[string]string{}}
 	for _, controller := range controllers {
 		tree, ok := trees[controller]
 		if !ok {
 			continue
 		}
-		if tree.version == 2 {
+		if tree.Version == 2 {
 			if err := c.delegate(tree, controller); err != nil {
 				return nil, err
 			}
 		}
-		dir := filepath.Join(tree.dir, name)
+		dir := filepath.Join(tree.Dir, name)
 		if err := c.mkdir(dir); err != nil {
 			return nil, err
 		}
@@ -54,9 +57,9 @@ func NewCgroup(host Host, journal *Journal, name string) (Place, error) {
 }
 
 // delegate makes a controller available to the children of a v2 tree's root.
-func (c *cgroup) delegate(tree hierarchy, controller string) error {
-	file := filepath.Join(tree.dir, "cgroup.subtree_control")
-	enabled, err := readFile(file)
+func (c *cgroup) delegate(tree linuxcgroup.Tree, controller string) error {
+	file := filepath.Join(tree.Dir, "cgroup.subtree_control")
+	enabled, err := linuxcgroup.Read(file)
 	if err != nil {
 		return err
 	}
@@ -66,7 +69,7 @@ func (c *cgroup) delegate(tree hierarchy, controller string) error {
 	if err := c.journal.add(step{Kind: "write", Path: file, Value: "-" + controller}); err != nil {
 		return err
 	}
-	if err := writeFile(file, "+"+controller); err != nil {
+	if err := linuxcgroup.Write(file, "+"+controller); err != nil {
 		return fmt.Errorf("make the %s controller available (in a container, run on the host instead, or name it with --container): %w", controller, err)
 	}
 	return nil
@@ -98,21 +101,21 @@ func ForPID(ctx context.Context, host Host, journal *Journal, pid int, name stri
 		if err != nil {
 			return nil, err
 		}
-		procs, err := readFile(filepath.Join(dir, "cgroup.procs"))
+		procs, err := linuxcgroup.Read(filepath.Join(dir, "cgroup.procs"))
 		if err != nil {
 			return nil, err
 		}
-		alone = alone && dir != tree.dir && procs == strconv.Itoa(pid)
+		alone = alone && dir != tree.Dir && procs == strconv.Itoa(pid)
 		dirs[controller] = dir
 	}
 	if alone {
-		return &cgroup{host: host, journal: journal, version: trees["cpu"].version, dirs: dirs, before: map[string]string{}}, nil
+		return &cgroup{host: host, journal: journal, version: trees["cpu"].Version, dirs: dirs, before: map[string]string{}}, nil
 	}
 	place, err := NewCgroup(host, journal, name)
 	if err != nil {
 		return nil, err
 	}
-	start, err := startTime(pid)
+	start, err := procfs.Host.StartTime(pid)
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +138,7 @@ func (c *cgroup) Add(_ context.Context, pid int) error {
 		return errors.New("the cgroup belongs to a running sensor: nothing can be added to it")
 	}
 	for _, dir := range c.dirs {
-		if err := moveProcess(dir, pid); err != nil {
+		if err := linuxcgroup.Move(dir, pid); err != nil {
 			return fmt.Errorf("move process %d to cgroup %s: %w", pid, dir, err)
 		}
 	}
@@ -195,7 +198,7 @@ func (c *cgroup) files(l Limit) []setting {
 	}
 	// The kernel refuses a memory limit above the one of memory and swap
 	// together: going up, that one has to go first.
-	if now, err := readInt(filepath.Join(memory, "memory.limit_in_bytes")); err == nil && (limit < 0 || limit > now) {
+	if now, err := linuxcgroup.ReadInt(filepath.Join(memory, "memory.limit_in_bytes")); err == nil && (limit < 0 || limit > now) {
 		files[2], files[3] = files[3], files[2]
 	}
 	return files
@@ -216,7 +219,7 @@ func (c *cgroup) weight() setting {
 
 // set journals what a file holds, the first time, and writes the new value.
 func (c *cgroup) set(s setting) error {
-	old, err := readFile(s.path)
+	old, err := linuxcgroup.Read(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && s.optional:
 		return nil
@@ -232,18 +235,18 @@ func (c *cgroup) set(s setting) error {
 		}
 		c.before[s.path] = old
 	}
-	return writeFile(s.path, s.value)
+	return linuxcgroup.Write(s.path, s.value)
 }
 
 // fits checks that no cgroup above allows less than l: the kernel would
 // enforce the smaller limit without a word.
 func (c *cgroup) fits(l Limit) error {
-	for dir := filepath.Dir(c.dirs["cpu"]); isCgroup(dir); dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(c.dirs["cpu"]); linuxcgroup.Is(dir); dir = filepath.Dir(dir) {
 		if cpu := c.cpuOf(dir); cpu > 0 && (l.CPU == 0 || cpu < l.CPU*0.999) {
 			return fmt.Errorf("limit to %s: cgroup %s above the sensor's allows %.3g CPU only; raise it or test smaller limits", l, dir, cpu)
 		}
 	}
-	for dir := filepath.Dir(c.dirs["memory"]); isCgroup(dir); dir = filepath.Dir(dir) {
+	for dir := filepath.Dir(c.dirs["memory"]); linuxcgroup.Is(dir); dir = filepath.Dir(dir) {
 		if memory := c.memoryOf(dir); memory > 0 && memory < l.Memory {
 			return fmt.Errorf("limit to %s: cgroup %s above the sensor's allows %s only; raise it or test smaller limits", l, dir, Limit{Memory: memory}.MemoryString())
 		}
@@ -251,22 +254,17 @@ func (c *cgroup) fits(l Limit) error {
 	return nil
 }
 
-func isCgroup(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, "cgroup.procs"))
-	return err == nil
-}
-
 // cpuOf returns the CPUs that a directory's quota allows; 0 for no quota.
 func (c *cgroup) cpuOf(dir string) float64 {
 	var quota, per int64
 	if c.version == 2 {
-		text, _ := readFile(filepath.Join(dir, "cpu.max"))
+		text, _ := linuxcgroup.Read(filepath.Join(dir, "cpu.max"))
 		if n, _ := fmt.Sscan(text, &quota, &per); n < 2 {
 			return 0 // "max 100000", or the root, which has no such file
 		}
 	} else {
-		quota, _ = readInt(filepath.Join(dir, "cpu.cfs_quota_us"))
-		per, _ = readInt(filepath.Join(dir, "cpu.cfs_period_us"))
+		quota, _ = linuxcgroup.ReadInt(filepath.Join(dir, "cpu.cfs_quota_us"))
+		per, _ = linuxcgroup.ReadInt(filepath.Join(dir, "cpu.cfs_period_us"))
 	}
 	if quota <= 0 || per <= 0 {
 		return 0
@@ -280,19 +278,11 @@ func (c *cgroup) memoryOf(dir string) int64 {
 	if c.version == 1 {
 		file = "memory.limit_in_bytes"
 	}
-	n, err := readInt(filepath.Join(dir, file))
+	n, err := linuxcgroup.ReadInt(filepath.Join(dir, file))
 	if err != nil {
 		return 0
 	}
 	return n
-}
-
-func readInt(path string) (int64, error) {
-	text, err := readFile(path)
-	if err != nil {
-		return 0, err
-	}
-	return strconv.ParseInt(text, 10, 64)
 }
 
 // Restore undoes everything in the run's journal.

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 )
 
 // tree makes a directory tree of files for a Host; keys that end in a slash
@@ -48,7 +50,7 @@ func contents(t *testing.T, host Host, names ...string) map[string]string {
 	t.Helper()
 	got := map[string]string{}
 	for _, name := range names {
-		text, err := readFile(host.path(name))
+		text, err := linuxcgroup.Read(host.path(name))
 		if err != nil {
 			text = "<none>"
 		}

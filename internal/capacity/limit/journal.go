@@ -10,7 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // JournalDir is where runs keep their journals: memory-backed, because what
@@ -51,7 +52,7 @@ func OpenJournal(dir string, host Host) (*Journal, error) {
 		return nil, fmt.Errorf("capacity journal: %w", err)
 	}
 	pid := os.Getpid()
-	start, err := startTime(pid)
+	start, err := procfs.Host.StartTime(pid)
 	if err != nil {
 		return nil, fmt.Errorf("capacity journal: %w", err)
 	}
@@ -69,7 +70,7 @@ func OpenJournal(dir string, host Host) (*Journal, error) {
 // Process notes a process that this run has started, and that must not
 // outlive it.
 func (j *Journal) Process(pid int) error {
-	start, err := startTime(pid)
+	start, err := procfs.Host.StartTime(pid)
 	if err != nil {
 		return err
 	}
@@ -114,7 +115,7 @@ func Recover(dir string, host Host) ([]string, error) {
 			errs = append(errs, err)
 			continue
 		}
-		if alive(owner.PID, owner.Start) {
+		if procfs.Host.Alive(owner.PID, owner.Start) {
 			continue
 		}
 		if err := undoFile(path, host); err != nil {
@@ -169,32 +170,4 @@ func readJournal(path string) (header, []step, error) {
 		}
 	}
 	return owner, steps, nil
-}
-
-// startTime returns when a process started, in clock ticks since boot: with
-// the pid it names one process for as long as the machine runs.
-func startTime(pid int) (uint64, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	// The name in field 2 may hold spaces and brackets: count from its end.
-	rest := string(text[bytes.LastIndexByte(text, ')')+1:])
-	fields := strings.Fields(rest)
-	const startField = 22 - 3 // proc_pid_stat(5): field 22, and fields begins with 3
-	if len(fields) <= startField {
-		return 0, fmt.Errorf("/proc/%d/stat: %d fields, expected at least 22", pid, len(fields)+2)
-	}
-	// A zombie holds its pid but does nothing any more.
-	if fields[0] == "Z" || fields[0] == "X" {
-		return 0, fs.ErrNotExist
-	}
-	var start uint64
-	_, err = fmt.Sscan(fields[startField], &start)
-	return start, err
-}
-
-func alive(pid int, start uint64) bool {
-	now, err := startTime(pid)
-	return err == nil && now == start
 }

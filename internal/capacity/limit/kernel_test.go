@@ -14,6 +14,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // TestMain lets the test binary play the capacity run that gets killed, and
@@ -76,7 +79,7 @@ func until(t *testing.T, what string, done func() bool) {
 }
 
 func cgroupText(pid int) string {
-	text, _ := readFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	text, _ := linuxcgroup.Read(fmt.Sprintf("/proc/%d/cgroup", pid))
 	return text
 }
 
@@ -150,13 +153,13 @@ func TestRealMoveAndBack(t *testing.T) {
 	if after := cgroupText(pid); after != before {
 		t.Errorf("cgroups after Restore:\n%s\nbefore:\n%s", after, before)
 	}
-	if !alive(pid, mustStart(t, pid)) {
+	if !procfs.Host.Alive(pid, mustStart(t, pid)) {
 		t.Error("Restore ended a process that was not ours")
 	}
 }
 
 func mustStart(t *testing.T, pid int) uint64 {
-	start, err := startTime(pid)
+	start, err := procfs.Host.StartTime(pid)
 	check(t, err)
 	return start
 }
@@ -211,12 +214,12 @@ func TestKilledRunIsUndone(t *testing.T) {
 
 	// A run that is alive is left alone.
 	done, err := Recover(dir, host)
-	if err != nil || len(done) != 0 || !alive(sensor, start) {
+	if err != nil || len(done) != 0 || !procfs.Host.Alive(sensor, start) {
 		t.Errorf("Recover beside a living run: %v, %v", done, err)
 	}
 	check(t, run.Process.Kill())
 	_ = run.Wait()
-	if !alive(sensor, start) || cgroupText(foreign) == before {
+	if !procfs.Host.Alive(sensor, start) || cgroupText(foreign) == before {
 		t.Fatal("nothing is left to undo: the test proves nothing")
 	}
 
@@ -225,7 +228,7 @@ func TestKilledRunIsUndone(t *testing.T) {
 	if len(done) != 1 || !strings.Contains(done[0], fmt.Sprint(run.Process.Pid)) {
 		t.Errorf("Recover says %q", done)
 	}
-	if alive(sensor, start) {
+	if procfs.Host.Alive(sensor, start) {
 		t.Error("the sensor that the run has started is still alive")
 	}
 	if after := cgroupText(foreign); after != before {
@@ -238,7 +241,7 @@ func TestKilledRunIsUndone(t *testing.T) {
 		}
 		trees, err := host.trees()
 		check(t, err)
-		if _, err := os.Stat(trees["cpu"].dir + "/peregrine-victim" + cgroup); err == nil {
+		if _, err := os.Stat(trees["cpu"].Dir + "/peregrine-victim" + cgroup); err == nil {
 			t.Errorf("the cgroup %s is still there", cgroup)
 		}
 	}

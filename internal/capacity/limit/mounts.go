@@ -1,51 +1,14 @@
 package limit
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
-	"slices"
-	"strings"
+
+	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
-
-// hierarchy is one mounted cgroup tree.
-type hierarchy struct {
-	version     int
-	root        string // the cgroup that the mount point shows, "/" outside of containers
-	dir         string // the mount point
-	controllers []string
-}
-
-// hierarchies lists the cgroup trees in /proc/self/mountinfo (proc(5)).
-func (h Host) hierarchies() ([]hierarchy, error) {
-	text, err := readFile(h.path("proc/self/mountinfo"))
-	if err != nil {
-		return nil, err
-	}
-	var found []hierarchy
-	for _, line := range strings.Split(text, "\n") {
-		before, after, ok := strings.Cut(line, " - ")
-		left, right := strings.Fields(before), strings.Fields(after)
-		if !ok || len(left) < 5 || len(right) < 3 {
-			continue
-		}
-		tree := hierarchy{root: left[3], dir: h.path(left[4])}
-		switch right[0] {
-		case "cgroup":
-			tree.version, tree.controllers = 1, strings.Split(right[2], ",")
-		case "cgroup2":
-			tree.version = 2
-			names, err := readFile(filepath.Join(tree.dir, "cgroup.controllers"))
-			if err != nil {
-				return nil, err
-			}
-			tree.controllers = strings.Fields(names)
-		default:
-			continue
-		}
-		found = append(found, tree)
-	}
-	return found, nil
-}
 
 // controllers are the ones a limit needs; cpuacct only where v1 has it, to
 // read the consumption.
@@ -53,15 +16,15 @@ var controllers = []string{"cpu", "memory", "cpuacct"}
 
 // trees returns, for each controller, the hierarchy that has it. Version 2
 // wins where both have one, which the kernel does not allow.
-func (h Host) trees() (map[string]hierarchy, error) {
-	all, err := h.hierarchies()
+func (h Host) trees() (map[string]linuxcgroup.Tree, error) {
+	all, err := linuxcgroup.Trees(h.Root)
 	if err != nil {
 		return nil, err
 	}
-	trees := map[string]hierarchy{}
+	trees := map[string]linuxcgroup.Tree{}
 	for _, tree := range all {
 		for _, name := range controllers {
-			if _, have := trees[name]; slices.Contains(tree.controllers, name) && (!have || tree.version == 2) {
+			if _, have := trees[name]; tree.Has(name) && (!have || tree.Version == 2) {
 				trees[name] = tree
 			}
 		}
@@ -74,32 +37,18 @@ func (h Host) trees() (map[string]hierarchy, error) {
 	return trees, nil
 }
 
-// cgroupOf returns the directory of the cgroup in tree that pid belongs to
-// (cgroups(7), /proc/pid/cgroup).
-func (h Host) cgroupOf(pid int, tree hierarchy) (string, error) {
-	file := fmt.Sprintf("proc/%d/cgroup", pid)
-	text, err := readFile(h.path(file))
+// cgroupOf returns the directory of the cgroup in tree that pid belongs to.
+func (h Host) cgroupOf(pid int, tree linuxcgroup.Tree) (string, error) {
+	own, err := procfs.Root(filepath.Join(h.Root+"/", "proc")).Cgroups(pid)
 	if err != nil {
 		return "", err
 	}
-	for _, line := range strings.Split(text, "\n") {
-		part := strings.SplitN(line, ":", 3)
-		if len(part) != 3 {
-			continue
-		}
-		match := part[0] == "0" && part[1] == ""
-		if tree.version == 1 {
-			match = slices.Equal(strings.Split(part[1], ","), tree.controllers) ||
-				slices.Contains(tree.controllers, strings.Split(part[1], ",")[0])
-		}
-		if !match {
-			continue
-		}
-		inside, err := filepath.Rel(tree.root, part[2])
-		if err != nil || strings.HasPrefix(inside, "..") {
-			return "", fmt.Errorf("process %d is in cgroup %s, which the mount at %s does not show", pid, part[2], tree.dir)
-		}
-		return filepath.Join(tree.dir, inside), nil
+	name, dir, err := tree.Find(own)
+	switch {
+	case errors.Is(err, linuxcgroup.ErrHidden):
+		return "", fmt.Errorf("process %d is in cgroup %s, which the mount at %s does not show", pid, name, tree.Dir)
+	case errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("/proc/%d/cgroup names no cgroup in the hierarchy at %s", pid, tree.Dir)
 	}
-	return "", fmt.Errorf("/%s names no cgroup in the hierarchy at %s", file, tree.dir)
+	return dir, err
 }

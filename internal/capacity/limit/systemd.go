@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 )
 
 // unitSettings are the properties of a systemd unit that a limit changes.
@@ -78,7 +80,7 @@ func (h Host) cgroupsOf(pid int) (cgroup, error) {
 	if err != nil {
 		return cgroup{}, err
 	}
-	c := cgroup{host: h, version: trees["cpu"].version, dirs: map[string]string{}}
+	c := cgroup{host: h, version: trees["cpu"].Version, dirs: map[string]string{}}
 	for controller, tree := range trees {
 		if c.dirs[controller], err = h.cgroupOf(pid, tree); err != nil {
 			return cgroup{}, err
@@ -202,7 +204,7 @@ func (u *unit) arrive(ctx context.Context, pid int) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		text, err := readFile(u.host.path(fmt.Sprintf("proc/%d/cgroup", pid)))
+		text, err := linuxcgroup.Read(u.host.path(fmt.Sprintf("proc/%d/cgroup", pid)))
 		if err != nil {
 			return err
 		}

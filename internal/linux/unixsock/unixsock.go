@@ -1,6 +1,6 @@
-// Package socket listens on unix sockets that are private to their owner, and
+// Package unixsock listens on unix sockets that are private to their owner, and
 // clears away those that a killed process left behind.
-package socket
+package unixsock
 
 import (
 	"context"

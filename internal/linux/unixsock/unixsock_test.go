@@ -1,4 +1,4 @@
-package socket
+package unixsock
 
 import (
 	"io/fs"

@@ -20,10 +20,10 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/falcoapi/outputs"
 	"github.com/peregrine-sec/peregrine/internal/falcoapi/version"
+	"github.com/peregrine-sec/peregrine/internal/linux/unixsock"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
-	"github.com/peregrine-sec/peregrine/internal/sensor/output/socket"
 )
 
 // grpcChannel serves alerts to gRPC clients. Unlike the other channels it has
@@ -82,7 +82,7 @@ func openGRPC(c *config.Config, opt Options) (channel, error) {
 // listen opens the unix socket, or the address with mutual TLS.
 func (g *grpcChannel) listen() (net.Listener, []grpc.ServerOption, error) {
 	if path, ok := g.c.UnixSocket(); ok {
-		l, err := socket.Listen(path)
+		l, err := unixsock.Listen(path)
 		return l, nil, err
 	}
 	settings, err := serverTLS(g.c)

@@ -17,8 +17,8 @@ import (
 
 	"golang.org/x/net/netutil"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/unixsock"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
-	"github.com/peregrine-sec/peregrine/internal/sensor/output/socket"
 )
 
 const (
@@ -39,7 +39,7 @@ type Server struct {
 // Listen opens the socket at path with mode 0600, in place of one that a
 // killed sensor left behind.
 func Listen(path string, take func() (metrics.Snapshot, error), log *slog.Logger) (*Server, error) {
-	l, err := socket.Listen(path)
+	l, err := unixsock.Listen(path)
 	if err != nil {
 		return nil, fmt.Errorf("peregrine.status_socket: %w", err)
 	}
