@@ -1,0 +1,140 @@
+// Package endpoint is the grammar of where a sensor's alerts and statistics
+// are had, and the one rule of TLS for them: certificates are verified, unless
+// a flag says otherwise.
+//
+// Alerts:
+//
+//	grpc                 the sensor's gRPC socket in one of its usual places
+//	grpc:PATH            the socket at PATH (Falco up to 0.43)
+//	grpc://HOST:PORT     the sensor's gRPC server, with mutual TLS
+//	http                 listen at localhost:8080 for the sensor's http_output
+//	http://HOST:PORT     listen there; https:// with TLS
+//	unix:PATH            listen for JSON lines on a unix socket
+//	file:PATH, or PATH   follow the file that the sensor appends to
+//	stdin, or -          read JSON lines from standard input
+//
+// Statistics:
+//
+//	http://..., https://...   a Prometheus endpoint
+//	file:PATH, or PATH        Falco's -s file or metrics.output_file
+package endpoint
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+)
+
+// Kind is the road by which something comes.
+type Kind string
+
+// The roads.
+const (
+	GRPC  Kind = "grpc"
+	HTTP  Kind = "http"
+	Unix  Kind = "unix"
+	File  Kind = "file"
+	Stdin Kind = "stdin"
+)
+
+// DefaultAddress is where event-generator's users let http_output post to.
+const DefaultAddress = "localhost:8080"
+
+// Endpoint is one source.
+type Endpoint struct {
+	Kind Kind
+	// Path of a file or socket. A GRPC endpoint with neither Path nor Address
+	// is one of the usual sockets.
+	Path string
+	// Address is HOST:PORT of GRPC or HTTP for alerts, a whole URL of HTTP for
+	// statistics.
+	Address string
+	TLS     bool // https
+}
+
+const alertsGrammar = "expected grpc, grpc:PATH, grpc://HOST:PORT, http, http://HOST:PORT, https://HOST:PORT, unix:PATH, file:PATH or stdin"
+
+// ParseAlerts reads where alerts come from.
+func ParseAlerts(s string) (Endpoint, error) {
+	e, ok := parseAlerts(s)
+	if !ok {
+		return e, fmt.Errorf("alerts from %q: %s", s, alertsGrammar)
+	}
+	return e, nil
+}
+
+func parseAlerts(s string) (e Endpoint, ok bool) {
+	switch s {
+	case "grpc":
+		return Endpoint{Kind: GRPC}, true
+	case "http":
+		return Endpoint{Kind: HTTP, Address: DefaultAddress}, true
+	case "stdin", "-":
+		return Endpoint{Kind: Stdin}, true
+	}
+	scheme, rest, found := strings.Cut(s, ":")
+	authority, network := strings.CutPrefix(rest, "//")
+	switch {
+	case !found:
+		return Endpoint{Kind: File, Path: s}, looksLikePath(s)
+	case scheme == "file":
+		return Endpoint{Kind: File, Path: strings.TrimPrefix(rest, "//")}, strings.Trim(rest, "/") != ""
+	case scheme == "unix":
+		return Endpoint{Kind: Unix, Path: strings.TrimPrefix(rest, "//")}, strings.Trim(rest, "/") != ""
+	case scheme == "grpc" && (!network || strings.HasPrefix(authority, "/")):
+		path := strings.TrimPrefix(strings.TrimPrefix(rest, "//"), "unix:")
+		return Endpoint{Kind: GRPC, Path: path}, strings.Trim(path, "/") != ""
+	case scheme == "grpc":
+		return Endpoint{Kind: GRPC, Address: authority}, isAddress(authority)
+	case (scheme == "http" || scheme == "https") && network:
+		address := strings.TrimSuffix(authority, "/")
+		return Endpoint{Kind: HTTP, Address: address, TLS: scheme == "https"}, isAddress(address)
+	}
+	// A path may have a colon in it.
+	return Endpoint{Kind: File, Path: s}, strings.HasPrefix(s, "/")
+}
+
+// ParseStats reads where statistics come from.
+func ParseStats(s string) (Endpoint, error) {
+	scheme, rest, found := strings.Cut(s, ":")
+	switch {
+	case scheme == "http" && found, scheme == "https" && found:
+		if u, err := url.Parse(s); err == nil && u.Host != "" {
+			return Endpoint{Kind: HTTP, Address: s, TLS: scheme == "https"}, nil
+		}
+	case scheme == "file" && found:
+		if path := strings.TrimPrefix(rest, "//"); strings.Trim(path, "/") != "" {
+			return Endpoint{Kind: File, Path: path}, nil
+		}
+	case looksLikePath(s):
+		return Endpoint{Kind: File, Path: s}, nil
+	}
+	return Endpoint{}, fmt.Errorf("statistics from %q: expected http://HOST:PORT/metrics, https://... or the path of a file", s)
+}
+
+// looksLikePath tells a file from a misspelt word.
+func looksLikePath(s string) bool { return strings.ContainsAny(s, "/.") && strings.Trim(s, "/") != "" }
+
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	return err == nil && port != "" && !strings.ContainsAny(s, "/?#@ ")
+}
+
+// String is the endpoint as ParseAlerts and ParseStats read it.
+func (e Endpoint) String() string {
+	scheme := string(e.Kind)
+	switch {
+	case e.Kind == HTTP && strings.Contains(e.Address, "://"):
+		return e.Address
+	case e.Kind == HTTP && e.TLS:
+		return "https://" + e.Address
+	case e.Address != "":
+		return scheme + "://" + e.Address
+	case strings.HasPrefix(e.Path, "//"): // the first two would be read as the scheme's
+		return scheme + "://" + e.Path
+	case e.Path != "":
+		return scheme + ":" + e.Path
+	}
+	return scheme
+}
