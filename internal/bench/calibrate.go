@@ -8,7 +8,6 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/bench/syscalls"
-
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 

@@ -10,7 +10,6 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
-
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 

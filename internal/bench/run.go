@@ -17,7 +17,6 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
-
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 

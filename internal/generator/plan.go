@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // Plan says what a run would do, without doing it.
@@ -159,17 +161,10 @@ func Preflight(o Options) error {
 	return fmt.Errorf("none of the selected actions can run here:\n  %s", strings.Join(reasons, "\n  "))
 }
 
-// hasSysAdmin reads the effective capabilities; CAP_SYS_ADMIN is number 21
-// (linux/capability.h).
+// hasSysAdmin says whether CAP_SYS_ADMIN is effective.
 func hasSysAdmin() bool {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return false
-	}
-	_, after, _ := strings.Cut(string(status), "CapEff:")
-	hex, _, _ := strings.Cut(strings.TrimSpace(after), "\n")
-	set, err := strconv.ParseUint(hex, 16, 64)
-	return err == nil && set&(1<<21) != 0
+	s, err := procfs.Host.Status(0)
+	return err == nil && s.CapEff&(1<<unix.CAP_SYS_ADMIN) != 0
 }
 
 // Weigh sets the choices' weights from NAME=N pairs. A name is the full one or

@@ -15,7 +15,6 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
-
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 

@@ -14,7 +14,6 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
-
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 

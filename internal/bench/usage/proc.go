@@ -92,34 +92,3 @@ func readWaited(pid int) (sum time.Duration) {
 	}
 	return sum
 }
-
-// hostTimes are the first line of /proc/stat, in ticks.
-type hostTimes struct{ total, idle, steal uint64 }
-
-func readHost() hostTimes {
-	b, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return hostTimes{}
-	}
-	return parseHost(string(b))
-}
-
-// parseHost reads "cpu user nice system idle iowait irq softirq steal guest
-// guest_nice" (proc_stat(5)); guest time is in user time already.
-func parseHost(text string) hostTimes {
-	line, _, _ := strings.Cut(text, "\n")
-	var h hostTimes
-	for i, field := range strings.Fields(line) {
-		n, _ := strconv.ParseUint(field, 10, 64)
-		if i >= 1 && i <= 8 {
-			h.total += n
-		}
-		switch i {
-		case 4, 5:
-			h.idle += n
-		case 8:
-			h.steal = n
-		}
-	}
-	return h
-}

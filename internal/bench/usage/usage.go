@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 const (
@@ -68,7 +70,7 @@ type Host struct {
 // sample is one look at the host, and at a process.
 type sample struct {
 	at           time.Time
-	host         hostTimes
+	host         procfs.CPU
 	self         time.Duration // CPU time of this process
 	user, system time.Duration
 	waited       time.Duration // by all threads; 0 where it was not read
@@ -133,7 +135,8 @@ func (w *Watch) take() {
 	if n := len(w.samples); w.gone && n > 0 {
 		s = w.samples[n-1]
 	}
-	s.at, s.host, s.self = time.Now(), readHost(), selfCPU()
+	s.at, s.self = time.Now(), selfCPU()
+	s.host, _ = procfs.Host.CPU() // without it, idle and steal stay zero
 	w.samples = append(w.samples, s)
 }
 
@@ -176,9 +179,9 @@ func summarizeHost(samples []sample) Host {
 	if seconds := last.at.Sub(first.at).Seconds(); seconds > 0 {
 		host.Self = (last.self - first.self).Seconds() / seconds
 	}
-	if total := float64(last.host.total - first.host.total); total > 0 {
-		host.Idle = float64(last.host.idle-first.host.idle) / total * float64(host.CPUs)
-		host.Steal = float64(last.host.steal-first.host.steal) / total * float64(host.CPUs)
+	if total := float64(last.host.Total - first.host.Total); total > 0 {
+		host.Idle = float64(last.host.Idle-first.host.Idle) / total * float64(host.CPUs)
+		host.Steal = float64(last.host.Steal-first.host.Steal) / total * float64(host.CPUs)
 	}
 	return host
 }

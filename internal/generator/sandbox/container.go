@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -10,36 +9,35 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/cgroup"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // Sensors know a container by the path of its cgroup, in which the id is 64
 // hexadecimal digits (Docker, CRI) or which is below a known name (LXC).
-var containerPath = regexp.MustCompile(`(?m)(^|[/:-])[0-9a-f]{64}(\.scope)?(/|$)|/lxc(\.payload)?[./]`)
+var containerPath = regexp.MustCompile(`(^|[/:-])[0-9a-f]{64}(\.scope)?(/|$)|/lxc(\.payload)?[./]`)
 
 // InContainer says whether sensors take this process to be in a container.
 func InContainer() bool {
-	cgroups, _ := os.ReadFile("/proc/self/cgroup") // without it the mounts decide
-	mounts, _ := os.ReadFile("/proc/self/mountinfo")
-	return inContainer(string(cgroups), string(mounts))
+	cgroups, _ := procfs.Host.Cgroups(0) // without it the mounts decide
+	mounts, _ := procfs.Host.Mounts()
+	return inContainer(cgroups, mounts)
 }
 
 // inContainer looks at the cgroups, and, since a private cgroup namespace
 // shows only "/", for the files that every container engine mounts into /etc.
 // (/.dockerenv says nothing: machine images made from container images have it.)
-func inContainer(cgroups, mountinfo string) bool {
-	if containerPath.MatchString(cgroups) {
+func inContainer(cgroups []procfs.Cgroup, mounts []procfs.Mount) bool {
+	if slices.ContainsFunc(cgroups, func(c procfs.Cgroup) bool { return containerPath.MatchString(c.Path) }) {
 		return true
 	}
-	mounted := map[string]bool{}
-	for line := range strings.Lines(mountinfo) {
-		if fields := strings.Fields(line); len(fields) > 4 {
-			mounted[fields[4]] = true
-		}
+	mounted := func(path string) bool {
+		return slices.ContainsFunc(mounts, func(m procfs.Mount) bool { return m.Point == path })
 	}
-	return mounted["/etc/hosts"] && mounted["/etc/resolv.conf"]
+	return mounted("/etc/hosts") && mounted("/etc/resolv.conf")
 }
 
 // Lookalike is a set of cgroups, one in each usable hierarchy, whose path has
@@ -96,7 +94,7 @@ func makeCgroups(journal *Journal, paths ...string) error {
 // cgroups when it executes a program: do that next.
 func Join(paths []string) error {
 	for _, path := range paths {
-		if err := os.WriteFile(filepath.Join(path, "cgroup.procs"), []byte("0"), 0); err != nil {
+		if err := cgroup.Move(path, 0); err != nil {
 			return fmt.Errorf("enter container look-alike: %w", err)
 		}
 	}
@@ -106,25 +104,20 @@ func Join(paths []string) error {
 // ownCgroups are the directories of this process's cgroups, in all mounted
 // hierarchies that suit.
 func ownCgroups() ([]string, error) {
-	mounts, err := cgroupMounts()
+	trees, err := cgroup.Trees("")
 	if err != nil {
 		return nil, err
 	}
-	own, err := os.ReadFile("/proc/self/cgroup")
+	own, err := procfs.Host.Cgroups(0)
 	if err != nil {
 		return nil, err
 	}
 	var dirs []string
-	for _, line := range strings.Split(strings.TrimSpace(string(own)), "\n") {
-		part := strings.SplitN(line, ":", 3) // number:controllers:path
-		if len(part) != 3 || slices.ContainsFunc(strings.Split(part[1], ","), func(c string) bool { return slices.Contains(unsuited, c) }) {
+	for _, tree := range trees {
+		_, dir, err := tree.Find(own)
+		if err != nil || tree.Version == 1 && slices.ContainsFunc(unsuited, tree.Has) {
 			continue
 		}
-		mount, ok := mounts[part[1]]
-		if !ok {
-			continue
-		}
-		dir := filepath.Join(mount, part[2])
 		if unix.Access(dir, unix.W_OK) == nil {
 			dirs = append(dirs, dir)
 		}
@@ -133,43 +126,4 @@ func ownCgroups() ([]string, error) {
 		return nil, errors.New("no writable cgroup hierarchy that suits")
 	}
 	return dirs, nil
-}
-
-// cgroupMounts maps the controllers of a hierarchy, as /proc/self/cgroup
-// writes them ("" for v2), to where it is mounted.
-func cgroupMounts() (map[string]string, error) {
-	file, err := os.Open("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	mounts := map[string]string{}
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		before, after, found := strings.Cut(lines.Text(), " - ")
-		at, kind := strings.Fields(before), strings.Fields(after)
-		if !found || len(at) < 5 || len(kind) < 3 || at[3] != "/" {
-			continue
-		}
-		switch kind[0] {
-		case "cgroup2":
-			mounts[""] = unescape(at[4])
-		case "cgroup":
-			mounts[controllers(kind[2])] = unescape(at[4])
-		}
-	}
-	return mounts, nil
-}
-
-// controllers picks a hierarchy's controllers out of its mount options.
-func controllers(options string) string {
-	var list []string
-	for _, o := range strings.Split(options, ",") {
-		switch {
-		case strings.HasPrefix(o, "name="):
-			list = append(list, o)
-		case !slices.Contains([]string{"rw", "ro", "xattr", "clone_children", "noprefix", "cpuset_v2_mode", "favordynmods", "release_agent"}, o) && !strings.Contains(o, "="):
-			list = append(list, o)
-		}
-	}
-	return strings.Join(list, ",")
 }

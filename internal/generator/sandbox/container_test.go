@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 func TestContainerPath(t *testing.T) {
@@ -44,16 +46,8 @@ func TestInContainer(t *testing.T) {
 		{"0::/\n", root + "2 1 0:2 /x /etc/resolv.conf rw - ext4 a rw\n", false},
 		{"", "", false},
 	} {
-		if got := inContainer(test.cgroups, test.mounts); got != test.want {
+		if got := inContainer(procfs.ParseCgroups(test.cgroups), procfs.ParseMounts(test.mounts)); got != test.want {
 			t.Errorf("%q, %q: %v", test.cgroups, test.mounts, got)
-		}
-	}
-}
-
-func TestControllers(t *testing.T) {
-	for options, want := range map[string]string{"rw,cpu": "cpu", "rw,cpu,cpuacct": "cpu,cpuacct", "rw,xattr,name=systemd": "name=systemd", "rw,pids,clone_children": "pids"} {
-		if got := controllers(options); got != want {
-			t.Errorf("%s: %s, want %s", options, got, want)
 		}
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // Journal is the list of what a run will leave on the host if it is killed.
@@ -129,7 +131,7 @@ func (j *Journal) Cgroup(path string) error { return j.write(entry{Cgroup: path}
 
 // Process notes a process of the run.
 func (j *Journal) Process(pid int) error {
-	start, err := startTime(pid)
+	start, err := procfs.Host.StartTime(pid)
 	if err != nil {
 		return nil // it has ended already
 	}

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // left makes what a killed run leaves and its journal, unlocked.
@@ -129,7 +131,7 @@ func TestProcesses(t *testing.T) {
 				_ = cmd.Process.Kill()
 				_ = cmd.Wait()
 			}()
-			start, err := startTime(cmd.Process.Pid)
+			start, err := procfs.Host.StartTime(cmd.Process.Pid)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,13 +1,14 @@
 package sandbox
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"sort"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // overlay mounts an overlay on dir whose changes go to a directory in state.
@@ -74,19 +75,14 @@ func escape(path string) string {
 // mountsBelow lists mount points below dir, the uppermost only: they are
 // bound with what is below them.
 func mountsBelow(dir string) ([]string, error) {
-	file, err := os.Open("/proc/self/mountinfo")
+	mounts, err := procfs.Host.Mounts()
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
 	var all []string
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		fields := strings.Fields(lines.Text())
-		if len(fields) < 5 {
-			continue
-		}
-		if path := unescape(fields[4]); strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") {
-			all = append(all, path)
+	for _, m := range mounts {
+		if strings.HasPrefix(m.Point, strings.TrimSuffix(dir, "/")+"/") {
+			all = append(all, m.Point)
 		}
 	}
 	sort.Strings(all)
@@ -98,8 +94,3 @@ func mountsBelow(dir string) ([]string, error) {
 	}
 	return top, nil
 }
-
-// unescape undoes the octal escapes of mountinfo (fs/proc_namespace.c: mangle).
-var mangled = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-
-func unescape(s string) string { return mangled.Replace(s) }

@@ -9,9 +9,6 @@ func TestEscape(t *testing.T) {
 	if got, want := escape(`/a,b:c\d`), `/a\,b\:c\\d`; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if got, want := unescape(`/with\040space`), "/with space"; got != want {
-		t.Errorf("%s, want %s", got, want)
-	}
 }
 
 func TestMountsBelow(t *testing.T) {

@@ -1,16 +1,17 @@
 package sandbox
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/cgroup"
+	"github.com/peregrine-sec/peregrine/internal/linux/pidfd"
 )
 
 // undo takes one thing back, and says what it did, "" if nothing was there.
@@ -49,12 +50,12 @@ const patience = 5 * time.Second
 func removeCgroup(path string) (string, error) {
 	deadline := time.Now().Add(patience)
 	for {
-		pids, err := os.ReadFile(path + "/cgroup.procs")
+		pids, err := cgroup.Procs(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return "", nil
 		}
-		for _, word := range strings.Fields(string(pids)) {
-			if pid, err := strconv.Atoi(word); err == nil && pid > 1 && pid != os.Getpid() {
+		for _, pid := range pids {
+			if pid > 1 && pid != os.Getpid() {
 				_ = unix.Kill(pid, unix.SIGKILL) // it may have ended meanwhile
 			}
 		}
@@ -73,38 +74,11 @@ func removeCgroup(path string) (string, error) {
 
 // kill ends the process if it is still the one that was noted, and waits.
 func (p *process) kill() (string, error) {
-	fd, err := unix.PidfdOpen(p.PID, 0)
-	if err == unix.ESRCH {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("process %d: %w", p.PID, err)
-	}
-	defer unix.Close(fd)
-	// The pidfd holds one process; only then its start time is read.
-	if start, err := startTime(p.PID); err != nil || start != p.Start {
-		return "", nil
-	}
-	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
-		return "", fmt.Errorf("kill process %d: %w", p.PID, err)
-	}
-	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	if n, err := unix.Poll(poll, int(patience.Milliseconds())); err == nil && n == 0 {
-		return "", fmt.Errorf("process %d does not end", p.PID)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	was, err := pidfd.Kill(ctx, p.PID, p.Start)
+	if !was || err != nil {
+		return "", err
 	}
 	return fmt.Sprintf("killed process %d", p.PID), nil
-}
-
-// startTime is field 22 of /proc/PID/stat; the name in field 2 may contain
-// anything, so that counting starts after its last parenthesis.
-func startTime(pid int) (uint64, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	if len(fields) < 20 {
-		return 0, fmt.Errorf("/proc/%d/stat: %d fields after the name, expected at least 20", pid, len(fields))
-	}
-	return strconv.ParseUint(fields[19], 10, 64)
 }

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // JSONLines reads Falco's JSON alerts, one per line, from a file that grows, a
@@ -56,10 +58,8 @@ func (j *JSONLines) Next(ctx context.Context) ([]Alert, error) {
 				j.rest = j.rest[:lineLimit] // it will not parse, and be counted
 			}
 		case errors.Is(err, io.EOF) && j.follow:
-			select {
-			case <-time.After(pollInterval):
-			case <-ctx.Done():
-				return nil, ctx.Err()
+			if err := wait.For(ctx, pollInterval); err != nil {
+				return nil, err
 			}
 		default:
 			return nil, err

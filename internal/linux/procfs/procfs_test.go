@@ -93,6 +93,19 @@ func TestNumber(t *testing.T) {
 	}
 }
 
+func TestParseCPU(t *testing.T) {
+	for text, want := range map[string]CPU{
+		"cpu  10 20 30 40 5 6 7 8 100 100\ncpu0 1\n": {126, 45, 8}, "": {}, "cpu 1 x": {Total: 1},
+	} {
+		if got := ParseCPU(text); got != want {
+			t.Errorf("%q: %+v, want %+v", text, got, want)
+		}
+	}
+	if c, err := Host.CPU(); err != nil || c.Total <= c.Idle || c.Idle == 0 {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
+
 // TestRealProcess reads a child that has a name of the worst kind, alive and
 // as a zombie.
 func TestRealProcess(t *testing.T) {

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,9 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/cgroup"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // Resources is what the sensor and its host use. Bytes, and CPU time since
@@ -31,10 +35,6 @@ type Resources struct {
 	HeapInUse       uint64   `json:"heap_in_use"`
 }
 
-// clockTick is the unit of times in /proc; fixed at 100 for user space:
-// include/uapi/asm-generic/param.h, USER_HZ.
-const clockTick = 10 * time.Millisecond
-
 // ReadResources reads them below proc, normally "/proc". What cannot be read
 // stays zero, since no counter is worth stopping a sensor.
 func ReadResources(proc string) Resources {
@@ -49,56 +49,48 @@ func ReadResources(proc string) Resources {
 	return r
 }
 
-// readProcess reads the sensor's own entries: proc(5), self/stat fields 14,
-// 15, 22 to 24 behind the name in parentheses.
 func (r *Resources) readProcess(proc string) {
-	stat := read(proc, "self/stat")
-	if i := strings.LastIndexByte(stat, ')'); i >= 0 {
-		if f := strings.Fields(stat[i+1:]); len(f) > 21 {
-			r.CPUTime = time.Duration(number(f[11])+number(f[12])) * clockTick
-			r.VSZ = number(f[20])
-			r.RSS = number(f[21]) * uint64(os.Getpagesize())
-			r.Uptime = max(0, sinceBoot()-time.Duration(number(f[19]))*clockTick)
-		}
+	if s, err := procfs.Root(proc).Stat(0); err == nil {
+		r.CPUTime, r.VSZ, r.RSS = s.User+s.System, s.Virtual, s.RSS
+		r.Uptime = max(0, sinceBoot()-s.StartTime())
 	}
-	r.PSS = keyed(read(proc, "self/smaps_rollup"), "Pss:") << 10
+	r.PSS = procfs.Number(read(proc, "self/smaps_rollup"), "Pss") << 10
 }
 
 func (r *Resources) readHost(proc string) {
 	mem := read(proc, "meminfo")
-	r.HostMemory = (keyed(mem, "MemTotal:") - keyed(mem, "MemAvailable:")) << 10
+	r.HostMemory = (procfs.Number(mem, "MemTotal") - procfs.Number(mem, "MemAvailable")) << 10
 	stat := read(proc, "stat")
-	r.HostProcs = keyed(stat, "procs_running")
-	if f := strings.Fields(strings.SplitN(stat, "\n", 2)[0]); len(f) > 8 {
-		var all uint64
-		for _, x := range f[1:9] {
-			all += number(x)
-		}
-		idle := number(f[4]) + number(f[5])
-		if all > 0 {
-			r.HostCPU = float64(all-idle) / float64(all)
-		}
+	r.HostProcs = procfs.Number(stat, "procs_running")
+	if cpu := procfs.ParseCPU(stat); cpu.Total > 0 {
+		r.HostCPU = float64(cpu.Total-cpu.Idle) / float64(cpu.Total)
 	}
-	if f := strings.Fields(read(proc, "sys/fs/file-nr")); len(f) > 0 {
-		r.HostOpenFDs = number(f[0])
-	}
+	r.HostOpenFDs = firstNumber(read(proc, "sys/fs/file-nr"))
 }
 
-// cgroupMemory is the memory of the process's cgroup, in version 2 or 1.
+// cgroupMemory is the memory of the sensor's cgroup, in version 2 or 1.
 func cgroupMemory(proc string) uint64 {
-	for line := range strings.SplitSeq(read(proc, "self/cgroup"), "\n") {
-		f := strings.SplitN(line, ":", 3)
-		switch {
-		case len(f) != 3:
-		case f[0] == "0" && f[1] == "":
-			if n := number(read("/sys/fs/cgroup", filepath.Join(f[2], "memory.current"))); n > 0 {
-				return n
-			}
-		case f[1] == "memory":
-			for _, dir := range []string{f[2], "/"} { // inside a container only "/" is mounted
-				if n := number(read("/sys/fs/cgroup/memory", filepath.Join(dir, "memory.usage_in_bytes"))); n > 0 {
-					return n
-				}
+	root := strings.TrimSuffix(proc, "/proc")
+	own, err := procfs.Root(proc).Cgroups(0)
+	trees, treesErr := cgroup.Trees(root)
+	if err != nil || treesErr != nil {
+		return 0
+	}
+	for _, tree := range trees {
+		_, dir, err := tree.Find(own)
+		if errors.Is(err, cgroup.ErrHidden) {
+			dir, err = tree.Dir, nil // a container may see nothing but its own cgroup
+		}
+		if err != nil || tree.Version == 1 && !tree.Has("memory") {
+			continue
+		}
+		file := "memory.current"
+		if tree.Version == 1 {
+			file = "memory.usage_in_bytes"
+		}
+		for _, dir := range []string{dir, tree.Dir} {
+			if n, err := cgroup.ReadInt(filepath.Join(dir, file)); err == nil {
+				return uint64(n)
 			}
 		}
 	}
@@ -131,20 +123,10 @@ func read(dir, file string) string {
 	return string(text)
 }
 
-// number reads a decimal number; 0 if it is none.
-func number(s string) uint64 {
-	n, _ := strconv.ParseUint(strings.TrimSpace(s), 10, 64)
+func firstNumber(s string) uint64 {
+	first, _, _ := strings.Cut(s, "\t")
+	n, _ := strconv.ParseUint(first, 10, 64)
 	return n
-}
-
-// keyed is the number behind key at the start of a line.
-func keyed(text, key string) uint64 {
-	for line := range strings.SplitSeq(text, "\n") {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == key {
-			return number(f[1])
-		}
-	}
-	return 0
 }
 
 // Bytes writes a size for people.

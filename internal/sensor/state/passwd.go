@@ -48,7 +48,7 @@ func readAccounts(root string, prev stamp) *accounts {
 // readContainerAccounts is readAccounts for the container of a process, whose
 // identity it checks: the pid may have been given to another one.
 func readContainerAccounts(proc string, pid int32, start uint64, prev stamp) *accounts {
-	r := newProcfs(proc, nil)
+	r := newProcReader(proc, nil)
 	root := r.path(pid, "root")
 	a := readAccounts(root, prev)
 	var f facts

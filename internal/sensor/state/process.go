@@ -1,6 +1,7 @@
 package state
 
 import (
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
@@ -133,9 +134,8 @@ func (p *Process) fromHeader(h *event.Header) {
 	p.seen = h.Time
 }
 
-// tick is the unit of start times in /proc (USER_HZ is 100 on all
-// architectures that matter here).
-const tick = 1e7
+// tick is the unit of start times in /proc, in ns.
+const tick = uint64(procfs.Tick)
 
 // is says whether p is the process of its pid that started at start; 0 is not
 // known. A coarse start becomes the exact one.

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // facts is what /proc tells of a process.
@@ -28,8 +30,8 @@ type facts struct {
 	mntns, pidns                          uint32
 }
 
-// procfs reads processes from a mounted procfs.
-type procfs struct {
+// procReader reads processes from a mounted procfs.
+type procReader struct {
 	root  string
 	clock func() time.Duration // since boot
 	buf   []byte
@@ -39,11 +41,11 @@ type procfs struct {
 // included, as in events.
 const maxList = 4096
 
-func newProcfs(root string, clock func() time.Duration) *procfs {
+func newProcReader(root string, clock func() time.Duration) *procReader {
 	if clock == nil {
 		clock = sinceBoot
 	}
-	return &procfs{root: root, clock: clock, buf: make([]byte, 16<<10)}
+	return &procReader{root: root, clock: clock, buf: make([]byte, 16<<10)}
 }
 
 func sinceBoot() time.Duration {
@@ -55,7 +57,7 @@ func sinceBoot() time.Duration {
 }
 
 // pids lists the processes.
-func (r *procfs) pids() ([]int32, error) {
+func (r *procReader) pids() ([]int32, error) {
 	d, err := os.Open(r.root)
 	if err != nil {
 		return nil, err
@@ -75,13 +77,13 @@ func (r *procfs) pids() ([]int32, error) {
 }
 
 // exists says whether there is a process with that pid.
-func (r *procfs) exists(pid int32) bool {
+func (r *procReader) exists(pid int32) bool {
 	return unix.Access(r.path(pid, "stat"), unix.F_OK) == nil
 }
 
 // read fills f; false if the process is not there (any more). Start time is
 // read first and last, so that the facts are those of one process.
-func (r *procfs) read(pid int32, f *facts) bool {
+func (r *procReader) read(pid int32, f *facts) bool {
 	*f = facts{loginuid: noID, sid: -1, vpgid: -1, vpid: -1}
 	f.time = uint64(r.clock())
 	f.epoch = uint64(time.Now().UnixNano()) - f.time
@@ -102,13 +104,13 @@ func (r *procfs) read(pid int32, f *facts) bool {
 	return r.readStat(pid, &again) && again.start == f.start
 }
 
-func (r *procfs) path(pid int32, name string) string {
+func (r *procReader) path(pid int32, name string) string {
 	return r.root + "/" + strconv.Itoa(int(pid)) + "/" + name
 }
 
 // file reads a file of a process, up to the size of the buffer, which it
 // returns; nil if it cannot.
-func (r *procfs) file(pid int32, name string) []byte {
+func (r *procReader) file(pid int32, name string) []byte {
 	fd, err := unix.Open(r.path(pid, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil
@@ -128,7 +130,7 @@ func (r *procfs) file(pid int32, name string) []byte {
 	return r.buf[:n]
 }
 
-func (r *procfs) link(pid int32, name string) string {
+func (r *procReader) link(pid int32, name string) string {
 	var b [unix.PathMax]byte
 	n, err := unix.Readlink(r.path(pid, name), b[:])
 	if err != nil || n <= 0 {
@@ -137,7 +139,7 @@ func (r *procfs) link(pid int32, name string) string {
 	return strings.TrimSuffix(string(b[:n]), " (deleted)")
 }
 
-func (r *procfs) list(pid int32, name string) string {
+func (r *procReader) list(pid int32, name string) string {
 	b := r.file(pid, name)
 	if len(b) > maxList {
 		b = b[:maxList]
@@ -146,88 +148,42 @@ func (r *procfs) list(pid int32, name string) string {
 	return string(b)
 }
 
-// readStat reads /proc/PID/stat: see proc_pid_stat(5). The name may contain
-// anything, so that fields count from the last parenthesis.
-func (r *procfs) readStat(pid int32, f *facts) bool {
-	b := r.file(pid, "stat")
-	i, j := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
-	if i < 0 || j < i {
+// readStat reads /proc/PID/stat.
+func (r *procReader) readStat(pid int32, f *facts) bool {
+	s, err := procfs.ParseStat(r.file(pid, "stat"))
+	if err != nil {
 		return false
 	}
-	f.comm = string(b[i+1 : j])
-	v := strings.Fields(string(b[j+1:]))
-	const first = 3 // the field after the name is number 3
-	if len(v) < 22-first+1 {
-		return false
-	}
-	num := func(field int) uint64 {
-		n, _ := strconv.ParseInt(v[field-first], 10, 64)
-		return uint64(n)
-	}
-	f.ppid, f.pgid, f.tty = int32(num(4)), int32(num(5)), uint32(num(7))
-	f.minFault, f.majFault, f.start = num(10), num(12), num(22)*tick
+	f.comm, f.ppid, f.pgid, f.tty = s.Comm, s.PPID, s.PGID, s.TTY
+	f.minFault, f.majFault, f.start = s.MinorFaults, s.MajorFaults, uint64(s.StartTime())
 	return true
 }
 
-// readStatus reads /proc/PID/status, of which kernels differ in what they have.
-func (r *procfs) readStatus(pid int32, f *facts) bool {
+// readStatus reads /proc/PID/status.
+func (r *procReader) readStatus(pid int32, f *facts) bool {
 	b := r.file(pid, "status")
 	if len(b) == 0 {
 		return false
 	}
-	for line := range strings.Lines(string(b)) {
-		key, rest, _ := strings.Cut(line, ":")
-		v := strings.Fields(rest)
-		if len(v) == 0 {
-			continue
-		}
-		last := v[len(v)-1]
-		switch key {
-		case "Uid": // real, effective, saved, filesystem
-			f.uid = uint32(number(v[min(1, len(v)-1)], 10))
-		case "Gid":
-			f.gid = uint32(number(v[min(1, len(v)-1)], 10))
-		case "NSpid": // outermost to innermost namespace
-			f.vpid = int32(number(last, 10))
-		case "NSpgid":
-			f.vpgid = int32(number(last, 10))
-		case "NSsid":
-			f.sid = int32(number(last, 10))
-		case "Threads":
-			f.threads = int32(number(last, 10))
-		case "CapInh":
-			f.capInh = number(last, 16)
-		case "CapPrm":
-			f.capPrm = number(last, 16)
-		case "CapEff":
-			f.capEff = number(last, 16)
-		case "VmSize":
-			f.vmSize = uint32(number(v[0], 10))
-		case "VmRSS":
-			f.vmRSS = uint32(number(v[0], 10))
-		case "VmSwap":
-			f.vmSwap = uint32(number(v[0], 10))
-		}
-	}
+	s := procfs.ParseStatus(b)
+	f.uid, f.gid, f.threads = s.UID, s.GID, s.Threads
+	f.vpid, f.vpgid, f.sid = s.VPID, s.VPGID, s.VSID
+	f.capInh, f.capPrm, f.capEff = s.CapInh, s.CapPrm, s.CapEff
+	f.vmSize, f.vmRSS, f.vmSwap = s.VMSize, s.VMRSS, s.VMSwap
 	return true
 }
 
-func number(s string, base int) uint64 {
-	n, _ := strconv.ParseUint(s, base, 64)
-	return n
-}
-
 // readLimits reads the soft limit of open files.
-func (r *procfs) readLimits(pid int32, f *facts) {
+func (r *procReader) readLimits(pid int32, f *facts) {
 	_, rest, ok := bytes.Cut(r.file(pid, "limits"), []byte("Max open files"))
 	if v := bytes.Fields(rest); ok && len(v) > 0 {
-		f.fdlimit = number(string(v[0]), 10)
+		f.fdlimit, _ = strconv.ParseUint(string(v[0]), 10, 64) // "unlimited" is 0
 	}
 }
 
 // statExe looks at the executable itself, which /proc/PID/exe reaches even
 // when it has been deleted or is in another mount namespace.
-func (r *procfs) statExe(pid int32, f *facts) {
+func (r *procReader) statExe(pid int32, f *facts) {
 	var st unix.Stat_t
 	if unix.Stat(r.path(pid, "exe"), &st) != nil {
 		return
@@ -242,22 +198,17 @@ func (r *procfs) statExe(pid int32, f *facts) {
 	}
 }
 
-// cgroups reads /proc/PID/cgroup, "ID:SUBSYSTEMS:PATH" lines, into the form
-// of events: "SUBSYSTEM=PATH" entries, NUL-separated.
-func (r *procfs) cgroups(pid int32) (string, bool) {
+// cgroups reads /proc/PID/cgroup into the form of events: "SUBSYSTEM=PATH"
+// entries, NUL-separated.
+func (r *procReader) cgroups(pid int32) (string, bool) {
 	b := r.file(pid, "cgroup")
 	if b == nil {
 		return "", false
 	}
 	var out []byte
-	for line := range bytes.Lines(b) {
-		line = bytes.TrimSuffix(line, []byte("\n"))
-		_, rest, _ := bytes.Cut(line, []byte(":"))
-		subsystems, path, ok := bytes.Cut(rest, []byte(":"))
-		if ok {
-			out = append(append(append(out, subsystems...), '='), path...)
-			out = append(out, 0)
-		}
+	for _, c := range procfs.ParseCgroups(string(b)) {
+		out = append(append(append(out, c.Subsystems...), '='), c.Path...)
+		out = append(out, 0)
 	}
 	return string(out), true
 }
@@ -265,5 +216,6 @@ func (r *procfs) cgroups(pid int32) (string, bool) {
 // nsInode is the number in "mnt:[4026531841]".
 func nsInode(link string) uint32 {
 	_, n, _ := strings.Cut(strings.TrimSuffix(link, "]"), "[")
-	return uint32(number(n, 10))
+	ino, _ := strconv.ParseUint(n, 10, 32)
+	return uint32(ino)
 }

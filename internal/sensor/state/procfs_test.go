@@ -160,7 +160,7 @@ func TestReadStatWithHostileName(t *testing.T) {
 	write("status", status)
 	write("cmdline", strings.Repeat("x", 10000))
 	write("cgroup", "12:cpu,cpuacct:/a\n1:name=systemd:/b:c\n0::/d\nbroken\n")
-	r := newProcfs(root, nil)
+	r := newProcReader(root, nil)
 	var f facts
 	if !r.read(42, &f) {
 		t.Fatal("not read")
@@ -311,7 +311,7 @@ func TestContainerUsers(t *testing.T) {
 	if err := os.Symlink(root, filepath.Join(proc, "11/root")); err != nil {
 		t.Fatal(err)
 	}
-	stat := "11 (app) S 1" + strings.Repeat(" 0", 17) + " " + strconv.FormatUint(p.Start/tick, 10) + " 0\n"
+	stat := "11 (app) S 1" + strings.Repeat(" 0", 17) + " " + strconv.FormatUint(p.Start/tick, 10) + " 0 0\n"
 	if err := os.WriteFile(filepath.Join(proc, "11/stat"), []byte(stat), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ type Table struct {
 	buf        []byte // for strings under construction
 
 	containers container.Registry
-	proc       *procfs // nil for captures
+	proc       *procReader // nil for captures
 	users      *users
 	purge      purge
 	log        *slog.Logger
@@ -80,7 +80,7 @@ func NewTable(o Options) *Table {
 		t.max = DefaultMaxProcesses
 	}
 	if o.ProcRoot != "" {
-		t.proc = newProcfs(o.ProcRoot, o.Clock)
+		t.proc = newProcReader(o.ProcRoot, o.Clock)
 	}
 	t.scratch = t.blank()
 	return t

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // Options say what Status and Top show.
@@ -86,14 +88,10 @@ func (opt Options) show(w io.Writer, prev, now *metrics.Snapshot) error {
 
 // after waits for d and asks for a snapshot.
 func (c *Client) after(ctx context.Context, d time.Duration) (*metrics.Snapshot, error) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
+	if wait.For(ctx, d) != nil {
 		return nil, context.Canceled
-	case <-t.C:
-		return c.Snapshot(ctx)
 	}
+	return c.Snapshot(ctx)
 }
 
 func writeJSON(w io.Writer, s *metrics.Snapshot, indent string) error {
