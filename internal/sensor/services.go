@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/web"
@@ -106,7 +107,8 @@ func (s *sensor) writeStats(ctx context.Context, w *sensorstats.Writer, now time
 	extra := sensorstats.Extra{
 		Filtered: c.Filtered, Delivered: c.Delivered,
 		DropsByCause: sensorstats.Causes{
-			Buffer: c.Buffer.Total(), PageFault: c.PageFault.Total(), Scratch: c.Scratch.Total(), Other: c.OtherDrop.Total(),
+			Buffer: c.Drops.Of(event.DropBuffer), PageFault: c.Drops.Of(event.DropPageFault),
+			Scratch: c.Drops.Of(event.DropScratch), Other: c.Drops.Of(event.DropBug),
 		},
 	}
 	err = s.engine.Do(ctx, func() {

@@ -90,15 +90,16 @@ func stateCounters(s state.Stats) metrics.State {
 }
 
 func probeCounters(c *probe.Counters) metrics.Probe {
+	buffer := &c.Drops[event.DropBuffer]
 	return metrics.Probe{
 		Seen: c.Seen, Filtered: c.Filtered, Delivered: c.Delivered,
 		Drops: metrics.Drops{
 			Buffer: metrics.BufferDrops{
-				CloneFork: c.Buffer[probe.CloneFork], Execve: c.Buffer[probe.Execve], Connect: c.Buffer[probe.Connect],
-				Open: c.Buffer[probe.Open], DirFile: c.Buffer[probe.DirFile], Close: c.Buffer[probe.Close],
-				Proc: c.Buffer[probe.Proc], Other: c.Buffer[probe.Other],
+				CloneFork: buffer[event.LostCloneFork], Execve: buffer[event.LostExecve], Connect: buffer[event.LostConnect],
+				Open: buffer[event.LostOpen], DirFile: buffer[event.LostDirFile], Close: buffer[event.LostClose],
+				Proc: buffer[event.LostProc], Other: buffer[event.LostOtherInterest],
 			},
-			Scratch: c.Scratch.Total(), PageFaults: c.PageFault.Total(), Bug: c.OtherDrop.Total(),
+			Scratch: c.Drops.Of(event.DropScratch), PageFaults: c.Drops.Of(event.DropPageFault), Bug: c.Drops.Of(event.DropBug),
 		},
 	}
 }

@@ -103,8 +103,10 @@ type Info struct {
 	Category Category
 	Origin   Origin
 	Traits   Traits
-	Params   []Param // Falco's parameters, in Falco's order
-	Extras   []Param // what the kernel knew besides; slots follow those of Params
+	Lost     DropCategory // where a lost event of the kind is counted
+	Family   Family       // whose program makes it; 0: none does
+	Params   []Param      // Falco's parameters, in Falco's order
+	Extras   []Param      // what the kernel knew besides; slots follow those of Params
 	// FD is the slot of the event's descriptor (fd.num), -1 if it has none.
 	FD int
 	// Base, Base2 and File are the slots of those extras, -1 if absent.

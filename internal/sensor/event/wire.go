@@ -8,7 +8,7 @@ import (
 )
 
 // Header is the fixed start of every event; the C side is struct event_header
-// in probe/bpf/event.h, and a test compares the two through BTF.
+// in probe/bpf/wire.h, and a test compares the two through BTF.
 //
 //	0        8     12    14   15   16    24    28    32    36    40    44
 //	| time   | len | kind|slots|flag| res | tid | pid | ppid| uid | gid |

@@ -2,16 +2,6 @@ package field
 
 import "github.com/peregrine-sec/peregrine/internal/sensor/event"
 
-// Bits of the flags of opens (Falco's PPM_O_*, not Linux').
-const (
-	openRead      = 1 << 0
-	openWrite     = 1 << 1
-	openCreate    = 1 << 2
-	openDirectory = 1 << 10
-	openTmpfile   = 1 << 13
-	openCreated   = 1 << 14
-)
-
 const anyExecute = 0o111
 
 // opening says where an open has its parameters; slots are -1 where there is
@@ -44,24 +34,24 @@ func openFlags(c *Context) uint64 {
 	if slot := openings[c.Event.Kind()].flags; slot >= 0 {
 		return c.Event.Uint(slot)
 	}
-	return openWrite | openCreate
+	return event.OpenWrite | event.OpenCreat
 }
 
 func openFields() []Field {
 	return []Field{
 		ofOpen("evt.is_open_read", "True for opens that ask for read access.", func(c *Context) bool {
-			return openFlags(c)&openRead != 0
+			return openFlags(c)&event.OpenRead != 0
 		}).inKernel(),
 		ofOpen("evt.is_open_write", "True for opens that ask for write access; creat does.", func(c *Context) bool {
-			return openFlags(c)&openWrite != 0
+			return openFlags(c)&event.OpenWrite != 0
 		}).inKernel(),
 		ofOpen("evt.is_open_exec", "True for opens that may create an executable file.", func(c *Context) bool {
 			slot := openings[c.Event.Kind()].mode
-			return slot >= 0 && openFlags(c)&(openCreate|openTmpfile) != 0 && c.Event.Uint(slot)&anyExecute != 0
+			return slot >= 0 && openFlags(c)&(event.OpenCreat|event.OpenTmpfile) != 0 && c.Event.Uint(slot)&anyExecute != 0
 		}),
 		ofOpen("evt.is_open_create", "True for opens that created a file.", func(c *Context) bool {
 			made := isTmpfile(c) || c.Event.Kind() == event.KindCreat
-			return openFlags(c)&openCreated != 0 || (made && c.Event.Int(0) >= 0)
+			return openFlags(c)&event.OpenCreated != 0 || (made && c.Event.Int(0) >= 0)
 		}),
 	}
 }

@@ -106,7 +106,7 @@ func typeChar(f *event.FileInfo) byte {
 // it for the directory that is in its place. Directories cannot be opened for
 // writing, which tells the two apart: both have the flag.
 func isTmpfile(c *Context) bool {
-	return isOpen(c.Event.Kind()) && openFlags(c)&(openTmpfile|openWrite) == openTmpfile|openWrite
+	return isOpen(c.Event.Kind()) && openFlags(c)&(event.OpenTmpfile|event.OpenWrite) == event.OpenTmpfile|event.OpenWrite
 }
 
 func fdTypeChar(c *Context) (string, bool) {

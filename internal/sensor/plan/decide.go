@@ -4,38 +4,39 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 )
 
 // decide returns the value of a check that the facts settle.
-func decide(f *filter.Field, c *filter.Check, facts Facts) (value, known bool) {
-	has := func(bit Facts) bool { return facts&bit != 0 }
+func decide(f *filter.Field, c *filter.Check, facts event.OpenFacts) (value, known bool) {
+	has := func(bit event.OpenFacts) bool { return facts&bit != 0 }
 	single := ""
 	if len(c.Values) == 1 {
 		single = c.Values[0].Text
 	}
 	switch f.Name {
 	case "evt.is_open_read":
-		return boolean(c.Op, single, has(Read))
+		return boolean(c.Op, single, has(event.FactRead))
 	case "evt.is_open_write":
-		return boolean(c.Op, single, has(Write))
+		return boolean(c.Op, single, has(event.FactWrite))
 	case "evt.failed":
-		return boolean(c.Op, single, !has(Success))
+		return boolean(c.Op, single, !has(event.FactSuccess))
 	case "fd.num", "evt.rawres":
-		return sign(c.Op, single, has(Success))
+		return sign(c.Op, single, has(event.FactSuccess))
 	case "evt.res":
-		return result(c, has(Success))
+		return result(c, has(event.FactSuccess))
 	case "fd.typechar":
-		return typechar(c, has(Success), has(Directory))
+		return typechar(c, has(event.FactSuccess), has(event.FactDirectory))
 	case "evt.arg.flags":
 		if c.Op != filter.Contains {
 			return false, false
 		}
 		switch single {
 		case "O_CREAT":
-			return has(Create), true
+			return has(event.FactCreate), true
 		case "O_TRUNC":
-			return has(Truncate), true
+			return has(event.FactTruncate), true
 		}
 	}
 	return false, false

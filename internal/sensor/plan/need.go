@@ -3,6 +3,7 @@ package plan
 import (
 	"strings"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
@@ -26,7 +27,7 @@ func (n need) cost() int {
 
 // needOf returns what node, or its negation, cannot do without in an open
 // with the given facts.
-func needOf(node filter.Node, facts Facts, negated bool) need {
+func needOf(node filter.Node, facts event.OpenFacts, negated bool) need {
 	switch n := node.(type) {
 	case *filter.Not:
 		return needOf(n.Node, facts, !negated)
@@ -44,7 +45,7 @@ func needOf(node filter.Node, facts Facts, negated bool) need {
 
 // needOfList: of a conjunction any one part's need will do, and the smallest
 // is taken; of a disjunction all are needed.
-func needOfList(nodes []filter.Node, facts Facts, negated, and bool) need {
+func needOfList(nodes []filter.Node, facts event.OpenFacts, negated, and bool) need {
 	var all need
 	best := need{always: true}
 	for _, node := range nodes {
@@ -66,7 +67,7 @@ func needOfList(nodes []filter.Node, facts Facts, negated, and bool) need {
 	return all
 }
 
-func needOfCheck(c *filter.Check, facts Facts, negated bool) need {
+func needOfCheck(c *filter.Check, facts event.OpenFacts, negated bool) need {
 	f, ok := c.Left.(*filter.Field)
 	if !ok || c.Right != nil || c.Modifier != filter.NoModifier {
 		return need{always: true}

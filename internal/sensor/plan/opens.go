@@ -32,22 +32,6 @@ type Opens struct {
 	Always uint64
 }
 
-// Facts is a combination of what the probe knows of an open; its value is a bit
-// number in the masks of Opens. probe/bpf/filter.h computes the same.
-type Facts uint8
-
-// The facts. An open to write with O_TMPFILE or O_DIRECTORY has none: its name
-// is a directory's, and it is always sent.
-const (
-	Read      Facts = 1 << iota // evt.is_open_read
-	Write                       // evt.is_open_write
-	Success                     // a descriptor was returned
-	Directory                   // and it is a directory
-	Create                      // O_CREAT
-	Truncate                    // O_TRUNC
-	numFacts
-)
-
 // filteredKinds are the kinds that Opens speaks of.
 var filteredKinds = []event.Kind{event.KindOpen, event.KindOpenat, event.KindOpenat2}
 
@@ -70,7 +54,7 @@ func NewOpens(list []*rules.Rule) (*Opens, error) {
 	for _, rule := range list {
 		for _, kind := range filteredKinds {
 			node := filter.Specialise(rule.Node, kind, 0)
-			for facts := range numFacts {
+			for facts := range event.NumOpenFacts {
 				o.require(masks, needOf(node, facts, false), 1<<facts)
 			}
 		}
@@ -108,7 +92,7 @@ func OpenChecks(n filter.Node) map[*filter.Check]bool {
 	used := map[*filter.Check]bool{}
 	for _, kind := range filteredKinds {
 		node := filter.Specialise(n, kind, 0)
-		for facts := range numFacts {
+		for facts := range event.NumOpenFacts {
 			for _, c := range needOf(node, facts, false).by {
 				used[c] = true
 			}
@@ -149,38 +133,29 @@ func (o *Opens) NeededEvent(v *event.View, name string) bool {
 
 // needed says whether an open with these facts is, by a program of this name,
 // whose paths have these combinations.
-func (o *Opens) needed(facts Facts, name string, paths uint64) bool {
+func (o *Opens) needed(facts event.OpenFacts, name string, paths uint64) bool {
 	bit := uint64(1) << facts
 	return (o.Always|paths|o.Names[name])&bit != 0
 }
 
-// Flags of opens, as events carry them (libs: PPM_O_*).
-const (
-	flagRead     = 1 << 0
-	flagWrite    = 1 << 1
-	flagCreate   = 1 << 2
-	flagTruncate = 1 << 8
-	flagTmpfile  = 1 << 13 // also set for O_DIRECTORY, a part of O_TMPFILE
-)
-
 // factsOf is false for O_TMPFILE, whose descriptor has the name of a
 // directory: nothing is known of it.
-func factsOf(flags uint64, fd int64, file *event.FileInfo) (Facts, bool) {
-	facts := Facts(flags & (flagRead | flagWrite)) // the same bits
-	if facts&Write != 0 && flags&flagTmpfile != 0 {
+func factsOf(flags uint64, fd int64, file *event.FileInfo) (event.OpenFacts, bool) {
+	facts := event.OpenFacts(flags & (event.OpenRead | event.OpenWrite)) // the same bits
+	if facts&event.FactWrite != 0 && flags&event.OpenTmpfile != 0 {
 		return 0, false
 	}
 	if fd >= 0 {
-		facts |= Success
+		facts |= event.FactSuccess
 		if file.Type == event.FDDirectory {
-			facts |= Directory
+			facts |= event.FactDirectory
 		}
 	}
-	if flags&flagCreate != 0 {
-		facts |= Create
+	if flags&event.OpenCreat != 0 {
+		facts |= event.FactCreate
 	}
-	if flags&flagTruncate != 0 {
-		facts |= Truncate
+	if flags&event.OpenTrunc != 0 {
+		facts |= event.FactTruncate
 	}
 	return facts, true
 }

@@ -131,10 +131,10 @@ func TestMask(t *testing.T) {
 
 // What each operator needs of a path, and where nothing can be said.
 func TestOpensNeeded(t *testing.T) {
-	const ok = Read | Success
+	const ok = event.FactRead | event.FactSuccess
 	tests := []struct {
 		condition string
-		facts     Facts
+		facts     event.OpenFacts
 		comm      string
 		paths     map[string]bool
 	}{
@@ -153,15 +153,15 @@ func TestOpensNeeded(t *testing.T) {
 		{"evt.type=openat and fd.name icontains SSH", ok, "", map[string]bool{"/x": true}},
 		{"evt.type=openat and not fd.name=/x", ok, "", map[string]bool{"/x": true, "/y": true}},
 		{"evt.type=openat and evt.is_open_write=true and fd.name=/x", ok, "", map[string]bool{"/x": false}},
-		{"evt.type=openat and evt.is_open_write=true and fd.name=/x", Write | Success, "", map[string]bool{"/x": true}},
-		{"evt.type=openat and fd.num>=0 and fd.name=/x", Read, "", map[string]bool{"/x": false}},
-		{"evt.type=openat and fd.num=-1 and fd.name=/x", Read, "", map[string]bool{"/x": true}},
+		{"evt.type=openat and evt.is_open_write=true and fd.name=/x", event.FactWrite | event.FactSuccess, "", map[string]bool{"/x": true}},
+		{"evt.type=openat and fd.num>=0 and fd.name=/x", event.FactRead, "", map[string]bool{"/x": false}},
+		{"evt.type=openat and fd.num=-1 and fd.name=/x", event.FactRead, "", map[string]bool{"/x": true}},
 		{"evt.type=openat and fd.num=-1 and fd.name=/x", ok, "", map[string]bool{"/x": false}},
-		{"evt.type=openat and fd.typechar=f and fd.name=/x", ok | Directory, "", map[string]bool{"/x": false}},
+		{"evt.type=openat and fd.typechar=f and fd.name=/x", ok | event.FactDirectory, "", map[string]bool{"/x": false}},
 		{"evt.type=openat and fd.typechar=d and fd.name=/x", ok, "", map[string]bool{"/x": false}},
 		{"evt.type=openat and evt.arg.flags contains O_TRUNC and fd.name=/x", ok, "", map[string]bool{"/x": false}},
-		{"evt.type=openat and evt.arg.flags contains O_TRUNC and fd.name=/x", ok | Truncate, "", map[string]bool{"/x": true}},
-		{"evt.type=openat and evt.res=SUCCESS and fd.name=/x", Read, "", map[string]bool{"/x": false}},
+		{"evt.type=openat and evt.arg.flags contains O_TRUNC and fd.name=/x", ok | event.FactTruncate, "", map[string]bool{"/x": true}},
+		{"evt.type=openat and evt.res=SUCCESS and fd.name=/x", event.FactRead, "", map[string]bool{"/x": false}},
 		{"evt.type=openat and proc.name=tar", ok, "tar", map[string]bool{"/x": true}},
 		{"evt.type=openat and proc.name=tar", ok, "cat", map[string]bool{"/x": false}},
 		{"evt.type=openat and (fd.name=/x or proc.name=tar)", ok, "tar", map[string]bool{"/y": true}},

@@ -6,40 +6,6 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// Category is the kind of syscall that a lost event was, as Falco's drop
-// counters divide them.
-type Category uint8
-
-// The categories; the numbers are those of bpf/scratch.h.
-const (
-	CloneFork Category = iota
-	Execve
-	Connect
-	Open
-	DirFile
-	Close
-	Proc // exits
-	Other
-	NumCategories
-)
-
-// String is the word that Falco's counters use.
-func (c Category) String() string {
-	return [...]string{"clone_fork", "execve", "connect", "open", "dir_file", "close", "proc", "other_interest"}[c]
-}
-
-// Drops counts lost events by category.
-type Drops [NumCategories]uint64
-
-// Total is the sum over the categories.
-func (d *Drops) Total() uint64 {
-	var n uint64
-	for _, c := range d {
-		n += c
-	}
-	return n
-}
-
 // Counters say what became of the events that the probe was asked for, summed
 // over all CPUs since Load. Seen = Filtered + Delivered + Dropped().
 type Counters struct {
@@ -47,10 +13,7 @@ type Counters struct {
 	Filtered  uint64 // decided in the kernel: nobody needs it
 	Delivered uint64 // put into a ring
 
-	Buffer    Drops // the ring was full
-	PageFault Drops // the task's memory could not be read, and nothing could be said without it
-	Scratch   Drops // an event interrupted another on the same CPU
-	OtherDrop Drops // anything else; a defect
+	Drops event.Drops
 
 	// Faults are parameters that could not be read from the task's memory; the
 	// events were delivered without them.
@@ -60,14 +23,12 @@ type Counters struct {
 }
 
 // Dropped is the number of lost events.
-func (c *Counters) Dropped() uint64 {
-	return c.Buffer.Total() + c.PageFault.Total() + c.Scratch.Total() + c.OtherDrop.Total()
-}
+func (c *Counters) Dropped() uint64 { return c.Drops.Total() }
 
-// cpuCounters is struct counters of bpf/scratch.h.
+// cpuCounters is struct counters of bpf/counters.h.
 type cpuCounters struct {
 	Seen, Filtered, Delivered uint64
-	Drops                     [4]Drops
+	Drops                     event.Drops
 	Faults, Foreign           uint64
 	_                         [3]uint64
 }
@@ -91,35 +52,5 @@ func (c *Counters) add(o *cpuCounters) {
 	c.Delivered += o.Delivered
 	c.Faults += o.Faults
 	c.Foreign += o.Foreign
-	for i, d := range []*Drops{&c.Buffer, &c.PageFault, &c.Scratch, &c.OtherDrop} {
-		for j := range d {
-			d[j] += o.Drops[i][j]
-		}
-	}
-}
-
-// categoryOf is the category of a kind, after Falco's division.
-func categoryOf(k event.Kind) Category {
-	switch k {
-	case event.KindClone, event.KindClone3, event.KindFork, event.KindVfork, event.KindProcfork:
-		return CloneFork
-	case event.KindExecve, event.KindExecveat:
-		return Execve
-	case event.KindConnect:
-		return Connect
-	case event.KindOpen, event.KindOpenat, event.KindOpenat2, event.KindCreat, event.KindOpenByHandleAt:
-		return Open
-	case event.KindDup, event.KindDup2, event.KindDup3,
-		event.KindChmod, event.KindFchmod, event.KindFchmodat, event.KindFchmodat2,
-		event.KindChown, event.KindLchown, event.KindFchown, event.KindFchownat,
-		event.KindLink, event.KindLinkat, event.KindSymlink, event.KindSymlinkat,
-		event.KindMkdir, event.KindMkdirat, event.KindRmdir, event.KindUnlink, event.KindUnlinkat,
-		event.KindRename, event.KindRenameat, event.KindRenameat2:
-		return DirFile
-	case event.KindClose:
-		return Close
-	case event.KindProcexit:
-		return Proc
-	}
-	return Other
+	c.Drops.Add(&o.Drops)
 }

@@ -24,18 +24,20 @@ const (
 	directMapRings          = "rings"
 	directMapScratches      = "scratches"
 	directMapSnapshot       = "snapshot"
-	directProgFamilyFd      = "family_fd"
+	directProgFamilyAnon    = "family_anon"
+	directProgFamilyAttr    = "family_attr"
+	directProgFamilyControl = "family_control"
+	directProgFamilyCred    = "family_cred"
+	directProgFamilyDirent  = "family_dirent"
+	directProgFamilyGeneric = "family_generic"
 	directProgFamilyIo      = "family_io"
 	directProgFamilyMemory  = "family_memory"
 	directProgFamilyMessage = "family_message"
-	directProgFamilyMisc    = "family_misc"
-	directProgFamilyMode    = "family_mode"
-	directProgFamilyNet     = "family_net"
+	directProgFamilyMount   = "family_mount"
 	directProgFamilyOpen    = "family_open"
-	directProgFamilyPath    = "family_path"
-	directProgFamilyProc    = "family_proc"
-	directProgFamilyTask    = "family_task"
-	directProgFamilyUser    = "family_user"
+	directProgFamilyProcess = "family_process"
+	directProgFamilySocket  = "family_socket"
+	directProgFamilyWait    = "family_wait"
 	directProgIterTask      = "iter_task"
 	directProgSchedExec     = "sched_exec"
 	directProgSchedExit     = "sched_exit"
@@ -92,18 +94,20 @@ type directSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directProgramSpecs struct {
-	FamilyFd      *ebpf.ProgramSpec `ebpf:"family_fd"`
+	FamilyAnon    *ebpf.ProgramSpec `ebpf:"family_anon"`
+	FamilyAttr    *ebpf.ProgramSpec `ebpf:"family_attr"`
+	FamilyControl *ebpf.ProgramSpec `ebpf:"family_control"`
+	FamilyCred    *ebpf.ProgramSpec `ebpf:"family_cred"`
+	FamilyDirent  *ebpf.ProgramSpec `ebpf:"family_dirent"`
+	FamilyGeneric *ebpf.ProgramSpec `ebpf:"family_generic"`
 	FamilyIo      *ebpf.ProgramSpec `ebpf:"family_io"`
 	FamilyMemory  *ebpf.ProgramSpec `ebpf:"family_memory"`
 	FamilyMessage *ebpf.ProgramSpec `ebpf:"family_message"`
-	FamilyMisc    *ebpf.ProgramSpec `ebpf:"family_misc"`
-	FamilyMode    *ebpf.ProgramSpec `ebpf:"family_mode"`
-	FamilyNet     *ebpf.ProgramSpec `ebpf:"family_net"`
+	FamilyMount   *ebpf.ProgramSpec `ebpf:"family_mount"`
 	FamilyOpen    *ebpf.ProgramSpec `ebpf:"family_open"`
-	FamilyPath    *ebpf.ProgramSpec `ebpf:"family_path"`
-	FamilyProc    *ebpf.ProgramSpec `ebpf:"family_proc"`
-	FamilyTask    *ebpf.ProgramSpec `ebpf:"family_task"`
-	FamilyUser    *ebpf.ProgramSpec `ebpf:"family_user"`
+	FamilyProcess *ebpf.ProgramSpec `ebpf:"family_process"`
+	FamilySocket  *ebpf.ProgramSpec `ebpf:"family_socket"`
+	FamilyWait    *ebpf.ProgramSpec `ebpf:"family_wait"`
 	IterTask      *ebpf.ProgramSpec `ebpf:"iter_task"`
 	SchedExec     *ebpf.ProgramSpec `ebpf:"sched_exec"`
 	SchedExit     *ebpf.ProgramSpec `ebpf:"sched_exit"`
@@ -198,18 +202,20 @@ type directVariables struct {
 //
 // It can be passed to loadDirectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directPrograms struct {
-	FamilyFd      *ebpf.Program `ebpf:"family_fd"`
+	FamilyAnon    *ebpf.Program `ebpf:"family_anon"`
+	FamilyAttr    *ebpf.Program `ebpf:"family_attr"`
+	FamilyControl *ebpf.Program `ebpf:"family_control"`
+	FamilyCred    *ebpf.Program `ebpf:"family_cred"`
+	FamilyDirent  *ebpf.Program `ebpf:"family_dirent"`
+	FamilyGeneric *ebpf.Program `ebpf:"family_generic"`
 	FamilyIo      *ebpf.Program `ebpf:"family_io"`
 	FamilyMemory  *ebpf.Program `ebpf:"family_memory"`
 	FamilyMessage *ebpf.Program `ebpf:"family_message"`
-	FamilyMisc    *ebpf.Program `ebpf:"family_misc"`
-	FamilyMode    *ebpf.Program `ebpf:"family_mode"`
-	FamilyNet     *ebpf.Program `ebpf:"family_net"`
+	FamilyMount   *ebpf.Program `ebpf:"family_mount"`
 	FamilyOpen    *ebpf.Program `ebpf:"family_open"`
-	FamilyPath    *ebpf.Program `ebpf:"family_path"`
-	FamilyProc    *ebpf.Program `ebpf:"family_proc"`
-	FamilyTask    *ebpf.Program `ebpf:"family_task"`
-	FamilyUser    *ebpf.Program `ebpf:"family_user"`
+	FamilyProcess *ebpf.Program `ebpf:"family_process"`
+	FamilySocket  *ebpf.Program `ebpf:"family_socket"`
+	FamilyWait    *ebpf.Program `ebpf:"family_wait"`
 	IterTask      *ebpf.Program `ebpf:"iter_task"`
 	SchedExec     *ebpf.Program `ebpf:"sched_exec"`
 	SchedExit     *ebpf.Program `ebpf:"sched_exit"`
@@ -219,18 +225,20 @@ type directPrograms struct {
 
 func (p *directPrograms) Close() error {
 	return _DirectClose(
-		p.FamilyFd,
+		p.FamilyAnon,
+		p.FamilyAttr,
+		p.FamilyControl,
+		p.FamilyCred,
+		p.FamilyDirent,
+		p.FamilyGeneric,
 		p.FamilyIo,
 		p.FamilyMemory,
 		p.FamilyMessage,
-		p.FamilyMisc,
-		p.FamilyMode,
-		p.FamilyNet,
+		p.FamilyMount,
 		p.FamilyOpen,
-		p.FamilyPath,
-		p.FamilyProc,
-		p.FamilyTask,
-		p.FamilyUser,
+		p.FamilyProcess,
+		p.FamilySocket,
+		p.FamilyWait,
 		p.IterTask,
 		p.SchedExec,
 		p.SchedExit,

@@ -11,6 +11,6 @@
 // generate with clang 19; their objects are committed.
 package probe
 
-//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types direct bpf/probe.c -- -mcpu=v3 -Wall -Wno-unused-function
-//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types legacy bpf/probe.c -- -mcpu=v3 -Wall -Wno-unused-function -DLEGACY
-//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types oldest bpf/probe.c -- -mcpu=v3 -Wall -Wno-unused-function -DLEGACY -DNO_GLOBAL_FUNCTIONS
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types direct bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types legacy bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -DLEGACY
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types oldest bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -DLEGACY -DNO_GLOBAL_FUNCTIONS

@@ -16,7 +16,7 @@ type Interest struct {
 	Opens *OpenFilter
 }
 
-// entry is struct entry of bpf/scratch.h: what one syscall number means.
+// entry is struct entry of bpf/interest.h: what one syscall number means.
 type entry struct {
 	ID       uint16
 	Kind     uint16
@@ -39,7 +39,7 @@ type interestData struct {
 	_           [6]uint64 // the structure is aligned to 64 bytes
 }
 
-const numSyscalls = 512 // SYSCALLS of bpf/scratch.h
+const numSyscalls = 512 // SYSCALLS of bpf/interest.h
 
 // abis are the numberings of the machine's own tasks and of its 32-bit ones.
 func abis() (native, compat event.ABI) {
@@ -82,7 +82,7 @@ var socketcalls = [...]string{
 	"accept4", "recvmmsg", "sendmmsg",
 }
 
-const socketcallFamily = 15 // FAMILY_SOCKETCALL of bpf/probe.c
+const socketcallFamily = 31 // FAMILY_SOCKETCALL of bpf/probe.c
 
 func (t *interestData) addSocketcalls(wanted []event.ID) {
 	mux, ok := event.SyscallByName("socketcall")
@@ -101,16 +101,13 @@ func (t *interestData) addSocketcalls(wanted []event.ID) {
 			e := newEntry(id)
 			e.NR = uint16(nr)
 			t.Socketcalls[call] = e
-			t.Syscalls[nr].Compat = entry{ID: uint16(mux), Family: socketcallFamily, Category: uint8(Other), NR: uint16(nr)}
+			t.Syscalls[nr].Compat = entry{ID: uint16(mux), Family: socketcallFamily, Category: uint8(event.LostOtherInterest), NR: uint16(nr)}
 		}
 	}
 }
 
 func newEntry(id event.ID) entry {
 	kind := id.Kind()
-	f, ok := familyOf[kind]
-	if !ok {
-		kind, f = event.KindSyscall, misc
-	}
-	return entry{ID: uint16(id), Kind: uint16(kind), Family: uint8(f), Category: uint8(categoryOf(kind))}
+	info := kind.Info()
+	return entry{ID: uint16(id), Kind: uint16(kind), Family: uint8(info.Family), Category: uint8(info.Lost)}
 }

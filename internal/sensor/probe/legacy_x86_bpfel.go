@@ -24,18 +24,20 @@ const (
 	legacyMapRings          = "rings"
 	legacyMapScratches      = "scratches"
 	legacyMapSnapshot       = "snapshot"
-	legacyProgFamilyFd      = "family_fd"
+	legacyProgFamilyAnon    = "family_anon"
+	legacyProgFamilyAttr    = "family_attr"
+	legacyProgFamilyControl = "family_control"
+	legacyProgFamilyCred    = "family_cred"
+	legacyProgFamilyDirent  = "family_dirent"
+	legacyProgFamilyGeneric = "family_generic"
 	legacyProgFamilyIo      = "family_io"
 	legacyProgFamilyMemory  = "family_memory"
 	legacyProgFamilyMessage = "family_message"
-	legacyProgFamilyMisc    = "family_misc"
-	legacyProgFamilyMode    = "family_mode"
-	legacyProgFamilyNet     = "family_net"
+	legacyProgFamilyMount   = "family_mount"
 	legacyProgFamilyOpen    = "family_open"
-	legacyProgFamilyPath    = "family_path"
-	legacyProgFamilyProc    = "family_proc"
-	legacyProgFamilyTask    = "family_task"
-	legacyProgFamilyUser    = "family_user"
+	legacyProgFamilyProcess = "family_process"
+	legacyProgFamilySocket  = "family_socket"
+	legacyProgFamilyWait    = "family_wait"
 	legacyProgIterTask      = "iter_task"
 	legacyProgSchedExec     = "sched_exec"
 	legacyProgSchedExit     = "sched_exit"
@@ -92,18 +94,20 @@ type legacySpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type legacyProgramSpecs struct {
-	FamilyFd      *ebpf.ProgramSpec `ebpf:"family_fd"`
+	FamilyAnon    *ebpf.ProgramSpec `ebpf:"family_anon"`
+	FamilyAttr    *ebpf.ProgramSpec `ebpf:"family_attr"`
+	FamilyControl *ebpf.ProgramSpec `ebpf:"family_control"`
+	FamilyCred    *ebpf.ProgramSpec `ebpf:"family_cred"`
+	FamilyDirent  *ebpf.ProgramSpec `ebpf:"family_dirent"`
+	FamilyGeneric *ebpf.ProgramSpec `ebpf:"family_generic"`
 	FamilyIo      *ebpf.ProgramSpec `ebpf:"family_io"`
 	FamilyMemory  *ebpf.ProgramSpec `ebpf:"family_memory"`
 	FamilyMessage *ebpf.ProgramSpec `ebpf:"family_message"`
-	FamilyMisc    *ebpf.ProgramSpec `ebpf:"family_misc"`
-	FamilyMode    *ebpf.ProgramSpec `ebpf:"family_mode"`
-	FamilyNet     *ebpf.ProgramSpec `ebpf:"family_net"`
+	FamilyMount   *ebpf.ProgramSpec `ebpf:"family_mount"`
 	FamilyOpen    *ebpf.ProgramSpec `ebpf:"family_open"`
-	FamilyPath    *ebpf.ProgramSpec `ebpf:"family_path"`
-	FamilyProc    *ebpf.ProgramSpec `ebpf:"family_proc"`
-	FamilyTask    *ebpf.ProgramSpec `ebpf:"family_task"`
-	FamilyUser    *ebpf.ProgramSpec `ebpf:"family_user"`
+	FamilyProcess *ebpf.ProgramSpec `ebpf:"family_process"`
+	FamilySocket  *ebpf.ProgramSpec `ebpf:"family_socket"`
+	FamilyWait    *ebpf.ProgramSpec `ebpf:"family_wait"`
 	IterTask      *ebpf.ProgramSpec `ebpf:"iter_task"`
 	SchedExec     *ebpf.ProgramSpec `ebpf:"sched_exec"`
 	SchedExit     *ebpf.ProgramSpec `ebpf:"sched_exit"`
@@ -198,18 +202,20 @@ type legacyVariables struct {
 //
 // It can be passed to loadLegacyObjects or ebpf.CollectionSpec.LoadAndAssign.
 type legacyPrograms struct {
-	FamilyFd      *ebpf.Program `ebpf:"family_fd"`
+	FamilyAnon    *ebpf.Program `ebpf:"family_anon"`
+	FamilyAttr    *ebpf.Program `ebpf:"family_attr"`
+	FamilyControl *ebpf.Program `ebpf:"family_control"`
+	FamilyCred    *ebpf.Program `ebpf:"family_cred"`
+	FamilyDirent  *ebpf.Program `ebpf:"family_dirent"`
+	FamilyGeneric *ebpf.Program `ebpf:"family_generic"`
 	FamilyIo      *ebpf.Program `ebpf:"family_io"`
 	FamilyMemory  *ebpf.Program `ebpf:"family_memory"`
 	FamilyMessage *ebpf.Program `ebpf:"family_message"`
-	FamilyMisc    *ebpf.Program `ebpf:"family_misc"`
-	FamilyMode    *ebpf.Program `ebpf:"family_mode"`
-	FamilyNet     *ebpf.Program `ebpf:"family_net"`
+	FamilyMount   *ebpf.Program `ebpf:"family_mount"`
 	FamilyOpen    *ebpf.Program `ebpf:"family_open"`
-	FamilyPath    *ebpf.Program `ebpf:"family_path"`
-	FamilyProc    *ebpf.Program `ebpf:"family_proc"`
-	FamilyTask    *ebpf.Program `ebpf:"family_task"`
-	FamilyUser    *ebpf.Program `ebpf:"family_user"`
+	FamilyProcess *ebpf.Program `ebpf:"family_process"`
+	FamilySocket  *ebpf.Program `ebpf:"family_socket"`
+	FamilyWait    *ebpf.Program `ebpf:"family_wait"`
 	IterTask      *ebpf.Program `ebpf:"iter_task"`
 	SchedExec     *ebpf.Program `ebpf:"sched_exec"`
 	SchedExit     *ebpf.Program `ebpf:"sched_exit"`
@@ -219,18 +225,20 @@ type legacyPrograms struct {
 
 func (p *legacyPrograms) Close() error {
 	return _LegacyClose(
-		p.FamilyFd,
+		p.FamilyAnon,
+		p.FamilyAttr,
+		p.FamilyControl,
+		p.FamilyCred,
+		p.FamilyDirent,
+		p.FamilyGeneric,
 		p.FamilyIo,
 		p.FamilyMemory,
 		p.FamilyMessage,
-		p.FamilyMisc,
-		p.FamilyMode,
-		p.FamilyNet,
+		p.FamilyMount,
 		p.FamilyOpen,
-		p.FamilyPath,
-		p.FamilyProc,
-		p.FamilyTask,
-		p.FamilyUser,
+		p.FamilyProcess,
+		p.FamilySocket,
+		p.FamilyWait,
 		p.IterTask,
 		p.SchedExec,
 		p.SchedExit,

@@ -24,18 +24,20 @@ const (
 	oldestMapRings          = "rings"
 	oldestMapScratches      = "scratches"
 	oldestMapSnapshot       = "snapshot"
-	oldestProgFamilyFd      = "family_fd"
+	oldestProgFamilyAnon    = "family_anon"
+	oldestProgFamilyAttr    = "family_attr"
+	oldestProgFamilyControl = "family_control"
+	oldestProgFamilyCred    = "family_cred"
+	oldestProgFamilyDirent  = "family_dirent"
+	oldestProgFamilyGeneric = "family_generic"
 	oldestProgFamilyIo      = "family_io"
 	oldestProgFamilyMemory  = "family_memory"
 	oldestProgFamilyMessage = "family_message"
-	oldestProgFamilyMisc    = "family_misc"
-	oldestProgFamilyMode    = "family_mode"
-	oldestProgFamilyNet     = "family_net"
+	oldestProgFamilyMount   = "family_mount"
 	oldestProgFamilyOpen    = "family_open"
-	oldestProgFamilyPath    = "family_path"
-	oldestProgFamilyProc    = "family_proc"
-	oldestProgFamilyTask    = "family_task"
-	oldestProgFamilyUser    = "family_user"
+	oldestProgFamilyProcess = "family_process"
+	oldestProgFamilySocket  = "family_socket"
+	oldestProgFamilyWait    = "family_wait"
 	oldestProgIterTask      = "iter_task"
 	oldestProgSchedExec     = "sched_exec"
 	oldestProgSchedExit     = "sched_exit"
@@ -92,18 +94,20 @@ type oldestSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type oldestProgramSpecs struct {
-	FamilyFd      *ebpf.ProgramSpec `ebpf:"family_fd"`
+	FamilyAnon    *ebpf.ProgramSpec `ebpf:"family_anon"`
+	FamilyAttr    *ebpf.ProgramSpec `ebpf:"family_attr"`
+	FamilyControl *ebpf.ProgramSpec `ebpf:"family_control"`
+	FamilyCred    *ebpf.ProgramSpec `ebpf:"family_cred"`
+	FamilyDirent  *ebpf.ProgramSpec `ebpf:"family_dirent"`
+	FamilyGeneric *ebpf.ProgramSpec `ebpf:"family_generic"`
 	FamilyIo      *ebpf.ProgramSpec `ebpf:"family_io"`
 	FamilyMemory  *ebpf.ProgramSpec `ebpf:"family_memory"`
 	FamilyMessage *ebpf.ProgramSpec `ebpf:"family_message"`
-	FamilyMisc    *ebpf.ProgramSpec `ebpf:"family_misc"`
-	FamilyMode    *ebpf.ProgramSpec `ebpf:"family_mode"`
-	FamilyNet     *ebpf.ProgramSpec `ebpf:"family_net"`
+	FamilyMount   *ebpf.ProgramSpec `ebpf:"family_mount"`
 	FamilyOpen    *ebpf.ProgramSpec `ebpf:"family_open"`
-	FamilyPath    *ebpf.ProgramSpec `ebpf:"family_path"`
-	FamilyProc    *ebpf.ProgramSpec `ebpf:"family_proc"`
-	FamilyTask    *ebpf.ProgramSpec `ebpf:"family_task"`
-	FamilyUser    *ebpf.ProgramSpec `ebpf:"family_user"`
+	FamilyProcess *ebpf.ProgramSpec `ebpf:"family_process"`
+	FamilySocket  *ebpf.ProgramSpec `ebpf:"family_socket"`
+	FamilyWait    *ebpf.ProgramSpec `ebpf:"family_wait"`
 	IterTask      *ebpf.ProgramSpec `ebpf:"iter_task"`
 	SchedExec     *ebpf.ProgramSpec `ebpf:"sched_exec"`
 	SchedExit     *ebpf.ProgramSpec `ebpf:"sched_exit"`
@@ -198,18 +202,20 @@ type oldestVariables struct {
 //
 // It can be passed to loadOldestObjects or ebpf.CollectionSpec.LoadAndAssign.
 type oldestPrograms struct {
-	FamilyFd      *ebpf.Program `ebpf:"family_fd"`
+	FamilyAnon    *ebpf.Program `ebpf:"family_anon"`
+	FamilyAttr    *ebpf.Program `ebpf:"family_attr"`
+	FamilyControl *ebpf.Program `ebpf:"family_control"`
+	FamilyCred    *ebpf.Program `ebpf:"family_cred"`
+	FamilyDirent  *ebpf.Program `ebpf:"family_dirent"`
+	FamilyGeneric *ebpf.Program `ebpf:"family_generic"`
 	FamilyIo      *ebpf.Program `ebpf:"family_io"`
 	FamilyMemory  *ebpf.Program `ebpf:"family_memory"`
 	FamilyMessage *ebpf.Program `ebpf:"family_message"`
-	FamilyMisc    *ebpf.Program `ebpf:"family_misc"`
-	FamilyMode    *ebpf.Program `ebpf:"family_mode"`
-	FamilyNet     *ebpf.Program `ebpf:"family_net"`
+	FamilyMount   *ebpf.Program `ebpf:"family_mount"`
 	FamilyOpen    *ebpf.Program `ebpf:"family_open"`
-	FamilyPath    *ebpf.Program `ebpf:"family_path"`
-	FamilyProc    *ebpf.Program `ebpf:"family_proc"`
-	FamilyTask    *ebpf.Program `ebpf:"family_task"`
-	FamilyUser    *ebpf.Program `ebpf:"family_user"`
+	FamilyProcess *ebpf.Program `ebpf:"family_process"`
+	FamilySocket  *ebpf.Program `ebpf:"family_socket"`
+	FamilyWait    *ebpf.Program `ebpf:"family_wait"`
 	IterTask      *ebpf.Program `ebpf:"iter_task"`
 	SchedExec     *ebpf.Program `ebpf:"sched_exec"`
 	SchedExit     *ebpf.Program `ebpf:"sched_exit"`
@@ -219,18 +225,20 @@ type oldestPrograms struct {
 
 func (p *oldestPrograms) Close() error {
 	return _OldestClose(
-		p.FamilyFd,
+		p.FamilyAnon,
+		p.FamilyAttr,
+		p.FamilyControl,
+		p.FamilyCred,
+		p.FamilyDirent,
+		p.FamilyGeneric,
 		p.FamilyIo,
 		p.FamilyMemory,
 		p.FamilyMessage,
-		p.FamilyMisc,
-		p.FamilyMode,
-		p.FamilyNet,
+		p.FamilyMount,
 		p.FamilyOpen,
-		p.FamilyPath,
-		p.FamilyProc,
-		p.FamilyTask,
-		p.FamilyUser,
+		p.FamilyProcess,
+		p.FamilySocket,
+		p.FamilyWait,
 		p.IterTask,
 		p.SchedExec,
 		p.SchedExit,

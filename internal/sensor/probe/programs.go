@@ -7,25 +7,30 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 // always are the programs that every probe has.
 var always = []string{"sys_exit", "sched_fork", "sched_exec", "sched_exit", "iter_task"}
 
+// program is the name of the program that serves a family.
+func program(f event.Family) string { return "family_" + f.String() }
+
 // needed are the programs that serve i.
 func (i Interest) needed() []string {
 	names := append([]string(nil), always...)
-	have := map[family]bool{}
+	var have [socketcallFamily + 1]bool
 	t := i.table()
 	for _, s := range t.Syscalls {
-		have[family(s.Native.Family)], have[family(s.Compat.Family)] = true, true
+		have[s.Native.Family], have[s.Compat.Family] = true, true
 	}
 	for _, s := range t.Socketcalls {
-		have[family(s.Family)] = true
+		have[s.Family] = true
 	}
-	for f, name := range programs {
+	for f := event.Family(1); f < event.NumFamilies; f++ {
 		if have[f] {
-			names = append(names, name)
+			names = append(names, program(f))
 		}
 	}
 	return names
@@ -79,7 +84,8 @@ func (p *Probe) loadProgram(name string) (*ebpf.Program, error) {
 // registerFamilies makes the loaded programs of families the targets of
 // sys_exit's jumps.
 func (p *Probe) registerFamilies() error {
-	for f, name := range programs {
+	for f := event.Family(1); f < event.NumFamilies; f++ {
+		name := program(f)
 		prog := p.coll.Programs[name]
 		if prog == nil {
 			continue

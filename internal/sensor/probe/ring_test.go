@@ -58,7 +58,8 @@ func TestOverflow(t *testing.T) {
 	if c.Delivered != received {
 		t.Errorf("delivered %d, received %d", c.Delivered, received)
 	}
-	if c.Filtered < 5000 || c.Buffer[Open]+c.Buffer[Close] < 5000 || c.Dropped() != c.Buffer.Total() {
+	buffer := c.Drops[event.DropBuffer]
+	if c.Filtered < 5000 || buffer[event.LostOpen]+buffer[event.LostClose] < 5000 || c.Dropped() != c.Drops.Of(event.DropBuffer) {
 		t.Errorf("counters %+v", c)
 	}
 	// What was lost after the last delivered event of a CPU is not told by any.

@@ -4,7 +4,7 @@
  * moment of the event.
  */
 #pragma once
-#include "path.h"
+#include "walk.h"
 #include "sock.h"
 #include "task.h"
 

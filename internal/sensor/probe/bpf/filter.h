@@ -133,14 +133,7 @@ FUNC int open_path_mask(struct scratch *s, u32 at, u32 n)
 	return 0;
 }
 
-/* Bits of a combination of facts; plan.Facts. The lowest two are Falco's
- * O_RDONLY and O_WRONLY, O_RDWR being both. */
-#define FACT_READ 1
-#define FACT_WRITE 2
-#define FACT_SUCCESS 4
-#define FACT_DIRECTORY 8
-#define FACT_CREATE 16
-#define FACT_TRUNCATE 32
+_Static_assert(FACT_READ == OPEN_READ && FACT_WRITE == OPEN_WRITE, "the lowest facts are flags");
 
 /* The masks of an open's paths together: of the one that was given, n bytes at
  * the tail, of that behind its base if it has one, and of the one that it led

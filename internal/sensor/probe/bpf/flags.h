@@ -6,6 +6,7 @@
  */
 #pragma once
 #include "bpf.h"
+#include "schema.h"
 
 /* The bit to_bit of the result is set when all of from's bits are. */
 #define BIT(from, to) res |= (flags & (from)) ? (to) : 0
@@ -23,28 +24,24 @@
 #define K_CREAT 0100
 #define K_TRUNC 01000
 
-#define O_F_CREATED (1 << 14)
-#define FD_UPPER (1 << 15)
-#define FD_LOWER (1 << 16)
-
 /* open(2): libs' bits; any bit of O_SYNC and O_TMPFILE counts for the whole,
  * as there: a directory open shows O_TMPFILE. */
 INLINE u32 open_flags(u64 flags)
 {
-	u32 res = (flags & 3) == 1 ? 2 : (flags & 3) == 2 ? 3 : 1;
+	u32 res = (flags & 3) == 1 ? OPEN_WRITE : (flags & 3) == 2 ? OPEN_READ | OPEN_WRITE : OPEN_READ;
 
-	BIT(K_CREAT, 1 << 2);
-	BIT(02000 /* O_APPEND */, 1 << 3);
-	BIT(010000 /* O_DSYNC */, 1 << 4);
-	BIT(0200 /* O_EXCL */, 1 << 5);
-	BIT(04000 /* O_NONBLOCK */, 1 << 6);
-	BIT(04010000 /* O_SYNC */, 1 << 7);
-	BIT(K_TRUNC, 1 << 8);
-	BIT(K_DIRECT, 1 << 9);
-	BIT(K_DIRECTORY, 1 << 10);
-	BIT(K_LARGEFILE, 1 << 11);
-	BIT(02000000 /* O_CLOEXEC */, 1 << 12);
-	BIT(K_TMPFILE, 1 << 13);
+	BIT(K_CREAT, OPEN_CREAT);
+	BIT(02000 /* O_APPEND */, OPEN_APPEND);
+	BIT(010000 /* O_DSYNC */, OPEN_DSYNC);
+	BIT(0200 /* O_EXCL */, OPEN_EXCL);
+	BIT(04000 /* O_NONBLOCK */, OPEN_NONBLOCK);
+	BIT(04010000 /* O_SYNC */, OPEN_SYNC);
+	BIT(K_TRUNC, OPEN_TRUNC);
+	BIT(K_DIRECT, OPEN_DIRECT);
+	BIT(K_DIRECTORY, OPEN_DIRECTORY);
+	BIT(K_LARGEFILE, OPEN_LARGEFILE);
+	BIT(02000000 /* O_CLOEXEC */, OPEN_CLOEXEC);
+	BIT(K_TMPFILE, OPEN_TMPFILE);
 	return res;
 }
 
@@ -104,9 +101,9 @@ INLINE u32 fd_flags(u64 flags)
 {
 	u32 res = 0;
 
-	BIT(04000 /* O_NONBLOCK */, 1 << 6);
-	BIT(K_DIRECT, 1 << 9); /* pipe2 */
-	BIT(02000000 /* O_CLOEXEC */, 1 << 12);
+	BIT(04000 /* O_NONBLOCK */, OPEN_NONBLOCK);
+	BIT(K_DIRECT, OPEN_DIRECT); /* pipe2 */
+	BIT(02000000 /* O_CLOEXEC */, OPEN_CLOEXEC);
 	return res;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Descriptors: closing, copying, reading, writing. */
-#include "data.h"
+#include "payload.h"
 #include "flags.h"
 #include "shapes.h"
 
@@ -18,6 +18,112 @@ INLINE u64 position(struct scratch *s, u32 narrow)
 	return s->h.flags & EVENT_COMPAT ? s->args[narrow] | s->args[narrow + 1] << 32 : s->args[3];
 }
 
+/* Reading and writing with a buffer or a vector. False for another kind. */
+INLINE bool put_transfer(struct scratch *s)
+{
+	switch (s->entry.kind) {
+	case KIND_READ:
+	case KIND_WRITE:
+		begin_syscall(s, s->entry.kind, READ_SLOTS);
+		SLOT(s, READ_RES) = s->ret;
+		SLOT(s, READ_FD) = (s32)s->args[0];
+		SLOT(s, READ_SIZE) = (u32)s->args[2];
+		put_data(s, READ_DATA, s->args[1],
+			 s->ret >= 0 || s->entry.kind == KIND_READ ? s->ret : (u32)s->args[2]);
+		put_fd(s, READ_FILE, s->args[0]);
+		return true;
+	case KIND_PREAD:
+	case KIND_PWRITE:
+		begin_syscall(s, s->entry.kind, PREAD_SLOTS);
+		SLOT(s, PREAD_RES) = s->ret;
+		SLOT(s, PREAD_FD) = (s32)s->args[0];
+		SLOT(s, PREAD_SIZE) = (u32)s->args[2];
+		SLOT(s, PREAD_POS) = position(s, PREAD_POS32);
+		put_data(s, PREAD_DATA, s->args[1],
+			 s->ret >= 0 || s->entry.kind == KIND_PREAD ? s->ret : (u32)s->args[2]);
+		put_fd(s, PREAD_FILE, s->args[0]);
+		return true;
+	case KIND_READV:
+		BEGIN(READV);
+		SLOT(s, READV_RES) = s->ret;
+		SLOT(s, READV_FD) = (s32)s->args[0];
+		SLOT(s, READV_SIZE) = (u32)put_iov(s, READV_DATA, s->args[1], s->args[2], s->ret);
+		put_fd(s, READV_FILE, s->args[0]);
+		return true;
+	case KIND_WRITEV:
+		BEGIN(WRITEV);
+		SLOT(s, WRITEV_RES) = s->ret;
+		SLOT(s, WRITEV_FD) = (s32)s->args[0];
+		SLOT(s, WRITEV_SIZE) = (u32)put_iov(s, WRITEV_DATA, s->args[1], s->args[2], s->ret >= 0 ? s->ret : PART_MAX);
+		put_fd(s, WRITEV_FILE, s->args[0]);
+		return true;
+	case KIND_PREADV:
+		BEGIN(PREADV);
+		SLOT(s, PREADV_RES) = s->ret;
+		SLOT(s, PREADV_FD) = (s32)s->args[0];
+		SLOT(s, PREADV_SIZE) = (u32)put_iov(s, PREADV_DATA, s->args[1], s->args[2], s->ret);
+		SLOT(s, PREADV_POS) = position(s, 3);
+		put_fd(s, PREADV_FILE, s->args[0]);
+		return true;
+	case KIND_PWRITEV:
+		BEGIN(PWRITEV);
+		SLOT(s, PWRITEV_RES) = s->ret;
+		SLOT(s, PWRITEV_FD) = (s32)s->args[0];
+		SLOT(s, PWRITEV_SIZE) = (u32)put_iov(s, PWRITEV_DATA, s->args[1], s->args[2], s->ret >= 0 ? s->ret : PART_MAX);
+		SLOT(s, PWRITEV_POS) = position(s, 3);
+		put_fd(s, PWRITEV_FILE, s->args[0]);
+		return true;
+	}
+	return false;
+}
+
+INLINE void put_dup(struct scratch *s)
+{
+	bool to = s->entry.kind != KIND_DUP;
+	u32 slots = s->entry.kind == KIND_DUP ? DUP_SLOTS : s->entry.kind == KIND_DUP2 ? DUP2_SLOTS : DUP3_SLOTS;
+	begin_syscall(s, s->entry.kind, DUP3_SLOTS);
+	s->h.num_slots = slots;
+	s->len = HEADER_SIZE + 8 * slots;
+	SLOT(s, DUP_RES) = s->ret;
+	SLOT(s, DUP_OLDFD) = (s32)s->args[0];
+	if (to)
+		SLOT(s, DUP2_NEWFD) = (s32)s->args[1];
+	if (s->entry.kind == KIND_DUP3)
+		SLOT(s, DUP3_FLAGS) = fd_flags(s->args[2]);
+	put_fd(s, slots - 1, s->ret);
+}
+
+INLINE void put_sendfile(struct scratch *s)
+{
+	u64 offset = 0;
+	BEGIN(SENDFILE);
+	if (s->args[2])
+		bpf_probe_read_user(&offset, s->h.flags & EVENT_COMPAT ? 4 : 8, (void *)s->args[2]);
+	SLOT(s, SENDFILE_RES) = s->ret;
+	SLOT(s, SENDFILE_OFFSET) = offset;
+	SLOT(s, SENDFILE_OUT_FD) = (s32)s->args[0];
+	SLOT(s, SENDFILE_IN_FD) = (s32)s->args[1];
+	SLOT(s, SENDFILE_SIZE) = s->args[3];
+	put_fd(s, SENDFILE_FILE, s->args[0]);
+}
+
+INLINE void put_copy_file_range(struct scratch *s)
+{
+	u64 in = 0, out = 0;
+	BEGIN(COPY_FILE_RANGE);
+	if (s->args[1])
+		bpf_probe_read_user(&in, 8, (void *)s->args[1]);
+	if (s->args[3])
+		bpf_probe_read_user(&out, 8, (void *)s->args[3]);
+	SLOT(s, COPY_FILE_RANGE_RES) = s->ret;
+	SLOT(s, COPY_FILE_RANGE_FDIN) = (s32)s->args[0];
+	SLOT(s, COPY_FILE_RANGE_OFFIN) = in;
+	SLOT(s, COPY_FILE_RANGE_FDOUT) = (s32)s->args[2];
+	SLOT(s, COPY_FILE_RANGE_OFFOUT) = out;
+	SLOT(s, COPY_FILE_RANGE_LEN) = s->args[4];
+	put_fd(s, COPY_FILE_RANGE_FILE, s->args[2]);
+}
+
 SEC("tp_btf/sys_exit")
 int family_io(u64 *ctx)
 {
@@ -29,60 +135,9 @@ int family_io(u64 *ctx)
 	case KIND_CLOSE:
 		/* By now the descriptor is gone; what it was is known only if it
 		 * was not closed. */
-		begin_syscall(s, KIND_CLOSE, CLOSE_SLOTS);
+		BEGIN(CLOSE);
 		SLOT(s, CLOSE_RES) = s->ret;
 		SLOT(s, CLOSE_FD) = (s32)s->args[0];
-		break;
-	case KIND_READ:
-	case KIND_WRITE:
-		begin_syscall(s, s->entry.kind, READ_SLOTS);
-		SLOT(s, READ_RES) = s->ret;
-		SLOT(s, READ_FD) = (s32)s->args[0];
-		SLOT(s, READ_SIZE) = (u32)s->args[2];
-		put_data(s, READ_DATA, s->args[1],
-			 s->ret >= 0 || s->entry.kind == KIND_READ ? s->ret : (u32)s->args[2]);
-		put_fd(s, READ_FILE, s->args[0]);
-		break;
-	case KIND_PREAD:
-	case KIND_PWRITE:
-		begin_syscall(s, s->entry.kind, PREAD_SLOTS);
-		SLOT(s, PREAD_RES) = s->ret;
-		SLOT(s, PREAD_FD) = (s32)s->args[0];
-		SLOT(s, PREAD_SIZE) = (u32)s->args[2];
-		SLOT(s, PREAD_POS) = position(s, PREAD_POS32);
-		put_data(s, PREAD_DATA, s->args[1],
-			 s->ret >= 0 || s->entry.kind == KIND_PREAD ? s->ret : (u32)s->args[2]);
-		put_fd(s, PREAD_FILE, s->args[0]);
-		break;
-	case KIND_READV:
-		begin_syscall(s, KIND_READV, READV_SLOTS);
-		SLOT(s, READV_RES) = s->ret;
-		SLOT(s, READV_FD) = (s32)s->args[0];
-		SLOT(s, READV_SIZE) = (u32)put_iov(s, READV_DATA, s->args[1], s->args[2], s->ret);
-		put_fd(s, READV_FILE, s->args[0]);
-		break;
-	case KIND_WRITEV:
-		begin_syscall(s, KIND_WRITEV, WRITEV_SLOTS);
-		SLOT(s, WRITEV_RES) = s->ret;
-		SLOT(s, WRITEV_FD) = (s32)s->args[0];
-		SLOT(s, WRITEV_SIZE) = (u32)put_iov(s, WRITEV_DATA, s->args[1], s->args[2], s->ret >= 0 ? s->ret : PART_MAX);
-		put_fd(s, WRITEV_FILE, s->args[0]);
-		break;
-	case KIND_PREADV:
-		begin_syscall(s, KIND_PREADV, PREADV_SLOTS);
-		SLOT(s, PREADV_RES) = s->ret;
-		SLOT(s, PREADV_FD) = (s32)s->args[0];
-		SLOT(s, PREADV_SIZE) = (u32)put_iov(s, PREADV_DATA, s->args[1], s->args[2], s->ret);
-		SLOT(s, PREADV_POS) = position(s, 3);
-		put_fd(s, PREADV_FILE, s->args[0]);
-		break;
-	case KIND_PWRITEV:
-		begin_syscall(s, KIND_PWRITEV, PWRITEV_SLOTS);
-		SLOT(s, PWRITEV_RES) = s->ret;
-		SLOT(s, PWRITEV_FD) = (s32)s->args[0];
-		SLOT(s, PWRITEV_SIZE) = (u32)put_iov(s, PWRITEV_DATA, s->args[1], s->args[2], s->ret >= 0 ? s->ret : PART_MAX);
-		SLOT(s, PWRITEV_POS) = position(s, 3);
-		put_fd(s, PWRITEV_FILE, s->args[0]);
 		break;
 	case KIND_LSEEK:
 		FD_EVENT(LSEEK);
@@ -111,30 +166,18 @@ int family_io(u64 *ctx)
 		break;
 	case KIND_DUP:
 	case KIND_DUP2:
-	case KIND_DUP3: {
-		bool to = s->entry.kind != KIND_DUP;
-		u32 slots = s->entry.kind == KIND_DUP ? DUP_SLOTS : s->entry.kind == KIND_DUP2 ? DUP2_SLOTS : DUP3_SLOTS;
-		begin_syscall(s, s->entry.kind, DUP3_SLOTS);
-		s->h.num_slots = slots;
-		s->len = HEADER_SIZE + 8 * slots;
-		SLOT(s, DUP_RES) = s->ret;
-		SLOT(s, DUP_OLDFD) = (s32)s->args[0];
-		if (to)
-			SLOT(s, DUP2_NEWFD) = (s32)s->args[1];
-		if (s->entry.kind == KIND_DUP3)
-			SLOT(s, DUP3_FLAGS) = fd_flags(s->args[2]);
-		put_fd(s, slots - 1, s->ret);
+	case KIND_DUP3:
+		put_dup(s);
 		break;
-	}
 	case KIND_CLOSE_RANGE:
-		begin_syscall(s, KIND_CLOSE_RANGE, CLOSE_RANGE_SLOTS);
+		BEGIN(CLOSE_RANGE);
 		SLOT(s, CLOSE_RANGE_RES) = s->ret;
 		SLOT(s, CLOSE_RANGE_FIRST) = (u32)s->args[0];
 		SLOT(s, CLOSE_RANGE_LAST) = (u32)s->args[1];
 		SLOT(s, CLOSE_RANGE_FLAGS) = (u32)s->args[2];
 		break;
 	case KIND_SPLICE:
-		begin_syscall(s, KIND_SPLICE, SPLICE_SLOTS);
+		BEGIN(SPLICE);
 		SLOT(s, SPLICE_RES) = s->ret;
 		SLOT(s, SPLICE_FD_IN) = (s32)s->args[0];
 		SLOT(s, SPLICE_FD_OUT) = (s32)s->args[2];
@@ -142,35 +185,15 @@ int family_io(u64 *ctx)
 		SLOT(s, SPLICE_FLAGS) = (u32)s->args[5];
 		put_fd(s, SPLICE_FILE, s->args[0]);
 		break;
-	case KIND_SENDFILE: {
-		u64 offset = 0;
-		begin_syscall(s, KIND_SENDFILE, SENDFILE_SLOTS);
-		if (s->args[2])
-			bpf_probe_read_user(&offset, s->h.flags & EVENT_COMPAT ? 4 : 8, (void *)s->args[2]);
-		SLOT(s, SENDFILE_RES) = s->ret;
-		SLOT(s, SENDFILE_OFFSET) = offset;
-		SLOT(s, SENDFILE_OUT_FD) = (s32)s->args[0];
-		SLOT(s, SENDFILE_IN_FD) = (s32)s->args[1];
-		SLOT(s, SENDFILE_SIZE) = s->args[3];
-		put_fd(s, SENDFILE_FILE, s->args[0]);
+	case KIND_SENDFILE:
+		put_sendfile(s);
 		break;
-	}
-	case KIND_COPY_FILE_RANGE: {
-		u64 in = 0, out = 0;
-		begin_syscall(s, KIND_COPY_FILE_RANGE, COPY_FILE_RANGE_SLOTS);
-		if (s->args[1])
-			bpf_probe_read_user(&in, 8, (void *)s->args[1]);
-		if (s->args[3])
-			bpf_probe_read_user(&out, 8, (void *)s->args[3]);
-		SLOT(s, COPY_FILE_RANGE_RES) = s->ret;
-		SLOT(s, COPY_FILE_RANGE_FDIN) = (s32)s->args[0];
-		SLOT(s, COPY_FILE_RANGE_OFFIN) = in;
-		SLOT(s, COPY_FILE_RANGE_FDOUT) = (s32)s->args[2];
-		SLOT(s, COPY_FILE_RANGE_OFFOUT) = out;
-		SLOT(s, COPY_FILE_RANGE_LEN) = s->args[4];
-		put_fd(s, COPY_FILE_RANGE_FILE, s->args[2]);
+	case KIND_COPY_FILE_RANGE:
+		put_copy_file_range(s);
 		break;
-	}
+	default:
+		if (!put_transfer(s))
+			return wrong_family(s);
 	}
 	return submit(s, s->entry.category);
 }

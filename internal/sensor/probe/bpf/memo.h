@@ -5,7 +5,7 @@
  * one, leading to the same file. Kept per CPU, for a second or so.
  */
 #pragma once
-#include "path.h"
+#include "walk.h"
 
 #define DCACHE_OP_HASH 1 /* include/linux/dcache.h: names may differ and have one hash */
 

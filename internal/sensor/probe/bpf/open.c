@@ -6,8 +6,8 @@
 
 INLINE u32 layer_flags(const struct place *p)
 {
-	return (p->layer & FILE_UPPER_LAYER ? FD_UPPER : 0) | (p->layer & FILE_LOWER_LAYER ? FD_LOWER : 0) |
-	       (p->created ? O_F_CREATED : 0);
+	return (p->layer & FILE_UPPER_LAYER ? OPEN_UPPER : 0) | (p->layer & FILE_LOWER_LAYER ? OPEN_LOWER : 0) |
+	       (p->created ? OPEN_CREATED : 0);
 }
 
 /* What was opened; its path is left out where it is the one given. */
@@ -16,6 +16,51 @@ INLINE void put_opened(struct scratch *s, u32 slot, u64 file, u32 name_slot)
 	u64 name = SLOT(s, name_slot);
 
 	put_file_known(s, slot, file, name && file_is_at(s, file, name, name >> 32));
+}
+
+INLINE void put_openat2(struct scratch *s, u64 file, const struct place *place)
+{
+	u64 how[3] = {}; /* struct open_how: flags, mode, resolve */
+
+	if (bpf_probe_read_user(how, sizeof(how), (void *)s->args[2]))
+		count_fault();
+	BEGIN(OPENAT2);
+	SLOT(s, OPENAT2_FD) = s->ret;
+	SLOT(s, OPENAT2_DIRFD) = (s32)s->args[0];
+	put_user_str(s, OPENAT2_NAME, s->args[1]);
+	SLOT(s, OPENAT2_FLAGS) = open_flags(how[0]) | layer_flags(place);
+	SLOT(s, OPENAT2_MODE) = open_mode(how[0], how[1]);
+	SLOT(s, OPENAT2_RESOLVE) = resolve_flags(how[2]);
+	SLOT(s, OPENAT2_DEV) = place->dev;
+	SLOT(s, OPENAT2_INO) = place->ino;
+	put_base(s, OPENAT2_BASE, OPENAT2_NAME, s->args[0]);
+	put_opened(s, OPENAT2_FILE, file, OPENAT2_NAME);
+}
+
+INLINE void put_creat(struct scratch *s, u64 file, const struct place *place)
+{
+	BEGIN(CREAT);
+	SLOT(s, CREAT_FD) = s->ret;
+	put_user_str(s, CREAT_NAME, s->args[0]);
+	SLOT(s, CREAT_MODE) = s->args[1] & 07777;
+	SLOT(s, CREAT_DEV) = place->dev;
+	SLOT(s, CREAT_INO) = place->ino;
+	/* upper 1, lower 2: the layers' file_info bits, as it happens */
+	SLOT(s, CREAT_CREAT_FLAGS) = place->layer;
+	put_base(s, CREAT_BASE, CREAT_NAME, AT_FDCWD);
+	put_file(s, CREAT_FILE, file);
+}
+
+INLINE void put_open_by_handle(struct scratch *s, u64 file, const struct place *place)
+{
+	BEGIN(OPEN_BY_HANDLE_AT);
+	SLOT(s, OPEN_BY_HANDLE_AT_FD) = s->ret;
+	SLOT(s, OPEN_BY_HANDLE_AT_MOUNTFD) = (s32)s->args[0];
+	SLOT(s, OPEN_BY_HANDLE_AT_FLAGS) = open_flags(s->args[2]) | layer_flags(place);
+	put_file_path(s, OPEN_BY_HANDLE_AT_PATH, file);
+	SLOT(s, OPEN_BY_HANDLE_AT_DEV) = place->dev;
+	SLOT(s, OPEN_BY_HANDLE_AT_INO) = place->ino;
+	put_file(s, OPEN_BY_HANDLE_AT_FILE, file);
 }
 
 SEC("tp_btf/sys_exit")
@@ -43,7 +88,7 @@ int family_open(u64 *ctx)
 
 	switch (s->entry.kind) {
 	case KIND_OPENAT:
-		begin_syscall(s, KIND_OPENAT, OPENAT_SLOTS);
+		BEGIN(OPENAT);
 		SLOT(s, OPENAT_FD) = s->ret;
 		SLOT(s, OPENAT_DIRFD) = (s32)s->args[0];
 		put_user_str(s, OPENAT_NAME, s->args[1]);
@@ -55,7 +100,7 @@ int family_open(u64 *ctx)
 		put_opened(s, OPENAT_FILE, file, OPENAT_NAME);
 		break;
 	case KIND_OPEN:
-		begin_syscall(s, KIND_OPEN, OPEN_SLOTS);
+		BEGIN(OPEN);
 		SLOT(s, OPEN_FD) = s->ret;
 		put_user_str(s, OPEN_NAME, s->args[0]);
 		SLOT(s, OPEN_FLAGS) = open_flags(s->args[1]) | layer_flags(&place);
@@ -65,45 +110,17 @@ int family_open(u64 *ctx)
 		put_base(s, OPEN_BASE, OPEN_NAME, AT_FDCWD);
 		put_opened(s, OPEN_FILE, file, OPEN_NAME);
 		break;
-	case KIND_OPENAT2: {
-		u64 how[3] = {}; /* struct open_how: flags, mode, resolve */
-		if (bpf_probe_read_user(how, sizeof(how), (void *)s->args[2]))
-			count_fault();
-		begin_syscall(s, KIND_OPENAT2, OPENAT2_SLOTS);
-		SLOT(s, OPENAT2_FD) = s->ret;
-		SLOT(s, OPENAT2_DIRFD) = (s32)s->args[0];
-		put_user_str(s, OPENAT2_NAME, s->args[1]);
-		SLOT(s, OPENAT2_FLAGS) = open_flags(how[0]) | layer_flags(&place);
-		SLOT(s, OPENAT2_MODE) = open_mode(how[0], how[1]);
-		SLOT(s, OPENAT2_RESOLVE) = resolve_flags(how[2]);
-		SLOT(s, OPENAT2_DEV) = place.dev;
-		SLOT(s, OPENAT2_INO) = place.ino;
-		put_base(s, OPENAT2_BASE, OPENAT2_NAME, s->args[0]);
-		put_opened(s, OPENAT2_FILE, file, OPENAT2_NAME);
+	case KIND_OPENAT2:
+		put_openat2(s, file, &place);
 		break;
-	}
 	case KIND_CREAT:
-		begin_syscall(s, KIND_CREAT, CREAT_SLOTS);
-		SLOT(s, CREAT_FD) = s->ret;
-		put_user_str(s, CREAT_NAME, s->args[0]);
-		SLOT(s, CREAT_MODE) = s->args[1] & 07777;
-		SLOT(s, CREAT_DEV) = place.dev;
-		SLOT(s, CREAT_INO) = place.ino;
-		/* upper 1, lower 2: the layers' file_info bits, as it happens */
-		SLOT(s, CREAT_CREAT_FLAGS) = place.layer;
-		put_base(s, CREAT_BASE, CREAT_NAME, AT_FDCWD);
-		put_file(s, CREAT_FILE, file);
+		put_creat(s, file, &place);
 		break;
 	case KIND_OPEN_BY_HANDLE_AT:
-		begin_syscall(s, KIND_OPEN_BY_HANDLE_AT, OPEN_BY_HANDLE_AT_SLOTS);
-		SLOT(s, OPEN_BY_HANDLE_AT_FD) = s->ret;
-		SLOT(s, OPEN_BY_HANDLE_AT_MOUNTFD) = (s32)s->args[0];
-		SLOT(s, OPEN_BY_HANDLE_AT_FLAGS) = open_flags(s->args[2]) | layer_flags(&place);
-		put_file_path(s, OPEN_BY_HANDLE_AT_PATH, file);
-		SLOT(s, OPEN_BY_HANDLE_AT_DEV) = place.dev;
-		SLOT(s, OPEN_BY_HANDLE_AT_INO) = place.ino;
-		put_file(s, OPEN_BY_HANDLE_AT_FILE, file);
+		put_open_by_handle(s, file, &place);
 		break;
+	default:
+		return wrong_family(s);
 	}
-	return submit(s, CAT_OPEN);
+	return submit(s, s->entry.category);
 }

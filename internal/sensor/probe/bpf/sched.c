@@ -2,7 +2,7 @@
 /* The scheduler's tracepoints: successful execs, new processes, exits. */
 #include "filter.h"
 #include "flags.h"
-#include "process.h"
+#include "exe.h"
 
 SEC("tp_btf/sched_process_exec")
 int sched_exec(u64 *ctx)
@@ -11,7 +11,7 @@ int sched_exec(u64 *ctx)
 	struct task_struct *task = current_task();
 
 	name_exec(task);
-	struct scratch *s = begin(KIND_EXECVE, CAT_EXECVE);
+	struct scratch *s = begin(KIND_EXECVE, LOST_EXECVE);
 	if (!s)
 		return 0;
 	struct task_struct *leader = READ(task, group_leader);
@@ -61,7 +61,7 @@ int sched_exec(u64 *ctx)
 	put_env(s, EXECVE_ENV);
 	put_file_path(s, EXECVE_TRUSTED_EXEPATH, exe_file);
 	put_kernel_str(s, EXECVE_FILENAME, LOAD64(&bprm->filename));
-	return submit(s, CAT_EXECVE);
+	return submit(s, LOST_EXECVE);
 }
 
 /* A new process, not a thread; in the parent, before the child runs. */
@@ -73,7 +73,7 @@ int sched_fork(u64 *ctx)
 	if (child->pid != child->tgid)
 		return 0;
 	name_fork(READ(current_task(), tgid), child->tgid);
-	struct scratch *s = begin(KIND_PROCFORK, CAT_CLONE_FORK);
+	struct scratch *s = begin(KIND_PROCFORK, LOST_CLONE_FORK);
 	if (!s)
 		return 0;
 	struct task_struct *parent = READ(child, real_parent);
@@ -96,7 +96,7 @@ int sched_fork(u64 *ctx)
 	SLOT(s, PROCFORK_GID) = READ(cred, egid.val);
 	SLOT(s, PROCFORK_CGROUP) = READ(kn, id);
 	SLOT(s, PROCFORK_PIDNS_INIT_START_TS) = pid_ns_start(child) + boot_epoch;
-	return submit(s, CAT_CLONE_FORK);
+	return submit(s, LOST_CLONE_FORK);
 }
 
 #define REAPER_STEPS 16
@@ -139,7 +139,7 @@ int sched_exit(u64 *ctx)
 		name_exit(READ(task, tgid));
 	else if (!interest.thread_exits)
 		return 0;
-	struct scratch *s = begin(KIND_PROCEXIT, CAT_PROC);
+	struct scratch *s = begin(KIND_PROCEXIT, LOST_PROC);
 	if (!s)
 		return 0;
 	int code = READ(task, exit_code);
@@ -152,5 +152,5 @@ int sched_exit(u64 *ctx)
 	SLOT(s, PROCEXIT_SIG) = code & 0x7f;
 	SLOT(s, PROCEXIT_CORE) = (code & 0x80) != 0;
 	SLOT(s, PROCEXIT_REAPER_TID) = last ? find_reaper(task) : 0;
-	return submit(s, CAT_PROC);
+	return submit(s, LOST_PROC);
 }

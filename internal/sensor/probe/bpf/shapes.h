@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The shapes that most events have. K is the name of a kind; the macros expand
- * to its start and its common parameters, and expect s and task.
+ * to its start and its common parameters, and expect s.
  */
 #pragma once
 #include "file.h"
@@ -9,7 +9,7 @@
 /* res path | base: the path is the syscall's first argument. */
 #define PATH_EVENT(K)                                                      \
 	do {                                                               \
-		begin_syscall(s, KIND_##K, K##_SLOTS);               \
+		BEGIN(K);                                                  \
 		SLOT(s, 0) = s->ret;                                       \
 		put_user_str(s, 1, s->args[0]);                            \
 		put_base(s, K##_BASE, 1, AT_FDCWD);                  \
@@ -18,7 +18,7 @@
 /* res dirfd path ... | base file: first and second argument. */
 #define PATH_AT_EVENT(K)                                                   \
 	do {                                                               \
-		begin_syscall(s, KIND_##K, K##_SLOTS);               \
+		BEGIN(K);                                                  \
 		SLOT(s, 0) = s->ret;                                       \
 		SLOT(s, 1) = (s32)s->args[0];                              \
 		put_user_str(s, 2, s->args[1]);                            \
@@ -29,7 +29,7 @@
 /* res fd ... | file: the descriptor is the first argument. */
 #define FD_EVENT(K)                                                        \
 	do {                                                               \
-		begin_syscall(s, KIND_##K, K##_SLOTS);               \
+		BEGIN(K);                                                  \
 		SLOT(s, 0) = s->ret;                                       \
 		SLOT(s, 1) = (s32)s->args[0];                              \
 		put_fd(s, K##_FILE, s->args[0]);                     \
@@ -38,8 +38,16 @@
 /* res | ... file: the result is the descriptor made. */
 #define NEW_FD_EVENT(K)                                                    \
 	do {                                                               \
-		begin_syscall(s, KIND_##K, K##_SLOTS);               \
+		BEGIN(K);                                                  \
 		SLOT(s, 0) = s->ret;                                       \
 		put_fd(s, K##_FILE, s->ret);                         \
 	} while (0)
 
+/* res and n arguments as they are. */
+#define NUMBERS_EVENT(K, n)                                                \
+	do {                                                               \
+		BEGIN(K);                                                  \
+		SLOT(s, 0) = s->ret;                                       \
+		for (int i = 0; i < n; i++)                                \
+			SLOT(s, 1 + i) = s->args[i];                       \
+	} while (0)

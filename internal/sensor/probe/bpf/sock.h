@@ -4,7 +4,7 @@
  * call. Encodings: see internal/sensor/event/sock.go.
  */
 #pragma once
-#include "scratch.h"
+#include "record.h"
 
 #define AF_UNIX 1
 #define AF_INET 2

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Facts about a task: ids, namespaces, credentials, memory. */
 #pragma once
-#include "scratch.h"
+#include "record.h"
 
 /* The task's id in its own pid namespace, and that namespace. A struct pid
  * ends in an array of one upid per level of nesting (kernel/pid.c). */
@@ -134,6 +134,8 @@ INLINE void begin_syscall(struct scratch *s, u32 kind, u32 n)
 	s->role = 0;
 	slots_clear(s, n);
 }
+
+#define BEGIN(K) begin_syscall(s, KIND_##K, K##_SLOTS)
 
 /* Kilobytes of virtual, resident and swapped memory. */
 struct mem_use {

@@ -2,7 +2,7 @@
 /* Syscalls that make processes: clone and its kin on both sides, and execs that
  * failed; those that succeed come from the scheduler's tracepoint. */
 #include "flags.h"
-#include "process.h"
+#include "exe.h"
 
 /* clone, fork, vfork and clone3 have the same parameters. */
 FUNC int put_clone(struct scratch *s, u64 flags)
@@ -86,7 +86,7 @@ FUNC int append_strings(struct scratch *s, u64 list, u32 max)
 	};
 
 #ifdef LEGACY
-	for (int i = 0; i < 20 && i < max; i++)
+	for (u32 i = 0; i < 20 && i < max; i++)
 		if (string_step(i, &l))
 			break;
 #else
@@ -177,7 +177,7 @@ INLINE void put_ids(struct scratch *s, struct task_struct *task, u32 sid, u32 pp
 }
 
 SEC("tp_btf/sys_exit")
-int family_proc(u64 *ctx)
+int family_process(u64 *ctx)
 {
 	struct scratch *s = scratch_get();
 	struct task_struct *task = current_task();
@@ -200,24 +200,26 @@ int family_proc(u64 *ctx)
 	clone:
 		begin_syscall(s, s->entry.kind, CLONE_SLOTS);
 		put_clone(s, flags);
-		return submit(s, CAT_CLONE_FORK);
+		return submit(s, LOST_CLONE_FORK);
 	case KIND_EXECVE:
 		if (s->ret >= 0)
 			break;
-		begin_syscall(s, KIND_EXECVE, EXECVE_SLOTS);
+		BEGIN(EXECVE);
 		put_failed_exec(s, s->args[1], s->args[2]);
 		put_user_str(s, EXECVE_FILENAME, s->args[0]);
 		put_ids(s, task, EXECVE_SID, EXECVE_PPID, EXECVE_START, EXECVE_VPID, EXECVE_MNTNS);
-		return submit(s, CAT_EXECVE);
+		return submit(s, LOST_EXECVE);
 	case KIND_EXECVEAT:
 		if (s->ret >= 0)
 			break;
-		begin_syscall(s, KIND_EXECVEAT, EXECVEAT_SLOTS);
+		BEGIN(EXECVEAT);
 		put_failed_exec(s, s->args[2], s->args[3]);
 		put_ids(s, task, EXECVEAT_SID, EXECVEAT_PPID, EXECVEAT_START, EXECVEAT_VPID, EXECVEAT_MNTNS);
-		return submit(s, CAT_EXECVE);
+		return submit(s, LOST_EXECVE);
+	default:
+		return wrong_family(s);
 	}
-	s->busy = 0;
+	s->busy = 0; /* an exec that succeeded */
 	return 0;
 }
 _Static_assert(EXECVEAT_GID == EXECVE_GID && EXECVEAT_EXE == EXECVE_EXE, "execveat is execve without filename");

@@ -50,7 +50,7 @@ FUNC int put_args(struct scratch *s, u32 exe_slot, u32 args_slot)
 		return 0;
 	tail_commit(s, exe_slot, first - 1);
 	s->len++;
-	if (first <= n)
+	if ((u64)first <= n)
 		tail_commit(s, args_slot, n - first);
 	return 0;
 }

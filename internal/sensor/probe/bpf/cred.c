@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Who a process is and what it may do: ids, capabilities, namespaces, limits. */
-#include "data.h"
+#include "payload.h"
 #include "flags.h"
-#include "process.h"
+#include "exe.h"
 #include "shapes.h"
 
 /* The capabilities after the call, which the process table takes over. */
@@ -62,6 +62,37 @@ INLINE u32 limit_resource(u64 resource)
 	return resource < RLIMITS ? resource : RLIMIT_UNKNOWN;
 }
 
+INLINE bool put_limits(struct scratch *s)
+{
+	struct limit l, old;
+
+	switch (s->entry.kind) {
+	case KIND_GETRLIMIT:
+	case KIND_SETRLIMIT:
+		begin_syscall(s, s->entry.kind, GETRLIMIT_SLOTS);
+		l = read_limit(s, s->ret >= 0 || s->entry.kind == KIND_SETRLIMIT ? s->args[1] : 0);
+		SLOT(s, GETRLIMIT_RES) = s->ret;
+		SLOT(s, GETRLIMIT_CUR) = l.cur;
+		SLOT(s, GETRLIMIT_MAX) = l.max;
+		SLOT(s, GETRLIMIT_RESOURCE) = limit_resource(s->args[0]);
+		return true;
+	case KIND_PRLIMIT:
+		BEGIN(PRLIMIT);
+		s->h.flags &= ~EVENT_COMPAT; /* prlimit64 has 64-bit limits everywhere */
+		l = read_limit(s, s->args[2]);
+		old = read_limit(s, s->ret >= 0 ? s->args[3] : 0);
+		SLOT(s, PRLIMIT_RES) = s->ret;
+		SLOT(s, PRLIMIT_NEWCUR) = l.cur;
+		SLOT(s, PRLIMIT_NEWMAX) = l.max;
+		SLOT(s, PRLIMIT_OLDCUR) = old.cur;
+		SLOT(s, PRLIMIT_OLDMAX) = old.max;
+		SLOT(s, PRLIMIT_PID) = (s32)s->args[0];
+		SLOT(s, PRLIMIT_RESOURCE) = limit_resource(s->args[1]);
+		return true;
+	}
+	return false;
+}
+
 /* The session and groups after the call. */
 #define PUT_GROUPS(K, PGID)                                                                   \
 	do {                                                                                  \
@@ -71,11 +102,10 @@ INLINE u32 limit_resource(u64 resource)
 	} while (0)
 
 SEC("tp_btf/sys_exit")
-int family_user(u64 *ctx)
+int family_cred(u64 *ctx)
 {
 	struct scratch *s = scratch_get();
 	struct task_struct *task = current_task();
-	struct limit l, old;
 
 	if (!s)
 		return 0;
@@ -110,15 +140,14 @@ int family_user(u64 *ctx)
 		begin_syscall(s, s->entry.kind, GETRESUID_SLOTS);
 		put_three_ids(s);
 		break;
-	case KIND_CAPSET: {
-		begin_syscall(s, KIND_CAPSET, CAPSET_SLOTS);
+	case KIND_CAPSET:
+		BEGIN(CAPSET);
 		SLOT(s, CAPSET_RES) = s->ret;
 		put_caps(s, task, CAPSET_CAP_INHERITABLE, CAPSET_CAP_PERMITTED, CAPSET_CAP_EFFECTIVE);
 		put_caps(s, task, CAPSET_CUR_INHERITABLE, CAPSET_CUR_PERMITTED, CAPSET_CUR_EFFECTIVE);
 		break;
-	}
 	case KIND_UNSHARE:
-		begin_syscall(s, KIND_UNSHARE, UNSHARE_SLOTS);
+		BEGIN(UNSHARE);
 		SLOT(s, UNSHARE_RES) = s->ret;
 		SLOT(s, UNSHARE_FLAGS) = clone_flags(s->args[0]);
 		put_caps(s, task, UNSHARE_CUR_INHERITABLE, UNSHARE_CUR_PERMITTED, UNSHARE_CUR_EFFECTIVE);
@@ -129,39 +158,20 @@ int family_user(u64 *ctx)
 		put_caps(s, task, SETNS_CUR_INHERITABLE, SETNS_CUR_PERMITTED, SETNS_CUR_EFFECTIVE);
 		break;
 	case KIND_SETSID:
-		begin_syscall(s, KIND_SETSID, SETSID_SLOTS);
+		BEGIN(SETSID);
 		SLOT(s, SETSID_RES) = s->ret;
 		PUT_GROUPS(SETSID, SETSID_PGID);
 		break;
 	case KIND_SETPGID:
-		begin_syscall(s, KIND_SETPGID, SETPGID_SLOTS);
+		BEGIN(SETPGID);
 		SLOT(s, SETPGID_RES) = s->ret;
 		SLOT(s, SETPGID_PID) = (s32)s->args[0];
 		SLOT(s, SETPGID_PGID) = (s32)s->args[1];
 		PUT_GROUPS(SETPGID, SETPGID_CUR_PGID);
 		break;
-	case KIND_GETRLIMIT:
-	case KIND_SETRLIMIT:
-		begin_syscall(s, s->entry.kind, GETRLIMIT_SLOTS);
-		l = read_limit(s, s->ret >= 0 || s->entry.kind == KIND_SETRLIMIT ? s->args[1] : 0);
-		SLOT(s, GETRLIMIT_RES) = s->ret;
-		SLOT(s, GETRLIMIT_CUR) = l.cur;
-		SLOT(s, GETRLIMIT_MAX) = l.max;
-		SLOT(s, GETRLIMIT_RESOURCE) = limit_resource(s->args[0]);
-		break;
-	case KIND_PRLIMIT:
-		begin_syscall(s, KIND_PRLIMIT, PRLIMIT_SLOTS);
-		s->h.flags &= ~EVENT_COMPAT; /* prlimit64 has 64-bit limits everywhere */
-		l = read_limit(s, s->args[2]);
-		old = read_limit(s, s->ret >= 0 ? s->args[3] : 0);
-		SLOT(s, PRLIMIT_RES) = s->ret;
-		SLOT(s, PRLIMIT_NEWCUR) = l.cur;
-		SLOT(s, PRLIMIT_NEWMAX) = l.max;
-		SLOT(s, PRLIMIT_OLDCUR) = old.cur;
-		SLOT(s, PRLIMIT_OLDMAX) = old.max;
-		SLOT(s, PRLIMIT_PID) = (s32)s->args[0];
-		SLOT(s, PRLIMIT_RESOURCE) = limit_resource(s->args[1]);
-		break;
+	default:
+		if (!put_limits(s))
+			return wrong_family(s);
 	}
 	return submit(s, s->entry.category);
 }

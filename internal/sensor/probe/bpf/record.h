@@ -8,101 +8,16 @@
  *   begin -> SLOT(...) = n, put_...(slot, ...) -> submit
  */
 #pragma once
-#include "event.h"
+#include "counters.h"
+#include "interest.h"
 #include "read.h"
-
-/* What is fixed when the programs are loaded. */
-const volatile u32 cpus_per_ring = 0; /* 0: one ring for all */
-const volatile u32 snaplen = 80;
-const volatile bool drop_failed = false;
-const volatile bool has_group_dead = false;
-const volatile u32 page_kib = 4; /* size of a page */
-const volatile u64 boot_epoch = 0; /* ns since the epoch at which the machine started */
+#include "wire.h"
 
 #define PART_MAX 4096	     /* longest string or list in an event, its NUL included */
 #define BODY_MAX (56 << 10)  /* nothing is appended behind this */
 #define BODY_MASK 0xffff     /* keeps the verifier sure of that */
 #define PATH_SPACE (2 * 4096)
 #define PATH_MASK 4095
-
-/* What a syscall is for us; index: its number. All zero: not asked for. */
-union entry {
-	u64 all;
-	struct {
-		u16 id;
-		u16 kind;
-		u8 family; /* index in the table of programs, from 1 */
-		u8 category;
-		u16 nr; /* in its own ABI */
-	};
-};
-
-/* Side by side, so that a syscall that nobody asked for reads one line. */
-struct abi_entries {
-	union entry native, compat;
-};
-
-#define SYSCALLS 512
-
-/* What can change while the probe is attached; Interest in interest.go. */
-struct interest {
-	struct abi_entries syscalls[SYSCALLS];
-	union entry socketcalls[32];
-	u64 thread_exits; /* 1: the exit of every thread is sent, not just that of the last */
-	u64 open_filter;  /* 0: none; else 1 + its index in open_filters */
-} __attribute__((aligned(64)));
-
-struct interest interest SEC(".data.interest");
-
-enum drop_cause {
-	DROP_BUFFER,
-	DROP_PAGE_FAULT,
-	DROP_SCRATCH,
-	DROP_OTHER,
-	DROP_CAUSES,
-};
-
-enum category {
-	CAT_CLONE_FORK,
-	CAT_EXECVE,
-	CAT_CONNECT,
-	CAT_OPEN,
-	CAT_DIR_FILE,
-	CAT_CLOSE,
-	CAT_PROC,
-	CAT_OTHER,
-	CATEGORIES,
-};
-
-/* The rings and what was lost in front of them. seen = filtered + delivered +
- * the sum of drops, on every CPU. */
-struct counters {
-	u64 seen;
-	u64 filtered;
-	u64 delivered;
-	u64 drops[DROP_CAUSES][CATEGORIES];
-	u64 faults;  /* parameters in user memory that could not be read */
-	u64 foreign; /* syscalls of an ABI that is not translated; not in seen */
-} __attribute__((aligned(64)));
-
-struct ring {
-	__uint(type, BPF_MAP_TYPE_RINGBUF);
-	__uint(max_entries, 8 << 20);
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
-	__uint(max_entries, 1); /* set at load */
-	__type(key, u32);
-	__array(values, struct ring);
-} rings SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1); /* CPUs; set at load */
-	__type(key, u32);
-	__type(value, struct counters);
-} counts SEC(".maps");
 
 /* The address that a call of the socket family names, if any. */
 struct peer {
@@ -113,13 +28,13 @@ struct peer {
 	char raw[256]; /* the sockaddr; twice what one can have */
 };
 
-/* The way from a dentry to the root; see path.h. */
+/* The way from a dentry to the root; see walk.h. */
 struct chain {
 	u64 at, mount, n;
 	u64 dentries[16];
 };
 
-/* The way through an iovec; see put_iov in data.h. In memory, of which the
+/* The way through an iovec; see put_iov in payload.h. In memory, of which the
  * verifier knows nothing, so that all its ways through the loop are one. */
 struct iov {
 	u64 at, filled, total;
@@ -188,17 +103,6 @@ INLINE struct scratch *scratch_get(void)
 	return bpf_map_lookup_elem(&scratches, &cpu);
 }
 
-INLINE struct counters *counters_get(void)
-{
-	u32 cpu = bpf_get_smp_processor_id();
-	return bpf_map_lookup_elem(&counts, &cpu);
-}
-
-INLINE void count_drop(struct counters *c, u32 cause, u32 category)
-{
-	c->drops[cause & 3][category & 7]++;
-}
-
 #define SLOT(s, i) (s)->slots[i]
 
 /* The tail starts behind the slots; n is a constant. */
@@ -230,13 +134,6 @@ INLINE bool tail_full(struct scratch *s)
 		return false;
 	s->h.flags |= EVENT_TRUNCATED;
 	return true;
-}
-
-INLINE void count_fault(void)
-{
-	struct counters *c = counters_get();
-	if (c)
-		c->faults++;
 }
 
 /* A string of the task's memory, at most PART_MAX bytes with its NUL; their
@@ -319,7 +216,7 @@ FUNC int submit(struct scratch *s, u32 category)
 	u32 len = (s->len + 7) & ~7;
 	s->busy = 0;
 	if (unlikely(len > BODY_MASK)) {
-		count_drop(c, DROP_OTHER, category);
+		count_drop(c, DROP_BUG, category);
 		return 0;
 	}
 	s->h.len = len;
@@ -331,5 +228,17 @@ FUNC int submit(struct scratch *s, u32 category)
 	}
 	s->lost = 0;
 	c->delivered++;
+	return 0;
+}
+
+/* The end of a family's program for a kind that it does not serve: the tables
+ * that the loader wrote are wrong. */
+INLINE int wrong_family(struct scratch *s)
+{
+	struct counters *c = counters_get();
+
+	s->busy = 0;
+	if (c)
+		count_drop(c, DROP_BUG, s->entry.category);
 	return 0;
 }

@@ -5,7 +5,7 @@
  */
 #pragma once
 #include "bpf.h"
-#include "kinds.h"
+#include "schema.h"
 
 struct event_header {
 	u64 time;

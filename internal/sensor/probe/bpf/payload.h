@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Parameters from the task's memory: buffers, vectors, values of any type. */
 #pragma once
-#include "scratch.h"
+#include "record.h"
 
 INLINE u64 user_word(u64 addr, bool narrow)
 {
@@ -65,7 +65,7 @@ FUNC int put_iov(struct scratch *s, u32 slot, u64 iov, u64 count, s64 n)
 	v->filled = 0;
 	v->total = 0;
 	v->start = s->len;
-	for (int i = 0; i < IOV_MAX && i < count; i++)
+	for (u64 i = 0; i < IOV_MAX && i < count; i++)
 		if (iov_step(s))
 			break;
 	s->len = v->start;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* All processes there are, as task events written to whoever reads the
  * iterator. It may sleep, and so can bring in the memory of other tasks. */
-#include "process.h"
+#include "exe.h"
 
 /* A buffer of its own: other programs run on the same CPU meanwhile. */
 struct {

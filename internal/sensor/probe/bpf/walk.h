@@ -5,7 +5,7 @@
  * not for programs on tracepoints.
  */
 #pragma once
-#include "scratch.h"
+#include "record.h"
 
 #ifdef LEGACY
 #define PATH_COMPONENTS 48 /* a loop that the verifier walks through, in the oldest object at every call */

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The rings, and counters of what became of every event. */
+#pragma once
+#include "bpf.h"
+#include "schema.h"
+
+/* The rings and what was lost in front of them. seen = filtered + delivered +
+ * the sum of drops, on every CPU. */
+struct counters {
+	u64 seen;
+	u64 filtered;
+	u64 delivered;
+	u64 drops[DROP_CAUSES][DROP_CATEGORIES];
+	u64 faults;  /* parameters in user memory that could not be read */
+	u64 foreign; /* syscalls of an ABI that is not translated; not in seen */
+} __attribute__((aligned(64)));
+
+struct ring {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, 1); /* set at load */
+	__type(key, u32);
+	__array(values, struct ring);
+} rings SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* CPUs; set at load */
+	__type(key, u32);
+	__type(value, struct counters);
+} counts SEC(".maps");
+
+INLINE struct counters *counters_get(void)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	return bpf_map_lookup_elem(&counts, &cpu);
+}
+
+INLINE void count_drop(struct counters *c, u32 cause, u32 category)
+{
+	c->drops[cause & 3][category & 7]++;
+}
+
+INLINE void count_fault(void)
+{
+	struct counters *c = counters_get();
+	if (c)
+		c->faults++;
+}

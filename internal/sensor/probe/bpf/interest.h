@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the loader asks of the probe: fixed at load, or changed while it runs. */
+#pragma once
+#include "bpf.h"
+
+/* What is fixed when the programs are loaded. */
+const volatile u32 cpus_per_ring = 0; /* 0: one ring for all */
+const volatile u32 snaplen = 80;
+const volatile bool drop_failed = false;
+const volatile bool has_group_dead = false;
+const volatile u32 page_kib = 4; /* size of a page */
+const volatile u64 boot_epoch = 0; /* ns since the epoch at which the machine started */
+
+/* What a syscall is for us; index: its number. All zero: not asked for. */
+union entry {
+	u64 all;
+	struct {
+		u16 id;
+		u16 kind;
+		u8 family; /* index in the table of programs, from 1 */
+		u8 category;
+		u16 nr; /* in its own ABI */
+	};
+};
+
+/* Side by side, so that a syscall that nobody asked for reads one line. */
+struct abi_entries {
+	union entry native, compat;
+};
+
+#define SYSCALLS 512
+
+/* What can change while the probe is attached; Interest in interest.go. */
+struct interest {
+	struct abi_entries syscalls[SYSCALLS];
+	union entry socketcalls[32];
+	u64 thread_exits; /* 1: the exit of every thread is sent, not just that of the last */
+	u64 open_filter;  /* 0: none; else 1 + its index in open_filters */
+} __attribute__((aligned(64)));
+
+struct interest interest SEC(".data.interest");

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two ends of a call on a socket: the address it names, and what is sent or
+ * received from where to where. */
+#pragma once
+#include "file.h"
+
+/* The sock behind a descriptor, 0 if that is not a socket. */
+INLINE u64 fd_sock(struct task_struct *task, s32 fd)
+{
+	u64 file = fd_file(task, fd);
+	if (!file)
+		return 0;
+	struct inode *inode = READ(AS(struct file, file), f_inode);
+	if ((READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	u64 socket = LOAD64(file + FIELD_OFFSET(struct file, private_data));
+	return socket ? LOAD64(socket + FIELD_OFFSET(struct socket, sk)) : 0;
+}
+
+/* The address that a call was given, or gave back, to s->peer. */
+FUNC int read_peer(struct scratch *s, u64 addr, u32 len)
+{
+	if (!s)
+		return 0;
+	struct peer *p = &s->peer;
+	p->family = 0;
+	if (!addr || len < 2)
+		return 0;
+	if (len > 128)
+		len = 128;
+	if (bpf_probe_read_user(p->raw, BOUND(len, 255), (void *)addr)) {
+		count_fault();
+		return 0;
+	}
+	p->len = len;
+	p->port = ntohs(*(u16 *)(p->raw + 2));
+	u16 family = *(u16 *)p->raw;
+	if (family == AF_INET && len >= 8) {
+		memset(p->ip, 0, 16);
+		*(u32 *)p->ip = *(u32 *)(p->raw + 4);
+	} else if (family == AF_INET6 && len >= 24) {
+		memcpy(p->ip, p->raw + 8, 16);
+		if (ip6_mapped(p->ip)) {
+			*(u32 *)p->ip = *(u32 *)(p->ip + 12);
+			family = AF_INET;
+		}
+	} else if (family != AF_UNIX) {
+		return 0;
+	}
+	p->family = family;
+	return 0;
+}
+
+/* The path in s->peer at the tail, offset at: its length. */
+INLINE u32 peer_path(struct scratch *s, u32 at)
+{
+	struct peer *p = &s->peer;
+	char *to = &s->buf[at & BODY_MASK];
+	u32 n = p->len - 2;
+
+	if (n > UNIX_PATH_MAX)
+		n = UNIX_PATH_MAX;
+	if (!n)
+		return 0;
+	if (!p->raw[2]) { /* abstract: ends where the address does */
+		bpf_probe_read_kernel(to, BOUND(n, 127), p->raw + 2);
+		*to = '@';
+		return n;
+	}
+	p->raw[BOUND(2 + n, 127)] = 0;
+	long len = bpf_probe_read_kernel_str(to, 128, p->raw + 2);
+	return len > 0 ? (len - 1) & 127 : 0;
+}
+
+/* s->peer as a SockAddr. */
+FUNC int put_peer(struct scratch *s, u32 slot)
+{
+	if (!s)
+		return 0;
+	struct peer *p = &s->peer;
+	char *at = tail(s);
+	u32 n;
+
+	if (!p->family || tail_full(s))
+		return 0;
+	*at = p->family;
+	if (p->family == AF_UNIX) {
+		n = peer_path(s, s->len + 1);
+		tail_commit(s, slot, 1 + n);
+		return 0;
+	}
+	n = p->family == AF_INET ? 4 : 16;
+	put_ip(at + 1, p->ip, n);
+	*(u16 *)(at + 1 + n) = p->port;
+	tail_commit(s, slot, 1 + n + 2);
+	return 0;
+}
+
+enum direction { OUTBOUND, INBOUND };
+
+/* A SockTuple: source, then destination, of what is sent or received. */
+FUNC int put_tuple(struct scratch *s, u32 slot, s32 fd, u32 direction)
+{
+	u64 addr = fd_sock(current_task(), fd);
+
+	if (!s || !addr || tail_full(s))
+		return 0;
+	struct sock *sk = AS(struct sock, addr);
+	char *at = tail(s);
+	u16 family = READ(sk, __sk_common.skc_family);
+	if (is_ip(family)) {
+		struct conn c = {};
+		conn_read(s, &c, sk);
+		u32 n = conn_size(&c);
+		const struct endpoint *from = direction == INBOUND ? &c.remote : &c.local;
+		const struct endpoint *to = direction == INBOUND ? &c.local : &c.remote;
+		*at = c.family;
+		put_ip(at + 1, from->ip, n);
+		*(u16 *)(at + 1 + n) = from->port;
+		put_ip(at + 3 + n, to->ip, n);
+		*(u16 *)(at + 3 + 2 * n) = to->port;
+		tail_commit(s, slot, 5 + 2 * n);
+	} else if (family == AF_UNIX) {
+		u64 remote = LOAD64(addr + FIELD_OFFSET(struct unix_sock, peer));
+		u64 from = direction == INBOUND ? remote : addr;
+		u64 to = direction == INBOUND ? addr : remote;
+		*at = AF_UNIX;
+		u32 n = 1 + unix_name(s, s->len + 1, from);
+		s->buf[(s->len + n) & BODY_MASK] = 0;
+		n++;
+		if (direction == OUTBOUND && !remote && s->peer.family == AF_UNIX)
+			n += peer_path(s, s->len + n);
+		else
+			n += unix_name(s, s->len + n, to);
+		tail_commit(s, slot, n);
+	}
+	return 0;
+}
