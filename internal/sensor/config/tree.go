@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/document"
 )
 
 // maxFileSize keeps a wrong path (a log, a device) from filling the memory.
@@ -28,18 +30,14 @@ func mapping() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!ma
 
 // parse reads one file's text into a mapping and records its nodes' origin.
 func (t *tree) parse(file string, text []byte) (*yaml.Node, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(text, &doc); err != nil {
-		text := strings.TrimPrefix(err.Error(), "yaml: ")
-		if place, isPlace := strings.CutPrefix(text, "line "); isPlace {
-			return nil, fmt.Errorf("%s:%s", file, place)
-		}
-		return nil, fmt.Errorf("%s: %s", file, text)
+	docs, err := document.Read(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s:%w", file, err)
 	}
-	if len(doc.Content) == 0 { // an empty file is a valid one
+	if len(docs) == 0 { // an empty file is a valid one
 		return mapping(), nil
 	}
-	root := doc.Content[0]
+	root := docs[0]
 	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
 		return mapping(), nil
 	}

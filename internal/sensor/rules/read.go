@@ -1,15 +1,12 @@
 package rules
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"regexp"
-	"strconv"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/document"
 )
 
 // reader turns the YAML of one file into definitions.
@@ -39,13 +36,14 @@ func (r *reader) warn(at *place, code Code, format string, args ...any) {
 // read reads all documents of a file and stops at the first error.
 func (r *reader) read(s Source) error {
 	file := fileOf(s)
-	docs, err := documents(s.Content)
+	docs, err := document.Read(s.Content)
 	if err != nil {
-		line := 1
-		if m := yamlLine.FindStringSubmatch(err.Error()); m != nil {
-			line, _ = strconv.Atoi(m[1])
+		at, msg := file, err.Error()
+		var e *document.Error
+		if errors.As(err, &e) {
+			at, msg = file.line(e.Line, e.Column, itemValue, ""), e.Msg
 		}
-		return file.line(line, 1, itemValue, "").fail(ErrYAMLParse, "%s", strings.TrimPrefix(err.Error(), "yaml: "))
+		return at.fail(ErrYAMLParse, "%s", msg)
 	}
 	r.res.SchemaWarnings = validate(s.Name, docs)
 	for _, doc := range docs {
@@ -54,31 +52,6 @@ func (r *reader) read(s Source) error {
 		}
 	}
 	return nil
-}
-
-// yamlLine finds the line in the errors of the YAML library.
-var yamlLine = regexp.MustCompile(`^yaml: line (\d+)`)
-
-func documents(content []byte) (docs []*yaml.Node, err error) {
-	defer func() { // the library panics on some broken input
-		if p := recover(); p != nil {
-			err = fmt.Errorf("unknown YAML parsing error: %v", p)
-		}
-	}()
-	dec := yaml.NewDecoder(bytes.NewReader(content))
-	for {
-		var doc yaml.Node
-		err := dec.Decode(&doc)
-		if errors.Is(err, io.EOF) {
-			return docs, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		if len(doc.Content) > 0 {
-			docs = append(docs, follow(doc.Content[0]))
-		}
-	}
 }
 
 func (r *reader) document(doc *yaml.Node, file *place) error {
@@ -172,6 +145,8 @@ const (
 	msgOverrideAndAppend = "Keys 'override' and 'append: true' cannot be used together. Add an 'append' entry (e.g. 'condition: append') under 'override' instead."
 	msgNoPreviousMacro   = "Macro uses 'append' or 'override.condition: append' but no macro by that name already exists"
 	msgNoPreviousList    = "List uses 'append' or 'override.items: append' but no list by that name already exists"
+	msgNoPreviousEnable  = "Rule has 'enabled' key but no rule by that name already exists"
+	msgOtherSource       = "Rule has been re-defined with a different source"
 	msgNoPreviousAppend  = "Rule uses 'append' or 'override.<key>: append' but no rule by that name already exists"
 	msgNoPreviousReplace = "An 'override.<key>: replace' to a rule was requested but no rule by that name already exists"
 	msgMacroName         = "Macro has an invalid name. Macro names should match a regular expression: ([a-zA-Z]+[a-zA-Z0-9_]*)"
