@@ -30,7 +30,6 @@ type ruleDef struct {
 	cond, output, desc   string
 	priority             alert.Priority
 	source               string
-	explicitSource       bool
 	unknownSource        bool
 	enabled              bool
 	warnEventTypes       bool
@@ -130,12 +129,7 @@ func appendText(text *string, more string, at *place) error {
 
 func (c *collection) defineRule(def ruleDef) error {
 	if old := c.rules.byName[def.name]; old != nil && old.source != def.source {
-		if old.explicitSource && def.explicitSource {
-			return def.at.fail(ErrValidate, "Rule has been re-defined with a different source")
-		}
-		if !def.explicitSource {
-			def.source, def.explicitSource, def.unknownSource = old.source, old.explicitSource, old.unknownSource
-		}
+		return def.at.fail(ErrValidate, msgOtherSource)
 	}
 	for i := range def.exceptions {
 		ex := &def.exceptions[i]
@@ -151,19 +145,32 @@ func (c *collection) defineRule(def ruleDef) error {
 	return nil
 }
 
-func (c *collection) enableRule(name string, enabled bool, at *place) error {
-	old := c.rules.byName[name]
+// existing returns the rule that u changes; missing is the error if there is
+// none. An update that names a source must name the rule's own.
+func (c *collection) existing(u update, missing string) (*ruleDef, error) {
+	old := c.rules.byName[u.name]
 	if old == nil {
-		return at.fail(ErrValidate, "Rule has 'enabled' key but no rule by that name already exists")
+		return nil, u.at.fail(ErrValidate, "%s", missing)
 	}
-	old.enabled = enabled
+	if u.source != "" && u.source != old.source {
+		return nil, u.at.fail(ErrValidate, msgOtherSource)
+	}
+	return old, nil
+}
+
+func (c *collection) enableRule(u update) error {
+	old, err := c.existing(u, msgNoPreviousEnable)
+	if err != nil {
+		return err
+	}
+	old.enabled = u.enabled
 	return nil
 }
 
 func (c *collection) appendRule(u update) error {
-	old := c.rules.byName[u.name]
-	if old == nil {
-		return u.at.fail(ErrValidate, msgNoPreviousAppend)
+	old, err := c.existing(u, msgNoPreviousAppend)
+	if err != nil {
+		return err
 	}
 	if len(u.set) == 0 {
 		return u.at.fail(ErrValidate, "Appended rule must have exceptions or condition property")
@@ -215,9 +222,9 @@ func (c *collection) appendException(rule *ruleDef, ex exceptionDef) error {
 }
 
 func (c *collection) replaceRule(u update) error {
-	old := c.rules.byName[u.name]
-	if old == nil {
-		return u.at.fail(ErrValidate, msgNoPreviousReplace)
+	old, err := c.existing(u, msgNoPreviousReplace)
+	if err != nil {
+		return err
 	}
 	for key := range u.set {
 		switch key {

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 
+	"go.yaml.in/yaml/v3"
+
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 )
 
@@ -43,12 +45,26 @@ func (r *reader) rule(it item, file *place) error {
 	return r.defineRule(it, name)
 }
 
-// update is what an item changes of a rule: the keys in set.
+// update is what an item changes of a rule: the keys in set. Its source is
+// empty if the item names none.
 type update struct {
-	name string
-	at   *place
-	set  map[string]bool
+	set map[string]bool
 	ruleDef
+}
+
+// update starts the update that an item makes to the keys in set.
+func (it item) update(name string, set map[string]bool) (update, error) {
+	source, err := it.source()
+	return update{set: set, ruleDef: ruleDef{name: name, at: it.place, source: source}}, err
+}
+
+// source is the item's event source. A key without a value counts as absent,
+// as in Falco.
+func (it item) source() (string, error) {
+	if n := it.value("source"); n == nil || n.Kind == yaml.ScalarNode && (isNull(n) || n.Value == "") {
+		return "", nil
+	}
+	return it.text("source")
 }
 
 // readKeys reads the given keys of the item.
@@ -110,7 +126,10 @@ func (r *reader) overrideRule(it item, name string, o overridden) error {
 				return it.place.fail(ErrYAMLValidate, "An %s override for '%s' was specified but '%s' is not defined", part.op, key, key)
 			}
 		}
-		u := update{name: name, at: it.place, set: part.set}
+		u, err := it.update(name, part.set)
+		if err != nil {
+			return err
+		}
 		if err := r.readKeys(it, &u, true); err != nil {
 			return err
 		}
@@ -129,7 +148,10 @@ func (r *reader) overrideRule(it item, name string, o overridden) error {
 
 // appendRule is the old form, "append: true".
 func (r *reader) appendRule(it item, name string) error {
-	u := update{name: name, at: it.place, set: map[string]bool{}}
+	u, err := it.update(name, map[string]bool{})
+	if err != nil {
+		return err
+	}
 	for _, key := range []string{"condition", "exceptions"} {
 		if it.has(key) {
 			u.set[key] = true
@@ -146,34 +168,36 @@ func (r *reader) enableRule(it item, name string) error {
 	if _, err := it.text("enabled"); err != nil {
 		return err
 	}
-	enabled, err := it.boolean("enabled", true)
+	u, err := it.update(name, nil)
 	if err != nil {
 		return err
 	}
+	if u.enabled, err = it.boolean("enabled", true); err != nil {
+		return err
+	}
 	r.warn(it.place, WarnDeprecatedItem, msgEnabledDeprecated)
-	return r.col.enableRule(name, enabled, it.place)
+	return r.col.enableRule(u)
 }
 
 func (r *reader) defineRule(it item, name string) error {
-	def := ruleDef{name: name, at: it.place, source: syscallSource, enabled: true, warnEventTypes: true}
 	for _, key := range []string{"condition", "output", "desc", "priority"} {
 		if _, err := it.text(key); err != nil {
 			return err
 		}
 	}
-	u := update{set: map[string]bool{}, ruleDef: def}
+	u, err := it.update(name, map[string]bool{})
+	if err != nil {
+		return err
+	}
+	u.enabled, u.warnEventTypes = true, true
 	for _, key := range overridableKeys {
 		u.set[key] = it.has(key)
 	}
 	if err := r.readKeys(it, &u, false); err != nil {
 		return err
 	}
-	if it.has("source") {
-		source, err := it.text("source")
-		if err != nil {
-			return err
-		}
-		u.source, u.explicitSource = source, true
+	if u.source == "" {
+		u.source = syscallSource
 	}
 	return r.defineChecked(u.ruleDef)
 }
