@@ -31,7 +31,7 @@ type lists struct {
 	byName map[string]*List
 }
 
-func (c *collection) compileLists() (*lists, error) {
+func (c *collection) compileLists(known failures) (*lists, error) {
 	out := &lists{byName: map[string]*List{}}
 	for _, def := range c.lists.order {
 		l := &List{Name: def.name, Items: def.items, at: def.at}
@@ -50,7 +50,11 @@ func (c *collection) compileLists() (*lists, error) {
 		l.Lists = slices.Compact(l.Lists)
 		e := expansion{c: c, open: map[*listDef]bool{}}
 		if !e.expand(def) {
-			return nil, def.at.fail(ErrValidate, "List expands to more than %d items", maxListItems)
+			err := def.at.fail(ErrValidate, "List expands to more than %d items", maxListItems)
+			if !known.has(err) {
+				return nil, err
+			}
+			e.items = nil
 		}
 		l.Expanded = e.items
 		quoted := make([]string, len(e.items))

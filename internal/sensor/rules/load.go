@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -111,7 +113,8 @@ func (s *Set) Rule(name string) *Rule {
 
 // Load reads the files in order. Each may refer to, append to and override
 // what earlier ones define, and is checked together with these. An error ends
-// the file it is in: the Set is nil then, and the Report tells what and where.
+// the file it is in, and is reported for that file alone: the Set is nil then,
+// and the Report tells what and where.
 func Load(sources []Source, opts Options) (*Set, *Report) {
 	col := &collection{opts: &opts}
 	report := &Report{}
@@ -119,6 +122,7 @@ func Load(sources []Source, opts Options) (*Set, *Report) {
 	var last *compiler
 	resolver, outputs := filter.NewResolver(opts.Lookup), map[string]error{}
 	seen := map[string]bool{} // warnings that an earlier file had already
+	known := failures{}
 	for _, s := range sources {
 		res := &Result{Name: s.Name}
 		report.Results = append(report.Results, res)
@@ -127,13 +131,17 @@ func Load(sources []Source, opts Options) (*Set, *Report) {
 			res.fail(err)
 			continue
 		}
-		c := &compiler{col: col, opts: &opts, res: res, resolver: resolver, outputs: outputs}
-		compiled, err := c.compile()
-		if err != nil {
-			res.fail(err)
-			continue
+		for done := false; !done && res.OK(); {
+			c := &compiler{col: col, opts: &opts, res: res, resolver: resolver, outputs: outputs, known: known}
+			compiled, err := c.compile()
+			switch {
+			case err == nil:
+				set, last, done = compiled, c, true
+			case !report.blames(err):
+				res.fail(err)
+			}
+			known.add(err)
 		}
-		set, last = compiled, c
 		res.dropRepeated(seen)
 	}
 	if last != nil {
@@ -159,6 +167,36 @@ type compiler struct {
 	// What was checked with an earlier file need not be again.
 	resolver *filter.Resolver
 	outputs  map[string]error
+	known    failures
+}
+
+// failures are errors that have been reported. Later files are compiled
+// without what is wrong.
+type failures map[string]bool
+
+func (f failures) add(err error) {
+	if err != nil {
+		f[failureKey(err)] = true
+	}
+}
+
+func (f failures) has(err error) bool { return f[failureKey(err)] }
+
+// failureKey tells errors apart by their whole way from the file.
+func failureKey(err error) string {
+	var f *failure
+	if !errors.As(err, &f) {
+		return err.Error()
+	}
+	return fmt.Sprint(f.Code, f.Message, f.Locations)
+}
+
+// blames says whether the error is in a file that has been found bad before.
+func (r *Report) blames(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && slices.ContainsFunc(r.Results, func(res *Result) bool {
+		return res.Name == f.Locations[0].Name && !res.OK()
+	})
 }
 
 func (c *compiler) compile() (*Set, error) {
@@ -168,14 +206,17 @@ func (c *compiler) compile() (*Set, error) {
 			for i, a := range p.alternatives {
 				names[i] = a.String()
 			}
-			return nil, p.at.fail(ErrValidate, "Plugin requirement not satisfied, must load one of: %s", strings.Join(names, ", "))
+			err := p.at.fail(ErrValidate, "Plugin requirement not satisfied, must load one of: %s", strings.Join(names, ", "))
+			if !c.known.has(err) {
+				return nil, err
+			}
 		}
 	}
 	var err error
-	if c.lists, err = c.col.compileLists(); err != nil {
+	if c.lists, err = c.col.compileLists(c.known); err != nil {
 		return nil, err
 	}
-	if c.macros, err = c.col.compileMacros(c.lists); err != nil {
+	if c.macros, err = c.col.compileMacros(c.lists, c.known); err != nil {
 		return nil, err
 	}
 	set := &Set{Macros: c.macros.order, Lists: c.lists.order, EngineVersion: c.col.engine.String()}
@@ -185,10 +226,10 @@ func (c *compiler) compile() (*Set, error) {
 			continue
 		}
 		rule, err := c.rule(def)
-		if err != nil {
+		if err != nil && !c.known.has(err) {
 			return nil, err
 		}
-		if rule != nil {
+		if err == nil && rule != nil {
 			set.Rules = append(set.Rules, rule)
 		}
 	}

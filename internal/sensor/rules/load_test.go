@@ -196,6 +196,82 @@ func TestLaterFilesAreCheckedToo(t *testing.T) {
 	}
 }
 
+// One error is told once, for the file that is to be corrected.
+func TestErrorsOnce(t *testing.T) {
+	rule := func(name, cond string) string {
+		return strings.Replace(ruleWith(cond), "rule: r", "rule: "+name, 1)
+	}
+	const (
+		ok       = "evt.type = open"
+		unknown  = "evt.type = opneat"
+		badMacro = "- macro: m\n  condition: proc.nme = x\n"
+	)
+	for _, tt := range []struct {
+		name  string
+		files []string
+		want  string // errors of each file
+	}{
+		{"one bad condition", []string{rule("a", unknown), rule("b", ok), rule("c", ok), rule("d", ok)}, "1 0 0 0"},
+		{"the same mistake in two files", []string{rule("a", unknown), rule("b", ok), rule("c", unknown)}, "1 0 1"},
+		{"two mistakes in one file", []string{rule("a", unknown) + rule("b", "proc.nme = x"), rule("c", ok)}, "1 0"},
+		{"a mistake before the end of YAML", []string{rule("a", unknown) + "- list: l\n", rule("b", ok)}, "1 0"},
+		{"a macro that does not parse", []string{"- macro: m\n  condition: proc.name = \n", rule("b", "m"), rule("c", "m and "+ok)}, "1 0 0"},
+		{"a macro with an unknown field", []string{badMacro + rule("a", "m"), rule("b", ok+" and m"), rule("c", "not m")}, "1 0 0"},
+		{"a loop of macros", []string{"- macro: a\n  condition: evt.type = open\n- macro: b\n  condition: a\n- macro: a\n  condition: b\n", rule("c", ok)}, "1 0"},
+		{"an undefined macro", []string{rule("a", ok+" and nosuch"), rule("b", ok)}, "1 0"},
+		{"a bad output", []string{strings.Replace(ruleWith(ok), "%proc.name", "%proc.nme", 1), rule("b", ok)}, "1 0"},
+		{"a plugin that is not there", []string{"- required_plugin_versions:\n    - name: json\n      version: 0.1.0\n", rule("b", ok)}, "1 0"},
+		{"an append that breaks a good rule", []string{ruleWith(ok), "- rule: r\n  condition: and proc.nme = x\n  append: true\n", rule("b", ok)}, "0 1 0"},
+	} {
+		var sources []Source
+		for i, f := range tt.files {
+			sources = append(sources, Source{Name: fmt.Sprintf("file%d.yaml", i+1), Content: []byte(f)})
+		}
+		set, report := Load(sources, Options{Lookup: field.Lookup})
+		var got []string
+		for _, res := range report.Results {
+			got = append(got, fmt.Sprint(len(res.Errors)))
+		}
+		if set != nil || strings.Join(got, " ") != tt.want {
+			t.Errorf("%s: %s errors, want %s:\n%v", tt.name, strings.Join(got, " "), tt.want, report.Err())
+		}
+	}
+}
+
+// A rule keeps the source of its first definition; an item that says nothing
+// defines a rule of source syscall, and changes one of any source.
+func TestSourceOfRedefinitions(t *testing.T) {
+	audit := ruleWith("ka.verb = get") + "  source: k8s_audit\n"
+	for _, tt := range []struct {
+		first, second string
+		ok            bool
+	}{
+		{ruleWith("evt.type = open"), ruleWith("evt.type = close"), true},
+		{ruleWith("evt.type = open"), ruleWith("evt.type = close") + "  source: syscall\n", true},
+		{ruleWith("evt.type = open"), audit, false},
+		{audit, ruleWith("evt.type = open"), false},
+		{audit, audit, true},
+		{ruleWith("evt.type = open"), "- rule: r\n  source: k8s_audit\n  condition: and proc.name = a\n  append: true\n", false},
+		{ruleWith("evt.type = open"), "- rule: r\n  source: k8s_audit\n  condition: evt.type = execve\n  override: {condition: replace}\n", false},
+		{ruleWith("evt.type = open"), "- rule: r\n  source: k8s_audit\n  condition: and proc.name = a\n  override: {condition: append}\n", false},
+		{ruleWith("evt.type = open"), "- rule: r\n  source: k8s_audit\n  enabled: false\n", false},
+		{ruleWith("evt.type = open"), "- rule: r\n  source: syscall\n  enabled: false\n", true},
+		{ruleWith("evt.type = open"), "- rule: r\n  source:\n  condition: and proc.name = a\n  append: true\n", true},
+		{ruleWith("evt.type = open"), "- rule: r\n  source: ''\n  condition: and proc.name = a\n  append: true\n", true},
+		{audit, "- rule: r\n  source: syscall\n  condition: and proc.name = a\n  append: true\n", false},
+		{audit, "- rule: r\n  condition: and ka.verb = list\n  append: true\n", true},
+		{audit, "- rule: r\n  condition: ka.verb = list\n  override: {condition: replace}\n", true},
+	} {
+		for _, files := range [][]Source{{{"a.yaml", []byte(tt.first + tt.second)}}, {{"a.yaml", []byte(tt.first)}, {"b.yaml", []byte(tt.second)}}} {
+			_, report := Load(files, Options{Lookup: field.Lookup})
+			err := report.Err()
+			if (err == nil) != tt.ok || err != nil && !strings.Contains(err.Error(), "LOAD_ERR_VALIDATE: Rule has been re-defined with a different source") {
+				t.Errorf("%s%s%v", tt.first, tt.second, err)
+			}
+		}
+	}
+}
+
 func TestSelect(t *testing.T) {
 	var files strings.Builder
 	for _, name := range []string{"Read a", "Read b", "Write a", "Off"} {

@@ -38,20 +38,28 @@ type macros struct {
 	byName map[string]*Macro
 }
 
-func (c *collection) compileMacros(ls *lists) (*macros, error) {
+// compileMacros expands all macros. One whose error is known is never true, so
+// that what uses it has no error of its own.
+func (c *collection) compileMacros(ls *lists, known failures) (*macros, error) {
 	out := &macros{byName: map[string]*Macro{}}
 	for _, def := range c.macros.order {
-		n, err := parse(def.cond, ls, def.condAt)
-		if err != nil {
-			return nil, err
+		m := &Macro{Name: def.name, Condition: def.cond, def: def}
+		m.parsed, m.err = parse(def.cond, ls, def.condAt)
+		if m.err != nil {
+			if !known.has(m.err) {
+				return nil, m.err
+			}
+			m.parsed, m.err = &filter.Const{}, nil
 		}
-		m := &Macro{Name: def.name, Condition: def.cond, def: def, parsed: n}
 		out.order = append(out.order, m)
 		out.byName[def.name] = m
 	}
 	for _, m := range out.order {
-		if err := out.expand(m); err != nil {
+		if err := out.expand(m); err != nil && !known.has(err) {
 			return nil, err
+		}
+		if m.err != nil {
+			m.Node, m.err = &filter.Const{}, nil
 		}
 	}
 	return out, nil
