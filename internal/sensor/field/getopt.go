@@ -2,33 +2,49 @@ package field
 
 import "strings"
 
-// getopt reads short options as getopt(3) does, but goes on after arguments
-// that are no options. Without an index it is the list of options, each
-// followed by its value, empty for one that takes none; an unknown option is
-// "?", with the option as its value, and so is one whose value is missing, or
-// ":" if the options begin with a colon. With an index it is the last value of
-// that option.
+// getopt reads short options as POSIX's getopt does: it stops at the first
+// operand and at "--". Long options are skipped. Without an index it is the
+// list of options, each followed by its value if it takes one; an unknown
+// option is "?", and one whose value is missing is an empty text. With an index
+// it is the last value of that option, or the option itself if it takes none.
 func getopt(args, options Extractor, index string) Extractor {
 	r := &optionReader{}
 	visit := r.visit // made once
-	read := func(c *Context, yield func(option, value string) bool) bool {
+	read := func(c *Context, give func(option, value string, has bool) bool) bool {
 		spec, ok := options.Str(c)
-		r.begin(spec, yield)
-		return ok && elements(args, c, visit) && r.end()
+		*r = optionReader{spec: strings.TrimPrefix(spec, ":"), give: give}
+		if !ok || !elements(args, c, visit) {
+			return false
+		}
+		if r.pending != "" {
+			give(r.pending, "", true)
+		}
+		return true
 	}
 	if index == "" {
 		var next func(string) bool
-		pair := func(option, value string) bool { return next(option) && next(value) }
+		list := func(option, value string, has bool) bool {
+			switch {
+			case !has:
+				return next(option)
+			case r.pending != "": // its value is missing
+				return next("")
+			}
+			return next(option) && next(value)
+		}
 		return Extractor{Type: String, Match: List, Each: func(c *Context, yield func(string) bool) bool {
 			next = yield
-			return read(c, pair)
+			return read(c, list)
 		}}
 	}
 	var last string
 	var found bool
-	pick := func(option, value string) bool {
+	pick := func(option, value string, has bool) bool {
 		if option == index {
 			last, found = value, true
+			if !has {
+				last = option
+			}
 		}
 		return true
 	}
@@ -39,27 +55,12 @@ func getopt(args, options Extractor, index string) Extractor {
 	}}
 }
 
-// optionReader is fed with arguments and yields options.
+// optionReader is fed with arguments and gives options; has says whether the
+// option takes a value.
 type optionReader struct {
 	spec    string
-	missing string // stands for an option without its value
 	pending string // option that waits for its value in the next argument
-	stopped bool   // by yield
-	yield   func(option, value string) bool
-}
-
-func (r *optionReader) begin(spec string, yield func(option, value string) bool) {
-	*r = optionReader{spec: spec, missing: "?", yield: yield}
-	if rest, ok := strings.CutPrefix(spec, ":"); ok {
-		r.spec, r.missing = rest, ":"
-	}
-}
-
-func (r *optionReader) end() bool {
-	if r.pending != "" && !r.stopped {
-		r.yield(r.missing, r.pending)
-	}
-	return true
+	give    func(option, value string, has bool) bool
 }
 
 // visit takes the next argument, and says whether it wants more.
@@ -68,35 +69,29 @@ func (r *optionReader) visit(arg string) bool {
 	case r.pending != "":
 		option := r.pending
 		r.pending = ""
-		return r.give(option, arg)
-	case arg == "--":
+		return r.give(option, arg, true)
+	case arg == "--", len(arg) < 2, arg[0] != '-':
 		return false
-	case len(arg) < 2 || arg[0] != '-':
+	case arg[1] == '-':
 		return true
 	}
 	for arg = arg[1:]; arg != ""; arg = arg[1:] {
 		option := arg[:1]
 		i := strings.Index(r.spec, option)
-		takesValue := i >= 0 && i+1 < len(r.spec) && r.spec[i+1] == ':'
 		switch {
 		case i < 0 || option == ":":
-			if !r.give("?", option) {
+			if !r.give("?", "", false) {
 				return false
 			}
-		case !takesValue:
-			if !r.give(option, "") {
+		case i+1 == len(r.spec) || r.spec[i+1] != ':':
+			if !r.give(option, "", false) {
 				return false
 			}
 		case len(arg) > 1:
-			return r.give(option, arg[1:])
+			return r.give(option, arg[1:], true)
 		default:
 			r.pending = option
 		}
 	}
 	return true
-}
-
-func (r *optionReader) give(option, value string) bool {
-	r.stopped = !r.yield(option, value)
-	return !r.stopped
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unsafe"
 )
@@ -16,12 +17,13 @@ func Literal(text string) Extractor {
 	return Extractor{Type: String, Stage: AtLoad, literal: true, Str: func(*Context) (string, bool) { return text, true }}
 }
 
-// Tuple is a list of texts as an argument of a transformer. It has no value
-// while one of its items has none.
+// Tuple is a list of texts and numbers as an argument of a transformer. It has
+// no value while one of its items has none.
 func Tuple(items []Extractor) (Extractor, error) {
+	items = slices.Clone(items)
 	for i, x := range items {
-		if !isText(x) {
-			return Extractor{}, fmt.Errorf("item %d of the list is not a text", i+1)
+		if items[i] = inText(x); !isText(items[i]) {
+			return Extractor{}, fmt.Errorf("item %d of the list is neither a text nor a number", i+1)
 		}
 	}
 	stage, literal := stageOf(items)
@@ -115,6 +117,33 @@ func transformOne(name string, x Extractor) (Extractor, error) {
 	return y, nil
 }
 
+// inText is a number as the text of its decimal digits; any other x as it is.
+func inText(x Extractor) Extractor {
+	if x.Match != One {
+		return x
+	}
+	y := Extractor{Type: String, Stage: x.Stage, literal: x.literal}
+	switch {
+	case x.Int != nil:
+		y.Str = func(c *Context) (string, bool) {
+			n, ok := x.Int(c)
+			start := len(c.buf)
+			c.buf = strconv.AppendInt(c.buf, n, 10)
+			return c.built(start), ok
+		}
+	case x.Uint != nil && x.Type != Bool:
+		y.Str = func(c *Context) (string, bool) {
+			n, ok := x.Uint(c)
+			start := len(c.buf)
+			c.buf = strconv.AppendUint(c.buf, n, 10)
+			return c.built(start), ok
+		}
+	default:
+		return x
+	}
+	return y
+}
+
 func isText(x Extractor) bool { return x.Type == String && x.Match == One }
 
 // isList says whether x can be taken apart: a list, or a text, whose words are
@@ -184,8 +213,9 @@ func (c *Context) mapped(s string, from, to byte, shift int) string {
 
 func decode(c *Context, s string) (string, bool) {
 	start := len(c.buf)
+	s = strings.TrimRight(s, "=")                     // the padding is optional
 	src := unsafe.Slice(unsafe.StringData(s), len(s)) // only read
-	buf, err := base64.StdEncoding.AppendDecode(c.buf, src)
+	buf, err := base64.RawStdEncoding.AppendDecode(c.buf, src)
 	if err != nil {
 		c.buf = buf[:start]
 		return "", false
