@@ -15,8 +15,8 @@ func genericFields() []Field {
 			c.buf = append(AppendUTC(c.buf, c.Time), "+0000"...)
 			return c.built(start), true
 		}).with(EpochJSON),
-		eventTime("evt.datetime", "Local date and time of the event with nanoseconds.", true, true),
-		eventTime("evt.datetime.s", "Local date and time of the event without nanoseconds.", true, false),
+		eventTime("evt.datetime", "Local date and time of the event with nanoseconds. JSON alerts give ns since the epoch.", true, true).with(EpochJSON),
+		eventTime("evt.datetime.s", "Local date and time of the event without nanoseconds. JSON alerts give ns since the epoch.", true, false).with(EpochJSON),
 		unsigned("evt.rawtime", AbsTime, AtEvent, "Time of the event in ns since the epoch.", func(c *Context) (uint64, bool) {
 			return c.Time, true
 		}),

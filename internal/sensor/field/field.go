@@ -164,4 +164,5 @@ const (
 	Hex       // numbers print in hexadecimal, without 0x
 	EpochJSON // a time that JSON alerts give as a number: ns since the epoch
 	Within    // a distance: = means at most, and is the only operator
+	Hidden    // not listed
 )

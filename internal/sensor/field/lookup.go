@@ -16,9 +16,11 @@ func (e *NotFoundError) Error() string {
 	return "filter_check called with nonexistent field " + e.Name
 }
 
-// All returns the catalogue, in the order in which it is listed: by class,
-// then as the class defines them. The result is the caller's.
-func All() []*Field { return slices.Clone(catalogue.all) }
+// All returns the catalogue without hidden fields, in the order in which it is
+// listed: by class, then as the class defines them. The result is the caller's.
+func All() []*Field {
+	return slices.DeleteFunc(slices.Clone(catalogue.all), func(f *Field) bool { return f.Flags&Hidden != 0 })
+}
 
 // Lookup finds the field that text names, argument included, and binds its
 // getter: "proc.name", "proc.aname[2]", "evt.arg.flags", "evt.arg[0]".
@@ -84,7 +86,7 @@ var catalogue = collect(
 	genericFields(), eventFields(), argFields(), openFields(),
 	processFields(), ancestorFields(), groupLeaderFields(), executableFields(), procfsFields(), threadFields(),
 	userFields(), fdFields(), socketFields(), fspathFields(), fdlistFields(),
-	containerFields(), k8sFields(), staticFields(),
+	containerFields(), k8sFields(), staticFields(), hiddenFields(),
 )
 
 func collect(classes ...[]Field) fields {
