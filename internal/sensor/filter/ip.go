@@ -24,10 +24,7 @@ func addrMatcher(c *Check, nets bool) (func(netip.Addr) bool, error) {
 			single[i] = func(a netip.Addr) bool { return !m(a) }
 		}
 	default:
-		// With a modifier Falco takes any other operator on networks as "=".
-		if c.Modifier == NoModifier || !nets {
-			return nil, c.unsupported("IP address")
-		}
+		return nil, c.unsupported("IP address")
 	}
 	switch {
 	case c.Modifier != NoModifier:

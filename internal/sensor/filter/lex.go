@@ -101,17 +101,16 @@ func span(s string, in func(byte) bool) int {
 	return n
 }
 
-// quoted is a string in single or double quotes, with its quotes. It is 0
-// when the closing quote is missing.
-func quoted(s string) int {
+// Quoted is the length of the string in single or double quotes at the start
+// of s, 0 when the closing quote is missing. As in Falco, a quote behind a backslash
+// never closes, not even where that backslash is an escaped one: a string that
+// ends in a backslash is written with a blank behind it.
+func Quoted(s string) int {
 	if s == "" || s[0] != '"' && s[0] != '\'' {
 		return 0
 	}
 	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case s[0]:
+		if s[i] == s[0] && s[i-1] != '\\' {
 			return i + 1
 		}
 	}
@@ -130,7 +129,9 @@ func unescape(s string) (string, error) {
 			b = append(b, s[i])
 			continue
 		}
-		i++
+		if i++; i == len(s) {
+			return "", fmt.Errorf(`unsupported string escape sequence: \ at the end`)
+		}
 		switch c := s[i]; c {
 		case 'b', 'f', 'n', 'r', 't':
 			b = append(b, "\b\f\n\r\t"[strings.IndexByte("bfnrt", c)])

@@ -73,7 +73,7 @@ func (p *parser) bracket() (arg string, ok bool, err error) {
 	if !p.word("[") {
 		return "", false, nil
 	}
-	if n := quoted(p.rest()); n > 0 {
+	if n := Quoted(p.rest()); n > 0 {
 		if arg, err = unescape(p.rest()[:n]); err != nil {
 			return "", false, p.fail("%s", err.Error())
 		}
@@ -124,7 +124,7 @@ func (p *parser) argument(tuple bool) (Operand, error) {
 	if tuple && p.word("(") {
 		return p.tuple(at)
 	}
-	if n := quoted(p.rest()); n > 0 {
+	if n := Quoted(p.rest()); n > 0 {
 		v, _, err := p.str()
 		return &Literal{At: at, Text: v.Text, Quoted: true}, err
 	}

@@ -285,13 +285,14 @@ func (p *parser) numberValue(c *Check) error {
 }
 
 func (p *parser) stringValue(c *Check) error {
-	p.blank()
+	apart := p.blank()
 	if ok, err := p.right(c); ok || err != nil {
 		return err
 	}
-	if m := p.modifier(); m != NoModifier {
-		c.Modifier = m
-		return p.listValue(c, false)
+	if apart {
+		if c.Modifier = p.modifier(); c.Modifier != NoModifier {
+			return p.listValue(c, false)
+		}
 	}
 	v, ok, err := p.str()
 	if err != nil {
@@ -304,8 +305,8 @@ func (p *parser) stringValue(c *Check) error {
 	return nil
 }
 
-// modifier reads oneof, anyof or allof, which are plain strings unless a list
-// follows.
+// modifier reads oneof, anyof or allof, which are plain strings unless a blank
+// and a list follow.
 func (p *parser) modifier() Modifier {
 	rest := p.rest()
 	for _, m := range modifiers {
@@ -316,9 +317,8 @@ func (p *parser) modifier() Modifier {
 		n := span(after, isBlank)
 		next := after[n:]
 		id := next[:identifier(next)]
-		list := strings.HasPrefix(next, "(") ||
-			n > 0 && id != "" && id != "and" && id != "or" && id != "not"
-		if !list {
+		list := strings.HasPrefix(next, "(") || id != "" && id != "and" && id != "or" && id != "not"
+		if n == 0 || !list {
 			continue
 		}
 		p.take(len(m))
@@ -330,7 +330,7 @@ func (p *parser) modifier() Modifier {
 // str reads a quoted or bare string; false if there is none.
 func (p *parser) str() (Value, bool, error) {
 	at := p.here()
-	if n := quoted(p.rest()); n > 0 {
+	if n := Quoted(p.rest()); n > 0 {
 		s, err := unescape(p.rest()[:n])
 		if err == nil && strings.IndexByte(s, 0) >= 0 {
 			err = fmt.Errorf("a string value cannot hold a NUL character")

@@ -99,7 +99,12 @@ func Quote(s string) string {
 
 // escape writes the characters that a double-quoted string cannot hold as
 // they are.
-func escape(s string) string { return escaper.Replace(s) }
+func escape(s string) string {
+	if start, ok := strings.CutSuffix(s, `\`); ok {
+		return escaper.Replace(start) + `\ ` // see Quoted
+	}
+	return escaper.Replace(s)
+}
 
 var escaper = strings.NewReplacer(
 	"\b", `\b`, "\f", `\f`, "\n", `\n`, "\r", `\r`, "\t", `\t`, `\`, `\\`, `"`, `\"`,

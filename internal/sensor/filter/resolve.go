@@ -2,6 +2,7 @@ package filter
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
@@ -58,10 +59,22 @@ func knownEvent(name string) bool {
 	if _, ok := event.SyscallByName(name); ok {
 		return true
 	}
-	switch name {
-	case "page_fault", "procinfo", "infra", "notification", "cpu_hotplug", "pluginevent", "tracer", "k8s", "mesos",
-		"sysdigevent", "syslog", "scapevent", "NA", "plugininit", "prlimit64", "umount2", "newselect":
-		return true
-	}
-	return false
+	return elsewhere[name]
 }
+
+// elsewhere are names that rules for other machines use: events that the
+// sensor does not make, older names of syscalls, and syscalls of architectures
+// that it does not run on (numbered in golang.org/x/sys for riscv64, s390x,
+// ppc64le, loong64 and mips). They load, and never happen.
+var elsewhere = func() map[string]bool {
+	names := map[string]bool{}
+	for name := range strings.FieldsSeq(`
+		page_fault procinfo infra notification cpu_hotplug pluginevent tracer k8s mesos
+		sysdigevent syslog scapevent NA plugininit prlimit64 umount2 newselect
+		cachectl cacheflush multiplexer riscv_flush_icache riscv_hwprobe rtas s390_guarded_storage s390_pci_mmio_read
+		s390_pci_mmio_write s390_runtime_instr s390_sthyi spu_create spu_run subpage_prot swapcontext switch_endian
+		sync_file_range2 sys_debug_setcontext syscall sysmips timerfd`) {
+		names[name] = true
+	}
+	return names
+}()

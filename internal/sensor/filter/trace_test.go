@@ -133,7 +133,7 @@ func TestTransformers(t *testing.T) {
 		"s.a = tolower(n.i)":                 "filter error: transformer tolower applies to texts",
 		"join(n.i, list.s) = x":              "filter error: transformer join takes a separator and a list",
 		"tolower(s.a)[x] = y":                "filter error: transformer tolower takes no argument in brackets",
-		`join(",", (s.a, n.i)) startswith a`: "filter error: item 2 of the list is not a text",
+		`join(",", (s.a, n.d)) startswith a`: "filter error: item 2 of the list is neither a text nor a number",
 	} {
 		n, err := Parse(text)
 		if err == nil {

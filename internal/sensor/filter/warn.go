@@ -30,10 +30,27 @@ func Warnings(n Node, lookup Lookup) []Warning {
 	return list
 }
 
+// plainRegex says whether a simpler operator can do the expression: at either
+// end it has an anchor, which is implied, or any text, and plain text between.
+func plainRegex(expr string) bool {
+	for _, start := range []string{"^", ".*", ".+", ".?"} {
+		if rest, ok := strings.CutPrefix(expr, start); ok {
+			expr = rest
+			break
+		}
+	}
+	for _, end := range []string{"$", ".*", ".+", ".?"} {
+		if rest, ok := strings.CutSuffix(expr, end); ok {
+			expr = rest
+			break
+		}
+	}
+	return !strings.ContainsAny(expr, `.*+?^$|()[]{}\`)
+}
+
 func suspicious(op Op, value string, lookup Lookup) string {
 	if op == Regex {
-		plain := strings.TrimSuffix(strings.TrimPrefix(value, ".*"), ".*")
-		if !strings.ContainsAny(plain, `.*+?^$|()[]{}\`) {
+		if plainRegex(value) {
 			return fmt.Sprintf("regex check with '%s' may be optimized with simpler operators such as '=', 'startswith', 'contains', 'endswith'", value)
 		}
 	}

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 )
 
 // maxListItems limits what a list expands to: lists that name lists can grow
@@ -29,6 +32,7 @@ type List struct {
 type lists struct {
 	order  []*List
 	byName map[string]*List
+	spaced []*List // those whose names have delimiters in them, longest first
 }
 
 func (c *collection) compileLists(known failures) (*lists, error) {
@@ -37,7 +41,11 @@ func (c *collection) compileLists(known failures) (*lists, error) {
 		l := &List{Name: def.name, Items: def.items, at: def.at}
 		out.order = append(out.order, l)
 		out.byName[def.name] = l
+		if strings.ContainsFunc(def.name, func(r rune) bool { return r < utf8.RuneSelf && isDelimiter(byte(r)) }) {
+			out.spaced = append(out.spaced, l)
+		}
 	}
+	slices.SortStableFunc(out.spaced, func(a, b *List) int { return len(b.Name) - len(a.Name) })
 	for _, def := range c.lists.order {
 		l := out.byName[def.name]
 		for _, item := range def.items {
@@ -103,7 +111,7 @@ func (e *expansion) expand(def *listDef) bool {
 
 // substitute returns the condition with the names of lists replaced by their
 // items. A name counts wherever blanks, parentheses, commas or "=" delimit it,
-// but not in quotes.
+// but not in quotes. It may have such delimiters in it.
 func (l *lists) substitute(cond string) string {
 	var out []byte
 	done := 0 // what of cond has been written
@@ -117,11 +125,8 @@ func (l *lists) substitute(cond string) string {
 			continue
 		}
 		start := i
-		for i < len(cond) && !isDelimiter(cond[i]) {
-			i++
-		}
-		list := l.byName[cond[start:i]]
-		if list == nil {
+		list, end := l.at(cond, start)
+		if i = end; list == nil {
 			continue
 		}
 		list.Used = true
@@ -136,6 +141,21 @@ func (l *lists) substitute(cond string) string {
 		return cond
 	}
 	return string(append(out, cond[done:]...))
+}
+
+// at returns the list whose name starts at i, the longest if there are several,
+// nil if there is none, and where the name or word ends.
+func (l *lists) at(cond string, i int) (list *List, end int) {
+	for end = i; end < len(cond) && !isDelimiter(cond[end]); {
+		end++
+	}
+	list = l.byName[cond[i:end]]
+	for _, named := range l.spaced {
+		if after, ok := strings.CutPrefix(cond[i:], named.Name); ok && (after == "" || isDelimiter(after[0])) {
+			return named, i + len(named.Name)
+		}
+	}
+	return list, end
 }
 
 // dropComma takes away the comma before an empty list that ends at i, or else
@@ -155,14 +175,4 @@ func isDelimiter(c byte) bool { return strings.IndexByte(" \t\n\r(),=", c) >= 0 
 
 // skipQuoted returns the index behind the quoted string at i; a quote that is
 // not closed stands for itself.
-func skipQuoted(s string, i int) int {
-	for j := i + 1; j < len(s); j++ {
-		switch s[j] {
-		case '\\':
-			j++
-		case s[i]:
-			return j + 1
-		}
-	}
-	return i + 1
-}
+func skipQuoted(s string, i int) int { return i + max(1, filter.Quoted(s[i:])) }

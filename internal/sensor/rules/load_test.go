@@ -55,6 +55,9 @@ func TestConditions(t *testing.T) {
 			"proc.name in (x, y, z)"},
 		{"list that names a later one", []string{"- list: b\n  items: [a]\n- list: a\n  items: [x]\n" + ruleWith("proc.name in (b)")},
 			"proc.name in (a)"},
+		{"list name with blanks", []string{"- list: my list\n  items: [x]\n- list: my list too\n  items: [y, z]\n- list: my\n  items: [w]\n" +
+			ruleWith("proc.name in (my list, a, my list too, my, my-list)") + "  warn_evttypes: false\n"},
+			"proc.name in (x, a, y, z, w, my-list)"},
 		{"list redefined", []string{"- list: a\n  items: [x]\n" + ruleWith("proc.name in (a)"), "- list: a\n  items: [y]\n"}, "proc.name in (y)"},
 		{"list appended", []string{"- list: a\n  items: [x]\n" + ruleWith("proc.name in (a)"), "- list: a\n  items: [y]\n  override: {items: append}\n"},
 			"proc.name in (x, y)"},
