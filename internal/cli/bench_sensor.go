@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"context"
-	"crypto/tls"
 	"fmt"
 	"io"
-	"net/http"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -17,6 +15,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
+	"github.com/peregrine-sec/peregrine/internal/endpoint"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
@@ -27,17 +26,18 @@ type sensorFlags struct {
 	ready                      string
 	interval                   time.Duration
 	verbose                    bool
-	grpc                       intake.GRPCOptions
-	http                       intake.HTTPOptions
+	grpcSocket, grpcHost       string
+	grpcPort                   uint16
+	intake                     intake.Options
+	statsTLS                   endpoint.Client
 }
-
-// grpcTimeout is how long a sensor may take to answer a subscription.
-const grpcTimeout = 5 * time.Second
 
 func (s *sensorFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&s.sensor, "sensor", "embedded", "sensor under test: embedded (ours, as a child process; its flags follow --), running, or a command to start that writes JSON alerts to its standard output")
-	flags.StringVar(&s.alerts, "alerts", "", "where a running sensor's alerts come from: grpc, http, file:PATH, stdin or unix:PATH")
+	flags.StringVar(&s.alerts, "alerts", "", "where a running sensor's alerts come from: grpc[:PATH], http[s]://HOST:PORT, file:PATH, unix:PATH or stdin")
 	flags.StringVar(&s.stats, "stats", "", "stats file (Falco's -s, or metrics.output_file) or URL of Prometheus metrics of a sensor that is not embedded")
+	flags.StringVar(&s.statsTLS.CA, "stats-ca", "", "CA of the certificate of an https:// --stats (default: the system's)")
+	flags.BoolVar(&s.statsTLS.Insecure, "stats-insecure", false, "accept any certificate of an https:// --stats")
 	flags.DurationVar(&s.interval, "stats-interval", 250*time.Millisecond, "interval of the embedded sensor's stats, and of scrapes")
 	flags.StringVar(&s.pid, "pid", "0", "process to sample: its id, or its name if only one has it; 0 for none. An embedded sensor is known")
 	flags.StringVar(&s.ready, "ready", "", "word on the standard error of a --sensor command that says that it sees events")
@@ -47,19 +47,20 @@ func (s *sensorFlags) add(flags *pflag.FlagSet) {
 
 // roads adds the flags of the ways that alerts come by.
 func (s *sensorFlags) roads(flags *pflag.FlagSet) {
-	flags.StringVar(&s.grpc.UnixSocket, "grpc-unix-socket", "unix:///run/falco/falco.sock", "unix socket of the sensor's gRPC server")
-	flags.StringVar(&s.grpc.Hostname, "grpc-hostname", "localhost", "host of the sensor's gRPC server; with it, or --grpc-port, the network is used instead of the socket")
-	flags.Uint16Var(&s.grpc.Port, "grpc-port", 5060, "port of the sensor's gRPC server")
-	flags.StringVar(&s.grpc.Cert, "grpc-cert", "/etc/falco/certs/client.crt", "our certificate for gRPC")
-	flags.StringVar(&s.grpc.Key, "grpc-key", "/etc/falco/certs/client.key", "its key")
-	flags.StringVar(&s.grpc.CA, "grpc-ca", "/etc/falco/certs/ca.crt", "CA of the sensor's certificate")
-	flags.DurationVar(&s.grpc.PollingInterval, "polling-interval", 100*time.Millisecond, "how often a gRPC sensor is asked for its alerts: Falco sends none unasked, so that this is part of their latency")
+	grpc, http := &s.intake.Client, &s.intake.Server
+	flags.StringVar(&s.grpcSocket, "grpc-unix-socket", "unix:///run/falco/falco.sock", "unix socket of the sensor's gRPC server; without it, the usual places are tried")
+	flags.StringVar(&s.grpcHost, "grpc-hostname", "localhost", "host of the sensor's gRPC server; with it, or --grpc-port, the network is used instead of the socket")
+	flags.Uint16Var(&s.grpcPort, "grpc-port", 5060, "port of the sensor's gRPC server")
+	flags.StringVar(&grpc.Cert, "grpc-cert", "/etc/falco/certs/client.crt", "our certificate for gRPC")
+	flags.StringVar(&grpc.Key, "grpc-key", "/etc/falco/certs/client.key", "its key")
+	flags.StringVar(&grpc.CA, "grpc-ca", "/etc/falco/certs/ca.crt", "CA of the sensor's certificate")
+	flags.DurationVar(&s.intake.PollingInterval, "polling-interval", 100*time.Millisecond, "how often a gRPC sensor is asked for its alerts: Falco sends none unasked, so that this is part of their latency")
 
-	flags.StringVar(&s.http.Address, "http-server-address", "localhost:8080", "address to listen at for http_output")
-	flags.StringVar(&s.http.Security, "http-server-security-mode", "", "insecure, tls or mtls (default insecure on loopback addresses; elsewhere it must be said)")
-	flags.StringVar(&s.http.Cert, "http-server-cert", "/etc/falco/certs/server.crt", "our certificate for HTTPS")
-	flags.StringVar(&s.http.Key, "http-server-key", "/etc/falco/certs/server.key", "its key")
-	flags.StringVar(&s.http.ClientCA, "http-client-ca", "/etc/falco/certs/ca.crt", "CA of the sensor's certificate, for mtls")
+	flags.StringVar(&http.Address, "http-server-address", "localhost:8080", "address to listen at for http_output")
+	flags.StringVar(&http.Security, "http-server-security-mode", "", "insecure, tls or mtls (default insecure on loopback addresses; elsewhere it must be said)")
+	flags.StringVar(&http.Cert, "http-server-cert", "/etc/falco/certs/server.crt", "our certificate for HTTPS")
+	flags.StringVar(&http.Key, "http-server-key", "/etc/falco/certs/server.key", "its key")
+	flags.StringVar(&http.ClientCA, "http-client-ca", "/etc/falco/certs/ca.crt", "CA of the sensor's certificate, for mtls")
 }
 
 // target makes the sensor under test. dir takes files of an embedded sensor,
@@ -98,9 +99,6 @@ func (s *sensorFlags) imply(cmd *cobra.Command) {
 	if s.alerts != "" && !cmd.Flags().Changed("sensor") {
 		s.sensor = "running"
 	}
-	if given("grpc-hostname") || given("grpc-port") {
-		s.grpc.UnixSocket = ""
-	}
 }
 
 // running is a sensor that somebody else started.
@@ -109,7 +107,7 @@ func (s *sensorFlags) running(env Env, cmd *cobra.Command) (target.Target, error
 	if err != nil {
 		return nil, &ExitError{Code: ExitUsage, Err: err}
 	}
-	alerts, err := s.source(cmd.Context(), env)
+	alerts, err := s.source(cmd, env)
 	if err != nil {
 		return nil, err
 	}
@@ -121,34 +119,35 @@ func (s *sensorFlags) running(env Env, cmd *cobra.Command) (target.Target, error
 	return target.NewRunning(pid, alerts, reader), nil
 }
 
-func (s *sensorFlags) source(ctx context.Context, env Env) (intake.Source, error) {
-	kind, path, _ := strings.Cut(s.alerts, ":")
-	switch {
-	case s.alerts == "grpc":
-		return intake.NewGRPC(ctx, s.grpc, grpcTimeout)
-	case s.alerts == "http":
-		return intake.NewHTTP(s.http)
-	case s.alerts == "stdin":
-		return intake.NewReader(io.NopCloser(env.Stdin)), nil
-	case kind == "file" && path != "":
-		return intake.NewFile(path)
-	case kind == "unix" && path != "":
-		return intake.NewUnix(path)
+func (s *sensorFlags) source(cmd *cobra.Command, env Env) (intake.Source, error) {
+	from, err := endpoint.ParseAlerts(s.alerts)
+	if err != nil {
+		return nil, usagef("--alerts: %w", err)
 	}
-	return nil, usagef("--alerts %q: expected grpc, http, file:PATH, stdin or unix:PATH", s.alerts)
+	given := cmd.Flags().Changed
+	switch {
+	case s.alerts == "http":
+		from.Address = s.intake.Server.Address
+	case s.alerts != "grpc":
+	case given("grpc-hostname"), given("grpc-port"):
+		from.Address = net.JoinHostPort(s.grpcHost, strconv.Itoa(int(s.grpcPort)))
+	case given("grpc-unix-socket"):
+		from.Path = strings.TrimPrefix(strings.TrimPrefix(s.grpcSocket, "unix:"), "//")
+	}
+	s.intake.Stdin = env.Stdin
+	return intake.Open(cmd.Context(), from, s.intake)
 }
 
 // reader is nil without --stats.
 func (s *sensorFlags) reader() (sensorstats.Reader, error) {
-	switch {
-	case s.stats == "":
+	if s.stats == "" {
 		return nil, nil
-	case strings.HasPrefix(s.stats, "http://"), strings.HasPrefix(s.stats, "https://"):
-		// The sensor's web server has a certificate of its own making, if any.
-		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-		return sensorstats.NewPrometheus(s.stats, s.interval, client), nil
 	}
-	return sensorstats.OpenFile(s.stats, true)
+	from, err := endpoint.ParseStats(s.stats)
+	if err != nil {
+		return nil, usagef("--stats: %w", err)
+	}
+	return sensorstats.Open(from, s.interval, s.statsTLS)
 }
 
 // findProcess understands a process id, or the name of the one process that

@@ -38,7 +38,7 @@ func TestBenchUsage(t *testing.T) {
 		{[]string{"ReadSensitive", "--rate", "1k", "--fail-if", "lost"}, "expected a metric"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--format", "pdf"}, "expected text, json"},
 		{[]string{"ReadSensitive", "--round-duration", "50ms"}, "--round-duration must be longer than --sleep"},
-		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "pigeon"}, "expected grpc, http, file:PATH"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "pigeon"}, "expected grpc, grpc:PATH"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", "no such process"}, "expected one process"},
 		{[]string{"ReadSensitive", "--nonsense"}, "unknown flag"},
 	} {

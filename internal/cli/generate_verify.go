@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/endpoint"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
@@ -65,19 +66,23 @@ lines that it writes with json_output=true, from a file or standard input.`,
 // alertSource opens the sensor's alerts; files from their present end on.
 func alertSource(env Env, cmd *cobra.Command, sensor *sensorFlags) (verify.Source, error) {
 	sensor.imply(cmd)
-	switch kind, _, _ := strings.Cut(sensor.alerts, ":"); kind {
-	case "":
-		return nil, errors.New("test needs the sensor's alerts: --alerts FILE, - for standard input, http, grpc or unix:PATH")
-	case "-", "stdin":
+	if sensor.alerts == "" {
+		return nil, errors.New("test needs the sensor's alerts: --alerts FILE, stdin, http, grpc or unix:PATH")
+	}
+	from, err := endpoint.ParseAlerts(sensor.alerts)
+	switch {
+	case err != nil:
+		return nil, usagef("--alerts: %w", err)
+	case from.Kind == endpoint.Stdin:
 		return verify.NewJSONLines(io.NopCloser(env.Stdin), false), nil
-	case "http", "grpc", "unix":
-		source, err := sensor.source(cmd.Context(), env)
+	case from.Kind != endpoint.File:
+		source, err := sensor.source(cmd, env)
 		if err != nil {
 			return nil, err
 		}
 		return received{source}, nil
 	}
-	file, err := os.Open(strings.TrimPrefix(sensor.alerts, "file:"))
+	file, err := os.Open(from.Path)
 	if err != nil {
 		return nil, fmt.Errorf("alerts: %w", err)
 	}

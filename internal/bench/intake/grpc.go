@@ -1,12 +1,13 @@
 package intake
 
 import (
+	"cmp"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -17,23 +18,12 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"github.com/peregrine-sec/peregrine/internal/endpoint"
 	"github.com/peregrine-sec/peregrine/internal/falcoapi/outputs"
 )
 
-// GRPCOptions says where a sensor's gRPC output service is.
-type GRPCOptions struct {
-	// UnixSocket is "unix:///path" or a path; if empty, Hostname and Port are
-	// used, with mutual TLS.
-	UnixSocket string
-	Hostname   string
-	Port       uint16
-	Cert       string // PEM files: our certificate, its key, and the sensor's CA
-	Key        string
-	CA         string
-	// PollingInterval is how often the sensor is asked for what it holds:
-	// Falco up to 0.43 sends alerts only on a request. Default 100 ms.
-	PollingInterval time.Duration
-}
+// usualSockets are where Falco's packages and charts have put its socket.
+var usualSockets = []string{"/run/falco/falco.sock", "/var/run/falco/falco.sock", "/run/falco.sock", "/var/run/falco.sock"}
 
 // GRPC subscribes to a sensor's alerts.
 type GRPC struct {
@@ -45,10 +35,10 @@ type GRPC struct {
 
 var _ Source = (*GRPC)(nil)
 
-// NewGRPC connects and subscribes; it fails within timeout if the sensor does
+// NewGRPC connects and subscribes; it fails within o.Timeout if the sensor does
 // not answer.
-func NewGRPC(ctx context.Context, o GRPCOptions, timeout time.Duration) (*GRPC, error) {
-	address, creds, err := o.dial()
+func NewGRPC(ctx context.Context, e endpoint.Endpoint, o Options) (*GRPC, error) {
+	address, creds, err := dial(e, o.Client)
 	if err != nil {
 		return nil, fmt.Errorf("grpc alerts: %w", err)
 	}
@@ -57,6 +47,7 @@ func NewGRPC(ctx context.Context, o GRPCOptions, timeout time.Duration) (*GRPC, 
 		return nil, fmt.Errorf("grpc alerts: %w", err)
 	}
 	streamCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	timeout := cmp.Or(o.Timeout, 10*time.Second)
 	timer := time.AfterFunc(timeout, cancel)
 	stop := context.AfterFunc(ctx, cancel)
 	stream, err := outputs.NewServiceClient(conn).Sub(streamCtx, grpc.WaitForReady(true))
@@ -72,10 +63,7 @@ func NewGRPC(ctx context.Context, o GRPCOptions, timeout time.Duration) (*GRPC, 
 		return nil, fmt.Errorf("grpc alerts from %s: %w (is grpc and grpc_output enabled? Falco has neither since 0.44)", address, err)
 	}
 	s := &GRPC{mailbox: newMailbox(), conn: conn, cancel: cancel, done: make(chan struct{})}
-	if o.PollingInterval <= 0 {
-		o.PollingInterval = 100 * time.Millisecond
-	}
-	go s.poll(streamCtx, stream, o.PollingInterval)
+	go s.poll(streamCtx, stream, cmp.Or(o.PollingInterval, 100*time.Millisecond))
 	go func() {
 		defer close(s.done)
 		s.end(s.receive(stream))
@@ -137,21 +125,33 @@ func (s *GRPC) Close() error {
 	return s.conn.Close()
 }
 
-// dial gives the address in gRPC's form and the credentials for it.
-func (o GRPCOptions) dial() (string, credentials.TransportCredentials, error) {
-	if o.UnixSocket != "" {
-		path := strings.TrimPrefix(strings.TrimPrefix(o.UnixSocket, "unix:"), "//")
-		return "unix:" + path, insecure.NewCredentials(), nil
+// dial gives the address in gRPC's form and the credentials for it. A socket
+// is private by its place; the network needs mutual TLS.
+func dial(e endpoint.Endpoint, client endpoint.Client) (string, credentials.TransportCredentials, error) {
+	if e.Address == "" {
+		path, err := socket(e.Path)
+		return "unix:" + path, insecure.NewCredentials(), err
 	}
-	cert, err := tls.LoadX509KeyPair(o.Cert, o.Key)
+	host, _, err := net.SplitHostPort(e.Address)
 	if err != nil {
-		return "", nil, fmt.Errorf("client certificate: %w", err)
+		return "", nil, err
 	}
-	pool, err := loadCA(o.CA)
+	config, err := client.Config(host)
 	if err != nil {
-		return "", nil, fmt.Errorf("CA of the sensor: %w", err)
+		return "", nil, err
 	}
-	return net.JoinHostPort(o.Hostname, strconv.Itoa(int(o.Port))), credentials.NewTLS(&tls.Config{
-		Certificates: []tls.Certificate{cert}, RootCAs: pool, MinVersion: tls.VersionTLS12, ServerName: o.Hostname,
-	}), nil
+	return e.Address, credentials.NewTLS(config), nil
+}
+
+// socket is the given path, or the first usual one that is there.
+func socket(path string) (string, error) {
+	if path != "" {
+		return path, nil
+	}
+	for _, usual := range usualSockets {
+		if info, err := os.Stat(usual); err == nil && info.Mode()&os.ModeSocket != 0 {
+			return usual, nil
+		}
+	}
+	return "", fmt.Errorf("no socket at %s: name it with grpc:PATH, or give another source of alerts (Falco has no gRPC since 0.44)", strings.Join(usualSockets, ", "))
 }

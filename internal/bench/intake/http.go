@@ -3,31 +3,20 @@ package intake
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/endpoint"
 )
 
 // maxBody bounds one posted alert.
 const maxBody = 1 << 20
-
-// HTTPOptions configures the server that a sensor's http_output posts to.
-type HTTPOptions struct {
-	Address string // host:port
-	// Security is "insecure", "tls" or "mtls"; "" is insecure on a loopback
-	// address, and refused on any other.
-	Security string
-	Cert     string // PEM files
-	Key      string
-	ClientCA string // whom to accept with mtls
-}
 
 // HTTP is a server for `POST /` with one JSON alert per body.
 type HTTP struct {
@@ -41,8 +30,8 @@ var _ Source = (*HTTP)(nil)
 
 // NewHTTP listens at once: an address in use is an error here, not a round
 // without alerts later.
-func NewHTTP(o HTTPOptions) (*HTTP, error) {
-	config, err := o.tls()
+func NewHTTP(o endpoint.Server) (*HTTP, error) {
+	config, err := o.Config()
 	if err != nil {
 		return nil, fmt.Errorf("http alert server: %w", err)
 	}
@@ -109,53 +98,4 @@ func (s *HTTP) Close() error {
 	}
 	s.end(nil)
 	return err
-}
-
-// tls is nil for plain HTTP.
-func (o HTTPOptions) tls() (*tls.Config, error) {
-	switch o.Security {
-	case "":
-		if !loopback(o.Address) {
-			return nil, fmt.Errorf("%s can be reached from the network: choose mtls, tls, or insecure to say that you mean it", o.Address)
-		}
-		return nil, nil
-	case "insecure":
-		return nil, nil
-	case "tls", "mtls":
-	default:
-		return nil, fmt.Errorf("unknown security mode %q: expected insecure, tls or mtls", o.Security)
-	}
-	cert, err := tls.LoadX509KeyPair(o.Cert, o.Key)
-	if err != nil {
-		return nil, fmt.Errorf("server certificate: %w", err)
-	}
-	config := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
-	if o.Security == "mtls" {
-		config.ClientAuth = tls.RequireAndVerifyClientCert
-		if config.ClientCAs, err = loadCA(o.ClientCA); err != nil {
-			return nil, fmt.Errorf("client CA: %w", err)
-		}
-	}
-	return config, nil
-}
-
-func loopback(address string) bool {
-	host, _, err := net.SplitHostPort(address)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-func loadCA(path string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("no certificate in %s", path)
-	}
-	return pool, nil
 }

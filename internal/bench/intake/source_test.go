@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/peregrine-sec/peregrine/internal/endpoint"
 	"github.com/peregrine-sec/peregrine/internal/falcoapi/outputs"
 )
 
@@ -213,7 +214,7 @@ func TestHTTP(t *testing.T) {
 		{"mtls", &tls.Config{RootCAs: ca.pool}, false},
 	} {
 		t.Run(fmt.Sprintf("%s/%v", tt.security, tt.ok), func(t *testing.T) {
-			s, err := NewHTTP(HTTPOptions{Address: "127.0.0.1:0", Security: tt.security, Cert: serverCert, Key: serverKey, ClientCA: ca.file})
+			s, err := NewHTTP(endpoint.Server{Address: "127.0.0.1:0", Security: tt.security, Cert: serverCert, Key: serverKey, ClientCA: ca.file})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -251,15 +252,15 @@ func TestHTTP(t *testing.T) {
 			ended(t, s)
 		})
 	}
-	if _, err := NewHTTP(HTTPOptions{Address: "0.0.0.0:0"}); err == nil || !strings.Contains(err.Error(), "mtls") {
+	if _, err := NewHTTP(endpoint.Server{Address: "0.0.0.0:0"}); err == nil || !strings.Contains(err.Error(), "mtls") {
 		t.Errorf("open to the network without a word: %v", err)
 	}
-	taken, err := NewHTTP(HTTPOptions{Address: "127.0.0.1:0"})
+	taken, err := NewHTTP(endpoint.Server{Address: "127.0.0.1:0"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	if _, err := NewHTTP(HTTPOptions{Address: taken.Addr().String()}); err == nil {
+	if _, err := NewHTTP(endpoint.Server{Address: taken.Addr().String()}); err == nil {
 		t.Error("an address in use was accepted")
 	}
 }
@@ -298,10 +299,11 @@ func TestGRPC(t *testing.T) {
 	for _, tt := range []struct {
 		name, network, address string
 		options                []grpc.ServerOption
-		client                 GRPCOptions
+		from                   endpoint.Endpoint
+		client                 endpoint.Client
 	}{
-		{"unix", "unix", socket, nil, GRPCOptions{UnixSocket: "unix://" + socket}},
-		{"mtls", "tcp", "localhost:0", []grpc.ServerOption{grpc.Creds(mutual)}, GRPCOptions{Hostname: "localhost", Cert: clientCert, Key: clientKey, CA: ca.file}},
+		{"unix", "unix", socket, nil, endpoint.Endpoint{Kind: endpoint.GRPC, Path: socket}, endpoint.Client{}},
+		{"mtls", "tcp", "localhost:0", []grpc.ServerOption{grpc.Creds(mutual)}, endpoint.Endpoint{Kind: endpoint.GRPC}, endpoint.Client{Cert: clientCert, Key: clientKey, CA: ca.file}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			listener, err := net.Listen(tt.network, tt.address)
@@ -313,10 +315,9 @@ func TestGRPC(t *testing.T) {
 			go server.Serve(listener)
 			defer server.Stop()
 			if a, ok := listener.Addr().(*net.TCPAddr); ok {
-				tt.client.Port = uint16(a.Port)
+				tt.from.Address = fmt.Sprintf("localhost:%d", a.Port)
 			}
-			tt.client.PollingInterval = time.Millisecond
-			s, err := NewGRPC(t.Context(), tt.client, 10*time.Second)
+			s, err := Open(t.Context(), tt.from, Options{Client: tt.client, PollingInterval: time.Millisecond})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -336,7 +337,7 @@ func TestGRPC(t *testing.T) {
 }
 
 func TestGRPCNobodyThere(t *testing.T) {
-	_, err := NewGRPC(t.Context(), GRPCOptions{UnixSocket: filepath.Join(t.TempDir(), "none")}, 20*time.Millisecond)
+	_, err := NewGRPC(t.Context(), endpoint.Endpoint{Kind: endpoint.GRPC, Path: filepath.Join(t.TempDir(), "none")}, Options{Timeout: 20 * time.Millisecond})
 	if err == nil || !strings.Contains(err.Error(), "since 0.44") {
 		t.Errorf("error %v, want what to do", err)
 	}
@@ -407,7 +408,7 @@ func (a *authority) write(t *testing.T, name, kind string, der []byte) string {
 
 // BenchmarkHTTP is one posted alert over a kept connection, client included.
 func BenchmarkHTTP(b *testing.B) {
-	s, err := NewHTTP(HTTPOptions{Address: "127.0.0.1:0"})
+	s, err := NewHTTP(endpoint.Server{Address: "127.0.0.1:0"})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -423,5 +424,38 @@ func BenchmarkHTTP(b *testing.B) {
 	}
 	if c := s.Counts(); c.Alerts < uint64(b.N) {
 		b.Errorf("%d alerts of %d posts", c.Alerts, b.N)
+	}
+}
+
+// Every road of the grammar can be opened and closed.
+func TestOpen(t *testing.T) {
+	dir := t.TempDir()
+	for _, where := range []string{"http://127.0.0.1:0", "unix:" + filepath.Join(dir, "s"), "file:" + filepath.Join(dir, "f"), filepath.Join(dir, "g"), "stdin"} {
+		from, err := endpoint.ParseAlerts(where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := Open(t.Context(), from, Options{Stdin: strings.NewReader(line(1))})
+		if err != nil {
+			t.Errorf("%s: %v", where, err)
+			continue
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("%s: %v", where, err)
+		}
+	}
+	for where, want := range map[string]string{
+		"https://127.0.0.1:0":             "server certificate", // https is never served without one
+		"http://0.0.0.0:0":                "from the network",
+		"grpc://localhost:1":              "no answer",
+		"grpc:" + filepath.Join(dir, "x"): "no answer",
+	} {
+		from, err := endpoint.ParseAlerts(where)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Open(t.Context(), from, Options{Timeout: 20 * time.Millisecond}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", where, err, want)
+		}
 	}
 }

@@ -44,7 +44,7 @@ type Options struct {
 	Unit         string // systemd
 	Container    string // Docker
 	DockerSocket string
-	Alerts       string // where its alerts come from: see OpenAlerts
+	Alerts       string // where its alerts come from: see package endpoint
 	Stats        string // its stats file or metrics address; "" for none
 
 	Actions []*action.Action
@@ -164,7 +164,7 @@ func (s *Stand) target(ctx context.Context) (target.Target, error) {
 	case Falco:
 		return target.NewProcess(falcoConfig(&s.Options)), nil
 	}
-	alerts, err := OpenAlerts(ctx, s.Alerts)
+	alerts, err := openAlerts(ctx, s.Alerts)
 	if err != nil {
 		return nil, err
 	}

@@ -47,26 +47,6 @@ func TestNewErrors(t *testing.T) {
 	}
 }
 
-func TestOpenAlerts(t *testing.T) {
-	dir := t.TempDir()
-	for _, where := range []string{"http://127.0.0.1:0", "unix:" + filepath.Join(dir, "s"), "file:" + filepath.Join(dir, "f"), filepath.Join(dir, "g")} {
-		source, err := OpenAlerts(context.Background(), where)
-		if err != nil {
-			t.Errorf("%s: %v", where, err)
-			continue
-		}
-		check(t, source.Close())
-	}
-	for _, where := range []string{"http://", "smoke:signals", "grpc:/nonexistent/socket"} {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		if source, err := OpenAlerts(ctx, where); err == nil {
-			source.Close()
-			t.Errorf("%s was opened", where)
-		}
-		cancel()
-	}
-}
-
 func TestFalcoCommand(t *testing.T) {
 	c := falcoConfig(&Options{Program: "/usr/bin/falco", Config: "f.yaml", Rules: []string{"a.yaml", "b.yaml"}, Args: []string{"-A"}, Dir: "/run"})
 	line := strings.Join(c.Command, " ")

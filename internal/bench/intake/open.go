@@ -1,0 +1,43 @@
+package intake
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/endpoint"
+)
+
+// Options are what an endpoint does not say itself.
+type Options struct {
+	Client endpoint.Client // for gRPC over the network
+	Server endpoint.Server // for HTTP; its address is the endpoint's
+	Stdin  io.Reader
+	// PollingInterval is how often a gRPC sensor is asked for what it holds:
+	// Falco up to 0.43 sends alerts only on a request. Default 100 ms.
+	PollingInterval time.Duration
+	// Timeout is how long a gRPC sensor may take to answer. Default 10 s.
+	Timeout time.Duration
+}
+
+// Open opens a source of alerts.
+func Open(ctx context.Context, e endpoint.Endpoint, o Options) (Source, error) {
+	switch e.Kind {
+	case endpoint.GRPC:
+		return NewGRPC(ctx, e, o)
+	case endpoint.HTTP:
+		o.Server.Address = e.Address
+		if e.TLS && (o.Server.Security == "" || o.Server.Security == "insecure") {
+			o.Server.Security = "tls"
+		}
+		return NewHTTP(o.Server)
+	case endpoint.Unix:
+		return NewUnix(e.Path)
+	case endpoint.File:
+		return NewFile(e.Path)
+	case endpoint.Stdin:
+		return NewReader(io.NopCloser(o.Stdin)), nil
+	}
+	return nil, fmt.Errorf("alerts from %s: unknown kind of source", e)
+}
