@@ -21,6 +21,7 @@ func (c *Config) check(t *tree) {
 		})
 	}
 	c.checkEngine(fail)
+	c.checkContainers(fail)
 	c.checkChannels(fail)
 	c.checkGRPC(fail)
 	c.checkServer(fail)

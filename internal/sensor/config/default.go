@@ -21,6 +21,7 @@ func Default() *Config {
 			Modern: ModernEBPF{CPUsForEachBuffer: 2, BufSizePreset: 4},
 		},
 		FalcoLibs:  FalcoLibs{ThreadTableSize: 262144, PurgeInterval: 300, PurgeTimeout: 300, Snaplen: 80},
+		Plugins:    defaultPlugins(),
 		Capture:    Capture{PathPrefix: "/tmp/falco", Mode: "rules", Duration: 5000},
 		JSONOutput: true, JSONFields: true, JSONTags: true,
 		AppendOutput:  AppendOutputs{{SuggestedOutput: true}},
@@ -53,7 +54,7 @@ func Default() *Config {
 		LogLevel:  "info",
 		Peregrine: Peregrine{
 			StatusSocket: DefaultStatusSocket, QueueMaxBytes: 64 << 20,
-			HTTPConnections: 2, HTTPPipeline: 256, GRPCMaxStreams: 128,
+			HTTPConnections: 2, HTTPPipeline: 256, GRPCMaxStreams: 128, MetadataWait: 500,
 		},
 	}
 }

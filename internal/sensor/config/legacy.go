@@ -131,17 +131,16 @@ func (t *tree) removeEmpty(path string) {
 
 // inertKeys are known to some version of Falco and do nothing here.
 var inertKeys = map[string]string{
-	"load_plugins":                    "there are no plugins here; ignored",
-	"plugins":                         "there are no plugins here; ignored",
-	"plugins_hostinfo":                "there are no plugins here; ignored",
-	"libs_logger":                     "there is one log; see log_level. Ignored",
-	"metadata_download":               "metadata does not come from the API server; ignored",
-	"webserver.k8s_audit_endpoint":    "Kubernetes audit events are not received here; ignored",
-	"engine.gvisor":                   "gVisor is not supported; ignored",
-	"engine.kmod":                     "there is no kernel module here; ignored",
-	"engine.ebpf":                     "the probe is inside the binary; ignored",
-	"metrics.jemalloc_stats_enabled":  "memory is not managed by jemalloc; ignored",
-	"metrics.plugins_metrics_enabled": "there are no plugins here; ignored",
+	"load_plugins":                               "what the plugin container does is built in, and there are no others; ignored",
+	"plugins_hostinfo":                           "there are no plugins here; ignored",
+	"libs_logger":                                "there is one log; see log_level. Ignored",
+	"metadata_download":                          "metadata does not come from the API server; ignored",
+	"webserver.k8s_audit_endpoint":               "Kubernetes audit events are not received here; ignored",
+	"engine.gvisor":                              "gVisor is not supported; ignored",
+	"engine.kmod":                                "there is no kernel module here; ignored",
+	"engine.ebpf":                                "the probe is inside the binary; ignored",
+	"metrics.jemalloc_stats_enabled":             "memory is not managed by jemalloc; ignored",
+	"metrics.plugins_metrics_enabled":            "there are no plugins here; ignored",
 	"metrics.kernel_iter_event_counters_enabled": "iterators are counted with the start-up time; ignored",
 }
 

@@ -18,6 +18,8 @@ type Options struct {
 	Overrides []string
 	// RulesFiles, from -r, replace rules_files if there are any.
 	RulesFiles []string
+	// CRISockets, from --cri, replace the sockets of the engine cri.
+	CRISockets []string
 	// Env looks up environment variables; nil: the process's own.
 	Env func(string) string
 }
@@ -40,6 +42,9 @@ func Load(opt Options) (*Config, error) {
 	d.structure(t.root, reflect.ValueOf(c).Elem(), "")
 	if len(opt.RulesFiles) > 0 {
 		c.RulesFiles = opt.RulesFiles
+	}
+	if cri := &c.Plugins.Container.Engines.CRI; len(opt.CRISockets) > 0 {
+		cri.Enabled, cri.Sockets = true, opt.CRISockets
 	}
 	c.defaultOutput(t)
 	c.check(t)

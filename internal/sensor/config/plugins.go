@@ -1,0 +1,120 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Plugins are the settings of Falco's plugins whose work is done here without
+// one. In the file they are a list of {name, init_config}.
+type Plugins struct {
+	Container ContainerPlugin `yaml:"container.init_config" doc:"Metadata of containers."`
+}
+
+// ContainerPlugin is the init_config of Falco's plugin "container".
+type ContainerPlugin struct {
+	LabelMaxLen   int              `yaml:"label_max_len" min:"0" doc:"Bytes; a label with a longer value is left out."`
+	WithSize      bool             `yaml:"with_size" doc:"Accepted: no field shows sizes, and they are not asked for."`
+	Hooks         []string         `yaml:"hooks" oneof:"create|start" doc:"Events of runtimes that are followed. What exists only later, as an address, comes with start."`
+	LogLevel      string           `yaml:"log_level" doc:"Accepted: see log_level at the top."`
+	EngineTimeout int              `yaml:"engine_timeout" min:"0" doc:"Seconds that a runtime has for the list of its containers; 0: 10."`
+	Engines       ContainerEngines `yaml:"engines" doc:"Container runtimes."`
+}
+
+// ContainerEngines are the container runtimes.
+type ContainerEngines struct {
+	Docker     SocketEngine `yaml:"docker" doc:"Docker, by its HTTP API."`
+	Podman     SocketEngine `yaml:"podman" doc:"Podman, by libpod's HTTP API."`
+	CRI        SocketEngine `yaml:"cri" doc:"Kubernetes: containerd, CRI-O and others, by CRI."`
+	Containerd SocketEngine `yaml:"containerd" doc:"containerd, by its own API."`
+	LXC        NamedEngine  `yaml:"lxc" doc:"LXC: the name is in the cgroup."`
+	LibvirtLXC NamedEngine  `yaml:"libvirt_lxc" doc:"libvirt's LXC: the name is in the cgroup."`
+	BPM        NamedEngine  `yaml:"bpm" doc:"BOSH process manager: the name is in the cgroup."`
+	Static     StaticEngine `yaml:"static" doc:"Everything is one container, where nothing can be asked."`
+}
+
+// SocketEngine is a runtime with an API.
+type SocketEngine struct {
+	Enabled bool     `yaml:"enabled" doc:"Ask it."`
+	Sockets []string `yaml:"sockets" doc:"Its sockets, below HOST_ROOT. Empty: where distributions have them."`
+}
+
+// NamedEngine is a runtime whose containers are named in the cgroup.
+type NamedEngine struct {
+	Enabled bool `yaml:"enabled" doc:"Tell its containers from the host."`
+}
+
+// StaticEngine is one container for everything.
+type StaticEngine struct {
+	Enabled bool   `yaml:"enabled" doc:"Use it, and no other."`
+	ID      string `yaml:"container_id" doc:"Its id."`
+	Name    string `yaml:"container_name" doc:"Its name."`
+	Image   string `yaml:"container_image" doc:"Its image."`
+}
+
+func defaultPlugins() Plugins {
+	on := SocketEngine{Enabled: true}
+	return Plugins{Container: ContainerPlugin{
+		LabelMaxLen: 100, Hooks: []string{"create", "start"},
+		Engines: ContainerEngines{
+			Docker: on, Podman: on, CRI: on, Containerd: on,
+			LXC: NamedEngine{true}, LibvirtLXC: NamedEngine{true}, BPM: NamedEngine{true},
+		},
+	}}
+}
+
+// decodeNode reads the list of plugins, or a map of them by name, which options
+// (-o plugins.container.init_config.KEY=VALUE) make.
+func (p *Plugins) decodeNode(d *decoder, n *yaml.Node, path string) {
+	if n.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			p.decodePlugin(d, n.Content[i].Value, n.Content[i+1], join(path, n.Content[i].Value))
+		}
+		return
+	}
+	d.list(n, path, func(n *yaml.Node, path string) {
+		name := resolve(lookup(n, "name"))
+		if name == nil || name.Kind != yaml.ScalarNode {
+			d.expected(n, path, "keys and values, among them name")
+			return
+		}
+		p.decodePlugin(d, name.Value, n, path)
+	})
+}
+
+// decodePlugin reads one plugin. That its work is not done here is said.
+func (p *Plugins) decodePlugin(d *decoder, name string, n *yaml.Node, path string) {
+	switch name {
+	case "container":
+		d.initConfig(resolve(lookup(n, "init_config")), reflect.ValueOf(&p.Container).Elem(), path+".init_config")
+	default:
+		d.report(Note, n, path, fmt.Sprintf("plugin %q is not used here; ignored", name))
+	}
+}
+
+// initConfig decodes a plugin's init_config, which may also be a text with
+// YAML or JSON in it.
+func (d *decoder) initConfig(n *yaml.Node, v reflect.Value, path string) {
+	if n == nil || n.Kind == yaml.ScalarNode && n.Value == "" {
+		return
+	}
+	if n.Kind == yaml.ScalarNode {
+		var document yaml.Node
+		if err := yaml.Unmarshal([]byte(n.Value), &document); err != nil || len(document.Content) != 1 {
+			d.expected(n, path, "keys and values")
+			return
+		}
+		d.origin[document.Content[0]] = d.origin[n]
+		n = document.Content[0]
+	}
+	d.value(n, v, path, "")
+}
+
+func (c *Config) checkContainers(fail failFunc) {
+	e := c.Plugins.Container.Engines
+	if e.Static.Enabled && (e.Static.ID == "" || e.Static.Name == "" || e.Static.Image == "") {
+		fail("plugins", "engine static needs container_id, container_name and container_image")
+	}
+}
