@@ -1,8 +1,17 @@
 // Package container tells which container a process belongs to, from its
-// cgroup path alone. Metadata (name, image, labels) is filled in later by
-// whoever knows it, through the Registry; until then its members are empty and
-// Known is false.
+// cgroup path alone, and keeps what is known of each. Metadata (name, image,
+// labels) comes later, from the runtimes' own APIs (packages cri, docker,
+// podman and containerd, driven by package runtimes) or from a capture; until
+// then its members are empty and Known is false.
 package container
+
+import (
+	"errors"
+	"strings"
+)
+
+// ErrNotFound says that a runtime has no container of that id.
+var ErrNotFound = errors.New("no such container")
 
 // Container is one container, or the host. It is shared by all its processes
 // and owned by the engine's goroutine.
@@ -29,6 +38,14 @@ type Container struct {
 	Labels          map[string]string
 	Pod             *Pod // nil outside Kubernetes
 
+	// Rank is the place of the runtime that told it in the order in which they
+	// are asked. Two may know a container: Docker's are containerd's too. The
+	// lower rank counts.
+	Rank int
+	// WaitUntil is when alerts stop waiting for the metadata, in ns since the
+	// epoch; 0 before the first that waited. It belongs to the engine.
+	WaitUntil uint64
+
 	users int    // processes in it, see Registry
 	idle  uint64 // sweeps that found it without processes
 }
@@ -42,12 +59,14 @@ type Pod struct {
 	Labels               map[string]string
 }
 
-// Mount is a directory of the host, or a volume, in a container.
+// Mount is a directory of the host, or a volume, in a container. Docker's and
+// Podman's APIs, and Falco's captures, write it in this form.
 type Mount struct {
-	Source, Dest string
-	Mode         string // as the runtime writes it, e.g. "Z"
-	RW           bool
-	Propagation  string // e.g. "rprivate"
+	Source      string
+	Dest        string `json:"Destination"`
+	Mode        string // as the runtime writes it, e.g. "Z"
+	RW          bool
+	Propagation string // e.g. "rprivate"
 }
 
 // Host stands for everything that runs in no container.
@@ -60,6 +79,43 @@ const (
 	CRIO       = "cri-o"
 	Podman     = "podman"
 	LXC        = "lxc"
-	LibvirtLXC = "libvirt_lxc"
+	LibvirtLXC = "libvirt-lxc"
 	BPM        = "bpm"
+	CRI        = "cri" // a runtime whose name says nothing
 )
+
+// Labels that the kubelet gives to every container.
+const (
+	LabelPodName      = "io.kubernetes.pod.name"
+	LabelPodNamespace = "io.kubernetes.pod.namespace"
+	LabelPodUID       = "io.kubernetes.pod.uid"
+)
+
+// SplitImage takes a reference to an image apart: what comes before tag and
+// digest, the tag, and the digest, which is "sha256:..." or empty. The host of
+// a registry may have a port.
+func SplitImage(ref string) (repository, tag, digest string) {
+	repository, digest, _ = strings.Cut(ref, "@")
+	if i := strings.LastIndexByte(repository, ':'); i > strings.LastIndexByte(repository, '/') {
+		repository, tag = repository[:i], repository[i+1:]
+	}
+	return repository, tag, digest
+}
+
+// Short is the form of a runtime's full id that container.id shows.
+func Short(fullID string) string { return Identity{FullID: fullID}.ID() }
+
+// KeepLabels returns the labels whose values are at most most bytes long, nil
+// if there are none.
+func KeepLabels(labels map[string]string, most int) map[string]string {
+	kept := make(map[string]string, len(labels))
+	for k, v := range labels {
+		if len(v) <= most {
+			kept[k] = v
+		}
+	}
+	if len(kept) == 0 {
+		return nil
+	}
+	return kept
+}

@@ -28,13 +28,7 @@ func Parse(text []byte) (Container, error) {
 			Sandbox     string            `json:"pod_sandbox_id"`
 			Labels      map[string]string `json:"labels"`
 			PodLabels   map[string]string `json:"pod_sandbox_labels"`
-			Mounts      []struct {
-				Source      string
-				Destination string
-				Mode        string
-				RW          bool
-				Propagation string
-			}
+			Mounts      []Mount
 		} `json:"container"`
 	}
 	if err := json.Unmarshal(text, &e); err != nil {
@@ -48,17 +42,14 @@ func Parse(text []byte) (Container, error) {
 		ID: Identity{FullID: j.ID}.ID(), FullID: j.FullID, Name: j.Name,
 		Image: j.Image, ImageID: j.ImageID, ImageRepository: j.ImageRepo, ImageTag: j.ImageTag, ImageDigest: j.ImageDigest,
 		Privileged: j.Privileged, HostPID: j.HostPID, HostNetwork: j.HostNetwork, HostIPC: j.HostIPC,
-		IP: j.IP, CNI: j.CNI, Labels: j.Labels,
+		IP: j.IP, CNI: j.CNI, Labels: j.Labels, Mounts: j.Mounts,
 	}
 	if j.Type != nil {
 		c.Type = typeNames[*j.Type]
 	}
-	for _, m := range j.Mounts {
-		c.Mounts = append(c.Mounts, Mount{m.Source, m.Destination, m.Mode, m.RW, m.Propagation})
-	}
-	if name := j.Labels["io.kubernetes.pod.name"]; name != "" {
+	if name := j.Labels[LabelPodName]; name != "" {
 		c.Pod = &Pod{
-			Name: name, Namespace: j.Labels["io.kubernetes.pod.namespace"], UID: j.Labels["io.kubernetes.pod.uid"],
+			Name: name, Namespace: j.Labels[LabelPodNamespace], UID: j.Labels[LabelPodUID],
 			SandboxID: j.Sandbox, Labels: j.PodLabels,
 		}
 	}
@@ -68,5 +59,5 @@ func Parse(text []byte) (Container, error) {
 // typeNames are our names of Falco's numbers of runtimes (libs'
 // sinsp_container_type).
 var typeNames = map[int]string{
-	0: Docker, 1: LXC, 2: LibvirtLXC, 6: "cri", 7: Containerd, 8: CRIO, 9: BPM, 11: Podman,
+	0: Docker, 1: LXC, 2: LibvirtLXC, 6: CRI, 7: Containerd, 8: CRIO, 9: BPM, 11: Podman,
 }

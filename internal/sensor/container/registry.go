@@ -2,6 +2,18 @@ package container
 
 import "strings"
 
+// Options are the settings of a Registry.
+type Options struct {
+	// Static, if not nil, is the container that everything runs in.
+	Static *Container
+	// Ignored are the types of containers (LXC, LibvirtLXC, BPM) that count as
+	// the host.
+	Ignored []string
+	// Fresh is called when a container appears of which nothing but the id is
+	// known. It must not block. nil: nobody wants to know.
+	Fresh func()
+}
+
 // Registry shares one Container among all processes of a container. It
 // belongs to the process table's goroutine.
 //
@@ -9,28 +21,63 @@ import "strings"
 // its metadata survives the moment between its first process's exit and the
 // next exec in it. The zero Registry is ready.
 type Registry struct {
-	byID map[string]*Container // by short id
+	options Options
+	byID    map[string]*Container // by short id
 }
 
-// keepSweeps is how many sweeps a container without processes survives.
-const keepSweeps = 60
+// NewRegistry returns an empty Registry.
+func NewRegistry(o Options) Registry { return Registry{options: o} }
+
+const (
+	// keepSweeps is how many sweeps a container without processes survives.
+	keepSweeps = 60
+	// askSweeps is how many sweeps long metadata of a container without
+	// processes is asked for: an alert may be waiting.
+	askSweeps = 2
+)
 
 // Acquire returns the container of a process with these cgroups (see
 // Identify), which must be given back by Release.
 func (r *Registry) Acquire(cgroups string) *Container {
+	if r.options.Static != nil {
+		return r.options.Static
+	}
 	i := Identify(cgroups)
-	if i.FullID == "" {
+	if i.FullID == "" || r.ignores(i.Type) {
 		return Host
 	}
 	c := r.byID[i.ID()]
 	if c == nil {
-		full := strings.Clone(i.FullID)
-		c = &Container{ID: Identity{FullID: full}.ID(), FullID: full, Type: i.Type}
-		r.add(c)
+		c = r.create(i)
 	} else if c.FullID == "" { // its metadata came first, without it
 		c.FullID, c.Type = strings.Clone(i.FullID), i.Type
 	}
 	return r.Share(c)
+}
+
+func (r *Registry) ignores(kind string) bool {
+	for _, t := range r.options.Ignored {
+		if t == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// create makes the entry of a container that has just been seen. The name in
+// the cgroup is all there is to know of LXC, libvirt and BPM.
+func (r *Registry) create(i Identity) *Container {
+	full := strings.Clone(i.FullID)
+	c := &Container{ID: Short(full), FullID: full, Type: i.Type}
+	switch i.Type {
+	case LXC, LibvirtLXC, BPM:
+		c.Known, c.Name = true, full
+	}
+	r.add(c)
+	if !c.Known && r.options.Fresh != nil {
+		r.options.Fresh()
+	}
+	return c
 }
 
 // Share returns c for one more process of it: a child is where its parent is.
@@ -60,6 +107,34 @@ func (r *Registry) Get(id string) *Container {
 // Len is the number of containers, without the host.
 func (r *Registry) Len() int { return len(r.byID) }
 
+// Counts are how many containers are known, and how many of those have no
+// image.
+func (r *Registry) Counts() (known, imageless int) {
+	for _, c := range r.byID {
+		if c.Known {
+			known++
+			if c.Image == "" {
+				imageless++
+			}
+		}
+	}
+	return known, imageless
+}
+
+// Unknown appends to ids the full ids of containers that live, or lived a
+// moment ago, and have no metadata: at most limit.
+func (r *Registry) Unknown(ids []string, limit int) []string {
+	for _, c := range r.byID {
+		if len(ids) >= limit {
+			break
+		}
+		if !c.Known && c.FullID != "" && (c.users > 0 || c.idle <= askSweeps) {
+			ids = append(ids, c.FullID)
+		}
+	}
+	return ids
+}
+
 // Update fills in the metadata m of the container m.ID, and returns the shared
 // Container; metadata that comes before the first process is kept for it.
 // Conditions about the container's processes may change by it, so callers go
@@ -73,7 +148,10 @@ func (r *Registry) Update(m Container) *Container {
 		c = &Container{ID: m.ID}
 		r.add(c)
 	}
-	m.users, m.idle, m.Known = c.users, c.idle, true
+	if c.Known && c.Rank < m.Rank {
+		return c
+	}
+	m.users, m.idle, m.WaitUntil, m.Known = c.users, c.idle, c.WaitUntil, true
 	if m.FullID == "" {
 		m.FullID = c.FullID
 	}

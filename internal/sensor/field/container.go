@@ -20,7 +20,7 @@ func containerFields() []Field {
 		}),
 		str("container.type", AtExec, "Runtime of the container: docker, containerd, cri-o, podman, lxc, ...; host outside containers.", func(c *Context) (string, bool) {
 			return c.Proc.Container.Type, true
-		}),
+		}).with(Metadata), // until it comes, what the cgroup suggests
 		ofContainer("container.name", "Name of the container; host outside containers.", func(c *container.Container) string { return c.Name }),
 		ofContainer("container.image", "Image of the container: repository and tag.", func(c *container.Container) string { return c.Image }),
 		ofContainer("container.image.id", "Id of the container's image.", func(c *container.Container) string { return c.ImageID }),
@@ -52,14 +52,14 @@ func ofContainer(name, doc string, get func(*container.Container) string) Field 
 	return str(name, AtExec, doc, func(c *Context) (string, bool) {
 		k := c.Proc.Container
 		return get(k), k.Known
-	})
+	}).with(Metadata)
 }
 
 func containerFact(name, doc string, is func(*container.Container) bool) Field {
 	return boolean(name, AtExec, doc, func(c *Context) (uint64, bool) {
 		k := c.Proc.Container
 		return b2u(is(k)), k.Known
-	})
+	}).with(Metadata)
 }
 
 func nonzeroOfContainer(name, doc string, get func(*Context) uint64) Field {
@@ -75,7 +75,8 @@ func containerLabels(c *Context) (map[string]string, bool) {
 	return c.Proc.Container.Labels, c.Proc.Container.Known
 }
 
-// labelsField is all labels, sorted.
+// labelsField is all labels, sorted, without those by which Kubernetes names
+// things, which have fields of their own, and annotations.
 func labelsField(name, doc string, get func(*Context) (map[string]string, bool)) Field {
 	return str(name, AtExec, doc, func(c *Context) (string, bool) {
 		labels, ok := get(c)
@@ -84,7 +85,9 @@ func labelsField(name, doc string, get func(*Context) (map[string]string, bool))
 		}
 		keys := make([]string, 0, len(labels))
 		for k := range labels {
-			keys = append(keys, k)
+			if !strings.HasPrefix(k, "io.kubernetes.") && !strings.HasPrefix(k, "annotation.") {
+				keys = append(keys, k)
+			}
 		}
 		slices.Sort(keys)
 		start := len(c.buf)
@@ -92,16 +95,19 @@ func labelsField(name, doc string, get func(*Context) (map[string]string, bool))
 			if i > 0 {
 				c.buf = append(c.buf, ", "...)
 			}
-			c.buf = append(append(append(c.buf, k...), ':'), labels[k]...)
+			c.buf = append(c.buf, k...)
+			if v := labels[k]; v != "" {
+				c.buf = append(append(c.buf, ':'), v...)
+			}
 		}
 		return c.built(start), true
-	})
+	}).with(Metadata)
 }
 
 // labelField is one label: NAME after a dot or in brackets.
 func labelField(name, doc string, get func(*Context) (map[string]string, bool)) Field {
 	return Field{
-		Name: name, Type: String, Stage: AtExec, Arg: ArgRequired, dotted: true, Doc: doc,
+		Name: name, Type: String, Stage: AtExec, Arg: ArgRequired, dotted: true, Doc: doc, Flags: Metadata,
 		Bind: func(arg string) (Extractor, error) {
 			return Extractor{Type: String, Stage: AtExec, Str: func(c *Context) (string, bool) {
 				labels, ok := get(c)
@@ -119,19 +125,19 @@ func mountFields() []Field {
 	bySource := func(m *container.Mount) string { return m.Source }
 	byDest := func(m *container.Mount) string { return m.Dest }
 	return []Field{
-		str("container.mounts", AtExec, "Mounts of the container, each as source:dest:mode:rw:propagation, separated by blanks.", func(c *Context) (string, bool) {
+		str("container.mounts", AtExec, "Mounts of the container, each as source:dest:mode:rw:propagation, separated by commas.", func(c *Context) (string, bool) {
 			if !c.Proc.Container.Known {
 				return "", false
 			}
 			start := len(c.buf)
 			for i := range c.Proc.Container.Mounts {
 				if i > 0 {
-					c.buf = append(c.buf, ' ')
+					c.buf = append(c.buf, ',')
 				}
 				c.buf = appendMount(c.buf, &c.Proc.Container.Mounts[i])
 			}
 			return c.built(start), true
-		}),
+		}).with(Metadata),
 		mountField("container.mount", "One mount, as in container.mounts, by number or by its source, in which * ? [ are wildcards.", bySource, appendMount),
 		mountField("container.mount.source", "Source of a mount, by number or destination.", byDest, func(dst []byte, m *container.Mount) []byte { return append(dst, m.Source...) }),
 		mountField("container.mount.dest", "Destination of a mount, by number or source.", bySource, func(dst []byte, m *container.Mount) []byte { return append(dst, m.Dest...) }),
@@ -152,7 +158,7 @@ func appendMount(dst []byte, m *container.Mount) []byte {
 // matches a pattern.
 func mountField(name, doc string, key func(*container.Mount) string, add func([]byte, *container.Mount) []byte) Field {
 	return Field{
-		Name: name, Type: String, Stage: AtExec, Arg: ArgRequired, Doc: doc,
+		Name: name, Type: String, Stage: AtExec, Arg: ArgRequired, Doc: doc, Flags: Metadata,
 		Bind: func(arg string) (Extractor, error) {
 			find, err := mountFinder(arg, key)
 			if err != nil {

@@ -35,7 +35,7 @@ func TestContainer(t *testing.T) {
 		"container.image.repository": "docker.io/nginx", "container.image.tag": "1", "container.image.digest": "sha256:2",
 		"container.privileged": "true", "container.host_network": "true", "container.host_pid": "false", "container.host_ipc": "false",
 		"container.ip": "172.17.0.2", "container.cni.json": "{}", "container.labels": "a.x/y:1, b:2", "container.label.a.x/y": "1", "container.label[b]": "2",
-		"container.mounts":   "/proc/sys/:/host/sys:ro:false:rprivate /var/lib/x:/data::true:",
+		"container.mounts":   "/proc/sys/:/host/sys:ro:false:rprivate,/var/lib/x:/data::true:",
 		"container.mount[0]": "/proc/sys/:/host/sys:ro:false:rprivate", "container.mount[2]": "-", "container.mount[/var*]": "/var/lib/x:/data::true:",
 		"container.mount.dest[/proc*]": "/host/sys", "container.mount.dest[/nosuch]": "-", "container.mount.source[/data]": "/var/lib/x",
 		"container.mount.mode[/proc/sys]": "ro", "container.mount.rdwr[1]": "true", "container.mount.propagation[0]": "rprivate",

@@ -165,4 +165,5 @@ const (
 	EpochJSON // a time that JSON alerts give as a number: ns since the epoch
 	Within    // a distance: = means at most, and is the only operator
 	Hidden    // not listed
+	Metadata  // of the container's runtime: it may come later than the event
 )

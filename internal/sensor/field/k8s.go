@@ -10,10 +10,8 @@ func k8sFields() []Field {
 		ofPod("k8s.ns.name", "Namespace of the pod.", func(p *container.Pod) string { return p.Namespace }),
 		ofPod("k8s.pod.id", "As k8s.pod.uid.", func(p *container.Pod) string { return p.UID }),
 		ofPod("k8s.pod.uid", "Unique id of the pod.", func(p *container.Pod) string { return p.UID }),
-		ofPod("k8s.pod.sandbox_id", "Id of the pod's sandbox container, its first 12 characters.", func(p *container.Pod) string {
-			return p.SandboxID[:min(len(p.SandboxID), 12)]
-		}),
-		ofPod("k8s.pod.full_sandbox_id", "Id of the pod's sandbox container in full.", func(p *container.Pod) string { return p.SandboxID }),
+		ofSandbox("k8s.pod.sandbox_id", "Id of the pod's sandbox container, its first 12 characters; empty outside Kubernetes.", 12),
+		ofSandbox("k8s.pod.full_sandbox_id", "Id of the pod's sandbox container in full; empty outside Kubernetes.", 64),
 		ofPod("k8s.pod.ip", "IP address of the pod.", func(p *container.Pod) string { return p.IP }),
 		ofPod("k8s.pod.cni.json", "Result of the pod's network plugin, as JSON.", func(p *container.Pod) string { return p.CNI }),
 		labelsField("k8s.pod.labels", "Labels of the pod, as NAME:VALUE separated by commas.", podLabels),
@@ -41,6 +39,16 @@ func ofPod(name, doc string, get func(*container.Pod) string) Field {
 			return "", false
 		}
 		return get(p), true
+	}).with(Metadata)
+}
+
+// ofSandbox is the id of the pod's sandbox, up to a length.
+func ofSandbox(name, doc string, length int) Field {
+	return ofContainer(name, doc, func(c *container.Container) string {
+		if c.Pod == nil {
+			return ""
+		}
+		return c.Pod.SandboxID[:min(len(c.Pod.SandboxID), length)]
 	})
 }
 

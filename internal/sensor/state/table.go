@@ -35,6 +35,8 @@ type Options struct {
 	// Clock returns the time since boot, by which Header.Time is measured; nil
 	// for CLOCK_BOOTTIME.
 	Clock func() time.Duration
+	// Containers are the settings of the containers' registry.
+	Containers container.Options
 }
 
 // Defaults, as Falco's.
@@ -70,11 +72,12 @@ func NewTable(o Options) *Table {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	t := &Table{
-		processes: make(map[int32]*Process),
-		max:       o.MaxProcesses,
-		users:     newUsers(o.HostRoot, o.ProcRoot),
-		purge:     newPurge(o),
-		log:       o.Log,
+		processes:  make(map[int32]*Process),
+		max:        o.MaxProcesses,
+		containers: container.NewRegistry(o.Containers),
+		users:      newUsers(o.HostRoot, o.ProcRoot),
+		purge:      newPurge(o),
+		log:        o.Log,
 	}
 	if t.max <= 0 {
 		t.max = DefaultMaxProcesses

@@ -1,0 +1,158 @@
+// Package docker asks dockerd about its containers, through the Engine API on
+// its unix socket.
+package docker
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
+)
+
+// Client asks one daemon.
+type Client struct {
+	*rest.Client
+	labelMax int
+	hooks    []string
+}
+
+// New returns a client of the daemon at a socket. Labels with values of more
+// than labelMax bytes are left out; hooks are the events that Follow reports:
+// create, start.
+func New(socket string, labelMax int, hooks []string) *Client {
+	return &Client{rest.New(socket), labelMax, hooks}
+}
+
+// List returns all containers, those that do not run included.
+func (c *Client) List(ctx context.Context) ([]container.Container, error) {
+	var list []struct{ ID string }
+	if err := c.Get(ctx, "/containers/json?all=1", &list); err != nil {
+		return nil, err
+	}
+	var all []container.Container
+	for _, l := range list {
+		m, err := c.Find(ctx, l.ID)
+		if errors.Is(err, container.ErrNotFound) {
+			continue // removed since
+		}
+		if err != nil {
+			return all, err
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// inspected is the answer to /containers/ID/json, as far as it is used.
+type inspected struct {
+	ID     string
+	Name   string
+	Image  string // "sha256:..."
+	Config struct {
+		Image  string
+		Labels map[string]string
+	}
+	HostConfig struct {
+		Privileged  bool
+		PidMode     string
+		NetworkMode string
+		IpcMode     string
+	}
+	NetworkSettings struct {
+		IPAddress string
+		Networks  map[string]struct{ IPAddress string }
+	}
+	Mounts []container.Mount
+}
+
+// Find returns the container with an id.
+func (c *Client) Find(ctx context.Context, id string) (container.Container, error) {
+	var i inspected
+	if err := c.Get(ctx, "/containers/"+id+"/json", &i); err != nil {
+		return container.Container{}, err
+	}
+	m := container.Container{
+		ID: container.Short(i.ID), FullID: i.ID, Type: container.Docker,
+		Name: strings.TrimPrefix(i.Name, "/"), Image: i.Config.Image, ImageID: strings.TrimPrefix(i.Image, "sha256:"),
+		Privileged: i.HostConfig.Privileged, HostPID: i.HostConfig.PidMode == "host",
+		HostNetwork: i.HostConfig.NetworkMode == "host", HostIPC: i.HostConfig.IpcMode == "host",
+		Labels: container.KeepLabels(i.Config.Labels, c.labelMax), IP: i.ip(), Mounts: i.Mounts,
+	}
+	if other, ok := strings.CutPrefix(i.HostConfig.NetworkMode, "container:"); ok && m.IP == "" {
+		var o inspected
+		if c.Get(ctx, "/containers/"+other+"/json", &o) == nil {
+			m.IP = o.ip()
+		}
+	}
+	return m, c.setImage(ctx, &m, i.Image)
+}
+
+// ip is the container's address: that on the default bridge, or else on the
+// first network that gives it one.
+func (i *inspected) ip() string {
+	if i.NetworkSettings.IPAddress != "" {
+		return i.NetworkSettings.IPAddress
+	}
+	name, ip := "", ""
+	for n, network := range i.NetworkSettings.Networks {
+		if network.IPAddress != "" && (ip == "" || n < name) {
+			name, ip = n, network.IPAddress
+		}
+	}
+	return ip
+}
+
+// setImage asks about the image with an id. Its reference in the container's
+// configuration may be an id, or a tag that another image has now.
+func (c *Client) setImage(ctx context.Context, m *container.Container, id string) error {
+	var image struct{ RepoTags, RepoDigests []string }
+	err := c.Get(ctx, "/images/"+url.PathEscape(id)+"/json", &image)
+	if err != nil && !errors.Is(err, container.ErrNotFound) {
+		return err
+	}
+	repository, tag, digest := container.SplitImage(m.Image)
+	if strings.HasPrefix(m.Image, "sha256:") || m.ImageID != "" && strings.HasPrefix(m.ImageID, m.Image) {
+		repository, tag = "", "" // an id
+	}
+	for _, ref := range image.RepoDigests {
+		r, _, d := container.SplitImage(ref)
+		if repository == "" {
+			repository = r
+		}
+		if digest == "" && sameRepository(r, repository) {
+			digest = d
+		}
+	}
+	for _, ref := range image.RepoTags {
+		r, t, _ := container.SplitImage(ref)
+		if repository == "" {
+			repository = r
+		}
+		if tag == "" && sameRepository(r, repository) {
+			tag = t
+		}
+	}
+	m.ImageRepository, m.ImageTag, m.ImageDigest = repository, tag, digest
+	return nil
+}
+
+// sameRepository compares what Docker writes in short form in some places.
+func sameRepository(a, b string) bool {
+	trim := func(s string) string {
+		return strings.TrimPrefix(strings.TrimPrefix(s, "docker.io/"), "library/")
+	}
+	return trim(a) == trim(b)
+}
+
+// Follow calls changed with the id of each container that one of the hooks is
+// about, until ctx or the stream ends.
+func (c *Client) Follow(ctx context.Context, changed func(id string)) error {
+	return rest.Stream(ctx, c.Client, "/events?filters="+rest.Filters(c.hooks), func(e struct {
+		Actor struct{ ID string }
+	}) {
+		changed(e.Actor.ID)
+	})
+}

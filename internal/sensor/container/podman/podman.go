@@ -1,0 +1,108 @@
+// Package podman asks Podman's service about its containers, through libpod's
+// API on its unix socket.
+package podman
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
+)
+
+// api is the oldest version of libpod's API that this package reads; servers
+// keep it.
+const api = "/v4.0.0/libpod"
+
+// Client asks one service.
+type Client struct {
+	*rest.Client
+	labelMax int
+	hooks    []string
+}
+
+// New returns a client of the service at a socket. Labels with values of more
+// than labelMax bytes are left out; hooks are the events that Follow reports:
+// create, start.
+func New(socket string, labelMax int, hooks []string) *Client {
+	return &Client{rest.New(socket), labelMax, hooks}
+}
+
+// List returns all containers, those that do not run included.
+func (c *Client) List(ctx context.Context) ([]container.Container, error) {
+	var list []struct {
+		ID string `json:"Id"`
+	}
+	if err := c.Get(ctx, api+"/containers/json?all=true", &list); err != nil {
+		return nil, err
+	}
+	var all []container.Container
+	for _, l := range list {
+		m, err := c.Find(ctx, l.ID)
+		if errors.Is(err, container.ErrNotFound) {
+			continue // removed since
+		}
+		if err != nil {
+			return all, err
+		}
+		all = append(all, m)
+	}
+	return all, nil
+}
+
+// inspected is the answer to /containers/ID/json, as far as it is used.
+type inspected struct {
+	ID          string `json:"Id"`
+	Name        string
+	Image       string
+	ImageName   string
+	ImageDigest string
+	Config      struct{ Labels map[string]string }
+	HostConfig  struct {
+		Privileged  bool
+		PidMode     string
+		NetworkMode string
+		IpcMode     string
+	}
+	NetworkSettings struct {
+		IPAddress string
+		Networks  map[string]struct{ IPAddress string }
+	}
+	Mounts []container.Mount
+}
+
+// Find returns the container with an id.
+func (c *Client) Find(ctx context.Context, id string) (container.Container, error) {
+	var i inspected
+	if err := c.Get(ctx, api+"/containers/"+id+"/json", &i); err != nil {
+		return container.Container{}, err
+	}
+	m := container.Container{
+		ID: container.Short(i.ID), FullID: i.ID, Type: container.Podman,
+		Name: strings.TrimPrefix(i.Name, "/"), Image: i.ImageName, ImageID: strings.TrimPrefix(i.Image, "sha256:"), ImageDigest: i.ImageDigest,
+		Privileged: i.HostConfig.Privileged, HostPID: i.HostConfig.PidMode == "host",
+		HostNetwork: i.HostConfig.NetworkMode == "host", HostIPC: i.HostConfig.IpcMode == "host",
+		Labels: container.KeepLabels(i.Config.Labels, c.labelMax), Mounts: i.Mounts, IP: i.NetworkSettings.IPAddress,
+	}
+	m.ImageRepository, m.ImageTag, _ = container.SplitImage(i.ImageName)
+	if m.IP == "" {
+		first := ""
+		for name, network := range i.NetworkSettings.Networks {
+			if network.IPAddress != "" && (m.IP == "" || name < first) {
+				first, m.IP = name, network.IPAddress
+			}
+		}
+	}
+	return m, nil
+}
+
+// Follow calls changed with the id of each container that one of the hooks is
+// about, until ctx or the stream ends.
+func (c *Client) Follow(ctx context.Context, changed func(id string)) error {
+	return rest.Stream(ctx, c.Client, api+"/events?stream=true&filters="+rest.Filters(c.hooks), func(e struct {
+		Actor struct{ ID string }
+	}) {
+		changed(e.Actor.ID)
+	})
+}

@@ -1,0 +1,96 @@
+// Package rest reads JSON from HTTP servers on unix sockets: the APIs of
+// Docker and Podman.
+package rest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+)
+
+// maxBody bounds an answer in bytes: a list of ten thousand containers has
+// some 10 MB.
+const maxBody = 64 << 20
+
+// Client asks one server.
+type Client struct {
+	socket string
+	http   http.Client
+}
+
+// New returns a client of the server at a socket. It connects when it first
+// asks, and again when it has to.
+func New(socket string) *Client {
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", socket)
+	}
+	return &Client{socket: socket, http: http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 2}}}
+}
+
+// Get decodes the answer to a GET of path, query included, into v. The error is
+// container.ErrNotFound for status 404.
+func (c *Client) Get(ctx context.Context, path string, v any) error {
+	body, err := c.open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	if err := json.NewDecoder(io.LimitReader(body, maxBody)).Decode(v); err != nil {
+		return fmt.Errorf("GET %s: %w", path, err)
+	}
+	return nil
+}
+
+// Stream calls each for every JSON object of the answer to a GET of path, until
+// the stream or ctx ends.
+func Stream[T any](ctx context.Context, c *Client, path string, each func(T)) error {
+	body, err := c.open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	decoder := json.NewDecoder(body)
+	for {
+		var v T
+		if err := decoder.Decode(&v); err != nil {
+			return fmt.Errorf("GET %s: %w", path, err)
+		}
+		each(v)
+	}
+}
+
+func (c *Client) open(ctx context.Context, path string) (io.ReadCloser, error) {
+	// The host is not looked up: the socket is the server.
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+	if err != nil {
+		return nil, fmt.Errorf("GET %s: %w", path, err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case resp.StatusCode == http.StatusOK:
+		return resp.Body, nil
+	case resp.StatusCode == http.StatusNotFound:
+		err = container.ErrNotFound
+	default:
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, 512)) // without it the status alone
+		err = fmt.Errorf("%s answers GET %s with %s: %s", c.socket, path, resp.Status, strings.TrimSpace(string(text)))
+	}
+	resp.Body.Close()
+	return nil, err
+}
+
+// Close ends the connections that are idle.
+func (c *Client) Close() error {
+	c.http.CloseIdleConnections()
+	return nil
+}

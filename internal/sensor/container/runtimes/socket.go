@@ -1,0 +1,211 @@
+package runtimes
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+)
+
+// Status is what is known of one socket.
+type Status struct {
+	Engine    string `json:"engine"`
+	Socket    string `json:"socket"`
+	Present   bool   `json:"present"`
+	Connected bool   `json:"connected"` // it has answered, and since then always
+	Connects  uint64 `json:"connects"`
+	Told      uint64 `json:"told"` // containers that it has told of
+	Error     string `json:"error,omitempty"`
+}
+
+// socket is one Endpoint and the goroutines that ask there.
+type socket struct {
+	Endpoint
+	options *Options
+	asked   chan []string // ids to look up; one list waits at most
+	present atomic.Bool
+
+	mu     sync.Mutex
+	status Status
+}
+
+// absentPoll is how often a socket that does not exist is looked for.
+const absentPoll = 2 * time.Second
+
+// A broken connection is made anew after firstReconnect, and after twice as
+// long each time, up to lastRetry.
+const firstReconnect = 100 * time.Millisecond
+
+func newSocket(e Endpoint, o *Options) *socket {
+	s := &socket{Endpoint: e, options: o, asked: make(chan []string, 1)}
+	s.status.Engine, s.status.Socket = e.Engine, e.Socket
+	s.look()
+	return s
+}
+
+func (s *socket) look() bool {
+	info, err := os.Stat(s.Socket)
+	is := err == nil && info.Mode()&os.ModeSocket != 0
+	s.present.Store(is)
+	return is
+}
+
+// ask hands over ids to look up; they are asked for again later if the runtime
+// is still busy with others.
+func (s *socket) ask(ids []string) {
+	select {
+	case s.asked <- ids:
+	default:
+	}
+}
+
+func (s *socket) state() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	status := s.status
+	status.Present = s.present.Load()
+	return status
+}
+
+// run keeps a connection to the runtime, when there is one, until ctx ends.
+func (s *socket) run(ctx context.Context) {
+	pause := firstReconnect
+	for ctx.Err() == nil {
+		if !s.look() {
+			sleep(ctx, absentPoll)
+			continue
+		}
+		answered, err := s.connect(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if answered {
+			pause = firstReconnect
+		}
+		s.failed(err)
+		sleep(ctx, pause)
+		pause = min(2*pause, lastRetry)
+	}
+}
+
+// connect lists the runtime's containers, and follows it until something goes
+// wrong. It says whether the runtime has answered at all.
+func (s *socket) connect(ctx context.Context) (answered bool, err error) {
+	client, err := s.Open()
+	if err != nil {
+		return false, err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithCancel(ctx)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer cancel()
+
+	changed := make(chan string, 256)
+	broken := make(chan error, 1)
+	beside.Go(func() {
+		broken <- client.Follow(ctx, func(id string) {
+			select {
+			case changed <- id:
+			default: // more than can be asked for: it is found when its process is seen
+			}
+		})
+	})
+	listed, stop := context.WithTimeout(ctx, s.options.Timeout)
+	list, err := client.List(listed)
+	stop()
+	s.deliver(ctx, list)
+	if err != nil {
+		return false, err
+	}
+	s.connected()
+	return true, s.serve(ctx, client, changed, broken)
+}
+
+// serve answers questions until the connection breaks.
+func (s *socket) serve(ctx context.Context, client Client, changed <-chan string, broken <-chan error) error {
+	for {
+		var ids []string
+		select {
+		case err := <-broken:
+			return err
+		case id := <-changed:
+			ids = []string{id}
+		case ids = <-s.asked:
+		}
+		for _, id := range ids {
+			if err := s.find(ctx, client, id); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// find looks one container up. What the runtime does not have is no error.
+func (s *socket) find(ctx context.Context, client Client, id string) error {
+	asked, cancel := context.WithTimeout(ctx, s.options.CallTimeout)
+	defer cancel()
+	m, err := client.Find(asked, id)
+	if errors.Is(err, container.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	s.deliver(ctx, []container.Container{m})
+	return nil
+}
+
+// chunk is how many containers are handed over at once: the receiver may have
+// to stop for them.
+const chunk = 32
+
+func (s *socket) deliver(ctx context.Context, list []container.Container) {
+	for i := range list {
+		list[i].Rank = s.Rank
+	}
+	s.mu.Lock()
+	s.status.Told += uint64(len(list))
+	s.mu.Unlock()
+	for len(list) > 0 {
+		n := min(len(list), chunk)
+		s.options.Deliver(ctx, list[:n])
+		list = list[n:]
+	}
+}
+
+func (s *socket) connected() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.status.Connected, s.status.Error = true, ""
+	s.status.Connects++
+	s.options.Log.Info("container runtime connected", "engine", s.Engine, "socket", s.Socket)
+}
+
+// failed notes an error, and logs it if the last time went well or failed in
+// another way.
+func (s *socket) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := "the connection ended"
+	if err != nil {
+		text = err.Error()
+	}
+	if s.status.Connected || s.status.Error == "" {
+		s.options.Log.Warn("container runtime does not answer; asking again until it does", "engine", s.Engine, "socket", s.Socket, "error", text)
+	}
+	s.status.Connected, s.status.Error = false, text
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
