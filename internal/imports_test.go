@@ -22,6 +22,8 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"sensor/engine", "net/http", "the hot loop knows nothing of outputs"},
 	{"sensor/engine", "google.golang.org/grpc", "the hot loop knows nothing of outputs"},
 	{"sensor/engine", module + "sensor/output", "the hot loop knows nothing of outputs"},
+	{"sensor/engine", "k8s.io/", "the hot loop asks no runtime"},
+	{"sensor/state", module + "sensor/container/", "metadata is told to the table; it asks nobody"},
 	{"generator", module + "sensor", "load must not depend on what it measures"},
 	{"bench", module + "sensor", "ours and Falco are measured by the same code"},
 	{"capacity", module + "sensor", "ours and Falco are measured by the same code"},

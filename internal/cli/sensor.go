@@ -57,6 +57,7 @@ type daemonFlags struct {
 	base64         bool
 	disableSources []string
 	enableSources  []string
+	criSockets     []string
 }
 
 func newSensor(env Env) *cobra.Command {
@@ -139,6 +140,7 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.base64, "print-base64", "b", false, "data buffers in base64")
 	fs.StringArrayVar(&f.disableSources, "disable-source", nil, "do not use event `SOURCE`")
 	fs.StringArrayVar(&f.enableSources, "enable-source", nil, "use event `SOURCE` only")
+	fs.StringArrayVar(&f.criSockets, "cri", nil, "ask the container runtime at socket `PATH` (CRI) for metadata, instead of those that are usual; may be repeated")
 	registerAccepted(fs)
 	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if now, ok := renamedFlags[name]; ok {
@@ -168,8 +170,7 @@ func (l *listFlag) Set(source string) error {
 // notMeant lists flags that are taken for the sake of older command lines, and
 // what to say about them.
 var notMeant = []struct{ name, short, arg, say string }{
-	{"cri", "", "PATH", "container metadata comes with a later version; container.id is known without"},
-	{"disable-cri-async", "", "", "container metadata comes with a later version"},
+	{"disable-cri-async", "", "", "container metadata never holds events up"},
 	{"k8s-api", "k", "URL", "Kubernetes metadata comes with a later version"},
 	{"k8s-api-cert", "K", "FILE", "Kubernetes metadata comes with a later version"},
 	{"k8s-node", "", "NAME", "Kubernetes metadata comes with a later version"},
@@ -241,7 +242,7 @@ func (f *daemonFlags) loadConfig(env Env) (*config.Config, error) {
 			overrides = append(overrides, o.value)
 		}
 	}
-	return config.Load(config.Options{Path: f.config, Overrides: overrides, RulesFiles: f.rulesFiles, Env: env.Getenv})
+	return config.Load(config.Options{Path: f.config, Overrides: overrides, RulesFiles: f.rulesFiles, CRISockets: f.criSockets, Env: env.Getenv})
 }
 
 func (f *daemonFlags) sensorOptions(env Env) sensor.Options {

@@ -3,6 +3,7 @@ package sensor
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
@@ -128,6 +129,9 @@ func (s *sensor) noteFixed(cfg *config.Config) {
 	}
 	if cfg.FalcoLibs != s.config.FalcoLibs {
 		s.log.Warn("reload: a changed falco_libs section takes effect at the next start only")
+	}
+	if !reflect.DeepEqual(cfg.Plugins, s.config.Plugins) {
+		s.log.Warn("reload: a changed plugins section takes effect at the next start only")
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/container/runtimes"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
@@ -66,9 +67,11 @@ type sensor struct {
 	table    *state.Table
 	engine   *engine.Engine
 	source   source
-	started  time.Time
-	ready    atomic.Bool
-	fatal    chan error
+	// inventory asks the container runtimes; nil for none.
+	inventory *runtimes.Inventory
+	started   time.Time
+	ready     atomic.Bool
+	fatal     chan error
 
 	mu      sync.Mutex // guards what follows, read for metrics
 	reloads reloads
@@ -133,6 +136,7 @@ func newSensor(opt Options) (*sensor, error) {
 		return nil, err
 	}
 	s.throttle = alert.NewThrottle(cfg.Outputs.Rate, cfg.Outputs.MaxBurst)
+	s.inventory = s.newInventory(cfg)
 	s.table = state.NewTable(s.tableOptions(cfg))
 	s.engine = engine.New(engine.Options{Table: s.table, Rules: rules, Static: s.static, Emit: s.emit})
 	return s, nil
@@ -174,10 +178,11 @@ func (s *sensor) tableOptions(cfg *config.Config) state.Options {
 		Log: s.log, MaxProcesses: cfg.FalcoLibs.ThreadTableSize,
 		PurgeInterval: time.Duration(cfg.FalcoLibs.PurgeInterval) * time.Second,
 		PurgeTimeout:  time.Duration(cfg.FalcoLibs.PurgeTimeout) * time.Second,
+		Containers:    s.containerOptions(cfg),
 	}
 	if cfg.Engine.Kind != "replay" {
 		o.ProcRoot, o.HostRoot = "/proc", "/"
-		if root := s.opt.Getenv("HOST_ROOT"); root != "" {
+		if root := s.hostRoot(); root != "" {
 			o.ProcRoot, o.HostRoot = root+"/proc", root
 		}
 	}

@@ -23,6 +23,9 @@ type service func(context.Context) error
 // services are what this sensor's configuration asks for.
 func (s *sensor) services() ([]service, error) {
 	list := []service{s.serveReload, s.serveReopen, s.serveWatch}
+	if s.inventory != nil {
+		list = append(list, s.serveContainers)
+	}
 	if s.config.Metrics.Enabled {
 		list = append(list, s.serveMetrics)
 	}

@@ -1,0 +1,82 @@
+package sensor
+
+import (
+	"context"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/internal/sensor/container/runtimes"
+)
+
+// newInventory makes what asks the container runtimes that the configuration
+// names; nil where containers are not those of this machine.
+func (s *sensor) newInventory(cfg *config.Config) *runtimes.Inventory {
+	plugin := cfg.Plugins.Container
+	if cfg.Engine.Kind == "replay" || plugin.Engines.Static.Enabled {
+		return nil
+	}
+	engine := func(e config.SocketEngine) runtimes.Engine { return runtimes.Engine(e) }
+	e := plugin.Engines
+	endpoints := runtimes.Endpoints(
+		runtimes.Engines{Docker: engine(e.Docker), Podman: engine(e.Podman), CRI: engine(e.CRI), Containerd: engine(e.Containerd)},
+		runtimes.Settings{HostRoot: s.hostRoot(), LabelMax: plugin.LabelMaxLen, Hooks: plugin.Hooks},
+	)
+	return runtimes.New(runtimes.Options{
+		Endpoints: endpoints, Log: s.log, Deliver: s.learn, Unknown: s.unknownContainers,
+		Timeout: time.Duration(plugin.EngineTimeout) * time.Second,
+	})
+}
+
+// containerOptions are how the table of processes tells containers.
+func (s *sensor) containerOptions(cfg *config.Config) container.Options {
+	e := cfg.Plugins.Container.Engines
+	o := container.Options{Fresh: func() {
+		if s.inventory != nil {
+			s.inventory.Fresh()
+		}
+	}}
+	for _, named := range []struct {
+		kind   string
+		engine config.NamedEngine
+	}{{container.LXC, e.LXC}, {container.LibvirtLXC, e.LibvirtLXC}, {container.BPM, e.BPM}} {
+		if !named.engine.Enabled {
+			o.Ignored = append(o.Ignored, named.kind)
+		}
+	}
+	if e.Static.Enabled {
+		o.Static = &container.Container{
+			ID: container.Short(e.Static.ID), FullID: e.Static.ID, Known: true, Name: e.Static.Name, Image: e.Static.Image,
+		}
+		o.Static.ImageRepository, o.Static.ImageTag, o.Static.ImageDigest = container.SplitImage(e.Static.Image)
+	}
+	return o
+}
+
+// learn takes over metadata from a runtime, between two batches of events.
+func (s *sensor) learn(ctx context.Context, list []container.Container) {
+	// It fails when the sensor stops: then nobody wants to know.
+	_ = s.engine.Do(ctx, func() {
+		for _, m := range list {
+			s.table.UpdateContainer(m)
+		}
+	})
+}
+
+// maxUnknown bounds how many containers are asked for at once.
+const maxUnknown = 1024
+
+func (s *sensor) unknownContainers(ctx context.Context) []string {
+	var ids []string
+	_ = s.engine.Do(ctx, func() { ids = s.table.Containers().Unknown(nil, maxUnknown) }) // see learn
+	return ids
+}
+
+func (s *sensor) serveContainers(ctx context.Context) error {
+	s.inventory.Run(ctx)
+	return nil
+}
+
+// hostRoot is where the host's root is mounted: the sensor may run in a
+// container.
+func (s *sensor) hostRoot() string { return s.opt.Getenv("HOST_ROOT") }
