@@ -153,7 +153,7 @@ const (
 )
 
 // Flags are restrictions on the use of a field.
-type Flags uint8
+type Flags uint16
 
 // Restrictions.
 const (
