@@ -128,7 +128,7 @@ func startWith(t *testing.T, load func() (*config.Config, error)) *running {
 		t: t, alerts: make(chan alertLine, 1<<17), cancel: cancel, done: make(chan error, 1),
 		hangup: make(chan os.Signal, 1), stderr: &watched{},
 	}
-	ready := s.stderr.saw("ready:")
+	ready := s.stderr.saw("ready")
 	go s.read(r)
 	go func() {
 		err := Run(ctx, Options{

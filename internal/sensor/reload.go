@@ -2,12 +2,12 @@ package sensor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
-	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 )
 
 // reloads counts what became of requests to reload.
@@ -53,10 +53,11 @@ func (s *sensor) serveReload(ctx context.Context) error {
 // watch watches the files of the configuration in force.
 func (s *sensor) watch(ctx context.Context, changed func()) context.CancelFunc {
 	ctx, cancel := context.WithCancel(ctx)
-	if !s.config.WatchConfigFiles {
+	cfg := s.now().config
+	if !cfg.WatchConfigFiles {
 		return cancel
 	}
-	paths := s.config.WatchPaths()
+	paths := cfg.WatchPaths()
 	go func() {
 		if err := config.Watch(ctx, paths, reloadDebounce, changed); err != nil && ctx.Err() == nil {
 			s.log.Warn("configuration files are not watched; SIGHUP still reloads", "error", err)
@@ -65,74 +66,100 @@ func (s *sensor) watch(ctx context.Context, changed func()) context.CancelFunc {
 	return cancel
 }
 
-// reload validates everything first and changes the running sensor then: the
-// probe stays attached, no event is lost. A bad file changes nothing.
+// reload prepares everything first and changes the running sensor then, all at
+// once: the probe stays attached, no event is lost. What fails changes nothing.
 func (s *sensor) reload(ctx context.Context) bool {
-	err := s.tryReload(ctx)
+	next, err := s.prepare(ctx)
+	if err == nil {
+		err = s.bringIntoForce(ctx, next)
+	}
+	n := s.noteReload(err)
+	if err != nil {
+		s.log.Error("reload: the running configuration stays in force", "error", err)
+		s.internalAlert(reloadFailure(err))
+		return false
+	}
+	s.log.Info("reloaded", "reload", n, "rules", len(next.rules.Plan.Rules))
+	next.outputs.Settle(ctx)
+	return true
+}
+
+// noteReload counts a reload, and returns how many have succeeded.
+func (s *sensor) noteReload(err error) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
 		s.reloads.failed++
 		s.reloads.err = err.Error()
-		s.log.Error("reload: the running configuration stays in force", "error", err)
-		s.internalAlert(reloadFailure(err))
-		return false
+	} else {
+		s.reloads.done++
+		s.reloads.err, s.reloads.last = "", time.Now()
 	}
-	s.reloads.done++
-	s.reloads.err, s.reloads.last = "", time.Now()
-	s.log.Info("reloaded", "rules", len(s.engine.Rules().Plan.Rules))
-	return true
+	return s.reloads.done
 }
 
-func (s *sensor) tryReload(ctx context.Context) error {
+// prepare makes the settings that the files ask for now.
+func (s *sensor) prepare(ctx context.Context) (*settings, error) {
 	cfg, err := s.opt.LoadConfig()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, note := range cfg.Notes {
 		s.log.Log(ctx, note.Severity.Level(), note.String())
 	}
-	rules, err := s.loadRules(cfg)
+	next, err := s.load(cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.noteFixed(cfg)
-	if err := s.outputs.Apply(cfg); err != nil {
-		return fmt.Errorf("open outputs: %w", err)
+	was := s.now()
+	if next.outputs, err = was.outputs.Prepare(cfg); err != nil {
+		return nil, fmt.Errorf("open outputs: %w", err)
 	}
-	static := s.newStatic(cfg)
-	// The probe sends what either set needs while they are exchanged.
-	old := s.engine.Rules()
-	if err := s.source.SetPlan(old.Plan, rules.Plan); err != nil {
-		return err
+	for _, section := range fixedSections(was.config, cfg) {
+		s.log.Warn("reload: a changed section takes effect at the next start only", "section", section)
 	}
-	err = s.engine.Do(ctx, func() {
-		s.retire(old)
-		s.engine.Swap(rules, static)
-	})
-	if err != nil {
-		return err
-	}
-	s.config, s.sums = cfg, newFileSums(cfg)
-	return s.source.SetPlan(rules.Plan)
+	return next, nil
 }
 
-// retire keeps the counters of a rule set that is no longer in force.
-func (s *sensor) retire(r *engine.Ruleset) {
-	s.totals.add(r)
+// bringIntoForce swaps the settings. The probe sends what either rule set
+// needs while they are exchanged.
+func (s *sensor) bringIntoForce(ctx context.Context, next *settings) error {
+	was := s.now()
+	err := s.source.SetPlan(was.rules.Plan, next.rules.Plan)
+	if err == nil {
+		err = s.engine.Do(ctx, func() { s.swap(next) })
+	}
+	if err != nil {
+		was.outputs.Discard(next.outputs)
+		return errors.Join(err, s.source.SetPlan(was.rules.Plan))
+	}
+	if err := s.source.SetPlan(next.rules.Plan); err != nil {
+		s.log.Warn("reload: the probe still sends what only the rules before needed", "error", err)
+	}
+	return nil
 }
 
-// noteFixed says which changed keys only a restart can bring into force.
-func (s *sensor) noteFixed(cfg *config.Config) {
-	if cfg.Engine != s.config.Engine {
-		s.log.Warn("reload: a changed engine section takes effect at the next start only")
+// fixedSections are those that differ and that only a start can bring into
+// force.
+func fixedSections(was, now *config.Config) []string {
+	var changed []string
+	for _, section := range []struct {
+		name     string
+		was, now any
+	}{
+		{"engine", was.Engine, now.Engine},
+		{"falco_libs", was.FalcoLibs, now.FalcoLibs},
+		{"plugins", was.Plugins, now.Plugins},
+		{"webserver", was.Webserver, now.Webserver},
+		{"metrics", was.Metrics, now.Metrics},
+		{"peregrine.status_socket", was.Peregrine.StatusSocket, now.Peregrine.StatusSocket},
+		{"log_stderr, log_syslog, log_level", [3]any{was.LogStderr, was.LogSyslog, was.LogLevel}, [3]any{now.LogStderr, now.LogSyslog, now.LogLevel}},
+	} {
+		if !reflect.DeepEqual(section.was, section.now) {
+			changed = append(changed, section.name)
+		}
 	}
-	if cfg.FalcoLibs != s.config.FalcoLibs {
-		s.log.Warn("reload: a changed falco_libs section takes effect at the next start only")
-	}
-	if !reflect.DeepEqual(cfg.Plugins, s.config.Plugins) {
-		s.log.Warn("reload: a changed plugins section takes effect at the next start only")
-	}
+	return changed
 }
 
 // serveReopen opens the outputs anew at SIGUSR1.
@@ -143,7 +170,7 @@ func (s *sensor) serveReopen(ctx context.Context) error {
 			return nil
 		case <-s.opt.Reopen:
 			s.log.Info("SIGUSR1 received, reopening outputs...")
-			s.outputs.Reopen()
+			s.now().outputs.Reopen()
 		}
 	}
 }

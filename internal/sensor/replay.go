@@ -11,7 +11,7 @@ import (
 // replay plays a capture as fast as it goes. What could be read of a damaged
 // one is played before the error is returned.
 func (s *sensor) replay(ctx context.Context) error {
-	path := s.config.Engine.Replay.CaptureFile
+	path := s.now().config.Engine.Replay.CaptureFile
 	if path == "" {
 		return errors.New("engine.kind is replay: engine.replay.capture_file must name a .scap file")
 	}

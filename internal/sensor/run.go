@@ -42,11 +42,11 @@ func (s *sensor) run(ctx context.Context) error {
 }
 
 func (s *sensor) loop(ctx context.Context) error {
-	if s.config.Engine.Kind == "replay" {
+	if s.now().config.Engine.Kind == "replay" {
 		return s.replay(ctx)
 	}
 	ready := "ready: events are being seen"
-	if s.config.Engine.Kind == "nodriver" {
+	if s.now().config.Engine.Kind == "nodriver" {
 		ready = "ready"
 	}
 	s.log.Info(ready, "after", time.Since(s.started).Round(time.Millisecond))

@@ -59,11 +59,9 @@ type Selection struct {
 type sensor struct {
 	opt      Options
 	log      *slog.Logger
-	config   *config.Config
-	outputs  *output.Set
+	current  atomic.Pointer[settings]
 	throttle *alert.Throttle
 	hostname string
-	static   *field.Static
 	table    *state.Table
 	engine   *engine.Engine
 	source   source
@@ -73,13 +71,13 @@ type sensor struct {
 	ready     atomic.Bool
 	fatal     chan error
 
-	mu      sync.Mutex // guards what follows, read for metrics
-	reloads reloads
+	mu       sync.Mutex // guards what follows
+	reloads  reloads
+	internal uint64 // messages about itself that were sent as alerts
 
 	totals totals // of rule sets no longer in force; the engine's goroutine owns it
 	drops  *metrics.DropPolicy
 	host   metrics.Host
-	sums   fileSums
 }
 
 // Run starts a sensor and returns when ctx has ended, the events have, or the
@@ -125,31 +123,33 @@ func newSensor(opt Options) (*sensor, error) {
 		log.Log(context.Background(), note.Severity.Level(), note.String())
 	}
 	s := &sensor{
-		opt: opt, log: log, config: cfg, started: time.Now(), hostname: hostname(opt.Getenv),
+		opt: opt, log: log, started: time.Now(), hostname: hostname(opt.Getenv),
 		fatal: make(chan error, 1), totals: totals{},
 	}
-	s.static = s.newStatic(cfg)
-	s.host, s.sums = metrics.ReadHost(s.hostname), newFileSums(cfg)
+	s.host = metrics.ReadHost(s.hostname)
 	s.drops = metrics.NewDropPolicy(cfg.Drops)
-	rules, err := s.loadRules(cfg)
+	first, err := s.load(cfg)
 	if err != nil {
 		return nil, err
 	}
+	s.current.Store(first)
 	s.throttle = alert.NewThrottle(cfg.Outputs.Rate, cfg.Outputs.MaxBurst)
 	s.inventory = s.newInventory(cfg)
 	s.table = state.NewTable(s.tableOptions(cfg))
-	s.engine = engine.New(engine.Options{Table: s.table, Rules: rules, Static: s.static, Emit: s.emit})
+	s.engine = engine.New(engine.Options{Table: s.table, Rules: first.rules, Static: first.static, Emit: s.emit})
 	return s, nil
 }
 
 // open connects to the world: outputs first, so that the first alert has
 // somewhere to go, then the source of events.
 func (s *sensor) open() error {
+	complete := *s.now()
 	var err error
-	s.outputs, err = output.Open(s.config, output.Options{Log: s.log, Stdout: s.opt.Stdout})
+	complete.outputs, err = output.Open(complete.config, output.Options{Log: s.log, Stdout: s.opt.Stdout})
 	if err != nil {
 		return fmt.Errorf("open outputs: %w", err)
 	}
+	s.current.Store(&complete)
 	if s.source, err = s.openSource(); err != nil {
 		return errors.Join(err, s.closeOutputs())
 	}
@@ -158,12 +158,12 @@ func (s *sensor) open() error {
 
 // emit is called by the engine for every match, on its goroutine.
 func (s *sensor) emit(a *alert.Alert) {
-	if s.throttle != nil && !s.throttle.Allow(a.Time) {
+	if !s.throttle.Allow(a.Time) {
 		a.Share(1)
 		a.Release()
 		return
 	}
-	s.outputs.Send(a)
+	s.now().outputs.Send(a)
 }
 
 func (s *sensor) newStatic(cfg *config.Config) *field.Static {
@@ -198,10 +198,11 @@ func (s *sensor) stop() error {
 }
 
 func (s *sensor) closeOutputs() error {
-	timeout := time.Duration(s.config.OutputTimeout) * time.Millisecond
+	now := s.now()
+	timeout := time.Duration(now.config.OutputTimeout) * time.Millisecond
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	if err := s.outputs.Close(ctx); err != nil {
+	if err := now.outputs.Close(ctx); err != nil {
 		return fmt.Errorf("close outputs: %w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
@@ -22,23 +23,24 @@ type service func(context.Context) error
 
 // services are what this sensor's configuration asks for.
 func (s *sensor) services() ([]service, error) {
+	cfg := s.now().config
 	list := []service{s.serveReload, s.serveReopen, s.serveWatch}
 	if s.inventory != nil {
 		list = append(list, s.serveContainers)
 	}
-	if s.config.Metrics.Enabled {
+	if cfg.Metrics.Enabled {
 		list = append(list, s.serveMetrics)
 	}
-	if s.config.Webserver.Enabled {
-		serve, err := s.webserver()
+	if cfg.Webserver.Enabled {
+		serve, err := s.webserver(cfg)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, serve)
 	}
-	if s.config.Peregrine.StatusSocket != "" {
+	if cfg.Peregrine.StatusSocket != "" {
 		// A second sensor on the host finds the socket taken: it works without.
-		server, err := live.Listen(s.config.Peregrine.StatusSocket, s.takeSnapshot, s.log)
+		server, err := live.Listen(cfg.Peregrine.StatusSocket, s.takeSnapshot, s.log)
 		if err != nil {
 			s.log.Warn("sensor status and top cannot ask this sensor", "error", err)
 		} else {
@@ -56,9 +58,9 @@ func (s *sensor) services() ([]service, error) {
 }
 
 // webserver serves health, versions and metrics.
-func (s *sensor) webserver() (service, error) {
+func (s *sensor) webserver(cfg *config.Config) (service, error) {
 	server, err := web.Listen(web.Options{
-		Config: s.config.Webserver, Metrics: s.config.Metrics, Take: s.takeSnapshot, Log: s.log,
+		Config: cfg.Webserver, Metrics: cfg.Metrics, Take: s.takeSnapshot, Log: s.log,
 		Ready: func() error {
 			if !s.ready.Load() {
 				return errors.New("events are not being seen yet")
@@ -121,7 +123,7 @@ func (s *sensor) writeStats(ctx context.Context, w *sensorstats.Writer, now time
 	if err != nil {
 		return err
 	}
-	for _, ch := range s.outputs.Stats() {
+	for _, ch := range s.now().outputs.Stats() {
 		extra.OutputsDropped += ch.Dropped
 	}
 	return w.Write(now, sensorstats.Counters{Events: c.Seen, Drops: c.Dropped()}, extra)
@@ -169,13 +171,17 @@ func (s *sensor) watchDrops(now time.Time) error {
 // serveMetrics publishes snapshots.
 func (s *sensor) serveMetrics(ctx context.Context) error {
 	take := func() (metrics.Snapshot, error) { return s.metricsSnapshot(ctx) }
-	return metrics.NewPublisher(s.config.Metrics, take, s.internalAlert).Run(ctx, func(err error) { s.log.Error(err.Error()) })
+	return metrics.NewPublisher(s.now().config.Metrics, take, s.internalAlert).Run(ctx, func(err error) { s.log.Error(err.Error()) })
 }
 
 // internalAlert sends a message of the sensor about itself.
 func (s *sensor) internalAlert(m alert.Message) {
 	m.Time = time.Now().UnixNano()
-	s.outputs.Send(alert.Internal(m, AlertOptions(s.config, s.hostname, "")))
+	now := s.now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.internal++
+	now.outputs.Send(alert.Internal(m, AlertOptions(now.config, s.hostname, "")))
 }
 
 func reloadFailure(err error) alert.Message {

@@ -24,12 +24,17 @@ const topProcesses = 20
 // metricsSnapshot gathers all counters. What the engine owns is read on its
 // goroutine, between two batches of events.
 func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) {
+	now := s.now()
 	m := metrics.Snapshot{
 		Start: s.started.UnixNano(), Version: version.Version(), EngineVersion: version.Engine,
-		Source: "syscall", EngineName: engineName(s.config.Engine.Kind),
-		Host: s.host, RulesFiles: s.sums.rules, ConfigFiles: s.sums.config,
-		Resources: metrics.ReadResources("/proc"), Channels: s.outputs.Stats(),
+		Source: "syscall", EngineName: engineName(now.config.Engine.Kind),
+		Host: s.host, RulesFiles: now.sums.rules, ConfigFiles: now.sums.config,
+		Resources: metrics.ReadResources("/proc"),
 	}
+	if err := s.engine.Do(ctx, func() { s.engineSnapshot(&m) }); err != nil {
+		return m, err
+	}
+	// After the engine: what it has processed has been delivered before.
 	c, err := s.source.Counters()
 	if err != nil {
 		return m, err
@@ -37,7 +42,6 @@ func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) 
 	if c != nil {
 		m.Probe = probeCounters(c)
 	}
-	err = s.engine.Do(ctx, func() { s.engineSnapshot(&m) })
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.Reload = m.Start
@@ -46,11 +50,12 @@ func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) 
 	}
 	m.Reloads, m.ReloadErrors, m.LastReloadErr = s.reloads.done, s.reloads.failed, s.reloads.err
 	m.Time = time.Now().UnixNano()
-	return m, err
+	return m, nil
 }
 
 // engineSnapshot runs on the engine's goroutine.
 func (s *sensor) engineSnapshot(m *metrics.Snapshot) {
+	now := s.now()
 	c := s.engine.Counters()
 	m.Events, m.Alerts, m.Throttled = c.Events, c.Alerts, s.throttle.Held()
 	for k, n := range c.Kinds {
@@ -66,6 +71,10 @@ func (s *sensor) engineSnapshot(m *metrics.Snapshot) {
 	slices.SortFunc(m.Rules, func(a, b metrics.Rule) int { return cmp.Compare(a.Name, b.Name) })
 	m.State = stateCounters(s.table.Stats())
 	m.Processes = busiest(s.table)
+	// The engine sends nothing now, nor does internalAlert.
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.Internal, m.Channels = s.internal, now.outputs.Stats()
 }
 
 // busiest are the processes with most events.

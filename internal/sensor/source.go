@@ -27,14 +27,15 @@ type source interface {
 
 // openSource opens what the configuration names, and fills the process table.
 func (s *sensor) openSource() (source, error) {
-	switch s.config.Engine.Kind {
+	cfg := s.now().config
+	switch cfg.Engine.Kind {
 	case "nodriver":
 		s.log.Info("no driver: no events will be seen")
 		return newIdle(), s.table.ScanProc()
 	case "replay": // replay reads the file itself
 		return newIdle(), nil
 	default:
-		return s.openProbe(s.config)
+		return s.openProbe(cfg)
 	}
 }
 
@@ -75,7 +76,7 @@ func (k *kernel) Counters() (*probe.Counters, error) {
 // after, and the table knows which of both is newer.
 func (s *sensor) openProbe(cfg *config.Config) (source, error) {
 	pr, err := probe.Load(probe.Options{
-		Interest:    interest(s.engine.Rules().Plan),
+		Interest:    interest(s.now().rules.Plan),
 		RingBytes:   cfg.Engine.Modern.BufferBytes(),
 		CPUsPerRing: cfg.Engine.Modern.CPUsForEachBuffer,
 		Snaplen:     cfg.FalcoLibs.Snaplen,

@@ -30,8 +30,18 @@ const reportEvery = int64(time.Second)
 // NewThrottle returns a full bucket. rate is in alerts a second, 0 for no
 // limit; a burst below one is one, since nothing could ever pass.
 func NewThrottle(rate, burst float64) *Throttle {
-	burst = max(burst, 1)
-	return &Throttle{rate: rate / float64(time.Second), burst: burst, tokens: burst}
+	t := &Throttle{}
+	t.Limit(rate, burst)
+	return t
+}
+
+// Limit changes the limits. The bucket is full then if they differ from those
+// before; the counts go on. It belongs to Allow's goroutine.
+func (t *Throttle) Limit(rate, burst float64) {
+	rate, burst = rate/float64(time.Second), max(burst, 1)
+	if rate != t.rate || burst != t.burst {
+		t.rate, t.burst, t.tokens = rate, burst, burst
+	}
 }
 
 // Allow says whether an alert may pass at time now.

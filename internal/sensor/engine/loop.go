@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -107,12 +108,20 @@ func (e *Engine) drain(src Source, n int) bool {
 	return true
 }
 
-// Do runs f on the engine's goroutine and returns when it has run, or when ctx
-// has ended. It must not be called from that goroutine.
+// Do runs f on the engine's goroutine and returns when it has run. If ctx ends
+// before f has begun, the error says so, and f does not run any more. Do must
+// not be called from the engine's goroutine.
 func (e *Engine) Do(ctx context.Context, f func()) error {
 	done := make(chan struct{})
+	var taken atomic.Bool // by the engine, to run f, or by us, to give up
+	call := func() {
+		if taken.CompareAndSwap(false, true) {
+			f()
+			close(done)
+		}
+	}
 	select {
-	case e.calls <- func() { f(); close(done) }:
+	case e.calls <- call:
 		if wake := e.wake.Load(); wake != nil {
 			(*wake)()
 		}
@@ -123,7 +132,11 @@ func (e *Engine) Do(ctx context.Context, f func()) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		if taken.CompareAndSwap(false, true) {
+			return ctx.Err()
+		}
+		<-done
+		return nil
 	}
 }
 

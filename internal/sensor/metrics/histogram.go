@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -46,6 +47,19 @@ func (h *Histogram) Read() Latency {
 type Latency struct {
 	Counts []uint64      `json:"counts"`
 	Sum    time.Duration `json:"sum"`
+}
+
+// Plus is the sum of two histograms; one without counts is empty.
+func (l Latency) Plus(o Latency) Latency {
+	if l.Counts == nil {
+		return o
+	}
+	l.Counts = slices.Clone(l.Counts)
+	for i, n := range o.Counts {
+		l.Counts[i] += n
+	}
+	l.Sum += o.Sum
+	return l
 }
 
 // Total is the number of durations counted.

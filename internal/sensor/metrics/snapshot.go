@@ -30,6 +30,7 @@ type Snapshot struct {
 	Processes     []Process `json:"processes"` // those with most events, any order
 	Alerts        uint64    `json:"alerts"`    // that left the engine, before the throttle
 	Throttled     uint64    `json:"throttled"` // alerts that outputs.rate held back
+	Internal      uint64    `json:"internal"`  // messages about itself that the sensor sent as alerts
 	Channels      []Channel `json:"channels"`
 	Resources     Resources `json:"resources"`
 	Programs      []Program `json:"programs,omitempty"` // with kernel.bpf_stats_enabled
@@ -150,17 +151,20 @@ type Program struct {
 }
 
 // Channel counts the alerts of one output channel: Alerts = Sent + Queued +
-// Dropped at any moment.
+// Dropped at any moment. The counts are those of the channel's name: a reload
+// that changes its settings does not start them anew.
 type Channel struct {
-	Name     string `json:"name"`
-	Alerts   uint64 `json:"alerts"`
-	Sent     uint64 `json:"sent"`
-	Queued   uint64 `json:"queued"`
-	Dropped  uint64 `json:"dropped"`  // Overflow + Refused
-	Overflow uint64 `json:"overflow"` // the queue was full
-	Refused  uint64 `json:"refused"`  // the receiver did not take it, or the stop could not wait
-	Errors   uint64 `json:"errors"`   // failed attempts
-	Capacity uint64 `json:"capacity"`
+	Name        string `json:"name"`
+	Alerts      uint64 `json:"alerts"`
+	Sent        uint64 `json:"sent"`
+	Queued      uint64 `json:"queued"`
+	Dropped     uint64 `json:"dropped"`     // Overflow + Refused + Undelivered
+	Overflow    uint64 `json:"overflow"`    // the queue was full
+	Refused     uint64 `json:"refused"`     // the receiver did not take it
+	Undelivered uint64 `json:"undelivered"` // still held when the channel had to end
+	Uncertain   uint64 `json:"uncertain"`   // http: a request got no answer, so that the receiver may have it twice
+	Errors      uint64 `json:"errors"`      // failed attempts
+	Capacity    uint64 `json:"capacity"`
 	// Idle says that nobody is there to take alerts, and need not be.
 	Idle bool `json:"idle,omitempty"`
 	// LastError is empty when the latest attempt succeeded.

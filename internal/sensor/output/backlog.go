@@ -23,7 +23,8 @@ type backlog struct {
 	consumed uint64 // before it, everything was delivered to some reader, or lost
 
 	bytes, maxBytes int
-	lost            uint64 // never delivered to anybody
+	lost            uint64 // overwritten, and never delivered to anybody
+	undelivered     uint64 // left at the end, and never delivered to anybody
 	readers         map[*reader]struct{}
 	closed          bool
 }
@@ -168,6 +169,18 @@ func (b *backlog) end() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.head
+}
+
+// abandon gives up what nobody has read, and returns how many that are.
+func (b *backlog) abandon() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.undelivered += b.head - b.consumed
+	b.consumed = b.head
+	for b.tail < b.head {
+		b.forget()
+	}
+	return b.undelivered
 }
 
 // close lets readers end once they have read everything.

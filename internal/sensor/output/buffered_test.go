@@ -14,6 +14,7 @@ func TestCollect(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := newPipe("file", newQueue(100, 1<<20, 1), time.Hour, (&logs{}).logger(), f)
+	p.start()
 	p.send(numbered(0)) // alone: leaves at once
 	eventually(t, "the first", func() bool { return p.stats().Sent == 1 })
 	for i := 1; i < 10; i++ {

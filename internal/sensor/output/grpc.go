@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -35,7 +36,10 @@ type grpcChannel struct {
 	server  *grpc.Server
 	tls     atomic.Pointer[tls.Config]
 	log     *slog.Logger
-	served  chan struct{} // closed when the server has ended
+
+	listener  net.Listener
+	inherited *grpcChannel  // whose socket listener is, until start
+	served    chan struct{} // closed when the server has ended; nil before start
 
 	streams    atomic.Int64
 	maxStreams int64
@@ -49,16 +53,23 @@ type grpcChannel struct {
 
 var _ channel = (*grpcChannel)(nil)
 
-func openGRPC(c *config.Config, opt Options) (channel, error) {
+// openGRPC takes over the listening socket of the channel before it, if the
+// address is the same: no client is turned away while one follows the other.
+func openGRPC(c *config.Config, opt Options, was channel) (channel, error) {
 	g := &grpcChannel{
 		c: c.GRPC, serves: c.GRPCOutput.Enabled, log: opt.Log.With("channel", "grpc"),
 		backlog:    newBacklog(capacity(c), c.Peregrine.QueueMaxBytes),
-		served:     make(chan struct{}),
 		maxStreams: int64(c.Peregrine.GRPCMaxStreams),
 		firstCall:  10 * time.Second,
 		stop:       make(chan struct{}),
 	}
-	listener, options, err := g.listen()
+	if before, ok := was.(*grpcChannel); ok && before.c.BindAddress == g.c.BindAddress {
+		g.inherited = before
+	}
+	options, err := g.credentials()
+	if err == nil {
+		g.listener, err = g.listen()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("grpc: %w", err)
 	}
@@ -67,33 +78,69 @@ func openGRPC(c *config.Config, opt Options) (channel, error) {
 		outputs.RegisterServiceServer(g.server, &outputsService{channel: g})
 	}
 	version.RegisterServiceServer(g.server, versionService{})
+	return g, nil
+}
+
+func (g *grpcChannel) start() {
+	if g.inherited != nil {
+		ownsFile(g.inherited.listener, false)
+		g.inherited = nil
+		ownsFile(g.listener, true)
+	}
+	g.served = make(chan struct{})
 	// A connection has at most one stream in good practice; some more may be
 	// between handshake and first stream.
-	limited := &limitListener{Listener: listener, free: make(chan struct{}, c.Peregrine.GRPCMaxStreams+16)}
+	limited := &limitListener{Listener: g.listener, free: make(chan struct{}, g.maxStreams+16)}
 	go func() {
 		defer close(g.served)
 		if err := g.server.Serve(limited); err != nil {
 			g.log.Error("grpc: the server ended", "error", err)
 		}
 	}()
-	return g, nil
+}
+
+// ownsFile says whether closing l removes its file.
+func ownsFile(l net.Listener, owns bool) {
+	if u, ok := l.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(owns)
+	}
 }
 
 // listen opens the unix socket, or the address with mutual TLS.
-func (g *grpcChannel) listen() (net.Listener, []grpc.ServerOption, error) {
+func (g *grpcChannel) listen() (net.Listener, error) {
+	if g.inherited != nil {
+		return sameSocket(g.inherited.listener)
+	}
 	if path, ok := g.c.UnixSocket(); ok {
-		l, err := unixsock.Listen(path)
-		return l, nil, err
+		return unixsock.Listen(path)
+	}
+	return net.Listen("tcp", g.c.BindAddress)
+}
+
+// sameSocket is a second listener on l's socket: connections go to either.
+func sameSocket(l net.Listener) (net.Listener, error) {
+	withFile, ok := l.(interface{ File() (*os.File, error) })
+	if !ok {
+		return nil, fmt.Errorf("%s: the socket of %T cannot be shared", l.Addr(), l)
+	}
+	f, err := withFile.File()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return net.FileListener(f)
+}
+
+// credentials are none for the unix socket, and mutual TLS for an address.
+func (g *grpcChannel) credentials() ([]grpc.ServerOption, error) {
+	if _, ok := g.c.UnixSocket(); ok {
+		return nil, nil
 	}
 	settings, err := serverTLS(g.c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	g.tls.Store(settings)
-	l, err := net.Listen("tcp", g.c.BindAddress)
-	if err != nil {
-		return nil, nil, err
-	}
 	current := &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2"},
@@ -101,8 +148,7 @@ func (g *grpcChannel) listen() (net.Listener, []grpc.ServerOption, error) {
 			return g.tls.Load(), nil
 		},
 	}
-	creds := &toldCreds{TransportCredentials: credentials.NewTLS(current), log: g.log}
-	return l, []grpc.ServerOption{grpc.Creds(creds)}, nil
+	return []grpc.ServerOption{grpc.Creds(&toldCreds{TransportCredentials: credentials.NewTLS(current), log: g.log})}, nil
 }
 
 // limits keep clients, broken or hostile, from using the sensor up.
@@ -151,8 +197,8 @@ func (g *grpcChannel) stats() metrics.Channel {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	c := metrics.Channel{
-		Name: "grpc", Alerts: b.head, Overflow: b.lost, Dropped: b.lost, Queued: b.head - b.consumed,
-		Errors: g.errors.Load(), Capacity: uint64(len(b.ring)), Latency: g.latency.Read(), Idle: len(b.readers) == 0,
+		Name: "grpc", Alerts: b.head, Overflow: b.lost, Undelivered: b.undelivered, Dropped: b.lost + b.undelivered,
+		Queued: b.head - b.consumed, Errors: g.errors.Load(), Capacity: uint64(len(b.ring)), Latency: g.latency.Read(), Idle: len(b.readers) == 0,
 	}
 	c.Sent = c.Alerts - c.Queued - c.Dropped
 	for r := range b.readers {
@@ -161,9 +207,12 @@ func (g *grpcChannel) stats() metrics.Channel {
 	return c
 }
 
-// close lets streams send what waits until ctx ends. What no client is there
-// to take is lost, counted and told, but no failure of the stop.
+// close lets streams send what waits until ctx ends.
 func (g *grpcChannel) close(ctx context.Context) error {
+	if g.served == nil {
+		g.server.Stop() // it has goroutines before it serves
+		return g.listener.Close()
+	}
 	g.backlog.close()
 	ended := make(chan struct{})
 	go func() {
@@ -178,24 +227,10 @@ func (g *grpcChannel) close(ctx context.Context) error {
 		<-ended
 	}
 	<-g.served
-	if lost := g.discardRest(); lost > 0 {
-		g.log.Warn("output: the channel ends with alerts that no client has read", "dropped", lost)
+	if rest := g.backlog.abandon(); rest > 0 {
+		return fmt.Errorf("grpc: %d alerts not delivered: no client has read them", rest)
 	}
 	return nil
-}
-
-// discardRest turns what nobody read into losses.
-func (g *grpcChannel) discardRest() uint64 {
-	b := g.backlog
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	rest := b.head - b.consumed
-	for b.tail < b.head {
-		b.forget()
-	}
-	b.consumed = b.head
-	b.lost += rest
-	return rest
 }
 
 // codec sends bytes that are encoded already as they are.

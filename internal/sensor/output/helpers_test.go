@@ -87,6 +87,17 @@ func open(t *testing.T, c *config.Config) (*Set, *logs) {
 	return s, l
 }
 
+// replace changes s, or the set that stands in for it, to configuration c.
+func replace(s *Set, c *config.Config) error {
+	now := s.latest()
+	next, err := now.Prepare(c)
+	if err == nil {
+		now.Replace(next)
+		next.Settle(context.Background())
+	}
+	return err
+}
+
 func deadline(t *testing.T, d time.Duration) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	t.Cleanup(cancel)

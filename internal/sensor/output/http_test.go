@@ -88,7 +88,7 @@ func TestHTTPPipelines(t *testing.T) {
 	s, _ := open(t, httpConfig(serveHTTP(t, r)))
 	sendNumbered(s, 0, 1000)
 	eventually(t, "1000 sent", func() bool { return statsOf(t, s, "http").Sent == 1000 })
-	sender := (*s.channels.Load())[0].channel.(*pipe).senders[0].(*httpSender)
+	sender := s.entries[0].channel.(*pipe).senders[0].(*httpSender)
 	closeClean(t, s)
 	if sender.depth < 32 {
 		t.Errorf("depth %d after 1000 alerts", sender.depth)
@@ -340,7 +340,7 @@ func TestHTTPWithoutPipelining(t *testing.T) {
 	s, _ := open(t, httpConfig(url))
 	sendNumbered(s, 0, 100)
 	eventually(t, "all sent", func() bool { return statsOf(t, s, "http").Sent == 100 })
-	sender := (*s.channels.Load())[0].channel.(*pipe).senders[0].(*httpSender)
+	sender := s.entries[0].channel.(*pipe).senders[0].(*httpSender)
 	closeClean(t, s)
 	if sender.ceiling != 1 {
 		t.Errorf("still %d requests at once", sender.ceiling)

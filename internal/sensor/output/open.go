@@ -7,6 +7,45 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
+// maker opens one kind of channel. Section is compared to find out whether a
+// new configuration changes it.
+type maker struct {
+	name    string
+	enabled func(*config.Config) bool
+	section func(*config.Config) any
+	// open takes over from was what both need, as a listening socket; was is
+	// nil if there is none.
+	open func(c *config.Config, opt Options, was channel) (channel, error)
+}
+
+// makers are the channels in Falco's order.
+var makers = []maker{
+	{
+		"file", func(c *config.Config) bool { return c.File.Enabled },
+		func(c *config.Config) any { return c.File }, openFile,
+	},
+	{
+		"stdout", func(c *config.Config) bool { return c.Stdout.Enabled },
+		func(c *config.Config) any { return c.Stdout }, openStdout,
+	},
+	{
+		"syslog", func(c *config.Config) bool { return c.Syslog.Enabled },
+		func(c *config.Config) any { return c.Syslog }, openSyslog,
+	},
+	{
+		"program", func(c *config.Config) bool { return c.Program.Enabled },
+		func(c *config.Config) any { return c.Program }, openProgram,
+	},
+	{
+		"http", func(c *config.Config) bool { return c.HTTP.Enabled },
+		func(c *config.Config) any { return c.HTTP }, openHTTP,
+	},
+	{
+		"grpc", func(c *config.Config) bool { return c.GRPC.Enabled },
+		func(c *config.Config) any { return [2]any{c.GRPC, c.GRPCOutput} }, openGRPC,
+	},
+}
+
 // defaultCapacity is outputs_queue.capacity 0.
 const defaultCapacity = 65536
 
@@ -24,10 +63,6 @@ func queueFor(c *config.Config, workers int) *queue {
 	return newQueue(capacity(c), c.Peregrine.QueueMaxBytes, workers)
 }
 
-func timeoutOf(c *config.Config) time.Duration {
-	return time.Duration(c.OutputTimeout) * time.Millisecond
-}
-
 func gatherOf(c *config.Config) time.Duration {
 	if c.BufferedOutputs {
 		return bufferedGather
@@ -35,7 +70,7 @@ func gatherOf(c *config.Config) time.Duration {
 	return gatherFor
 }
 
-func openFile(c *config.Config, opt Options) (channel, error) {
+func openFile(c *config.Config, opt Options, _ channel) (channel, error) {
 	s, err := newFile(c.File.Filename, c.File.KeepAlive, timeoutOf(c))
 	if err != nil {
 		return nil, fmt.Errorf("file_output.filename: %w", err)
@@ -43,7 +78,7 @@ func openFile(c *config.Config, opt Options) (channel, error) {
 	return newPipe("file", queueFor(c, 1), gatherOf(c), opt.Log, s), nil
 }
 
-func openStdout(c *config.Config, opt Options) (channel, error) {
+func openStdout(c *config.Config, opt Options, _ channel) (channel, error) {
 	s, err := newStdout(opt.Stdout)
 	if err != nil {
 		return nil, err
@@ -51,16 +86,16 @@ func openStdout(c *config.Config, opt Options) (channel, error) {
 	return newPipe("stdout", queueFor(c, 1), gatherOf(c), opt.Log, s), nil
 }
 
-func openSyslog(c *config.Config, opt Options) (channel, error) {
+func openSyslog(c *config.Config, opt Options, _ channel) (channel, error) {
 	return newPipe("syslog", queueFor(c, 1), gatherFor, opt.Log, newSyslog(opt.SyslogPaths, timeoutOf(c))), nil
 }
 
-func openProgram(c *config.Config, opt Options) (channel, error) {
+func openProgram(c *config.Config, opt Options, _ channel) (channel, error) {
 	s := newProgram(c.Program.Program, c.Program.KeepAlive, timeoutOf(c), opt.ProgramOutput)
 	return newPipe("program", queueFor(c, 1), gatherFor, opt.Log, s), nil
 }
 
-func openHTTP(c *config.Config, opt Options) (channel, error) {
+func openHTTP(c *config.Config, opt Options, _ channel) (channel, error) {
 	t, err := newHTTPTarget(c, opt.Log)
 	if err != nil {
 		return nil, fmt.Errorf("http_output: %w", err)

@@ -2,6 +2,7 @@ package output
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -47,11 +48,15 @@ type pipe struct {
 	log    *slog.Logger
 
 	senders []sender
+	ctx     context.Context // ends when a stop can wait no longer
 	cancel  context.CancelFunc
 	working sync.WaitGroup
+	started bool
 
-	sent, refused, errors atomic.Uint64
-	latency               metrics.Histogram
+	sent, refused, undelivered, errors atomic.Uint64
+	abandoned                          atomic.Bool // what is still held is undelivered
+
+	latency metrics.Histogram
 
 	mu      sync.Mutex
 	lastErr string
@@ -63,11 +68,14 @@ var _ channel = (*pipe)(nil)
 
 func newPipe(name string, q *queue, gather time.Duration, log *slog.Logger, senders ...sender) *pipe {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &pipe{name: name, q: q, gather: gather, log: log.With("channel", name), senders: senders, cancel: cancel}
-	for _, s := range senders {
-		p.working.Go(func() { p.work(ctx, s) })
+	return &pipe{name: name, q: q, gather: gather, log: log.With("channel", name), senders: senders, ctx: ctx, cancel: cancel}
+}
+
+func (p *pipe) start() {
+	p.started = true
+	for _, s := range p.senders {
+		p.working.Go(func() { p.work(p.ctx, s) })
 	}
-	return p
 }
 
 func (p *pipe) send(a *alert.Alert) { p.q.push(a) }
@@ -129,12 +137,12 @@ func (p *pipe) deliver(ctx context.Context, s sender, batch []*alert.Alert) {
 			p.delivered(batch[:sent], err == nil)
 			pause = firstPause
 		}
-		p.giveUp(batch[sent : sent+refused])
+		p.giveUp(batch[sent:sent+refused], &p.refused)
 		batch = batch[sent+refused:]
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:
-			p.giveUp(batch)
+			p.giveUp(batch, &p.undelivered)
 			return
 		default:
 			p.failed(err)
@@ -147,9 +155,9 @@ func (p *pipe) deliver(ctx context.Context, s sender, batch []*alert.Alert) {
 }
 
 // giveUp counts alerts that no receiver gets.
-func (p *pipe) giveUp(lost []*alert.Alert) {
+func (p *pipe) giveUp(lost []*alert.Alert, as *atomic.Uint64) {
 	if len(lost) > 0 {
-		p.refused.Add(uint64(len(lost)))
+		as.Add(uint64(len(lost)))
 		p.q.done(lost)
 	}
 }
@@ -209,22 +217,35 @@ func (p *pipe) recovered(now time.Time) {
 
 func (p *pipe) stats() metrics.Channel {
 	// In this order an alert that is finished meanwhile still counts as queued.
-	sent, refused := p.sent.Load(), p.refused.Load()
-	alerts, overflow, _ := p.q.counts()
 	c := metrics.Channel{
-		Name: p.name, Alerts: alerts, Sent: sent, Overflow: overflow, Refused: refused,
-		Dropped: overflow + refused, Queued: alerts - overflow - sent - refused,
+		Name: p.name, Sent: p.sent.Load(), Refused: p.refused.Load(), Undelivered: p.undelivered.Load(),
 		Errors: p.errors.Load(), Capacity: uint64(len(p.q.ring)), Latency: p.latency.Read(),
 	}
+	c.Alerts, c.Overflow, _ = p.q.counts()
+	rest := c.Alerts - c.Overflow - c.Sent - c.Refused - c.Undelivered
+	if p.abandoned.Load() {
+		c.Undelivered += rest
+	} else {
+		c.Queued = rest
+	}
+	c.Dropped = c.Overflow + c.Refused + c.Undelivered
 	p.mu.Lock()
 	c.LastError = p.lastErr
 	p.mu.Unlock()
 	return c
 }
 
+// stuck is how long a close that can wait no longer gives workers to return:
+// most writes can be interrupted, some system calls cannot.
+const stuck = 100 * time.Millisecond
+
 // close delivers what waits until ctx ends.
 func (p *pipe) close(ctx context.Context) error {
 	p.q.close()
+	if !p.started {
+		return p.closeSenders()
+	}
+	defer context.AfterFunc(ctx, p.cancel)()
 	drained := make(chan struct{})
 	go func() {
 		p.working.Wait()
@@ -232,20 +253,27 @@ func (p *pipe) close(ctx context.Context) error {
 	}()
 	select {
 	case <-drained:
-		p.cancel()
-		return nil
 	case <-ctx.Done():
+		select {
+		case <-drained:
+		case <-time.After(stuck):
+			p.abandoned.Store(true)
+		}
 	}
 	p.cancel()
-	select {
-	case <-drained:
-	case <-time.After(100 * time.Millisecond): // a write that nothing can interrupt
-	}
-	alerts, overflow, _ := p.q.counts()
-	if lost := alerts - overflow - p.sent.Load(); lost > 0 {
-		return fmt.Errorf("%s: %d alerts not delivered: %w", p.name, lost, context.Cause(ctx))
+	if c := p.stats(); c.Undelivered > 0 {
+		return fmt.Errorf("%s: %d alerts not delivered: %w", p.name, c.Undelivered, context.Cause(ctx))
 	}
 	return nil
+}
+
+func (p *pipe) closeSenders() error {
+	p.cancel()
+	var errs []error
+	for _, s := range p.senders {
+		errs = append(errs, s.close())
+	}
+	return errors.Join(errs...)
 }
 
 // sleep waits for d or until ctx ends.

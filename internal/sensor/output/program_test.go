@@ -37,7 +37,7 @@ func TestProgramRestarts(t *testing.T) {
 			_, err := os.Stat(path)
 			return err == nil && len(readLines(t, path)) == i+1
 		})
-		p := (*s.channels.Load())[0].channel.(*pipe).senders[0].(*program)
+		p := s.entries[0].channel.(*pipe).senders[0].(*program)
 		<-p.child.ended // the next alert meets an ended program, not a pipe about to close
 	}
 	closeClean(t, s)

@@ -36,45 +36,75 @@ func TestApply(t *testing.T) {
 	sendNumbered(s, 0, 10)
 
 	bad := fileConfig("/nonexistent/x", true)
-	if err := s.Apply(bad); err == nil {
+	if err := replace(s, bad); err == nil {
 		t.Error("a bad configuration is accepted")
 	}
 	sendNumbered(s, 10, 20)
 
 	same := fileConfig(one, true)
 	same.Program = config.ProgramOutput{Enabled: true, KeepAlive: true, Program: "cat > " + two}
-	if err := s.Apply(same); err != nil {
+	if err := replace(s, same); err != nil {
 		t.Fatal(err)
 	}
 	sendNumbered(s, 20, 30)
-	if got := statsOf(t, s, "file"); got.Alerts != 30 {
-		t.Errorf("the unchanged channel was opened anew: %+v", got)
+	if a, b := s.entries[0].channel, s.latest().entries[0].channel; a != b {
+		t.Error("the unchanged channel was opened anew")
 	}
 
 	moved := fileConfig(two+".moved", true)
-	if err := s.Apply(moved); err != nil {
+	if err := replace(s, moved); err != nil {
 		t.Fatal(err)
 	}
 	sendNumbered(s, 30, 40)
 	closeClean(t, s)
+	// Counters belong to the name: they outlive settings, and the channel.
+	if got := statsOf(t, s, "file"); got.Alerts != 40 || got.Sent != 40 {
+		t.Errorf("counts after the channel was replaced: %+v", got)
+	}
+	if got := statsOf(t, s, "program"); got.Alerts != 10 || got.Sent != 10 || got.Capacity != 0 {
+		t.Errorf("counts after the channel was removed: %+v", got)
+	}
 	wantLines(t, one, numberedLines(0, 30))
 	wantLines(t, two, numberedLines(20, 30))
 	wantLines(t, two+".moved", numberedLines(30, 40))
 }
 
-// The gRPC channel keeps its address when other keys of it change, and comes
-// back if its successor cannot start.
+// What was prepared and is not wanted leaves nothing behind, and nothing of the
+// channels in force changes.
+func TestDiscard(t *testing.T) {
+	c, address := grpcConfig(t)
+	s, _ := open(t, c)
+	changed := *c
+	changed.GRPC.Threadiness = 3
+	changed.Program = config.ProgramOutput{Enabled: true, KeepAlive: true, Program: "exit 1"}
+	for range 3 {
+		next, err := s.Prepare(&changed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Discard(next)
+	}
+	sub := subscribe(t, client(t, address, nil))
+	sendNumbered(s, 0, 10)
+	sub.want(t, numberedLines(0, 10))
+	if stats := s.Stats(); len(stats) != 1 {
+		t.Errorf("%+v", stats)
+	}
+}
+
+// The gRPC channel keeps its address when other keys of it change, and stays
+// as it is if its successor cannot start.
 func TestApplyGRPC(t *testing.T) {
 	c, address := grpcConfig(t)
 	s, _ := open(t, c)
 	changed := *c
 	changed.GRPC.Threadiness = 3
-	if err := s.Apply(&changed); err != nil {
+	if err := replace(s, &changed); err != nil {
 		t.Fatal(err)
 	}
 	bad := changed
 	bad.GRPC.BindAddress, bad.GRPC.CertChain = "127.0.0.1:0", "/missing"
-	if err := s.Apply(&bad); err == nil {
+	if err := replace(s, &bad); err == nil {
 		t.Error("a bad certificate is accepted")
 	}
 	sub := subscribe(t, client(t, address, nil))
@@ -150,7 +180,7 @@ func TestApplyUnderLoad(t *testing.T) {
 		}
 	}()
 	for i := 1; i <= 1000; i++ {
-		if err := s.Apply(fileConfig(filepath.Join(dir, strconv.Itoa(i%7)), true)); err != nil {
+		if err := replace(s, fileConfig(filepath.Join(dir, strconv.Itoa(i%7)), true)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -20,33 +20,38 @@ type health struct {
 	stalled  bool
 }
 
-// supervise tells about queues that overflow and receivers that take nothing.
-// It looks on from outside, since a worker cannot while a write blocks it.
-func (s *Set) supervise(ctx context.Context) {
-	seen := map[string]*health{}
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			for _, e := range *s.channels.Load() {
-				c := e.stats()
-				h := seen[c.Name]
-				if h == nil || c.Overflow < h.overflow { // replaced: counts began anew
-					h = &health{movedAt: now}
-					seen[c.Name] = h
+// watch starts to tell about queues that overflow and receivers that take
+// nothing. It looks on from outside, since a worker cannot while a write
+// blocks it.
+func (l *ledger) watch() {
+	ctx, cancel := context.WithCancel(context.Background())
+	l.stop = cancel
+	l.watching.Go(func() {
+		seen := map[string]*health{}
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case now := <-tick.C:
+				for _, c := range l.stats() {
+					if seen[c.Name] == nil {
+						seen[c.Name] = &health{movedAt: now}
+					}
+					l.look(c, seen[c.Name], now)
 				}
-				s.look(c, h, now, e.timeout())
 			}
 		}
-	}
+	})
 }
 
-func (s *Set) look(c metrics.Channel, h *health, now time.Time, timeout time.Duration) {
+func (l *ledger) look(c metrics.Channel, h *health, now time.Time) {
+	l.mu.Lock()
+	timeout := l.timeout
+	l.mu.Unlock()
 	if c.Overflow > h.overflow && now.Sub(h.toldAt) >= tellEvery {
-		s.opt.Log.Warn("output: queue is full, alerts are dropped for this channel", "channel", c.Name,
+		l.log.Warn("output: queue is full, alerts are dropped for this channel", "channel", c.Name,
 			"dropped", c.Overflow-h.overflow, "dropped_total", c.Overflow, "capacity", c.Capacity)
 		h.overflow, h.toldAt = c.Overflow, now
 	}
@@ -56,7 +61,7 @@ func (s *Set) look(c metrics.Channel, h *health, now time.Time, timeout time.Dur
 	}
 	if !h.stalled && now.Sub(h.movedAt) >= timeout {
 		h.stalled = true
-		s.opt.Log.Error("output: the receiver takes no alerts; the other channels go on", "channel", c.Name,
+		l.log.Error("output: the receiver takes no alerts; the other channels go on", "channel", c.Name,
 			"output_timeout", timeout, "waiting", c.Queued)
 	}
 }

@@ -1,0 +1,193 @@
+package sensor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
+	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
+)
+
+// idleSensor is a sensor without a driver whose parts a test can look at.
+func idleSensor(t *testing.T, load func() (*config.Config, error)) (*sensor, *watched) {
+	t.Helper()
+	log := &watched{}
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { null.Close() })
+	s, err := newSensor(Options{LoadConfig: load, Stdout: null, Stderr: log, Getenv: func(string) string { return "" }})
+	if err == nil {
+		err = s.open()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, log
+}
+
+// refusing is a source that takes no other plan.
+type refusing struct {
+	source
+	asked int
+}
+
+func (r *refusing) SetPlan(plans ...*plan.Plan) error {
+	r.asked++
+	if len(plans) > 1 {
+		return errors.New("no room for another plan")
+	}
+	return nil
+}
+
+// A reload that fails at its last step leaves everything as it was: rules,
+// outputs, and the configuration that is shown.
+func TestReloadFailsLate(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "one")
+	s, log := idleSensor(t, func() (*config.Config, error) {
+		c := config.Default()
+		c.Engine.Kind, c.Stdout.Enabled = "nodriver", false
+		c.File.Enabled, c.File.Filename = true, file
+		return c, nil
+	})
+	source := &refusing{source: s.source}
+	s.source = source
+	before := s.now()
+	file = filepath.Join(dir, "two")
+	if s.reload(t.Context()) {
+		t.Fatal("the reload succeeded")
+	}
+	if s.now() != before || s.engine.Rules() != before.rules {
+		t.Error("other settings are in force")
+	}
+	if source.asked != 2 {
+		t.Errorf("the plan was set %d times; wanted the old one to be restored", source.asked)
+	}
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	one, err := os.ReadFile(filepath.Join(dir, "one"))
+	if err != nil || !strings.Contains(string(one), "no room for another plan") {
+		t.Errorf("the alert about the reload is not where alerts went before: %q, %v\n%s", one, err, log)
+	}
+	if two, _ := os.ReadFile(file); len(two) > 0 {
+		t.Errorf("the new file has %q", two)
+	}
+}
+
+// A reload that waits for the engine ends with the sensor.
+func TestReloadEndsWithTheSensor(t *testing.T) {
+	s, _ := idleSensor(t, func() (*config.Config, error) {
+		c := config.Default()
+		c.Engine.Kind = "nodriver"
+		return c, nil
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan bool)
+	go func() { done <- s.reload(ctx) }() // nobody runs the engine
+	cancel()
+	if <-done {
+		t.Error("the reload succeeded")
+	}
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Reloads under everything that looks at a sensor: what they show is always of
+// one configuration, and the race detector finds nothing.
+func TestReloadWatched(t *testing.T) {
+	reloads := 200
+	if testing.Short() {
+		reloads = 40
+	}
+	dir := t.TempDir()
+	socket, configFile, rules := filepath.Join(dir, "s"), filepath.Join(dir, "c.yaml"), filepath.Join(dir, "rules.yaml")
+	port := freePort(t)
+	settle := func(i int) {
+		write(t, configFile, fmt.Sprintf(`
+watch_config_files: false
+engine: {kind: nodriver}
+rules_files: [%s]
+stdout_output: {enabled: false}
+file_output: {enabled: true, keep_alive: %t, filename: %s}
+outputs: {rate: %d}
+syscall_event_drops: {rate: %d}
+metrics: {enabled: true, interval: 100ms, output_rule: true}
+webserver: {enabled: true, listen_port: %d, prometheus_metrics_enabled: true}
+peregrine: {status_socket: %s}
+`, rules, i%2 == 0, filepath.Join(dir, fmt.Sprint("events", i%3)), i%2, i%2, port, socket))
+		write(t, rules, fmt.Sprintf("- rule: R%d\n  desc: d\n  condition: evt.type=open\n  output: o\n  priority: INFO\n", i))
+	}
+	settle(0)
+	s := startWith(t, func() (*config.Config, error) { return config.Load(config.Options{Path: configFile}) })
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for ctx.Err() == nil {
+			if err := live.Status(ctx, io.Discard, live.Options{Socket: socket, Interval: time.Millisecond}); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	})
+	watching.Go(func() {
+		_ = live.Top(ctx, io.Discard, live.Options{Socket: socket, Interval: time.Millisecond, Rows: 5})
+	})
+	watching.Go(func() {
+		for ctx.Err() == nil {
+			scrape(ctx, t, fmt.Sprintf("http://127.0.0.1:%d/metrics", port))
+		}
+	})
+	for i := range reloads {
+		settle(i)
+		done := s.stderr.saw(fmt.Sprintf("reloaded reload=%d ", i+1))
+		s.hangup <- syscall.SIGHUP
+		select {
+		case <-done:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("reload %d never ends\n%s", i, s.stderr)
+		}
+	}
+	cancel()
+	watching.Wait()
+	s.stop()
+}
+
+func scrape(ctx context.Context, t *testing.T, url string) {
+	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	r, err := http.DefaultClient.Do(req)
+	if err != nil {
+		if ctx.Err() == nil {
+			t.Error(err)
+		}
+		return
+	}
+	defer r.Body.Close()
+	if _, err := io.Copy(io.Discard, r.Body); err == nil && r.StatusCode != http.StatusOK {
+		t.Errorf("%s answers %s", url, r.Status)
+	}
+}
+
+func freePort(t *testing.T) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}

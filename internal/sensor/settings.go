@@ -1,0 +1,42 @@
+package sensor
+
+import (
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/internal/sensor/output"
+)
+
+// settings are what a reload replaces, in one value: who looks at it sees all
+// of one configuration, and never a part of the next. Only the counters of
+// rules change, on the engine's goroutine.
+type settings struct {
+	config  *config.Config
+	sums    fileSums
+	rules   *engine.Ruleset // with the plan
+	static  *field.Static
+	outputs *output.Set // missing until open
+}
+
+// load makes the settings of a configuration, all but the outputs.
+func (s *sensor) load(cfg *config.Config) (*settings, error) {
+	rules, err := s.loadRules(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &settings{config: cfg, sums: newFileSums(cfg), rules: rules, static: s.newStatic(cfg)}, nil
+}
+
+// now is the settings in force.
+func (s *sensor) now() *settings { return s.current.Load() }
+
+// swap brings next into force. It runs on the engine's goroutine, between two
+// events, and cannot fail.
+func (s *sensor) swap(next *settings) {
+	was := s.now()
+	s.totals.add(was.rules)
+	s.engine.Swap(next.rules, next.static)
+	s.throttle.Limit(next.config.Outputs.Rate, next.config.Outputs.MaxBurst)
+	was.outputs.Replace(next.outputs)
+	s.current.Store(next)
+}
