@@ -72,13 +72,11 @@ func Run(ctx context.Context, o Options) (*capacity.Result, error) {
 	if o.Rig == nil && os.Geteuid() != 0 {
 		return nil, &capacity.PreflightError{Reason: "root is needed, to load a probe and to limit a sensor: run it with sudo"}
 	}
-	undone, err := limit.Recover(o.journalDir(), o.Stand.Host)
-	for _, line := range undone {
-		o.Say("%s", line)
-	}
+	leave, err := o.enter()
 	if err != nil {
 		return nil, err
 	}
+	defer leave()
 	// Before the load begins, so that a bad file does not cost ten minutes.
 	var production *observed.Rates
 	if o.Observed != "" {
@@ -116,6 +114,26 @@ func Run(ctx context.Context, o Options) (*capacity.Result, error) {
 		err = errors.Join(err, recommend(r, o.Observed, production))
 	}
 	return r, errors.Join(err, rundir.Save(o.Dir, r), rundir.WriteReports(o.Dir, r))
+}
+
+// enter undoes what killed runs have left, and makes this run seen by others
+// until leave is called. It refuses to measure beside one that is going on.
+func (o *Options) enter() (leave func(), err error) {
+	undone, err := limit.Recover(o.journalDir(), o.Stand.Host)
+	for _, line := range undone {
+		o.Say("%s", line)
+	}
+	if err != nil {
+		return nil, err
+	}
+	presence, err := limit.OpenJournal(o.journalDir(), o.Stand.Host)
+	if err != nil {
+		return nil, err
+	}
+	if err := limit.Alone(o.journalDir()); err != nil {
+		return nil, errors.Join(&capacity.PreflightError{Reason: err.Error()}, presence.Undo())
+	}
+	return func() { _ = presence.Undo() }, nil // nothing is in it
 }
 
 func (o *Options) journalDir() string {

@@ -37,11 +37,11 @@ func check(t *testing.T, err error) {
 	}
 }
 
-func journal(t *testing.T, host Host) *Journal {
+func newJournal(t *testing.T, host Host) *Journal {
 	t.Helper()
 	j, err := OpenJournal(t.TempDir(), host)
 	check(t, err)
-	t.Cleanup(func() { j.file.Close() })
+	t.Cleanup(func() { _ = j.file.Descriptor().Close() })
 	return j
 }
 
@@ -91,7 +91,7 @@ func TestUnifiedInPlace(t *testing.T) {
 	names := []string{dir + "cpu.max", dir + "memory.max", dir + "memory.swap.max"}
 	before := contents(t, host, names...)
 
-	place, err := ForPID(ctx, host, journal(t, host), os.Getpid(), "test")
+	place, err := ForPID(ctx, host, newJournal(t, host), os.Getpid(), "test")
 	check(t, err)
 	check(t, place.Apply(ctx, Limit{CPU: 0.5, Memory: 512 << 20}))
 	check(t, place.Apply(ctx, Limit{CPU: 1, Memory: 512 << 20})) // a second row: the journal keeps the first state
@@ -114,7 +114,7 @@ func TestUnifiedInPlace(t *testing.T) {
 
 func TestUnifiedUsage(t *testing.T) {
 	host := unified(t)
-	place, err := ForPID(context.Background(), host, journal(t, host), os.Getpid(), "test")
+	place, err := ForPID(context.Background(), host, newJournal(t, host), os.Getpid(), "test")
 	check(t, err)
 	got, err := place.Usage()
 	check(t, err)
@@ -126,7 +126,7 @@ func TestUnifiedUsage(t *testing.T) {
 
 func TestUnifiedNewCgroup(t *testing.T) {
 	host, ctx := unified(t), context.Background()
-	place, err := New(host, journal(t, host))
+	place, err := New(host, newJournal(t, host))
 	check(t, err)
 	check(t, place.Apply(ctx, Limit{CPU: 0.25}))
 	check(t, place.Add(ctx, 4711))
@@ -153,7 +153,7 @@ func TestUnifiedNewCgroup(t *testing.T) {
 func TestSmallerLimitAbove(t *testing.T) {
 	host := unified(t)
 	check(t, os.WriteFile(host.path("sys/fs/cgroup/system.slice/cpu.max"), []byte("100000 100000\n"), 0o644))
-	place, err := ForPID(context.Background(), host, journal(t, host), os.Getpid(), "test")
+	place, err := ForPID(context.Background(), host, newJournal(t, host), os.Getpid(), "test")
 	check(t, err)
 	check(t, place.Apply(context.Background(), Limit{CPU: 1}))
 	err = place.Apply(context.Background(), Limit{CPU: 2})
@@ -187,7 +187,7 @@ func TestLegacyInPlace(t *testing.T) {
 	const cpu, memory = "sys/fs/cgroup/cpu,cpuacct/sensor/", "sys/fs/cgroup/memory/sensor/"
 	names := []string{cpu + "cpu.cfs_period_us", cpu + "cpu.cfs_quota_us", memory + "memory.limit_in_bytes", memory + "memory.memsw.limit_in_bytes"}
 	before := contents(t, host, names...)
-	place, err := ForPID(ctx, host, journal(t, host), pid, "test")
+	place, err := ForPID(ctx, host, newJournal(t, host), pid, "test")
 	check(t, err)
 	check(t, place.Apply(ctx, Limit{CPU: 1.5, Memory: 2 << 20}))
 	want := map[string]string{names[0]: "100000", names[1]: "150000", names[2]: "2097152", names[3]: "2097152"}
@@ -225,7 +225,7 @@ func TestNoControllers(t *testing.T) {
 		"proc/self/mountinfo":              mountinfo2,
 		"sys/fs/cgroup/cgroup.controllers": "hugetlb",
 	})
-	if _, err := New(host, journal(t, host)); err == nil || !strings.Contains(err.Error(), "cpu controller") {
+	if _, err := New(host, newJournal(t, host)); err == nil || !strings.Contains(err.Error(), "cpu controller") {
 		t.Errorf("New without controllers: %v", err)
 	}
 }

@@ -25,6 +25,12 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("LIMIT_TEST_ROLE") {
 	case "victim":
 		victim()
+	case "journal":
+		if _, err := OpenJournal(os.Getenv("LIMIT_TEST_JOURNAL"), Host{}); err != nil {
+			panic(err)
+		}
+		fmt.Println("ready")
+		_, _ = os.Stdin.Read(make([]byte, 1))
 	case "burner":
 		for {
 			runtime.Gosched()
@@ -86,7 +92,7 @@ func cgroupText(pid int) string {
 func TestRealThrottle(t *testing.T) {
 	needCgroups(t)
 	ctx, host := context.Background(), Host{}
-	j := journal(t, host)
+	j := newJournal(t, host)
 	place, err := NewCgroup(host, j, fmt.Sprintf("peregrine-test-%d", os.Getpid()))
 	check(t, err)
 	defer place.Restore(ctx)
@@ -115,7 +121,7 @@ func TestRealThrottle(t *testing.T) {
 func TestRealOOM(t *testing.T) {
 	needCgroups(t)
 	ctx, host := context.Background(), Host{}
-	place, err := NewCgroup(host, journal(t, host), fmt.Sprintf("peregrine-oom-%d", os.Getpid()))
+	place, err := NewCgroup(host, newJournal(t, host), fmt.Sprintf("peregrine-oom-%d", os.Getpid()))
 	check(t, err)
 	defer place.Restore(ctx)
 	check(t, place.Apply(ctx, Limit{Memory: 16 << 20}))
@@ -143,7 +149,7 @@ func TestRealMoveAndBack(t *testing.T) {
 	sensor := burner(t)
 	pid := sensor.Process.Pid
 	before := cgroupText(pid)
-	place, err := ForPID(ctx, host, journal(t, host), pid, fmt.Sprintf("peregrine-move-%d", os.Getpid()))
+	place, err := ForPID(ctx, host, newJournal(t, host), pid, fmt.Sprintf("peregrine-move-%d", os.Getpid()))
 	check(t, err)
 	check(t, place.Apply(ctx, Limit{CPU: 0.5}))
 	if cgroupText(pid) == before {

@@ -44,7 +44,7 @@ func TestUnit(t *testing.T) {
 		"CPUQuotaPerSecUSec": "1s 500ms", "MemoryMax": "infinity",
 	}}
 	host.Run = manager.run
-	place, pid, err := ForUnit(ctx, host, journal(t, host), "falco.service")
+	place, pid, err := ForUnit(ctx, host, newJournal(t, host), "falco.service")
 	check(t, err)
 	if pid != os.Getpid() {
 		t.Errorf("main process %d, want %d", pid, os.Getpid())
@@ -73,7 +73,7 @@ func TestUnitErrors(t *testing.T) {
 	} {
 		host := unified(t)
 		host.Run = (&systemd{properties: properties}).run
-		_, _, err := ForUnit(context.Background(), host, journal(t, host), "x.service")
+		_, _, err := ForUnit(context.Background(), host, newJournal(t, host), "x.service")
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("properties %v: %v, want %q", properties, err, name)
 		}
@@ -93,7 +93,7 @@ func TestScope(t *testing.T) {
 		}
 	}
 	host.Run = manager.run
-	place, err := New(host, journal(t, host))
+	place, err := New(host, newJournal(t, host))
 	check(t, err)
 	check(t, place.Apply(ctx, Limit{CPU: 0.5, Memory: 1 << 20}))
 	check(t, place.Add(ctx, pid))
@@ -191,7 +191,7 @@ func TestDocker(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			host, ctx := unified(t), context.Background()
 			d := &daemon{settings: test.before, pid: os.Getpid()}
-			place, pid, err := ForContainer(ctx, host, journal(t, host), serveDocker(t, d), "falco")
+			place, pid, err := ForContainer(ctx, host, newJournal(t, host), serveDocker(t, d), "falco")
 			check(t, err)
 			if pid != os.Getpid() {
 				t.Errorf("first process %d, want %d", pid, os.Getpid())
@@ -210,11 +210,11 @@ func TestDocker(t *testing.T) {
 
 func TestDockerErrors(t *testing.T) {
 	host := unified(t)
-	_, _, err := ForContainer(context.Background(), host, journal(t, host), serveDocker(t, &daemon{}), "other")
+	_, _, err := ForContainer(context.Background(), host, newJournal(t, host), serveDocker(t, &daemon{}), "other")
 	if err == nil || !strings.Contains(err.Error(), "No such container") {
 		t.Errorf("unknown container: %v", err)
 	}
-	_, _, err = ForContainer(context.Background(), host, journal(t, host), "/nowhere/docker.sock", "other")
+	_, _, err = ForContainer(context.Background(), host, newJournal(t, host), "/nowhere/docker.sock", "other")
 	if err == nil || !strings.Contains(err.Error(), "/nowhere/docker.sock") {
 		t.Errorf("no daemon: %v", err)
 	}

@@ -1,0 +1,45 @@
+package journal
+
+import (
+	"os"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
+)
+
+// Owner is the process that a journal belongs to: a pid, and what tells it
+// from another process with the same pid.
+type Owner struct {
+	PID       int    `json:"owner_pid"`
+	Start     uint64 `json:"owner_start"`             // clock ticks since boot
+	Boot      string `json:"boot,omitempty"`          // id of the boot that these count from
+	Namespace string `json:"pid_namespace,omitempty"` // in which the pid is meant
+}
+
+func self() (Owner, error) {
+	start, err := procfs.Host.StartTime(os.Getpid())
+	return Owner{PID: os.Getpid(), Start: start, Boot: bootID(), Namespace: pidNamespace()}, err
+}
+
+// bootID is "" where the kernel does not tell; then every boot is the same.
+func bootID() string {
+	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return string(text[:min(len(text), 36)])
+}
+
+func pidNamespace() string {
+	name, _ := os.Readlink("/proc/self/ns/pid") // "" without such a kernel: all pids are of one namespace
+	return name
+}
+
+// alive says whether the owner's run is going on. locked says that a process
+// holds the journal's lock: of an owner that is not seen from here, that alone
+// tells; of one that is seen, it may be a child that has outlived it.
+func (o Owner) alive(locked bool) bool {
+	switch {
+	case o.Boot != bootID():
+		return false
+	case o.Namespace != pidNamespace():
+		return locked
+	}
+	return procfs.Host.Alive(o.PID, o.Start)
+}

@@ -1,0 +1,206 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Found is a journal in a directory, as Recover has met it.
+type Found struct {
+	Path  string
+	Owner Owner
+	Live  bool     // its run is going on: it was left alone
+	Did   []string // what undoing it has done
+}
+
+// Live lists the journals in dir whose runs are going on, this process's own
+// left out.
+func Live(dir, prefix string) ([]Found, error) {
+	var live []Found
+	me, err := self()
+	if err != nil {
+		return nil, err
+	}
+	err = each(dir, prefix, func(path string) error {
+		file, err := open(path)
+		if err != nil {
+			return ignoreGone(err)
+		}
+		defer file.Close()
+		owner, _, err := read(file)
+		if err != nil {
+			return err
+		}
+		if owner != me && owner.alive(lock(file) != nil) {
+			live = append(live, Found{Path: path, Owner: owner, Live: true})
+		}
+		return nil
+	})
+	return live, err
+}
+
+// Recover undoes the journals in dir, those whose names start with prefix, of
+// runs that have ended. It reports every journal that it met.
+func Recover(dir, prefix string, undo Undo) ([]Found, error) {
+	var found []Found
+	err := each(dir, prefix, func(path string) error {
+		f, err := recoverOne(path, undo)
+		if f != nil {
+			found = append(found, *f)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		return nil
+	})
+	if err == nil && len(found) > 0 {
+		_ = os.Remove(dir) // only if it is empty
+	}
+	return found, err
+}
+
+// each calls f for the journals in dir, and removes what a run that was killed
+// while it made one has left.
+func each(dir, prefix string, f func(path string) error) error {
+	list, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = private(dir)
+	}
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, item := range list {
+		path := filepath.Join(dir, item.Name())
+		switch {
+		case strings.HasSuffix(item.Name(), temporary):
+			errs = append(errs, discard(path))
+		case strings.HasPrefix(item.Name(), prefix) && strings.HasSuffix(item.Name(), suffix):
+			errs = append(errs, f(path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// discard removes a file that never became a journal, unless it is about to.
+func discard(path string) error {
+	file, err := open(path)
+	if err != nil {
+		return ignoreGone(err)
+	}
+	defer file.Close()
+	if lock(file) != nil {
+		return nil
+	}
+	return ignoreGone(os.Remove(path))
+}
+
+// recoverOne undoes one journal; nil if it is gone.
+func recoverOne(path string, undo Undo) (*Found, error) {
+	file, err := open(path)
+	if err != nil {
+		return nil, ignoreGone(err)
+	}
+	owner, _, err := read(file)
+	f := &Found{Path: path, Owner: owner}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	locked := lock(file) != nil
+	if owner.alive(locked) {
+		f.Live = true
+		return f, file.Close()
+	}
+	if gone, err := replaced(file, path); gone || err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	j := &Journal{file: file, path: path}
+	if f.Did, err = j.Undo(undo); err != nil {
+		err = errors.Join(err, j.file.Close())
+	}
+	return f, err
+}
+
+// replaced says whether path names another file by now.
+func replaced(file *os.File, path string) (bool, error) {
+	mine, err := file.Stat()
+	if err != nil {
+		return false, err
+	}
+	there, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	return err == nil && !os.SameFile(mine, there), err
+}
+
+// open opens a journal that nobody else can have made or changed.
+func open(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		err = trusted(path, info)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// read returns a journal's owner and entries. A last line that was cut off
+// belongs to a change that was never made, and is left out.
+func read(file *os.File) (Owner, []json.RawMessage, error) {
+	var owner Owner
+	text, err := io.ReadAll(io.NewSectionReader(file, 0, maxSize+1))
+	switch {
+	case err != nil:
+		return owner, nil, err
+	case len(text) > maxSize:
+		return owner, nil, fmt.Errorf("%s is larger than %d MiB: not a journal", file.Name(), maxSize>>20)
+	}
+	whole := text[:bytes.LastIndexByte(text, '\n')+1]
+	if len(whole) == 0 {
+		return owner, nil, fmt.Errorf("%s does not say whose it is: look at it, and remove it", file.Name())
+	}
+	var entries []json.RawMessage
+	n := 0
+	for line := range bytes.Lines(whole) {
+		n++
+		if n == 1 {
+			err = json.Unmarshal(line, &owner)
+		} else if json.Valid(line) {
+			entries = append(entries, bytes.TrimSpace(line))
+		} else {
+			err = errors.New("expected a JSON object")
+		}
+		if err != nil {
+			return owner, nil, fmt.Errorf("%s:%d: %w", file.Name(), n, err)
+		}
+	}
+	if owner.PID <= 0 {
+		return owner, nil, fmt.Errorf("%s:1: expected the owner of the journal", file.Name())
+	}
+	return owner, entries, nil
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
