@@ -66,7 +66,11 @@ type span struct{ from, to int }
 // adds is checked here too.
 func New(rule Rule, output string, opts Options) (*Formatter, error) {
 	output, extra := opts.extend(rule, output)
-	t, err := CompileTemplate(output)
+	fields := field.Of(rule.Source)
+	if fields == nil {
+		fields = field.Syscall
+	}
+	t, err := CompileTemplate(output, fields)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +82,7 @@ func New(rule Rule, output string, opts Options) (*Formatter, error) {
 	if f.scratch == nil {
 		f.scratch = new(Scratch)
 	}
-	if err := f.addFields(extra); err != nil {
+	if err := f.addFields(extra, fields); err != nil {
 		return nil, err
 	}
 	f.prefix, f.suffix = f.frame()
@@ -86,12 +90,12 @@ func New(rule Rule, output string, opts Options) (*Formatter, error) {
 }
 
 // addFields decides what output_fields has.
-func (f *Formatter) addFields(extra []ExtraField) error {
+func (f *Formatter) addFields(extra []ExtraField, fields *field.Catalogue) error {
 	clock := "evt.time"
 	if f.opts.ISO8601 {
 		clock = "evt.time.iso8601"
 	}
-	o, err := field.ParseOperand(clock)
+	o, err := fields.ParseOperand(clock)
 	if err != nil {
 		return err
 	}
@@ -102,7 +106,7 @@ func (f *Formatter) addFields(extra []ExtraField) error {
 	}
 	for _, x := range extra {
 		if x.Format != "" {
-			t, err := CompileTemplate(x.Format)
+			t, err := CompileTemplate(x.Format, fields)
 			if err != nil {
 				return fmt.Errorf("extra field %s: %w", x.Name, err)
 			}
@@ -110,7 +114,7 @@ func (f *Formatter) addFields(extra []ExtraField) error {
 			f.add(x.Name, fromFormat, len(f.formats)-1)
 			continue
 		}
-		o, err := field.ParseOperand(strings.TrimPrefix(x.Name, "%"))
+		o, err := fields.ParseOperand(strings.TrimPrefix(x.Name, "%"))
 		if err != nil {
 			return fmt.Errorf("extra field %s: %w", x.Name, err)
 		}

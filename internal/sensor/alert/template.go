@@ -46,8 +46,9 @@ func (e *TemplateError) Error() string {
 // CompileTemplate reads an output format: %field, %field[argument],
 // %transformer(field), %20field for text cut or padded to 20 characters, and
 // %% for a percent sign. A * at the start, "print also when values are
-// missing", is accepted, since that is always done.
-func CompileTemplate(text string) (*Template, error) {
+// missing", is accepted, since that is always done. The fields are those of the
+// events' source.
+func CompileTemplate(text string, fields *field.Catalogue) (*Template, error) {
 	t := &Template{}
 	pos := 0
 	if strings.HasPrefix(text, "*") {
@@ -72,7 +73,7 @@ func CompileTemplate(text string) (*Template, error) {
 			continue
 		}
 		width, digits := leadingNumber(rest)
-		o, err := field.ParseOperand(rest[digits:])
+		o, err := fields.ParseOperand(rest[digits:])
 		if err != nil {
 			return nil, &TemplateError{pos, "invalid formatting token " + firstWord(rest[digits:]) + ": " + err.Error()}
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
 )
 
@@ -40,7 +41,7 @@ func TestTemplate(t *testing.T) {
 		{"%evt.time.iso8601", "2026-11-22T14:58:33.447936116+0000"},
 		{"%fd.dev", "0"},
 	} {
-		tpl, err := alert.CompileTemplate(tt.text)
+		tpl, err := alert.CompileTemplate(tt.text, field.Syscall)
 		if err != nil {
 			t.Errorf("%q: %v", tt.text, err)
 			continue
@@ -64,7 +65,7 @@ func TestTemplateTypes(t *testing.T) {
 		{"%fd.sip.name", "<NA>"},
 		{"%fd.connected", "true"},
 	} {
-		tpl, err := alert.CompileTemplate(tt.text)
+		tpl, err := alert.CompileTemplate(tt.text, field.Syscall)
 		if err != nil {
 			t.Fatalf("%q: %v", tt.text, err)
 		}
@@ -102,7 +103,7 @@ func TestTemplateProc(t *testing.T) {
 }
 
 func TestTemplateFields(t *testing.T) {
-	tpl, err := alert.CompileTemplate("%proc.name %proc.aname[2] %toupper(proc.exe) %proc.name %5fd.name")
+	tpl, err := alert.CompileTemplate("%proc.name %proc.aname[2] %toupper(proc.exe) %proc.name %5fd.name", field.Syscall)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func FuzzTemplate(f *testing.F) {
 	}
 	c := shadow(f)
 	f.Fuzz(func(t *testing.T, text string) {
-		tpl, err := alert.CompileTemplate(text)
+		tpl, err := alert.CompileTemplate(text, field.Syscall)
 		if err != nil {
 			return
 		}

@@ -45,7 +45,7 @@ func WriteRule(w io.Writer, r *rules.Rule, set *rules.Set) error {
 		"excludes are never sent; event, to be looked at each time.\n\n")
 	node := filter.Unshare(r.Node)
 	var kernel map[*filter.Check]bool
-	if _, err := plan.NewOpens(set.Enabled(alert.Debug)); err == nil {
+	if _, err := plan.NewOpens(rules.OfSource(field.SyscallSource, set.Enabled(alert.Debug))); err == nil {
 		kernel = plan.OpenChecks(node)
 	}
 	writeOutline(&b, node, kernel)

@@ -58,7 +58,7 @@ const maxFirst = 5
 // Test evaluates one rule for every event of src. One that breaks off gives a
 // Verdict about its beginning, and its error.
 func Test(ctx context.Context, src Source, r *rules.Rule) (*Verdict, error) {
-	if r.Node == nil {
+	if r.Source != field.SyscallSource {
 		return nil, fmt.Errorf("rule %q is about events of source %s, which captures do not have", r.Name, r.Source)
 	}
 	t := tester{v: &Verdict{Rule: r}, candidates: candidatesOf(r.Node)}

@@ -69,7 +69,7 @@ func TestGettersDoNotAllocate(t *testing.T) {
 	}
 	for name, event := range contexts {
 		c := event()
-		for _, f := range field.All() {
+		for _, f := range field.Syscall.All() {
 			if readsProc[f.Name] {
 				continue
 			}
@@ -93,7 +93,7 @@ func TestTransformersDoNotAllocate(t *testing.T) {
 		"concat(proc.name, toupper(proc.exepath), \"x\")", "join(\",\", proc.args)", "join(\",\", (proc.name, proc.exe))", "getopt(proc.args, \"f:\")[f]",
 		"tolower(getopt(proc.args, \"f:\"))",
 	} {
-		o, err := field.ParseOperand(text)
+		o, err := field.Syscall.ParseOperand(text)
 		if err != nil {
 			t.Fatal(err)
 		}

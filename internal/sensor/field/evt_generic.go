@@ -35,12 +35,22 @@ func genericFields() []Field {
 		unsigned("evt.reltime.ns", RelTime, AtEvent, "Time since the first event: the nanoseconds beyond whole seconds.", func(c *Context) (uint64, bool) {
 			return c.sinceFirst() % 1e9, true
 		}),
-		never("evt.pluginname", String, "Plugin that made the event; never set, since there are no plugins."),
-		never("evt.plugininfo", String, "The plugin's text for its event; never set, since there are no plugins."),
-		str("evt.source", AtLoad, "Source of the event: syscall.", func(c *Context) (string, bool) {
+		str("evt.pluginname", AtEvent, "Plugin of Falco that would have made the event: k8saudit; syscalls have none.", func(c *Context) (string, bool) {
+			return "k8saudit", c.Record != nil
+		}),
+		str("evt.plugininfo", AtEvent, "The audit event as compact JSON; syscalls have none.", func(c *Context) (string, bool) {
+			if c.Record == nil {
+				return "", false
+			}
+			return c.compact(c.Record.Body), true
+		}),
+		str("evt.source", AtLoad, "Source of the event: syscall or k8s_audit.", func(c *Context) (string, bool) {
 			return c.static().Source, true
 		}),
 		boolean("evt.is_async", AtLoad, "True for events that no thread caused, such as container metadata that has arrived.", func(c *Context) (uint64, bool) {
+			if c.Record != nil {
+				return 0, true
+			}
 			k := c.Event.Kind()
 			return b2u(k == event.KindAsyncevent || k == event.KindContainer), true
 		}),
@@ -74,6 +84,9 @@ func (c *Context) sincePrevious() uint64 {
 }
 
 func asyncType(c *Context) (string, bool) {
+	if c.Record != nil {
+		return "", false
+	}
 	switch c.Event.Kind() {
 	case event.KindContainer:
 		return "container", true

@@ -3,6 +3,7 @@ package field
 import (
 	"net/netip"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
@@ -91,6 +92,9 @@ type Extractor struct {
 // and resets it for every event.
 type Context struct {
 	Event *event.View
+	// Record is the audit event, for events of that source; they have no Event,
+	// Proc or Table.
+	Record *record.Record
 	// Proc is never nil while an event is evaluated; for facts about
 	// processes alone (Stage AtExec), Event is nil.
 	Proc  *state.Process
@@ -116,7 +120,7 @@ type Context struct {
 // Static is what the fields need of the world around the events.
 type Static struct {
 	Hostname string
-	Source   string // "syscall"
+	Source   string // as in rules: SyscallSource, K8sAuditSource
 	// Snaplen limits how much of a buffer is shown (evt.buffer, evt.arg.data).
 	Snaplen int
 	Base64  bool // buffer_format_base64

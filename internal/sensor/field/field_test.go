@@ -157,7 +157,7 @@ func TestLookupErrors(t *testing.T) {
 // for every kind of event without a panic.
 func TestEveryFieldOnEveryKind(t *testing.T) {
 	w := shells(t)
-	for _, f := range field.All() {
+	for _, f := range field.Syscall.All() {
 		if f.Doc == "" || !strings.HasSuffix(strings.TrimRight(f.Doc, "."), f.Doc[:len(f.Doc)-1]) {
 			t.Errorf("%s: doc %q is not a sentence", f.Name, f.Doc)
 		}
@@ -207,7 +207,7 @@ func sampleTexts(f *field.Field) []string {
 func TestOrderOfEvaluation(t *testing.T) {
 	w := shells(t)
 	var texts []string
-	for _, f := range field.All() {
+	for _, f := range field.Syscall.All() {
 		texts = append(texts, sampleTexts(f)...)
 	}
 	c := w.Event(t, 14, event.KindOpenat, openat(fieldtest.Text("name", "../x//y"), fieldtest.Text("base", "/a/b"), fieldtest.Num("dirfd", 4))...)
@@ -246,7 +246,7 @@ func TestOrderOfEvaluation(t *testing.T) {
 func TestProcessFieldsNeedNoEvent(t *testing.T) {
 	c := shells(t).Event(t, 14, event.KindClose)
 	c.Event = nil
-	for _, f := range field.All() {
+	for _, f := range field.Syscall.All() {
 		if f.Stage != field.AtExec {
 			continue
 		}

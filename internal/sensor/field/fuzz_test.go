@@ -18,7 +18,7 @@ func FuzzFields(f *testing.F) {
 	f.Add(uint16(event.KindExecve), []byte("a\x00b\x00\xff"))
 	w := shells(f)
 	var getters []field.Extractor
-	for _, fd := range field.All() {
+	for _, fd := range field.Syscall.All() {
 		for _, text := range sampleTexts(fd) {
 			_, x, err := field.Lookup(text)
 			if err != nil {

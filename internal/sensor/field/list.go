@@ -60,20 +60,26 @@ var classDocs = map[string]string{
 	"fdlist":    "The descriptors that poll and ppoll wait for.",
 	"container": "The container of the process; host outside containers.",
 	"k8s":       "The Kubernetes pod of the process.",
+	"ka":        "The Kubernetes audit event.",
+	"jevt":      "The audit event as JSON, whatever is in it.",
+	"json":      "Other names of the fields of jevt.",
 	"static":    "Fixed texts from the configuration.",
 }
 
-// byClass calls each for every class with its fields.
-func byClass(fields []*Field, each func(class string, fields []*Field)) {
+// byClass calls each for every class with its fields; those of evt that only
+// some sources have come apart.
+func byClass(fields []*Field, each func(class string, sources []string, fields []*Field)) {
 	for _, class := range classes {
-		var of []*Field
-		for _, f := range fields {
-			if f.Class() == class {
-				of = append(of, f)
+		for _, sources := range [][]string{{SyscallSource, K8sAuditSource}, {SyscallSource}, {K8sAuditSource}} {
+			var of []*Field
+			for _, f := range fields {
+				if f.Class() == class && slices.Equal(f.Sources(), sources) {
+					of = append(of, f)
+				}
 			}
-		}
-		if len(of) > 0 {
-			each(class, of)
+			if len(of) > 0 {
+				each(class, sources, of)
+			}
 		}
 	}
 }
@@ -85,9 +91,9 @@ const nameWidth = 30
 // adds type, restrictions, and when the value becomes known.
 func WriteText(w io.Writer, fields []*Field, verbose bool) error {
 	b := bufio.NewWriter(w)
-	byClass(fields, func(class string, fields []*Field) {
+	byClass(fields, func(class string, sources []string, fields []*Field) {
 		fmt.Fprintln(b, "-------------------------------")
-		for _, line := range [][2]string{{"Field Class:", class}, {"Description:", classDocs[class]}, {"Event Sources:", "syscall"}} {
+		for _, line := range [][2]string{{"Field Class:", class}, {"Description:", classDocs[class]}, {"Event Sources:", strings.Join(sources, ", ")}} {
 			fmt.Fprintf(b, "%-*s%s\n", nameWidth, line[0], line[1])
 		}
 		fmt.Fprintln(b)
@@ -141,8 +147,8 @@ func WriteNames(w io.Writer, fields []*Field) error {
 // WriteMarkdown lists fields in tables, one for each class.
 func WriteMarkdown(w io.Writer, fields []*Field) error {
 	b := bufio.NewWriter(w)
-	byClass(fields, func(class string, fields []*Field) {
-		fmt.Fprintf(b, "## Field Class: %s\n\n%s\n\nEvent Sources: syscall\n\n", class, classDocs[class])
+	byClass(fields, func(class string, sources []string, fields []*Field) {
+		fmt.Fprintf(b, "## Field Class: %s\n\n%s\n\nEvent Sources: %s\n\n", class, classDocs[class], strings.Join(sources, ", "))
 		fmt.Fprintln(b, "Name | Type | Known | Notes | Description\n:----|:-----|:------|:------|:-----------")
 		for _, f := range fields {
 			fmt.Fprintf(b, "`%s` | %s | %s | %s | %s\n", f.Name, f.Type, f.Stage, strings.Join(f.tags(), ", "), cell(f.Doc))
@@ -179,8 +185,8 @@ func WriteJSON(w io.Writer, fields []*Field) error {
 		Classes []jsonClass `json:"fieldclasses"`
 	}
 	list.Classes = []jsonClass{}
-	byClass(fields, func(class string, fields []*Field) {
-		c := jsonClass{Name: class, Desc: classDocs[class], Sources: []string{"syscall"}}
+	byClass(fields, func(class string, sources []string, fields []*Field) {
+		c := jsonClass{Name: class, Desc: classDocs[class], Sources: sources}
 		for _, f := range fields {
 			c.Fields = append(c.Fields, jsonField{f.Name, f.Doc, f.Type.String(), f.Stage.String(), slices.Concat([]string{}, f.tags())})
 		}

@@ -19,16 +19,17 @@ const maxNesting = 100
 
 // ParseOperand reads the field or transformer at the start of text, as long as
 // it gets: "proc.aname[2]", "toupper(proc.name)". What follows it is left.
-func ParseOperand(text string) (Operand, error) {
-	p := operandParser{text: text}
+func (c *Catalogue) ParseOperand(text string) (Operand, error) {
+	p := operandParser{catalogue: c, text: text}
 	o, err := p.operand(0)
 	o.Text = text[:p.pos]
 	return o, err
 }
 
 type operandParser struct {
-	text string
-	pos  int
+	catalogue *Catalogue
+	text      string
+	pos       int
 }
 
 func (p *operandParser) rest() string { return p.text[p.pos:] }
@@ -69,7 +70,7 @@ func (p *operandParser) field() (Operand, error) {
 	for end := n; end > 0; end-- {
 		if end == n && strings.HasPrefix(text[end:], "[") {
 			if i := closing(text[end:]); i > 0 {
-				if o, err := p.take(end + i + 1); err == nil || catalogue.byName[text[:end]] != nil {
+				if o, err := p.take(end + i + 1); err == nil || p.catalogue.byName[text[:end]] != nil {
 					return o, err
 				}
 			}
@@ -87,7 +88,7 @@ func (p *operandParser) field() (Operand, error) {
 
 func (p *operandParser) take(n int) (Operand, error) {
 	text := p.rest()[:n]
-	f, x, err := Lookup(text)
+	f, x, err := p.catalogue.Lookup(text)
 	if err == nil {
 		p.pos += n
 	}

@@ -18,6 +18,8 @@ type scratch struct {
 	argsHave  uint64        // bit i: args[i] has been rendered
 	args      [maxSlots]string
 
+	listed int // values that a list field has given
+
 	// What follows outlives the event.
 	first    uint64 // Time of the first event, once there was a second one
 	previous uint64 // Time of the event before this one

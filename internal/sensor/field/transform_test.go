@@ -62,7 +62,7 @@ func TestTransform(t *testing.T) {
 		{"len(getopt(proc.args, \"xzvf:C:\"))", "4"},
 		{"tolower(getopt((\"-C\", \"TMP\"), \"C:\"))", "c,tmp"},
 	} {
-		o, err := field.ParseOperand(tt.text)
+		o, err := field.Syscall.ParseOperand(tt.text)
 		if err != nil {
 			t.Errorf("%s: %v", tt.text, err)
 			continue
@@ -79,7 +79,7 @@ func TestTransformStage(t *testing.T) {
 		"concat(proc.name, evt.type)": field.AtEvent, "concat(\"x\", proc.name)": field.AtExec, "join(\"x\", (evt.type, \"a\"))": field.AtLoad,
 		"join(\"x\", (\"a\", toupper(\"b\"), proc.name))": field.AtExec,
 	} {
-		if o, err := field.ParseOperand(text); err != nil || o.Stage != want {
+		if o, err := field.Syscall.ParseOperand(text); err != nil || o.Stage != want {
 			t.Errorf("%s is known at %v (%v), want %v", text, o.Stage, err, want)
 		}
 	}
@@ -103,7 +103,7 @@ func TestTransformErrors(t *testing.T) {
 		{"join(\",\", (proc.name, proc.tty, fd.connected))", "item 3 of the list is neither a text nor a number"},
 		{strings.Repeat("tolower(", 2000) + "proc.name", "nested more than"},
 	} {
-		_, err := field.ParseOperand(tt.text)
+		_, err := field.Syscall.ParseOperand(tt.text)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%.40s: %v, want an error with %q", tt.text, err, tt.want)
 		}

@@ -114,8 +114,10 @@ func (p *Plan) Programs() int {
 }
 
 // New makes the plan for the enabled rules in list, which must be sound
-// (rules.Load has checked them).
+// (rules.Load has checked them). Those of other sources than syscalls are left
+// out.
 func New(list []*rules.Rule, opts Options) (*Plan, error) {
+	list = rules.OfSource(field.SyscallSource, list)
 	p := &Plan{Rules: order(list), generic: make([]*Program, event.NumSyscalls())}
 	p.words = max(1, (len(p.Rules)+63)/64)
 	compiler := filter.NewCompiler(opts.Lookup)

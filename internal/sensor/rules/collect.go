@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 )
 
 // syscallSource is the source of the events that the sensor makes itself.
@@ -136,13 +137,21 @@ func (c *collection) defineRule(def ruleDef) error {
 		if !ex.fields.given {
 			return ex.at.fail(ErrValidate, "Rule exception item must have fields property with a list of fields")
 		}
-		if err := ex.check(c.opts, !def.unknownSource); err != nil {
+		if err := ex.check(c.lookup(&def)); err != nil {
 			return err
 		}
 	}
 	c.tick()
 	c.rules.put(def.name, &def)
 	return nil
+}
+
+// lookup returns what finds the fields of a rule; nil if its source is unknown.
+func (c *collection) lookup(rule *ruleDef) filter.Lookup {
+	if rule.unknownSource {
+		return nil
+	}
+	return c.opts.lookup(rule.source)
 }
 
 // existing returns the rule that u changes; missing is the error if there is
@@ -206,7 +215,7 @@ func (c *collection) appendException(rule *ruleDef, ex exceptionDef) error {
 	case i < 0 && len(ex.values) == 0:
 		return ex.at.fail(ErrValidate, "Rule exception must have values property with a list of values")
 	case i < 0:
-		if err := ex.check(c.opts, !rule.unknownSource); err != nil {
+		if err := ex.check(c.lookup(rule)); err != nil {
 			return err
 		}
 		rule.exceptions = append(rule.exceptions, ex)
@@ -263,7 +272,7 @@ func (c *collection) replaceExceptions(rule *ruleDef, list []exceptionDef) error
 		if !list[i].fields.given {
 			return list[i].at.fail(ErrValidate, "Rule exception must have fields property with a list of fields")
 		}
-		if err := list[i].check(c.opts, !rule.unknownSource); err != nil {
+		if err := list[i].check(c.lookup(rule)); err != nil {
 			return err
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 )
 
@@ -77,10 +79,11 @@ func isUnknown(msg string) bool {
 }
 
 func (c *compiler) output(text string, def *ruleDef) error {
-	err, ok := c.outputs[text]
+	outputs := c.checked[def.source].outputs
+	err, ok := outputs[text]
 	if !ok {
-		err = c.opts.checkOutput(text)
-		c.outputs[text] = err
+		_, err = alert.CompileTemplate(text, field.Of(def.source))
+		outputs[text] = err
 	}
 	if err != nil {
 		return def.outputAt.fail(ErrCompileOutput, "%s", err.Error())
@@ -102,7 +105,7 @@ func (c *compiler) condition(r *Rule, def *ruleDef) error {
 	if err != nil {
 		return err
 	}
-	if err := c.resolver.Resolve(r.AST); err != nil {
+	if err := c.checked[def.source].resolver.Resolve(r.AST); err != nil {
 		return conditionError(err, c.placeOf(err, def.condAt), ErrCompileCondition)
 	}
 	c.conditionWarnings(r.AST, def)
@@ -132,7 +135,7 @@ func (ms *macros) placeOf(text string, otherwise *place) *place {
 }
 
 func (c *compiler) conditionWarnings(n filter.Node, def *ruleDef) {
-	for _, w := range filter.Warnings(n, c.opts.Lookup) {
+	for _, w := range filter.Warnings(n, c.opts.lookup(def.source)) {
 		c.warn(c.macros.placeOf(w.Pos.Text, def.condAt).in(w.Pos), WarnCompileCondition, "%s", w.Msg)
 	}
 	seen := map[string]bool{}

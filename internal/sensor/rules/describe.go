@@ -171,10 +171,10 @@ func (s *Set) describeRule(r *Rule) DescribedRule {
 		},
 		Details: RuleDetails{
 			ConditionCompiled: r.AST.String(), ConditionFields: p.fields.list(), ConditionOperators: p.operators.list(),
-			Events:          eventsOf(r.AST),
+			Events:          r.events(),
 			ExceptionFields: fields.list(), ExceptionNames: names.list(), ExceptionOperators: operators.list(),
 			Lists: p.lists.list(), Macros: p.macros.list(),
-			OutputCompiled: r.Output, OutputFields: outputFields(r.Output), Plugins: []string{},
+			OutputCompiled: r.Output, OutputFields: outputFields(r.Output, field.Of(r.Source)), Plugins: []string{},
 		},
 	}
 }
@@ -248,7 +248,16 @@ func eventsOf(n filter.Node) []string {
 	return slices.Compact(names)
 }
 
-func outputFields(text string) []string {
+// events are the names of the events that the rule can match; those of other
+// sources than syscalls are plugin events to Falco.
+func (r *Rule) events() []string {
+	if r.Source != syscallSource {
+		return []string{"pluginevent"}
+	}
+	return eventsOf(r.AST)
+}
+
+func outputFields(text string, fields *field.Catalogue) []string {
 	t := texts{}
 	for {
 		i := strings.IndexByte(text, '%')
@@ -260,7 +269,7 @@ func outputFields(text string) []string {
 			text = text[1:]
 			continue
 		}
-		o, err := field.ParseOperand(text)
+		o, err := fields.ParseOperand(text)
 		if err != nil {
 			return t.list()
 		}

@@ -133,9 +133,9 @@ func (r *reader) entry(n *yaml.Node, parent *place, key string, depth int) (entr
 }
 
 // check completes an exception and makes sure that fields and comps go
-// together and exist. fields of a rule from an unknown source are not looked
-// up.
-func (ex *exceptionDef) check(opts *Options, known bool) error {
+// together and exist. Without lookup, for a rule of an unknown source, fields
+// are not looked up.
+func (ex *exceptionDef) check(lookup filter.Lookup) error {
 	if !ex.fields.list {
 		if !ex.comps.given {
 			ex.comps = entry{given: true, text: string(filter.In)}
@@ -146,7 +146,7 @@ func (ex *exceptionDef) check(opts *Options, known bool) error {
 		if !takesList(ex.comps.text) || !isOperator(ex.comps.text) {
 			return ex.at.fail(ErrValidate, "When fields is a single value, comps must be one of (in, pmatch, intersects)")
 		}
-		return ex.checkField(ex.fields.text, opts, known)
+		return ex.checkField(ex.fields.text, lookup)
 	}
 	if !ex.comps.given {
 		ex.comps = entry{given: true, list: true}
@@ -163,20 +163,20 @@ func (ex *exceptionDef) check(opts *Options, known bool) error {
 		}
 	}
 	for _, f := range ex.fields.items {
-		if err := ex.checkField(f.text, opts, known); err != nil {
+		if err := ex.checkField(f.text, lookup); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (ex *exceptionDef) checkField(name string, opts *Options, known bool) error {
-	if !known {
+func (ex *exceptionDef) checkField(name string, lookup filter.Lookup) error {
+	if lookup == nil {
 		return nil
 	}
 	n, err := filter.Parse(name + " exists")
 	if err == nil {
-		if _, isCheck := n.(*filter.Check); isCheck && filter.Resolve(n, opts.Lookup) == nil {
+		if _, isCheck := n.(*filter.Check); isCheck && filter.Resolve(n, lookup) == nil {
 			return nil
 		}
 	}

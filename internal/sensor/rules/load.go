@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 )
 
@@ -18,10 +19,8 @@ type Source struct {
 
 // Options say what rules can refer to.
 type Options struct {
-	// Lookup finds fields; field.Lookup outside tests.
+	// Lookup finds fields of syscalls; field.Lookup outside tests.
 	Lookup filter.Lookup
-	// CheckOutput checks an output template; nil: alert.CompileTemplate.
-	CheckOutput func(template string) error
 	// Sources are the sources of events that there are; nil: syscall.
 	Sources []string
 	// Plugins are those that rules may require; nil: BuiltinPlugins.
@@ -29,14 +28,19 @@ type Options struct {
 }
 
 // BuiltinPlugins are the plugins of Falco whose work this sensor does itself.
-var BuiltinPlugins = []Plugin{{Name: "container", Version: "0.7.1"}}
+var BuiltinPlugins = []Plugin{
+	{Name: "container", Version: "0.7.1"},
+	{Name: "k8saudit", Version: "0.18.0"}, {Name: "k8saudit-eks", Version: "0.12.0"}, {Name: "k8saudit-gke", Version: "0.9.0"},
+	{Name: "k8saudit-aks", Version: "0.6.0"}, {Name: "k8saudit-ovh", Version: "0.6.0"},
+	{Name: "json", Version: "0.7.4"},
+}
 
-func (o *Options) checkOutput(text string) error {
-	if o.CheckOutput != nil {
-		return o.CheckOutput(text)
+// lookup returns what finds the fields of a source.
+func (o *Options) lookup(source string) filter.Lookup {
+	if source == syscallSource {
+		return o.Lookup
 	}
-	_, err := alert.CompileTemplate(text)
-	return err
+	return field.Of(source).Lookup
 }
 
 func (o *Options) sources() []string {
@@ -120,7 +124,10 @@ func Load(sources []Source, opts Options) (*Set, *Report) {
 	report := &Report{}
 	var set *Set
 	var last *compiler
-	resolver, outputs := filter.NewResolver(opts.Lookup), map[string]error{}
+	checked := map[string]*checks{}
+	for _, source := range opts.sources() {
+		checked[source] = &checks{resolver: filter.NewResolver(opts.lookup(source)), outputs: map[string]error{}}
+	}
 	seen := map[string]bool{} // warnings that an earlier file had already
 	known := failures{}
 	for _, s := range sources {
@@ -132,7 +139,7 @@ func Load(sources []Source, opts Options) (*Set, *Report) {
 			continue
 		}
 		for done := false; !done && res.OK(); {
-			c := &compiler{col: col, opts: &opts, res: res, resolver: resolver, outputs: outputs, known: known}
+			c := &compiler{col: col, opts: &opts, res: res, checked: checked, known: known}
 			compiled, err := c.compile()
 			switch {
 			case err == nil:
@@ -164,10 +171,14 @@ type compiler struct {
 	lists  *lists
 	macros *macros
 
-	// What was checked with an earlier file need not be again.
+	known   failures
+	checked map[string]*checks // by source
+}
+
+// checks are what was checked with an earlier file and need not be again.
+type checks struct {
 	resolver *filter.Resolver
 	outputs  map[string]error
-	known    failures
 }
 
 // failures are errors that have been reported. Later files are compiled

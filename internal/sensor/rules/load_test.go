@@ -223,7 +223,7 @@ func TestErrorsOnce(t *testing.T) {
 		{"a loop of macros", []string{"- macro: a\n  condition: evt.type = open\n- macro: b\n  condition: a\n- macro: a\n  condition: b\n", rule("c", ok)}, "1 0"},
 		{"an undefined macro", []string{rule("a", ok+" and nosuch"), rule("b", ok)}, "1 0"},
 		{"a bad output", []string{strings.Replace(ruleWith(ok), "%proc.name", "%proc.nme", 1), rule("b", ok)}, "1 0"},
-		{"a plugin that is not there", []string{"- required_plugin_versions:\n    - name: json\n      version: 0.1.0\n", rule("b", ok)}, "1 0"},
+		{"a plugin that is not there", []string{"- required_plugin_versions:\n    - name: okta\n      version: 0.1.0\n", rule("b", ok)}, "1 0"},
 		{"an append that breaks a good rule", []string{ruleWith(ok), "- rule: r\n  condition: and proc.nme = x\n  append: true\n", rule("b", ok)}, "0 1 0"},
 	} {
 		var sources []Source

@@ -72,6 +72,11 @@ func (s *Set) Enabled(min alert.Priority) []*Rule {
 	return list
 }
 
+// OfSource returns those of the rules that are about events of the source.
+func OfSource(source string, list []*Rule) []*Rule {
+	return slices.DeleteFunc(slices.Clone(list), func(r *Rule) bool { return r.Source != source })
+}
+
 // Tagged returns the Set with only those of its rules that have the tag.
 func (s *Set) Tagged(tag string) *Set {
 	only := *s

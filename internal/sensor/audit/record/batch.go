@@ -1,0 +1,153 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Batch is the events of one body: an Event, an EventList, or an array of
+// these. Its memory is used again by the next Parse.
+type Batch struct {
+	Records []Record
+	// What was left out: events that are none, and those above the limit.
+	Malformed, Oversized int
+	// Err is why the first of them was left out.
+	Err error
+}
+
+// errUnknown is the error for JSON that is none of the things expected.
+var errUnknown = errors.New("want an Event or EventList of audit.k8s.io, or an array of these")
+
+// Parse takes the events out of a body, which the records refer to. An event
+// that is malformed, or longer than maxEvent bytes, is counted and leaves its
+// neighbours alone; the error is for a body that is not JSON, of which those
+// events count that came before the fault.
+func (t *Batch) Parse(b []byte, maxEvent int) error {
+	*t = Batch{Records: t.Records[:0]}
+	at := blank(b, 0)
+	end, err := t.value(b, at, 0, maxEvent)
+	if err == nil {
+		if end = blank(b, end); end < len(b) {
+			err = syntaxError(end, "nothing after the value")
+		}
+	}
+	if err != nil && len(t.Records) == 0 && t.Err == nil {
+		t.Err = err
+	}
+	return err
+}
+
+// value takes the events from the Event, EventList or array at b[at].
+func (t *Batch) value(b []byte, at, depth, maxEvent int) (int, error) {
+	switch {
+	case at >= len(b):
+		return at, errTruncated
+	case b[at] == '[':
+		return checkArray(b, at, depth, func(at int) (int, error) { return t.value(b, at, depth+1, maxEvent) })
+	case b[at] == '{':
+		return t.object(b, at, depth, maxEvent)
+	}
+	end, err := check(b, at, depth)
+	if err == nil {
+		t.reject(errUnknown)
+	}
+	return end, err
+}
+
+// object takes an Event or the items of an EventList, without knowing yet
+// which of both it is: its kind may come last.
+func (t *Batch) object(b []byte, at, depth, maxEvent int) (int, error) {
+	was := *t // what was taken from items is given back if it is no list
+	var kind Value
+	end, err := checkObject(b, at, depth, func(key Value, at int) (int, error) {
+		switch {
+		case key.is("items") && at < len(b) && b[at] == '[':
+			*t = Batch{Records: t.Records[:len(was.Records)], Malformed: was.Malformed, Oversized: was.Oversized, Err: was.Err}
+			return checkArray(b, at, depth+1, func(at int) (int, error) { return t.item(b, at, depth+2, maxEvent) })
+		case key.is("kind"):
+			end, err := check(b, at, depth+1)
+			if err == nil {
+				kind = b[at:end]
+			}
+			return end, err
+		}
+		return check(b, at, depth+1)
+	})
+	name, _ := kind.Plain()
+	switch {
+	case name == "EventList", err != nil && kind == nil:
+		return end, err
+	case err != nil:
+		was.Records = t.Records[:len(was.Records)]
+		*t = was
+		return end, err
+	}
+	was.Records = t.Records[:len(was.Records)]
+	*t = was
+	if name == "Event" {
+		_, err = t.item(b, at, depth, maxEvent)
+		return end, err
+	}
+	t.reject(errUnknown)
+	return end, nil
+}
+
+// item takes one event, of whatever kind it says it is.
+func (t *Batch) item(b []byte, at, depth, maxEvent int) (int, error) {
+	if at < len(b) && b[at] != '{' {
+		end, err := check(b, at, depth)
+		if err == nil {
+			t.reject(errUnknown)
+		}
+		return end, err
+	}
+	n := len(t.Records)
+	if n < cap(t.Records) {
+		t.Records = t.Records[:n+1]
+	} else {
+		t.Records = append(t.Records, Record{})
+	}
+	r := &t.Records[n]
+	end, err := r.index(b, at, depth)
+	if err != nil {
+		t.Records = t.Records[:n]
+		return end, err
+	}
+	if end-at > maxEvent && r.compactLen(maxEvent) > maxEvent {
+		t.Records = t.Records[:n]
+		t.Oversized++
+		t.note(fmt.Errorf("an event has %d bytes: more than the limit of %d", end-at, maxEvent))
+	} else if err := r.finish(); err != nil {
+		t.Records = t.Records[:n]
+		t.reject(err)
+	}
+	return end, nil
+}
+
+// compactLen is the length of the event without white space, as far as limit.
+func (r *Record) compactLen(limit int) int {
+	n := 0
+	for i := 0; i < len(r.Body) && n <= limit; i++ {
+		switch r.Body[i] {
+		case ' ', '\n', '\t', '\r':
+		case '"':
+			end := skipString(r.Body, i)
+			n += end - i
+			i = end - 1
+		default:
+			n++
+		}
+	}
+	return n
+}
+
+func (t *Batch) reject(err error) {
+	t.Malformed++
+	t.note(err)
+}
+
+func (t *Batch) note(err error) {
+	if t.Err == nil {
+		t.Err = err
+	}
+}

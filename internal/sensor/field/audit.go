@@ -1,0 +1,115 @@
+package field
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
+)
+
+// auditFields are those of every request. Names and meanings are those of
+// Falco's plugin k8saudit; docs/compatibility.md says where they differ.
+func auditFields() []Field {
+	return []Field{
+		auditPart("ka.auditid", "Unique id of the request, the same at all its stages.", record.AuditID),
+		auditPart("ka.stage", "Stage of the request: ResponseComplete, ResponseStarted, RequestReceived or Panic.", record.Stage),
+		auditNote("ka.auth.decision", "Decision of the authorization: allow or forbid.", "authorization.k8s.io/decision"),
+		auditNote("ka.auth.reason", "Reason of the decision.", "authorization.k8s.io/reason"),
+		auditNote("ka.auth.openshift.decision", "Decision of OpenShift's authentication.", "authentication.openshift.io/decision"),
+		auditNote("ka.auth.openshift.username", "User that OpenShift authenticated.", "authentication.openshift.io/username"),
+		auditNote("ka.validations.admission.policy.failure", "Failed validations of admission policies, as JSON.", "validation.policy.admission.k8s.io/validation_failure"),
+		auditNote("ka.security.pod.violations", "How a pod violates the Pod Security Standards.", "pod-security.kubernetes.io/audit-violations"),
+		auditPart("ka.user.name", "User who made the request.", record.UserName),
+		auditList("ka.user.groups", "Groups of the user.", "user.groups[]", emitText),
+		auditPart("ka.impuser.name", "User as whom the request was made, if another one.", record.ImpersonatedName),
+		auditPart("ka.verb", "What is done: create, get, list, watch, update, patch, delete, ...", record.Verb),
+		auditPart("ka.uri", "URI of the request, as the client sent it.", record.RequestURI),
+		uriParam(),
+		auditPart("ka.target.name", "Name of the object. It is missing for names that the server makes: see ka.resp.name.", record.Name),
+		auditPart("ka.target.namespace", "Namespace of the object.", record.Namespace),
+		auditPart("ka.target.resource", "Kind of object, as in the URI: pods, configmaps, ...", record.Resource),
+		auditPart("ka.target.subresource", "What of the object is meant: exec, status, ...", record.Subresource),
+		str("ka.target.pod.name", AtEvent, "Name of the pod, for requests on pods; also one that the server made.", targetPod),
+		auditPointer("ka.resp.name", "Name of the object in the response.", "/responseObject/metadata/name"),
+		auditPart("ka.response.code", "Status code of the response, as in HTTP.", record.ResponseCode),
+		auditPart("ka.response.reason", "Reason of the response, mostly of errors.", record.ResponseReason),
+		auditPart("ka.useragent", "What the client says it is.", record.UserAgent),
+		auditList("ka.sourceips", "Addresses of the client and of proxies in between. Only the last cannot be forged.", "sourceIPs[]", emitText).indexed(),
+		auditNote("ka.cluster.name", "Name of the cluster, where the provider adds it.", "cluster_name"),
+	}
+}
+
+// auditPart is a field for a part of the event whose place is known.
+func auditPart(name, doc string, p record.Part) Field {
+	return str(name, AtEvent, doc, func(c *Context) (string, bool) { return c.jsonText(c.part(p)) })
+}
+
+// auditNote is a field for an annotation.
+func auditNote(name, doc, key string) Field {
+	return str(name, AtEvent, doc, func(c *Context) (string, bool) {
+		return c.jsonText(c.part(record.Annotations).Get(key))
+	})
+}
+
+func auditPointer(name, doc, pointer string) Field {
+	p := record.ParsePointer(pointer)
+	return str(name, AtEvent, doc, func(c *Context) (string, bool) { return c.jsonText(c.follow(p)) })
+}
+
+var podName = record.ParsePointer("/responseObject/metadata/name")
+
+func targetPod(c *Context) (string, bool) {
+	if !c.isText(c.part(record.Resource), "pods") || c.part(record.Subresource) != nil {
+		return "", false
+	}
+	return c.jsonText(c.follow(podName))
+}
+
+func uriParam() Field {
+	return Field{
+		Name: "ka.uri.param", Type: String, Stage: AtEvent, Arg: ArgRequired,
+		Doc: "Value of a parameter of the URI's query, decoded: ka.uri.param[command]. Of several, the first.",
+		Bind: func(key string) (Extractor, error) {
+			return Extractor{Type: String, Stage: AtEvent, Str: func(c *Context) (string, bool) {
+				uri, _ := c.jsonText(c.part(record.RequestURI))
+				_, query, _ := strings.Cut(uri, "?")
+				query, _, _ = strings.Cut(query, "#")
+				return queryParam(query, key)
+			}}, nil
+		},
+	}
+}
+
+// queryParam returns the first value of key; it allocates only for what is
+// escaped.
+func queryParam(query, key string) (string, bool) {
+	for query != "" {
+		var param string
+		param, query, _ = strings.Cut(query, "&")
+		name, value, _ := strings.Cut(param, "=")
+		if strings.ContainsAny(name, "%+") {
+			name, _ = url.QueryUnescape(name)
+		}
+		if name != key {
+			continue
+		}
+		if strings.ContainsAny(value, "%+") {
+			decoded, err := url.QueryUnescape(value)
+			if err != nil {
+				continue
+			}
+			return decoded, true
+		}
+		return value, true
+	}
+	return "", false
+}
+
+// elementIndex parses the index of an element: digits, without a zero in front.
+func elementIndex(arg string) (int, error) {
+	if len(arg) > 1 && arg[0] == '0' {
+		return 0, errors.New("an index has no zero in front")
+	}
+	return index(arg)
+}

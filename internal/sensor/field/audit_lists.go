@@ -1,0 +1,54 @@
+package field
+
+import "github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
+
+// auditListFields are lists in the objects of requests, containers apart.
+func auditListFields() []Field {
+	const rules, volumes = "requestObject.rules[]", "requestObject.spec.volumes[]"
+	return []Field{
+		auditList("ka.req.binding.subjects", "Subjects of a binding, each as JSON.", "requestObject.subjects[]", emitJSON),
+		subjectNames("ka.req.binding.subjects.user_names", "Names of the users that a binding binds.", "User", false),
+		subjectNames("ka.req.binding.subjects.serviceaccount_names", "Names of the service accounts that a binding binds.", "ServiceAccount", false),
+		subjectNames("ka.req.binding.subjects.serviceaccount_ns_names", "Service accounts that a binding binds, as namespace:name.", "ServiceAccount", true),
+		subjectNames("ka.req.binding.subjects.group_names", "Names of the groups that a binding binds.", "Group", false),
+		auditList("ka.req.pod.supplemental_groups", "Further group ids of the pod's processes.", "requestObject.spec.securityContext.supplementalGroups[]", emitText),
+		auditList("ka.req.role.rules", "Rules of a role, each as JSON.", rules, emitJSON),
+		auditList("ka.req.role.rules.apiGroups", "API groups of a role, of all its rules.", rules+".apiGroups[]", emitText).indexed(),
+		auditList("ka.req.role.rules.nonResourceURLs", "URLs of a role that are no resources, of all its rules.", rules+".nonResourceURLs[]", emitText).indexed(),
+		auditList("ka.req.role.rules.verbs", "Verbs of a role, of all its rules.", rules+".verbs[]", emitText).indexed(),
+		auditList("ka.req.role.rules.resources", "Resources of a role, of all its rules.", rules+".resources[]", emitText).indexed(),
+		auditList("ka.req.service.ports", "Ports of a service.", "requestObject.spec.ports[].port", emitText).indexed(),
+		auditList("ka.req.pod.volumes.hostpath", "Paths of the host that a pod mounts.", volumes+".hostPath.path", emitText).indexed(),
+		auditList("ka.req.pod.volumes.flexvolume_driver", "Drivers of a pod's flex volumes.", volumes+".flexVolume.driver", emitText).indexed(),
+		auditList("ka.req.pod.volumes.volume_type", "Types of a pod's volumes: hostPath, secret, ...", volumes, emitVolumeType).indexed(),
+	}
+}
+
+// subjectNames are the names of a binding's subjects of one kind.
+func subjectNames(name, doc, kind string, namespaced bool) Field {
+	return auditList(name, doc, "requestObject.subjects[]", func(c *Context, v record.Value, yield func(string) bool) bool {
+		if !c.isText(v.Get("kind"), kind) {
+			return true
+		}
+		if !namespaced {
+			return c.giveText(v.Get("name"), yield)
+		}
+		start := len(c.buf)
+		c.buf = append(v.Get("namespace").AppendText(c.buf), ':')
+		c.buf = v.Get("name").AppendText(c.buf)
+		return c.give(c.built(start), yield)
+	})
+}
+
+// emitVolumeType gives what a volume has besides its name.
+func emitVolumeType(c *Context, v record.Value, yield func(string) bool) bool {
+	if v.Kind() != record.Object {
+		return true
+	}
+	for it := v.Parts(); it.Next(); {
+		if key, _ := c.jsonText(it.Key); key != "name" && !c.give(key, yield) {
+			return false
+		}
+	}
+	return true
+}

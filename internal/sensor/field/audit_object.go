@@ -1,0 +1,96 @@
+package field
+
+import (
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
+)
+
+// auditObjectFields are single values of the objects in requests.
+func auditObjectFields() []Field {
+	flag := func(name, doc, member string) Field {
+		return auditPointer(name, doc+" It is missing where the pod does not say.", "/requestObject/spec/"+member)
+	}
+	return []Field{
+		auditPointer("ka.req.binding.role", "Role that a binding binds.", "/requestObject/roleRef/name"),
+		hasSubject().with(Deprecated),
+		str("ka.req.configmap.name", AtEvent, "Name of the config map: that of any object.", func(c *Context) (string, bool) {
+			return c.jsonText(c.part(record.Name))
+		}),
+		auditPointer("ka.req.configmap.obj", "Data of the config map, as JSON.", "/requestObject/data"),
+		flag("ka.req.pod.host_ipc", "Whether the pod shares the host's IPC namespace.", "hostIPC"),
+		flag("ka.req.pod.host_network", "Whether the pod shares the host's network.", "hostNetwork"),
+		flag("ka.req.pod.host_pid", "Whether the pod shares the host's processes.", "hostPID"),
+		flag("ka.req.container.host_network", "Same as ka.req.pod.host_network.", "hostNetwork"),
+		flag("ka.req.pod.run_as_user", "User id of the pod's processes.", "securityContext/runAsUser"),
+		flag("ka.req.pod.run_as_group", "Group id of the pod's processes.", "securityContext/runAsGroup"),
+		flag("ka.req.pod.fs_group", "Group id that owns the pod's volumes.", "securityContext/fsGroup"),
+		auditPointer("ka.req.container.image", "Image of the pod's first container.", "/requestObject/spec/containers/0/image").with(Deprecated),
+		str("ka.req.container.image.repository", AtEvent, "Repository of the image of the pod's first container.", func(c *Context) (string, bool) {
+			image, ok := c.jsonText(c.follow(firstImage))
+			return repository(image), ok
+		}).with(Deprecated),
+		str("ka.req.container.privileged", AtEvent, "Whether any container of the pod is privileged.", anyPrivileged).with(Deprecated),
+		auditPointer("ka.req.service.type", "Type of the service: ClusterIP, NodePort, ...", "/requestObject/spec/type"),
+		hostPath().with(Deprecated),
+	}
+}
+
+var (
+	firstImage = record.ParsePointer("/requestObject/spec/containers/0/image")
+	subjects   = record.ParsePointer("/requestObject/subjects")
+)
+
+// anyPrivileged is missing for requests without containers.
+func anyPrivileged(c *Context) (string, bool) {
+	containers := c.follow(podSpec).Get("containers")
+	answer, ok := "false", false
+	for it := containers.Parts(); it.Next(); {
+		ok = true
+		if string(it.Value.Get("securityContext").Get("privileged")) == "true" {
+			answer = "true"
+		}
+	}
+	return answer, ok
+}
+
+// hasSubject says whether a binding names someone.
+func hasSubject() Field {
+	return argField("ka.req.binding.subject.has_name", "Whether a subject of the binding has the name in brackets.", func(c *Context, name string) (string, bool) {
+		list := c.follow(subjects)
+		answer := "false"
+		for it := list.Parts(); it.Next(); {
+			if c.isText(it.Value.Get("name"), name) {
+				answer = "true"
+			}
+		}
+		return answer, list.Kind() == record.Array
+	})
+}
+
+// hostPath says whether a pod mounts a path of the host. A star at the end of
+// the path stands for anything.
+func hostPath() Field {
+	return argField("ka.req.volume.hostpath", "Whether the pod mounts the host's path in brackets; a star at its end stands for anything.", func(c *Context, path string) (string, bool) {
+		volumes := c.follow(podSpec).Get("volumes")
+		prefix, wild := strings.CutSuffix(path, "*")
+		answer := "false"
+		for it := volumes.Parts(); it.Next(); {
+			mounted, ok := c.jsonText(it.Value.Get("hostPath").Get("path"))
+			if ok && (mounted == path || wild && strings.HasPrefix(mounted, prefix)) {
+				answer = "true"
+			}
+		}
+		return answer, volumes.Kind() == record.Array
+	})
+}
+
+// argField is a text that depends on an argument in brackets.
+func argField(name, doc string, get func(c *Context, arg string) (string, bool)) Field {
+	return Field{
+		Name: name, Type: String, Stage: AtEvent, Arg: ArgRequired, Doc: doc,
+		Bind: func(arg string) (Extractor, error) {
+			return Extractor{Type: String, Stage: AtEvent, Str: func(c *Context) (string, bool) { return get(c, arg) }}, nil
+		},
+	}
+}

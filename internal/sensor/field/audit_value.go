@@ -1,0 +1,72 @@
+package field
+
+import "github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
+
+// audited is the audit event of c; nil if it is none: what has no auditID may
+// be any JSON.
+func (c *Context) audited() *record.Record {
+	if c.Record == nil || c.Record.Part(record.AuditID) == nil {
+		return nil
+	}
+	return c.Record
+}
+
+// part is a part of the audit event; nil if it is not there.
+func (c *Context) part(p record.Part) record.Value {
+	if r := c.audited(); r != nil {
+		return r.Part(p)
+	}
+	return nil
+}
+
+// follow is what the pointer leads to in the audit event; nil if that is not
+// there.
+func (c *Context) follow(p record.Pointer) record.Value {
+	if r := c.audited(); r != nil {
+		return r.Follow(p)
+	}
+	return nil
+}
+
+// jsonText is a value as text: a string in place if it has no escapes, numbers
+// and booleans as they are written, anything else as compact JSON. Null is a
+// missing value.
+func (c *Context) jsonText(v record.Value) (string, bool) {
+	switch v.Kind() {
+	case record.Missing, record.Null:
+		return "", false
+	case record.Number, record.Bool:
+		return text(v), true
+	}
+	if s, plain := v.Plain(); plain {
+		return s, true
+	}
+	start := len(c.buf)
+	c.buf = v.AppendText(c.buf)
+	return c.built(start), true
+}
+
+// compact is a value as compact JSON.
+func (c *Context) compact(v record.Value) string {
+	start := len(c.buf)
+	c.buf = v.AppendCompact(c.buf)
+	return c.built(start)
+}
+
+// give gives a list's next value to yield.
+func (c *Context) give(s string, yield func(string) bool) bool {
+	c.listed++
+	return yield(s)
+}
+
+// giveText gives a value as text, unless it is missing.
+func (c *Context) giveText(v record.Value, yield func(string) bool) bool {
+	s, ok := c.jsonText(v)
+	return !ok || c.give(s, yield)
+}
+
+// isText says whether a value is the string s.
+func (c *Context) isText(v record.Value, s string) bool {
+	have, ok := c.jsonText(v)
+	return ok && v.Kind() == record.String && have == s
+}

@@ -1,0 +1,47 @@
+package field
+
+import (
+	"strconv"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
+)
+
+// jsonFields are those of Falco's plugin json, under both their names.
+func jsonFields() []Field {
+	var fields []Field
+	for _, class := range []string{"jevt", "json"} {
+		fields = append(fields,
+			Field{
+				Name: class + ".value", Type: String, Stage: AtEvent, Arg: ArgRequired, Bind: bindPointer,
+				Doc: "Value that a JSON pointer (RFC 6901) leads to: " + class + ".value[/requestObject/spec/type].",
+			},
+			str(class+".obj", AtEvent, "The whole event as JSON on several lines.", func(c *Context) (string, bool) {
+				if c.Record == nil {
+					return "", false
+				}
+				start := len(c.buf)
+				c.buf = c.Record.Body.AppendIndented(c.buf)
+				return c.built(start), true
+			}),
+			str(class+".rawtime", AtEvent, "Time of the event in ns since the epoch, as text.", func(c *Context) (string, bool) {
+				start := len(c.buf)
+				c.buf = strconv.AppendUint(c.buf, c.Time, 10)
+				return c.built(start), true
+			}))
+	}
+	return fields
+}
+
+func bindPointer(arg string) (Extractor, error) {
+	p := record.ParsePointer(arg)
+	return Extractor{Type: String, Stage: AtEvent, Str: func(c *Context) (string, bool) {
+		if c.Record == nil {
+			return "", false
+		}
+		v := c.Record.Follow(p)
+		if v.Kind() == record.Null {
+			return "null", true
+		}
+		return c.jsonText(v)
+	}}, nil
+}
