@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
 // limitedGrowth is the growth of offered load below which a generator whose
@@ -175,4 +178,4 @@ func errnoList(actions []ActionResult) string {
 }
 
 // ms writes ns as milliseconds.
-func ms(ns int64) string { return fmt.Sprintf("%.1f ms", float64(ns)/1e6) }
+func ms(ns int64) string { return human.Duration(time.Duration(ns)) }

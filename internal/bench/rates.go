@@ -2,9 +2,9 @@ package bench
 
 import (
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
 // maxRounds bounds what one --rate may ask for.
@@ -19,7 +19,7 @@ func ParseRates(s string) ([]float64, error) {
 	}
 	var rates []float64
 	for _, part := range strings.Split(s, ",") {
-		r, err := parseRate(part)
+		r, err := human.ParseRate(part)
 		if err != nil {
 			return nil, err
 		}
@@ -38,16 +38,16 @@ func parseRamp(s string) ([]float64, error) {
 	if !ok {
 		return nil, usage
 	}
-	low, err := parseRate(from)
+	low, err := human.ParseRate(from)
 	if err != nil {
 		return nil, err
 	}
-	high, err := parseRate(to)
+	high, err := human.ParseRate(to)
 	if err != nil {
 		return nil, err
 	}
 	var next func(float64) float64
-	switch by, err := parseRate(fields[1][1:]); {
+	switch by, err := human.ParseRate(fields[1][1:]); {
 	case err != nil:
 		return nil, usage
 	case fields[1][0] == 'x' && by > 1:
@@ -67,20 +67,4 @@ func parseRamp(s string) ([]float64, error) {
 		}
 	}
 	return append(rates, high), nil
-}
-
-// parseRate reads one rate: "500", "2.5k", "1M".
-func parseRate(s string) (float64, error) {
-	text, factor := strings.TrimSpace(s), 1.0
-	switch {
-	case strings.HasSuffix(text, "k"):
-		text, factor = text[:len(text)-1], 1e3
-	case strings.HasSuffix(text, "M"):
-		text, factor = text[:len(text)-1], 1e6
-	}
-	r, err := strconv.ParseFloat(text, 64)
-	if err != nil || r <= 0 || math.IsInf(r*factor, 0) || math.IsNaN(r) {
-		return 0, fmt.Errorf("rate %q: expected a number above 0, such as 500, 2.5k or 1M", s)
-	}
-	return r * factor, nil
 }

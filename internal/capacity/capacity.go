@@ -11,10 +11,10 @@ package capacity
 
 import (
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/human"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
@@ -162,9 +162,9 @@ func ParseLoad(s string) (Load, error) {
 		return NoiseOnly, nil
 	}
 	left, right, ok := strings.Cut(s, ":")
-	a, errA := strconv.ParseFloat(left, 64)
-	o, errO := strconv.ParseFloat(right, 64)
-	if !ok || errA != nil || errO != nil || !(a >= 0 && o >= 0 && a+o > 0) || math.IsInf(a+o, 0) {
+	a, errA := human.ParseNumber(left)
+	o, errO := human.ParseNumber(right)
+	if !ok || errA != nil || errO != nil || a+o == 0 {
 		return Load{}, fmt.Errorf("load %q: expected alerts, noise or a mix of actions to other syscalls such as 1:50", s)
 	}
 	return Load{a, o}, nil

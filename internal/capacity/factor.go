@@ -3,6 +3,8 @@ package capacity
 import (
 	"fmt"
 
+	"github.com/peregrine-sec/peregrine/internal/human"
+
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 )
@@ -148,7 +150,7 @@ func explainOutput(l limit.Limit, t *Trial) Factor {
 	q := t.Round.Queue
 	return Factor{Name: FactorOutput,
 		Evidence: fmt.Sprintf("no kernel drops; %s of the alerts missing, p99 latency from %v to %v, %v to drain",
-			percent(t.Verdict.LostShare), ms(q.FirstP99), ms(q.LastP99), ms(q.Drain)),
+			human.Share(t.Verdict.LostShare), ms(q.FirstP99), ms(q.LastP99), ms(q.Drain)),
 		Advice: "a faster output, or fewer alerts"}
 }
 
@@ -160,7 +162,7 @@ func outputQueue(dropped uint64) Factor {
 // explainDrops explains events that the kernel side had no room for.
 func explainDrops(l limit.Limit, t *Trial) Factor {
 	s := t.Round.Sensor
-	what := fmt.Sprintf("%s of the events dropped", percent(t.Verdict.DropShare))
+	what := fmt.Sprintf("%s of the events dropped", human.Share(t.Verdict.DropShare))
 	if s.Detailed && s.ByCause.PageFault+s.ByCause.Scratch > s.ByCause.Buffer+s.ByCause.Other {
 		return Factor{Name: FactorUnknown, Evidence: fmt.Sprintf("%s, most of them by the probe itself (%d page faults, %d too large)",
 			what, s.ByCause.PageFault, s.ByCause.Scratch), Advice: "not a matter of load: look into the sensor"}

@@ -5,6 +5,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/human"
+
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 )
@@ -50,11 +52,11 @@ func Judge(round *bench.Round, target, partial float64, limits limit.Usage) Verd
 
 	if s := round.Sensor; s != nil && s.Events > 0 && s.Drops > 0 {
 		v.DropShare = float64(s.Drops) / float64(s.Events)
-		fail("%d of %d events dropped (%s)", s.Drops, s.Events, percent(v.DropShare))
+		fail("%d of %d events dropped (%s)", s.Drops, s.Events, human.Share(v.DropShare))
 	}
 	if lost := missing(round) + round.Total.Late; lost > 0 && round.Total.OK > 0 {
 		v.LostShare = float64(lost) / float64(round.Total.OK)
-		fail("%d of %d alerts missing, %d of them late (%s)", lost, round.Total.OK, round.Total.Late, percent(v.LostShare))
+		fail("%d of %d alerts missing, %d of them late (%s)", lost, round.Total.OK, round.Total.Late, human.Share(v.LostShare))
 	}
 	// Alerts may reach us and still be lost on another of the sensor's outputs.
 	if s := round.Sensor; s != nil && s.OutputsDropped > 0 {
@@ -134,22 +136,6 @@ func errnos(round *bench.Round) string {
 		return "no reason given"
 	}
 	return text[1:]
-}
-
-// percent prints a share with as many digits as it takes to be no zero.
-func percent(share float64) string {
-	p := 100 * share
-	switch {
-	case p == 0:
-		return "0 %"
-	case p < 0.001:
-		return fmt.Sprintf("%.1g %%", p)
-	case p < 0.1:
-		return fmt.Sprintf("%.3f %%", p)
-	case p < 10:
-		return fmt.Sprintf("%.2f %%", p)
-	}
-	return fmt.Sprintf("%.1f %%", p)
 }
 
 // ms turns nanoseconds into a duration that people can read.

@@ -33,7 +33,7 @@ func TestJudge(t *testing.T) {
 	}{
 		"clean":           {func(*bench.Round, *limit.Usage) {}, true, true, false, false, ""},
 		"one drop":        {func(r *bench.Round, _ *limit.Usage) { r.Sensor.Drops = 1 }, false, true, true, false, "1 of 20000 events dropped"},
-		"drops":           {func(r *bench.Round, _ *limit.Usage) { r.Sensor.Drops = 2000 }, false, false, false, false, "(10.0 %)"},
+		"drops":           {func(r *bench.Round, _ *limit.Usage) { r.Sensor.Drops = 2000 }, false, false, false, false, "(10 %)"},
 		"one alert lost":  {func(r *bench.Round, _ *limit.Usage) { lose(r, 1, 0) }, false, true, true, false, "1 of 5000 alerts missing"},
 		"alerts lost":     {func(r *bench.Round, _ *limit.Usage) { lose(r, 500, 0) }, false, false, false, false, "500 of 5000"},
 		"wrongly matched": {func(r *bench.Round, _ *limit.Usage) { lose(r, 7, 7) }, true, true, false, false, ""},

@@ -113,7 +113,7 @@ func (f *benchFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.idle, "idle", 3*time.Second, "how long the preflight watches the idle host")
 	flags.BoolVar(&f.force, "force", false, "go on when the preflight fails")
 	flags.BoolVar(&f.noPreflight, "no-preflight", false, "leave the preflight out")
-	flags.StringArrayVar(&f.failIf, "fail-if", nil, "condition on a round that fails the run, such as 'lost>0.1%' or 'latency.p99>50ms' (repeatable); metrics: "+strings.Join(bench.Metrics(), " "))
+	flags.StringArrayVar(&f.failIf, "fail-if", nil, "condition on a round that fails the run, such as 'lost>0.1%' or 'latency.p99>50ms' (repeatable); metrics: "+strings.Join(bench.Metrics.Names(), " "))
 	flags.StringVar(&f.output, "format", "text", "format of the results: "+strings.Join(report.Formats, ", "))
 	flags.StringVar(&f.junit, "junit", "", "write the conditions as JUnit XML to a file")
 	flags.StringVar(&f.out, "out", "", "directory for raw data (default with --rate: peregrine-bench-TIME); none for none")

@@ -19,6 +19,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
 // Schema is the version of Result's JSON form.
@@ -266,12 +267,4 @@ func (r *Result) Write(w io.Writer) error {
 	return nil
 }
 
-func ns(v float64) string {
-	switch a := math.Abs(v); {
-	case a >= 1e6:
-		return fmt.Sprintf("%.2f ms", v/1e6)
-	case a >= 1e4:
-		return fmt.Sprintf("%.1f us", v/1e3)
-	}
-	return fmt.Sprintf("%.0f ns", v)
-}
+func ns(v float64) string { return human.Duration(time.Duration(v)) }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/junit"
 )
 
@@ -85,39 +86,14 @@ type column struct {
 
 func integer(n int) string    { return strconv.Itoa(n) }
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
-func whole(f float64) string  { return grouped(int64(f + 0.5)) }
 
-// grouped writes 12345 as "12,345".
-func grouped(n int64) string {
-	s := strconv.FormatInt(n, 10)
-	for i := len(s) - 3; i > 0 && s[i-1] != '-'; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
+func whole(f float64) string { return human.Number(f) }
 
 func duration(ns int64) string {
-	d := time.Duration(ns)
-	switch {
-	case d == 0:
+	if ns == 0 {
 		return "-"
-	case d >= time.Second:
-		return fmt.Sprintf("%.2fs", d.Seconds())
-	case d >= time.Millisecond:
-		return fmt.Sprintf("%.1fms", float64(ns)/1e6)
 	}
-	return fmt.Sprintf("%dus", ns/1000)
-}
-
-// Percent writes a share with enough digits to tell small from none.
-func percent(f float64) string {
-	switch {
-	case f == 0:
-		return "0%"
-	case f < 0.001:
-		return fmt.Sprintf("%.4f%%", 100*f)
-	}
-	return fmt.Sprintf("%.2f%%", 100*f)
+	return human.Duration(time.Duration(ns))
 }
 
 func ofSensor(f func(*bench.SensorStats) string) func(*bench.Round) string {
@@ -148,9 +124,9 @@ var columns = []column{
 	same("alerts", "matched", func(r *bench.Round) string { return integer(r.Total.Matched) }),
 	same("late", "late", func(r *bench.Round) string { return integer(r.Total.Late) }),
 	same("lost", "lost", func(r *bench.Round) string { return integer(r.Total.Lost) }),
-	{"lost (95% below)", "lost_upper", func(r *bench.Round) string { return percent(r.Loss.Share) + " (" + percent(r.Loss.Upper) + ")" }, func(r *bench.Round) string { return number(r.Loss.Upper) }},
-	{"drops", "drops", ofSensor(func(s *bench.SensorStats) string { return grouped(int64(s.Drops)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.Drops, 10) })},
-	{"out lost", "output_drops", ofSensor(func(s *bench.SensorStats) string { return grouped(int64(s.OutputsDropped + s.Throttled)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.OutputsDropped, 10) })},
+	{"lost (95% below)", "lost_upper", func(r *bench.Round) string { return human.Share(r.Loss.Share) + " (" + human.Share(r.Loss.Upper) + ")" }, func(r *bench.Round) string { return number(r.Loss.Upper) }},
+	{"drops", "drops", ofSensor(func(s *bench.SensorStats) string { return human.Count(int64(s.Drops)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.Drops, 10) })},
+	{"out lost", "output_drops", ofSensor(func(s *bench.SensorStats) string { return human.Count(int64(s.OutputsDropped + s.Throttled)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.OutputsDropped, 10) })},
 	{"events/s", "events", ofSensor(func(s *bench.SensorStats) string { return whole(s.EventsMean) }), ofSensor(func(s *bench.SensorStats) string { return number(s.EventsMean) })},
 	{"syscalls/s", "syscalls", func(r *bench.Round) string {
 		if r.Syscalls == nil {
@@ -169,8 +145,8 @@ var columns = []column{
 	{"p50", "latency_p50_ns", func(r *bench.Round) string { return duration(r.Latency.P50) }, func(r *bench.Round) string { return strconv.FormatInt(r.Latency.P50, 10) }},
 	{"p99", "latency_p99_ns", func(r *bench.Round) string { return duration(r.Latency.P99) }, func(r *bench.Round) string { return strconv.FormatInt(r.Latency.P99, 10) }},
 	{"max", "latency_max_ns", func(r *bench.Round) string { return duration(r.Latency.Max) }, func(r *bench.Round) string { return strconv.FormatInt(r.Latency.Max, 10) }},
-	{"CPU", "cpu", ofUsage(func(r *bench.Round) string { return fmt.Sprintf("%.1f%%", 100*r.Usage.CPU) }), ofUsage(func(r *bench.Round) string { return number(r.Usage.CPU) })},
-	{"RSS", "rss_peak", ofUsage(func(r *bench.Round) string { return fmt.Sprintf("%d MiB", r.Usage.RSSPeak>>20) }), ofUsage(func(r *bench.Round) string { return strconv.FormatUint(r.Usage.RSSPeak, 10) })},
+	{"CPU", "cpu", ofUsage(func(r *bench.Round) string { return human.Share(r.Usage.CPU) }), ofUsage(func(r *bench.Round) string { return number(r.Usage.CPU) })},
+	{"RSS", "rss_peak", ofUsage(func(r *bench.Round) string { return human.Size(r.Usage.RSSPeak) }), ofUsage(func(r *bench.Round) string { return strconv.FormatUint(r.Usage.RSSPeak, 10) })},
 }
 
 func (r *Run) csv(w io.Writer) error {

@@ -161,21 +161,3 @@ func TestDirectory(t *testing.T) {
 		t.Errorf("%v, want a word on the schema", err)
 	}
 }
-
-func TestFigures(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1234: "-1,234"} {
-		if got := grouped(n); got != want {
-			t.Errorf("grouped(%d) = %s, want %s", n, got, want)
-		}
-	}
-	for ns, want := range map[int64]string{0: "-", 900: "0us", 15_000: "15us", 2_345_678: "2.3ms", 1_234_000_000: "1.23s"} {
-		if got := duration(ns); got != want {
-			t.Errorf("duration(%d) = %s, want %s", ns, got, want)
-		}
-	}
-	for f, want := range map[float64]string{0: "0%", 0.00006: "0.0060%", 0.0166: "1.66%", 1: "100.00%"} {
-		if got := percent(f); got != want {
-			t.Errorf("percent(%v) = %s, want %s", f, got, want)
-		}
-	}
-}

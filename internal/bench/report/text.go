@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
 // printer remembers the first error, so that writing reads as a list.
@@ -25,7 +26,7 @@ func (p *printer) line(format string, args ...any) {
 func (r *Run) text(w io.Writer) error {
 	p := &printer{w: w}
 	e := r.Environment
-	p.line("%s, kernel %s, %d x %s, %d MiB", e.Hostname, e.Kernel, e.CPUs, e.CPU, e.Memory>>20)
+	p.line("%s, kernel %s, %d x %s, %s", e.Hostname, e.Kernel, e.CPUs, e.CPU, human.Size(e.Memory))
 	if r.Sensor != nil {
 		p.line("sensor: %s", strings.Join(r.Sensor, " "))
 	}
@@ -91,7 +92,7 @@ func actions(w io.Writer, r *bench.Round) error {
 	fmt.Fprintln(t, "action\tdone\talerts\tlate\tlost\tdouble\tfailed\tskipped\tlost (95% below)\tcost p50\tp99\tlatency p50\tp99\tp99.9\tmax\tfrom plan p99\t")
 	for _, a := range r.Actions {
 		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s (%s)\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", a.Name, a.OK, a.Matched, a.Late, a.Lost, a.Duplicate, a.Failed, a.Skipped,
-			percent(a.Loss.Share), percent(a.Loss.Upper), duration(a.Cost.P50), duration(a.Cost.P99),
+			human.Share(a.Loss.Share), human.Share(a.Loss.Upper), duration(a.Cost.P50), duration(a.Cost.P99),
 			duration(a.Latency.P50), duration(a.Latency.P99), duration(a.Latency.P999), duration(a.Latency.Max), duration(a.Response.P99))
 	}
 	return t.Flush()
@@ -103,8 +104,9 @@ func (p *printer) usage(r *bench.Round) {
 	if u == nil {
 		return
 	}
-	p.line("  sensor: CPU %.1f%% (user %.1f%%, system %.1f%%, peak %.1f%%), throttled %s; RSS %d MiB (peak %d), PSS %d, cgroup %d",
-		100*u.CPU, 100*u.User, 100*u.System, 100*u.CPUPeak, duration(u.Throttled), u.RSSMean>>20, u.RSSPeak>>20, u.PSSPeak>>20, u.CgroupPeak>>20)
+	p.line("  sensor: CPU %s (user %s, system %s, peak %s), throttled %s; RSS %s (peak %s), PSS %s, cgroup %s",
+		human.Share(u.CPU), human.Share(u.User), human.Share(u.System), human.Share(u.CPUPeak), duration(u.Throttled),
+		human.Size(u.RSSMean), human.Size(u.RSSPeak), human.Size(u.PSSPeak), human.Size(u.CgroupPeak))
 }
 
 // observer states what bench itself cost, at its highest.
@@ -115,7 +117,7 @@ func (p *printer) observer(rounds []bench.Round) {
 		o.Generator = max(o.Generator, rounds[i].Observer.Generator)
 		o.Reads = max(o.Reads, rounds[i].Observer.Reads)
 	}
-	p.line("observer: receiving took up to %.1f%% of a CPU in %s reads/s, the generator %.1f%%", 100*o.CPU, whole(o.Reads), 100*o.Generator)
+	p.line("observer: receiving took up to %s of a CPU in %s reads/s, the generator %s", human.Share(o.CPU), whole(o.Reads), human.Share(o.Generator))
 }
 
 func (p *printer) conditions(outcomes []Outcome) {

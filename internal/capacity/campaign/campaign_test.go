@@ -154,5 +154,5 @@ func TestConditions(t *testing.T) {
 func ExampleLimits() {
 	limits, notes := Limits([]float64{0.5, 8}, []int64{256 << 20}, 2)
 	fmt.Println(limits, notes)
-	// Output: [0.5 CPU, 256 Mi 2 CPU, 256 Mi] [8 CPU is more than this machine has: measured with 2]
+	// Output: [0.5 CPU, 256Mi 2 CPU, 256Mi] [8 CPU is more than this machine has: measured with 2]
 }

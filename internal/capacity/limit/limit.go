@@ -15,9 +15,9 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
 // Limit is how much a sensor may use. A zero member means "no limit".
@@ -92,60 +92,35 @@ func (l Limit) CPUString() string {
 	if l.CPU <= 0 {
 		return "unlimited"
 	}
-	return strconv.FormatFloat(l.CPU, 'f', -1, 64)
+	return human.CPUs(l.CPU)
 }
 
-// MemoryString prints the memory part in the largest binary unit that divides
-// it: "512 Mi", or "unlimited memory".
+// MemoryString prints the memory part as it is given: "512Mi", or "unlimited
+// memory".
 func (l Limit) MemoryString() string {
 	if l.Memory <= 0 {
 		return "unlimited memory"
 	}
-	units := []string{"", " Ki", " Mi", " Gi", " Ti"}
-	n, u := l.Memory, 0
-	for n%1024 == 0 && u < len(units)-1 {
-		n, u = n/1024, u+1
-	}
-	return strconv.FormatInt(n, 10) + units[u]
+	return human.Quantity(l.Memory)
 }
 
-// ParseCPU reads a number of CPUs in Kubernetes notation: "0.5", "500m", "2".
+// ParseCPU reads a number of CPUs: "0.5", "500m", "2".
 func ParseCPU(s string) (float64, error) {
-	text, scale := strings.TrimSpace(s), 1.0
-	if rest, ok := strings.CutSuffix(text, "m"); ok {
-		text, scale = rest, 1000
+	cpus, err := human.ParseCPUs(s)
+	if err == nil && cpus < minCPU {
+		err = fmt.Errorf("CPUs %q: expected at least %v", s, minCPU)
 	}
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsInf(n, 0) || math.IsNaN(n) || n/scale < minCPU {
-		return 0, fmt.Errorf("CPU limit %q: expected a number of CPUs of at least %v, such as 0.5, 500m or 2", s, minCPU)
+	if err != nil {
+		return 0, fmt.Errorf("CPU limit: %w", err)
 	}
-	return n / scale, nil
+	return cpus, nil
 }
 
-// memoryUnits are Kubernetes' suffixes; the longer ones first, since "Mi"
-// ends in no shorter suffix but "M" is a prefix of it.
-var memoryUnits = []struct {
-	suffix string
-	bytes  float64
-}{
-	{"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"Ti", 1 << 40},
-	{"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"", 1},
-}
-
-// ParseMemory reads a size in Kubernetes notation: "512Mi", "1.5Gi",
-// "268435456"; zero is "no limit".
+// ParseMemory reads a size: "512Mi", "1.5Gi"; zero is "no limit".
 func ParseMemory(s string) (int64, error) {
-	text := strings.ReplaceAll(strings.TrimSpace(s), " ", "")
-	for _, unit := range memoryUnits {
-		number, ok := strings.CutSuffix(text, unit.suffix)
-		if !ok {
-			continue
-		}
-		n, err := strconv.ParseFloat(number, 64)
-		if err != nil || n < 0 || math.IsNaN(n) || n*unit.bytes >= math.MaxInt64 {
-			break
-		}
-		return int64(n * unit.bytes), nil
+	size, err := human.ParseSize(s)
+	if err != nil {
+		return 0, fmt.Errorf("memory limit: %w", err)
 	}
-	return 0, fmt.Errorf("memory limit %q: expected a size such as 512Mi, 1Gi or 268435456", s)
+	return size, nil
 }

@@ -18,14 +18,14 @@ func TestParseCPU(t *testing.T) {
 
 func TestParseMemory(t *testing.T) {
 	for text, want := range map[string]int64{
-		"512Mi": 512 << 20, "1.5Gi": 3 << 29, "268435456": 256 << 20, "0": 0, "1k": 1000, "2M": 2e6, "512 Mi": 512 << 20,
+		"512Mi": 512 << 20, "1.5Gi": 3 << 29, "268435456": 256 << 20, "0": 0, "1k": 1000, "512MiB": 512 << 20, "2M": 2e6, "512 Mi": 512 << 20,
 	} {
 		got, err := ParseMemory(text)
 		if err != nil || got != want {
 			t.Errorf("ParseMemory(%q) = %v, %v; want %v", text, got, err, want)
 		}
 	}
-	for _, text := range []string{"", "-1Mi", "Mi", "512MiB", "1e30Gi", "lots"} {
+	for _, text := range []string{"", "-1Mi", "Mi", "512", "1e30Gi", "lots"} {
 		if got, err := ParseMemory(text); err == nil {
 			t.Errorf("ParseMemory(%q) = %v, want an error", text, got)
 		}
@@ -34,10 +34,10 @@ func TestParseMemory(t *testing.T) {
 
 func TestLimitString(t *testing.T) {
 	for want, l := range map[string]Limit{
-		"0.5 CPU, 512 Mi":                 {0.5, 512 << 20},
-		"2 CPU, 1 Gi":                     {2, 1 << 30},
+		"0.5 CPU, 512Mi":                  {0.5, 512 << 20},
+		"2 CPU, 1Gi":                      {2, 1 << 30},
 		"unlimited CPU, unlimited memory": {},
-		"1 CPU, 1000":                     {1, 1000},
+		"1 CPU, 1000B":                    {1, 1000},
 	} {
 		if got := l.String(); got != want {
 			t.Errorf("%#v prints as %q, want %q", l, got, want)

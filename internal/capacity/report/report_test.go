@@ -184,24 +184,3 @@ func TestSelfContained(t *testing.T) {
 		t.Errorf("the page has %d bytes", len(text))
 	}
 }
-
-func TestFormats(t *testing.T) {
-	for x, want := range map[float64]string{0: "0", 7000: "7000", 9999: "9999", 10e3: "10K", 12345: "12.3K", 150e3: "150K", 999.4e3: "999K", 999.6e3: "1M", 1.234e6: "1.23M", 16e6: "16M"} {
-		if got := short(x); got != want {
-			t.Errorf("short(%v) = %q, want %q", x, got, want)
-		}
-	}
-	for share, want := range map[float64]string{0: "0 %", 0.351: "35 %", 0.0166: "1.7 %", 0.001: "0.1 %", 0.00006: "0.006 %", 1.2e-7: "0.00001 %"} {
-		if got := Percent(share); got != want {
-			t.Errorf("Percent(%v) = %q, want %q", share, got, want)
-		}
-	}
-	for ns, want := range map[int64]string{0: "–", 900: "900ns", 1500: "1.5 µs", 480e3: "480 µs", 2_340_000: "2.34 ms", 2_500_000_000: "2.50 s"} {
-		if got := duration(ns); got != want {
-			t.Errorf("duration(%d) = %q, want %q", ns, got, want)
-		}
-	}
-	if got := quoteCommand([]string{"a", "b c", "it's", "^x"}); got != `a 'b c' 'it'\''s' ^x` {
-		t.Errorf("quoteCommand: %s", got)
-	}
-}

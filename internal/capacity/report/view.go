@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/human"
+
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 	"github.com/peregrine-sec/peregrine/internal/sample"
@@ -62,7 +64,7 @@ func newView(r *capacity.Result) *view {
 		Title: "Capacity of " + r.Sensor.Name, Partial: r.Partial,
 		Subtitle: fmt.Sprintf("%s · %s · %d × %s · load: %s", r.Started.UTC().Format("2 January 2006 15:04 UTC"), r.Environment.Hostname,
 			r.Environment.CPUs, orUnknown(r.Environment.CPU), r.Method.Load),
-		Command: quoteCommand(r.Command),
+		Command: human.Command(r.Command),
 	}
 	groups := group(r.Rows)
 	for _, g := range groups {
@@ -365,7 +367,7 @@ func rules(rows []capacity.Row) []rule {
 func facts(r *capacity.Result) []fact {
 	e := r.Environment
 	all := []fact{
-		{"Sensor", r.Sensor.Name}, {"Sensor command", quoteCommand(r.Sensor.Command)}, {"Rules", strings.Join(r.Sensor.Rules, ", ")},
+		{"Sensor", r.Sensor.Name}, {"Sensor command", human.Command(r.Sensor.Command)}, {"Rules", strings.Join(r.Sensor.Rules, ", ")},
 		{"Rules and configuration SHA-256", r.Sensor.SHA256},
 		{"Actions", strings.Join(r.Method.Actions, ", ")}, {"Load", r.Method.Load.String()}, {"Search", r.Method.Plan.String()},
 		{"Host", e.Hostname}, {"CPU", fmt.Sprintf("%d × %s", e.CPUs, orUnknown(e.CPU))}, {"Memory", mebi(uint64(e.Memory))},

@@ -3,7 +3,6 @@ package metrics
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -127,17 +126,4 @@ func firstNumber(s string) uint64 {
 	first, _, _ := strings.Cut(s, "\t")
 	n, _ := strconv.ParseUint(first, 10, 64)
 	return n
-}
-
-// Bytes writes a size for people.
-func Bytes(n uint64) string {
-	for _, u := range []struct {
-		size uint64
-		name string
-	}{{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}} {
-		if n >= u.size {
-			return fmt.Sprintf("%.1f %s", float64(n)/float64(u.size), u.name)
-		}
-	}
-	return fmt.Sprintf("%d B", n)
 }

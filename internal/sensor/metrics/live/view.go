@@ -10,6 +10,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/human"
+
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 )
 
@@ -40,7 +42,7 @@ func WriteStatus(w io.Writer, prev, now *metrics.Snapshot) error {
 	b.WriteByte('\n')
 	writeChannels(&b, now)
 	if now.LastReloadErr != "" {
-		fmt.Fprintf(&b, "\nThe last reload failed, the configuration before it is in force:\n  %s\n", printable(now.LastReloadErr))
+		fmt.Fprintf(&b, "\nThe last reload failed, the configuration before it is in force:\n  %s\n", human.Text(now.LastReloadErr))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -50,7 +52,7 @@ func WriteStatus(w io.Writer, prev, now *metrics.Snapshot) error {
 func writeHead(w io.Writer, prev, now *metrics.Snapshot) {
 	r := between(prev, now)
 	p := now.Probe
-	fmt.Fprintf(w, "Peregrine %s on %s, Linux %s, up %v, %d rules loaded", printable(now.Version), printable(now.Host.Name), printable(now.Host.KernelRelease),
+	fmt.Fprintf(w, "Peregrine %s on %s, Linux %s, up %v, %d rules loaded", human.Text(now.Version), human.Text(now.Host.Name), human.Text(now.Host.KernelRelease),
 		time.Duration(now.Time-now.Start).Round(time.Second), len(now.Rules))
 	if now.Reloads > 0 {
 		fmt.Fprintf(w, ", %d reloads", now.Reloads)
@@ -59,10 +61,10 @@ func writeHead(w io.Writer, prev, now *metrics.Snapshot) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	row := func(cells ...string) { fmt.Fprintln(t, strings.Join(cells, "\t")+"\t") }
 	row("events", "seen", "filtered in kernel", "processed", "dropped", "alerts")
-	row("per second", short(r.seen), short(r.filtered), short(r.processed), short(r.drops), short(r.alerts))
+	row("per second", human.Number(r.seen), human.Number(r.filtered), human.Number(r.processed), human.Number(r.drops), human.Number(r.alerts))
 	row("total", count(p.Seen), count(p.Filtered), count(now.Events), count(p.Drops.Total()), count(now.Alerts))
 	t.Flush()
-	fmt.Fprintf(w, "CPU %.1f %%  memory %s  processes known %s  rings %s full", 100*r.cpu, metrics.Bytes(now.Resources.RSS), count(now.State.Threads), ringFill(now))
+	fmt.Fprintf(w, "CPU %.1f %%  memory %s  processes known %s  rings %s full", 100*r.cpu, human.Size(now.Resources.RSS), count(now.State.Threads), ringFill(now))
 	if now.Throttled > 0 {
 		fmt.Fprintf(w, "  alerts held back by outputs.rate %s", count(now.Throttled))
 	}
@@ -96,7 +98,7 @@ func writeChannels(w io.Writer, s *metrics.Snapshot) {
 	t.Flush()
 	for _, c := range s.Channels {
 		if c.LastError != "" {
-			fmt.Fprintf(w, "%s: %s\n", c.Name, printable(c.LastError))
+			fmt.Fprintf(w, "%s: %s\n", c.Name, human.Text(c.LastError))
 		}
 	}
 }
@@ -137,9 +139,11 @@ func WriteTop(w io.Writer, prev, now *metrics.Snapshot, rows int) error {
 		processes = append(processes, line{strconv.Itoa(int(p.PID)) + " " + p.Name, grown(procsBefore[p.PID], p.Events), p.Events, 0})
 	}
 	table(&b, "alerts/s\ttotal\tevaluations/s\t", "rule", rules, rows, func(l line) string {
-		return fmt.Sprintf("%s\t%s\t%s\t", short(float64(l.rate)/seconds), count(l.total), short(float64(l.second)/seconds))
+		return fmt.Sprintf("%s\t%s\t%s\t", human.Number(float64(l.rate)/seconds), count(l.total), human.Number(float64(l.second)/seconds))
 	})
-	plain := func(l line) string { return fmt.Sprintf("%s\t%s\t", short(float64(l.rate)/seconds), count(l.total)) }
+	plain := func(l line) string {
+		return fmt.Sprintf("%s\t%s\t", human.Number(float64(l.rate)/seconds), count(l.total))
+	}
 	table(&b, "events/s\ttotal\t", "event type", kinds, rows, plain)
 	table(&b, "events/s\ttotal\t", "process", processes, rows, plain)
 	_, err := io.WriteString(w, b.String())
@@ -173,39 +177,9 @@ func table(w io.Writer, head, name string, lines []line, rows int, format func(l
 	t := tabwriter.NewWriter(w, 10, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, head+"  "+name)
 	for _, l := range lines[:min(rows, len(lines))] {
-		fmt.Fprintln(t, format(l)+"  "+printable(l.name))
+		fmt.Fprintln(t, format(l)+"  "+human.Text(l.name))
 	}
 	t.Flush()
 }
 
-// printable keeps names that processes choose from steering the terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return '\uFFFD'
-		}
-		return r
-	}, s)
-}
-
-// short writes a rate with three digits or so.
-func short(x float64) string {
-	switch {
-	case x >= 1e6:
-		return fmt.Sprintf("%.2fM", x/1e6)
-	case x >= 1e4:
-		return fmt.Sprintf("%.1fk", x/1e3)
-	case x >= 100 || x == 0:
-		return fmt.Sprintf("%.0f", x)
-	}
-	return fmt.Sprintf("%.1f", x)
-}
-
-// count writes a number with spaces between thousands.
-func count(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + " " + s[i:]
-	}
-	return s
-}
+func count(n uint64) string { return human.Count(int64(n)) }
