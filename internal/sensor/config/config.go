@@ -17,7 +17,7 @@ type Config struct {
 	RulesFiles []string     `yaml:"rules_files" doc:"Rules files and directories, in order. Empty: the rules inside the binary. The old name rules_file is read too."`
 	Rules      []RuleSwitch `yaml:"rules" doc:"Switches rules on and off after loading, in sequence. Each entry is {enable: X} or {disable: X}, where X is {rule: WILDCARD} or {tag: NAME}."`
 	Priority   string       `yaml:"priority" oneof:"emergency|alert|critical|error|warning|notice|informational|info|debug" doc:"Rules less urgent than this are not loaded."`
-	RuleMatch  string       `yaml:"rule_matching" oneof:"first|all" doc:"first: an event alerts for the first rule that matches; all: for every one."`
+	RuleMatch  string       `yaml:"rule_matching" oneof:"first|all" refused:"Unknown rule matching strategy" doc:"first: an event alerts for the first rule that matches; all: for every one."`
 
 	Engine       Engine       `yaml:"engine" doc:"Where events come from."`
 	BaseSyscalls BaseSyscalls `yaml:"base_syscalls" doc:"Syscalls to observe beyond those that rules name."`

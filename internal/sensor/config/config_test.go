@@ -30,8 +30,17 @@ func loadFiles(t *testing.T, files map[string]string, overrides ...string) (*Con
 			t.Fatal(err)
 		}
 	}
-	env := func(name string) string { return map[string]string{"HOST": "collector", "PORT": "2801"}[name] }
-	return Load(Options{Path: filepath.Join(dir, "falco.yaml"), Overrides: overrides, Env: env})
+	env := map[string]string{"HOST": "collector", "PORT": "2801"}
+	return Load(Options{Path: filepath.Join(dir, "falco.yaml"), Overrides: overrides, Env: func(name string) string { return env[name] }})
+}
+
+func loadEnv(t *testing.T, text string, env map[string]string) (*Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "falco.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Load(Options{Path: path, Env: func(name string) string { return env[name] }})
 }
 
 func TestEmptyFileGivesDefaults(t *testing.T) {
@@ -179,9 +188,10 @@ func TestErrors(t *testing.T) {
 		{"map for list", "rules: {a: b}", `falco.yaml:1:8: rules: expected a list, found a map`},
 		{"number", "output_timeout: soon", `falco.yaml:1:17: output_timeout: expected a whole number, found a value "soon"`},
 		{"not a number", "outputs: {rate: .nan}", `expected a number`},
-		{"range", "engine: {modern_ebpf: {buf_size_preset: 11}}", `falco.yaml:1:41: engine.modern_ebpf.buf_size_preset: 11 is too large, at most 10`},
-		{"enum", "rule_matching: al", `falco.yaml:1:16: rule_matching: "al" is none of first, all, did you mean all?`},
-		{"enum in list", "syscall_event_drops: {actions: [shout]}", `syscall_event_drops.actions[0]: "shout" is none of`},
+		{"range", "engine: {modern_ebpf: {buf_size_preset: 11}}", `falco.yaml:1:41: engine.modern_ebpf.buf_size_preset: 11 is too large: expected at most 10`},
+		{"enum", "rule_matching: al", `falco.yaml:1:16: rule_matching: Unknown rule matching strategy: "al": expected one of first, all, did you mean all?`},
+		{"threshold", "syscall_event_drops: {threshold: -1}", `threshold must be a double in the range [0, 1]: -1 is too small`},
+		{"enum in list", "syscall_event_drops: {actions: [shout]}", `syscall_event_drops.actions[0]: "shout": expected one of`},
 		{"ignore with others", "syscall_event_drops:\n  actions: [ignore, log]", `falco.yaml:2:12: syscall_event_drops.actions: ignore excludes the other actions`},
 		{"interval unit", "metrics: {interval: 500}", `without Prometheus time unit`},
 		{"interval short", "metrics: {interval: 50ms}", `must have a minimum value of 100ms`},
@@ -191,7 +201,7 @@ func TestErrors(t *testing.T) {
 		{"not a map", "- a\n- b", `falco.yaml:1:1: expected keys and values at the top, found a list`},
 		{"syntax", "a: [1,", `falco.yaml:1:6: `},
 		{"a tab", "a: 1\n\tb: 2", `falco.yaml:2:1: found a tab character`},
-		{"enum cut short", "engine: {kind: modern}", `"modern" is none of modern_ebpf, kmod, ebpf, replay, nodriver, did you mean modern_ebpf?`},
+		{"enum cut short", "engine: {kind: modern}", `"modern": expected one of modern_ebpf, kmod, ebpf, replay, nodriver, did you mean modern_ebpf?`},
 		{"a mistyped key beside it", "json_outptu: true\noutput_timeout: soon", "json_outptu: unknown key, ignored, did you mean json_output?"},
 		{"both rules keys", "rules_file: [a]\nrules_files: [b]", `falco.yaml:1:1: rules_file: given beside rules_files`},
 		{"grpc address", "grpc: {enabled: true, bind_address: somewhere}", `expected unix:///PATH or ADDRESS:PORT, found "somewhere"`},
@@ -235,6 +245,7 @@ func TestNotes(t *testing.T) {
 		{"inert", "load_plugins: [container]", Note, "load_plugins: what the plugin container does is built in, and there are no others; ignored"},
 		{"plugin", "plugins: [{name: dummy}]", Note, "plugins[0]: plugin \"dummy\" is not used here; ignored"},
 		{"plugin's key", "plugins: [{name: container, init_config: {engines: {dcoker: {enabled: true}}}}]", Warning, "engines.dcoker: unknown key, ignored, did you mean docker?"},
+		{"inert of old", "outputs_queue: {recovery: 1}", Note, "outputs_queue.recovery: a full queue drops and counts alerts; ignored"},
 		{"inert below", "webserver: {k8s_audit_endpoint: /k8s-audit}", Note, "audit events are not received here; ignored"},
 		{"old name", "syscall_buf_size_preset: 3", Note, "read as engine.modern_ebpf.buf_size_preset"},
 		{"env", "priority: ${NOT_SET}debug", Warning, "falco.yaml:1:11: environment variable NOT_SET is empty or not set"},
@@ -284,5 +295,42 @@ grpc: {cert_chain: *cert}
 	}
 	if c.HTTP.CACert != "/a" || c.HTTP.MTLS || c.GRPC.CertChain != "/b" {
 		t.Errorf("http %+v grpc %+v", c.HTTP, c.GRPC)
+	}
+}
+
+// One path, or one entry, stands for a list of one.
+func TestSingleConfigFile(t *testing.T) {
+	extra := filepath.Join(t.TempDir(), "extra.yaml")
+	if err := os.WriteFile(extra, []byte("json_output: true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"config_files: " + extra, "config_files: [" + extra + "]", "config_files: {path: " + extra + ", strategy: append}"} {
+		c, err := load(t, text)
+		if err != nil || !c.JSON || len(c.ConfigFiles) != 1 || c.ConfigFiles[0].Path != extra {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	for _, text := range []string{"config_files:", "config_files: []"} {
+		if c, err := load(t, text); err != nil || len(c.ConfigFiles) != 0 {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// Variables of the environment are put in as Falco does.
+func TestEnvironment(t *testing.T) {
+	env := map[string]string{"HOST": "collector", "PORT": "8080", "YES": "true", "EMPTY": "", "NESTED": "${HOST}"}
+	for value, want := range map[string]string{
+		"${HOST}": "collector", "a-${HOST}-${PORT}": "a-collector-8080", "$HOST": "$HOST", "$$HOST": "$$HOST", "$${HOST}": "${HOST}",
+		"$$${HOST}": "$${HOST}", "x$${HOST}${PORT}": "x${HOST}8080", "${HOST": "${HOST", "${NOSUCH}x": "x", "${NESTED}": "${HOST}", "${}": "", "'${HOST}'": "collector",
+	} {
+		c, err := loadEnv(t, "file_output: {filename: \""+strings.Trim(value, "'")+"\"}\n", env)
+		if err != nil || c.File.Filename != want {
+			t.Errorf("%s: %q, want %q (%v)", value, c.File.Filename, want, err)
+		}
+	}
+	c, err := loadEnv(t, "json_output: ${YES}\nwebserver:\n  enabled: ${EMPTY}\n  listen_port: ${PORT}\n  k8s_healthz_endpoint: ${EMPTY}/x\noutput_timeout: ${NOSUCH}\n", env)
+	if err != nil || !c.JSON || c.Webserver.Enabled != Default().Webserver.Enabled || c.Webserver.ListenPort != 8080 || c.OutputTimeout != Default().OutputTimeout {
+		t.Errorf("%v: %+v", err, c.Webserver)
 	}
 }

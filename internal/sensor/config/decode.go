@@ -147,7 +147,17 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string, tag reflect
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(n.Value)
-		d.oneOf(n, v, path, tag.Get("oneof"))
+		d.oneOf(n, v, path, tag)
+	case reflect.Bool, reflect.Int, reflect.Float64:
+		if n.Value != "" { // as in Falco, where a variable of the environment may be empty
+			d.plain(n, v, path, tag)
+		}
+	}
+}
+
+// plain decodes true or false, or a number.
+func (d *decoder) plain(n *yaml.Node, v reflect.Value, path string, tag reflect.StructTag) {
+	switch v.Kind() {
 	case reflect.Bool:
 		b, ok := booleans[strings.ToLower(n.Value)]
 		if !ok {
@@ -182,7 +192,8 @@ var booleans = map[string]bool{
 	"true": true, "yes": true, "on": true, "y": true, "false": false, "no": false, "off": false, "n": false,
 }
 
-func (d *decoder) oneOf(n *yaml.Node, v reflect.Value, path, allowed string) {
+func (d *decoder) oneOf(n *yaml.Node, v reflect.Value, path string, tag reflect.StructTag) {
+	allowed := tag.Get("oneof")
 	if allowed == "" {
 		return
 	}
@@ -193,7 +204,16 @@ func (d *decoder) oneOf(n *yaml.Node, v reflect.Value, path, allowed string) {
 			return
 		}
 	}
-	d.report(Error, n, path, fmt.Sprintf("%q is none of %s%s", abbreviate(n.Value), strings.Join(names, ", "), hint(n.Value, names)))
+	d.refuse(n, path, tag, fmt.Sprintf("%q: expected one of %s%s", abbreviate(n.Value), strings.Join(names, ", "), hint(n.Value, names)))
+}
+
+// refuse reports a value that is not allowed. The tag "refused" has Falco's
+// words for it, which scripts look for.
+func (d *decoder) refuse(n *yaml.Node, path string, tag reflect.StructTag, text string) {
+	if words := tag.Get("refused"); words != "" {
+		text = words + ": " + text
+	}
+	d.report(Error, n, path, text)
 }
 
 func (d *decoder) inRange(n *yaml.Node, x float64, path string, tag reflect.StructTag) {
@@ -201,9 +221,9 @@ func (d *decoder) inRange(n *yaml.Node, x float64, path string, tag reflect.Stru
 	most, errMost := strconv.ParseFloat(tag.Get("max"), 64)
 	switch {
 	case errLeast == nil && x < least:
-		d.report(Error, n, path, fmt.Sprintf("%s is too small, at least %s", n.Value, tag.Get("min")))
+		d.refuse(n, path, tag, fmt.Sprintf("%s is too small: expected at least %s", n.Value, tag.Get("min")))
 	case errMost == nil && x > most:
-		d.report(Error, n, path, fmt.Sprintf("%s is too large, at most %s", n.Value, tag.Get("max")))
+		d.refuse(n, path, tag, fmt.Sprintf("%s is too large: expected at most %s", n.Value, tag.Get("max")))
 	}
 }
 

@@ -49,7 +49,7 @@ type Capture struct {
 
 // EventDrops is the reaction to lost events.
 type EventDrops struct {
-	Threshold float64  `yaml:"threshold" min:"0" max:"1" doc:"Share of the last second's events that may be lost without a reaction."`
+	Threshold float64  `yaml:"threshold" min:"0" max:"1" refused:"threshold must be a double in the range [0, 1]" doc:"Share of the last second's events that may be lost without a reaction."`
 	Actions   []string `yaml:"actions" oneof:"ignore|log|alert|exit" doc:"Any of ignore (nothing else then), log, alert (rule \"Falco internal: syscall event drop\"), exit (status 1)."`
 	Rate      float64  `yaml:"rate" min:"0" doc:"Reactions a second on average: a token bucket's refill."`
 	MaxBurst  float64  `yaml:"max_burst" min:"0" doc:"Size of that bucket."`

@@ -14,9 +14,13 @@ import (
 // include merges the files that config_files names into the tree and returns
 // their names. An included file cannot include others.
 func (t *tree) include(mainFile string) ([]string, error) {
-	list := lookup(t.root, "config_files")
+	list := resolve(lookup(t.root, "config_files"))
 	if list == nil {
 		return nil, nil
+	}
+	if list.Kind != yaml.SequenceNode && !isNull(list) { // a single path, or {path, strategy}
+		list = &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: []*yaml.Node{list}, Line: list.Line, Column: list.Column}
+		set(t.root, keyNode(t.root, "config_files"), list)
 	}
 	var entries []Include
 	d := decoder{tree: t}
