@@ -141,7 +141,7 @@ func newRulesList(env Env) *cobra.Command {
 				set = set.Tagged(tag)
 			}
 			if asJSON {
-				d, err := set.Describe("")
+				d, err := set.Describe("", alert.Options{})
 				if err != nil {
 					return err
 				}

@@ -39,7 +39,9 @@ type daemonFlags struct {
 	listEvents   bool
 	listSyscalls bool
 	listPlugins  bool
+	pluginInfo   string
 	ruleSchema   bool
+	configSchema bool
 	format       string
 	markdown     bool
 	names        bool
@@ -122,6 +124,8 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.listEvents, "list-events", false, "list all kinds of events and exit")
 	fs.BoolVarP(&f.listSyscalls, "ignored-syscalls", "i", false, "list the syscalls that are looked at with -A only, and exit")
 	fs.BoolVar(&f.listPlugins, "list-plugins", false, "list plugins and exit")
+	fs.StringVar(&f.pluginInfo, "plugin-info", "", "describe the plugin `NAME` and exit")
+	fs.BoolVar(&f.configSchema, "config-schema", false, "print the JSON schema of configuration files and exit")
 	fs.BoolVar(&f.ruleSchema, "rule-schema", false, "print the JSON schema of rules files and exit")
 	fs.StringVar(&f.format, "format", "text", "format of lists: text, markdown or json")
 	fs.BoolVar(&f.markdown, "markdown", false, "the same as --format markdown; alone, all fields")
@@ -178,7 +182,6 @@ var notMeant = []struct{ name, short, arg, say string }{
 	{"daemon", "d", "", "runs in the foreground; use a service manager"},
 	{"modern-bpf", "", "", "this is the only driver"},
 	{"userspace", "u", "", "udig is gone, as in Falco since 0.37"},
-	{"plugin-info", "", "NAME", "there are no plugins"},
 	{"gvisor-config", "g", "FILE", "gVisor is not supported"},
 	{"gvisor-root", "", "DIR", "gVisor is not supported"},
 }

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor"
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/web"
@@ -44,9 +45,13 @@ func (f *daemonFlags) printer(env Env) func(io.Writer) error {
 	case f.pageSize:
 		return func(w io.Writer) error { _, err := fmt.Fprintln(w, os.Getpagesize()); return err }
 	case f.listPlugins:
-		return func(w io.Writer) error { _, err := fmt.Fprintln(w, "0 Plugins Loaded:"); return err }
+		return listPlugins
+	case f.pluginInfo != "":
+		return func(w io.Writer) error { return pluginInfo(w, f.pluginInfo) }
 	case f.ruleSchema:
 		return rules.WriteSchema
+	case f.configSchema:
+		return config.WriteSchema
 	case f.listFields:
 		return f.printFields
 	case f.listEvents:
@@ -146,7 +151,7 @@ func (f *daemonFlags) validateRules(env Env, w io.Writer) error {
 	if cfg.JSON {
 		var d *rules.Description
 		if set != nil && (f.listRules || f.describe != "") {
-			if d, err = set.Describe(f.describe); err != nil {
+			if d, err = set.Describe(f.describe, sensor.AlertOptions(cfg, "", f.print)); err != nil {
 				return err
 			}
 		}
@@ -170,7 +175,7 @@ func (f *daemonFlags) describeRules(env Env, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	d, err := set.Describe(f.describe)
+	d, err := set.Describe(f.describe, sensor.AlertOptions(cfg, "", f.print))
 	if err != nil {
 		return err
 	}

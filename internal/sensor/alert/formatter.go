@@ -65,7 +65,7 @@ type span struct{ from, to int }
 // New returns the formatter of a rule with the given output. What opts.Append
 // adds is checked here too.
 func New(rule Rule, output string, opts Options) (*Formatter, error) {
-	output, extra := opts.extend(rule, output)
+	output, extra := opts.Extend(rule, output)
 	fields := field.Of(rule.Source)
 	if fields == nil {
 		fields = field.Syscall

@@ -52,8 +52,8 @@ func (a *Append) matches(r Rule) bool {
 	return true
 }
 
-// extend returns the rule's output and fields with what o adds to them.
-func (o *Options) extend(r Rule, output string) (string, []ExtraField) {
+// Extend returns the rule's output and fields with what o adds to them.
+func (o *Options) Extend(r Rule, output string) (string, []ExtraField) {
 	var fields []ExtraField
 	for i := range o.Append {
 		a := &o.Append[i]

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 )
 
@@ -64,7 +65,7 @@ func FuzzLoad(f *testing.F) {
 		if set == nil {
 			return
 		}
-		if _, err := set.Describe(""); err != nil {
+		if _, err := set.Describe("", alert.Options{}); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
@@ -65,6 +66,9 @@ type RuleDetails struct {
 	OutputCompiled     string   `json:"output_compiled"`
 	OutputFields       []string `json:"output_fields"`
 	Plugins            []string `json:"plugins"`
+	// ExtraFormatted are the fields that append_output adds as texts: name and
+	// format.
+	ExtraFormatted map[string]string `json:"extra_output_formatted_fields,omitempty"`
 }
 
 // DescribedMacro is a macro.
@@ -111,9 +115,9 @@ type ListDetails struct {
 	Used          bool     `json:"used"`
 }
 
-// Describe describes the rule of that name, or, for "", everything. An unknown
-// name is an error.
-func (s *Set) Describe(name string) (*Description, error) {
+// Describe describes the rule of that name, or, for "", everything. outputs says
+// what is appended to the rules' outputs. An unknown name is an error.
+func (s *Set) Describe(name string, outputs alert.Options) (*Description, error) {
 	d := &Description{Lists: []DescribedList{}, Macros: []DescribedMacro{}, PluginVersion: []DescribedNeed{}, Rules: []DescribedRule{}}
 	if name != "" {
 		r := s.Rule(name)
@@ -121,7 +125,7 @@ func (s *Set) Describe(name string) (*Description, error) {
 			return nil, fmt.Errorf("Rule %q is not loaded", name) //nolint:staticcheck // Falco's words
 		}
 		d.EngineVersion = s.EngineVersion
-		d.Rules = append(d.Rules, s.describeRule(r))
+		d.Rules = append(d.Rules, s.describeRule(r, outputs))
 		return d, nil
 	}
 	d.EngineVersion = s.EngineVersion
@@ -133,7 +137,7 @@ func (s *Set) Describe(name string) (*Description, error) {
 		d.PluginVersion = append(d.PluginVersion, need)
 	}
 	for _, r := range s.Rules {
-		d.Rules = append(d.Rules, s.describeRule(r))
+		d.Rules = append(d.Rules, s.describeRule(r, outputs))
 	}
 	for _, m := range s.Macros {
 		p := s.partsOf(m.Condition)
@@ -155,7 +159,17 @@ func (s *Set) Describe(name string) (*Description, error) {
 	return d, nil
 }
 
-func (s *Set) describeRule(r *Rule) DescribedRule {
+func (s *Set) describeRule(r *Rule, outputs alert.Options) DescribedRule {
+	output, extra := outputs.Extend(alert.Rule{Name: r.Name, Priority: r.Priority, Source: r.Source, Tags: r.Tags}, r.Output)
+	outputNames, formatted := texts{}, map[string]string{}
+	outputNames.add(outputFields(output, field.Of(r.Source))...)
+	for _, x := range extra {
+		if x.Format == "" {
+			outputNames.add(x.Name)
+		} else {
+			formatted[x.Name] = x.Format
+		}
+	}
 	p := s.partsOf(r.text)
 	p.take(r.AST)
 	names, fields, operators := texts{}, texts{}, texts{}
@@ -174,7 +188,7 @@ func (s *Set) describeRule(r *Rule) DescribedRule {
 			Events:          r.events(),
 			ExceptionFields: fields.list(), ExceptionNames: names.list(), ExceptionOperators: operators.list(),
 			Lists: p.lists.list(), Macros: p.macros.list(),
-			OutputCompiled: r.Output, OutputFields: outputFields(r.Output, field.Of(r.Source)), Plugins: []string{},
+			OutputCompiled: output, OutputFields: outputNames.list(), Plugins: []string{}, ExtraFormatted: formatted,
 		},
 	}
 }

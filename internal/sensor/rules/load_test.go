@@ -338,7 +338,7 @@ func TestDescribe(t *testing.T) {
 		ruleWith("evt.type = open and shell and fd.name startswith /etc")+
 		"  exceptions:\n    - name: e\n      fields: [fd.name]\n      values: [[/etc/x]]\n")
 	for _, name := range []string{"", "r"} {
-		d, err := set.Describe(name)
+		d, err := set.Describe(name, alert.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -351,7 +351,7 @@ func TestDescribe(t *testing.T) {
 		}
 		golden(t, "testdata/describe"+name+".golden", append(text.Bytes(), line.Bytes()...))
 	}
-	if _, err := set.Describe("x"); err == nil || err.Error() != `Rule "x" is not loaded` {
+	if _, err := set.Describe("x", alert.Options{}); err == nil || err.Error() != `Rule "x" is not loaded` {
 		t.Errorf("error %v", err)
 	}
 }

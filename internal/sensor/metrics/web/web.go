@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -49,16 +50,36 @@ type Versions struct {
 	PluginVersions map[string]string `json:"plugin_versions"`
 }
 
+// pluginAPI is the version of the interface of plugins in Falco 0.44, for tools
+// that parse it; no plugins are loaded.
+const pluginAPI = "3.12.0"
+
 // VersionsOf describes a build: its version, and that of the rule language.
+// All versions are semantic ones, as tools expect.
 func VersionsOf(version, engine string) Versions {
+	version = semantic(version)
 	minor := engine
 	if parts := strings.Split(engine, "."); len(parts) == 3 {
 		minor = parts[1]
 	}
 	return Versions{
-		Falco: version, Libs: version, DriverAPI: version, DriverSchema: version, DefaultDriver: version,
+		Falco: version, Libs: version, PluginAPI: pluginAPI, DriverAPI: version, DriverSchema: version, DefaultDriver: version,
 		Engine: minor, EngineSemver: engine, PluginVersions: map[string]string{},
 	}
+}
+
+var (
+	semver   = regexp.MustCompile(`^v?(\d+\.\d+\.\d+([-+].*)?)$`)
+	noSemver = regexp.MustCompile(`[^0-9A-Za-z]+`)
+)
+
+// semantic is the version, or, for a build between versions, one before all
+// others that names it.
+func semantic(version string) string {
+	if m := semver.FindStringSubmatch(version); m != nil {
+		return m[1]
+	}
+	return "0.0.0-dev." + strings.Trim("x-"+noSemver.ReplaceAllString(version, "-"), "-")
 }
 
 // Server is a listening web server.
