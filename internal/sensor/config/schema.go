@@ -34,8 +34,12 @@ type schema struct {
 // schemaOf is the schema of a Go type; tag limits its values.
 func schemaOf(t reflect.Type, tag reflect.StructTag) schema {
 	s := schema{Description: tag.Get("doc")}
-	if t == reflect.TypeFor[ExtraField]() { // a name, or {NAME: FORMAT}
+	switch t {
+	case reflect.TypeFor[ExtraField](): // a name, or {NAME: FORMAT}
 		s.Types, s.Additional = []string{"string", "object"}, schema{Types: []string{"string"}}
+		return s
+	case reflect.TypeFor[Plugins](): // each has settings of its own
+		s.Types = []string{"array", "object"}
 		return s
 	}
 	switch t.Kind() {
