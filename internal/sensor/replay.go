@@ -6,12 +6,15 @@ import (
 	"fmt"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/capture"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 )
 
 // replay plays a capture as fast as it goes. What could be read of a damaged
 // one is played before the error is returned.
 func (s *sensor) replay(ctx context.Context) error {
-	path := s.now().config.Engine.Replay.CaptureFile
+	cfg := s.now().config
+	path := cfg.Engine.Replay.CaptureFile
 	if path == "" {
 		return errors.New("engine.kind is replay: engine.replay.capture_file must name a .scap file")
 	}
@@ -21,8 +24,27 @@ func (s *sensor) replay(ctx context.Context) error {
 	}
 	defer r.Close()
 	s.ready.Store(true)
-	if err := s.engine.Replay(ctx, r.Next); err != nil {
+	next := r.Next
+	if cfg.Drops.Simulate {
+		next = s.simulateDrops(next)
+	}
+	if err := s.engine.Replay(ctx, next); err != nil {
 		return fmt.Errorf("read capture %s: %w", path, err)
 	}
 	return nil
+}
+
+// simulateDrops reacts to pretended losses (simulate_drops) in the time of the
+// events that next returns: a capture has lost none.
+func (s *sensor) simulateDrops(next func() ([]byte, error)) func() ([]byte, error) {
+	var seen metrics.Probe
+	var view event.View
+	return func() ([]byte, error) {
+		raw, err := next()
+		if err != nil || view.Reset(raw) != nil { // the engine counts malformed events
+			return raw, err
+		}
+		seen.Seen++
+		return raw, s.reactToDrops(int64(view.Header().Time), seen)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"flag"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -93,7 +94,9 @@ func replayed(t *testing.T, path string, overrides ...string) string {
 	return out.String()
 }
 
-func TestReplayAlerts(t *testing.T) {
+// capturedStory is a capture file of the story.
+func capturedStory(t *testing.T) string {
+	t.Helper()
 	var file bytes.Buffer
 	w := capture.NewWriter(&file, capture.Machine{CPUs: 2, MemoryBytes: 1 << 30, MaxPID: 32768, Hostname: "box"})
 	w.Users(map[uint32]string{0: "root", 1000: "ann"}, nil)
@@ -108,7 +111,11 @@ func TestReplayAlerts(t *testing.T) {
 	}
 	path := filepath.Join(t.TempDir(), "story.scap")
 	write(t, path, file.String())
-	got := replayed(t, path)
+	return path
+}
+
+func TestReplayAlerts(t *testing.T) {
+	got := replayed(t, capturedStory(t))
 	golden := filepath.Join("testdata", "replay.golden")
 	if *update {
 		write(t, golden, got)
@@ -119,5 +126,59 @@ func TestReplayAlerts(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
 		t.Errorf("alerts of the replay (-want +got):\n%s", diff)
+	}
+}
+
+// A capture has events of all kinds, whatever is looked at live; they are
+// counted from 1, and the processes at its start are none.
+func TestReplayCountsEvents(t *testing.T) {
+	rules := filepath.Join(t.TempDir(), "rules.yaml")
+	write(t, rules, "- rule: every\n  desc: d\n  condition: evt.type in (execve, openat, write)\n  output: n=%evt.num %evt.type\n  priority: INFO\n")
+	var file bytes.Buffer
+	w := capture.NewWriter(&file, capture.Machine{CPUs: 1, MaxPID: 32768, Hostname: "box"})
+	w.Processes(capture.Process{TID: 1, PID: 1, SID: 1, VTID: 1, VPID: 1, Comm: "init", Exe: "init", ExePath: "/init", CWD: "/", Root: "/"})
+	now := uint64(1_700_000_000_000_000_000)
+	w.Event(now, 1, 0, event.KindWrite, capture.Num(1), capture.Text("x"), capture.Num(1), capture.Num(1))
+	w.Event(now+1, 1, 0, event.KindWrite, capture.Num(1), capture.Text("y"), capture.Num(1), capture.Num(1))
+	if err := w.Err(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "write.scap")
+	write(t, path, file.String())
+	got := replayed(t, path, "rules_files=["+rules+"]")
+	if !strings.Contains(got, " n=1 write\n") || !strings.Contains(got, " n=2 write\n") {
+		t.Errorf("%s", got)
+	}
+}
+
+// A port that is taken does not matter to a replay, which serves nobody.
+func TestReplayHasNoWebserver(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	if got := replayed(t, capturedStory(t), "webserver.enabled=true", "webserver.listen_port="+port); !strings.Contains(got, "Events detected: 9") {
+		t.Errorf("%s", got)
+	}
+}
+
+// Pretended losses are seen once in a second of the capture's time.
+func TestReplaySimulatesDrops(t *testing.T) {
+	var file bytes.Buffer
+	w := capture.NewWriter(&file, capture.Machine{CPUs: 1, MaxPID: 32768, Hostname: "box"})
+	w.Processes(capture.Process{TID: 1, PID: 1, SID: 1, VTID: 1, VPID: 1, Comm: "init", Exe: "init", ExePath: "/init", CWD: "/", Root: "/"})
+	for i := range uint64(25) { // 2.4 seconds
+		w.Event(1_700_000_000_000_000_000+i*100_000_000, 1, 0, event.KindChdir, capture.Num(0), capture.Text("/"))
+	}
+	if err := w.Err(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "drops.scap")
+	write(t, path, file.String())
+	got := replayed(t, path, "syscall_event_drops.simulate_drops=true", "syscall_event_drops.rate=100", "syscall_event_drops.max_burst=100")
+	if n := strings.Count(got, "Falco internal: syscall event drop. 1 system calls dropped"); n != 2 || !strings.Contains(got, "2023-11-14T22:13:21.000000000") {
+		t.Errorf("%d alerts, want 2 in the capture's time:\n%s", n, got)
 	}
 }

@@ -151,7 +151,7 @@ func (s *sensor) loadRules(cfg *config.Config) (*engine.Ruleset, error) {
 		}
 	}
 	set, err := BuildRuleset(list, cfg, AlertOptions(cfg, s.hostname, s.opt.Print),
-		plan.Options{All: cfg.BaseSyscalls.All, Custom: cfg.BaseSyscalls.CustomSet})
+		plan.Options{All: cfg.BaseSyscalls.All || cfg.Engine.Kind == "replay", Custom: cfg.BaseSyscalls.CustomSet})
 	if err != nil {
 		return nil, err
 	}

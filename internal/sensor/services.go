@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
@@ -31,7 +32,7 @@ func (s *sensor) services() ([]service, error) {
 	if cfg.Metrics.Enabled {
 		list = append(list, s.serveMetrics)
 	}
-	if cfg.Webserver.Enabled {
+	if cfg.Webserver.Enabled && cfg.Engine.Kind != "replay" { // as in Falco: a busy port does not end a replay
 		serve, err := s.webserver(cfg)
 		if err != nil {
 			return nil, err
@@ -155,11 +156,17 @@ func (s *sensor) watchDrops(now time.Time) error {
 	if err != nil || c == nil {
 		return err
 	}
-	r := s.drops.Check(now.UnixNano(), probeCounters(c))
+	return s.reactToDrops(now.UnixNano(), probeCounters(c))
+}
+
+// reactToDrops looks at the probe's counters at a time in ns since the epoch.
+func (s *sensor) reactToDrops(now int64, p metrics.Probe) error {
+	r := s.drops.Check(now, p)
 	if r.Log {
 		s.log.Warn(r.Message.Text)
 	}
 	if r.Alert {
+		r.Message.Time = now
 		s.internalAlert(r.Message)
 	}
 	if r.Exit {
@@ -174,9 +181,12 @@ func (s *sensor) serveMetrics(ctx context.Context) error {
 	return metrics.NewPublisher(s.now().config.Metrics, take, s.internalAlert).Run(ctx, func(err error) { s.log.Error(err.Error()) })
 }
 
-// internalAlert sends a message of the sensor about itself.
+// internalAlert sends a message of the sensor about itself; one without a time
+// is about now.
 func (s *sensor) internalAlert(m alert.Message) {
-	m.Time = time.Now().UnixNano()
+	if m.Time == 0 {
+		m.Time = time.Now().UnixNano()
+	}
 	now := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -186,6 +196,7 @@ func (s *sensor) internalAlert(m alert.Message) {
 
 func reloadFailure(err error) alert.Message {
 	return alert.Message{
-		Rule: alert.RuleRestartFailure, Priority: alert.Critical, Text: "Falco internal: hot restart failure: " + err.Error(),
+		Rule: alert.RuleRestartFailure, Priority: alert.Critical,
+		Text: "Falco internal: hot restart failure: " + strings.ReplaceAll(err.Error(), "\n", "; "),
 	}
 }

@@ -75,6 +75,7 @@ type Engine struct {
 	two      bool     // the event has a resolved name besides the given one
 	offset   uint64   // from Header.Time to ns since the epoch
 	counters Counters
+	num      uint64 // evt.num of the event in view
 	epoch    uint64 // changes with the rules: part of what process masks depend on
 	calls    chan func()
 	wake     atomic.Pointer[func()] // ends the source's Wait; nil before Run
@@ -116,6 +117,9 @@ func (e *Engine) Handle(raw []byte) {
 	h := e.view.Header()
 	e.counters.Events++
 	e.counters.Kinds[h.Kind]++
+	if h.Kind != event.KindTask && h.Kind != event.KindProcfork { // these are for the process table alone
+		e.num++
+	}
 	now := h.Time + e.offset
 	p := e.table.Apply(&e.view, now)
 	p.Events++
@@ -162,7 +166,7 @@ func (e *Engine) match(prog *plan.Program, p *state.Process, now uint64) {
 func (e *Engine) prepare(p *state.Process, now uint64) {
 	c := &e.ctx
 	c.Reset()
-	c.Proc, c.Num, c.Time = p, e.counters.Events, now
+	c.Proc, c.Num, c.Time = p, e.num, now
 	c.Resolved, c.Memo = false, e.given
 	clear(e.given)
 	if e.two = c.HasResolved(); e.two {
