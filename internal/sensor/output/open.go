@@ -87,7 +87,11 @@ func openStdout(c *config.Config, opt Options, _ channel) (channel, error) {
 }
 
 func openSyslog(c *config.Config, opt Options, _ channel) (channel, error) {
-	return newPipe("syslog", queueFor(c, 1), gatherFor, opt.Log, newSyslog(opt.SyslogPaths, timeoutOf(c))), nil
+	s := newSyslog(opt.SyslogPaths, timeoutOf(c))
+	if s.absent() {
+		opt.Log.Info("syslog_output: no syslog daemon here; its alerts are counted as refused until there is one", "socket", opt.SyslogPaths[0])
+	}
+	return newPipe("syslog", queueFor(c, 1), gatherFor, opt.Log, s), nil
 }
 
 func openProgram(c *config.Config, opt Options, _ channel) (channel, error) {

@@ -1,12 +1,13 @@
 package output
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -44,7 +45,12 @@ func (s *syslog) deliver(_ context.Context, batch []*alert.Alert) (sent, refused
 	if s.stale.Swap(false) {
 		s.drop()
 	}
-	if err := s.connect(); err != nil {
+	switch err := s.connect(); {
+	case errors.Is(err, fs.ErrNotExist):
+		// As with syslog(3), what is sent to no daemon goes nowhere: every
+		// container is so, and waiting for one would hold memory and the stop.
+		return 0, len(batch), nil
+	case err != nil:
 		return 0, 0, err
 	}
 	_ = s.conn.SetWriteDeadline(time.Now().Add(s.timeout))
@@ -66,7 +72,7 @@ func (s *syslog) connect() error {
 	if s.conn != nil {
 		return nil
 	}
-	var first error
+	var first error // of a socket that is there, if any is
 	for _, path := range s.paths {
 		for _, network := range []string{"unixgram", "unix"} {
 			conn, err := net.DialTimeout(network, path, s.timeout)
@@ -74,7 +80,9 @@ func (s *syslog) connect() error {
 				s.conn = conn
 				return nil
 			}
-			first = cmp.Or(first, err)
+			if first == nil || errors.Is(first, fs.ErrNotExist) {
+				first = err
+			}
 		}
 	}
 	return fmt.Errorf("syslog: is a daemon running? %w", first)
@@ -93,6 +101,14 @@ func (s *syslog) format(a *alert.Alert) {
 	if s.conn.RemoteAddr().Network() == "unix" {
 		s.buf = append(s.buf, 0)
 	}
+}
+
+// absent says whether there is no daemon's socket.
+func (s *syslog) absent() bool {
+	return !slices.ContainsFunc(s.paths, func(path string) bool {
+		_, err := os.Stat(path)
+		return err == nil
+	})
 }
 
 func (s *syslog) drop() {

@@ -73,25 +73,44 @@ func TestSyslogStream(t *testing.T) {
 	}
 }
 
-// The daemon is away at first, and restarted later: nothing is lost.
-func TestSyslogDaemonComesAndGoes(t *testing.T) {
+// Without a daemon's socket, as in a container, alerts go nowhere and hold
+// nothing up.
+func TestSyslogAbsent(t *testing.T) {
+	s, l := openSyslogAt(t, filepath.Join(t.TempDir(), "log"))
+	sendNumbered(s, 0, 1000)
+	eventually(t, "all refused", func() bool { return statsOf(t, s, "syslog").Refused == 1000 })
+	if err := s.Close(deadline(t, 1e9)); err != nil {
+		t.Errorf("close: %v", err)
+	}
+	if got := l.String(); strings.Count(got, "no syslog daemon here") != 1 || strings.Contains(got, "ERROR") {
+		t.Errorf("log:\n%s", got)
+	}
+}
+
+// A daemon that is restarted loses nothing: its socket stays.
+func TestSyslogDaemonRestarts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	s, _ := openSyslogAt(t, path)
-	for round := range 2 {
-		sendNumbered(s, round, round+1)
-		if round == 0 {
-			eventually(t, "an error", func() bool { return statsOf(t, s, "syslog").Errors > 0 })
+	listen := func() *net.UnixConn { // in the place of the old socket, at once
+		daemon, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path + ".new", Net: "unixgram"})
+		if err == nil {
+			err = os.Rename(path+".new", path)
 		}
-		daemon, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
 		if err != nil {
 			t.Fatal(err)
 		}
+		return daemon
+	}
+	listen().Close() // a socket that nobody reads
+	s, _ := openSyslogAt(t, path)
+	for round := range 2 {
+		sendNumbered(s, round, round+1)
+		eventually(t, "an error", func() bool { return statsOf(t, s, "syslog").Errors > uint64(round) })
+		daemon := listen()
 		buf := make([]byte, 4096)
 		if n, err := daemon.Read(buf); err != nil || !strings.HasSuffix(string(buf[:n]), numberedLines(round, round+1)[0]) {
 			t.Errorf("%q %v", buf[:n], err)
 		}
 		daemon.Close()
-		os.Remove(path)
 	}
 }
 
