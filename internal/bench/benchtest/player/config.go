@@ -1,0 +1,122 @@
+package player
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/human"
+	"github.com/peregrine-sec/peregrine/internal/linux/cgroup"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
+)
+
+// Environment variables that a test sets.
+const (
+	// EventsEnv is a unix socket on which the player hears of events, as
+	// Events; without it, a sensor of ours sees those of the host.
+	EventsEnv = "FALCO_PLAYER_EVENTS"
+	// SensorEnv is the program of that sensor; default peregrine from PATH.
+	SensorEnv = "FALCO_PLAYER_SENSOR"
+	// CPUsEnv is the limit to play; default the one that the process has.
+	CPUsEnv = "FALCO_PLAYER_CPUS"
+	// RateEnv replaces the alerts per second that the recorded Falco took.
+	RateEnv = "FALCO_PLAYER_RATE"
+)
+
+// config is what Falco's flags ask for, as far as a player needs it.
+type config struct {
+	start    Start
+	version  bool
+	settings map[string]string // of -o, by key
+	args     []string          // all flags, for the sensor that sees events
+}
+
+func parseConfig(args []string) (config, error) {
+	c := config{settings: map[string]string{}, args: args}
+	for i := 0; i < len(args); i++ {
+		switch args[i] {
+		case "--version":
+			c.version = true
+		case "-o":
+			if i++; i < len(args) {
+				key, value, _ := strings.Cut(args[i], "=")
+				c.settings[key] = value
+			}
+		}
+	}
+	cpus, err := cpuLimit()
+	if err != nil {
+		return c, err
+	}
+	if c.start, err = startOf(cpus); err != nil {
+		return c, err
+	}
+	if text := os.Getenv(RateEnv); text != "" {
+		c.start.Rate, err = human.ParseRate(text)
+	}
+	return c, err
+}
+
+func (c config) on(key string) bool { return c.settings[key] == "true" }
+
+// threads says whether alerts are to name their thread.
+func (c config) threads() bool { return strings.Contains(c.settings["append_output[]"], "thread.tid") }
+
+func (c config) metricsInterval() time.Duration {
+	if d, err := human.ParseDuration(c.settings["metrics.interval"]); err == nil && d > 0 {
+		return d
+	}
+	return time.Second
+}
+
+// cpuLimit is the limit of this process; 0 for none.
+func cpuLimit() (float64, error) {
+	if text := os.Getenv(CPUsEnv); text != "" {
+		return human.ParseCPUs(text)
+	}
+	trees, err := cgroup.Trees("")
+	if err != nil {
+		return 0, err
+	}
+	own, err := procfs.Root("/proc").Cgroups(os.Getpid())
+	if err != nil {
+		return 0, err
+	}
+	for _, tree := range trees {
+		if !tree.Has("cpu") {
+			continue
+		}
+		_, dir, err := tree.Find(own)
+		if err != nil {
+			continue // not shown here: no limit of this process's own
+		}
+		return quota(dir)
+	}
+	return 0, nil
+}
+
+// quota reads cpu.max of version 2, or cpu.cfs_* of version 1.
+func quota(dir string) (float64, error) {
+	text, err := cgroup.Read(filepath.Join(dir, "cpu.max"))
+	if err != nil {
+		most, err1 := cgroup.Read(filepath.Join(dir, "cpu.cfs_quota_us"))
+		period, err2 := cgroup.Read(filepath.Join(dir, "cpu.cfs_period_us"))
+		if err1 != nil || err2 != nil {
+			return 0, nil
+		}
+		text = most + " " + period
+	}
+	most, period, _ := strings.Cut(text, " ")
+	m, err := strconv.ParseFloat(most, 64)
+	if err != nil || m <= 0 {
+		return 0, nil // "max", or -1
+	}
+	p, err := strconv.ParseFloat(strings.TrimSpace(period), 64)
+	if err != nil || p <= 0 {
+		return 0, fmt.Errorf("CPU limit of %s: %q", dir, text)
+	}
+	return m / p, nil
+}

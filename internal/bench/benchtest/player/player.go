@@ -1,0 +1,128 @@
+// Package player is a Falco for tests: a program with Falco's flags that
+// replays the recorded starts of a real one, in real time. Log, health, alerts
+// and metrics come when they came from a Falco 0.44.1 under the same CPU
+// limit, with its traps: it says that it has opened its source, and is
+// healthy, seconds before its first event; it writes a line of metrics only
+// when an event arrives; with buffered_outputs, an alert leaves when 4 KiB are
+// full; its last words on standard output are not JSON. It takes as many
+// alerts per second as the recorded one took, and drops what its ring cannot
+// hold.
+//
+// It hears of events from the generator of a test, through a socket, or from a
+// sensor of ours that watches the host.
+package player
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// Event is one line on the socket of EventsEnv: an action that a rule matches.
+type Event struct {
+	Rule string `json:"rule"`
+	Time int64  `json:"time"` // ns since the epoch
+	TID  int32  `json:"tid"`
+	// Die kills the player, as the kernel would.
+	Die bool `json:"die,omitempty"`
+}
+
+// Main is the program. It returns the exit code.
+func Main(args []string) int {
+	begin := time.Now()
+	c, err := parseConfig(args)
+	if err == nil {
+		if c.version {
+			fmt.Println("Falco version: 0.44.1 (x86_64)")
+			return 0
+		}
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+		defer stop()
+		err = play(ctx, c, begin)
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "Error: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// waiting is an alert on its way through the engine.
+type waiting struct {
+	line   []byte
+	leaves time.Time
+}
+
+func play(ctx context.Context, c config, begin time.Time) error {
+	out, err := openOutput(c)
+	if err != nil {
+		return err
+	}
+	metrics, err := openMetrics(c)
+	if err != nil {
+		return err
+	}
+	arrived := make(chan []byte, 4096)
+	closeEvents, err := openEvents(ctx, c, arrived)
+	if err != nil {
+		return err
+	}
+	queue := make(chan waiting, 2*ringAlerts)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for w := range queue {
+			time.Sleep(time.Until(w.leaves)) // the pace that is played
+			out.alert(w.line)
+		}
+	}()
+	go speak(ctx, c, begin)
+	e := engine{rate: c.start.Rate}
+	first := begin.Add(ms(c.start.FirstEvent))
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case line := <-arrived:
+			now := time.Now()
+			if now.Before(first) {
+				continue // the probe is not attached yet
+			}
+			if leaves, ok := e.offer(now); ok {
+				queue <- waiting{line, leaves}
+			}
+			metrics.tick(now, &e)
+		}
+	}
+	close(queue)
+	<-done
+	fmt.Fprintln(os.Stderr, "SIGINT received, exiting...")
+	out.close(fmt.Sprintf("Events detected: %d\nRule counts by severity:\n   WARNING: %d\n", e.handled, e.handled))
+	return closeEvents()
+}
+
+// speak writes the log, and answers /healthz, at the recorded times.
+func speak(ctx context.Context, c config, begin time.Time) {
+	say := func(at int, do func()) bool {
+		select {
+		case <-time.After(time.Until(begin.Add(ms(at)))):
+			do()
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for _, l := range c.start.Log {
+		if !say(l.At, func() {
+			_, _ = io.WriteString(os.Stderr, time.Now().Format("Mon Jan _2 15:04:05 2006: ")+l.Line+"\n")
+		}) {
+			return
+		}
+	}
+	if c.on("webserver.enabled") {
+		say(c.start.Health, func() { serveHealth(ctx, c) })
+	}
+}
