@@ -13,7 +13,9 @@ func newGenerateCleanup(env Env, f *generateFlags) *cobra.Command {
 		Use:   "cleanup",
 		Short: "Undo what killed runs left behind",
 		Long: `Cleanup reads the undo journals of runs that were killed, ends their processes
-and removes their files and cgroups. Runs that are going on are left alone.`,
+and removes their files and cgroups: exactly what they made, by path, inode and
+content. What others have changed since, or put into a directory of the run, is
+left and named. Runs that are going on are left alone.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			undone, err := sandbox.Cleanup(f.stateDir)

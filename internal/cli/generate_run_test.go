@@ -198,7 +198,7 @@ func TestGenerateCleanup(t *testing.T) {
 		t.Errorf("exit %d: %s", code, stdout)
 	}
 	left := filepath.Join(t.TempDir(), "left")
-	for name, content := range map[string]string{left: "", filepath.Join(state, "generate-x.journal"): `{"file":"` + left + `"}` + "\n"} {
+	for name, content := range map[string]string{left: "", filepath.Join(state, "generate-x.journal"): `{"owner_pid":999999999,"owner_start":1}` + "\n" + `{"artifact":{"path":"` + left + `","kind":"file"}}` + "\n"} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
 			t.Fatal(err)
 		}

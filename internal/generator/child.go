@@ -139,8 +139,9 @@ func (b *brief) enter() (action.Env, error) {
 	env := b.Env
 	env.Prefix = "peregrine-" + b.Run + "-"
 	if b.Options.Sandbox.Off {
-		env.Journal = sandbox.Inherit(os.NewFile(journalFD, "journal"))
-		return env, nil
+		journal, err := sandbox.Inherit(os.NewFile(journalFD, "journal"))
+		env.Journal = journal
+		return env, err
 	}
 	place, err := sandbox.Enter(sandbox.Spec{Run: b.Run, Overlay: b.Overlay, Network: b.Network, Addresses: action.Addresses()})
 	if err != nil {

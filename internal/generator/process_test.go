@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,16 +15,22 @@ import (
 	"time"
 )
 
-// killRun starts a run and kills it delay after it has started (or is ready),
-// its worker processes first if they are to die too.
-func killRun(t *testing.T, mode, state string, delay time.Duration, workersToo bool) {
+// killing says how a run is ended.
+type killing struct {
+	mode  string
+	delay time.Duration // after it has started
+	also  string        // what is done to its worker processes before
+}
+
+// killRun starts a run and kills it.
+func killRun(t *testing.T, k killing, state string) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)
-	cmd.Env = append(os.Environ(), killerVariable+"="+mode, killerVariable+"_STATE="+state)
+	cmd.Env = append(os.Environ(), killerVariable+"="+k.mode, killerVariable+"_STATE="+state)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -34,22 +41,49 @@ func killRun(t *testing.T, mode, state string, delay time.Duration, workersToo b
 	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "starting\n" {
 		t.Fatalf("%q, %v", line, err)
 	}
-	time.Sleep(delay) // to be in another phase each time, which one does not matter
-	workers := workersOf(t, cmd.Process.Pid)
-	kill(t, cmd.Process.Pid)
-	if workersToo {
-		for _, pid := range workers {
-			kill(t, pid)
+	time.Sleep(k.delay) // to be in another phase each time, which one does not matter
+	switch k.also {
+	case "kill the workers":
+		for _, pid := range workersOf(t, cmd.Process.Pid) {
+			send(t, pid, syscall.SIGKILL)
+		}
+	case "stop the workers":
+		for _, pid := range notedWorkers(t, state) {
+			send(t, pid, syscall.SIGSTOP)
 		}
 	}
+	send(t, cmd.Process.Pid, syscall.SIGKILL)
 	_ = cmd.Wait()
 }
 
-func kill(t *testing.T, pid int) {
+func send(t *testing.T, pid int, s syscall.Signal) {
 	t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && err != syscall.ESRCH {
+	if err := syscall.Kill(pid, s); err != nil && err != syscall.ESRCH {
 		t.Error(err)
 	}
+}
+
+// notedWorkers are the processes in a run's journal: a child that has not got as
+// far as to be there, and is stopped, is not known to be the run's.
+func notedWorkers(t *testing.T, state string) (pids []int) {
+	t.Helper()
+	journals, err := filepath.Glob(filepath.Join(state, "*.journal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	noted := regexp.MustCompile(`"process":\{"pid":(\d+)`)
+	for _, path := range journals {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range noted.FindAllSubmatch(content, -1) {
+			if pid, err := strconv.Atoi(string(match[1])); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }
 
 // workersOf are the children of a process.

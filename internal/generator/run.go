@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -60,6 +62,9 @@ func prepare(o Options, env action.Env) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := os.Stat(env.Scratch); err != nil {
+		return nil, fmt.Errorf("scratch directory: %w", err)
+	}
 	weights := make([]int, len(o.Actions))
 	for i, choice := range o.Actions {
 		weights[i] = choice.Weight
@@ -76,10 +81,8 @@ func prepare(o Options, env action.Env) (*running, error) {
 		r.workers = append(r.workers, w)
 		env := env
 		env.Prefix = fmt.Sprintf("%s%d", env.Prefix, i)
-		if env.Scratch, err = w.scratch(env.Scratch); err == nil {
-			err = w.prepare(actions, env)
-		}
-		if err != nil {
+		env.Scratch = filepath.Join(env.Scratch, fmt.Sprintf("w%d", i)) // made by the first action that needs it
+		if err := w.prepare(actions, env); err != nil {
 			return nil, errors.Join(err, r.close())
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -20,6 +21,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/child"
 	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
 )
 
 // spawned is one worker process.
@@ -31,7 +34,6 @@ type spawned struct {
 	stdin   io.WriteCloser
 	frames  *os.File
 	stderr  bytes.Buffer
-	scratch string // without the sandbox
 }
 
 // spawnOne runs all actions of o in one worker process. With container, that
@@ -41,6 +43,9 @@ func spawnOne(ctx context.Context, o Options, b brief, container bool) (*Result,
 	if _, err := rand.Read(id); err != nil {
 		return nil, err
 	}
+	// The kernel kills the worker when the thread that started it ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	s := &spawned{run: hex.EncodeToString(id), options: o}
 	var err error
 	if s.journal, err = sandbox.OpenJournal(o.Sandbox.StateDir, s.run); err != nil {
@@ -51,8 +56,7 @@ func spawnOne(ctx context.Context, o Options, b brief, container bool) (*Result,
 	if aborted(o.Abort) {
 		err = ErrAborted
 	}
-	_, undo := s.journal.Undo()
-	return result, errors.Join(err, undo)
+	return result, errors.Join(err, s.journal.Undo())
 }
 
 // ErrAborted is returned by Spawn when Options.Abort was closed.
@@ -89,24 +93,21 @@ func (s *spawned) start(ctx context.Context, b brief, container bool) (*Result, 
 
 // unsandboxed makes a scratch directory on the host.
 func (s *spawned) unsandboxed(b *brief) error {
-	s.scratch = filepath.Join(os.TempDir(), "peregrine-"+s.run)
-	if err := s.journal.Dir(s.scratch); err != nil {
-		return err
-	}
-	if err := os.Mkdir(s.scratch, 0o755); err != nil {
-		return err
-	}
-	b.Env.Scratch = filepath.Join(s.scratch, "scratch")
-	if err := os.Mkdir(b.Env.Scratch, 0o755); err != nil {
-		return err
+	top := filepath.Join(os.TempDir(), "peregrine-"+s.run)
+	b.Env.Scratch, b.Env.Exe = filepath.Join(top, "scratch"), filepath.Join(top, "peregrine")
+	for _, dir := range []string{top, b.Env.Scratch} {
+		directory := artifact.Artifact{Path: dir, Kind: artifact.Directory}
+		if err := s.journal.Make(directory, func() error { return os.Mkdir(dir, 0o755) }); err != nil {
+			return err
+		}
 	}
 	exe, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	// A copy, since every user must be able to execute it.
-	b.Env.Exe = filepath.Join(s.scratch, "peregrine")
-	return copyExecutable(exe, b.Env.Exe)
+	program := artifact.Artifact{Path: b.Env.Exe, Kind: artifact.File, CopyOf: exe}
+	return s.journal.Make(program, func() error { return copyExecutable(exe, b.Env.Exe) })
 }
 
 // exec starts the worker process.
@@ -124,7 +125,7 @@ func (s *spawned) exec(task child.Task, network bool) error {
 	s.command.Env = append(os.Environ(), task.Env())
 	s.command.ExtraFiles = []*os.File{writer, s.journal.Descriptor()}
 	s.command.Stderr = &s.stderr
-	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if !s.options.Sandbox.Off {
 		s.command.SysProcAttr.Cloneflags = sandbox.Cloneflags(network)
 	}

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -122,42 +126,45 @@ func killer() int {
 	return 0
 }
 
-// A run that is killed in any phase, together with its worker processes, is
-// undone by cleanup.
+// A run that is killed at any moment, with its worker processes or without,
+// and while those are stopped, is undone by one call of cleanup.
 func TestKillAndCleanup(t *testing.T) {
 	needRoot(t)
-	for i, delay := range []time.Duration{0, 1, 3, 5, 8, 12, 18, 25, 40, 80} {
-		for _, mode := range []string{"off", "on"} {
-			t.Run(fmt.Sprintf("%s/%d ms", mode, delay), func(t *testing.T) {
-				before := withoutTimes(hostState(t))
-				state := filepath.Join(t.TempDir(), "state")
-				killRun(t, mode, state, delay*time.Millisecond, i%2 == 0)
-				if _, err := cleanupAll(state); err != nil {
-					t.Error(err)
-				}
-				compareHost(t, before, withoutTimes)
-				if _, err := os.Stat(state); !os.IsNotExist(err) {
-					t.Errorf("journals are left: %v", err)
-				}
-				if left := processesOf(t, state); len(left) > 0 {
-					t.Errorf("processes are left: %v", left)
-				}
-			})
+	times, seed := 20, uint64(time.Now().UnixNano())
+	if text := os.Getenv("PEREGRINE_KILLS"); text != "" { // 100, or 100:SEED to repeat one
+		if n, err := fmt.Sscanf(text, "%d:%d", &times, &seed); n == 0 {
+			t.Fatal(err)
 		}
 	}
-}
-
-// cleanupAll waits for workers that outlive their parent for a moment.
-func cleanupAll(state string) (undone []string, err error) {
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		var did []string
-		did, err = sandbox.Cleanup(state)
-		undone = append(undone, did...)
-		if err != nil || !strings.Contains(strings.Join(did, " "), "going on") || time.Now().After(deadline) {
-			return undone, err
+	t.Logf("PEREGRINE_KILLS=%d:%d", times, seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	for range times {
+		k := killing{
+			mode:  []string{"off", "on"}[random.IntN(2)],
+			delay: time.Duration(random.ExpFloat64() * float64(40*time.Millisecond)),
+			also:  []string{"", "kill the workers", "stop the workers"}[random.IntN(3)],
 		}
-		time.Sleep(5 * time.Millisecond)
+		t.Run(fmt.Sprintf("%+v", k), func(t *testing.T) {
+			before := withoutTimes(hostState(t))
+			state := filepath.Join(t.TempDir(), "state")
+			killRun(t, k, state)
+			did, err := sandbox.Cleanup(state)
+			if err != nil || strings.Contains(strings.Join(did, " "), "left ") {
+				t.Errorf("%q, %v", did, err)
+			}
+			compareHost(t, before, withoutTimes)
+			if list, err := os.ReadDir(state); len(list) > 0 {
+				t.Errorf("journals are left: %v, %v", list, err)
+			}
+			// A worker that had not been told anything ends by itself.
+			var left []string
+			for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+				if left = processesOf(t, state); len(left) == 0 {
+					return
+				}
+			}
+			t.Errorf("processes are left: %v", left)
+		})
 	}
 }
 
@@ -215,6 +222,44 @@ func TestInTurns(t *testing.T) {
 	}
 }
 
+// Few actions at a rate end, whichever part they fall to.
+func TestFewActions(t *testing.T) {
+	needRoot(t)
+	o := Options{Actions: []Choice{{"syscall.ReadEnvironmentVariableFromProcFiles", 1}, {"noise.Mmap", 4}}, Rate: 1000, Sandbox: SandboxOptions{StateDir: t.TempDir()}}
+	for count, want := range map[uint64][2]uint64{1: {0, 1}, 2: {0, 2}, 3: {1, 2}, 5: {1, 4}} {
+		o.Count = count
+		r, err := Spawn(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Offered != count || r.Target != count || r.Actions[0].Completed != want[0] || r.Actions[1].Completed != want[1] {
+			t.Errorf("count %d: target %d, %+v, %d and %d", count, r.Target, r.Counts, r.Actions[0].Completed, r.Actions[1].Completed)
+		}
+	}
+}
+
+func TestShares(t *testing.T) {
+	for _, test := range []struct {
+		n       uint64
+		weights []int
+		want    []uint64
+	}{
+		{0, []int{1, 1}, []uint64{0, 0}},
+		{1, []int{1, 1}, []uint64{1, 0}},
+		{3, []int{1, 4}, []uint64{1, 2}},
+		{10, []int{1, 1, 1}, []uint64{4, 3, 3}},
+		{math.MaxUint64, []int{1, 1}, []uint64{1 << 63, 1<<63 - 1}},
+	} {
+		var parts []*part
+		for _, w := range test.weights {
+			parts = append(parts, &part{weight: w})
+		}
+		if got := shares(test.n, parts); !slices.Equal(got, test.want) {
+			t.Errorf("%d by %v: %v, want %v", test.n, test.weights, got, test.want)
+		}
+	}
+}
+
 // A shared rate is that of both parts together.
 func TestTogether(t *testing.T) {
 	needRoot(t)
@@ -249,7 +294,7 @@ func TestWorkerIsKilled(t *testing.T) {
 	o := Options{Actions: []Choice{{Name: "noise.OpenClose"}}, Rate: 100, Duration: time.Minute, Sandbox: SandboxOptions{StateDir: state}}
 	o.Ready = func([]string) {
 		for _, pid := range workersOf(t, os.Getpid()) {
-			kill(t, pid)
+			send(t, pid, syscall.SIGKILL)
 		}
 	}
 	_, err := Spawn(t.Context(), o)

@@ -3,6 +3,7 @@ package generator
 import (
 	"context"
 	"errors"
+	"math/bits"
 	"os"
 	"slices"
 	"time"
@@ -114,8 +115,15 @@ func (p *part) spread(skips []string, all int) []string {
 	return whole
 }
 
-// together runs the parts at the same time, each at its share of the rate.
+// together runs the parts at the same time, each at its share of the rate. With
+// so few actions that none is a part's, that part is left out.
 func together(ctx context.Context, o Options, parts []*part) (*Result, error) {
+	counts := shares(o.Count, parts)
+	if o.Count > 0 {
+		n := 0
+		parts = slices.DeleteFunc(slices.Clone(parts), func(*part) bool { n++; return counts[n-1] == 0 })
+		counts = slices.DeleteFunc(counts, func(count uint64) bool { return count == 0 })
+	}
 	total := 0
 	for _, p := range parts {
 		total += p.weight
@@ -125,9 +133,8 @@ func together(ctx context.Context, o Options, parts []*part) (*Result, error) {
 	group, ctx := errgroup.WithContext(ctx) // when one fails, the other is to stop
 	for i, p := range parts {
 		o := o
-		share := float64(p.weight) / float64(total)
-		o.Pacer = pace.Scale(o.pacer(), share)
-		o.Count = uint64(float64(o.Count)*share + 0.5)
+		o.Pacer = pace.Scale(o.pacer(), float64(p.weight)/float64(total))
+		o.Count = counts[i]
 		o.Sink = sink
 		group.Go(func() (err error) {
 			results[i], err = p.spawn(ctx, o)
@@ -138,6 +145,33 @@ func together(ctx context.Context, o Options, parts []*part) (*Result, error) {
 		return nil, err
 	}
 	return merge(&o, parts, results), nil
+}
+
+// shares divides n actions among the parts by weight: each gets the whole ones
+// of its share, and what is left goes to the largest remainders.
+func shares(n uint64, parts []*part) []uint64 {
+	var total uint64
+	for _, p := range parts {
+		total += uint64(p.weight)
+	}
+	counts, remainders := make([]uint64, len(parts)), make([]uint64, len(parts))
+	left := n
+	for i, p := range parts {
+		high, low := bits.Mul64(n, uint64(p.weight))
+		counts[i], remainders[i] = bits.Div64(high, low, total)
+		left -= counts[i]
+	}
+	for ; left > 0; left-- {
+		best := 0
+		for i, r := range remainders {
+			if r > remainders[best] {
+				best = i
+			}
+		}
+		counts[best]++
+		remainders[best] = 0
+	}
+	return counts
 }
 
 // inTurns runs one pass of each part after the other, again and again.

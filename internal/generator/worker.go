@@ -2,9 +2,6 @@ package generator
 
 import (
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 
@@ -38,12 +35,6 @@ type worker struct {
 	actions []*action.Runnable // nil for those that are skipped
 	batch   []Instance
 	flushed int64 // End of the first instance in batch
-}
-
-// scratch makes the worker's own directory.
-func (w *worker) scratch(parent string) (string, error) {
-	dir := filepath.Join(parent, fmt.Sprintf("w%d", w.index))
-	return dir, os.Mkdir(dir, 0o755)
 }
 
 func (w *worker) prepare(actions []*action.Action, env action.Env) error {

@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
 )
 
 // RuleSet says which of Falco's rule files holds an action's rule.
@@ -135,8 +137,8 @@ func skip(format string, args ...any) error { return &SkipError{fmt.Sprintf(form
 // Journal is told of everything that outlives a run of an action, before it
 // is made, so that it can be undone when the process is killed meanwhile.
 type Journal interface {
-	File(path string) error // to be unlinked
-	Dir(path string) error  // to be removed with all below it
+	// Artifact is called before a is made, and again when its inode is known.
+	Artifact(a artifact.Artifact) error
 }
 
 // Env is where actions are prepared to run.

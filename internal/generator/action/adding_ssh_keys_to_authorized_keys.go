@@ -15,7 +15,11 @@ var addingSshKeysToAuthorizedKeys = Action{
 		if err := p.dir(dir + "/.ssh"); err != nil {
 			return nil, err
 		}
-		path := c(dir + "/.ssh/authorized_keys")
+		name := dir + "/.ssh/authorized_keys"
+		if err := p.willCreate(name); err != nil {
+			return nil, err
+		}
+		path := c(name)
 		return func() error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o600) }, nil
 	},
 }

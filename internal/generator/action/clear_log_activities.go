@@ -14,6 +14,9 @@ var clearLogActivities = Action{
 		if err != nil {
 			return nil, err
 		}
+		if err := p.willCreate(name); err != nil {
+			return nil, err
+		}
 		path := c(name)
 		return func() error { return openClose(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o644) }, nil
 	},

@@ -1,5 +1,9 @@
 package action
 
+import (
+	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
+)
+
 // The link is made in /etc, since it cannot leave the file system.
 var createHardlinkOverSensitiveFiles = Action{
 	Name:    "syscall.CreateHardlinkOverSensitiveFiles",
@@ -11,7 +15,7 @@ var createHardlinkOverSensitiveFiles = Action{
 	Cost:    Fast, Bench: BenchYes, Default: true,
 	prepare: func(p *prep) (func() error, error) {
 		name := p.named("/etc", "")
-		if err := p.willCreate(name); err != nil {
+		if _, err := p.announce(artifact.Artifact{Path: name, Kind: artifact.Name, Content: "/etc/shadow"}); err != nil {
 			return nil, err
 		}
 		from, to := c("/etc/shadow"), c(name)

@@ -1,5 +1,9 @@
 package action
 
+import (
+	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
+)
+
 var createSymlinkOverSensitiveFiles = Action{
 	Name:    "syscall.CreateSymlinkOverSensitiveFiles",
 	Summary: "make a symbolic link to /etc and remove it",
@@ -10,6 +14,9 @@ var createSymlinkOverSensitiveFiles = Action{
 	prepare: func(p *prep) (func() error, error) {
 		name, err := p.inScratch("link")
 		if err != nil {
+			return nil, err
+		}
+		if _, err := p.announce(artifact.Artifact{Path: name, Kind: artifact.Link, Content: "/etc"}); err != nil {
 			return nil, err
 		}
 		target, path := c("/etc"), c(name)

@@ -13,6 +13,9 @@ var deleteOrRenameShellHistory = Action{
 		if err != nil {
 			return nil, err
 		}
+		if err := p.willCreate(name); err != nil {
+			return nil, err
+		}
 		path := c(name)
 		return func() error {
 			if err := mknodat(path, 0o600); err != nil {

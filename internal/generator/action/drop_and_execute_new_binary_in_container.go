@@ -1,5 +1,9 @@
 package action
 
+import (
+	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
+)
+
 // The file is dropped once and executed many times: the sensor must see that it
 // is in the upper layer of the container's overlay. It is made by mknod and in
 // /home, so that no other rule is fired by the preparation.
@@ -14,7 +18,7 @@ var dropAndExecuteNewBinaryInContainer = Action{
 	Cost:    Process, Bench: BenchSlow, BenchWhy: "a process for each", Default: true,
 	prepare: func(p *prep) (func() error, error) {
 		path := p.named("/home", "-dropped")
-		if err := p.mknod(path, 0o755); err != nil {
+		if err := p.mknodFor(artifact.Artifact{Path: path, CopyOf: p.Exe}, 0o755); err != nil {
 			return nil, err
 		}
 		if err := copyProgram(p.Exe, path); err != nil {

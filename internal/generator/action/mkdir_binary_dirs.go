@@ -1,6 +1,10 @@
 package action
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
+)
 
 // The attempt is what the rule asks for. Removing the directory each time
 // would fire the rule of ModifyBinaryDirs as well.
@@ -14,7 +18,7 @@ var mkdirBinaryDirs = Action{
 	Cost:    Fast, Bench: BenchYes,
 	prepare: func(p *prep) (func() error, error) {
 		name := p.named("/bin", "")
-		if err := p.willCreate(name); err != nil {
+		if _, err := p.announce(artifact.Artifact{Path: name, Kind: artifact.Directory}); err != nil {
 			return nil, err
 		}
 		path := c(name)

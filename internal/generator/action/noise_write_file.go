@@ -1,6 +1,10 @@
 package action
 
-import "golang.org/x/sys/unix"
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
+)
 
 var noiseWriteFile = Action{
 	Name:    "noise.WriteFile",
@@ -9,11 +13,15 @@ var noiseWriteFile = Action{
 	Needs:   Needs{Place: Anywhere},
 	Cost:    Fast, Bench: BenchYes, Default: true, Syscalls: 3,
 	prepare: func(p *prep) (func() error, error) {
-		path, err := harmlessFile(p)
+		name, err := p.inScratch("data")
 		if err != nil {
 			return nil, err
 		}
 		buffer := make([]byte, 4096)
+		if err := p.mknodFor(artifact.Artifact{Path: name, Content: string(buffer)}, 0o644); err != nil {
+			return nil, err
+		}
+		path := c(name)
 		return func() error {
 			fd, err := openat(path, unix.O_WRONLY, 0)
 			if err != nil {

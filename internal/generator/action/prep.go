@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
 )
 
 // prep is what an action's prepare function works with: the environment, and
@@ -19,53 +21,81 @@ type prep struct {
 // undo registers f for Close.
 func (p *prep) undo(f func() error) { p.runnable.undo = append(p.runnable.undo, f) }
 
-// willCreate announces a file that Run creates (and mostly removes again).
-func (p *prep) willCreate(path string) error {
+// announce registers what the action is about to make, or makes in Run: it is
+// in the journal before it can exist, and removed when the action is closed.
+func (p *prep) announce(a artifact.Artifact) (*artifact.Artifact, error) {
+	if p.Disposable {
+		return &a, nil
+	}
+	if p.Journal != nil {
+		if err := p.Journal.Artifact(a); err != nil {
+			return nil, err
+		}
+	}
+	p.undo(func() error {
+		_, err := a.Remove()
+		var left *artifact.Left
+		if p.Journal != nil && errors.As(err, &left) {
+			return nil // undoing the journal comes next, and says it
+		}
+		return err
+	})
+	return &a, nil
+}
+
+// made notes which inode an artifact has become.
+func (p *prep) made(a *artifact.Artifact) error {
 	if p.Disposable {
 		return nil
 	}
-	if p.Journal != nil {
-		if err := p.Journal.File(path); err != nil {
-			return err
-		}
+	if err := a.Identify(); err != nil {
+		return err
 	}
-	p.undo(func() error { return ignoreMissing(os.Remove(path)) })
-	return nil
+	if p.Journal == nil {
+		return nil
+	}
+	return p.Journal.Artifact(*a)
+}
+
+// make announces an artifact, makes it, and notes what it has become.
+func (p *prep) make(a artifact.Artifact, create func() error) error {
+	announced, err := p.announce(a)
+	if err != nil {
+		return err
+	}
+	if err := create(); err != nil {
+		return err
+	}
+	return p.made(announced)
+}
+
+// willCreate announces an empty file that Run creates.
+func (p *prep) willCreate(path string) error {
+	_, err := p.announce(artifact.Artifact{Path: path, Kind: artifact.File})
+	return err
 }
 
 // file makes a file with the given content.
 func (p *prep) file(path, content string, mode os.FileMode) error {
-	if err := p.willCreate(path); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(content)
-	return errors.Join(err, f.Close())
-}
-
-// dir makes a directory and those above it that are missing, and removes all
-// that it made.
-func (p *prep) dir(path string) error {
-	top := path
-	for above := filepath.Dir(top); !exists(above); above = filepath.Dir(top) {
-		top = above
-	}
-	if exists(top) {
-		return nil
-	}
-	if p.Disposable {
-		return os.MkdirAll(path, 0o755)
-	}
-	if p.Journal != nil {
-		if err := p.Journal.Dir(top); err != nil {
+	return p.make(artifact.Artifact{Path: path, Kind: artifact.File, Content: content}, func() error {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		if err != nil {
 			return err
 		}
+		_, err = f.WriteString(content)
+		return errors.Join(err, f.Close())
+	})
+}
+
+// dir makes a directory and those above it that are missing.
+func (p *prep) dir(path string) error {
+	if exists(path) {
+		return nil
 	}
-	p.undo(func() error { return os.RemoveAll(top) })
-	return os.MkdirAll(path, 0o755)
+	if err := p.dir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return p.make(artifact.Artifact{Path: path, Kind: artifact.Directory}, func() error { return os.Mkdir(path, 0o755) })
 }
 
 // inScratch is a name in the scratch directory, unique to the action.
@@ -83,21 +113,19 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func ignoreMissing(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
 // mknod makes an empty regular file without opening it, so that no rule about
 // writing sees the preparation.
 func (p *prep) mknod(path string, mode uint32) error {
-	if err := p.willCreate(path); err != nil {
-		return err
-	}
-	if err := unix.Mknod(path, unix.S_IFREG|mode, 0); err != nil {
-		return &fs.PathError{Op: "mknod", Path: path, Err: err}
-	}
-	return nil
+	return p.mknodFor(artifact.Artifact{Path: path}, mode)
+}
+
+// mknodFor makes it empty too; a says what will be written to it.
+func (p *prep) mknodFor(a artifact.Artifact, mode uint32) error {
+	a.Kind = artifact.File
+	return p.make(a, func() error {
+		if err := unix.Mknod(a.Path, unix.S_IFREG|mode, 0); err != nil {
+			return &fs.PathError{Op: "mknod", Path: a.Path, Err: err}
+		}
+		return nil
+	})
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
 )
 
 // testEnv is an environment without a sandbox, whose scratch directory is
@@ -42,10 +44,12 @@ func testEnv(t *testing.T) Env {
 }
 
 // recorder is a journal in memory.
-type recorder struct{ files, dirs []string }
+type recorder struct{ artifacts []artifact.Artifact }
 
-func (r *recorder) File(path string) error { r.files = append(r.files, path); return nil }
-func (r *recorder) Dir(path string) error  { r.dirs = append(r.dirs, path); return nil }
+func (r *recorder) Artifact(a artifact.Artifact) error {
+	r.artifacts = append(r.artifacts, a)
+	return nil
+}
 
 var _ Journal = (*recorder)(nil)
 
@@ -94,7 +98,7 @@ func TestRunAndClose(t *testing.T) {
 			}
 			for _, path := range left {
 				if !announced(journal, path) {
-					t.Errorf("%s was not in the journal: %+v", path, journal)
+					t.Errorf("%s was not in the journal: %+v", path, journal.artifacts)
 				}
 			}
 			if diff := cmp.Diff(before, descriptors(t)); diff != "" {
@@ -106,12 +110,7 @@ func TestRunAndClose(t *testing.T) {
 
 // announced says whether undoing the journal would remove path.
 func announced(j *recorder, path string) bool {
-	for _, dir := range j.dirs {
-		if path == dir || len(path) > len(dir) && path[:len(dir)+1] == dir+"/" {
-			return true
-		}
-	}
-	return slices.Contains(j.files, path)
+	return slices.ContainsFunc(j.artifacts, func(a artifact.Artifact) bool { return a.Path == path })
 }
 
 func walk(t *testing.T, dir string) []string {
@@ -267,8 +266,7 @@ func TestDisposable(t *testing.T) {
 // failing is a journal that cannot be written.
 type failing struct{}
 
-func (failing) File(string) error { return syscall.ENOSPC }
-func (failing) Dir(string) error  { return syscall.ENOSPC }
+func (failing) Artifact(artifact.Artifact) error { return syscall.ENOSPC }
 
 // What cannot be written down first is not made.
 func TestJournalFirst(t *testing.T) {

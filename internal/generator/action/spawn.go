@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/child"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
 )
 
 // program is this binary under another name.
@@ -36,6 +38,9 @@ type spawner struct {
 
 // program makes the file and everything else that starting it takes.
 func (p *prep) program(g program) (*spawner, error) {
+	if err := p.dir(p.Scratch); err != nil {
+		return nil, err // it is the program's current directory
+	}
 	if g.path == "" {
 		var err error
 		if g.path, err = p.inScratch(g.name); err != nil {
@@ -43,12 +48,10 @@ func (p *prep) program(g program) (*spawner, error) {
 		}
 	}
 	if !exists(g.path) {
-		if err := p.willCreate(g.path); err != nil {
-			return nil, err
-		}
 		// The kernel names a process after the path that was executed, not
 		// after what the link leads to (fs/exec.c, bprm->filename).
-		if err := os.Symlink(p.Exe, g.path); err != nil {
+		link := artifact.Artifact{Path: g.path, Kind: artifact.Link, Content: p.Exe}
+		if err := p.make(link, func() error { return os.Symlink(p.Exe, g.path) }); err != nil {
 			return nil, err
 		}
 	}

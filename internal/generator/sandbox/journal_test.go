@@ -1,174 +1,201 @@
 package sandbox
 
 import (
+	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
-// left makes what a killed run leaves and its journal, unlocked.
-func left(t *testing.T, state string, lines ...string) {
+func check(t *testing.T, err error) {
 	t.Helper()
-	name := filepath.Join(state, journalPrefix+"dead"+journalSuffix)
-	if err := os.WriteFile(name, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// dead writes the journal of a run that has ended.
+func dead(t *testing.T, state string, entries ...entry) string {
+	t.Helper()
+	lines := []string{`{"owner_pid":999999999,"owner_start":1}`}
+	for _, e := range entries {
+		line, err := json.Marshal(e)
+		check(t, err)
+		lines = append(lines, string(line))
+	}
+	name := filepath.Join(state, journalPrefix+"dead.journal")
+	check(t, os.WriteFile(name, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+	return name
+}
+
+// identified is an artifact that was made.
+func identified(t *testing.T, a artifact.Artifact) entry {
+	t.Helper()
+	check(t, a.Identify())
+	return entry{Artifact: &a}
+}
+
+func announced(a artifact.Artifact) entry { return entry{Artifact: &a} }
+
+// A directory that the run has made, and that others use since, stays with all
+// that is theirs; a file of the run that somebody has replaced is left, though
+// it could be taken for the one that was announced.
+func TestCleanupLeavesWhatIsNotTheRuns(t *testing.T) {
+	state, top := t.TempDir(), filepath.Join(t.TempDir(), "rpm")
+	dir := artifact.Artifact{Path: top, Kind: artifact.Directory}
+	ours := artifact.Artifact{Path: top + "/ours", Kind: artifact.File}
+	replaced := artifact.Artifact{Path: top + "/replaced", Kind: artifact.File}
+	precious := top + "/Packages"
+	check(t, os.Mkdir(top, 0o755))
+	for _, path := range []string{ours.Path, replaced.Path, precious} {
+		check(t, os.WriteFile(path, nil, 0o644))
+	}
+	name := dead(t, state, announced(dir), identified(t, dir), announced(ours), announced(replaced), identified(t, replaced))
+	check(t, os.Rename(precious, replaced.Path))
+	check(t, os.WriteFile(precious, []byte("precious"), 0o644))
+
+	did, err := Cleanup(state)
+	check(t, err)
+	want := []string{
+		"left " + replaced.Path + ": it was replaced: another inode", "removed " + ours.Path,
+		"left " + top + `: it holds "Packages", which the run did not make`,
+	}
+	if diff := cmp.Diff(want, did); diff != "" {
+		t.Error(diff)
+	}
+	for _, path := range []string{precious, replaced.Path} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := os.Stat(name); !os.IsNotExist(err) {
+		t.Errorf("the journal is still there: %v", err)
 	}
 }
 
 func TestCleanupUndoesInReverse(t *testing.T) {
-	dir, state := t.TempDir(), t.TempDir()
-	made := filepath.Join(dir, "made")
-	for _, d := range []string{made, filepath.Join(made, "in", "it")} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	file, kept := filepath.Join(dir, "file"), filepath.Join(dir, "kept")
-	for _, f := range []string{file, kept, filepath.Join(made, "in", "it", "file")} {
-		if err := os.WriteFile(f, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	state, top := filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "top")
 	j, err := OpenJournal(state, "run1")
-	if err != nil {
-		t.Fatal(err)
+	check(t, err)
+	dir, file := artifact.Artifact{Path: top, Kind: artifact.Directory}, artifact.Artifact{Path: top + "/file", Kind: artifact.File, Content: "abc"}
+	check(t, j.Make(dir, func() error { return os.Mkdir(top, 0o755) }))
+	check(t, j.Make(file, func() error { return os.WriteFile(file.Path, []byte("a"), 0o644) }))
+	check(t, j.Artifact(artifact.Artifact{Path: top + "/never-made", Kind: artifact.File}))
+	did, err := Cleanup(state)
+	if err != nil || len(did) != 1 || !strings.Contains(did[0], "its run is going on") {
+		t.Errorf("a living run: %v, %v", did, err)
 	}
-	for _, err := range []error{j.Dir(made), j.File(file), j.File(filepath.Join(dir, "never-made"))} {
-		if err != nil {
-			t.Fatal(err)
+	check(t, j.Undo())
+	for _, path := range []string{top, state} {
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			t.Errorf("%s remains: %v", path, err)
 		}
 	}
-	// The run lives: its journal is locked.
-	undone, err := Cleanup(state)
-	if err != nil || len(undone) != 1 || !strings.Contains(undone[0], "its run is going on") {
-		t.Errorf("a living run: %v, %v", undone, err)
-	}
-	if err := j.file.Close(); err != nil { // as a kill does
-		t.Fatal(err)
-	}
-	undone, err = Cleanup(state)
-	if diff := cmp.Diff([]string{"removed " + file, "removed " + made}, undone); err != nil || diff != "" {
-		t.Errorf("undone: %v\n%s", err, diff)
-	}
-	list, err := os.ReadDir(dir)
-	if err != nil || len(list) != 1 || list[0].Name() != "kept" {
-		t.Errorf("remains: %v, %v", list, err)
-	}
-	if _, err := os.Stat(state); !os.IsNotExist(err) {
-		t.Errorf("the empty state directory remains: %v", err)
-	}
-	if undone, err := Cleanup(state); err != nil || len(undone) != 0 {
-		t.Errorf("once more: %v, %v", undone, err)
+	if did, err := Cleanup(state); err != nil || len(did) != 0 {
+		t.Errorf("once more: %v, %v", did, err)
 	}
 }
 
-func TestCleanupOfOddJournals(t *testing.T) {
-	for _, test := range []struct {
-		name    string
-		lines   string
-		undone  int
-		problem string
-	}{
-		{"empty", "", 0, ""},
-		{"killed while writing", `{"file":"/nonexistent/a"}` + "\n" + `{"file":"/nonex`, 0, ""},
-		{"what is not there is undone", `{"dir":"/nonexistent/b"}` + "\n" + `{"cgroup":"/nonexistent/c"}` + "\n", 0, ""},
-		{"not JSON", "rubbish\n{}\n", 0, "line 1"},
-		{"from a newer version", `{"mount":"/x"}` + "\n", 0, "does not know"},
+// The end of a run names what it leaves.
+func TestUndoNamesWhatIsLeft(t *testing.T) {
+	top := filepath.Join(t.TempDir(), "top")
+	j, err := OpenJournal(t.TempDir(), "run1")
+	check(t, err)
+	check(t, j.Make(artifact.Artifact{Path: top, Kind: artifact.Directory}, func() error { return os.Mkdir(top, 0o755) }))
+	check(t, os.WriteFile(top+"/precious", nil, 0o644))
+	if err := j.Undo(); err == nil || !strings.Contains(err.Error(), "precious") {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestCleanupOfOddEntries(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"mount":"/x"}`:      "does not know",
+		`{"artifact":"/etc"}`: "journal entry",
+		`{"cgroup":"/proc"}`:  "",
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			state := t.TempDir()
-			name := filepath.Join(state, journalPrefix+"odd"+journalSuffix)
-			if err := os.WriteFile(name, []byte(test.lines), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			undone, err := Cleanup(state)
-			if len(undone) != test.undone || (err == nil) != (test.problem == "") || err != nil && !strings.Contains(err.Error(), test.problem) {
-				t.Errorf("%v, %v", undone, err)
-			}
-			if _, serr := os.Stat(name); os.IsNotExist(serr) != (err == nil) {
-				t.Errorf("journal is gone: %v, although: %v", os.IsNotExist(serr), err)
-			}
-		})
+		state := t.TempDir()
+		name := dead(t, state)
+		file, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+		check(t, err)
+		_, err = file.WriteString(text + "\n")
+		check(t, errors.Join(err, file.Close()))
+		if did, err := Cleanup(state); len(did) != 0 || (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, %v", text, did, err)
+		}
 	}
 }
 
-// Files that are no journals are nobody's business, and a link is not followed.
-func TestCleanupLeavesOtherFiles(t *testing.T) {
-	state := t.TempDir()
-	other := filepath.Join(state, "notes.txt")
-	if err := os.WriteFile(other, []byte("rubbish"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(other, filepath.Join(state, journalPrefix+"x"+journalSuffix)); err != nil {
-		t.Fatal(err)
-	}
-	if undone, err := Cleanup(state); err == nil || len(undone) != 0 {
-		t.Errorf("%v, %v", undone, err)
-	}
-	if _, err := os.Stat(other); err != nil {
-		t.Error(err)
-	}
-}
-
+// TestProcesses ends a process with its group, stopped or not, its leader gone
+// or not, and none that only has a pid in common with it.
 func TestProcesses(t *testing.T) {
 	for _, test := range []struct {
-		name string
-		skew uint64
-		dies bool
-	}{{"the one that was noted", 0, true}, {"another one under its pid", 1, false}} {
+		name       string
+		skew       uint64
+		leaderGone bool
+		dies       bool
+	}{
+		{"the one that was noted", 0, false, true},
+		{"another one under its pid", 1, false, false},
+		{"its leader has ended", 0, true, true},
+	} {
 		t.Run(test.name, func(t *testing.T) {
-			cmd := exec.Command("sleep", "60")
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
+			leader := exec.Command("sh", "-c", "sleep 60 & echo $!; read x")
+			leader.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			in, err := leader.StdinPipe()
+			check(t, err)
+			out, err := leader.StdoutPipe()
+			check(t, err)
+			check(t, leader.Start())
+			line := make([]byte, 32)
+			n, err := out.Read(line)
+			check(t, err)
+			var member int
+			check(t, json.Unmarshal(line[:n], &member))
+			memberStart, err := procfs.Host.StartTime(member)
+			check(t, err)
+			start, err := procfs.Host.StartTime(leader.Process.Pid)
+			check(t, err)
+			if test.leaderGone {
+				in.Close()
+				_ = leader.Wait()
+			} else { // the kernel continues those whose group has lost its leader
+				check(t, syscall.Kill(member, syscall.SIGSTOP))
 			}
-			defer func() {
-				_ = cmd.Process.Kill()
-				_ = cmd.Wait()
-			}()
-			start, err := procfs.Host.StartTime(cmd.Process.Pid)
-			if err != nil {
-				t.Fatal(err)
-			}
-			did, err := (&process{cmd.Process.Pid, start + test.skew}).kill()
-			if err != nil || (did != "") != test.dies {
+			did, err := (&process{leader.Process.Pid, start + test.skew}).kill(t.Context())
+			if err != nil || (did != "") != test.dies || procfs.Host.Alive(member, memberStart) == test.dies {
 				t.Errorf("%q, %v", did, err)
 			}
+			_ = syscall.Kill(-leader.Process.Pid, syscall.SIGKILL)
+			_ = leader.Wait()
 		})
 	}
-	if did, err := (&process{1 << 22, 1}).kill(); did != "" || err != nil {
+	if did, err := (&process{1 << 22, 1}).kill(t.Context()); did != "" || err != nil {
 		t.Errorf("no such process: %q, %v", did, err)
-	}
-}
-
-func TestLeftJournalOfProcess(t *testing.T) {
-	state := t.TempDir()
-	left(t, state, `{"process":{"pid":4194304,"start":1}}`)
-	if undone, err := Cleanup(state); err != nil || len(undone) != 0 {
-		t.Errorf("%v, %v", undone, err)
 	}
 }
 
 // Journals in a directory that others may write to are not believed.
 func TestStateDirectoryIsPrivate(t *testing.T) {
 	state := t.TempDir()
-	victim := filepath.Join(t.TempDir(), "victim")
-	if err := os.WriteFile(victim, nil, 0o600); err != nil {
-		t.Fatal(err)
+	victim := artifact.Artifact{Path: filepath.Join(t.TempDir(), "victim"), Kind: artifact.File}
+	check(t, os.WriteFile(victim.Path, nil, 0o600))
+	dead(t, state, identified(t, victim))
+	check(t, os.Chmod(state, 0o777))
+	if did, err := Cleanup(state); err == nil || slices.ContainsFunc(did, func(s string) bool { return strings.HasPrefix(s, "removed") }) {
+		t.Errorf("%v, %v", did, err)
 	}
-	left(t, state, `{"file":"`+victim+`"}`)
-	if err := os.Chmod(state, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if undone, err := Cleanup(state); err == nil || len(undone) != 0 {
-		t.Errorf("%v, %v", undone, err)
-	}
-	if _, err := os.Stat(victim); err != nil {
+	if _, err := os.Stat(victim.Path); err != nil {
 		t.Error(err)
 	}
 	if _, err := OpenJournal(state, "run"); err == nil {

@@ -2,83 +2,145 @@ package sandbox
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
 	"github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 	"github.com/peregrine-sec/peregrine/internal/linux/pidfd"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
+// undoer takes journal entries back, the last first.
+type undoer struct {
+	known map[string]bool // paths whose inode a later entry had: it has been dealt with
+	ended map[process]bool
+	left  []string
+}
+
+func newUndoer() *undoer { return &undoer{known: map[string]bool{}, ended: map[process]bool{}} }
+
 // undo takes one thing back, and says what it did, "" if nothing was there.
-func (e entry) undo() (did string, err error) {
-	switch {
-	case e.File != "":
-		return removed(e.File, os.Remove(e.File))
-	case e.Dir != "":
-		if _, err := os.Lstat(e.Dir); errors.Is(err, fs.ErrNotExist) {
-			return "", nil
+func (u *undoer) undo(raw json.RawMessage) (did string, err error) {
+	var e entry
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return "", fmt.Errorf("journal entry %.80s: %w", raw, err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if e.By != nil {
+		if did, err = u.end(ctx, *e.By); err != nil {
+			return did, err
 		}
-		return removed(e.Dir, os.RemoveAll(e.Dir))
+	}
+	switch {
+	case e.Artifact != nil:
+		removed, err := u.remove(e.Artifact)
+		return strings.Trim(did+"\n"+removed, "\n"), err
 	case e.Cgroup != "":
 		return removeCgroup(e.Cgroup)
 	case e.Process != nil:
-		return e.Process.kill()
+		return u.end(ctx, *e.Process)
 	}
-	return "", fmt.Errorf("journal entry of a kind that this version does not know")
+	return "", fmt.Errorf("journal entry of a kind that this version does not know: %.80s", raw)
 }
 
-func removed(path string, err error) (string, error) {
-	if errors.Is(err, fs.ErrNotExist) {
+// end ends a process with its group, once.
+func (u *undoer) end(ctx context.Context, p process) (string, error) {
+	if u.ended[p] {
 		return "", nil
 	}
-	if err != nil {
+	u.ended[p] = true
+	return p.kill(ctx)
+}
+
+// patience is how long undoing waits for the kernel to end a killed process.
+const patience = 5 * time.Second
+
+func (u *undoer) remove(a *artifact.Artifact) (string, error) {
+	if u.known[a.Path] {
+		return "", nil // this entry announced what a later one has identified
+	}
+	u.known[a.Path] = a.Inode != 0
+	was, err := a.Remove()
+	var left *artifact.Left
+	switch {
+	case errors.As(err, &left):
+		u.left = append(u.left, left.Error())
+		return left.Error(), nil
+	case err != nil || !was:
+		return "", err
+	}
+	return "removed " + a.Path, nil
+}
+
+// removeCgroup removes a cgroup of the run, whose processes have been ended by
+// now. Others that somebody has put into it go to its parent.
+func removeCgroup(path string) (string, error) {
+	switch err := cgroup.Remove(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err != nil:
 		return "", err
 	}
 	return "removed " + path, nil
 }
 
-// patience is how long undoing waits for the kernel: for a killed process to
-// end, for a cgroup to be empty.
-const patience = 5 * time.Second
-
-// removeCgroup kills what is left in a cgroup and removes it.
-func removeCgroup(path string) (string, error) {
-	deadline := time.Now().Add(patience)
-	for {
-		pids, err := cgroup.Procs(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return "", nil
-		}
-		for _, pid := range pids {
-			if pid > 1 && pid != os.Getpid() {
-				_ = unix.Kill(pid, unix.SIGKILL) // it may have ended meanwhile
-			}
-		}
-		err = unix.Rmdir(path)
-		switch {
-		case err == nil:
-			return "removed " + path, nil
-		case err == unix.ENOENT:
-			return "", nil
-		case err != unix.EBUSY || time.Now().After(deadline):
-			return "", fmt.Errorf("remove cgroup %s: %w", path, err)
-		}
-		time.Sleep(time.Millisecond)
-	}
+// process is a pid with its start time (clock ticks since boot), so that a pid
+// in use again is not mistaken for it.
+type process struct {
+	PID   int    `json:"pid"`
+	Start uint64 `json:"start"`
 }
 
-// kill ends the process if it is still the one that was noted, and waits.
-func (p *process) kill() (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	was, err := pidfd.Kill(ctx, p.PID, p.Start)
-	if !was || err != nil {
+// kill ends the process and those in its process group, and waits.
+func (p *process) kill(ctx context.Context) (string, error) {
+	group, err := p.group()
+	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("killed process %d", p.PID), nil
+	killed := 0
+	for _, member := range append([]process{*p}, group...) {
+		was, err := pidfd.Kill(ctx, member.PID, member.Start)
+		if err != nil {
+			return "", err
+		}
+		if was {
+			killed++
+		}
+	}
+	switch killed {
+	case 0:
+		return "", nil
+	case 1:
+		return fmt.Sprintf("killed process %d", p.PID), nil
+	}
+	return fmt.Sprintf("killed process %d and %d more of its group", p.PID, killed-1), nil
+}
+
+// group lists the other processes of the group that p leads or has led. The
+// kernel gives a pid to nobody while a group has it, so that a group of another
+// process of that pid is there only after this one has ended altogether.
+func (p *process) group() ([]process, error) {
+	if now, err := procfs.Host.StartTime(p.PID); err == nil && now != p.Start {
+		return nil, nil
+	}
+	pids, err := procfs.Host.PIDs()
+	if err != nil {
+		return nil, err
+	}
+	var members []process
+	for _, pid := range pids {
+		s, err := procfs.Host.Stat(pid)
+		if err != nil || int(s.PGID) != p.PID || pid == p.PID || pid == os.Getpid() || s.Start < p.Start {
+			continue
+		}
+		members = append(members, process{pid, s.Start})
+	}
+	return members, nil
 }

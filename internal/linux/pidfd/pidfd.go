@@ -23,7 +23,7 @@ func Kill(ctx context.Context, pid int, start uint64) (bool, error) {
 	}
 	defer unix.Close(fd)
 	// The descriptor holds one process. Only now is its start time read.
-	if !procfs.Host.Alive(pid, start) {
+	if s, err := procfs.Host.Stat(pid); err != nil || s.Start != start || ended(fd, 0) {
 		return false, nil
 	}
 	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err == unix.ESRCH {
@@ -31,16 +31,17 @@ func Kill(ctx context.Context, pid int, start uint64) (bool, error) {
 	} else if err != nil {
 		return false, fmt.Errorf("kill process %d: %w", pid, err)
 	}
-	for {
-		// It becomes readable when the process ends: pidfd_open(2).
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 100)
-		switch {
-		case n > 0:
-			return true, nil
-		case err != nil && err != unix.EINTR:
-			return true, fmt.Errorf("wait for process %d: %w", pid, err)
-		case ctx.Err() != nil:
+	for !ended(fd, 100) {
+		if ctx.Err() != nil {
 			return true, fmt.Errorf("process %d has not ended after SIGKILL: %w", pid, ctx.Err())
 		}
 	}
+	return true, nil
+}
+
+// ended waits some milliseconds for the end of a process, all its threads: its
+// descriptor becomes readable then (pidfd_open(2)).
+func ended(fd, timeout int) bool {
+	n, _ := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, timeout) // EINTR is no answer yet
+	return n > 0
 }

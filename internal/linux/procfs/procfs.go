@@ -32,6 +32,26 @@ func (r Root) read(pid int, name string) ([]byte, error) {
 	return os.ReadFile(r.path(pid, name))
 }
 
+// PIDs lists the processes.
+func (r Root) PIDs() ([]int, error) {
+	dir, err := os.Open(string(r))
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, err
+	}
+	var pids []int
+	for _, name := range names {
+		if pid, err := strconv.Atoi(name); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
 // Stat reads a process's stat file; pid 0 is the reader itself.
 func (r Root) Stat(pid int) (Stat, error) {
 	text, err := r.read(pid, "stat")

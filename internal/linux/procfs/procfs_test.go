@@ -2,9 +2,11 @@ package procfs
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,13 +19,19 @@ func TestParseStat(t *testing.T) {
 	// The name is any 15 bytes, and proc writes it as it is.
 	text := "42 (a) S b\n\\) R 1 40 42 34816 -1 4194304 100 7 3 0 150 50 0 0 20 0 5 0 777 8192 3 18446744073709551615 1 1\n"
 	want := Stat{Comm: "a) S b\n\\", State: 'R', PPID: 1, PGID: 40, TTY: 34816, MinorFaults: 100, MajorFaults: 3,
-		User: 1500 * time.Millisecond, System: 500 * time.Millisecond, Start: 777, Virtual: 8192, RSS: 3 * pageSize}
+		User: 1500 * time.Millisecond, System: 500 * time.Millisecond, Threads: 5, Start: 777, Virtual: 8192, RSS: 3 * pageSize}
 	got, err := ParseStat([]byte(text))
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
 	}
 	if got.Ended() || got.StartTime() != 7770*time.Millisecond {
 		t.Errorf("ended %v, start time %v", got.Ended(), got.StartTime())
+	}
+	zombie := "42 (x) Z 1 40 42 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 %d 0 777 0 0 0\n"
+	for threads, want := range map[int]bool{1: true, 2: false} {
+		if s, err := ParseStat(fmt.Appendf(nil, zombie, threads)); err != nil || s.Ended() != want {
+			t.Errorf("a zombie with %d threads: ended %v, %v", threads, s.Ended(), err)
+		}
 	}
 	for _, bad := range []string{"", "42", "42 (x", ")(", "42 (x) R 1 40"} {
 		if _, err := ParseStat([]byte(bad)); err == nil {
@@ -133,6 +141,9 @@ func TestRealProcess(t *testing.T) {
 	start, err := Host.StartTime(pid)
 	if err != nil || !Host.Alive(pid, start) || Host.Alive(pid, start+1) {
 		t.Errorf("started at %d, %v", start, err)
+	}
+	if pids, err := Host.PIDs(); err != nil || !slices.Contains(pids, pid) || !slices.Contains(pids, os.Getpid()) {
+		t.Errorf("%d processes without this one and its child, %v", len(pids), err)
 	}
 	in.Close()
 	var info unix.Siginfo

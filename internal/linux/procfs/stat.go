@@ -22,12 +22,14 @@ type Stat struct {
 	MinorFaults  uint64
 	MajorFaults  uint64
 	User, System time.Duration // CPU time
+	Threads      int32         // those that have not ended; at least 1
 	Start        uint64        // ticks since boot
 	Virtual, RSS uint64        // bytes
 }
 
-// Ended says whether only the exit status is left of the process.
-func (s Stat) Ended() bool { return s.State == 'Z' || s.State == 'X' }
+// Ended says whether only the exit status is left of the process. A main thread
+// that has ended before others is a zombie, and the process is not.
+func (s Stat) Ended() bool { return s.State == 'X' || s.State == 'Z' && s.Threads <= 1 }
 
 // StartTime is the time from boot to the start of the process.
 func (s Stat) StartTime() time.Duration { return time.Duration(s.Start) * Tick }
@@ -62,6 +64,6 @@ func ParseStat(text []byte) (Stat, error) {
 		PPID: int32(num(4)), PGID: int32(num(5)), TTY: uint32(num(7)),
 		MinorFaults: num(10), MajorFaults: num(12),
 		User: time.Duration(num(14)) * Tick, System: time.Duration(num(15)) * Tick,
-		Start: num(22), Virtual: num(23), RSS: num(24) * pageSize,
+		Threads: int32(num(20)), Start: num(22), Virtual: num(23), RSS: num(24) * pageSize,
 	}, nil
 }

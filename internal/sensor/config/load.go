@@ -39,9 +39,7 @@ func Load(opt Options) (*Config, error) {
 	t.modernise()
 	c := Default()
 	d := decoder{tree: t}
-	if d.structure(t.root, reflect.ValueOf(c).Elem(), ""); !t.spend(0) {
-		return nil, fmt.Errorf("load configuration: %w", errTooMany)
-	}
+	d.structure(t.root, reflect.ValueOf(c).Elem(), "")
 	if len(opt.RulesFiles) > 0 {
 		c.RulesFiles = opt.RulesFiles
 	}

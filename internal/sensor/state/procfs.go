@@ -2,7 +2,6 @@ package state
 
 import (
 	"bytes"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -58,22 +57,12 @@ func sinceBoot() time.Duration {
 
 // pids lists the processes.
 func (r *procReader) pids() ([]int32, error) {
-	d, err := os.Open(r.root)
-	if err != nil {
-		return nil, err
+	all, err := procfs.Root(r.root).PIDs()
+	pids := make([]int32, len(all))
+	for i, pid := range all {
+		pids[i] = int32(pid)
 	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
-	var pids []int32
-	for _, name := range names {
-		if n, err := strconv.ParseInt(name, 10, 32); err == nil {
-			pids = append(pids, int32(n))
-		}
-	}
-	return pids, nil
+	return pids, err
 }
 
 // exists says whether there is a process with that pid.
