@@ -208,10 +208,18 @@ func accepted(fs *pflag.FlagSet) []string {
 	return notes
 }
 
+// The longest that the numbers of the command line can mean: a day, a century.
+const (
+	maxStatsInterval = 24 * 60 * 60 * 1000
+	maxDuration      = 100 * 365 * 24 * 60 * 60
+)
+
 func (f *daemonFlags) check() error {
 	switch {
-	case f.statsInterval <= 0:
-		return errors.New("--stats-interval: expected a positive number of milliseconds")
+	case f.statsInterval < 1 || f.statsInterval > maxStatsInterval:
+		return fmt.Errorf("--stats-interval %d: expected 1 to %d milliseconds", f.statsInterval, maxStatsInterval)
+	case f.duration < 0 || f.duration > maxDuration:
+		return fmt.Errorf("-M %d: expected up to %d seconds; 0 is no limit", f.duration, maxDuration)
 	case !slices.Contains([]string{"text", "markdown", "json"}, f.format):
 		return fmt.Errorf("--format %s: expected text, markdown or json", f.format)
 	case len(f.disableSources) > 0 && len(f.enableSources) > 0:

@@ -37,7 +37,7 @@ type Config struct {
 	StaticFields map[string]string `yaml:"static_fields" doc:"Fixed values, available to outputs as %static.KEY."`
 
 	BufferedOutputs bool          `yaml:"buffered_outputs" doc:"Let standard output and files collect alerts for up to a second before they write. Off: an alert is written within about a millisecond."`
-	OutputTimeout   int           `yaml:"output_timeout" min:"1" doc:"Milliseconds after which a receiver that does not take an alert is reported, and its connection given up; also how long a clean stop waits for receivers."`
+	OutputTimeout   int           `yaml:"output_timeout" min:"1" max:"3600000" doc:"Milliseconds after which a receiver that does not take an alert is reported, and its connection given up; also how long a clean stop waits for receivers."`
 	OutputsQueue    OutputsQueue  `yaml:"outputs_queue" doc:"The queue in front of each channel."`
 	Outputs         Throttle      `yaml:"outputs" doc:"Limit on the rate of alerts. What it holds back is counted and reported."`
 	Stdout          StdoutOutput  `yaml:"stdout_output" doc:"Alerts on standard output."`
@@ -86,9 +86,9 @@ type RuleSelector struct {
 // Peregrine holds the keys of our own.
 type Peregrine struct {
 	StatusSocket    string `yaml:"status_socket" doc:"Unix socket (mode 0600) that serves 'peregrine sensor status' and 'peregrine sensor top'. Empty: none."`
-	QueueMaxBytes   int    `yaml:"queue_max_bytes" min:"65536" doc:"Memory in bytes that the alerts in front of one channel may hold, beside outputs_queue.capacity. Channels share alerts."`
+	QueueMaxBytes   int    `yaml:"queue_max_bytes" min:"65536" max:"1073741824" doc:"Memory in bytes that the alerts in front of one channel may hold, beside outputs_queue.capacity. Channels share alerts."`
 	HTTPConnections int    `yaml:"http_connections" min:"1" max:"64" doc:"Connections that http_output uses at the same time. One keeps alerts in order."`
 	HTTPPipeline    int    `yaml:"http_pipeline" min:"1" max:"256" doc:"Requests that may be under way on one connection; used only with servers that have shown that they keep HTTP/1.1 connections open. 1: wait for each answer."`
-	GRPCMaxStreams  int    `yaml:"grpc_max_streams" min:"1" doc:"Streams that gRPC clients may have open together; further ones are refused."`
-	MetadataWait    int    `yaml:"metadata_wait" min:"0" doc:"Milliseconds that an alert of a container waits for the container's metadata, from the container's first alert on. Alerts of the host never wait. 0: none waits."`
+	GRPCMaxStreams  int    `yaml:"grpc_max_streams" min:"1" max:"65536" doc:"Streams that gRPC clients may have open together; further ones are refused."`
+	MetadataWait    int    `yaml:"metadata_wait" min:"0" max:"60000" doc:"Milliseconds that an alert of a container waits for the container's metadata, from the container's first alert on. Alerts of the host never wait. 0: none waits."`
 }

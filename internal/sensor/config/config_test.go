@@ -1,8 +1,11 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -334,3 +337,58 @@ func TestEnvironment(t *testing.T) {
 		t.Errorf("%v: %+v", err, c.Webserver)
 	}
 }
+
+// Every number has bounds: what the decoder lets through can be used.
+func TestNumbersAreBounded(t *testing.T) {
+	var walk func(reflect.Type, string)
+	walk = func(v reflect.Type, path string) {
+		for v.Kind() == reflect.Slice || v.Kind() == reflect.Pointer {
+			v = v.Elem()
+		}
+		if v.Kind() != reflect.Struct {
+			return
+		}
+		for i := range v.NumField() {
+			f := v.Field(i)
+			name := f.Tag.Get("yaml")
+			if name == "" || name == "-" {
+				continue
+			}
+			switch f.Type.Kind() {
+			case reflect.Int, reflect.Float64:
+				least, errLeast := strconv.ParseFloat(f.Tag.Get("min"), 64)
+				most, errMost := strconv.ParseFloat(f.Tag.Get("max"), 64)
+				if errLeast != nil || errMost != nil || least > most {
+					t.Errorf("%s: bounds %q to %q", join(path, name), f.Tag.Get("min"), f.Tag.Get("max"))
+				}
+			default:
+				walk(f.Type, join(path, name))
+			}
+		}
+	}
+	walk(reflect.TypeFor[Config](), "")
+}
+
+// Aliases repeat what they stand for: few bytes make no large configuration.
+func TestAliasesAreBounded(t *testing.T) {
+	for name, text := range map[string]string{
+		"lists": "append_output:\n- match: {tags: &t [" + strings.Repeat("x,", 1000) + "]}\n" +
+			strings.Repeat("- match: {tags: *t}\n", 1000),
+		"merges":    "a: &a {" + manyKeys(1000) + "}\nb:\n" + strings.Repeat("- {<<: *a}\n", 1000),
+		"many keys": manyKeyLines(100_000),
+	} {
+		if _, err := load(t, text); err == nil || !strings.Contains(err.Error(), "more than 20000 values") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func manyKeys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "k%d: v, ", i)
+	}
+	return b.String()
+}
+
+func manyKeyLines(n int) string { return strings.ReplaceAll(manyKeys(n), ", ", "\n") }

@@ -26,6 +26,9 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, path string, tag reflect.
 	if n = resolve(n); n == nil || isNull(n) {
 		return // "key:" without a value leaves the default
 	}
+	if !d.spend(1) {
+		return
+	}
 	if own, ok := v.Addr().Interface().(nodeDecoder); ok {
 		own.decodeNode(d, n, path)
 		return
@@ -96,7 +99,7 @@ func (d *decoder) list(n *yaml.Node, path string, f func(n *yaml.Node, path stri
 		return
 	}
 	for i, c := range n.Content {
-		if c = resolve(c); c != nil {
+		if c = resolve(c); c != nil && d.spend(1) {
 			f(c, fmt.Sprintf("%s[%d]", path, i))
 		}
 	}
@@ -122,7 +125,7 @@ func (d *decoder) texts(n *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	out := map[string]string{}
-	for i := 0; i+1 < len(n.Content); i += 2 {
+	for i := 0; i+1 < len(n.Content) && d.spend(1); i += 2 {
 		out[n.Content[i].Value] = d.text(n.Content[i+1], join(path, n.Content[i].Value))
 	}
 	v.Set(reflect.ValueOf(out))

@@ -9,7 +9,7 @@ type Engine struct {
 
 // ModernEBPF sizes the probe's ring buffers.
 type ModernEBPF struct {
-	CPUsForEachBuffer int  `yaml:"cpus_for_each_buffer" min:"0" doc:"CPUs that share one ring buffer; 0: one buffer for all."`
+	CPUsForEachBuffer int  `yaml:"cpus_for_each_buffer" min:"0" max:"65536" doc:"CPUs that share one ring buffer; 0: one buffer for all."`
 	BufSizePreset     int  `yaml:"buf_size_preset" min:"1" max:"10" doc:"Size of each ring buffer: 1 to 10 stand for 1, 2, 4, 8, 16, 32, 64, 128, 256, 512 MiB."`
 	DropFailedExit    bool `yaml:"drop_failed_exit" doc:"Do not send failed syscalls to user space. Rules about failed syscalls then never match."`
 	DisableIterators  bool `yaml:"disable_iterators" doc:"Read the processes of the host from /proc at start, not with a BPF iterator."`
@@ -32,9 +32,9 @@ type BaseSyscalls struct {
 
 // FalcoLibs bounds the state.
 type FalcoLibs struct {
-	ThreadTableSize int `yaml:"thread_table_size" min:"1024" doc:"Processes that the sensor remembers at most."`
-	PurgeInterval   int `yaml:"thread_table_auto_purging_interval_s" min:"1" doc:"Seconds between searches for processes whose exit was missed."`
-	PurgeTimeout    int `yaml:"thread_table_auto_purging_thread_timeout_s" min:"1" doc:"Seconds without events after which a process is looked up, and forgotten if it is gone."`
+	ThreadTableSize int `yaml:"thread_table_size" min:"1024" max:"4194304" doc:"Processes that the sensor remembers at most."`
+	PurgeInterval   int `yaml:"thread_table_auto_purging_interval_s" min:"1" max:"31536000" doc:"Seconds between searches for processes whose exit was missed."`
+	PurgeTimeout    int `yaml:"thread_table_auto_purging_thread_timeout_s" min:"1" max:"31536000" doc:"Seconds without events after which a process is looked up, and forgotten if it is gone."`
 	Snaplen         int `yaml:"snaplen" min:"0" max:"65535" doc:"Bytes of I/O data kept with an event."`
 }
 
@@ -43,20 +43,20 @@ type Capture struct {
 	Enabled       bool   `yaml:"enabled" doc:"Accepted with a warning: nothing is recorded yet."`
 	PathPrefix    string `yaml:"path_prefix" doc:"Start of the names of the files."`
 	Mode          string `yaml:"mode" oneof:"rules|all_rules" doc:"rules: around alerts of rules with capture: true; all_rules: around every alert."`
-	Duration      int    `yaml:"default_duration" min:"1" doc:"Milliseconds to record after an alert."`
-	MaxFileSizeMB int    `yaml:"max_file_size_mb" min:"0" doc:"Stop a file at this size; 0: no limit."`
+	Duration      int    `yaml:"default_duration" min:"1" max:"86400000" doc:"Milliseconds to record after an alert."`
+	MaxFileSizeMB int    `yaml:"max_file_size_mb" min:"0" max:"1048576" doc:"Stop a file at this size; 0: no limit."`
 }
 
 // EventDrops is the reaction to lost events.
 type EventDrops struct {
 	Threshold float64  `yaml:"threshold" min:"0" max:"1" refused:"threshold must be a double in the range [0, 1]" doc:"Share of the last second's events that may be lost without a reaction."`
 	Actions   []string `yaml:"actions" oneof:"ignore|log|alert|exit" doc:"Any of ignore (nothing else then), log, alert (rule \"Falco internal: syscall event drop\"), exit (status 1)."`
-	Rate      float64  `yaml:"rate" min:"0" doc:"Reactions a second on average: a token bucket's refill."`
-	MaxBurst  float64  `yaml:"max_burst" min:"0" doc:"Size of that bucket."`
+	Rate      float64  `yaml:"rate" min:"0" max:"1e9" doc:"Reactions a second on average: a token bucket's refill."`
+	MaxBurst  float64  `yaml:"max_burst" min:"0" max:"1e9" doc:"Size of that bucket."`
 	Simulate  bool     `yaml:"simulate_drops" doc:"Pretend that one event was lost in each second, to try the actions."`
 }
 
 // Timeouts is the reaction to silence.
 type Timeouts struct {
-	MaxConsecutives int `yaml:"max_consecutives" min:"1" doc:"Accepted: the kernel wakes the sensor when there are events, so that polls without any are normal."`
+	MaxConsecutives int `yaml:"max_consecutives" min:"1" max:"4294967295" doc:"Accepted: the kernel wakes the sensor when there are events, so that polls without any are normal."`
 }

@@ -39,7 +39,9 @@ func Load(opt Options) (*Config, error) {
 	t.modernise()
 	c := Default()
 	d := decoder{tree: t}
-	d.structure(t.root, reflect.ValueOf(c).Elem(), "")
+	if d.structure(t.root, reflect.ValueOf(c).Elem(), ""); !t.spend(0) {
+		return nil, fmt.Errorf("load configuration: %w", errTooMany)
+	}
 	if len(opt.RulesFiles) > 0 {
 		c.RulesFiles = opt.RulesFiles
 	}

@@ -11,7 +11,7 @@ import (
 // Webserver configures health, versions and Prometheus metrics.
 type Webserver struct {
 	Enabled        bool   `yaml:"enabled" doc:"Serve. (Falco: on.)"`
-	Threadiness    int    `yaml:"threadiness" min:"0" doc:"Accepted; requests are served as they come, at most 32 at a time."`
+	Threadiness    int    `yaml:"threadiness" min:"0" max:"1024" doc:"Accepted; requests are served as they come, at most 32 at a time."`
 	ListenPort     int    `yaml:"listen_port" min:"0" max:"65535" doc:"The port."`
 	ListenAddress  string `yaml:"listen_address" doc:"The IP address; 0.0.0.0 for all. (Falco: 0.0.0.0.)"`
 	HealthEndpoint string `yaml:"k8s_healthz_endpoint" doc:"Path of the health check."`
@@ -23,7 +23,7 @@ type Webserver struct {
 // Metrics configures snapshots of the counters.
 type Metrics struct {
 	Enabled      bool     `yaml:"enabled" doc:"Take snapshots."`
-	Interval     Interval `yaml:"interval" doc:"Time between snapshots, like 15m; at least 100ms."`
+	Interval     Interval `yaml:"interval" doc:"Time between snapshots, like 15m; 100ms to 1y."`
 	OutputRule   bool     `yaml:"output_rule" doc:"Send each as an alert (rule \"Falco internal: metrics snapshot\")."`
 	OutputFile   string   `yaml:"output_file" doc:"Append each to this file, one JSON object a line."`
 	Rules        bool     `yaml:"rules_counters_enabled" doc:"Matches for each rule."`
@@ -54,6 +54,9 @@ func ParseInterval(s string) (Interval, error) {
 	}
 	if time.Duration(d) < 100*time.Millisecond {
 		return 0, fmt.Errorf("Metrics interval must have a minimum value of 100ms, not %s", s)
+	}
+	if time.Duration(d) > 366*24*time.Hour {
+		return 0, fmt.Errorf("%s is too long, at most a year", s)
 	}
 	return Interval(d), nil
 }

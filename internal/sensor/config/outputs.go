@@ -2,13 +2,13 @@ package config
 
 // OutputsQueue bounds the alerts that wait for one channel.
 type OutputsQueue struct {
-	Capacity int `yaml:"capacity" min:"0" doc:"Alerts that may wait in front of each channel; 0: 65536. Further ones are dropped for that channel, counted and reported. (Falco's 0 is an unbounded queue.)"`
+	Capacity int `yaml:"capacity" min:"0" max:"1048576" doc:"Alerts that may wait in front of each channel; 0: 65536. Further ones are dropped for that channel, counted and reported. (Falco's 0 is an unbounded queue.)"`
 }
 
 // Throttle is a token bucket over all alerts.
 type Throttle struct {
-	Rate     float64 `yaml:"rate" min:"0" doc:"Alerts a second on average; 0: no limit."`
-	MaxBurst float64 `yaml:"max_burst" min:"0" doc:"Alerts that may pass at once after a quiet time."`
+	Rate     float64 `yaml:"rate" min:"0" max:"1e9" doc:"Alerts a second on average; 0: no limit."`
+	MaxBurst float64 `yaml:"max_burst" min:"0" max:"1e9" doc:"Alerts that may pass at once after a quiet time."`
 }
 
 // StdoutOutput configures alerts on standard output.
@@ -57,7 +57,7 @@ type HTTPOutput struct {
 type GRPC struct {
 	Enabled     bool   `yaml:"enabled" doc:"Serve gRPC."`
 	BindAddress string `yaml:"bind_address" doc:"unix:///PATH (mode 0600), or ADDRESS:PORT with mutual TLS."`
-	Threadiness int    `yaml:"threadiness" min:"0" doc:"Goroutines that serve requests; 0: one for each CPU."`
+	Threadiness int    `yaml:"threadiness" min:"0" max:"1024" doc:"Goroutines that serve requests; 0: one for each CPU."`
 	PrivateKey  string `yaml:"private_key" doc:"The server's key, for ADDRESS:PORT."`
 	CertChain   string `yaml:"cert_chain" doc:"The server's certificate chain."`
 	RootCerts   string `yaml:"root_certs" doc:"Authorities that sign clients' certificates. A client without one is refused."`

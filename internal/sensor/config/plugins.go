@@ -15,11 +15,11 @@ type Plugins struct {
 
 // ContainerPlugin is the init_config of Falco's plugin "container".
 type ContainerPlugin struct {
-	LabelMaxLen   int              `yaml:"label_max_len" min:"0" doc:"Bytes; a label with a longer value is left out."`
+	LabelMaxLen   int              `yaml:"label_max_len" min:"0" max:"65536" doc:"Bytes; a label with a longer value is left out."`
 	WithSize      bool             `yaml:"with_size" doc:"Accepted: no field shows sizes, and they are not asked for."`
 	Hooks         []string         `yaml:"hooks" oneof:"create|start" doc:"Events of runtimes that are followed. What exists only later, as an address, comes with start."`
 	LogLevel      string           `yaml:"log_level" doc:"Accepted: see log_level at the top."`
-	EngineTimeout int              `yaml:"engine_timeout" min:"0" doc:"Seconds that a runtime has for the list of its containers; 0: 10."`
+	EngineTimeout int              `yaml:"engine_timeout" min:"0" max:"3600" doc:"Seconds that a runtime has for the list of its containers; 0: 10."`
 	Engines       ContainerEngines `yaml:"engines" doc:"Container runtimes."`
 }
 

@@ -20,7 +20,20 @@ type tree struct {
 	origin map[*yaml.Node]string // file name, or "-o key"
 	issues []Issue
 	env    func(string) string
+	nodes  int // read, or repeated by an alias
 }
+
+// maxNodes bounds a configuration: aliases make much of few bytes, and keys
+// are searched one by one. The longest that people write have a tenth.
+const maxNodes = 20_000
+
+// spend counts nodes, and says whether that many may still come.
+func (t *tree) spend(n int) bool {
+	t.nodes += n
+	return t.nodes <= maxNodes
+}
+
+var errTooMany = fmt.Errorf("more than %d values, with those that aliases repeat; no configuration needs as many", maxNodes)
 
 func newTree(env func(string) string) *tree {
 	return &tree{root: mapping(), origin: map[*yaml.Node]string{}, env: env}
@@ -44,7 +57,9 @@ func (t *tree) parse(file string, text []byte) (*yaml.Node, error) {
 	if root.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("%s:%d:%d: expected keys and values at the top, found a %s", file, root.Line, root.Column, kindName(root))
 	}
-	t.adopt(root, file)
+	if t.adopt(root, file); !t.spend(0) {
+		return nil, fmt.Errorf("%s: %w", file, errTooMany)
+	}
 	return root, nil
 }
 
@@ -66,6 +81,9 @@ func (t *tree) readFile(file string) (*yaml.Node, error) {
 // adopt records the origin of n and all below it, expands ${VARIABLES} in
 // values, merges "<<" and reports keys that are given twice.
 func (t *tree) adopt(n *yaml.Node, origin string) {
+	if !t.spend(1) {
+		return
+	}
 	t.origin[n] = origin
 	switch n.Kind {
 	case yaml.ScalarNode:
@@ -99,7 +117,7 @@ func (t *tree) mergeAnchors(n *yaml.Node) {
 		source := resolve(n.Content[i+1])
 		n.Content = append(n.Content[:i:i], n.Content[i+2:]...)
 		i -= 2
-		if source == nil || source.Kind != yaml.MappingNode || source == n {
+		if source == nil || source.Kind != yaml.MappingNode || source == n || !t.spend(len(source.Content)) {
 			continue
 		}
 		for j := 0; j+1 < len(source.Content); j += 2 {

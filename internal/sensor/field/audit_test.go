@@ -19,7 +19,7 @@ func auditContext(t testing.TB, members string) *field.Context {
 		body += "," + members
 	}
 	batch := new(record.Batch)
-	if err := batch.Parse([]byte(body+"}"), 1<<20); err != nil || len(batch.Records) != 1 {
+	if err := batch.Parse([]byte(body+"}"), record.Limits{EventBytes: 1 << 20, Events: 1}); err != nil || len(batch.Records) != 1 {
 		t.Fatalf("%s: %v, %v", members, err, batch.Err)
 	}
 	r := &batch.Records[0]

@@ -5,27 +5,35 @@ import (
 	"fmt"
 )
 
+// Limits bound what one body may hold.
+type Limits struct {
+	EventBytes int // of one event as compact JSON
+	Events     int // of one body
+}
+
 // Batch is the events of one body: an Event, an EventList, or an array of
 // these. Its memory is used again by the next Parse.
 type Batch struct {
 	Records []Record
-	// What was left out: events that are none, and those above the limit.
+	// What was left out: events that are none, and those above the limits.
 	Malformed, Oversized int
 	// Err is why the first of them was left out.
 	Err error
+
+	limits Limits
 }
 
 // errUnknown is the error for JSON that is none of the things expected.
 var errUnknown = errors.New("want an Event or EventList of audit.k8s.io, or an array of these")
 
 // Parse takes the events out of a body, which the records refer to. An event
-// that is malformed, or longer than maxEvent bytes, is counted and leaves its
-// neighbours alone; the error is for a body that is not JSON, of which those
-// events count that came before the fault.
-func (t *Batch) Parse(b []byte, maxEvent int) error {
-	*t = Batch{Records: t.Records[:0]}
+// that is malformed, or beyond the limits, is counted and leaves its neighbours
+// alone; the error is for a body that is not JSON, of which those events count
+// that came before the fault.
+func (t *Batch) Parse(b []byte, limits Limits) error {
+	*t = Batch{Records: t.Records[:0], limits: limits}
 	at := blank(b, 0)
-	end, err := t.value(b, at, 0, maxEvent)
+	end, err := t.value(b, at, 0)
 	if err == nil {
 		if end = blank(b, end); end < len(b) {
 			err = syntaxError(end, "nothing after the value")
@@ -38,14 +46,14 @@ func (t *Batch) Parse(b []byte, maxEvent int) error {
 }
 
 // value takes the events from the Event, EventList or array at b[at].
-func (t *Batch) value(b []byte, at, depth, maxEvent int) (int, error) {
+func (t *Batch) value(b []byte, at, depth int) (int, error) {
 	switch {
 	case at >= len(b):
 		return at, errTruncated
 	case b[at] == '[':
-		return checkArray(b, at, depth, func(at int) (int, error) { return t.value(b, at, depth+1, maxEvent) })
+		return checkArray(b, at, depth, func(at int) (int, error) { return t.value(b, at, depth+1) })
 	case b[at] == '{':
-		return t.object(b, at, depth, maxEvent)
+		return t.object(b, at, depth)
 	}
 	end, err := check(b, at, depth)
 	if err == nil {
@@ -56,14 +64,14 @@ func (t *Batch) value(b []byte, at, depth, maxEvent int) (int, error) {
 
 // object takes an Event or the items of an EventList, without knowing yet
 // which of both it is: its kind may come last.
-func (t *Batch) object(b []byte, at, depth, maxEvent int) (int, error) {
+func (t *Batch) object(b []byte, at, depth int) (int, error) {
 	was := *t // what was taken from items is given back if it is no list
 	var kind Value
 	end, err := checkObject(b, at, depth, func(key Value, at int) (int, error) {
 		switch {
 		case key.is("items") && at < len(b) && b[at] == '[':
-			*t = Batch{Records: t.Records[:len(was.Records)], Malformed: was.Malformed, Oversized: was.Oversized, Err: was.Err}
-			return checkArray(b, at, depth+1, func(at int) (int, error) { return t.item(b, at, depth+2, maxEvent) })
+			t.restore(was)
+			return checkArray(b, at, depth+1, func(at int) (int, error) { return t.item(b, at, depth+2) })
 		case key.is("kind"):
 			end, err := check(b, at, depth+1)
 			if err == nil {
@@ -78,22 +86,26 @@ func (t *Batch) object(b []byte, at, depth, maxEvent int) (int, error) {
 	case name == "EventList", err != nil && kind == nil:
 		return end, err
 	case err != nil:
-		was.Records = t.Records[:len(was.Records)]
-		*t = was
+		t.restore(was)
 		return end, err
 	}
-	was.Records = t.Records[:len(was.Records)]
-	*t = was
+	t.restore(was)
 	if name == "Event" {
-		_, err = t.item(b, at, depth, maxEvent)
+		_, err = t.item(b, at, depth)
 		return end, err
 	}
 	t.reject(errUnknown)
 	return end, nil
 }
 
+// restore gives back what was taken since t was like was, but keeps the memory.
+func (t *Batch) restore(was Batch) {
+	was.Records = t.Records[:len(was.Records)]
+	*t = was
+}
+
 // item takes one event, of whatever kind it says it is.
-func (t *Batch) item(b []byte, at, depth, maxEvent int) (int, error) {
+func (t *Batch) item(b []byte, at, depth int) (int, error) {
 	if at < len(b) && b[at] != '{' {
 		end, err := check(b, at, depth)
 		if err == nil {
@@ -113,13 +125,21 @@ func (t *Batch) item(b []byte, at, depth, maxEvent int) (int, error) {
 		t.Records = t.Records[:n]
 		return end, err
 	}
-	if end-at > maxEvent && r.compactLen(maxEvent) > maxEvent {
-		t.Records = t.Records[:n]
-		t.Oversized++
-		t.note(fmt.Errorf("an event has %d bytes: more than the limit of %d", end-at, maxEvent))
-	} else if err := r.finish(); err != nil {
+	if err := r.finish(); err != nil {
 		t.Records = t.Records[:n]
 		t.reject(err)
+		return end, nil
+	}
+	switch limit := t.limits.EventBytes; {
+	case n >= t.limits.Events:
+		err = fmt.Errorf("a body has more than %d events", n)
+	case end-at > limit && r.compactLen(limit) > limit:
+		err = fmt.Errorf("an event has %d bytes: more than the limit of %d", end-at, limit)
+	}
+	if err != nil {
+		t.Records = t.Records[:n]
+		t.Oversized++
+		t.note(err)
 	}
 	return end, nil
 }
@@ -150,4 +170,14 @@ func (t *Batch) note(err error) {
 	if t.Err == nil {
 		t.Err = err
 	}
+}
+
+// Incomplete says whether b is the start of a value that goes on.
+func Incomplete(b []byte) bool {
+	at := blank(b, 0)
+	if at == len(b) {
+		return false
+	}
+	_, err := check(b, at, 0)
+	return err == errTruncated
 }

@@ -35,6 +35,7 @@ func TestParse(t *testing.T) {
 		{"time before the epoch", `[{"kind":"Event","stageTimestamp":"1812-01-01T00:00:00Z"}]`, 0, 1, 0, "no time of this epoch"},
 		{"too large", `[` + strings.Replace(minimal, `"a"`, `"`+strings.Repeat("a", 600)+`"`, 1) + `,` + minimal + `]`, 1, 0, 1, "more than the limit of 512"},
 		{"large by blanks alone", strings.Replace(minimal, `,`, strings.Repeat(" ", 600)+`,`, 1), 1, 0, 0, ""},
+		{"too many", `[` + strings.Repeat(minimal+",", 5) + minimal + `]`, 3, 0, 3, "more than 3 events"},
 		{"truncated between", `{"kind":"EventList","items":[` + minimal + `,`, 1, 0, 0, "ends within"},
 		{"truncated within", `{"kind":"EventList","items":[` + minimal + `,` + minimal[:40], 1, 0, 0, "ends within"},
 		{"truncated with the kind last", `{"items":[` + minimal + `,` + minimal[:40], 1, 0, 0, "ends within"},
@@ -49,7 +50,7 @@ func TestParse(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var batch Batch
-			err := batch.Parse([]byte(tt.body), 512)
+			err := batch.Parse([]byte(tt.body), Limits{512, 3})
 			if len(batch.Records) != tt.events || batch.Malformed != tt.bad || batch.Oversized != tt.over {
 				t.Errorf("%d events, %d malformed, %d oversized; want %d, %d, %d", len(batch.Records), batch.Malformed, batch.Oversized, tt.events, tt.bad, tt.over)
 			}
@@ -68,7 +69,7 @@ func TestParts(t *testing.T) {
 		"objectRef":{"resource":"pods","name":"old"}, "objectRef":{"n\u0061me":"n","namespace":"ns"},
 		"responseStatus":{"code":200},"responseStatus":null,"requestObject":{"a":[1,{"b":"c"}]}}`
 	var batch Batch
-	if err := batch.Parse([]byte(body), 1000); err != nil || len(batch.Records) != 1 {
+	if err := batch.Parse([]byte(body), Limits{1000, 1}); err != nil || len(batch.Records) != 1 {
 		t.Fatal(err, batch.Err)
 	}
 	r := &batch.Records[0]
@@ -198,7 +199,7 @@ func FuzzParse(f *testing.F) {
 	f.Add([]byte(`[{"items":[` + minimal + `]`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var batch Batch
-		_ = batch.Parse(b, 1<<10)
+		_ = batch.Parse(b, Limits{1 << 10, 100})
 		for i := range batch.Records {
 			r := &batch.Records[i]
 			if !json.Valid(r.Body) {
@@ -217,7 +218,7 @@ func TestParseDoesNotAllocate(t *testing.T) {
 	body := []byte(`{"kind":"EventList","items":[` + strings.Repeat(string(sample(t))+",", 20) + string(sample(t)) + `]}`)
 	var batch Batch
 	if n := testing.AllocsPerRun(10, func() {
-		if err := batch.Parse(body, 1<<20); err != nil || len(batch.Records) != 21 {
+		if err := batch.Parse(body, Limits{1 << 20, 100}); err != nil || len(batch.Records) != 21 {
 			t.Fatal(err, batch.Err)
 		}
 	}); n > 0 {
@@ -239,7 +240,7 @@ func BenchmarkParse(b *testing.B) {
 	b.ReportAllocs()
 	var batch Batch
 	for b.Loop() {
-		if err := batch.Parse(body, 1<<20); err != nil {
+		if err := batch.Parse(body, Limits{1 << 20, 100}); err != nil {
 			b.Fatal(err)
 		}
 	}
