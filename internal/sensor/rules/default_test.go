@@ -14,7 +14,7 @@ func loadDefaults(t testing.TB) *rules.Set {
 	for _, name := range embedded.Names {
 		files = append(files, rules.Source{Name: name, Content: embedded.Read(name)})
 	}
-	set, report := rules.Load(files, rules.Options{Lookup: field.Lookup})
+	set, report := rules.Load(files, rules.Options{Lookup: field.Lookup, Sources: []string{field.SyscallSource, field.K8sAuditSource}})
 	if err := report.Err(); err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,11 @@ func TestDefaultDocs(t *testing.T) {
 		if !r.Enabled {
 			off = "off"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", r.Name, r.Priority, off, strings.Join(filter.Names(r.AST), " "),
+		events := r.Source
+		if r.Source == field.SyscallSource {
+			events = strings.Join(filter.Names(r.AST), " ")
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", r.Name, r.Priority, off, events,
 			strings.ReplaceAll(strings.Join(strings.Fields(r.Desc), " "), "|", `\|`), strings.Join(r.Tags, " "))
 	}
 	name := docs + "rules-default.md"
