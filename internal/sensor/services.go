@@ -25,7 +25,7 @@ type service func(context.Context) error
 // services are what this sensor's configuration asks for.
 func (s *sensor) services() ([]service, error) {
 	cfg := s.now().config
-	list := []service{s.serveReload, s.serveReopen, s.serveWatch}
+	list := []service{s.serveReload, s.serveReopen, s.serveWatch, s.serveHosts}
 	if s.inventory != nil {
 		list = append(list, s.serveContainers)
 	}

@@ -1,6 +1,8 @@
 package sensor
 
 import (
+	"context"
+
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
@@ -24,6 +26,7 @@ func (s *sensor) load(cfg *config.Config) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.findHosts(context.Background(), rules.Plan.Hosts, nil) // before the first event can ask
 	return &settings{config: cfg, sums: newFileSums(cfg), rules: rules, static: s.newStatic(cfg)}, nil
 }
 

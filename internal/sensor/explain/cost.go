@@ -65,6 +65,7 @@ func newMeter(list []*rules.Rule, all bool) (*meter, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.Hosts.Lookup(context.Background()) // names that are not found have no addresses
 	m := &meter{plan: p, spent: make([]time.Duration, len(p.Rules)), calls: make([]uint64, len(p.Rules))}
 	for k := range event.Kind(event.NumKinds) {
 		m.measure(p.Program(k, 0))

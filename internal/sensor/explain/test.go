@@ -71,6 +71,7 @@ func Test(ctx context.Context, src Source, r *rules.Rule) (*Verdict, error) {
 		t.parts = append(t.parts, p)
 		t.v.Parts = append(t.v.Parts, Part{Text: part.String()})
 	}
+	compiler.Hosts().Lookup(ctx) // names that are not found have no addresses
 	none, err := plan.New(nil, plan.Options{Lookup: field.Lookup})
 	if err != nil {
 		return nil, err

@@ -2,8 +2,6 @@ package filter
 
 import (
 	"cmp"
-	"context"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,7 +22,7 @@ type Compiler struct {
 	linked   int     // how many of order are linked
 	words    bitCounter
 	procBits bitCounter
-	resolve  func(ctx context.Context, network, name string) ([]netip.Addr, error)
+	hosts    *Hosts
 }
 
 // unit is a distinct sub-condition.
@@ -56,8 +54,11 @@ const (
 
 // NewCompiler returns a Compiler that finds fields with lookup.
 func NewCompiler(lookup Lookup) *Compiler {
-	return &Compiler{lookup: lookup, units: map[string]*unit{}, resolve: systemResolver}
+	return &Compiler{lookup: lookup, units: map[string]*unit{}, hosts: newHosts()}
 }
+
+// Hosts returns the names of hosts in what has been compiled.
+func (c *Compiler) Hosts() *Hosts { return c.hosts }
 
 // Compile checks and compiles a condition. The error is an *Error.
 //

@@ -2,59 +2,89 @@ package filter
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 )
 
-// How long the addresses of a host count, and an attempt to find them may
-// take.
-const (
-	hostLifetime = uint64(time.Minute)
-	hostTimeout  = 5 * time.Second
-)
+// hostTimeout is how long an attempt to find the addresses of a host may take.
+const hostTimeout = 5 * time.Second
 
-// host is the name of a host in a rule (fd.sip.name = example.com). Its
-// addresses are looked up when the rule first needs them, and again when they
-// are old, always in the background: until they are known, no address is the
-// host's.
-type host struct {
-	name    string
+// Hosts are the names of hosts in conditions (fd.sip.name = example.com). Their
+// addresses are what Lookup found last: no event waits for a resolver. Until a
+// name has been found, no address is the host's.
+type Hosts struct {
+	byName  map[string]*host
 	resolve func(ctx context.Context, network, name string) ([]netip.Addr, error)
-	addrs   atomic.Pointer[[]netip.Addr]
-	asked   uint64 // time of the event that asked last
-	busy    atomic.Bool
 }
 
-// has says whether a is an address of the host, as far as is known at the time
-// now, in ns.
-func (h *host) has(a netip.Addr, now uint64) bool {
-	stale := h.asked == 0 || now > h.asked && now-h.asked > hostLifetime
-	if stale && h.busy.CompareAndSwap(false, true) {
-		h.asked = max(now, 1)
-		go h.look()
+// host is one name, with its addresses.
+type host struct {
+	name  string
+	addrs atomic.Pointer[[]netip.Addr]
+}
+
+func newHosts() *Hosts {
+	return &Hosts{byName: map[string]*host{}, resolve: net.DefaultResolver.LookupNetIP}
+}
+
+func (hs *Hosts) host(name string) *host {
+	h := hs.byName[name]
+	if h == nil {
+		h = &host{name: name}
+		hs.byName[name] = h
 	}
-	list := h.addrs.Load()
-	return list != nil && slices.Contains(*list, a)
+	return h
 }
 
-func (h *host) look() {
-	defer h.busy.Store(false)
-	ctx, cancel := context.WithTimeout(context.Background(), hostTimeout)
+// Names returns the names, sorted.
+func (hs *Hosts) Names() []string { return slices.Sorted(maps.Keys(hs.byName)) }
+
+// Lookup looks all names up, as the system does: /etc/hosts, then DNS. It
+// returns why some were not found, by name; what was known of these before
+// still counts. It may be called while conditions are evaluated.
+func (hs *Hosts) Lookup(ctx context.Context) map[string]error {
+	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
 	defer cancel()
-	found, err := h.resolve(ctx, "ip", h.name)
+	var mu sync.Mutex
+	failed := map[string]error{}
+	var looking sync.WaitGroup
+	for _, h := range hs.byName {
+		looking.Go(func() {
+			if err := h.look(ctx, hs.resolve); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				failed[h.name] = err
+			}
+		})
+	}
+	looking.Wait()
+	return failed
+}
+
+func (h *host) look(ctx context.Context, resolve func(ctx context.Context, network, name string) ([]netip.Addr, error)) error {
+	found, err := resolve(ctx, "ip", h.name)
 	if err != nil {
-		return // what was known before still counts
+		return err
 	}
 	addrs := make([]netip.Addr, len(found))
 	for i, a := range found {
 		addrs[i] = a.Unmap()
 	}
 	h.addrs.Store(&addrs)
+	return nil
+}
+
+// has says whether a is an address of the host.
+func (h *host) has(a netip.Addr) bool {
+	list := h.addrs.Load()
+	return list != nil && slices.Contains(*list, a)
 }
 
 // hostCheck compiles a check on the name of an address: by the name, where
@@ -71,7 +101,7 @@ func (c *Compiler) hostCheck(n *Check, left operand) Predicate {
 	}
 	var hosts []*host
 	for _, v := range n.Values {
-		hosts = append(hosts, &host{name: v.Text, resolve: c.resolve})
+		hosts = append(hosts, c.hosts.host(v.Text))
 	}
 	negate := n.Op == NotEq
 	name, addr := left.Str, left.IP
@@ -84,13 +114,6 @@ func (c *Compiler) hostCheck(n *Check, left operand) Predicate {
 			return false
 		}
 		a = a.Unmap()
-		found := false
-		for _, h := range hosts {
-			found = h.has(a, ctx.Time) || found
-		}
-		return found != negate
+		return slices.ContainsFunc(hosts, func(h *host) bool { return h.has(a) }) != negate
 	}
 }
-
-// systemResolver asks as the system does: /etc/hosts, then DNS.
-var systemResolver = net.DefaultResolver.LookupNetIP

@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/netip"
-	"runtime"
+	"strings"
 	"testing"
-	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 )
@@ -23,11 +22,10 @@ func hostLookup(text string) (*field.Field, field.Extractor, error) {
 }
 
 func TestHosts(t *testing.T) {
-	answers := make(chan []netip.Addr, 1)
-	asked := make(chan string, 1)
-	resolve := func(_ context.Context, _, name string) ([]netip.Addr, error) {
-		asked <- name
-		if a := <-answers; a != nil {
+	c := NewCompiler(hostLookup)
+	answers := map[string][]netip.Addr{}
+	c.hosts.resolve = func(_ context.Context, _, name string) ([]netip.Addr, error) {
+		if a := answers[name]; a != nil {
 			return a, nil
 		}
 		return nil, errors.New("no such host")
@@ -37,63 +35,57 @@ func TestHosts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := NewCompiler(hostLookup)
-		c.resolve = resolve
 		return mustCompile(t, c, n)
 	}
-	is, isNot := compile("h.name = api.local"), compile("h.name != api.local")
+	is, isNot, oneOf := compile("h.name = api.local"), compile("h.name != api.local"), compile("h.name in (a.local, b.local)")
+	if got := strings.Join(c.Hosts().Names(), " "); got != "a.local api.local b.local" {
+		t.Errorf("names %s", got)
+	}
 	ctx := contextOf(record{"ip.one": "10.0.0.1"})
-	ctx.Time = 1000 * uint64(time.Second)
-	for _, want := range []struct {
-		answer []netip.Addr
+	for _, tt := range []struct {
+		answer string // "" for none
 		is     bool
 	}{
-		{[]netip.Addr{netip.MustParseAddr("::ffff:10.0.0.1")}, true},
-		{nil, true}, // what was known still counts
-		{[]netip.Addr{netip.MustParseAddr("10.0.0.2")}, false},
+		{"", false},
+		{"::ffff:10.0.0.1", true},
+		{"", true}, // what was known still counts
+		{"10.0.0.2", false},
 	} {
-		for _, p := range []Predicate{is, isNot} {
-			answerOne(t, p, ctx, asked, answers, want.answer)
+		clear(answers)
+		if tt.answer != "" {
+			answers["api.local"] = []netip.Addr{netip.MustParseAddr(tt.answer)}
 		}
-		// Both are known once they have been stored.
-		eventually(t, func() bool { return is(ctx) == want.is && isNot(ctx) != want.is })
-		if n := testing.AllocsPerRun(100, func() { is(ctx) }); n > 0 {
-			t.Errorf("%v allocations", n)
+		failed := c.Hosts().Lookup(t.Context())
+		if (failed["api.local"] != nil) != (tt.answer == "") || failed["a.local"] == nil {
+			t.Errorf("answer %q: not found: %v", tt.answer, failed)
 		}
-		ctx.Time += hostLifetime + 1
+		if is(ctx) != tt.is || isNot(ctx) == tt.is || oneOf(ctx) {
+			t.Errorf("answer %q: = is %v, != is %v, in is %v", tt.answer, is(ctx), isNot(ctx), oneOf(ctx))
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { is(ctx) }); n > 0 {
+		t.Errorf("%v allocations", n)
 	}
 	if is(contextOf(record{})) || isNot(contextOf(record{})) {
 		t.Error("true without an address")
 	}
-	if p := compile("h.name in (a.local, b.local)"); !p(contextOf(record{"h.name": "b.local", "ip.one": "10.0.0.9"})) {
+	if !oneOf(contextOf(record{"h.name": "b.local", "ip.one": "10.0.0.9"})) {
 		t.Error("a name that is there is not compared")
 	}
 }
 
-// answerOne evaluates p until it asks for its host, and answers.
-func answerOne(t *testing.T, p Predicate, ctx *field.Context, asked <-chan string, answers chan<- []netip.Addr, answer []netip.Addr) {
-	t.Helper()
-	eventually(t, func() bool {
-		p(ctx)
-		select {
-		case name := <-asked:
-			if name != "api.local" {
-				t.Errorf("asked for %s", name)
-			}
-			answers <- answer
-			return true
-		default:
-			return false
-		}
-	})
-}
-
-// eventually waits until f is true.
-func eventually(t *testing.T, f func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !f(); runtime.Gosched() {
-		if time.Now().After(end) {
-			t.Fatal("waited for 10 s in vain")
-		}
+// The names of this machine's own file are found without a server.
+func TestHostsOfSystem(t *testing.T) {
+	c := NewCompiler(hostLookup)
+	n, err := Parse("h.name = localhost")
+	if err != nil {
+		t.Fatal(err)
+	}
+	is := mustCompile(t, c, n)
+	if failed := c.Hosts().Lookup(t.Context()); len(failed) > 0 {
+		t.Fatal(failed)
+	}
+	if !is(contextOf(record{"ip.one": "127.0.0.1"})) {
+		t.Error("127.0.0.1 is not localhost")
 	}
 }

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"context"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -130,6 +131,9 @@ func (t *tracer) check(n *Check, s *Step) (bool, error) {
 	a, err := t.c.atom(n)
 	if err != nil {
 		return false, err
+	}
+	if len(t.c.hosts.byName) > 0 {
+		t.c.hosts.Lookup(context.Background()) // those not found have no addresses
 	}
 	left, err := t.c.operand(n.Left)
 	if err != nil {

@@ -63,6 +63,9 @@ type Plan struct {
 	// ThreadExits says whether exits of single threads are wanted: only rules
 	// on procexit look at them.
 	ThreadExits bool
+	// Hosts are the names of hosts in the conditions. They are not looked up
+	// yet.
+	Hosts *filter.Hosts
 	// MemoWords and ProcMemoWords size Context.Memo and Process.Memo.
 	MemoWords, ProcMemoWords int
 
@@ -133,6 +136,7 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 		}
 	}
 	p.Interest = interest.list()
+	p.Hosts = compiler.Hosts()
 	p.MemoWords, p.ProcMemoWords = compiler.MemoWords(), compiler.ProcMemoWords()
 	return p, nil
 }

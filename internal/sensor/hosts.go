@@ -1,0 +1,44 @@
+package sensor
+
+import (
+	"context"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
+)
+
+// hostInterval is how often the addresses of names in rules are looked up
+// again.
+const hostInterval = time.Minute
+
+// findHosts looks up the names of hosts in rules. It logs those that are not
+// found, unless they are in known, and those of known that are found again,
+// and returns the former.
+func (s *sensor) findHosts(ctx context.Context, hosts *filter.Hosts, known map[string]error) map[string]error {
+	failed := hosts.Lookup(ctx)
+	for _, name := range hosts.Names() {
+		switch err := failed[name]; {
+		case err != nil && known[name] == nil:
+			s.log.Warn("rules: no address is known for a host; conditions on it match no address until there is one", "host", name, "error", err)
+		case err == nil && known[name] != nil:
+			s.log.Info("rules: the address of a host is known", "host", name)
+		}
+	}
+	return failed
+}
+
+// serveHosts looks the names of hosts in rules up again and again: their
+// addresses change.
+func (s *sensor) serveHosts(ctx context.Context) error {
+	tick := time.NewTicker(hostInterval)
+	defer tick.Stop()
+	failed := map[string]error{}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			failed = s.findHosts(ctx, s.now().rules.Plan.Hosts, failed)
+		}
+	}
+}
