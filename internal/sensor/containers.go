@@ -7,6 +7,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/runtimes"
+	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 )
 
 // newInventory makes what asks the container runtimes that the configuration
@@ -49,6 +50,16 @@ func (s *sensor) containerOptions(cfg *config.Config) container.Options {
 			ID: container.Short(e.Static.ID), FullID: e.Static.ID, Known: true, Name: e.Static.Name, Image: e.Static.Image,
 		}
 		o.Static.ImageRepository, o.Static.ImageTag, o.Static.ImageDigest = container.SplitImage(e.Static.Image)
+	}
+	return o
+}
+
+// engineOptions are the engine's settings: alerts wait for metadata where there
+// is somebody to tell it.
+func (s *sensor) engineOptions(cfg *config.Config, first *settings) engine.Options {
+	o := engine.Options{Table: s.table, Rules: first.rules, Static: first.static, Emit: s.emit}
+	if s.inventory != nil {
+		o.MetadataWait, o.Awaited = time.Duration(cfg.Peregrine.MetadataWait)*time.Millisecond, s.inventory.Present
 	}
 	return o
 }

@@ -136,7 +136,7 @@ func newSensor(opt Options) (*sensor, error) {
 	s.throttle = alert.NewThrottle(cfg.Outputs.Rate, cfg.Outputs.MaxBurst)
 	s.inventory = s.newInventory(cfg)
 	s.table = state.NewTable(s.tableOptions(cfg))
-	s.engine = engine.New(engine.Options{Table: s.table, Rules: first.rules, Static: first.static, Emit: s.emit})
+	s.engine = engine.New(s.engineOptions(cfg, first))
 	return s, nil
 }
 

@@ -89,6 +89,12 @@ func New(rule Rule, output string, opts Options) (*Formatter, error) {
 	return f, nil
 }
 
+// Metadata says whether the alerts show what a container's runtime tells, which
+// may come later than the event.
+func (f *Formatter) Metadata() bool {
+	return slices.ContainsFunc(append(slices.Clone(f.formats), f.template), (*Template).metadata)
+}
+
 // addFields decides what output_fields has.
 func (f *Formatter) addFields(extra []ExtraField, fields *field.Catalogue) error {
 	clock := "evt.time"

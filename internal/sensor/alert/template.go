@@ -28,6 +28,11 @@ type segment struct {
 	width int // pad or cut to so many characters; 0 for neither
 }
 
+// metadata says whether a value comes from a container's runtime.
+func (t *Template) metadata() bool {
+	return slices.ContainsFunc(t.values, func(v templateValue) bool { return v.Metadata })
+}
+
 type templateValue struct {
 	field.Operand
 	read reader

@@ -8,12 +8,15 @@
 package engine
 
 import (
+	"math"
 	"math/bits"
 	"sync/atomic"
+	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
@@ -34,14 +37,22 @@ type Ruleset struct {
 
 	// Evaluations and Matches count, per rule, since the Ruleset was made.
 	Evaluations, Matches []uint64
+
+	waits []bool // per rule: condition or output depends on a container's metadata
 }
 
 // NewRuleset returns a Ruleset with its counters at zero.
 func NewRuleset(p *plan.Plan, formatters []Formatter, all bool) *Ruleset {
-	return &Ruleset{
+	r := &Ruleset{
 		Plan: p, Formatters: formatters, All: all,
 		Evaluations: make([]uint64, len(p.Rules)), Matches: make([]uint64, len(p.Rules)),
+		waits: make([]bool, len(p.Rules)),
 	}
+	for i := range r.waits {
+		shows, ok := formatters[i].(interface{ Metadata() bool })
+		r.waits[i] = p.Early[i] != nil || ok && shows.Metadata()
+	}
+	return r
 }
 
 // Counters count what the engine has seen since its start.
@@ -50,6 +61,8 @@ type Counters struct {
 	Malformed uint64
 	Alerts    uint64
 	Skipped   uint64 // events that no rule could match, by mask alone
+	Waited    uint64 // events that waited for their container's metadata
+	WaitCut   uint64 // of those and others, those decided without it
 	Kinds     [event.NumKinds]uint64
 }
 
@@ -60,6 +73,11 @@ type Options struct {
 	Static  *field.Static
 	Emit    func(*alert.Alert)
 	Observe func(*field.Context) // called for every event, if not nil
+	// MetadataWait is how long an event waits for metadata of its container
+	// that a rule needs; 0 for not at all. Awaited says whether there is
+	// anybody who could tell it.
+	MetadataWait time.Duration
+	Awaited      func() bool
 }
 
 // Engine matches events against rules.
@@ -77,6 +95,7 @@ type Engine struct {
 	counters Counters
 	num      uint64 // evt.num of the event in view
 	epoch    uint64 // changes with the rules: part of what process masks depend on
+	waiting  waiting
 	calls    chan func()
 	wake     atomic.Pointer[func()] // ends the source's Wait; nil before Run
 }
@@ -85,6 +104,7 @@ type Engine struct {
 func New(opts Options) *Engine {
 	e := &Engine{table: opts.Table, emit: opts.Emit, observe: opts.Observe, calls: make(chan func(), 16)}
 	e.ctx.Table, e.ctx.Event = opts.Table, &e.view
+	e.waiting.atMost, e.waiting.awaited = opts.MetadataWait, opts.Awaited
 	e.Swap(opts.Rules, opts.Static)
 	return e
 }
@@ -92,6 +112,7 @@ func New(opts Options) *Engine {
 // Swap replaces the rules and what is fixed about their fields. Called before
 // the loop or on its goroutine.
 func (e *Engine) Swap(r *Ruleset, static *field.Static) {
+	e.settle(math.MaxUint64)
 	e.rules, e.ctx.Static = r, static
 	e.given = make([]uint64, r.Plan.MemoWords)
 	e.resolved = make([]uint64, r.Plan.MemoWords)
@@ -127,7 +148,7 @@ func (e *Engine) Handle(raw []byte) {
 		e.match(prog, p, now)
 	}
 	if e.observe != nil {
-		e.prepare(p, now)
+		e.prepare(p, e.num, now)
 		e.observe(&e.ctx)
 	}
 	e.table.Done(&e.view)
@@ -140,11 +161,15 @@ func (e *Engine) match(prog *plan.Program, p *state.Process, now uint64) {
 		return
 	}
 	mask := e.processMask(p)
+	if !p.Container.Known && e.waits(p.Container, now) {
+		e.matchEarly(prog, mask, p, now)
+		return
+	}
 	started := false
 	for w, m := range prog.Mask {
 		for m &= mask[w]; m != 0; m &= m - 1 {
 			if !started {
-				e.prepare(p, now)
+				e.prepare(p, e.num, now)
 				started = true
 			}
 			i := w*64 + bits.TrailingZeros64(m)
@@ -163,10 +188,10 @@ func (e *Engine) match(prog *plan.Program, p *state.Process, now uint64) {
 }
 
 // prepare makes the Context ready for the event in view.
-func (e *Engine) prepare(p *state.Process, now uint64) {
+func (e *Engine) prepare(p *state.Process, num, now uint64) {
 	c := &e.ctx
 	c.Reset()
-	c.Proc, c.Num, c.Time = p, e.num, now
+	c.Proc, c.Num, c.Time = p, num, now
 	c.Resolved, c.Memo = false, e.given
 	clear(e.given)
 	if e.two = c.HasResolved(); e.two {
@@ -178,7 +203,11 @@ func (e *Engine) prepare(p *state.Process, now uint64) {
 // went through a link, under the path that it led to: a symlink hides nothing.
 func (e *Engine) holds(prog *plan.Program, i int) bool {
 	e.rules.Evaluations[i]++
-	cond := prog.Conditions[i]
+	return e.under(prog.Conditions[i])
+}
+
+// under evaluates a condition under both names.
+func (e *Engine) under(cond filter.Predicate) bool {
 	if cond(&e.ctx) {
 		return true
 	}
@@ -219,6 +248,9 @@ func (e *Engine) processMask(p *state.Process) []uint64 {
 	e.ctx.Event, e.ctx.Proc, e.ctx.Memo = nil, p, e.given
 	clear(e.given)
 	for i, cond := range pl.Process {
+		if early := pl.ProcessEarly[i]; early != nil && !p.Container.Known {
+			cond = early
+		}
 		if cond == nil || cond(&e.ctx) {
 			p.Mask[i/64] |= 1 << (i % 64)
 		}

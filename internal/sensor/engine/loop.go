@@ -41,13 +41,14 @@ func (e *Engine) Run(ctx context.Context, src Source) {
 	for ctx.Err() == nil {
 		more := e.drain(src, batch)
 		e.serve()
+		e.settle(e.now())
 		if now := time.Now(); now.After(next) {
 			e.SetClock(BootOffset())
 			e.table.Tick(now)
 			next = now.Add(clockInterval)
 		}
 		if !more {
-			src.Wait(time.Until(next))
+			src.Wait(min(time.Until(next), e.untilDue()))
 		}
 	}
 }
@@ -62,6 +63,7 @@ func (e *Engine) Finish(src Source) {
 	for e.drain(src, batch) {
 	}
 	e.serve()
+	e.settle(math.MaxUint64)
 }
 
 // Replay takes all events from next until it returns io.EOF, which is a nil

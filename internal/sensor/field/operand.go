@@ -11,6 +11,9 @@ import (
 type Operand struct {
 	Text  string // as written
 	Field *Field // nil for a transformer
+	// Metadata says that a container's runtime tells a value in it, which may
+	// come later than the event.
+	Metadata bool
 	Extractor
 }
 
@@ -22,7 +25,7 @@ const maxNesting = 100
 func (c *Catalogue) ParseOperand(text string) (Operand, error) {
 	p := operandParser{catalogue: c, text: text}
 	o, err := p.operand(0)
-	o.Text = text[:p.pos]
+	o.Text, o.Metadata = text[:p.pos], p.metadata
 	return o, err
 }
 
@@ -30,6 +33,7 @@ type operandParser struct {
 	catalogue *Catalogue
 	text      string
 	pos       int
+	metadata  bool // a field so far has the flag
 }
 
 func (p *operandParser) rest() string { return p.text[p.pos:] }
@@ -91,6 +95,7 @@ func (p *operandParser) take(n int) (Operand, error) {
 	f, x, err := p.catalogue.Lookup(text)
 	if err == nil {
 		p.pos += n
+		p.metadata = p.metadata || f.Flags&Metadata != 0
 	}
 	return Operand{Text: text, Field: f, Extractor: x}, err
 }

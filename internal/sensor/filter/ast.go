@@ -130,6 +130,9 @@ type Field struct {
 	HasArg bool
 	// Stage says when the value becomes known; AtEvent until Resolve.
 	Stage field.Stage
+	// Metadata says that a container's runtime tells the value, which may come
+	// later than the event; false until Resolve.
+	Metadata bool
 }
 
 // Transform is a function of operands. Name "val" marks a bare field on the

@@ -23,6 +23,9 @@ type Compiler struct {
 	words    bitCounter
 	procBits bitCounter
 	hosts    *Hosts
+	// forgetful conditions keep no values: those that are rarely evaluated are
+	// not worth the memory, and must not count as uses of what they share.
+	forgetful bool
 }
 
 // unit is a distinct sub-condition.
@@ -59,6 +62,12 @@ func NewCompiler(lookup Lookup) *Compiler {
 
 // Hosts returns the names of hosts in what has been compiled.
 func (c *Compiler) Hosts() *Hosts { return c.hosts }
+
+// Forgetful returns a Compiler beside c, with the same names of hosts, whose
+// conditions remember nothing.
+func (c *Compiler) Forgetful() *Compiler {
+	return &Compiler{lookup: c.lookup, units: map[string]*unit{}, hosts: c.hosts, forgetful: true}
+}
 
 // Compile checks and compiles a condition. The error is an *Error.
 //

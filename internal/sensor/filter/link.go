@@ -19,6 +19,7 @@ func (c *Compiler) link() {
 			u.cost = expected(u)
 		}
 		switch {
+		case c.forgetful:
 		case u.stage == field.AtExec && u.cost >= worthProcess && (u.refs > 1 || u.outside):
 			u.pred, u.cost, u.remembered = rememberProcess(u.pred, c.procBits.next()), memoCost, true
 		case u.stage != field.AtExec && u.cost >= worthEvent && u.refs > 1:

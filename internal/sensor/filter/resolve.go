@@ -37,8 +37,12 @@ func (r *Resolver) Resolve(n Node) error {
 			failed = &Error{Pos: n.At, Msg: fmt.Sprintf("Undefined macro '%s' used in filter.", n.Name)}
 		case *Check:
 			n.fields(func(f *Field) {
-				if _, ex, err := r.c.lookup(f.lookupText()); err == nil && f.Stage != ex.Stage {
+				found, ex, err := r.c.lookup(f.lookupText())
+				if err == nil && f.Stage != ex.Stage {
 					f.Stage = ex.Stage
+				}
+				if metadata := err == nil && found.Flags&field.Metadata != 0; f.Metadata != metadata {
+					f.Metadata = metadata
 				}
 			})
 			_, failed = r.c.internCheck(n)

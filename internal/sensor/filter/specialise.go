@@ -43,6 +43,25 @@ func Project(n Node, stage field.Stage) Node {
 	})
 }
 
+// WithoutMetadata returns the projection of the condition onto what is known
+// before a container's runtime has told of it, in the way of Project; and
+// whether that is less than the condition.
+//
+// The tree must be resolved.
+func WithoutMetadata(n Node) (Node, bool) {
+	less := false
+	projection := rewrite(n, func(c *Check, negated bool) Node {
+		late := false
+		c.fields(func(f *Field) { late = late || f.Metadata })
+		if !late {
+			return c
+		}
+		less = true
+		return &Const{At: c.At, Value: !negated}
+	})
+	return projection, less
+}
+
 // only says whether all fields of the check become known at stage.
 func (c *Check) only(stage field.Stage) bool {
 	only := true

@@ -56,6 +56,10 @@ type Plan struct {
 	// Process has, per rule, the projection of its condition onto facts about
 	// the process; nil where such facts can never rule it out.
 	Process []filter.Predicate
+	// Early has, per rule, the projection of its condition onto what is known
+	// without metadata of the event's container, and ProcessEarly the same of
+	// its entry in Process; nil where metadata makes no difference.
+	Early, ProcessEarly []filter.Predicate
 	// Opens rules opens out by path and flags; nil if it cannot.
 	Opens *Opens
 	// Interest is what the probe must send, for rules and process table.
@@ -124,9 +128,13 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 	p := &Plan{Rules: order(list), generic: make([]*Program, event.NumSyscalls())}
 	p.words = max(1, (len(p.Rules)+63)/64)
 	compiler := filter.NewCompiler(opts.Lookup)
+	early := compiler.Forgetful()
 	interest := newInterest(opts)
 	for i, rule := range p.Rules {
 		if err := p.add(compiler, i, rule, interest, opts); err != nil {
+			return nil, fmt.Errorf("rule %q: %w", rule.Name, err)
+		}
+		if err := p.addEarly(early, rule.Node); err != nil {
 			return nil, fmt.Errorf("rule %q: %w", rule.Name, err)
 		}
 	}
@@ -206,4 +214,21 @@ func (p *Plan) project(c *filter.Compiler, node filter.Node, opts Options) error
 	cond, err := c.Compile(projection)
 	p.Process = append(p.Process, cond)
 	return err
+}
+
+// addEarly adds the projections of a condition to Early and ProcessEarly.
+func (p *Plan) addEarly(c *filter.Compiler, node filter.Node) error {
+	var early, process filter.Predicate
+	projection, less := filter.WithoutMetadata(node)
+	if less {
+		var err error
+		if early, err = c.Compile(projection); err != nil {
+			return err
+		}
+		if process, err = c.Compile(filter.Project(projection, field.AtExec)); err != nil {
+			return err
+		}
+	}
+	p.Early, p.ProcessEarly = append(p.Early, early), append(p.ProcessEarly, process)
+	return nil
 }

@@ -1,5 +1,7 @@
 package state
 
+import "unsafe"
+
 // The tree of processes. Links are made when they are first needed, since a
 // snapshot may name children before parents, and are never cyclic. A parent
 // that has died stays linked until the kernel's choice of a new one is known:
@@ -137,6 +139,28 @@ func (t *Table) leader(p *Process, id int32, direct bool, of func(*Process) int3
 		l = q
 	}
 	return l
+}
+
+// Freeze returns a copy of p with its ancestors, as they are now, that stays
+// as it is when the table goes on, and about how many bytes it takes. Its
+// container is the table's own.
+func (t *Table) Freeze(p *Process) (*Process, int) {
+	size := 0
+	var first, last *Process
+	for q := p; q != nil; q = t.Parent(q) {
+		c := *q
+		// gone: its parent is the copy, or none; nobody looks it up.
+		c.gone, c.parent, c.child, c.older, c.younger, c.Mask, c.Memo = true, nil, nil, nil, nil, nil, nil
+		if first == nil {
+			c.Memo = make([]uint64, len(p.Memo))
+			first = &c
+		} else {
+			last.parent = &c
+		}
+		last = &c
+		size += int(unsafe.Sizeof(c))
+	}
+	return first, size
 }
 
 // inPIDNS says whether p is in a pid namespace other than the sensor's.
