@@ -31,6 +31,11 @@ func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) 
 		Host: s.host, RulesFiles: now.sums.rules, ConfigFiles: now.sums.config,
 		Resources: metrics.ReadResources("/proc"),
 	}
+	if s.inventory != nil {
+		for _, r := range s.inventory.Status() {
+			m.Metadata.Runtimes = append(m.Metadata.Runtimes, metrics.Runtime(r))
+		}
+	}
 	if err := s.engine.Do(ctx, func() { s.engineSnapshot(&m) }); err != nil {
 		return m, err
 	}
@@ -58,6 +63,8 @@ func (s *sensor) engineSnapshot(m *metrics.Snapshot) {
 	now := s.now()
 	c := s.engine.Counters()
 	m.Events, m.Alerts, m.Throttled = c.Events, c.Alerts, s.throttle.Held()
+	m.Metadata.Known, m.Metadata.Imageless = s.table.Containers().Counts()
+	m.Metadata.Waited, m.Metadata.Cut = c.Waited, c.WaitCut
 	for k, n := range c.Kinds {
 		if n > 0 {
 			m.Kinds = append(m.Kinds, metrics.Kind{Name: event.Kind(k).String(), Events: n})

@@ -254,6 +254,10 @@ func (f *fieldList) programs(s *Snapshot) {
 func (f *fieldList) outputs(s *Snapshot) {
 	f.number("peregrine.alerts", s.Alerts)
 	f.number("peregrine.alerts_throttled", s.Throttled)
+	f.number("peregrine.containers_known", uint64(s.Metadata.Known))
+	f.number("peregrine.containers_without_image", uint64(s.Metadata.Imageless))
+	f.number("peregrine.metadata_waited", s.Metadata.Waited)
+	f.number("peregrine.metadata_wait_cut", s.Metadata.Cut)
 	for _, c := range s.Channels {
 		prefix := "peregrine.outputs." + c.Name + "."
 		f.number(prefix+"sent", c.Sent)

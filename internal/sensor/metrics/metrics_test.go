@@ -26,6 +26,7 @@ func sample() *Snapshot {
 		Host:       Host{Name: "h", KernelRelease: "6.1", BootTime: 1_799_000_000e9, CPUs: 2, Interfaces: []Interface{{Name: "eth0", IPv4: []string{"10.0.0.1", "10.0.0.2"}}}},
 		RulesFiles: []FileSum{{Name: "/etc/falco/falco_rules.yaml", SHA256: "ab"}}, ConfigFiles: []FileSum{{Name: "/etc/falco/falco.yaml", SHA256: "cd"}},
 		Events: 900, Alerts: 7, Throttled: 1,
+		Metadata: Metadata{Known: 2, Imageless: 1, Waited: 4, Cut: 1, Runtimes: []Runtime{{Engine: "cri", Socket: "/run/crio/crio.sock", Present: true, Connected: true, Connects: 1, Told: 2}}},
 		Probe: Probe{Seen: 2000, Filtered: 1000, Delivered: 900, Drops: Drops{Buffer: BufferDrops{Open: 90, Other: 5}, Scratch: 3, PageFaults: 2},
 			PerCPU: []CPU{{1500, 100}, {500, 0}}},
 		State:     State{Threads: 100, Added: 150, Removed: 50, Lookups: 890, Fetched: 4, Failed: 1, Containers: 3},

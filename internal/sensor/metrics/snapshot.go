@@ -31,12 +31,33 @@ type Snapshot struct {
 	Alerts        uint64    `json:"alerts"`    // that left the engine, before the throttle
 	Throttled     uint64    `json:"throttled"` // alerts that outputs.rate held back
 	Internal      uint64    `json:"internal"`  // messages about itself that the sensor sent as alerts
+	Metadata      Metadata  `json:"metadata"`
 	Channels      []Channel `json:"channels"`
 	Resources     Resources `json:"resources"`
 	Programs      []Program `json:"programs,omitempty"` // with kernel.bpf_stats_enabled
 	Reloads       uint64    `json:"reloads"`
 	ReloadErrors  uint64    `json:"reload_errors"`
 	LastReloadErr string    `json:"last_reload_error,omitempty"`
+}
+
+// Metadata is what the container runtimes have told.
+type Metadata struct {
+	Known     int       `json:"known"`     // containers with metadata
+	Imageless int       `json:"imageless"` // of these, those without an image
+	Waited    uint64    `json:"waited"`    // events that waited for their container's metadata
+	Cut       uint64    `json:"cut"`       // events that were decided without it, because it took too long or too many waited
+	Runtimes  []Runtime `json:"runtimes"`
+}
+
+// Runtime is a container runtime's socket.
+type Runtime struct {
+	Engine    string `json:"engine"` // docker, podman, cri or containerd
+	Socket    string `json:"socket"`
+	Present   bool   `json:"present"`
+	Connected bool   `json:"connected"`
+	Connects  uint64 `json:"connects"`
+	Told      uint64 `json:"told"` // containers that it has told of
+	Error     string `json:"error,omitempty"`
 }
 
 // Duration is in ns.

@@ -30,9 +30,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func at(n uint64) metrics.Snapshot {
 	return metrics.Snapshot{
 		Time: int64(n) * 1e9, Version: "1.2.3", Host: metrics.Host{Name: "h", KernelRelease: "6.1"}, Events: 100_000 * n, Alerts: 20 * n, Throttled: 3,
-		Probe:     metrics.Probe{Seen: 1_500_000 * n, Filtered: 1_399_990 * n, Delivered: 100_000 * n, Drops: metrics.Drops{Buffer: metrics.BufferDrops{Open: 10 * n}}},
-		Rings:     []metrics.Ring{{Size: 8 << 20, Used: 1 << 20, MaxUsed: 4 << 20}},
-		State:     metrics.State{Threads: 1234},
+		Probe: metrics.Probe{Seen: 1_500_000 * n, Filtered: 1_399_990 * n, Delivered: 100_000 * n, Drops: metrics.Drops{Buffer: metrics.BufferDrops{Open: 10 * n}}},
+		Rings: []metrics.Ring{{Size: 8 << 20, Used: 1 << 20, MaxUsed: 4 << 20}},
+		State: metrics.State{Threads: 1234, Containers: 3},
+		Metadata: metrics.Metadata{Known: 2, Waited: 5, Cut: 1, Runtimes: []metrics.Runtime{
+			{Engine: "docker", Socket: "/run/docker.sock", Present: true, Connected: true, Told: 2},
+			{Engine: "cri", Socket: "/run/crio/crio.sock", Present: true, Error: "deadline exceeded"},
+			{Engine: "podman", Socket: "/run/podman/podman.sock"},
+		}},
 		Resources: metrics.Resources{CPUTime: time.Duration(n) * 250 * time.Millisecond, Uptime: time.Duration(n) * time.Second, RSS: 50 << 20},
 		Rules:     []metrics.Rule{{Name: "quiet", Evaluations: 1000 * n}, {Name: "loud", Matches: 20 * n, Evaluations: 40 * n}, {Name: "never"}},
 		Kinds:     []metrics.Kind{{Name: "openat", Events: 90_000 * n}, {Name: "execve", Events: 10_000 * n}},

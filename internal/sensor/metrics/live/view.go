@@ -41,11 +41,33 @@ func WriteStatus(w io.Writer, prev, now *metrics.Snapshot) error {
 	writeHead(&b, prev, now)
 	b.WriteByte('\n')
 	writeChannels(&b, now)
+	writeRuntimes(&b, &now.Metadata, now.State.Containers)
 	if now.LastReloadErr != "" {
 		fmt.Fprintf(&b, "\nThe last reload failed, the configuration before it is in force:\n  %s\n", human.Text(now.LastReloadErr))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeRuntimes writes what the container runtimes know, and why one does not
+// tell.
+func writeRuntimes(w io.Writer, m *metrics.Metadata, containers uint64) {
+	present := slices.DeleteFunc(slices.Clone(m.Runtimes), func(r metrics.Runtime) bool { return !r.Present })
+	if len(present) == 0 && containers == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\nContainers %s, known %s. Events that waited for metadata %s, decided without it %s.\n",
+		count(containers), count(uint64(m.Known)), count(m.Waited), count(m.Cut))
+	for _, r := range present {
+		state := "connected, told of " + count(r.Told)
+		if !r.Connected {
+			state = "does not answer: " + human.Text(r.Error)
+		}
+		fmt.Fprintf(w, "  %s at %s: %s\n", r.Engine, human.Text(r.Socket), state)
+	}
+	if len(present) == 0 {
+		fmt.Fprintln(w, "  no runtime has a socket here: containers have ids only")
+	}
 }
 
 // writeHead writes the lines that status and top share.

@@ -35,6 +35,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	e.about(&s)
 	e.events(&s)
 	e.alerts(&s)
+	e.metadata(&s)
 	if c.config.Kernel {
 		e.probe(&s, c.config.PerCPU)
 	}
@@ -102,6 +103,25 @@ func (e exposition) about(s *metrics.Snapshot) {
 	e.gauge("falcosecurity_falco_host_num_cpus_total", float64(s.Host.CPUs))
 	e.counter("peregrine_reloads_total", float64(s.Reloads), "result", "ok")
 	e.counter("peregrine_reloads_total", float64(s.ReloadErrors), "result", "failed")
+}
+
+// metadata has the names of Falco's plugin for its two counters.
+func (e exposition) metadata(s *metrics.Snapshot) {
+	e.gauge("falcosecurity_plugins_container_n_containers_total", float64(s.Metadata.Known))
+	e.gauge("falcosecurity_plugins_container_n_missing_container_images_total", float64(s.Metadata.Imageless))
+	e.counter("peregrine_metadata_waited_total", float64(s.Metadata.Waited))
+	e.counter("peregrine_metadata_wait_cut_total", float64(s.Metadata.Cut))
+	for _, r := range s.Metadata.Runtimes {
+		if !r.Present {
+			continue
+		}
+		connected := 0.0
+		if r.Connected {
+			connected = 1
+		}
+		e.gauge("peregrine_container_runtime_connected", connected, "engine", r.Engine, "socket", r.Socket)
+		e.counter("peregrine_container_runtime_connects_total", float64(r.Connects), "engine", r.Engine, "socket", r.Socket)
+	}
 }
 
 // base is the last part of a path, or the path of a file in the binary.
