@@ -28,6 +28,8 @@ type daemonFlags struct {
 	dryRun     bool
 	verbose    bool
 
+	files *config.Files // that a running sensor watches
+
 	statsFile     string
 	statsInterval int
 
@@ -253,12 +255,14 @@ func (f *daemonFlags) loadConfig(env Env) (*config.Config, error) {
 			overrides = append(overrides, o.value)
 		}
 	}
-	return config.Load(config.Options{Path: f.config, Overrides: overrides, RulesFiles: f.rulesFiles, CRISockets: f.criSockets, Env: env.Getenv})
+	return config.Load(config.Options{Path: f.config, Overrides: overrides, RulesFiles: f.rulesFiles, CRISockets: f.criSockets, Files: f.files, Env: env.Getenv})
 }
 
 func (f *daemonFlags) sensorOptions(env Env) sensor.Options {
+	f.files = config.NewFiles()
 	return sensor.Options{
 		LoadConfig:    func() (*config.Config, error) { return f.loadConfig(env) },
+		Files:         f.files,
 		Stdout:        stdoutFile(env),
 		Stderr:        env.Stderr,
 		Getenv:        env.Getenv,

@@ -118,6 +118,11 @@ func start(t *testing.T, rules string, overrides ...string) *running {
 }
 
 func startWith(t *testing.T, load func() (*config.Config, error)) *running {
+	return startWithFiles(t, nil, load)
+}
+
+// startWithFiles starts a sensor that reloads when the files change.
+func startWithFiles(t *testing.T, files *config.Files, load func() (*config.Config, error)) *running {
 	t.Helper()
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -132,7 +137,7 @@ func startWith(t *testing.T, load func() (*config.Config, error)) *running {
 	go s.read(r)
 	go func() {
 		err := Run(ctx, Options{
-			LoadConfig: load, Stdout: w, Stderr: s.stderr, Getenv: os.Getenv, Hangup: s.hangup, Reopen: make(chan os.Signal), Verbose: true,
+			LoadConfig: load, Files: files, Stdout: w, Stderr: s.stderr, Getenv: os.Getenv, Hangup: s.hangup, Reopen: make(chan os.Signal), Verbose: true,
 		})
 		w.Close()
 		s.done <- err

@@ -31,33 +31,34 @@ func (s *sensor) serveReload(ctx context.Context) error {
 		default: // one is already waiting
 		}
 	}
-	watch := func() context.CancelFunc { return s.watch(ctx, notify) }
-	stop := watch()
+	stop := func() {}
 	defer func() { stop() }()
 	for {
+		// Anew after each attempt: what was refused has named files too.
+		stop()
+		stop = s.watch(ctx, notify)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-s.opt.Hangup:
 			s.log.Info("SIGHUP received, restarting...")
 		case <-changed:
+			if !s.opt.Files.Changed() {
+				continue
+			}
 			s.log.Info("configuration changed, restarting...")
 		}
-		if s.reload(ctx) {
-			stop()
-			stop = watch()
-		}
+		s.reload(ctx)
 	}
 }
 
-// watch watches the files of the configuration in force.
+// watch watches the files that the last load has read.
 func (s *sensor) watch(ctx context.Context, changed func()) context.CancelFunc {
 	ctx, cancel := context.WithCancel(ctx)
-	cfg := s.now().config
-	if !cfg.WatchConfigFiles {
+	if s.opt.Files == nil || !s.now().config.WatchConfigFiles {
 		return cancel
 	}
-	paths := cfg.WatchPaths()
+	paths := s.opt.Files.Paths()
 	go func() {
 		if err := config.Watch(ctx, paths, reloadDebounce, changed); err != nil && ctx.Err() == nil {
 			s.log.Warn("configuration files are not watched; SIGHUP still reloads", "error", err)
@@ -107,7 +108,7 @@ func (s *sensor) prepare(ctx context.Context) (*settings, error) {
 	for _, note := range cfg.Notes {
 		s.log.Log(ctx, note.Severity.Level(), note.String())
 	}
-	next, err := s.load(cfg)
+	next, err := s.load(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

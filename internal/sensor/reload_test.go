@@ -167,6 +167,79 @@ peregrine: {status_socket: %s}
 	s.stop()
 }
 
+// A refused reload watches what it has refused: once a file of it is correct,
+// it is in force. Writes that change nothing, and writes to devices, are no
+// change.
+func TestReloadCorrected(t *testing.T) {
+	dir := t.TempDir()
+	configFile, first, second := filepath.Join(dir, "c.yaml"), filepath.Join(dir, "first.yaml"), filepath.Join(dir, "new", "second.yaml")
+	if err := os.Mkdir(filepath.Dir(second), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	rule := func(name, kind string) string {
+		return fmt.Sprintf("- rule: %s\n  desc: d\n  condition: evt.type=%s\n  output: o\n  priority: INFO\n", name, kind)
+	}
+	settle := func(files ...string) {
+		write(t, configFile, fmt.Sprintf("engine: {kind: nodriver}\nrules_files: [%s]\npriority: debug\n", strings.Join(files, ", ")))
+	}
+	write(t, first, rule("First", "open"))
+	write(t, second, rule("Second", "opneat"))
+	settle(first, "/dev/null")
+	files := config.NewFiles()
+	s := startWithFiles(t, files, func() (*config.Config, error) {
+		return config.Load(config.Options{Path: configFile, Files: files, Overrides: []string{"peregrine.status_socket=", "json_output=true"}})
+	})
+	await := func(what string, seen <-chan struct{}) {
+		t.Helper()
+		select {
+		case <-seen:
+		case <-time.After(20 * time.Second):
+			t.Fatalf("never: %s\n%s", what, s.stderr)
+		}
+	}
+	refused, reloaded := s.stderr.saw("stays in force"), s.stderr.saw("reloaded reload=1 ")
+	settle(first, second)
+	await("the new file is refused", refused)
+	write(t, second, rule("Second", "openat"))
+	await("the corrected file is in force", reloaded)
+	for range 3 {
+		write(t, second, rule("Second", "openat"))
+		write(t, "/dev/null", "x")
+	}
+	reloaded = s.stderr.saw("reloaded reload=2 ")
+	write(t, first, rule("Third", "open"))
+	await("a change is in force", reloaded)
+	if n := strings.Count(s.stderr.String(), "restarting..."); n != 3 {
+		t.Errorf("%d reloads, want 3\n%s", n, s.stderr)
+	}
+	s.stop()
+}
+
+// A pipe without a writer or an endless device, named by a new configuration,
+// is refused; the sensor neither hangs nor grows.
+func TestReloadHostilePaths(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key, path := "rules_files", "/dev/null"
+	load := func() (*config.Config, error) {
+		return config.Load(config.Options{Path: "/dev/null", Overrides: []string{
+			"engine.kind=nodriver", "peregrine.status_socket=", "http_output.url=https://127.0.0.1:1/", key + "=" + path,
+		}})
+	}
+	s, log := idleSensor(t, load)
+	defer drive(t, s)()
+	for _, path = range []string{fifo, "/dev/zero", "/dev/urandom", "/proc/kallsyms"} {
+		for _, key = range []string{"rules_files", "config_files"} {
+			if s.reload(t.Context()) {
+				t.Errorf("%s: %s is accepted\n%s", key, path, log)
+			}
+		}
+	}
+}
+
 func scrape(ctx context.Context, t *testing.T, url string) {
 	req, _ := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	r, err := http.DefaultClient.Do(req)

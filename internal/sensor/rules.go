@@ -24,7 +24,7 @@ func RuleSources(cfg *config.Config) (sources []rules.Source, missing []string, 
 	if len(paths) == 0 {
 		return EmbeddedRules(), nil, nil
 	}
-	sources, err = readSources(paths)
+	sources, err = readSources(paths, cfg.ReadRules)
 	return sources, missing, err
 }
 
@@ -35,12 +35,12 @@ func SourcesOf(paths []string) ([]rules.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read rules: %w", err)
 	}
-	return readSources(files)
+	return readSources(files, func(path string) ([]byte, error) { return config.ReadFile(path, config.MaxRulesFile) })
 }
 
-func readSources(paths []string) (sources []rules.Source, err error) {
+func readSources(paths []string, read func(string) ([]byte, error)) (sources []rules.Source, err error) {
 	for _, path := range paths {
-		content, err := os.ReadFile(path)
+		content, err := read(path)
 		if err != nil {
 			return nil, fmt.Errorf("read rules: %w", err)
 		}
@@ -70,6 +70,10 @@ func SelectRules(cfg *config.Config, sel Selection) ([]*rules.Rule, *rules.Set, 
 	if err != nil {
 		return nil, nil, nil, err
 	}
+	return selectFrom(sources, missing, cfg, sel)
+}
+
+func selectFrom(sources []rules.Source, missing []string, cfg *config.Config, sel Selection) ([]*rules.Rule, *rules.Set, *rules.Report, error) {
 	set, report := rules.Load(sources, RuleOptions())
 	for _, path := range missing {
 		report.Results = append(report.Results, rules.FileError(path, os.ErrNotExist))
@@ -140,10 +144,14 @@ func AlertOptions(cfg *config.Config, hostname, print string) alert.Options {
 }
 
 // loadRules makes the rule set that the configuration asks for.
-func (s *sensor) loadRules(cfg *config.Config) (*engine.Ruleset, error) {
-	list, _, report, err := SelectRules(cfg, s.opt.Selection)
+func (s *sensor) loadRules(cfg *config.Config) (*engine.Ruleset, []rules.Source, error) {
+	sources, missing, err := RuleSources(cfg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	list, _, report, err := selectFrom(sources, missing, cfg, s.opt.Selection)
+	if err != nil {
+		return nil, nil, err
 	}
 	for _, r := range report.Results {
 		for _, w := range r.Warnings {
@@ -153,8 +161,8 @@ func (s *sensor) loadRules(cfg *config.Config) (*engine.Ruleset, error) {
 	set, err := BuildRuleset(list, cfg, AlertOptions(cfg, s.hostname, s.opt.Print),
 		plan.Options{All: cfg.BaseSyscalls.All || cfg.Engine.Kind == "replay", Custom: cfg.BaseSyscalls.CustomSet})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.log.Info("rules loaded", "enabled", len(list), "programs", set.Plan.Programs(), "syscalls", len(set.Plan.Interest))
-	return set, nil
+	return set, sources, nil
 }

@@ -32,9 +32,12 @@ import (
 type Options struct {
 	// LoadConfig reads the configuration; it is called again for a reload.
 	LoadConfig func() (*config.Config, error)
-	Stdout     *os.File
-	Stderr     io.Writer
-	Getenv     func(string) string
+	// Files is what LoadConfig reads with; a change of these files reloads.
+	// Nil: no file is watched.
+	Files  *config.Files
+	Stdout *os.File
+	Stderr io.Writer
+	Getenv func(string) string
 	// Hangup asks for a reload, Reopen for the outputs to be opened anew.
 	Hangup, Reopen <-chan os.Signal
 
@@ -128,7 +131,7 @@ func newSensor(opt Options) (*sensor, error) {
 	}
 	s.host = metrics.ReadHost(s.hostname)
 	s.drops = metrics.NewDropPolicy(cfg.Drops)
-	first, err := s.load(cfg)
+	first, err := s.load(context.Background(), cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -21,13 +21,13 @@ type settings struct {
 }
 
 // load makes the settings of a configuration, all but the outputs.
-func (s *sensor) load(cfg *config.Config) (*settings, error) {
-	rules, err := s.loadRules(cfg)
+func (s *sensor) load(ctx context.Context, cfg *config.Config) (*settings, error) {
+	rules, sources, err := s.loadRules(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s.findHosts(context.Background(), rules.Plan.Hosts, nil) // before the first event can ask
-	return &settings{config: cfg, sums: newFileSums(cfg), rules: rules, static: s.newStatic(cfg)}, nil
+	s.findHosts(ctx, rules.Plan.Hosts, nil) // before the first event can ask
+	return &settings{config: cfg, sums: newFileSums(cfg, sources), rules: rules, static: s.newStatic(cfg)}, nil
 }
 
 // now is the settings in force.

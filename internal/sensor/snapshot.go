@@ -3,9 +3,6 @@ package sensor
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"os"
 	"slices"
 	"time"
 
@@ -134,28 +131,13 @@ func engineName(kind string) string {
 // fileSums identify the files that are in force.
 type fileSums struct{ rules, config []metrics.FileSum }
 
-func newFileSums(cfg *config.Config) fileSums {
+func newFileSums(cfg *config.Config, sources []rules.Source) fileSums {
 	var sums fileSums
-	sources, _, err := RuleSources(cfg)
-	if err == nil { // it has just been loaded; a file that went since has no sum
-		sums.rules = sumSources(sources)
+	for _, s := range sources {
+		sums.rules = append(sums.rules, metrics.FileSum{Name: s.Name, SHA256: config.Sum(s.Content)})
 	}
 	for _, path := range cfg.Files {
-		if content, err := os.ReadFile(path); err == nil {
-			sums.config = append(sums.config, sum(path, content))
-		}
+		sums.config = append(sums.config, metrics.FileSum{Name: path, SHA256: cfg.Sum(path)})
 	}
 	return sums
-}
-
-func sumSources(sources []rules.Source) (sums []metrics.FileSum) {
-	for _, s := range sources {
-		sums = append(sums, sum(s.Name, s.Content))
-	}
-	return sums
-}
-
-func sum(name string, content []byte) metrics.FileSum {
-	h := sha256.Sum256(content)
-	return metrics.FileSum{Name: name, SHA256: hex.EncodeToString(h[:])}
 }

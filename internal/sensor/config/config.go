@@ -63,6 +63,9 @@ type Config struct {
 	Files []string `yaml:"-"`
 	// Notes are warnings and remarks about the files, for the log.
 	Notes []Issue `yaml:"-"`
+
+	sums  map[string]string // by path
+	reads *Files            // which the files came from, and the rules files will
 }
 
 // Include is one entry of config_files.

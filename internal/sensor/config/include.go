@@ -1,12 +1,8 @@
 package config
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -31,7 +27,7 @@ func (t *tree) include(mainFile string) ([]string, error) {
 	})
 	var read []string
 	for _, e := range entries {
-		files, err := filesBelow(e.Path)
+		files, err := t.files.Below(e.Path)
 		if err != nil {
 			return nil, fmt.Errorf("config_files: %w", err)
 		}
@@ -46,38 +42,6 @@ func (t *tree) include(mainFile string) ([]string, error) {
 		}
 	}
 	return read, nil
-}
-
-// filesBelow is path itself, or the YAML files in the directory path in
-// lexical order; nothing if path does not exist.
-func filesBelow(path string) ([]string, error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return []string{path}, nil
-	}
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return nil, err
-	}
-	var files []string
-	for _, e := range entries {
-		ext := filepath.Ext(e.Name())
-		file := filepath.Join(path, e.Name())
-		if ext != ".yaml" && ext != ".yml" || strings.HasPrefix(e.Name(), ".") {
-			continue
-		}
-		// Stat, not the entry's type: Kubernetes mounts files as links.
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
-			files = append(files, file)
-		}
-	}
-	return files, nil
 }
 
 func same(a, b string) bool {

@@ -20,6 +20,8 @@ type Options struct {
 	RulesFiles []string
 	// CRISockets, from --cri, replace the sockets of the engine cri.
 	CRISockets []string
+	// Files reads them; nil: one that remembers nothing.
+	Files *Files
 	// Env looks up environment variables; nil: the process's own.
 	Env func(string) string
 }
@@ -31,7 +33,8 @@ func Load(opt Options) (*Config, error) {
 	if opt.Env == nil {
 		opt.Env = os.Getenv
 	}
-	t := newTree(opt.Env)
+	opt.Files.restart()
+	t := newTree(opt.Env, opt.Files)
 	files, err := t.readAll(opt)
 	if err != nil {
 		return nil, err
@@ -50,7 +53,7 @@ func Load(opt Options) (*Config, error) {
 	}
 	c.defaultOutput(t)
 	c.check(t)
-	c.Files = files
+	c.Files, c.sums, c.reads = files, t.sums, opt.Files
 	if c.Notes, err = split(t.issues); err != nil {
 		return nil, err
 	}
@@ -118,7 +121,7 @@ func (c *Config) defaultOutput(t *tree) {
 // apart; an error says that none is left of those that were given.
 func (c *Config) ExpandRulesFiles() (files, missing []string, err error) {
 	for _, path := range c.RulesFiles {
-		below, err := filesBelow(path)
+		below, err := c.reads.Below(path)
 		if err != nil {
 			return nil, nil, fmt.Errorf("rules_files: %w", err)
 		}
@@ -160,11 +163,9 @@ func RulesFilesOf(paths []string) ([]string, error) {
 	return files, nil
 }
 
-// WatchPaths are the files and directories whose change calls for a reload.
-func (c *Config) WatchPaths() []string {
-	paths := append([]string(nil), c.Files...)
-	for _, include := range c.ConfigFiles {
-		paths = append(paths, include.Path)
-	}
-	return append(paths, c.RulesFiles...)
-}
+// Sum is the SHA-256, in hex, of a configuration file as it was read; empty
+// for one that was not.
+func (c *Config) Sum(path string) string { return c.sums[path] }
+
+// ReadRules reads a rules file.
+func (c *Config) ReadRules(path string) ([]byte, error) { return c.reads.Read(path, MaxRulesFile) }

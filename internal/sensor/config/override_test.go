@@ -147,7 +147,7 @@ func FuzzLoad(f *testing.F) {
 		if strings.Contains(text, "config_files") || strings.Contains(option, "config_files") {
 			t.Skip("would read files of this machine")
 		}
-		tr := newTree(func(string) string { return "v" })
+		tr := newTree(func(string) string { return "v" }, nil)
 		root, err := tr.parse("f", []byte(text))
 		if err != nil {
 			return

@@ -69,7 +69,7 @@ func TestEveryKey(t *testing.T) {
 		}
 		c.Files = nil
 		want := Default()
-		if diff := cmp.Diff(want, c, cmpopts.EquateEmpty()); diff != "" {
+		if diff := cmp.Diff(want, c, cmpopts.EquateEmpty(), cmpopts.IgnoreUnexported(Config{})); diff != "" {
 			t.Errorf("%s=%s (-want +got)\n%s", k.Path, k.Default, diff)
 		}
 	}

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"os"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -20,7 +19,9 @@ type tree struct {
 	origin map[*yaml.Node]string // file name, or "-o key"
 	issues []Issue
 	env    func(string) string
-	nodes  int // read, or repeated by an alias
+	files  *Files
+	sums   map[string]string // of the files that were read
+	nodes  int               // read, or repeated by an alias
 }
 
 // maxNodes bounds a configuration: aliases make much of few bytes, and keys
@@ -35,8 +36,8 @@ func (t *tree) spend(n int) bool {
 
 var errTooMany = fmt.Errorf("more than %d values, with those that aliases repeat; no configuration needs as many", maxNodes)
 
-func newTree(env func(string) string) *tree {
-	return &tree{root: mapping(), origin: map[*yaml.Node]string{}, env: env}
+func newTree(env func(string) string, files *Files) *tree {
+	return &tree{root: mapping(), origin: map[*yaml.Node]string{}, env: env, files: files, sums: map[string]string{}}
 }
 
 func mapping() *yaml.Node { return &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"} }
@@ -64,17 +65,11 @@ func (t *tree) parse(file string, text []byte) (*yaml.Node, error) {
 }
 
 func (t *tree) readFile(file string) (*yaml.Node, error) {
-	info, err := os.Stat(file)
+	text, err := t.files.Read(file, maxFileSize)
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > maxFileSize {
-		return nil, fmt.Errorf("%s: %d bytes is too large for a configuration file (limit %d)", file, info.Size(), maxFileSize)
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, err
-	}
+	t.sums[file] = Sum(text)
 	return t.parse(file, text)
 }
 

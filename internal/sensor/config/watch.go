@@ -19,8 +19,9 @@ import (
 // it, and Kubernetes swaps the link ..data beside it.
 const watchMask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_CREATE | unix.IN_DELETE
 
-// Watch calls changed after files at paths (or in them, for directories) have
-// changed and nothing more has for the debounce time. It returns when ctx
+// Watch calls changed when it has begun to watch, and after files at paths (or
+// in them, for directories) may have changed and nothing more has for the
+// debounce time. It returns when ctx
 // ends, with an error only if watching is impossible. Paths whose directory
 // does not exist are left out.
 func Watch(ctx context.Context, paths []string, debounce time.Duration, changed func()) error {
@@ -33,8 +34,7 @@ func Watch(ctx context.Context, paths []string, debounce time.Duration, changed 
 	failed := make(chan error, 1)
 	go func() { failed <- w.read(hits) }()
 
-	quiet := time.NewTimer(0)
-	<-quiet.C
+	quiet := time.NewTimer(0) // at once: what has changed before the watch
 	for {
 		select {
 		case <-hits:

@@ -3,7 +3,6 @@ package config
 import (
 	"context"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 )
@@ -13,21 +12,10 @@ func watching(t *testing.T, paths ...string) <-chan struct{} {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	calls, done := make(chan struct{}, 16), make(chan error)
-	// The watches are in place before the goroutine starts, as newWatcher is
-	// what a test could race with; so a first probe file shows readiness.
-	ready := filepath.Join(t.TempDir(), "ready")
 	go func() {
-		done <- Watch(ctx, append(paths, ready), time.Millisecond, func() { calls <- struct{}{} })
+		done <- Watch(ctx, paths, time.Millisecond, func() { calls <- struct{}{} })
 	}()
-	for started := false; !started; {
-		write(t, ready, "x")
-		select {
-		case <-calls:
-			started = true
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-	drain(calls)
+	<-calls // it watches
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
@@ -35,17 +23,6 @@ func watching(t *testing.T, paths ...string) <-chan struct{} {
 		}
 	})
 	return calls
-}
-
-// drain waits until no call has come for a while: late ones for the probe.
-func drain(calls <-chan struct{}) {
-	for {
-		select {
-		case <-calls:
-		case <-time.After(50 * time.Millisecond):
-			return
-		}
-	}
 }
 
 func write(t *testing.T, path, text string) {

@@ -49,7 +49,7 @@ func trusted(c config.HTTPOutput) (*x509.CertPool, error) {
 	}
 	pool, found := x509.NewCertPool(), false
 	for _, e := range entries {
-		if text, err := os.ReadFile(filepath.Join(c.CAPath, e.Name())); err == nil {
+		if text, err := config.ReadFile(filepath.Join(c.CAPath, e.Name()), config.MaxCertificateFile); err == nil {
 			found = pool.AppendCertsFromPEM(text) || found
 		}
 	}
@@ -60,7 +60,7 @@ func trusted(c config.HTTPOutput) (*x509.CertPool, error) {
 }
 
 func poolOf(key, file string) (*x509.CertPool, error) {
-	text, err := os.ReadFile(file)
+	text, err := config.ReadFile(file, config.MaxCertificateFile)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
@@ -92,7 +92,7 @@ func serverTLS(c config.GRPC) (*tls.Config, error) {
 
 // keyPair reads a certificate that can be used today.
 func keyPair(cert, key string) (tls.Certificate, error) {
-	pair, err := tls.LoadX509KeyPair(cert, key)
+	pair, err := config.KeyPair(cert, key)
 	if err != nil {
 		return pair, err
 	}

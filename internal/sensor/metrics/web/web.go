@@ -97,7 +97,7 @@ func Listen(opt Options) (*Server, error) {
 	address := net.JoinHostPort(strings.Trim(c.ListenAddress, "[]"), strconv.Itoa(c.ListenPort))
 	var settings *tls.Config
 	if c.SSLEnabled {
-		pair, err := tls.LoadX509KeyPair(c.SSLCertificate, c.SSLCertificate)
+		pair, err := config.KeyPair(c.SSLCertificate, c.SSLCertificate)
 		if err != nil {
 			return nil, fmt.Errorf("webserver.ssl_certificate: expected certificate and key in one PEM file: %w", err)
 		}

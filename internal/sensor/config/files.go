@@ -1,0 +1,146 @@
+package config
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Files reads the files of a configuration, and remembers what each had, so
+// that a change can be told: of content, not of times. It also remembers those
+// of a configuration that was refused: to correct one of them is a change. Nil
+// is a Files without memory. It is not safe for concurrent use.
+type Files struct {
+	seen     map[string]sight  // what was found by path, since restart
+	fleeting map[string][]byte // content of what can be read once only
+}
+
+// sight is what was found at a path.
+type sight struct {
+	state string
+	limit int // of a file's size; 0: a directory, or nothing
+}
+
+// NewFiles returns a Files that has read nothing.
+func NewFiles() *Files { return &Files{seen: map[string]sight{}, fleeting: map[string][]byte{}} }
+
+// restart forgets what was read, but for the content of pipes and devices.
+func (f *Files) restart() {
+	if f != nil {
+		clear(f.seen)
+	}
+}
+
+// Read reads a file: see ReadFile. A pipe or device is read at the first call;
+// later ones return the same.
+func (f *Files) Read(path string, limit int) ([]byte, error) {
+	if f == nil {
+		return ReadFile(path, limit)
+	}
+	if content, ok := f.fleeting[path]; ok {
+		return content, nil
+	}
+	content, fleeting, err := readAny(path, limit)
+	switch {
+	case fleeting && err == nil:
+		f.fleeting[path] = content
+	case !fleeting:
+		f.seen[path] = sight{state(content, err), limit}
+	}
+	return content, err
+}
+
+// state is a short word for what was read.
+func state(content []byte, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return Sum(content)
+}
+
+// Sum is the SHA-256 of content, in hex.
+func Sum(content []byte) string {
+	h := sha256.Sum256(content)
+	return hex.EncodeToString(h[:])
+}
+
+// Below is path itself, or the YAML files in the directory path in lexical
+// order; nothing if path does not exist.
+func (f *Files) Below(path string) ([]string, error) {
+	files, err := filesBelow(path)
+	if f != nil && !slices.Equal(files, []string{path}) {
+		f.seen[path] = sight{state: listing(files, err)}
+	}
+	return files, err
+}
+
+func listing(files []string, err error) string {
+	if err != nil {
+		return err.Error()
+	}
+	return "directory:" + strings.Join(files, "\n")
+}
+
+// Paths are the files and directories whose change can be told.
+func (f *Files) Paths() []string {
+	var paths []string
+	for path := range f.seen {
+		paths = append(paths, path)
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// Changed says whether anything differs from what was read.
+func (f *Files) Changed() bool {
+	for path, was := range f.seen {
+		if look(path, was.limit) != was.state {
+			return true
+		}
+	}
+	return false
+}
+
+func look(path string, limit int) string {
+	if limit == 0 {
+		return listing(filesBelow(path))
+	}
+	content, _, err := readAny(path, limit)
+	return state(content, err)
+}
+
+// filesBelow is Below for one moment.
+func filesBelow(path string) ([]string, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, e := range entries {
+		ext := filepath.Ext(e.Name())
+		file := filepath.Join(path, e.Name())
+		if ext != ".yaml" && ext != ".yml" || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		// Stat, not the entry's type: Kubernetes mounts files as links.
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() {
+			files = append(files, file)
+		}
+	}
+	return files, nil
+}

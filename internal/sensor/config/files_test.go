@@ -1,0 +1,150 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Whatever is at a path, reading it ends soon, with no more than the limit.
+func TestReadFile(t *testing.T) {
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir+"/file", "text")
+	write(t, dir+"/empty", "")
+	write(t, dir+"/long", strings.Repeat("x", 1001))
+	write(t, dir+"/fits", strings.Repeat("x", 1000))
+	tests := []struct {
+		path, want, err string
+	}{
+		{dir + "/file", "text", ""},
+		{dir + "/empty", "", ""},
+		{dir + "/fits", strings.Repeat("x", 1000), ""},
+		{dir + "/long", "", "more than 1000 bytes"},
+		{"/dev/null", "", ""},
+		{"/dev/zero", "", "more than 1000 bytes"},
+		{"/dev/urandom", "", "more than 1000 bytes"},
+		{"/proc/sys/kernel/ostype", "Linux\n", ""},
+		{"/proc/kallsyms", "", "more than 1000 bytes"},
+		{fifo, "", "nobody has written to this pipe"},
+		{dir, "", "is a directory"},
+		{dir + "/missing", "", "no such file"},
+	}
+	for _, tt := range tests {
+		got, err := ReadFile(tt.path, 1000)
+		if string(got) != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%s: %.40q, %v; want %.40q, %s", tt.path, got, err, tt.want, tt.err)
+		}
+	}
+	if _, err := ReadFile(dir+"/missing", 1); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%v is not ErrNotExist", err)
+	}
+}
+
+// A pipe whose writer comes late and writes in parts is read whole.
+func TestReadPipe(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		w, err := os.OpenFile(fifo, os.O_WRONLY, 0) // waits for the reader
+		if err != nil {
+			return
+		}
+		defer w.Close()
+		for range 3 {
+			w.WriteString("part ")
+			time.Sleep(time.Millisecond) // so that the reader finds it empty
+		}
+	}()
+	got, err := ReadFile(fifo, 1000)
+	if err != nil || string(got) != "part part part " {
+		t.Errorf("%q, %v", got, err)
+	}
+	r, w, err := os.Pipe() // as a shell's <(command)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	w.WriteString("all")
+	w.Close()
+	files := NewFiles()
+	for range 2 { // a reload has what the start has read
+		got, err = files.Read("/proc/self/fd/"+strconv.Itoa(int(r.Fd())), 1000)
+		if err != nil || string(got) != "all" {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	if paths := files.Paths(); len(paths) > 0 {
+		t.Errorf("%q would be watched", paths)
+	}
+}
+
+// A change is one of content: of a file, of what a directory has, of what is
+// there at all. Devices and pipes do not change.
+func TestFilesChanged(t *testing.T) {
+	dir := t.TempDir()
+	file, below, absent := filepath.Join(dir, "falco.yaml"), filepath.Join(dir, "rules.d"), filepath.Join(dir, "absent.yaml")
+	reset := func() *Files {
+		os.RemoveAll(below)
+		os.RemoveAll(absent)
+		os.RemoveAll(file)
+		if err := os.Mkdir(below, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, file, "a")
+		write(t, below+"/x.yaml", "x")
+		f := NewFiles()
+		for _, path := range []string{below, absent} {
+			list, err := f.Below(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range append(list, file, "/dev/null") {
+				if _, err := f.Read(path, 1000); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		return f
+	}
+	if f := reset(); f.Changed() || !slices.Equal(f.Paths(), []string{absent, file, below, below + "/x.yaml"}) {
+		t.Errorf("changed %v, paths %q", f.Changed(), f.Paths())
+	}
+	for _, tt := range []struct {
+		name    string
+		change  func()
+		changed bool
+	}{
+		{"written with the same", func() { write(t, file, "a") }, false},
+		{"other times", func() { _ = os.Chtimes(file, time.Unix(1, 0), time.Unix(1, 0)) }, false},
+		{"a file of another kind in the directory", func() { write(t, below+"/README", "r") }, false},
+		{"written", func() { write(t, file, "b") }, true},
+		{"removed", func() { os.Remove(file) }, true},
+		{"grown too long", func() { write(t, file, strings.Repeat("a", 1001)) }, true},
+		{"one more in the directory", func() { write(t, below+"/y.yaml", "y") }, true},
+		{"one less in the directory", func() { os.Remove(below + "/x.yaml") }, true},
+		{"the directory removed", func() { os.RemoveAll(below) }, true},
+		{"another in the directory", func() { write(t, below+"/x.yaml", "y") }, true},
+		{"absent came", func() { write(t, absent, "") }, true},
+		{"absent came as a directory", func() { _ = os.MkdirAll(absent, 0o700); write(t, absent+"/z.yaml", "") }, true},
+		{"became a directory", func() { os.Remove(file); _ = os.Mkdir(file, 0o700) }, true},
+	} {
+		f := reset()
+		tt.change()
+		if got := f.Changed(); got != tt.changed {
+			t.Errorf("%s: changed %v", tt.name, got)
+		}
+	}
+}
