@@ -1,27 +1,21 @@
 // Package capacity answers how much load a sensor takes under a limit before
-// it loses events. For each limit it starts or settles the sensor under it
-// (package limit), searches the highest load without loss in rounds of package
-// bench, confirms it in a long round, and says what the limiting factor was.
-//
-// Deciding is pure and separate from doing: Search sees outcomes, Judge and
-// Explain see round records, Recommend, Compare and the reports see results.
-// Sweep is the part that acts, through the interfaces Rig and Bench, and
-// restores everything on every way out.
+// it loses events. This package is the model, what a run has found; those
+// below it find it: search decides the next rate, sweep measures the rows,
+// stand and limit bring the sensor up under a limit, diagnose and advise say
+// what the rows mean, run puts them together, report shows the result.
 package capacity
 
 import (
+	"github.com/peregrine-sec/peregrine/internal/human"
+
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/peregrine-sec/peregrine/internal/human"
-
-	"github.com/peregrine-sec/peregrine/internal/bench"
-	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 )
 
-// Schema is the version of Result's JSON form.
-const Schema = 1
+// Schema is the version of Result's JSON form. Version 1 had one sensor and
+// left to the report what Findings holds.
+const Schema = 2
 
 // Result is everything that one capacity run has found: the report and every
 // later question are answered from it alone.
@@ -31,13 +25,24 @@ type Result struct {
 	Ended       time.Time   `json:"ended"`
 	Command     []string    `json:"command"` // repeats the run
 	Partial     bool        `json:"partial,omitempty"`
-	Sensor      Sensor      `json:"sensor"`
+	Sensors     []Sensor    `json:"sensors"` // in the order in which they were named
 	Environment Environment `json:"environment"`
 	Method      Method      `json:"method"`
 	Rows        []Row       `json:"rows"` // in the order in which they were measured
 	Notes       []string    `json:"notes,omitempty"`
+	Findings    Findings    `json:"findings"` // what the rows say
 
 	Recommendation *Recommendation `json:"recommendation,omitempty"`
+}
+
+// Named returns the sensor whose rows have this name.
+func (r *Result) Named(variant string) Sensor {
+	for _, s := range r.Sensors {
+		if s.Variant == variant {
+			return s
+		}
+	}
+	return Sensor{Variant: variant, Name: variant}
 }
 
 // Measured says whether there is anything to report: a round of any row.
@@ -52,11 +57,20 @@ func (r *Result) Measured() bool {
 
 // Sensor is what was measured.
 type Sensor struct {
-	Kind    string   `json:"kind"` // embedded, falco, running
-	Name    string   `json:"name"` // for people: "Falco 0.44.1"
+	Variant string   `json:"variant,omitempty"` // what its rows call it, if there are several
+	Kind    string   `json:"kind"`              // embedded, falco, running
+	Name    string   `json:"name"`              // for people: "Falco 0.44.1"
 	Command []string `json:"command,omitempty"`
 	Rules   []string `json:"rules,omitempty"`  // files, or the names of embedded sets
 	SHA256  string   `json:"sha256,omitempty"` // of rules and configuration together
+}
+
+// String names the sensor, and what its rows call it.
+func (s Sensor) String() string {
+	if s.Variant == "" || s.Variant == s.Name {
+		return s.Name
+	}
+	return fmt.Sprintf("%s (%s)", s.Variant, s.Name)
 }
 
 // Method is how it was measured.
@@ -66,77 +80,7 @@ type Method struct {
 	Plan    Plan     `json:"plan"`
 	Repeat  int      `json:"repeat"`
 	Seed    uint64   `json:"seed"`
-}
-
-// Row is the search under one limit.
-type Row struct {
-	Limit  limit.Limit `json:"limit"`
-	Repeat int         `json:"repeat"` // 1, 2, ... of the same limit
-	Place  string      `json:"place"`
-	Status Status      `json:"status"`
-	Error  string      `json:"error,omitempty"`
-
-	// NDR (no-drop rate) and PDR (partial-drop rate) are in operations per
-	// second of the load: actions plus background syscalls.
-	NDR Bound `json:"ndr"`
-	PDR Bound `json:"pdr"`
-
-	// Syscalls is the row's answer: events per second that the sensor saw in
-	// the clean round, mean over its plateau. EPS is the actions per second
-	// whose alerts all arrived in it.
-	Syscalls float64 `json:"syscalls_per_second"`
-	EPS      float64 `json:"eps"`
-	// PreDrop is the method document's reading: events per second in the
-	// failing round before its first drop; 0 if there was none.
-	PreDrop float64 `json:"pre_drop_syscalls_per_second,omitempty"`
-	// Host is our own count of the host's syscalls in the clean round, the
-	// same for every sensor; HostEstimated says that it was computed from a
-	// count before the rounds.
-	Host          float64 `json:"host_syscalls_per_second,omitempty"`
-	HostEstimated bool    `json:"host_estimated,omitempty"`
-
-	Factor Factor   `json:"limiting_factor"`
-	Noisy  []string `json:"noisy,omitempty"` // reasons to distrust the row
-
-	Idle   *bench.Round `json:"idle,omitempty"`
-	Trials []Trial      `json:"trials"`
-	Clean  int          `json:"clean_trial"` // index of the trial that the answer is from; -1 for none
-	Failed int          `json:"failed_trial"`
-}
-
-// Trial is one round of a search, with what was decided about it.
-type Trial struct {
-	Phase   Phase       `json:"phase"`
-	Target  float64     `json:"target"` // operations per second
-	Verdict Verdict     `json:"verdict"`
-	Round   bench.Round `json:"round"`
-	// Limits is what the place's counters have grown by in the round.
-	Limits limit.Usage `json:"limits"`
-}
-
-// Status is how much the answer of a row is worth.
-type Status string
-
-// The statuses of a row.
-const (
-	Confirmed   Status = "confirmed"   // a long round at the rate was clean
-	AtLeast     Status = "at_least"    // the generator or the machine was the limit: a lower bound, no more
-	Unconfirmed Status = "unconfirmed" // the time was up before a long round was clean
-	NoCapacity  Status = "no_capacity" // not even the lowest rate was clean
-	Failed      Status = "failed"      // the row could not be measured
-)
-
-// CleanTrial returns the trial that the row's answer is from, nil for none.
-func (r *Row) CleanTrial() *Trial { return r.trial(r.Clean) }
-
-// FailedTrial returns the lowest trial that lost events, nil for none.
-func (r *Row) FailedTrial() *Trial { return r.trial(r.Failed) }
-
-func (r *Row) trial(i int) *Trial {
-	if i < 0 || i >= len(r.Trials) {
-		return nil
-	}
-	return &r.Trials[i]
+	Force   bool     `json:"force,omitempty"` // measured although a preflight failed
 }
 
 // Load is the mix of a load: so many actions that rules detect to so many

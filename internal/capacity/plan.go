@@ -36,8 +36,8 @@ func QuickPlan() Plan {
 	return p
 }
 
-// estimate is the usual length of a row.
-func (p Plan) estimate() time.Duration {
+// Estimate is the usual length of a row.
+func (p Plan) Estimate() time.Duration {
 	const settle = time.Second // drain and bookkeeping of a round
 	return min(p.Budget, 6*(p.Ramp+settle)+6*(p.Bisect+settle)+p.Confirm+settle) + p.Idle + p.WarmUp + 5*time.Second
 }
@@ -58,20 +58,3 @@ const (
 	Confirm Phase = "confirm"
 	Partial Phase = "partial"
 )
-
-// Outcome is what a search needs to know of a trial.
-type Outcome struct {
-	Offered float64 // operations per second that the generator managed
-	Clean   bool    // nothing was lost and no queue grew
-	Partial bool    // no more was lost than Plan.Partial
-	Loss    float64 // share of events or alerts that was lost
-	// Marginal says that a failure was close enough to chance to be tried
-	// again.
-	Marginal bool
-	// Limited says that the generator fell behind, so that a clean trial
-	// proves a lower bound only.
-	Limited bool
-	// Accident is how much of the time went into rounds that had to be
-	// repeated through no fault of the load.
-	Accident time.Duration
-}

@@ -7,9 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/capacity/rundir"
 	"github.com/peregrine-sec/peregrine/rules"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/run"
 )
 
 // expensive is a rule that matches nothing, at the cost of a large regular
@@ -63,7 +64,7 @@ func TestCapacityFactorsOurSensor(t *testing.T) {
 			if code != ExitOK && code != ExitInconclusive {
 				t.Fatalf("exit %d\n%s\n%s", code, stdout, stderr)
 			}
-			r, err := rundir.Load(out)
+			r, err := run.Load(out)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+
 	"fmt"
 	"time"
 
@@ -18,8 +20,11 @@ func newCapacityProgress(env Env, quiet bool) *capacityProgress {
 
 // show writes a line for each round that is done, and on a terminal one that
 // is overwritten for the round under way.
-func (p *capacityProgress) show(c capacity.Progress) {
+func (p *capacityProgress) show(c sweep.Progress) {
 	where := fmt.Sprintf("[%d/%d] %s", c.Row, c.Rows, c.Limit)
+	if c.Sensor != "" {
+		where += " " + c.Sensor
+	}
 	eta := c.Left.Round(10 * time.Second)
 	switch {
 	case c.Message != "":
@@ -41,7 +46,7 @@ func describeTrial(t *capacity.Trial) string {
 		text = fmt.Sprintf("clean, but the generator managed only %.0f/s", t.Verdict.Offered)
 	}
 	if s := t.Round.Sensor; s != nil && s.Plateau > 0 {
-		text += fmt.Sprintf(", %.0f syscalls/s", s.EventsMean)
+		text += fmt.Sprintf(", %.0f events/s", s.EventsMean)
 	}
 	if u := t.Round.Usage; u != nil {
 		text += fmt.Sprintf(", %.2f CPU", u.CPU)

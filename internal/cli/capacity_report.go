@@ -1,14 +1,16 @@
 package cli
 
 import (
+	"github.com/peregrine-sec/peregrine/internal/capacity/compare"
+	"github.com/peregrine-sec/peregrine/internal/human"
+
 	"fmt"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
-	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/report"
-	"github.com/peregrine-sec/peregrine/internal/capacity/rundir"
+	"github.com/peregrine-sec/peregrine/internal/capacity/run"
 	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
@@ -22,7 +24,7 @@ func newCapacityReport(env Env) *cobra.Command {
   peregrine capacity report june --format html > june.html`,
 		Args: exactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			result, err := rundir.Load(args[0])
+			result, err := run.Load(args[0])
 			if err != nil {
 				return err
 			}
@@ -51,48 +53,70 @@ func newCapacityCompare(env Env) *cobra.Command {
 		Short: "Say whether run B is better or worse than run A",
 		Long: `Compare sets two runs side by side, limit by limit: versions, rule sets, sensors
 or machines. A and B are directories of runs, or directories that hold several
-runs, which are pooled. With four rows of each limit on either side the
+runs, which are pooled. They are compared in operations/s of the generator, so
+the load has to be the same. With four rows of each limit on either side the
 Mann-Whitney test decides; with fewer, only bounds that do not overlap do.
+Lower bounds, and rows of a noisy or busy machine, are no evidence.
 
 Exit codes: 0 same or better, 4 inconclusive, 99 worse.`,
 		Example: `  peregrine capacity compare before after
   peregrine capacity compare falco-0.43/ falco-0.44/`,
 		Args: exactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			a, err := rundir.LoadAll(args[0])
+			a, err := run.LoadAll(args[0])
 			if err != nil {
 				return err
 			}
-			b, err := rundir.LoadAll(args[1])
+			b, err := run.LoadAll(args[1])
 			if err != nil {
 				return err
 			}
-			return printComparison(env, capacity.Compare(a, b))
+			c, err := compare.Compare(a, b)
+			if err != nil {
+				return &ExitError{Code: ExitUsage, Err: err}
+			}
+			return printComparison(env, c)
 		},
 	}
 }
 
-func printComparison(env Env, c capacity.Comparison) error {
+func printComparison(env Env, c compare.Comparison) error {
 	fmt.Fprintf(env.Stdout, "A: %s\nB: %s\n\n", c.A, c.B)
-	table := tabwriter.NewWriter(env.Stdout, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "CPU\tMemory\tA syscalls/s\tB syscalls/s\tDifference\tp\tVerdict")
+	table := tabwriter.NewWriter(env.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "CPU\tMemory\tA operations/s\tB operations/s\tDifference\tp\tVerdict")
 	for _, d := range c.Rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%+.1f %%\t%.3f\t%s\n", d.Limit.CPUString(), d.Limit.MemoryString(), interval(d.A), interval(d.B), 100*d.Delta, d.P, d.Change)
+		cpu := d.Limit.CPUString()
+		if d.Sensor != "" {
+			cpu = d.Sensor + " " + cpu
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%.3f\t%s\n", cpu, d.Limit.MemoryString(), interval(d.A), interval(d.B), delta(d), d.P, d.Change)
 	}
 	if err := table.Flush(); err != nil {
 		return err
+	}
+	for _, d := range c.Rows {
+		if d.Why != "" {
+			fmt.Fprintf(env.Stdout, "%s: %s: %s\n", d.Limit, d.Change, d.Why)
+		}
 	}
 	for _, note := range c.Notes {
 		fmt.Fprintf(env.Stdout, "note: %s\n", note)
 	}
 	fmt.Fprintf(env.Stdout, "\n%s\n", c.Verdict)
 	switch c.Verdict {
-	case capacity.Worse:
+	case compare.Worse:
 		return &ExitError{Code: ExitThreshold}
-	case capacity.Unsure, capacity.Missing:
+	case compare.Unsure, compare.Missing:
 		return &ExitError{Code: ExitInconclusive}
 	}
 	return nil
+}
+
+func delta(d compare.Difference) string {
+	if d.A.N == 0 || d.B.N == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%+.1f %%", 100*d.Delta)
 }
 
 func interval(i sample.Interval) string {
@@ -100,7 +124,7 @@ func interval(i sample.Interval) string {
 	case i.N == 0:
 		return "-"
 	case i.N == 1:
-		return fmt.Sprintf("%.0f", i.Median)
+		return human.Number(i.Median)
 	}
-	return fmt.Sprintf("%.0f (%.0f-%.0f, %.0f %%, n=%d)", i.Median, i.Low, i.High, 100*i.Confidence, i.N)
+	return fmt.Sprintf("%s (%s-%s, n=%d)", human.Number(i.Median), human.Number(i.Low), human.Number(i.High), i.N)
 }

@@ -1,24 +1,24 @@
 package cli
 
 import (
+	"github.com/peregrine-sec/peregrine/internal/capacity/run"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/peregrine-sec/peregrine/internal/version"
+
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/capacity/campaign"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 	"github.com/peregrine-sec/peregrine/internal/capacity/report"
-	"github.com/peregrine-sec/peregrine/internal/capacity/rundir"
 	"github.com/peregrine-sec/peregrine/internal/capacity/stand"
-	"github.com/peregrine-sec/peregrine/internal/generator/action"
 )
 
 // defaultActions fire stable rules, in the process itself and in
@@ -27,13 +27,10 @@ const defaultActions = "^syscall.(ReadSensitiveFileUntrusted|DirectoryTraversalM
 
 // capacityRunFlags are those of capacity run.
 type capacityRunFlags struct {
-	cpus, memories []string
-
-	sensor, config, falco       string
-	rules                       []string
-	pid, unit, container        string
-	dockerSocket, alerts, stats string
-	verbose                     bool
+	testedFlags
+	cpus, memories    []string
+	sensors, variants []string
+	verbose           bool
 
 	load, actions        string
 	quick                bool
@@ -53,17 +50,22 @@ func newCapacityRun(env Env) *cobra.Command {
 		Use:   "run [-- SENSOR FLAGS]",
 		Short: "Measure the capacity table of a sensor on this machine",
 		Long: `Run measures a row for each limit: the sensor is started under it, warmed up,
-loaded with twice the rate again and again until it loses something, then in
+loaded at twice the rate again and again until it loses something, then in
 between until the answer is known to 5 %, then for a minute at the answer.
 
-Sensors: ours (default), an installed Falco that is started for the purpose
+Sensors: our own (default), an installed Falco that is started for the test
 (--sensor falco), or a running one, named by --pid, --unit or --container,
 whose limit is changed and put back. The load generator stays outside of the
-limit.
+limit. Several sensors are measured in turn, limit by limit, and compared in
+operations of the generator: give --sensor more than once, or --variant for
+two rule sets, configurations or versions.
 
-Everything that is changed is in a journal before it is changed: what a killed
-run has left is undone by the next one, or by capacity restore. Ctrl-C ends
-with a partial report.
+Where the load, and not the sensor, was the limit of every row, smaller limits
+follow (0.1, 0.05, 0.02 CPU) while there is time.
+
+Every change is in a journal before it is made: what a killed run has left is
+undone by the next one, or by capacity restore. Ctrl-C ends with a partial
+report.
 
 Exit codes: 0 answered, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive
 (no row is a capacity, or one has no figure), 99 a --fail-if condition is true,
@@ -71,8 +73,10 @@ Exit codes: 0 answered, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive
 		Example: `  sudo peregrine capacity run
   sudo peregrine capacity run --cpu 0.25,0.5,1 --memory 256Mi,512Mi --repeat 6
   sudo peregrine capacity run --quick --load 1:50 --fail-if 'syscalls<100k'
-  sudo peregrine capacity run --sensor falco --rules /etc/falco/falco_rules.yaml
-  sudo peregrine capacity run --unit falco-modern-bpf.service --alerts http --stats /var/log/falco-metrics.json
+  sudo peregrine capacity run --sensor embedded --sensor falco
+  sudo peregrine capacity run --variant 'a=-r a.yaml' --variant 'b=-r b.yaml'
+  sudo peregrine capacity run --unit falco-modern-bpf.service \
+      --alerts http --stats /var/log/falco-metrics.json
   sudo peregrine capacity run --observed production.json --out june
   sudo peregrine capacity run -- -o engine.modern_ebpf.buf_size_preset=1`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -84,56 +88,65 @@ Exit codes: 0 answered, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(env, cmd, args) },
 	}
 	f.add(cmd.Flags())
+	completeFlag(cmd, "sensor", string(stand.Embedded), string(stand.Falco))
+	completeFlag(cmd, "format", "text", "markdown", "csv", "json")
+	completeFlag(cmd, "load", "alerts", "noise", "1:50")
 	return cmd
+}
+
+// completeFlag has the shell offer the values of a flag.
+func completeFlag(cmd *cobra.Command, flag string, values ...string) {
+	// The error says that the flag does not exist, which a test would see.
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
 func (f *capacityRunFlags) add(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.cpus, "cpu", []string{"0.5", "1", "2"}, "CPU limits, such as 0.5, 500m or 2; larger ones than the machine are capped")
 	flags.StringSliceVar(&f.memories, "memory", []string{"512Mi"}, "memory limits, each with every CPU limit; 0 for none")
 
-	flags.StringVar(&f.sensor, "sensor", "", "embedded (ours, default) or falco (an installed one)")
-	flags.StringVar(&f.config, "sensor-config", "", "configuration file of the sensor (default: its own default)")
-	flags.StringSliceVarP(&f.rules, "rules", "r", nil, "rule files of the sensor (default: its own default)")
-	flags.StringVar(&f.falco, "falco", "", "Falco's program (default: from PATH or /usr/bin)")
+	flags.StringSliceVar(&f.sensors, "sensor", nil, "embedded (our own, default) or falco (an installed one); give both to compare them")
+	flags.StringArrayVar(&f.variants, "variant", nil, "NAME=FLAGS, one of the sensors to compare, with flags for the sensor: 'new=--sensor falco --falco /opt/falco -r new.yaml' (repeatable)")
+	f.testedFlags.add(flags)
 	flags.BoolVar(&f.verbose, "sensor-log", false, "show what the sensor logs")
-	flags.StringVar(&f.pid, "pid", "", "a running sensor: process id, or name if only one process has it")
-	flags.StringVar(&f.unit, "unit", "", "a running sensor: systemd unit")
-	flags.StringVar(&f.container, "container", "", "a running sensor: Docker container")
-	flags.StringVar(&f.dockerSocket, "docker-socket", limit.DockerSocket, "socket of the Docker daemon")
-	flags.StringVar(&f.alerts, "alerts", "", "where a running sensor's alerts come from: http, http://HOST:PORT, grpc, unix:PATH or file:PATH")
-	flags.StringVar(&f.stats, "stats", "", "a running sensor's stats file or metrics URL")
 
-	flags.StringVar(&f.load, "load", "alerts", "alerts, noise (syscalls that no rule detects), or a mix of alerts to other syscalls such as 1:50")
+	flags.StringVar(&f.load, "load", "alerts", "alerts, noise (syscalls that no rule detects), or a mix of alerts to other syscalls; 1:50 is the mix of the test method")
 	flags.StringVar(&f.load, "mix", "alerts", "the same as --load")
 	flags.StringVar(&f.actions, "actions", defaultActions, "regular expression of the actions that raise alerts")
 	flags.BoolVar(&f.quick, "quick", false, "a minute per row: 10 % precision, confirmation of 10 s")
 	flags.Float64Var(&f.start, "start-rate", 0, "first rate in operations per second (default 4000, or 32000 with noise)")
-	flags.Float64Var(&f.precision, "precision", 0, "bisect until the bounds are so near, 0.05 for 5 %")
+	flags.Float64Var(&f.precision, "precision", 0, "how near the bounds have to come, 0.05 for 5 %")
 	flags.DurationVar(&f.confirm, "confirm", 0, "length of the confirming round (default 60s)")
 	flags.DurationVar(&f.max, "max-duration", 0, "time for all rows together (default: about 190s a row)")
-	flags.IntVar(&f.repeat, "repeat", 1, "measure each row so often; 6 give a 95 % interval")
+	flags.IntVar(&f.repeat, "repeat", 1, "number of times to measure each row; 6 give a 95 % interval")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of the order of actions and of repeated rows")
-	flags.BoolVar(&f.counts, "count-syscalls", false, "count the host's syscalls too, at a cost of some 100 ns each")
+	flags.BoolVar(&f.counts, "count-syscalls", false, "count the host's syscalls in each round, at a cost of some 100 ns each")
 	flags.BoolVar(&f.force, "force", false, "measure although the preflight fails")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
 
-	flags.StringVarP(&f.out, "out", "o", "", "directory of the run (default peregrine-capacity-TIME)")
+	flags.StringVar(&f.out, "out", "", "directory of the run (default peregrine-capacity-TIME)")
+	flags.StringVarP(&f.out, "out-dir", "o", "", "the same as --out")
 	flags.StringVar(&f.format, "format", "text", "report on standard output: text, markdown, csv or json")
 	flags.StringVar(&f.observed, "observed", "", "production rates for a recommendation: a stats file, or the JSON of a Prometheus query")
 	flags.StringArrayVar(&f.failIf, "fail-if", nil, "condition on a row that fails the run, such as 'syscalls<200k' or 'latency.p99>50ms' (repeatable)")
+	for _, old := range []string{"mix", "out-dir"} {
+		flags.Lookup(old).Hidden = true
+	}
 }
 
 func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error {
-	o, conditions, err := f.options(env, cmd, args)
+	o, stands, conditions, err := f.options(env, cmd, args)
 	if err != nil {
 		return err
 	}
-	if o.Dir, err = rundir.Create(f.out, time.Now()); err != nil {
+	if o.Dir, err = run.Create(f.out, time.Now()); err != nil {
+		return err
+	}
+	if o.Sensors, err = openStands(stands, o.Dir); err != nil {
 		return err
 	}
 	progress := newCapacityProgress(env, f.quiet)
 	o.Say, o.Progress = progress.lines.say, progress.show
-	result, err := campaign.Run(env.Context, o)
+	result, err := run.Run(env.Context, o)
 	progress.lines.clear()
 	if result != nil && result.Measured() {
 		werr := report.Write(env.Stdout, report.Format(f.format), result)
@@ -143,12 +156,12 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 	return capacityExit(env.Context, result, err, conditions)
 }
 
-// options are the flags as a campaign.
-func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (o campaign.Options, conditions []campaign.Condition, err error) {
-	o = campaign.Options{Plan: f.plan(cmd), Total: f.max, Repeat: f.repeat, Seed: f.seed, Force: f.force, Observed: f.observed,
-		Command: append([]string{"peregrine"}, withoutOut(env.Args)...), Version: buildVersion(), Now: time.Now}
-	usage := func(err error) (campaign.Options, []campaign.Condition, error) {
-		return o, nil, &ExitError{Code: ExitUsage, Err: err}
+// options are the flags as a run, but for its sensors.
+func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (o run.Options, stands []namedStand, conditions []run.Condition, err error) {
+	o = run.Options{Plan: f.plan(cmd), Total: f.max, Repeat: f.repeat, Seed: f.seed, Force: f.force, Observed: f.observed,
+		Command: append([]string{"peregrine"}, withoutOut(env.Args)...), Version: version.Version(), Now: time.Now}
+	usage := func(err error) (run.Options, []namedStand, []run.Condition, error) {
+		return o, nil, nil, &ExitError{Code: ExitUsage, Err: err}
 	}
 	for _, text := range f.cpus {
 		cpu, err := limit.ParseCPU(text)
@@ -168,7 +181,7 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 		return usage(err)
 	}
 	for _, text := range f.failIf {
-		c, err := campaign.ParseCondition(text)
+		c, err := run.ParseCondition(text)
 		if err != nil {
 			return usage(err)
 		}
@@ -179,18 +192,20 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 	default:
 		return usage(fmt.Errorf("--format %q: expected text, markdown, csv or json; the HTML page is in the directory of the run", f.format))
 	}
-	if o.Stand, err = f.stand(env, args); err != nil {
+	if stands, err = f.stands(env, args); err != nil {
 		return usage(err)
 	}
-	// What is wrong with the sensor is told before anything is made.
-	var preflight *capacity.PreflightError
-	switch _, err := stand.New(o.Stand); {
-	case errors.As(err, &preflight):
-		return o, nil, &ExitError{Code: ExitPreflight, Err: err}
-	case err != nil:
-		return usage(err)
+	// What is wrong with a sensor is told before anything is made.
+	for _, s := range stands {
+		var preflight *sweep.PreflightError
+		switch _, err := stand.New(s.options); {
+		case errors.As(err, &preflight):
+			return o, nil, nil, &ExitError{Code: ExitPreflight, Err: err}
+		case err != nil:
+			return usage(err)
+		}
 	}
-	return o, conditions, nil
+	return o, stands, conditions, nil
 }
 
 // withoutOut leaves out where a run was kept: there, none can be kept again.
@@ -200,9 +215,9 @@ func withoutOut(args []string) []string {
 		switch arg := args[i]; {
 		case arg == "--":
 			return append(kept, args[i:]...)
-		case arg == "--out", arg == "-o":
+		case arg == "--out", arg == "--out-dir", arg == "-o":
 			i++
-		case strings.HasPrefix(arg, "--out="), strings.HasPrefix(arg, "-o") && !strings.HasPrefix(arg, "--"):
+		case strings.HasPrefix(arg, "--out="), strings.HasPrefix(arg, "--out-dir="), strings.HasPrefix(arg, "-o") && !strings.HasPrefix(arg, "--"):
 		default:
 			kept = append(kept, arg)
 		}
@@ -233,36 +248,9 @@ func (f *capacityRunFlags) plan(cmd *cobra.Command) capacity.Plan {
 	return plan
 }
 
-// stand says which sensor is tested.
-func (f *capacityRunFlags) stand(env Env, args []string) (stand.Options, error) {
-	o := stand.Options{Kind: stand.Kind(f.sensor), Config: f.config, Rules: f.rules, Args: args, Program: f.falco,
-		Unit: f.unit, Container: f.container, DockerSocket: f.dockerSocket, Alerts: f.alerts, Stats: f.stats,
-		CountSyscalls: f.counts, Log: io.Discard}
-	if f.verbose {
-		o.Log = env.Stderr
-	}
-	running := f.pid != "" || f.unit != "" || f.container != ""
-	switch {
-	case running && f.sensor != "":
-		return o, errors.New("--sensor starts a sensor, and --pid, --unit and --container name one that runs: give one of them")
-	case running:
-		o.Kind = stand.Running
-	case f.sensor == "":
-		o.Kind = stand.Embedded
-	}
-	var err error
-	if f.pid != "" {
-		if o.PID, err = findProcess("/proc", f.pid); err != nil {
-			return o, err
-		}
-	}
-	o.Actions, err = action.Select(f.actions, true)
-	return o, err
-}
-
 // capacityExit turns the end of a run into an exit code.
-func capacityExit(ctx context.Context, result *capacity.Result, err error, conditions []campaign.Condition) error {
-	var preflight *capacity.PreflightError
+func capacityExit(ctx context.Context, result *capacity.Result, err error, conditions []run.Condition) error {
+	var preflight *sweep.PreflightError
 	switch {
 	case ctx.Err() != nil:
 		if errors.Is(err, context.Canceled) {
@@ -274,25 +262,11 @@ func capacityExit(ctx context.Context, result *capacity.Result, err error, condi
 	case err != nil:
 		return err
 	}
-	if violated := campaign.Violated(result, conditions); len(violated) > 0 {
+	if violated := run.Violated(result, conditions); len(violated) > 0 {
 		return &ExitError{Code: ExitThreshold, Err: errors.New(strings.Join(violated, "; "))}
 	}
-	if verdict, why := campaign.Judge(result); verdict == campaign.Inconclusive {
+	if conclusive, why := run.Conclusive(result); !conclusive {
 		return &ExitError{Code: ExitInconclusive, Err: errors.New(why)}
 	}
 	return nil
-}
-
-// buildVersion is the module's version, or the commit it was built from.
-func buildVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
-			return info.Main.Version + " " + s.Value[:12]
-		}
-	}
-	return info.Main.Version
 }

@@ -11,8 +11,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
-	"github.com/peregrine-sec/peregrine/internal/capacity/rundir"
+	"github.com/peregrine-sec/peregrine/internal/capacity/run"
 )
 
 func TestCapacityUsage(t *testing.T) {
@@ -68,16 +67,16 @@ var fixedTime = time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
 // runOf keeps a run with one row for each rate.
 func runOf(t *testing.T, rates ...float64) string {
 	t.Helper()
-	dir, err := rundir.Create(filepath.Join(t.TempDir(), "run"), fixedTime)
+	dir, err := run.Create(filepath.Join(t.TempDir(), "run"), fixedTime)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &capacity.Result{Schema: capacity.Schema, Started: fixedTime, Ended: fixedTime, Sensor: capacity.Sensor{Name: "a sensor"}}
+	r := &capacity.Result{Schema: capacity.Schema, Started: fixedTime, Ended: fixedTime, Sensors: []capacity.Sensor{{Name: "a sensor"}}}
 	for i, rate := range rates {
-		r.Rows = append(r.Rows, capacity.Row{Limit: limit.Limit{CPU: 1, Memory: 512 << 20}, Repeat: i + 1, Status: capacity.Confirmed,
+		r.Rows = append(r.Rows, capacity.Row{Limit: capacity.Limit{CPU: 1, Memory: 512 << 20}, Repeat: i + 1, Status: capacity.Confirmed,
 			Syscalls: rate, NDR: capacity.Bound{Lower: rate, Upper: rate * 1.05}, Clean: -1, Failed: -1})
 	}
-	if err := rundir.Save(dir, r); err != nil {
+	if err := run.Save(dir, r); err != nil {
 		t.Fatal(err)
 	}
 	return dir
@@ -154,7 +153,7 @@ func TestCapacityRunOurSensor(t *testing.T) {
 	if code != ExitOK && code != ExitInconclusive {
 		t.Fatalf("exit %d\n%s\n%s", code, stdout, stderr)
 	}
-	r, err := rundir.Load(dir)
+	r, err := run.Load(dir)
 	if err != nil {
 		t.Fatal(err)
 	}

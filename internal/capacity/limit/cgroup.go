@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/peregrine-sec/peregrine/internal/capacity"
 	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
@@ -146,7 +147,7 @@ func (c *cgroup) Add(_ context.Context, pid int) error {
 }
 
 // Apply writes the limit into the cgroup's files.
-func (c *cgroup) Apply(_ context.Context, l Limit) error {
+func (c *cgroup) Apply(_ context.Context, l capacity.Limit) error {
 	if err := c.fits(l); err != nil {
 		return err
 	}
@@ -169,12 +170,12 @@ type setting struct {
 }
 
 // files are the settings for l, in the order in which the kernel takes them.
-func (c *cgroup) files(l Limit) []setting {
+func (c *cgroup) files(l capacity.Limit) []setting {
 	cpu, memory := c.dirs["cpu"], c.dirs["memory"]
 	if c.version == 2 {
 		quota, limit, swap := "max", "max", "max"
 		if l.CPU > 0 {
-			quota = strconv.FormatInt(l.quota(), 10)
+			quota = strconv.FormatInt(quotaOf(l), 10)
 		}
 		if l.Memory > 0 {
 			limit, swap = strconv.FormatInt(l.Memory, 10), "0"
@@ -192,7 +193,7 @@ func (c *cgroup) files(l Limit) []setting {
 	bytes := strconv.FormatInt(limit, 10)
 	files := []setting{
 		{path: filepath.Join(cpu, "cpu.cfs_period_us"), value: strconv.FormatInt(period.Microseconds(), 10)},
-		{path: filepath.Join(cpu, "cpu.cfs_quota_us"), value: strconv.FormatInt(l.quota(), 10)},
+		{path: filepath.Join(cpu, "cpu.cfs_quota_us"), value: strconv.FormatInt(quotaOf(l), 10)},
 		{path: filepath.Join(memory, "memory.limit_in_bytes"), value: bytes},
 		{path: filepath.Join(memory, "memory.memsw.limit_in_bytes"), value: bytes, optional: true},
 	}
@@ -240,7 +241,7 @@ func (c *cgroup) set(s setting) error {
 
 // fits checks that no cgroup above allows less than l: the kernel would
 // enforce the smaller limit without a word.
-func (c *cgroup) fits(l Limit) error {
+func (c *cgroup) fits(l capacity.Limit) error {
 	for dir := filepath.Dir(c.dirs["cpu"]); linuxcgroup.Is(dir); dir = filepath.Dir(dir) {
 		if cpu := c.cpuOf(dir); cpu > 0 && (l.CPU == 0 || cpu < l.CPU*0.999) {
 			return fmt.Errorf("limit to %s: cgroup %s above the sensor's allows %.3g CPU only; raise it or test smaller limits", l, dir, cpu)
@@ -248,7 +249,7 @@ func (c *cgroup) fits(l Limit) error {
 	}
 	for dir := filepath.Dir(c.dirs["memory"]); linuxcgroup.Is(dir); dir = filepath.Dir(dir) {
 		if memory := c.memoryOf(dir); memory > 0 && memory < l.Memory {
-			return fmt.Errorf("limit to %s: cgroup %s above the sensor's allows %s only; raise it or test smaller limits", l, dir, Limit{Memory: memory}.MemoryString())
+			return fmt.Errorf("limit to %s: cgroup %s above the sensor's allows %s only; raise it or test smaller limits", l, dir, capacity.Limit{Memory: memory}.MemoryString())
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peregrine-sec/peregrine/internal/capacity"
 	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 )
 
@@ -93,8 +94,8 @@ func TestUnifiedInPlace(t *testing.T) {
 
 	place, err := ForPID(ctx, host, newJournal(t, host), os.Getpid(), "test")
 	check(t, err)
-	check(t, place.Apply(ctx, Limit{CPU: 0.5, Memory: 512 << 20}))
-	check(t, place.Apply(ctx, Limit{CPU: 1, Memory: 512 << 20})) // a second row: the journal keeps the first state
+	check(t, place.Apply(ctx, capacity.Limit{CPU: 0.5, Memory: 512 << 20}))
+	check(t, place.Apply(ctx, capacity.Limit{CPU: 1, Memory: 512 << 20})) // a second row: the journal keeps the first state
 	want := map[string]string{names[0]: "100000 100000", names[1]: "536870912", names[2]: "0"}
 	if diff := cmp.Diff(want, contents(t, host, names...)); diff != "" {
 		t.Errorf("limited (-want +got):\n%s", diff)
@@ -118,7 +119,7 @@ func TestUnifiedUsage(t *testing.T) {
 	check(t, err)
 	got, err := place.Usage()
 	check(t, err)
-	want := Usage{CPU: 5e9, Periods: 50, ThrottledPeriods: 7, Throttled: 123456e3, Memory: 1000, MemoryPeak: 2000, MemoryHits: 3, OOMKills: 1}
+	want := capacity.Usage{CPU: 5e9, Periods: 50, ThrottledPeriods: 7, Throttled: 123456e3, Memory: 1000, MemoryPeak: 2000, MemoryHits: 3, OOMKills: 1}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("usage (-want +got):\n%s", diff)
 	}
@@ -128,7 +129,7 @@ func TestUnifiedNewCgroup(t *testing.T) {
 	host, ctx := unified(t), context.Background()
 	place, err := New(host, newJournal(t, host))
 	check(t, err)
-	check(t, place.Apply(ctx, Limit{CPU: 0.25}))
+	check(t, place.Apply(ctx, capacity.Limit{CPU: 0.25}))
 	check(t, place.Add(ctx, 4711))
 	dir := fmt.Sprintf("sys/fs/cgroup/peregrine-capacity-%d/", os.Getpid())
 	want := map[string]string{
@@ -155,8 +156,8 @@ func TestSmallerLimitAbove(t *testing.T) {
 	check(t, os.WriteFile(host.path("sys/fs/cgroup/system.slice/cpu.max"), []byte("100000 100000\n"), 0o644))
 	place, err := ForPID(context.Background(), host, newJournal(t, host), os.Getpid(), "test")
 	check(t, err)
-	check(t, place.Apply(context.Background(), Limit{CPU: 1}))
-	err = place.Apply(context.Background(), Limit{CPU: 2})
+	check(t, place.Apply(context.Background(), capacity.Limit{CPU: 1}))
+	err = place.Apply(context.Background(), capacity.Limit{CPU: 2})
 	if err == nil || !strings.Contains(err.Error(), "allows 1 CPU only") {
 		t.Errorf("2 CPU under a slice with 1: %v", err)
 	}
@@ -189,14 +190,14 @@ func TestLegacyInPlace(t *testing.T) {
 	before := contents(t, host, names...)
 	place, err := ForPID(ctx, host, newJournal(t, host), pid, "test")
 	check(t, err)
-	check(t, place.Apply(ctx, Limit{CPU: 1.5, Memory: 2 << 20}))
+	check(t, place.Apply(ctx, capacity.Limit{CPU: 1.5, Memory: 2 << 20}))
 	want := map[string]string{names[0]: "100000", names[1]: "150000", names[2]: "2097152", names[3]: "2097152"}
 	if diff := cmp.Diff(want, contents(t, host, names...)); diff != "" {
 		t.Errorf("limited (-want +got):\n%s", diff)
 	}
 	usage, err := place.Usage()
 	check(t, err)
-	if diff := cmp.Diff(Usage{CPU: 123, Periods: 9, ThrottledPeriods: 4, Throttled: 77, Memory: 9, MemoryPeak: 10, MemoryHits: 2, OOMKills: 1}, usage); diff != "" {
+	if diff := cmp.Diff(capacity.Usage{CPU: 123, Periods: 9, ThrottledPeriods: 4, Throttled: 77, Memory: 9, MemoryPeak: 10, MemoryHits: 2, OOMKills: 1}, usage); diff != "" {
 		t.Errorf("usage (-want +got):\n%s", diff)
 	}
 	check(t, place.Restore(ctx))
@@ -210,12 +211,12 @@ func TestLegacyInPlace(t *testing.T) {
 func TestLegacyOrder(t *testing.T) {
 	host := tree(t, map[string]string{"m/memory.limit_in_bytes": "1000"})
 	c := cgroup{host: host, version: 1, dirs: map[string]string{"cpu": host.path("c"), "memory": host.path("m")}}
-	for want, l := range map[string]Limit{"memory.limit_in_bytes": {Memory: 500}, "memory.memsw.limit_in_bytes": {Memory: 2000}} {
+	for want, l := range map[string]capacity.Limit{"memory.limit_in_bytes": {Memory: 500}, "memory.memsw.limit_in_bytes": {Memory: 2000}} {
 		if got := filepath.Base(c.files(l)[2].path); got != want {
 			t.Errorf("%v is written to %s first, want %s", l, got, want)
 		}
 	}
-	if got := filepath.Base(c.files(Limit{})[2].path); got != "memory.memsw.limit_in_bytes" {
+	if got := filepath.Base(c.files(capacity.Limit{})[2].path); got != "memory.memsw.limit_in_bytes" {
 		t.Errorf("no limit is written to %s first", got)
 	}
 }

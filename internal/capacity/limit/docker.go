@@ -1,6 +1,8 @@
 package limit
 
 import (
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+
 	"bytes"
 	"context"
 	"encoding/json"
@@ -42,13 +44,13 @@ func (d dockerSettings) reset() dockerSettings {
 
 // to is the update that sets l on a container with the settings d. The daemon
 // refuses a quota where NanoCpus has been used, and the reverse.
-func (d dockerSettings) to(l Limit) dockerSettings {
+func (d dockerSettings) to(l capacity.Limit) dockerSettings {
 	n := dockerSettings{Memory: -1, MemorySwap: -1}
 	switch {
 	case d.NanoCPUs != 0 && l.CPU > 0:
 		n.NanoCPUs = int64(l.CPU * 1e9)
 	case d.NanoCPUs == 0:
-		n.CPUPeriod, n.CPUQuota = period.Microseconds(), l.quota()
+		n.CPUPeriod, n.CPUQuota = period.Microseconds(), quotaOf(l)
 	}
 	if l.Memory > 0 {
 		n.Memory, n.MemorySwap = l.Memory, l.Memory // no swap
@@ -154,7 +156,7 @@ func ForContainer(ctx context.Context, host Host, journal *Journal, socket, id s
 	return c, found.State.Pid, nil
 }
 
-func (c *container) Apply(ctx context.Context, l Limit) error {
+func (c *container) Apply(ctx context.Context, l capacity.Limit) error {
 	if !c.saved {
 		old := c.before.reset()
 		if err := c.journal.add(step{Kind: "docker", Path: c.id, Docker: &old, Socket: c.docker.socket}); err != nil {
@@ -169,6 +171,6 @@ func (c *container) Add(context.Context, int) error {
 	return errors.New("the container belongs to a running sensor: nothing can be added to it")
 }
 
-func (c *container) Usage() (Usage, error)         { return c.cgroup.Usage() }
-func (c *container) Restore(context.Context) error { return c.journal.Undo() }
-func (c *container) String() string                { return "docker container " + c.id }
+func (c *container) Usage() (capacity.Usage, error) { return c.cgroup.Usage() }
+func (c *container) Restore(context.Context) error  { return c.journal.Undo() }
+func (c *container) String() string                 { return "docker container " + c.id }

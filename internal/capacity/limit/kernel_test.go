@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/capacity"
 	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
@@ -96,7 +97,7 @@ func TestRealThrottle(t *testing.T) {
 	place, err := NewCgroup(host, j, fmt.Sprintf("peregrine-test-%d", os.Getpid()))
 	check(t, err)
 	defer place.Restore(ctx)
-	check(t, place.Apply(ctx, Limit{CPU: 0.1, Memory: 64 << 20}))
+	check(t, place.Apply(ctx, capacity.Limit{CPU: 0.1, Memory: 64 << 20}))
 	sensor := burner(t)
 	check(t, place.Add(ctx, sensor.Process.Pid))
 	if text := cgroupText(sensor.Process.Pid); !strings.Contains(text, "peregrine-test-") {
@@ -124,7 +125,7 @@ func TestRealOOM(t *testing.T) {
 	place, err := NewCgroup(host, newJournal(t, host), fmt.Sprintf("peregrine-oom-%d", os.Getpid()))
 	check(t, err)
 	defer place.Restore(ctx)
-	check(t, place.Apply(ctx, Limit{Memory: 16 << 20}))
+	check(t, place.Apply(ctx, capacity.Limit{Memory: 16 << 20}))
 	// The shell waits for its input before it grows.
 	hog := exec.Command("sh", "-c", `read go; x=xxxxxxxxxxxxxxxx; while :; do x="$x$x"; done`)
 	in, err := hog.StdinPipe()
@@ -151,7 +152,7 @@ func TestRealMoveAndBack(t *testing.T) {
 	before := cgroupText(pid)
 	place, err := ForPID(ctx, host, newJournal(t, host), pid, fmt.Sprintf("peregrine-move-%d", os.Getpid()))
 	check(t, err)
-	check(t, place.Apply(ctx, Limit{CPU: 0.5}))
+	check(t, place.Apply(ctx, capacity.Limit{CPU: 0.5}))
 	if cgroupText(pid) == before {
 		t.Error("the process shares its cgroup with others and was not moved")
 	}
@@ -189,10 +190,10 @@ func victim() {
 	name := fmt.Sprintf("peregrine-victim-%d", os.Getpid())
 	moved, err := ForPID(ctx, host, j, foreign, name+"-moved")
 	fail(err)
-	fail(moved.Apply(ctx, Limit{CPU: 0.5}))
+	fail(moved.Apply(ctx, capacity.Limit{CPU: 0.5}))
 	place, err := NewCgroup(host, j, name+"-own")
 	fail(err)
-	fail(place.Apply(ctx, Limit{CPU: 0.5, Memory: 64 << 20}))
+	fail(place.Apply(ctx, capacity.Limit{CPU: 0.5, Memory: 64 << 20}))
 	sensor := exec.Command("sleep", "600")
 	fail(sensor.Start())
 	fail(j.Process(sensor.Process.Pid))

@@ -17,54 +17,24 @@ import (
 	"math"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/human"
 )
-
-// Limit is how much a sensor may use. A zero member means "no limit".
-type Limit struct {
-	CPU    float64 `json:"cpu"`    // in CPUs
-	Memory int64   `json:"memory"` // in bytes
-}
 
 // Place is where a sensor runs.
 type Place interface {
 	fmt.Stringer
 	// Apply sets the limit, and journals first what was there.
-	Apply(ctx context.Context, l Limit) error
+	Apply(ctx context.Context, l capacity.Limit) error
 	// Add puts a process and all its threads under the limit. A place that
 	// belongs to a running sensor already holds it and returns an error.
 	Add(ctx context.Context, pid int) error
 	// Usage reads the counters that the kernel keeps for the place. They
 	// never go back while the place exists.
-	Usage() (Usage, error)
+	Usage() (capacity.Usage, error)
 	// Restore returns everything to what it was before the first Apply. It
 	// may be called again.
 	Restore(ctx context.Context) error
-}
-
-// Usage is a reading of a place's counters. Counters that the kernel does not
-// offer are zero.
-type Usage struct {
-	CPU              time.Duration `json:"cpu_ns"`            // consumed, user and system
-	Periods          uint64        `json:"periods"`           // enforcement intervals in which the place ran
-	ThrottledPeriods uint64        `json:"throttled_periods"` // of these, the ones in which the quota ran out
-	Throttled        time.Duration `json:"throttled_ns"`      // summed over the place's CPUs
-	Memory           uint64        `json:"memory"`            // charged now, page cache and BPF maps included; bytes
-	MemoryPeak       uint64        `json:"memory_peak"`       // highest charge ever; bytes
-	MemoryHits       uint64        `json:"memory_hits"`       // times the memory limit was reached
-	OOMKills         uint64        `json:"oom_kills"`         // processes killed for it
-}
-
-// Sub returns the growth of the counters since earlier; the gauges Memory and
-// MemoryPeak stay as they are.
-func (u Usage) Sub(earlier Usage) Usage {
-	u.CPU -= earlier.CPU
-	u.Periods -= earlier.Periods
-	u.ThrottledPeriods -= earlier.ThrottledPeriods
-	u.Throttled -= earlier.Throttled
-	u.MemoryHits -= earlier.MemoryHits
-	u.OOMKills -= earlier.OOMKills
-	return u
 }
 
 // period is the CFS bandwidth period that all backends use, the kernel's
@@ -74,34 +44,12 @@ const period = 100 * time.Millisecond
 // minCPU is the smallest quota that the kernel takes: 1 ms per period.
 const minCPU = 0.01
 
-// quota returns the microseconds per period that l allows; -1 for no limit.
-func (l Limit) quota() int64 {
+// quotaOf returns the microseconds per period that l allows; -1 for no limit.
+func quotaOf(l capacity.Limit) int64 {
 	if l.CPU <= 0 {
 		return -1
 	}
 	return int64(math.Round(l.CPU * float64(period.Microseconds())))
-}
-
-// String prints a limit the way the capacity table does: "0.5 CPU, 512 Mi".
-func (l Limit) String() string {
-	return l.CPUString() + " CPU, " + l.MemoryString()
-}
-
-// CPUString prints the CPU part: "0.5", or "unlimited".
-func (l Limit) CPUString() string {
-	if l.CPU <= 0 {
-		return "unlimited"
-	}
-	return human.CPUs(l.CPU)
-}
-
-// MemoryString prints the memory part as it is given: "512Mi", or "unlimited
-// memory".
-func (l Limit) MemoryString() string {
-	if l.Memory <= 0 {
-		return "unlimited memory"
-	}
-	return human.Quantity(l.Memory)
 }
 
 // ParseCPU reads a number of CPUs: "0.5", "500m", "2".

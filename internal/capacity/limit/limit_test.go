@@ -1,6 +1,8 @@
 package limit
 
-import "testing"
+import (
+	"testing"
+)
 
 func TestParseCPU(t *testing.T) {
 	for text, want := range map[string]float64{"0.5": 0.5, "500m": 0.5, "2": 2, " 1 ": 1, "10m": 0.01} {
@@ -28,19 +30,6 @@ func TestParseMemory(t *testing.T) {
 	for _, text := range []string{"", "-1Mi", "Mi", "512", "1e30Gi", "lots"} {
 		if got, err := ParseMemory(text); err == nil {
 			t.Errorf("ParseMemory(%q) = %v, want an error", text, got)
-		}
-	}
-}
-
-func TestLimitString(t *testing.T) {
-	for want, l := range map[string]Limit{
-		"0.5 CPU, 512Mi":                  {0.5, 512 << 20},
-		"2 CPU, 1Gi":                      {2, 1 << 30},
-		"unlimited CPU, unlimited memory": {},
-		"1 CPU, 1000B":                    {1, 1000},
-	} {
-		if got := l.String(); got != want {
-			t.Errorf("%#v prints as %q, want %q", l, got, want)
 		}
 	}
 }

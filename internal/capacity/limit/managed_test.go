@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
 )
 
 // systemd is a fake systemctl and busctl.
@@ -49,8 +51,8 @@ func TestUnit(t *testing.T) {
 	if pid != os.Getpid() {
 		t.Errorf("main process %d, want %d", pid, os.Getpid())
 	}
-	check(t, place.Apply(ctx, Limit{CPU: 0.5, Memory: 512 << 20}))
-	check(t, place.Apply(ctx, Limit{CPU: 1, Memory: 512 << 20}))
+	check(t, place.Apply(ctx, capacity.Limit{CPU: 0.5, Memory: 512 << 20}))
+	check(t, place.Apply(ctx, capacity.Limit{CPU: 1, Memory: 512 << 20}))
 	if usage, err := place.Usage(); err != nil || usage.ThrottledPeriods != 7 {
 		t.Errorf("usage %+v, %v", usage, err)
 	}
@@ -95,9 +97,9 @@ func TestScope(t *testing.T) {
 	host.Run = manager.run
 	place, err := New(host, newJournal(t, host))
 	check(t, err)
-	check(t, place.Apply(ctx, Limit{CPU: 0.5, Memory: 1 << 20}))
+	check(t, place.Apply(ctx, capacity.Limit{CPU: 0.5, Memory: 1 << 20}))
 	check(t, place.Add(ctx, pid))
-	check(t, place.Apply(ctx, Limit{CPU: 2}))
+	check(t, place.Apply(ctx, capacity.Limit{CPU: 2}))
 	check(t, place.Restore(ctx))
 	want := []string{
 		"busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager StartTransientUnit ssa(sv)a(sa(sv)) " +
@@ -196,7 +198,7 @@ func TestDocker(t *testing.T) {
 			if pid != os.Getpid() {
 				t.Errorf("first process %d, want %d", pid, os.Getpid())
 			}
-			check(t, place.Apply(ctx, Limit{CPU: 0.5, Memory: 1 << 20}))
+			check(t, place.Apply(ctx, capacity.Limit{CPU: 0.5, Memory: 1 << 20}))
 			if diff := cmp.Diff(test.limited, d.settings); diff != "" {
 				t.Errorf("limited (-want +got):\n%s", diff)
 			}

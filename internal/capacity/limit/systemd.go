@@ -1,6 +1,8 @@
 package limit
 
 import (
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+
 	"context"
 	"errors"
 	"fmt"
@@ -40,7 +42,7 @@ type unit struct {
 	name    string
 	scope   bool // ours
 	started bool // the scope exists
-	limit   Limit
+	limit   capacity.Limit
 	saved   bool // the old settings are in the journal
 	cgroup  cgroup
 }
@@ -109,7 +111,7 @@ func (h Host) show(ctx context.Context, name string) (map[string]string, error) 
 }
 
 // Apply sets the limit; of a scope that does not exist yet, it is noted.
-func (u *unit) Apply(ctx context.Context, l Limit) error {
+func (u *unit) Apply(ctx context.Context, l capacity.Limit) error {
 	u.limit = l
 	if u.scope && !u.started {
 		return nil
@@ -229,9 +231,9 @@ func (h Host) stopScope(ctx context.Context, name string) error {
 	return err
 }
 
-func (u *unit) Usage() (Usage, error) {
+func (u *unit) Usage() (capacity.Usage, error) {
 	if u.cgroup.dirs == nil {
-		return Usage{}, fmt.Errorf("scope %s does not exist yet", u.name)
+		return capacity.Usage{}, fmt.Errorf("scope %s does not exist yet", u.name)
 	}
 	return u.cgroup.Usage()
 }

@@ -1,6 +1,8 @@
 package limit
 
 import (
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+
 	"path/filepath"
 	"time"
 
@@ -8,10 +10,10 @@ import (
 )
 
 // Usage reads the counters of the cgroup.
-func (c *cgroup) Usage() (Usage, error) { return readUsage(c.version, c.dirs) }
+func (c *cgroup) Usage() (capacity.Usage, error) { return readUsage(c.version, c.dirs) }
 
 // readUsage reads the counters of the directories dirs, by controller.
-func readUsage(version int, dirs map[string]string) (Usage, error) {
+func readUsage(version int, dirs map[string]string) (capacity.Usage, error) {
 	if version == 2 {
 		return readUsage2(dirs["cpu"])
 	}
@@ -20,16 +22,16 @@ func readUsage(version int, dirs map[string]string) (Usage, error) {
 
 // readUsage2 reads a version 2 cgroup
 // (Documentation/admin-guide/cgroup-v2.rst).
-func readUsage2(dir string) (Usage, error) {
+func readUsage2(dir string) (capacity.Usage, error) {
 	cpu, err := linuxcgroup.Counters(filepath.Join(dir, "cpu.stat"))
 	if err != nil {
-		return Usage{}, err
+		return capacity.Usage{}, err
 	}
 	// Each of these may be missing: memory.peak came with Linux 5.19.
 	events, _ := linuxcgroup.Counters(filepath.Join(dir, "memory.events"))
 	current, _ := linuxcgroup.ReadInt(filepath.Join(dir, "memory.current"))
 	peak, _ := linuxcgroup.ReadInt(filepath.Join(dir, "memory.peak"))
-	return Usage{
+	return capacity.Usage{
 		CPU:              time.Duration(cpu["usage_usec"]) * time.Microsecond,
 		Periods:          cpu["nr_periods"],
 		ThrottledPeriods: cpu["nr_throttled"],
@@ -43,10 +45,10 @@ func readUsage2(dir string) (Usage, error) {
 
 // readUsage1 reads version 1 directories
 // (Documentation/admin-guide/cgroup-v1/memory.rst, scheduler/sched-bwc.rst).
-func readUsage1(dirs map[string]string) (Usage, error) {
+func readUsage1(dirs map[string]string) (capacity.Usage, error) {
 	cpu, err := linuxcgroup.Counters(filepath.Join(dirs["cpu"], "cpu.stat"))
 	if err != nil {
-		return Usage{}, err
+		return capacity.Usage{}, err
 	}
 	memory := dirs["memory"]
 	oom, _ := linuxcgroup.Counters(filepath.Join(memory, "memory.oom_control"))
@@ -57,7 +59,7 @@ func readUsage1(dirs map[string]string) (Usage, error) {
 	if dir, ok := dirs["cpuacct"]; ok {
 		used, _ = linuxcgroup.ReadInt(filepath.Join(dir, "cpuacct.usage"))
 	}
-	return Usage{
+	return capacity.Usage{
 		CPU:              time.Duration(used),
 		Periods:          cpu["nr_periods"],
 		ThrottledPeriods: cpu["nr_throttled"],

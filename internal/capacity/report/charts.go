@@ -13,12 +13,8 @@ func decimal(x float64) string { return strconv.FormatFloat(x, 'f', 2, 64) }
 // charts are the data that the page's script draws. A nil in a series is a
 // gap.
 type charts struct {
-	Curve struct {
-		CPU  []float64  `json:"cpu"`
-		Rate []float64  `json:"rate"`
-		Knee *[]float64 `json:"knee,omitempty"` // cpu, rate
-	} `json:"curve"`
-	Rows []rowCharts `json:"rows"`
+	Curve curveChart  `json:"curve"`
+	Rows  []rowCharts `json:"rows"`
 }
 
 type rowCharts struct {
@@ -63,14 +59,7 @@ type trialSeries struct {
 }
 
 func chartsOf(r *capacity.Result) charts {
-	var c charts
-	curve := capacity.CurveOf(r.Rows)
-	for _, p := range curve {
-		c.Curve.CPU, c.Curve.Rate = append(c.Curve.CPU, p.CPU), append(c.Curve.Rate, p.Rate)
-	}
-	if knee, ok := curve.Knee(); ok {
-		c.Curve.Knee = &[]float64{knee.CPU, knee.Rate}
-	}
+	c := charts{Curve: curveChartOf(r)}
 	for i := range r.Rows {
 		c.Rows = append(c.Rows, rowChartsOf(&r.Rows[i]))
 	}

@@ -23,6 +23,7 @@ type page struct {
 	Script   template.JS
 	Data     template.JS // of the charts; JSON, in which < is escaped
 	Sections []section
+	HasCurve bool
 }
 
 // section is a row's part of the page.
@@ -41,11 +42,12 @@ type trialLine struct {
 var pageTemplate = template.Must(template.New("page.html").ParseFS(assets, "assets/page.html"))
 
 func writeHTML(w io.Writer, v *view, r *capacity.Result) error {
-	data, err := json.Marshal(chartsOf(r))
+	drawn := chartsOf(r)
+	data, err := json.Marshal(drawn)
 	if err != nil {
 		return err
 	}
-	p := page{view: v, Data: template.JS(data)}
+	p := page{view: v, Data: template.JS(data), HasCurve: len(drawn.Curve.CPU) > 1}
 	for _, name := range []string{"uPlot.min.css", "page.css"} {
 		p.CSS += template.CSS(asset(name)) + "\n"
 	}
@@ -68,7 +70,11 @@ func asset(name string) string {
 }
 
 func sectionOf(index int, row *capacity.Row, l line) section {
-	s := section{Index: index, Name: row.Limit.String(), Detail: l}
+	name := row.Limit.String()
+	if row.Sensor != "" {
+		name = row.Sensor + ", " + name
+	}
+	s := section{Index: index, Name: name, Detail: l}
 	for i := range row.Trials {
 		s.Trials = append(s.Trials, trialOf(&row.Trials[i]))
 	}

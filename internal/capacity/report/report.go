@@ -48,7 +48,7 @@ func Write(w io.Writer, format Format, result *capacity.Result) error {
 	return fmt.Errorf("report format %q: expected one of %v", format, Formats)
 }
 
-var csvHeader = []string{"cpu", "memory_bytes", "repeat", "status", "syscalls_per_second", "eps",
+var csvHeader = []string{"sensor", "cpu", "memory_bytes", "repeat", "status", "syscalls_per_second", "eps",
 	"ndr_lower", "ndr_upper", "pdr_lower", "pdr_upper", "pre_drop_syscalls_per_second", "host_syscalls_per_second",
 	"latency_p50_ns", "latency_p99_ns", "latency_p999_ns", "cpu_used", "throttled_share", "rss_peak_bytes",
 	"limiting_factor", "noisy"}
@@ -61,11 +61,22 @@ func writeCSV(w io.Writer, result *capacity.Result) error {
 	}
 	for i := range result.Rows {
 		row := &result.Rows[i]
-		d := detailsOf(row)
-		record := []string{number(row.Limit.CPU), strconv.FormatInt(row.Limit.Memory, 10), strconv.Itoa(row.Repeat), string(row.Status),
+		var clean capacity.Trial
+		if t := row.CleanTrial(); t != nil {
+			clean = *t
+		}
+		used, throttled := 0.0, 0.0
+		if u := clean.Round.Usage; u != nil {
+			used = u.CPU
+		}
+		if n := clean.Limits.Periods; n > 0 {
+			throttled = float64(clean.Limits.ThrottledPeriods) / float64(n)
+		}
+		q := clean.Round.Latency
+		record := []string{row.Sensor, number(row.Limit.CPU), strconv.FormatInt(row.Limit.Memory, 10), strconv.Itoa(row.Repeat), string(row.Status),
 			number(row.Syscalls), number(row.EPS), number(row.NDR.Lower), number(row.NDR.Upper), number(row.PDR.Lower), number(row.PDR.Upper),
-			number(row.PreDrop), number(row.Host), strconv.FormatInt(d.p50, 10), strconv.FormatInt(d.p99, 10), strconv.FormatInt(d.p999, 10),
-			number(d.cpu), number(d.throttled), strconv.FormatUint(d.rss, 10), string(row.Factor.Name), strconv.FormatBool(len(row.Noisy) > 0)}
+			number(row.PreDrop), number(row.Host), strconv.FormatInt(q.P50, 10), strconv.FormatInt(q.P99, 10), strconv.FormatInt(q.P999, 10),
+			number(used), number(throttled), strconv.FormatUint(row.PeakMemory(), 10), string(row.Factor.Name), strconv.FormatBool(len(row.Noisy) > 0)}
 		if err := out.Write(record); err != nil {
 			return err
 		}

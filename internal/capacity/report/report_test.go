@@ -1,6 +1,11 @@
 package report
 
 import (
+	"github.com/peregrine-sec/peregrine/internal/capacity/advise"
+	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
+	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+
 	"bytes"
 	"context"
 	"encoding/csv"
@@ -15,8 +20,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
-	"github.com/peregrine-sec/peregrine/internal/capacity/simulation"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files and the screenshots")
@@ -25,31 +28,32 @@ var update = flag.Bool("update", false, "rewrite the golden files and the screen
 // confirmed, and one that the generator limits.
 func example(t *testing.T) *capacity.Result {
 	t.Helper()
-	sensor := simulation.Default()
+	sensor := capacitytest.Default()
 	sensor.Threads, sensor.Generator = 1.4, 100e3
-	rig := simulation.New(sensor)
+	rig := capacitytest.New(sensor)
 	r := &capacity.Result{Schema: capacity.Schema, Started: rig.Now(),
 		Command: []string{"peregrine", "capacity", "run", "--cpu", "0.25,0.5,1,2", "--actions", "^syscall.Read"},
-		Sensor:  capacity.Sensor{Kind: "embedded", Name: "simulated sensor", Rules: []string{"default"}, SHA256: "5891b5b5"},
+		Sensors: []capacity.Sensor{{Kind: "embedded", Name: "simulated sensor", Rules: []string{"default"}, SHA256: "5891b5b5"}},
 		Environment: capacity.Environment{Hostname: "node-1", CPU: "Example CPU 3000", CPUs: 4, Memory: 16 << 30, Kernel: "6.12.0", Arch: "amd64",
 			OS: "Debian GNU/Linux 12", Clock: "tsc", Cgroup: "v2", Peregrine: "dev", LoadBefore: 0.1},
 		Method: capacity.Method{Load: capacity.AlertsOnly, Actions: []string{"syscall.ReadSensitiveFileUntrusted"}, Plan: capacity.DefaultPlan(), Repeat: 1},
 	}
-	var limits []limit.Limit
+	var limits []capacity.Limit
 	for _, cpu := range []float64{0.25, 0.5, 1, 2} {
-		limits = append(limits, limit.Limit{CPU: cpu, Memory: 512 << 20})
+		limits = append(limits, capacity.Limit{CPU: cpu, Memory: 512 << 20})
 	}
-	rows, err := capacity.Sweep(context.Background(), capacity.Options{Limits: limits, Load: capacity.AlertsOnly,
-		Plan: r.Method.Plan, Repeat: 1, Total: 12 * time.Minute, Rig: rig, Now: rig.Now})
+	rows, err := sweep.Run(context.Background(), sweep.Options{Variants: []sweep.Variant{{Stand: rig}}, Limits: limits, Load: capacity.AlertsOnly,
+		Plan: r.Method.Plan, Repeat: 1, Total: 12 * time.Minute, Now: rig.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Rows, r.Ended = rows, rig.Now()
-	seen, err := capacity.Observe("production.prom", map[string][]float64{"a": {30e3, 60e3, 90e3}, "b": {75e3}})
+	diagnose.Complete(r)
+	seen, err := advise.Observe("production.prom", map[string][]float64{"a": {30e3, 60e3, 90e3}, "b": {75e3}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Recommendation, err = capacity.Recommend(rows, seen, map[string][]float64{"m5.large": {90e3, 75e3}, "m5.4xlarge": {700e3}})
+	r.Recommendation, err = advise.Recommend(r.Findings.Curves[0], rows, seen, map[string][]float64{"m5.large": {90e3, 75e3}, "m5.4xlarge": {700e3}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,8 +103,10 @@ func TestPartialAndFailed(t *testing.T) {
 	r.Rows = r.Rows[:2]
 	r.Rows[0].Status, r.Rows[0].Clean = capacity.NoCapacity, -1
 	r.Rows[1].Status, r.Rows[1].Error, r.Rows[1].Clean, r.Rows[1].Trials, r.Rows[1].Failed = capacity.Failed, "the sensor did not start", -1, nil, -1
+	diagnose.Complete(r)
 	golden(t, "partial.text", render(t, Text, r))
 	r.Rows = nil
+	diagnose.Complete(r)
 	if text := render(t, Text, r); !strings.Contains(text, "Nothing was measured") {
 		t.Errorf("no rows:\n%s", text)
 	}
@@ -115,6 +121,7 @@ func TestRepeats(t *testing.T) {
 		again.Repeat, again.Syscalls = i+2, row.Syscalls*(1+float64(i)/100)
 		r.Rows = append(r.Rows, again)
 	}
+	diagnose.Complete(r)
 	if text := render(t, Text, r); !strings.Contains(text, "97 % of 6)") {
 		t.Errorf("six repeats have no interval:\n%s", text)
 	}
@@ -156,7 +163,7 @@ func TestUnknownFormat(t *testing.T) {
 func TestHostileNames(t *testing.T) {
 	r := example(t)
 	const evil = `</script><script>alert(1)</script><img src=x onerror=alert(1)>|*x*`
-	r.Sensor.Name, r.Environment.Hostname, r.Environment.CPU, r.Rows[0].Factor.Evidence = evil, evil, evil, evil
+	r.Sensors[0].Name, r.Environment.Hostname, r.Environment.CPU, r.Rows[0].Factor.Evidence = evil, evil, evil, evil
 	r.Rows[0].Trials[0].Round.Actions[0].Rule = evil
 	r.Rows[0].Trials[0].Verdict.Reasons = []string{evil}
 	r.Rows[0].Trials[0].Phase = evil

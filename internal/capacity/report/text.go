@@ -3,8 +3,10 @@ package report
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
 )
 
 // errWriter remembers the first error, so that a report can be written
@@ -23,35 +25,42 @@ func (e *errWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
+// width is that of a terminal as it comes.
+const width = 80
+
 func writeText(w io.Writer, v *view) error {
 	out := &errWriter{w: w}
-	fmt.Fprintf(out, "%s\n%s\n\n%s\n\n", v.Title, v.Subtitle, v.Verdict)
-	columns(out, []string{"CPU", "Memory", "Syscalls/s", "EPS"}, v.Table, func(l line) []string {
-		return []string{l.CPU, l.Memory, l.Syscalls, l.EPS}
-	})
+	fmt.Fprintf(out, "%s\n%s\n\n%s\n", wrap(v.Title, ""), wrap(v.Subtitle, ""), wrap(v.Headline.Text, ""))
+	for _, caveat := range v.Headline.Caveats {
+		fmt.Fprintf(out, "! %s\n", wrap(caveat, "  "))
+	}
 	fmt.Fprintln(out)
-	columns(out, []string{"CPU", "Status", "No-drop rate", "Partial (0.1 %)", "Pre-drop", "Host syscalls/s"}, v.Details, func(l line) []string {
-		return []string{l.CPU, l.Status, l.NDR, l.PDR, l.PreDrop, l.Host}
-	})
-	fmt.Fprintln(out)
-	columns(out, []string{"CPU", "Limiting factor", "CPU used", "Throttled", "RSS", "Alert latency p50/p99/p99.9", "Loss below"}, v.Details, func(l line) []string {
-		return []string{l.CPU, l.Factor, l.CPUUsed, l.Throttled, l.RSS, l.Latency, l.LossBound}
-	})
+	v.table(out)
+	v.details(out)
 	fmt.Fprintln(out)
 	for _, l := range v.Details {
 		if l.Factor == "" {
 			continue
 		}
-		fmt.Fprintf(out, "%s CPU: %s: %s.\n", l.CPU, l.Factor, strings.TrimSuffix(l.Evidence, "."))
+		fmt.Fprintln(out, wrap(fmt.Sprintf("%s%s CPU: %s: %s.", prefix(l.Sensor), l.CPU, l.Factor, l.Evidence), "   "))
 		if l.Advice != "" {
-			fmt.Fprintf(out, "   -> %s\n", l.Advice)
+			fmt.Fprintf(out, "   -> %s\n", wrap(l.Advice, "      "))
 		}
 	}
-	if v.Knee != "" {
-		fmt.Fprintf(out, "\n%s\n", v.Knee)
+	fmt.Fprintln(out)
+	for _, text := range v.Costs {
+		fmt.Fprintln(out, wrap("Cost: "+text, "   "))
+	}
+	for _, c := range v.Curves {
+		if c.Knee != "" {
+			fmt.Fprintln(out, wrap(c.Knee, ""))
+		}
 	}
 	if r := v.Recommend; r != nil {
-		fmt.Fprintf(out, "\nRecommendation\n%s\n\n%s", r.Sentence, r.YAML)
+		fmt.Fprintf(out, "\nRecommendation\n%s\n", wrap(r.Sentence, ""))
+		if r.YAML != "" {
+			fmt.Fprintf(out, "\n%s", r.YAML)
+		}
 		bullets(out, r.Notes)
 	}
 	if len(v.Notes) > 0 {
@@ -62,15 +71,89 @@ func writeText(w io.Writer, v *view) error {
 	return out.err
 }
 
+// table writes the capacity table, with the columns of the test method.
+func (v *view) table(out io.Writer) {
+	if !v.Several {
+		columns(out, []string{"CPU", "Memory", "Syscalls/s", "EPS"}, v.Table, func(l line) []string {
+			return []string{l.CPU, l.Memory, l.Syscalls, l.EPS}
+		})
+	} else {
+		columns(out, []string{"Sensor", "CPU", "Memory", "Syscalls/s", "EPS", "Operations/s"}, v.Table, func(l line) []string {
+			return []string{l.Sensor, l.CPU, l.Memory, l.Syscalls, l.EPS, l.Operations}
+		})
+	}
+	fmt.Fprintln(out, "  Syscalls/s are sensor events/s, as the sensor counts them. EPS are alerts/s.")
+	if len(v.Compared) > 0 {
+		fmt.Fprintln(out)
+	}
+	for _, text := range v.Compared {
+		fmt.Fprintln(out, wrap(text, "   "))
+	}
+}
+
+// details writes two tables of each sensor's rows.
+func (v *view) details(out io.Writer) {
+	var sensors []string
+	by := map[string][]line{}
+	for _, l := range v.Details {
+		if by[l.Sensor] == nil {
+			sensors = append(sensors, l.Sensor)
+		}
+		by[l.Sensor] = append(by[l.Sensor], l)
+	}
+	for _, sensor := range sensors {
+		fmt.Fprintln(out)
+		if v.Several {
+			fmt.Fprintln(out, sensor)
+		}
+		columns(out, []string{"CPU", "Status", "Operations/s", "0.1 % lost", "Pre-drop", "Host syscalls/s"}, by[sensor], func(l line) []string {
+			return []string{l.CPU, l.Short, l.NDR, l.PDR, l.PreDrop, l.Host}
+		})
+		fmt.Fprintln(out)
+		columns(out, []string{"CPU", "Limited by", "Used", "Throttled", "RSS", "Latency p50/p99", "Loss below"}, by[sensor], func(l line) []string {
+			return []string{l.CPU, l.Factor, l.CPUUsed, l.Throttled, l.RSS, l.Latency2, l.LossBound}
+		})
+	}
+}
+
+func prefix(sensor string) string {
+	if sensor == "" {
+		return ""
+	}
+	return sensor + ", "
+}
+
 func bullets(w io.Writer, lines []string) {
 	for _, text := range lines {
-		fmt.Fprintf(w, "- %s\n", text)
+		fmt.Fprintf(w, "- %s\n", wrap(text, "  "))
 	}
+}
+
+// wrap breaks a text at blanks to the width of a terminal, with an indent on
+// every line but the first.
+func wrap(text, indent string) string {
+	var out strings.Builder
+	room := width - 3 // for what the caller puts before the first line
+	for i, word := range strings.Fields(text) {
+		n := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+		case n+1 > room:
+			out.WriteString("\n" + indent)
+			room = width - len(indent)
+		default:
+			out.WriteByte(' ')
+			room--
+		}
+		out.WriteString(word)
+		room -= n
+	}
+	return out.String()
 }
 
 // columns writes a table for a terminal.
 func columns(w io.Writer, header []string, lines []line, cells func(line) []string) {
-	table := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "  "+strings.Join(header, "\t"))
 	for _, l := range lines {
 		fmt.Fprintln(table, "  "+strings.Join(cells(l), "\t"))
@@ -80,22 +163,32 @@ func columns(w io.Writer, header []string, lines []line, cells func(line) []stri
 
 func writeMarkdown(w io.Writer, v *view) error {
 	out := &errWriter{w: w}
-	fmt.Fprintf(out, "## %s\n\n%s\n\n**%s**\n\n", escape(v.Title), escape(v.Subtitle), escape(v.Verdict))
-	table(out, []string{"CPU", "Memory", "Syscalls/s", "EPS", "Limiting factor"}, v.Table, func(l line) []string {
-		return []string{l.CPU, l.Memory, l.Syscalls, l.EPS, l.Factor}
+	fmt.Fprintf(out, "## %s\n\n%s\n\n**%s**\n\n", escape(v.Title), escape(v.Subtitle), escape(v.Headline.Text))
+	for _, caveat := range v.Headline.Caveats {
+		fmt.Fprintf(out, "⚠ %s\n\n", escape(caveat))
+	}
+	table(out, v.columnsOf("CPU", "Memory", "Syscalls/s", "EPS", "Operations/s", "Limiting factor"), v.Table, func(l line) []string {
+		return v.cells(l, l.CPU, l.Memory, l.Syscalls, l.EPS, l.Operations, l.Factor)
 	})
+	fmt.Fprint(out, "\nSyscalls/s are sensor events/s, as the sensor counts them; EPS are alerts/s.\n")
+	for _, text := range append(slices.Clone(v.Compared), v.Costs...) {
+		fmt.Fprintf(out, "\n%s\n", escape(text))
+	}
 	fmt.Fprint(out, "\n<details><summary>Details</summary>\n\n")
-	table(out, []string{"CPU", "Memory", "Status", "No-drop rate", "Partial-drop rate (0.1 %)", "Pre-drop plateau", "Host syscalls/s",
-		"CPU used", "Throttled", "RSS peak", "Latency p50/p99/p99.9", "Loss below (95 %)"}, v.Details, func(l line) []string {
-		return []string{l.CPU, l.Memory, l.Status, l.NDR, l.PDR, l.PreDrop, l.Host, l.CPUUsed, l.Throttled, l.RSS, l.Latency, l.LossBound}
+	table(out, v.columnsOf("CPU", "Memory", "Status", "No-drop rate, operations/s", "Partial-drop rate (0.1 %)", "Pre-drop plateau", "Host syscalls/s",
+		"CPU used", "Throttled", "RSS peak", "Latency p50/p99/p99.9", "Loss below (95 %)"), v.Details, func(l line) []string {
+		return v.cells(l, l.CPU, l.Memory, l.Status, l.NDR, l.PDR, l.PreDrop, l.Host, l.CPUUsed, l.Throttled, l.RSS, l.Latency, l.LossBound)
 	})
 	fmt.Fprintln(out)
 	for _, f := range v.Facts {
-		fmt.Fprintf(out, "- %s: %s\n", f.Name, escape(f.Value))
+		fmt.Fprintf(out, "- %s: %s\n", escape(f.Name), escape(f.Value))
 	}
 	fmt.Fprint(out, "\n</details>\n")
 	if r := v.Recommend; r != nil {
-		fmt.Fprintf(out, "\n%s\n\n```yaml\n%s```\n", escape(r.Sentence), r.YAML)
+		fmt.Fprintf(out, "\n%s\n", escape(r.Sentence))
+		if r.YAML != "" {
+			fmt.Fprintf(out, "\n```yaml\n%s```\n", r.YAML)
+		}
 	}
 	if len(v.Notes) > 0 {
 		fmt.Fprintln(out)
@@ -105,6 +198,21 @@ func writeMarkdown(w io.Writer, v *view) error {
 	}
 	fmt.Fprintf(out, "\nRepeat with `%s`\n", strings.ReplaceAll(v.Command, "`", "'"))
 	return out.err
+}
+
+// columnsOf and cells put the sensor first, where there are several.
+func (v *view) columnsOf(names ...string) []string {
+	if v.Several {
+		return append([]string{"Sensor"}, names...)
+	}
+	return names
+}
+
+func (v *view) cells(l line, cells ...string) []string {
+	if v.Several {
+		return append([]string{l.Sensor}, cells...)
+	}
+	return cells
 }
 
 // table writes a Markdown table.

@@ -1,16 +1,15 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/human"
-
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
@@ -19,29 +18,37 @@ import (
 type view struct {
 	Title     string
 	Subtitle  string
-	Verdict   string   // one sentence
-	Sentences []string // one for each limit
+	Headline  capacity.Headline
+	Several   bool     // sensors
+	Compared  []string // the sensors with each other, a sentence for each limit
 	Table     []line
 	Details   []line
-	Curve     []point
-	Knee      string
+	Curves    []curve
+	Costs     []string
 	Recommend *recommendation
 	Rules     []rule
 	Facts     []fact // environment and method
 	Notes     []string
 	Command   string
-	Partial   bool
 }
 
 // line is a limit with its cells.
 type line struct {
-	CPU, Memory, Syscalls, EPS string
-	Status, Factor             string
-	NDR, PDR, PreDrop, Host    string
-	LossBound, Latency         string
-	CPUUsed, Throttled, RSS    string
-	Evidence, Advice           string
-	Noisy                      []string
+	Sensor, CPU, Memory          string
+	Syscalls, EPS, Operations    string
+	Status, Short, Factor        string
+	NDR, PDR, PreDrop, Host      string
+	LossBound, Latency, Latency2 string
+	CPUUsed, Throttled, RSS      string
+	Evidence, Advice             string
+	Noisy                        []string
+}
+
+// curve is a sensor's capacity by CPU.
+type curve struct {
+	Sensor string
+	Points []point
+	Knee   string
 }
 
 type point struct{ CPU, Rate, PerCPU, Gain string }
@@ -52,7 +59,7 @@ type rule struct{ Name, Action, Share string }
 
 type recommendation struct {
 	Sentence string
-	YAML     string
+	YAML     string // "" where it would not be enough
 	Observed []fact
 	Fleet    [][]string
 	Notes    []string
@@ -61,21 +68,28 @@ type recommendation struct {
 // newView prepares a result for people.
 func newView(r *capacity.Result) *view {
 	v := &view{
-		Title: "Capacity of " + r.Sensor.Name, Partial: r.Partial,
+		Title: "Capacity of " + names(r.Sensors), Headline: r.Findings.Headline, Several: len(r.Sensors) > 1,
 		Subtitle: fmt.Sprintf("%s · %s · %d × %s · load: %s", r.Started.UTC().Format("2 January 2006 15:04 UTC"), r.Environment.Hostname,
 			r.Environment.CPUs, orUnknown(r.Environment.CPU), r.Method.Load),
 		Command: human.Command(r.Command),
 	}
-	groups := group(r.Rows)
-	for _, g := range groups {
-		v.Table = append(v.Table, newLine(g))
-		v.Sentences = append(v.Sentences, sentence(g))
+	for _, c := range r.Findings.Comparisons {
+		v.Compared = append(v.Compared, c.Sentence)
+	}
+	for i := range r.Findings.Answers {
+		v.Table = append(v.Table, answerLine(r, &r.Findings.Answers[i]))
 	}
 	for i := range r.Rows {
-		v.Details = append(v.Details, newLine([]*capacity.Row{&r.Rows[i]}))
+		v.Details = append(v.Details, rowLine(&r.Rows[i]))
 	}
-	v.Verdict = verdict(r, groups)
-	v.curve(r.Rows)
+	for _, c := range r.Findings.Curves {
+		v.Curves = append(v.Curves, curveOf(c))
+	}
+	for _, c := range r.Findings.Costs {
+		if text := costOf(c); text != "" {
+			v.Costs = append(v.Costs, text)
+		}
+	}
 	v.Recommend = recommend(r.Recommendation)
 	v.Rules = rules(r.Rows)
 	v.Facts = facts(r)
@@ -83,95 +97,58 @@ func newView(r *capacity.Result) *view {
 	return v
 }
 
-// group collects the repeats of each limit, smallest CPU first.
-func group(rows []capacity.Row) [][]*capacity.Row {
-	by := map[limit.Limit][]*capacity.Row{}
-	var order []limit.Limit
-	for i := range rows {
-		l := rows[i].Limit
-		if len(by[l]) == 0 {
-			order = append(order, l)
-		}
-		by[l] = append(by[l], &rows[i])
+func names(sensors []capacity.Sensor) string {
+	var all []string
+	for _, s := range sensors {
+		all = append(all, s.String())
 	}
-	slices.SortStableFunc(order, func(a, b limit.Limit) int {
-		switch {
-		case a.CPU < b.CPU || (a.CPU == b.CPU && a.Memory < b.Memory):
-			return -1
-		case a == b:
-			return 0
-		}
-		return 1
-	})
-	groups := make([][]*capacity.Row, len(order))
-	for i, l := range order {
-		groups[i] = by[l]
+	if len(all) == 0 {
+		return "nothing"
 	}
-	return groups
+	return strings.Join(all, " and ")
 }
 
-// median picks the row in the middle by syscalls per second: a row that was
-// measured stands for its limit, not an average of several.
-func median(rows []*capacity.Row) *capacity.Row {
-	sorted := slices.Clone(rows)
-	slices.SortStableFunc(sorted, func(a, b *capacity.Row) int {
-		if a.Syscalls < b.Syscalls {
-			return -1
+// answerLine is a line of the capacity table.
+func answerLine(r *capacity.Result, a *capacity.Answer) line {
+	l := rowLine(&r.Rows[a.Row])
+	l.Syscalls, l.EPS, l.Operations = a.Claim(a.Events), a.Claim(a.Alerts), a.Claim(a.Operations)
+	if s := a.Spread; s != nil {
+		kind := fmt.Sprintf("%.0f %%", 100*s.Confidence)
+		if s.Confidence < 0.95 {
+			kind = "min–max"
 		}
-		if a.Syscalls > b.Syscalls {
-			return 1
-		}
-		return 0
-	})
-	return sorted[(len(sorted)-1)/2]
+		l.Syscalls += fmt.Sprintf(" (%s–%s, %s of %d)", short(s.Low), short(s.High), kind, s.N)
+	}
+	if a.Carried != nil {
+		l.Status = fmt.Sprintf("at least what %s CPU has carried", a.Carried.CPUString())
+	}
+	return l
 }
 
-// details are a row's figures from its clean trial.
-type details struct {
-	p50, p99, p999 int64
-	cpu, throttled float64
-	rss            uint64
-	alerts         int
-}
-
-func detailsOf(row *capacity.Row) details {
-	var d details
-	for i := range row.Trials {
-		if u := row.Trials[i].Round.Usage; u != nil {
-			d.rss = max(d.rss, u.RSSPeak)
-		}
+// rowLine is a row with the figures of its clean trial.
+func rowLine(row *capacity.Row) line {
+	l := line{
+		Sensor: row.Sensor, CPU: row.Limit.CPUString(), Memory: row.Limit.MemoryString(), Status: status(row), Short: shortStatus(row),
+		Factor: string(row.Factor.Name), Syscalls: dash(row.Syscalls), EPS: dash(row.EPS), Operations: dash(row.NDR.Lower),
+		NDR: bounds(row.NDR), PDR: bounds(row.PDR), PreDrop: dash(row.PreDrop), Host: host(row),
+		LossBound: none, Latency: none, Latency2: none, CPUUsed: none, Throttled: none, RSS: mebi(row.PeakMemory()),
+		Evidence: strings.TrimSuffix(row.Factor.Evidence, "."), Advice: row.Factor.Advice, Noisy: slices.Compact(slices.Clone(row.Noisy)),
 	}
 	t := row.CleanTrial()
 	if t == nil {
-		return d
+		return l
 	}
-	l := t.Round.Latency
-	d.p50, d.p99, d.p999, d.alerts = l.P50, l.P99, l.P999, t.Round.Total.OK
 	if u := t.Round.Usage; u != nil {
-		d.cpu = u.CPU
+		l.CPUUsed = fmt.Sprintf("%.2f", u.CPU)
 	}
 	if t.Limits.Periods > 0 {
-		d.throttled = float64(t.Limits.ThrottledPeriods) / float64(t.Limits.Periods)
+		l.Throttled = fmt.Sprintf("%.0f %%", 100*float64(t.Limits.ThrottledPeriods)/float64(t.Limits.Periods))
 	}
-	return d
-}
-
-func newLine(rows []*capacity.Row) line {
-	row := median(rows)
-	d := detailsOf(row)
-	l := line{
-		CPU: row.Limit.CPUString(), Memory: row.Limit.MemoryString(), Status: status(row), Factor: string(row.Factor.Name),
-		Syscalls: claim(row, row.Syscalls), EPS: claim(row, row.EPS), NDR: bounds(row.NDR), PDR: bounds(row.PDR),
-		PreDrop: dash(row.PreDrop), Host: host(row), LossBound: "–", Latency: "–",
-		CPUUsed: fmt.Sprintf("%.2f", d.cpu), Throttled: fmt.Sprintf("%.0f %%", 100*d.throttled), RSS: mebi(d.rss),
-		Evidence: row.Factor.Evidence, Advice: row.Factor.Advice, Noisy: slices.Compact(slices.Clone(row.Noisy)),
-	}
-	if d.alerts > 0 {
-		l.LossBound = Percent(sample.RuleOfThree(d.alerts))
-		l.Latency = fmt.Sprintf("%s / %s / %s", duration(d.p50), duration(d.p99), duration(d.p999))
-	}
-	if len(rows) > 1 {
-		l.Syscalls += " " + spread(rows)
+	if t.Round.Total.OK > 0 {
+		q := t.Round.Latency
+		l.LossBound = Percent(sample.RuleOfThree(t.Round.Total.OK))
+		l.Latency2 = fmt.Sprintf("%s / %s", duration(q.P50), duration(q.P99))
+		l.Latency = fmt.Sprintf("%s / %s", l.Latency2, duration(q.P999))
 	}
 	return l
 }
@@ -184,23 +161,14 @@ func host(row *capacity.Row) string {
 	return dash(row.Host)
 }
 
-// spread is the range of a limit's repeats, with the confidence it has.
-func spread(rows []*capacity.Row) string {
-	var xs []float64
-	for _, row := range rows {
-		if row.Syscalls > 0 {
-			xs = append(xs, row.Syscalls)
-		}
+func shortStatus(row *capacity.Row) string {
+	switch row.Status {
+	case capacity.AtLeast:
+		return "at least"
+	case capacity.NoCapacity:
+		return "lossy"
 	}
-	if len(xs) < 2 {
-		return ""
-	}
-	i := sample.MedianInterval(xs)
-	kind := fmt.Sprintf("%.0f %%", 100*i.Confidence)
-	if i.Confidence < 0.95 {
-		kind = "min–max"
-	}
-	return fmt.Sprintf("(%s–%s, %s of %d)", short(i.Low), short(i.High), kind, i.N)
+	return string(row.Status)
 }
 
 func status(row *capacity.Row) string {
@@ -208,6 +176,9 @@ func status(row *capacity.Row) string {
 	case capacity.Confirmed:
 		return "confirmed"
 	case capacity.AtLeast:
+		if row.Factor.Name == capacity.FactorNone {
+			return "at least: nothing was the limit yet"
+		}
 		return "at least: limited by the " + string(row.Factor.Name)
 	case capacity.Unconfirmed, capacity.NoCapacity:
 		switch {
@@ -222,24 +193,10 @@ func status(row *capacity.Row) string {
 	return "failed: " + first
 }
 
-// claim is a figure of the table: rounded down, with >= where the generator
-// was the limit.
-func claim(row *capacity.Row, x float64) string {
-	switch {
-	case row.Status == capacity.Failed || row.Status == capacity.NoCapacity || x == 0:
-		return "–"
-	case row.Status == capacity.AtLeast:
-		return "≥ " + short(capacity.RoundDown(x))
-	case row.Status == capacity.Unconfirmed:
-		return "~ " + short(capacity.RoundDown(x))
-	}
-	return short(capacity.RoundDown(x))
-}
-
 func bounds(b capacity.Bound) string {
 	switch {
 	case b.Lower == 0 && b.Upper == 0:
-		return "–"
+		return none
 	case b.Upper == 0:
 		return "≥ " + short(b.Lower)
 	case b.Lower == 0:
@@ -248,73 +205,57 @@ func bounds(b capacity.Bound) string {
 	return short(b.Lower) + " – " + short(b.Upper)
 }
 
-// sentence says one limit's answer in words.
-func sentence(rows []*capacity.Row) string {
-	row := median(rows)
-	where := row.Limit.String()
-	switch row.Status {
-	case capacity.Failed:
-		return fmt.Sprintf("%s could not be measured: %s.", where, row.Error)
-	case capacity.NoCapacity:
-		return fmt.Sprintf("%s loses events at any rate that was tried; limiting factor: %s.", where, row.Factor.Name)
+// curveOf lists a curve's points. What another CPU brings is told between
+// confirmed points only: a bound is no value.
+func curveOf(c capacity.Curve) curve {
+	v := curve{Sensor: c.Sensor}
+	var before *capacity.Point
+	certain := 0
+	for i, p := range c.Points {
+		of := point{human.CPUs(p.CPU), "~ " + short(p.Rate), none, none}
+		switch {
+		case p.Certain:
+			certain++
+			of.Rate, of.PerCPU = short(p.Rate), short(p.Rate/p.CPU)
+			if before != nil {
+				of.Gain = fmt.Sprintf("%+.0f %%", 100*(p.Rate/before.Rate-1))
+			}
+			before = &c.Points[i]
+		case p.AtLeast:
+			of.Rate = "≥ " + short(p.Rate)
+		}
+		v.Points = append(v.Points, of)
 	}
-	text := fmt.Sprintf("%s sustains %s syscalls/s", where, claim(row, row.Syscalls))
-	if row.EPS > 0 {
-		text += fmt.Sprintf(" = %s alerts/s", claim(row, row.EPS))
+	switch {
+	case c.Knee != nil:
+		v.Knee = fmt.Sprintf("The knee is at %s CPU: beyond it a CPU brings less than half of what the first one brings.", human.CPUs(c.Knee.CPU))
+	case certain > 1:
+		v.Knee = "No knee within the limits that were confirmed."
+	case len(c.Points) > 1:
+		v.Knee = "Fewer than two limits are confirmed: what another CPU brings is not known."
 	}
-	text += " without a drop"
-	if d := detailsOf(row); d.alerts > 0 {
-		text += fmt.Sprintf(" (95 %% upper bound of the loss %s)", Percent(sample.RuleOfThree(d.alerts)))
+	if c.Sensor != "" && v.Knee != "" {
+		v.Knee = c.Sensor + ": " + v.Knee
 	}
-	if failed := row.FailedTrial(); failed != nil {
-		text += fmt.Sprintf("; the first trouble was at %s operations/s", short(failed.Verdict.Offered))
-	}
-	return text + fmt.Sprintf("; limiting factor: %s.", row.Factor.Name)
+	return v
 }
 
-// verdict is the sentence of the limit that most people run with: one CPU, or
-// the largest that was measured.
-func verdict(r *capacity.Result, groups [][]*capacity.Row) string {
-	if len(groups) == 0 {
-		return "Nothing was measured."
-	}
-	best := groups[len(groups)-1]
-	for _, g := range groups {
-		if g[0].Limit.CPU == 1 && g[0].Syscalls > 0 {
-			best = g
+// costOf says what an event and an alert cost.
+func costOf(c capacity.Cost) string {
+	var parts []string
+	for _, of := range []struct {
+		cost sample.Interval
+		what string
+	}{{c.PerMillionEvents, "CPU seconds a million sensor events"}, {c.PerThousandAlerts, "CPU seconds a thousand alerts"}} {
+		if of.cost.N > 0 {
+			parts = append(parts, fmt.Sprintf("%s %s (%s–%s, %d clean rounds)", short(of.cost.Median), of.what, short(of.cost.Low), short(of.cost.High), of.cost.N))
 		}
 	}
-	text := sentence(best)
-	if r.Partial {
-		text += " The run did not come to its end: the table is not complete."
+	text := strings.Join(parts, "; ")
+	if c.Sensor != "" && text != "" {
+		text = c.Sensor + ": " + text
 	}
 	return text
-}
-
-func (v *view) curve(rows []capacity.Row) {
-	curve := capacity.CurveOf(rows)
-	before := capacity.Point{}
-	for i, p := range curve {
-		gain := "–"
-		if i > 0 {
-			gain = fmt.Sprintf("%+.0f %%", 100*(p.Rate/before.Rate-1))
-		}
-		rate := short(p.Rate)
-		switch {
-		case p.AtLeast:
-			rate = "≥ " + rate
-		case !p.Certain:
-			rate = "~ " + rate
-		}
-		v.Curve = append(v.Curve, point{limit.Limit{CPU: p.CPU}.CPUString(), rate, short(p.Rate / p.CPU), gain})
-		before = p
-	}
-	switch knee, ok := curve.Knee(); {
-	case ok:
-		v.Knee = fmt.Sprintf("The knee is at %s CPU: beyond it a CPU brings less than half of what the first one brings.", limit.Limit{CPU: knee.CPU}.CPUString())
-	case len(curve) > 1:
-		v.Knee = "No knee within the limits that were measured, or none that is certain."
-	}
 }
 
 func recommend(r *capacity.Recommendation) *recommendation {
@@ -323,13 +264,18 @@ func recommend(r *capacity.Recommendation) *recommendation {
 	}
 	o := r.Observed
 	v := &recommendation{
-		Sentence: fmt.Sprintf("For nodes that see %s syscalls/s at the 95th percentile and %s at most: request %s CPU and %s, limit %s CPU and %s. Headroom at the limit: %.1f times the observed maximum.",
-			short(o.P95), short(o.Max), cpu(r.RequestCPU), mebi(uint64(r.RequestMemory)), cpu(r.LimitCPU), mebi(uint64(r.LimitMemory)), r.Headroom),
-		YAML: fmt.Sprintf("resources:\n  requests:\n    cpu: %s\n    memory: %dMi\n  limits:\n    cpu: %s\n    memory: %dMi\n",
-			milli(r.RequestCPU), r.RequestMemory>>20, milli(r.LimitCPU), r.LimitMemory>>20),
 		Observed: []fact{{"source", o.Source}, {"samples", strconv.Itoa(o.Samples)}, {"nodes", strconv.Itoa(o.Nodes)},
 			{"p50", short(o.P50)}, {"p95", short(o.P95)}, {"p99", short(o.P99)}, {"maximum", short(o.Max)}},
 		Notes: r.Notes,
+	}
+	seen := fmt.Sprintf("nodes that see %s sensor events/s at the 95th percentile and %s at most", short(o.P95), short(o.Max))
+	if r.OverCapacity {
+		v.Sentence = fmt.Sprintf("No limit that was measured is enough for %s.", seen)
+	} else {
+		v.Sentence = fmt.Sprintf("For %s: request %s CPU and %s, limit %s CPU and %s. Headroom at the limit: %.1f times the observed maximum.",
+			seen, cpu(r.RequestCPU), mebi(uint64(r.RequestMemory)), cpu(r.LimitCPU), mebi(uint64(r.LimitMemory)), r.Headroom)
+		v.YAML = fmt.Sprintf("resources:\n  requests:\n    cpu: %s\n    memory: %dMi\n  limits:\n    cpu: %s\n    memory: %dMi\n",
+			milli(r.RequestCPU), r.RequestMemory>>20, milli(r.LimitCPU), r.LimitMemory>>20)
 	}
 	for _, c := range r.Fleet {
 		over := ""
@@ -337,7 +283,7 @@ func recommend(r *capacity.Recommendation) *recommendation {
 			over = "over capacity"
 		}
 		v.Fleet = append(v.Fleet, []string{c.Name, strconv.Itoa(c.Nodes), short(c.Max), cpu(c.CPU), mebi(uint64(c.Memory)),
-			fmt.Sprintf("%.1f", c.SumCPU), fmt.Sprintf("%.1f GiB", float64(c.SumMem)/(1<<30)), over})
+			fmt.Sprintf("%.1f", c.SumCPU), mebi(uint64(c.SumMem)), over})
 	}
 	return v
 }
@@ -360,21 +306,28 @@ func rules(rows []capacity.Row) []rule {
 			list = append(list, rule{name, action[name], Percent(float64(n) / float64(total))})
 		}
 	}
-	slices.SortFunc(list, func(a, b rule) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b rule) int { return cmp.Compare(a.Name, b.Name) })
 	return list
 }
 
 func facts(r *capacity.Result) []fact {
 	e := r.Environment
-	all := []fact{
-		{"Sensor", r.Sensor.Name}, {"Sensor command", human.Command(r.Sensor.Command)}, {"Rules", strings.Join(r.Sensor.Rules, ", ")},
-		{"Rules and configuration SHA-256", r.Sensor.SHA256},
+	var all []fact
+	for _, s := range r.Sensors {
+		of := ""
+		if s.Variant != "" {
+			of = s.Variant + ": "
+		}
+		all = append(all, fact{of + "Sensor", s.Name}, fact{of + "Sensor command", human.Command(s.Command)}, fact{of + "Rules", strings.Join(s.Rules, ", ")},
+			fact{of + "Rules and configuration SHA-256", s.SHA256})
+	}
+	all = append(all, []fact{
 		{"Actions", strings.Join(r.Method.Actions, ", ")}, {"Load", r.Method.Load.String()}, {"Search", r.Method.Plan.String()},
 		{"Host", e.Hostname}, {"CPU", fmt.Sprintf("%d × %s", e.CPUs, orUnknown(e.CPU))}, {"Memory", mebi(uint64(e.Memory))},
 		{"Kernel", strings.TrimSpace(e.Kernel + " " + e.Arch)}, {"Operating system", e.OS}, {"Virtualisation", e.Virtual}, {"CPU governor", e.Governor},
 		{"Clock", e.Clock}, {"Cgroups", e.Cgroup}, {"Load average before", fmt.Sprintf("%.2f", e.LoadBefore)}, {"Peregrine", e.Peregrine},
 		{"Took", r.Ended.Sub(r.Started).Round(time.Second).String()},
-	}
+	}...)
 	return slices.DeleteFunc(all, func(f fact) bool { return f.Value == "" })
 }
 
@@ -383,11 +336,19 @@ func notes(r *capacity.Result) []string {
 	all = append(all, r.Environment.Warnings...)
 	for i := range r.Rows {
 		row := &r.Rows[i]
-		for _, reason := range slices.Compact(slices.Clone(row.Noisy)) {
-			all = append(all, fmt.Sprintf("%s: noisy: %s", row.Limit, reason))
+		where := row.Limit.String()
+		if row.Sensor != "" {
+			where = row.Sensor + " with " + where
 		}
-		if row.Status == capacity.AtLeast {
-			all = append(all, fmt.Sprintf("%s: ≥ means that the %s, not the sensor, was the limit: a lower bound, no capacity", row.Limit, row.Factor.Name))
+		for _, reason := range slices.Compact(slices.Clone(row.Noisy)) {
+			all = append(all, fmt.Sprintf("%s: noisy: %s", where, reason))
+		}
+		switch {
+		case row.Status != capacity.AtLeast:
+		case row.Factor.Name == capacity.FactorNone:
+			all = append(all, where+": ≥ means that nothing was the limit when the search ended: a lower bound, no capacity")
+		default:
+			all = append(all, fmt.Sprintf("%s: ≥ means that the %s, not the sensor, was the limit: a lower bound, no capacity", where, row.Factor.Name))
 		}
 	}
 	return all

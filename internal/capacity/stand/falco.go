@@ -52,7 +52,7 @@ func falcoConfig(o *Options) target.Config {
 		"file_output.enabled=false",
 		"http_output.enabled=false",
 		"webserver.enabled=false",
-		"buffered_outputs=true",
+		"buffered_outputs=false",
 		"append_output[]={match: {source: syscall}, extra_fields: [proc.pid, thread.tid]}",
 		"metrics.enabled=true",
 		"metrics.interval=1s",

@@ -1,17 +1,16 @@
 // Package stand is the test stand of a capacity run: a sensor that is started,
 // ours or a Falco, or one that runs already; the place where it is limited;
-// and a bench session that loads it. It implements capacity.Rig.
+// and a bench session that loads it. It implements sweep.Stand.
 package stand
 
 import (
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
-	"runtime"
-	"strings"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
@@ -64,14 +63,14 @@ type Options struct {
 	Generate   bench.Generate // nil for the real one
 }
 
-// Stand implements capacity.Rig.
+// Stand implements sweep.Stand.
 type Stand struct {
 	Options
 }
 
 var (
-	_ capacity.Rig   = (*Stand)(nil)
-	_ capacity.Bench = (*session)(nil)
+	_ sweep.Stand  = (*Stand)(nil)
+	_ sweep.Sensor = (*sensor)(nil)
 )
 
 // New checks the options, as far as that needs no sensor.
@@ -93,7 +92,7 @@ func New(o Options) (*Stand, error) {
 	case Falco:
 		program, err := findFalco(o.Program)
 		if err != nil {
-			return nil, &capacity.PreflightError{Reason: err.Error()}
+			return nil, &sweep.PreflightError{Reason: err.Error()}
 		}
 		o.Program = program
 	case Running:
@@ -122,25 +121,36 @@ func (o *Options) checkRunning() error {
 	return nil
 }
 
-// Owned implements capacity.Rig.
-func (s *Stand) Owned() bool { return s.Kind != Running }
+// ActionNames lists what raises the alerts.
+func (s *Stand) ActionNames() []string {
+	var names []string
+	for _, a := range s.Actions {
+		names = append(names, a.Name)
+	}
+	return names
+}
 
-// Place implements capacity.Rig.
-func (s *Stand) Place(ctx context.Context) (limit.Place, *limit.Journal, error) {
+func (s *Stand) owned() bool { return s.Kind != Running }
+
+// Open implements sweep.Stand.
+func (s *Stand) Open(ctx context.Context, l capacity.Limit) (sweep.Sensor, error) {
 	journal, err := limit.OpenJournal(s.JournalDir, s.Host)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	place, err := s.place(ctx, journal)
-	if err != nil {
-		return nil, nil, errors.Join(err, journal.Undo())
+	if err == nil {
+		err = place.Apply(ctx, l)
 	}
-	return place, journal, nil
+	if err != nil {
+		return nil, errors.Join(err, journal.Undo())
+	}
+	return &sensor{Stand: s, limit: l, place: place, journal: journal}, nil
 }
 
 func (s *Stand) place(ctx context.Context, journal *limit.Journal) (place limit.Place, err error) {
 	switch {
-	case s.Owned():
+	case s.owned():
 		return limit.New(s.Host, journal)
 	case s.Unit != "":
 		place, s.PID, err = limit.ForUnit(ctx, s.Host, journal, s.Unit)
@@ -156,8 +166,8 @@ func (s *Stand) place(ctx context.Context, journal *limit.Journal) (place limit.
 // see when in a round the first drop was.
 const statsInterval = 250 * time.Millisecond
 
-// Target prepares the sensor, without starting it.
-func (s *Stand) target(ctx context.Context) (target.Target, error) {
+// prepare makes the target, without starting it.
+func (s *Stand) prepare(ctx context.Context) (target.Target, error) {
 	switch s.Kind {
 	case Embedded:
 		return target.Embedded(s.Dir, statsInterval, sensorArgs(s.Config, s.Rules, s.Args), s.Log), nil
@@ -184,140 +194,4 @@ func sensorArgs(config string, rules, more []string) []string {
 		args = append(args, "-r", file)
 	}
 	return append(args, more...)
-}
-
-// session is a bench session together with the sensor that it loads.
-type session struct {
-	*bench.Session
-	target target.Target
-}
-
-// Start implements capacity.Rig. It returns when every action has been seen to
-// raise its alert.
-func (s *Stand) Start(ctx context.Context, started func(pid int) error) (capacity.Bench, error) {
-	t, err := s.target(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if err := t.Start(ctx, started); err != nil {
-		return nil, err
-	}
-	b, err := bench.Open(ctx, bench.Options{Target: t, Actions: s.Actions, Seed: s.Seed, CountSyscalls: s.CountSyscalls, Generate: s.Generate, Drain: s.Drain, Linger: s.Drain})
-	if err != nil {
-		return nil, errors.Join(err, t.Stop(context.WithoutCancel(ctx)))
-	}
-	up := &session{b, t}
-	if err := s.preflight(ctx, up); err != nil {
-		_ = up.Close(context.WithoutCancel(ctx)) // the reason is better known
-		return nil, err
-	}
-	// Without a count in each round, one beforehand has to do; and a kernel
-	// that refuses our counter leaves that column empty.
-	if !s.CountSyscalls {
-		if _, err := up.Calibrate(ctx, time.Second); err != nil {
-			fmt.Fprintf(s.Log, "host syscalls are not counted: %v\n", err)
-		}
-	}
-	return up, nil
-}
-
-// warmUp is how long a sensor may need from "ready" to its first alert: Falco
-// says so two seconds early.
-const warmUp = 3
-
-// preflight has each action's alert seen. A sensor that has just come up gets
-// more than one chance.
-func (s *Stand) preflight(ctx context.Context, up *session) error {
-	for attempt := 1; ; attempt++ {
-		found, err := up.Preflight(ctx, s.Watch)
-		if err != nil {
-			return err
-		}
-		for _, check := range found.Checks {
-			fmt.Fprintf(s.Log, "preflight: %s: %s: %s\n", check.Status, check.Name, check.Text)
-		}
-		failed := found.Failed()
-		if len(failed) == 0 {
-			return nil
-		}
-		if attempt < warmUp && s.Owned() {
-			continue
-		}
-		var texts []string
-		for _, check := range failed {
-			texts = append(texts, check.Name+": "+check.Text)
-		}
-		if s.Force {
-			fmt.Fprintf(s.Log, "preflight failed, and --force goes on: %s\n", strings.Join(texts, "; "))
-			return nil
-		}
-		return &capacity.PreflightError{Reason: strings.Join(texts, "; ")}
-	}
-}
-
-// perWorker is how many actions per second one generator thread is trusted
-// with.
-const perWorker = 30_000
-
-// Run implements bench.Runner: it lets the generator have as many threads as
-// the rate needs and the machine has.
-func (s *session) Run(ctx context.Context, load bench.Load) (bench.Round, error) {
-	load.Workers = min(1+int(load.Rate/perWorker), runtime.NumCPU())
-	return s.Session.Run(ctx, load)
-}
-
-// Close ends the session and the sensor. How a sensor ended that has been
-// killed is not an error here: the rounds have told.
-func (s *session) Close(ctx context.Context) error {
-	exited := false
-	select {
-	case <-s.target.Exited():
-		exited = true
-	default:
-	}
-	err := s.target.Stop(ctx)
-	if exited {
-		err = nil
-	}
-	return errors.Join(err, s.Session.Close())
-}
-
-// Describe says what is tested, for the report.
-func (s *Stand) Describe(ctx context.Context) capacity.Sensor {
-	d := capacity.Sensor{Kind: string(s.Kind), Rules: s.Rules, Name: "the Peregrine sensor"}
-	files := s.Rules
-	switch s.Kind {
-	case Embedded:
-		d.Command = target.Embedded(s.Dir, statsInterval, sensorArgs(s.Config, s.Rules, s.Args), nil).Command()
-		if len(d.Rules) == 0 {
-			d.Rules = []string{"default rules, embedded"}
-			if self, err := os.Executable(); err == nil {
-				files = []string{self} // which holds the rules
-			}
-		}
-	case Falco:
-		d.Name = falcoVersion(ctx, s.Program)
-		d.Command = falcoConfig(&s.Options).Command
-	case Running:
-		d.Name = runningName(s.PID, s.Unit, s.Container)
-	}
-	if s.Config != "" {
-		files = append([]string{s.Config}, files...)
-	}
-	d.SHA256 = digest(files)
-	return d
-}
-
-func runningName(pid int, unit, container string) string {
-	switch {
-	case unit != "":
-		return "unit " + unit
-	case container != "":
-		return "container " + container
-	}
-	name, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "comm"))
-	if err != nil {
-		return fmt.Sprintf("process %d", pid)
-	}
-	return fmt.Sprintf("%s (process %d)", strings.TrimSpace(string(name)), pid)
 }

@@ -1,6 +1,8 @@
 package stand
 
 import (
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+
 	"context"
 	"io"
 	"os"
@@ -13,7 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 )
 
@@ -92,13 +93,30 @@ func quick() capacity.Plan {
 	return p
 }
 
-func measure(t *testing.T, s *Stand, progress func(capacity.Progress)) ([]capacity.Row, error) {
+func measure(t *testing.T, s *Stand, progress func(sweep.Progress)) ([]capacity.Row, error) {
 	t.Helper()
-	return capacity.Sweep(context.Background(), capacity.Options{
-		Limits: []limit.Limit{{CPU: 1, Memory: 256 << 20}}, Load: capacity.AlertsOnly, Plan: quick(), Repeat: 1,
-		Total: time.Minute, Rig: s, Now: time.Now, Progress: progress, Force: true,
+	return sweep.Run(context.Background(), sweep.Options{
+		Limits: []capacity.Limit{{CPU: 1, Memory: 256 << 20}}, Load: capacity.AlertsOnly, Plan: quick(), Repeat: 1,
+		Total: time.Minute, Variants: []sweep.Variant{{Stand: s}}, Now: time.Now, Observer: observer(progress), Force: true,
 	})
 }
+
+// answered says whether a row has found the sensor's limit. On a machine that
+// other tests load, it is a lower bound, for want of CPU.
+func answered(row capacity.Row) bool {
+	return row.Status == capacity.Confirmed || row.Status == capacity.AtLeast && row.Factor.Name == capacity.FactorMachine
+}
+
+// observer is told of progress; nil is not.
+type observer func(sweep.Progress)
+
+func (o observer) Progress(p sweep.Progress) {
+	if o != nil {
+		o(p)
+	}
+}
+
+func (observer) Keep([]capacity.Row) {}
 
 // leftovers are cgroups of this process and journals that are still there.
 func leftovers(t *testing.T, s *Stand) []string {
@@ -121,7 +139,7 @@ func TestMeasureFalco(t *testing.T) {
 	rows, err := measure(t, s, nil)
 	check(t, err)
 	row := rows[0]
-	if row.Status != capacity.Confirmed || row.NDR.Lower > 1001 || row.NDR.Lower < 600 {
+	if !answered(row) || row.NDR.Lower > 1001 || row.NDR.Lower < 600 {
 		t.Errorf("%s at %+v, want confirmed below 1000", row.Status, row.NDR)
 	}
 	if row.Syscalls == 0 || row.EPS < 600 || row.EPS > 1010 {
@@ -140,7 +158,7 @@ func TestMeasureFalco(t *testing.T) {
 func TestSensorKilledForReal(t *testing.T) {
 	s, g := newStand(t, "1000")
 	rounds := 0
-	rows, err := measure(t, s, func(p capacity.Progress) {
+	rows, err := measure(t, s, func(p sweep.Progress) {
 		if p.Done == nil && p.Phase == capacity.Ramp {
 			if rounds++; rounds == 2 {
 				g.kill.Store(true)
@@ -149,7 +167,7 @@ func TestSensorKilledForReal(t *testing.T) {
 	})
 	check(t, err)
 	row := rows[0]
-	if row.Status != capacity.Confirmed || row.NDR.Lower < 600 || row.NDR.Lower > 1001 {
+	if !answered(row) || row.NDR.Lower < 600 || row.NDR.Lower > 1001 {
 		t.Errorf("%s at %+v after a kill", row.Status, row.NDR)
 	}
 	if !strings.Contains(strings.Join(row.Noisy, ";"), "from outside") {
@@ -164,7 +182,7 @@ func TestSensorKilledForReal(t *testing.T) {
 // back.
 func TestGeneratorFails(t *testing.T) {
 	s, g := newStand(t, "1000")
-	_, err := measure(t, s, func(p capacity.Progress) {
+	_, err := measure(t, s, func(p sweep.Progress) {
 		if p.Phase == capacity.Ramp {
 			g.broken.Store(true)
 		}
@@ -199,7 +217,7 @@ func TestMeasureRunning(t *testing.T) {
 	check(t, err)
 	rows, err := measure(t, running, nil)
 	check(t, err)
-	if row := rows[0]; row.Status != capacity.Confirmed || row.NDR.Lower < 600 || row.NDR.Lower > 1001 {
+	if row := rows[0]; !answered(row) || row.NDR.Lower < 600 || row.NDR.Lower > 1001 {
 		t.Errorf("%s at %+v", row.Status, row.NDR)
 	}
 	after, err := os.ReadFile(filepath.Join("/proc", itoa(sensor.Process.Pid), "cgroup"))

@@ -124,11 +124,20 @@
   const dots = { show: true, size: 6 };
   const linear = { x: { time: false }, y: { range: (_, lo, hi) => [0, hi > 0 ? hi * 1.1 : 1] } };
 
+  // A dashed line through bounds, a full one through what is confirmed.
+  const colours = ["accent", "load", "drops", "good"];
+  const named = [];
+  const colourOf = name => {
+    const of = name.replace(/, bounds$/, "");
+    if (!named.includes(of)) named.push(of);
+    return colours[named.indexOf(of) % colours.length];
+  };
   chart("curve", 260, () => data.curve.cpu && data.curve.cpu.length > 1 && {
-    data: [[0, ...data.curve.cpu], [0, ...data.curve.rate]],
-    scales: linear, axes: [below(axis(si, "CPU limit")), axis(si)],
-    series: [{}, line("syscalls/s", "accent", { points: { show: true, size: 8, fill: style("card") } })],
-    above: data.curve.knee && lines([{ x: data.curve.knee[0], name: "knee", color: style("warn") }]),
+    data: [[0, ...data.curve.cpu], ...data.curve.series.map(s => [0, ...s.rate])],
+    scales: linear, axes: [below(axis(si, "CPU limit")), axis(si, data.curve.unit)],
+    series: [{}, ...data.curve.series.map(s => line(s.name, colourOf(s.name), Object.assign(
+      { spanGaps: true, points: { show: true, size: 8, fill: style("card") } }, s.bound ? { dash: [6, 4] } : {})))],
+    above: data.curve.knee && lines([{ x: data.curve.knee, name: "knee", color: style("warn") }]),
   });
 
   data.rows.forEach((row, i) => {
@@ -140,7 +149,7 @@
     chart("time-" + i, 300, () => row.time.seconds && row.time.seconds.length > 1 && {
       data: [row.time.seconds, row.time.load, row.time.events, row.time.drops],
       scales: linear, axes: [below(axis(x => si(x) + " s", "time since the first round")), axis(si, "per second")],
-      series: [{}, line("load, operations/s", "load", { dash: [6, 4] }), line("engine events/s", "accent"), line("drops/s", "drops", { fill: style("shade-bad") })],
+      series: [{}, line("load, operations/s", "load", { dash: [6, 4] }), line("sensor events/s", "accent"), line("drops/s", "drops", { fill: style("shade-bad") })],
       below: shades(shade),
     });
     chart("loss-" + i, 240, () => t.rate && {

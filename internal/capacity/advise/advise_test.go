@@ -1,0 +1,63 @@
+package advise
+
+import (
+	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
+
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/bench/usage"
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+)
+
+// published are the rows of the method's own table.
+func published() []capacity.Row {
+	row := func(cpu, rate, eps float64) capacity.Row {
+		return capacity.Row{Limit: capacity.Limit{CPU: cpu, Memory: 512 << 20}, Syscalls: rate, EPS: eps, Status: capacity.Confirmed,
+			Trials: []capacity.Trial{{Round: bench.Round{Usage: &usage.Window{RSSPeak: 100 << 20}}}}}
+	}
+	return []capacity.Row{row(0.5, 150e3, 2800), row(1, 250e3, 4200), row(2, 320e3, 7000)}
+}
+
+func TestRecommend(t *testing.T) {
+	seen, err := Observe("prod.txt", map[string][]float64{"a": {30e3, 60e3, 150e3}, "b": {75e3}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(capacity.Observed{Source: "prod.txt", Samples: 4, Nodes: 2, P50: 60e3, P95: 150e3, P99: 150e3, Max: 150e3}, seen); diff != "" {
+		t.Errorf("observed (-want +got):\n%s", diff)
+	}
+	classes := map[string][]float64{"big": {300e3, 100e3}, "small": {30e3}}
+	r, err := Recommend(curve(), published(), seen, classes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// 150k is the capacity of half a CPU; a third more, 195k, of 0.725.
+	if r.RequestCPU != 0.5 || !near(r.LimitCPU, 0.75, 1e-9) || r.LimitMemory != 192<<20 {
+		t.Errorf("recommended %v to %v CPU, %d bytes", r.RequestCPU, r.LimitCPU, r.LimitMemory)
+	}
+	if len(r.Fleet) != 2 || !r.Fleet[0].OverCap || r.Fleet[1].OverCap || !near(r.Fleet[1].SumCPU, 0.1, 1e-9) {
+		t.Errorf("fleet %+v", r.Fleet)
+	}
+	seen.Max = 300e3
+	if r, err = Recommend(curve(), published(), seen, nil); err != nil || !r.OverCapacity || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "more than") {
+		t.Errorf("a node beyond the curve: %+v, %v", r, err)
+	}
+	if _, err := Recommend(capacity.Curve{}, nil, seen, nil); err == nil {
+		t.Error("a recommendation from nothing")
+	}
+}
+
+func TestObserveNothing(t *testing.T) {
+	if _, err := Observe("empty.txt", nil); err == nil || !strings.Contains(err.Error(), "empty.txt") {
+		t.Errorf("nothing observed: %v", err)
+	}
+}
+
+func near(a, b, tolerance float64) bool { return math.Abs(a-b) <= tolerance }
+
+func curve() capacity.Curve { return diagnose.CurveOf("", published()) }

@@ -1,0 +1,165 @@
+package advise
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
+)
+
+// Rates are syscalls per second.
+type Rates struct {
+	Nodes map[string][]float64 // every rate of each node
+	// Classes are the highest rates of the nodes of each class; nil where the
+	// source does not tell classes apart.
+	Classes map[string][]float64
+}
+
+// Read reads a file; interval is the time of one sample of a stats file that
+// does not tell it.
+func Read(path string, interval time.Duration) (Rates, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return Rates{}, fmt.Errorf("observed rates: %w", err)
+	}
+	var r Rates
+	if bytes.Contains(text[:min(len(text), 512)], []byte(`"resultType"`)) {
+		r, err = parseQuery(text)
+	} else {
+		r, err = parseStats(text, interval)
+	}
+	if err != nil {
+		return Rates{}, fmt.Errorf("observed rates: %s: %w", path, err)
+	}
+	return r, nil
+}
+
+// parseStats takes every sample's rate; there is one node.
+func parseStats(text []byte, interval time.Duration) (Rates, error) {
+	samples, err := sensorstats.ReadAll(bytes.NewReader(text))
+	if err != nil {
+		return Rates{}, err
+	}
+	var rates []float64
+	for _, s := range samples {
+		// The first sample of a process's life covers its start.
+		if s.Restarted || s.Number == 1 || s.Delta.Events == 0 {
+			continue
+		}
+		length := interval
+		if s.Elapsed > 0 {
+			length = time.Duration(s.Elapsed)
+		}
+		rates = append(rates, float64(s.Delta.Events)/length.Seconds())
+	}
+	if len(rates) == 0 {
+		return Rates{}, fmt.Errorf("no rates in %d samples: expected a stats file with at least two samples, or the JSON of a Prometheus query", len(samples))
+	}
+	return Rates{Nodes: map[string][]float64{"": rates}}, nil
+}
+
+// query is an answer of /api/v1/query or query_range
+// (https://prometheus.io/docs/prometheus/latest/querying/api/).
+type query struct {
+	Status string `json:"status"`
+	Error  string `json:"error"`
+	Data   struct {
+		ResultType string `json:"resultType"`
+		Result     []struct {
+			Metric map[string]string `json:"metric"`
+			Values []point           `json:"values"` // matrix
+			Value  *point            `json:"value"`  // vector
+		} `json:"result"`
+	} `json:"data"`
+}
+
+// point is [seconds, "value"].
+type point struct{ at, value float64 }
+
+func (p *point) UnmarshalJSON(text []byte) error {
+	var pair [2]json.RawMessage
+	if err := json.Unmarshal(text, &pair); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(pair[0], &p.at); err != nil {
+		return err
+	}
+	var err error
+	p.value, err = strconv.ParseFloat(strings.Trim(string(pair[1]), `"`), 64)
+	return err
+}
+
+// The labels that name a node and its class, in the order of preference.
+var (
+	nodeLabels  = []string{"node", "kubernetes_node", "nodename", "hostname", "instance"}
+	classLabels = []string{"class", "node_class", "instance_type", "node_kubernetes_io_instance_type", "beta_kubernetes_io_instance_type"}
+)
+
+func label(labels map[string]string, names []string) string {
+	for _, name := range names {
+		if labels[name] != "" {
+			return labels[name]
+		}
+	}
+	return ""
+}
+
+// parseQuery takes rates as they are, and makes rates of counters, which are
+// series whose name ends in _total.
+func parseQuery(text []byte) (Rates, error) {
+	var q query
+	if err := json.Unmarshal(text, &q); err != nil {
+		return Rates{}, err
+	}
+	if q.Status != "" && q.Status != "success" {
+		return Rates{}, fmt.Errorf("the query has failed: %s", q.Error)
+	}
+	r := Rates{Nodes: map[string][]float64{}}
+	class := map[string]string{}
+	for _, series := range q.Data.Result {
+		points := series.Values
+		if series.Value != nil {
+			points = append(points, *series.Value)
+		}
+		node := label(series.Metric, nodeLabels)
+		class[node] = label(series.Metric, classLabels)
+		r.Nodes[node] = append(r.Nodes[node], rates(points, strings.HasSuffix(series.Metric["__name__"], "_total"))...)
+	}
+	count := 0
+	for node, of := range r.Nodes {
+		count += len(of)
+		if class[node] == "" || len(of) == 0 {
+			continue
+		}
+		if r.Classes == nil {
+			r.Classes = map[string][]float64{}
+		}
+		highest := of[0]
+		for _, x := range of {
+			highest = max(highest, x)
+		}
+		r.Classes[class[node]] = append(r.Classes[class[node]], highest)
+	}
+	if count == 0 {
+		return Rates{}, fmt.Errorf("no rates in %d series: expected the answer to a query such as rate(falcosecurity_scap_n_evts_total[5m])", len(q.Data.Result))
+	}
+	return r, nil
+}
+
+func rates(points []point, counter bool) []float64 {
+	var out []float64
+	for i, p := range points {
+		switch {
+		case !counter:
+			out = append(out, p.value)
+		case i > 0 && p.value >= points[i-1].value && p.at > points[i-1].at: // else: a restart
+			out = append(out, (p.value-points[i-1].value)/(p.at-points[i-1].at))
+		}
+	}
+	return out
+}

@@ -1,0 +1,280 @@
+// Package compare sets two capacity runs side by side, and says whether the
+// second is better or worse than the first.
+package compare
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/sample"
+)
+
+// Comparison is two runs side by side, limit by limit.
+type Comparison struct {
+	A, B    string // what they are
+	Rows    []Difference
+	Verdict Change // the worst of the rows
+	Notes   []string
+}
+
+// Difference is one limit of a comparison. Delta is (B-A)/A.
+type Difference struct {
+	Sensor string // of runs that have several
+	Limit  capacity.Limit
+	A, B   sample.Interval // operations per second of the generator
+	Delta  float64
+	P      float64
+	Change Change
+	Why    string // it is inconclusive
+}
+
+// Change is a verdict on B seen from A.
+type Change string
+
+// The verdicts, from good to bad.
+const (
+	Better  Change = "better"
+	Same    Change = "same"
+	Unsure  Change = "inconclusive"
+	Worse   Change = "worse"
+	Missing Change = "missing"
+)
+
+// significant is the usual level; relevant is the difference below which
+// nobody would change anything.
+const (
+	significant = 0.05
+	relevant    = 0.05
+)
+
+// key is what rows have in common that can be compared.
+type key struct {
+	sensor string
+	limit  capacity.Limit
+}
+
+// Compare sets the runs of b against the runs of a; more than one run a side
+// are pooled. They are compared in operations of the generator, which are the
+// same for every sensor, and so have to be of the same load. With fewer than
+// four rows a side no p value can be significant: the rows' own bounds decide
+// then. A lower bound, and a row of a noisy or busy machine, is no evidence.
+func Compare(a, b []capacity.Result) (Comparison, error) {
+	c := Comparison{A: describe(a), B: describe(b)}
+	if len(a) == 0 || len(b) == 0 {
+		return c, errors.New("compare: a side has no run")
+	}
+	if err := sameLoad(append(slices.Clone(a), b...)); err != nil {
+		return c, err
+	}
+	left, right := pool(a), pool(b)
+	for _, k := range keysOf(a) {
+		c.Rows = append(c.Rows, difference(k, left[k], right[k]))
+	}
+	c.Verdict = overall(c.Rows)
+	c.Notes = differences(a[0], b[0])
+	return c, nil
+}
+
+// sameLoad refuses runs whose operations are not the same.
+func sameLoad(all []capacity.Result) error {
+	for _, r := range all[1:] {
+		x, y := all[0].Method, r.Method
+		if x.Load != y.Load {
+			return fmt.Errorf("compare: the loads differ: %s, and %s: measure both with the same --load", x.Load, y.Load)
+		}
+		if !slices.Equal(slices.Sorted(slices.Values(x.Actions)), slices.Sorted(slices.Values(y.Actions))) {
+			return fmt.Errorf("compare: the actions differ: %s, and %s: measure both with the same --actions", strings.Join(x.Actions, ", "), strings.Join(y.Actions, ", "))
+		}
+	}
+	return nil
+}
+
+func describe(results []capacity.Result) string {
+	if len(results) == 0 {
+		return "nothing"
+	}
+	r := results[0]
+	if len(results) == 1 {
+		return fmt.Sprintf("%s, %s", names(r), r.Started.Format("2006-01-02 15:04"))
+	}
+	return fmt.Sprintf("%s, %d runs from %s", names(r), len(results), r.Started.Format("2006-01-02 15:04"))
+}
+
+func names(r capacity.Result) string {
+	var all []string
+	for _, s := range r.Sensors {
+		all = append(all, s.Name)
+	}
+	return strings.Join(all, " and ")
+}
+
+// side is the rows of one limit.
+type side struct {
+	confirmed []capacity.Row // and nothing speaks against them
+	doubtful  []string       // why others are not used
+}
+
+func pool(results []capacity.Result) map[key]*side {
+	sides := map[key]*side{}
+	for _, result := range results {
+		for _, row := range result.Rows {
+			k := key{row.Sensor, row.Limit}
+			if sides[k] == nil {
+				sides[k] = &side{}
+			}
+			if why := doubt(result, row); why != "" {
+				sides[k].doubtful = append(sides[k].doubtful, why)
+			} else {
+				sides[k].confirmed = append(sides[k].confirmed, row)
+			}
+		}
+	}
+	return sides
+}
+
+// doubt says why a row is no evidence; "" if it is.
+func doubt(result capacity.Result, row capacity.Row) string {
+	switch {
+	case row.Status == capacity.AtLeast:
+		return "a row is a lower bound"
+	case row.Status != capacity.Confirmed:
+		return "a row is " + strings.ReplaceAll(string(row.Status), "_", " ")
+	case len(row.Noisy) > 0:
+		return "a row is noisy: " + row.Noisy[0]
+	case result.Method.Force:
+		return "a run was measured with --force"
+	case result.Environment.Busy():
+		return "a machine was busy before the run"
+	}
+	return ""
+}
+
+// keysOf lists what can be compared in the order of the first rows.
+func keysOf(results []capacity.Result) []key {
+	var order []key
+	for _, result := range results {
+		for _, row := range result.Rows {
+			if k := (key{row.Sensor, row.Limit}); !slices.Contains(order, k) {
+				order = append(order, k)
+			}
+		}
+	}
+	return order
+}
+
+func rates(rows []capacity.Row) []float64 {
+	var xs []float64
+	for _, row := range rows {
+		xs = append(xs, row.NDR.Lower)
+	}
+	return xs
+}
+
+func difference(k key, a, b *side) Difference {
+	d := Difference{Sensor: k.sensor, Limit: k.limit, P: 1}
+	if b == nil {
+		d.A = sample.MedianInterval(rates(a.confirmed))
+		d.Change, d.Why = Missing, "B has no such row"
+		return d
+	}
+	xs, ys := rates(a.confirmed), rates(b.confirmed)
+	d.A, d.B, d.P = sample.MedianInterval(xs), sample.MedianInterval(ys), sample.Difference(xs, ys)
+	if d.A.N == 0 || d.B.N == 0 {
+		d.Change, d.Why = Unsure, append(slices.Clone(a.doubtful), b.doubtful...)[0]
+		return d
+	}
+	d.Delta = (d.B.Median - d.A.Median) / d.A.Median
+	switch {
+	case d.Delta > -relevant && d.Delta < relevant:
+		d.Change = Same
+	case d.A.N < 4 || d.B.N < 4:
+		d.Change = byBounds(a.confirmed, b.confirmed, d.Delta)
+		if d.Change == Unsure {
+			d.Why = "the bounds of both sides overlap, and fewer than four rows do not allow for more: measure both with --repeat 4"
+		}
+	case d.P >= significant:
+		d.Change, d.Why = Unsure, "the repeats differ as much among themselves"
+	case d.Delta > 0:
+		d.Change = Better
+	default:
+		d.Change = Worse
+	}
+	return d
+}
+
+// byBounds decides with few runs: only where every row of one side failed at
+// a load below what every row of the other side has passed.
+func byBounds(a, b []capacity.Row, delta float64) Change {
+	above := func(high, low []capacity.Row) bool {
+		for _, h := range high {
+			for _, l := range low {
+				if l.NDR.Upper == 0 || h.NDR.Lower <= l.NDR.Upper {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	switch {
+	case delta > 0 && above(b, a):
+		return Better
+	case delta < 0 && above(a, b):
+		return Worse
+	}
+	return Unsure
+}
+
+// overall is the worst of the rows' verdicts.
+func overall(rows []Difference) Change {
+	rank := map[Change]int{Better: 0, Same: 1, Unsure: 2, Missing: 3, Worse: 4}
+	if len(rows) == 0 {
+		return Missing
+	}
+	worst := rows[0].Change
+	for _, d := range rows {
+		if rank[d.Change] > rank[worst] {
+			worst = d.Change
+		}
+	}
+	return worst
+}
+
+// differences lists what differs besides the figures.
+func differences(x, y capacity.Result) []string {
+	var notes []string
+	differ := func(what string, p, q any) {
+		if p != q {
+			notes = append(notes, fmt.Sprintf("%s differs: %v and %v", what, p, q))
+		}
+	}
+	differ("CPU model", x.Environment.CPU, y.Environment.CPU)
+	differ("number of CPUs", x.Environment.CPUs, y.Environment.CPUs)
+	differ("kernel", x.Environment.Kernel, y.Environment.Kernel)
+	differ("version", x.Environment.Peregrine, y.Environment.Peregrine)
+	for i := range min(len(x.Sensors), len(y.Sensors)) {
+		p, q := x.Sensors[i], y.Sensors[i]
+		differ("sensor", p.Name, q.Name)
+		differ("set of rules or configuration", short(p.SHA256), short(q.SHA256))
+		for _, only := range []struct {
+			side      string
+			has, lack []string
+		}{{"A", p.Command, q.Command}, {"B", q.Command, p.Command}} {
+			if more := slices.DeleteFunc(slices.Clone(only.has), func(arg string) bool { return fileName(arg) || slices.Contains(only.lack, arg) }); len(more) > 0 {
+				notes = append(notes, fmt.Sprintf("only the sensor of %s had %s", only.side, strings.Join(more, " ")))
+			}
+		}
+	}
+	return notes
+}
+
+// fileName says whether an argument names a file of the run, which differs
+// between any two.
+func fileName(arg string) bool {
+	return strings.Contains(arg, "sensor-stats.json") || strings.Contains(arg, "falco-stats.json")
+}
+
+// short is the start of a digest.
+func short(sha string) string { return sha[:min(12, len(sha))] }

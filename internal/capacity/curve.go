@@ -1,0 +1,46 @@
+package capacity
+
+// Point is a place on the capacity curve.
+type Point struct {
+	CPU        float64 `json:"cpu"`
+	Rate       float64 `json:"events_per_second"` // as the sensor counts them
+	Operations float64 `json:"operations_per_second"`
+	AtLeast    bool    `json:"at_least,omitempty"`
+	// Certain says that every row of the point is confirmed.
+	Certain bool `json:"certain"`
+}
+
+// Curve is the capacity by CPU limit, both rising.
+type Curve struct {
+	Sensor string  `json:"sensor,omitempty"`
+	Points []Point `json:"points"`
+	// Knee is the point after which more CPU brings less than half of what the
+	// first brought per CPU; nil where the confirmed points have none.
+	Knee *Point `json:"knee,omitempty"`
+}
+
+// CPUFor is the CPU that takes a rate, between the points in a straight line
+// and below the first in proportion. enough is false beyond the last point,
+// whose CPU is returned then.
+func (c Curve) CPUFor(rate float64) (cpu float64, enough bool) {
+	before := Point{}
+	for _, p := range c.Points {
+		if rate <= p.Rate {
+			return before.CPU + (p.CPU-before.CPU)*(rate-before.Rate)/(p.Rate-before.Rate), true
+		}
+		before = p
+	}
+	return before.CPU, false
+}
+
+// RateFor is the reverse of CPUFor.
+func (c Curve) RateFor(cpu float64) (rate float64, known bool) {
+	before := Point{}
+	for _, p := range c.Points {
+		if cpu <= p.CPU {
+			return before.Rate + (p.Rate-before.Rate)*(cpu-before.CPU)/(p.CPU-before.CPU), true
+		}
+		before = p
+	}
+	return before.Rate, false
+}

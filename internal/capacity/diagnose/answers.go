@@ -1,0 +1,77 @@
+package diagnose
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/sample"
+)
+
+// key is what the repeats of a row have in common.
+type key struct {
+	sensor string
+	limit  capacity.Limit
+}
+
+// answers sums up the repeats of each limit.
+func answers(r *capacity.Result) []capacity.Answer {
+	by := map[key][]int{}
+	var order []key
+	for i, row := range r.Rows {
+		k := key{row.Sensor, row.Limit}
+		if len(by[k]) == 0 {
+			order = append(order, k)
+		}
+		by[k] = append(by[k], i)
+	}
+	slices.SortStableFunc(order, func(a, b key) int {
+		return cmp.Or(cmp.Compare(a.limit.CPU, b.limit.CPU), cmp.Compare(a.limit.Memory, b.limit.Memory))
+	})
+	all := make([]capacity.Answer, len(order))
+	for i, k := range order {
+		all[i] = answerOf(r, by[k])
+		carry(&all[i], all[:i])
+	}
+	return all
+}
+
+// answerOf takes the row in the middle by events per second.
+func answerOf(r *capacity.Result, indexes []int) capacity.Answer {
+	sorted := slices.SortedStableFunc(slices.Values(indexes), func(a, b int) int { return cmp.Compare(r.Rows[a].Syscalls, r.Rows[b].Syscalls) })
+	i := sorted[(len(sorted)-1)/2]
+	row := &r.Rows[i]
+	a := capacity.Answer{Sensor: row.Sensor, Limit: row.Limit, Row: i, Status: row.Status, AtLeast: row.Status == capacity.AtLeast}
+	if row.Status != capacity.Failed && row.Status != capacity.NoCapacity {
+		a.Operations, a.Events, a.Alerts = row.NDR.Lower, row.Syscalls, row.EPS
+	}
+	var events []float64
+	for _, i := range indexes {
+		if r.Rows[i].Syscalls > 0 {
+			events = append(events, r.Rows[i].Syscalls)
+		}
+	}
+	if len(events) > 1 {
+		spread := sample.MedianInterval(events)
+		a.Spread = &spread
+	}
+	return a
+}
+
+// carry raises what is not confirmed to what a smaller limit has carried: that
+// is a lower bound for the larger one.
+func carry(a *capacity.Answer, smaller []capacity.Answer) {
+	if a.Status == capacity.Confirmed {
+		return
+	}
+	for _, s := range smaller {
+		less := s.Sensor == a.Sensor && s.Limit.CPU <= a.Limit.CPU && (a.Limit.Memory == 0 || s.Limit.Memory > 0 && s.Limit.Memory <= a.Limit.Memory)
+		if sure := s.AtLeast || s.Status == capacity.Confirmed; less && sure && s.Operations > a.Operations {
+			a.Operations, a.Events, a.Alerts, a.AtLeast = s.Operations, s.Events, s.Alerts, true
+			a.Carried = &s.Limit
+			if s.Carried != nil {
+				a.Carried = s.Carried
+			}
+		}
+	}
+}

@@ -1,0 +1,54 @@
+package diagnose
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/sample"
+)
+
+// CurveOf takes the median of each CPU limit's repeats of one sensor. A limit
+// that a smaller one outdoes is left out: more CPU takes nothing away, so the
+// smaller one's answer holds there too.
+func CurveOf(sensor string, rows []capacity.Row) capacity.Curve {
+	by := map[float64][]capacity.Row{}
+	for _, row := range rows {
+		if row.Sensor == sensor && row.Syscalls > 0 && row.Limit.CPU > 0 {
+			by[row.Limit.CPU] = append(by[row.Limit.CPU], row)
+		}
+	}
+	curve := capacity.Curve{Sensor: sensor}
+	for _, cpu := range slices.Sorted(maps.Keys(by)) {
+		p := pointOf(cpu, by[cpu])
+		if n := len(curve.Points); n == 0 || p.Rate > curve.Points[n-1].Rate {
+			curve.Points = append(curve.Points, p)
+		}
+	}
+	curve.Knee = knee(curve.Points)
+	return curve
+}
+
+func pointOf(cpu float64, rows []capacity.Row) capacity.Point {
+	p := capacity.Point{CPU: cpu, Certain: true}
+	var rates, operations []float64
+	for _, row := range rows {
+		rates, operations = append(rates, row.Syscalls), append(operations, row.NDR.Lower)
+		p.AtLeast = p.AtLeast || row.Status == capacity.AtLeast
+		p.Certain = p.Certain && row.Status == capacity.Confirmed
+	}
+	p.Rate, p.Operations = sample.Median(rates), sample.Median(operations)
+	return p
+}
+
+// knee looks at certain points only: a bound is no place on a curve.
+func knee(points []capacity.Point) *capacity.Point {
+	points = slices.DeleteFunc(slices.Clone(points), func(p capacity.Point) bool { return !p.Certain })
+	for i := 1; i < len(points); i++ {
+		gain := (points[i].Rate - points[i-1].Rate) / (points[i].CPU - points[i-1].CPU)
+		if gain < points[0].Rate/points[0].CPU/2 {
+			return &points[i-1]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package capacity
+
+import (
+	"github.com/peregrine-sec/peregrine/internal/human"
+	"github.com/peregrine-sec/peregrine/internal/sample"
+)
+
+// Findings is what the rows of a result say together. It is worked out once,
+// by package diagnose, and stored.
+type Findings struct {
+	Headline    Headline     `json:"headline"`
+	Answers     []Answer     `json:"answers"` // by limit, smallest CPU first; those of a limit by sensor
+	Curves      []Curve      `json:"curves"`  // by sensor
+	Costs       []Cost       `json:"costs"`   // by sensor
+	Comparisons []Comparison `json:"comparisons,omitempty"`
+}
+
+// Headline is what to read first.
+type Headline struct {
+	Text string `json:"text"`
+	// Confirmed says that the text leads with a confirmed row.
+	Confirmed bool `json:"confirmed"`
+	// Caveats are reasons to distrust the run as a whole or the row of Text.
+	Caveats []string `json:"caveats,omitempty"`
+}
+
+// Answer is the table's line for one sensor and limit.
+type Answer struct {
+	Sensor string `json:"sensor,omitempty"`
+	Limit  Limit  `json:"limit"`
+	// Row is the index of the row that stands for its repeats: the one in the
+	// middle, not an average.
+	Row    int    `json:"row"`
+	Status Status `json:"status"`
+
+	Operations float64 `json:"operations_per_second"` // of the generator
+	Events     float64 `json:"events_per_second"`     // as the sensor counts them
+	Alerts     float64 `json:"alerts_per_second"`
+	// AtLeast says that the figures are lower bounds. Carried is the smaller
+	// limit that they are from, where that has carried more.
+	AtLeast bool   `json:"at_least,omitempty"`
+	Carried *Limit `json:"carried_by,omitempty"`
+	// Spread is over the events per second of the repeats; nil without any.
+	Spread *sample.Interval `json:"spread,omitempty"`
+}
+
+// Claim is a figure of the table: rounded down, since it promises no more than
+// was measured, with what it is worth.
+func (a *Answer) Claim(x float64) string {
+	switch text := human.Number(RoundDown(x)); {
+	case x == 0:
+		return "–"
+	case a.AtLeast:
+		return "≥ " + text
+	case a.Status == Confirmed:
+		return text
+	default:
+		return "~ " + text
+	}
+}
+
+// Cost is what an event and an alert cost a sensor, over all clean rounds: the
+// figure that depends least on the size of the machine. It is in CPU seconds.
+type Cost struct {
+	Sensor            string          `json:"sensor,omitempty"`
+	PerMillionEvents  sample.Interval `json:"per_million_events"`
+	PerThousandAlerts sample.Interval `json:"per_thousand_alerts"`
+}
+
+// Comparison is two sensors under one limit, in operations of the generator,
+// which are the same for both.
+type Comparison struct {
+	Limit Limit  `json:"limit"`
+	A     string `json:"a"` // takes more
+	B     string `json:"b"`
+	// Times is how often A takes what B takes; 0 if that cannot be told.
+	Times    float64 `json:"times,omitempty"`
+	AtLeast  bool    `json:"at_least,omitempty"` // A is a lower bound
+	Sentence string  `json:"sentence"`
+}

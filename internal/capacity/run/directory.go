@@ -1,0 +1,164 @@
+package run
+
+import (
+	"io"
+	"io/fs"
+	"reflect"
+	"syscall"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
+
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/report"
+)
+
+// resultFile is the raw data within a run's directory.
+const resultFile = "result.json"
+
+// reports are the files that a run leaves besides its raw data.
+var reports = map[string]report.Format{
+	"report.html": report.HTML,
+	"report.md":   report.Markdown,
+	"report.csv":  report.CSV,
+	"report.txt":  report.Text,
+}
+
+// Create makes the directory of a run that starts now; with an empty name it
+// is named for the time. A directory that is there already has to be this
+// user's own, since what is in it is written as root.
+func Create(name string, now time.Time) (string, error) {
+	if name == "" {
+		name = "peregrine-capacity-" + now.Format("20060102-150405")
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return "", fmt.Errorf("directory of the run: %w", err)
+	}
+	err := os.Mkdir(name, 0o755)
+	if errors.Is(err, fs.ErrExist) {
+		err = usable(name)
+	}
+	if err != nil {
+		return "", fmt.Errorf("directory of the run: %w", err)
+	}
+	return filepath.Abs(name)
+}
+
+// usable says why a directory that is there cannot be a run's.
+func usable(name string) error {
+	info, err := os.Lstat(name)
+	if err != nil {
+		return err
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	switch {
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a directory: name another one with --out", name)
+	case !ok || int(owner.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0:
+		return fmt.Errorf("%s belongs to another user or is writable for others, who could have put links there: name another directory with --out", name)
+	}
+	if _, err := os.Lstat(filepath.Join(name, resultFile)); err == nil {
+		return fmt.Errorf("%s holds the result of a run already: name another directory with --out", name)
+	}
+	return nil
+}
+
+// Save writes a result, complete or not, in place of an earlier one.
+func Save(dir string, r *capacity.Result) error {
+	return write(filepath.Join(dir, resultFile), func(w io.Writer) error { return json.NewEncoder(w).Encode(r) })
+}
+
+// WriteReports writes a result in all forms.
+func WriteReports(dir string, r *capacity.Result) error {
+	var errs []error
+	for name, format := range reports {
+		errs = append(errs, write(filepath.Join(dir, name), func(w io.Writer) error { return report.Write(w, format, r) }))
+	}
+	return errors.Join(errs...)
+}
+
+// write makes a file under a temporary name, so that no link is followed, a
+// reader never sees half of it, and a kill leaves the one before.
+func write(path string, content func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.new")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	err = errors.Join(content(f), f.Chmod(0o644), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// Load reads the result in a run's directory, or the JSON file itself. It may
+// be of another machine: nothing in it is trusted to be fit for a terminal.
+func Load(path string) (*capacity.Result, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, resultFile)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("load result: %w", err)
+	}
+	var r capacity.Result
+	if err := json.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("load result %s: %w", path, err)
+	}
+	switch r.Schema {
+	case capacity.Schema:
+	case 1:
+		if err := upgrade(&r, text); err != nil {
+			return nil, fmt.Errorf("load result %s: %w", path, err)
+		}
+	default:
+		return nil, fmt.Errorf("load result %s: schema %d, and this version reads 1 and %d", path, r.Schema, capacity.Schema)
+	}
+	neutralise(reflect.ValueOf(&r))
+	return &r, nil
+}
+
+// upgrade completes a result of the first schema.
+func upgrade(r *capacity.Result, text []byte) error {
+	var old struct {
+		Sensor capacity.Sensor `json:"sensor"`
+	}
+	if err := json.Unmarshal(text, &old); err != nil {
+		return err
+	}
+	r.Schema, r.Sensors = capacity.Schema, []capacity.Sensor{old.Sensor}
+	diagnose.Complete(r)
+	return nil
+}
+
+// LoadAll reads one run, or all runs in the directories below path.
+func LoadAll(path string) ([]capacity.Result, error) {
+	one, err := Load(path)
+	if err == nil {
+		return []capacity.Result{*one}, nil
+	}
+	found, globErr := filepath.Glob(filepath.Join(path, "*", resultFile))
+	if globErr != nil || len(found) == 0 {
+		return nil, err
+	}
+	slices.Sort(found)
+	var all []capacity.Result
+	for _, file := range found {
+		r, err := Load(file)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, *r)
+	}
+	return all, nil
+}

@@ -1,0 +1,96 @@
+package run
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+)
+
+// Fingerprint reads the environment from the file system below root ("" for
+// the running machine).
+func Fingerprint(root, version string) capacity.Environment {
+	read := func(path string) string {
+		text, _ := os.ReadFile(filepath.Join(root+"/", path)) // what is not there stays empty
+		return strings.TrimSpace(string(text))
+	}
+	e := capacity.Environment{
+		CPUs: runtime.NumCPU(), Arch: runtime.GOARCH, Peregrine: version,
+		CPU:      field(read("proc/cpuinfo"), "model name"),
+		OS:       strings.Trim(field(strings.ReplaceAll(read("etc/os-release"), "=", ":"), "PRETTY_NAME"), `"`),
+		Governor: read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+		Clock:    read("sys/devices/system/clocksource/clocksource0/current_clocksource"),
+	}
+	e.Hostname, _ = os.Hostname()
+	e.Kernel = read("proc/sys/kernel/osrelease")
+	if strings.Contains(field(read("proc/cpuinfo"), "flags")+" ", " hypervisor ") {
+		e.Virtual = "virtual machine"
+	}
+	if kib, err := strconv.ParseInt(strings.TrimSuffix(field(read("proc/meminfo"), "MemTotal"), " kB"), 10, 64); err == nil {
+		e.Memory = kib << 10
+	}
+	if text, _, _ := strings.Cut(read("proc/loadavg"), " "); text != "" {
+		e.LoadBefore, _ = strconv.ParseFloat(text, 64)
+	}
+	e.Cgroup = cgroupVersions(read("proc/self/mountinfo"))
+	e.Warnings = warnings(e)
+	return e
+}
+
+// field returns the value of the first "name : value" line.
+func field(text, name string) string {
+	lines := bufio.NewScanner(bytes.NewReader([]byte(text)))
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		key, value, ok := strings.Cut(lines.Text(), ":")
+		if ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func cgroupVersions(mountinfo string) string {
+	v1, v2 := strings.Contains(mountinfo, " - cgroup "), strings.Contains(mountinfo, " - cgroup2 ")
+	switch {
+	case v1 && v2:
+		return "v1 and v2"
+	case v1:
+		return "v1"
+	case v2:
+		return "v2"
+	}
+	return "none"
+}
+
+// warn lists what makes figures from this machine less certain.
+func warnings(e capacity.Environment) []string {
+	var found []string
+	if e.CPUs < 4 {
+		found = append(found, "fewer than 4 CPUs: the load generator and the sensor compete for them, and large limits may be limited by the generator")
+	}
+	if e.Governor != "" && e.Governor != "performance" {
+		found = append(found, "CPU frequency governor is "+e.Governor+": figures depend on the clock rate of the moment")
+	}
+	if e.Busy() {
+		found = append(found, "the machine was not idle before the run: load average "+strconv.FormatFloat(e.LoadBefore, 'f', 1, 64))
+	}
+	return found
+}
+
+// CPUAffinity is the number of CPUs that this process may use, which is what
+// limits are capped to.
+func CPUAffinity() int {
+	var set unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &set); err != nil {
+		return runtime.NumCPU()
+	}
+	return set.Count()
+}

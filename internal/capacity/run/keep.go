@@ -1,0 +1,47 @@
+package run
+
+import (
+	"fmt"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+)
+
+// keeper puts rows on disk as they come. A disk that is full ends no
+// measurement: it is told once, and tried again with the next row.
+type keeper struct {
+	*Options
+	result *capacity.Result
+	failed int // times that the rows could not be kept
+	last   error
+}
+
+// Progress implements sweep.Observer.
+func (k *keeper) Progress(p sweep.Progress) {
+	if k.Options.Progress != nil {
+		k.Options.Progress(p)
+	}
+}
+
+// Keep implements sweep.Observer.
+func (k *keeper) Keep(rows []capacity.Row) {
+	k.result.Rows, k.result.Ended, k.result.Partial = rows, k.Now(), true
+	diagnose.Complete(k.result)
+	err := Save(k.Dir, k.result)
+	if err == nil {
+		return
+	}
+	if k.failed++; k.failed == 1 {
+		k.Say("the rows measured so far cannot be kept, and the measurement goes on: %v", err)
+	}
+	k.last = err
+}
+
+// notes tells in the result what could not be kept meanwhile.
+func (k *keeper) notes() []string {
+	if k.failed == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("rows could not be written to disk %d times during the run: %v", k.failed, k.last)}
+}

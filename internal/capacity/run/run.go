@@ -1,0 +1,214 @@
+// Package run is one capacity run from end to end: it undoes what a killed
+// run has left, measures the rows on the test stand, keeps every row on disk
+// as soon as it is there, says what they mean, and writes the reports.
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/advise"
+	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
+	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/capacity/stand"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+	"github.com/peregrine-sec/peregrine/internal/human"
+)
+
+// Options are what a run is asked for.
+type Options struct {
+	Sensors []Sensor
+	// CPUs and Memories are combined: a row for each pair.
+	CPUs     []float64
+	Memories []int64
+	Load     capacity.Load
+	Plan     capacity.Plan
+	Total    time.Duration // for all rows; 0 for what the plan needs
+	Repeat   int
+	Seed     uint64
+	Force    bool
+	Observed string // file with production rates; "" for none
+
+	Command    []string // that repeats the run
+	Version    string
+	Dir        string // made by Create
+	JournalDir string // "" for limit.JournalDir
+	Progress   func(sweep.Progress)
+	Say        func(format string, args ...any)
+	Now        func() time.Time
+}
+
+// Sensor is one of the sensors that are measured. Its name is "" if it is the
+// only one.
+type Sensor struct {
+	Name  string
+	Stand Stand
+}
+
+// Stand is a test stand that can say what it tests.
+type Stand interface {
+	sweep.Stand
+	Describe(ctx context.Context) capacity.Sensor
+	ActionNames() []string
+}
+
+var _ Stand = (*stand.Stand)(nil)
+
+// PerRow is the time that a default row may take on the average: three of
+// them end within ten minutes.
+const PerRow = 192 * time.Second
+
+// Limits combines the CPUs and memories that the machine has, in the order of
+// the CPUs. Larger ones are capped to the machine, with a note for each.
+func Limits(cpus []float64, memories []int64, machine float64) (limits []capacity.Limit, notes []string) {
+	var capped []float64
+	for _, cpu := range cpus {
+		if cpu > machine {
+			notes = append(notes, fmt.Sprintf("%s CPU is more than this machine has: measured with %s", human.CPUs(cpu), human.CPUs(machine)))
+			cpu = machine
+		}
+		if !slices.Contains(capped, cpu) {
+			capped = append(capped, cpu)
+		}
+	}
+	for _, memory := range memories {
+		for _, cpu := range capped {
+			limits = append(limits, capacity.Limit{CPU: cpu, Memory: memory})
+		}
+	}
+	return limits, notes
+}
+
+// Run measures, and leaves raw data and reports in o.Dir. The result has what
+// was measured also when the error is not nil.
+func Run(ctx context.Context, o Options) (*capacity.Result, error) {
+	leave, err := o.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	// Before the load begins, so that a bad file does not cost ten minutes.
+	var production *advise.Rates
+	if o.Observed != "" {
+		r, err := advise.Read(o.Observed, time.Second)
+		if err != nil {
+			return nil, err
+		}
+		production = &r
+	}
+	r := o.prepare(ctx)
+	limits, notes := Limits(o.CPUs, o.Memories, float64(CPUAffinity()))
+	r.Notes = notes
+	for _, note := range notes {
+		o.Say("note: %s", note)
+	}
+	if o.Total == 0 {
+		rows := len(limits) * len(o.Sensors) * max(1, o.Repeat)
+		o.Total = time.Duration(rows) * min(PerRow, o.Plan.Budget+20*time.Second)
+	}
+	k := &keeper{Options: &o, result: r}
+	rows, err := sweep.Run(ctx, sweep.Options{
+		Variants: o.variants(), Limits: limits, Load: o.Load, Plan: o.Plan, Repeat: o.Repeat, Seed: o.Seed, Total: o.Total, Force: o.Force,
+		Now: o.Now, Observer: k,
+	})
+	r.Rows, r.Ended, r.Partial = rows, o.Now(), err != nil
+	r.Notes = append(r.Notes, k.notes()...)
+	diagnose.Complete(r)
+	if !r.Measured() {
+		return r, errors.Join(err, Save(o.Dir, r))
+	}
+	if production != nil {
+		err = errors.Join(err, recommend(r, o.Observed, production))
+	}
+	return r, errors.Join(err, Save(o.Dir, r), WriteReports(o.Dir, r))
+}
+
+func (o *Options) variants() []sweep.Variant {
+	var all []sweep.Variant
+	for _, s := range o.Sensors {
+		all = append(all, sweep.Variant{Name: s.Name, Stand: s.Stand})
+	}
+	return all
+}
+
+// enter undoes what killed runs have left, and makes this run seen by others
+// until leave is called. It refuses to measure beside one that is going on.
+func (o *Options) enter() (leave func(), err error) {
+	if os.Geteuid() != 0 {
+		return nil, &sweep.PreflightError{Reason: "root is needed, to load a probe and to limit a sensor: run it with sudo"}
+	}
+	dir := o.JournalDir
+	if dir == "" {
+		dir = limit.JournalDir
+	}
+	undone, err := limit.Recover(dir, limit.Host{})
+	for _, line := range undone {
+		o.Say("%s", line)
+	}
+	if err != nil {
+		return nil, err
+	}
+	presence, err := limit.OpenJournal(dir, limit.Host{})
+	if err != nil {
+		return nil, err
+	}
+	if err := limit.Alone(dir); err != nil {
+		return nil, errors.Join(&sweep.PreflightError{Reason: err.Error()}, presence.Undo())
+	}
+	return func() { _ = presence.Undo() }, nil // nothing is in it
+}
+
+// prepare fills in what is known before the first row.
+func (o *Options) prepare(ctx context.Context) *capacity.Result {
+	r := &capacity.Result{
+		Schema: capacity.Schema, Started: o.Now(), Command: o.Command,
+		Environment: Fingerprint("", o.Version),
+		Method:      capacity.Method{Load: o.Load, Plan: o.Plan, Repeat: max(1, o.Repeat), Seed: o.Seed, Force: o.Force},
+	}
+	for _, s := range o.Sensors {
+		d := s.Stand.Describe(ctx)
+		d.Variant = s.Name
+		r.Sensors = append(r.Sensors, d)
+		o.Say("sensor under test: %s", d)
+	}
+	r.Method.Actions = o.Sensors[0].Stand.ActionNames()
+	return r
+}
+
+// recommend adds the resources for what production does, for the first sensor.
+func recommend(r *capacity.Result, source string, production *advise.Rates) error {
+	seen, err := advise.Observe(source, production.Nodes)
+	if err != nil {
+		return err
+	}
+	r.Recommendation, err = advise.Recommend(r.Findings.Curves[0], r.Rows, seen, production.Classes)
+	return err
+}
+
+// Conclusive says whether a result answers the question, and why it does not:
+// every row has a figure, and each sensor has one that is its capacity and not
+// a bound.
+func Conclusive(r *capacity.Result) (bool, string) {
+	confirmed := map[string]bool{}
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		switch row.Status {
+		case capacity.Confirmed:
+			confirmed[row.Sensor] = true
+		case capacity.AtLeast:
+		default:
+			return false, fmt.Sprintf("%s: %s", row.Limit, row.Status)
+		}
+	}
+	for _, s := range r.Sensors {
+		if !confirmed[s.Variant] {
+			return false, "the load or the machine was the limit in every row: the figures are lower bounds"
+		}
+	}
+	return len(r.Rows) > 0, "no row was measured"
+}

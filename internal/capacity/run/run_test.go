@@ -1,0 +1,159 @@
+package run
+
+import (
+	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
+
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+)
+
+func options(t *testing.T, rig *capacitytest.Rig) Options {
+	return Options{
+		Sensors: []Sensor{{Stand: rig}}, JournalDir: filepath.Join(t.TempDir(), "journals"), CPUs: []float64{0.5, 1}, Memories: []int64{512 << 20},
+		Load: capacity.AlertsOnly, Plan: capacity.QuickPlan(), Repeat: 1, Dir: t.TempDir(),
+		Command: []string{"peregrine", "capacity", "run"}, Version: "test", Now: rig.Now,
+		Say: func(format string, args ...any) { t.Logf(format, args...) },
+	}
+}
+
+func TestLimits(t *testing.T) {
+	limits, notes := Limits([]float64{0.5, 1, 2, 4}, []int64{512 << 20}, 2)
+	want := []capacity.Limit{{CPU: 0.5, Memory: 512 << 20}, {CPU: 1, Memory: 512 << 20}, {CPU: 2, Memory: 512 << 20}}
+	if diff := cmp.Diff(want, limits); diff != "" {
+		t.Errorf("limits (-want +got):\n%s", diff)
+	}
+	if len(notes) != 1 || !strings.Contains(notes[0], "4 CPU is more than this machine has") {
+		t.Errorf("notes %q", notes)
+	}
+	if limits, _ := Limits([]float64{1}, []int64{1, 2}, 8); len(limits) != 2 {
+		t.Errorf("two memories give %v", limits)
+	}
+}
+
+func TestRun(t *testing.T) {
+	o := options(t, capacitytest.New(capacitytest.Default()))
+	o.Observed = filepath.Join(t.TempDir(), "production.json")
+	query := `{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"node":"a","class":"big"},"values":[[1,"20000"],[2,"60000"]]}]}}`
+	if err := os.WriteFile(o.Observed, []byte(query), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Partial || len(r.Rows) < 1 || r.Rows[0].Status != capacity.Confirmed || r.Recommendation == nil || len(r.Recommendation.Fleet) != 1 {
+		t.Errorf("result %+v", r)
+	}
+	kept, err := Load(o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(r, kept); diff != "" {
+		t.Errorf("the result on disk differs (-returned +kept):\n%s", diff)
+	}
+	for _, name := range []string{"report.html", "report.md", "report.csv", "report.txt"} {
+		if info, err := os.Stat(filepath.Join(o.Dir, name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if ok, why := Conclusive(r); !ok {
+		t.Errorf("inconclusive: %s", why)
+	}
+}
+
+// An interrupted run leaves its rows and says that there are more to come.
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	sensor := capacitytest.Default()
+	sensor.Interrupt = func(round int) {
+		if round == 16 {
+			cancel()
+		}
+	}
+	o := options(t, capacitytest.New(sensor))
+	r, err := Run(ctx, o)
+	if !errors.Is(err, context.Canceled) || !r.Partial {
+		t.Errorf("interrupted: %v, partial %v", err, r.Partial)
+	}
+	kept, err := Load(o.Dir)
+	if err != nil || !kept.Partial || len(kept.Rows) != len(r.Rows) {
+		t.Errorf("on disk: %+v, %v", kept, err)
+	}
+	text, err := os.ReadFile(filepath.Join(o.Dir, "report.txt"))
+	if err != nil || !strings.Contains(string(text), "did not come to its end") {
+		t.Errorf("the report does not say so: %v\n%s", err, text)
+	}
+}
+
+func TestBadObservedFileFailsFirst(t *testing.T) {
+	rig := capacitytest.New(capacitytest.Default())
+	o := options(t, rig)
+	o.Observed = "/nonexistent/file"
+	if _, err := Run(context.Background(), o); err == nil || rig.Started != 0 {
+		t.Errorf("%v after %d starts", err, rig.Started)
+	}
+}
+
+func TestConclusive(t *testing.T) {
+	row := func(statuses ...capacity.Status) *capacity.Result {
+		r := &capacity.Result{Sensors: []capacity.Sensor{{}}}
+		for _, s := range statuses {
+			r.Rows = append(r.Rows, capacity.Row{Status: s})
+		}
+		return r
+	}
+	two := row(capacity.Confirmed, capacity.AtLeast)
+	two.Sensors = append(two.Sensors, capacity.Sensor{Variant: "other"})
+	two.Rows[1].Sensor = "other"
+	for want, results := range map[bool][]*capacity.Result{
+		true:  {row(capacity.Confirmed), row(capacity.Confirmed, capacity.AtLeast)},
+		false: {row(capacity.AtLeast), row(capacity.Confirmed, capacity.Unconfirmed), row(capacity.NoCapacity), row(), two},
+	} {
+		for _, r := range results {
+			if got, why := Conclusive(r); got != want {
+				t.Errorf("%+v: %v (%s), want %v", r.Rows, got, why, want)
+			}
+		}
+	}
+}
+
+func TestConditions(t *testing.T) {
+	o := options(t, capacitytest.New(capacitytest.Default()))
+	o.CPUs = []float64{0.5}
+	r, err := Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]bool{
+		"syscalls<200k": true, "syscalls<100k": false, "ndr > 10k": true, "eps>=1M": false, "latency.p99>1us": true, "latency.p99>1s": false, "lost>0%": false,
+	} {
+		c, err := ParseCondition(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if found := Violated(r, []Condition{c}); len(found) > 0 != want {
+			t.Errorf("%s: %v, want %v", text, found, want)
+		}
+	}
+	for _, text := range []string{"syscalls", "speed<1", "ndr<", "ndr~5"} {
+		if _, err := ParseCondition(text); err == nil {
+			t.Errorf("%q was taken for a condition", text)
+		}
+	}
+}
+
+func ExampleLimits() {
+	limits, notes := Limits([]float64{0.5, 8}, []int64{256 << 20}, 2)
+	fmt.Println(limits, notes)
+	// Output: [0.5 CPU, 256Mi 2 CPU, 256Mi] [8 CPU is more than this machine has: measured with 2]
+}

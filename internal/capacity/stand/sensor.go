@@ -1,0 +1,137 @@
+package stand
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/bench/target"
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+)
+
+// sensor implements sweep.Sensor: the sensor of a stand under a limit, with
+// the bench session that loads it.
+type sensor struct {
+	*Stand
+	limit   capacity.Limit
+	place   limit.Place
+	journal *limit.Journal
+	target  target.Target  // nil while no sensor is up
+	session *bench.Session // nil until the sensor is ready
+}
+
+// Start brings the sensor up in its place. It returns when every action has
+// been seen to raise its alert.
+func (s *sensor) Start(ctx context.Context) error {
+	t, err := s.prepare(ctx)
+	if err != nil {
+		return err
+	}
+	if err := t.Start(ctx, func(pid int) error { return s.started(ctx, pid) }); err != nil {
+		return err
+	}
+	s.target = t
+	if err := s.ready(ctx); err != nil {
+		if s.Ended() && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %w", sweep.ErrEnded, err)
+		}
+		_ = s.Stop(context.WithoutCancel(ctx)) // the reason is better known
+		return err
+	}
+	return nil
+}
+
+// started puts a sensor of ours under the limit, before its first instruction.
+func (s *sensor) started(ctx context.Context, pid int) error {
+	if !s.owned() {
+		return nil
+	}
+	if err := s.journal.Process(pid); err != nil {
+		return err
+	}
+	return s.place.Add(ctx, pid)
+}
+
+// ready opens the bench session and has each action's alert seen.
+func (s *sensor) ready(ctx context.Context) error {
+	b, err := bench.Open(ctx, bench.Options{Target: s.target, Actions: s.Actions, Seed: s.Seed, CountSyscalls: s.CountSyscalls, Generate: s.Generate, Drain: s.Drain, Linger: s.Drain})
+	if err != nil {
+		return err
+	}
+	s.session = b
+	if err := s.preflight(ctx); err != nil {
+		return err
+	}
+	// Without a count in each round, one beforehand has to do; and a kernel
+	// that refuses our counter leaves that column empty.
+	if !s.CountSyscalls {
+		if _, err := b.Calibrate(ctx, time.Second); err != nil {
+			fmt.Fprintf(s.Log, "host syscalls are not counted: %v\n", err)
+		}
+	}
+	return nil
+}
+
+// perWorker is how many actions per second one generator thread is trusted
+// with.
+const perWorker = 30_000
+
+// Run lets the generator have as many threads as the rate needs and the
+// machine has.
+func (s *sensor) Run(ctx context.Context, load bench.Load) (bench.Round, error) {
+	load.Workers = min(1+int(load.Rate/perWorker), runtime.NumCPU())
+	return s.session.Run(ctx, load)
+}
+
+// Settle implements sweep.Sensor.
+func (s *sensor) Settle(ctx context.Context, most time.Duration) (bool, error) {
+	return s.session.Settle(ctx, most)
+}
+
+// Ended implements sweep.Sensor.
+func (s *sensor) Ended() bool {
+	if s.target == nil {
+		return false
+	}
+	select {
+	case <-s.target.Exited():
+		return true
+	default:
+		return false
+	}
+}
+
+// Stop ends the session and the sensor. How a sensor ended that has been
+// killed is not an error here: the rounds have told.
+func (s *sensor) Stop(ctx context.Context) error {
+	if s.target == nil {
+		return nil
+	}
+	ended := s.Ended()
+	err := s.target.Stop(ctx)
+	if ended {
+		err = nil
+	}
+	if s.session != nil {
+		err = errors.Join(err, s.session.Close())
+	}
+	s.target, s.session = nil, nil
+	return err
+}
+
+// Restore implements sweep.Sensor.
+func (s *sensor) Restore(ctx context.Context) error { return s.place.Restore(ctx) }
+
+// Usage implements sweep.Sensor.
+func (s *sensor) Usage() (capacity.Usage, error) { return s.place.Usage() }
+
+// Owned implements sweep.Sensor.
+func (s *sensor) Owned() bool { return s.owned() }
+
+// Place implements sweep.Sensor.
+func (s *sensor) Place() string { return s.place.String() }
