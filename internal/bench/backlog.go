@@ -25,7 +25,7 @@ type note struct {
 
 // origin is the text of an alert.
 type origin struct {
-	rule, priority, source, hostname string
+	rule, priority, source, hostname, run string
 }
 
 // add keeps the sensor's alerts, without what it says of itself.
@@ -39,7 +39,7 @@ func (b *backlog) add(alerts []intake.Alert) {
 		if a.Source == "internal" {
 			continue
 		}
-		from := origin{a.Rule, a.Priority, a.Source, a.Hostname}
+		from := origin{a.Rule, a.Priority, a.Source, a.Hostname, a.Run}
 		n, ok := b.numbers[from]
 		if !ok {
 			n = uint32(len(b.origins))
@@ -72,7 +72,7 @@ func (b *backlog) chunks() iter.Seq[[]intake.Alert] {
 			for _, n := range batch {
 				from := b.origins[n.origin]
 				alerts = append(alerts, intake.Alert{Time: n.time, Received: n.received,
-					Rule: from.rule, Priority: from.priority, Source: from.source, Hostname: from.hostname, PID: n.pid, TID: n.tid})
+					Rule: from.rule, Priority: from.priority, Source: from.source, Hostname: from.hostname, Run: from.run, PID: n.pid, TID: n.tid})
 			}
 			if len(alerts) >= chunk {
 				if !yield(alerts) {

@@ -6,150 +6,227 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
-	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
-// canaries does each action once and waits for its alert.
-func (s *Session) canaries(ctx context.Context, p *Preflight) error {
-	var offset match.Offset
-	before := s.Samples()
-	for i, a := range s.o.Actions {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		s.take() // what came before is nobody's
-		result, err := s.o.Generate(ctx, generator.Options{Actions: choices(s.o.Actions[i : i+1]), Count: 1, Sandbox: s.o.Sandbox})
-		if err != nil {
-			return err
-		}
-		c := canary{action: a, result: result, session: s}
-		c.watch(ctx)
-		status, text := c.verdict(s, before)
-		p.add("canary "+a.Name, status, "%s", text)
-		if c.alert == nil {
-			continue
-		}
-		s.hostname = c.alert.Hostname
-		if c.stranger {
-			s.actions[i].InThread = false
-			p.add("threads "+a.Name, CheckWarn, "its alert names thread %d, which is %d here: the sensor is in another pid namespace, and alerts are matched by time alone",
-				c.alert.TID, result.Instances[0].TID)
-		}
-		if len(result.Instances) == 1 && a.Cost == action.Fast {
-			offset.Add(result.Instances[0].Start, result.Instances[0].End, c.alert.Time)
-		}
+// canary is an action that is performed to see its alert.
+type canary struct {
+	session  *Session
+	action   *action.Action
+	inThread bool // its event is one of the thread that the instance names
+	began    time.Time
+	before   []sensorstats.Sample
+
+	tries  []try
+	result *generator.Result // of the last try
+	alert  *intake.Alert
+	took   time.Duration  // from the action to its alert
+	others []intake.Alert // of other rules, of the action's time
+
+	foreign int           // alerts of the rule that belong to no try
+	nearest time.Duration // how far the nearest of them is from a try
+}
+
+// try is one performance.
+type try struct {
+	generator.Instance
+	run string
+	// strangers are alerts within its time that name a thread that is not ours.
+	strangers []intake.Alert
+}
+
+// done says that nothing more is to be waited for.
+func (c *canary) done() bool {
+	return c.alert != nil || c.result != nil && c.result.Completed == 0
+}
+
+// perform does the action once.
+func (c *canary) perform(ctx context.Context) error {
+	s := c.session
+	result, err := s.o.Generate(ctx, generator.Options{Actions: []generator.Choice{{Name: c.action.Name}}, Count: 1, Sandbox: s.o.Sandbox})
+	if err != nil {
+		return err
 	}
-	s.settleClock(p, &offset)
+	c.result = result
+	for _, in := range result.Instances {
+		c.tries = append(c.tries, try{Instance: in, run: result.Run})
+	}
+	index := s.indexOf(c.action)
+	for i := range result.Instances {
+		result.Instances[i].Action = uint16(index)
+	}
+	s.remember(result)
 	return nil
 }
 
-// settleClock takes the offset that the canaries' alerts show.
-func (s *Session) settleClock(p *Preflight, offset *match.Offset) {
-	value, ok := offset.Value()
-	if !ok {
-		value = 0 // half of a contradiction is no offset
+func (s *Session) indexOf(a *action.Action) int {
+	for i := range s.o.Actions {
+		if s.o.Actions[i] == a {
+			return i
+		}
 	}
-	s.clock.Offset, p.Offset = value, value
-	switch d := time.Duration(value); {
-	case !ok:
-		p.add("clock", CheckWarn, "the sensor's event times contradict each other by our clock: latencies are not exact")
-	case d.Abs() > maxOffset:
-		p.add("clock", CheckWarn, "the sensor's event times are %v from ours: corrected", d)
-	default:
-		p.add("clock", CheckOK, "the sensor's event times agree with ours (offset %v)", d)
-	}
+	return 0
 }
 
-// canary is one action that was done to see its alert.
-type canary struct {
-	session *Session
-	action  *action.Action
-	result  *generator.Result
-	alert   *intake.Alert
-	took    time.Duration  // from the action to the alert
-	others  []intake.Alert // of other rules, of the time of the action
-	// stranger says that the alert names a thread that is not ours, although
-	// none of ours came: thread ids mean something else to the sensor.
-	stranger bool
+// kinship is whether an alert is of a try.
+type kinship int
+
+const (
+	unknown  kinship = iota // the alert does not tell
+	ours                    // its command line, or its thread, is the try's
+	stranger                // its thread is not the try's, its command line is not told
+	others                  // its command line is somebody else's
+)
+
+func (c *canary) kin(a *intake.Alert, t *try) kinship {
+	switch {
+	case !c.inThread:
+		return unknown
+	case a.Run != "" && t.run != "" && a.Run != t.run:
+		return others
+	case a.Run != "" && t.run != "", a.TID == t.TID:
+		return ours
+	case a.TID != 0:
+		return stranger
+	}
+	return unknown
 }
 
-// watch waits for the alert.
-func (c *canary) watch(ctx context.Context) {
-	if c.result.Completed == 0 {
+// hear takes an alert, of anybody. One of the rule is the canary's if it says
+// so, or says nothing and is of the action's time.
+func (c *canary) hear(a intake.Alert) {
+	if c.done() {
 		return
 	}
-	begin := time.Now()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	var strangers []intake.Alert
-	for time.Since(begin) < c.session.canaryWait && ctx.Err() == nil {
-		taken := c.session.take()
-		for a := range taken.all() {
-			switch {
-			case a.Rule == c.action.Rule && c.ours(a):
-				c.alert, c.took = &a, time.Since(begin)
-				return
-			case !c.during(a):
-			case a.Rule == c.action.Rule:
-				strangers = append(strangers, a)
-			case c.ours(a):
+	known, distance := false, time.Duration(1<<62)
+	for i := range c.tries {
+		t := &c.tries[i]
+		kin, off := c.kin(&a, t), t.distance(a.Time-c.session.clock.Offset)
+		inTime := off.Abs() <= c.session.o.Tolerance
+		switch {
+		case a.Rule != c.action.Rule:
+			if inTime && (kin == ours || kin == unknown) {
 				c.others = append(c.others, a)
 			}
+			known = true
+		case kin == ours && !inTime:
+			c.session.offsets = append(c.session.offsets, int64(off)+c.session.clock.Offset)
+			c.session.settleClock()
+			known = true
+			if t.distance(a.Time-c.session.clock.Offset).Abs() <= c.session.o.Tolerance {
+				c.accept(a, t)
+				return
+			}
+		case inTime && kin == stranger:
+			t.strangers = append(t.strangers, a)
+			known = true
+			c.adopt()
+		case inTime && kin != others:
+			c.accept(a, t)
+			return
+		default:
+			distance = min(distance, off.Abs())
 		}
-		<-tick.C
 	}
-	// One alert at the moment of the action is its own; of several, nobody can
-	// say which.
-	if len(strangers) == 1 {
-		c.alert, c.stranger = &strangers[0], true
-		c.took = time.Duration(c.alert.Received - c.result.Instances[0].Start)
+	if !known {
+		c.foreign++
+		if c.nearest == 0 || distance < c.nearest {
+			c.nearest = distance
+		}
 	}
 }
 
-// ours says whether an alert can be the action's: on a busy host others raise
-// alerts of the same rule at the same time.
-func (c *canary) ours(a intake.Alert) bool {
-	return len(c.result.Instances) != 1 || c.action.Cost != action.Fast || a.TID == 0 || a.TID == c.result.Instances[0].TID
-}
-
-// during says whether an alert is of the time of the action.
-func (c *canary) during(a intake.Alert) bool {
-	if len(c.result.Instances) != 1 {
-		return false
+func (c *canary) accept(a intake.Alert, t *try) {
+	c.alert, c.took = &a, time.Duration(a.Received-t.Start)
+	if a.Hostname != "" {
+		c.session.hostname = a.Hostname
 	}
-	in := c.result.Instances[0]
-	slack := int64(10 * time.Millisecond)
-	return a.Time >= in.Start-slack && a.Time <= in.End+slack
 }
 
-// verdict says whether the alert came, and if not, why.
-func (c *canary) verdict(s *Session, before []sensorstats.Sample) (status, text string) {
-	rule := c.action.Rule
-	counts := s.o.Target.Alerts().Counts()
+// adopt takes a stranger for ours where thread ids mean something else to the
+// sensor: none of ours came, and every one of several tries had one at its
+// very time.
+func (c *canary) adopt() {
+	for i := range c.tries {
+		if len(c.tries[i].strangers) != 1 {
+			return
+		}
+	}
+	if len(c.tries) < agreeing {
+		return
+	}
+	last := &c.tries[len(c.tries)-1]
+	c.accept(last.strangers[0], last)
+	c.session.actions[c.session.indexOf(c.action)].InThread = false
+}
+
+// adopted says that the alert names a thread that is not ours.
+func (c *canary) adopted() bool {
+	return c.alert != nil && c.inThread && !c.session.actions[c.session.indexOf(c.action)].InThread
+}
+
+// distance is how far an event's time is outside of the try: negative before,
+// positive after, 0 within.
+func (t *try) distance(at int64) time.Duration {
 	switch {
+	case at < t.Start:
+		return time.Duration(at - t.Start)
+	case at > t.End:
+		return time.Duration(at - t.End)
+	}
+	return 0
+}
+
+// verdict says whether the alert came; if not, what was tried, and what was
+// found out about the reason. A reason that was not checked is asked, not told.
+func (c *canary) verdict() (status, text string) {
+	rule := c.action.Rule
+	counts := c.session.o.Target.Alerts().Counts()
+	switch {
+	case c.alert != nil:
+		return CheckOK, fmt.Sprintf("alert of rule %q after %s%s", rule, human.Duration(c.took), c.attempts())
+	case c.result == nil:
+		return CheckFail, "was not performed: the sensor has ended"
 	case c.result.Skipped > 0:
 		return CheckFail, fmt.Sprintf("cannot be done here: %s; leave it out", c.why())
 	case c.result.Failed > 0:
 		return CheckFail, fmt.Sprintf("failed: %s", c.why())
-	case c.alert != nil:
-		return CheckOK, fmt.Sprintf("alert of rule %q after %v", rule, c.took.Round(100*time.Microsecond))
-	case len(c.others) > 0:
-		return CheckFail, fmt.Sprintf("rule %q is shadowed: the event raised %q instead; Falco gives one alert per event (rule_matching: first): load the rule before the other, or leave the action out", rule, c.others[0].Rule)
-	case throttled(before, s.Samples()):
-		return CheckFail, fmt.Sprintf("no alert of rule %q within %v, and the sensor's rate limit withheld alerts meanwhile: set outputs.rate to 0", rule, s.canaryWait)
-	case counts.Malformed > 0 && counts.Alerts == 0:
-		return CheckFail, "what arrives is not an alert: " + counts.LastError
-	case counts.Alerts == 0:
-		return CheckFail, "no alert of any rule has ever arrived: does the sensor write to where bench reads (see --alerts), as JSON?"
-	case c.action.RuleOff:
-		return CheckFail, fmt.Sprintf("no alert within %v: rule %q is disabled in its file; enable it, or leave the action out", s.canaryWait, rule)
-	case c.action.RuleSet != action.Stable:
-		return CheckFail, fmt.Sprintf("no alert within %v: rule %q is not among the default rules, but in the %s ones; load that file, or leave the action out", s.canaryWait, rule, c.action.RuleSet)
 	}
-	return CheckFail, fmt.Sprintf("no alert within %v: rule %q is missing, disabled, or has an exception for this process", s.canaryWait, rule)
+	tried := fmt.Sprintf("performed %d times in %s without an alert of rule %q", len(c.tries), human.Duration(time.Since(c.began)), rule)
+	switch {
+	case len(c.others) > 0:
+		return CheckFail, fmt.Sprintf("%s: it is shadowed: the event raised %q instead; Falco gives one alert per event (rule_matching: first): load the rule before the other, or leave the action out", tried, c.others[0].Rule)
+	case throttled(c.before, c.session.Samples()):
+		return CheckFail, tried + ", and the sensor's rate limit withheld alerts meanwhile: set outputs.rate to 0"
+	case counts.Alerts == 0 && counts.Malformed > 0:
+		return CheckFail, tried + ": what arrives is not an alert: " + counts.LastError
+	case counts.Alerts == 0:
+		return CheckFail, tried + ": no alert of any rule has ever arrived: does the sensor write to where bench reads (see --alerts), as JSON?"
+	case c.foreign > 0:
+		return CheckFail, fmt.Sprintf("%s of its own: %d came, the nearest %s from an action's time: another process raises them, or the clocks differ; let alerts carry thread.tid to tell (append_output)", tried, c.foreign, human.Duration(c.nearest))
+	}
+	return CheckFail, fmt.Sprintf("%s, though %d other alerts arrived: %s", tried, counts.Alerts, c.question())
+}
+
+func (c *canary) attempts() string {
+	if len(c.tries) < 2 {
+		return ""
+	}
+	return fmt.Sprintf(", of %d tries in %s", len(c.tries), human.Duration(time.Since(c.began)))
+}
+
+// question asks for what is likely, by the catalogue.
+func (c *canary) question() string {
+	switch {
+	case c.action.RuleOff:
+		return "upstream has the rule disabled; is it enabled in this sensor?"
+	case c.action.RuleSet != action.Stable:
+		return fmt.Sprintf("the rule is in upstream's %s rules, not in the default ones; is that file loaded?", c.action.RuleSet)
+	}
+	return "is the rule loaded and enabled in this sensor, without an exception for this process?"
 }
 
 func (c *canary) why() string {

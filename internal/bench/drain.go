@@ -10,19 +10,24 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator"
 )
 
+// nudgeGap is how long after the load, or an action before, a sample is missed:
+// that of a sensor that writes one each second, with a margin.
+const nudgeGap = 1200 * time.Millisecond
+
 // drain matches alerts until all are there, or it is too late; and waits for
 // the samples in which drops of the load surface.
 func (s *Session) drain(ctx context.Context, o *observation) {
 	var instances []generator.Instance
+	run := ""
 	if o.main != nil {
-		instances = o.main.Instances
+		instances, run = o.main.Instances, o.main.Run
 	}
-	o.index = match.NewIndex(s.actions, instances, s.clock)
+	o.index = match.NewIndex(s.actions, instances, run, s.clock)
 	expected := 0
 	if o.main != nil {
 		expected = int(o.main.Completed)
 	}
-	deadline := o.end.Add(s.o.Drain)
+	deadline, nudged := o.end.Add(s.o.Drain), o.end
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -38,6 +43,10 @@ func (s *Session) drain(ctx context.Context, o *observation) {
 		if exited(s.o.Abort) {
 			o.drainEnd = now
 			return
+		}
+		if !s.sampledSince(o.end) && now.After(nudged.Add(nudgeGap)) && ctx.Err() == nil {
+			s.nudge(ctx)
+			nudged = time.Now()
 		}
 		if o.gone && s.ended() {
 			o.drainEnd = now // nothing more can come
@@ -141,7 +150,7 @@ func verdictWord(v match.Verdict) string {
 
 // creditEarlier gives one alert to the earlier round that it belongs to.
 func (s *Session) creditEarlier(alert []intake.Alert) bool {
-	for _, p := range s.earlier {
+	for _, p := range slices.Concat(s.earlier, s.canaries) {
 		tally := p.index.Match(alert, 1, nil) // whatever it is now, it is late
 		if tally[match.Late]+tally[match.Duplicate]+tally[match.Failed] > 0 {
 			return true

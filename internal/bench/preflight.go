@@ -9,6 +9,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
@@ -47,16 +48,12 @@ func (p *Preflight) add(name, status, format string, args ...any) {
 }
 
 const (
-	// canaryWait is how long the alert of a canary may take.
-	canaryWait = 5 * time.Second
 	// idleBusy is the share of idle CPU that an unloaded host should have.
 	idleBusy = 0.2
 	// idleVariation is the highest coefficient of variation of a quiet host's
 	// event rate. Below idleFloor events/s chance alone varies more.
 	idleVariation = 0.3
 	idleFloor     = 1000
-	// maxOffset is a clock offset that needs a word.
-	maxOffset = time.Millisecond
 )
 
 // Preflight checks that a measurement can mean something: the sensor lives,
@@ -78,9 +75,19 @@ func (s *Session) Preflight(ctx context.Context, idle time.Duration) (*Preflight
 			p.add("action "+a.Name, CheckWarn, "not made for load (%s): %s", a.Bench, a.BenchWhy)
 		}
 	}
-	if err := s.canaries(ctx, p); err != nil {
+	canaries, err := s.ready(ctx)
+	if err != nil {
 		return p, fmt.Errorf("preflight: %w", err)
 	}
+	for _, c := range canaries {
+		status, text := c.verdict()
+		p.add("canary "+c.action.Name, status, "%s", text)
+		if c.adopted() {
+			p.add("threads "+c.action.Name, CheckWarn, "its alerts name thread %d, which is %d here: the sensor is in another pid namespace, and alerts are matched by time alone",
+				c.alert.TID, c.tries[len(c.tries)-1].TID)
+		}
+	}
+	s.checkClock(p)
 	if err := s.idle(ctx, p, idle); err != nil {
 		return p, fmt.Errorf("preflight: %w", err)
 	}
@@ -101,17 +108,31 @@ func (s *Session) idle(ctx context.Context, p *Preflight, d time.Duration) error
 		p.add("stats", CheckWarn, "the sensor's stats are not read: its drops are not known (use --stats)")
 		return nil
 	}
-	samples := plateau(s.Samples(), start.UnixNano(), time.Now().UnixNano())
+	samples := s.await(ctx, start)
 	if len(samples) == 0 {
 		text := "no new sample"
 		if err := s.StatsError(); err != nil {
 			text = err.Error()
 		}
-		p.add("stats", CheckFail, "%s within %v: does the sensor write there, and at least each second?", text, d)
+		p.add("stats", CheckFail, "%s within %s, although actions were performed: does the sensor write there, and at least each second?", text, human.Duration(time.Since(start)))
 		return nil
 	}
 	p.checkIdle(samples)
 	return nil
+}
+
+// await gives the whole samples since start. While there is none, actions are
+// performed: a sensor may write nothing while nothing happens.
+func (s *Session) await(ctx context.Context, start time.Time) []sensorstats.Sample {
+	deadline := time.Now().Add(s.patience.canary)
+	for {
+		samples := plateau(s.Samples(), start.UnixNano(), time.Now().UnixNano())
+		if len(samples) > 0 || ctx.Err() != nil || time.Now().After(deadline) {
+			return samples
+		}
+		s.nudge(ctx)
+		_ = wait.For(ctx, canaryGap) // the loop's condition tells why it ended
+	}
 }
 
 func (p *Preflight) checkHost(host usage.Host) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench/benchtest"
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
@@ -17,9 +18,11 @@ import (
 
 // canaryOf is the generator of a preflight: one instance, now.
 func canaryOf(f *benchtest.Fake, ahead int64) Generate {
+	tid := int32(76) // each run is a process of its own
 	return func(_ context.Context, o generator.Options) (*generator.Result, error) {
 		at := time.Now().UnixNano()
-		in := generator.Instance{TID: 77, Planned: at, Start: at, End: at + 20_000}
+		tid++
+		in := generator.Instance{TID: tid, Planned: at, Start: at, End: at + 20_000}
 		if f.Act != nil {
 			f.Act(0, &in)
 		}
@@ -39,7 +42,7 @@ func canaryOf(f *benchtest.Fake, ahead int64) Generate {
 func preflight(t *testing.T, f *benchtest.Fake, ahead int64) (*Session, *Preflight) {
 	t.Helper()
 	s := open(t, f, func(o *Options) { o.Generate, o.Actions = canaryOf(f, ahead), o.Actions[:1] })
-	s.canaryWait = 100 * time.Millisecond
+	s.patience = patience{ready: 3 * time.Second, canary: 3 * time.Second}
 	p, err := s.Preflight(t.Context(), 100*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
@@ -66,10 +69,15 @@ func TestPreflightGood(t *testing.T) {
 	}
 }
 
+// A clock that differs is believed when canaries that are known show it
+// steadily.
 func TestPreflightClock(t *testing.T) {
 	s, p := preflight(t, benchtest.New(), int64(time.Second))
 	if c := find(p, "clock"); c.Status != CheckWarn || s.clock.Offset < int64(time.Second)-20_000 || s.clock.Offset > int64(time.Second)+20_000 {
 		t.Errorf("%+v, offset %d", c, s.clock.Offset)
+	}
+	if c := find(p, "canary"); c.Status != CheckOK {
+		t.Errorf("%+v", c)
 	}
 }
 
@@ -105,7 +113,6 @@ func TestCanaryVerdicts(t *testing.T) {
 		name    string
 		c       canary
 		counts  intake.Counts
-		before  []sensorstats.Sample
 		samples []sensorstats.Sample
 		status  string
 		text    string
@@ -113,26 +120,63 @@ func TestCanaryVerdicts(t *testing.T) {
 		{name: "seen", c: canary{action: stable, result: done, alert: &intake.Alert{}}, status: CheckOK, text: `alert of rule "Rule b"`},
 		{name: "skipped", c: canary{action: stable, result: with(generator.Counts{Skipped: 1}, generator.ActionResult{Why: "needs root"})}, text: "needs root; leave it out"},
 		{name: "failed", c: canary{action: stable, result: with(generator.Counts{Failed: 1}, generator.ActionResult{Errnos: map[syscall.Errno]uint64{syscall.EACCES: 1}})}, text: "permission denied"},
-		{name: "shadowed", c: canary{action: stable, result: done, others: []intake.Alert{{Rule: "Rule c"}}}, text: `shadowed: the event raised "Rule c"`},
-		{name: "throttled", c: canary{action: stable, result: done}, before: sample(1), samples: sample(2), text: "outputs.rate"},
+		{name: "ended", c: canary{action: stable}, text: "the sensor has ended"},
+		{name: "shadowed", c: canary{action: stable, result: done, others: []intake.Alert{{Rule: "Rule c"}}}, text: `the event raised "Rule c"`},
+		{name: "throttled", c: canary{action: stable, result: done, before: sample(1)}, samples: sample(2), text: "outputs.rate"},
 		{name: "text output", c: canary{action: stable, result: done}, counts: intake.Counts{Malformed: 3, LastError: "set json_output: true"}, text: "json_output: true"},
 		{name: "wrong output", c: canary{action: stable, result: done}, text: "no alert of any rule has ever arrived"},
-		{name: "disabled", c: canary{action: off, result: done}, counts: intake.Counts{Alerts: 1}, text: "disabled in its file"},
-		{name: "not loaded", c: canary{action: sandbox, result: done}, counts: intake.Counts{Alerts: 1}, text: "in the sandbox ones"},
-		{name: "missing", c: canary{action: stable, result: done}, counts: intake.Counts{Alerts: 1}, before: sample(2), samples: sample(2), text: "missing, disabled, or has an exception"},
+		{name: "a neighbour's", c: canary{action: stable, result: done, foreign: 7, nearest: 20 * time.Millisecond}, counts: intake.Counts{Alerts: 7}, text: "7 came, the nearest 20 ms"},
+		{name: "disabled", c: canary{action: off, result: done}, counts: intake.Counts{Alerts: 1}, text: "is it enabled in this sensor?"},
+		{name: "not loaded", c: canary{action: sandbox, result: done}, counts: intake.Counts{Alerts: 1}, text: "sandbox rules"},
+		{name: "missing", c: canary{action: stable, result: done, before: sample(2), tries: make([]try, 12)}, counts: intake.Counts{Alerts: 1}, samples: sample(2), text: "performed 12 times in"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := benchtest.New()
 			f.Count(tt.counts)
-			s := &Session{o: Options{Target: f}, samples: tt.samples}
+			tt.c.session, tt.c.began = &Session{o: Options{Target: f}, samples: tt.samples}, time.Now()
 			if tt.status == "" {
 				tt.status = CheckFail
 			}
-			status, text := tt.c.verdict(s, tt.before)
+			status, text := tt.c.verdict()
 			if status != tt.status || !strings.Contains(text, tt.text) {
 				t.Errorf("%s: %s; want %s: %s", status, text, tt.status, tt.text)
 			}
 		})
+	}
+}
+
+// What an alert must be to be the canary's: in its time, and not another's.
+func TestCanaryHears(t *testing.T) {
+	const start = int64(1_000_000_000)
+	reading := &action.Action{Name: "a.B", Rule: "r", Cost: action.Fast}
+	alert := func(change func(*intake.Alert)) intake.Alert {
+		a := intake.Alert{Rule: "r", Time: start + 10_000, Received: start + 20_000}
+		change(&a)
+		return a
+	}
+	for name, tt := range map[string]struct {
+		alert intake.Alert
+		seen  bool
+	}{
+		"in time":                    {alert(func(*intake.Alert) {}), true},
+		"its thread":                 {alert(func(a *intake.Alert) { a.TID = 77 }), true},
+		"its command line":           {alert(func(a *intake.Alert) { a.Run = "run1" }), true},
+		"another rule":               {alert(func(a *intake.Alert) { a.Rule = "q" }), false},
+		"too late, nobody's":         {alert(func(a *intake.Alert) { a.Time += 27e6 }), false},
+		"too early, nobody's":        {alert(func(a *intake.Alert) { a.Time -= 660e6 }), false},
+		"too late, its thread":       {alert(func(a *intake.Alert) { a.TID, a.Time = 77, a.Time+27e6 }), false},
+		"in time, another's thread":  {alert(func(a *intake.Alert) { a.TID = 78 }), false},
+		"in time, another's command": {alert(func(a *intake.Alert) { a.Run = intake.Stranger }), false},
+		"in time, our earlier burst": {alert(func(a *intake.Alert) { a.Run = "run0" }), false},
+	} {
+		f := benchtest.New()
+		s := &Session{o: Options{Target: f, Tolerance: 200 * time.Microsecond, Actions: []*action.Action{reading}}, actions: make([]match.Action, 1)}
+		c := &canary{session: s, action: reading, inThread: true,
+			tries: []try{{Instance: generator.Instance{TID: 77, Start: start, End: start + 20_000}, run: "run1"}}}
+		c.hear(tt.alert)
+		if (c.alert != nil) != tt.seen || s.clock.Offset != 0 {
+			t.Errorf("%s: taken for the canary's: %v; offset %d", name, c.alert != nil, s.clock.Offset)
+		}
 	}
 }
 

@@ -27,11 +27,11 @@ func TestParseRates(t *testing.T) {
 		{"ramp 1k..50k x1", nil, "expected FROM..TO"},
 		{"ramp 5k..1k x2", nil, "must rise"},
 		{"ramp 1..1M +1", nil, "more than 1000 rounds"},
-		{"fast", nil, "expected percent"},
-		{"1k,,2k", nil, "expected percent"},
-		{"-5", nil, "expected percent"},
-		{"NaN", nil, "expected percent"},
-		{"", nil, "expected percent"},
+		{"fast", nil, "expected a number"},
+		{"1k,,2k", nil, "expected a number"},
+		{"-5", nil, "expected a number"},
+		{"NaN", nil, "expected a number"},
+		{"", nil, "expected a number"},
 	} {
 		got, err := ParseRates(tt.text)
 		if tt.err == "" && err != nil || tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)) {

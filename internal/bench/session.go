@@ -23,6 +23,9 @@ type Generate func(ctx context.Context, o generator.Options) (*generator.Result,
 type Options struct {
 	Target  target.Target // started
 	Actions []*action.Action
+	// CPUs is the sensor's limit, 0 for none: a sensor that is held short is
+	// waited for longer.
+	CPUs    float64
 	Workers int // of the actions, if a Load does not say; 0 stands for 1
 	Sandbox generator.SandboxOptions
 	Seed    uint64
@@ -83,8 +86,9 @@ type Session struct {
 	// if it is not known.
 	hostname string
 	cal      Calibration
-	// canaryWait is how long a canary's alert may take.
-	canaryWait time.Duration
+	patience patience
+	canaries []*past // what was performed outside of rounds, newest last
+	offsets  []int64 // of the sensor's clock, as canaries that are known showed it
 }
 
 // past is a round whose late alerts may still come.
@@ -121,7 +125,7 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	if o.Generate == nil {
 		o.Generate = generator.Spawn
 	}
-	s := &Session{o: o, clock: match.Clock{Tolerance: int64(o.Tolerance)}, canaryWait: canaryWait}
+	s := &Session{o: o, clock: match.Clock{Tolerance: int64(o.Tolerance)}, patience: patienceOf(o.CPUs)}
 	for _, a := range o.Actions {
 		if a.Rule == "" {
 			return nil, fmt.Errorf("action %s fires no rule, so that nothing can be expected of it: use it as noise", a.Name)

@@ -37,7 +37,7 @@ func (s *Session) Settle(ctx context.Context, most time.Duration) (bool, error) 
 		if until.After(deadline) {
 			until = deadline
 		}
-		if s.seen(ctx, result.Instances, until) {
+		if s.seen(ctx, result, until) {
 			return true, nil
 		}
 	}
@@ -46,8 +46,8 @@ func (s *Session) Settle(ctx context.Context, most time.Duration) (bool, error) 
 
 // seen waits for the alert of a canary, and puts the others to the rounds that
 // they belong to.
-func (s *Session) seen(ctx context.Context, instances []generator.Instance, until time.Time) bool {
-	index := match.NewIndex(s.actions, instances, s.clock)
+func (s *Session) seen(ctx context.Context, canary *generator.Result, until time.Time) bool {
+	index := match.NewIndex(s.actions, canary.Instances, canary.Run, s.clock)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for time.Now().Before(until) && ctx.Err() == nil {

@@ -47,6 +47,8 @@ type Result struct {
 	// Processes are the worker processes: what acted was one of them or a
 	// descendant.
 	Processes []int `json:"-"`
+	// Run is the id that the command line of the worker process carries.
+	Run string `json:"-"`
 	// CPU is what all threads and children of the run used.
 	CPU time.Duration
 }

@@ -110,6 +110,11 @@ func (s *spawned) unsandboxed(b *brief) error {
 	return s.journal.Make(program, func() error { return copyExecutable(exe, b.Env.Exe) })
 }
 
+// RunArgument is the worker process's only argument, followed by the run's id.
+// It reads none; but a sensor's alert names the command line, and so whose the
+// action was.
+const RunArgument = "peregrine-run="
+
 // exec starts the worker process.
 func (s *spawned) exec(task child.Task, network bool) error {
 	exe, err := os.Executable() // not /proc/self/exe, after which the process would be named "exe"
@@ -121,7 +126,7 @@ func (s *spawned) exec(task child.Task, network bool) error {
 		return err
 	}
 	s.frames = reader
-	s.command = exec.Command(exe)
+	s.command = exec.Command(exe, RunArgument+s.run)
 	s.command.Env = append(os.Environ(), task.Env())
 	s.command.ExtraFiles = []*os.File{writer, s.journal.Descriptor()}
 	s.command.Stderr = &s.stderr
@@ -209,6 +214,7 @@ func (s *spawned) receive() (*Result, error) {
 			if err == nil {
 				result.Instances = slices.Concat(all...)
 				result.Processes = []int{s.command.Process.Pid}
+				result.Run = s.run
 			}
 			return result, err
 		case frameReady:

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/generator"
 )
 
 // errNotJSON is what a sensor with text output gives.
@@ -76,7 +78,7 @@ func (d *decoder) fields(c *cursor, a *Alert) (eventTime int64, err error) {
 	if c.space(); c.i >= len(c.b) || c.b[c.i] != '{' {
 		return 0, c.skip() // null, or something of a sensor we do not know
 	}
-	err = c.object(func(key []byte) error {
+	err = c.object(func(key []byte) (err error) {
 		switch string(key) {
 		case "evt.time":
 			eventTime = c.integer()
@@ -84,10 +86,56 @@ func (d *decoder) fields(c *cursor, a *Alert) (eventTime int64, err error) {
 			a.TID = int32(c.integer())
 		case "proc.pid":
 			a.PID = int32(c.integer())
+		case "proc.cmdline":
+			a.Run, err = d.run(c)
+			return err
 		}
 		return c.skip()
 	})
 	return eventTime, err
+}
+
+// run reads a command line and says whose it is. Those of others are not kept:
+// there may be as many as alerts.
+func (d *decoder) run(c *cursor) (string, error) {
+	if c.space(); c.i >= len(c.b) || c.b[c.i] != '"' {
+		return "", c.skip()
+	}
+	raw, err := c.text()
+	if err != nil {
+		return "", err
+	}
+	return d.runOf(raw), nil
+}
+
+func (d *decoder) runOf(commandLine []byte) string {
+	i := bytes.Index(commandLine, runArgument)
+	switch {
+	case len(commandLine) == 0 || string(commandLine) == "<NA>":
+		return ""
+	case i < 0:
+		return Stranger
+	}
+	id := commandLine[i+len(runArgument):]
+	if end := bytes.IndexByte(id, ' '); end >= 0 {
+		id = id[:end]
+	}
+	return d.intern(id)
+}
+
+// runArgument is what names a run of the generator in a command line.
+var runArgument = []byte(generator.RunArgument)
+
+// intern gives the string that equals b, the same each time.
+func (d *decoder) intern(b []byte) string {
+	if s, ok := d.interned[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if d.interned != nil && len(d.interned) < maxInterned {
+		d.interned[s] = s
+	}
+	return s
 }
 
 // string reads a string value and interns it; other values count as "".

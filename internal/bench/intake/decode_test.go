@@ -12,7 +12,7 @@ import (
 const sample = `{"hostname":"node-7","output":"12:00:00.000000001: Warning A file with a \"quoted\" name was read | file=/etc/x\\ gparent=bash ggparent=sshd user=root process=cat command=cat /etc/x terminal=0 container_id=host container_name=host container_image_repository= k8s_pod_name=<NA>","output_fields":{"container.id":"host","container.name":"host","evt.time":1700000000123456789,"evt.type":"openat","fd.name":"/etc/x","k8s.ns.name":null,"proc.aname[2]":"bash","proc.cmdline":"cat /etc/x","proc.name":"cat","proc.pid":4711,"proc.tty":0,"thread.tid":4712,"user.loginuid":-1,"user.name":"root","user.uid":0},"priority":"Warning","rule":"Some file read","source":"syscall","tags":["container","filesystem","host"],"time":"2023-11-14T22:13:20.123456789Z"}`
 
 func TestDecode(t *testing.T) {
-	full := Alert{Time: 1700000000123456789, Rule: "Some file read", Priority: "Warning", Source: "syscall", Hostname: "node-7", PID: 4711, TID: 4712}
+	full := Alert{Time: 1700000000123456789, Rule: "Some file read", Priority: "Warning", Source: "syscall", Hostname: "node-7", PID: 4711, TID: 4712, Run: Stranger}
 	for _, tt := range []struct {
 		name, text string
 		want       Alert
@@ -23,6 +23,8 @@ func TestDecode(t *testing.T) {
 		{"quoted numbers", `{"rule":"r","output_fields":{"evt.time":"7","thread.tid":"8"}}`, Alert{Rule: "r", Time: 7, TID: 8}},
 		{"fields are null", `{"rule":"r","output_fields":null,"time":"1970-01-01T00:00:01Z"}`, Alert{Rule: "r", Time: 1e9}},
 		{"nested", `{"x":{"rule":"no","a":[1,{"b":"}]"}]},"rule":"r","output_fields":{"evt.time":9,"y":[{"thread.tid":3}]}}`, Alert{Rule: "r", Time: 9}},
+		{"our run", `{"rule":"r","output_fields":{"evt.time":7,"proc.cmdline":"peregrine peregrine-run=4f2a x"}}`, Alert{Rule: "r", Time: 7, Run: "4f2a"}},
+		{"no command line", `{"rule":"r","output_fields":{"evt.time":7,"proc.cmdline":null}}`, Alert{Rule: "r", Time: 7}},
 		{"escapes", `{"rule":"a \"b\" \u00e9\\","output_fields":{"evt.time":9}}`, Alert{Rule: `a "b" é\`, Time: 9}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -106,7 +106,9 @@ func fromMessage(m *outputs.Response, now int64) Alert {
 		n, _ := strconv.ParseInt(m.GetOutputFields()[name], 10, 64)
 		return n
 	}
+	var d decoder
 	return Alert{
+		Run:      d.runOf([]byte(m.GetOutputFields()["proc.cmdline"])),
 		Time:     m.GetTime().AsTime().UnixNano(),
 		Received: now,
 		Rule:     m.GetRule(),

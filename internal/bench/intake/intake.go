@@ -18,7 +18,13 @@ type Alert struct {
 	Hostname string `json:"hostname,omitempty"`
 	PID      int32  `json:"pid,omitempty"` // 0 if the alert does not say
 	TID      int32  `json:"tid,omitempty"`
+	// Run is the generator's run that the command line of the event's process
+	// names, or Stranger if it names none; "" if the alert has no command line.
+	Run string `json:"run,omitempty"`
 }
+
+// Stranger stands for a process that is none of the generator's.
+const Stranger = "-"
 
 // ErrClosed is returned by Next after the sensor's side, or Close, ended the
 // stream and everything received was handed out.

@@ -72,6 +72,7 @@ const (
 type Index struct {
 	actions   []Action
 	instances []generator.Instance
+	run       string
 	state     []uint8
 	event     []int64 // time of the alert that matched, in our clock; 0 for none
 	received  []int64
@@ -106,7 +107,8 @@ type lane struct {
 }
 
 // NewIndex prepares the instances of one round, which it keeps and sorts.
-func NewIndex(actions []Action, instances []generator.Instance, clock Clock) *Index {
+// run is the generator's run that performed them; "" if it is not known.
+func NewIndex(actions []Action, instances []generator.Instance, run string, clock Clock) *Index {
 	slices.SortFunc(instances, func(a, b generator.Instance) int {
 		switch {
 		case a.Start < b.Start:
@@ -117,7 +119,7 @@ func NewIndex(actions []Action, instances []generator.Instance, clock Clock) *In
 		return 0
 	})
 	x := &Index{
-		actions: actions, instances: instances, clock: clock,
+		actions: actions, instances: instances, run: run, clock: clock,
 		state: make([]uint8, len(instances)), event: make([]int64, len(instances)), received: make([]int64, len(instances)),
 		rules: make(map[string]*rule),
 	}
@@ -215,6 +217,12 @@ func (x *Index) one(a *intake.Alert, deadline int64) (id int32, v Verdict) {
 	r := x.rules[a.Rule]
 	if r == nil {
 		return -1, Other
+	}
+	if r.inThread && x.run != "" && a.Run != "" && a.Run != x.run {
+		if a.Run == intake.Stranger {
+			return -1, Foreign
+		}
+		return -1, Outside // of another run of the generator's
 	}
 	t := a.Time - x.clock.Offset
 	if len(x.instances) == 0 || t < x.start-x.clock.Tolerance {

@@ -50,7 +50,7 @@ func TestVerdicts(t *testing.T) {
 		{"our rule, but another action's", []intake.Alert{{Time: 105, TID: 1, Rule: "Rule two"}}, []Verdict{Foreign}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			x := NewIndex(actions, []generator.Instance{in(200, 210), in(100, 110), failedOne, skippedOne}, Clock{Tolerance: 5})
+			x := NewIndex(actions, []generator.Instance{in(200, 210), in(100, 110), failedOne, skippedOne}, "", Clock{Tolerance: 5})
 			var got []Verdict
 			x.Match(tt.alerts, 5000, func(_ *intake.Alert, v Verdict, _ *generator.Instance) { got = append(got, v) })
 			if diff := cmp.Diff(tt.want, got); diff != "" {
@@ -64,36 +64,11 @@ func TestVerdicts(t *testing.T) {
 // thread: all three must find an instance, which first come, first served by
 // start would not give.
 func TestOverlap(t *testing.T) {
-	x := NewIndex(actions, []generator.Instance{in(0, 100), in(10, 20), in(30, 40)}, Clock{})
+	x := NewIndex(actions, []generator.Instance{in(0, 100), in(10, 20), in(30, 40)}, "", Clock{})
 	alerts := []intake.Alert{{Time: 15, Rule: "Rule one"}, {Time: 35, Rule: "Rule one"}, {Time: 36, Rule: "Rule one"}}
 	tally := x.Match(alerts, 0, nil)
 	if tally[Matched] != 3 {
 		t.Errorf("tally %v, want 3 matched", tally)
-	}
-}
-
-func TestOffset(t *testing.T) {
-	var o Offset
-	o.Add(100, 200, 1150) // 950..1050
-	o.Add(300, 400, 1310) // 910..1010
-	if got, ok := o.Value(); !ok || got != 980 {
-		t.Errorf("offset %d, %v; want 980", got, ok)
-	}
-	o.Add(500, 600, 700)
-	if _, ok := o.Value(); ok {
-		t.Error("contradicting alerts gave an offset")
-	}
-	var near Offset
-	near.Add(100, 200, 150)
-	if got, ok := near.Value(); !ok || got != 0 {
-		t.Errorf("offset %d, %v; want 0 where 0 explains everything", got, ok)
-	}
-	x := NewIndex(actions, []generator.Instance{in(100, 110)}, Clock{Offset: 980})
-	if tally := x.Match([]intake.Alert{{Time: 1085, Rule: "Rule one", Received: 2000}}, 0, nil); tally[Matched] != 1 {
-		t.Errorf("with an offset: %v", tally)
-	}
-	if q := x.Latency(0).Quantiles(); q.Max < 1890 || q.Max > 1900 {
-		t.Errorf("latency %d, want 2000-(1085-980)", q.Max)
 	}
 }
 
@@ -144,7 +119,7 @@ func inject(t *testing.T, f faults, rng *rand.Rand) {
 		}
 	}
 	rng.Shuffle(len(alerts), func(i, j int) { alerts[i], alerts[j] = alerts[j], alerts[i] })
-	x := NewIndex(actions, instances, Clock{Tolerance: 100})
+	x := NewIndex(actions, instances, "", Clock{Tolerance: 100})
 	var got Tally
 	for len(alerts) > 0 { // in batches, as they would come
 		n := min(1+rng.IntN(500), len(alerts))
@@ -220,7 +195,7 @@ func TestPartsAndSpan(t *testing.T) {
 		instances = append(instances, in(i*100, i*100+10))
 		alerts = append(alerts, intake.Alert{Rule: "Rule one", Time: i * 100, Received: i*100 + (i+1)*1000})
 	}
-	x := NewIndex(actions, instances, Clock{Tolerance: 7})
+	x := NewIndex(actions, instances, "", Clock{Tolerance: 7})
 	x.Match(alerts, 0, nil)
 	for part, max := range []int64{3000, 6000, 9000} {
 		if q := x.Part(part).Quantiles(); q.Count != 3 || q.Max < max || q.Max > max+max/500 {
@@ -244,7 +219,7 @@ func BenchmarkMatch(b *testing.B) {
 		alerts[n-1-i] = intake.Alert{Rule: "Rule one", TID: 1, Time: int64(i)*100 + 20}
 	}
 	for b.Loop() {
-		x := NewIndex(actions, instances, Clock{})
+		x := NewIndex(actions, instances, "", Clock{})
 		if x.Match(alerts, 0, nil)[Matched] != n {
 			b.Fatal("not all matched")
 		}

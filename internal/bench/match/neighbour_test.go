@@ -40,7 +40,7 @@ func TestNeighboursExact(t *testing.T) {
 	for i, in := range instances {
 		missing[in] = lost[i]
 	}
-	x := NewIndex(actions, instances, Clock{Tolerance: 200_000})
+	x := NewIndex(actions, instances, "", Clock{Tolerance: 200_000})
 	if tally := x.Match(alerts, 0, nil); tally[Matched] != len(alerts) {
 		t.Errorf("verdicts %v for %d alerts", tally, len(alerts))
 	}
@@ -72,7 +72,7 @@ func TestNeighboursNet(t *testing.T) {
 				alerts[i].TID = 0
 			}
 		}
-		x := NewIndex(actions, instances, Clock{Tolerance: 200_000})
+		x := NewIndex(actions, instances, "", Clock{Tolerance: 200_000})
 		tally := x.Match(alerts, 0, nil)
 		c := x.Counts()[0]
 		if c.Lost < want || c.Lost-c.Duplicate != want || tally[Foreign] != 0 {

@@ -100,34 +100,3 @@ func (x *Index) Cost(action int) (h *Histogram, mean float64) {
 	}
 	return h, sum / float64(n)
 }
-
-// Offset narrows the clock offset down from alerts whose instance is known: an
-// event within [Start, End] of ours allows only some offsets.
-type Offset struct {
-	lo, hi int64
-	n      int
-}
-
-// Add takes an instance and the event time of its alert.
-func (o *Offset) Add(start, end, event int64) {
-	lo, hi := event-end, event-start
-	if o.n == 0 {
-		o.lo, o.hi = lo, hi
-	}
-	o.n++
-	o.lo, o.hi = max(o.lo, lo), min(o.hi, hi)
-}
-
-// Value is the offset closest to none that all alerts allow, in ns. ok is
-// false if they contradict each other: the clocks drift apart.
-func (o *Offset) Value() (offset int64, ok bool) {
-	switch {
-	case o.lo > o.hi:
-		return (o.lo + o.hi) / 2, false
-	case o.lo > 0:
-		return o.lo + (o.hi-o.lo)/2, true
-	case o.hi < 0:
-		return o.hi - (o.hi-o.lo)/2, true
-	}
-	return 0, true
-}

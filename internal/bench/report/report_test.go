@@ -119,7 +119,7 @@ func TestDirectory(t *testing.T) {
 	}
 	actions := []match.Action{{Name: "syscall.A", Rule: "A"}}
 	x := match.NewIndex(actions, []generator.Instance{
-		{TID: 5, Worker: 1, Planned: 90, Start: 100, End: 110}, {TID: 5, Planned: 200, Start: 200, End: 210, Errno: 13}}, match.Clock{})
+		{TID: 5, Worker: 1, Planned: 90, Start: 100, End: 110}, {TID: 5, Planned: 200, Start: 200, End: 210, Errno: 13}}, "", match.Clock{})
 	x.Match([]intake.Alert{{Rule: "A", Time: 105, Received: 150}}, 0, nil)
 	round := &example().Rounds[0]
 	strays := []bench.Stray{{Alert: intake.Alert{Rule: "A", Time: 300, TID: 9}, Verdict: "foreign"}}

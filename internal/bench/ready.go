@@ -1,0 +1,131 @@
+package bench
+
+import (
+	"context"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/match"
+	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/wait"
+)
+
+// patience is how long a sensor may take. A Falco 0.44.1 uses 1.4 s of CPU time
+// between its start and its first event, and says that it is open and healthy
+// long before: under a small limit that takes the longer.
+type patience struct {
+	ready  time.Duration // until the first alert of a canary, and the first sample
+	canary time.Duration // from then on, until every action has raised its alert
+}
+
+// patienceOf is that for a limit in CPUs; 0 is none.
+func patienceOf(cpus float64) patience {
+	p := patience{ready: 12 * time.Second, canary: 5 * time.Second}
+	if cpus > 0 {
+		p.ready += time.Duration(8 / cpus * float64(time.Second))
+		p.canary += time.Duration(2 / cpus * float64(time.Second))
+	}
+	return p
+}
+
+const (
+	// canaryGap is the pause before actions are performed again. What is added
+	// by chance keeps a neighbour with a period of its own from falling into
+	// step.
+	canaryGap = 500 * time.Millisecond
+	// agreeing is how many canaries must show the same thing before it is
+	// believed of the clock or of thread ids, and agreement how far apart their
+	// offsets may be.
+	agreeing  = 3
+	agreement = int64(5 * time.Millisecond)
+	// keepCanaries bounds how many canaries late alerts are credited to.
+	keepCanaries = 64
+)
+
+// ready performs the actions again and again until each has raised its alert
+// and the sensor's statistics have moved: a sensor is ready when it has been
+// seen to work, not when it says so. Statistics may be silent while nothing
+// happens, so that one action goes on until they come.
+func (s *Session) ready(ctx context.Context) ([]*canary, error) {
+	var canaries []*canary
+	for _, a := range s.o.Actions {
+		canaries = append(canaries, &canary{session: s, action: a, inThread: a.Cost == action.Fast, began: time.Now(), before: s.Samples()})
+	}
+	deadline, seen := time.Now().Add(s.patience.ready), false
+	for ctx.Err() == nil && time.Now().Before(deadline) && !exited(s.o.Target.Exited()) {
+		open := slices.DeleteFunc(slices.Clone(canaries), (*canary).done)
+		if len(open) == 0 {
+			if s.moved() || len(canaries) == 0 {
+				break
+			}
+			open = canaries[:1]
+		}
+		for _, c := range open {
+			if err := c.perform(ctx); err != nil {
+				return canaries, err
+			}
+		}
+		s.listen(ctx, canaries, time.Now().Add(canaryGap+rand.N(canaryGap/2)))
+		if !seen && slices.ContainsFunc(canaries, func(c *canary) bool { return c.alert != nil }) {
+			seen = true
+			deadline = earlier(deadline, time.Now().Add(s.patience.canary))
+		}
+	}
+	return canaries, ctx.Err()
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// moved says whether a sample with events has come since the session was
+// opened; true also without statistics.
+func (s *Session) moved() bool {
+	if s.o.Target.Stats() == nil {
+		return true
+	}
+	last := s.lastSample()
+	return last != nil && last.Cur.Events > 0
+}
+
+// listen gives alerts to the canaries that wait, until all have theirs.
+func (s *Session) listen(ctx context.Context, canaries []*canary, until time.Time) {
+	for ctx.Err() == nil && time.Now().Before(until) {
+		taken := s.take()
+		for a := range taken.all() {
+			for _, c := range canaries {
+				c.hear(a)
+			}
+		}
+		if !slices.ContainsFunc(canaries, func(c *canary) bool { return !c.done() }) && s.moved() {
+			return
+		}
+		_ = wait.For(ctx, 5*time.Millisecond) // the loop's condition tells why it ended
+	}
+}
+
+// remember keeps what was performed outside of rounds, so that its late alerts
+// are nobody else's.
+func (s *Session) remember(r *generator.Result) {
+	s.canaries = append(s.canaries, &past{number: -1, index: match.NewIndex(s.actions, slices.Clone(r.Instances), r.Run, s.clock)})
+	if len(s.canaries) > keepCanaries {
+		s.canaries = s.canaries[1:]
+	}
+}
+
+// nudge performs one action, because a sensor may write no sample while
+// nothing happens. Its alert is credited to no round.
+func (s *Session) nudge(ctx context.Context) {
+	if len(s.o.Actions) == 0 {
+		return
+	}
+	// Without an event there is no sample, which is told where it is missed.
+	if r, err := s.o.Generate(ctx, generator.Options{Actions: choices(s.o.Actions[:1]), Count: 1, Sandbox: s.o.Sandbox}); err == nil {
+		s.remember(r)
+	}
+}
