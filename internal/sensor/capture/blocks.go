@@ -49,7 +49,7 @@ const (
 	newestMajor    = 1
 	blockHeaderLen = 8
 	blockOverhead  = blockHeaderLen + 4 // the length once more at the end
-	maxBlock       = 512 << 20          // the process list of a large machine is one block
+	maxBlock       = 128 << 20          // the process list of a machine is one block
 )
 
 // FormatError says what is wrong with a capture, and where.

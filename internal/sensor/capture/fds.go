@@ -217,6 +217,7 @@ func (f *fd) data(dst []byte, withName bool) []byte {
 type paths struct {
 	young, old map[string]string
 	size       int
+	fresh      int // bytes of strings made since the world's were counted
 }
 
 const (
@@ -235,6 +236,7 @@ func (p *paths) get(b []byte) string {
 	s, ok := p.old[string(b)]
 	if !ok {
 		s = string(b)
+		p.fresh += len(s)
 	}
 	if p.size += len(s) + 48; p.size > pathBytes || p.young == nil {
 		p.old, p.young, p.size = p.young, make(map[string]string), len(s)+48

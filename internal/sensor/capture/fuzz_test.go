@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"runtime"
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -11,12 +12,20 @@ import (
 )
 
 // Any bytes are read to an end or an error, in events that hold together and
-// that the process table survives.
+// that the process table survives, and in bounded memory: what is allocated
+// altogether is more than what is held at a time.
 func FuzzReader(f *testing.F) {
 	for _, s := range scripts {
 		f.Add(capture(f, s))
 	}
 	f.Fuzz(func(t *testing.T, file []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		defer func() {
+			if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > maxMemory {
+				t.Errorf("a file of %d bytes took %d MiB", len(file), (after.TotalAlloc-before.TotalAlloc)>>20)
+			}
+		}()
 		r, err := NewReader(bytes.NewReader(file))
 		if err != nil {
 			return

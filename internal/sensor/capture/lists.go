@@ -42,7 +42,7 @@ const (
 // Lists longer than this are no real ones.
 const (
 	maxInterfaces = 1 << 14
-	maxUsers      = 1 << 16
+	maxUsers      = 1 << 16 // of a section, in all its lists
 )
 
 func (r *Reader) readInterfaces(typ uint32, c cursor) error {
@@ -93,24 +93,28 @@ func maskBits(mask []byte) int {
 
 func (r *Reader) readUsers(typ uint32, c cursor) error {
 	const user = 0
-	for n := 0; len(c.b) >= 4; n++ {
-		if n == maxUsers {
+	for ; len(c.b) >= 4; r.users++ {
+		if r.users == maxUsers {
 			return fmt.Errorf("user list: more than %d entries", maxUsers)
 		}
 		e := c
 		if typ == blockUsers2 {
 			e = c.sub(true)
 		}
+		var err error
 		if e.u8() == user {
 			uid, gid := e.u32(), e.u32()
 			name, home, shell := e.str(), e.str(), e.str()
-			r.emitUser(event.KindUseradded, uid, gid, name, home, shell)
+			err = r.emitUser(event.KindUseradded, uid, gid, name, home, shell)
 		} else {
 			gid := e.u32()
-			r.emitUser(event.KindGroupadded, 0, gid, e.str(), nil, nil)
+			err = r.emitUser(event.KindGroupadded, 0, gid, e.str(), nil, nil)
 		}
 		if e.short || c.short {
-			return fmt.Errorf("user list: %w", errShort)
+			err = errShort
+		}
+		if err != nil {
+			return fmt.Errorf("user list: %w", err)
 		}
 		if typ != blockUsers2 {
 			c = e
@@ -119,7 +123,7 @@ func (r *Reader) readUsers(typ uint32, c cursor) error {
 	return nil
 }
 
-func (r *Reader) emitUser(k event.Kind, uid, gid uint32, name, home, shell []byte) {
+func (r *Reader) emitUser(k event.Kind, uid, gid uint32, name, home, shell []byte) error {
 	info := k.Info()
 	b := &r.fork
 	b.Start(k, event.Header{Syscall: event.NoSyscall})
@@ -130,7 +134,7 @@ func (r *Reader) emitUser(k event.Kind, uid, gid uint32, name, home, shell []byt
 	}
 	b.Uint(info.Slot("gid"), uint64(gid))
 	b.Bytes(info.Slot("name"), name)
-	r.pend(b.Finish())
+	return r.pending.add(b.Finish())
 }
 
 // entry of a process list; a thread of a process has an entry of its own.
@@ -171,7 +175,9 @@ func (r *Reader) readProcesses(version int, c cursor) error {
 		if len(r.world.threads) >= maxThreads {
 			return fmt.Errorf("process list: more than %d threads", maxThreads)
 		}
-		r.addProcess(&p)
+		if err := r.addProcess(&p); err != nil {
+			return fmt.Errorf("process list: %w", err)
+		}
 	}
 	return nil
 }
@@ -227,7 +233,7 @@ func (p *processEntry) readTail(e *cursor) {
 }
 
 // addProcess puts an entry into the world, and sends it on if it is a process.
-func (r *Reader) addProcess(e *processEntry) {
+func (r *Reader) addProcess(e *processEntry) error {
 	w := &r.world
 	tid, pid := int32(e.tid), int32(e.pid)
 	p := w.process(pid)
@@ -237,13 +243,16 @@ func (r *Reader) addProcess(e *processEntry) {
 			w.add(pid, p)
 		}
 		w.add(tid, p).vtid = int32(e.vtid)
-		return
+		return nil
 	}
 	if p == nil {
 		p = w.newProc(pid)
 		w.add(pid, p)
 	}
 	t := w.threads[pid]
+	if t == nil {
+		return nil // the table is full
+	}
 	t.vtid = pid
 	if e.vtid > 0 {
 		t.vtid = int32(e.vtid)
@@ -259,7 +268,7 @@ func (r *Reader) addProcess(e *processEntry) {
 		p.root = r.paths.get(e.root)
 	}
 	p.setCgroups(r.paths.get(e.cgroups))
-	r.emitTask(t, e)
+	return r.emitTask(t, e)
 }
 
 func trimSlash(b []byte) []byte {
@@ -269,7 +278,7 @@ func trimSlash(b []byte) []byte {
 	return b
 }
 
-func (r *Reader) emitTask(t *thread, e *processEntry) {
+func (r *Reader) emitTask(t *thread, e *processEntry) error {
 	p, s, b := t.p, &taskSlots, &r.fork
 	b.Start(event.KindTask, t.header(0, 0))
 	b.Int(s.ppid, int64(p.ppid))
@@ -282,8 +291,8 @@ func (r *Reader) emitTask(t *thread, e *processEntry) {
 	b.Bytes(s.exepath, e.path)
 	argv := append(append(r.scratch[:0], e.exe...), 0)
 	r.scratch = append(argv, e.args...)
-	b.Bytes(s.argv, r.scratch)
-	b.Bytes(s.env, e.env)
+	b.Bytes(s.argv, upTo(r.scratch))
+	b.Bytes(s.env, upTo(e.env))
 	b.Bytes(s.cwd, e.cwd)
 	b.Bytes(s.cgroups, e.cgroups)
 	b.Str(s.root, p.root)
@@ -306,8 +315,14 @@ func (r *Reader) emitTask(t *thread, e *processEntry) {
 	b.Uint(s.tty, uint64(e.tty))
 	b.Uint(s.loginuid, uint64(e.loginuid))
 	b.Uint(s.nthreads, 1)
-	r.pend(b.Finish())
+	return r.pending.add(b.Finish())
 }
+
+// upTo is a list of strings as far as it is kept.
+func upTo(list []byte) []byte { return list[:min(len(list), maxList)] }
+
+// maxList is what the process table keeps of a command line or environment.
+const maxList = 4096
 
 // exeFlags are the bits of Falco's execve_flags.
 func exeFlags(e *processEntry) (flags uint64) {

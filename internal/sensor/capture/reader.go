@@ -37,8 +37,8 @@ type Reader struct {
 	leaving    *thread // is gone after the event
 
 	// Events that lists have made: they wait for the time of the first event.
-	pending []byte
-	sent    int // bytes of pending
+	pending pending
+	users   int // entries of user lists in this section
 	waiting []byte
 }
 
@@ -108,9 +108,11 @@ func (r *Reader) Skipped() uint64 { return r.skipped }
 // or broken yields what comes before; then Next returns a *FormatError.
 func (r *Reader) Next() ([]byte, error) {
 	for {
+		if ev := r.pending.next(); ev != nil {
+			r.stamp(ev)
+			return ev, nil
+		}
 		switch {
-		case r.sent < len(r.pending):
-			return r.popPending(), nil
 		case r.first != nil:
 			ev := r.first
 			r.first = nil
@@ -122,28 +124,19 @@ func (r *Reader) Next() ([]byte, error) {
 		case r.err != nil:
 			return nil, r.err
 		}
-		r.pending, r.sent = r.pending[:0], 0
 		r.waiting, r.err = r.advance()
 	}
 }
 
-// pend keeps a copy of an event for later.
-func (r *Reader) pend(ev []byte) { r.pending = append(r.pending, ev...) }
-
-// popPending returns the next event of pending, at the time of the event that
-// comes after all of them.
-func (r *Reader) popPending() []byte {
-	ev := r.pending[r.sent:]
-	h := headerOf(ev)
-	ev = ev[:h.Len:h.Len]
-	r.sent += int(h.Len)
+// stamp gives an event of a list the time of the event that comes after all of
+// them.
+func (r *Reader) stamp(ev []byte) {
 	switch {
 	case r.first != nil:
-		h.Time = headerOf(r.first).Time
+		headerOf(ev).Time = headerOf(r.first).Time
 	case r.waiting != nil:
-		h.Time = headerOf(r.waiting).Time
+		headerOf(ev).Time = headerOf(r.waiting).Time
 	}
-	return ev
 }
 
 func headerOf(ev []byte) *event.Header {
@@ -169,6 +162,9 @@ func (r *Reader) advance() ([]byte, error) {
 		default:
 			err = r.list(typ, body)
 		}
+		if err == nil {
+			err = r.bound()
+		}
 		if err != nil {
 			return nil, &FormatError{at, err}
 		}
@@ -185,6 +181,7 @@ func (r *Reader) list(typ uint32, body []byte) error {
 	switch typ {
 	case blockSection: // captures that were put one after the other
 		r.world.reset()
+		r.users = 0
 		r.vals.order = r.blocks.bytes
 		c.u32()
 		if major := c.u16(); major > newestMajor {
