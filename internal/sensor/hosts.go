@@ -19,12 +19,29 @@ func (s *sensor) findHosts(ctx context.Context, hosts *filter.Hosts, known map[s
 	for _, name := range hosts.Names() {
 		switch err := failed[name]; {
 		case err != nil && known[name] == nil:
-			s.log.Warn("rules: no address is known for a host; conditions on it match no address until there is one", "host", name, "error", err)
+			s.log.Info("rules: no address is known for a host; conditions on it match no address until there is one", "host", name, "error", err)
 		case err == nil && known[name] != nil:
 			s.log.Info("rules: the address of a host is known", "host", name)
 		}
 	}
 	return failed
+}
+
+// hostPatience is how long the start waits for the addresses of hosts: a server
+// that does not answer must not keep the sensor from seeing events.
+const hostPatience = 500 * time.Millisecond
+
+// firstHosts looks the names of hosts up that events may soon be compared with.
+func (s *sensor) firstHosts(ctx context.Context, hosts *filter.Hosts) {
+	found := make(chan struct{})
+	go func() {
+		defer close(found)
+		s.findHosts(ctx, hosts, nil)
+	}()
+	select {
+	case <-found:
+	case <-time.After(hostPatience):
+	}
 }
 
 // serveHosts looks the names of hosts in rules up again and again: their

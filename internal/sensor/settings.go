@@ -26,7 +26,7 @@ func (s *sensor) load(ctx context.Context, cfg *config.Config) (*settings, error
 	if err != nil {
 		return nil, err
 	}
-	s.findHosts(ctx, rules.Plan.Hosts, nil) // before the first event can ask
+	s.firstHosts(ctx, rules.Plan.Hosts) // before the first event can ask
 	return &settings{config: cfg, sums: newFileSums(cfg, sources), rules: rules, static: s.newStatic(cfg)}, nil
 }
 
