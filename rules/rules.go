@@ -11,7 +11,7 @@ var files embed.FS
 // Names are the files in the order in which they are loaded: that of their
 // names, so that the same rules in a directory mean the same. An event alerts
 // for the first rule that matches, so the narrower rules come first.
-var Names = []string{"base.yaml", "containers.yaml", "files.yaml", "k8s_audit.yaml", "network.yaml", "processes.yaml", "writes.yaml"}
+var Names = []string{"base.yaml", "containers.yaml", "evasions.yaml", "files.yaml", "k8s_audit.yaml", "network.yaml", "processes.yaml", "writes.yaml"}
 
 // Read returns the content of one of Names.
 func Read(name string) []byte {

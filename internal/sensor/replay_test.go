@@ -182,3 +182,69 @@ func TestReplaySimulatesDrops(t *testing.T) {
 		t.Errorf("%d alerts, want 2 in the capture's time:\n%s", n, got)
 	}
 }
+
+// The default rules see what goes around Falco's in captures as well, and not
+// what looks like it.
+func TestReplayOfWaysAroundTheRules(t *testing.T) {
+	num, text := capture.Num, capture.Text
+	var file bytes.Buffer
+	w := capture.NewWriter(&file, capture.Machine{CPUs: 1, MaxPID: 32768, Hostname: "box"})
+	w.Users(map[uint32]string{0: "root"}, nil)
+	w.Processes(capture.Process{TID: 1, PID: 1, SID: 1, VTID: 1, VPID: 1, Comm: "evil", Exe: "evil", ExePath: "/evil", CWD: "/", Root: "/"})
+	now := uint64(1_700_000_000_000_000_000)
+	ev := func(k event.Kind, values ...capture.Value) {
+		now++
+		w.Event(now, 1, 0, k, values...)
+	}
+	open := func(path string, flags, mode int64) { // /etc and the like are not written to here
+		ev(event.KindOpenat, num(3), num(-100), text(path), num(flags), num(mode), num(8), num(9))
+	}
+	exec := func(comm, argv0, exepath, args string) {
+		ev(event.KindExecve, num(0), text(argv0), text(args), num(1), num(1), num(0), text("/"), num(1024), num(0), num(0),
+			num(0), num(0), num(0), text(comm), text("memory=/user\x00"), text(""), num(0), num(1), num(0), num(0),
+			num(0), num(-1), num(-1), num(7), num(1), num(2), num(0), text(exepath), num(1), num(0), text(exepath))
+	}
+	const read, writeOnly, create, truncate = 1, 2, 4, 0x100
+
+	open("/tmp/x", writeOnly|create, 0o4755) // setuid
+	open("/tmp/x", writeOnly|create, 0o755)
+	open("/tmp/x", read, 0o4755) // no file is made
+	ev(event.KindMknod, num(0), text("/tmp/y"), num(0o2755), num(0))
+	ev(event.KindMknod, num(0), text("/tmp/y"), num(0o755), num(0))
+	open("/etc/passwd", read|truncate, 0)
+	open("/etc/passwd", read, 0)
+	open("/tmp/passwd", read|truncate, 0)
+	ev(event.KindRename, num(0), text("/tmp/x"), text("/etc/cron.d/x"))
+	ev(event.KindRename, num(0), text("/tmp/x"), text("/tmp/y"))
+	ev(event.KindRename, num(-13), text("/tmp/x"), text("/etc/cron.d/x"))
+	ev(event.KindLinkat, num(0), num(-100), text("/proc/self/fd/3"), num(-100), text("/etc/ld.so.preload"), num(0))
+	ev(event.KindLinkat, num(0), num(-100), text("/proc/self/fd/3"), num(-100), text("/tmp/y"), num(0))
+	ev(event.KindMount, num(0), text("/tmp/x"), text("/etc/hosts"), text(""), num(0))
+	ev(event.KindMount, num(0), text("/tmp/x"), text("/mnt"), text(""), num(0))
+	ev(event.KindIoUringSetup, num(3), num(8), num(8), num(16), num(0), num(0), num(0), num(0))
+	ev(event.KindIoUringSetup, num(-22), num(8), num(8), num(16), num(0), num(0), num(0), num(0))
+	exec("sshd", "./sshd", "/usr/bin/bash", "")
+	exec("sshd", "/usr/sbin/sshd", "/usr/sbin/sshd", "")
+	exec("apt", "/usr/bin/python3", "/usr/bin/python3.11", "/usr/bin/apt\x00") // a script
+	exec("x", "cat", "/dev/shm/x", "")
+	exec("curl", "curl", "/usr/bin/curl", strings.Repeat(strings.Repeat("a", 99)+"\x00", 41))
+	exec("curl", "curl", "/usr/bin/curl", strings.Repeat("a", 99)+"\x00")
+	if err := w.Err(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "evasions.scap")
+	write(t, path, file.String())
+	_, got, _ := strings.Cut(replayed(t, path), "Triggered rules by rule name:\n")
+	want := `   Command Line Longer Than Recorded: 1
+   Execution from /dev/shm: 1
+   Mount over System Configuration: 1
+   Program Under a Trusted Name: 1
+   Set Setuid or Setgid bit: 2
+   System Configuration Replaced: 2
+   System File Emptied While Opened for Reading: 1
+   Unexpected io_uring Setup: 1
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+}

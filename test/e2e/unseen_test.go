@@ -1,0 +1,241 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// way is a way around the rules of Falco, which a default rule sees, and what
+// looks like it and is no matter of that rule.
+type way struct {
+	rule          string
+	act, harmless func(dir string) error
+}
+
+var waysAround = []way{
+	{"Set Setuid or Setgid bit", open("x", unix.O_CREAT, 0o4755), open("x", unix.O_CREAT, 0o755)},
+	{"Set Setuid or Setgid bit", mknod(unix.S_IFREG | 0o2755), mknod(unix.S_IFREG | 0o755)},
+	{"File Capabilities Set", setxattr, nil},
+	{"System File Emptied While Opened for Reading", emptied("/etc"), emptied("/tmp")},
+	{"System Configuration Replaced", renamed("/etc/cron.d"), renamed("/etc")},
+	{"System Configuration Replaced", linked("/etc/cron.d"), linked("/etc")},
+	{"Mount over System Configuration", mounted("/etc"), mounted("/tmp")},
+	{"Program Under a Trusted Name", named("sshd"), named("harmless")},
+	{"Execution from /dev/shm", fromShm, nil},
+	{"Command Line Longer Than Recorded", arguments(60), arguments(20)},
+	{"Unexpected io_uring Setup", ring(0), ring(1 << 30)},
+	{"Unexpected UDP Traffic", datagram("192.0.2.7:9"), datagram("127.0.0.1:9")},
+}
+
+// The default rules see what goes around Falco's, and nothing besides: the
+// harmless acts leave "harmless" in their alerts, if there are any.
+func TestWaysAroundTheRules(t *testing.T) {
+	requireBPF(t)
+	dir := t.TempDir()
+	self := filepath.Base(os.Args[0])
+	self = self[:min(len(self), 15)] // as the kernel has it
+	var scope strings.Builder
+	for _, rule := range listRules(t, defaultRules()...) {
+		fmt.Fprintf(&scope, "- rule: %q\n  condition: and (proc.name=%[2]s or proc.aname=%[2]s)\n  override: {condition: append}\n", rule, self)
+	}
+	file := filepath.Join(dir, "scope.yaml")
+	write(t, file, scope.String())
+	s := startSensor(t, append(defaultRules(), "-r", file)...)
+	do := func(act func(string) error, name string) {
+		dir, err := os.MkdirTemp(dir, name)
+		if err == nil {
+			err = act(dir)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	for i, w := range waysAround {
+		if w.harmless != nil {
+			do(w.harmless, fmt.Sprintf("harmless-%d-", i))
+		}
+		s.provoke("of "+w.rule, func() { do(w.act, fmt.Sprintf("act-%d-", i)) }, func(a alert) bool {
+			return a.Rule == w.rule
+		})
+	}
+	s.eachAlert(0, func(a alert) {
+		for _, w := range waysAround {
+			if a.Rule == w.rule && strings.Contains(a.Output, "harmless") {
+				t.Errorf("%s", a.Output)
+			}
+		}
+	})
+}
+
+func open(name string, flags int, mode uint32) func(string) error {
+	return func(dir string) error {
+		fd, err := unix.Open(filepath.Join(dir, name), flags|unix.O_WRONLY, mode)
+		if err == nil {
+			err = unix.Close(fd)
+		}
+		return err
+	}
+}
+
+func mknod(mode uint32) func(string) error {
+	return func(dir string) error { return unix.Mknod(filepath.Join(dir, "node"), mode, 0) }
+}
+
+func setxattr(dir string) error {
+	path := filepath.Join(dir, "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		return err
+	}
+	if err := unix.Setxattr(path, "user.peregrine", []byte("x"), 0); !errors.Is(err, unix.ENOTSUP) {
+		return err // not every file system has them: asking is enough
+	}
+	return nil
+}
+
+// below makes a file in a directory for the time of f. Its name says which test
+// it belongs to.
+func below(where, dir string, f func(path string) error) error {
+	path := filepath.Join(where, "peregrine-"+filepath.Base(dir))
+	if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+		return err
+	}
+	return errors.Join(f(path), os.Remove(path))
+}
+
+func emptied(where string) func(string) error {
+	return func(dir string) error {
+		return below(where, dir, func(path string) error {
+			fd, err := unix.Open(path, unix.O_RDONLY|unix.O_TRUNC, 0)
+			if err == nil {
+				err = unix.Close(fd)
+			}
+			return err
+		})
+	}
+}
+
+// renamed moves a file into place.
+func renamed(where string) func(string) error {
+	return func(dir string) error {
+		to := filepath.Join(where, "peregrine-"+filepath.Base(dir))
+		return below("/etc", dir+"-new", func(from string) error {
+			return errors.Join(os.Rename(from, to), os.Rename(to, from))
+		})
+	}
+}
+
+// linked puts a file into place that had no name.
+func linked(where string) func(string) error {
+	return func(dir string) error {
+		fd, err := unix.Open("/etc", unix.O_TMPFILE|unix.O_RDWR, 0o600)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		to := filepath.Join(where, "peregrine-"+filepath.Base(dir))
+		return errors.Join(unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, to, unix.AT_SYMLINK_FOLLOW), os.Remove(to))
+	}
+}
+
+// mounted covers a file by another for a moment.
+func mounted(where string) func(string) error {
+	return func(dir string) error {
+		return below(where, dir, func(target string) error {
+			source := filepath.Join(dir, "source")
+			if err := os.WriteFile(source, nil, 0o600); err != nil {
+				return err
+			}
+			if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
+				return err
+			}
+			return unix.Unmount(target, unix.MNT_DETACH)
+		})
+	}
+}
+
+// named starts a shell by a link of that name.
+func named(name string) func(string) error {
+	return func(dir string) error {
+		sh, err := exec.LookPath("bash")
+		if err != nil {
+			return err
+		}
+		link := filepath.Join(dir, name)
+		return errors.Join(os.Symlink(sh, link), exec.Command(link, "-c", "true").Run())
+	}
+}
+
+// fromShm starts a program in /dev/shm whose first argument says otherwise.
+func fromShm(dir string) error {
+	program := filepath.Join("/dev/shm", filepath.Base(dir))
+	sh, err := exec.LookPath("true")
+	if err == nil {
+		err = copyFile(sh, program)
+	}
+	if err != nil {
+		return err
+	}
+	defer os.Remove(program)
+	return (&exec.Cmd{Path: program, Args: []string{"cat"}}).Run()
+}
+
+// arguments starts find with so many arguments of 100 bytes.
+func arguments(n int) func(string) error {
+	return func(dir string) error {
+		var args []string
+		for range n {
+			args = append(args, dir+"/"+strings.Repeat("x", 99-len(dir)))
+		}
+		var exit *exec.ExitError
+		if err := exec.Command("find", args...).Run(); !errors.As(err, &exit) { // there are no such files
+			return err
+		}
+		return nil
+	}
+}
+
+// ring makes an io_uring; flags that do not exist make it fail.
+func ring(flags uint32) func(string) error {
+	return func(string) error {
+		params := [30]uint32{2: flags} // struct io_uring_params, include/uapi/linux/io_uring.h
+		fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, uintptr(unsafe.Pointer(&params)), 0)
+		switch {
+		case flags != 0 && errno == 0:
+			return errors.New("io_uring_setup takes unknown flags")
+		case flags != 0:
+			return nil
+		case errno != 0:
+			return fmt.Errorf("io_uring_setup: %w", errno)
+		}
+		return unix.Close(int(fd))
+	}
+}
+
+// datagram sends from a socket that is not bound.
+func datagram(to string) func(string) error {
+	return func(string) error {
+		addr, err := net.ResolveUDPAddr("udp4", to)
+		if err != nil {
+			return err
+		}
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		err = unix.Sendto(fd, []byte("x"), 0, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(addr.IP.To4())})
+		if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.ECONNREFUSED) {
+			return nil
+		}
+		return err
+	}
+}
