@@ -121,6 +121,8 @@ func chmodPassed(path string) error {
 }
 
 // Ways around rules that Falco 0.44.1 falls for.
+//
+// It shows a row of docs/compatibility.md.
 func TestEvasions(t *testing.T) {
 	s := start(t, "")
 	dir := t.TempDir()

@@ -131,6 +131,8 @@ func TestReplayAlerts(t *testing.T) {
 
 // A capture has events of all kinds, whatever is looked at live; they are
 // counted from 1, and the processes at its start are none.
+//
+// It shows a row of docs/compatibility.md.
 func TestReplayCountsEvents(t *testing.T) {
 	rules := filepath.Join(t.TempDir(), "rules.yaml")
 	write(t, rules, "- rule: every\n  desc: d\n  condition: evt.type in (execve, openat, write)\n  output: n=%evt.num %evt.type\n  priority: INFO\n")

@@ -21,6 +21,8 @@ var notHere = map[string]string{
 
 // With everything enabled, every action fires its rule and no other, and noise
 // fires none.
+//
+// It shows a row of docs/compatibility.md.
 func TestActionsFireTheirRule(t *testing.T) {
 	checkActions(t, listRules(t), ".", defaultRules()...)
 }

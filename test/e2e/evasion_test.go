@@ -11,6 +11,8 @@ import (
 
 // A user namespace gives all capabilities. Whoever makes one is judged by
 // those of before, or the rule about it would never see it succeed.
+//
+// It shows a row of docs/compatibility.md.
 func TestUnshareIsJudgedByItsCaller(t *testing.T) {
 	requireBPF(t)
 	unshare, err := exec.LookPath("unshare")

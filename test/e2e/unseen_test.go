@@ -38,6 +38,8 @@ var waysAround = []way{
 
 // The default rules see what goes around Falco's, and nothing besides: the
 // harmless acts leave "harmless" in their alerts, if there are any.
+//
+// It shows a row of docs/compatibility.md.
 func TestWaysAroundTheRules(t *testing.T) {
 	requireBPF(t)
 	dir := t.TempDir()

@@ -129,6 +129,8 @@ func TestOptions(t *testing.T) {
 }
 
 // What a process chooses cannot break a line, a terminal or JSON.
+//
+// It shows a row of docs/compatibility.md.
 func TestHostileText(t *testing.T) {
 	w := fieldtest.New(t, fieldtest.Proc{PID: 5, Comm: "a\nb\x1b[31m", Argv: []string{"x", "\"q\" \\ \xff\xfe é \u009b \x00"}})
 	opts := defaults()

@@ -58,6 +58,7 @@ func TestThrottleRelaxed(t *testing.T) {
 	}
 }
 
+// TestThrottleReport shows a row of docs/compatibility.md.
 func TestThrottleReport(t *testing.T) {
 	b := NewThrottle(1, 1)
 	report := func(now int64, wantN uint64, wantOK bool) {

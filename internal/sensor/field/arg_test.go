@@ -78,6 +78,7 @@ func TestBase64Buffers(t *testing.T) {
 	check(t, c, map[string]string{"evt.arg.data": "YWJj", "evt.buffer": "abc"})
 }
 
+// TestRawArgTypes shows a row of docs/compatibility.md.
 func TestRawArgTypes(t *testing.T) {
 	for name, want := range map[string]field.Type{
 		"fd": field.Int, "res": field.Int, "flags": field.Uint, "name": field.String, "data": field.Bytes, "interval": field.RelTime,

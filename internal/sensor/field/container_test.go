@@ -45,6 +45,7 @@ func TestContainer(t *testing.T) {
 	})
 }
 
+// TestNameChanged shows a row of docs/compatibility.md.
 func TestNameChanged(t *testing.T) {
 	w := shells(t)
 	udpSock := event.FileInfo{Type: event.FDIPv4, L4Proto: udp, SPort: 5, DPort: 53}

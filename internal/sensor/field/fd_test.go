@@ -18,6 +18,7 @@ const (
 	v4Mapped = "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x0a\x00\x00\x01" + "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x0a\x00\x00\x02"
 )
 
+// TestSockets shows a row of docs/compatibility.md.
 func TestSockets(t *testing.T) {
 	w := shells(t)
 	for _, tt := range []struct {
@@ -127,6 +128,7 @@ func TestFailedOpens(t *testing.T) {
 	}
 }
 
+// TestOpens shows a row of docs/compatibility.md.
 func TestOpens(t *testing.T) {
 	file := fieldtest.File(event.FileInfo{Type: event.FDFile}, "")
 	const rdonly, wronly, creat, directory, tmpfile, created = 1, 2, 4, 1 << 10, 1 << 13, 1 << 14
@@ -264,6 +266,7 @@ func TestOtherDescriptors(t *testing.T) {
 	}
 }
 
+// TestFSPath shows a row of docs/compatibility.md.
 func TestFSPath(t *testing.T) {
 	w := shells(t)
 	base := []fieldtest.Param{fieldtest.Text("base", "/from"), fieldtest.Text("base2", "/to")}
@@ -296,6 +299,7 @@ func TestFSPath(t *testing.T) {
 	}
 }
 
+// TestEventTypes shows a row of docs/compatibility.md.
 func TestEventTypes(t *testing.T) {
 	w := shells(t)
 	id, _ := event.SyscallByName("swapon")
@@ -322,6 +326,7 @@ func TestEventTypes(t *testing.T) {
 	}
 }
 
+// TestTimes shows a row of docs/compatibility.md.
 func TestTimes(t *testing.T) {
 	w := shells(t)
 	c := w.Event(t, 14, event.KindClose)

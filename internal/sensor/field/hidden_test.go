@@ -40,3 +40,21 @@ func TestHiddenFields(t *testing.T) {
 		t.Error("hidden fields are listed")
 	}
 }
+
+// These fields load and never have a value.
+//
+// It shows a row of docs/compatibility.md.
+func TestNeverSet(t *testing.T) {
+	c := shells(t).Event(t, 14, event.KindOpenat, openat()...)
+	for _, name := range []string{
+		"thread.exectime", "thread.totexectime", "thread.cpu", "thread.cpu.user", "thread.cpu.system", "evt.pluginname", "evt.plugininfo",
+	} {
+		_, x, err := field.Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := valueOf(x, c); got != "-" {
+			t.Errorf("%s = %q", name, got)
+		}
+	}
+}

@@ -21,6 +21,7 @@ func hostLookup(text string) (*field.Field, field.Extractor, error) {
 	return &field.Field{Name: text, Type: field.String}, ex, err
 }
 
+// TestHosts shows a row of docs/compatibility.md.
 func TestHosts(t *testing.T) {
 	c := NewCompiler(hostLookup)
 	answers := map[string][]netip.Addr{}

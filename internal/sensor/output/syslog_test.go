@@ -75,6 +75,8 @@ func TestSyslogStream(t *testing.T) {
 
 // Without a daemon's socket, as in a container, alerts go nowhere and hold
 // nothing up.
+//
+// It shows a row of docs/compatibility.md.
 func TestSyslogAbsent(t *testing.T) {
 	s, l := openSyslogAt(t, filepath.Join(t.TempDir(), "log"))
 	sendNumbered(s, 0, 1000)

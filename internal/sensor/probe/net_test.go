@@ -85,6 +85,7 @@ func listener(t testing.TB, family int) (fd, port int) {
 	return fd, localPort(t, fd)
 }
 
+// TestTCP shows a row of docs/compatibility.md.
 func TestTCP(t *testing.T) {
 	for _, tc := range []struct {
 		name         string
@@ -133,6 +134,7 @@ func TestTCP(t *testing.T) {
 	}
 }
 
+// TestConnectFailures shows a row of docs/compatibility.md.
 func TestConnectFailures(t *testing.T) {
 	unused := func(t *testing.T) int {
 		fd := socket(t, unix.AF_INET, unix.SOCK_STREAM)
@@ -178,6 +180,8 @@ func TestConnectFailures(t *testing.T) {
 }
 
 // UDP: the address is the message's, whoever called bind.
+//
+// It shows a row of docs/compatibility.md.
 func TestUDP(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
@@ -243,6 +247,7 @@ func TestUDP(t *testing.T) {
 	}
 }
 
+// TestUnixSockets shows a row of docs/compatibility.md.
 func TestUnixSockets(t *testing.T) {
 	dir := t.TempDir()
 	for _, tc := range []struct{ name, addr, shown string }{
@@ -280,6 +285,7 @@ func TestUnixSockets(t *testing.T) {
 	}
 }
 
+// TestSocketCalls shows a row of docs/compatibility.md.
 func TestSocketCalls(t *testing.T) {
 	fd := socket(t, unix.AF_INET, unix.SOCK_STREAM)
 	tcp := func(extra string) string {
@@ -372,6 +378,8 @@ func TestMessages(t *testing.T) {
 }
 
 // A descriptor that came by SCM_RIGHTS is what it is, to whoever uses it.
+//
+// It shows a row of docs/compatibility.md.
 func TestReceivedDescriptor(t *testing.T) {
 	file := write(t, filepath.Join(t.TempDir(), "secret"), "text")
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)

@@ -103,6 +103,8 @@ func TestNanosleep(t *testing.T) {
 }
 
 // A successful exec: everything that is known of a process then.
+//
+// It shows a row of docs/compatibility.md.
 func TestExec(t *testing.T) {
 	dir := t.TempDir()
 	cmd := exec.Command("/bin/true", "one", "two words", "")

@@ -200,6 +200,8 @@ func TestLaterFilesAreCheckedToo(t *testing.T) {
 }
 
 // One error is told once, for the file that is to be corrected.
+//
+// It shows a row of docs/compatibility.md.
 func TestErrorsOnce(t *testing.T) {
 	rule := func(name, cond string) string {
 		return strings.Replace(ruleWith(cond), "rule: r", "rule: "+name, 1)

@@ -128,6 +128,7 @@ func TestThreadExitIsNotTheProcess(t *testing.T) {
 	}
 }
 
+// TestUnknownProcessIsRememberedAsSuch shows a row of docs/compatibility.md.
 func TestUnknownProcessIsRememberedAsSuch(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.born(77, 1, "ghost")
@@ -241,6 +242,7 @@ func TestForkIntoPIDNamespace(t *testing.T) {
 	}
 }
 
+// TestCapabilitiesAfterSetuid shows a row of docs/compatibility.md.
 func TestCapabilitiesAfterSetuid(t *testing.T) {
 	w := newWorld(t, Options{})
 	p := w.start(10, 1, "su")
@@ -319,6 +321,7 @@ func TestDirectories(t *testing.T) {
 	}
 }
 
+// TestContainers shows a row of docs/compatibility.md.
 func TestContainers(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.start(10, 1, "runc")

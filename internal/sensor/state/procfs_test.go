@@ -295,6 +295,7 @@ func TestAccountsStayBelowTheRoot(t *testing.T) {
 	}
 }
 
+// TestContainerUsers shows a row of docs/compatibility.md.
 func TestContainerUsers(t *testing.T) {
 	root, proc := t.TempDir(), t.TempDir()
 	os.MkdirAll(filepath.Join(root, "etc"), 0o755)

@@ -1,0 +1,74 @@
+package internal
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// named finds the tests that a page names, as `sensor.TestEvasions`.
+var named = regexp.MustCompile("`([a-z0-9]+)\\.(Test[A-Za-z0-9]+)`")
+
+// Every difference from Falco that docs/compatibility.md lists is shown by a
+// test: each row names one, and its comment says so.
+func TestCompatibilityIsTested(t *testing.T) {
+	page, err := os.ReadFile("../docs/compatibility.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	comments := testComments(t)
+	rows := 0
+	for i, line := range strings.Split(string(page), "\n") {
+		tests := named.FindAllStringSubmatch(line, -1)
+		row := strings.HasPrefix(line, "|") && !strings.HasPrefix(line, "|---") && !strings.HasSuffix(line, "| test |")
+		if row {
+			rows++
+		}
+		if row && len(tests) == 0 {
+			t.Errorf("compatibility.md:%d: the row names no test: %.60s", i+1, line)
+		}
+		for _, m := range tests {
+			name := m[1] + "." + m[2]
+			comment, ok := comments[name]
+			switch {
+			case !ok:
+				t.Errorf("compatibility.md:%d: there is no test %s", i+1, name)
+			case !strings.Contains(comment, "docs/compatibility.md"):
+				t.Errorf("compatibility.md:%d: the comment of %s does not say that it shows a row of docs/compatibility.md", i+1, name)
+			}
+		}
+	}
+	if rows < 30 {
+		t.Errorf("%d rows", rows)
+	}
+}
+
+// testComments are the comments of all tests, by "package.TestName".
+func testComments(t *testing.T) map[string]string {
+	t.Helper()
+	function := regexp.MustCompile(`(?m)((?:^//.*\n)*)^func (Test\w+)\(`)
+	comments := map[string]string{}
+	for _, pattern := range []string{"*_test.go", "*/*_test.go", "*/*/*_test.go", "*/*/*/*_test.go", "../test/*/*_test.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dir, err := filepath.Abs(filepath.Dir(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range function.FindAllStringSubmatch(string(text), -1) {
+				comments[fmt.Sprintf("%s.%s", filepath.Base(dir), m[2])] = m[1]
+			}
+		}
+	}
+	return comments
+}
