@@ -79,9 +79,6 @@ func Main(env Env) int {
 	root.SetArgs(env.Args)
 	started := noteStart(root)
 	cmd, err := root.ExecuteContextC(env.Context)
-	if rest := cmd.Flags().Args(); err == nil && !cmd.Runnable() && len(rest) > 0 { // cobra has shown the help
-		err = fmt.Errorf("unknown command %q for %q", rest[0], cmd.CommandPath())
-	}
 	if err == nil {
 		return ExitOK
 	}

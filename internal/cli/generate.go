@@ -37,6 +37,8 @@ event-generator.`,
 	flags.StringVarP(&g.config, "config", "c", "", "configuration file in YAML: flags by name (default $HOME/.falco-event-generator.yaml if it exists)")
 	flags.StringVarP(&g.level, "loglevel", "l", "info", "log level: debug, info, warning or error")
 	flags.StringVar(&g.format, "logformat", "text", "log format: text or json")
+	completeFlag(cmd, "loglevel", "debug", "info", "warning", "error")
+	completeFlag(cmd, "logformat", "text", "json")
 	cmd.AddCommand(newGenerateList(env), newGenerateRun(env, g), newGeneratePlan(env, g), newGenerateTest(env, g), newGenerateCleanup(env, g))
 	return cmd
 }

@@ -17,8 +17,8 @@ func newGenerateList(env Env) *cobra.Command {
 		Short: "List the actions, the rules they fire and what they need",
 		Example: `  peregrine generate list
   peregrine generate list --bench yes --ruleset stable
-  peregrine generate list --all -o markdown
-  peregrine generate list --all -o name | wc -l`,
+  peregrine generate list --all --format markdown
+  peregrine generate list --all --format name | wc -l`,
 		Args: generateArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
 			selected, err := action.Select(strings.Join(args, ""), g.all, g.exclude...)
@@ -36,10 +36,16 @@ func newGenerateList(env Env) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	g.selection(flags)
-	flags.StringVarP(&format, "output", "o", "table", "output format: table, json, markdown or name")
+	formatFlag(cmd, &format, "table", "json", "markdown", "name")
 	flags.StringVar(&filter.Tag, "tag", "", "only actions whose rule has this tag, for example T1555")
 	flags.StringVar(&filter.Risk, "risk", "", "only actions of this risk without the sandbox: none, files or network")
 	flags.StringVar(&filter.Bench, "bench", "", "only actions of this fitness for bench: yes, slow or no")
 	flags.StringVar(&filter.RuleSet, "ruleset", "", "only actions of this rule file: stable, incubating, sandbox, k8saudit or none")
+	groupGenerate(flags)
+	group(flags, "Which actions", "tag", "risk", "bench", "ruleset")
+	completeFlag(cmd, "risk", "none", "files", "network")
+	completeFlag(cmd, "bench", "yes", "slow", "no")
+	completeFlag(cmd, "ruleset", "stable", "incubating", "sandbox", "k8saudit", "none")
+	cmd.ValidArgsFunction = completeActions
 	return cmd
 }

@@ -13,7 +13,7 @@ func newGeneratePlan(env Env, f *generateFlags) *cobra.Command {
 		Short: "Say what run would touch, without doing it",
 		Example: `  peregrine generate plan
   peregrine generate plan --all --no-sandbox
-  peregrine generate plan WriteBelow --all -o json`,
+  peregrine generate plan WriteBelow --all --format json`,
 		Args: generateArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
 			var o generator.Options
@@ -37,6 +37,8 @@ func newGeneratePlan(env Env, f *generateFlags) *cobra.Command {
 	flags := cmd.Flags()
 	f.selection(flags)
 	f.place(flags)
-	flags.StringVarP(&format, "output", "o", "text", "output format: text or json")
+	formatFlag(cmd, &format, "text", "json")
+	groupGenerate(flags)
+	completeGenerate(cmd)
 	return cmd
 }

@@ -71,6 +71,11 @@ the host as it was; after kill -9, generate cleanup does.`,
 	flags.Float64Var(&f.noise, "noise", 0, "background syscalls per second that no rule detects, at the same time")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "log errors only")
 	flags.StringVar(&f.report, "report", "", "write the result as JSON to a file, - for standard output")
+	groupGenerate(flags)
+	group(flags, "Pace", "sleep", "loop", "rate", "ramp", "for", "count", "seed", "order", "weights", "workers", "noise")
+	group(flags, "Output", "quiet", "report")
+	completeFlag(cmd, "order", "shuffle", "listed", "random")
+	completeGenerate(cmd)
 	return cmd
 }
 

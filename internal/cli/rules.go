@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -39,11 +41,22 @@ func (f *rulesFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVarP(&f.files, "rules", "r", nil, "rules file or directory; may be given several times, in order")
 }
 
-// sources reads the files, or those inside the binary.
-func (f *rulesFlags) sources() ([]rules.Source, []string, error) {
+// sources reads the files, or those inside the binary, and returns those that
+// do not exist apart.
+func (f *rulesFlags) sources() (sources []rules.Source, missing []string, err error) {
 	cfg := config.Default()
-	cfg.RulesFiles = f.files
-	return sensor.RuleSources(cfg)
+	for _, file := range f.files {
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			missing = append(missing, file)
+		} else {
+			cfg.RulesFiles = append(cfg.RulesFiles, file)
+		}
+	}
+	if len(f.files) > 0 && len(cfg.RulesFiles) == 0 {
+		return nil, missing, nil
+	}
+	sources, _, err = sensor.RuleSources(cfg)
+	return sources, missing, err
 }
 
 // load loads the files; what is wrong with them goes to standard error.
@@ -178,6 +191,7 @@ func newRulesExplain(env Env) *cobra.Command {
 		},
 	}
 	f.register(cmd)
+	cmd.ValidArgsFunction = completeRules
 	return cmd
 }
 
@@ -221,6 +235,7 @@ Exit codes: 0 the rule matched, 1 it did not, or could not be tried, 2 usage.`,
 		},
 	}
 	f.register(cmd)
+	cmd.ValidArgsFunction = completeRules
 	captureFlag(cmd, &file)
 	cmd.MarkFlagsOneRequired("capture")
 	return cmd
@@ -236,7 +251,7 @@ func newRulesCost(env Env) *cobra.Command {
 		Short: "Measure what each rule costs, over a capture or on this host",
 		Long: `Cost evaluates the rules for every event of a capture, or of this host for some
 time, and tells, for each rule, how often it was evaluated, how long that took and
-how often it matched; the dearest come first. An event that a rule cannot match,
+how often it matched; the most expensive come first. An event that a rule cannot match,
 for its kind or its process, is no evaluation. --live needs root; a sensor may run
 beside it.`,
 		Example: `  peregrine rules cost --live 1m

@@ -67,7 +67,10 @@ type daemonFlags struct {
 func newSensor(env Env) *cobra.Command {
 	var f daemonFlags
 	cmd := &cobra.Command{
-		Use:   "sensor [OPTION...]",
+		Use: "sensor [OPTION...]",
+
+		DisableFlagsInUseLine: true,
+
 		Short: "Watch syscalls and alert on what the rules describe",
 		Long: `Watches syscalls through eBPF, matches them against rules in Falco's rule
 language and sends alerts. Takes Falco's flags, configuration keys and rule
@@ -87,7 +90,12 @@ after any error.`,
   # check rules, list fields
   peregrine sensor -V my_rules.yaml
   peregrine sensor --list`,
-		Args: cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(); err != nil {
 				return &ExitError{Code: ExitFailure, Err: err}
@@ -98,9 +106,13 @@ after any error.`,
 	f.register(cmd.Flags())
 	cmd.AddCommand(newSensorStatus(env), newSensorTop(env))
 	// Falco exits with 1 for any error, wrong flags included.
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return &ExitError{Code: ExitFailure, Err: err}
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return &ExitError{Code: ExitFailure, Err: flagError(cmd, err)}
 	})
+	completeFlag(cmd, "format", "text", "markdown", "json")
+	completeFlag(cmd, "list", "syscall", "k8s_audit")
+	_ = cmd.RegisterFlagCompletionFunc("option", completeKeys)
+	_ = cmd.RegisterFlagCompletionFunc("describe-rule", completeRules)
 	return cmd
 }
 
@@ -129,7 +141,7 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.pluginInfo, "plugin-info", "", "describe the plugin `NAME` and exit")
 	fs.BoolVar(&f.configSchema, "config-schema", false, "print the JSON schema of configuration files and exit")
 	fs.BoolVar(&f.ruleSchema, "rule-schema", false, "print the JSON schema of rules files and exit")
-	fs.StringVar(&f.format, "format", "text", "format of lists: text, markdown or json")
+	fs.StringVar(&f.format, "format", "text", "`FORMAT` of lists: text, markdown or json")
 	fs.BoolVar(&f.markdown, "markdown", false, "the same as --format markdown; alone, all fields")
 	fs.BoolVarP(&f.names, "names", "N", false, "with --list: names only")
 	fs.BoolVar(&f.version, "version", false, "print versions and exit")
@@ -148,12 +160,27 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.enableSources, "enable-source", nil, "use event `SOURCE` only")
 	fs.StringArrayVar(&f.criSockets, "cri", nil, "ask the container runtime at socket `PATH` (CRI) for metadata, instead of those that are usual; may be repeated")
 	registerAccepted(fs)
+	groupSensor(fs)
 	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if now, ok := renamedFlags[name]; ok {
 			name = now
 		}
 		return pflag.NormalizedName(name)
 	})
+}
+
+// groupSensor orders the flags for --help.
+func groupSensor(fs *pflag.FlagSet) {
+	group(fs, "Configuration", "config", "rules", "option", "print", "disable-rule", "disable-tag", "only-tag", "disable-source", "enable-source")
+	if fs.Lookup("cri") != nil {
+		group(fs, "Running", "cri")
+	}
+	group(fs, "Running", "all-events", "unbuffered", "snaplen", "print-base64", "max-seconds", "pidfile", "verbose")
+	group(fs, "Instead of the kernel", "events-file", "nodriver")
+	group(fs, "Statistics", "stats-file", "stats-interval")
+	group(fs, "Checks; the sensor does not start", "dry-run", "validate")
+	group(fs, "Lists; the sensor does not start", "list", "names", "list-events", "ignored-syscalls", "list-rules", "describe-rule",
+		"list-plugins", "plugin-info", "rule-schema", "config-schema", "format", "markdown", "version", "support", "page-size")
 }
 
 // renamedFlags are Falco's older names of flags, with those of today.

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/sensor"
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+)
+
+// completeKeys has the shell offer the keys of the configuration after -o.
+func completeKeys(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var keys []cobra.Completion
+	for _, k := range config.Keys() {
+		if k.Default != "" && !strings.Contains(k.Path, "[]") {
+			keys = append(keys, k.Path+"=")
+		}
+	}
+	return keys, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+// completeRules offers the names of the rules inside the binary.
+func completeRules(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	set, _ := rules.Load(sensor.EmbeddedRules(), sensor.RuleOptions())
+	if set == nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []cobra.Completion
+	for _, r := range set.Rules {
+		names = append(names, r.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeActions offers the names of the generator's actions.
+func completeActions(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	var names []cobra.Completion
+	if len(args) == 0 {
+		for _, a := range action.All() {
+			names = append(names, a.Name)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeGenerate offers what the commands that perform actions take.
+func completeGenerate(cmd *cobra.Command) {
+	cmd.ValidArgsFunction = completeActions
+	completeFlag(cmd, "container", "auto", "host", "container")
+}
+
+// groupGenerate groups the flags that several commands of the generator have.
+func groupGenerate(flags *pflag.FlagSet) {
+	for title, names := range map[string][]string{
+		"Which actions":  {"all", "exclude"},
+		"Where they run": {"no-sandbox", "allow-egress", "container", "privileged", "state-dir"},
+	} {
+		for _, name := range names {
+			if flags.Lookup(name) != nil {
+				group(flags, title, name)
+			}
+		}
+	}
+}
+
+// formatFlag adds --format, whose default is the first of the formats; -o and
+// --output, as it was called, go on working.
+func formatFlag(cmd *cobra.Command, format *string, formats ...string) {
+	flags := cmd.Flags()
+	last := len(formats) - 1
+	flags.StringVar(format, "format", formats[0], "output format: "+strings.Join(formats[:last], ", ")+" or "+formats[last])
+	completeFlag(cmd, "format", formats...)
+	flags.StringVarP(format, "output", "o", formats[0], "the same as --format")
+	flags.Lookup("output").Hidden = true
+}

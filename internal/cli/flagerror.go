@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/peregrine-sec/peregrine/internal/nearest"
+)
+
+// flagError says what is wrong with a flag, what was expected, and what to do.
+func flagError(cmd *cobra.Command, err error) error {
+	var invalid *pflag.InvalidValueError
+	var unknown *pflag.NotExistError
+	switch {
+	case errors.As(err, &invalid):
+		f := invalid.GetFlag()
+		return fmt.Errorf("--%s %q: expected %s", f.Name, invalid.GetValue(), expectation(f, invalid.Unwrap()))
+	case errors.As(err, &unknown):
+		return fmt.Errorf("%w%s; see '%s --help'", err, meant("--", unknown.GetSpecifiedName(), flagNames(cmd)), cmd.CommandPath())
+	}
+	return err
+}
+
+// expectation is what a value of the flag must be. The standard library's words
+// about numbers help nobody; what a flag of our own says is kept.
+func expectation(f *pflag.Flag, cause error) string {
+	switch t := f.Value.Type(); {
+	case t == "duration":
+		return "a duration with its unit, such as 500ms, 30s or 5m"
+	case t == "bool":
+		return "true or false"
+	case strings.HasPrefix(t, "uint"):
+		return "a whole number that is not negative"
+	case strings.HasPrefix(t, "int"):
+		return "a whole number"
+	case t == "float64Slice":
+		return "numbers, separated by commas"
+	case strings.HasPrefix(t, "float"):
+		return "a number"
+	}
+	return cause.Error()
+}
+
+func flagNames(cmd *cobra.Command) []string {
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			names = append(names, f.Name)
+		}
+	})
+	return names
+}
+
+// unknownCommand is the error for a word where a command was expected.
+func unknownCommand(cmd *cobra.Command, word string) error {
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	return fmt.Errorf("unknown command %q for %q%s; see '%s --help'", word, cmd.CommandPath(), meant("", word, names), cmd.CommandPath())
+}
+
+// meant suggests one of the names for a word.
+func meant(prefix, word string, names []string) string {
+	if name, ok := nearest.Name(word, names); ok {
+		return fmt.Sprintf("; did you mean %s%s?", prefix, name)
+	}
+	return ""
+}

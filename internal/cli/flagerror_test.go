@@ -1,0 +1,81 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+)
+
+// Mistakes on the command line say what was expected, without Go's words.
+func TestCommandLineMistakes(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		code int
+		want string
+	}{
+		{"senser", ExitUsage, `unknown command "senser" for "peregrine"; did you mean sensor?`},
+		{"sensor stauts", ExitFailure, `unknown command "stauts" for "peregrine sensor"; did you mean status?`},
+		{"rules chek", ExitUsage, `unknown command "chek" for "peregrine rules"; did you mean check?`},
+		{"rules zzz", ExitUsage, `unknown command "zzz" for "peregrine rules"; see 'peregrine rules --help'`},
+		{"generate liste", ExitUsage, `did you mean list?`},
+		{"sensor --rulse x", ExitFailure, `unknown flag: --rulse; did you mean --rules?; see 'peregrine sensor --help'`},
+		{"sensor -M soon", ExitFailure, `--max-seconds "soon": expected a whole number`},
+		{"sensor -A=maybe", ExitFailure, `--all-events "maybe": expected true or false`},
+		{"generate run --for 5", ExitUsage, `--for "5": expected a duration with its unit, such as 500ms, 30s or 5m`},
+		{"generate run --rate x", ExitUsage, `--rate "x": expected a number`},
+		{"generate run --ramp 1,x", ExitUsage, `--ramp "1,x": expected numbers, separated by commas`},
+		{"generate run --count -1", ExitUsage, `--count "-1": expected a whole number that is not negative`},
+		{"rules list -r /nosuch.yaml", ExitFailure, `no such rules file: /nosuch.yaml`},
+		{"rules check /nosuch.yaml", ExitFailure, `/nosuch.yaml: Invalid`},
+	} {
+		stdout, stderr, code := command(t, strings.Fields(tt.args)...)
+		if code != tt.code || !strings.Contains(stdout+stderr, tt.want) {
+			t.Errorf("%s: exit code %d, want %d and %s:\n%s%s", tt.args, code, tt.code, tt.want, stdout, stderr)
+		}
+		for _, word := range []string{"strconv", "invalid syntax", "Usage:"} {
+			if strings.Contains(stdout+stderr, word) {
+				t.Errorf("%s: %q in:\n%s%s", tt.args, word, stdout, stderr)
+			}
+		}
+	}
+}
+
+// Every flag that is shown is in a group, if the command has any, and the lines
+// of --help fit.
+func TestHelp(t *testing.T) {
+	for _, args := range []string{"sensor", "sensor status", "sensor top", "rules check", "rules explain", "rules cost", "generate list", "generate run", "generate plan"} {
+		stdout, _, code := command(t, append(strings.Fields(args), "--help")...)
+		if code != ExitOK || !strings.Contains(stdout, "Usage:\n  peregrine "+args) {
+			t.Errorf("%s: exit code %d:\n%s", args, code, stdout)
+		}
+		if flags := strings.Split(stdout, "\nFlags:\n"); strings.Contains(stdout, "\nConfiguration:") || strings.Contains(stdout, "\nPace:") {
+			if rest, _, _ := strings.Cut(flags[1], "\n\n"); strings.Count(rest, "\n") > 0 {
+				t.Errorf("%s: flags without a group:\n%s", args, rest)
+			}
+		}
+		for _, line := range strings.Split(stdout, "\n") {
+			if len(line) > helpWidth+40 { // words are not broken
+				t.Errorf("%s: %d characters: %s", args, len(line), line)
+			}
+		}
+	}
+}
+
+// The shell completes values.
+func TestCompletion(t *testing.T) {
+	for args, want := range map[string]string{
+		"sensor --format ":            "markdown",
+		"sensor -o json_out":          "json_output=",
+		"rules explain Read":          "Read sensitive file untrusted",
+		"generate run Read":           "ReadSensitiveFileUntrusted",
+		"generate list --risk ":       "network",
+		"generate --loglevel ":        "debug",
+		"generate run --order ":       "shuffle",
+		"generate list --format mark": "markdown",
+	} {
+		words := append([]string{"__complete"}, strings.Split(args, " ")...)
+		stdout, stderr, code := command(t, words...)
+		if code != ExitOK || !strings.Contains(stdout, want) {
+			t.Errorf("%s: exit code %d, no %s:\n%.300s%s", args, code, want, stdout, stderr)
+		}
+	}
+}
