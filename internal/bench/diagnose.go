@@ -104,6 +104,12 @@ func diagnose(r *Round) []Finding {
 	if r.Has(DirtyBackground) {
 		say("foreign", "%d alerts of the same rules were caused by others on this host: not counted", r.Alerts.Foreign)
 	}
+	if r.Has(Ambiguous) {
+		say("ambiguous", "%d alerts of the same rules were caused by others while %d of ours are missing: what was lost cannot be told; stop what raises them and measure again", r.Alerts.Foreign, r.Total.Lost)
+	}
+	if r.Has(Unreadable) {
+		say("unreadable", "%d lines or messages that arrived are no alerts: %s", r.Alerts.Malformed, human.Text(r.Alerts.MalformedError))
+	}
 	if r.Has(ClockStep) {
 		say("clock_step", "the wall clock was set during the round: latencies and matches are not to be trusted")
 	}

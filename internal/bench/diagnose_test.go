@@ -127,3 +127,26 @@ func TestDiagnosis(t *testing.T) {
 		})
 	}
 }
+
+// What cannot be told from alerts of others, or cannot be read, is said.
+func TestAmbiguousAndUnreadable(t *testing.T) {
+	for _, tt := range []struct {
+		lost, foreign int
+		ambiguous     bool
+	}{{0, 50, false}, {20, 1, false}, {20, 2, true}, {5000, 499, false}, {5000, 5000, true}} {
+		r := Round{Total: Counts{Lost: tt.lost}, Alerts: AlertCounts{Foreign: tt.foreign}}
+		if got := ambiguous(&r); got != tt.ambiguous {
+			t.Errorf("%d lost beside %d of others: ambiguous %v", tt.lost, tt.foreign, got)
+		}
+	}
+	r := Round{Flags: []Flag{Ambiguous, Unreadable}, Total: Counts{Lost: 9}, Alerts: AlertCounts{Foreign: 10, Malformed: 3, MalformedError: "no \"rule\"\x1b[2J"}}
+	text := ""
+	for _, f := range diagnose(&r) {
+		text += f.Text + "\n"
+	}
+	for _, want := range []string{"10 alerts of the same rules were caused by others while 9 of ours are missing", `3 lines or messages that arrived are no alerts: no "rule".[2J`} {
+		if !strings.Contains(text, want) {
+			t.Errorf("findings %q lack %q", text, want)
+		}
+	}
+}

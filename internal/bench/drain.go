@@ -22,6 +22,7 @@ func (s *Session) drain(ctx context.Context, o *observation) {
 	if o.main != nil {
 		instances, run = o.main.Instances, o.main.Run
 	}
+	s.runs[run] = true
 	o.index = match.NewIndex(s.actions, instances, run, s.clock)
 	expected := 0
 	if o.main != nil {
@@ -125,7 +126,7 @@ func (s *Session) place(o *observation, alerts []intake.Alert, deadline time.Tim
 		o.tally[v] += n
 	}
 	for i := range outside {
-		if s.creditEarlier(outside[i : i+1]) {
+		if s.creditEarlier(outside[i:i+1]) || outside[i].Run != "" && s.runs[outside[i].Run] {
 			o.earlier++
 			o.stray(&outside[i], "earlier")
 		} else {

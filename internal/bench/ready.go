@@ -112,6 +112,7 @@ func (s *Session) listen(ctx context.Context, canaries []*canary, until time.Tim
 // remember keeps what was performed outside of rounds, so that its late alerts
 // are nobody else's.
 func (s *Session) remember(r *generator.Result) {
+	s.runs[r.Run] = true
 	s.canaries = append(s.canaries, &past{number: -1, index: match.NewIndex(s.actions, slices.Clone(r.Instances), r.Run, s.clock)})
 	if len(s.canaries) > keepCanaries {
 		s.canaries = s.canaries[1:]

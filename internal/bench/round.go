@@ -112,6 +112,8 @@ type AlertCounts struct {
 	// Other alerts are of rules that no selected action fires.
 	Other     int    `json:"other"`
 	Malformed uint64 `json:"malformed"`
+	// MalformedError is the newest reason for Malformed.
+	MalformedError string `json:"malformed_error,omitempty"`
 }
 
 // Loss is a share with its 95 % confidence interval (Wilson; rule of three
@@ -194,6 +196,8 @@ const (
 	HostBusy         Flag = "host_busy"         // less than a tenth of the host was idle
 	ShortPlateau     Flag = "short_plateau"     // fewer than three plateau samples
 	SensorGone       Flag = "sensor_gone"       // the process ended
+	Ambiguous        Flag = "ambiguous"         // alerts of others may stand for missing ones
+	Unreadable       Flag = "unreadable"        // what arrived is no alert
 	Interrupted      Flag = "interrupted"
 )
 

@@ -87,8 +87,9 @@ type Session struct {
 	hostname string
 	cal      Calibration
 	patience patience
-	canaries []*past // what was performed outside of rounds, newest last
-	offsets  []int64 // of the sensor's clock, as canaries that are known showed it
+	runs     map[string]bool // of the generator, that this session has asked for
+	canaries []*past         // what was performed outside of rounds, newest last
+	offsets  []int64         // of the sensor's clock, as canaries that are known showed it
 }
 
 // past is a round whose late alerts may still come.
@@ -125,7 +126,7 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	if o.Generate == nil {
 		o.Generate = generator.Spawn
 	}
-	s := &Session{o: o, clock: match.Clock{Tolerance: int64(o.Tolerance)}, patience: patienceOf(o.CPUs)}
+	s := &Session{o: o, clock: match.Clock{Tolerance: int64(o.Tolerance)}, patience: patienceOf(o.CPUs), runs: make(map[string]bool)}
 	for _, a := range o.Actions {
 		if a.Rule == "" {
 			return nil, fmt.Errorf("action %s fires no rule, so that nothing can be expected of it: use it as noise", a.Name)

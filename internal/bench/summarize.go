@@ -16,6 +16,9 @@ const (
 	limitedBelow = 0.95
 	// dirtyAbove is the share of foreign alerts that makes the background dirty.
 	dirtyAbove = 0.01
+	// ambiguousFrom is how many alerts of others there must be for each one that
+	// is missing before the loss may be one of telling them apart.
+	ambiguousFrom = 0.1
 	// busyBelow is the share of idle CPU under which the host is busy.
 	busyBelow = 0.1
 	// stableFactor and stableFloor: the p99 latency of the last third may be
@@ -118,8 +121,20 @@ func (o *observation) alerts() AlertCounts {
 	return AlertCounts{
 		Received: t.Sum() + o.earlier, Matched: t[match.Matched] + t[match.Late], Duplicate: t[match.Duplicate],
 		Foreign: t[match.Foreign], Earlier: o.earlier, Failed: t[match.Failed], Other: t[match.Other],
-		Malformed: o.counts.Malformed,
+		Malformed: o.counts.Malformed, MalformedError: o.malformedError(),
 	}
+}
+
+// ambiguous says that alerts of others may stand for those that are missing.
+func ambiguous(r *Round) bool {
+	return r.Total.Lost > 0 && float64(r.Alerts.Foreign) >= ambiguousFrom*float64(r.Total.Lost)
+}
+
+func (o *observation) malformedError() string {
+	if o.counts.Malformed == 0 {
+		return ""
+	}
+	return o.counts.LastError
 }
 
 func (o *observation) queue() Queue {
@@ -144,6 +159,8 @@ func (o *observation) flags(r *Round) []Flag {
 	short := func(offered, target float64) bool { return target > 0 && offered < limitedBelow*target }
 	set(!o.partial && (short(r.Rate.Offered, r.Rate.Target) || short(r.Rate.NoiseOffered, r.Rate.NoiseTarget)), GeneratorLimited)
 	set(r.Alerts.Foreign > 5 && float64(r.Alerts.Foreign) > dirtyAbove*float64(r.Total.OK), DirtyBackground)
+	set(ambiguous(r), Ambiguous)
+	set(r.Alerts.Malformed > 0, Unreadable)
 	set(slices.ContainsFunc(o.samples, restarted), SensorRestarted)
 	set(o.gone || o.usage != nil && o.usage.Gone, SensorGone)
 	set(r.Total.Failed > 0, ActionsFailed)

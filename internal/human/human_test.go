@@ -50,13 +50,27 @@ func TestWritten(t *testing.T) {
 		"2.05 s":     Duration(2050 * time.Millisecond),
 		"-2 s":       Duration(-2 * time.Second),
 		"1m30s":      Duration(90 * time.Second),
-		"a\uFFFD[2J": Text("a\x1b[2J"),
+		"a.[2J x": Text("a\x1b[2J\nx"),
 
 		`falco -o 'a b' '' 'it'\''s'`: Command([]string{"falco", "-o", "a b", "", "it's"}),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
+	}
+}
+
+func TestTexts(t *testing.T) {
+	evil := "a\x1b[2J"
+	v := struct {
+		S string
+		L []string
+		M map[string]int
+		P *string
+	}{evil, []string{evil}, map[string]int{evil: 1}, &evil}
+	Texts(&v)
+	if clean := "a.[2J"; v.S != clean || v.L[0] != clean || v.M[clean] != 1 || *v.P != clean {
+		t.Errorf("%+v, %q", v, *v.P)
 	}
 }
 

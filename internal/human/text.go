@@ -1,20 +1,58 @@
 package human
 
 import (
-	"strconv"
+	"reflect"
 	"strings"
+	"unicode"
 )
 
-// Text makes a name of foreign origin fit to be shown: what could steer a
-// terminal (control characters, escapes, marks that turn the direction of
-// writing) becomes the replacement character.
+// Text makes a name of foreign origin fit to be shown, as Falco does: what
+// could steer a terminal (control characters, escapes, marks that turn the
+// direction of writing) becomes a dot.
 func Text(s string) string {
 	return strings.Map(func(r rune) rune {
-		if !strconv.IsPrint(r) {
-			return '\uFFFD'
+		switch {
+		case unicode.IsPrint(r):
+			return r
+		case unicode.IsSpace(r):
+			return ' '
 		}
-		return r
+		return '.'
 	}, s)
+}
+
+// Texts makes every text in the value that into points to fit to be shown, the
+// keys of maps included: for files that somebody else has written.
+func Texts(into any) { texts(reflect.ValueOf(into)) }
+
+func texts(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			texts(v.Elem())
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				texts(v.Field(i))
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			texts(v.Index(i))
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			if key.Kind() != reflect.String {
+				continue
+			}
+			value := v.MapIndex(key)
+			v.SetMapIndex(key, reflect.Value{})
+			v.SetMapIndex(reflect.ValueOf(Text(key.String())).Convert(key.Type()), value)
+		}
+	case reflect.String:
+		v.SetString(Text(v.String()))
+	}
 }
 
 // Command writes a command line that a shell reads back as it was.

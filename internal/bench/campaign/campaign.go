@@ -234,7 +234,7 @@ type Verdict int
 // The verdicts, the gravest last.
 const (
 	Passed       Verdict = iota
-	Inconclusive         // the generator was a round's limit, or a condition could not be judged
+	Inconclusive         // the generator was a round's limit, loss cannot be told, or a condition could not be judged
 	Violated             // a condition is true
 )
 
@@ -244,6 +244,11 @@ func Judge(r *report.Run) (Verdict, string) {
 	for i := range r.Rounds {
 		if r.Rounds[i].Has(bench.GeneratorLimited) {
 			verdict, why = Inconclusive, fmt.Sprintf("round %d: the generator, not the sensor, was the limit", r.Rounds[i].Number)
+		}
+	}
+	for i := range r.Rounds {
+		if r.Rounds[i].Has(bench.Ambiguous) {
+			verdict, why = Inconclusive, fmt.Sprintf("round %d: alerts of others may stand for missing ones", r.Rounds[i].Number)
 		}
 	}
 	for _, o := range r.Conditions {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/peregrine-sec/peregrine/internal/human"
+
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 )
@@ -139,6 +141,7 @@ func Read(path string) (*Run, error) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		return nil, fmt.Errorf("run directory %s: %w", path, err)
 	}
+	human.Texts(&r)
 	if r.Schema > bench.RoundSchema {
 		return nil, fmt.Errorf("run directory %s: its schema is %d, this program knows up to %d", path, r.Schema, bench.RoundSchema)
 	}

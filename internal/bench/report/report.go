@@ -123,6 +123,8 @@ var columns = []column{
 	same("done", "ok", func(r *bench.Round) string { return integer(r.Total.OK) }),
 	same("alerts", "matched", func(r *bench.Round) string { return integer(r.Total.Matched) }),
 	same("late", "late", func(r *bench.Round) string { return integer(r.Total.Late) }),
+	same("foreign", "foreign", func(r *bench.Round) string { return integer(r.Alerts.Foreign) }),
+	same("unread", "malformed", func(r *bench.Round) string { return strconv.FormatUint(r.Alerts.Malformed, 10) }),
 	same("lost", "lost", func(r *bench.Round) string { return integer(r.Total.Lost) }),
 	{"lost (95% below)", "lost_upper", func(r *bench.Round) string { return human.Share(r.Loss.Share) + " (" + human.Share(r.Loss.Upper) + ")" }, func(r *bench.Round) string { return number(r.Loss.Upper) }},
 	{"drops", "drops", ofSensor(func(s *bench.SensorStats) string { return human.Count(int64(s.Drops)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.Drops, 10) })},

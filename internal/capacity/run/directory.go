@@ -3,8 +3,9 @@ package run
 import (
 	"io"
 	"io/fs"
-	"reflect"
 	"syscall"
+
+	"github.com/peregrine-sec/peregrine/internal/human"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
 
@@ -124,7 +125,7 @@ func Load(path string) (*capacity.Result, error) {
 	default:
 		return nil, fmt.Errorf("load result %s: schema %d, and this version reads 1 and %d", path, r.Schema, capacity.Schema)
 	}
-	neutralise(reflect.ValueOf(&r))
+	human.Texts(&r)
 	return &r, nil
 }
 

@@ -81,6 +81,9 @@ func Unusable(round *bench.Round) string {
 	if t.Started > 0 && float64(t.Failed) > failedTooMuch*float64(t.Started) {
 		return fmt.Sprintf("%d of %d actions failed: %s", t.Failed, t.Started, errnos(round))
 	}
+	if round.Has(bench.Ambiguous) {
+		return fmt.Sprintf("%d alerts of the same rules were raised by others while %d of ours were missing: loss cannot be told; stop what raises them", round.Alerts.Foreign, round.Total.Lost)
+	}
 	if round.Has(bench.ClockStep) {
 		return "the wall clock was set during the round"
 	}
