@@ -31,6 +31,7 @@ func canaryOf(f *benchtest.Fake, ahead int64) Generate {
 		if r.Skipped > 0 {
 			r.Actions[0].Why = "only applicable to containers"
 		}
+		f.Sample(time.Now().Add(time.Minute), 10, 0) // covers what comes before
 		for _, a := range f.Reaction(0, o.Actions[0].Name, in) {
 			a.Time += ahead
 			f.Send(a)
@@ -42,7 +43,7 @@ func canaryOf(f *benchtest.Fake, ahead int64) Generate {
 func preflight(t *testing.T, f *benchtest.Fake, ahead int64) (*Session, *Preflight) {
 	t.Helper()
 	s := open(t, f, func(o *Options) { o.Generate, o.Actions = canaryOf(f, ahead), o.Actions[:1] })
-	s.patience = patience{ready: 3 * time.Second, canary: 3 * time.Second}
+	s.patience = patience{ready: 3 * time.Second, canary: 300 * time.Millisecond}
 	p, err := s.Preflight(t.Context(), 100*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
 )
 
 // benchFlags are those of bench.
@@ -169,6 +170,14 @@ func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
 	} else if o.Bench.Target, err = f.target(env, cmd, dir, args[1:]); err != nil {
 		return err
 	}
+	if !f.dryRun {
+		o.Identity = target.Identify(env.Context, o.Bench.Target.PID(), o.Bench.Target.Command())
+		if line := "sensor under test: " + o.Identity.String(); o.Classic != nil {
+			f.log.Log(eventlog.Info, line, nil)
+		} else {
+			fmt.Fprintln(env.Stderr, line)
+		}
+	}
 	progress := newProgress(env, f.quiet || o.Classic != nil)
 	o.Say, o.Bench.Progress = progress.say, progress.show
 	abort, stopped := make(chan struct{}), make(chan struct{})
@@ -195,6 +204,7 @@ func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (campai
 	if o.Bench.Actions, err = action.Select(args[0], f.all, f.exclude...); err != nil {
 		return o, &ExitError{Code: ExitUsage, Err: err}
 	}
+	f.warnLeftOut(args[0])
 	if o.Bench.Sandbox, err = f.sandbox(); err != nil {
 		return o, err
 	}

@@ -67,6 +67,9 @@ func (s *sensorFlags) roads(flags *pflag.FlagSet) {
 // whose flags are args.
 func (s *sensorFlags) target(env Env, cmd *cobra.Command, dir string, args []string) (target.Target, error) {
 	s.imply(cmd)
+	if s.sensor != "running" && cmd.Flags().Changed("pid") {
+		return nil, usagef("--pid names a sensor that runs already; the process of the one that --sensor %s starts is known", s.sensor)
+	}
 	var log io.Writer
 	if s.verbose {
 		log = env.Stderr
@@ -89,12 +92,15 @@ func (s *sensorFlags) imply(cmd *cobra.Command) {
 		cmd.Flags().Visit(func(f *pflag.Flag) { found = found || strings.HasPrefix(f.Name, prefix) })
 		return found
 	}
+	named := cmd.Flags().Changed("pid") && s.pid != "0" && !cmd.Flags().Changed("sensor") || s.sensor == "running"
 	switch {
 	case s.alerts != "":
 	case given("grpc-"):
 		s.alerts = "grpc"
 	case given("http-"):
 		s.alerts = "http"
+	case named: // as event-generator: the sensor that runs, at its default socket
+		s.alerts = "grpc"
 	}
 	if s.alerts != "" && !cmd.Flags().Changed("sensor") {
 		s.sensor = "running"
@@ -106,6 +112,11 @@ func (s *sensorFlags) running(env Env, cmd *cobra.Command) (target.Target, error
 	pid, err := findProcess("/proc", s.pid)
 	if err != nil {
 		return nil, &ExitError{Code: ExitUsage, Err: err}
+	}
+	if pid != 0 {
+		if err := target.CheckSensor(pid, strings.TrimPrefix(s.stats, "file:"), strings.TrimPrefix(s.alerts, "file:")); err != nil {
+			return nil, &ExitError{Code: ExitUsage, Err: fmt.Errorf("--pid: %w", err)}
+		}
 	}
 	alerts, err := s.source(cmd, env)
 	if err != nil {
@@ -154,6 +165,9 @@ func (s *sensorFlags) reader() (sensorstats.Reader, error) {
 // has it.
 func findProcess(proc, s string) (int, error) {
 	if pid, err := strconv.Atoi(s); err == nil {
+		if _, err := os.Stat(filepath.Join(proc, s)); err != nil && pid != 0 {
+			return 0, fmt.Errorf("--pid %s: there is no such process", s)
+		}
 		return pid, nil
 	}
 	names, err := filepath.Glob(filepath.Join(proc, "[0-9]*", "comm"))

@@ -6,12 +6,16 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
 	"github.com/peregrine-sec/peregrine/internal/bench/syscalls"
+	"github.com/peregrine-sec/peregrine/internal/version"
 )
 
 // runBench runs a command line in this process.
@@ -40,6 +44,9 @@ func TestBenchUsage(t *testing.T) {
 		{[]string{"ReadSensitive", "--round-duration", "50ms"}, "--round-duration must be longer than --sleep"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "pigeon"}, "expected grpc, grpc:PATH"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", "no such process"}, "expected one process"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", "999999999"}, "there is no such process"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", strconv.Itoa(os.Getpid())}, "is no sensor"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--sensor", "embedded", "--pid", "1"}, "--pid names a sensor that runs already"},
 		{[]string{"ReadSensitive", "--nonsense"}, "unknown flag"},
 	} {
 		code, _, stderr := runBench(t, append([]string{"bench", "--out", "none"}, tt.args...)...)
@@ -49,6 +56,52 @@ func TestBenchUsage(t *testing.T) {
 	}
 	if code, _, stderr := runBench(t, "overhead", "--sensor", "running"); code != ExitUsage || !strings.Contains(stderr, "cannot be compared") {
 		t.Errorf("overhead: exit %d, %q", code, stderr)
+	}
+}
+
+// As event-generator: --pid alone means the sensor that runs, at its default
+// socket, never one of ours.
+func TestBenchPIDMeansTheRunningSensor(t *testing.T) {
+	for _, tt := range []struct {
+		args           []string
+		sensor, alerts string
+	}{
+		{[]string{"A", "--loop", "--pid", "1"}, "running", "grpc"},
+		{[]string{"A", "--loop", "--pid", "1", "--alerts", "http"}, "running", "http"},
+		{[]string{"A", "--loop", "--pid", "1", "--http-server-address", "localhost:1"}, "running", "http"},
+		{[]string{"A", "--loop", "--grpc-hostname", "node"}, "running", "grpc"},
+		{[]string{"A", "--loop", "--sensor", "embedded", "--pid", "1"}, "embedded", ""},
+		{[]string{"A", "--loop"}, "embedded", ""},
+	} {
+		s := &sensorFlags{}
+		cmd := &cobra.Command{}
+		s.add(cmd.Flags())
+		cmd.Flags().Bool("loop", false, "")
+		if err := cmd.ParseFlags(tt.args); err != nil {
+			t.Fatal(err)
+		}
+		if s.imply(cmd); s.sensor != tt.sensor || s.alerts != tt.alerts {
+			t.Errorf("%q means sensor %s, alerts %q; want %s, %q", tt.args, s.sensor, s.alerts, tt.sensor, tt.alerts)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	want := "Peregrine " + version.Version() + "\n"
+	for _, args := range [][]string{{"--version"}, {"version"}} {
+		if code, stdout, _ := runBench(t, args...); code != ExitOK || stdout != want {
+			t.Errorf("%q: exit %d, %q", args, code, stdout)
+		}
+	}
+}
+
+// What a regular expression matches and is left out is said.
+func TestLeftOutIsSaid(t *testing.T) {
+	_, _, stderr := runBench(t, "generate", "plan", "ChangeThreadNamespace|ReadSensitiveFileUntrusted|WriteBelowBinaryDir")
+	for _, want := range []string{"syscall.ChangeThreadNamespace", "syscall.WriteBelowBinaryDir", "--all"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("%q lacks %s", stderr, want)
+		}
 	}
 }
 
@@ -63,7 +116,7 @@ func TestBenchShowsAnOldRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	file.Close()
-	if code, stdout, stderr := runBench(t, "bench", "--from", dir, "--format", "markdown"); code != ExitOK || !strings.Contains(stdout, "1,234") {
+	if code, stdout, stderr := runBench(t, "bench", "--from", dir, "--format", "markdown"); code != ExitOK || !strings.Contains(stdout, "1234") {
 		t.Errorf("exit %d: %s%s", code, stdout, stderr)
 	}
 	if code, _, stderr := runBench(t, "bench", "--from", dir, "--fail-if", "lost>0.1%"); code != ExitThreshold || !strings.Contains(stderr, "lost>0.1% in round 1") {

@@ -83,11 +83,19 @@ func (g *generateFlags) choices(args []string) ([]generator.Choice, error) {
 	if err != nil {
 		return nil, &ExitError{Code: ExitUsage, Err: err}
 	}
+	g.warnLeftOut(strings.Join(args, ""))
 	var choices []generator.Choice
 	for _, a := range selected {
 		choices = append(choices, generator.Choice{Name: a.Name})
 	}
 	return choices, nil
+}
+
+// warnLeftOut names the actions that match and are disabled.
+func (g *generateFlags) warnLeftOut(expression string) {
+	if left := action.LeftOut(expression, g.exclude...); len(left) > 0 && !g.all {
+		g.log.Log(eventlog.Warn, "actions that match are disabled and left out, add --all", eventlog.Fields{"actions": strings.Join(left, " ")})
+	}
 }
 
 func (g *generateFlags) sandbox() (generator.SandboxOptions, error) {

@@ -41,6 +41,7 @@ lines that it writes with json_output=true, from a file or standard input.`,
 			if err != nil {
 				return &ExitError{Code: ExitUsage, Err: err}
 			}
+			f.warnLeftOut(strings.Join(args, ""))
 			if o.Sandbox, err = f.sandbox(); err != nil {
 				return err
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/overhead"
+	"github.com/peregrine-sec/peregrine/internal/bench/target"
 )
 
 // overheadFlags are those of overhead.
@@ -72,6 +73,7 @@ func (f *overheadFlags) run(env Env, cmd *cobra.Command, args []string) error {
 	if o.Target, err = f.target(env, cmd, dir, args); err != nil {
 		return err
 	}
+	fmt.Fprintf(env.Stderr, "sensor under test: %s\n", target.Identify(cmd.Context(), o.Target.PID(), o.Target.Command()))
 	o.Say = newProgress(env, f.quiet).say
 	result, err := overhead.Run(cmd.Context(), o)
 	if result != nil && result.Pairs > 0 {

@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/peregrine-sec/peregrine/internal/version"
 )
 
 // newRoot assembles the command tree.
@@ -28,6 +31,8 @@ a generator of events, a bench and the capacity test.`,
 		return &ExitError{Code: ExitUsage, Err: flagError(cmd, err)}
 	})
 	useHelp(root)
+	root.Version = version.Version()
+	root.SetVersionTemplate("Peregrine {{.Version}}\n")
 	for _, command := range commands {
 		root.AddCommand(command(env))
 	}
@@ -62,7 +67,20 @@ var commands = []func(Env) *cobra.Command{
 	newBench,
 	newCapacity,
 	newOverhead,
+	newVersion,
 	newMan,
+}
+
+func newVersion(env Env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintf(env.Stdout, "Peregrine %s\n", version.Version())
+			return err
+		},
+	}
 }
 
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

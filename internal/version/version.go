@@ -10,13 +10,26 @@ var version = ""
 const Engine = "0.62.0"
 
 // Version is the version of this build: what the Makefile set, else what the
-// Go toolchain knows, else "unknown".
+// Go toolchain knows: a module's version, a commit, or nothing ("unreleased").
 func Version() string {
 	if version != "" {
 		return version
 	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return of(info)
 	}
 	return "unknown"
+}
+
+// of is the version of a build without make: the module's, or the commit.
+func of(info *debug.BuildInfo) string {
+	if v := info.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return "unreleased-" + s.Value[:12]
+		}
+	}
+	return "unreleased"
 }

@@ -13,8 +13,10 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/classic"
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
+	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
+	"github.com/peregrine-sec/peregrine/internal/version"
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
@@ -22,6 +24,8 @@ import (
 type Options struct {
 	Bench   bench.Options // Target is not started yet
 	Command []string      // for the record
+	// Identity says which sensor it is.
+	Identity target.Identity
 
 	// Rates are those of the rounds, each of which lasts Duration, with Noise
 	// in the background and Rest between them. Not used by the classic mode.
@@ -62,6 +66,7 @@ func Run(ctx context.Context, o Options) (run *report.Run, err error) {
 	}
 	c := &campaign{Options: o, run: &report.Run{
 		Schema: bench.RoundSchema, Command: o.Command, Started: time.Now(),
+		Identity: o.Identity, Version: version.Version(),
 		Sensor: o.Bench.Target.Command(), Environment: report.ReadEnvironment(),
 	}}
 	if o.Directory != nil {
@@ -93,11 +98,12 @@ func (c *campaign) measure(ctx context.Context) (err error) {
 		}
 	}
 	c.Say("starting the sensor")
-	target := c.Bench.Target
-	if err := target.Start(ctx, nil); err != nil {
+	sensor := c.Bench.Target
+	if err := sensor.Start(ctx, nil); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, target.Stop(context.WithoutCancel(ctx))) }()
+	defer func() { err = errors.Join(err, sensor.Stop(context.WithoutCancel(ctx))) }()
+	c.run.Identity.PID = sensor.PID()
 	if c.session, err = bench.Open(ctx, c.Bench); err != nil {
 		return err
 	}

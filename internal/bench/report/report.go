@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/junit"
 )
@@ -23,6 +24,8 @@ type Run struct {
 	Command     []string           `json:"command"`
 	Started     time.Time          `json:"started"`
 	Ended       time.Time          `json:"ended"`
+	Version     string             `json:"version"` // of this program
+	Identity    target.Identity    `json:"identity"`
 	Sensor      []string           `json:"sensor,omitempty"` // its command line, if bench started it
 	Environment Environment        `json:"environment"`
 	Preflight   *bench.Preflight   `json:"preflight,omitempty"`

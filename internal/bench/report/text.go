@@ -27,8 +27,9 @@ func (r *Run) text(w io.Writer) error {
 	p := &printer{w: w}
 	e := r.Environment
 	p.line("%s, kernel %s, %d x %s, %s", e.Hostname, e.Kernel, e.CPUs, e.CPU, human.Size(e.Memory))
+	p.line("sensor: %s", r.Identity)
 	if r.Sensor != nil {
-		p.line("sensor: %s", strings.Join(r.Sensor, " "))
+		p.line("started as: %s", human.Command(r.Sensor))
 	}
 	if r.Ceiling != nil {
 		p.line("generator: up to %s actions/s per worker without a sensor", whole(r.Ceiling.Rate))
@@ -156,6 +157,7 @@ func (r *Run) markdown(w io.Writer) error {
 	}
 	e := r.Environment
 	p.line("")
-	p.line("%s, kernel %s, %d x %s; `%s`, %s", e.Hostname, e.Kernel, e.CPUs, e.CPU, strings.Join(r.Command, " "), r.Started.UTC().Format(time.RFC3339))
+	p.line("sensor: %s", r.Identity)
+	p.line("%s, kernel %s, %d x %s; `%s`, Peregrine %s, %s", e.Hostname, e.Kernel, e.CPUs, e.CPU, human.Command(r.Command), r.Version, r.Started.UTC().Format(time.RFC3339))
 	return p.err
 }

@@ -26,6 +26,38 @@ func Lookup(name string) (*Action, bool) {
 // actions that are disabled by default are left out, and it is an error if
 // nothing remains.
 func Select(expression string, all bool, exclude ...string) ([]*Action, error) {
+	matching, err := matches(expression, exclude)
+	if err != nil {
+		return nil, err
+	}
+	enabled := slices.DeleteFunc(slices.Clone(matching), func(a *Action) bool { return !all && !a.Default })
+	if len(matching) == 0 {
+		return nil, fmt.Errorf("no events matching '%s'%s", expression, butExcluded(exclude))
+	}
+	if len(enabled) == 0 {
+		return nil, fmt.Errorf("no enabled events matching '%s': %s is disabled by default, add --all", expression, names(matching))
+	}
+	return enabled, nil
+}
+
+// LeftOut names the actions that match and that Select leaves out because they
+// are disabled by default; none for "", which asks for nothing by name.
+func LeftOut(expression string, exclude ...string) []string {
+	matching, err := matches(expression, exclude)
+	if err != nil || expression == "" {
+		return nil
+	}
+	var left []string
+	for _, a := range matching {
+		if !a.Default {
+			left = append(left, a.Name)
+		}
+	}
+	return left
+}
+
+// matches are the actions that match and are not excluded, enabled or not.
+func matches(expression string, exclude []string) ([]*Action, error) {
 	match, err := regexp.Compile(expression)
 	if err != nil {
 		return nil, fmt.Errorf("actions %q: %w", expression, err)
@@ -38,24 +70,15 @@ func Select(expression string, all bool, exclude ...string) ([]*Action, error) {
 		}
 		not = append(not, re)
 	}
-	var matching, enabled []*Action
+	var matching []*Action
 	for _, a := range catalogue {
 		if !match.MatchString(a.Name) || expression == "" && a.Collection() == "noise" ||
 			slices.ContainsFunc(not, func(re *regexp.Regexp) bool { return re.MatchString(a.Name) }) {
 			continue
 		}
 		matching = append(matching, a)
-		if all || a.Default {
-			enabled = append(enabled, a)
-		}
 	}
-	if len(matching) == 0 {
-		return nil, fmt.Errorf("no events matching '%s'%s", expression, butExcluded(exclude))
-	}
-	if len(enabled) == 0 {
-		return nil, fmt.Errorf("no enabled events matching '%s': %s is disabled by default, add --all", expression, names(matching))
-	}
-	return enabled, nil
+	return matching, nil
 }
 
 func butExcluded(exclude []string) string {

@@ -3,6 +3,7 @@ package action
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -110,5 +111,22 @@ func TestWriteList(t *testing.T) {
 	}
 	if err := WriteList(&out, list, "xml"); err == nil {
 		t.Error("no error for an unknown format")
+	}
+}
+
+func TestLeftOut(t *testing.T) {
+	for _, tt := range []struct {
+		expression string
+		exclude    []string
+		want       []string
+	}{
+		{"ReadSensitiveFileUntrusted", nil, nil},
+		{"", nil, nil},
+		{"ChangeThreadNamespace|ReadSensitiveFileUntrusted|WriteBelowBinaryDir", nil, []string{"syscall.ChangeThreadNamespace", "syscall.WriteBelowBinaryDir"}},
+		{"ChangeThreadNamespace|WriteBelowBinaryDir", []string{"Change"}, []string{"syscall.WriteBelowBinaryDir"}},
+	} {
+		if got := LeftOut(tt.expression, tt.exclude...); !slices.Equal(got, tt.want) {
+			t.Errorf("LeftOut(%q, %q) = %q, want %q", tt.expression, tt.exclude, got, tt.want)
+		}
 	}
 }

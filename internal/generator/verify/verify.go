@@ -78,6 +78,10 @@ type Options struct {
 // and ours: both derive it from another clock at their start.
 const slack = 5 * time.Millisecond
 
+// offWait is how long the alert of a rule may take that is disabled as it is
+// published: one that was enabled alerts at once, another never.
+const offWait = 2 * time.Second
+
 // noiseRuns is how often a noise action is run.
 const noiseRuns = 100
 
@@ -161,7 +165,11 @@ func (o *Options) one(ctx context.Context, a *action.Action, inbox *inbox) (outc
 
 // await waits for the alert of the action.
 func (o *Options) await(ctx context.Context, outcome *Outcome, w window, inbox *inbox) {
-	err := inbox.wait(ctx, o.Timeout, func(alerts []received) bool {
+	timeout := o.Timeout
+	if outcome.Action.RuleOff {
+		timeout = min(timeout, offWait)
+	}
+	err := inbox.wait(ctx, timeout, func(alerts []received) bool {
 		for _, alert := range alerts {
 			if alert.Rule == outcome.Action.Rule && w.holds(alert.Time) && w.caused(alert.Alert) {
 				outcome.Latency = alert.at.Sub(alert.Time)
@@ -171,7 +179,11 @@ func (o *Options) await(ctx context.Context, outcome *Outcome, w window, inbox *
 		return false
 	})
 	outcome.Status = Passed
-	if err != nil {
+	switch {
+	case err != nil && outcome.Action.RuleOff:
+		outcome.Status = Failed
+		outcome.Detail = fmt.Sprintf("rule disabled: enable with -o 'rules[]={enable: {rule: %s}}' (no alert within %v, and the rules as published have it off)", outcome.Action.Rule, timeout)
+	case err != nil:
 		outcome.Status = Failed
 		outcome.Detail = fmt.Sprintf("no alert of rule %q: %v", outcome.Action.Rule, err)
 	}

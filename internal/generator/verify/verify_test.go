@@ -95,6 +95,8 @@ func TestOutcomes(t *testing.T) {
 	}{
 		{"its rule", "syscall.ClearLogActivities", bench{answer: answers(at(rule, 0))}, true, Passed, "", nil},
 		{"no alert", "syscall.ClearLogActivities", bench{}, false, Failed, "timed out", nil},
+		{"a rule that is off", "syscall.ModifyContainerEntrypoint", bench{}, false, Failed, "rule disabled: enable with -o 'rules[]={enable: {rule: Modify Container Entrypoint}}'", nil},
+		{"a rule that was off", "syscall.ModifyContainerEntrypoint", bench{answer: answers(at("Modify Container Entrypoint", 0))}, false, Passed, "", nil},
 		{"another rule", "syscall.ClearLogActivities", bench{answer: answers(at("Other", 0))}, false, Failed, "timed out", nil},
 		{"an alert of an earlier event", "syscall.ClearLogActivities", bench{answer: answers(at(rule, -time.Second))}, false, Failed, "timed out", nil},
 		{"an alert of a later event", "syscall.ClearLogActivities", bench{answer: answers(at(rule, time.Second))}, false, Failed, "timed out", nil},

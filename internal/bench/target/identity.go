@@ -1,0 +1,143 @@
+package target
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/version"
+)
+
+// Identity says which sensor is under test.
+type Identity struct {
+	Name    string   `json:"name"` // "Falco", "Peregrine", or the program's
+	Version string   `json:"version,omitempty"`
+	PID     int      `json:"pid,omitempty"`
+	Rules   []string `json:"rules,omitempty"` // files; none for those of its configuration
+}
+
+// String is the identity in a line.
+func (i Identity) String() string {
+	text := cmp.Or(i.Name, unnamed)
+	if i.Version != "" {
+		text += " " + i.Version
+	}
+	if i.PID != 0 {
+		text += fmt.Sprintf(", process %d", i.PID)
+	}
+	if len(i.Rules) == 0 {
+		return text + ", rules of its configuration"
+	}
+	return text + ", rules " + strings.Join(i.Rules, " ")
+}
+
+const unnamed = "unknown sensor"
+
+// Identify looks at a sensor's process, or else at the command that starts it.
+func Identify(ctx context.Context, pid int, command []string) Identity {
+	program := ""
+	if pid != 0 {
+		proc := filepath.Join("/proc", fmt.Sprint(pid))
+		if text, err := os.ReadFile(filepath.Join(proc, "cmdline")); err == nil && len(text) > 0 {
+			command = strings.Split(strings.TrimRight(string(text), "\x00"), "\x00")
+		}
+		program = filepath.Join(proc, "exe") // also where its path is another mount namespace's
+	}
+	i := Identity{Name: unnamed, PID: pid}
+	if len(command) == 0 {
+		return i
+	}
+	i.Name, i.Rules = filepath.Base(command[0]), ruleFiles(command)
+	if real, err := os.Readlink(program); err == nil {
+		i.Name = filepath.Base(strings.TrimSuffix(real, " (deleted)"))
+	}
+	if program == "" {
+		program = command[0]
+	}
+	if command[0] == "/proc/self/exe" {
+		i.Name, i.Version = "Peregrine", version.Version()
+	} else if strings.HasPrefix(i.Name, "falco") || strings.HasPrefix(i.Name, "peregrine") {
+		i.Name, i.Version = versionOf(ctx, program, i.Name)
+	}
+	if i.Name == "Peregrine" && len(i.Rules) == 0 && !slices.Contains(command, "-c") {
+		i.Rules = []string{"default rules, embedded"}
+	}
+	return i
+}
+
+// versionOf asks a program as every Falco, and ours, answers.
+func versionOf(ctx context.Context, program, fallback string) (name, version string) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, program, "--version").Output()
+	if err != nil {
+		return fallback, ""
+	}
+	for line := range strings.Lines(string(out)) {
+		line = strings.TrimSpace(line)
+		for prefix, name := range map[string]string{"Falco version:": "Falco", "Peregrine ": "Peregrine"} {
+			if rest, ok := strings.CutPrefix(line, prefix); ok && len(strings.Fields(rest)) > 0 {
+				return name, strings.Fields(rest)[0]
+			}
+		}
+	}
+	return fallback, ""
+}
+
+// ruleFiles are those of -r and --rules in Falco's command lines.
+func ruleFiles(command []string) []string {
+	var files []string
+	for i, arg := range command {
+		if value, ok := strings.CutPrefix(arg, "--rules="); ok {
+			files = append(files, value)
+		}
+		if (arg == "-r" || arg == "--rules") && i+1 < len(command) {
+			files = append(files, command[i+1])
+		}
+	}
+	return files
+}
+
+// CheckSensor says why a process can be no sensor under test: it is not there,
+// or nothing about it is a sensor's. A sensor is named like one we know, holds
+// eBPF objects or Falco's device, or has one of the given files open, where
+// its alerts and statistics come from.
+func CheckSensor(pid int, files ...string) error {
+	proc := filepath.Join("/proc", fmt.Sprint(pid))
+	comm, err := os.ReadFile(filepath.Join(proc, "comm"))
+	if err != nil {
+		return fmt.Errorf("there is no process %d", pid)
+	}
+	name := strings.TrimSpace(string(comm))
+	exe, err := os.Readlink(filepath.Join(proc, "exe"))
+	if err != nil {
+		return nil // another user's: nothing can be said
+	}
+	for _, known := range []string{"falco", "peregrine"} {
+		if strings.Contains(name, known) || strings.Contains(filepath.Base(exe), known) {
+			return nil
+		}
+	}
+	for i := range files {
+		if path, err := filepath.Abs(files[i]); err == nil {
+			files[i] = path
+		}
+	}
+	descriptors, err := filepath.Glob(filepath.Join(proc, "fd", "*"))
+	if err != nil {
+		return err
+	}
+	for _, d := range descriptors {
+		to, err := os.Readlink(d)
+		if err == nil && (strings.HasPrefix(to, "anon_inode:bpf") || strings.HasPrefix(to, "/dev/falco") || slices.Contains(files, to)) {
+			return nil
+		}
+	}
+	return fmt.Errorf("process %d (%s) is no sensor: it holds no eBPF program and no Falco device, and writes none of the alerts or statistics that are read", pid, name)
+}

@@ -1,0 +1,63 @@
+package target
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/version"
+)
+
+// script makes a program that answers --version.
+func script(t *testing.T, name, answer string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte("#!/bin/sh\necho '"+answer+"'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestIdentify(t *testing.T) {
+	falco := script(t, "falco", "Falco version: 0.44.1 (x86_64)")
+	ours := script(t, "peregrine", "Peregrine 1.2.3")
+	for _, tt := range []struct {
+		command []string
+		want    string
+	}{
+		{[]string{falco, "-r", "a.yaml", "--rules=b.yaml"}, "Falco 0.44.1, rules a.yaml b.yaml"},
+		{[]string{falco}, "Falco 0.44.1, rules of its configuration"},
+		{[]string{ours, "sensor"}, "Peregrine 1.2.3, rules default rules, embedded"},
+		{[]string{"/proc/self/exe", "sensor", "-r", "x"}, "Peregrine " + version.Version() + ", rules x"},
+		{[]string{"/nowhere/falco", "--rules", "x"}, "falco, rules x"},
+		{[]string{"/usr/bin/other"}, "other, rules of its configuration"}, // it is not ours to run
+		{nil, "unknown sensor, rules of its configuration"},
+	} {
+		if diff := cmp.Diff(tt.want, Identify(t.Context(), 0, tt.command).String()); diff != "" {
+			t.Errorf("%v (-want +got):\n%s", tt.command, diff)
+		}
+	}
+	if i := Identify(t.Context(), os.Getpid(), nil); i.PID != os.Getpid() || i.Name != filepath.Base(os.Args[0]) {
+		t.Errorf("this process is %v", i)
+	}
+}
+
+func TestCheckSensor(t *testing.T) {
+	if err := CheckSensor(1 << 30); err == nil || !strings.Contains(err.Error(), "no process") {
+		t.Errorf("a process that is not there: %v", err)
+	}
+	stats, err := os.Create(filepath.Join(t.TempDir(), "stats"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stats.Close()
+	if err := CheckSensor(os.Getpid(), "/nowhere"); err == nil || !strings.Contains(err.Error(), "is no sensor") {
+		t.Errorf("a process without anything of a sensor: %v", err)
+	}
+	if err := CheckSensor(os.Getpid(), "/nowhere", stats.Name()); err != nil {
+		t.Errorf("a process that writes the statistics: %v", err)
+	}
+}
