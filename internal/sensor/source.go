@@ -60,6 +60,7 @@ func interest(plans ...*plan.Plan) probe.Interest {
 	for _, p := range plans {
 		all.Syscalls = append(all.Syscalls, p.Interest...)
 		all.ThreadExits = all.ThreadExits || p.ThreadExits
+		all.ClosedFiles = all.ClosedFiles || p.ClosedFiles
 	}
 	slices.Sort(all.Syscalls)
 	all.Syscalls = slices.Compact(all.Syscalls)

@@ -89,8 +89,9 @@ type Engine struct {
 	ctx      field.Context
 	view     event.View
 	given    []uint64 // Context.Memo under the given name of a path
-	resolved []uint64 // Context.Memo under the resolved name
-	two      bool     // the event has a resolved name besides the given one
+	others   []uint64 // Context.Memo under another of its names
+	names    int      // of the event's paths; 0: not counted yet
+	current  int      // the name that others belongs to
 	offset   uint64   // from Header.Time to ns since the epoch
 	counters Counters
 	num      uint64 // evt.num of the event in view
@@ -115,7 +116,7 @@ func (e *Engine) Swap(r *Ruleset, static *field.Static) {
 	e.settle(math.MaxUint64)
 	e.rules, e.ctx.Static = r, static
 	e.given = make([]uint64, r.Plan.MemoWords)
-	e.resolved = make([]uint64, r.Plan.MemoWords)
+	e.others = make([]uint64, r.Plan.MemoWords)
 	e.epoch++
 }
 
@@ -192,41 +193,58 @@ func (e *Engine) prepare(p *state.Process, num, now uint64) {
 	c := &e.ctx
 	c.Reset()
 	c.Proc, c.Num, c.Time = p, num, now
-	c.Resolved, c.Memo = false, e.given
+	c.Memo = e.given
 	clear(e.given)
-	if e.two = c.HasResolved(); e.two {
-		clear(e.resolved)
-	}
+	e.names, e.current = 0, 0
 }
 
-// holds evaluates rule i under the path that was given, and, for an open that
-// went through a link, under the path that it led to: a symlink hides nothing.
+// holds evaluates rule i under the path that was given, and under its other
+// names: a link or a mount hides nothing.
 func (e *Engine) holds(prog *plan.Program, i int) bool {
 	e.rules.Evaluations[i]++
 	return e.under(prog.Conditions[i])
 }
 
-// under evaluates a condition under both names.
+// under evaluates a condition under every name of the event's paths.
 func (e *Engine) under(cond filter.Predicate) bool {
 	if cond(&e.ctx) {
 		return true
 	}
-	if !e.two {
+	if !e.ctx.PathUsed() {
 		return false
 	}
-	e.ctx.Resolved, e.ctx.Memo = true, e.resolved
-	ok := cond(&e.ctx)
-	if !ok { // an alert is formatted under the name that matched
-		e.ctx.Resolved, e.ctx.Memo = false, e.given
+	if e.names == 0 {
+		e.names = e.ctx.Names()
 	}
-	return ok
+	for n := 1; n < e.names; n++ {
+		e.use(n)
+		if cond(&e.ctx) {
+			return true // an alert is formatted under the name that matched
+		}
+	}
+	e.use(0)
+	return false
+}
+
+// use makes the fields give the nth name of the event's paths.
+func (e *Engine) use(n int) {
+	e.ctx.Use(n)
+	if n == 0 {
+		e.ctx.Memo = e.given
+		return
+	}
+	if e.current != n {
+		e.current = n
+		clear(e.others)
+	}
+	e.ctx.Memo = e.others
 }
 
 func (e *Engine) alert(i int) {
 	e.rules.Matches[i]++
 	e.counters.Alerts++
 	e.emit(e.rules.Formatters[i].Format(&e.ctx))
-	e.ctx.Resolved, e.ctx.Memo = false, e.given
+	e.use(0)
 }
 
 // processMask returns the rules that can match events of p, from what is

@@ -92,7 +92,7 @@ func (e *Engine) perhaps(prog *plan.Program, i int) bool {
 		cond = prog.Conditions[i]
 	}
 	is := e.under(cond)
-	e.ctx.Resolved, e.ctx.Memo = false, e.given
+	e.use(0)
 	return is
 }
 

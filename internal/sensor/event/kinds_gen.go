@@ -282,6 +282,10 @@ const (
 	KindKeyctl
 	KindProcfork
 	KindFchmodat2
+	KindOpenTree
+	KindMoveMount
+	KindFsmount
+	KindMountSetattr
 	kindEnd
 )
 
@@ -432,7 +436,7 @@ var kinds = [...]Info{
 		Params: []Param{{Name: "ratio", Type: Uint32}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x0},
 	{Name: "fcntl", Category: IOOther, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyIo, Traits: UsesFD,
 		Params: []Param{{Name: "res", Type: FD}, {Name: "fd", Type: FD}, {Name: "cmd", Type: Enum, Table: "fcntl_commands"}, {Name: "arg", Type: Uint64}},
-		Extras: []Param{{Name: "file", Type: File}}, FD: 0, Base: -1, Base2: -1, File: 4, variable: 0x10},
+		Extras: []Param{{Name: "file", Type: File}}, FD: 1, Base: -1, Base2: -1, File: 4, variable: 0x10},
 	{Name: "switch", Category: Scheduler, Origin: Tracepoint, Lost: LostOtherInterest,
 		Params: []Param{{Name: "next", Type: PID}, {Name: "pgft_maj", Type: Uint64}, {Name: "pgft_min", Type: Uint64}, {Name: "vm_size", Type: Uint32}, {Name: "vm_rss", Type: Uint32}, {Name: "vm_swap", Type: Uint32}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x0},
 	{Name: "brk", Category: Memory, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyMemory,
@@ -587,7 +591,7 @@ var kinds = [...]Info{
 		Extras: []Param{{Name: "base", Type: Path}, {Name: "base2", Type: Path}}, FD: -1, Base: 6, Base2: 7, File: -1, variable: 0xd4},
 	{Name: "userfaultfd", Category: FileIO, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyAnon, Traits: CreatesFD,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "flags", Type: Flags, Table: "file_flags"}},
-		Extras: []Param{{Name: "file", Type: File}}, FD: -1, Base: -1, Base2: -1, File: 2, variable: 0x4},
+		Extras: []Param{{Name: "file", Type: File}}, FD: 0, Base: -1, Base2: -1, File: 2, variable: 0x4},
 	{Name: "container", Category: Process, Origin: Meta, Lost: LostOtherInterest,
 		Params: []Param{{Name: "json", Type: String}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x1},
 	{Name: "openat2", Category: FileIO, Origin: Syscall, Lost: LostOpen, Family: FamilyOpen, Traits: CreatesFD,
@@ -608,7 +612,7 @@ var kinds = [...]Info{
 		Extras: []Param{{Name: "file", Type: File}}, FD: 0, Base: -1, Base2: -1, File: 6, variable: 0x48},
 	{Name: "io_uring_setup", Category: IOOther, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyAnon, Traits: CreatesFD,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "entries", Type: Uint32}, {Name: "sq_entries", Type: Uint32}, {Name: "cq_entries", Type: Uint32}, {Name: "flags", Type: Flags, Table: "io_uring_setup_flags"}, {Name: "sq_thread_cpu", Type: Uint32}, {Name: "sq_thread_idle", Type: Uint32}, {Name: "features", Type: Flags, Table: "io_uring_setup_feats"}},
-		Extras: []Param{{Name: "file", Type: File}}, FD: -1, Base: -1, Base2: -1, File: 8, variable: 0x100},
+		Extras: []Param{{Name: "file", Type: File}}, FD: 0, Base: -1, Base2: -1, File: 8, variable: 0x100},
 	{Name: "io_uring_enter", Category: IOOther, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyAnon, Traits: UsesFD,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "fd", Type: FD}, {Name: "to_submit", Type: Uint32}, {Name: "min_complete", Type: Uint32}, {Name: "flags", Type: Flags, Table: "io_uring_enter_flags"}, {Name: "sig", Type: SigSet}},
 		Extras: []Param{{Name: "file", Type: File}}, FD: 1, Base: -1, Base2: -1, File: 6, variable: 0x40},
@@ -653,10 +657,10 @@ var kinds = [...]Info{
 		Extras: []Param{{Name: "file", Type: File}}, FD: 1, Base: -1, Base2: -1, File: 7, variable: 0xb8},
 	{Name: "epoll_create", Category: Wait, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyAnon, Traits: CreatesFD,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "size", Type: Int32}},
-		Extras: []Param{{Name: "file", Type: File}}, FD: -1, Base: -1, Base2: -1, File: 2, variable: 0x4},
+		Extras: []Param{{Name: "file", Type: File}}, FD: 0, Base: -1, Base2: -1, File: 2, variable: 0x4},
 	{Name: "epoll_create1", Category: Wait, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyAnon, Traits: CreatesFD,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "flags", Type: Flags, Table: "epoll_create1_flags"}},
-		Extras: []Param{{Name: "file", Type: File}}, FD: -1, Base: -1, Base2: -1, File: 2, variable: 0x4},
+		Extras: []Param{{Name: "file", Type: File}}, FD: 0, Base: -1, Base2: -1, File: 2, variable: 0x4},
 	{Name: "chown", Category: FileIO, Origin: Syscall, Lost: LostDirFile, Family: FamilyAttr,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "path", Type: Path}, {Name: "uid", Type: Uint32}, {Name: "gid", Type: Uint32}},
 		Extras: []Param{{Name: "base", Type: Path}}, FD: -1, Base: 4, Base2: -1, File: -1, variable: 0x12},
@@ -738,4 +742,16 @@ var kinds = [...]Info{
 	{Name: "fchmodat2", Category: FileIO, Origin: Syscall, Lost: LostDirFile, Family: FamilyAttr, Traits: UsesFD,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "dirfd", Type: FD}, {Name: "filename", Type: RelPath}, {Name: "mode", Type: Mode, Table: "chmod_mode"}, {Name: "flags", Type: Flags, Table: "fchownat_flags"}},
 		Extras: []Param{{Name: "base", Type: Path}, {Name: "file", Type: File}}, FD: 1, Base: 5, Base2: -1, File: 6, variable: 0x64},
+	{Name: "open_tree", Category: FileIO, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyMount, Traits: CreatesFD,
+		Params: []Param{{Name: "fd", Type: FD}, {Name: "dirfd", Type: FD}, {Name: "path", Type: RelPath}, {Name: "flags", Type: Flags, Table: "open_tree_flags"}},
+		Extras: []Param{{Name: "base", Type: Path}, {Name: "file", Type: File}}, FD: 0, Base: 4, Base2: -1, File: 5, variable: 0x34},
+	{Name: "move_mount", Category: FileIO, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyMount, Traits: UsesFD,
+		Params: []Param{{Name: "res", Type: Errno}, {Name: "olddirfd", Type: FD}, {Name: "oldpath", Type: RelPath}, {Name: "newdirfd", Type: FD}, {Name: "newpath", Type: RelPath}, {Name: "flags", Type: Flags, Table: "move_mount_flags"}},
+		Extras: []Param{{Name: "base", Type: Path}, {Name: "base2", Type: Path}, {Name: "file", Type: File}}, FD: 1, Base: 6, Base2: 7, File: 8, variable: 0x1d4},
+	{Name: "fsmount", Category: FileIO, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyMount, Traits: CreatesFD,
+		Params: []Param{{Name: "fd", Type: FD}, {Name: "fsfd", Type: FD}, {Name: "flags", Type: Flags, Table: "fsmount_flags"}, {Name: "attr_flags", Type: Flags, Table: "mount_attr_flags"}},
+		Extras: []Param{{Name: "file", Type: File}}, FD: 0, Base: -1, Base2: -1, File: 4, variable: 0x10},
+	{Name: "mount_setattr", Category: FileIO, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyMount, Traits: UsesFD,
+		Params: []Param{{Name: "res", Type: Errno}, {Name: "dirfd", Type: FD}, {Name: "path", Type: RelPath}, {Name: "flags", Type: Flags, Table: "mount_setattr_flags"}, {Name: "attr_set", Type: Flags, Table: "mount_attr_flags"}, {Name: "attr_clr", Type: Flags, Table: "mount_attr_flags"}, {Name: "propagation", Type: Flags, Table: "mount_flags"}},
+		Extras: []Param{{Name: "base", Type: Path}, {Name: "file", Type: File}}, FD: 1, Base: 7, Base2: -1, File: 8, variable: 0x184},
 }

@@ -114,10 +114,9 @@ const (
 // For sockets of family AF_INET and AF_INET6, data is the local address then
 // the remote address (4 or 16 bytes each), sport the local and dport the
 // remote port. For AF_UNIX, data is the local path, a NUL, the remote path
-// (abstract names start with '@'). For everything else data is the resolved
-// absolute path in the mount namespace's view from the process's root's
-// mount tree (host view for a container is not attempted); empty when it is
-// the same as the path given in the event.
+// (abstract names start with '@'). For everything else data are Views: first
+// the resolved absolute path in the mount namespace of the process; empty when
+// it is the same as the path given in the event.
 type FileInfo struct {
 	Type    FDType
 	Flags   FileFlags
@@ -134,7 +133,15 @@ type FileInfo struct {
 const FileInfoSize = 20
 
 // Path is the resolved path of a file, directory or named object.
-func (f *FileInfo) Path() string { return f.data }
+func (f *FileInfo) Path() string {
+	if f.Type == FDUnix { // two names, see UnixPaths
+		return f.data
+	}
+	return f.Views().At(0)
+}
+
+// Views are all names of the file.
+func (f *FileInfo) Views() Views { return Views(f.data) }
 
 // Addrs are the local and remote address of an IP socket; the zero Addr when
 // the socket has none.

@@ -89,21 +89,22 @@ type tester struct {
 	isFalse    []int
 }
 
-// observe evaluates the rule for one event, under both names of its file.
+// observe evaluates the rule for one event, under every name of its file.
 func (t *tester) observe(c *field.Context) {
 	if !t.candidates.has(c.Event.Header()) {
 		return
 	}
 	t.v.Candidates++
 	missed := t.evaluate(c)
-	if len(missed) > 0 && c.HasResolved() {
-		c.Resolved = true
-		if again := t.evaluate(c); len(again) < len(missed) {
+	for n := 1; len(missed) > 0 && n < c.Names(); n++ {
+		c.Use(n)
+		again := t.evaluate(c)
+		if len(again) < len(missed) {
 			missed = again
-		} else {
-			c.Resolved = false
-			missed = t.evaluate(c)
+			break
 		}
+		c.Use(0)
+		missed = t.evaluate(c)
 	}
 	for _, i := range missed {
 		t.v.Parts[i].False++
@@ -121,7 +122,7 @@ func (t *tester) observe(c *field.Context) {
 		nearest := t.event(c, len(missed))
 		t.v.Nearest = &nearest
 	}
-	c.Resolved = false
+	c.Use(0)
 }
 
 // evaluate returns the parts that are false.

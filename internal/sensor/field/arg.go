@@ -3,6 +3,7 @@ package field
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
@@ -74,8 +75,19 @@ func (p *slotParam) render(c *Context) string {
 	switch p.Type {
 	case event.String:
 		s, _ := c.Event.Str(p.slot)
+		if namesFile[c.Event.Kind()]&(1<<p.slot) != 0 {
+			c.pathUsed = true
+			if c.wanted().followed && (c.Event.Kind() != event.KindMount || strings.HasPrefix(s, "/")) {
+				s, _ = c.absolutePath(p)
+			}
+		}
 		return s
 	case event.Path, event.RelPath:
+		c.pathUsed = true
+		if c.name > 0 {
+			s, _ := c.absolute(p)
+			return s
+		}
 		if s, _ := c.Event.Str(p.slot); s == "" || s[0] == '/' {
 			return s
 		}
@@ -234,11 +246,19 @@ var abspaths = func() (slots [event.NumKinds][3]int) {
 	return slots
 }()
 
-// absolute is the path parameter p, joined with its directory and cleaned.
+// absolute is the path parameter p, joined with its directory and cleaned; or
+// another name of it that the Context asks for.
 func (c *Context) absolute(p *slotParam) (string, bool) {
 	path, ok := c.Event.Str(p.slot)
 	if !ok {
 		return "", false
+	}
+	c.pathUsed = true
+	switch want := c.wanted(); {
+	case want.followed:
+		return c.withoutLinks(c.baseOf(p), path, followsLast(c, p)), true
+	case want.file >= 0:
+		return c.fileInfo().Views().At(want.file), true
 	}
 	return c.joined(c.baseOf(p), path), true
 }

@@ -10,10 +10,7 @@ import (
 
 // fdName is fd.name, built once per event and name.
 func fdName(c *Context) (string, bool) {
-	name := &c.names[0]
-	if c.Resolved {
-		name = &c.names[1]
-	}
+	name := &c.names[c.name]
 	if name.state == unknown {
 		name.state = absent
 		if s, ok := makeName(c); ok {
@@ -53,8 +50,8 @@ func makeName(c *Context) (string, bool) {
 // Context asks for it, the one that the kernel resolved.
 func openName(c *Context) (string, bool) {
 	f := c.fileInfo()
-	if c.Resolved && f != nil && f.Path() != "" {
-		return f.Path(), true
+	if want := c.wanted(); want.file >= 0 {
+		return f.Views().At(want.file), true
 	}
 	slot := openings[c.Event.Kind()].name
 	path, ok := c.Event.Str(slot)

@@ -103,7 +103,7 @@ func TestFailedOpens(t *testing.T) {
 			"not there", event.KindOpen, []fieldtest.Param{fieldtest.Num("fd", -2), fieldtest.Text("name", "/no/file")},
 			map[string]string{
 				"fd.num": "-1", "fd.typechar": "f", "fd.type": "-", "fd.name": "/no/file", "fd.directory": "/no", "fd.filename": "-",
-				"fs.path.name": "<UNKNOWN>", "fs.path.nameraw": "/no/file", "evt.res": "ENOENT", "evt.failed": "true",
+				"fs.path.name": "/no/file", "fs.path.nameraw": "/no/file", "evt.res": "ENOENT", "evt.failed": "true",
 				"evt.arg.fd": "ENOENT", "evt.count.error": "1", "evt.count.error.file": "1", "evt.count.error.net": "-",
 			},
 		},
@@ -192,24 +192,24 @@ func TestResolvedName(t *testing.T) {
 	w := shells(t)
 	c := w.Event(t, 14, event.KindOpen, fieldtest.Num("fd", 3), fieldtest.Text("name", "/tmp/link"), fieldtest.File(event.FileInfo{Type: event.FDFile}, "/etc/shadow"))
 	check(t, c, map[string]string{"fd.name": "/tmp/link", "fd.filename": "link", "fs.path.name": "/tmp/link"})
-	c.Resolved = true
+	c.Use(1)
 	check(t, c, map[string]string{"fd.name": "/etc/shadow", "fd.filename": "shadow", "fd.directory": "/etc", "fs.path.name": "/etc/shadow", "fd.nameraw": "/tmp/link"})
-	if !c.HasResolved() || !c.Resolved {
-		t.Error("HasResolved is false for an open through a link, or changed the Context")
+	if c.Names() != 2 {
+		t.Errorf("%d names of an open through a link, want 2", c.Names())
 	}
-	c.Resolved = false
+	c.Use(0)
 	check(t, c, map[string]string{"fd.name": "/tmp/link"})
 	for _, tt := range []struct {
 		given, resolved string
-		want            bool
-	}{{"/etc/x/../shadow", "/etc/shadow", false}, {"/etc/shadow", "", false}, {"/l", "/etc", true}} {
+		want            int
+	}{{"/etc/x/../shadow", "/etc/shadow", 1}, {"/etc/shadow", "", 1}, {"/l", "/etc", 2}, {"/s", "/jail/s\x00/s", 3}} {
 		c := w.Event(t, 14, event.KindOpen, fieldtest.Text("name", tt.given), fieldtest.File(event.FileInfo{Type: event.FDFile}, tt.resolved))
-		if c.HasResolved() != tt.want {
-			t.Errorf("%s resolved to %q: HasResolved is not %v", tt.given, tt.resolved, tt.want)
+		if c.Names() != tt.want {
+			t.Errorf("%s resolved to %q: %d names, want %d", tt.given, tt.resolved, c.Names(), tt.want)
 		}
 	}
-	if w.Event(t, 14, event.KindClose).HasResolved() {
-		t.Error("HasResolved is true for a close")
+	if n := w.Event(t, 14, event.KindClose).Names(); n != 1 {
+		t.Errorf("%d names of a close", n)
 	}
 }
 

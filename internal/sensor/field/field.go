@@ -103,10 +103,6 @@ type Context struct {
 	Num uint64
 	// Time is the event's time in ns since the epoch.
 	Time uint64
-	// Resolved asks for the second name of an open: the path that the kernel
-	// resolved, where it differs from the one given. fd.name and its like read
-	// it instead of the given path.
-	Resolved bool
 	// Static is what does not change from event to event.
 	Static *Static
 

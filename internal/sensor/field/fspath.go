@@ -76,7 +76,7 @@ func fspath(name, doc string, role pathRole, raw bool) Field {
 			return "", false
 		case slot == ofFD:
 			return fdName(c)
-		case raw:
+		case raw && c.name == 0:
 			return c.Event.Str(slot)
 		}
 		return c.absolutePath(&kindParams[k][slot])
@@ -93,6 +93,10 @@ func (c *Context) absolutePath(p *slotParam) (string, bool) {
 	if !ok {
 		return "", false
 	}
+	c.pathUsed = true
+	if c.wanted().followed && namesFile[c.Event.Kind()]&(1<<p.slot) != 0 {
+		return c.withoutLinks(c.textBase(p), path, true), true
+	}
 	return c.joined(c.Proc.CWD, path), true
 }
 
@@ -104,8 +108,6 @@ func openPath(c *Context, raw bool) (string, bool) {
 		return "", false
 	case raw:
 		return fdNameGiven(c)
-	case res == -int64(unix.ENOENT):
-		return unknownBase, true
 	}
 	return fdName(c)
 }

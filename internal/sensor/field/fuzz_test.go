@@ -37,9 +37,11 @@ func FuzzFields(f *testing.F) {
 		for _, x := range getters {
 			touch(x, c)
 		}
-		c.Resolved = true
-		for _, x := range getters {
-			touch(x, c)
+		for n := range c.Names() {
+			c.Use(n)
+			for _, x := range getters {
+				touch(x, c)
+			}
 		}
 	})
 }

@@ -2,12 +2,11 @@ package field
 
 import "strings"
 
-// maxPath is the longest path that Falco joins; what is longer is called
-// tooLong. The path that the kernel resolved has no such limit.
-const (
-	maxPath = 1024
-	tooLong = "/DIR_TOO_LONG/FILENAME_TOO_LONG"
-)
+// MaxPath is the longest path that Falco joins, base and slash included; what is
+// longer is called tooLong. The path that the kernel resolved has no such limit.
+const MaxPath = 1024
+
+const tooLong = "/DIR_TOO_LONG/FILENAME_TOO_LONG"
 
 // appendJoined appends path, taken as relative to base if it is not absolute,
 // without empty, "." and ".." components.
@@ -15,7 +14,7 @@ func appendJoined(dst []byte, base, path string) []byte {
 	if strings.HasPrefix(path, "/") {
 		base = ""
 	}
-	if len(base)+len(path)+1 > maxPath {
+	if len(base)+len(path)+1 > MaxPath {
 		return append(dst, tooLong...)
 	}
 	start := len(dst)
@@ -74,7 +73,7 @@ func lastSlash(b []byte) int {
 // isClean says whether path is absolute and appendJoined would not change it.
 func isClean(path string) bool {
 	n := len(path)
-	if n == 0 || n+1 > maxPath || path[0] != '/' {
+	if n == 0 || n+1 > MaxPath || path[0] != '/' {
 		return false
 	}
 	if n > 1 && path[n-1] == '/' {

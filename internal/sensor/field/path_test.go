@@ -18,8 +18,8 @@ func TestAppendJoined(t *testing.T) {
 		{"", "a", "/a"},
 		{unknownBase, "x/../y", unknownBase + "y"},
 		{unknownBase, "..", unknownBase},
-		{"/a", strings.Repeat("b", maxPath-3), "/a/" + strings.Repeat("b", maxPath-3)},
-		{"/a", strings.Repeat("b", maxPath-2), tooLong},
+		{"/a", strings.Repeat("b", MaxPath-3), "/a/" + strings.Repeat("b", MaxPath-3)},
+		{"/a", strings.Repeat("b", MaxPath-2), tooLong},
 		{strings.Repeat("/a", 600), "/b", "/b"},
 	} {
 		if got := string(appendJoined([]byte("^"), tt.base, tt.path)); got != "^"+tt.want {
@@ -44,7 +44,7 @@ func FuzzJoined(f *testing.F) {
 		if strings.HasPrefix(given, "/") {
 			want, n = path.Clean(given), len(given)+1
 		}
-		if n > maxPath {
+		if n > MaxPath {
 			want = tooLong
 		}
 		if got != want {

@@ -43,8 +43,14 @@ var sharesFile = [event.NumKinds]bool{
 	event.KindPipe: true, event.KindPipe2: true, event.KindSocketpair: true,
 }
 
-// base is the directory that the nth path of the event is relative to.
+// base is the directory that the nth path of the event is relative to, in the
+// view that is asked for.
 func (c *Context) base(n int) (string, bool) {
+	views, ok := c.bases(n)
+	return views.At(c.wanted().base), ok
+}
+
+func (c *Context) bases(n int) (event.Views, bool) {
 	slot := c.Event.Info().Base
 	if n == 1 {
 		slot = c.Event.Info().Base2
@@ -52,7 +58,8 @@ func (c *Context) base(n int) (string, bool) {
 	if slot < 0 || n > 1 {
 		return "", false
 	}
-	return c.Event.Str(slot)
+	s, ok := c.Event.Str(slot)
+	return event.Views(s), ok
 }
 
 func trimSlash(s string) string {
@@ -65,6 +72,10 @@ func trimSlash(s string) string {
 // resolvedPath is the absolute path of a relative one.
 func resolvedPath(c *Context, dst []byte, p *slotParam) []byte {
 	path, ok := c.Event.Str(p.slot)
+	if ok && c.name > 0 {
+		s, _ := c.absolute(p)
+		return append(dst, s...)
+	}
 	if !ok || path == "" || path[0] == '/' {
 		return dst
 	}

@@ -14,8 +14,10 @@ type scratch struct {
 
 	fileState known
 	file      event.FileInfo
-	names     [2]cachedName // fd.name: as given, and as the kernel resolved it
-	argsHave  uint64        // bit i: args[i] has been rendered
+	name      int                  // which name of the event's paths is asked for; see Use
+	names     [maxNames]cachedName // fd.name under each
+	pathUsed  bool                 // a path of the event was asked for
+	argsHave  uint64               // bit i: args[i] has been rendered
 	args      [maxSlots]string
 
 	listed int // values that a list field has given
@@ -53,7 +55,10 @@ func (c *Context) Reset() {
 	}
 	c.buf, c.out = c.buf[:0], c.out[:0]
 	c.fileState = unknown
-	c.names[0].state, c.names[1].state = unknown, unknown
+	for i := range c.names {
+		c.names[i].state = unknown
+	}
+	c.name, c.pathUsed = 0, false
 	c.argsHave = 0
 }
 

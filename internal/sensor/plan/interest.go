@@ -22,10 +22,11 @@ type interest struct {
 	ids     map[event.ID]bool
 	removed map[event.ID]bool
 	all     bool
+	named   map[event.Kind]bool // by a rule's condition
 }
 
 func newInterest(opts Options) *interest {
-	in := &interest{ids: map[event.ID]bool{}, removed: map[event.ID]bool{}, all: opts.All}
+	in := &interest{ids: map[event.ID]bool{}, removed: map[event.ID]bool{}, all: opts.All, named: map[event.Kind]bool{}}
 	for id := range event.ID(event.NumSyscalls()) {
 		if k := id.Kind(); k.Info().Traits&event.ModifiesState != 0 {
 			in.ids[id] = true
@@ -49,6 +50,9 @@ func newInterest(opts Options) *interest {
 // the kind, asks the probe for them.
 func (in *interest) wanted(k event.Kind, named bool) bool {
 	info := k.Info()
+	if named {
+		in.named[k] = true
+	}
 	if !in.all && slices.Contains(highVolume, k) {
 		return false
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
@@ -114,7 +115,7 @@ func (o *Opens) NeededEvent(v *event.View, name string) bool {
 	v.FileInfo(v.Info().File, &file)
 	facts, ok := factsOf(v.Uint(slots.flags), v.Int(0), &file)
 	path, given := v.Str(slots.path)
-	if !ok || !given || path == "" {
+	if !ok || !given || path == "" || len(path) >= field.MaxPath-1 { // whose name is another, or none
 		return true
 	}
 	mask := o.Paths.Match(path)
@@ -123,10 +124,15 @@ func (o *Opens) NeededEvent(v *event.View, name string) bool {
 		if !ok {
 			return true
 		}
-		mask |= o.Paths.MatchJoined(base, path)
+		if len(base)+len(path) >= field.MaxPath {
+			return true
+		}
+		for i := range event.Views(base).Len() {
+			mask |= o.Paths.MatchJoined(event.Views(base).At(i), path)
+		}
 	}
-	if resolved := file.Path(); resolved != "" {
-		mask |= o.Paths.Match(resolved)
+	for i := range file.Views().Len() {
+		mask |= o.Paths.Match(file.Views().At(i))
 	}
 	return o.needed(facts, name, mask)
 }

@@ -70,6 +70,9 @@ type Plan struct {
 	// Hosts are the names of hosts in the conditions. They are not looked up
 	// yet.
 	Hosts *filter.Hosts
+	// ClosedFiles says whether a descriptor has to be looked at before it is
+	// closed: afterwards nothing is known of it.
+	ClosedFiles bool
 	// MemoWords and ProcMemoWords size Context.Memo and Process.Memo.
 	MemoWords, ProcMemoWords int
 
@@ -145,6 +148,8 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 	}
 	p.Interest = interest.list()
 	p.Hosts = compiler.Hosts()
+	p.ThreadExits = p.kinds[event.KindProcexit] != nil
+	p.ClosedFiles = interest.named[event.KindClose]
 	p.MemoWords, p.ProcMemoWords = compiler.MemoWords(), compiler.ProcMemoWords()
 	return p, nil
 }

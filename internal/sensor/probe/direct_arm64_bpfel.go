@@ -16,6 +16,7 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	directMapClosings       = "closings"
 	directMapCounts         = "counts"
 	directMapFamilies       = "families"
 	directMapOpenFilters    = "open_filters"
@@ -24,6 +25,7 @@ const (
 	directMapRings          = "rings"
 	directMapScratches      = "scratches"
 	directMapSnapshot       = "snapshot"
+	directProgBeforeClose   = "before_close"
 	directProgFamilyAnon    = "family_anon"
 	directProgFamilyAttr    = "family_attr"
 	directProgFamilyControl = "family_control"
@@ -94,6 +96,7 @@ type directSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directProgramSpecs struct {
+	BeforeClose   *ebpf.ProgramSpec `ebpf:"before_close"`
 	FamilyAnon    *ebpf.ProgramSpec `ebpf:"family_anon"`
 	FamilyAttr    *ebpf.ProgramSpec `ebpf:"family_attr"`
 	FamilyControl *ebpf.ProgramSpec `ebpf:"family_control"`
@@ -119,6 +122,7 @@ type directProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type directMapSpecs struct {
+	Closings     *ebpf.MapSpec `ebpf:"closings"`
 	Counts       *ebpf.MapSpec `ebpf:"counts"`
 	Families     *ebpf.MapSpec `ebpf:"families"`
 	OpenFilters  *ebpf.MapSpec `ebpf:"open_filters"`
@@ -162,6 +166,7 @@ func (o *directObjects) Close() error {
 //
 // It can be passed to loadDirectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directMaps struct {
+	Closings     *ebpf.Map `ebpf:"closings"`
 	Counts       *ebpf.Map `ebpf:"counts"`
 	Families     *ebpf.Map `ebpf:"families"`
 	OpenFilters  *ebpf.Map `ebpf:"open_filters"`
@@ -174,6 +179,7 @@ type directMaps struct {
 
 func (m *directMaps) Close() error {
 	return _DirectClose(
+		m.Closings,
 		m.Counts,
 		m.Families,
 		m.OpenFilters,
@@ -202,6 +208,7 @@ type directVariables struct {
 //
 // It can be passed to loadDirectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directPrograms struct {
+	BeforeClose   *ebpf.Program `ebpf:"before_close"`
 	FamilyAnon    *ebpf.Program `ebpf:"family_anon"`
 	FamilyAttr    *ebpf.Program `ebpf:"family_attr"`
 	FamilyControl *ebpf.Program `ebpf:"family_control"`
@@ -225,6 +232,7 @@ type directPrograms struct {
 
 func (p *directPrograms) Close() error {
 	return _DirectClose(
+		p.BeforeClose,
 		p.FamilyAnon,
 		p.FamilyAttr,
 		p.FamilyControl,

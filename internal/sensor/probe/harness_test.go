@@ -95,7 +95,6 @@ func trace(t *testing.T, syscalls []string, do func()) *tracer {
 
 func traceWith(t *testing.T, p *Probe, syscalls []string, do func()) *tracer {
 	t.Helper()
-	tr := &tracer{t: t, probe: p}
 	var in Interest
 	for _, name := range syscalls {
 		id, ok := event.SyscallByName(name)
@@ -104,6 +103,12 @@ func traceWith(t *testing.T, p *Probe, syscalls []string, do func()) *tracer {
 		}
 		in.Syscalls = append(in.Syscalls, id)
 	}
+	return traceInterest(t, p, in, do)
+}
+
+func traceInterest(t *testing.T, p *Probe, in Interest, do func()) *tracer {
+	t.Helper()
+	tr := &tracer{t: t, probe: p}
 	tr.drain(now()) // what earlier tests left
 	if err := p.SetInterest(in); err != nil {
 		t.Fatal(err)

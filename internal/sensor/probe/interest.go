@@ -11,6 +11,9 @@ import (
 type Interest struct {
 	Syscalls    []event.ID
 	ThreadExits bool // the exit of every thread, not just of the last one
+	// ClosedFiles asks for the descriptors of closes as they were before; costs
+	// every syscall of the host a few ns.
+	ClosedFiles bool
 	// Opens says which calls of open, openat and openat2 may be left out; nil
 	// for none. They are counted as filtered.
 	Opens *OpenFilter

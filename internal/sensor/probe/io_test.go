@@ -111,7 +111,7 @@ func TestNewDescriptors(t *testing.T) {
 			return raw(unix.SYS_SIGNALFD4, uint64(1<<64-1), unsafe.Pointer(&mask), 8, unix.SFD_NONBLOCK)
 		}, want: fields{"flags": num(1 << 6), "fd": "-1", "mask": "0", "file": anon(event.FDSignal, "[signalfd]")}},
 		{syscall: "timerfd_create", do: func() int64 { return raw(unix.SYS_TIMERFD_CREATE, unix.CLOCK_MONOTONIC, 0) },
-			want: fields{"clockid": "0", "flags": "0", "file": anon(event.FDTimer, "[timerfd]")}},
+			want: fields{"clockid": "1", "flags": "0", "file": anon(event.FDTimer, "[timerfd]")}},
 		{syscall: "inotify_init1", do: func() int64 { return raw(unix.SYS_INOTIFY_INIT1, unix.IN_CLOEXEC) },
 			want: fields{"flags": num(fCLOEXEC), "file": anon(event.FDInotify, "inotify")}},
 		{syscall: "epoll_create1", do: func() int64 { return raw(unix.SYS_EPOLL_CREATE1, unix.EPOLL_CLOEXEC) },

@@ -16,6 +16,7 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	legacyMapClosings       = "closings"
 	legacyMapCounts         = "counts"
 	legacyMapFamilies       = "families"
 	legacyMapOpenFilters    = "open_filters"
@@ -24,6 +25,7 @@ const (
 	legacyMapRings          = "rings"
 	legacyMapScratches      = "scratches"
 	legacyMapSnapshot       = "snapshot"
+	legacyProgBeforeClose   = "before_close"
 	legacyProgFamilyAnon    = "family_anon"
 	legacyProgFamilyAttr    = "family_attr"
 	legacyProgFamilyControl = "family_control"
@@ -94,6 +96,7 @@ type legacySpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type legacyProgramSpecs struct {
+	BeforeClose   *ebpf.ProgramSpec `ebpf:"before_close"`
 	FamilyAnon    *ebpf.ProgramSpec `ebpf:"family_anon"`
 	FamilyAttr    *ebpf.ProgramSpec `ebpf:"family_attr"`
 	FamilyControl *ebpf.ProgramSpec `ebpf:"family_control"`
@@ -119,6 +122,7 @@ type legacyProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type legacyMapSpecs struct {
+	Closings     *ebpf.MapSpec `ebpf:"closings"`
 	Counts       *ebpf.MapSpec `ebpf:"counts"`
 	Families     *ebpf.MapSpec `ebpf:"families"`
 	OpenFilters  *ebpf.MapSpec `ebpf:"open_filters"`
@@ -162,6 +166,7 @@ func (o *legacyObjects) Close() error {
 //
 // It can be passed to loadLegacyObjects or ebpf.CollectionSpec.LoadAndAssign.
 type legacyMaps struct {
+	Closings     *ebpf.Map `ebpf:"closings"`
 	Counts       *ebpf.Map `ebpf:"counts"`
 	Families     *ebpf.Map `ebpf:"families"`
 	OpenFilters  *ebpf.Map `ebpf:"open_filters"`
@@ -174,6 +179,7 @@ type legacyMaps struct {
 
 func (m *legacyMaps) Close() error {
 	return _LegacyClose(
+		m.Closings,
 		m.Counts,
 		m.Families,
 		m.OpenFilters,
@@ -202,6 +208,7 @@ type legacyVariables struct {
 //
 // It can be passed to loadLegacyObjects or ebpf.CollectionSpec.LoadAndAssign.
 type legacyPrograms struct {
+	BeforeClose   *ebpf.Program `ebpf:"before_close"`
 	FamilyAnon    *ebpf.Program `ebpf:"family_anon"`
 	FamilyAttr    *ebpf.Program `ebpf:"family_attr"`
 	FamilyControl *ebpf.Program `ebpf:"family_control"`
@@ -225,6 +232,7 @@ type legacyPrograms struct {
 
 func (p *legacyPrograms) Close() error {
 	return _LegacyClose(
+		p.BeforeClose,
 		p.FamilyAnon,
 		p.FamilyAttr,
 		p.FamilyControl,

@@ -126,7 +126,7 @@ func TestTCP(t *testing.T) {
 			checkHeader(t, &e, 0, "connect")
 			e = tr.one(event.KindAccept4)
 			e.want(t, map[string]string{
-				"fd": num(accepted), "tuple": from + "->" + dest, "queuepct": "0", "queuelen": "0", "queuemax": "7", "flags": "0",
+				"fd": num(accepted), "tuple": from + "->" + dest, "queuepct": "0", "queuelen": "0", "queuemax": "7", "flags": num(unix.SOCK_CLOEXEC),
 				"file": fmt.Sprintf("%d %s:%d->%s:%d proto 6 connected server", tc.fdType, bare, port, bare, own),
 			})
 			checkHeader(t, &e, accepted, "accept4")
@@ -242,7 +242,7 @@ func TestUDP(t *testing.T) {
 			check(event.KindSendto, map[string]string{"res": "5", "data": `"hello"`, "fd": num(client), "size": "5", "tuple": tuple, "file": sender})
 			check(event.KindSendmsg, map[string]string{"res": "5", "data": `"hello"`, "fd": num(client), "size": "5", "tuple": tuple, "file": sender})
 			check(event.KindRecvfrom, map[string]string{"res": "5", "data": `"hello"`, "fd": num(server), "size": "100", "tuple": tuple, "file": receiver})
-			check(event.KindRecvmsg, map[string]string{"res": "5", "data": `"hello"`, "fd": num(server), "size": "100", "tuple": tuple, "file": receiver, "msgcontrol": `""`})
+			check(event.KindRecvmsg, map[string]string{"res": "5", "data": `"hello"`, "fd": num(server), "size": "5", "tuple": tuple, "file": receiver, "msgcontrol": `""`})
 		})
 	}
 }
@@ -276,7 +276,7 @@ func TestUnixSockets(t *testing.T) {
 			e.want(t, map[string]string{"res": "0", "tuple": `unix ""->unix ` + quote(tc.shown), "fd": num(client), "addr": "unix " + quote(tc.shown),
 				"file": fmt.Sprintf("%d \"\"->%q connected", event.FDUnix, tc.shown)})
 			e = tr.one(event.KindAccept4)
-			e.want(t, map[string]string{"fd": num(accepted), "tuple": `unix ""->unix ` + quote(tc.shown), "queuepct": "0", "queuelen": "0", "queuemax": "3", "flags": "0",
+			e.want(t, map[string]string{"fd": num(accepted), "tuple": `unix ""->unix ` + quote(tc.shown), "queuepct": "0", "queuelen": "0", "queuemax": "3", "flags": num(unix.SOCK_CLOEXEC),
 				"file": fmt.Sprintf("%d %q->\"\" connected", event.FDUnix, tc.shown)})
 			e = tr.one(event.KindSendto)
 			e.want(t, map[string]string{"res": "2", "data": `"hi"`, "fd": num(client), "size": "2", "tuple": `unix ""->unix ` + quote(tc.shown),

@@ -16,6 +16,7 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	oldestMapClosings       = "closings"
 	oldestMapCounts         = "counts"
 	oldestMapFamilies       = "families"
 	oldestMapOpenFilters    = "open_filters"
@@ -24,6 +25,7 @@ const (
 	oldestMapRings          = "rings"
 	oldestMapScratches      = "scratches"
 	oldestMapSnapshot       = "snapshot"
+	oldestProgBeforeClose   = "before_close"
 	oldestProgFamilyAnon    = "family_anon"
 	oldestProgFamilyAttr    = "family_attr"
 	oldestProgFamilyControl = "family_control"
@@ -94,6 +96,7 @@ type oldestSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type oldestProgramSpecs struct {
+	BeforeClose   *ebpf.ProgramSpec `ebpf:"before_close"`
 	FamilyAnon    *ebpf.ProgramSpec `ebpf:"family_anon"`
 	FamilyAttr    *ebpf.ProgramSpec `ebpf:"family_attr"`
 	FamilyControl *ebpf.ProgramSpec `ebpf:"family_control"`
@@ -119,6 +122,7 @@ type oldestProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type oldestMapSpecs struct {
+	Closings     *ebpf.MapSpec `ebpf:"closings"`
 	Counts       *ebpf.MapSpec `ebpf:"counts"`
 	Families     *ebpf.MapSpec `ebpf:"families"`
 	OpenFilters  *ebpf.MapSpec `ebpf:"open_filters"`
@@ -162,6 +166,7 @@ func (o *oldestObjects) Close() error {
 //
 // It can be passed to loadOldestObjects or ebpf.CollectionSpec.LoadAndAssign.
 type oldestMaps struct {
+	Closings     *ebpf.Map `ebpf:"closings"`
 	Counts       *ebpf.Map `ebpf:"counts"`
 	Families     *ebpf.Map `ebpf:"families"`
 	OpenFilters  *ebpf.Map `ebpf:"open_filters"`
@@ -174,6 +179,7 @@ type oldestMaps struct {
 
 func (m *oldestMaps) Close() error {
 	return _OldestClose(
+		m.Closings,
 		m.Counts,
 		m.Families,
 		m.OpenFilters,
@@ -202,6 +208,7 @@ type oldestVariables struct {
 //
 // It can be passed to loadOldestObjects or ebpf.CollectionSpec.LoadAndAssign.
 type oldestPrograms struct {
+	BeforeClose   *ebpf.Program `ebpf:"before_close"`
 	FamilyAnon    *ebpf.Program `ebpf:"family_anon"`
 	FamilyAttr    *ebpf.Program `ebpf:"family_attr"`
 	FamilyControl *ebpf.Program `ebpf:"family_control"`
@@ -225,6 +232,7 @@ type oldestPrograms struct {
 
 func (p *oldestPrograms) Close() error {
 	return _OldestClose(
+		p.BeforeClose,
 		p.FamilyAnon,
 		p.FamilyAttr,
 		p.FamilyControl,

@@ -47,6 +47,7 @@ type Probe struct {
 	types  *btf.Cache           // of the kernel; nil but while loading
 	coll   *ebpf.Collection
 	links  []link.Link
+	before link.Link // of the look before a close; nil unless asked for
 	reader *ring.Reader
 	cpus   int
 	// openFilter is the index of the filter of opens in use, of two; openEpoch
@@ -241,7 +242,31 @@ func (p *Probe) SetInterest(i Interest) error {
 	if err := p.coll.Maps[".data.interest"].Put(uint32(0), table); err != nil {
 		return fmt.Errorf("tell the probe which syscalls to send: %w", err)
 	}
+	if err := p.lookBefore(i.ClosedFiles); err != nil {
+		return err
+	}
 	return tidy()
+}
+
+// beforeClose is the program that looks at descriptors before they are closed.
+const beforeClose = "before_close"
+
+// lookBefore attaches that program, or takes it away.
+func (p *Probe) lookBefore(wanted bool) error {
+	if wanted == (p.before != nil) {
+		return nil
+	}
+	if !wanted {
+		err := p.before.Close()
+		p.before = nil
+		return err
+	}
+	l, err := link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[beforeClose]})
+	if err != nil {
+		return fmt.Errorf("attach %s: %w", beforeClose, err)
+	}
+	p.before = l
+	return nil
 }
 
 // Reader takes the events out of the kernel.
@@ -252,7 +277,7 @@ func (p *Probe) Detach() error {
 	if p.links == nil {
 		return nil
 	}
-	var errs []error
+	errs := []error{p.lookBefore(false)}
 	for _, l := range p.links {
 		errs = append(errs, l.Close())
 	}

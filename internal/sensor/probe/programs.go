@@ -20,6 +20,9 @@ func program(f event.Family) string { return "family_" + f.String() }
 // needed are the programs that serve i.
 func (i Interest) needed() []string {
 	names := append([]string(nil), always...)
+	if i.ClosedFiles {
+		names = append(names, beforeClose)
+	}
 	var have [socketcallFamily + 1]bool
 	t := i.table()
 	for _, s := range t.Syscalls {

@@ -146,21 +146,26 @@ func goParams(b *bytes.Buffer, field string, params []param) {
 	b.WriteString("}")
 }
 
-// fdSlot finds the event's descriptor: the first parameter when the event
-// returns one, else the first descriptor after the result.
+// fdSlot finds the event's descriptor: the result when the event returns one,
+// whether typed so or as an error, else the first descriptor after the result.
 func fdSlot(k kind) int {
 	if len(k.params) == 0 {
 		return -1
 	}
-	if slices.Contains(k.traits, "creates") && k.params[0].typ == "fd" {
+	creates := slices.Contains(k.traits, "creates")
+	if creates && k.params[0].typ == "fd" {
 		return 0
 	}
-	if slices.Contains(k.traits, "creates") || slices.Contains(k.traits, "uses") {
-		for i, p := range k.params {
-			if p.typ == "fd" {
-				return i
-			}
+	if !creates && !slices.Contains(k.traits, "uses") {
+		return -1
+	}
+	for i, p := range k.params {
+		if i > 0 && p.typ == "fd" {
+			return i
 		}
+	}
+	if creates {
+		return 0
 	}
 	return -1
 }

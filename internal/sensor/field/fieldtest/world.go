@@ -180,6 +180,6 @@ func (w *World) Event(t testing.TB, pid int, k event.Kind, params ...Param) *fie
 	c := w.Context
 	c.Reset()
 	c.Event, c.Proc = &w.view, w.Table.Apply(&w.view, Now)
-	c.Num, c.Time, c.Resolved = c.Num+1, Now, false
+	c.Num, c.Time = c.Num+1, Now
 	return c
 }

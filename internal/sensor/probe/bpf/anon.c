@@ -15,7 +15,7 @@ INLINE void put_pipe(struct scratch *s, struct task_struct *task, u32 slot_file)
 	SLOT(s, PIPE_FD2) = fds[1];
 	if (s->ret == 0)
 		SLOT(s, PIPE_INO) = file_place(fd_file(task, fds[0])).ino;
-	put_fd(s, slot_file, fds[0]);
+	name_fd(s, slot_file, fds[0]);
 }
 
 INLINE void put_uring_setup(struct scratch *s)
@@ -82,7 +82,8 @@ INLINE bool put_notifier(struct scratch *s)
 		SLOT(s, SIGNALFD4_FD) = (s32)s->args[0];
 		return true;
 	case KIND_TIMERFD_CREATE:
-		NEW_FD_EVENT(TIMERFD_CREATE); /* clockid and flags stay 0, as in Falco */
+		NEW_FD_EVENT(TIMERFD_CREATE); /* flags stay 0, as in Falco */
+		SLOT(s, TIMERFD_CREATE_CLOCKID) = (u8)s->args[0];
 		return true;
 	case KIND_INOTIFY_INIT:
 		NEW_FD_EVENT(INOTIFY_INIT);
@@ -147,11 +148,11 @@ int family_anon(u64 *ctx)
 		SLOT(s, BPF_FD) = s->ret;
 		SLOT(s, BPF_CMD) = (u32)s->args[0];
 		if (s->ret > 0)
-			put_fd(s, BPF_FILE, s->ret);
+			name_fd(s, BPF_FILE, s->ret);
 		break;
 	default:
 		if (!put_notifier(s) && !put_uring(s))
 			return wrong_family(s);
 	}
-	return submit(s, s->entry.category);
+	return finish(s);
 }

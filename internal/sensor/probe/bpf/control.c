@@ -188,6 +188,6 @@ int family_control(u64 *ctx)
 	default:
 		return wrong_family(s);
 	}
-	return submit(s, s->entry.category);
+	return finish(s);
 }
 _Static_assert(PROCESS_VM_WRITEV_SLOTS == PROCESS_VM_READV_SLOTS, "process_vm");

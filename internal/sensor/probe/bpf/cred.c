@@ -173,6 +173,6 @@ int family_cred(u64 *ctx)
 		if (!put_limits(s))
 			return wrong_family(s);
 	}
-	return submit(s, s->entry.category);
+	return finish(s);
 }
 _Static_assert(GETRESGID_SLOTS == GETRESUID_SLOTS && SETRLIMIT_SLOTS == GETRLIMIT_SLOTS && GETEGID_SLOTS == GETUID_SLOTS, "user");

@@ -41,7 +41,7 @@ INLINE void put_symlinkat(struct scratch *s)
 	SLOT(s, SYMLINKAT_LINKDIRFD) = (s32)s->args[1];
 	put_user_str(s, SYMLINKAT_LINKPATH, s->args[2]);
 	put_base(s, SYMLINKAT_BASE, SYMLINKAT_LINKPATH, s->args[1]);
-	put_fd(s, SYMLINKAT_FILE, s->args[1]);
+	name_fd(s, SYMLINKAT_FILE, s->args[1]);
 }
 
 SEC("tp_btf/sys_exit")
@@ -110,5 +110,5 @@ int family_dirent(u64 *ctx)
 	default:
 		return wrong_family(s);
 	}
-	return submit(s, s->entry.category);
+	return finish(s);
 }

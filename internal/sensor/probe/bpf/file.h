@@ -23,6 +23,7 @@
 #define OVERLAYFS_SUPER_MAGIC 0x794c7630
 #define TMPFS_MAGIC 0x01021994
 #define HUGETLBFS_MAGIC 0x958458f6
+#define NSFS_MAGIC 0x6e736673 /* namespaces: files without a path */
 
 /* The open file behind a descriptor of the task, 0 if there is none. */
 INLINE u64 fd_file(struct task_struct *task, s32 fd)
@@ -151,13 +152,15 @@ FUNC int put_file_known(struct scratch *s, u32 slot, u64 file_addr, u32 path_kno
 	u32 at = s->len;
 	u32 len = 0;
 
-	f->type = file_type(mode, READ(sb, s_magic), dentry);
+	u64 magic = READ(sb, s_magic);
+	f->type = file_type(mode, magic, dentry);
 	f->flags = file_layer(sb, (u64)inode);
 	s->len = at + FILE_INFO_SIZE;
-	if (path_known) {
+	if (path_known || magic == NSFS_MAGIC) {
 		len = 0;
 	} else if (f->type == FD_FILE || f->type == FD_DIRECTORY) {
 		len = path_append(s, dentry, mnt);
+		len = views_append(s, len);
 	} else if (f->type != FD_PIPE || mnt) {
 		/* Named pipes have a path; objects without one their name. */
 		struct dentry *d = AS(struct dentry, dentry);
@@ -231,6 +234,6 @@ FUNC int put_base(struct scratch *s, u32 slot, u32 name_slot, s32 dirfd)
 	u64 name = s->slots[name_slot & 63];
 
 	if (name && s->buf[name & BODY_MASK] != '/')
-		put_path(s, slot, base_path(current_task(), dirfd));
+		put_path_views(s, slot, base_path(current_task(), dirfd));
 	return 0;
 }

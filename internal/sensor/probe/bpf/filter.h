@@ -135,6 +135,29 @@ FUNC int open_path_mask(struct scratch *s, u32 at, u32 n)
 
 _Static_assert(FACT_READ == OPEN_READ && FACT_WRITE == OPEN_WRITE, "the lowest facts are flags");
 
+/* Adds to s->paths the masks of the n bytes at an offset and of the other views
+ * of the path of len bytes that they start with. */
+INLINE void add_path_masks(struct scratch *s, u32 at, u32 len, u32 n)
+{
+	struct views *v = &s->views;
+
+	open_path_mask(s, at, n);
+	s->paths |= s->mask;
+#ifdef NO_GLOBAL_FUNCTIONS /* verified at each call, five paths are too much */
+	if (v->own | v->mount)
+		s->paths = ~0ull;
+#else
+	if (unlikely(v->own && v->own <= len)) {
+		open_path_mask(s, at + v->own, n - v->own);
+		s->paths |= s->mask;
+	}
+	if (unlikely(v->mount && v->mount <= len)) {
+		open_path_mask(s, at + v->mount, n - v->mount);
+		s->paths |= s->mask;
+	}
+#endif
+}
+
 /* The masks of an open's paths together: of the one that was given, n bytes at
  * the tail, of that behind its base if it has one, and of the one that it led
  * to. To s->mask. */
@@ -145,7 +168,7 @@ FUNC int open_paths_mask(struct scratch *s, u64 file, u64 base, u32 n)
 	u32 at = s->len;
 	s->h.flags = 0;
 	open_path_mask(s, at, n);
-	u64 mask = s->mask;
+	s->paths = s->mask;
 	if (base) {
 		u32 given = at;
 		at = s->len = given + FILTER_PATH + 1;
@@ -155,16 +178,15 @@ FUNC int open_paths_mask(struct scratch *s, u64 file, u64 base, u32 n)
 		s->buf[(at + len) & BODY_MASK] = '/';
 		bpf_probe_read_kernel(&s->buf[(at + len + 1) & BODY_MASK], BOUND(n, FILTER_PATH), &s->buf[given & BODY_MASK]);
 		n += len + 1;
-		open_path_mask(s, at, n);
-		mask |= s->mask;
+		add_path_masks(s, at, len, n);
 	}
-	if (file && mask != ~0ull && !file_is_at(s, file, at, n)) {
+	if (file && s->paths != ~0ull && !file_is_at(s, file, at, n)) {
 		s->len = at + FILTER_PATH + 1;
-		open_path_mask(s, s->len, path_append_at(s, file_path(file)));
-		mask |= s->mask;
+		u32 len = path_append_at(s, file_path(file));
+		add_path_masks(s, s->len, len, len);
 	}
 	/* Of a path that is cut, the beginning is not known. */
-	s->mask = s->h.flags & EVENT_TRUNCATED ? ~0ull : mask;
+	s->mask = s->h.flags & EVENT_TRUNCATED ? ~0ull : s->paths;
 	return 0;
 }
 
@@ -192,11 +214,13 @@ INLINE bool open_call_get(struct scratch *s, struct task_struct *task, struct op
 		o->dirfd = s->args[0];
 		flags = s->args[2];
 		break;
-	case KIND_OPENAT2: /* struct open_how begins with the flags */
+	case KIND_OPENAT2:
 		o->name = s->args[1];
 		o->dirfd = s->args[0];
-		if (bpf_probe_read_user(&flags, sizeof(flags), (void *)s->args[2]))
+		if (bpf_probe_read_user(s->how, sizeof(s->how), (void *)s->args[2]))
 			return false;
+		s->how_read = 1;
+		flags = s->how[0];
 		break;
 	default:
 		return false;
@@ -249,16 +273,21 @@ INLINE u64 open_mask(struct scratch *s, struct task_struct *task, struct open_fi
 	}
 	u64 id = o->file && n <= MEMO_PATH ? open_id(o->file, base, f->epoch) : 0;
 	struct open_memo *m = &s->opens[id & (OPEN_MEMOS - 1)];
-	if (id && m->id == id && memo_has(m, path))
-		return m->mask;
+	bool known = id && m->id == id && memo_has(m, path);
+	if (known && !(m->mask & o->bit) && !(f->named & o->bit))
+		return m->mask; /* left out: nobody asks for the path */
 
+	s->given_len = n;
 	s->len = HEADER_SIZE;
 	u64 *to = (u64 *)tail(s);
 	for (u32 i = 0; i < (FILTER_PATH + 1) / 8; i++) {
 		if ((s64)(8 * i) >= n)
 			break;
 		to[i] = path[i];
+		s->given[i] = path[i];
 	}
+	if (known)
+		return m->mask;
 	open_paths_mask(s, o->file, base, n - 1);
 	if (id)
 		memo_put(m, id, path, s->mask);
@@ -284,6 +313,7 @@ bool open_needed(struct scratch *s, struct task_struct *task)
 /* True for a call that is left out, and counted. */
 INLINE bool open_left_out(struct scratch *s, struct counters *c, struct task_struct *task)
 {
+	s->given_len = s->how_read = 0;
 	if (!interest.open_filter || open_needed(s, task))
 		return false;
 	s->busy = 0;

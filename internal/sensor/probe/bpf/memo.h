@@ -35,7 +35,7 @@ INLINE u64 path_id(u64 path, u64 id)
 			continue;
 		if (step == STEP_TOP)
 			return id;
-		if (step == STEP_LOOSE || READ(AS(struct dentry, dentry), d_flags) & DCACHE_OP_HASH)
+		if (step == STEP_LOOSE || step == STEP_DETACHED || READ(AS(struct dentry, dentry), d_flags) & DCACHE_OP_HASH)
 			return 0;
 		/* Mixed as by splitmix64: odd constants, and the high half into the low. */
 		id = (id ^ dentry) * 0x9e3779b97f4a7c15;
@@ -51,8 +51,14 @@ INLINE u64 path_id(u64 path, u64 id)
  * absolute) and the file it led to, by this filter, now. 0: there is none. */
 INLINE u64 open_id(u64 file, u64 base, u64 epoch)
 {
+	struct task_struct *task = current_task();
+	u64 root = LOAD64(&task->fs) + FIELD_OFFSET(struct fs_struct, root);
 	u64 id = path_id(file_path(file), epoch << 32 ^ bpf_jiffies64() >> 8);
 
+	/* From another root the same file has other names. */
+	if (id)
+		id ^= (LOAD64(root + FIELD_OFFSET(struct path, dentry)) ^ LOAD64(root + FIELD_OFFSET(struct path, mnt)) << 1) *
+		      0x9e3779b97f4a7c15;
 	return base && id ? path_id(base, id) : id;
 }
 

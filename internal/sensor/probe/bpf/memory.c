@@ -69,5 +69,5 @@ int family_memory(u64 *ctx)
 	default:
 		return wrong_family(s);
 	}
-	return submit(s, s->entry.category);
+	return finish(s);
 }

@@ -89,7 +89,7 @@ int family_message(u64 *ctx)
 		u64 size = put_iov(s, many ? RECVMMSG_DATA : RECVMSG_DATA, m.iov, m.iov_len, n);
 		SLOT(s, RECVMSG_RES) = s->ret;
 		SLOT(s, many ? RECVMMSG_FD : RECVMSG_FD) = fd;
-		SLOT(s, many ? RECVMMSG_SIZE : RECVMSG_SIZE) = (u32)size;
+		SLOT(s, many ? RECVMMSG_SIZE : RECVMSG_SIZE) = many ? (u32)size : s->ret > 0 ? (u32)s->ret : 0;
 		if (s->ret >= 0) {
 			read_peer(s, m.name, m.name_len);
 			put_tuple(s, many ? RECVMMSG_TUPLE : RECVMSG_TUPLE, fd, INBOUND);

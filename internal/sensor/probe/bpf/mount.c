@@ -103,6 +103,34 @@ INLINE void put_mount(struct scratch *s)
 	put_base(s, MOUNT_BASE, MOUNT_DIR, AT_FDCWD);
 }
 
+INLINE void put_move_mount(struct scratch *s)
+{
+	BEGIN(MOVE_MOUNT);
+	SLOT(s, MOVE_MOUNT_RES) = s->ret;
+	SLOT(s, MOVE_MOUNT_OLDDIRFD) = (s32)s->args[0];
+	put_user_str(s, MOVE_MOUNT_OLDPATH, s->args[1]);
+	SLOT(s, MOVE_MOUNT_NEWDIRFD) = (s32)s->args[2];
+	put_user_str(s, MOVE_MOUNT_NEWPATH, s->args[3]);
+	SLOT(s, MOVE_MOUNT_FLAGS) = (u32)s->args[4];
+	put_base(s, MOVE_MOUNT_BASE, MOVE_MOUNT_OLDPATH, s->args[0]);
+	put_base(s, MOVE_MOUNT_BASE2, MOVE_MOUNT_NEWPATH, s->args[2]);
+	name_fd(s, MOVE_MOUNT_FILE, s->args[0]);
+}
+
+/* attr is the start of struct mount_attr: what is set, what is cleared. */
+INLINE void put_mount_setattr(struct scratch *s)
+{
+	u64 attr[3] = {};
+
+	PATH_AT_EVENT(MOUNT_SETATTR);
+	SLOT(s, MOUNT_SETATTR_FLAGS) = (u32)s->args[2];
+	if (bpf_probe_read_user(attr, sizeof(attr), (void *)s->args[3]))
+		count_fault();
+	SLOT(s, MOUNT_SETATTR_ATTR_SET) = attr[0];
+	SLOT(s, MOUNT_SETATTR_ATTR_CLR) = attr[1];
+	SLOT(s, MOUNT_SETATTR_PROPAGATION) = attr[2];
+}
+
 SEC("tp_btf/sys_exit")
 int family_mount(u64 *ctx)
 {
@@ -145,6 +173,27 @@ int family_mount(u64 *ctx)
 		BEGIN(QUOTACTL);
 		put_quotactl(s);
 		break;
+	case KIND_OPEN_TREE:
+		BEGIN(OPEN_TREE);
+		SLOT(s, OPEN_TREE_FD) = s->ret;
+		SLOT(s, OPEN_TREE_DIRFD) = (s32)s->args[0];
+		put_user_str(s, OPEN_TREE_PATH, s->args[1]);
+		SLOT(s, OPEN_TREE_FLAGS) = (u32)s->args[2];
+		put_base(s, OPEN_TREE_BASE, OPEN_TREE_PATH, s->args[0]);
+		name_fd(s, OPEN_TREE_FILE, s->ret);
+		break;
+	case KIND_MOVE_MOUNT:
+		put_move_mount(s);
+		break;
+	case KIND_FSMOUNT:
+		NEW_FD_EVENT(FSMOUNT);
+		SLOT(s, FSMOUNT_FSFD) = (s32)s->args[0];
+		SLOT(s, FSMOUNT_FLAGS) = (u32)s->args[1];
+		SLOT(s, FSMOUNT_ATTR_FLAGS) = (u32)s->args[2];
+		break;
+	case KIND_MOUNT_SETATTR:
+		put_mount_setattr(s);
+		break;
 	case KIND_FSCONFIG:
 		FD_EVENT(FSCONFIG);
 		put_fsconfig(s);
@@ -152,5 +201,5 @@ int family_mount(u64 *ctx)
 	default:
 		return wrong_family(s);
 	}
-	return submit(s, s->entry.category);
+	return finish(s);
 }

@@ -4,6 +4,24 @@
 #include "filter.h"
 #include "flags.h"
 
+/* The path of an open: what the filter has read, or else from the task. */
+INLINE void put_given(struct scratch *s, u32 slot, u64 addr)
+{
+	u32 n = s->given_len;
+
+	if (!n) {
+		put_user_str(s, slot, addr);
+		return;
+	}
+	u64 *to = (u64 *)tail(s); /* aligned: the first part behind the slots */
+	for (u32 i = 0; i < (FILTER_PATH + 1) / 8; i++) {
+		if (8 * i >= n)
+			break;
+		to[i] = s->given[i];
+	}
+	tail_commit(s, slot, (n - 1) & FILTER_PATH);
+}
+
 INLINE u32 layer_flags(const struct place *p)
 {
 	return (p->layer & FILE_UPPER_LAYER ? OPEN_UPPER : 0) | (p->layer & FILE_LOWER_LAYER ? OPEN_LOWER : 0) |
@@ -20,14 +38,16 @@ INLINE void put_opened(struct scratch *s, u32 slot, u64 file, u32 name_slot)
 
 INLINE void put_openat2(struct scratch *s, u64 file, const struct place *place)
 {
-	u64 how[3] = {}; /* struct open_how: flags, mode, resolve */
+	u64 *how = s->how;
 
-	if (bpf_probe_read_user(how, sizeof(how), (void *)s->args[2]))
+	if (!s->how_read && bpf_probe_read_user(how, sizeof(s->how), (void *)s->args[2])) {
+		how[0] = how[1] = how[2] = 0;
 		count_fault();
+	}
 	BEGIN(OPENAT2);
 	SLOT(s, OPENAT2_FD) = s->ret;
 	SLOT(s, OPENAT2_DIRFD) = (s32)s->args[0];
-	put_user_str(s, OPENAT2_NAME, s->args[1]);
+	put_given(s, OPENAT2_NAME, s->args[1]);
 	SLOT(s, OPENAT2_FLAGS) = open_flags(how[0]) | layer_flags(place);
 	SLOT(s, OPENAT2_MODE) = open_mode(how[0], how[1]);
 	SLOT(s, OPENAT2_RESOLVE) = resolve_flags(how[2]);
@@ -91,7 +111,7 @@ int family_open(u64 *ctx)
 		BEGIN(OPENAT);
 		SLOT(s, OPENAT_FD) = s->ret;
 		SLOT(s, OPENAT_DIRFD) = (s32)s->args[0];
-		put_user_str(s, OPENAT_NAME, s->args[1]);
+		put_given(s, OPENAT_NAME, s->args[1]);
 		SLOT(s, OPENAT_FLAGS) = open_flags(s->args[2]) | layer_flags(&place);
 		SLOT(s, OPENAT_MODE) = open_mode(s->args[2], s->args[3]);
 		SLOT(s, OPENAT_DEV) = place.dev;
@@ -102,7 +122,7 @@ int family_open(u64 *ctx)
 	case KIND_OPEN:
 		BEGIN(OPEN);
 		SLOT(s, OPEN_FD) = s->ret;
-		put_user_str(s, OPEN_NAME, s->args[0]);
+		put_given(s, OPEN_NAME, s->args[0]);
 		SLOT(s, OPEN_FLAGS) = open_flags(s->args[1]) | layer_flags(&place);
 		SLOT(s, OPEN_MODE) = open_mode(s->args[1], s->args[2]);
 		SLOT(s, OPEN_DEV) = place.dev;

@@ -31,7 +31,17 @@ struct peer {
 /* The way from a dentry to the root; see walk.h. */
 struct chain {
 	u64 at, mount, n;
+	u64 root, root_mount; /* the task's root directory */
+	u64 own;              /* where it was passed, counted from 1; 0: it was not */
+	u64 loose;            /* the same of the root of a mount that is mounted nowhere */
+	u64 done, nameless;   /* the path is complete; it is only a name */
 	u64 dentries[16];
+};
+
+/* Where in the path just appended other views of it start, 0 for none. */
+struct views {
+	u32 own;   /* that of the task, whose root is this part of the path */
+	u32 mount; /* that of a mount that is mounted nowhere */
 };
 
 /* The way through an iovec; see put_iov in payload.h. In memory, of which the
@@ -70,14 +80,21 @@ struct scratch {
 	u64 args[6];
 	struct peer peer;
 	struct chain chain;
+	struct views views;
 	u32 path_pos; /* of the path so far in path; in memory, where verifiers do not follow its values */
 	struct iov iov;
-	u64 mask; /* of open_path_mask */
-#ifdef PLAIN_TAIL_CALLS
-	u64 given[32]; /* the path of an open; see open_mask in filter.h */
-#endif
+	u64 mask;  /* of open_path_mask */
+	u64 paths; /* masks of all paths of an open */
+	/* What the filter read of an open, so that the event says what was judged;
+	 * see filter.h. */
+	u64 given[32]; /* the path */
+	u32 given_len; /* with its NUL; 0: not read, or not to its end */
+	u32 how_read;  /* not 0: how is what openat2 was given */
+	u64 how[3];    /* struct open_how: flags, mode, resolve */
 	struct name_memo names[NAME_MEMOS];
 	struct open_memo opens[OPEN_MEMOS];
+	u32 file_slot; /* 0: none; see finish in shapes.h */
+	s32 file_fd;
 	u8 role; /* FILE_CLIENT or FILE_SERVER, when the event says it */
 	union {
 		struct {

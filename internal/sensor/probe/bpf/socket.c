@@ -197,7 +197,7 @@ int family_socket(u64 *ctx)
 		break;
 	case KIND_ACCEPT4:
 		BEGIN(ACCEPT4);
-		/* flags stays 0, as in Falco */
+		SLOT(s, ACCEPT4_FLAGS) = (s32)s->args[3];
 		put_accept(s, task, ACCEPT4_FILE);
 		break;
 	case KIND_SHUTDOWN:

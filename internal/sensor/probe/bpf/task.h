@@ -132,6 +132,7 @@ INLINE void begin_syscall(struct scratch *s, u32 kind, u32 n)
 	s->h.syscall = s->entry.id;
 	s->peer.family = 0;
 	s->role = 0;
+	s->file_slot = 0;
 	slots_clear(s, n);
 }
 

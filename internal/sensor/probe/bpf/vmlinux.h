@@ -186,6 +186,16 @@ struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
+};
+
+/* The mounts of a filesystem: a list before 6.17, chained pointers since. */
+struct mount___list {
+	struct list_head mnt_instance;
+};
+
+struct mount___chain {
+	struct mount *mnt_next_for_sb;
 };
 
 struct path {
@@ -196,6 +206,7 @@ struct path {
 struct super_block {
 	u32 s_dev;
 	unsigned long s_magic;
+	void *s_mounts; /* of type struct list_head before 6.17 */
 };
 
 struct timespec64___inode {

@@ -13,6 +13,24 @@
 #define PATH_COMPONENTS 2050 /* all that fit into 4096 bytes */
 #endif
 
+/* Stands for the directories of which there is no room. */
+#define CUT "/..."
+#define CUT_LEN 4
+
+/* The path of what is nowhere, at the tail: the name of an object that was
+ * never mounted ("memfd:x"), else "/". Its length. */
+INLINE int put_nameless(struct scratch *s, u64 loose)
+{
+	if (loose) {
+		struct dentry *d = AS(struct dentry, loose);
+		long n = bpf_probe_read_kernel_str(tail(s), 256, READ(d, d_name.name));
+		if (n > 1)
+			return (n - 1) & 255;
+	}
+	*tail(s) = '/';
+	return 1;
+}
+
 /* The struct path of a file. */
 INLINE u64 file_path(u64 file)
 {
@@ -20,57 +38,144 @@ INLINE u64 file_path(u64 file)
 }
 
 enum step {
-	STEP_NAME,  /* a name of the path was left behind */
-	STEP_MOUNT, /* the root of a mount: on to where that is mounted */
-	STEP_TOP,   /* the root of everything: the path is complete */
-	STEP_LOOSE, /* not mounted: pipes, sockets, memfd */
+	STEP_NAME,     /* a name of the path was left behind */
+	STEP_MOUNT,    /* the root of a mount: on to where that is mounted */
+	STEP_DETACHED, /* the root of a mount that is mounted nowhere: on inside its filesystem */
+	STEP_TOP,      /* the root of everything: the path is complete */
+	STEP_LOOSE,    /* never mounted: pipes, sockets, memfd */
 };
 
-/* One step up from a dentry of a mount. */
+/* Numbers of mount namespaces that nobody is in (fs/namespace.c,
+ * alloc_mnt_ns): that of open_tree and fsmount. */
+#define NO_NUMBER 0
+#define MNT_NS_ANON_INO 0xEFFFFFF7 /* include/uapi/linux/nsfs.h, 6.18 and later */
+
+/* Is a mount without a parent the root of a namespace? Otherwise somebody holds
+ * on to it by a descriptor or a directory. */
+INLINE bool is_namespace_root(u64 mount)
+{
+	u64 ns = LOAD64(mount + FIELD_OFFSET(struct mount, mnt_ns));
+	if (!ns)
+		return false;
+	u32 number = READ(AS(struct mnt_namespace, ns), ns.inum);
+	return number != NO_NUMBER && number != MNT_NS_ANON_INO;
+}
+
+/* One step up from a dentry of a mount; mount 0: of the filesystem. */
 INLINE enum step step_up(u64 *dentry, u64 *mount)
 {
 	u64 at = *dentry, on = *mount;
+	u64 root = on ? LOAD64(on + FIELD_OFFSET(struct mount, mnt.mnt_root)) : 0;
 
-	if (at == LOAD64(on + FIELD_OFFSET(struct mount, mnt.mnt_root))) {
+	if (at == root) {
 		u64 above = LOAD64(on + FIELD_OFFSET(struct mount, mnt_parent));
-		if (above == on)
-			return STEP_TOP;
+		if (above == on) {
+			if (likely(is_namespace_root(on)))
+				return STEP_TOP;
+			/* 0, but not for the verifier: it would follow the rest of
+			 * the way twice. */
+			asm volatile("%0 ^= %1" : "+r"(root) : "r"(at));
+			*mount = root;
+			return STEP_DETACHED;
+		}
 		*dentry = LOAD64(on + FIELD_OFFSET(struct mount, mnt_mountpoint));
 		*mount = above;
 		return STEP_MOUNT;
 	}
 	u64 parent = LOAD64(at + FIELD_OFFSET(struct dentry, d_parent));
 	if (parent == at)
-		return STEP_LOOSE;
+		return on ? STEP_LOOSE : STEP_TOP;
 	*dentry = parent;
 	return STEP_NAME;
 }
 
+#ifndef NO_GLOBAL_FUNCTIONS
+
+#define MOUNTS_OF_FS 16 /* of a filesystem that are looked at */
+
+/* Another mount of the whole filesystem of a root dentry, in the namespace of
+ * the task, to s->chain.mount; 0: there is none. */
+FUNC int find_mount(struct scratch *s, u64 root)
+{
+	struct task_struct *task = current_task();
+
+	if (!s)
+		return 0;
+	struct nsproxy *nsproxy = READ(task, nsproxy);
+	u64 ns = (u64)READ(nsproxy, mnt_ns);
+	u64 sb = LOAD64(root + FIELD_OFFSET(struct dentry, d_sb));
+	u64 head = sb + FIELD_OFFSET(struct super_block, s_mounts);
+	u64 next = LOAD64(head);
+
+	s->chain.mount = 0;
+	for (int i = 0; i < MOUNTS_OF_FS; i++) {
+		u64 mount = next;
+		if (FIELD_EXISTS(struct mount___chain, mnt_next_for_sb)) {
+			if (!mount)
+				break;
+			next = LOAD64(mount + FIELD_OFFSET(struct mount___chain, mnt_next_for_sb));
+		} else {
+			if (mount == head)
+				break;
+			next = LOAD64(mount);
+			mount -= FIELD_OFFSET(struct mount___list, mnt_instance);
+		}
+		if (ns == LOAD64(mount + FIELD_OFFSET(struct mount, mnt_ns)) &&
+		    root == LOAD64(mount + FIELD_OFFSET(struct mount, mnt.mnt_root))) {
+			s->chain.mount = mount;
+			break;
+		}
+	}
+	return 0;
+}
+
+#endif
+
+/* The task's root directory, from where its own view of a path starts. */
+INLINE void own_root(struct chain *c)
+{
+	struct task_struct *task = current_task();
+	u64 root = LOAD64(&task->fs) + FIELD_OFFSET(struct fs_struct, root);
+
+	c->root = LOAD64(root + FIELD_OFFSET(struct path, dentry));
+	c->root_mount = LOAD64(root + FIELD_OFFSET(struct path, mnt)) - FIELD_OFFSET(struct mount, mnt);
+	c->own = 0;
+}
+
+/* Where a long walk is; the stack has no room for the rest, in s->chain. */
 struct walk {
 	struct scratch *s;
 	u64 dentry;
 	u64 mount;
-	u32 done; /* 0 at the end: the path is cut */
 };
 
-/* One step up; the path grows from the end of s->path towards its start. Not
- * 0: there is nothing above. */
+/* One step up; the path grows from the end of s->path towards its start, and
+ * the places where views start are counted from there. Not 0: there is nothing
+ * above. */
 static int walk_step(u32 i, struct walk *w)
 {
 	struct dentry *dentry = AS(struct dentry, w->dentry);
+	struct chain *c = &w->s->chain;
 
+	if (w->dentry == c->root && w->mount == c->root_mount)
+		c->own = w->s->path_pos;
 	switch (step_up(&w->dentry, &w->mount)) {
 	case STEP_TOP:
-	case STEP_LOOSE:
-		w->done = 1;
+		c->done = 1;
 		return 1;
+	case STEP_LOOSE:
+		c->nameless = c->done = 1;
+		return 1;
+	case STEP_DETACHED:
+		c->loose = w->s->path_pos;
+		return 0;
 	case STEP_MOUNT:
 		return 0;
 	case STEP_NAME:
 		break;
 	}
 	u32 len = READ(dentry, d_name.len) & 255;
-	if (w->s->path_pos < len + 1)
+	if (w->s->path_pos < len + 1 + CUT_LEN)
 		return 1;
 	u32 pos = (w->s->path_pos - len - 1) & PATH_MASK;
 	char *at = &w->s->path[pos];
@@ -78,6 +183,18 @@ static int walk_step(u32 i, struct walk *w)
 	bpf_probe_read_kernel(at + 1, BOUND(len, 255), READ(dentry, d_name.name));
 	w->s->path_pos = pos;
 	return 0;
+}
+
+INLINE void walk_up(struct walk *w)
+{
+	w->s->chain.done = 0;
+#ifdef LEGACY
+	for (int i = 0; i < PATH_COMPONENTS; i++)
+		if (walk_step(i, w))
+			break;
+#else
+	bpf_loop(PATH_COMPONENTS, walk_step, w, 0);
+#endif
 }
 
 /* As path_append, for any depth. */
@@ -91,22 +208,30 @@ FUNC int path_append_deep(struct scratch *s, u64 dentry, u64 vfsmount)
 
 	if (!s)
 		return 0;
+	struct chain *c = &s->chain;
+	own_root(c);
+	c->loose = c->nameless = 0;
 	s->path_pos = PATH_MASK;
-#ifdef LEGACY
-	for (int i = 0; i < PATH_COMPONENTS; i++)
-		if (walk_step(i, &w))
-			break;
-#else
-	bpf_loop(PATH_COMPONENTS, walk_step, &w, 0);
+	walk_up(&w);
+#ifndef NO_GLOBAL_FUNCTIONS /* verified at each call, two walks are too much */
+	if (!w.mount) {
+		find_mount(s, w.dentry);
+		w.mount = c->mount;
+		if (w.mount)
+			walk_up(&w);
+	}
 #endif
-	if (!w.done)
+	if (!c->done) {
 		s->h.flags |= EVENT_TRUNCATED;
+		s->path_pos = (s->path_pos - CUT_LEN) & PATH_MASK;
+		memcpy(&s->path[s->path_pos & PATH_MASK], CUT, CUT_LEN);
+	}
 	u32 pos = s->path_pos & PATH_MASK;
 	u32 len = PATH_MASK - pos;
-	if (!len) {
-		*tail(s) = '/';
-		return 1;
-	}
+	s->views.own = c->own ? c->own - pos : 0;
+	s->views.mount = c->loose ? c->loose - pos : 0;
+	if (!len)
+		return put_nameless(s, c->nameless ? dentry : 0);
 	bpf_probe_read_kernel(tail(s), BOUND(len, PATH_MASK), &s->path[pos]);
 	return len;
 }
@@ -160,24 +285,33 @@ FUNC int path_append(struct scratch *s, u64 dentry, u64 vfsmount)
 	if (!s)
 		return 0;
 	struct chain *c = &s->chain;
+	struct views *v = &s->views;
 	u32 start = s->len;
 
+	own_root(c);
+	v->own = v->mount = 0;
 	c->n = 0;
 	c->at = dentry;
 	c->mount = vfsmount - FIELD_OFFSET(struct mount, mnt);
 	for (int i = 0; i < CHAIN; i++) {
 		u64 at = c->at;
+		if (at == c->root && c->mount == c->root_mount)
+			c->own = c->n + 1;
 		enum step step = step_up(&c->at, &c->mount);
 		if (step == STEP_MOUNT)
 			continue;
-		if (step != STEP_NAME)
+		if (step == STEP_TOP)
 			goto top;
+		if (step != STEP_NAME)
+			break;
 		c->dentries[c->n & (CHAIN - 1)] = at;
 		c->n++;
 	}
 	return path_append_deep(s, dentry, vfsmount);
 top:
 	for (int i = 0; i < CHAIN; i++) {
+		if (c->n + 1 == c->own)
+			v->own = s->len - start;
 		if (!c->n)
 			break;
 		c->n--;
@@ -231,7 +365,7 @@ FUNC int file_is_at(struct scratch *s, u64 file, u32 at, u32 n)
 			continue;
 		if (step == STEP_TOP)
 			return !c->n;
-		if (step == STEP_LOOSE)
+		if (step != STEP_NAME)
 			return 0;
 		u32 len = READ(AS(struct dentry, dentry), d_name.len);
 		if (len >= c->n)
@@ -248,6 +382,37 @@ FUNC int file_is_at(struct scratch *s, u64 file, u32 at, u32 n)
 
 #endif
 
+/* One more view of the path of len bytes at the tail, of which it is what
+ * follows the first from bytes: behind what is there, after a NUL. */
+FUNC int view_append(struct scratch *s, u32 end, u32 len, u32 from)
+{
+	if (!s)
+		return 0;
+	char *to = &s->buf[(s->len + end) & BODY_MASK];
+
+	if (!from || from > len)
+		return end;
+	*to = 0;
+	if (from == len) { /* the directory that the view starts from */
+		to[1] = '/';
+		return end + 2;
+	}
+	bpf_probe_read_kernel(to + 1, BOUND(len - from, PATH_MASK), &s->buf[(s->len + from) & BODY_MASK]);
+	return end + 1 + len - from;
+}
+
+/* The other views of the path of len bytes at the tail, behind it: FileInfo and
+ * View.Bases of internal/sensor/event. The length of all. */
+INLINE u32 views_append(struct scratch *s, u32 len)
+{
+	u32 end = len;
+
+	if (likely(!(s->views.own | s->views.mount)))
+		return len;
+	end = view_append(s, end, len, s->views.own);
+	return view_append(s, end, len, s->views.mount);
+}
+
 /* As path_append, of a struct path. */
 INLINE int path_append_at(struct scratch *s, u64 path)
 {
@@ -260,6 +425,17 @@ FUNC int put_path(struct scratch *s, u32 slot, u64 path)
 	if (!s || !path || tail_full(s))
 		return 0;
 	u32 len = path_append_at(s, path);
+	tail_commit(s, slot, len);
+	return 0;
+}
+
+/* The same with its other views. */
+FUNC int put_path_views(struct scratch *s, u32 slot, u64 path)
+{
+	if (!s || !path || tail_full(s))
+		return 0;
+	u32 len = path_append_at(s, path);
+	len = views_append(s, len);
 	tail_commit(s, slot, len);
 	return 0;
 }
