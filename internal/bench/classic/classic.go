@@ -41,7 +41,7 @@ func (o Options) Check() error {
 // Run performs rounds and logs them until ctx ends, which is the usual way to
 // end it, and no error. each is told of every round.
 func Run(ctx context.Context, runner bench.Runner, o Options, log *eventlog.Logger, each func(*bench.Round) error) error {
-	warned := false
+	warned, stalled, before := false, false, 0.0
 	for n := 1; o.Rounds == 0 || n <= o.Rounds; n++ {
 		if n > 1 {
 			log.Log(eventlog.Info, "", nil)
@@ -60,6 +60,12 @@ func Run(ctx context.Context, runner bench.Runner, o Options, log *eventlog.Logg
 			return err
 		}
 		warned = o.print(log, &round, warned)
+		now := o.throughput(&round)
+		if o.Loop && !stalled && now > 0 && now < growing*before && !round.Partial {
+			stalled = true
+			stall(log, &round)
+		}
+		before = now
 		if err := each(&round); err != nil {
 			return err
 		}
@@ -73,6 +79,25 @@ func Run(ctx context.Context, runner bench.Runner, o Options, log *eventlog.Logg
 	return nil
 }
 
+// growing is the factor by which the rate of a round must exceed that of the
+// one before, whose sleep was twice as long, to count as growth.
+const growing = 1.1
+
+// stall says that a shorter sleep brings no more actions, and which one takes
+// the time.
+func stall(log *eventlog.Logger, r *bench.Round) {
+	fields := eventlog.Fields{}
+	if c := bench.SlowAction(r.Actions); c != nil {
+		fields["slow"], fields["share"], fields["without"] = c.Name, fmt.Sprintf("%.0f%%", 100*c.Share), c.Others
+	}
+	log.Log(eventlog.Warn, "EPS no longer grows with a shorter sleep: the generator is the limit, not the sensor", fields)
+}
+
+// throughput is what event-generator calls EPS: actions by the round's length.
+func (o Options) throughput(r *bench.Round) float64 {
+	return float64(r.Total.Started) / o.RoundDuration.Seconds()
+}
+
 // print logs the results of a round. warned is whether the hint about slow
 // actions has been given, which is once.
 func (o Options) print(log *eventlog.Logger, r *bench.Round, warned bool) bool {
@@ -82,6 +107,9 @@ func (o Options) print(log *eventlog.Logger, r *bench.Round, warned bool) bool {
 			ratio = float64(a.Matched) / float64(a.OK)
 		}
 		log.Log(eventlog.Info, a.Name, eventlog.Fields{"actual": a.Matched, "expected": a.OK, "ratio": ratio})
+		if a.OK > 0 && a.Matched+a.Late == 0 && !o.DryRun {
+			log.Log(eventlog.Warn, fmt.Sprintf("no alert at all: rule %q is not loaded in this sensor?", a.Rule), eventlog.Fields{"action": a.Name})
+		}
 		if a.OK > 0 {
 			continue
 		}
@@ -105,7 +133,7 @@ func (o Options) print(log *eventlog.Logger, r *bench.Round, warned bool) bool {
 
 // statistics are the fields of the line of that name.
 func (o Options) statistics(r *bench.Round) eventlog.Fields {
-	lost, throughput := Lost(r.Actions), float64(r.Total.Started)/o.RoundDuration.Seconds()
+	lost, throughput := Lost(r.Actions), o.throughput(r)
 	fields := eventlog.Fields{"throughput": throughput}
 	if !o.DryRun {
 		fields["lost"] = lost

@@ -164,3 +164,26 @@ func TestBytes(t *testing.T) {
 		}
 	}
 }
+
+// A rule that is not loaded, and a generator that is at its end, are said when
+// they are seen; the second once.
+func TestHints(t *testing.T) {
+	slow := func(started int) bench.Round {
+		r := round([2]int{started, started}, [2]int{0, started})
+		r.Actions[1].Rule, r.Actions[1].CostMean, r.Actions[0].CostMean = "Write below binary dir", 9000, 1000
+		return r
+	}
+	s := &script{rounds: []bench.Round{slow(100), slow(190), slow(195), slow(193)}}
+	var out strings.Builder
+	o := Options{Sleep: 10, RoundDuration: time.Millisecond, Loop: true, Humanize: true, Rounds: 4}
+	if err := Run(t.Context(), s, o, &eventlog.Logger{Out: &out}, func(*bench.Round) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(out.String(), `no alert at all: rule "Write below binary dir" is not loaded in this sensor?`); n != 4 {
+		t.Errorf("the rule is asked for %d times in 4 rounds:\n%s", n, &out)
+	}
+	rounds := strings.Split(out.String(), "round #")
+	if strings.Count(out.String(), "EPS no longer grows") != 1 || len(rounds) != 5 || !strings.Contains(rounds[3], "slow=syscall.WriteBelowBinaryDir") {
+		t.Errorf("want it once, in round 3:\n%s", &out)
+	}
+}

@@ -45,12 +45,43 @@ func Analyze(samples []sensorstats.Sample, rounds []Round, interval time.Duratio
 	}
 	a := &Analysis{}
 	shape := ShapeOf(samples, interval)
+	rounds, shape = complete(rounds, shape)
 	a.readShape(samples, shape)
 	a.readLog(rounds)
 	a.align(samples, shape, rounds)
 	a.alerts(rounds)
 	a.generator(rounds)
+	if syscalls, _ := a.Syscalls(); syscalls > 0 && a.EPS > syscalls {
+		a.remark("EPS exceeds syscalls/s, which cannot be in one run, as every action is a syscall at least: the two files are of different runs, or the stats count something else")
+	}
 	return a, nil
+}
+
+// Syscalls is the figure of the row, and its kind: the plateau of the round
+// that also gives the EPS, else of the seconds before the first drop.
+func (a *Analysis) Syscalls() (perSecond float64, kind string) {
+	switch {
+	case a.CleanRound > 0:
+		return a.CleanRound, "clean-round plateau"
+	case a.PreDrop > 0:
+		return a.PreDrop, "pre-drop plateau"
+	}
+	return 0, ""
+}
+
+// complete leaves out a last round that was interrupted before its statistics
+// were printed, and its burst: where nothing has dropped, both figures are of
+// the last round that is whole.
+func complete(rounds []Round, s Shape) ([]Round, Shape) {
+	n := len(rounds)
+	dropped := slices.ContainsFunc(s.Bursts, func(b Burst) bool { return b.FirstDrop >= 0 })
+	if n == 0 || rounds[n-1].Throughput >= 0 || dropped {
+		return rounds, s
+	}
+	if len(s.Bursts) >= n {
+		s.Bursts = s.Bursts[:len(s.Bursts)-1]
+	}
+	return rounds[:n-1], s
 }
 
 func (a *Analysis) from(format string, args ...any) {
@@ -161,13 +192,20 @@ func (a *Analysis) align(samples []sensorstats.Sample, s Shape, rounds []Round) 
 	}
 	a.LastClean = &rounds[failing-1]
 	what := "the last before the drops"
-	if a.FirstDrop == nil { // nothing has failed: the highest is the best known
+	switch {
+	case a.FirstDrop == nil && len(samples) > 0:
+		what = "the last one that is complete"
+	case a.FirstDrop == nil: // no other figure has to be of the same round
 		what = "the highest of all"
 		for i := range rounds {
 			if rounds[i].Throughput > a.LastClean.Throughput {
 				a.LastClean = &rounds[i]
 			}
 		}
+	}
+	if a.LastClean.Throughput < 0 {
+		a.remark("round %d (log line %d) has no statistics: no EPS", a.LastClean.Number, a.LastClean.Line)
+		return
 	}
 	a.EPS = a.LastClean.Throughput
 	a.from("EPS: %.1f, throughput of round %d (log line %d), %s", a.EPS, a.LastClean.Number, a.LastClean.Line, what)
@@ -247,12 +285,9 @@ func (a *Analysis) slow(r *Round) {
 
 // Write prints the row as the method's table has it, and what it is from.
 func (a *Analysis) Write(w io.Writer, cpu, memory string) error {
-	syscalls, kind := a.PreDrop, " (pre-drop plateau)"
-	if syscalls == 0 {
-		syscalls, kind = a.CleanRound, " (clean-round plateau)"
-	}
-	if syscalls == 0 {
-		kind = ""
+	syscalls, kind := a.Syscalls()
+	if kind != "" {
+		kind = " (" + kind + ")"
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "CPU %s   Memory %s   Syscalls/s %s%s   EPS %s\n", orDash(cpu), orDash(memory), a.figure(syscalls, 2), kind, a.figure(a.EPS, 1))

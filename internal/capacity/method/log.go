@@ -106,7 +106,7 @@ func ReadLog(r io.Reader) ([]Round, error) {
 		return rounds, fmt.Errorf("log line %d: %w", n+1, err)
 	}
 	if len(rounds) == 0 {
-		return nil, fmt.Errorf("no line of the form `round #N sleep=...` in %d lines: expected the log of `event-generator bench` or `peregrine bench`", n)
+		return nil, fmt.Errorf("no line of the form `round #N sleep=...` in %d lines: expected the log of `event-generator bench` (0.5.1 or newer: older ones do not say where a round starts, so repeat the bench with a newer one) or of `peregrine bench`", n)
 	}
 	return rounds, nil
 }

@@ -228,3 +228,62 @@ func FuzzReadLog(f *testing.F) {
 		}
 	})
 }
+
+// Both figures are of one round: the one before the first drop, or the last
+// whole one.
+func TestSameRound(t *testing.T) {
+	second := func(events, drops uint64) sensorstats.Sample {
+		return sensorstats.Sample{Elapsed: 1e9, Delta: sensorstats.Counters{Events: events, Drops: drops}}
+	}
+	stats := func(dropped bool) []sensorstats.Sample {
+		var samples []sensorstats.Sample
+		for _, level := range []uint64{1e5, 2e5, 3e5} {
+			for range 5 {
+				samples = append(samples, second(level, 0))
+			}
+			for range 3 {
+				samples = append(samples, second(100, 0))
+			}
+		}
+		if dropped {
+			samples[19].Delta.Drops = 7 // in the third burst
+		}
+		for i := range samples {
+			samples[i].Number = uint64(i + 1)
+		}
+		return samples
+	}
+	log := func(eps ...float64) []Round {
+		var rounds []Round
+		for i, x := range eps {
+			rounds = append(rounds, Round{Number: i + 1, Throughput: x, Sleep: time.Millisecond >> i})
+		}
+		return rounds
+	}
+	for _, tt := range []struct {
+		name          string
+		dropped       bool
+		rounds        []Round
+		eps, syscalls float64
+	}{
+		{"the round before the drop", true, log(1000, 2000, 3000), 2000, 2e5},
+		{"no drop", false, log(1000, 2000, 3000), 3000, 3e5},
+		{"no drop, and the last round interrupted", false, log(1000, 2000, -1), 2000, 2e5},
+		{"no drop, and a rate that fell", false, log(1000, 3000, 2500), 2500, 3e5},
+	} {
+		a, err := Analyze(stats(tt.dropped), tt.rounds, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if syscalls, _ := a.Syscalls(); a.EPS != tt.eps || syscalls != tt.syscalls {
+			t.Errorf("%s: %v EPS and %v syscalls/s, want %v and %v", tt.name, a.EPS, syscalls, tt.eps, tt.syscalls)
+		}
+	}
+	a, err := Analyze(stats(true), log(1000, 900_000, 3000), time.Second)
+	if err != nil || !contains(a.Remarks, "EPS exceeds syscalls/s") {
+		t.Errorf("impossible figures pass: %v, %q", err, a.Remarks)
+	}
+	if _, err := ReadLog(strings.NewReader("INFO statistics throughput=\"1 EPS\"\n")); err == nil || !strings.Contains(err.Error(), "0.5.1 or newer") {
+		t.Errorf("an old log: %v", err)
+	}
+}
