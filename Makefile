@@ -23,6 +23,10 @@ test: build ## all tests; as root also those on the real kernel
 kernels: ## tests on Debian's kernels, in emulated machines; needs qemu-system-x86 or -arm
 	$(GO) run ./test/kernels $(KERNELS)
 
+.PHONY: kubernetes
+kubernetes: ## what a Kubernetes for the tests is made of; minutes, once
+	$(GO) run ./test/kubernetes/cluster build
+
 .PHONY: race
 race: ## tests under the race detector, without the long ones
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 30m ./internal/...

@@ -1,0 +1,139 @@
+package kubernetes
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// start starts a component on the node, with its output in name.log. It is
+// noted by pid and start time, by which a later process finds what a killed
+// one left.
+func (c *Cluster) start(name, program string, args ...string) error {
+	log, err := os.OpenFile(c.path(name+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	cmd := c.OnNode(program, args...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", name, err)
+	}
+	go cmd.Wait() // reaps it
+	note := fmt.Sprintf("%d %s", cmd.Process.Pid, startTime(cmd.Process.Pid))
+	return os.WriteFile(c.path(name+".pid"), []byte(note), 0o600)
+}
+
+// end ends a component that was started in dir: nicely, then not.
+func end(dir, name string, patience time.Duration) error {
+	pid := noted(dir, name)
+	if pid == 0 {
+		return nil
+	}
+	syscall.Kill(pid, syscall.SIGTERM)
+	err := wait(patience, name+" to end", func() bool { return noted(dir, name) == 0 })
+	if err == nil {
+		return nil
+	}
+	syscall.Kill(pid, syscall.SIGKILL)
+	return wait(5*time.Second, name+" to be killed", func() bool { return noted(dir, name) == 0 })
+}
+
+// noted returns the pid of the component if it still runs, or 0.
+func noted(dir, name string) int {
+	content, err := os.ReadFile(filepath.Join(dir, name+".pid"))
+	if err != nil {
+		return 0
+	}
+	var pid int
+	var started string
+	if _, err := fmt.Sscan(string(content), &pid, &started); err != nil || startTime(pid) != started {
+		return 0
+	}
+	return pid
+}
+
+// startTime is a process' 22nd field of stat, in ticks since boot: with the pid
+// it names a process for good. It is "" of one that is gone or a zombie.
+func startTime(pid int) string {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return ""
+	}
+	after := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+	if len(after) < 20 || after[0] == "Z" {
+		return ""
+	}
+	return after[19]
+}
+
+// wait asks every 50 ms until ready says yes.
+func wait(patience time.Duration, what string, ready func() bool) error {
+	for deadline := time.Now().Add(patience); !ready(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("waited %v for %s", patience, what)
+		}
+	}
+	return nil
+}
+
+// missing says why this machine cannot run a cluster, or "".
+func missing() string {
+	if os.Geteuid() != 0 {
+		return "needs root"
+	}
+	for _, name := range []string{"containerd", "ctr", "runc", "ip", "nsenter"} {
+		if _, err := exec.LookPath(name); err != nil {
+			return fmt.Sprintf("%s is not installed: packages containerd, runc, iproute2, util-linux", name)
+		}
+	}
+	if _, err := os.Stat("/usr/lib/cni/bridge"); err != nil {
+		return "/usr/lib/cni/bridge is not there: package containernetworking-plugins"
+	}
+	for _, p := range programs {
+		path, err := p.path()
+		if err == nil {
+			_, err = os.Stat(path)
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return fmt.Sprintf("%s is not compiled yet: call make kubernetes", p.name)
+		}
+		if err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
+// killShims ends the shims of the cluster's containerd. Their command line
+// names its socket, which no other has.
+func killShims(dir string) error {
+	socket := filepath.Join(dir, "containerd/containerd.sock")
+	shims := func() (pids []int) {
+		paths, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, path := range paths {
+			args, _ := os.ReadFile(path)
+			if strings.Contains(string(args), "containerd-shim") && strings.Contains(string(args), socket) {
+				var pid int
+				fmt.Sscan(filepath.Base(filepath.Dir(path)), &pid)
+				pids = append(pids, pid)
+			}
+		}
+		return pids
+	}
+	return wait(5*time.Second, "containerd's shims to end", func() bool {
+		left := shims()
+		for _, pid := range left {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
+		return len(left) == 0
+	})
+}
