@@ -12,6 +12,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 )
 
 // daemonFlags are the flags of "peregrine sensor": Falco's, of today and of
@@ -253,12 +254,30 @@ func (f *daemonFlags) check() error {
 		return fmt.Errorf("--format %s: expected text, markdown or json", f.format)
 	case len(f.disableSources) > 0 && len(f.enableSources) > 0:
 		return errors.New("--disable-source and --enable-source exclude each other")
-	case len(f.enableSources) > 0 && !slices.Equal(slices.Compact(f.enableSources), []string{"syscall"}):
-		return errors.New("--enable-source: the only source of events is syscall")
-	case slices.Contains(f.disableSources, "syscall"): // others are not there anyway
-		return errors.New("--disable-source syscall: no source of events is left")
+	case slices.ContainsFunc(f.enableSources, func(source string) bool { return field.Of(source) == nil }):
+		return errors.New("--enable-source: the sources of events are syscall and k8s_audit")
 	case len(f.onlyTags) > 0 && len(f.disableRules)+len(f.disableTags) > 0:
 		return errors.New("-t cannot be used together with -D or -T")
+	}
+	return nil
+}
+
+// wants says whether the flags leave a source enabled.
+func (f *daemonFlags) wants(source string) bool {
+	if len(f.enableSources) > 0 {
+		return slices.Contains(f.enableSources, source)
+	}
+	return !slices.Contains(f.disableSources, source)
+}
+
+// checkSources makes sure that there are events.
+func (f *daemonFlags) checkSources(cfg *config.Config) error {
+	audit := f.wants(field.K8sAuditSource) && cfg.K8sAuditOpen() != ""
+	switch {
+	case slices.Contains(f.enableSources, field.K8sAuditSource) && !audit:
+		return errors.New("--enable-source k8s_audit: where its events come from is not configured; see plugins and load_plugins, or peregrine.k8s_audit.open")
+	case !f.wants(field.SyscallSource) && !audit:
+		return errors.New("--disable-source: no source of events is left")
 	}
 	return nil
 }
@@ -272,7 +291,7 @@ func (f *daemonFlags) loadConfig(env Env) (*config.Config, error) {
 	}{
 		{f.capture != "", "engine.kind=replay"},
 		{f.capture != "", "engine.replay.capture_file=" + f.capture},
-		{f.noDriver, "engine.kind=nodriver"},
+		{f.noDriver || !f.wants(field.SyscallSource), "engine.kind=nodriver"},
 		{f.snaplen > 0, fmt.Sprintf("falco_libs.snaplen=%d", f.snaplen)},
 		{f.base64, "buffer_format_base64=true"},
 		{f.all, "base_syscalls.all=true"},
@@ -282,7 +301,11 @@ func (f *daemonFlags) loadConfig(env Env) (*config.Config, error) {
 			overrides = append(overrides, o.value)
 		}
 	}
-	return config.Load(config.Options{Path: f.config, Overrides: overrides, RulesFiles: f.rulesFiles, CRISockets: f.criSockets, Files: f.files, Env: env.Getenv})
+	cfg, err := config.Load(config.Options{Path: f.config, Overrides: overrides, RulesFiles: f.rulesFiles, CRISockets: f.criSockets, Files: f.files, Env: env.Getenv})
+	if err != nil {
+		return nil, err
+	}
+	return cfg, f.checkSources(cfg)
 }
 
 func (f *daemonFlags) sensorOptions(env Env) sensor.Options {

@@ -97,18 +97,23 @@ Driver:
 
 // printFields is --list.
 func (f *daemonFlags) printFields(w io.Writer) error {
-	if f.listSource != "" && f.listSource != "syscall" {
-		return fmt.Errorf("--list=%s: the only source of events is syscall", f.listSource)
+	fields := field.All()
+	if f.listSource != "" {
+		of := field.Of(f.listSource)
+		if of == nil {
+			return fmt.Errorf("--list=%s: the sources of events are syscall and k8s_audit", f.listSource)
+		}
+		fields = of.All()
 	}
 	switch {
 	case f.names:
-		return field.WriteNames(w, field.All())
+		return field.WriteNames(w, fields)
 	case f.listFormat() == "markdown":
-		return field.WriteMarkdown(w, field.All())
+		return field.WriteMarkdown(w, fields)
 	case f.listFormat() == "json":
-		return field.WriteJSON(w, field.All())
+		return field.WriteJSON(w, fields)
 	}
-	return field.WriteText(w, field.All(), f.verbose)
+	return field.WriteText(w, fields, f.verbose)
 }
 
 // printEvents is --list-events.
@@ -222,5 +227,5 @@ func utsString(c []int8) string {
 }
 
 func (f *daemonFlags) selection() sensor.Selection {
-	return sensor.Selection{DisableRules: f.disableRules, DisableTags: f.disableTags, OnlyTags: f.onlyTags}
+	return sensor.Selection{DisableRules: f.disableRules, DisableTags: f.disableTags, OnlyTags: f.onlyTags, DisableAudit: !f.wants(field.K8sAuditSource)}
 }

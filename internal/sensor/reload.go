@@ -128,7 +128,7 @@ func (s *sensor) bringIntoForce(ctx context.Context, next *settings) error {
 	was := s.now()
 	err := s.source.SetPlan(was.rules.Plan, next.rules.Plan)
 	if err == nil {
-		err = s.engine.Do(ctx, func() { s.swap(next) })
+		err = s.onEngines(ctx, func() { s.swap(next) })
 	}
 	if err != nil {
 		was.outputs.Discard(next.outputs)
@@ -153,6 +153,8 @@ func fixedSections(was, now *config.Config) []string {
 		{"plugins", was.Plugins, now.Plugins},
 		{"webserver", was.Webserver, now.Webserver},
 		{"metrics", was.Metrics, now.Metrics},
+		{"load_plugins", was.LoadPlugins, now.LoadPlugins},
+		{"peregrine.k8s_audit", was.Peregrine.K8sAudit, now.Peregrine.K8sAudit},
 		{"peregrine.status_socket", was.Peregrine.StatusSocket, now.Peregrine.StatusSocket},
 		{"log_stderr, log_syslog, log_level", [3]any{was.LogStderr, was.LogSyslog, was.LogLevel}, [3]any{now.LogStderr, now.LogSyslog, now.LogLevel}},
 	} {

@@ -111,12 +111,15 @@ func BuildRuleset(list []*rules.Rule, cfg *config.Config, alerts alert.Options, 
 	}
 	formatters := make([]engine.Formatter, len(p.Rules))
 	for i, r := range p.Rules {
-		about := alert.Rule{Name: r.Name, Priority: r.Priority, Source: r.Source, Tags: r.Tags}
-		if formatters[i], err = alert.New(about, r.Output, alerts); err != nil {
+		if formatters[i], err = newFormatter(r, alerts); err != nil {
 			return nil, fmt.Errorf("rule %q: output: %w", r.Name, err)
 		}
 	}
 	return engine.NewRuleset(p, formatters, cfg.RuleMatch == "all"), nil
+}
+
+func newFormatter(r *rules.Rule, alerts alert.Options) (engine.Formatter, error) {
+	return alert.New(alert.Rule{Name: r.Name, Priority: r.Priority, Source: r.Source, Tags: r.Tags}, r.Output, alerts)
 }
 
 // AlertOptions are how the configuration wants alerts written.
@@ -143,26 +146,32 @@ func AlertOptions(cfg *config.Config, hostname, print string) alert.Options {
 	return o
 }
 
-// loadRules makes the rule set that the configuration asks for.
-func (s *sensor) loadRules(cfg *config.Config) (*engine.Ruleset, []rules.Source, error) {
+// loadRules makes the settings of a configuration with its rule sets: that of
+// syscalls, and that of audit events if there are any.
+func (s *sensor) loadRules(cfg *config.Config) (*settings, error) {
 	sources, missing, err := RuleSources(cfg)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	list, _, report, err := selectFrom(sources, missing, cfg, s.opt.Selection)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	for _, r := range report.Results {
 		for _, w := range r.Warnings {
 			s.log.Debug("rules: " + w.Text())
 		}
 	}
-	set, err := BuildRuleset(list, cfg, AlertOptions(cfg, s.hostname, s.opt.Print),
+	alerts := AlertOptions(cfg, s.hostname, s.opt.Print)
+	set, err := BuildRuleset(list, cfg, alerts,
 		plan.Options{All: cfg.BaseSyscalls.All || cfg.Engine.Kind == "replay", Custom: cfg.BaseSyscalls.CustomSet})
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	s.log.Info("rules loaded", "enabled", len(list), "programs", set.Plan.Programs(), "syscalls", len(set.Plan.Interest))
-	return set, sources, nil
+	s.log.Info("rules loaded", "enabled", len(set.Plan.Rules), "programs", set.Plan.Programs(), "syscalls", len(set.Plan.Interest))
+	auditSet, err := s.auditRules(cfg, list, alerts)
+	if err != nil {
+		return nil, err
+	}
+	return &settings{config: cfg, sums: newFileSums(cfg, sources), rules: set, audit: auditSet}, nil
 }

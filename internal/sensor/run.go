@@ -14,6 +14,7 @@ import (
 func (s *sensor) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	s.finish = cancel
 	services, err := s.services()
 	if err != nil {
 		return err

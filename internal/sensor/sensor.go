@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/sensor/audit"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/runtimes"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
@@ -51,8 +52,9 @@ type Options struct {
 	Selection
 }
 
-// Selection is which rules the command line enables.
+// Selection is which sources and rules the command line enables.
 type Selection struct {
+	DisableAudit bool     // no Kubernetes audit events, whatever is configured
 	DisableRules []string // substrings of names
 	DisableTags  []string
 	OnlyTags     []string
@@ -68,6 +70,8 @@ type sensor struct {
 	table    *state.Table
 	engine   *engine.Engine
 	source   source
+	audit    *auditSource       // nil without that source
+	finish   context.CancelFunc // ends the run
 	// inventory asks the container runtimes; nil for none.
 	inventory *runtimes.Inventory
 	started   time.Time
@@ -139,7 +143,12 @@ func newSensor(opt Options) (*sensor, error) {
 	s.throttle = alert.NewThrottle(cfg.Outputs.Rate, cfg.Outputs.MaxBurst)
 	s.inventory = s.newInventory(cfg)
 	s.table = state.NewTable(s.tableOptions(cfg))
-	s.engine = engine.New(s.engineOptions(cfg, first))
+	options := s.engineOptions(cfg, first)
+	if first.audit != nil {
+		options.Emit = s.emitShared
+		s.audit = &auditSource{engine: audit.NewEngine(first.audit, auditStatic(first.static), s.emitShared)}
+	}
+	s.engine = engine.New(options)
 	return s, nil
 }
 
@@ -153,7 +162,15 @@ func (s *sensor) open() error {
 		return fmt.Errorf("open outputs: %w", err)
 	}
 	s.current.Store(&complete)
+	if s.audit != nil {
+		if s.audit.source, err = s.openAudit(complete.config); err != nil {
+			return errors.Join(err, s.closeOutputs())
+		}
+	}
 	if s.source, err = s.openSource(); err != nil {
+		if s.audit != nil {
+			err = errors.Join(err, s.audit.source.Close())
+		}
 		return errors.Join(err, s.closeOutputs())
 	}
 	return nil

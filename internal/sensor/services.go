@@ -29,6 +29,9 @@ func (s *sensor) services() ([]service, error) {
 	if s.inventory != nil {
 		list = append(list, s.serveContainers)
 	}
+	if s.audit != nil {
+		list = append(list, s.serveAudit)
+	}
 	if cfg.Metrics.Enabled {
 		list = append(list, s.serveMetrics)
 	}

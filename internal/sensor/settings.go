@@ -3,6 +3,7 @@ package sensor
 import (
 	"context"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/audit"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
@@ -17,28 +18,33 @@ type settings struct {
 	sums    fileSums
 	rules   *engine.Ruleset // with the plan
 	static  *field.Static
-	outputs *output.Set // missing until open
+	audit   *audit.Ruleset // nil without that source
+	outputs *output.Set    // missing until open
 }
 
 // load makes the settings of a configuration, all but the outputs.
 func (s *sensor) load(ctx context.Context, cfg *config.Config) (*settings, error) {
-	rules, sources, err := s.loadRules(cfg)
+	set, err := s.loadRules(cfg)
 	if err != nil {
 		return nil, err
 	}
-	s.firstHosts(ctx, rules.Plan.Hosts) // before the first event can ask
-	return &settings{config: cfg, sums: newFileSums(cfg, sources), rules: rules, static: s.newStatic(cfg)}, nil
+	s.firstHosts(ctx, set.rules.Plan.Hosts) // before the first event can ask
+	set.static = s.newStatic(cfg)
+	return set, nil
 }
 
 // now is the settings in force.
 func (s *sensor) now() *settings { return s.current.Load() }
 
-// swap brings next into force. It runs on the engine's goroutine, between two
-// events, and cannot fail.
+// swap brings next into force. It runs while no engine looks at an event, and
+// cannot fail.
 func (s *sensor) swap(next *settings) {
 	was := s.now()
-	s.totals.add(was.rules)
+	s.totals.addAll(was)
 	s.engine.Swap(next.rules, next.static)
+	if s.audit != nil {
+		s.audit.engine.Swap(next.audit, auditStatic(next.static))
+	}
 	s.throttle.Limit(next.config.Outputs.Rate, next.config.Outputs.MaxBurst)
 	was.outputs.Replace(next.outputs)
 	s.current.Store(next)

@@ -18,8 +18,8 @@ import (
 // topProcesses is how many processes a snapshot names.
 const topProcesses = 20
 
-// metricsSnapshot gathers all counters. What the engine owns is read on its
-// goroutine, between two batches of events.
+// metricsSnapshot gathers all counters. What the engines own is read while none
+// looks at an event.
 func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) {
 	now := s.now()
 	m := metrics.Snapshot{
@@ -33,7 +33,7 @@ func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) 
 			m.Metadata.Runtimes = append(m.Metadata.Runtimes, metrics.Runtime(r))
 		}
 	}
-	if err := s.engine.Do(ctx, func() { s.engineSnapshot(&m) }); err != nil {
+	if err := s.onEngines(ctx, func() { s.engineSnapshot(&m) }); err != nil {
 		return m, err
 	}
 	// After the engine: what it has processed has been delivered before.
@@ -55,13 +55,17 @@ func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) 
 	return m, nil
 }
 
-// engineSnapshot runs on the engine's goroutine.
+// engineSnapshot runs while no engine looks at an event.
 func (s *sensor) engineSnapshot(m *metrics.Snapshot) {
 	now := s.now()
 	c := s.engine.Counters()
 	m.Events, m.Alerts, m.Throttled = c.Events, c.Alerts, s.throttle.Held()
 	m.Metadata.Known, m.Metadata.Imageless = s.table.Containers().Counts()
 	m.Metadata.Waited, m.Metadata.Cut = c.Waited, c.WaitCut
+	if s.audit != nil {
+		m.Audit = s.audit.counters()
+		m.Alerts += m.Audit.Alerts
+	}
 	for k, n := range c.Kinds {
 		if n > 0 {
 			m.Kinds = append(m.Kinds, metrics.Kind{Name: event.Kind(k).String(), Events: n})

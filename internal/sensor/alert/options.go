@@ -1,6 +1,10 @@
 package alert
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+)
 
 // Options are how alerts are written, as configured.
 type Options struct {
@@ -27,7 +31,8 @@ type Append struct {
 
 	Output string
 	Fields []ExtraField
-	// Suggested adds the fields of the container and its pod.
+	// Suggested adds the fields of the container and its pod, which syscalls
+	// have.
 	Suggested bool
 }
 
@@ -63,7 +68,7 @@ func (o *Options) Extend(r Rule, output string) (string, []ExtraField) {
 		if a.Output != "" {
 			output += " " + a.Output
 		}
-		if a.Suggested {
+		if a.Suggested && r.Source != field.K8sAuditSource {
 			output += " " + suggested
 		}
 		fields = append(fields, a.Fields...)

@@ -246,11 +246,11 @@ func TestNotes(t *testing.T) {
 		{"nested", "http_output: {ulr: x}", Warning, "http_output.ulr: unknown key, ignored, did you mean url?"},
 		{"misplaced", "bind_address: x", Warning, "bind_address: unknown key, ignored, did you mean grpc.bind_address?"},
 		{"far", "zzzzzzzz: 1", Warning, "zzzzzzzz: unknown key, ignored"},
-		{"inert", "load_plugins: [container]", Note, "load_plugins: what the plugin container does is built in, and there are no others; ignored"},
+		{"inert", "plugins_hostinfo: true", Note, "plugins_hostinfo: there are no plugins here; ignored"},
 		{"plugin", "plugins: [{name: dummy}]", Note, "plugins[0]: plugin \"dummy\" is not used here; ignored"},
 		{"plugin's key", "plugins: [{name: container, init_config: {engines: {dcoker: {enabled: true}}}}]", Warning, "engines.dcoker: unknown key, ignored, did you mean docker?"},
 		{"inert of old", "outputs_queue: {recovery: 1}", Note, "outputs_queue.recovery: a full queue drops and counts alerts; ignored"},
-		{"inert below", "webserver: {k8s_audit_endpoint: /k8s-audit}", Note, "audit events are not received here; ignored"},
+		{"inert below", "webserver: {k8s_audit_endpoint: /k8s-audit}", Note, "audit events have a server of their own, see open_params of the plugin k8saudit; ignored"},
 		{"old name", "syscall_buf_size_preset: 3", Note, "read as engine.modern_ebpf.buf_size_preset"},
 		{"env", "priority: ${NOT_SET}debug", Warning, "falco.yaml:1:11: environment variable NOT_SET is empty or not set"},
 	}

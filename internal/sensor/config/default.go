@@ -55,6 +55,7 @@ func Default() *Config {
 		Peregrine: Peregrine{
 			StatusSocket: DefaultStatusSocket, QueueMaxBytes: 64 << 20,
 			HTTPConnections: 2, HTTPPipeline: 256, GRPCMaxStreams: 128, MetadataWait: 500,
+			K8sAudit: K8sAudit{Patience: 10_000},
 		},
 	}
 }

@@ -131,13 +131,12 @@ func (t *tree) removeEmpty(path string) {
 
 // inertKeys are known to some version of Falco and do nothing here.
 var inertKeys = map[string]string{
-	"load_plugins":                               "what the plugin container does is built in, and there are no others; ignored",
 	"plugins_hostinfo":                           "there are no plugins here; ignored",
 	"libs_logger":                                "there is one log; see log_level. Ignored",
 	"container_engines":                          "the sockets of container runtimes are the init_config of the plugin container; ignored",
 	"outputs_queue.recovery":                     "a full queue drops and counts alerts; ignored",
 	"metadata_download":                          "metadata does not come from the API server; ignored",
-	"webserver.k8s_audit_endpoint":               "Kubernetes audit events are not received here; ignored",
+	"webserver.k8s_audit_endpoint":               "audit events have a server of their own, see open_params of the plugin k8saudit; ignored",
 	"engine.gvisor":                              "gVisor is not supported; ignored",
 	"engine.kmod":                                "there is no kernel module here; ignored",
 	"engine.ebpf":                                "the probe is inside the binary; ignored",

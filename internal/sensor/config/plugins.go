@@ -10,7 +10,17 @@ import (
 // Plugins are the settings of Falco's plugins whose work is done here without
 // one. In the file they are a list of {name, init_config}.
 type Plugins struct {
-	Container ContainerPlugin `yaml:"container.init_config" doc:"Metadata of containers."`
+	Container    ContainerPlugin `yaml:"container.init_config" doc:"Metadata of containers."`
+	K8sAudit     K8sAuditPlugin  `yaml:"k8saudit.init_config" doc:"Kubernetes audit events. They are taken if the plugin is listed and, where load_plugins is given, named there too."`
+	K8sAuditOpen string          `yaml:"k8saudit.open_params" doc:"Where they come from: http://HOST:PORT/PATH or https://HOST:PORT/PATH to listen at, file:///PATH of a log to follow, or the path of a file or directory to read once."`
+}
+
+// K8sAuditPlugin is the init_config of Falco's plugin "k8saudit".
+type K8sAuditPlugin struct {
+	Certificate  string `yaml:"sslCertificate" doc:"PEM file with key and certificate, for https."`
+	Async        bool   `yaml:"useAsync" doc:"Accepted: there is nothing to choose."`
+	MaxEvent     int    `yaml:"maxEventSize" min:"1024" max:"16777216" doc:"Bytes of an event as compact JSON; a larger one is left out and counted."`
+	MaxBatchSize int    `yaml:"webhookMaxBatchSize" min:"1024" max:"134217728" doc:"Bytes of one request."`
 }
 
 // ContainerPlugin is the init_config of Falco's plugin "container".
@@ -62,7 +72,7 @@ func defaultPlugins() Plugins {
 			Docker: on, Podman: on, CRI: on, Containerd: on,
 			LXC: NamedEngine{true}, LibvirtLXC: NamedEngine{true}, BPM: NamedEngine{true},
 		},
-	}}
+	}, K8sAudit: K8sAuditPlugin{Certificate: "/etc/falco/falco.pem", Async: true, MaxEvent: 256 << 10, MaxBatchSize: 12 << 20}}
 }
 
 // decodeNode reads the list of plugins, or a map of them by name, which options
@@ -89,6 +99,12 @@ func (p *Plugins) decodePlugin(d *decoder, name string, n *yaml.Node, path strin
 	switch name {
 	case "container":
 		d.initConfig(resolve(lookup(n, "init_config")), reflect.ValueOf(&p.Container).Elem(), path+".init_config")
+	case "k8saudit":
+		d.initConfig(resolve(lookup(n, "init_config")), reflect.ValueOf(&p.K8sAudit).Elem(), path+".init_config")
+		if open := lookup(n, "open_params"); open != nil {
+			d.value(open, reflect.ValueOf(&p.K8sAuditOpen).Elem(), path+".open_params", "")
+		}
+	case "json": // its fields are built in, and it has no settings of meaning
 	default:
 		d.report(Note, n, path, fmt.Sprintf("plugin %q is not used here; ignored", name))
 	}

@@ -23,6 +23,7 @@ type Snapshot struct {
 	ConfigFiles   []FileSum `json:"config_files"`
 	Events        uint64    `json:"events"` // that user space has processed
 	Probe         Probe     `json:"probe"`
+	Audit         *Audit    `json:"k8s_audit,omitempty"` // nil without that source
 	Rings         []Ring    `json:"rings"`
 	State         State     `json:"state"`
 	Rules         []Rule    `json:"rules"`
@@ -93,6 +94,19 @@ type Probe struct {
 	Delivered uint64 `json:"delivered"` // of these, put into a ring
 	Drops     Drops  `json:"drops"`
 	PerCPU    []CPU  `json:"per_cpu,omitempty"`
+}
+
+// Audit counts Kubernetes audit events: what came in was matched, or is counted
+// as left out.
+type Audit struct {
+	Bodies    uint64 `json:"bodies"`    // requests, or lines, that were taken
+	Bytes     uint64 `json:"bytes"`     // of these
+	Events    uint64 `json:"events"`    // that were matched
+	Malformed uint64 `json:"malformed"` // left out: no audit events
+	Oversized uint64 `json:"oversized"` // left out: beyond a limit
+	Refused   uint64 `json:"refused"`   // requests that the sensor had no time for; their senders try again
+	Rejected  uint64 `json:"rejected"`  // requests that are not as they must be, or not allowed
+	Alerts    uint64 `json:"alerts"`    // also in Snapshot.Alerts
 }
 
 // Drops are lost events by cause; those for want of space by category.

@@ -1,0 +1,43 @@
+package config
+
+import (
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// K8sAudit are our keys for Kubernetes audit events.
+type K8sAudit struct {
+	Open        string `yaml:"open" doc:"Where audit events come from, as plugins.k8saudit.open_params, which it replaces. Empty and without that plugin: from nowhere."`
+	Certificate string `yaml:"certificate" doc:"PEM file with key and certificate, for https. Empty: sslCertificate of the plugin."`
+	ClientCA    string `yaml:"client_ca" doc:"PEM file with who signs the senders' certificates. Empty: over https, anybody who reaches the port may send."`
+	Insecure    bool   `yaml:"insecure" doc:"Take plain HTTP from other hosts too, whoever sends it."`
+	Patience    int    `yaml:"patience" min:"1" max:"600000" doc:"Milliseconds that a request waits while the sensor is behind, before it is refused with 429."`
+}
+
+// PluginNames are the plugins that load_plugins names; nil without that key.
+type PluginNames []string
+
+func (p *PluginNames) decodeNode(d *decoder, n *yaml.Node, path string) {
+	*p = PluginNames{}
+	d.list(n, path, func(n *yaml.Node, path string) { *p = append(*p, d.text(n, path)) })
+}
+
+// K8sAuditOpen is where audit events come from; empty if there are none.
+func (c *Config) K8sAuditOpen() string {
+	switch {
+	case c.Peregrine.K8sAudit.Open != "":
+		return c.Peregrine.K8sAudit.Open
+	case c.LoadPlugins == nil || slices.Contains(c.LoadPlugins, "k8saudit"):
+		return c.Plugins.K8sAuditOpen
+	}
+	return ""
+}
+
+// K8sAuditCertificate is the PEM file of the webhook's server.
+func (c *Config) K8sAuditCertificate() string {
+	if own := c.Peregrine.K8sAudit.Certificate; own != "" {
+		return own
+	}
+	return c.Plugins.K8sAudit.Certificate
+}
