@@ -4,13 +4,13 @@
 package search
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity"
-
 	"cmp"
 	"context"
 	"math"
 	"slices"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
 )
 
 // Try performs one trial at target operations per second.
@@ -77,16 +77,25 @@ func (s *Search) Run(ctx context.Context) (Found, error) {
 	return s.found(), err
 }
 
-// Wide says that long rounds leave more open than twice the precision, which is
-// their first step down, and a little.
+// Wide says that more is left open than twice the precision, which is the
+// first step down of long rounds, and a little: between long rounds, or above
+// a long pass, where nothing was tried for want of time.
 func (s *Search) Wide() bool {
 	long := s.bound(s.clean, s.plan.Confirm)
-	return long.Upper > 0 && !s.within(long, 2.2*s.plan.Precision)
+	if long.Upper == 0 {
+		all := s.bound(s.clean, 0)
+		return long.Lower > 0 && all.Upper > long.Lower && !s.within(capacity.Bound{Lower: long.Lower, Upper: all.Upper}, 2.2*s.plan.Precision)
+	}
+	return !s.within(long, 2.2*s.plan.Precision)
 }
 
-// More goes on with long rounds, for so much longer.
+// More goes on where it is wide, for so much longer.
 func (s *Search) More(ctx context.Context, budget time.Duration) (Found, error) {
 	s.deadline, s.spare = s.now().Add(budget), 0
+	if long := s.bound(s.clean, s.plan.Confirm); long.Lower > 0 && long.Upper == 0 {
+		err := s.refine(ctx)
+		return s.found(), err
+	}
 	err := s.confirm(ctx)
 	return s.found(), err
 }

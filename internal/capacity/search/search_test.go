@@ -285,3 +285,20 @@ func ExampleSearch() {
 	// confirm  4967/s  60 s clean=true
 	// confirmed: no drops at 4967/s, drops at 5187/s
 }
+
+// Where there was time for a long pass and none to try what is above it, the
+// search says so, and narrows it when there is time again.
+func TestWideAboveALongPass(t *testing.T) {
+	m := &sensorModel{capacity: 20e3, overhead: time.Second}
+	plan := capacity.DefaultPlan()
+	plan.Start, plan.Budget = 14e3, 75*time.Second
+	s := New(plan, m.now, m.try)
+	f, err := s.Run(context.Background())
+	if err != nil || f.Status != capacity.Confirmed || !s.Wide() {
+		t.Fatalf("%+v, %v, wide %v", f, err, s.Wide())
+	}
+	f, err = s.More(context.Background(), 5*time.Minute)
+	if err != nil || s.Wide() || f.NDR.Lower < 18e3 || f.NDR.Lower > 20e3 {
+		t.Errorf("with more time %+v, %v, wide %v", f, err, s.Wide())
+	}
+}
