@@ -5,11 +5,8 @@
 package capacitytest
 
 import (
-	"errors"
-
-	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
-
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -18,6 +15,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
@@ -80,8 +78,13 @@ var (
 
 // New is a test stand whose clock begins at a fixed time.
 func New(s Sensor) *Rig {
-	return &Rig{Sensor: s, Clock: time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)}
+	r := &Rig{Sensor: s}
+	r.Clock = r.Began()
+	return r
 }
+
+// Began is when the clock begins.
+func (*Rig) Began() time.Time { return time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC) }
 
 // Now is the simulated clock.
 func (r *Rig) Now() time.Time { return r.Clock }

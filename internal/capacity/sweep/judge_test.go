@@ -1,15 +1,13 @@
 package sweep_test
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
-	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
-
-	"github.com/peregrine-sec/peregrine/internal/capacity"
-
 	"strings"
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 )
 
 func TestJudge(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
 	"github.com/peregrine-sec/peregrine/internal/capacity/search"
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
 // measurement is one row while it is measured.
@@ -219,14 +220,12 @@ func (m *measurement) finish(f search.Found) {
 			m.Plan.Bisect, m.Plan.Confirm, long.Verdict.Offered))
 	}
 	if f.Status == capacity.Confirmed && m.search.Wide() {
-		m.doubts = append(m.doubts, fmt.Sprintf("%.0f/s last for %v and %.0f/s do not, and there was no time to try in between", f.NDR.Lower, m.Plan.Confirm, f.NDR.Upper))
+		m.doubts = append(m.doubts, fmt.Sprintf("%s/s last for %v and %s/s do not, and there was no time to try in between",
+			human.Number(f.NDR.Lower), m.Plan.Confirm, human.Number(f.NDR.Upper)))
 	}
 	diagnose.Answer(r)
-	for _, t := range []*capacity.Trial{r.CleanTrial(), r.FailedTrial()} {
-		if t != nil {
-			m.doubts = append(m.doubts, neighbours(&t.Round)...)
-		}
+	if reason := neighbours(r.CleanTrial(), r.FailedTrial()); reason != "" {
+		m.doubts = append(m.doubts, reason)
 	}
-	m.doubts = slices.Compact(m.doubts)
 	r.Noisy = append(r.Noisy, m.doubts...)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/capacity"
 )
 
 // quietHost is the share of idle CPU without which a measurement is not begun.
@@ -55,16 +56,20 @@ func noise(idle *bench.Round) []string {
 	return reasons
 }
 
-// neighbours says what else used the host's CPUs in a round that counts, which
-// neither sensor nor load have had then.
-func neighbours(round *bench.Round) []string {
-	o := round.Observer
-	if o.CPUs == 0 || round.Usage == nil {
-		return nil
+// neighbours says what else used the host's CPUs in the rounds that decide,
+// which neither sensor nor load have had then; "" for little.
+func neighbours(trials ...*capacity.Trial) string {
+	most, cpus := 0.0, 0
+	for _, t := range trials {
+		if t == nil || t.Round.Usage == nil || t.Round.Observer.CPUs == 0 {
+			continue
+		}
+		o := t.Round.Observer
+		cpus = o.CPUs
+		most = max(most, float64(o.CPUs)-o.HostIdle-o.CPU-o.Generator-t.Round.Usage.CPU)
 	}
-	others := float64(o.CPUs) - o.HostIdle - o.CPU - o.Generator - round.Usage.CPU
-	if others <= busyBeside*float64(o.CPUs) {
-		return nil
+	if cpus == 0 || most <= busyBeside*float64(cpus) {
+		return ""
 	}
-	return []string{fmt.Sprintf("%.1f of %d CPUs went to other work during the rounds that decide", others, o.CPUs)}
+	return fmt.Sprintf("%.1f of %d CPUs went to other work during the rounds that decide", most, cpus)
 }

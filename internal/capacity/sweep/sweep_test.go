@@ -1,11 +1,6 @@
 package sweep_test
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
-	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
-	"github.com/peregrine-sec/peregrine/internal/capacity/run"
-	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
-
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +13,10 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
+	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
+	"github.com/peregrine-sec/peregrine/internal/capacity/run"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 )
 
@@ -432,5 +431,112 @@ func TestProgress(t *testing.T) {
 	}
 	if left > 2*time.Minute || !shrinks {
 		t.Errorf("%v left in the last round; shrinks: %v", left, shrinks)
+	}
+}
+
+// A sensor that is killed in any phase is started again, and the phase is done
+// again: the row is what it would have been, and tells.
+func TestKilledInEveryPhase(t *testing.T) {
+	plain := measure(t, options(capacitytest.New(capacitytest.Default())))[0]
+	at := func(which int) func(int) bool { return func(n int) bool { return n == which } }
+	for name, kill := range map[string]func(*capacitytest.Sensor){
+		"while it starts":      func(s *capacitytest.Sensor) { s.DiesStarting = at(1) },
+		"in the idle round":    func(s *capacitytest.Sensor) { s.Dies = at(1) },
+		"in the warm-up":       func(s *capacitytest.Sensor) { s.Dies = at(2) },
+		"before the idle one":  func(s *capacitytest.Sensor) { s.DiesBefore = at(1) },
+		"before the warm-up":   func(s *capacitytest.Sensor) { s.DiesBefore = at(2) },
+		"before a round":       func(s *capacitytest.Sensor) { s.DiesBefore = at(5) },
+		"in a round":           func(s *capacitytest.Sensor) { s.Dies = at(5) },
+		"before the long one":  func(s *capacitytest.Sensor) { s.DiesBefore = at(11) },
+		"twice, in two phases": func(s *capacitytest.Sensor) { s.DiesStarting, s.Dies = at(1), at(2) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			sensor := capacitytest.Default()
+			kill(&sensor)
+			rig := capacitytest.New(sensor)
+			row := measure(t, options(rig))[0]
+			if diff := row.Syscalls/plain.Syscalls - 1; row.Status != capacity.Confirmed || diff > 0.05 || diff < -0.05 {
+				t.Errorf("%s at %.0f, without a kill %.0f", row.Status, row.Syscalls, plain.Syscalls)
+			}
+			if rig.Started < 4 || rig.Restored != 3 || !strings.Contains(strings.Join(row.Noisy, "; "), "ended from outside once") {
+				t.Errorf("started %d, restored %d, noisy %q", rig.Started, rig.Restored, row.Noisy)
+			}
+		})
+	}
+}
+
+// Where the load is the limit of every row, smaller limits follow until one is
+// the sensor's.
+func TestGoSmaller(t *testing.T) {
+	for name, test := range map[string]struct {
+		generator float64
+		limits    []float64
+		want      []float64 // all that were measured
+		last      capacity.Status
+	}{
+		"the first smaller one":   {20e3, []float64{0.5, 1}, []float64{0.5, 1, 0.1}, capacity.Confirmed},
+		"one that uses less":      {5e3, []float64{0.5, 1}, []float64{0.5, 1, 0.05}, capacity.Confirmed},
+		"none that is small":      {1e3, []float64{0.5, 1}, []float64{0.5, 1, 0.02}, capacity.AtLeast},
+		"not with an answer":      {20e3, []float64{0.2, 1}, []float64{0.2, 1}, capacity.AtLeast},
+		"smaller than all others": {1e3, []float64{0.02}, []float64{0.02}, capacity.AtLeast},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sensor := capacitytest.Default()
+			sensor.Generator = test.generator
+			o := options(capacitytest.New(sensor))
+			o.Plan.Start, o.Limits = 500, nil
+			for _, cpu := range test.limits {
+				o.Limits = append(o.Limits, capacity.Limit{CPU: cpu, Memory: 512 << 20})
+			}
+			rows := measure(t, o)
+			var got []float64
+			for _, row := range rows {
+				got = append(got, row.Limit.CPU)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("limits (-want +got):\n%s", diff)
+			}
+			if last := rows[len(rows)-1]; last.Status != test.last {
+				t.Errorf("the last row is %s (%+v)", last.Status, last.Factor)
+			}
+		})
+	}
+}
+
+// Without time, no smaller limit is begun.
+func TestGoSmallerInTime(t *testing.T) {
+	sensor := capacitytest.Default()
+	sensor.Generator = 20e3
+	o := options(capacitytest.New(sensor))
+	o.Limits, o.Total = o.Limits[1:2], 2*time.Minute
+	if rows := measure(t, o); len(rows) != 1 {
+		t.Errorf("%d rows in two minutes", len(rows))
+	}
+}
+
+// The rows of two sensors alternate, limit by limit, and each begins near its
+// own answer.
+func TestVariants(t *testing.T) {
+	slow := capacitytest.Default()
+	slow.EventsPerCPU = 30e3
+	fast, other := capacitytest.New(capacitytest.Default()), capacitytest.New(slow)
+	o := options(fast)
+	o.Limits = o.Limits[:2]
+	// Two models have two clocks: the run's is the sum of both.
+	o.Now = func() time.Time { return fast.Clock.Add(other.Clock.Sub(other.Began())) }
+	o.Variants = []sweep.Variant{{Name: "fast", Stand: fast}, {Name: "slow", Stand: other}}
+	o.Total = 4 * run.PerRow
+	var order []string
+	rows := measure(t, o)
+	for _, row := range rows {
+		order = append(order, fmt.Sprintf("%s %v", row.Sensor, row.Limit.CPU))
+	}
+	if diff := cmp.Diff([]string{"fast 0.5", "slow 0.5", "fast 1", "slow 1"}, order); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+	for i := 0; i < len(rows); i += 2 {
+		if times := rows[i].NDR.Lower / rows[i+1].NDR.Lower; times < 9 || times > 11 {
+			t.Errorf("%s: %.1f times the other, want 10", rows[i].Limit, times)
+		}
 	}
 }
