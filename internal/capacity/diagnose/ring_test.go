@@ -1,9 +1,6 @@
 package diagnose_test
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
-	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
-
 	"testing"
 	"time"
 
@@ -11,6 +8,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 

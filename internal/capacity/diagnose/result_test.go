@@ -1,0 +1,146 @@
+package diagnose_test
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/bench/usage"
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
+)
+
+// rowOf is a row whose events and alerts are in proportion to its operations.
+func rowOf(sensor string, cpu, rate float64, status capacity.Status) capacity.Row {
+	return capacity.Row{Sensor: sensor, Limit: capacity.Limit{CPU: cpu, Memory: 512 << 20}, Status: status, Syscalls: 4 * rate, EPS: rate,
+		NDR: capacity.Bound{Lower: rate}, Clean: -1, Failed: -1, Factor: capacity.Factor{Name: capacity.FactorCPU}}
+}
+
+func resultOf(rows ...capacity.Row) *capacity.Result {
+	r := &capacity.Result{Method: capacity.Method{Load: capacity.AlertsOnly}, Environment: capacity.Environment{CPUs: 2}, Rows: rows}
+	seen := map[string]bool{}
+	for _, row := range rows {
+		if !seen[row.Sensor] {
+			r.Sensors = append(r.Sensors, capacity.Sensor{Variant: row.Sensor, Name: row.Sensor})
+		}
+		seen[row.Sensor] = true
+	}
+	diagnose.Complete(r)
+	return r
+}
+
+// What a smaller limit has carried is a lower bound for larger ones that are
+// not confirmed, and a bound stays one.
+func TestCarried(t *testing.T) {
+	for name, test := range map[string]struct {
+		rows []capacity.Row
+		want []string // claims of operations
+	}{
+		"bound below a smaller answer": {[]capacity.Row{rowOf("", 0.5, 220e3, capacity.Confirmed), rowOf("", 1, 180e3, capacity.AtLeast)}, []string{"220K", "≥ 220K"}},
+		"bound above":                  {[]capacity.Row{rowOf("", 0.5, 100e3, capacity.Confirmed), rowOf("", 1, 180e3, capacity.AtLeast)}, []string{"100K", "≥ 180K"}},
+		"bounds only":                  {[]capacity.Row{rowOf("", 1, 190e3, capacity.AtLeast), rowOf("", 0.25, 220e3, capacity.AtLeast), rowOf("", 0.5, 180e3, capacity.AtLeast)}, []string{"≥ 220K", "≥ 220K", "≥ 220K"}},
+		"unconfirmed below":            {[]capacity.Row{rowOf("", 0.5, 100e3, capacity.Confirmed), rowOf("", 1, 50e3, capacity.Unconfirmed)}, []string{"100K", "≥ 100K"}},
+		"confirmed below":              {[]capacity.Row{rowOf("", 0.5, 100e3, capacity.Confirmed), rowOf("", 1, 50e3, capacity.Confirmed)}, []string{"100K", "50K"}},
+		"unconfirmed carries nothing":  {[]capacity.Row{rowOf("", 0.5, 100e3, capacity.Unconfirmed), rowOf("", 1, 50e3, capacity.AtLeast)}, []string{"~ 100K", "≥ 50K"}},
+		"another sensor":               {[]capacity.Row{rowOf("a", 0.5, 100e3, capacity.Confirmed), rowOf("b", 1, 50e3, capacity.AtLeast)}, []string{"100K", "≥ 50K"}},
+	} {
+		var got []string
+		for _, a := range resultOf(test.rows...).Findings.Answers {
+			got = append(got, a.Claim(a.Operations))
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestHeadline(t *testing.T) {
+	noisy := rowOf("", 1, 100e3, capacity.Confirmed)
+	noisy.Noisy = []string{"the same rate has both passed and failed"}
+	for name, test := range map[string]struct {
+		rows      []capacity.Row
+		change    func(*capacity.Result)
+		want      string
+		confirmed bool
+		caveats   int
+	}{
+		"one CPU first":        {[]capacity.Row{rowOf("", 0.5, 50e3, capacity.Confirmed), rowOf("", 1, 90e3, capacity.Confirmed), rowOf("", 2, 95e3, capacity.Confirmed)}, nil, "1 CPU, 512Mi sustains 360K", true, 0},
+		"a confirmed one":      {[]capacity.Row{rowOf("", 0.5, 50e3, capacity.Confirmed), rowOf("", 1, 90e3, capacity.AtLeast)}, nil, "0.5 CPU, 512Mi sustains 200K", true, 0},
+		"only bounds":          {[]capacity.Row{rowOf("", 0.5, 50e3, capacity.AtLeast)}, nil, "sustains ≥ 200K", false, 0},
+		"noisy":                {[]capacity.Row{noisy}, nil, "1 CPU", true, 1},
+		"forced, busy, partly": {[]capacity.Row{rowOf("", 1, 90e3, capacity.Confirmed)}, func(r *capacity.Result) { r.Method.Force, r.Environment.LoadBefore, r.Partial = true, 1.5, true }, "1 CPU", true, 3},
+		"nothing":              {nil, nil, "Nothing was measured", false, 0},
+	} {
+		r := resultOf(test.rows...)
+		if test.change != nil {
+			test.change(r)
+			diagnose.Complete(r)
+		}
+		h := r.Findings.Headline
+		if !strings.Contains(h.Text, test.want) || h.Confirmed != test.confirmed || len(h.Caveats) != test.caveats {
+			t.Errorf("%s: %+v", name, h)
+		}
+	}
+}
+
+func TestComparisons(t *testing.T) {
+	for name, test := range map[string]struct {
+		a, b capacity.Row
+		want string
+	}{
+		"confirmed":      {rowOf("A", 0.5, 92e3, capacity.Confirmed), rowOf("B", 0.5, 5.1e3, capacity.Confirmed), "At 0.5 CPU A takes 18 times the alerts of B."},
+		"the other way":  {rowOf("A", 0.5, 5e3, capacity.Confirmed), rowOf("B", 0.5, 12.4e3, capacity.Confirmed), "At 0.5 CPU B takes 2.5 times the alerts of A."},
+		"a bound":        {rowOf("A", 1, 90e3, capacity.AtLeast), rowOf("B", 1, 9e3, capacity.Confirmed), "A takes at least 10 times the alerts of B."},
+		"two bounds":     {rowOf("A", 1, 90e3, capacity.AtLeast), rowOf("B", 1, 9e3, capacity.AtLeast), "cannot be told"},
+		"the same":       {rowOf("A", 1, 90e3, capacity.Confirmed), rowOf("B", 1, 88e3, capacity.Confirmed), "the same alerts, within 5 %"},
+		"not measurable": {rowOf("A", 1, 90e3, capacity.Confirmed), rowOf("B", 1, 0, capacity.Failed), "B has no confirmed row"},
+	} {
+		r := resultOf(test.a, test.b)
+		if c := r.Findings.Comparisons; len(c) != 1 || !strings.Contains(c[0].Sentence, test.want) || !strings.HasPrefix(r.Findings.Headline.Text, c[0].Sentence) {
+			t.Errorf("%s: %+v, headline %q", name, c, r.Findings.Headline.Text)
+		}
+	}
+}
+
+// The cost is of all clean rounds with enough to do, and of those alone.
+func TestCost(t *testing.T) {
+	trial := func(clean bool, cpu, events, alerts float64) capacity.Trial {
+		return capacity.Trial{Verdict: capacity.Verdict{Clean: clean}, Round: bench.Round{End: 10e9, Usage: &usage.Window{CPU: cpu},
+			Sensor: &bench.SensorStats{EventsMean: events}, Total: bench.Counts{Matched: int(10 * alerts)}}}
+	}
+	row := rowOf("", 1, 100e3, capacity.Confirmed)
+	row.Trials = []capacity.Trial{trial(true, 0.2, 100e3, 20e3), trial(true, 0.3, 100e3, 20e3), trial(true, 0.4, 100e3, 20e3), trial(false, 1, 100e3, 20e3), trial(true, 0.01, 10, 10)}
+	c := resultOf(row).Findings.Costs[0]
+	if c.PerMillionEvents.Median != 3 || c.PerMillionEvents.N != 3 || math.Abs(c.PerThousandAlerts.Median-0.015) > 1e-9 || c.PerMillionEvents.Low != 2 || c.PerMillionEvents.High != 4 {
+		t.Errorf("%+v", c)
+	}
+}
+
+// A row that nothing has limited says so, and not the generator that had been
+// behind before, nor the time.
+func TestNothingYet(t *testing.T) {
+	trial := func(target, offered float64) capacity.Trial {
+		return capacity.Trial{Target: target, Verdict: capacity.Verdict{Clean: true, Offered: offered, Limited: offered < 0.9*target}, Round: bench.Round{Observer: bench.Observer{CPUs: 2}}}
+	}
+	for name, test := range map[string]struct {
+		trials []capacity.Trial
+		lower  float64
+		last   int
+		want   capacity.FactorName
+	}{
+		"the target was met":     {[]capacity.Trial{trial(1000, 1000), trial(2000, 2000)}, 2000, 1, capacity.FactorNone},
+		"met after being late":   {[]capacity.Trial{trial(2000, 1500), trial(2000, 2000)}, 2000, 1, capacity.FactorNone},
+		"behind":                 {[]capacity.Trial{trial(1000, 1000), trial(2000, 1200)}, 1200, 1, capacity.FactorGenerator},
+		"confirmed below behind": {[]capacity.Trial{trial(2000, 1200), trial(1080, 1080)}, 1080, 1, capacity.FactorGenerator},
+	} {
+		row := rowOf("", 1, test.lower, capacity.AtLeast)
+		row.Trials, row.NDR.LowerTrial, row.NDR.UpperTrial = test.trials, test.last, -1
+		diagnose.Answer(&row)
+		if row.Factor.Name != test.want || row.Factor.Evidence == "" {
+			t.Errorf("%s: %+v, want %s", name, row.Factor, test.want)
+		}
+	}
+}
