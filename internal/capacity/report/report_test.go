@@ -1,11 +1,6 @@
 package report
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity/advise"
-	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
-	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
-	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
-
 	"bytes"
 	"context"
 	"encoding/csv"
@@ -20,6 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/advise"
+	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
+	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files and the screenshots")

@@ -325,10 +325,18 @@ func facts(r *capacity.Result) []fact {
 		{"Actions", strings.Join(r.Method.Actions, ", ")}, {"Load", r.Method.Load.String()}, {"Search", r.Method.Plan.String()},
 		{"Host", e.Hostname}, {"CPU", fmt.Sprintf("%d × %s", e.CPUs, orUnknown(e.CPU))}, {"Memory", mebi(uint64(e.Memory))},
 		{"Kernel", strings.TrimSpace(e.Kernel + " " + e.Arch)}, {"Operating system", e.OS}, {"Virtualisation", e.Virtual}, {"CPU governor", e.Governor},
-		{"Clock", e.Clock}, {"Cgroups", e.Cgroup}, {"Load average before", fmt.Sprintf("%.2f", e.LoadBefore)}, {"Peregrine", e.Peregrine},
+		{"Clock", e.Clock}, {"Cgroups", e.Cgroup}, {"Sensor's place", placeOf(r)}, {"Load average before", fmt.Sprintf("%.2f", e.LoadBefore)}, {"Peregrine", e.Peregrine},
 		{"Took", r.Ended.Sub(r.Started).Round(time.Second).String()},
 	}...)
 	return slices.DeleteFunc(all, func(f fact) bool { return f.Value == "" })
+}
+
+// placeOf is where the first row's sensor was limited.
+func placeOf(r *capacity.Result) string {
+	if len(r.Rows) == 0 {
+		return ""
+	}
+	return r.Rows[0].Place
 }
 
 func notes(r *capacity.Result) []string {

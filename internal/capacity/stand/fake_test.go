@@ -1,16 +1,11 @@
 package stand
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
-	"os"
-	"os/signal"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -18,106 +13,21 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
+	"github.com/peregrine-sec/peregrine/internal/bench/benchtest/player"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// shot tells the fake Falco of one action.
-type shot struct {
-	Time int64   `json:"time"`
-	Rate float64 `json:"rate"` // at which actions come
-	Die  bool    `json:"die"`
-}
-
-// playFalco is a process that looks like Falco from outside: it hears of
-// events through a socket instead of a probe, writes alerts to standard output
-// and metrics to a file, and drops what is above its capacity.
-func playFalco() {
-	stats := ""
-	for _, arg := range os.Args {
-		if arg == "--version" {
-			fmt.Println("Falco version: 0.44.1 (x86_64)")
-			return
-		}
-		if file, ok := strings.CutPrefix(arg, "metrics.output_file="); ok {
-			stats = file
-		}
-	}
-	limit, _ := strconv.ParseFloat(os.Getenv("STAND_TEST_CAPACITY"), 64)
-	stop := make(chan os.Signal, 1)
-	signal.Notify(stop, syscall.SIGTERM)
-	os.Remove(os.Getenv("STAND_TEST_SOCKET"))
-	listener, err := net.Listen("unix", os.Getenv("STAND_TEST_SOCKET"))
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	var events, drops atomic.Uint64
-	go tell(stats, &events, &drops)
-	go func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			go hear(conn, limit, &events, &drops)
-		}
-	}()
-	fmt.Fprintln(os.Stderr, "Opening 'syscall' source with modern BPF probe.")
-	<-stop
-}
-
-func hear(conn net.Conn, limit float64, events, drops *atomic.Uint64) {
-	out := bufio.NewWriter(os.Stdout)
-	lines := bufio.NewScanner(conn)
-	for n := 0; lines.Scan(); n++ {
-		var s shot
-		if json.Unmarshal(lines.Bytes(), &s) != nil {
-			return
-		}
-		if s.Die {
-			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-		}
-		events.Add(4)
-		if s.Rate > limit && n%4 == 0 {
-			drops.Add(1)
-			continue
-		}
-		fmt.Fprintf(out, `{"hostname":"h","output":"x","priority":"Warning","rule":"Read sensitive file untrusted","source":"syscall","time":"%s","output_fields":{"evt.time":%d,"thread.tid":77}}`+"\n",
-			time.Unix(0, s.Time).UTC().Format("2006-01-02T15:04:05.000000000Z"), s.Time)
-		out.Flush()
-	}
-}
-
-// tell appends metrics as a Falco of today does, only more often.
-func tell(path string, events, drops *atomic.Uint64) {
-	if path == "" {
-		return
-	}
-	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
-	if err != nil {
-		return
-	}
-	tick := time.NewTicker(100 * time.Millisecond)
-	previous := uint64(0)
-	for n := 1; ; n++ {
-		now := <-tick.C
-		e := events.Load()
-		fmt.Fprintf(file, `{"sample":%d,"output_fields":{"evt.time":%d,"evt.source":"syscall","scap.n_evts":%d,"scap.n_evts_prev":%d,"scap.n_drops":%d,"scap.n_drops_prev":%d}}`+"\n",
-			n, now.UnixNano(), e, previous, drops.Load(), drops.Load())
-		previous = e
-	}
-}
-
-// fakeGenerator tells the fake Falco of actions at the rate that was asked
-// for, in the time that was asked for.
+// fakeGenerator tells the player of actions, at the rate and in the time that
+// was asked for.
 type fakeGenerator struct {
 	socket       string
 	kill, broken atomic.Bool
+	threads      atomic.Int32 // each generator is a process of its own
 }
 
-// await waits until the fake Falco listens.
+// await waits until the player listens.
 func (g *fakeGenerator) await(t *testing.T) {
 	t.Helper()
 	conn, err := g.dial(context.Background())
@@ -152,7 +62,7 @@ func (g *fakeGenerator) generate(ctx context.Context, o generator.Options) (*gen
 		return nil, err
 	}
 	defer conn.Close()
-	out := json.NewEncoder(conn)
+	out, tid := json.NewEncoder(conn), 1000+g.threads.Add(1)
 	count, gap := int(o.Rate*o.Duration.Seconds()), time.Duration(0)
 	if o.Count > 0 {
 		count = int(o.Count)
@@ -170,11 +80,11 @@ func (g *fakeGenerator) generate(ctx context.Context, o generator.Options) (*gen
 			time.Sleep(wait) // the schedule, not a synchronisation
 		}
 		at := time.Now().UnixNano()
-		s := shot{Time: at, Rate: o.Rate, Die: n == count/2 && g.kill.CompareAndSwap(true, false)}
+		s := player.Event{Rule: "Read sensitive file untrusted", TID: tid, Time: at, Die: n == count/2 && g.kill.CompareAndSwap(true, false)}
 		if out.Encode(s) != nil || ctx.Err() != nil {
 			break // the sensor has gone
 		}
-		r.Instances = append(r.Instances, generator.Instance{TID: 77, Planned: due.UnixNano(), Start: at - 1000, End: at + 1000})
+		r.Instances = append(r.Instances, generator.Instance{TID: tid, Planned: due.UnixNano(), Start: at - 1000, End: at + 1000})
 		r.Offered++
 		r.Completed++
 	}

@@ -23,6 +23,9 @@ type sensor struct {
 	journal *limit.Journal
 	target  target.Target  // nil while no sensor is up
 	session *bench.Session // nil until the sensor is ready
+
+	placement placement
+	ours      []int // CPUs that this process may use, while it does not use all of them
 }
 
 // Start brings the sensor up in its place. It returns when every action has
@@ -54,7 +57,13 @@ func (s *sensor) started(ctx context.Context, pid int) error {
 	if err := s.journal.Process(pid); err != nil {
 		return err
 	}
-	return s.place.Add(ctx, pid)
+	if err := s.place.Add(ctx, pid); err != nil {
+		return err
+	}
+	if len(s.placement.sensor) == 0 {
+		return nil
+	}
+	return pin(pid, s.placement.sensor)
 }
 
 // ready opens the bench session and has each action's alert seen.
@@ -125,7 +134,9 @@ func (s *sensor) Stop(ctx context.Context) error {
 }
 
 // Restore implements sweep.Sensor.
-func (s *sensor) Restore(ctx context.Context) error { return s.place.Restore(ctx) }
+func (s *sensor) Restore(ctx context.Context) error {
+	return errors.Join(s.place.Restore(ctx), s.together())
+}
 
 // Usage implements sweep.Sensor.
 func (s *sensor) Usage() (capacity.Usage, error) { return s.place.Usage() }
@@ -134,4 +145,9 @@ func (s *sensor) Usage() (capacity.Usage, error) { return s.place.Usage() }
 func (s *sensor) Owned() bool { return s.owned() }
 
 // Place implements sweep.Sensor.
-func (s *sensor) Place() string { return s.place.String() }
+func (s *sensor) Place() string {
+	if !s.owned() {
+		return s.place.String()
+	}
+	return s.place.String() + ", " + s.placement.String()
+}

@@ -4,8 +4,6 @@
 package stand
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
-
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +15,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 )
 
@@ -145,7 +144,11 @@ func (s *Stand) Open(ctx context.Context, l capacity.Limit) (sweep.Sensor, error
 	if err != nil {
 		return nil, errors.Join(err, journal.Undo())
 	}
-	return &sensor{Stand: s, limit: l, place: place, journal: journal}, nil
+	under := &sensor{Stand: s, limit: l, place: place, journal: journal}
+	if err := under.apart(); err != nil {
+		return nil, errors.Join(err, journal.Undo())
+	}
+	return under, nil
 }
 
 func (s *Stand) place(ctx context.Context, journal *limit.Journal) (place limit.Place, err error) {

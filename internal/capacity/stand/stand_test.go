@@ -1,8 +1,6 @@
 package stand
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
-
 	"context"
 	"io"
 	"os"
@@ -14,13 +12,18 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peregrine-sec/peregrine/internal/bench/benchtest/player"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv("STAND_TEST_ROLE") == "falco" {
-		playFalco()
+		os.Exit(player.Main(os.Args[1:]))
+	}
+	if os.Getenv("STAND_TEST_ROLE") == "run" {
+		playRun()
 		return
 	}
 	os.Exit(m.Run())
@@ -61,8 +64,8 @@ func TestFalcoCommand(t *testing.T) {
 	}
 }
 
-// stand is a test stand with the fake Falco, limited by real cgroups.
-func newStand(t *testing.T, capacityPerSecond string) (*Stand, *fakeGenerator) {
+// newStand is a test stand with the player of a Falco, limited by real cgroups.
+func newStand(t *testing.T, rate string) (*Stand, *fakeGenerator) {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root to make cgroups")
@@ -70,8 +73,8 @@ func newStand(t *testing.T, capacityPerSecond string) (*Stand, *fakeGenerator) {
 	dir := t.TempDir()
 	g := &fakeGenerator{socket: filepath.Join(dir, "fire.sock")}
 	t.Setenv("STAND_TEST_ROLE", "falco")
-	t.Setenv("STAND_TEST_SOCKET", g.socket)
-	t.Setenv("STAND_TEST_CAPACITY", capacityPerSecond)
+	t.Setenv(player.EventsEnv, g.socket)
+	t.Setenv(player.RateEnv, rate)
 	self, err := os.Executable()
 	check(t, err)
 	read, ok := action.Lookup("syscall.ReadSensitiveFileUntrusted")
@@ -89,16 +92,22 @@ func quick() capacity.Plan {
 	p := capacity.QuickPlan()
 	p.Start, p.Precision = 200, 0.25
 	p.Ramp, p.Bisect, p.Confirm = 500*time.Millisecond, 500*time.Millisecond, time.Second
-	p.Idle, p.WarmUp, p.Budget = 300*time.Millisecond, 300*time.Millisecond, 30*time.Second
+	p.Idle, p.WarmUp, p.Budget = 300*time.Millisecond, 300*time.Millisecond, 12*time.Second
 	return p
 }
 
 func measure(t *testing.T, s *Stand, progress func(sweep.Progress)) ([]capacity.Row, error) {
 	t.Helper()
-	return sweep.Run(context.Background(), sweep.Options{
-		Limits: []capacity.Limit{{CPU: 1, Memory: 256 << 20}}, Load: capacity.AlertsOnly, Plan: quick(), Repeat: 1,
-		Total: time.Minute, Variants: []sweep.Variant{{Stand: s}}, Now: time.Now, Observer: observer(progress), Force: true,
-	})
+	o := sweepOptions(s, quick())
+	o.Observer = observer(progress)
+	return sweep.Run(context.Background(), o)
+}
+
+// sweepOptions measure one row also on a host that other tests keep busy; a
+// canary that is not seen is an error all the same.
+func sweepOptions(s *Stand, plan capacity.Plan) sweep.Options {
+	return sweep.Options{Limits: []capacity.Limit{{CPU: 1, Memory: 256 << 20}}, Load: capacity.AlertsOnly, Plan: plan, Repeat: 1,
+		Total: time.Minute, Variants: []sweep.Variant{{Stand: s}}, Now: time.Now, Force: true}
 }
 
 // answered says whether a row has found the sensor's limit. On a machine that
@@ -204,7 +213,9 @@ func TestMeasureRunning(t *testing.T) {
 	check(t, err)
 	defer out.Close()
 	stats := filepath.Join(dir, "stats.json")
-	sensor := exec.Command(s.Program, "-o", "metrics.output_file="+stats)
+	sensor := exec.Command(s.Program, "-o", "json_output=true", "-o", "stdout_output.enabled=true", "-o", "buffered_outputs=false",
+		"-o", "append_output[]={match: {source: syscall}, extra_fields: [proc.pid, thread.tid]}",
+		"-o", "metrics.enabled=true", "-o", "metrics.interval=1s", "-o", "metrics.output_file="+stats)
 	sensor.Env, sensor.Stdout = os.Environ(), out
 	check(t, sensor.Start())
 	t.Cleanup(func() { _ = sensor.Process.Kill(); _ = sensor.Wait() })
@@ -224,6 +235,38 @@ func TestMeasureRunning(t *testing.T) {
 	check(t, err)
 	if diff := cmp.Diff(string(before), string(after)); diff != "" {
 		t.Errorf("the sensor's cgroups (-before +after):\n%s", diff)
+	}
+	if left := leftovers(t, s); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A recorded Falco under three limits, with its traps: it says that it is
+// ready seconds before its first event, the longer the smaller the limit, and
+// writes no metrics while nothing happens. Three rows, and nothing is forced.
+func TestRecordedFalco(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
+	s, _ := newStand(t, "")
+	check(t, os.Unsetenv(player.RateEnv)) // what the recorded one took
+	plan := quick()
+	plan.Start = 2000
+	plan.Ramp, plan.Bisect, plan.Confirm = time.Second, time.Second, 2*time.Second
+	o := sweepOptions(s, plan)
+	o.Limits = []capacity.Limit{{CPU: 0.25}, {CPU: 0.5}, {CPU: 1}}
+	o.Total = 75 * time.Second
+	rows, err := sweep.Run(context.Background(), o)
+	check(t, err)
+	took := []float64{5.1e3, 8.8e3, 18e3}
+	for i, row := range rows[:3] { // smaller ones follow where the machine is the limit
+		t.Logf("%s: %s, %.0f alerts/s, %s", row.Limit, row.Status, row.NDR.Lower, row.Factor.Name)
+		if !answered(row) || row.NDR.Lower < took[i]/2 || row.NDR.Lower > took[i]*1.2 {
+			t.Errorf("%s: %s at %+v, want about %.0f", row.Limit, row.Status, row.NDR, took[i])
+		}
+		if len(row.Trials) == 0 || row.Trials[0].Round.Sensor == nil {
+			t.Errorf("%s: no statistics", row.Limit)
+		}
 	}
 	if left := leftovers(t, s); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
