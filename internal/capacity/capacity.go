@@ -6,11 +6,11 @@
 package capacity
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/human"
-
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
 // Schema is the version of Result's JSON form. Version 1 had one sensor and

@@ -1,10 +1,10 @@
 package capacity
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/human"
-
 	"math"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
 // Limit is how much a sensor may use. A zero member means "no limit".

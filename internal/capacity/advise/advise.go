@@ -3,15 +3,13 @@
 package advise
 
 import (
-	"maps"
-
-	"github.com/peregrine-sec/peregrine/internal/human"
-
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 

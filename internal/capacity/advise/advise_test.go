@@ -1,8 +1,6 @@
 package advise
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
-
 	"math"
 	"strings"
 	"testing"
@@ -12,6 +10,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
 )
 
 // published are the rows of the method's own table.

@@ -1,8 +1,6 @@
 package limit
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity"
-
 	"bytes"
 	"context"
 	"encoding/json"
@@ -13,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
 )
 
 // DockerSocket is where the Docker daemon listens, and Podman's when its

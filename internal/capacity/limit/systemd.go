@@ -1,8 +1,6 @@
 package limit
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity"
-
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/capacity"
 	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 )
 

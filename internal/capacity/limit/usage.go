@@ -1,11 +1,10 @@
 package limit
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity"
-
 	"path/filepath"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/capacity"
 	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 )
 

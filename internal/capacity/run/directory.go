@@ -1,24 +1,21 @@
 package run
 
 import (
-	"io"
-	"io/fs"
-	"syscall"
-
-	"github.com/peregrine-sec/peregrine/internal/human"
-
-	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
-
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
 	"github.com/peregrine-sec/peregrine/internal/capacity/report"
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
 // resultFile is the raw data within a run's directory.
@@ -126,6 +123,16 @@ func Load(path string) (*capacity.Result, error) {
 		return nil, fmt.Errorf("load result %s: schema %d, and this version reads 1 and %d", path, r.Schema, capacity.Schema)
 	}
 	human.Texts(&r)
+	if len(r.Findings.Answers) == 0 {
+		diagnose.Complete(&r) // of a run that was killed before it could say
+	}
+	// What is stored has been worked out from the rows; a file whose findings
+	// do not fit them was made by hand.
+	for _, a := range r.Findings.Answers {
+		if a.Row < 0 || a.Row >= len(r.Rows) {
+			return nil, fmt.Errorf("load result %s: findings about row %d of %d: the file is damaged", path, a.Row, len(r.Rows))
+		}
+	}
 	return &r, nil
 }
 

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -72,5 +73,60 @@ func TestLoadErrors(t *testing.T) {
 		if _, err := Load(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)
 		}
+	}
+}
+
+// A directory that somebody else could have prepared is not written to, and a
+// link in the run's own is replaced, not followed.
+func TestHostileDirectories(t *testing.T) {
+	parent := t.TempDir()
+	target := filepath.Join(parent, "target")
+	if err := os.Mkdir(target, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, make := range map[string]func(path string) error{
+		"link":           func(path string) error { return os.Symlink(target, path) },
+		"file":           func(path string) error { return os.WriteFile(path, nil, 0o600) },
+		"writable":       func(path string) error { return errors.Join(os.Mkdir(path, 0o755), os.Chmod(path, 0o777)) },
+		"another user's": func(path string) error { return errors.Join(os.Mkdir(path, 0o755), os.Chown(path, 12345, 12345)) },
+	} {
+		path := filepath.Join(parent, name)
+		if err := make(path); err != nil {
+			t.Skipf("%s: %v", name, err) // only root can give a directory away
+		}
+		if _, err := Create(path, time.Now()); err == nil || !strings.Contains(err.Error(), "--out") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	victim := filepath.Join(parent, "victim")
+	if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{resultFile, "report.html"} {
+		if err := os.Symlink(victim, filepath.Join(target, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(Save(target, result(1)), WriteReports(target, result(1))); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(victim); err != nil || string(text) != "precious" {
+		t.Errorf("a link was followed: %q, %v", text, err)
+	}
+}
+
+// The default name is not taken over from a run of the same second.
+func TestDefaultName(t *testing.T) {
+	t.Chdir(t.TempDir())
+	now := time.Date(2026, 3, 1, 10, 0, 0, 0, time.UTC)
+	dir, err := Create("", now)
+	if err != nil || filepath.Base(dir) != "peregrine-capacity-20260301-100000" {
+		t.Fatalf("%s, %v", dir, err)
+	}
+	if err := Save(dir, result(1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Create("", now); err == nil {
+		t.Error("the same directory twice")
 	}
 }

@@ -1,8 +1,6 @@
 package run
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
-
 	"context"
 	"errors"
 	"fmt"
@@ -10,10 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
 )
 
 func options(t *testing.T, rig *capacitytest.Rig) Options {
@@ -156,4 +157,56 @@ func ExampleLimits() {
 	limits, notes := Limits([]float64{0.5, 8}, []int64{256 << 20}, 2)
 	fmt.Println(limits, notes)
 	// Output: [0.5 CPU, 256Mi 2 CPU, 256Mi] [8 CPU is more than this machine has: measured with 2]
+}
+
+// A disk without room is told once and counted; all rows are measured, and
+// those that fit no more are in the result that is returned.
+func TestFullDisk(t *testing.T) {
+	o := options(t, capacitytest.New(capacitytest.Default()))
+	o.Dir = t.TempDir()
+	if err := unix.Mount("none", o.Dir, "tmpfs", 0, "size=4k"); err != nil {
+		t.Skipf("needs root to mount a small file system: %v", err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(o.Dir, unix.MNT_DETACH) })
+	told := 0
+	o.Say = func(format string, args ...any) {
+		if strings.Contains(format, "cannot be kept") {
+			told++
+		}
+	}
+	r, err := Run(context.Background(), o)
+	if !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("error %v, want that there is no space", err)
+	}
+	if len(r.Rows) != 2 || r.Rows[1].Status != capacity.Confirmed || told != 1 || !strings.Contains(strings.Join(r.Notes, "; "), "could not be written to disk") {
+		t.Errorf("%d rows, told %d times, notes %q", len(r.Rows), told, r.Notes)
+	}
+	if left, err := filepath.Glob(filepath.Join(o.Dir, "*.new")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// Two sensors in one run: one table, one sentence to begin with.
+func TestTwoSensors(t *testing.T) {
+	slow := capacitytest.Default()
+	slow.EventsPerCPU = 30e3
+	fast, other := capacitytest.New(capacitytest.Default()), capacitytest.New(slow)
+	o := options(t, fast)
+	o.CPUs = []float64{0.5}
+	o.Sensors = []Sensor{{Name: "fast", Stand: fast}, {Name: "slow", Stand: other}}
+	o.Now = func() time.Time { return fast.Clock.Add(other.Clock.Sub(other.Began())) }
+	r, err := Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(o.Dir, "report.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Findings.Comparisons) != 1 || !strings.Contains(string(text), "At 0.5 CPU fast takes") || !strings.Contains(string(text), "  Sensor  CPU") {
+		t.Errorf("%+v\n%s", r.Findings.Comparisons, text)
+	}
+	if len(r.Findings.Curves) != 2 || len(r.Findings.Costs) != 2 || r.Sensors[1].Variant != "slow" {
+		t.Errorf("%d curves, %d costs, sensors %+v", len(r.Findings.Curves), len(r.Findings.Costs), r.Sensors)
+	}
 }
