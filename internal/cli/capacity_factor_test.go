@@ -7,10 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/rules"
-
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/run"
+	"github.com/peregrine-sec/peregrine/rules"
 )
 
 // expensive is a rule that matches nothing, at the cost of a large regular

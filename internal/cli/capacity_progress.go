@@ -1,12 +1,11 @@
 package cli
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
-
 	"fmt"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 )
 
 // capacityProgress tells people where a capacity run is.

@@ -1,16 +1,15 @@
 package cli
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity/compare"
-	"github.com/peregrine-sec/peregrine/internal/human"
-
 	"fmt"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
+	"github.com/peregrine-sec/peregrine/internal/capacity/compare"
 	"github.com/peregrine-sec/peregrine/internal/capacity/report"
 	"github.com/peregrine-sec/peregrine/internal/capacity/run"
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
@@ -35,6 +34,7 @@ func newCapacityReport(env Env) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", string(report.Text), "text, markdown, csv, json or html")
+	completeFlag(cmd, "format", "text", "markdown", "csv", "json", "html")
 	return cmd
 }
 

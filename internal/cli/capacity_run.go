@@ -1,9 +1,6 @@
 package cli
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/capacity/run"
-	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
-
 	"context"
 	"errors"
 	"fmt"
@@ -13,12 +10,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/peregrine-sec/peregrine/internal/version"
-
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 	"github.com/peregrine-sec/peregrine/internal/capacity/report"
+	"github.com/peregrine-sec/peregrine/internal/capacity/run"
 	"github.com/peregrine-sec/peregrine/internal/capacity/stand"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+	"github.com/peregrine-sec/peregrine/internal/version"
 )
 
 // defaultActions fire stable rules, in the process itself and in
@@ -131,6 +129,17 @@ func (f *capacityRunFlags) add(flags *pflag.FlagSet) {
 	for _, old := range []string{"mix", "out-dir"} {
 		flags.Lookup(old).Hidden = true
 	}
+	groupCapacity(flags)
+}
+
+// groupCapacity orders the flags for --help.
+func groupCapacity(flags *pflag.FlagSet) {
+	group(flags, "Limits", "cpu", "memory")
+	group(flags, "Which sensor", "sensor", "variant", "sensor-config", "rules", "falco", "sensor-log")
+	group(flags, "A running sensor", "pid", "unit", "container", "docker-socket", "alerts", "stats")
+	group(flags, "Load", "load", "actions", "start-rate", "count-syscalls", "seed")
+	group(flags, "How long and how exact", "quick", "precision", "confirm", "max-duration", "repeat", "force")
+	group(flags, "Results", "out", "format", "observed", "fail-if", "quiet")
 }
 
 func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error {

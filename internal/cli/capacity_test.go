@@ -19,15 +19,16 @@ func TestCapacityUsage(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"run", "--cpu", "fast"}, "expected a number of CPUs"},
+		{[]string{"run", "--cpu", "fast"}, "expected a number above 0"},
 		{[]string{"run", "--memory", "much"}, "expected a size"},
 		{[]string{"run", "--load", "heavy"}, "expected alerts, noise or a mix"},
 		{[]string{"run", "--format", "html"}, "HTML page is in the directory"},
-		{[]string{"run", "--fail-if", "beauty<1"}, "of a row also syscalls"},
+		{[]string{"run", "--fail-if", "beauty<1"}, "unknown metric"},
 		{[]string{"run", "--actions", "NoSuchAction"}, "no events matching"},
 		{[]string{"run", "--sensor", "falco", "--pid", "1"}, "give one of them"},
 		{[]string{"run", "--pid", "no such process"}, "expected one process"},
 		{[]string{"run", "--pid", "1"}, "Give --alerts"},
+		{[]string{"run", "--pid", "999999999"}, "no such process"},
 		{[]string{"run", "surplus"}, "flags for the sensor come after --"},
 		{[]string{"report"}, "expected 1"},
 		{[]string{"compare", "one"}, "expected 2"},
