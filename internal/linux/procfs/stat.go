@@ -45,7 +45,7 @@ const firstField = 3
 func ParseStat(text []byte) (Stat, error) {
 	i, j := bytes.IndexByte(text, '('), bytes.LastIndexByte(text, ')')
 	if i < 0 || j < i {
-		return Stat{}, fmt.Errorf("stat %.80q: expected PID (NAME) STATE ...", text)
+		return Stat{}, fmt.Errorf("stat %.80q: expected PID (NAME) STATE and numbers", text)
 	}
 	v := strings.Fields(string(text[j+1:]))
 	if len(v) <= 24-firstField {

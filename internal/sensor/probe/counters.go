@@ -37,13 +37,28 @@ type cpuCounters struct {
 func (p *Probe) Counters() (Counters, error) {
 	var sum Counters
 	for cpu := range p.cpus {
-		var c cpuCounters
-		if err := p.coll.Maps["counts"].Lookup(uint32(cpu), &c); err != nil {
+		c, err := p.cpuCounters(uint32(cpu))
+		if err != nil {
 			return Counters{}, fmt.Errorf("read the probe's counters of CPU %d: %w", cpu, err)
 		}
 		sum.add(&c)
 	}
 	return sum, nil
+}
+
+// looks bounds how often a CPU is looked at before its counters are taken as
+// they are: an event takes microseconds.
+const looks = 1000
+
+// cpuCounters reads the counters of a CPU at a moment at which no event is
+// under way there: seen already, and not yet filtered, delivered or dropped.
+func (p *Probe) cpuCounters(cpu uint32) (c cpuCounters, err error) {
+	for range looks {
+		if err = p.coll.Maps["counts"].Lookup(cpu, &c); err != nil || c.Seen == c.Filtered+c.Delivered+c.Drops.Total() {
+			break
+		}
+	}
+	return c, err
 }
 
 func (c *Counters) add(o *cpuCounters) {
