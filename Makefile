@@ -60,6 +60,10 @@ fuzz: ## every fuzz target for a short while
 	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(or $(FUZZTIME),10s) $$pkg || exit 1; \
 	  done; done
 
+.PHONY: soak
+soak: build ## a day of faults: the sensor under load while everything fails; as root
+	$(GO) run ./test/soak -for $(or $(FOR),1h) $(if $(SEED),-seed $(SEED))
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf bin dist

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// receiver takes alerts by HTTP, as long as it is not told otherwise.
+type receiver struct {
+	address string
+	taken   atomic.Uint64 // requests that were answered
+
+	mu     sync.Mutex
+	server *http.Server
+	hang   chan struct{} // requests wait for it; nil if they need not
+}
+
+func newReceiver() (*receiver, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	r := &receiver{address: l.Addr().String()}
+	r.serve(l)
+	return r, nil
+}
+
+func (r *receiver) url() string { return "http://" + r.address }
+
+func (r *receiver) serve(l net.Listener) {
+	server := &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
+	r.mu.Lock()
+	r.server = server
+	r.mu.Unlock()
+	go func() { _ = server.Serve(l) }() // until it is closed
+}
+
+func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	r.mu.Lock()
+	hang := r.hang
+	r.mu.Unlock()
+	if hang != nil {
+		select {
+		case <-hang:
+		case <-q.Context().Done():
+			return
+		}
+	}
+	if _, err := io.Copy(io.Discard, q.Body); err == nil {
+		r.taken.Add(1)
+	}
+}
+
+// die closes all connections and the port.
+func (r *receiver) die() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.server.Close()
+}
+
+func (r *receiver) comeBack() error {
+	var err error
+	for range 50 { // another process may have the port for a moment
+		var l net.Listener
+		if l, err = net.Listen("tcp", r.address); err == nil {
+			r.serve(l)
+			return nil
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
+}
+
+func (r *receiver) setHang(on bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case on && r.hang == nil:
+		r.hang = make(chan struct{})
+	case !on && r.hang != nil:
+		close(r.hang)
+		r.hang = nil
+	}
+}
+
+func (r *receiver) close() error {
+	r.setHang(false)
+	if err := r.die(); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
