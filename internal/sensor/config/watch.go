@@ -34,7 +34,7 @@ func Watch(ctx context.Context, paths []string, debounce time.Duration, changed 
 	failed := make(chan error, 1)
 	go func() { failed <- w.read(hits) }()
 
-	quiet := time.NewTimer(0) // at once: what has changed before the watch
+	quiet := time.NewTimer(debounce) // for what has changed before the watch
 	for {
 		select {
 		case <-hits:
