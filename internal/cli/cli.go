@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 )
@@ -39,13 +40,14 @@ type Env struct {
 	// Terminal says whether Stderr is a terminal: progress lines and colours
 	// are for people only.
 	Terminal bool
-	// Context ends at the first SIGINT or SIGTERM.
-	Context context.Context
+	// Context ends at the first SIGINT or SIGTERM, Hurry at the second; nil:
+	// never.
+	Context, Hurry context.Context
 }
 
 // OS is the Env of the running process.
 func OS() Env {
-	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, hurry := onSignals(os.Interrupt, syscall.SIGTERM)
 	return Env{
 		Args:     os.Args[1:],
 		Stdin:    os.Stdin,
@@ -54,7 +56,24 @@ func OS() Env {
 		Getenv:   os.Getenv,
 		Terminal: isTerminal(os.Stderr),
 		Context:  ctx,
+		Hurry:    hurry,
 	}
+}
+
+// onSignals returns what ends with the first of the signals, and with the
+// second.
+func onSignals(signals ...os.Signal) (first, second context.Context) {
+	first, end := context.WithCancel(context.Background())
+	second, hurry := context.WithCancel(context.Background())
+	arrived := make(chan os.Signal, 2)
+	signal.Notify(arrived, signals...)
+	go func() {
+		<-arrived
+		end()
+		<-arrived
+		hurry()
+	}()
+	return first, second
 }
 
 // ExitError carries the exit code that a command asks for. Err may be nil
@@ -90,9 +109,23 @@ func Main(env Env) int {
 		}
 	}
 	if exit.Err != nil {
-		fmt.Fprintf(env.Stderr, "Error: %v\n", exit.Err)
+		say(env.Stderr, fmt.Sprintf("Error: %v\n", exit.Err))
 	}
 	return exit.Code
+}
+
+// say writes the last words of a command; a reader that stands still must not
+// keep it from ending.
+func say(w io.Writer, text string) {
+	said := make(chan struct{})
+	go func() {
+		fmt.Fprint(w, text)
+		close(said)
+	}()
+	select {
+	case <-said:
+	case <-time.After(time.Second):
+	}
 }
 
 // noteStart lets every command say when it starts: errors before that are

@@ -2,19 +2,20 @@ package sensor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"log/syslog"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
-// newLogger makes the logger that the configuration asks for.
-func newLogger(cfg *config.Config, stderr io.Writer) *slog.Logger {
+// newLogger makes the logger that the configuration asks for, and what writes
+// its lines, which is to be closed at the end.
+func newLogger(cfg *config.Config, stderr io.Writer) (*slog.Logger, *logWriter) {
 	var to []io.Writer
 	if cfg.LogStderr {
 		to = append(to, stderr)
@@ -25,12 +26,20 @@ func newLogger(cfg *config.Config, stderr io.Writer) *slog.Logger {
 			to = append(to, w)
 		}
 	}
-	if len(to) == 0 {
-		return slog.New(slog.DiscardHandler)
+	out := newLogWriter(each(to))
+	return slog.New(&logHandler{level: logLevel(cfg.LogLevel), iso: cfg.TimeISO8601, out: out}), out
+}
+
+// each writes to all, whichever of them fails.
+type each []io.Writer
+
+func (all each) Write(line []byte) (int, error) {
+	var errs []error
+	for _, w := range all {
+		_, err := w.Write(line)
+		errs = append(errs, err)
 	}
-	return slog.New(&logHandler{
-		level: logLevel(cfg.LogLevel), iso: cfg.TimeISO8601, out: &lockedWriter{w: io.MultiWriter(to...)},
-	})
+	return len(line), errors.Join(errs...)
 }
 
 func logLevel(name string) slog.Level {
@@ -49,19 +58,8 @@ func logLevel(name string) slog.Level {
 type logHandler struct {
 	level  slog.Level
 	iso    bool
-	out    *lockedWriter
+	out    io.Writer
 	prefix string // attributes of With, formatted
-}
-
-type lockedWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (w *lockedWriter) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.w.Write(p)
 }
 
 func (h *logHandler) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level }

@@ -45,6 +45,7 @@ func (s *sensor) simulateDrops(next func() ([]byte, error)) func() ([]byte, erro
 			return raw, err
 		}
 		seen.Seen++
-		return raw, s.reactToDrops(int64(view.Header().Time), seen)
+		now := int64(view.Header().Time)
+		return raw, s.reactToDrops(now, s.drops.Check(now, seen))
 	}
 }

@@ -23,23 +23,22 @@ func (s *sensor) run(ctx context.Context) error {
 	for _, service := range services {
 		beside.Go(func() {
 			if err := service(ctx); err != nil {
-				select {
-				case s.fatal <- err:
-				default: // one reason is enough
-				}
-				cancel()
+				s.fail(err)
 			}
 		})
 	}
+	var reason error
+	beside.Go(func() {
+		select {
+		case reason = <-s.fatal:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
 	err = s.loop(ctx)
 	cancel()
 	beside.Wait()
-	select {
-	case reason := <-s.fatal:
-		err = errors.Join(err, reason)
-	default:
-	}
-	return err
+	return errors.Join(err, reason, s.lastLook())
 }
 
 func (s *sensor) loop(ctx context.Context) error {

@@ -41,6 +41,8 @@ type Options struct {
 	Getenv func(string) string
 	// Hangup asks for a reload, Reopen for the outputs to be opened anew.
 	Hangup, Reopen <-chan os.Signal
+	// Hurry ends when a stop must not wait for receivers; nil: never.
+	Hurry context.Context
 
 	StatsFile     string // "" for none
 	StatsInterval time.Duration
@@ -64,6 +66,7 @@ type Selection struct {
 type sensor struct {
 	opt      Options
 	log      *slog.Logger
+	logOut   *logWriter
 	current  atomic.Pointer[settings]
 	throttle *alert.Throttle
 	hostname string
@@ -77,6 +80,8 @@ type sensor struct {
 	started   time.Time
 	ready     atomic.Bool
 	fatal     chan error
+
+	statsFile, metricsFile trouble
 
 	mu       sync.Mutex // guards what follows
 	reloads  reloads
@@ -97,8 +102,12 @@ func Run(ctx context.Context, opt Options) error {
 		defer debug.SetGCPercent(debug.SetGCPercent(50))
 	}
 	s, err := newSensor(opt)
-	if err != nil || opt.DryRun {
+	if err != nil {
 		return err
+	}
+	defer func() { s.logOut.close(s.patience()) }()
+	if opt.DryRun {
+		return nil
 	}
 	if opt.PIDFile != "" {
 		if err := os.WriteFile(opt.PIDFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
@@ -118,6 +127,18 @@ func Run(ctx context.Context, opt Options) error {
 	return errors.Join(err, s.stop())
 }
 
+// sayTimeout is how long the end of a sensor waits for whoever reads its log
+// and its summary.
+const sayTimeout = time.Second
+
+// patience is how long it waits now.
+func (s *sensor) patience() time.Duration {
+	if s.opt.Hurry.Err() != nil {
+		return sayTimeout / 10
+	}
+	return sayTimeout
+}
+
 // newSensor loads and checks everything that can be checked without touching
 // the kernel or a receiver.
 func newSensor(opt Options) (*sensor, error) {
@@ -125,18 +146,23 @@ func newSensor(opt Options) (*sensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	log := newLogger(cfg, opt.Stderr)
+	if opt.Hurry == nil {
+		opt.Hurry = context.Background()
+	}
+	log, logOut := newLogger(cfg, opt.Stderr)
 	for _, note := range cfg.Notes {
 		log.Log(context.Background(), note.Severity.Level(), note.String())
 	}
 	s := &sensor{
-		opt: opt, log: log, started: time.Now(), hostname: hostname(opt.Getenv),
+		opt: opt, log: log, logOut: logOut, started: time.Now(), hostname: hostname(opt.Getenv),
 		fatal: make(chan error, 1), totals: totals{},
+		statsFile: trouble{what: "the statistics file"}, metricsFile: trouble{what: "metrics.output_file"},
 	}
 	s.host = metrics.ReadHost(s.hostname)
 	s.drops = metrics.NewDropPolicy(cfg.Drops)
 	first, err := s.load(context.Background(), cfg)
 	if err != nil {
+		logOut.close(sayTimeout)
 		return nil, err
 	}
 	s.current.Store(first)
@@ -157,7 +183,7 @@ func newSensor(opt Options) (*sensor, error) {
 func (s *sensor) open() error {
 	complete := *s.now()
 	var err error
-	complete.outputs, err = output.Open(complete.config, output.Options{Log: s.log, Stdout: s.opt.Stdout})
+	complete.outputs, err = output.Open(complete.config, output.Options{Log: s.log, Stdout: s.opt.Stdout, AllGone: s.noReceiver})
 	if err != nil {
 		return fmt.Errorf("open outputs: %w", err)
 	}
@@ -174,6 +200,19 @@ func (s *sensor) open() error {
 		return errors.Join(err, s.closeOutputs())
 	}
 	return nil
+}
+
+// noReceiver ends a sensor whose alerts nobody can get any more.
+func (s *sensor) noReceiver() {
+	s.fail(errors.New("standard output is closed, and no other output is enabled"))
+}
+
+// fail ends the sensor because of err, if nothing has ended it before.
+func (s *sensor) fail(err error) {
+	select {
+	case s.fatal <- err:
+	default: // one reason is enough
+	}
 }
 
 // emit is called by the engine for every match, on its goroutine.
@@ -209,8 +248,9 @@ func (s *sensor) tableOptions(cfg *config.Config) state.Options {
 	return o
 }
 
-// stop ends the sensor after its loop: outputs deliver what they hold, and
-// only then does the summary follow the alerts on standard output.
+// stop ends the sensor after its loop: outputs deliver what they hold, for
+// output_timeout or until it is told to hurry, and only then does the summary
+// follow the alerts on standard output.
 func (s *sensor) stop() error {
 	err := s.closeOutputs()
 	s.summary()
@@ -220,7 +260,7 @@ func (s *sensor) stop() error {
 func (s *sensor) closeOutputs() error {
 	now := s.now()
 	timeout := time.Duration(now.config.OutputTimeout) * time.Millisecond
-	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	ctx, cancel := context.WithTimeout(s.opt.Hurry, timeout)
 	defer cancel()
 	if err := now.outputs.Close(ctx); err != nil {
 		return fmt.Errorf("close outputs: %w", err)

@@ -3,7 +3,6 @@ package sensor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -35,6 +34,13 @@ func (s *sensor) services() ([]service, error) {
 	if cfg.Metrics.Enabled {
 		list = append(list, s.serveMetrics)
 	}
+	if s.opt.StatsFile != "" {
+		w, err := sensorstats.OpenWriter(s.opt.StatsFile, sensorstats.Labels(os.Environ()))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, func(ctx context.Context) error { return s.serveStats(ctx, w) })
+	}
 	if cfg.Webserver.Enabled && cfg.Engine.Kind != "replay" { // as in Falco: a busy port does not end a replay
 		serve, err := s.webserver(cfg)
 		if err != nil {
@@ -50,13 +56,6 @@ func (s *sensor) services() ([]service, error) {
 		} else {
 			list = append(list, server.Serve)
 		}
-	}
-	if s.opt.StatsFile != "" {
-		w, err := sensorstats.OpenWriter(s.opt.StatsFile, sensorstats.Labels(os.Environ()))
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, func(ctx context.Context) error { return s.serveStats(ctx, w) })
 	}
 	return list, nil
 }
@@ -98,34 +97,32 @@ func (s *sensor) serveStats(ctx context.Context, w *sensorstats.Writer) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			if err := s.writeStats(ctx, w, now); err != nil {
-				if ctx.Err() != nil {
-					return nil
-				}
-				return fmt.Errorf("statistics file %s: %w", s.opt.StatsFile, err)
+			if err := s.writeStats(ctx, w, now); ctx.Err() == nil {
+				s.statsFile.note(s.log, err)
 			}
 		}
 	}
 }
 
 func (s *sensor) writeStats(ctx context.Context, w *sensorstats.Writer, now time.Time) error {
+	var alerts, throttled uint64
+	err := s.engine.Do(ctx, func() {
+		alerts, throttled = s.engine.Counters().Alerts, s.throttle.Held()
+	})
+	if err != nil {
+		return err
+	}
 	c, err := s.source.Counters()
 	if err != nil || c == nil {
 		return err
 	}
 	extra := sensorstats.Extra{
+		Alerts: alerts, Throttled: throttled,
 		Filtered: c.Filtered, Delivered: c.Delivered,
 		DropsByCause: sensorstats.Causes{
 			Buffer: c.Drops.Of(event.DropBuffer), PageFault: c.Drops.Of(event.DropPageFault),
 			Scratch: c.Drops.Of(event.DropScratch), Other: c.Drops.Of(event.DropBug),
 		},
-	}
-	err = s.engine.Do(ctx, func() {
-		extra.Alerts = s.engine.Counters().Alerts
-		extra.Throttled = s.throttle.Held()
-	})
-	if err != nil {
-		return err
 	}
 	for _, ch := range s.now().outputs.Stats() {
 		extra.OutputsDropped += ch.Dropped
@@ -146,9 +143,7 @@ func (s *sensor) serveWatch(ctx context.Context) error {
 			if err := s.watchDrops(now); err != nil {
 				return err
 			}
-			if held, say := s.throttle.Report(now.UnixNano()); say {
-				s.log.Warn("outputs.rate held alerts back", "alerts", held)
-			}
+			s.reportHeld(now.UnixNano())
 		}
 	}
 }
@@ -159,12 +154,29 @@ func (s *sensor) watchDrops(now time.Time) error {
 	if err != nil || c == nil {
 		return err
 	}
-	return s.reactToDrops(now.UnixNano(), probeCounters(c))
+	return s.reactToDrops(now.UnixNano(), s.drops.Check(now.UnixNano(), probeCounters(c)))
 }
 
-// reactToDrops looks at the probe's counters at a time in ns since the epoch.
-func (s *sensor) reactToDrops(now int64, p metrics.Probe) error {
-	r := s.drops.Check(now, p)
+// lastLook tells of what was lost or held back since the look before, when
+// the source has ended.
+func (s *sensor) lastLook() error {
+	c, err := s.source.Counters()
+	if err != nil || c == nil {
+		return err
+	}
+	now := time.Now().UnixNano()
+	s.reportHeld(now + int64(time.Second)) // not too soon after the last report
+	return s.reactToDrops(now, s.drops.Last(now, probeCounters(c)))
+}
+
+func (s *sensor) reportHeld(now int64) {
+	if held, say := s.throttle.Report(now); say {
+		s.log.Warn("outputs.rate held alerts back", "alerts", held)
+	}
+}
+
+// reactToDrops takes the actions of r, of a time in ns since the epoch.
+func (s *sensor) reactToDrops(now int64, r metrics.Reaction) error {
 	if r.Log {
 		s.log.Warn(r.Message.Text)
 	}
@@ -181,7 +193,7 @@ func (s *sensor) reactToDrops(now int64, p metrics.Probe) error {
 // serveMetrics publishes snapshots.
 func (s *sensor) serveMetrics(ctx context.Context) error {
 	take := func() (metrics.Snapshot, error) { return s.metricsSnapshot(ctx) }
-	return metrics.NewPublisher(s.now().config.Metrics, take, s.internalAlert).Run(ctx, func(err error) { s.log.Error(err.Error()) })
+	return metrics.NewPublisher(s.now().config.Metrics, take, s.internalAlert).Run(ctx, func(err error) { s.metricsFile.note(s.log, err) })
 }
 
 // internalAlert sends a message of the sensor about itself; one without a time

@@ -51,6 +51,7 @@ func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) 
 		m.Reload = s.reloads.last.UnixNano()
 	}
 	m.Reloads, m.ReloadErrors, m.LastReloadErr = s.reloads.done, s.reloads.failed, s.reloads.err
+	m.StatsErrors, m.MetricsErrors = s.statsFile.errors.Load(), s.metricsFile.errors.Load()
 	m.Time = time.Now().UnixNano()
 	return m, nil
 }

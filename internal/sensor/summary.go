@@ -33,8 +33,10 @@ func (s *sensor) summary() {
 			fmt.Fprintf(&b, "   %s: %d\n", name, n)
 		}
 	}
-	fmt.Fprint(s.opt.Stdout, b.String())
-	s.dropSummary()
+	within(s.patience(), func() { fmt.Fprint(s.opt.Stdout, b.String()) })
+	if drops := s.dropSummary(); drops != "" {
+		within(s.patience(), func() { fmt.Fprint(s.opt.Stderr, drops) })
+	}
 }
 
 // severityWord is the word of Falco's summary.
@@ -45,18 +47,18 @@ func severityWord(p alert.Priority) string {
 	return strings.ToUpper(p.String())
 }
 
-func (s *sensor) dropSummary() {
+func (s *sensor) dropSummary() string {
 	counters, err := s.source.Counters()
 	if err != nil || counters == nil {
-		return
+		return ""
 	}
 	seen, taken := s.drops.Occurrences()
-	fmt.Fprintf(s.opt.Stderr, "Syscall event drop monitoring:\n   - event drop detected: %d occurrences\n   - num times actions taken: %d\n",
+	text := fmt.Sprintf("Syscall event drop monitoring:\n   - event drop detected: %d occurrences\n   - num times actions taken: %d\n",
 		seen, taken)
-	elapsed := time.Since(s.started)
 	if s.opt.Verbose {
-		fmt.Fprintf(s.opt.Stderr, "Driver Events:%d\nDriver Drops:%d\nElapsed time: %.3f, Captured Events: %d, %.2f eps\n",
-			counters.Seen, counters.Dropped(), elapsed.Seconds(), s.engine.Counters().Events,
-			float64(s.engine.Counters().Events)/elapsed.Seconds())
+		elapsed := time.Since(s.started).Seconds()
+		text += fmt.Sprintf("Driver Events:%d\nDriver Drops:%d\nElapsed time: %.3f, Captured Events: %d, %.2f eps\n",
+			counters.Seen, counters.Dropped(), elapsed, s.engine.Counters().Events, float64(s.engine.Counters().Events)/elapsed)
 	}
+	return text
 }

@@ -2,6 +2,7 @@ package sensorstats
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -309,4 +310,55 @@ func FuzzReadAll(f *testing.F) {
 			}
 		}
 	})
+}
+
+// full is a disk that takes room bytes.
+type full struct {
+	bytes.Buffer
+	room int
+}
+
+func (f *full) Write(p []byte) (int, error) {
+	n := min(len(p), f.room)
+	f.room -= n
+	f.Buffer.Write(p[:n])
+	if n < len(p) {
+		return n, errors.New("no space left on device")
+	}
+	return n, nil
+}
+
+func (*full) Close() error { return nil }
+
+// A disk that was full leaves at most a torn line, which readers skip; the
+// next sample is whole and counts from the last one that was written.
+func TestWriterDiskFull(t *testing.T) {
+	line := len(AppendLine(nil, Sample{Number: 1, Extra: &Extra{}}, nil))
+	for _, room := range []int{0, 1, line / 2, line - 1, line, line + 1, line + line/2} {
+		disk := &full{room: room}
+		w := NewWriter(disk, nil)
+		written := 0
+		for i := range 5 {
+			if i == 3 {
+				disk.room = 1 << 20
+			}
+			if err := w.Write(time.Unix(int64(i), 0), Counters{Events: uint64(100 * (i + 1))}, Extra{}); err == nil {
+				written++
+			}
+		}
+		samples, err := ReadAll(strings.NewReader(disk.String()))
+		if err != nil || len(samples) != written {
+			t.Fatalf("room %d: %d samples, %d written, %v\n%s", room, len(samples), written, err, disk)
+		}
+		var sum uint64
+		for i, s := range samples {
+			sum += s.Delta.Events
+			if s.Number != uint64(i+1) {
+				t.Errorf("room %d: sample %d has number %d", room, i+1, s.Number)
+			}
+		}
+		if sum != 500 {
+			t.Errorf("room %d: the deltas add up to %d\n%s", room, sum, disk)
+		}
+	}
 }

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // labelEnv is the prefix of environment variables that become keys of every
@@ -67,13 +69,15 @@ type Writer struct {
 	labels []Label
 	last   Sample
 	line   []byte
+	torn   bool // the last line that was begun has no end
 }
 
 // OpenWriter appends to the file at path, which is created if need be and
 // never truncated: the runs of a sensor follow each other in one file, and the
 // sample number begins at 1 with each.
 func OpenWriter(path string, labels []Label) (*Writer, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	// A pipe that nobody reads must not hold up the writer: O_NONBLOCK, open(2).
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open stats file: %w", err)
 	}
@@ -86,19 +90,30 @@ func NewWriter(w io.WriteCloser, labels []Label) *Writer {
 }
 
 // Write appends the cumulative counts at now as the next sample, and computes
-// its number and delta. The line is complete in the file when it returns.
+// its number and delta. The line is complete in the file when it returns. A
+// sample that could not be written is part of the next one's delta.
 func (w *Writer) Write(now time.Time, cur Counters, extra Extra) error {
-	w.last = Sample{
+	next := Sample{
 		Number: w.last.Number + 1,
 		Time:   now.UnixNano(),
 		Cur:    cur,
 		Delta:  cur.Sub(w.last.Cur),
 		Extra:  &extra,
 	}
-	w.line = AppendLine(w.line[:0], w.last, w.labels)
-	if _, err := w.w.Write(w.line); err != nil {
-		return fmt.Errorf("write stats sample %d: %w", w.last.Number, err)
+	w.line = w.line[:0]
+	if w.torn {
+		w.line = append(w.line, '\n')
 	}
+	before := len(w.line)
+	w.line = AppendLine(w.line, next, w.labels)
+	if f, ok := w.w.(*os.File); ok {
+		_ = f.SetWriteDeadline(time.Now().Add(time.Second)) // pipes only; files do not need it
+	}
+	if n, err := w.w.Write(w.line); err != nil {
+		w.torn = n > before || w.torn && n == 0
+		return fmt.Errorf("write stats sample %d: %w", next.Number, err)
+	}
+	w.last, w.torn = next, false
 	return nil
 }
 

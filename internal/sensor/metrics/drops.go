@@ -58,6 +58,19 @@ func (d *DropPolicy) Check(now int64, p Probe) Reaction {
 	if now-d.at < 1e9 {
 		return Reaction{}
 	}
+	return d.look(now, p, false)
+}
+
+// Last looks at the counters once more at the end, however short the time
+// since the last look was, and whatever the bucket holds: nobody looks later.
+func (d *DropPolicy) Last(now int64, p Probe) Reaction {
+	if !d.begun {
+		return Reaction{}
+	}
+	return d.look(now, p, true)
+}
+
+func (d *DropPolicy) look(now int64, p Probe, last bool) Reaction {
 	seen, delta := p.Seen-d.last.Seen, p.Drops.minus(d.last.Drops)
 	d.at, d.last = now, p
 	threshold, lost := d.config.Threshold, delta.Total()
@@ -69,7 +82,7 @@ func (d *DropPolicy) Check(now int64, p Probe) Reaction {
 	}
 	d.occurrences++
 	actions := d.config.Actions
-	if len(actions) == 0 || slices.Contains(actions, "ignore") || !d.bucket.Allow(now) {
+	if len(actions) == 0 || slices.Contains(actions, "ignore") || !d.bucket.Allow(now) && !last {
 		return Reaction{}
 	}
 	d.taken++

@@ -19,7 +19,7 @@ func TestDropPolicy(t *testing.T) {
 	type look struct {
 		at          float64 // s
 		seen, drops uint64  // since the start
-		want        string  // letters of log, alert, exit
+		want        string  // letters of log, alert, exit; a first letter z: the last look
 	}
 	tests := []struct {
 		name   string
@@ -38,21 +38,29 @@ func TestDropPolicy(t *testing.T) {
 		{"threshold 0", func(c *config.EventDrops) { c.Threshold = 0 }, []look{{0, 0, 0, ""}, {1, 1000000, 1, "la"}}},
 		{"simulated", func(c *config.EventDrops) { c.Simulate = true }, []look{{0, 0, 0, ""}, {1, 100, 0, "la"}}},
 		{"simulated without events", func(c *config.EventDrops) { c.Simulate = true }, []look{{0, 0, 0, ""}, {1, 0, 0, ""}}},
+		{"in the last moment", func(*config.EventDrops) {}, []look{{0, 0, 0, ""}, {1, 100, 0, ""}, {1.1, 200, 50, "zla"}}},
+		{"in the last moment, the bucket empty", func(*config.EventDrops) {}, []look{{0, 0, 0, ""}, {1, 100, 50, "la"}, {1.1, 200, 100, "zla"}}},
+		{"in the last moment, below", func(*config.EventDrops) {}, []look{{0, 0, 0, ""}, {1, 100, 50, "la"}, {1.1, 200, 51, "z"}}},
 		{"the clock steps back", func(*config.EventDrops) {}, []look{{10, 0, 0, ""}, {5, 1000, 900, ""}, {11, 1000, 900, "la"}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := NewDropPolicy(dropsConfig(tt.change))
 			for _, l := range tt.looks {
-				r := d.Check(int64(l.at*1e9), Probe{Seen: l.seen, Drops: Drops{Buffer: BufferDrops{Open: l.drops}}})
+				check := d.Check
+				want, last := strings.CutPrefix(l.want, "z")
+				if last {
+					check = d.Last
+				}
+				r := check(int64(l.at*1e9), Probe{Seen: l.seen, Drops: Drops{Buffer: BufferDrops{Open: l.drops}}})
 				got := ""
 				for letter, on := range map[string]bool{"l": r.Log, "a": r.Alert, "e": r.Exit} {
 					if on {
 						got += letter
 					}
 				}
-				if got != l.want && got != reverse(l.want) {
-					t.Errorf("at %gs: %q, want %q", l.at, got, l.want)
+				if got != want && got != reverse(want) {
+					t.Errorf("at %gs: %q, want %q", l.at, got, want)
 				}
 			}
 		})

@@ -158,7 +158,11 @@ func TestPublisherRun(t *testing.T) {
 		}
 		return *sample(), nil
 	}, func(alert.Message) {})
-	if err := p.Run(t.Context(), func(err error) { t.Error(err) }); !errors.Is(err, boom) || p.sample != 2 {
+	if err := p.Run(t.Context(), func(err error) {
+		if err != nil {
+			t.Error(err)
+		}
+	}); !errors.Is(err, boom) || p.sample != 2 {
 		t.Errorf("error %v after %d samples", err, p.sample)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
@@ -27,7 +29,8 @@ func NewPublisher(c config.Metrics, take func() (Snapshot, error), send func(ale
 }
 
 // Run publishes until ctx ends. It returns an error if no snapshot can be
-// taken; a file that cannot be written is report's to tell, and is tried again.
+// taken. A file that cannot be written is tried again; report gets the result
+// of each attempt.
 func (p *Publisher) Run(ctx context.Context, report func(error)) error {
 	tick := time.NewTicker(p.config.Interval.Duration())
 	defer tick.Stop()
@@ -43,9 +46,7 @@ func (p *Publisher) Run(ctx context.Context, report func(error)) error {
 			if err != nil {
 				return fmt.Errorf("metrics snapshot: %w", err)
 			}
-			if err := p.Publish(s); err != nil {
-				report(err)
-			}
+			report(p.Publish(s))
 		}
 	}
 }
@@ -76,11 +77,13 @@ func (p *Publisher) appendLine(fields []alert.Field) error {
 	if err != nil {
 		return fmt.Errorf("metrics snapshot: %w", err)
 	}
-	f, err := os.OpenFile(p.config.OutputFile, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	// A pipe that nobody reads must not hold up the stop: O_NONBLOCK, open(2).
+	f, err := os.OpenFile(p.config.OutputFile, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return fmt.Errorf("metrics.output_file: %w", err)
 	}
 	defer f.Close()
+	_ = f.SetWriteDeadline(time.Now().Add(time.Second)) // pipes only; files do not need it
 	if _, err := f.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("metrics.output_file: %w", err)
 	}

@@ -39,6 +39,8 @@ type Snapshot struct {
 	Reloads       uint64    `json:"reloads"`
 	ReloadErrors  uint64    `json:"reload_errors"`
 	LastReloadErr string    `json:"last_reload_error,omitempty"`
+	StatsErrors   uint64    `json:"stats_file_errors"`   // samples that -s could not write
+	MetricsErrors uint64    `json:"metrics_file_errors"` // snapshots that metrics.output_file could not take
 }
 
 // Metadata is what the container runtimes have told.
@@ -202,6 +204,8 @@ type Channel struct {
 	Capacity    uint64 `json:"capacity"`
 	// Idle says that nobody is there to take alerts, and need not be.
 	Idle bool `json:"idle,omitempty"`
+	// Gone says that the receiver is gone for good: standard output was closed.
+	Gone bool `json:"gone,omitempty"`
 	// LastError is empty when the latest attempt succeeded.
 	LastError string `json:"last_error,omitempty"`
 	// Latency is from event to receiver.

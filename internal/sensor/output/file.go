@@ -45,7 +45,7 @@ func (s *file) open() error {
 	return nil
 }
 
-func (s *file) deliver(_ context.Context, batch []*alert.Alert) (sent, refused int, err error) {
+func (s *file) deliver(ctx context.Context, batch []*alert.Alert) (sent, refused int, err error) {
 	if s.stale.Swap(false) {
 		s.drop()
 		s.lines.restart() // the old file was moved away; the new one gets whole lines
@@ -58,8 +58,7 @@ func (s *file) deliver(_ context.Context, batch []*alert.Alert) (sent, refused i
 			return 0, 0, fmt.Errorf("%s: nobody reads this pipe", s.name)
 		}
 	}
-	_ = s.f.SetWriteDeadline(time.Now().Add(s.timeout)) // pipes only; files do not need it
-	sent, err = s.lines.write(s.f, batch)
+	sent, err = s.lines.writeWithin(ctx, s.timeout, s.f, batch)
 	if !s.keepAlive || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		s.drop()
 	}
@@ -81,33 +80,3 @@ func (s *file) close() error {
 	}
 	return s.f.Close()
 }
-
-// stdout writes lines to standard output.
-type stdout struct {
-	f     *os.File
-	lines lineBuffer
-}
-
-var _ sender = (*stdout)(nil)
-
-// newStdout takes a copy of f: a closed pipe behind descriptor 1 itself would
-// end the process (os/signal, SIGPIPE), behind any other it is an error.
-func newStdout(f *os.File) (*stdout, error) {
-	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	if err != nil {
-		return nil, fmt.Errorf("standard output: %w", err)
-	}
-	return &stdout{f: os.NewFile(uintptr(fd), "standard output")}, nil
-}
-
-func (s *stdout) deliver(_ context.Context, batch []*alert.Alert) (sent, refused int, err error) {
-	sent, err = s.lines.write(s.f, batch)
-	if errors.Is(err, unix.EPIPE) {
-		s.lines.restart()
-		refused = len(batch) - sent // no other reader can come
-	}
-	return sent, refused, err
-}
-
-func (s *stdout) reopen()      {}
-func (s *stdout) close() error { return s.f.Close() }

@@ -2,10 +2,13 @@ package output
 
 import (
 	"bufio"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -169,10 +172,52 @@ func TestStdoutStalled(t *testing.T) {
 	if !strings.Contains(l.String(), "queue is full") {
 		t.Errorf("log: %s", l)
 	}
-	err = s.Close(deadline(t, 10*1e6))
-	if err == nil || !strings.Contains(err.Error(), "1000 alerts not delivered") {
-		t.Errorf("Close: %v", err)
+	err = s.Close(deadline(t, 10*time.Millisecond))
+	got = statsOf(t, s, "stdout")
+	if want := fmt.Sprintf("stdout: %d alerts not delivered", got.Undelivered); err == nil || !strings.HasPrefix(err.Error(), want) || got.Queued != 0 {
+		t.Errorf("Close: %v; %+v", err, got)
 	}
-	r.Close() // frees the worker
-	eventually(t, "the worker to end", func() bool { return statsOf(t, s, "stdout").Queued == 0 })
+	// What the pipe has taken is not lost: as many whole lines as are counted.
+	text, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "\n"); uint64(n) != got.Sent {
+		t.Errorf("%d lines in the pipe, %d counted as sent", n, got.Sent)
+	}
+}
+
+// A reader that has gone leaves the channel without a receiver for good; the
+// sensor is told once no other channel is left.
+func TestAllGone(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	c := fileConfig(filepath.Join(t.TempDir(), "events"), true)
+	c.Stdout.Enabled = true
+	told := make(chan struct{}, 100)
+	s, err := Open(c, Options{Log: (&logs{}).logger(), Stdout: w, AllGone: func() { told <- struct{}{} }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	sendNumbered(s, 0, 10)
+	eventually(t, "the channel to be gone", func() bool { return statsOf(t, s, "stdout").Gone })
+	select {
+	case <-told:
+		t.Error("the file is left")
+	default:
+	}
+	alone := quiet()
+	alone.Stdout.Enabled = true
+	if err := replace(s, alone); err != nil {
+		t.Fatal(err)
+	}
+	<-told
+	if got := statsOf(t, s, "file"); got.Sent != 10 {
+		t.Errorf("%+v", got)
+	}
+	closeClean(t, s)
 }

@@ -14,6 +14,7 @@ import (
 // configuration replaces it; its counts stay, and go on with its successor's.
 type ledger struct {
 	log      *slog.Logger
+	allGone  func()             // called when no channel has a receiver any more
 	stop     context.CancelFunc // ends watch
 	watching sync.WaitGroup
 	retiring sync.WaitGroup
@@ -32,8 +33,8 @@ type account struct {
 	ended metrics.Channel // sum of those that have ended
 }
 
-func newLedger(log *slog.Logger) *ledger {
-	return &ledger{log: log, hurry: make(chan struct{})}
+func newLedger(opt Options) *ledger {
+	return &ledger{log: opt.Log, allGone: opt.AllGone, hurry: make(chan struct{})}
 }
 
 func (l *ledger) setTimeout(d time.Duration) {
@@ -82,7 +83,7 @@ func (l *ledger) retire(e entry, timeout time.Duration) {
 		a := l.account(e.maker.name)
 		a.open = slices.DeleteFunc(a.open, func(c channel) bool { return c == e.channel })
 		last := e.stats()
-		last.Capacity, last.Idle, last.LastError, last.Streams = 0, false, "", nil
+		last.Capacity, last.Idle, last.Gone, last.LastError, last.Streams = 0, false, false, "", nil
 		a.ended = sum(a.ended, last)
 	})
 }

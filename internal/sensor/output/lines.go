@@ -1,7 +1,10 @@
 package output
 
 import (
+	"context"
 	"io"
+	"os"
+	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 )
@@ -32,6 +35,14 @@ func (l *lineBuffer) write(w io.Writer, batch []*alert.Alert) (int, error) {
 		done += n
 	}
 	return done, nil
+}
+
+// writeWithin is write for at most timeout, or until ctx ends, as far as f can
+// be interrupted: pipes can, and files never wait for long.
+func (l *lineBuffer) writeWithin(ctx context.Context, timeout time.Duration, f *os.File, batch []*alert.Alert) (int, error) {
+	_ = f.SetWriteDeadline(time.Now().Add(timeout))
+	defer context.AfterFunc(ctx, func() { _ = f.SetWriteDeadline(time.Unix(1, 0)) })()
+	return l.write(f, batch)
 }
 
 // fill puts lines into buf until it is full and returns how many.

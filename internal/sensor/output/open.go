@@ -79,7 +79,7 @@ func openFile(c *config.Config, opt Options, _ channel) (channel, error) {
 }
 
 func openStdout(c *config.Config, opt Options, _ channel) (channel, error) {
-	s, err := newStdout(opt.Stdout)
+	s, err := newStdout(opt.Stdout, timeoutOf(c))
 	if err != nil {
 		return nil, err
 	}

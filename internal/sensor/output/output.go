@@ -38,6 +38,9 @@ type Options struct {
 	Stdout *os.File // nil: os.Stdout
 	// ProgramOutput takes what the program of program_output prints; nil: os.Stderr.
 	ProgramOutput io.Writer
+	// AllGone is called, again and again, when no channel has a receiver that
+	// could come back; nil: nobody asks.
+	AllGone func()
 	// SyslogPaths are the sockets of the syslog daemon; nil: the usual ones.
 	SyslogPaths []string
 }
@@ -74,7 +77,7 @@ func Open(c *config.Config, opt Options) (*Set, error) {
 	if opt.SyslogPaths == nil {
 		opt.SyslogPaths = syslogPaths
 	}
-	none := &Set{opt: opt, ledger: newLedger(opt.Log)}
+	none := &Set{opt: opt, ledger: newLedger(opt)}
 	s, err := none.Prepare(c)
 	if err != nil {
 		return nil, err

@@ -55,6 +55,7 @@ type pipe struct {
 
 	sent, refused, undelivered, errors atomic.Uint64
 	abandoned                          atomic.Bool // what is still held is undelivered
+	gone                               atomic.Bool // the receiver, for good
 
 	latency metrics.Histogram
 
@@ -187,6 +188,9 @@ func observe(h *metrics.Histogram, now time.Time, done []*alert.Alert) {
 // tellEvery.
 func (p *pipe) failed(err error) {
 	p.errors.Add(1)
+	if errors.Is(err, errGone) {
+		p.gone.Store(true)
+	}
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -220,6 +224,7 @@ func (p *pipe) stats() metrics.Channel {
 	c := metrics.Channel{
 		Name: p.name, Sent: p.sent.Load(), Refused: p.refused.Load(), Undelivered: p.undelivered.Load(),
 		Errors: p.errors.Load(), Capacity: uint64(len(p.q.ring)), Latency: p.latency.Read(),
+		Gone: p.gone.Load(),
 	}
 	c.Alerts, c.Overflow, _ = p.q.counts()
 	rest := c.Alerts - c.Overflow - c.Sent - c.Refused - c.Undelivered

@@ -60,8 +60,7 @@ func (s *program) deliver(ctx context.Context, batch []*alert.Alert) (sent, refu
 		}
 		s.child = c
 	}
-	_ = s.child.stdin.SetWriteDeadline(time.Now().Add(s.timeout))
-	sent, err = s.lines.write(s.child.stdin, batch)
+	sent, err = s.lines.writeWithin(ctx, s.timeout, s.child.stdin, batch)
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = fmt.Errorf("program does not read its standard input: %w", err)
@@ -84,9 +83,8 @@ func (s *program) runFor(ctx context.Context, a *alert.Alert) (sent, refused int
 	if err != nil {
 		return 0, 0, err
 	}
-	_ = c.stdin.SetWriteDeadline(time.Now().Add(s.timeout))
 	s.lines.restart()
-	_, err = s.lines.write(c.stdin, []*alert.Alert{a})
+	_, err = s.lines.writeWithin(ctx, s.timeout, c.stdin, []*alert.Alert{a})
 	s.lines.restart()
 	_ = c.stdin.Close()
 	timeout := time.NewTimer(s.timeout)

@@ -35,11 +35,18 @@ func (l *ledger) watch() {
 			case <-ctx.Done():
 				return
 			case now := <-tick.C:
+				left := 0 // channels whose receiver is there or may come back
 				for _, c := range l.stats() {
+					if c.Capacity > 0 && !c.Gone {
+						left++
+					}
 					if seen[c.Name] == nil {
 						seen[c.Name] = &health{movedAt: now}
 					}
 					l.look(c, seen[c.Name], now)
+				}
+				if left == 0 && l.allGone != nil {
+					l.allGone()
 				}
 			}
 		}

@@ -103,6 +103,8 @@ func (e exposition) about(s *metrics.Snapshot) {
 	e.gauge("falcosecurity_falco_host_num_cpus_total", float64(s.Host.CPUs))
 	e.counter("peregrine_reloads_total", float64(s.Reloads), "result", "ok")
 	e.counter("peregrine_reloads_total", float64(s.ReloadErrors), "result", "failed")
+	e.counter("peregrine_file_errors_total", float64(s.StatsErrors), "file", "statistics")
+	e.counter("peregrine_file_errors_total", float64(s.MetricsErrors), "file", "metrics")
 }
 
 // metadata has the names of Falco's plugin for its two counters.

@@ -1,0 +1,82 @@
+package sensor
+
+import (
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+// logLines is how many lines of the log may wait for whoever reads it.
+const logLines = 1024
+
+// logWriter writes lines on a goroutine of its own: one that reads the log and
+// stands still must hold up neither detection nor the stop. Lines that do not
+// fit are counted, and the count is written once there is room.
+type logWriter struct {
+	out   io.Writer
+	lines chan []byte
+	ended chan struct{}
+
+	mu     sync.Mutex
+	closed bool
+	lost   int
+}
+
+func newLogWriter(out io.Writer) *logWriter {
+	w := &logWriter{out: out, lines: make(chan []byte, logLines), ended: make(chan struct{})}
+	go func() {
+		defer close(w.ended)
+		for line := range w.lines {
+			_, _ = w.out.Write(line) // there is nobody else to tell
+		}
+	}()
+	return w
+}
+
+// Write never waits, and never fails.
+func (w *logWriter) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return len(line), nil
+	}
+	text := line
+	if w.lost > 0 {
+		text = fmt.Appendf(nil, "(%d lines of the log were lost: nobody read them)\n%s", w.lost, line)
+	}
+	select {
+	case w.lines <- append([]byte(nil), text...):
+		w.lost = 0
+	default:
+		w.lost++
+	}
+	return len(line), nil
+}
+
+// close writes what waits, for at most d.
+func (w *logWriter) close(d time.Duration) {
+	w.mu.Lock()
+	if !w.closed {
+		close(w.lines)
+	}
+	w.closed = true
+	w.mu.Unlock()
+	within(d, func() { <-w.ended })
+}
+
+// within returns when f has, or after d: f is for what a reader of a pipe can
+// hold up.
+func within(d time.Duration, f func()) {
+	done := make(chan struct{})
+	go func() {
+		f()
+		close(done)
+	}()
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+}
