@@ -21,6 +21,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
 // benchFlags are those of bench.
@@ -54,12 +55,28 @@ type benchFlags struct {
 	quiet       bool
 }
 
+// newBench has run's flags too, hidden: "bench REGEXP" is event-generator's
+// command line.
 func newBench(env Env) *cobra.Command {
+	cmd := newBenchRun(env)
+	cmd.Use = "bench"
+	cmd.Short = "Measure a sensor in rounds of load: alerts expected and received, latency, drops, cost"
+	cmd.Long = `Bench performs actions that rules detect and accounts for every one of them:
+alert received, late, or lost, and where. "bench REGEXP" is "bench run REGEXP".`
+	cmd.Example = `  sudo peregrine bench run ReadSensitiveFileUntrusted --rate 1k,5k,10k
+  peregrine bench report peregrine-bench-20260102-150405 --format markdown
+  peregrine bench compare before after`
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { f.Hidden = true })
+	cmd.AddCommand(newBenchRun(env), newBenchReport(env), newBenchCompare(env))
+	return cmd
+}
+
+func newBenchRun(env Env) *cobra.Command {
 	f := &benchFlags{}
 	cmd := &cobra.Command{
-		Use:   "bench REGEXP [-- SENSOR FLAGS]",
-		Short: "Measure a sensor in rounds of load: alerts expected and received, latency, drops, cost",
-		Long: `Bench performs actions that rules detect and accounts for every one of them:
+		Use:   "run REGEXP [-- SENSOR FLAGS]",
+		Short: "Perform actions in rounds and account for every alert",
+		Long: `Run performs actions that rules detect and accounts for every one of them:
 alert received, late, or lost; and if lost, whether the probe dropped the event,
 the output lost the alert, or a rate limit withheld it.
 
@@ -67,18 +84,17 @@ With --rate, each round has an exact, open-loop rate. Without, bench does as
 event-generator does: a sleep before each action, halved round by round with
 --loop, and the same log lines; it runs until stopped.
 
-By default our own sensor is measured, started for the purpose; --sensor and
---alerts measure any other. Before the first round, every action is done once
-and must raise its alert.
+By default our own sensor is started and measured; --sensor, --alerts and --pid
+measure any other. Before the first round, every action is performed until its
+alert has been seen.
 
 Exit codes: 0 passed, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive,
 99 a --fail-if condition is true, 130 interrupted (results are partial).`,
-		Example: `  peregrine bench 'ReadSensitiveFileUntrusted|ClearLogActivities' --rate 1k,5k,10k
-  peregrine bench ReadSensitiveFileUntrusted --rate 'ramp 1k..50k x2' --noise 20000
-  peregrine bench ReadSensitiveFileUntrusted --rate 5k --fail-if 'lost>0.1%' --fail-if 'latency.p99>50ms' --junit bench.xml
-  peregrine bench ReadSensitiveFileUntrusted --rate 5k -- -r my_rules.yaml -o engine.modern_ebpf.buf_size_preset=1
-  peregrine bench --from peregrine-bench-20260102-150405 --format markdown
-  peregrine bench ReadSensitiveFileUntrusted --alerts http --pid falco --stats /var/log/falco-metrics.json --rate 5k
+		Example: `  peregrine bench run 'ReadSensitiveFileUntrusted|ClearLogActivities' --rate 1k,5k,10k
+  peregrine bench run ReadSensitiveFileUntrusted --rate 'ramp 1k..50k x2' --noise 20k
+  peregrine bench run ReadSensitiveFileUntrusted --rate 5k --fail-if 'lost>0.1%' --fail-if 'latency.p99>50ms' --junit bench.xml
+  peregrine bench run ReadSensitiveFileUntrusted --rate 5k -- -r my_rules.yaml -o engine.modern_ebpf.buf_size_preset=1
+  peregrine bench run ReadSensitiveFileUntrusted --alerts http --pid falco --stats /var/log/falco-metrics.json --rate 5k
   peregrine bench 'ChangeThreadNamespace|ReadSensitiveFileUntrusted|WriteBelowBinaryDir' --all --loop --pid $(pidof falco) --grpc-unix-socket unix:///run/falco/falco.sock`,
 		Args:    f.args,
 		PreRunE: func(cmd *cobra.Command, _ []string) error { return f.resolve(env, cmd) },
@@ -92,6 +108,11 @@ Exit codes: 0 passed, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive,
 	f.place(flags)
 	f.sensorFlags.add(flags)
 	f.add(flags)
+	group(flags, "Load", "rate", "noise", "round-duration", "rest", "workers", "seed", "drain", "count-syscalls")
+	group(flags, "Load as event-generator's, without --rate", "sleep", "loop", "rounds", "humanize", "dry-run")
+	group(flags, "Sensor under test", "sensor", "alerts", "stats", "stats-ca", "stats-insecure", "stats-interval", "pid", "ready", "sensor-log")
+	group(flags, "Preflight", "idle", "force", "no-preflight")
+	group(flags, "Result", "format", "out", "fail-if", "junit", "quiet")
 	return cmd
 }
 
@@ -104,7 +125,7 @@ func (f *benchFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.rounds, "rounds", 0, "stop after so many rounds, without --rate; 0 for no limit")
 
 	flags.StringVar(&f.rate, "rate", "", "actions per second, open loop: 5k, or 1k,2k,5k, or \"ramp 1k..50k x2\"")
-	flags.Float64Var(&f.noise, "noise", 0, "background syscalls per second that no rule detects")
+	flags.Var((*rateValue)(&f.noise), "noise", "background syscalls per second that no rule detects")
 	flags.DurationVar(&f.rest, "rest", time.Second, "pause between rounds")
 	flags.IntVar(&f.workers, "workers", 0, "threads that perform actions (default: as the highest rate needs)")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of the order of actions")
@@ -114,12 +135,30 @@ func (f *benchFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.idle, "idle", 3*time.Second, "how long the preflight watches the idle host")
 	flags.BoolVar(&f.force, "force", false, "go on when the preflight fails")
 	flags.BoolVar(&f.noPreflight, "no-preflight", false, "leave the preflight out")
+	f.reportFlags(flags)
+	flags.StringVar(&f.out, "out", "", "directory for raw data (default with --rate: peregrine-bench-TIME); none for none")
+	flags.StringVar(&f.from, "from", "", "show the run kept in a directory")
+	_ = flags.MarkHidden("from") // "bench report" is its name now; it exists, so there is no error
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+}
+
+// reportFlags are those about what is shown of a run.
+func (f *benchFlags) reportFlags(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.failIf, "fail-if", nil, "condition on a round that fails the run, such as 'lost>0.1%' or 'latency.p99>50ms' (repeatable); metrics: "+strings.Join(bench.Metrics.Names(), " "))
 	flags.StringVar(&f.output, "format", "text", "format of the results: "+strings.Join(report.Formats, ", "))
 	flags.StringVar(&f.junit, "junit", "", "write the conditions as JUnit XML to a file")
-	flags.StringVar(&f.out, "out", "", "directory for raw data (default with --rate: peregrine-bench-TIME); none for none")
-	flags.StringVar(&f.from, "from", "", "measure nothing: show the run kept in a directory again, with --format, --fail-if and --junit")
-	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+}
+
+// rateValue is a flag that is read as all rates are: "20k".
+type rateValue float64
+
+func (r *rateValue) String() string { return human.Number(float64(*r)) }
+func (r *rateValue) Type() string   { return "rate" }
+
+func (r *rateValue) Set(s string) error {
+	x, err := human.ParseNumber(s)
+	*r = rateValue(x)
+	return err
 }
 
 // args wants one regular expression before a --, and none for an old run.

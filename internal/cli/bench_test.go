@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -56,6 +57,42 @@ func TestBenchUsage(t *testing.T) {
 	}
 	if code, _, stderr := runBench(t, "overhead", "--sensor", "running"); code != ExitUsage || !strings.Contains(stderr, "cannot be compared") {
 		t.Errorf("overhead: exit %d, %q", code, stderr)
+	}
+}
+
+// The sub-commands do what the old spellings did, which go on working.
+func TestBenchReportAndCompare(t *testing.T) {
+	dirs := [2]string{t.TempDir(), t.TempDir()}
+	for i, dir := range dirs {
+		run := report.Run{Schema: bench.RoundSchema, Rounds: []bench.Round{{Number: 1, Rate: bench.Rate{Target: 1234},
+			Loss: bench.Loss{Of: 5000, Lower: 0.01 * float64(i), Upper: 0.001 + 0.02*float64(i)}}}}
+		file, err := os.Create(filepath.Join(dir, "run.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(run.Write(file, "json"), file.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"report", dirs[0], "--format", "csv"}, ExitOK, "1,1234"},
+		{[]string{"report", dirs[0], "--format", "pdf"}, ExitUsage, "expected text, json"},
+		{[]string{"report"}, ExitUsage, "expected 1"},
+		{[]string{"--from", dirs[0], "--format", "csv"}, ExitOK, "1,1234"},
+		{[]string{"run", "NoSuchAction"}, ExitUsage, "no events matching"},
+		{[]string{"compare", dirs[0], dirs[1]}, ExitThreshold, "worse"},
+		{[]string{"compare", dirs[1], dirs[0]}, ExitOK, "better"},
+		{[]string{"compare", dirs[0], dirs[0]}, ExitOK, "same"},
+		{[]string{"run", "ReadSensitive", "--rate", "1k", "--noise", "many"}, ExitUsage, "2.5k"},
+	} {
+		code, stdout, stderr := runBench(t, append([]string{"bench"}, tt.args...)...)
+		if code != tt.code || !strings.Contains(stdout+stderr, tt.want) {
+			t.Errorf("bench %q: exit %d, want %d with %q\n%s%s", tt.args, code, tt.code, tt.want, stdout, stderr)
+		}
 	}
 }
 
@@ -133,7 +170,7 @@ func TestBenchShowsAnOldRun(t *testing.T) {
 func TestBenchHelpHasExamples(t *testing.T) {
 	for _, command := range []string{"bench", "overhead"} {
 		code, stdout, _ := runBench(t, command, "--help")
-		if code != ExitOK || !strings.Contains(stdout, "Examples:\n  peregrine "+command) {
+		if code != ExitOK || !strings.Contains(stdout, "Examples:\n  ") || !strings.Contains(stdout, "peregrine "+command) {
 			t.Errorf("%s --help: exit %d, %q", command, code, stdout)
 		}
 	}

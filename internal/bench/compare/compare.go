@@ -1,0 +1,108 @@
+// Package compare sets two bench runs side by side, round by round of the same
+// load, and says whether the second loses more or less than the first.
+package compare
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/bench/report"
+)
+
+// Change is a verdict on B seen from A.
+type Change string
+
+// The verdicts, from good to bad.
+const (
+	Better       Change = "better"
+	Same         Change = "same"
+	Inconclusive Change = "inconclusive"
+	Worse        Change = "worse"
+)
+
+// order is from good to bad: a comparison is as good as its worst row.
+var order = []Change{Better, Same, Inconclusive, Worse}
+
+// Row is one load of both runs.
+type Row struct {
+	Target, Noise float64 // actions and background syscalls per second, as asked for
+	A, B          bench.Round
+	Change        Change
+	Why           string // it is inconclusive
+}
+
+// Comparison is two runs side by side.
+type Comparison struct {
+	A, B   string // the sensors
+	Rows   []Row
+	Change Change
+	Notes  []string
+}
+
+// Runs compares the rounds of the same load. Rounds of one run that repeat a
+// load are compared in their order; what only one run has is a note.
+func Runs(a, b *report.Run) (Comparison, error) {
+	c := Comparison{A: a.Identity.String(), B: b.Identity.String(), Change: Better}
+	used := make([]bool, len(b.Rounds))
+	for i := range a.Rounds {
+		x := &a.Rounds[i]
+		at := -1
+		for j := range b.Rounds {
+			if at < 0 && !used[j] && sameLoad(x, &b.Rounds[j]) {
+				at = j
+			}
+		}
+		if at < 0 {
+			c.Notes = append(c.Notes, fmt.Sprintf("B has no round of %.0f actions/s and %.0f background syscalls/s", x.Rate.Target, x.Rate.NoiseTarget))
+			continue
+		}
+		used[at] = true
+		row := compare(*x, b.Rounds[at])
+		c.Rows = append(c.Rows, row)
+		if slices.Index(order, row.Change) > slices.Index(order, c.Change) {
+			c.Change = row.Change
+		}
+	}
+	if len(c.Rows) == 0 {
+		return c, errors.New("compare: the runs have no round of the same load: give both the same --rate and --noise")
+	}
+	if a.Environment.Hostname != b.Environment.Hostname || a.Environment.CPU != b.Environment.CPU {
+		c.Notes = append(c.Notes, "the runs are of different machines")
+	}
+	return c, nil
+}
+
+func sameLoad(a, b *bench.Round) bool {
+	return a.Rate.Target == b.Rate.Target && a.Rate.NoiseTarget == b.Rate.NoiseTarget
+}
+
+// unfit are the flags of rounds that are no evidence about a sensor.
+var unfit = []bench.Flag{bench.GeneratorLimited, bench.Ambiguous, bench.HostBusy, bench.SensorRestarted, bench.SensorGone, bench.ClockStep, bench.Interrupted}
+
+// compare decides by the intervals of the losses: those that overlap are no
+// difference.
+func compare(a, b bench.Round) Row {
+	row := Row{Target: a.Rate.Target, Noise: a.Rate.NoiseTarget, A: a, B: b, Change: Same}
+	for i, r := range []*bench.Round{&a, &b} {
+		side := string(rune('A' + i))
+		for _, f := range unfit {
+			if r.Has(f) {
+				row.Change, row.Why = Inconclusive, fmt.Sprintf("%s, round %d: %s", side, r.Number, f)
+				return row
+			}
+		}
+		if r.Loss.Of == 0 {
+			row.Change, row.Why = Inconclusive, fmt.Sprintf("%s, round %d: no action was done", side, r.Number)
+			return row
+		}
+	}
+	switch {
+	case b.Loss.Lower > a.Loss.Upper:
+		row.Change = Worse
+	case b.Loss.Upper < a.Loss.Lower:
+		row.Change = Better
+	}
+	return row
+}

@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"fmt"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/bench/compare"
+	"github.com/peregrine-sec/peregrine/internal/bench/report"
+	"github.com/peregrine-sec/peregrine/internal/human"
+)
+
+func newBenchReport(env Env) *cobra.Command {
+	f := &benchFlags{}
+	cmd := &cobra.Command{
+		Use:   "report DIR",
+		Short: "Write the report of an earlier run again, in any format, or against other conditions",
+		Example: `  peregrine bench report peregrine-bench-20260102-150405
+  peregrine bench report june --format markdown >> "$GITHUB_STEP_SUMMARY"
+  peregrine bench report june --fail-if 'latency.p99>50ms' --junit june.xml`,
+		Args: exactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			f.from = args[0]
+			return f.again(env)
+		},
+	}
+	f.reportFlags(cmd.Flags())
+	return cmd
+}
+
+func newBenchCompare(env Env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "compare A B",
+		Short: "Say whether run B loses more or less than run A",
+		Long: `Compare sets two runs side by side, rate by rate. A loss differs if the 95 %
+intervals do not overlap. Rounds that the generator limited, of a busy host, or
+whose alerts could not be told from those of others are no evidence.
+
+Exit codes: 0 same or better, 4 inconclusive, 99 worse.`,
+		Example: `  peregrine bench compare before after`,
+		Args:    exactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			a, err := report.Read(args[0])
+			if err != nil {
+				return err
+			}
+			b, err := report.Read(args[1])
+			if err != nil {
+				return err
+			}
+			c, err := compare.Runs(a, b)
+			if err != nil {
+				return &ExitError{Code: ExitUsage, Err: err}
+			}
+			return printBenchComparison(env, c)
+		},
+	}
+}
+
+func printBenchComparison(env Env, c compare.Comparison) error {
+	fmt.Fprintf(env.Stdout, "A: %s\nB: %s\n\n", c.A, c.B)
+	table := tabwriter.NewWriter(env.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "Actions/s\tA lost\tB lost\tA p99\tB p99\tA CPU\tB CPU\tVerdict")
+	for _, r := range c.Rows {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", human.Number(r.Target), human.Share(r.A.Loss.Share), human.Share(r.B.Loss.Share),
+			human.Duration(time.Duration(r.A.Latency.P99)), human.Duration(time.Duration(r.B.Latency.P99)), cpuOf(&r.A), cpuOf(&r.B), r.Change)
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, r := range c.Rows {
+		if r.Why != "" {
+			fmt.Fprintf(env.Stdout, "%s actions/s: %s: %s\n", human.Number(r.Target), r.Change, r.Why)
+		}
+	}
+	for _, note := range c.Notes {
+		fmt.Fprintf(env.Stdout, "note: %s\n", note)
+	}
+	fmt.Fprintf(env.Stdout, "\n%s\n", c.Change)
+	switch c.Change {
+	case compare.Worse:
+		return &ExitError{Code: ExitThreshold}
+	case compare.Inconclusive:
+		return &ExitError{Code: ExitInconclusive}
+	}
+	return nil
+}
+
+func cpuOf(r *bench.Round) string {
+	if r.Usage == nil {
+		return "-"
+	}
+	return human.Share(r.Usage.CPU)
+}
