@@ -15,6 +15,8 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 func options(t *testing.T, rig *capacitytest.Rig) Options {
@@ -208,5 +210,41 @@ func TestTwoSensors(t *testing.T) {
 	}
 	if len(r.Findings.Curves) != 2 || len(r.Findings.Costs) != 2 || r.Sensors[1].Variant != "slow" {
 		t.Errorf("%d curves, %d costs, sensors %+v", len(r.Findings.Curves), len(r.Findings.Costs), r.Sensors)
+	}
+}
+
+// A run beside one that is going on is refused, also with --force.
+func TestBesideAnotherRun(t *testing.T) {
+	o := options(t, capacitytest.New(capacitytest.Default()))
+	o.Force = true
+	if err := os.Mkdir(o.JournalDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// The process that runs the tests plays the other run.
+	start, err := procfs.Host.StartTime(os.Getppid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := fmt.Sprintf(`{"owner_pid":%d,"owner_start":%d,"boot":%q,"pid_namespace":%q}`+"\n", os.Getppid(), start, strings.TrimSpace(string(boot)), namespace)
+	journal := filepath.Join(o.JournalDir, "other.journal")
+	if err := os.WriteFile(journal, []byte(owner), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Run(context.Background(), o)
+	var refused *sweep.PreflightError
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "another capacity run is going on") {
+		t.Errorf("beside another run: %v", err)
+	}
+	left, err := os.ReadDir(o.JournalDir)
+	if err != nil || len(left) != 1 {
+		t.Errorf("journals %v, %v; want the other run's alone", left, err)
 	}
 }

@@ -64,6 +64,9 @@ func (s *sweep) measure(ctx context.Context, m *measurement, find func() (search
 	}
 	found, err := find()
 	m.finish(found)
+	if err != nil && m.row.Factor.Name == capacity.FactorNone {
+		m.row.Factor.Advice = "the run was cut short: run it again"
+	}
 	return err
 }
 
