@@ -330,8 +330,15 @@ func (f *full) Write(p []byte) (int, error) {
 
 func (*full) Close() error { return nil }
 
-// A disk that was full leaves at most a torn line, which readers skip; the
-// next sample is whole and counts from the last one that was written.
+func (f *full) Seek(int64, int) (int64, error) { return int64(f.Len()), nil }
+
+func (f *full) Truncate(size int64) error {
+	f.Buffer.Truncate(int(size))
+	return nil
+}
+
+// A disk that was full leaves no torn line; the next sample is whole and
+// counts from the last one that was written.
 func TestWriterDiskFull(t *testing.T) {
 	line := len(AppendLine(nil, Sample{Number: 1, Extra: &Extra{}}, nil))
 	for _, room := range []int{0, 1, line / 2, line - 1, line, line + 1, line + line/2} {

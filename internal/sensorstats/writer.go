@@ -110,11 +110,25 @@ func (w *Writer) Write(now time.Time, cur Counters, extra Extra) error {
 		_ = f.SetWriteDeadline(time.Now().Add(time.Second)) // pipes only; files do not need it
 	}
 	if n, err := w.w.Write(w.line); err != nil {
-		w.torn = n > before || w.torn && n == 0
+		w.torn = !w.takeBack(n) && (n > before || w.torn && n == 0)
 		return fmt.Errorf("write stats sample %d: %w", next.Number, err)
 	}
 	w.last, w.torn = next, false
 	return nil
+}
+
+// takeBack removes the last n bytes, those of a line that did not fit: readers
+// take no half line.
+func (w *Writer) takeBack(n int) bool {
+	f, ok := w.w.(interface {
+		io.Seeker
+		Truncate(size int64) error
+	})
+	if !ok {
+		return false
+	}
+	end, err := f.Seek(0, io.SeekEnd)
+	return err == nil && f.Truncate(end-int64(n)) == nil
 }
 
 // Close closes what the writer writes to.
