@@ -1,0 +1,54 @@
+// mkimage writes the sensor's image as an OCI archive, from a binary that has
+// been built:
+//
+//	go run ./deploy/mkimage -tag localhost/peregrine:1.2.3 -o dist/peregrine.oci.tar bin/peregrine
+//
+// The image has the binary, and the certificates of this machine's
+// authorities, where there are some, for outputs over HTTPS; nothing else.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+
+	"github.com/peregrine-sec/peregrine/internal/image"
+)
+
+// authorities is where Debian, Alpine and their kin have them.
+const authorities = "/etc/ssl/certs/ca-certificates.crt"
+
+func main() {
+	tag := flag.String("tag", "localhost/peregrine:latest", "`NAME` of the image")
+	out := flag.String("o", "peregrine.oci.tar", "archive to write")
+	flag.Parse()
+	if flag.NArg() != 1 {
+		fmt.Fprintln(os.Stderr, "usage: mkimage [-tag NAME] [-o ARCHIVE] BINARY")
+		os.Exit(2)
+	}
+	if err := write(*out, *tag, flag.Arg(0)); err != nil {
+		fmt.Fprintln(os.Stderr, "mkimage:", err)
+		os.Exit(1)
+	}
+}
+
+func write(archive, tag, binary string) error {
+	img := image.Image{
+		Tag: tag, Files: map[string]string{"/usr/bin/peregrine": binary},
+		Entrypoint: []string{"/usr/bin/peregrine"}, Cmd: []string{"sensor"},
+		Labels: map[string]string{"org.opencontainers.image.title": "peregrine", "org.opencontainers.image.licenses": "Apache-2.0"},
+	}
+	if _, err := os.Stat(authorities); err == nil {
+		img.Files[authorities] = authorities
+	}
+	f, err := os.Create(archive)
+	if err != nil {
+		return err
+	}
+	if err := img.Write(f); err != nil {
+		f.Close()
+		os.Remove(archive)
+		return err
+	}
+	return f.Close()
+}
