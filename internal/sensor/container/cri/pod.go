@@ -12,9 +12,8 @@ import (
 // pod is a sandbox, and what its containers share.
 type pod struct {
 	container.Pod
-	ip, cni                       string
+	ip, cni, image                string
 	hostPID, hostNetwork, hostIPC bool
-	privileged                    bool
 }
 
 // annotationPrefix marks annotations among a pod's labels, as Falco does.
@@ -33,10 +32,10 @@ func (c *Client) pod(ctx context.Context, sandbox string) (*pod, error) {
 			Name: s.GetMetadata().GetName(), Namespace: s.GetMetadata().GetNamespace(), UID: s.GetMetadata().GetUid(), SandboxID: sandbox,
 			Labels: container.KeepLabels(s.GetLabels(), c.labelMax),
 		},
-		ip: s.GetNetwork().GetIp(), cni: cni(resp.Info["info"], s.GetAnnotations()),
 		hostPID: names.GetPid() == api.NamespaceMode_NODE, hostNetwork: names.GetNetwork() == api.NamespaceMode_NODE, hostIPC: names.GetIpc() == api.NamespaceMode_NODE,
-		privileged: infoOf(resp.Info).privileged(),
 	}
+	p.ip = s.GetNetwork().GetIp()
+	p.image, p.cni = sandboxInfo(resp.Info["info"], s.GetAnnotations())
 	p.IP, p.CNI = p.ip, p.cni
 	for k, v := range container.KeepLabels(s.GetAnnotations(), c.labelMax) {
 		if p.Labels == nil {
@@ -47,31 +46,36 @@ func (c *Client) pod(ctx context.Context, sandbox string) (*pod, error) {
 	return p, nil
 }
 
-// sandbox is the entry of the sandbox itself, in which the pause process runs.
+// sandbox is the entry of the sandbox itself, in which the pause process runs:
+// without privileges, whatever its pod's containers have.
 func (c *Client) sandbox(id string, p *pod) container.Container {
-	return container.Container{
-		ID: container.Short(id), FullID: id, Type: c.kind, Privileged: p.privileged,
+	m := container.Container{
+		ID: container.Short(id), FullID: id, Type: c.kind, Image: p.image,
 		HostPID: p.hostPID, HostNetwork: p.hostNetwork, HostIPC: p.hostIPC, IP: p.ip, CNI: p.cni,
 		Labels: map[string]string{container.LabelPodName: p.Name, container.LabelPodNamespace: p.Namespace, container.LabelPodUID: p.UID},
 		Pod:    &p.Pod,
 	}
+	m.ImageRepository, m.ImageTag, m.ImageDigest = container.SplitImage(p.image)
+	return m
 }
 
 // maxCNI bounds the text of container.cni.json in bytes, as upstream does.
 const maxCNI = 4096
 
-// cni is the result of the network plugin: containerd tells it with the
-// verbose status of a sandbox, CRI-O in an annotation.
-func cni(info string, annotations map[string]string) string {
-	text := annotations["io.kubernetes.cri-o.CNIResult"]
+// sandboxInfo reads the runtime's own account of a sandbox: its image, which
+// containerd tells, and the result of the network plugin, which CRI-O has in an
+// annotation.
+func sandboxInfo(info string, annotations map[string]string) (image, cni string) {
+	cni = annotations["io.kubernetes.cri-o.CNIResult"]
 	var v struct {
+		Image     string                                          `json:"image"`
 		CNIResult struct{ Interfaces map[string]json.RawMessage } `json:"cniResult"`
 	}
 	if json.Unmarshal([]byte(info), &v) == nil && len(v.CNIResult.Interfaces) > 0 {
-		text = interfaces(v.CNIResult.Interfaces)
+		cni = interfaces(v.CNIResult.Interfaces)
 	}
-	if len(text) > maxCNI {
-		return ""
+	if len(cni) > maxCNI {
+		cni = ""
 	}
-	return text
+	return v.Image, cni
 }
