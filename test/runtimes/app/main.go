@@ -1,0 +1,36 @@
+// app is the one program of the images that the tests make. It does what its
+// name or its first argument says.
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+)
+
+func main() {
+	args := os.Args
+	if name := filepath.Base(args[0]); name == "app" && len(args) > 1 {
+		args = args[1:]
+	}
+	switch filepath.Base(args[0]) {
+	case "sleep": // until it is told to end
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, syscall.SIGTERM, syscall.SIGINT)
+		<-c
+	case "open":
+		f, err := os.Open(args[1])
+		if err == nil {
+			f.Close()
+		}
+	case "connect": // a datagram socket: nothing is sent
+		if c, err := net.Dial("udp", args[1]); err == nil {
+			c.Close()
+		}
+	default: // a name that rules look for: debugfs, mount
+		fmt.Println(args[0], "was called")
+	}
+}

@@ -1,0 +1,28 @@
+package runtimes
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
+
+var churn = flag.Int("churn", 15, "short-lived containers to run; 1000 for the whole test")
+
+// residentMiB is the memory of a process (proc(5), VmRSS).
+func residentMiB(t *testing.T, pid int) int {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		var kib int
+		if n, _ := fmt.Sscanf(line, "VmRSS: %d kB", &kib); n == 1 {
+			return kib >> 10
+		}
+	}
+	t.Fatal("no VmRSS")
+	return 0
+}

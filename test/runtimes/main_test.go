@@ -1,0 +1,75 @@
+package runtimes
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/image"
+)
+
+// built is what the tests need, made once.
+var built struct{ dir, binary, archive string }
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if err := build(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(built.dir)
+	return m.Run()
+}
+
+// Tag is the image that all containers of the tests run.
+const tag = "localhost/tests/app:v1"
+
+func build() error {
+	var err error
+	if built.dir, err = os.MkdirTemp("", "peregrine-runtimes-"); err != nil {
+		return err
+	}
+	built.binary, built.archive = filepath.Join(built.dir, "peregrine"), filepath.Join(built.dir, "app.tar")
+	app := filepath.Join(built.dir, "app")
+	for out, pkg := range map[string]string{built.binary: "cmd/peregrine", app: "test/runtimes/app"} {
+		cmd := exec.Command("go", "build", "-o", out, "github.com/peregrine-sec/peregrine/"+pkg)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if text, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("build %s: %w\n%s", pkg, err, text)
+		}
+	}
+	f, err := os.Create(built.archive)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return image.Image{
+		Tag: tag, Files: map[string]string{"/app": app}, Entrypoint: []string{"/app"}, Cmd: []string{"sleep"},
+		Links:  map[string]string{"/bin/debugfs": "/app", "/bin/mount": "/app", "/bin/open": "/app", "/bin/sleep": "/app"},
+		Labels: map[string]string{"team": "tests", "empty": ""},
+	}.Write(f)
+}
+
+// need skips a test where it cannot run, or fails it where that is promised.
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	why := ""
+	if os.Geteuid() != 0 {
+		why = "needs root"
+	}
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			why = "needs " + p
+		}
+	}
+	if why == "" {
+		return
+	}
+	if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
