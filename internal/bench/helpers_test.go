@@ -1,16 +1,24 @@
 package bench
 
 import (
+	"os"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/benchtest"
+	"github.com/peregrine-sec/peregrine/internal/bench/benchtest/player"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain is also the player of a recorded Falco.
+func TestMain(m *testing.M) {
+	if os.Getenv(player.EventsEnv) != "" {
+		os.Exit(player.Main(os.Args[1:]))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // benchSet are three actions of the method document's kind.
 func benchSet(t *testing.T) []*action.Action {
