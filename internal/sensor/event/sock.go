@@ -52,15 +52,17 @@ func (v *View) SockAddr(i int) (Endpoint, bool) {
 //	0        1       17      19      35      37
 //	|   10   | IPv6  | port  | IPv6  | port  |
 //	0        1
-//	|   1    | path ... | NUL | path ... |
+//	|   1    | n | source, n bytes | destination |
 func (v *View) SockTuple(i int) (source, destination Endpoint, ok bool) {
 	s, ok := v.Str(i)
 	if !ok || len(s) == 0 {
 		return source, destination, false
 	}
 	if s[0] == familyUnix {
-		f := FileInfo{data: s[1:]}
-		from, to := f.UnixPaths()
+		if len(s) < 2 || len(s)-2 < int(s[1]) {
+			return source, destination, false
+		}
+		from, to := s[2:2+s[1]], s[2+s[1]:]
 		return Endpoint{Path: from, Unix: true}, Endpoint{Path: to, Unix: true}, true
 	}
 	from, rest, ok := cutEndpoint(s[0], s[1:])

@@ -33,7 +33,7 @@ func TestSockEncodings(t *testing.T) {
 func TestSockEncodingsUnix(t *testing.T) {
 	var b Builder
 	b.Start(KindConnect, Header{})
-	b.Str(KindConnect.Info().Slot("tuple"), "\x01@client\x00/run/server")
+	b.Str(KindConnect.Info().Slot("tuple"), "\x01\x07@client/run/server")
 	b.Str(KindConnect.Info().Slot("addr"), "\x01/run/server")
 	var v View
 	if err := v.Reset(b.Finish()); err != nil {

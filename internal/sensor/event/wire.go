@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 	"unsafe"
 )
 
@@ -113,8 +114,8 @@ const (
 //
 // For sockets of family AF_INET and AF_INET6, data is the local address then
 // the remote address (4 or 16 bytes each), sport the local and dport the
-// remote port. For AF_UNIX, data is the local path, a NUL, the remote path
-// (abstract names start with '@'). For everything else data are Views: first
+// remote port. For AF_UNIX, data is the local path, sport bytes, a NUL, the
+// remote path (abstract names start with '@'). For everything else data are Views: first
 // the resolved absolute path in the mount namespace of the process; empty when
 // it is the same as the path given in the event.
 type FileInfo struct {
@@ -156,14 +157,14 @@ func (f *FileInfo) Addrs() (local, remote netip.Addr) {
 	return addr(f.data[:n]), addr(f.data[n : 2*n])
 }
 
-// UnixPaths are the local and remote path of a unix socket.
+// UnixPaths are the local and remote path of a unix socket. Abstract names may
+// contain NULs: SPort is the length of the local one, where it is known.
 func (f *FileInfo) UnixPaths() (local, remote string) {
-	for i := 0; i < len(f.data); i++ {
-		if f.data[i] == 0 {
-			return f.data[:i], f.data[i+1:]
-		}
+	if n := int(f.SPort); n > 0 && n < len(f.data) {
+		return f.data[:n], f.data[n+1:]
 	}
-	return f.data, ""
+	local, remote, _ = strings.Cut(f.data, "\x00")
+	return local, remote
 }
 
 func addr(s string) netip.Addr {

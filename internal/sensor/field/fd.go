@@ -17,6 +17,9 @@ func fdFields() []Field {
 			if slot < 0 {
 				return 0, false
 			}
+			if dups[c.Event.Kind()] && c.Event.Int(slot) < 0 {
+				slot++ // oldfd: what could not be copied
+			}
 			return max(c.Event.Int(slot), minFD(c)), true
 		}).inKernel(),
 		str("fd.type", AtEvent, "Type of the descriptor: file, directory, ipv4, ipv6, unix, pipe, event, signalfd, eventpoll, inotify, timerfd, netlink, bpf, userfaultfd, io_uring, memfd, pidfd.", func(c *Context) (string, bool) {
@@ -60,6 +63,8 @@ func fdFields() []Field {
 		layer("fd.is_lower_layer", "True if the file is in a lower layer of an overlayfs.", event.FileLowerLayer),
 	}
 }
+
+var dups = [event.NumKinds]bool{event.KindDup: true, event.KindDup2: true, event.KindDup3: true}
 
 // minFD bounds fd.num: a descriptor that could not be made is -1, whatever the
 // error; AT_FDCWD stays what it is.

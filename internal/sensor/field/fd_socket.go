@@ -164,7 +164,9 @@ func eachAddr(name string, t Type, doc string) Field {
 		if s.server.IsValid() && !yield(s.server) {
 			return true
 		}
-		if s.client.IsValid() {
+		// A datagram from a socket that is not bound has no address of this
+		// end before the route is known: 0.0.0.0 is nobody.
+		if s.client.IsValid() && (s.isServer || !s.client.IsUnspecified()) {
 			yield(s.client)
 		}
 		return s.server.IsValid() || s.client.IsValid()

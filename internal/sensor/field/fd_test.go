@@ -146,7 +146,7 @@ func TestOpens(t *testing.T) {
 				"fd.name": "/x/b/c", "fd.nameraw": "../b/./c", "evt.arg.name": "/x/b/c", "evt.rawarg.name": "../b//./c", "evt.abspath": "/x/b/c",
 				"fs.path.name": "/x/b/c", "fs.path.nameraw": "../b//./c", "evt.arg.dirfd": "<d>/x/y", "evt.arg.flags": "O_CREAT|O_WRONLY",
 				"evt.is_open_write": "true", "evt.is_open_read": "false", "evt.is_open_exec": "true", "evt.is_open_create": "false",
-				"evt.args": "fd=0(<f>/x/b/c) dirfd=5(<d>/x/y) name=../b//./c(/x/b/c) flags=6(O_CREAT|O_WRONLY) mode=755 dev=0 ino=0",
+				"evt.args": "fd=0(<f>/x/b/c) dirfd=5(<d>/x/y) name=../b//./c(/x/b/c) flags=6(O_CREAT|O_WRONLY) mode=0755 dev=0 ino=0",
 			},
 		},
 		{

@@ -35,6 +35,7 @@ const (
 	decimal format = iota
 	hexadecimal
 	octal
+	zeroOctal // 0644
 )
 
 // kindParams are the parameters by kind and slot, extras left out.
@@ -60,6 +61,9 @@ func formatOf(k event.Kind, p event.Param) format {
 		if k == event.KindMkdir || k == event.KindMkdirat {
 			return hexadecimal
 		}
+		if p.Type == event.Uint32 { // of opens
+			return zeroOctal
+		}
 		return octal
 	case "dev":
 		if k != event.KindMknod && k != event.KindMknodat {
@@ -81,6 +85,11 @@ func appendInt(dst []byte, n int64) []byte { return strconv.AppendInt(dst, n, 10
 func (f format) append(dst []byte, n uint64) []byte {
 	switch f {
 	case octal:
+		return strconv.AppendUint(dst, n, 8)
+	case zeroOctal:
+		if n != 0 {
+			dst = append(dst, '0')
+		}
 		return strconv.AppendUint(dst, n, 8)
 	case hexadecimal:
 		return appendHex(dst, n)

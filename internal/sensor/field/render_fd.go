@@ -19,7 +19,7 @@ func resolvedFD(c *Context, dst []byte, p *slotParam) []byte {
 	}
 	f := c.fileInfo()
 	if f == nil || (p.slot != c.Event.Info().FD && !sharesFile[c.Event.Kind()]) {
-		if strings.HasSuffix(p.Name, "dirfd") || strings.HasSuffix(p.Name, "dir") {
+		if strings.HasSuffix(p.Name, "dirfd") || strings.HasSuffix(p.Name, "dir") || p.Name == "mountfd" {
 			if s, ok := c.base(p.paths); ok {
 				return append(append(dst, "<d>"...), trimSlash(s)...)
 			}

@@ -18,6 +18,7 @@ import (
 const (
 	legacyMapClosings       = "closings"
 	legacyMapCounts         = "counts"
+	legacyMapDatagramRoles  = "datagram_roles"
 	legacyMapFamilies       = "families"
 	legacyMapOpenFilters    = "open_filters"
 	legacyMapOpenNames      = "open_names"
@@ -122,15 +123,16 @@ type legacyProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type legacyMapSpecs struct {
-	Closings     *ebpf.MapSpec `ebpf:"closings"`
-	Counts       *ebpf.MapSpec `ebpf:"counts"`
-	Families     *ebpf.MapSpec `ebpf:"families"`
-	OpenFilters  *ebpf.MapSpec `ebpf:"open_filters"`
-	OpenNames    *ebpf.MapSpec `ebpf:"open_names"`
-	ProcessNames *ebpf.MapSpec `ebpf:"process_names"`
-	Rings        *ebpf.MapSpec `ebpf:"rings"`
-	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
-	Snapshot     *ebpf.MapSpec `ebpf:"snapshot"`
+	Closings      *ebpf.MapSpec `ebpf:"closings"`
+	Counts        *ebpf.MapSpec `ebpf:"counts"`
+	DatagramRoles *ebpf.MapSpec `ebpf:"datagram_roles"`
+	Families      *ebpf.MapSpec `ebpf:"families"`
+	OpenFilters   *ebpf.MapSpec `ebpf:"open_filters"`
+	OpenNames     *ebpf.MapSpec `ebpf:"open_names"`
+	ProcessNames  *ebpf.MapSpec `ebpf:"process_names"`
+	Rings         *ebpf.MapSpec `ebpf:"rings"`
+	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
+	Snapshot      *ebpf.MapSpec `ebpf:"snapshot"`
 }
 
 // legacyVariableSpecs contains global variables before they are loaded into the kernel.
@@ -166,21 +168,23 @@ func (o *legacyObjects) Close() error {
 //
 // It can be passed to loadLegacyObjects or ebpf.CollectionSpec.LoadAndAssign.
 type legacyMaps struct {
-	Closings     *ebpf.Map `ebpf:"closings"`
-	Counts       *ebpf.Map `ebpf:"counts"`
-	Families     *ebpf.Map `ebpf:"families"`
-	OpenFilters  *ebpf.Map `ebpf:"open_filters"`
-	OpenNames    *ebpf.Map `ebpf:"open_names"`
-	ProcessNames *ebpf.Map `ebpf:"process_names"`
-	Rings        *ebpf.Map `ebpf:"rings"`
-	Scratches    *ebpf.Map `ebpf:"scratches"`
-	Snapshot     *ebpf.Map `ebpf:"snapshot"`
+	Closings      *ebpf.Map `ebpf:"closings"`
+	Counts        *ebpf.Map `ebpf:"counts"`
+	DatagramRoles *ebpf.Map `ebpf:"datagram_roles"`
+	Families      *ebpf.Map `ebpf:"families"`
+	OpenFilters   *ebpf.Map `ebpf:"open_filters"`
+	OpenNames     *ebpf.Map `ebpf:"open_names"`
+	ProcessNames  *ebpf.Map `ebpf:"process_names"`
+	Rings         *ebpf.Map `ebpf:"rings"`
+	Scratches     *ebpf.Map `ebpf:"scratches"`
+	Snapshot      *ebpf.Map `ebpf:"snapshot"`
 }
 
 func (m *legacyMaps) Close() error {
 	return _LegacyClose(
 		m.Closings,
 		m.Counts,
+		m.DatagramRoles,
 		m.Families,
 		m.OpenFilters,
 		m.OpenNames,

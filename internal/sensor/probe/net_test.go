@@ -253,6 +253,7 @@ func TestUnixSockets(t *testing.T) {
 	for _, tc := range []struct{ name, addr, shown string }{
 		{"path", filepath.Join(dir, "s") + "\x00", filepath.Join(dir, "s")},
 		{"abstract", "\x00peregrine-test-no-nul", "@peregrine-test-no-nul"},
+		{"NUL inside", "\x00peregrine\x00test", "@peregrine\x00test"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			server, client := socket(t, unix.AF_UNIX, unix.SOCK_STREAM), socket(t, unix.AF_UNIX, unix.SOCK_STREAM)
@@ -276,7 +277,7 @@ func TestUnixSockets(t *testing.T) {
 			e.want(t, map[string]string{"res": "0", "tuple": `unix ""->unix ` + quote(tc.shown), "fd": num(client), "addr": "unix " + quote(tc.shown),
 				"file": fmt.Sprintf("%d \"\"->%q connected", event.FDUnix, tc.shown)})
 			e = tr.one(event.KindAccept4)
-			e.want(t, map[string]string{"fd": num(accepted), "tuple": `unix ""->unix ` + quote(tc.shown), "queuepct": "0", "queuelen": "0", "queuemax": "3", "flags": num(unix.SOCK_CLOEXEC),
+			e.want(t, map[string]string{"fd": num(accepted), "tuple": `unix ""->unix ` + quote(tc.shown), "queuepct": "0", "queuelen": "0", "queuemax": "3", "flags": "0",
 				"file": fmt.Sprintf("%d %q->\"\" connected", event.FDUnix, tc.shown)})
 			e = tr.one(event.KindSendto)
 			e.want(t, map[string]string{"res": "2", "data": `"hi"`, "fd": num(client), "size": "2", "tuple": `unix ""->unix ` + quote(tc.shown),
@@ -411,4 +412,52 @@ func TestReceivedDescriptor(t *testing.T) {
 	tr := trace(t, []string{"read"}, func() { raw(unix.SYS_READ, fds[0], ptr(buf), len(buf)) })
 	e := tr.one(event.KindRead)
 	e.want(t, map[string]string{"res": "4", "data": `"text"`, "fd": num(fds[0]), "size": "10", "file": regular(file)})
+}
+
+// Of datagram sockets that chose their ports, the one that sends first is the
+// client, also if it has the lower one.
+func TestDatagramRoles(t *testing.T) {
+	socks := []int{socket(t, unix.AF_INET, unix.SOCK_DGRAM), socket(t, unix.AF_INET, unix.SOCK_DGRAM)}
+	for _, fd := range socks {
+		free := socket(t, unix.AF_INET, unix.SOCK_DGRAM) // whose port is taken over: to choose it is what counts
+		if err := unix.Bind(free, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+			t.Fatal(err)
+		}
+		port := localPort(t, free)
+		unix.Close(free)
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, server := socks[0], socks[1]
+	if localPort(t, client) > localPort(t, server) {
+		client, server = server, client
+	}
+	buf := make([]byte, 10)
+	tr := trace(t, []string{"sendto", "recvfrom"}, func() {
+		for _, from := range []int{client, server} { // a question, then its answer
+			to := client + server - from
+			if err := unix.Sendto(from, []byte("x"), 0, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: localPort(t, to)}); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := unix.Recvfrom(to, buf, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	for _, k := range []event.Kind{event.KindSendto, event.KindRecvfrom} {
+		for _, e := range tr.of(k, unix.Getpid()) {
+			var f event.FileInfo
+			if !e.FileInfo(e.Info().File, &f) {
+				t.Fatal("no file")
+			}
+			want := event.FileServer
+			if int(f.SPort) == localPort(t, client) {
+				want = event.FileClient
+			}
+			if f.Flags&(event.FileServer|event.FileClient) != want {
+				t.Errorf("%s on port %d: flags %b, want %b", k, f.SPort, f.Flags, want)
+			}
+		}
+	}
 }

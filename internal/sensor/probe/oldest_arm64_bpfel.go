@@ -18,6 +18,7 @@ import (
 const (
 	oldestMapClosings       = "closings"
 	oldestMapCounts         = "counts"
+	oldestMapDatagramRoles  = "datagram_roles"
 	oldestMapFamilies       = "families"
 	oldestMapOpenFilters    = "open_filters"
 	oldestMapOpenNames      = "open_names"
@@ -122,15 +123,16 @@ type oldestProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type oldestMapSpecs struct {
-	Closings     *ebpf.MapSpec `ebpf:"closings"`
-	Counts       *ebpf.MapSpec `ebpf:"counts"`
-	Families     *ebpf.MapSpec `ebpf:"families"`
-	OpenFilters  *ebpf.MapSpec `ebpf:"open_filters"`
-	OpenNames    *ebpf.MapSpec `ebpf:"open_names"`
-	ProcessNames *ebpf.MapSpec `ebpf:"process_names"`
-	Rings        *ebpf.MapSpec `ebpf:"rings"`
-	Scratches    *ebpf.MapSpec `ebpf:"scratches"`
-	Snapshot     *ebpf.MapSpec `ebpf:"snapshot"`
+	Closings      *ebpf.MapSpec `ebpf:"closings"`
+	Counts        *ebpf.MapSpec `ebpf:"counts"`
+	DatagramRoles *ebpf.MapSpec `ebpf:"datagram_roles"`
+	Families      *ebpf.MapSpec `ebpf:"families"`
+	OpenFilters   *ebpf.MapSpec `ebpf:"open_filters"`
+	OpenNames     *ebpf.MapSpec `ebpf:"open_names"`
+	ProcessNames  *ebpf.MapSpec `ebpf:"process_names"`
+	Rings         *ebpf.MapSpec `ebpf:"rings"`
+	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
+	Snapshot      *ebpf.MapSpec `ebpf:"snapshot"`
 }
 
 // oldestVariableSpecs contains global variables before they are loaded into the kernel.
@@ -166,21 +168,23 @@ func (o *oldestObjects) Close() error {
 //
 // It can be passed to loadOldestObjects or ebpf.CollectionSpec.LoadAndAssign.
 type oldestMaps struct {
-	Closings     *ebpf.Map `ebpf:"closings"`
-	Counts       *ebpf.Map `ebpf:"counts"`
-	Families     *ebpf.Map `ebpf:"families"`
-	OpenFilters  *ebpf.Map `ebpf:"open_filters"`
-	OpenNames    *ebpf.Map `ebpf:"open_names"`
-	ProcessNames *ebpf.Map `ebpf:"process_names"`
-	Rings        *ebpf.Map `ebpf:"rings"`
-	Scratches    *ebpf.Map `ebpf:"scratches"`
-	Snapshot     *ebpf.Map `ebpf:"snapshot"`
+	Closings      *ebpf.Map `ebpf:"closings"`
+	Counts        *ebpf.Map `ebpf:"counts"`
+	DatagramRoles *ebpf.Map `ebpf:"datagram_roles"`
+	Families      *ebpf.Map `ebpf:"families"`
+	OpenFilters   *ebpf.Map `ebpf:"open_filters"`
+	OpenNames     *ebpf.Map `ebpf:"open_names"`
+	ProcessNames  *ebpf.Map `ebpf:"process_names"`
+	Rings         *ebpf.Map `ebpf:"rings"`
+	Scratches     *ebpf.Map `ebpf:"scratches"`
+	Snapshot      *ebpf.Map `ebpf:"snapshot"`
 }
 
 func (m *oldestMaps) Close() error {
 	return _OldestClose(
 		m.Closings,
 		m.Counts,
+		m.DatagramRoles,
 		m.Families,
 		m.OpenFilters,
 		m.OpenNames,

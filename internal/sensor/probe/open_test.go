@@ -169,7 +169,7 @@ func TestOpenByHandleAt(t *testing.T) {
 	e := tr.one(event.KindOpenByHandleAt)
 	e.want(t, map[string]string{
 		"fd": fmt.Sprint(fd), "mountfd": fmt.Sprint(mount), "flags": fmt.Sprint(fRDONLY), "path": quote(file),
-		"dev": dev, "ino": ino, "file": regular(file),
+		"dev": dev, "ino": ino, "file": regular(file), "base": quote(filepath.Dir(file)),
 	})
 }
 

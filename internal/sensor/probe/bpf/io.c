@@ -52,7 +52,7 @@ int before_close(u64 *ctx)
 		return 0;
 	read_args(s, regs, narrow);
 	s->peer.family = 0;
-	s->role = 0;
+	s->role = s->direction = 0;
 	slots_clear(s, CLOSE_SLOTS);
 	put_fd(s, CLOSE_FILE, s->args[0]);
 	u32 n = SLOT(s, CLOSE_FILE) >> 32, tid = READ(task, pid);

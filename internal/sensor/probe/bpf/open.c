@@ -78,6 +78,7 @@ INLINE void put_open_by_handle(struct scratch *s, u64 file, const struct place *
 	SLOT(s, OPEN_BY_HANDLE_AT_MOUNTFD) = (s32)s->args[0];
 	SLOT(s, OPEN_BY_HANDLE_AT_FLAGS) = open_flags(s->args[2]) | layer_flags(place);
 	put_file_path(s, OPEN_BY_HANDLE_AT_PATH, file);
+	put_path_views(s, OPEN_BY_HANDLE_AT_BASE, base_path(current_task(), s->args[0]));
 	SLOT(s, OPEN_BY_HANDLE_AT_DEV) = place->dev;
 	SLOT(s, OPEN_BY_HANDLE_AT_INO) = place->ino;
 	put_file(s, OPEN_BY_HANDLE_AT_FILE, file);

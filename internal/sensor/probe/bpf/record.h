@@ -95,6 +95,7 @@ struct scratch {
 	struct open_memo opens[OPEN_MEMOS];
 	u32 file_slot; /* 0: none; see finish in shapes.h */
 	s32 file_fd;
+	u8 direction; /* of the message that the event is about */
 	u8 role; /* FILE_CLIENT or FILE_SERVER, when the event says it */
 	union {
 		struct {

@@ -23,6 +23,8 @@
 
 #define UNIX_PATH_MAX 108
 
+enum direction { UNDIRECTED, OUTBOUND, INBOUND };
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 struct inet_bind_bucket {
 	signed char fastreuse;
@@ -132,15 +134,39 @@ INLINE void conn_read(struct scratch *s, struct conn *c, struct sock *sk)
 	conn_name_peer(s, c);
 }
 
+/* What the first message of a bound datagram socket said that it is, by the
+ * socket's inode: who sends first is the client. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);
+	__type(value, u8);
+} datagram_roles SEC(".maps");
+
+/* A datagram socket is a client if it is connected, or did not choose its port
+ * itself; otherwise by its first message, as far as the probe has seen it. */
+INLINE u8 datagram_role(struct scratch *s, const struct conn *c, u64 inode, bool bound)
+{
+	if (c->state == TCP_ESTABLISHED || !bound)
+		return FILE_CLIENT;
+	u8 *known = bpf_map_lookup_elem(&datagram_roles, &inode);
+	if (known)
+		return *known;
+	if (!s->direction)
+		return FILE_SERVER;
+	u8 role = s->direction == OUTBOUND ? FILE_CLIENT : FILE_SERVER;
+	bpf_map_update_elem(&datagram_roles, &inode, &role, 0);
+	return role;
+}
+
 /*
  * Which end the socket is. connect and accept know; otherwise the kernel does
  * not say it outright. A TCP socket that called bind itself has a lock on its
  * port, which an accepted one does not inherit (sk_clone_lock); of the rest,
  * fastreuse is -1 for ports that connect chose (__inet_hash_connect), while an
- * accepted socket shares its listener's. A UDP socket whose port bind chose is
- * taken for the server if its port is the lower one.
+ * accepted socket shares its listener's.
  */
-INLINE u8 conn_role(struct scratch *s, struct sock *sk, const struct conn *c)
+INLINE u8 conn_role(struct scratch *s, struct sock *sk, const struct conn *c, u64 inode)
 {
 	if (s->role)
 		return s->role;
@@ -150,7 +176,7 @@ INLINE u8 conn_role(struct scratch *s, struct sock *sk, const struct conn *c)
 		return 0;
 	bool locked = LOAD_BITS(sk, struct sock___locks, sk_userlocks) & SOCK_BINDPORT_LOCK;
 	if (c->l4proto != IPPROTO_TCP)
-		return locked && c->local.port < c->remote.port ? FILE_SERVER : FILE_CLIENT;
+		return datagram_role(s, c, inode, locked);
 	if (locked)
 		return FILE_CLIENT;
 	struct inet_connection_sock *icsk = AS(struct inet_connection_sock, sk);
@@ -230,7 +256,7 @@ FUNC int sock_append(struct scratch *s, u64 socket)
 		f->l4proto = c.l4proto;
 		f->sport = c.local.port;
 		f->dport = c.remote.port;
-		f->flags |= conn_role(s, sk, &c);
+		f->flags |= conn_role(s, sk, &c, f->ino);
 		put_ip(data, c.local.ip, n);
 		put_ip(data + n, c.remote.ip, n);
 		return FILE_INFO_SIZE + 2 * n;
@@ -242,6 +268,7 @@ FUNC int sock_append(struct scratch *s, u64 socket)
 		if (peer) /* pairs of datagram sockets have no other sign of it on old kernels */
 			f->flags |= FILE_CONNECTED;
 		u32 n = unix_name(s, at, addr);
+		f->sport = n; /* names may contain NULs */
 		s->buf[(at + n) & BODY_MASK] = 0;
 		u32 m = unix_name(s, at + n + 1, peer);
 		return FILE_INFO_SIZE + n + 1 + m;

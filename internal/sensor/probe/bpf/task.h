@@ -117,7 +117,7 @@ INLINE struct scratch *begin(u32 kind, u32 category)
 	s->cpu = bpf_get_smp_processor_id();
 	s->h.time = bpf_ktime_get_boot_ns();
 	s->peer.family = 0;
-	s->role = 0;
+	s->role = s->direction = 0;
 	header_fill(s, kind);
 	return s;
 }
@@ -131,7 +131,7 @@ INLINE void begin_syscall(struct scratch *s, u32 kind, u32 n)
 	s->h.res = s->ret;
 	s->h.syscall = s->entry.id;
 	s->peer.family = 0;
-	s->role = 0;
+	s->role = s->direction = 0;
 	s->file_slot = 0;
 	slots_clear(s, n);
 }

@@ -96,8 +96,6 @@ FUNC int put_peer(struct scratch *s, u32 slot)
 	return 0;
 }
 
-enum direction { OUTBOUND, INBOUND };
-
 /* A SockTuple: source, then destination, of what is sent or received. */
 FUNC int put_tuple(struct scratch *s, u32 slot, s32 fd, u32 direction)
 {
@@ -105,6 +103,7 @@ FUNC int put_tuple(struct scratch *s, u32 slot, s32 fd, u32 direction)
 
 	if (!s || !addr || tail_full(s))
 		return 0;
+	s->direction = direction;
 	struct sock *sk = AS(struct sock, addr);
 	char *at = tail(s);
 	u16 family = READ(sk, __sk_common.skc_family);
@@ -125,9 +124,9 @@ FUNC int put_tuple(struct scratch *s, u32 slot, s32 fd, u32 direction)
 		u64 from = direction == INBOUND ? remote : addr;
 		u64 to = direction == INBOUND ? addr : remote;
 		*at = AF_UNIX;
-		u32 n = 1 + unix_name(s, s->len + 1, from);
-		s->buf[(s->len + n) & BODY_MASK] = 0;
-		n++;
+		u32 n = unix_name(s, s->len + 2, from);
+		at[1] = n;
+		n += 2;
 		if (direction == OUTBOUND && !remote && s->peer.family == AF_UNIX)
 			n += peer_path(s, s->len + n);
 		else

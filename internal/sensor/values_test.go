@@ -1,0 +1,153 @@
+package sensor
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func init() {
+	for name, act := range map[string]func(path string) error{
+		"close": closeFile, "fcntl": getFlags, "epoll": epollCreate, "dup": dupNothing, "memfd": runFromMemory, "missing": openMissing,
+		"namespace": openNamespace, "mode": createWithMode, "datagram": sendUnbound, "threads": endThread,
+	} {
+		acts[name] = func(a []string) error { return act(a[0]) }
+	}
+}
+
+func closeFile(path string) error { return openAndClose(path, unix.O_RDONLY) }
+
+func getFlags(path string) error {
+	fd, err := unix.Open(path, unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err
+}
+
+func epollCreate(string) error {
+	_, err := unix.EpollCreate1(0)
+	return err
+}
+
+func dupNothing(string) error {
+	if _, err := unix.Dup(77); err == nil {
+		return fmt.Errorf("dup of nothing succeeded")
+	}
+	return nil
+}
+
+// runFromMemory runs a program that has no file.
+func runFromMemory(string) error {
+	fd, err := unix.MemfdCreate("in-memory", 0)
+	if err != nil {
+		return err
+	}
+	program, err := os.ReadFile("/bin/true")
+	if err != nil {
+		return err
+	}
+	file := os.NewFile(uintptr(fd), "memfd")
+	if _, err := file.Write(program); err != nil {
+		return err
+	}
+	return exec.Command(fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd)).Run()
+}
+
+func openMissing(path string) error {
+	if _, err := unix.Open(path+".missing", unix.O_RDONLY, 0); err == nil {
+		return fmt.Errorf("opened what is not there")
+	}
+	return nil
+}
+
+func openNamespace(string) error { return openAndClose("/proc/self/ns/uts", unix.O_RDONLY) }
+
+func createWithMode(path string) error {
+	fd, err := unix.Open(path+".made", unix.O_CREAT|unix.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+// sendUnbound sends a datagram from a socket that has no address yet.
+func sendUnbound(string) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return err
+	}
+	return unix.Sendto(fd, []byte("x"), 0, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: 9})
+}
+
+// endThread ends threads while the process goes on; the first thread of a
+// program, which Go does not end, may be one of them.
+func endThread(string) error {
+	var ready, tids sync.WaitGroup
+	ended := make([]int, 2)
+	for i := range ended {
+		ready.Add(1)
+		tids.Add(1)
+		go func() {
+			runtime.LockOSThread() // without an end: the thread goes with the goroutine
+			ended[i] = unix.Gettid()
+			ready.Done()
+			ready.Wait()
+			tids.Done()
+		}()
+	}
+	tids.Wait()
+	for range 2000 {
+		for _, tid := range ended {
+			if err := unix.Tgkill(os.Getpid(), tid, 0); err == unix.ESRCH {
+				return nil
+			}
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return fmt.Errorf("no thread has ended")
+}
+
+// What fields say of real calls.
+func TestValues(t *testing.T) {
+	requireBPF(t)
+	file := t.TempDir() + "/file"
+	write(t, file, "")
+	tests := []struct{ act, condition string }{
+		{"close", "evt.type = close and fd.name = FILE and evt.arg.fd = <f>FILE"},
+		{"fcntl", "evt.type = fcntl and fd.name = FILE and evt.arg.fd = <f>FILE and evt.arg.cmd = F_GETFD and evt.arg.res = 0 and fd.num > 2"},
+		{"epoll", "evt.type = epoll_create1 and fd.num > 2 and fd.type = eventpoll"},
+		{"dup", "evt.type = dup and fd.num = 77 and evt.res = EBADF"},
+		{"memfd", "evt.type = execve and proc.exepath = memfd:in-memory"},
+		{"missing", "evt.type in (open, openat) and evt.res = ENOENT and fs.path.name = FILE.missing"},
+		{"namespace", "evt.type in (open, openat) and fd.name = /proc/self/ns/uts"},
+		{"mode", "evt.type in (open, openat) and fd.name = FILE.made and evt.arg.mode = 0644"},
+		{"datagram", `evt.type = sendto and fd.l4proto = udp and fd.connected = false and fd.name_changed = true and fd.ip != "0.0.0.0" and fd.sip = 127.0.0.1 and fd.sport = 9`},
+		{"threads", "evt.type = procexit and thread.ismain = false"},
+	}
+	var rules strings.Builder
+	for i, tt := range tests {
+		fmt.Fprintf(&rules, "- rule: R%d\n  desc: d\n  priority: INFO\n  output: \"%%evt.args\"\n  condition: %s\n", i, strings.ReplaceAll(tt.condition, "FILE", file))
+	}
+	s := start(t, rules.String(), "rule_matching=all", "base_syscalls.all=true")
+	missing := map[string]string{}
+	for i, tt := range tests {
+		missing[fmt.Sprintf("R%d", i)] = tt.act + ": " + tt.condition
+		perform(t, tt.act, file)
+	}
+	s.poll(20*time.Second, func(a alertLine) bool {
+		delete(missing, a.Rule)
+		return len(missing) == 0
+	})
+	for _, what := range missing {
+		t.Error("no alert for ", what)
+	}
+}
