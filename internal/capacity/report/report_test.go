@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -57,6 +58,58 @@ func example(t *testing.T) *capacity.Result {
 		t.Fatal(err)
 	}
 	return r
+}
+
+// several is the result of two sensors, of which the faster one meets the
+// generator's limit.
+func several(t *testing.T) *capacity.Result {
+	t.Helper()
+	r := example(t)
+	r.Recommendation = nil
+	for i := range r.Rows {
+		r.Rows[i].Sensor = "new"
+	}
+	sensor := capacitytest.Default()
+	sensor.EventsPerCPU, sensor.Generator = 40e3, 100e3
+	rig := capacitytest.New(sensor)
+	var limits []capacity.Limit
+	for _, row := range r.Rows {
+		limits = append(limits, row.Limit)
+	}
+	rows, err := sweep.Run(context.Background(), sweep.Options{Variants: []sweep.Variant{{Name: "old", Stand: rig}}, Limits: limits, Load: capacity.AlertsOnly,
+		Plan: r.Method.Plan, Repeat: 1, Total: 12 * time.Minute, Now: rig.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Rows = append(r.Rows, rows...)
+	r.Sensors = []capacity.Sensor{{Variant: "new", Kind: "falco", Name: "Falco 0.44.1"}, {Variant: "old", Kind: "falco", Name: "Falco 0.40.0"}}
+	diagnose.Complete(r)
+	return r
+}
+
+func TestSeveral(t *testing.T) {
+	r := several(t)
+	for _, format := range []Format{Text, Markdown} {
+		golden(t, "several."+string(format), render(t, format, r))
+	}
+	page := render(t, HTML, r)
+	for _, want := range []string{"At 1 CPU new takes", "Sensors count differently", `"unit":"operations/s"`, `"name":"new, bounds","bound":true`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
+// Prose and tables fit a terminal; commands are for copying.
+func TestTextFits(t *testing.T) {
+	for _, r := range []*capacity.Result{example(t), several(t)} {
+		text, _, _ := strings.Cut(render(t, Text, r), "\nRepeat with")
+		for line := range strings.Lines(text) {
+			if n := utf8.RuneCountInString(strings.TrimRight(line, "\n")); n > width {
+				t.Errorf("%d columns: %s", n, line)
+			}
+		}
+	}
 }
 
 // golden compares text with a file in testdata, or rewrites the file.

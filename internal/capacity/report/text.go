@@ -130,10 +130,10 @@ func bullets(w io.Writer, lines []string) {
 }
 
 // wrap breaks a text at blanks to the width of a terminal, with an indent on
-// every line but the first.
+// every line but the first, before which the caller may put as much.
 func wrap(text, indent string) string {
 	var out strings.Builder
-	room := width - 3 // for what the caller puts before the first line
+	room := width - len(indent)
 	for i, word := range strings.Fields(text) {
 		n := utf8.RuneCountInString(word)
 		switch {
