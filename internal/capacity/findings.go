@@ -8,11 +8,11 @@ import (
 // Findings is what the rows of a result say together. It is worked out once,
 // by package diagnose, and stored.
 type Findings struct {
-	Headline    Headline     `json:"headline"`
-	Answers     []Answer     `json:"answers"` // by limit, smallest CPU first; those of a limit by sensor
-	Curves      []Curve      `json:"curves"`  // by sensor
-	Costs       []Cost       `json:"costs"`   // by sensor
-	Comparisons []Comparison `json:"comparisons,omitempty"`
+	Headline Headline `json:"headline"`
+	Answers  []Answer `json:"answers"`         // by limit, smallest CPU first; those of a limit by sensor
+	Curves   []Curve  `json:"curves"`          // by sensor
+	Costs    []Cost   `json:"costs"`           // by sensor
+	Pairs    []Pair   `json:"pairs,omitempty"` // each sensor with the first
 }
 
 // Headline is what to read first.
@@ -67,9 +67,9 @@ type Cost struct {
 	PerThousandAlerts sample.Interval `json:"per_thousand_alerts"`
 }
 
-// Comparison is two sensors under one limit, in operations of the generator,
+// Pair is two sensors under one limit, in operations of the generator,
 // which are the same for both.
-type Comparison struct {
+type Pair struct {
 	Limit Limit  `json:"limit"`
 	A     string `json:"a"` // takes more
 	B     string `json:"b"`

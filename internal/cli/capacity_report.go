@@ -102,8 +102,8 @@ func printComparison(env Env, c compare.Comparison) error {
 	for _, note := range c.Notes {
 		fmt.Fprintf(env.Stdout, "note: %s\n", note)
 	}
-	fmt.Fprintf(env.Stdout, "\n%s\n", c.Verdict)
-	switch c.Verdict {
+	fmt.Fprintf(env.Stdout, "\n%s\n", c.Overall)
+	switch c.Overall {
 	case compare.Worse:
 		return &ExitError{Code: ExitThreshold}
 	case compare.Unsure, compare.Missing:

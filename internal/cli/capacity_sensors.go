@@ -136,8 +136,8 @@ func (f *capacityRunFlags) stand(env Env, of *testedFlags, kind string, args []s
 }
 
 // openStands gives each sensor a directory of its own in the run's.
-func openStands(stands []namedStand, dir string) ([]run.Sensor, error) {
-	var all []run.Sensor
+func openStands(stands []namedStand, dir string) ([]run.Variant, error) {
+	var all []run.Variant
 	for i, s := range stands {
 		s.options.Dir = dir
 		if len(stands) > 1 {
@@ -150,7 +150,7 @@ func openStands(stands []namedStand, dir string) ([]run.Sensor, error) {
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, run.Sensor{Name: s.name, Stand: opened})
+		all = append(all, run.Variant{Name: s.name, Stand: opened})
 	}
 	return all, nil
 }

@@ -16,7 +16,7 @@ import (
 type Comparison struct {
 	A, B    string // what they are
 	Rows    []Difference
-	Verdict Change // the worst of the rows
+	Overall Change // the worst of the rows
 	Notes   []string
 }
 
@@ -73,7 +73,7 @@ func Compare(a, b []capacity.Result) (Comparison, error) {
 	for _, k := range keysOf(a) {
 		c.Rows = append(c.Rows, difference(k, left[k], right[k]))
 	}
-	c.Verdict = overall(c.Rows)
+	c.Overall = overall(c.Rows)
 	c.Notes = differences(a[0], b[0])
 	return c, nil
 }

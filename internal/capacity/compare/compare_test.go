@@ -50,7 +50,7 @@ func TestCompare(t *testing.T) {
 		"forced":              {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Method.Force = true }), Unsure, "--force"},
 	} {
 		got, err := Compare(base, test.b)
-		if err != nil || len(got.Rows) != 1 || got.Rows[0].Change != test.want || got.Verdict != test.want {
+		if err != nil || len(got.Rows) != 1 || got.Rows[0].Change != test.want || got.Overall != test.want {
 			t.Errorf("%s: %+v, %v; want %s", name, got, err, test.want)
 			continue
 		}

@@ -16,13 +16,13 @@ func Complete(r *capacity.Result) {
 		f.Curves = append(f.Curves, CurveOf(s.Variant, r.Rows))
 		f.Costs = append(f.Costs, costOf(s.Variant, r.Rows))
 	}
-	f.Comparisons = comparisons(r, f.Answers)
+	f.Pairs = pairs(r, f.Answers)
 	r.Findings = f
 	r.Findings.Headline = headline(r)
 }
 
-// comparisons sets each sensor against the first, limit by limit.
-func comparisons(r *capacity.Result, answers []capacity.Answer) []capacity.Comparison {
+// pairs sets each sensor against the first, limit by limit.
+func pairs(r *capacity.Result, answers []capacity.Answer) []capacity.Pair {
 	if len(r.Sensors) < 2 {
 		return nil
 	}
@@ -33,7 +33,7 @@ func comparisons(r *capacity.Result, answers []capacity.Answer) []capacity.Compa
 		}
 		return &answers[i]
 	}
-	var all []capacity.Comparison
+	var all []capacity.Pair
 	for i := range answers {
 		a := &answers[i]
 		if a.Sensor != r.Sensors[0].Variant {
@@ -41,18 +41,18 @@ func comparisons(r *capacity.Result, answers []capacity.Answer) []capacity.Compa
 		}
 		for _, other := range r.Sensors[1:] {
 			if b := find(other.Variant, a.Limit); b != nil {
-				all = append(all, compare(r, a, b))
+				all = append(all, pairOf(r, a, b))
 			}
 		}
 	}
 	return all
 }
 
-func compare(r *capacity.Result, a, b *capacity.Answer) capacity.Comparison {
+func pairOf(r *capacity.Result, a, b *capacity.Answer) capacity.Pair {
 	if b.Operations > a.Operations {
 		a, b = b, a
 	}
-	c := capacity.Comparison{Limit: a.Limit, A: a.Sensor, B: b.Sensor}
+	c := capacity.Pair{Limit: a.Limit, A: a.Sensor, B: b.Sensor}
 	where := human.CPUs(a.Limit.CPU) + " CPU"
 	switch {
 	case b.Operations == 0 || b.Status != capacity.Confirmed || b.AtLeast:
@@ -94,7 +94,7 @@ func headline(r *capacity.Result) capacity.Headline {
 		return capacity.Headline{Text: "Nothing was measured."}
 	}
 	h := capacity.Headline{Confirmed: best.Status == capacity.Confirmed, Text: sentence(r, best)}
-	for _, c := range r.Findings.Comparisons {
+	for _, c := range r.Findings.Pairs {
 		if c.Limit == best.Limit {
 			h.Text = c.Sentence + " " + h.Text
 			break

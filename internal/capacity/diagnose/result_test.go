@@ -86,7 +86,7 @@ func TestHeadline(t *testing.T) {
 	}
 }
 
-func TestComparisons(t *testing.T) {
+func TestPairs(t *testing.T) {
 	for name, test := range map[string]struct {
 		a, b capacity.Row
 		want string
@@ -99,7 +99,7 @@ func TestComparisons(t *testing.T) {
 		"not measurable": {rowOf("A", 1, 90e3, capacity.Confirmed), rowOf("B", 1, 0, capacity.Failed), "B has no confirmed row"},
 	} {
 		r := resultOf(test.a, test.b)
-		if c := r.Findings.Comparisons; len(c) != 1 || !strings.Contains(c[0].Sentence, test.want) || !strings.HasPrefix(r.Findings.Headline.Text, c[0].Sentence) {
+		if c := r.Findings.Pairs; len(c) != 1 || !strings.Contains(c[0].Sentence, test.want) || !strings.HasPrefix(r.Findings.Headline.Text, c[0].Sentence) {
 			t.Errorf("%s: %+v, headline %q", name, c, r.Findings.Headline.Text)
 		}
 	}

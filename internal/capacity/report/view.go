@@ -73,7 +73,7 @@ func newView(r *capacity.Result) *view {
 			r.Environment.CPUs, orUnknown(r.Environment.CPU), r.Method.Load),
 		Command: human.Command(r.Command),
 	}
-	for _, c := range r.Findings.Comparisons {
+	for _, c := range r.Findings.Pairs {
 		v.Compared = append(v.Compared, c.Sentence)
 	}
 	for i := range r.Findings.Answers {

@@ -22,7 +22,7 @@ import (
 
 // Options are what a run is asked for.
 type Options struct {
-	Sensors []Sensor
+	Sensors []Variant
 	// CPUs and Memories are combined: a row for each pair.
 	CPUs     []float64
 	Memories []int64
@@ -43,9 +43,9 @@ type Options struct {
 	Now        func() time.Time
 }
 
-// Sensor is one of the sensors that are measured. Its name is "" if it is the
+// Variant is one of the sensors that are measured. Its name is "" if it is the
 // only one.
-type Sensor struct {
+type Variant struct {
 	Name  string
 	Stand Stand
 }

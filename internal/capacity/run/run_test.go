@@ -21,7 +21,7 @@ import (
 
 func options(t *testing.T, rig *capacitytest.Rig) Options {
 	return Options{
-		Sensors: []Sensor{{Stand: rig}}, JournalDir: filepath.Join(t.TempDir(), "journals"), CPUs: []float64{0.5, 1}, Memories: []int64{512 << 20},
+		Sensors: []Variant{{Stand: rig}}, JournalDir: filepath.Join(t.TempDir(), "journals"), CPUs: []float64{0.5, 1}, Memories: []int64{512 << 20},
 		Load: capacity.AlertsOnly, Plan: capacity.QuickPlan(), Repeat: 1, Dir: t.TempDir(),
 		Command: []string{"peregrine", "capacity", "run"}, Version: "test", Now: rig.Now,
 		Say: func(format string, args ...any) { t.Logf(format, args...) },
@@ -195,7 +195,7 @@ func TestTwoSensors(t *testing.T) {
 	fast, other := capacitytest.New(capacitytest.Default()), capacitytest.New(slow)
 	o := options(t, fast)
 	o.CPUs = []float64{0.5}
-	o.Sensors = []Sensor{{Name: "fast", Stand: fast}, {Name: "slow", Stand: other}}
+	o.Sensors = []Variant{{Name: "fast", Stand: fast}, {Name: "slow", Stand: other}}
 	o.Now = func() time.Time { return fast.Clock.Add(other.Clock.Sub(other.Began())) }
 	r, err := Run(context.Background(), o)
 	if err != nil {
@@ -205,8 +205,8 @@ func TestTwoSensors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Findings.Comparisons) != 1 || !strings.Contains(string(text), "At 0.5 CPU fast takes") || !strings.Contains(string(text), "  Sensor  CPU") {
-		t.Errorf("%+v\n%s", r.Findings.Comparisons, text)
+	if len(r.Findings.Pairs) != 1 || !strings.Contains(string(text), "At 0.5 CPU fast takes") || !strings.Contains(string(text), "  Sensor  CPU") {
+		t.Errorf("%+v\n%s", r.Findings.Pairs, text)
 	}
 	if len(r.Findings.Curves) != 2 || len(r.Findings.Costs) != 2 || r.Sensors[1].Variant != "slow" {
 		t.Errorf("%d curves, %d costs, sensors %+v", len(r.Findings.Curves), len(r.Findings.Costs), r.Sensors)
