@@ -78,8 +78,16 @@ func explainNoFailure(clean *capacity.Trial) capacity.Factor {
 		Advice:   "allow more time (--max-duration)"}
 }
 
+// generatorFactor is about a load that could not be raised, by itself or for
+// want of the CPUs that others have had.
 func generatorFactor(t *capacity.Trial) capacity.Factor {
 	o := t.Round.Observer
+	if others, busy := Others(&t.Round); busy {
+		return capacity.Factor{Name: capacity.FactorMachine,
+			Evidence: fmt.Sprintf("the generator was asked for %s operations/s and managed %s with %.2f CPU, while %.1f of %d CPUs went to other work",
+				human.Number(t.Target), human.Number(t.Verdict.Offered), o.Generator, others, o.CPUs),
+			Advice: "stop other work on this machine, or use another one"}
+	}
 	return capacity.Factor{Name: capacity.FactorGenerator,
 		Evidence: fmt.Sprintf("the generator was asked for %s operations/s and managed %s with %.2f CPU, and the sensor lost nothing; %.2f of %d CPUs were idle",
 			human.Number(t.Target), human.Number(t.Verdict.Offered), o.Generator, o.HostIdle, o.CPUs),

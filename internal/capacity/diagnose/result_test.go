@@ -144,3 +144,16 @@ func TestNothingYet(t *testing.T) {
 		}
 	}
 }
+
+// A load that others have taken the CPUs from is not the generator's limit.
+func TestOthers(t *testing.T) {
+	behind := capacity.Trial{Target: 8000, Verdict: capacity.Verdict{Clean: true, Limited: true, Offered: 3000}, Round: bench.Round{
+		Observer: bench.Observer{CPUs: 2, HostIdle: 0.01, CPU: 0.05, Generator: 0.1}, Usage: &usage.Window{CPU: 0.12}}}
+	if f := diagnose.Explain(capacity.Limit{CPU: 0.25}, nil, &behind, nil); f.Name != capacity.FactorMachine || !strings.Contains(f.Evidence, "1.7 of 2 CPUs went to other work") {
+		t.Errorf("%+v", f)
+	}
+	behind.Round.Observer.Generator = 1.7
+	if f := diagnose.Explain(capacity.Limit{CPU: 0.25}, nil, &behind, nil); f.Name != capacity.FactorGenerator {
+		t.Errorf("%+v", f)
+	}
+}

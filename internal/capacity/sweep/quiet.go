@@ -5,6 +5,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
 )
 
 // quietHost is the share of idle CPU without which a measurement is not begun.
@@ -38,7 +39,6 @@ func findings(round *bench.Round) string {
 const (
 	busyWhenIdle = 0.15
 	stealLimit   = 0.02
-	busyBeside   = 0.2
 )
 
 // noise says what disturbs a measurement, from an idle round.
@@ -56,20 +56,18 @@ func noise(idle *bench.Round) []string {
 	return reasons
 }
 
-// neighbours says what else used the host's CPUs in the rounds that decide,
-// which neither sensor nor load have had then; "" for little.
+// neighbours says what else used the host's CPUs in the rounds that decide; ""
+// for little.
 func neighbours(trials ...*capacity.Trial) string {
-	most, cpus := 0.0, 0
+	text, most := "", 0.0
 	for _, t := range trials {
-		if t == nil || t.Round.Usage == nil || t.Round.Observer.CPUs == 0 {
+		if t == nil {
 			continue
 		}
-		o := t.Round.Observer
-		cpus = o.CPUs
-		most = max(most, float64(o.CPUs)-o.HostIdle-o.CPU-o.Generator-t.Round.Usage.CPU)
+		if others, busy := diagnose.Others(&t.Round); busy && others > most {
+			most = others
+			text = fmt.Sprintf("%.1f of %d CPUs went to other work during the rounds that decide", others, t.Round.Observer.CPUs)
+		}
 	}
-	if cpus == 0 || most <= busyBeside*float64(cpus) {
-		return ""
-	}
-	return fmt.Sprintf("%.1f of %d CPUs went to other work during the rounds that decide", most, cpus)
+	return text
 }
