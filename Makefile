@@ -31,11 +31,18 @@ kubernetes: ## what a Kubernetes for the tests is made of; minutes, once
 race: ## tests under the race detector, without the long ones
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 30m ./internal/...
 
+# Linters have a module of their own: what they need is not what the binary needs.
+LINT := $(GO) tool -modfile=.ci/lint/go.mod
+
 .PHONY: lint
-lint: ## gofmt, vet, staticcheck
+lint: ## gofmt, vet, staticcheck, errcheck, unparam, gocritic, misspell
 	@test -z "$$(gofmt -l cmd internal rules)" || { gofmt -l cmd internal rules; echo 'run gofmt -w on these'; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
+	$(LINT) errcheck -ignoretests -exclude .ci/lint/errcheck.txt ./...
+	$(LINT) unparam ./...
+	$(LINT) gocritic check -disable appendAssign,mapKey ./...
+	$(LINT) misspell -error $$(git ls-files '*.go' '*.md' '*.yaml' '*.c' '*.h')
 
 .PHONY: generate
 generate: ## everything that is generated and committed; needs clang-19 and llvm-19

@@ -60,7 +60,7 @@ func (f *daemonFlags) printer(env Env) func(io.Writer) error {
 	case f.listEvents:
 		return f.printEvents
 	case f.listSyscalls:
-		return func(w io.Writer) error { return printIgnored(w) }
+		return printIgnored
 	case len(f.validate) > 0:
 		return func(w io.Writer) error { return f.validateRules(env, w) }
 	case f.listRules || f.describe != "":

@@ -181,11 +181,12 @@ func read(file *os.File) (Owner, []json.RawMessage, error) {
 	n := 0
 	for line := range bytes.Lines(whole) {
 		n++
-		if n == 1 {
+		switch {
+		case n == 1:
 			err = json.Unmarshal(line, &owner)
-		} else if json.Valid(line) {
+		case json.Valid(line):
 			entries = append(entries, bytes.TrimSpace(line))
-		} else {
+		default:
 			err = errors.New("expected a JSON object")
 		}
 		if err != nil {

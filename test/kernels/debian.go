@@ -71,7 +71,7 @@ func unpack(ctx context.Context, deb, dir string) (string, error) {
 	if err := cmd.Start(); err != nil {
 		return "", err
 	}
-	defer cmd.Wait() // killed once the kernel is found
+	defer func() { _ = cmd.Wait() }() // killed once the kernel is found
 	defer cancel()
 	for in := tar.NewReader(out); ; {
 		h, err := in.Next()

@@ -41,7 +41,7 @@ func initMain() {
 
 func powerOff() {
 	unix.Sync()
-	unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+	_ = unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }
 
 // setUp makes the machine look like one.

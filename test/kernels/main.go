@@ -69,8 +69,9 @@ func main() {
 		log.Fatal(err)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, o, flag.Args()); err != nil {
+	err = run(ctx, o, flag.Args())
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }

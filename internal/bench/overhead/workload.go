@@ -60,8 +60,8 @@ func Program(command string) Workload {
 }
 
 // raw is a system call without Go's scheduler around it: nothing here blocks.
-func raw(trap, a, b, c, d uintptr) (uintptr, error) {
-	r, _, errno := unix.RawSyscall6(trap, a, b, c, d, 0, 0)
+func raw(trap, a, b, c uintptr) (uintptr, error) {
+	r, _, errno := unix.RawSyscall(trap, a, b, c)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -71,7 +71,7 @@ func raw(trap, a, b, c, d uintptr) (uintptr, error) {
 func prepareGetpid() (func(int) error, func() error, error) {
 	return func(n int) error {
 		for range n {
-			if _, err := raw(unix.SYS_GETPID, 0, 0, 0, 0); err != nil {
+			if _, err := raw(unix.SYS_GETPID, 0, 0, 0); err != nil {
 				return err
 			}
 		}
@@ -98,7 +98,7 @@ func file() (path *byte, remove func() error, err error) {
 const cwd = ^uintptr(99) // AT_FDCWD, -100
 
 func openFile(path *byte) (uintptr, error) {
-	return raw(unix.SYS_OPENAT, cwd, uintptr(unsafe.Pointer(path)), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	return raw(unix.SYS_OPENAT, cwd, uintptr(unsafe.Pointer(path)), unix.O_RDONLY|unix.O_CLOEXEC)
 }
 
 func prepareOpen() (func(int) error, func() error, error) {
@@ -107,7 +107,7 @@ func prepareOpen() (func(int) error, func() error, error) {
 		for range n {
 			fd, err := openFile(path)
 			if err == nil {
-				_, err = raw(unix.SYS_CLOSE, fd, 0, 0, 0)
+				_, err = raw(unix.SYS_CLOSE, fd, 0, 0)
 			}
 			if err != nil {
 				return err
@@ -150,7 +150,7 @@ func prepareMix() (func(int) error, func() error, error) {
 				{unix.SYS_WRITE, out, data, 100}, {unix.SYS_GETPID}, {unix.SYS_GETTID}, {unix.SYS_GETUID},
 			} {
 				if err == nil {
-					_, err = raw(call[0], call[1], call[2], call[3], 0)
+					_, err = raw(call[0], call[1], call[2], call[3])
 				}
 			}
 			if err == nil {
@@ -241,7 +241,7 @@ func (w *Workload) measure(d time.Duration) (float64, error) {
 		return 0, fmt.Errorf("workload %s: %w", w.Name, err)
 	}
 	if closing != nil {
-		defer closing()
+		defer func() { _ = closing() }()
 	}
 	n := 1
 	for { // warm up, and find how many operations fill a slice

@@ -132,7 +132,7 @@ type SkipError struct{ Reason string }
 
 func (e *SkipError) Error() string { return e.Reason }
 
-func skip(format string, args ...any) error { return &SkipError{fmt.Sprintf(format, args...)} }
+func skip(reason string) error { return &SkipError{reason} }
 
 // Journal is told of everything that outlives a run of an action, before it
 // is made, so that it can be undone when the process is killed meanwhile.

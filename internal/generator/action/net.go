@@ -27,8 +27,8 @@ func Addresses() []netip.Addr {
 	return []netip.Addr{outside, metadataService.Addr(), discard.Addr()}
 }
 
-func socket(family, kind, protocol int) (int, error) {
-	fd, _, errno := unix.Syscall(unix.SYS_SOCKET, uintptr(family), uintptr(kind|unix.SOCK_CLOEXEC), uintptr(protocol))
+func socket(family, kind int) (int, error) {
+	fd, _, errno := unix.Syscall(unix.SYS_SOCKET, uintptr(family), uintptr(kind|unix.SOCK_CLOEXEC), 0)
 	return int(fd), check(errno)
 }
 
@@ -49,7 +49,7 @@ func udpConnects(to netip.AddrPort) func(*prep) (func() error, error) {
 	return func(*prep) (func() error, error) {
 		address := sockaddr(to)
 		return func() error {
-			fd, err := socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
+			fd, err := socket(unix.AF_INET, unix.SOCK_DGRAM)
 			if err != nil {
 				return err
 			}
@@ -64,7 +64,7 @@ func udpConnects(to netip.AddrPort) func(*prep) (func() error, error) {
 
 // listen makes a TCP server that several workers may have at the same address.
 func (p *prep) listen(on netip.AddrPort) (fd int, err error) {
-	if fd, err = socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK, 0); err != nil {
+	if fd, err = socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK); err != nil {
 		return 0, fmt.Errorf("socket: %w", err)
 	}
 	p.undo(func() error { return closeFD(fd) })
@@ -121,7 +121,7 @@ func (p *prep) client(server int) (*client, error) {
 // connect opens a connection and closes it with a reset, so that no port
 // stays in TIME_WAIT: four syscalls.
 func (c *client) connect() error {
-	fd, err := socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	fd, err := socket(unix.AF_INET, unix.SOCK_STREAM)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ var packetSocketCreatedInContainer = Action{
 	Cost:  Slow, Bench: BenchSlow, BenchWhy: "closing such a socket waits for the kernel: some 80 per second and thread", Default: true,
 	prepare: func(*prep) (func() error, error) {
 		return func() error {
-			fd, err := socket(unix.AF_PACKET, unix.SOCK_RAW, 0)
+			fd, err := socket(unix.AF_PACKET, unix.SOCK_RAW)
 			if err != nil {
 				return err
 			}

@@ -242,7 +242,7 @@ func TestNotes(t *testing.T) {
 		severity   Severity
 		want       string
 	}{
-		{"letter", "json_ouput: true", Warning, "falco.yaml:1:1: json_ouput: unknown key, ignored, did you mean json_output?"},
+		{"letter", "json_outpt: true", Warning, "falco.yaml:1:1: json_outpt: unknown key, ignored, did you mean json_output?"},
 		{"nested", "http_output: {ulr: x}", Warning, "http_output.ulr: unknown key, ignored, did you mean url?"},
 		{"misplaced", "bind_address: x", Warning, "bind_address: unknown key, ignored, did you mean grpc.bind_address?"},
 		{"far", "zzzzzzzz: 1", Warning, "zzzzzzzz: unknown key, ignored"},

@@ -6,7 +6,7 @@ import "github.com/peregrine-sec/peregrine/internal/sensor/field"
 func (c *Compiler) transform(t *Transform) (operand, error) {
 	var args []field.Extractor
 	for _, a := range t.Args {
-		x, err := c.argument(t, a)
+		x, err := c.argument(a)
 		if err != nil {
 			return operand{}, err
 		}
@@ -19,15 +19,15 @@ func (c *Compiler) transform(t *Transform) (operand, error) {
 	return operand{Extractor: x, text: t.String(), at: t.At}, nil
 }
 
-// argument makes the extractor of one argument of t.
-func (c *Compiler) argument(t *Transform, o Operand) (field.Extractor, error) {
+// argument makes the extractor of one argument of a transformer.
+func (c *Compiler) argument(o Operand) (field.Extractor, error) {
 	switch o := o.(type) {
 	case *Literal:
 		return field.Literal(o.Text), nil
 	case *Tuple:
 		var items []field.Extractor
 		for _, item := range o.Items {
-			x, err := c.argument(t, item)
+			x, err := c.argument(item)
 			if err != nil {
 				return field.Extractor{}, err
 			}

@@ -352,11 +352,12 @@ func (t *Table) setListString(dst *string, s string) {
 // setDir sets the current directory to dir, relative to the present one if it
 // is not absolute.
 func (t *Table) setDir(p *Process, dir string) {
-	if strings.HasPrefix(dir, "/") {
+	switch {
+	case strings.HasPrefix(dir, "/"):
 		t.buf = append(t.buf[:0], dir...)
-	} else if p.CWD == "" {
+	case p.CWD == "":
 		return
-	} else {
+	default:
 		t.buf = append(append(t.buf[:0], p.CWD...), dir...)
 		t.buf = cleanPath(t.buf)
 	}

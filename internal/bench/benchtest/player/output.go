@@ -123,5 +123,5 @@ func serveHealth(ctx context.Context, c config) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"status": "ok"}`) })
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
 	context.AfterFunc(ctx, func() { server.Close() })
-	go server.Serve(listener) //nolint:errcheck // ends with the server
+	go func() { _ = server.Serve(listener) }() // ends with the server
 }

@@ -39,7 +39,7 @@ func output(name string, args ...string) string {
 func writeGo(path string, src []byte) {
 	out, err := format.Source(src)
 	if err != nil {
-		os.Stdout.Write(src)
+		_, _ = os.Stdout.Write(src)
 		log.Fatal(err)
 	}
 	writeFile(path, out)
