@@ -62,7 +62,7 @@ func FuzzConfiguration(f *testing.F) {
 // path outside dir, no address.
 func harmless(dir string) []string {
 	return []string{
-		"engine.kind=nodriver", "config_files=[]", "rules_files=[]", "peregrine.status_socket=", "webserver.enabled=false",
+		"engine.kind=nodriver", "config_files=[]", "rules_files=[/dev/null]", "peregrine.status_socket=", "webserver.enabled=false",
 		"syslog_output.enabled=false", "http_output.url=http://127.0.0.1:1/", "http_output.ca_path=" + dir,
 		"http_output.ca_cert=", "http_output.ca_bundle=", "http_output.mtls=false",
 		"file_output.filename=" + filepath.Join(dir, "events"), "program_output.program=cat", "metrics.output_file=",

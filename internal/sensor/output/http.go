@@ -3,12 +3,15 @@ package output
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 )
@@ -18,9 +21,10 @@ import (
 // are written at once and the answers read in order (RFC 9112, section 9.3.2:
 // pipelining), which costs a fraction of a round trip for each.
 //
-// An alert counts as sent when the server has answered 2xx. If a connection
-// breaks before an answer, its alert is posted again: the server may then get
-// it twice, but never not at all.
+// An alert counts as sent when the server has answered 2xx, and is posted once.
+// If a connection breaks before an answer, nobody knows whether the server has
+// the alert: it is posted again, rather twice than never, and counted as
+// uncertain.
 type httpSender struct {
 	target  *httpTarget
 	depth   int // requests to write at once now
@@ -32,6 +36,9 @@ type httpSender struct {
 	in      *bufio.Reader // on raw
 	version uint64        // of target at the time of connecting
 	out     []byte
+	ends    []int // of the requests in out
+
+	doubt map[*alert.Alert]bool // posted without an answer, and to be posted again
 
 	head  *alert.Alert // the first alert of the last failed attempt
 	tries int          // attempts in a row that head has failed
@@ -68,22 +75,49 @@ func (s *httpSender) deliver(ctx context.Context, batch []*alert.Alert) (sent, r
 	if err == nil {
 		var verdicts []verdict
 		verdicts, err = s.answers(batch[:n])
+		if len(verdicts) < n {
+			s.doubts(batch[len(verdicts):n])
+		}
 		sent, refused = sortOut(batch, verdicts)
+	} else {
+		s.doubts(batch[:n])
 	}
 	if err == nil {
 		s.tries = 0
+		s.settle(batch[:sent+refused])
 		return sent, refused, nil
 	}
 	if s.conn != nil && !errors.As(err, new(*statusError)) {
 		s.drop(n)
-		if reused && sent == 0 && !isTimeout(err) {
+		if reused && sent+refused == 0 && !isTimeout(err) {
 			return 0, 0, nil // the server closed an idle connection: connect anew at once
 		}
 	}
 	if sent+refused < len(batch) {
 		refused += s.giveUp(batch[sent+refused], err)
 	}
+	s.settle(batch[:sent+refused])
 	return sent, refused, err
+}
+
+// doubts counts alerts that the server may have or not, each once.
+func (s *httpSender) doubts(unanswered []*alert.Alert) {
+	for _, a := range unanswered {
+		if !s.doubt[a] {
+			s.target.uncertain.Add(1)
+		}
+		if s.doubt == nil {
+			s.doubt = map[*alert.Alert]bool{}
+		}
+		s.doubt[a] = true
+	}
+}
+
+// settle forgets finished alerts: their memory becomes other alerts.
+func (s *httpSender) settle(finished []*alert.Alert) {
+	for i := 0; i < len(finished) && len(s.doubt) > 0; i++ {
+		delete(s.doubt, finished[i])
+	}
 }
 
 // giveUp counts the attempts of one alert; it returns 1 when they are enough.
@@ -108,7 +142,7 @@ func isTimeout(err error) bool {
 }
 
 func (s *httpSender) connect(ctx context.Context) error {
-	if v := s.target.version.Load(); s.conn != nil && s.version != v {
+	if s.conn != nil && (s.version != s.target.version.Load() || closedByPeer(s.conn)) {
 		s.drop(0)
 	}
 	if s.conn != nil {
@@ -130,17 +164,45 @@ func (s *httpSender) interrupt(conn net.Conn) func() {
 	return func() { _ = conn.SetDeadline(time.Unix(1, 0)) }
 }
 
-// post writes requests for the first alerts of batch and returns how many.
+// closedByPeer says that an idle connection has come to its end: what would be
+// posted now would get no answer.
+func closedByPeer(conn net.Conn) bool {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return true
+	}
+	closed := false
+	err = raw.Control(func(fd uintptr) {
+		var b [1]byte
+		n, _, err := unix.Recvfrom(int(fd), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		closed = n == 0 && err == nil || err != nil && !errors.Is(err, unix.EAGAIN)
+	})
+	return closed || err != nil
+}
+
+// post writes requests for the first alerts of batch and returns how many the
+// server may have.
 func (s *httpSender) post(batch []*alert.Alert) (n int, err error) {
-	s.out = s.out[:0]
+	s.out, s.ends = s.out[:0], s.ends[:0]
 	for n < len(batch) && n < s.depth && len(s.out) < maxRequests {
 		s.out = s.target.appendRequest(s.out, batch[n].Line)
+		s.ends = append(s.ends, len(s.out))
 		n++
 	}
 	if err := s.conn.SetWriteDeadline(time.Now().Add(s.target.timeout)); err != nil {
-		return n, err
+		return 0, err
 	}
-	_, err = s.conn.Write(s.out)
+	written, err := s.conn.Write(s.out)
+	for n > 0 && s.ends[n-1] > written { // a part of a request is none
+		n--
+	}
 	return n, err
 }
 

@@ -462,3 +462,55 @@ func otherKey(t *testing.T, a *authority) string {
 	_, key := a.issue(t, "another", "client", time.Hour)
 	return key
 }
+
+// Each alert is posted once, or counted as uncertain: what a server has
+// answered, it never gets again, whatever happens on the connection after.
+func TestHTTPOnceOrUncertain(t *testing.T) {
+	const n = 2000
+	var mu sync.Mutex
+	copies, answers := map[string]int{}, map[string]int{}
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, err := io.ReadAll(req.Body)
+		if err != nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		requests++
+		copies[string(body)]++
+		switch {
+		case requests%37 == 0: // no answer: the connection breaks
+			if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
+				conn.Close()
+			}
+			return
+		case requests%5 == 0:
+			w.WriteHeader(http.StatusForbidden)
+		case requests%41 == 0: // an answer, and then the end of the connection
+			w.Header().Set("Connection", "close")
+		}
+		answers[string(body)]++
+	}))
+	defer server.Close()
+	s, _ := open(t, httpConfig(server.URL))
+	sendNumbered(s, 0, n)
+	eventually(t, "all finished", func() bool { return statsOf(t, s, "http").Queued == 0 })
+	got := statsOf(t, s, "http")
+	closeClean(t, s)
+	repeated := 0
+	for body, c := range copies {
+		if c > 1 {
+			repeated++
+		}
+		if answers[body] > 1 && c == answers[body] {
+			t.Errorf("%q was answered %d times", body, answers[body])
+		}
+	}
+	if len(copies) != n || got.Sent+got.Refused != n || got.Dropped != got.Refused {
+		t.Errorf("%d alerts arrived of %d: %+v", len(copies), n, got)
+	}
+	if uint64(repeated) > got.Uncertain || got.Uncertain == 0 {
+		t.Errorf("%d alerts arrived more than once, %d are uncertain", repeated, got.Uncertain)
+	}
+}

@@ -31,6 +31,8 @@ type httpTarget struct {
 	mu      sync.Mutex
 	tls     *tls.Config
 	version atomic.Uint64 // grows with each reopen
+
+	uncertain atomic.Uint64 // alerts that were posted and got no answer
 }
 
 func newHTTPTarget(c *config.Config, log *slog.Logger) (*httpTarget, error) {

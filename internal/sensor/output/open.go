@@ -108,5 +108,7 @@ func openHTTP(c *config.Config, opt Options, _ channel) (channel, error) {
 	for range c.Peregrine.HTTPConnections {
 		senders = append(senders, &httpSender{target: t, depth: 1, ceiling: c.Peregrine.HTTPPipeline})
 	}
-	return newPipe("http", queueFor(c, len(senders)), gatherFor, opt.Log, senders...), nil
+	p := newPipe("http", queueFor(c, len(senders)), gatherFor, opt.Log, senders...)
+	p.uncertain = &t.uncertain
+	return p, nil
 }

@@ -57,7 +57,8 @@ type pipe struct {
 	abandoned                          atomic.Bool // what is still held is undelivered
 	gone                               atomic.Bool // the receiver, for good
 
-	latency metrics.Histogram
+	uncertain *atomic.Uint64 // nil: every attempt has a result
+	latency   metrics.Histogram
 
 	mu      sync.Mutex
 	lastErr string
@@ -234,6 +235,9 @@ func (p *pipe) stats() metrics.Channel {
 		c.Queued = rest
 	}
 	c.Dropped = c.Overflow + c.Refused + c.Undelivered
+	if p.uncertain != nil {
+		c.Uncertain = p.uncertain.Load()
+	}
 	p.mu.Lock()
 	c.LastError = p.lastErr
 	p.mu.Unlock()

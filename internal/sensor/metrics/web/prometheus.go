@@ -153,9 +153,10 @@ func (e exposition) alerts(s *metrics.Snapshot) {
 	e.counter("peregrine_alerts_total", float64(s.Alerts))
 	e.counter("peregrine_alerts_throttled_total", float64(s.Throttled))
 	for _, c := range s.Channels {
-		for result, n := range map[string]uint64{"sent": c.Sent, "overflow": c.Overflow, "refused": c.Refused} {
+		for result, n := range map[string]uint64{"sent": c.Sent, "overflow": c.Overflow, "refused": c.Refused, "undelivered": c.Undelivered} {
 			e.counter("peregrine_output_alerts_total", float64(n), "channel", c.Name, "result", result)
 		}
+		e.counter("peregrine_output_uncertain_total", float64(c.Uncertain), "channel", c.Name)
 		e.counter("peregrine_output_errors_total", float64(c.Errors), "channel", c.Name)
 		e.gauge("peregrine_output_queue", float64(c.Queued), "channel", c.Name)
 		e.gauge("peregrine_output_queue_capacity", float64(c.Capacity), "channel", c.Name)
