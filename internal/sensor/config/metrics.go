@@ -11,7 +11,7 @@ import (
 // Webserver configures health, versions and Prometheus metrics.
 type Webserver struct {
 	Enabled        bool   `yaml:"enabled" doc:"Serve. (Falco: on.)"`
-	Threadiness    int    `yaml:"threadiness" min:"0" max:"1024" doc:"Accepted; requests are served as they come, at most 32 at a time."`
+	Threadiness    int    `yaml:"threadiness" min:"0" max:"1024" doc:"Accepted; requests are served as they come."`
 	ListenPort     int    `yaml:"listen_port" min:"0" max:"65535" doc:"The port."`
 	ListenAddress  string `yaml:"listen_address" doc:"The IP address; 0.0.0.0 for all. (Falco: 0.0.0.0.)"`
 	HealthEndpoint string `yaml:"k8s_healthz_endpoint" doc:"Path of the health check."`

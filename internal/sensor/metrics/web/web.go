@@ -19,7 +19,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
-	"golang.org/x/net/netutil"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
@@ -88,9 +87,6 @@ type Server struct {
 	http     *http.Server
 }
 
-// maxConnections bounds what clients, broken or hostile, can hold open.
-const maxConnections = 32
-
 // Listen opens the address; Serve answers.
 func Listen(opt Options) (*Server, error) {
 	c := opt.Config
@@ -107,13 +103,14 @@ func Listen(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("webserver: %w", err)
 	}
-	l = netutil.LimitListener(l, maxConnections)
+	l = &guard{Listener: l}
 	if settings != nil {
 		l = tls.NewListener(l, settings)
 	}
 	return &Server{listener: l, http: &http.Server{
-		Handler:           handler(opt),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
+		Handler:           busy(handler(opt)),
+		ConnContext:       remember,
+		ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 5 * time.Second,
 		WriteTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second,
 		MaxHeaderBytes: 16 << 10,
 		ErrorLog:       slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
@@ -133,29 +130,44 @@ func (s *Server) Serve(ctx context.Context) error {
 	return nil
 }
 
+// handler answers by path, not by a pattern: the path of the health check is
+// any text that the configuration has, and comes before the others.
 func handler(opt Options) http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+opt.Config.HealthEndpoint, func(w http.ResponseWriter, _ *http.Request) {
-		status, code := "ok", http.StatusOK
-		if opt.Ready != nil {
-			if err := opt.Ready(); err != nil {
-				status, code = err.Error(), http.StatusServiceUnavailable
-			}
-		}
-		answer(w, code, map[string]string{"status": status})
-	})
-	mux.HandleFunc("GET /versions", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, opt.Versions)
-	})
+	metrics := http.NotFoundHandler()
 	if opt.Metrics.Enabled && opt.Config.Prometheus {
 		registry := prometheus.NewRegistry()
 		registry.MustRegister(collector{opt.Take, opt.Metrics})
-		mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 			ErrorLog:            slog.NewLogLogger(opt.Log.Handler(), slog.LevelWarn),
 			MaxRequestsInFlight: 4,
-		}))
+		})
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		known := r.URL.Path == opt.Config.HealthEndpoint || r.URL.Path == "/versions" || r.URL.Path == "/metrics"
+		switch {
+		case known && r.Method != http.MethodGet && r.Method != http.MethodHead:
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+		case r.URL.Path == opt.Config.HealthEndpoint:
+			health(w, opt.Ready)
+		case r.URL.Path == "/versions":
+			answer(w, http.StatusOK, opt.Versions)
+		case r.URL.Path == "/metrics":
+			metrics.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+func health(w http.ResponseWriter, ready func() error) {
+	status, code := "ok", http.StatusOK
+	if ready != nil {
+		if err := ready(); err != nil {
+			status, code = err.Error(), http.StatusServiceUnavailable
+		}
+	}
+	answer(w, code, map[string]string{"status": status})
 }
 
 func answer[T map[string]string | Versions](w http.ResponseWriter, code int, body T) {

@@ -16,6 +16,8 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -153,20 +155,68 @@ func TestHealthAndVersions(t *testing.T) {
 	}
 }
 
-// Clients that hold connections open do not keep others out for ever, nor the
-// sensor from stopping.
-func TestSlowClients(t *testing.T) {
-	url := start(t, options())
-	for range maxConnections - 1 {
-		c, err := net.Dial("tcp", strings.TrimPrefix(url, "http://"))
+// Whatever others hold open, a health check is answered: connections that send
+// nothing, half a request, or read no answer, many more than are kept.
+func TestHealthBesideSlowClients(t *testing.T) {
+	base := start(t, options())
+	address := strings.TrimPrefix(base, "http://")
+	for i := range 10 * maxConnections {
+		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.Close()
-		fmt.Fprint(c, "GET /healthz HTTP/1.1\r\nX: ")
+		defer conn.Close()
+		fmt.Fprint(conn, []string{"", "GET /healthz HT", "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nX: "}[i%4])
+		if i%32 != 0 {
+			continue
+		}
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
+		r, err := client.Get(base + "/healthz")
+		if err != nil {
+			t.Fatalf("beside %d others: %v", i+1, err)
+		}
+		r.Body.Close()
+		if r.StatusCode != http.StatusOK {
+			t.Errorf("beside %d others: %s", i+1, r.Status)
+		}
 	}
-	if code, _, _ := get(t, url+"/healthz"); code != 200 {
-		t.Errorf("status %d", code)
+}
+
+// The peer that has most connections loses one, the oldest that asks nothing.
+func TestGuard(t *testing.T) {
+	g := &guard{}
+	conn := func(peer string) *guardedConn { return &guardedConn{guard: g, peer: peer} }
+	quiet := conn("quiet")
+	g.add(quiet)
+	var loud []*guardedConn
+	for range maxConnections - 1 {
+		loud = append(loud, conn("loud"))
+		if victim := g.add(loud[len(loud)-1]); victim != nil {
+			t.Fatal("one goes too early")
+		}
+	}
+	loud[0].busy = true
+	if victim := g.add(conn("new")); victim != loud[1] {
+		t.Errorf("the wrong one goes: %+v", victim)
+	}
+	for _, c := range g.open {
+		c.busy = true
+	}
+	if victim := g.add(conn("loud")); victim == nil || victim.peer != "loud" || victim == quiet {
+		t.Errorf("the wrong one goes: %+v", victim)
+	}
+}
+
+// The health check's path may be any text.
+func TestHealthPaths(t *testing.T) {
+	for _, path := range []string{"/", "/{", "/{x}", "/a b", "/metrics", "/versions", "//x", "/%41"} {
+		opt := options()
+		opt.Config.HealthEndpoint = path
+		w := httptest.NewRecorder()
+		handler(opt).ServeHTTP(w, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}})
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"status":"ok"`) {
+			t.Errorf("%q: %d %s", path, w.Code, w.Body)
+		}
 	}
 }
 
