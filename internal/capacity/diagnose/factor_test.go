@@ -62,6 +62,7 @@ func TestExplain(t *testing.T) {
 	if f := diagnose.Explain(l, nil, nil, one); f.Name != capacity.FactorNone {
 		t.Errorf("no failure: %+v", f)
 	}
+	one.Round.Observer.Generator = 1
 	if f := diagnose.Explain(l, nil, one, one); f.Name != capacity.FactorGenerator {
 		t.Errorf("generator behind: %+v", f)
 	}
