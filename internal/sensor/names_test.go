@@ -194,8 +194,8 @@ func fsconfigCreate(fd int) error {
 	return nil
 }
 
-// A file has one name for the rules, whatever links, mounts and roots are on the
-// way to it.
+// TestNames shows rows of docs/compatibility.md: a file has one name for the
+// rules, whatever links, mounts and roots are on the way to it.
 func TestNames(t *testing.T) {
 	dir := t.TempDir()
 	for _, d := range []string{"real", "on", "fs"} {

@@ -116,7 +116,7 @@ func endThread(string) error {
 	return fmt.Errorf("no thread has ended")
 }
 
-// What fields say of real calls.
+// TestValues shows rows of docs/compatibility.md: what fields say of real calls.
 func TestValues(t *testing.T) {
 	requireBPF(t)
 	file := t.TempDir() + "/file"

@@ -49,6 +49,7 @@ func procfs(t testing.TB) string {
 	return root
 }
 
+// TestProcfs shows a row of docs/compatibility.md.
 func TestProcfs(t *testing.T) {
 	w := shells(t)
 	w.Context.Static.Proc = procfs(t)

@@ -414,7 +414,8 @@ func TestReceivedDescriptor(t *testing.T) {
 	e.want(t, map[string]string{"res": "4", "data": `"text"`, "fd": num(fds[0]), "size": "10", "file": regular(file)})
 }
 
-// Of datagram sockets that chose their ports, the one that sends first is the
+// TestDatagramRoles shows a row of docs/compatibility.md: of datagram sockets
+// that chose their ports, the one that sends first is the
 // client, also if it has the lower one.
 func TestDatagramRoles(t *testing.T) {
 	socks := []int{socket(t, unix.AF_INET, unix.SOCK_DGRAM), socket(t, unix.AF_INET, unix.SOCK_DGRAM)}

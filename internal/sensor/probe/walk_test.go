@@ -132,7 +132,8 @@ func (w *world) views(host, loose string) []string {
 	return names
 }
 
-// The walk from a file to the root against a model, with real mounts and roots.
+// FuzzWalk shows rows of docs/compatibility.md: the walk from a file to the root
+// against a model, with real mounts and roots.
 func FuzzWalk(f *testing.F) {
 	for _, seed := range []string{"", "\x00", "\x00\x02", "\x08\x0a", "\x03", "\x1b", "\x04", "\x0c", "\x08\x02\x0c", "\x03\x14", "\x00\x10\x02\x03\x0c"} {
 		f.Add([]byte(seed))
