@@ -22,7 +22,7 @@ import (
 const (
 	ExitOK           = 0
 	ExitFailure      = 1   // something failed while running
-	ExitUsage        = 2   // the command line cannot be meant like that
+	ExitUsage        = 2   // invalid command line
 	ExitPreflight    = 3   // a precondition of the measurement does not hold
 	ExitInconclusive = 4   // measured, but no claim can be made
 	ExitThreshold    = 99  // a --fail-if condition is true

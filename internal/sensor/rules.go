@@ -94,7 +94,7 @@ func selectFrom(sources []rules.Source, missing []string, cfg *config.Config, se
 	set.Select(rules.OldFlags(sel.DisableRules, sel.DisableTags, sel.OnlyTags))
 	min, ok := rules.ParsePriority(cfg.Priority)
 	if !ok {
-		return nil, nil, nil, fmt.Errorf("priority %q is none", cfg.Priority)
+		return nil, nil, nil, fmt.Errorf("unknown priority %q", cfg.Priority)
 	}
 	return set.Enabled(min), set, report, nil
 }
