@@ -31,6 +31,10 @@ kubernetes: ## what a Kubernetes for the tests is made of; minutes, once
 race: ## tests under the race detector, without the long ones
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 30m ./internal/...
 
+.PHONY: invariants
+invariants: ## the sensor's tests with borrowed events and alerts overwritten when their time is over
+	$(GO) test -p 1 -short -timeout 20m -tags invariants ./internal/sensor/...
+
 # Linters have a module of their own: what they need is not what the binary needs.
 LINT := $(GO) tool -modfile=.ci/lint/go.mod
 

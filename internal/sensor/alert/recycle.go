@@ -3,6 +3,8 @@ package alert
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 // spare are alerts of LineOnly formatters that nobody holds any more. Making
@@ -28,7 +30,12 @@ func (a *Alert) Share(receivers int) { a.holders = int32(receivers) }
 // Release gives a receiver's share back. After the last one, the alert becomes
 // another.
 func (a *Alert) Release() {
-	if a.recycled && atomic.AddInt32(&a.holders, -1) == 0 && cap(a.Line) <= maxSpare {
+	if !a.recycled && !event.Invariants || atomic.AddInt32(&a.holders, -1) != 0 {
+		return
+	}
+	reuse := a.recycled && !event.Invariants && cap(a.Line) <= maxSpare
+	a.overwrite()
+	if reuse {
 		spare.Put(a)
 	}
 }

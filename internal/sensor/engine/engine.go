@@ -88,6 +88,7 @@ type Engine struct {
 	observe  func(*field.Context)
 	ctx      field.Context
 	view     event.View
+	loan     event.Loan
 	given    []uint64 // Context.Memo under the given name of a path
 	others   []uint64 // Context.Memo under another of its names
 	names    int      // of the event's paths; 0: not counted yet
@@ -132,7 +133,7 @@ func (e *Engine) SetClock(offset uint64) { e.offset = offset }
 
 // Handle takes one event, which is borrowed until it returns.
 func (e *Engine) Handle(raw []byte) {
-	if err := e.view.Reset(raw); err != nil {
+	if err := e.view.Reset(e.loan.Begin(raw)); err != nil {
 		e.counters.Malformed++
 		return
 	}
@@ -153,6 +154,7 @@ func (e *Engine) Handle(raw []byte) {
 		e.observe(&e.ctx)
 	}
 	e.table.Done(&e.view)
+	e.loan.End()
 }
 
 // match evaluates the rules that can match the event.

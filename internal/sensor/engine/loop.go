@@ -90,6 +90,8 @@ func (e *Engine) Replay(ctx context.Context, next func() ([]byte, error)) error 
 // Learn lets the process table know an event that no rule looks at: the
 // snapshot of the processes at start.
 func (e *Engine) Learn(raw []byte) {
+	raw = e.loan.Begin(raw)
+	defer e.loan.End()
 	if err := e.view.Reset(raw); err != nil {
 		e.counters.Malformed++
 		return
