@@ -3,7 +3,6 @@ package sweep_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -17,7 +16,6 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
 	"github.com/peregrine-sec/peregrine/internal/capacity/run"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
-	"github.com/peregrine-sec/peregrine/internal/generator"
 )
 
 // options are a sweep over three limits with a test stand.
@@ -175,47 +173,6 @@ func TestTires(t *testing.T) {
 	}
 }
 
-// Time that is left in the end, as larger limits soon meet the generator's, goes
-// to the row of which too little is known.
-func TestNarrow(t *testing.T) {
-	sensor := capacitytest.Default()
-	sensor.Tires, sensor.Generator = 0.2, 45e3
-	rig := capacitytest.New(sensor)
-	o := options(rig)
-	began := rig.Now()
-	rows := measure(t, o)
-	if took := rig.Now().Sub(began); took > 10*time.Minute || rig.Started != 4 || rig.Restored != 4 {
-		t.Errorf("took %v, %d sensors, %d restored", took, rig.Started, rig.Restored)
-	}
-	row := rows[0]
-	last := row.Trials[len(row.Trials)-1].Round
-	if row.Status != capacity.Confirmed || row.NDR.Lower < 0.85*row.NDR.Upper || last.Start < rows[2].Trials[0].Round.Start {
-		t.Errorf("%s, %+v", row.Status, row.NDR)
-	}
-	for _, row := range rows[1:] {
-		if row.Status != capacity.AtLeast {
-			t.Errorf("%s: %s", row.Limit, row.Status)
-		}
-	}
-}
-
-// What could not be narrowed in the end keeps the answer that it has.
-func TestNarrowRefused(t *testing.T) {
-	sensor := capacitytest.Default()
-	sensor.Tires, sensor.Generator = 0.2, 45e3
-	rig := capacitytest.New(sensor)
-	o := options(rig)
-	o.Observer = &observer{keep: func(rows []capacity.Row) {
-		if len(rows) == 3 { // from now on the host is never quiet
-			rig.Idle, rig.Ring = 400e3, 10
-		}
-	}}
-	row := measure(t, o)[0]
-	if rig.Started != 4 || row.Status != capacity.Confirmed || row.Error != "" || !strings.Contains(strings.Join(row.Noisy, "; "), "while idle") {
-		t.Errorf("%d sensors; %s, error %q, noisy %q", rig.Started, row.Status, row.Error, row.Noisy)
-	}
-}
-
 // A trial begins with empty queues, whatever the one before has left in them:
 // the answer for a slow output is the output's, and its cause is named.
 func TestSettled(t *testing.T) {
@@ -263,102 +220,6 @@ func TestSettled(t *testing.T) {
 				t.Errorf("noisy %q, want %q", row.Noisy, test.noisy)
 			}
 		})
-	}
-}
-
-// A sensor that somebody kills once costs a repetition and no more.
-func TestSensorKilled(t *testing.T) {
-	plain := measure(t, options(capacitytest.New(capacitytest.Default())))
-	sensor := capacitytest.Default()
-	sensor.Dies = func(round int) bool { return round == 7 }
-	rig := capacitytest.New(sensor)
-	rows := measure(t, options(rig))
-	if rig.Started != 4 {
-		t.Errorf("started %d sensors for three rows and one that was killed", rig.Started)
-	}
-	if diff := rows[0].Syscalls/plain[0].Syscalls - 1; diff > 0.03 || diff < -0.03 || rows[0].Status != capacity.Confirmed {
-		t.Errorf("row after a kill: %s %v, without %v", rows[0].Status, rows[0].Syscalls, plain[0].Syscalls)
-	}
-	if !strings.Contains(strings.Join(rows[0].Noisy, ";"), "from outside") {
-		t.Errorf("the row does not tell of the kill: %q", rows[0].Noisy)
-	}
-	clean := rows[0].CleanTrial()
-	if clean == nil || !clean.Verdict.Clean || clean.Round.Usage.Gone {
-		t.Errorf("the answer comes from the trial %+v", clean)
-	}
-}
-
-// So does a generator; one that is killed again and again ends the run, with
-// limits restored and the reason.
-func TestGeneratorKilled(t *testing.T) {
-	killed := fmt.Errorf("round 7: %w (signal: killed)", generator.ErrEnded)
-	sensor := capacitytest.Default()
-	sensor.Fails = func(round int) error {
-		if round == 7 {
-			return killed
-		}
-		return nil
-	}
-	rows := measure(t, options(capacitytest.New(sensor)))
-	if rows[0].Status != capacity.Confirmed || !strings.Contains(strings.Join(rows[0].Noisy, ";"), "load generator was ended from outside once") {
-		t.Errorf("after a kill: %s, noisy %q", rows[0].Status, rows[0].Noisy)
-	}
-	sensor.Fails = func(round int) error {
-		if round >= 7 {
-			return killed
-		}
-		return nil
-	}
-	rig := capacitytest.New(sensor)
-	rows, err := sweep.Run(context.Background(), options(rig))
-	if !errors.Is(err, generator.ErrEnded) || rig.Restored != 1 {
-		t.Errorf("killed for ever: %v, restored %d", err, rig.Restored)
-	}
-	if rows[0].Error == "" || rows[0].Status != capacity.Unconfirmed {
-		t.Errorf("a row that was cut short: %s, %q", rows[0].Status, rows[0].Error)
-	}
-}
-
-func TestSensorDiesAlways(t *testing.T) {
-	sensor := capacitytest.Default()
-	sensor.Dies = func(round int) bool { return round > 5 }
-	rig := capacitytest.New(sensor)
-	_, err := sweep.Run(context.Background(), options(rig))
-	if err == nil || !strings.Contains(err.Error(), "giving up") {
-		t.Errorf("a sensor that cannot live: %v", err)
-	}
-	if rig.Restored != 1 {
-		t.Errorf("restored %d times", rig.Restored)
-	}
-	rig = capacitytest.New(sensor)
-	rig.Running = true
-	if _, err := sweep.Run(context.Background(), options(rig)); err == nil || !strings.Contains(err.Error(), "start it") {
-		t.Errorf("a running sensor that dies: %v", err)
-	}
-}
-
-// Ctrl-C leaves what was measured until then, and restored limits.
-func TestInterrupt(t *testing.T) {
-	for _, at := range []int{1, 2, 3, 9, 25} {
-		ctx, cancel := context.WithCancel(context.Background())
-		sensor := capacitytest.Default()
-		sensor.Interrupt = func(round int) {
-			if round == at {
-				cancel()
-			}
-		}
-		rig := capacitytest.New(sensor)
-		rows, err := sweep.Run(ctx, options(rig))
-		if !errors.Is(err, context.Canceled) {
-			t.Errorf("interrupted in round %d: %v", at, err)
-		}
-		if len(rows) == 0 || rig.Restored != len(rows) {
-			t.Errorf("interrupted in round %d: %d rows, %d restored", at, len(rows), rig.Restored)
-		}
-		last := rows[len(rows)-1]
-		if last.Status == capacity.Confirmed && at < 12 {
-			t.Errorf("interrupted in round %d, and confirmed", at)
-		}
 	}
 }
 
@@ -431,112 +292,5 @@ func TestProgress(t *testing.T) {
 	}
 	if left > 2*time.Minute || !shrinks {
 		t.Errorf("%v left in the last round; shrinks: %v", left, shrinks)
-	}
-}
-
-// A sensor that is killed in any phase is started again, and the phase is done
-// again: the row is what it would have been, and tells.
-func TestKilledInEveryPhase(t *testing.T) {
-	plain := measure(t, options(capacitytest.New(capacitytest.Default())))[0]
-	at := func(which int) func(int) bool { return func(n int) bool { return n == which } }
-	for name, kill := range map[string]func(*capacitytest.Sensor){
-		"while it starts":      func(s *capacitytest.Sensor) { s.DiesStarting = at(1) },
-		"in the idle round":    func(s *capacitytest.Sensor) { s.Dies = at(1) },
-		"in the warm-up":       func(s *capacitytest.Sensor) { s.Dies = at(2) },
-		"before the idle one":  func(s *capacitytest.Sensor) { s.DiesBefore = at(1) },
-		"before the warm-up":   func(s *capacitytest.Sensor) { s.DiesBefore = at(2) },
-		"before a round":       func(s *capacitytest.Sensor) { s.DiesBefore = at(5) },
-		"in a round":           func(s *capacitytest.Sensor) { s.Dies = at(5) },
-		"before the long one":  func(s *capacitytest.Sensor) { s.DiesBefore = at(11) },
-		"twice, in two phases": func(s *capacitytest.Sensor) { s.DiesStarting, s.Dies = at(1), at(2) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			sensor := capacitytest.Default()
-			kill(&sensor)
-			rig := capacitytest.New(sensor)
-			row := measure(t, options(rig))[0]
-			if diff := row.Syscalls/plain.Syscalls - 1; row.Status != capacity.Confirmed || diff > 0.05 || diff < -0.05 {
-				t.Errorf("%s at %.0f, without a kill %.0f", row.Status, row.Syscalls, plain.Syscalls)
-			}
-			if rig.Started < 4 || rig.Restored != 3 || !strings.Contains(strings.Join(row.Noisy, "; "), "ended from outside once") {
-				t.Errorf("started %d, restored %d, noisy %q", rig.Started, rig.Restored, row.Noisy)
-			}
-		})
-	}
-}
-
-// Where the load is the limit of every row, smaller limits follow until one is
-// the sensor's.
-func TestGoSmaller(t *testing.T) {
-	for name, test := range map[string]struct {
-		generator float64
-		limits    []float64
-		want      []float64 // all that were measured
-		last      capacity.Status
-	}{
-		"the first smaller one":   {20e3, []float64{0.5, 1}, []float64{0.5, 1, 0.1}, capacity.Confirmed},
-		"one that uses less":      {5e3, []float64{0.5, 1}, []float64{0.5, 1, 0.05}, capacity.Confirmed},
-		"none that is small":      {1e3, []float64{0.5, 1}, []float64{0.5, 1, 0.02}, capacity.AtLeast},
-		"not with an answer":      {20e3, []float64{0.2, 1}, []float64{0.2, 1}, capacity.AtLeast},
-		"smaller than all others": {1e3, []float64{0.02}, []float64{0.02}, capacity.AtLeast},
-	} {
-		t.Run(name, func(t *testing.T) {
-			sensor := capacitytest.Default()
-			sensor.Generator = test.generator
-			o := options(capacitytest.New(sensor))
-			o.Plan.Start, o.Limits = 500, nil
-			for _, cpu := range test.limits {
-				o.Limits = append(o.Limits, capacity.Limit{CPU: cpu, Memory: 512 << 20})
-			}
-			rows := measure(t, o)
-			var got []float64
-			for _, row := range rows {
-				got = append(got, row.Limit.CPU)
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("limits (-want +got):\n%s", diff)
-			}
-			if last := rows[len(rows)-1]; last.Status != test.last {
-				t.Errorf("the last row is %s (%+v)", last.Status, last.Factor)
-			}
-		})
-	}
-}
-
-// Without time, no smaller limit is begun.
-func TestGoSmallerInTime(t *testing.T) {
-	sensor := capacitytest.Default()
-	sensor.Generator = 20e3
-	o := options(capacitytest.New(sensor))
-	o.Limits, o.Total = o.Limits[1:2], 2*time.Minute
-	if rows := measure(t, o); len(rows) != 1 {
-		t.Errorf("%d rows in two minutes", len(rows))
-	}
-}
-
-// The rows of two sensors alternate, limit by limit, and each begins near its
-// own answer.
-func TestVariants(t *testing.T) {
-	slow := capacitytest.Default()
-	slow.EventsPerCPU = 30e3
-	fast, other := capacitytest.New(capacitytest.Default()), capacitytest.New(slow)
-	o := options(fast)
-	o.Limits = o.Limits[:2]
-	// Two models have two clocks: the run's is the sum of both.
-	o.Now = func() time.Time { return fast.Clock.Add(other.Clock.Sub(other.Began())) }
-	o.Variants = []sweep.Variant{{Name: "fast", Stand: fast}, {Name: "slow", Stand: other}}
-	o.Total = 4 * run.PerRow
-	var order []string
-	rows := measure(t, o)
-	for _, row := range rows {
-		order = append(order, fmt.Sprintf("%s %v", row.Sensor, row.Limit.CPU))
-	}
-	if diff := cmp.Diff([]string{"fast 0.5", "slow 0.5", "fast 1", "slow 1"}, order); diff != "" {
-		t.Errorf("order (-want +got):\n%s", diff)
-	}
-	for i := 0; i < len(rows); i += 2 {
-		if times := rows[i].NDR.Lower / rows[i+1].NDR.Lower; times < 9 || times > 11 {
-			t.Errorf("%s: %.1f times the other, want 10", rows[i].Limit, times)
-		}
 	}
 }
