@@ -71,7 +71,10 @@ func (s *Session) Preflight(ctx context.Context, idle time.Duration) (*Preflight
 		p.add("sensor", CheckWarn, "its process is not known: CPU and memory are not measured (use --pid)")
 	}
 	for _, a := range s.o.Actions {
-		if a.Bench != action.BenchYes {
+		switch {
+		case a.Needs.Place == action.Cluster:
+			p.add("action "+a.Name, CheckFail, "%s", a.BenchWhy)
+		case a.Bench != action.BenchYes:
 			p.add("action "+a.Name, CheckWarn, "not made for load (%s): %s", a.Bench, a.BenchWhy)
 		}
 	}

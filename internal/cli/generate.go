@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/cluster"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
 )
 
@@ -55,6 +57,7 @@ type generateFlags struct {
 	container   string
 	privileged  bool
 	stateDir    string
+	cluster     cluster.Flags
 }
 
 // selection adds the flags that pick actions.
@@ -70,7 +73,7 @@ func (g *generateFlags) place(flags *pflag.FlagSet) {
 	flags.StringVar(&g.container, "container", "auto", "what sensors take this process for: auto, host or container")
 	flags.BoolVar(&g.privileged, "privileged", false, "the container that this runs in is known to the sensor as privileged")
 	g.state(flags)
-	acceptKubernetes(flags)
+	g.cluster.Register(flags)
 }
 
 func (g *generateFlags) state(flags *pflag.FlagSet) {
@@ -169,23 +172,22 @@ func (g *generateFlags) readConfig(env Env) (map[string]string, error) {
 	return values, nil
 }
 
-// acceptKubernetes takes the cluster flags of event-generator, so that its
-// command lines work. The actions that would use them are skipped.
-func acceptKubernetes(flags *pflag.FlagSet) {
-	for _, name := range []string{"as", "as-uid", "cache-dir", "certificate-authority", "client-certificate", "client-key",
-		"cluster", "context", "kubeconfig", "request-timeout", "tls-server-name", "token", "user"} {
-		flags.String(name, "", "accepted for event-generator's sake, without effect")
+// kubernetes is where the cluster's actions among the selected ones work; nil if
+// there are none, or no cluster is configured: they are skipped then.
+func (g *generateFlags) kubernetes(flags *pflag.FlagSet, names []string) (action.APIServer, error) {
+	if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, "k8saudit.") }) {
+		return nil, nil
 	}
-	flags.StringP("namespace", "n", "default", "accepted for event-generator's sake, without effect")
-	flags.StringP("server", "s", "", "accepted for event-generator's sake, without effect")
-	flags.StringSlice("as-group", nil, "accepted for event-generator's sake, without effect")
-	flags.Bool("disable-compression", false, "accepted for event-generator's sake, without effect")
-	flags.Bool("match-server-version", false, "accepted for event-generator's sake, without effect")
-	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Usage == "accepted for event-generator's sake, without effect" {
-			f.Hidden = true
+	c, err := g.cluster.Connect()
+	if err != nil {
+		if cluster.Given(flags) {
+			return nil, &ExitError{Code: ExitPreflight, Err: err}
 		}
-	})
+		g.log.Log(eventlog.Debug, "no Kubernetes cluster", eventlog.Fields{"reason": err})
+		return nil, nil
+	}
+	c.Failed = func(err error) { g.log.Log(eventlog.Error, "Kubernetes", eventlog.Fields{"error": err}) }
+	return c, nil
 }
 
 func usagef(format string, args ...any) error {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/peregrine-sec/peregrine/internal/generator/cluster"
 	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
 )
 
@@ -15,9 +16,17 @@ func newGenerateCleanup(env Env, f *generateFlags) *cobra.Command {
 		Long: `Cleanup reads the undo journals of runs that were killed, ends their processes
 and removes their files and cgroups: exactly what they made, by path, inode and
 content. What others have changed since, or put into a directory of the run, is
-left and named. Runs that are going on are left alone.`,
+left and named. Runs that are going on are left alone.
+
+With --kubeconfig, --context or --namespace it also deletes, in that namespace,
+the objects that k8saudit actions of any run have created, by their label.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cluster.Given(cmd.Flags()) {
+				if err := f.cleanCluster(env); err != nil {
+					return err
+				}
+			}
 			undone, err := sandbox.Cleanup(f.stateDir)
 			for _, did := range undone {
 				fmt.Fprintln(env.Stdout, did)
@@ -29,5 +38,17 @@ left and named. Runs that are going on are left alone.`,
 		},
 	}
 	f.state(cmd.Flags())
+	f.cluster.Register(cmd.Flags())
 	return cmd
+}
+
+func (g *generateFlags) cleanCluster(env Env) error {
+	c, err := g.cluster.Connect()
+	if err == nil {
+		err = c.Cleanup()
+	}
+	if err == nil {
+		fmt.Fprintln(env.Stdout, "deleted what k8saudit actions left in the namespace")
+	}
+	return err
 }

@@ -135,6 +135,9 @@ func (f *runFlags) options(cmd *cobra.Command, args []string) (generator.Options
 	if o.Sandbox, err = f.sandbox(); err != nil {
 		return o, err
 	}
+	if o.Kubernetes, err = f.kubernetes(cmd.Flags(), namesOf(o.Actions)); err != nil {
+		return o, err
+	}
 	if !cmd.Flags().Changed("seed") {
 		o.Seed = uint64(time.Now().UnixNano())
 	}
@@ -208,4 +211,12 @@ func writeReport(env Env, name string, result *generator.Result) error {
 		return err
 	}
 	return errors.Join(result.WriteJSON(file), file.Close())
+}
+
+func namesOf(choices []generator.Choice) []string {
+	var names []string
+	for _, c := range choices {
+		names = append(names, c.Name)
+	}
+	return names
 }

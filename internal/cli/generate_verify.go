@@ -46,6 +46,13 @@ lines that it writes with json_output=true, from a file or standard input.`,
 				return err
 			}
 			o.Actions = selected
+			var names []string
+			for _, a := range selected {
+				names = append(names, a.Name)
+			}
+			if o.Kubernetes, err = f.kubernetes(cmd.Flags(), names); err != nil {
+				return err
+			}
 			if o.Source, err = alertSource(env, cmd, sensor); err != nil {
 				return &ExitError{Code: ExitPreflight, Err: err}
 			}
@@ -140,13 +147,21 @@ func runVerify(ctx context.Context, log *eventlog.Logger, o verify.Options, juni
 	return nil
 }
 
+// sourceOf is the source of the events that an action's rule looks at.
+func sourceOf(a *action.Action) string {
+	if a.Needs.Place == action.Cluster {
+		return "k8s_audit"
+	}
+	return "syscall"
+}
+
 // logOutcome uses event-generator's words.
 func logOutcome(log *eventlog.Logger, o verify.Outcome) {
 	fields := eventlog.Fields{"action": o.Action.Name}
 	switch o.Status {
 	case verify.Passed:
 		if o.Action.Rule != "" {
-			fields["rule"], fields["source"], fields["latency"] = o.Action.Rule, "syscall", o.Latency
+			fields["rule"], fields["source"], fields["latency"] = o.Action.Rule, sourceOf(o.Action), o.Latency
 		}
 		log.Log(eventlog.Info, "test passed", fields)
 	case verify.Skipped:

@@ -84,6 +84,9 @@ type Options struct {
 	Ready func(skips []string) `json:"-"`
 
 	Sandbox SandboxOptions // for Spawn
+	// Kubernetes is where Spawn's actions on a cluster work, in this process;
+	// nil skips them.
+	Kubernetes action.APIServer `json:"-"`
 	// Abort, when closed, ends Spawn at once: its child is killed, and what
 	// that left is undone.
 	Abort <-chan struct{} `json:"-"`

@@ -19,7 +19,8 @@ import (
 // Spawn is Run in a child process, in a sandbox unless o.Sandbox.Off, with the
 // actions that need a container in a second child that looks like one. An
 // open-loop schedule is shared between the two by weight; in a closed loop
-// they take turns, pass by pass.
+// they take turns, pass by pass. Actions on a cluster are a third part, which
+// this process does itself.
 //
 // When ctx ends, the schedule does, and the result is that of what was done.
 // The caller must be a program whose main calls Child first.
@@ -49,6 +50,7 @@ type part struct {
 	actions   []*action.Action
 	choices   []Choice
 	lookalike bool
+	cluster   bool // in this process: the sandbox has no way to a cluster
 	inside    bool // in a container, as sensors see it
 	weight    int
 	others    int // actions that are not in this part
@@ -58,19 +60,25 @@ type part struct {
 // that is in a container already does all in one.
 func (o *Options) split(actions []*action.Action) []*part {
 	inside := o.Sandbox.Container == InContainer || o.Sandbox.Container == "" && sandbox.InContainer()
-	host, container := &part{inside: inside}, &part{inside: true, lookalike: true}
+	host, container, cluster := &part{inside: inside}, &part{inside: true, lookalike: true}, &part{cluster: true}
 	for i, a := range actions {
 		p := host
-		if a.Needs.Place == action.Container && !inside && !o.Sandbox.Off {
+		switch {
+		case a.Needs.Place == action.Container && !inside && !o.Sandbox.Off:
 			p = container
+		case a.Needs.Place == action.Cluster && o.Kubernetes != nil:
+			p = cluster
 		}
 		p.indices = append(p.indices, i)
 		p.actions = append(p.actions, a)
 		p.choices = append(p.choices, o.Actions[i])
 		p.weight += max(o.Actions[i].Weight, 1)
 	}
-	host.others, container.others = len(container.indices), len(host.indices)
-	return slices.DeleteFunc([]*part{host, container}, func(p *part) bool { return len(p.indices) == 0 })
+	parts := []*part{host, container, cluster}
+	for _, p := range parts {
+		p.others = len(actions) - len(p.indices)
+	}
+	return slices.DeleteFunc(parts, func(p *part) bool { return len(p.indices) == 0 })
 }
 
 // spawn runs the part by itself, with the options given.
@@ -87,6 +95,14 @@ func (p *part) spawn(ctx context.Context, o Options) (*Result, error) {
 		all := len(p.indices) + p.others
 		o.Ready = func(skips []string) { ready(p.spread(skips, all)) }
 	}
+	if p.cluster {
+		result, err := inProcess(ctx, o)
+		if result != nil && sink == nil {
+			p.renumber(result.Instances)
+		}
+		return result, err
+	}
+	o.Kubernetes = nil
 	b := brief{Options: o, Env: place(&o, p.inside), Network: !o.Sandbox.Off && !o.Sandbox.Egress}
 	for _, a := range p.actions {
 		b.Overlay = append(b.Overlay, a.Touches...)
@@ -97,6 +113,16 @@ func (p *part) spawn(ctx context.Context, o Options) (*Result, error) {
 		p.renumber(result.Instances)
 	}
 	return result, err
+}
+
+// inProcess runs actions that leave nothing on this host.
+func inProcess(ctx context.Context, o Options) (*Result, error) {
+	scratch, err := os.MkdirTemp("", "peregrine-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(scratch)
+	return Run(ctx, o, action.Env{Scratch: scratch, Kubernetes: o.Kubernetes})
 }
 
 // renumber makes the instances' actions those of the whole run.

@@ -160,6 +160,8 @@ type Env struct {
 	// addresses that actions connect to; Egress that they may leave the host.
 	PrivateNet bool
 	Egress     bool
+	// Kubernetes is where actions on a cluster work; nil for nowhere.
+	Kubernetes APIServer
 }
 
 // Runnable is an action that is ready to run, in one worker.

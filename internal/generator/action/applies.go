@@ -7,7 +7,9 @@ import "os"
 func (a *Action) Applies(env Env) error {
 	switch a.Needs.Place {
 	case Cluster:
-		return skip("needs a Kubernetes cluster and its audit log")
+		if env.Kubernetes == nil {
+			return skip("needs a Kubernetes cluster and its audit log")
+		}
 	case Host:
 		if env.InContainer {
 			return skip("only applicable to hosts")

@@ -93,7 +93,7 @@ func parseAlert(line []byte) (Alert, error) {
 	if raw.Rule == "" {
 		return Alert{}, errors.New(`alert without "rule"`)
 	}
-	alert := Alert{Rule: raw.Rule, Source: raw.Source, Time: raw.Time}
+	alert := Alert{Rule: raw.Rule, Source: raw.Source, Time: raw.Time, Text: string(line)}
 	if ns := integer(raw.Fields["evt.time"]); ns > 0 {
 		alert.Time = time.Unix(0, ns)
 	}

@@ -28,6 +28,9 @@ type Alert struct {
 	// the alert carries them (proc.pid, proc.ppid, proc.apid[2]...). With them,
 	// alerts that other processes cause at the same time are told apart.
 	Processes []int
+	// Text is the alert, with what it says: alerts of audit events name the
+	// object.
+	Text string
 }
 
 // Source gives alerts, whatever they come by.
@@ -70,6 +73,8 @@ type Options struct {
 	// Exact fails actions that fire further rules.
 	Exact   bool
 	Sandbox generator.SandboxOptions
+	// Kubernetes is where actions on a cluster work; nil skips them.
+	Kubernetes action.APIServer
 	// Spawn is generator.Spawn.
 	Spawn func(context.Context, generator.Options) (*generator.Result, error)
 }
@@ -112,6 +117,7 @@ func Run(ctx context.Context, o Options, report func(Outcome)) ([]Outcome, error
 
 // window is when an action ran.
 type window struct {
+	objects   string    // of actions on a cluster: in what alerts say
 	from, to  time.Time // with preparation
 	instances []generator.Instance
 	processes []int
@@ -121,6 +127,10 @@ type window struct {
 func (w window) caused(alert Alert) bool {
 	if alert.Source == "internal" {
 		return false // the sensor speaks of itself, of drops for example
+	}
+	if w.objects != "" || alert.Source == "k8s_audit" {
+		// What comes over HTTP or gRPC has no text here: its rule must do.
+		return w.objects != "" && alert.Source == "k8s_audit" && (alert.Text == "" || strings.Contains(alert.Text, w.objects))
 	}
 	return len(alert.Processes) == 0 || slices.ContainsFunc(alert.Processes, func(pid int) bool { return slices.Contains(w.processes, pid) })
 }
@@ -133,15 +143,18 @@ func (o *Options) one(ctx context.Context, a *action.Action, inbox *inbox) (outc
 		outcome.Detail = "helpers fire no rule"
 		return outcome, w
 	case "k8saudit":
-		outcome.Detail = "needs a Kubernetes cluster"
-		return outcome, w
+		if o.Kubernetes == nil {
+			outcome.Detail = "needs a Kubernetes cluster: --kubeconfig"
+			return outcome, w
+		}
+		w.objects = o.Kubernetes.Names(a.Name)
 	}
 	passes := uint64(1)
 	if a.Rule == "" {
 		passes = noiseRuns
 	}
 	w.from = time.Now()
-	result, err := o.Spawn(ctx, generator.Options{Actions: []generator.Choice{{Name: a.Name}}, Passes: passes, Sandbox: o.Sandbox})
+	result, err := o.Spawn(ctx, generator.Options{Actions: []generator.Choice{{Name: a.Name}}, Passes: passes, Sandbox: o.Sandbox, Kubernetes: o.Kubernetes})
 	w.to = time.Now()
 	outcome.Took = w.to.Sub(w.from)
 	if result != nil {
@@ -191,6 +204,9 @@ func (o *Options) await(ctx context.Context, outcome *Outcome, w window, inbox *
 
 // holds says whether t is within an instance.
 func (w window) holds(t time.Time) bool {
+	if w.objects != "" {
+		return true // the API server has a clock of its own; names tell enough
+	}
 	ns := t.UnixNano()
 	return slices.ContainsFunc(w.instances, func(in generator.Instance) bool {
 		return ns >= in.Start-int64(slack) && ns <= in.End+int64(slack)
@@ -203,7 +219,7 @@ func (o *Options) judge(outcome *Outcome, w window, alerts []received) {
 		return
 	}
 	for _, alert := range alerts {
-		if alert.Time.Before(w.from) || alert.Time.After(w.to) || alert.Rule == outcome.Action.Rule || !w.caused(alert.Alert) {
+		if w.objects == "" && (alert.Time.Before(w.from) || alert.Time.After(w.to)) || alert.Rule == outcome.Action.Rule || !w.caused(alert.Alert) {
 			continue
 		}
 		if !slices.Contains(outcome.Also, alert.Rule) {

@@ -110,7 +110,7 @@ func TestOutcomes(t *testing.T) {
 		{"quiet noise", "noise.OpenClose", bench{}, false, Passed, "", nil},
 		{"noise that is heard", "noise.OpenClose", bench{answer: answers(at("Other", 0))}, false, Failed, "fired Other", []string{"Other"}},
 		{"a helper", "helper.ExecLs", bench{}, false, Skipped, "helpers fire no rule", nil},
-		{"a cluster's", "k8saudit.CreatePrivilegedPod", bench{}, false, Skipped, "needs a Kubernetes cluster", nil},
+		{"a cluster's", "k8saudit.CreatePrivilegedPod", bench{}, false, Skipped, "needs a Kubernetes cluster: --kubeconfig", nil},
 		{"a skip", "syscall.ClearLogActivities", bench{result: func(r *generator.Result) { r.Skipped, r.Actions[0].Why = 1, "because" }}, false, Skipped, "because", nil},
 		{"an action that fails", "syscall.ClearLogActivities", bench{result: func(r *generator.Result) { r.Failed = 1 }}, false, Errored, "failed", nil},
 		{"a generator that fails", "syscall.ClearLogActivities", bench{fails: errors.New("no sandbox")}, false, Errored, "no sandbox", nil},
@@ -167,9 +167,12 @@ not an alert
 		got = append(got, batch...)
 	}
 	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	want := []Alert{{"A", "syscall", noon.Add(1), nil}, {"B", "", time.Unix(0, 1795348800123456789).UTC(), []int{7, 8, 9}}, {"D", "", noon, nil}}
+	want := []Alert{{Rule: "A", Source: "syscall", Time: noon.Add(1)}, {Rule: "B", Time: time.Unix(0, 1795348800123456789).UTC(), Processes: []int{7, 8, 9}}, {Rule: "D", Time: noon}}
 	for i := range got {
-		got[i].Time = got[i].Time.UTC()
+		if got[i].Text == "" {
+			t.Errorf("alert %d has no text", i)
+		}
+		got[i].Time, got[i].Text = got[i].Time.UTC(), ""
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
