@@ -33,6 +33,7 @@ func at(n uint64) metrics.Snapshot {
 		Probe: metrics.Probe{Seen: 1_500_000 * n, Filtered: 1_399_990 * n, Delivered: 100_000 * n, Drops: metrics.Drops{Buffer: metrics.BufferDrops{Open: 10 * n}}},
 		Rings: []metrics.Ring{{Size: 8 << 20, Used: 1 << 20, MaxUsed: 4 << 20}},
 		State: metrics.State{Threads: 1234, Containers: 3},
+		Audit: &metrics.Audit{Bodies: 5, Events: 1200, Malformed: 1, Oversized: 2, Refused: 4},
 		Metadata: metrics.Metadata{Known: 2, Waited: 5, Cut: 1, Runtimes: []metrics.Runtime{
 			{Engine: "docker", Socket: "/run/docker.sock", Present: true, Connected: true, Told: 2},
 			{Engine: "cri", Socket: "/run/crio/crio.sock", Present: true, Error: "deadline exceeded"},

@@ -42,11 +42,20 @@ func WriteStatus(w io.Writer, prev, now *metrics.Snapshot) error {
 	b.WriteByte('\n')
 	writeChannels(&b, now)
 	writeRuntimes(&b, &now.Metadata, now.State.Containers)
+	writeAudit(&b, now.Audit)
 	if now.LastReloadErr != "" {
 		fmt.Fprintf(&b, "\nThe last reload failed, the configuration before it is in force:\n  %s\n", human.Text(now.LastReloadErr))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeAudit writes what became of Kubernetes audit events.
+func writeAudit(w io.Writer, a *metrics.Audit) {
+	if a != nil {
+		fmt.Fprintf(w, "\nKubernetes audit events matched %s, left out %s; requests refused %s, rejected %s.\n",
+			count(a.Events), count(a.Malformed+a.Oversized), count(a.Refused), count(a.Rejected))
+	}
 }
 
 // writeRuntimes writes what the container runtimes know, and why one does not

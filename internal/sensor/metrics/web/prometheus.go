@@ -36,6 +36,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	e.events(&s)
 	e.alerts(&s)
 	e.metadata(&s)
+	e.audit(s.Audit)
 	if c.config.Kernel {
 		e.probe(&s, c.config.PerCPU)
 	}
@@ -105,6 +106,26 @@ func (e exposition) about(s *metrics.Snapshot) {
 	e.counter("peregrine_reloads_total", float64(s.ReloadErrors), "result", "failed")
 	e.counter("peregrine_file_errors_total", float64(s.StatsErrors), "file", "statistics")
 	e.counter("peregrine_file_errors_total", float64(s.MetricsErrors), "file", "metrics")
+}
+
+// audit is about Kubernetes audit events; nothing without that source.
+func (e exposition) audit(a *metrics.Audit) {
+	if a == nil {
+		return
+	}
+	for _, c := range []struct {
+		result string
+		n      uint64
+	}{{"matched", a.Events}, {"malformed", a.Malformed}, {"oversized", a.Oversized}} {
+		e.counter("peregrine_k8s_audit_events_total", float64(c.n), "result", c.result)
+	}
+	for _, c := range []struct {
+		result string
+		n      uint64
+	}{{"taken", a.Bodies}, {"refused", a.Refused}, {"rejected", a.Rejected}} {
+		e.counter("peregrine_k8s_audit_requests_total", float64(c.n), "result", c.result)
+	}
+	e.counter("peregrine_k8s_audit_bytes_total", float64(a.Bytes))
 }
 
 // metadata has the names of Falco's plugin for its two counters.
