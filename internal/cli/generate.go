@@ -74,6 +74,7 @@ func (g *generateFlags) place(flags *pflag.FlagSet) {
 	flags.BoolVar(&g.privileged, "privileged", false, "the container that this runs in is known to the sensor as privileged")
 	g.state(flags)
 	g.cluster.Register(flags)
+	group(flags, "Cluster, for k8saudit actions", "kubeconfig", "context", "namespace")
 }
 
 func (g *generateFlags) state(flags *pflag.FlagSet) {

@@ -39,6 +39,7 @@ the objects that k8saudit actions of any run have created, by their label.`,
 	}
 	f.state(cmd.Flags())
 	f.cluster.Register(cmd.Flags())
+	group(cmd.Flags(), "Cluster, for k8saudit actions", "kubeconfig", "context", "namespace")
 	return cmd
 }
 

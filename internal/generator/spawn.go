@@ -262,5 +262,6 @@ func place(o *Options, container bool) action.Env {
 		Privileged:  container && o.Sandbox.Privileged,
 		Egress:      o.Sandbox.Egress,
 		PrivateNet:  !o.Sandbox.Off && !o.Sandbox.Egress,
+		Kubernetes:  o.Kubernetes,
 	}
 }

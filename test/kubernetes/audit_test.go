@@ -34,7 +34,7 @@ func TestAudit(t *testing.T) {
 
 	// The server's client tries again after a second: wait for its first event.
 	c.Run(t, c.Kubectl("create", "configmap", "first"))
-	waitFor(t, alerts, `"configmap=first`)
+	waitFor(t, alerts, `configmap=first`)
 
 	t.Run("actions", func(t *testing.T) {
 		junit := filepath.Join(dir, "junit.xml")
@@ -47,7 +47,7 @@ func TestAudit(t *testing.T) {
 		nothingLeft(t, c)
 	})
 	t.Run("rules", func(t *testing.T) { onlyThirteen(t, alerts) })
-	t.Run("killed", func(t *testing.T) { killed(t, c, binary) })
+	t.Run("killed", func(t *testing.T) { killed(t, c, binary, alerts) })
 	t.Run("exec", func(t *testing.T) { execInPod(t, c, alerts) })
 }
 
@@ -105,7 +105,6 @@ peregrine: {status_socket: %s}
 
 func waitFor(t *testing.T, alerts, text string) {
 	t.Helper()
-	text = strings.Trim(text, `"`)
 	err := wait(60*time.Second, "an alert with "+text, func() bool {
 		have, _ := os.ReadFile(alerts)
 		return strings.Contains(string(have), text)
@@ -154,16 +153,18 @@ func nothingLeft(t *testing.T, c *Cluster) {
 	}
 }
 
-// killed makes objects as a killed run leaves them, and lets cleanup find them.
-func killed(t *testing.T, c *Cluster, binary string) {
+// killed kills a run that makes objects, and lets cleanup find what it left.
+func killed(t *testing.T, c *Cluster, binary, alerts string) {
+	made := func() int {
+		text, _ := os.ReadFile(alerts)
+		return strings.Count(string(text), "-k8sconfigmapcreated-")
+	}
+	before := made()
 	run := exec.Command(binary, "generate", "run", "k8saudit.K8SConfigMapCreated", "--all", "--loop", "--sleep", "0", "--kubeconfig", c.Kubeconfig)
 	if err := run.Start(); err != nil {
 		t.Fatal(err)
 	}
-	err := wait(20*time.Second, "an object", func() bool {
-		out, _ := c.Kubectl("get", "configmaps", "-l", "app.kubernetes.io/part-of=peregrine-generator", "-o", "name").Output()
-		return len(out) > 0
-	})
+	err := wait(30*time.Second, "an object of the run", func() bool { return made() > before })
 	run.Process.Kill()
 	run.Wait()
 	if err != nil {

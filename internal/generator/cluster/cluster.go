@@ -49,15 +49,16 @@ func (f *Flags) Register(flags *pflag.FlagSet) {
 	if f.rules == nil {
 		f.rules = clientcmd.NewDefaultClientConfigLoadingRules()
 	}
-	flags.StringVar(&f.rules.ExplicitPath, "kubeconfig", "", "for k8saudit actions: the kubeconfig file (default $KUBECONFIG, ~/.kube/config, or the pod's account)")
+	flags.StringVar(&f.rules.ExplicitPath, "kubeconfig", "", "kubeconfig file (default $KUBECONFIG, ~/.kube/config, or the pod's account)")
 	own := pflag.NewFlagSet("", pflag.ContinueOnError)
 	names := clientcmd.RecommendedConfigOverrideFlags("")
 	names.ContextOverrideFlags.Namespace.ShortName = "n"
 	names.ClusterOverrideFlags.APIServer.ShortName = "s"
 	clientcmd.BindOverrideFlags(&f.overrides, own, names)
+	own.Lookup("context").Usage = "context of the kubeconfig"
+	own.Lookup("namespace").Usage = "namespace to work in (default that of the context)"
 	own.VisitAll(func(flag *pflag.Flag) {
 		flag.Hidden = flag.Name != "namespace" && flag.Name != "context"
-		flag.Usage = "for k8saudit actions: " + flag.Usage
 		flags.AddFlag(flag)
 	})
 	for _, name := range []string{"cache-dir", "match-server-version"} { // kubectl's, of no meaning here

@@ -3,7 +3,6 @@ package audit
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -408,29 +407,4 @@ func TestLeftOutIsLogged(t *testing.T) {
 	if n := strings.Count(log.String(), "audit events were left out"); n != 1 || !strings.Contains(log.String(), "want an Event") {
 		t.Errorf("%d lines: %s", n, log.String())
 	}
-}
-
-func BenchmarkWebhook(b *testing.B) {
-	sample, err := os.ReadFile("record/testdata/pod.json")
-	if err != nil {
-		b.Fatal(err)
-	}
-	const events = 400 // as the API server sends
-	body := []byte(`{"kind":"EventList","items":[` + strings.Repeat(string(sample)+",", events-1) + string(sample) + `]}`)
-	limits := Limits{EventBytes: 256 << 10, BodyBytes: 12 << 20, Patience: 10 * time.Second}
-	var text strings.Builder
-	for i := range 50 {
-		fmt.Fprintf(&text, "- {rule: r%d, desc: d, condition: ka.verb = create and ka.target.resource = kind%d, output: x, priority: INFO, source: k8s_audit}\n", i, i)
-	}
-	run := start(b, Options{Open: "http://127.0.0.1:0/k8s-audit", Limits: limits}, ruleset(b, false, text.String()))
-	b.SetBytes(int64(len(body)))
-	b.ReportAllocs()
-	for b.Loop() {
-		resp, err := http.Post("http://"+run.Address+"/k8s-audit", "application/json", bytes.NewReader(body))
-		if err != nil {
-			b.Fatal(err)
-		}
-		resp.Body.Close()
-	}
-	b.ReportMetric(float64(b.N*events)/b.Elapsed().Seconds(), "events/s")
 }
