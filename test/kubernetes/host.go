@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -141,15 +142,14 @@ func cgroups() []string {
 // killCgroups ends every process in them: what runs in a pod is ours.
 func killCgroups() {
 	for _, root := range cgroups() {
-		filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error { // whose function returns none
 			if err != nil || d.Name() != "cgroup.procs" {
 				return nil
 			}
 			content, _ := os.ReadFile(path)
 			for _, field := range strings.Fields(string(content)) {
-				var pid int
-				if fmt.Sscan(field, &pid); pid > 1 {
-					syscall.Kill(pid, syscall.SIGKILL)
+				if pid, err := strconv.Atoi(field); err == nil && pid > 1 {
+					_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
 				}
 			}
 			return nil
@@ -161,7 +161,7 @@ func removeCgroups() error {
 	var errs []error
 	for _, root := range cgroups() {
 		var dirs []string
-		filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error { // whose function returns none
 			if err == nil && d.IsDir() {
 				dirs = append(dirs, path)
 			}

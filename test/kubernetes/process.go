@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -27,7 +28,7 @@ func (c *Cluster) start(name, program string, args ...string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
-	go cmd.Wait() // reaps it
+	go func() { _ = cmd.Wait() }() // reaps it; how it ended is in its log
 	note := fmt.Sprintf("%d %s", cmd.Process.Pid, startTime(cmd.Process.Pid))
 	return os.WriteFile(c.path(name+".pid"), []byte(note), 0o600)
 }
@@ -38,12 +39,12 @@ func end(dir, name string, patience time.Duration) error {
 	if pid == 0 {
 		return nil
 	}
-	syscall.Kill(pid, syscall.SIGTERM)
+	_ = syscall.Kill(pid, syscall.SIGTERM) // it may have ended
 	err := wait(patience, name+" to end", func() bool { return noted(dir, name) == 0 })
 	if err == nil {
 		return nil
 	}
-	syscall.Kill(pid, syscall.SIGKILL)
+	_ = syscall.Kill(pid, syscall.SIGKILL)
 	return wait(5*time.Second, name+" to be killed", func() bool { return noted(dir, name) == 0 })
 }
 
@@ -122,9 +123,9 @@ func killShims(dir string) error {
 		for _, path := range paths {
 			args, _ := os.ReadFile(path)
 			if strings.Contains(string(args), "containerd-shim") && strings.Contains(string(args), socket) {
-				var pid int
-				fmt.Sscan(filepath.Base(filepath.Dir(path)), &pid)
-				pids = append(pids, pid)
+				if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+					pids = append(pids, pid)
+				}
 			}
 		}
 		return pids
@@ -132,7 +133,7 @@ func killShims(dir string) error {
 	return wait(5*time.Second, "containerd's shims to end", func() bool {
 		left := shims()
 		for _, pid := range left {
-			syscall.Kill(pid, syscall.SIGKILL)
+			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		return len(left) == 0
 	})
