@@ -21,6 +21,7 @@ const expected = `
 // TestAudit lets the generator do its 13 actions on a real cluster, whose API
 // server sends its audit log, by the policy of the guide, to the sensor. Each
 // action fires its rule, and no other; what is killed is cleaned up.
+// It shows a row of docs/compatibility.md.
 func TestAudit(t *testing.T) {
 	policy, err := os.ReadFile("../../deploy/audit-policy.yaml")
 	if err != nil {

@@ -238,6 +238,7 @@ func TestWebhookChunked(t *testing.T) {
 }
 
 // Plain HTTP of other hosts is refused, unless that is wanted.
+// It shows a row of docs/compatibility.md.
 func TestWebhookFromElsewhere(t *testing.T) {
 	for _, tt := range []struct {
 		from     string
@@ -260,6 +261,7 @@ func TestWebhookFromElsewhere(t *testing.T) {
 
 // With an engine that does not come along, a sender waits, and is refused then;
 // what is held meanwhile stays within the bounds.
+// It shows a row of docs/compatibility.md.
 func TestWebhookSlowEngine(t *testing.T) {
 	limits := testLimits
 	limits.Patience = 50 * time.Millisecond
@@ -301,6 +303,7 @@ func TestWebhookSlowEngine(t *testing.T) {
 	}
 }
 
+// TestFiles shows a row of docs/compatibility.md.
 func TestFiles(t *testing.T) {
 	dir := t.TempDir()
 	for i, content := range []string{

@@ -199,6 +199,7 @@ var containerFields = []struct{ field, containers, pod, want string }{
 	{"host_port", `{"ports":[{"hostPort":80,"containerPort":8080},{"containerPort":443}]}`, ``, "(80,443)"},
 }
 
+// TestAuditFields shows a row of docs/compatibility.md.
 func TestAuditFields(t *testing.T) {
 	seen := map[string]bool{}
 	try := func(name, members, want string) {

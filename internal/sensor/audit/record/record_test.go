@@ -64,6 +64,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestParts shows a row of docs/compatibility.md.
 func TestParts(t *testing.T) {
 	body := `{"kind":"Event", "stageTimestamp":"2026-01-02T03:04:05.5Z", "verb":"get","user":{"username":"x","groups":["a"]},
 		"objectRef":{"resource":"pods","name":"old"}, "objectRef":{"n\u0061me":"n","namespace":"ns"},
