@@ -44,6 +44,15 @@ func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) 
 	if c != nil {
 		m.Probe = probeCounters(c)
 	}
+	if k, ok := s.source.(*kernel); ok && now.config.Metrics.LibbpfStats {
+		runs, err := k.Runs()
+		if err != nil {
+			return m, err
+		}
+		for _, r := range runs {
+			m.Programs = append(m.Programs, metrics.Program{Name: r.Name, Runs: r.Count, Time: r.Time})
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.Reload = m.Start
@@ -78,6 +87,11 @@ func (s *sensor) engineSnapshot(m *metrics.Snapshot) {
 		})
 	}
 	slices.SortFunc(m.Rules, func(a, b metrics.Rule) int { return cmp.Compare(a.Name, b.Name) })
+	if k, ok := s.source.(*kernel); ok {
+		for _, f := range k.Fill() {
+			m.Rings = append(m.Rings, metrics.Ring(f))
+		}
+	}
 	m.State = stateCounters(s.table.Stats())
 	m.Processes = busiest(s.table)
 	// The engine sends nothing now, nor does internalAlert.
@@ -109,8 +123,13 @@ func stateCounters(s state.Stats) metrics.State {
 
 func probeCounters(c *probe.Counters) metrics.Probe {
 	buffer := &c.Drops[event.DropBuffer]
+	var cpus []metrics.CPU
+	for _, cpu := range c.CPUs {
+		cpus = append(cpus, metrics.CPU{Events: cpu.Seen, Drops: cpu.Dropped})
+	}
 	return metrics.Probe{
-		Seen: c.Seen, Filtered: c.Filtered, Delivered: c.Delivered,
+		PerCPU: cpus,
+		Seen:   c.Seen, Filtered: c.Filtered, Delivered: c.Delivered,
 		Drops: metrics.Drops{
 			Buffer: metrics.BufferDrops{
 				CloneFork: buffer[event.LostCloneFork], Execve: buffer[event.LostExecve], Connect: buffer[event.LostConnect],

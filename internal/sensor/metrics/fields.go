@@ -180,7 +180,7 @@ func (f *fieldList) state(s *Snapshot) {
 		"n_threads": s.State.Threads, "n_added_threads": s.State.Added, "n_removed_threads": s.State.Removed,
 		"n_cached_thread_lookups": s.State.Lookups, "n_noncached_thread_lookups": s.State.Fetched,
 		"n_failed_thread_lookups": s.State.Failed, "n_drops_full_threadtable": s.State.TableFull,
-		"n_containers": s.State.Containers, "n_missing_container_images": s.State.MissingImages,
+		"n_containers": s.State.Containers, "n_missing_container_images": uint64(s.Metadata.Imageless),
 	} {
 		f.number("falco."+name, n)
 	}

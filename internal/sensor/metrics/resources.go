@@ -3,6 +3,7 @@ package metrics
 import (
 	"bytes"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -105,7 +106,36 @@ func ReadHost(name string) Host {
 		KernelRelease: string(bytes.TrimRight(uts.Release[:], "\x00")),
 		BootTime:      time.Now().Add(-sinceBoot()).UnixNano(),
 		CPUs:          runtime.NumCPU(),
+		Interfaces:    interfaces(),
 	}
+}
+
+// interfaces are those of this network namespace that have addresses.
+func interfaces() []Interface {
+	all, err := net.Interfaces()
+	if err != nil {
+		return nil
+	}
+	var found []Interface
+	for _, i := range all {
+		addresses, err := i.Addrs()
+		if err != nil || len(addresses) == 0 {
+			continue
+		}
+		described := Interface{Name: i.Name}
+		for _, a := range addresses {
+			ip, _, err := net.ParseCIDR(a.String())
+			switch {
+			case err != nil:
+			case ip.To4() != nil:
+				described.IPv4 = append(described.IPv4, ip.String())
+			default:
+				described.IPv6 = append(described.IPv6, ip.String())
+			}
+		}
+		found = append(found, described)
+	}
+	return found
 }
 
 func sinceBoot() time.Duration {

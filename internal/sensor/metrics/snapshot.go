@@ -146,15 +146,14 @@ type Ring struct {
 
 // State counts what the sensor remembers.
 type State struct {
-	Threads       uint64 `json:"threads"`    // processes in the table
-	Added         uint64 `json:"added"`      // put into the table
-	Removed       uint64 `json:"removed"`    // taken out of it
-	Lookups       uint64 `json:"lookups"`    // found in the table
-	Fetched       uint64 `json:"fetched"`    // not found, read from the kernel
-	Failed        uint64 `json:"failed"`     // not found, and gone
-	TableFull     uint64 `json:"table_full"` // not kept for want of room
-	Containers    uint64 `json:"containers"`
-	MissingImages uint64 `json:"missing_container_images"`
+	Threads    uint64 `json:"threads"`    // processes in the table
+	Added      uint64 `json:"added"`      // put into the table
+	Removed    uint64 `json:"removed"`    // taken out of it
+	Lookups    uint64 `json:"lookups"`    // found in the table
+	Fetched    uint64 `json:"fetched"`    // not found, read from the kernel
+	Failed     uint64 `json:"failed"`     // not found, and gone
+	TableFull  uint64 `json:"table_full"` // not kept for want of room
+	Containers uint64 `json:"containers"`
 }
 
 // Rule counts for one rule.

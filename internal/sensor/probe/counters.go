@@ -20,7 +20,13 @@ type Counters struct {
 	Faults uint64
 	// Foreign are x32 syscalls without a counterpart; they are not in Seen.
 	Foreign uint64
+
+	// CPUs are Seen and Dropped of each CPU.
+	CPUs []CPU
 }
+
+// CPU counts the events of one CPU.
+type CPU struct{ Seen, Dropped uint64 }
 
 // Dropped is the number of lost events.
 func (c *Counters) Dropped() uint64 { return c.Drops.Total() }
@@ -42,6 +48,7 @@ func (p *Probe) Counters() (Counters, error) {
 			return Counters{}, fmt.Errorf("read the probe's counters of CPU %d: %w", cpu, err)
 		}
 		sum.add(&c)
+		sum.CPUs = append(sum.CPUs, CPU{c.Seen, c.Drops.Total()})
 	}
 	return sum, nil
 }

@@ -57,6 +57,7 @@ type Probe struct {
 	log        *slog.Logger
 
 	snapshot sync.Mutex // one at a time: the iterator has one buffer
+	programs sync.Mutex // guards coll.Programs
 }
 
 // Load checks that the kernel can do what the probe needs, loads the programs

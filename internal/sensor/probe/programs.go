@@ -3,6 +3,9 @@ package probe
 import (
 	"fmt"
 	"runtime"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -39,10 +42,36 @@ func (i Interest) needed() []string {
 	return names
 }
 
+// Run is how often the kernel has run a program, and for how long: both 0
+// unless kernel.bpf_stats_enabled is on.
+type Run struct {
+	Name  string
+	Count uint64
+	Time  time.Duration
+}
+
+// Runs returns those of the programs that are loaded.
+func (p *Probe) Runs() ([]Run, error) {
+	p.programs.Lock()
+	defer p.programs.Unlock()
+	var runs []Run
+	for name, program := range p.coll.Programs {
+		stats, err := program.Stats()
+		if err != nil {
+			return nil, fmt.Errorf("statistics of program %s: %w", name, err)
+		}
+		runs = append(runs, Run{name, stats.RunCount, stats.Runtime})
+	}
+	slices.SortFunc(runs, func(a, b Run) int { return strings.Compare(a.Name, b.Name) })
+	return runs, nil
+}
+
 // loadPrograms loads those of the named programs that are not loaded yet. Most
 // of the time goes to the verifier, which can look at several programs at
 // once, and need not look at those that nobody asks for.
 func (p *Probe) loadPrograms(names []string) error {
+	p.programs.Lock()
+	defer p.programs.Unlock()
 	if p.types == nil {
 		p.types = btf.NewCache()
 		defer func() { p.types = nil }()

@@ -29,6 +29,7 @@ type buffer struct {
 	next      uint64 // position of the first record not parsed yet
 	end       uint64 // of the batch: the producer's position when it was read
 	published uint64 // what consumer says
+	most      uint64 // that was ever found in the ring
 
 	// The first record that has not been taken; time is the first number in it.
 	head []byte
@@ -43,7 +44,10 @@ func newBuffer(consumer, producer *atomic.Uint64, data []byte) *buffer {
 }
 
 // extend lets the batch reach as far as the kernel has written by now.
-func (b *buffer) extend() { b.end = b.producer.Load() }
+func (b *buffer) extend() {
+	b.end = b.producer.Load()
+	b.most = max(b.most, b.end-b.published)
+}
 
 // advance makes the next finished record of the batch the head; false if there
 // is none. A record still being written ends the batch for now: those behind

@@ -68,6 +68,19 @@ func (r *Reader) Next() ([]byte, bool) {
 	return event, true
 }
 
+// Fill is how full a ring is, in bytes.
+type Fill struct{ Size, Used, MaxUsed uint64 }
+
+// Fill returns the rings' own.
+func (r *Reader) Fill() []Fill {
+	fill := make([]Fill, len(r.rings))
+	for i, b := range r.rings {
+		used := b.producer.Load() - b.published
+		fill[i] = Fill{b.mask + 1, used, max(b.most, used)}
+	}
+	return fill
+}
+
 // refill starts a batch: what was taken is given back, and new records are
 // looked for in every ring.
 func (r *Reader) refill() {

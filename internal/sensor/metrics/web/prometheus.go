@@ -19,10 +19,6 @@ type collector struct {
 
 var _ prometheus.Collector = collector{}
 
-// help is one text for Falco's names, which have no other; ours explain
-// themselves in the documentation too.
-const help = "See docs/outputs.md of Peregrine."
-
 func (c collector) Describe(chan<- *prometheus.Desc) {}
 
 func (c collector) Collect(out chan<- prometheus.Metric) {
@@ -70,7 +66,7 @@ func (e exposition) info(name string, labels ...string) { e.gauge(name, 1, label
 
 func (e exposition) metric(kind prometheus.ValueType, name string, value float64, labels []string) {
 	names, values := labelPairs(labels)
-	m, err := prometheus.NewConstMetric(prometheus.NewDesc(name, help, names, nil), kind, value, values...)
+	m, err := prometheus.NewConstMetric(prometheus.NewDesc(name, helpOf(name), names, nil), kind, value, values...)
 	if err != nil {
 		m = prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
 	}
@@ -195,7 +191,7 @@ func (e exposition) latency(name string, l metrics.Latency, labels ...string) {
 		}
 		buckets[bound.Seconds()] = below
 	}
-	m, err := prometheus.NewConstHistogram(prometheus.NewDesc(name, help, names, nil), l.Total(), l.Sum.Seconds(), buckets, values...)
+	m, err := prometheus.NewConstHistogram(prometheus.NewDesc(name, helpOf(name), names, nil), l.Total(), l.Sum.Seconds(), buckets, values...)
 	if err != nil {
 		m = prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
 	}
@@ -227,7 +223,7 @@ func (e exposition) state(s *metrics.Snapshot) {
 	for name, n := range map[string]uint64{
 		"n_added_threads": s.State.Added, "n_removed_threads": s.State.Removed, "n_cached_thread_lookups": s.State.Lookups,
 		"n_noncached_thread_lookups": s.State.Fetched, "n_failed_thread_lookups": s.State.Failed,
-		"n_drops_full_threadtable": s.State.TableFull, "n_missing_container_images": s.State.MissingImages,
+		"n_drops_full_threadtable": s.State.TableFull,
 	} {
 		e.counter("falcosecurity_scap_"+name+"_total", float64(n))
 	}

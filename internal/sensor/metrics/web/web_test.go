@@ -119,8 +119,14 @@ func TestMetrics(t *testing.T) {
 		t.Error("a rule that never matched is there")
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	if _, err := parser.TextToMetricFamilies(strings.NewReader(body)); err != nil {
+	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
+	if err != nil {
 		t.Errorf("Prometheus cannot read it: %v", err)
+	}
+	for name, f := range families {
+		if f.GetHelp() == "" {
+			t.Errorf("%s has no help text", name)
+		}
 	}
 	if t.Failed() {
 		t.Log(body)
