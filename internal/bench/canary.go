@@ -180,11 +180,11 @@ func (t *try) distance(at int64) time.Duration {
 	return 0
 }
 
-// verdict says whether the alert came; if not, what was tried, and what was
+// check says whether the alert came; if not, what was tried, and what was
 // found out about the reason. A reason that was not checked is asked, not told.
-func (c *canary) verdict() (status, text string) {
+func (c *canary) check() (status, text string) {
 	rule := c.action.Rule
-	counts := c.session.o.Target.Alerts().Counts()
+	counts := c.session.o.Target.Alerts().Traffic()
 	switch {
 	case c.alert != nil:
 		return CheckOK, fmt.Sprintf("alert of rule %q after %s%s", rule, human.Duration(c.took), c.attempts())

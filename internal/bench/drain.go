@@ -112,13 +112,13 @@ func (s *Session) place(o *observation, alerts []intake.Alert, deadline time.Tim
 		return elsewhere
 	})
 	var outside []intake.Alert
-	tally := o.index.Match(alerts, deadline.UnixNano(), func(a *intake.Alert, v match.Verdict, _ *generator.Instance) {
+	tally := o.index.Match(alerts, deadline.UnixNano(), func(a *intake.Alert, v match.Class, _ *generator.Instance) {
 		switch v {
 		case match.Outside:
 			outside = append(outside, *a)
 		case match.Matched:
 		default:
-			o.stray(a, verdictWord(v))
+			o.stray(a, classWord(v))
 		}
 	})
 	tally[match.Outside] = 0
@@ -131,7 +131,7 @@ func (s *Session) place(o *observation, alerts []intake.Alert, deadline time.Tim
 			o.stray(&outside[i], "earlier")
 		} else {
 			o.tally[match.Foreign]++
-			o.stray(&outside[i], verdictWord(match.Foreign))
+			o.stray(&outside[i], classWord(match.Foreign))
 		}
 	}
 }
@@ -139,13 +139,13 @@ func (s *Session) place(o *observation, alerts []intake.Alert, deadline time.Tim
 // maxStrays bounds what a storm of somebody else's alerts takes of memory.
 const maxStrays = 100_000
 
-func (o *observation) stray(a *intake.Alert, verdict string) {
+func (o *observation) stray(a *intake.Alert, class string) {
 	if len(o.strays) < maxStrays {
-		o.strays = append(o.strays, Stray{*a, verdict})
+		o.strays = append(o.strays, Stray{*a, class})
 	}
 }
 
-func verdictWord(v match.Verdict) string {
+func classWord(v match.Class) string {
 	return [...]string{match.Late: "late", match.Duplicate: "duplicate", match.Failed: "failed", match.Foreign: "foreign", match.Other: "other"}[v]
 }
 

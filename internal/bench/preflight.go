@@ -83,7 +83,7 @@ func (s *Session) Preflight(ctx context.Context, idle time.Duration) (*Preflight
 		return p, fmt.Errorf("preflight: %w", err)
 	}
 	for _, c := range canaries {
-		status, text := c.verdict()
+		status, text := c.check()
 		p.add("canary "+c.action.Name, status, "%s", text)
 		if c.adopted() {
 			p.add("threads "+c.action.Name, CheckWarn, "its alerts name thread %d, which is %d here: the sensor is in another pid namespace, and alerts are matched by time alone",

@@ -99,7 +99,7 @@ func TestCanaryInOtherPIDNamespace(t *testing.T) {
 	}
 }
 
-func TestCanaryVerdicts(t *testing.T) {
+func TestCanaryChecks(t *testing.T) {
 	stable := &action.Action{Name: "a.B", Rule: "Rule b", RuleSet: action.Stable, Cost: action.Fast}
 	off := &action.Action{Name: "a.B", Rule: "Rule b", RuleSet: action.Sandbox, RuleOff: true}
 	sandbox := &action.Action{Name: "a.B", Rule: "Rule b", RuleSet: action.Sandbox}
@@ -113,7 +113,7 @@ func TestCanaryVerdicts(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		c       canary
-		counts  intake.Counts
+		counts  intake.Traffic
 		samples []sensorstats.Sample
 		status  string
 		text    string
@@ -124,12 +124,12 @@ func TestCanaryVerdicts(t *testing.T) {
 		{name: "ended", c: canary{action: stable}, text: "the sensor has ended"},
 		{name: "shadowed", c: canary{action: stable, result: done, others: []intake.Alert{{Rule: "Rule c"}}}, text: `the event raised "Rule c"`},
 		{name: "throttled", c: canary{action: stable, result: done, before: sample(1)}, samples: sample(2), text: "outputs.rate"},
-		{name: "text output", c: canary{action: stable, result: done}, counts: intake.Counts{Malformed: 3, LastError: "set json_output: true"}, text: "json_output: true"},
+		{name: "text output", c: canary{action: stable, result: done}, counts: intake.Traffic{Malformed: 3, LastError: "set json_output: true"}, text: "json_output: true"},
 		{name: "wrong output", c: canary{action: stable, result: done}, text: "no alert of any rule has ever arrived"},
-		{name: "a neighbour's", c: canary{action: stable, result: done, foreign: 7, nearest: 20 * time.Millisecond}, counts: intake.Counts{Alerts: 7}, text: "7 came, the nearest 20 ms"},
-		{name: "disabled", c: canary{action: off, result: done}, counts: intake.Counts{Alerts: 1}, text: "is it enabled in this sensor?"},
-		{name: "not loaded", c: canary{action: sandbox, result: done}, counts: intake.Counts{Alerts: 1}, text: "sandbox rules"},
-		{name: "missing", c: canary{action: stable, result: done, before: sample(2), tries: make([]try, 12)}, counts: intake.Counts{Alerts: 1}, samples: sample(2), text: "performed 12 times in"},
+		{name: "a neighbour's", c: canary{action: stable, result: done, foreign: 7, nearest: 20 * time.Millisecond}, counts: intake.Traffic{Alerts: 7}, text: "7 came, the nearest 20 ms"},
+		{name: "disabled", c: canary{action: off, result: done}, counts: intake.Traffic{Alerts: 1}, text: "is it enabled in this sensor?"},
+		{name: "not loaded", c: canary{action: sandbox, result: done}, counts: intake.Traffic{Alerts: 1}, text: "sandbox rules"},
+		{name: "missing", c: canary{action: stable, result: done, before: sample(2), tries: make([]try, 12)}, counts: intake.Traffic{Alerts: 1}, samples: sample(2), text: "performed 12 times in"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := benchtest.New()
@@ -138,7 +138,7 @@ func TestCanaryVerdicts(t *testing.T) {
 			if tt.status == "" {
 				tt.status = CheckFail
 			}
-			status, text := tt.c.verdict()
+			status, text := tt.c.check()
 			if status != tt.status || !strings.Contains(text, tt.text) {
 				t.Errorf("%s: %s; want %s: %s", status, text, tt.status, tt.text)
 			}

@@ -22,7 +22,7 @@ func (s *Session) report(o *observation) (stop func()) {
 		return func() {}
 	}
 	done, ended := make(chan struct{}), make(chan struct{})
-	before := s.o.Target.Alerts().Counts().Alerts
+	before := s.o.Target.Alerts().Traffic().Alerts
 	var drops uint64
 	if last := s.lastSample(); last != nil {
 		drops = last.Cur.Drops
@@ -39,7 +39,7 @@ func (s *Session) report(o *observation) (stop func()) {
 			case <-tick.C:
 			}
 			p := Progress{Round: o.number, Label: o.load.Label, Phase: "load", Elapsed: time.Since(begin), Duration: o.load.Duration, Rate: o.load.Rate}
-			p.Alerts = int(s.o.Target.Alerts().Counts().Alerts - before)
+			p.Alerts = int(s.o.Target.Alerts().Traffic().Alerts - before)
 			if last := s.lastSample(); last != nil && last.Cur.Drops > drops {
 				p.Drops = last.Cur.Drops - drops
 			}

@@ -68,19 +68,7 @@ type Rate struct {
 }
 
 // Counts is what became of the instances of one action, or of all.
-// Started = OK + Failed + Skipped, and OK = Matched + Late + Lost.
-type Counts struct {
-	Started int `json:"started"`
-	OK      int `json:"ok"`
-	Failed  int `json:"failed"`
-	Skipped int `json:"skipped"`
-	Matched int `json:"matched"`
-	// Late alerts came after the drain's deadline: not lost, but not in time.
-	Late int `json:"late"`
-	Lost int `json:"lost"`
-	// Duplicate counts alerts beyond the first for one instance.
-	Duplicate int `json:"duplicate"`
-}
+type Counts = match.Counts
 
 // ActionResult is one action's part of a round.
 type ActionResult struct {

@@ -45,7 +45,7 @@ type observation struct {
 	usage     *usage.Window
 	host      usage.Host
 	syscalls  *HostCount
-	counts    intake.Counts // of this round
+	counts    intake.Traffic // of this round
 	clockStep time.Duration
 	gone      bool
 }
@@ -57,7 +57,7 @@ func (s *Session) Run(ctx context.Context, load Load) (Round, error) {
 	}
 	s.number++
 	o := &observation{load: load, number: s.number, actions: s.actions}
-	before := s.o.Target.Alerts().Counts()
+	before := s.o.Target.Alerts().Traffic()
 	clock := pace.Offset(unix.CLOCK_BOOTTIME)
 	stop := s.report(o)
 	err := s.load(ctx, o)
@@ -72,7 +72,7 @@ func (s *Session) Run(ctx context.Context, load Load) (Round, error) {
 		return Round{}, fmt.Errorf("round %d: %w", o.number, err)
 	}
 	o.partial = ctx.Err() != nil
-	o.counts = difference(s.o.Target.Alerts().Counts(), before)
+	o.counts = difference(s.o.Target.Alerts().Traffic(), before)
 	o.clockStep = max((pace.Offset(unix.CLOCK_BOOTTIME) - clock).Abs(), o.clockStep)
 	s.sampled(o)
 	round := o.round()
@@ -217,8 +217,8 @@ func (s *Session) sampled(o *observation) {
 	}
 }
 
-func difference(now, before intake.Counts) intake.Counts {
-	return intake.Counts{
+func difference(now, before intake.Traffic) intake.Traffic {
+	return intake.Traffic{
 		Alerts: now.Alerts - before.Alerts, Malformed: now.Malformed - before.Malformed,
 		Bytes: now.Bytes - before.Bytes, Reads: now.Reads - before.Reads, LastError: now.LastError,
 	}

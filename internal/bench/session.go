@@ -61,7 +61,8 @@ type Recorder interface {
 // Stray is an alert that was not the expected one of an action of its round.
 type Stray struct {
 	intake.Alert
-	Verdict string `json:"verdict"`
+	// Class is what it turned out to be: foreign, late, duplicate, failed, other.
+	Class string `json:"class"`
 }
 
 // Session runs rounds against one started target. Its collector and poller

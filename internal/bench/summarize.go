@@ -80,11 +80,10 @@ func (o *observation) round() Round {
 // setCounts fills the counts per action and in total, and the losses.
 func (r *Round) setCounts(x *match.Index) {
 	r.Total = Counts{}
-	for i, c := range x.Counts() {
+	for i, counts := range x.Counts() {
 		if i >= len(r.Actions) {
 			break
 		}
-		counts := Counts(c)
 		r.Actions[i].Counts = counts
 		r.Actions[i].Loss = newLoss(counts.Lost, counts.OK)
 		r.Total.Started += counts.Started

@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
-	"github.com/peregrine-sec/peregrine/internal/bench/campaign"
 	"github.com/peregrine-sec/peregrine/internal/bench/classic"
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
+	"github.com/peregrine-sec/peregrine/internal/bench/run"
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
@@ -178,17 +178,17 @@ func (f *benchFlags) args(cmd *cobra.Command, args []string) error {
 
 // again shows a run that was kept.
 func (f *benchFlags) again(env Env) error {
-	var o campaign.Options
+	var o run.Options
 	if err := f.reporting(&o); err != nil {
 		return err
 	}
-	run, err := report.Read(f.from)
+	result, err := report.Read(f.from)
 	if err != nil {
 		return err
 	}
-	run.Conditions = nil
-	run.Judge(o.Conditions)
-	return benchExit(env.Context, run, f.write(env, run, o), false)
+	result.Conditions = nil
+	result.Evaluate(o.Conditions)
+	return benchExit(env.Context, result, f.write(env, result, o), false)
 }
 
 func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
@@ -223,20 +223,20 @@ func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
 	defer close(stopped)
 	o.Bench.Abort = abort
 	go secondSignal(env.Context, f.log, abort, stopped)
-	run, err := campaign.Run(env.Context, o)
+	result, err := run.Run(env.Context, o)
 	progress.clear()
-	if werr := f.write(env, run, o); err == nil {
+	if werr := f.write(env, result, o); err == nil {
 		err = werr
 	}
 	if o.Directory != nil {
 		fmt.Fprintf(env.Stderr, "raw data: %s\n", o.Directory.Path)
 	}
-	return benchExit(env.Context, run, err, o.Classic != nil)
+	return benchExit(env.Context, result, err, o.Classic != nil)
 }
 
-// options are the flags as a campaign.
-func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (campaign.Options, error) {
-	o := campaign.Options{Command: append([]string{"peregrine"}, env.Args...), Noise: f.noise, Duration: f.duration, Rest: f.rest,
+// options are the flags as a run.
+func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (run.Options, error) {
+	o := run.Options{Command: append([]string{"peregrine"}, env.Args...), Noise: f.noise, Duration: f.duration, Rest: f.rest,
 		Force: f.force, Log: f.log}
 	o.Bench = bench.Options{Workers: f.workers, Seed: f.seed, Drain: f.drain, CountSyscalls: f.count}
 	var err error
@@ -267,7 +267,7 @@ func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (campai
 }
 
 // reporting are the flags about what is shown.
-func (f *benchFlags) reporting(o *campaign.Options) error {
+func (f *benchFlags) reporting(o *run.Options) error {
 	for _, text := range f.failIf {
 		c, err := bench.ParseCondition(text)
 		if err != nil {
@@ -282,7 +282,7 @@ func (f *benchFlags) reporting(o *campaign.Options) error {
 }
 
 // classic is event-generator's mode.
-func (f *benchFlags) classic(o *campaign.Options) error {
+func (f *benchFlags) classic(o *run.Options) error {
 	o.Classic = &classic.Options{Sleep: f.sleep, RoundDuration: f.duration, Loop: f.loop, Humanize: f.humanize, DryRun: f.dryRun, Rounds: f.rounds}
 	if err := o.Classic.Check(); err != nil {
 		return &ExitError{Code: ExitUsage, Err: err}
@@ -291,7 +291,7 @@ func (f *benchFlags) classic(o *campaign.Options) error {
 }
 
 // directory is where the run's files go; a temporary one if nothing is kept.
-func (f *benchFlags) directory(o *campaign.Options) (dir string, cleanup func(), err error) {
+func (f *benchFlags) directory(o *run.Options) (dir string, cleanup func(), err error) {
 	if f.out == "" && o.Classic == nil {
 		f.out = "peregrine-bench-" + time.Now().Format("20060102-150405")
 	}
@@ -307,10 +307,10 @@ func (f *benchFlags) directory(o *campaign.Options) (dir string, cleanup func(),
 }
 
 // write prints the results.
-func (f *benchFlags) write(env Env, run *report.Run, o campaign.Options) error {
+func (f *benchFlags) write(env Env, result *report.Run, o run.Options) error {
 	var err error
-	if o.Classic == nil && len(run.Rounds) > 0 {
-		err = run.Write(env.Stdout, f.output)
+	if o.Classic == nil && len(result.Rounds) > 0 {
+		err = result.Write(env.Stdout, f.output)
 	}
 	if f.junit == "" {
 		return err
@@ -319,13 +319,13 @@ func (f *benchFlags) write(env Env, run *report.Run, o campaign.Options) error {
 	if ferr != nil {
 		return errors.Join(err, ferr)
 	}
-	return errors.Join(err, run.JUnit(file, o.Conditions), file.Close())
+	return errors.Join(err, result.JUnit(file, o.Conditions), file.Close())
 }
 
 // benchExit turns the end of a run into an exit code. The classic mode's usual
 // end is an interrupt.
-func benchExit(ctx context.Context, run *report.Run, err error, classic bool) error {
-	var preflight *campaign.PreflightError
+func benchExit(ctx context.Context, result *report.Run, err error, classic bool) error {
+	var preflight *run.PreflightError
 	switch {
 	case errors.As(err, &preflight):
 		return &ExitError{Code: ExitPreflight, Err: err}
@@ -339,10 +339,10 @@ func benchExit(ctx context.Context, run *report.Run, err error, classic bool) er
 	case err != nil:
 		return err
 	}
-	switch verdict, why := campaign.Judge(run); verdict {
-	case campaign.Violated:
+	switch conclusion, why := run.Conclude(result); conclusion {
+	case run.Violated:
 		return &ExitError{Code: ExitThreshold, Err: errors.New(why)}
-	case campaign.Inconclusive:
+	case run.Inconclusive:
 		return &ExitError{Code: ExitInconclusive, Err: errors.New(why)}
 	}
 	return nil

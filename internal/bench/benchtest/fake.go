@@ -23,7 +23,7 @@ type Fake struct {
 	mu      sync.Mutex
 	alerts  []intake.Alert
 	wake    chan struct{}
-	counts  intake.Counts
+	counts  intake.Traffic
 	samples []sensorstats.Sample
 	cur     sensorstats.Counters
 	extra   sensorstats.Extra
@@ -59,7 +59,7 @@ func (f *Fake) Exited() <-chan struct{}                      { return f.exited }
 func (f *Fake) Stop(context.Context) error                   { return nil }
 func (f *Fake) Close() error                                 { return nil }
 
-func (f *Fake) Counts() intake.Counts {
+func (f *Fake) Traffic() intake.Traffic {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.counts
@@ -229,4 +229,4 @@ func (f *Fake) seconds(start time.Time, d time.Duration, rate uint64) {
 func (f *Fake) Exit() { close(f.exited) }
 
 // Count sets what the intake has seen.
-func (f *Fake) Count(c intake.Counts) { f.counts = c }
+func (f *Fake) Count(c intake.Traffic) { f.counts = c }

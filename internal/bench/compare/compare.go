@@ -11,10 +11,10 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
 )
 
-// Change is a verdict on B seen from A.
+// Change is what B is, seen from A.
 type Change string
 
-// The verdicts, from good to bad.
+// The changes, from good to bad.
 const (
 	Better       Change = "better"
 	Same         Change = "same"

@@ -36,13 +36,13 @@ type Source interface {
 	// slice is valid until the next call. It returns ctx.Err() when ctx ends
 	// and ErrClosed at the end of the stream.
 	Next(ctx context.Context) ([]Alert, error)
-	// Counts tells what the stream has seen so far. Safe at any time.
-	Counts() Counts
+	// Traffic tells what the stream has seen so far. Safe at any time.
+	Traffic() Traffic
 	Close() error
 }
 
-// Counts is the work a Source has done: the observer's own share of the load.
-type Counts struct {
+// Traffic is the work a Source has done: the observer's own share of the load.
+type Traffic struct {
 	Alerts    uint64 `json:"alerts"`
 	Malformed uint64 `json:"malformed"` // lines or bodies that are no alert
 	Bytes     uint64 `json:"bytes"`

@@ -14,7 +14,7 @@ type mailbox struct {
 	mu     sync.Mutex
 	alerts []Alert
 	given  []Alert // what Next returned last, reused as the next alerts
-	counts Counts
+	counts Traffic
 	closed bool
 	err    error
 }
@@ -82,8 +82,8 @@ func (m *mailbox) Next(ctx context.Context) ([]Alert, error) {
 	}
 }
 
-// Counts implements Source.
-func (m *mailbox) Counts() Counts {
+// Traffic implements Source.
+func (m *mailbox) Traffic() Traffic {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.counts

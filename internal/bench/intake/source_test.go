@@ -90,7 +90,7 @@ func TestReader(t *testing.T) {
 	}()
 	collect(t, s, n+1)
 	ended(t, s)
-	if c := s.Counts(); c.Alerts != n+1 || c.Malformed != 1 || !strings.Contains(c.LastError, "json_output") {
+	if c := s.Traffic(); c.Alerts != n+1 || c.Malformed != 1 || !strings.Contains(c.LastError, "json_output") {
 		t.Errorf("counts %+v, want %d alerts and one other line", c, n+1)
 	}
 	if err := s.Close(); err != nil {
@@ -243,7 +243,7 @@ func TestHTTP(t *testing.T) {
 			}
 			if tt.ok {
 				collect(t, s, 2)
-				if c := s.Counts(); c.Malformed != 1 {
+				if c := s.Traffic(); c.Malformed != 1 {
 					t.Errorf("counts %+v, want one malformed", c)
 				}
 			}
@@ -422,7 +422,7 @@ func BenchmarkHTTP(b *testing.B) {
 		}
 		resp.Body.Close()
 	}
-	if c := s.Counts(); c.Alerts < uint64(b.N) {
+	if c := s.Traffic(); c.Alerts < uint64(b.N) {
 		b.Errorf("%d alerts of %d posts", c.Alerts, b.N)
 	}
 }

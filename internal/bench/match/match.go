@@ -32,23 +32,23 @@ type Clock struct {
 	Tolerance int64
 }
 
-// Verdict says what an alert turned out to be.
-type Verdict uint8
+// Class is what an alert turned out to be.
+type Class uint8
 
-// The verdicts.
+// The classes.
 const (
-	Matched   Verdict = iota
-	Late              // matched, but received after the deadline
-	Duplicate         // its instance has an alert already
-	Failed            // its instance reported an error
-	Foreign           // a rule of ours, but no instance of ours
-	Outside           // before the first instance
-	Other             // a rule that no action fires
-	verdicts
+	Matched   Class = iota
+	Late            // matched, but received after the deadline
+	Duplicate       // its instance has an alert already
+	Failed          // its instance reported an error
+	Foreign         // a rule of ours, but no instance of ours
+	Outside         // before the first instance
+	Other           // a rule that no action fires
+	classes
 )
 
-// Tally counts alerts by verdict.
-type Tally [verdicts]int
+// Tally counts alerts by class.
+type Tally [classes]int
 
 // Sum is the number of alerts.
 func (t Tally) Sum() int {
@@ -175,13 +175,13 @@ func (l *lane) push(id int32, end int64) {
 // Ours says whether rule is one that the actions fire.
 func (x *Index) Ours(rule string) bool { return x.rules[rule] != nil }
 
-// Match takes alerts, in any order, and returns their verdicts in sum. Alerts
+// Match takes alerts, in any order, and returns their classes in sum. Alerts
 // received after deadline that match are Late; deadline 0 is never. Matching
 // in the order of event times and preferring the instance that ends first
 // finds the most matches that there are, when workers overlap and alerts do
-// not tell their thread. each, if not nil, is told every alert's verdict, with
+// not tell their thread. each, if not nil, is told every alert's class, with
 // the instance or nil.
-func (x *Index) Match(alerts []intake.Alert, deadline int64, each func(*intake.Alert, Verdict, *generator.Instance)) Tally {
+func (x *Index) Match(alerts []intake.Alert, deadline int64, each func(*intake.Alert, Class, *generator.Instance)) Tally {
 	order := make([]int32, len(alerts))
 	for i := range order {
 		order[i] = int32(i)
@@ -213,7 +213,7 @@ func (x *Index) Match(alerts []intake.Alert, deadline int64, each func(*intake.A
 }
 
 // one decides on one alert.
-func (x *Index) one(a *intake.Alert, deadline int64) (id int32, v Verdict) {
+func (x *Index) one(a *intake.Alert, deadline int64) (id int32, v Class) {
 	r := x.rules[a.Rule]
 	if r == nil {
 		return -1, Other

@@ -32,27 +32,27 @@ func TestVerdicts(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		alerts []intake.Alert
-		want   []Verdict
+		want   []Class
 	}{
-		{"inside", []intake.Alert{alert(105, 1)}, []Verdict{Matched}},
-		{"at both edges", []intake.Alert{alert(100, 1), alert(210, 1)}, []Verdict{Matched, Matched}},
-		{"within tolerance", []intake.Alert{alert(115, 1)}, []Verdict{Matched}},
-		{"between", []intake.Alert{alert(150, 1)}, []Verdict{Foreign}},
-		{"other thread", []intake.Alert{alert(105, 2)}, []Verdict{Foreign}},
-		{"thread unknown", []intake.Alert{alert(105, 0)}, []Verdict{Matched}},
-		{"second alert", []intake.Alert{alert(105, 1), alert(106, 1)}, []Verdict{Matched, Duplicate}},
-		{"second alert is not its neighbour's", []intake.Alert{alert(110, 1), alert(112, 1)}, []Verdict{Matched, Duplicate}},
-		{"of a failed action", []intake.Alert{alert(305, 1)}, []Verdict{Failed}},
-		{"of a skipped action", []intake.Alert{alert(405, 1)}, []Verdict{Foreign}},
-		{"before the round", []intake.Alert{alert(50, 1)}, []Verdict{Outside}},
-		{"late", []intake.Alert{{Time: 105, TID: 1, Rule: "Rule one", Received: 5001}}, []Verdict{Late}},
-		{"other rule", []intake.Alert{{Time: 105, TID: 1, Rule: "Rule x"}}, []Verdict{Other}},
-		{"our rule, but another action's", []intake.Alert{{Time: 105, TID: 1, Rule: "Rule two"}}, []Verdict{Foreign}},
+		{"inside", []intake.Alert{alert(105, 1)}, []Class{Matched}},
+		{"at both edges", []intake.Alert{alert(100, 1), alert(210, 1)}, []Class{Matched, Matched}},
+		{"within tolerance", []intake.Alert{alert(115, 1)}, []Class{Matched}},
+		{"between", []intake.Alert{alert(150, 1)}, []Class{Foreign}},
+		{"other thread", []intake.Alert{alert(105, 2)}, []Class{Foreign}},
+		{"thread unknown", []intake.Alert{alert(105, 0)}, []Class{Matched}},
+		{"second alert", []intake.Alert{alert(105, 1), alert(106, 1)}, []Class{Matched, Duplicate}},
+		{"second alert is not its neighbour's", []intake.Alert{alert(110, 1), alert(112, 1)}, []Class{Matched, Duplicate}},
+		{"of a failed action", []intake.Alert{alert(305, 1)}, []Class{Failed}},
+		{"of a skipped action", []intake.Alert{alert(405, 1)}, []Class{Foreign}},
+		{"before the round", []intake.Alert{alert(50, 1)}, []Class{Outside}},
+		{"late", []intake.Alert{{Time: 105, TID: 1, Rule: "Rule one", Received: 5001}}, []Class{Late}},
+		{"other rule", []intake.Alert{{Time: 105, TID: 1, Rule: "Rule x"}}, []Class{Other}},
+		{"our rule, but another action's", []intake.Alert{{Time: 105, TID: 1, Rule: "Rule two"}}, []Class{Foreign}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			x := NewIndex(actions, []generator.Instance{in(200, 210), in(100, 110), failedOne, skippedOne}, "", Clock{Tolerance: 5})
-			var got []Verdict
-			x.Match(tt.alerts, 5000, func(_ *intake.Alert, v Verdict, _ *generator.Instance) { got = append(got, v) })
+			var got []Class
+			x.Match(tt.alerts, 5000, func(_ *intake.Alert, v Class, _ *generator.Instance) { got = append(got, v) })
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -103,7 +103,7 @@ func inject(t *testing.T, f faults, rng *rand.Rand) {
 	var instances []generator.Instance
 	var alerts []intake.Alert
 	var want Tally
-	counts := make([]Count, 2)
+	counts := make([]Counts, 2)
 	hit := func(permille int) bool { return rng.IntN(1000) < permille }
 	for w := range f.workers {
 		now := int64(1_000_000)
@@ -131,7 +131,7 @@ func inject(t *testing.T, f faults, rng *rand.Rand) {
 	// Whether the first or the second of two alerts is the duplicate depends
 	// on order, when one of them is late: the sums do not.
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("verdicts: %s", diff)
+		t.Errorf("classes: %s", diff)
 	}
 	if diff := cmp.Diff(counts, x.Counts()); diff != "" {
 		t.Errorf("counts: %s", diff)
@@ -139,7 +139,7 @@ func inject(t *testing.T, f faults, rng *rand.Rand) {
 }
 
 // react is the sensor's reaction to one instance, and what should come of it.
-func (f faults) react(i generator.Instance, hit func(int) bool, rng *rand.Rand, want *Tally, c *Count) (alerts []intake.Alert) {
+func (f faults) react(i generator.Instance, hit func(int) bool, rng *rand.Rand, want *Tally, c *Counts) (alerts []intake.Alert) {
 	alert := func(rule string, time int64, tid int32) {
 		a := intake.Alert{Rule: rule, Time: time, TID: tid, Received: time + 1000}
 		if !f.threads {

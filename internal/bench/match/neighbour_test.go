@@ -42,7 +42,7 @@ func TestNeighboursExact(t *testing.T) {
 	}
 	x := NewIndex(actions, instances, "", Clock{Tolerance: 200_000})
 	if tally := x.Match(alerts, 0, nil); tally[Matched] != len(alerts) {
-		t.Errorf("verdicts %v for %d alerts", tally, len(alerts))
+		t.Errorf("classes %v for %d alerts", tally, len(alerts))
 	}
 	x.Each(func(f Fate) {
 		if (f.State == "lost") != missing[f.Instance] {
@@ -54,7 +54,7 @@ func TestNeighboursExact(t *testing.T) {
 // A clock that is wrong by more than instances are apart, or alerts without a
 // thread, credit some alerts to a neighbour. That is one loss and one
 // duplicate too many each time, and never one too few: the difference, which
-// the verdict of a capacity trial is from, is what was lost.
+// a capacity trial is judged by, is what was lost.
 func TestNeighboursNet(t *testing.T) {
 	for _, test := range []struct {
 		jitter int64

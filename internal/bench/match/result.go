@@ -2,17 +2,24 @@ package match
 
 import "github.com/peregrine-sec/peregrine/internal/generator"
 
-// Count is what became of one action's instances.
+// Counts is what became of the instances of one action, or of all.
 // Started = OK + Failed + Skipped, and OK = Matched + Late + Lost.
-type Count struct {
-	Started, OK, Failed, Skipped int
-	Matched, Late, Lost          int
-	Duplicate                    int
+type Counts struct {
+	Started int `json:"started"`
+	OK      int `json:"ok"`
+	Failed  int `json:"failed"`
+	Skipped int `json:"skipped"`
+	Matched int `json:"matched"`
+	// Late alerts came after the drain's deadline: not lost, but not in time.
+	Late int `json:"late"`
+	Lost int `json:"lost"`
+	// Duplicate counts alerts beyond the first for one instance.
+	Duplicate int `json:"duplicate"`
 }
 
 // Counts sums up the instances per action, as they are now.
-func (x *Index) Counts() []Count {
-	counts := make([]Count, len(x.actions))
+func (x *Index) Counts() []Counts {
+	counts := make([]Counts, len(x.actions))
 	for i := range x.instances {
 		c := &counts[x.instances[i].Action]
 		c.Started++

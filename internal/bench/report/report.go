@@ -32,12 +32,12 @@ type Run struct {
 	Ceiling     *bench.Ceiling     `json:"ceiling,omitempty"`
 	Calibration *bench.Calibration `json:"calibration,omitempty"`
 	Rounds      []bench.Round      `json:"rounds"`
-	Conditions  []Outcome          `json:"conditions,omitempty"`
+	Conditions  []Evaluation       `json:"conditions,omitempty"`
 	Partial     bool               `json:"partial,omitempty"`
 }
 
-// Outcome is a --fail-if condition after the run.
-type Outcome struct {
+// Evaluation is a --fail-if condition after the run.
+type Evaluation struct {
 	Condition string `json:"condition"`
 	// Rounds are the numbers of the rounds in which it is true.
 	Rounds []int `json:"rounds,omitempty"`
@@ -45,10 +45,10 @@ type Outcome struct {
 	Unknown bool `json:"unknown,omitempty"`
 }
 
-// Judge evaluates conditions on the rounds.
-func (r *Run) Judge(conditions []bench.Condition) {
+// Evaluate asks the rounds for conditions.
+func (r *Run) Evaluate(conditions []bench.Condition) {
 	for _, c := range conditions {
-		o := Outcome{Condition: c.Text, Unknown: true}
+		o := Evaluation{Condition: c.Text, Unknown: true}
 		for i := range r.Rounds {
 			_, holds, known := c.Eval(&r.Rounds[i])
 			o.Unknown = o.Unknown && !known

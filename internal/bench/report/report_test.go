@@ -62,7 +62,7 @@ func judged(t *testing.T) (*Run, []bench.Condition) {
 		}
 		conditions = append(conditions, c)
 	}
-	r.Judge(conditions)
+	r.Evaluate(conditions)
 	return r, conditions
 }
 
@@ -123,7 +123,7 @@ func TestDirectory(t *testing.T) {
 		{TID: 5, Worker: 1, Planned: 90, Start: 100, End: 110}, {TID: 5, Planned: 200, Start: 200, End: 210, Errno: 13}}, "", match.Clock{})
 	x.Match([]intake.Alert{{Rule: "A", Time: 105, Received: 150}}, 0, nil)
 	round := &example().Rounds[0]
-	strays := []bench.Stray{{Alert: intake.Alert{Rule: "A", Time: 300, TID: 9}, Verdict: "foreign"}}
+	strays := []bench.Stray{{Alert: intake.Alert{Rule: "A", Time: 300, TID: 9}, Class: "foreign"}}
 	if err := d.Record(round, actions, x, strays); err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestDirectory(t *testing.T) {
 		"instances.jsonl": `{"round":1,"action":"syscall.A","state":"matched","worker":1,"tid":5,"planned":90,"start":100,"end":110,"event":105,"received":150}
 {"round":1,"action":"syscall.A","state":"failed","worker":0,"tid":5,"planned":200,"start":200,"end":210,"errno":13}
 `,
-		"strays.jsonl": `{"round":1,"time":300,"received":0,"rule":"A","tid":9,"verdict":"foreign"}
+		"strays.jsonl": `{"round":1,"time":300,"received":0,"rule":"A","tid":9,"class":"foreign"}
 `}
 	for name, text := range want {
 		got, err := os.ReadFile(filepath.Join(d.Path, name))

@@ -121,8 +121,8 @@ func (p *printer) observer(rounds []bench.Round) {
 	p.line("observer: receiving took up to %s of a CPU in %s reads/s, the generator %s", human.Share(o.CPU), whole(o.Reads), human.Share(o.Generator))
 }
 
-func (p *printer) conditions(outcomes []Outcome) {
-	for _, o := range outcomes {
+func (p *printer) conditions(evaluations []Evaluation) {
+	for _, o := range evaluations {
 		switch {
 		case o.Unknown:
 			p.line("unknown: %s", o.Condition)

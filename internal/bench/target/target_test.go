@@ -97,7 +97,7 @@ func TestStorm(t *testing.T) {
 			n++
 		}
 	}
-	c := p.Alerts().Counts()
+	c := p.Alerts().Traffic()
 	t.Logf("%.0f alerts/s in %d reads", stormAlerts/time.Since(begin).Seconds(), c.Reads)
 	if c.Malformed != 0 || c.Alerts != stormAlerts {
 		t.Errorf("counts %+v", c)

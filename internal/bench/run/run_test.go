@@ -1,4 +1,4 @@
-package campaign
+package run
 
 import (
 	"context"
@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// against is a campaign of three rates against f.
+// against is a run of three rates against f.
 func against(t *testing.T, f *benchtest.Fake) Options {
 	t.Helper()
 	actions, err := action.Select("ReadSensitiveFileUntrusted|ClearLogActivities", false)
@@ -50,7 +50,7 @@ func conditions(t *testing.T, texts ...string) (list []bench.Condition) {
 	return list
 }
 
-func TestCleanCampaign(t *testing.T) {
+func TestCleanRun(t *testing.T) {
 	o := against(t, benchtest.New())
 	dir := filepath.Join(t.TempDir(), "run")
 	var err error
@@ -65,8 +65,8 @@ func TestCleanCampaign(t *testing.T) {
 	if len(run.Rounds) != 3 || run.Rounds[2].Rate.Offered != 2000 || run.Ceiling == nil || run.Partial {
 		t.Errorf("%+v", run)
 	}
-	if verdict, why := Judge(run); verdict != Passed || why != "" {
-		t.Errorf("verdict %v, %s", verdict, why)
+	if conclusion, why := Conclude(run); conclusion != Passed || why != "" {
+		t.Errorf("conclusion %v, %s", conclusion, why)
 	}
 	back, err := report.Read(dir)
 	if err != nil {
@@ -91,7 +91,7 @@ func TestVerdicts(t *testing.T) {
 		name       string
 		change     func(*benchtest.Fake)
 		conditions []string
-		verdict    Verdict
+		want       Conclusion
 		why        string
 	}{
 		{"lost", func(f *benchtest.Fake) {
@@ -117,8 +117,8 @@ func TestVerdicts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if verdict, why := Judge(run); verdict != tt.verdict || !strings.Contains(why, tt.why) {
-				t.Errorf("%v, %q; want %v, %q", verdict, why, tt.verdict, tt.why)
+			if conclusion, why := Conclude(run); conclusion != tt.want || !strings.Contains(why, tt.why) {
+				t.Errorf("%v, %q; want %v, %q", conclusion, why, tt.want, tt.why)
 			}
 		})
 	}
@@ -127,7 +127,7 @@ func TestVerdicts(t *testing.T) {
 // TestSlowlyLimited: each round stays above 95 % of nothing to compare with,
 // but the offered rate does not grow.
 func TestSlowlyLimited(t *testing.T) {
-	c := &campaign{run: &report.Run{}}
+	c := &measurement{run: &report.Run{}}
 	for i, offered := range []float64{1017.4, 1072.2, 968.4} {
 		c.run.Rounds = append(c.run.Rounds, bench.Round{Rate: bench.Rate{Target: 1000 * float64(int(1)<<i), Offered: offered}})
 	}

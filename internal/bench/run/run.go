@@ -1,7 +1,7 @@
-// Package campaign is a whole bench from start to end: the generator's
+// Package run is a whole bench from start to end: the generator's
 // ceiling, the sensor's start, the preflight, the calibration, the rounds, the
 // judgement, the sensor's stop. The command line calls it once.
-package campaign
+package run
 
 import (
 	"context"
@@ -58,13 +58,13 @@ func (e *PreflightError) Error() string {
 	return "preflight: " + strings.Join(lines, "\n  ") + "\n(--force goes on all the same)"
 }
 
-// Run performs the campaign. What was found is returned also with an error,
+// Run performs everything. What was found is returned also with an error,
 // and is Partial then.
 func Run(ctx context.Context, o Options) (run *report.Run, err error) {
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
 	}
-	c := &campaign{Options: o, run: &report.Run{
+	c := &measurement{Options: o, run: &report.Run{
 		Schema: bench.RoundSchema, Command: o.Command, Started: time.Now(),
 		Identity: o.Identity, Version: version.Version(),
 		Sensor: o.Bench.Target.Command(), Environment: report.ReadEnvironment(),
@@ -74,21 +74,21 @@ func Run(ctx context.Context, o Options) (run *report.Run, err error) {
 	}
 	err = c.measure(ctx)
 	c.run.Ended, c.run.Partial = time.Now(), err != nil
-	c.run.Judge(o.Conditions)
+	c.run.Evaluate(o.Conditions)
 	if o.Directory != nil {
 		err = errors.Join(err, o.Directory.Finish(c.run), o.Directory.Close())
 	}
 	return c.run, err
 }
 
-type campaign struct {
+type measurement struct {
 	Options
 	run     *report.Run
 	session *bench.Session
 }
 
-// measure is the campaign in its order.
-func (c *campaign) measure(ctx context.Context) (err error) {
+// measure does all in its order.
+func (c *measurement) measure(ctx context.Context) (err error) {
 	if err := c.privileges(); err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (c *campaign) measure(ctx context.Context) (err error) {
 }
 
 // privileges asks the generator whether it can work here at all.
-func (c *campaign) privileges() error {
+func (c *measurement) privileges() error {
 	if c.Bench.Generate != nil {
 		return nil // not the real one
 	}
@@ -133,7 +133,7 @@ func (c *campaign) privileges() error {
 }
 
 // ceiling measures the generator alone, and chooses its workers.
-func (c *campaign) ceiling(ctx context.Context) (err error) {
+func (c *measurement) ceiling(ctx context.Context) (err error) {
 	c.Say("measuring the generator's ceiling")
 	if c.run.Ceiling, err = bench.MeasureCeiling(ctx, c.Bench); err != nil {
 		return err
@@ -152,7 +152,7 @@ func (c *campaign) ceiling(ctx context.Context) (err error) {
 }
 
 // prepare is the preflight and the calibration.
-func (c *campaign) prepare(ctx context.Context) (err error) {
+func (c *measurement) prepare(ctx context.Context) (err error) {
 	if c.Idle > 0 {
 		c.Say("preflight: each action once, then %v of idling", c.Idle)
 		if c.run.Preflight, err = c.session.Preflight(ctx, c.Idle); err != nil {
@@ -185,7 +185,7 @@ func (c *campaign) prepare(ctx context.Context) (err error) {
 }
 
 // rounds runs one round per rate.
-func (c *campaign) rounds(ctx context.Context) error {
+func (c *measurement) rounds(ctx context.Context) error {
 	for i, rate := range c.Rates {
 		if i > 0 {
 			if err := wait.For(ctx, c.Rest); err != nil {
@@ -206,7 +206,7 @@ func (c *campaign) rounds(ctx context.Context) error {
 
 // keep adds a round, and brings the one before up to date with its late
 // alerts.
-func (c *campaign) keep(r *bench.Round) error {
+func (c *measurement) keep(r *bench.Round) error {
 	if n := len(c.run.Rounds); n > 0 {
 		c.session.Amend(&c.run.Rounds[n-1])
 	}
@@ -219,7 +219,7 @@ func (c *campaign) keep(r *bench.Round) error {
 
 // limited marks the round from which on the generator did not keep up although
 // no single round shows it.
-func (c *campaign) limited() {
+func (c *measurement) limited() {
 	var offered, targets []float64
 	for _, r := range c.run.Rounds {
 		offered, targets = append(offered, r.Rate.Offered), append(targets, r.Rate.Target)
@@ -234,32 +234,32 @@ func (c *campaign) limited() {
 		Text: "the offered rate has not grown for two rounds although the target doubled: the generator is the limit"})
 }
 
-// Verdict is how a run ends, for the exit code.
-type Verdict int
+// Conclusion is how a run ends, for the exit code.
+type Conclusion int
 
-// The verdicts, the gravest last.
+// The conclusions, the gravest last.
 const (
-	Passed       Verdict = iota
-	Inconclusive         // the generator was a round's limit, loss cannot be told, or a condition could not be judged
-	Violated             // a condition is true
+	Passed       Conclusion = iota
+	Inconclusive            // the generator was a round's limit, loss cannot be told, or a condition could not be judged
+	Violated                // a condition is true
 )
 
-// Judge is the verdict of a run and a sentence for it, "" if it passed.
-func Judge(r *report.Run) (Verdict, string) {
-	verdict, why := Passed, ""
+// Conclude is the conclusion of a run and a sentence for it, "" if it passed.
+func Conclude(r *report.Run) (Conclusion, string) {
+	conclusion, why := Passed, ""
 	for i := range r.Rounds {
 		if r.Rounds[i].Has(bench.GeneratorLimited) {
-			verdict, why = Inconclusive, fmt.Sprintf("round %d: the generator, not the sensor, was the limit", r.Rounds[i].Number)
+			conclusion, why = Inconclusive, fmt.Sprintf("round %d: the generator, not the sensor, was the limit", r.Rounds[i].Number)
 		}
 	}
 	for i := range r.Rounds {
 		if r.Rounds[i].Has(bench.Ambiguous) {
-			verdict, why = Inconclusive, fmt.Sprintf("round %d: alerts of others may stand for missing ones", r.Rounds[i].Number)
+			conclusion, why = Inconclusive, fmt.Sprintf("round %d: alerts of others may stand for missing ones", r.Rounds[i].Number)
 		}
 	}
 	for _, o := range r.Conditions {
 		if o.Unknown {
-			verdict, why = Inconclusive, fmt.Sprintf("%s: no round can tell", o.Condition)
+			conclusion, why = Inconclusive, fmt.Sprintf("%s: no round can tell", o.Condition)
 		}
 	}
 	for _, o := range r.Conditions {
@@ -267,5 +267,5 @@ func Judge(r *report.Run) (Verdict, string) {
 			return Violated, fmt.Sprintf("%s in round %s", o.Condition, strings.Trim(fmt.Sprint(o.Rounds), "[]"))
 		}
 	}
-	return verdict, why
+	return conclusion, why
 }
