@@ -17,6 +17,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
 	"github.com/peregrine-sec/peregrine/internal/bench/syscalls"
 	"github.com/peregrine-sec/peregrine/internal/version"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // runBench runs a command line in this process.
@@ -205,12 +207,7 @@ func needBPF(t *testing.T) {
 	if err == nil {
 		err = c.Close()
 	}
-	if err != nil {
-		if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	needs.That(t, "eBPF", err)
 	t.Setenv("PEREGRINE_TEST_MAIN", "1")
 }
 

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/generator"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // execute runs a command line in this process.
@@ -28,9 +30,7 @@ func execute(t *testing.T, getenv map[string]string, args ...string) (code int, 
 
 func needRoot(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
+	needs.Root(t)
 }
 
 // What is wrong with a command line is said before anything runs.

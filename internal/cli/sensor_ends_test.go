@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // daemon is a sensor in a process of its own, without a driver. It sends its
@@ -172,12 +174,7 @@ func TestSensorEndsClosed(t *testing.T) {
 // A full disk under the statistics file and under metrics.output_file is told
 // once, and ends nothing.
 func TestSensorFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
-			t.Fatal("needs root")
-		}
-		t.Skip("needs root")
-	}
+	needs.Root(t)
 	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)

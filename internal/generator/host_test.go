@@ -9,14 +9,18 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // needRoot skips tests that change namespaces.
 func needRoot(t *testing.T) {
 	t.Helper()
+	var err error
 	if !hasSysAdmin() {
-		t.Skip("needs CAP_SYS_ADMIN")
+		err = os.ErrPermission
 	}
+	needs.That(t, "CAP_SYS_ADMIN", err)
 }
 
 // hostState is all that a run could leave on a host: files with mode, owner,

@@ -2,7 +2,6 @@ package generator
 
 import (
 	"errors"
-	"os"
 	"testing"
 	"time"
 
@@ -12,6 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // kernelCount counts syscalls where they enter the kernel, by thread: what the
@@ -74,10 +75,7 @@ func countSyscalls(t *testing.T) *kernelCount {
 // noBPF skips, unless BPF is required here.
 func noBPF(t *testing.T, err error) {
 	t.Helper()
-	if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
-		t.Fatal(err)
-	}
-	t.Skip("counting syscalls needs BPF:", err)
+	needs.That(t, "eBPF to count syscalls", err)
 }
 
 // of is a thread's count of one syscall.

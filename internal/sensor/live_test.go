@@ -19,19 +19,15 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // requireBPF skips a test that needs root and the kernel's cooperation, or
 // fails it where that is promised.
 func requireBPF(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
-		t.Fatal("needs root")
-	}
-	t.Skip("needs root")
+	needs.Root(t)
 }
 
 // alertLine is a JSON alert.

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // binary is peregrine, built once from this checkout, or the one that
@@ -58,13 +60,7 @@ func copyFile(from, to string) error {
 // fails it where that is promised.
 func requireBPF(t *testing.T) {
 	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
-		t.Fatal("needs root")
-	}
-	t.Skip("needs root")
+	needs.Root(t)
 }
 
 // upstreamRules is the directory of Falco's rule files, which are not part of

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/image"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // built is what the tests need, made once.
@@ -56,20 +58,6 @@ func build() error {
 // need skips a test where it cannot run, or fails it where that is promised.
 func need(t *testing.T, programs ...string) {
 	t.Helper()
-	why := ""
-	if os.Geteuid() != 0 {
-		why = "needs root"
-	}
-	for _, p := range programs {
-		if _, err := exec.LookPath(p); err != nil {
-			why = "needs " + p
-		}
-	}
-	if why == "" {
-		return
-	}
-	if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
+	needs.Root(t)
+	needs.Programs(t, programs...)
 }

@@ -1,23 +1,18 @@
 package syscalls
 
 import (
-	"errors"
-	"os"
 	"runtime"
 	"syscall"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // attach skips without the privileges, unless they are required.
 func attach(t testing.TB, threads bool) *Counter {
 	t.Helper()
 	c, err := Attach(threads)
-	if err != nil {
-		if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" || os.Geteuid() == 0 && !errors.Is(err, os.ErrPermission) {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	needs.That(t, "eBPF", err)
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
 			t.Error(err)

@@ -18,6 +18,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // TestMain lets the test binary play the capacity run that gets killed, and
@@ -43,9 +45,7 @@ func TestMain(m *testing.M) {
 // needCgroups skips where the real tree cannot be written.
 func needCgroups(t *testing.T) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root to make cgroups")
-	}
+	needs.Root(t)
 	host := Host{}
 	if _, err := host.trees(); err != nil {
 		t.Skip(err)

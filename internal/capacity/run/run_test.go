@@ -17,6 +17,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 func options(t *testing.T, rig *capacitytest.Rig) Options {
@@ -166,9 +168,7 @@ func ExampleLimits() {
 func TestFullDisk(t *testing.T) {
 	o := options(t, capacitytest.New(capacitytest.Default()))
 	o.Dir = t.TempDir()
-	if err := unix.Mount("none", o.Dir, "tmpfs", 0, "size=4k"); err != nil {
-		t.Skipf("needs root to mount a small file system: %v", err)
-	}
+	needs.That(t, "to mount a small disk", unix.Mount("none", o.Dir, "tmpfs", 0, "size=4k"))
 	t.Cleanup(func() { _ = unix.Unmount(o.Dir, unix.MNT_DETACH) })
 	told := 0
 	o.Say = func(format string, args ...any) {

@@ -18,6 +18,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // playRun is a capacity run with the player of a Falco, which the test kills.
@@ -67,9 +69,7 @@ func withMark(t *testing.T, mark string) []int {
 // A run that is killed at any moment leaves nothing that restoring does not
 // take back: no cgroup, no process, no journal.
 func TestKilledAtRandomMoments(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root to make cgroups")
-	}
+	needs.Root(t)
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}

@@ -16,6 +16,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 func TestMain(m *testing.M) {
@@ -67,9 +69,7 @@ func TestFalcoCommand(t *testing.T) {
 // newStand is a test stand with the player of a Falco, limited by real cgroups.
 func newStand(t *testing.T, rate string) (*Stand, *fakeGenerator) {
 	t.Helper()
-	if os.Getuid() != 0 {
-		t.Skip("needs root to make cgroups")
-	}
+	needs.Root(t)
 	dir := t.TempDir()
 	g := &fakeGenerator{socket: filepath.Join(dir, "fire.sock")}
 	t.Setenv("STAND_TEST_ROLE", "falco")

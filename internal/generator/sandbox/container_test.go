@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 func TestContainerPath(t *testing.T) {
@@ -55,9 +57,7 @@ func TestInContainer(t *testing.T) {
 // A look-alike's cgroups are there with its name, and gone when undone, with
 // processes in them or not.
 func TestLookalike(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("needs root")
-	}
+	needs.Root(t)
 	j, err := OpenJournal(t.TempDir(), "lookalike")
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 func fileConfig(path string, keepAlive bool) *config.Config {
@@ -64,9 +66,7 @@ func TestFileCannotOpen(t *testing.T) {
 // says what is wrong, and writing resumes when there is room.
 func TestFileOnFullDisk(t *testing.T) {
 	dir := t.TempDir()
-	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"); err != nil {
-		t.Skipf("needs root to mount a small tmpfs: %v", err)
-	}
+	needs.That(t, "to mount a small disk", unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"))
 	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 	path, other := filepath.Join(dir, "events.txt"), filepath.Join(t.TempDir(), "fifo")
 	ballast := filepath.Join(dir, "ballast")

@@ -15,18 +15,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // needBPF skips a test where programs cannot be loaded; with
 // PEREGRINE_REQUIRE_BPF=1 that is a failure.
 func needBPF(t testing.TB) {
 	t.Helper()
-	if err := check(); err != nil {
-		if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	needs.That(t, "eBPF", check())
 }
 
 // shared is the probe of all tests that ask for nothing special.

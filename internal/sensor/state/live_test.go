@@ -17,6 +17,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/probe"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // live is a table that follows the real kernel.
@@ -32,12 +34,7 @@ type live struct {
 func follow(t *testing.T) *live {
 	t.Helper()
 	p, err := probe.Load(probe.Options{})
-	if err != nil {
-		if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
-			t.Fatal(err)
-		}
-		t.Skip(err)
-	}
+	needs.That(t, "eBPF", err)
 	t.Cleanup(func() { p.Close() })
 	l := &live{t: t, probe: p, table: state.NewTable(state.Options{ProcRoot: "/proc", HostRoot: "/"}), off: bootOffset()}
 	if err := p.Snapshot(func(ev []byte) { l.apply(ev, nil) }); err != nil {

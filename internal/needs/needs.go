@@ -1,0 +1,47 @@
+// Package needs says what a test cannot do without: root, eBPF, a program. Where
+// it is missing the test is skipped; with PEREGRINE_REQUIRE_BPF=1, as in
+// .ci/run, it fails.
+package needs
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// required is the environment variable of machines that have everything.
+const required = "PEREGRINE_REQUIRE_BPF"
+
+// That skips the test, or fails it, if err is one: what was needed did not work.
+func That(t testing.TB, what string, err error) {
+	t.Helper()
+	if err != nil {
+		missing(t, what+": "+err.Error())
+	}
+}
+
+// Root needs the user root.
+func Root(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		missing(t, "root")
+	}
+}
+
+// Programs needs programs in the path.
+func Programs(t testing.TB, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			missing(t, "the program "+name)
+		}
+	}
+}
+
+func missing(t testing.TB, what string) {
+	t.Helper()
+	if os.Getenv(required) == "1" {
+		t.Fatalf("needs %s, and %s=1 says that it is here", what, required)
+	}
+	t.Skipf("needs %s", what)
+}

@@ -1,0 +1,39 @@
+package needs
+
+import (
+	"errors"
+	"os"
+	"testing"
+)
+
+// recorder is a test that notes how it ended.
+type recorder struct {
+	testing.TB
+	ended string
+}
+
+func (r *recorder) Helper()               {}
+func (r *recorder) Fatalf(string, ...any) { r.ended = "failed" }
+func (r *recorder) Skipf(string, ...any)  { r.ended = "skipped" }
+
+func TestNeeds(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		need func(testing.TB)
+		met  bool
+	}{
+		{"root", Root, os.Geteuid() == 0},
+		{"no error", func(t testing.TB) { That(t, "a mount", nil) }, true},
+		{"an error", func(t testing.TB) { That(t, "a mount", errors.New("no")) }, false},
+		{"programs", func(t testing.TB) { Programs(t, "sh", "cat") }, true},
+		{"a program that is not there", func(t testing.TB) { Programs(t, "sh", "no-such-program") }, false},
+	} {
+		for value, want := range map[string]string{"": "skipped", "1": "failed"} {
+			t.Setenv(required, value)
+			r := &recorder{}
+			if test.need(r); test.met && r.ended != "" || !test.met && r.ended != want {
+				t.Errorf("%s with %s=%q: %q", test.name, required, value, r.ended)
+			}
+		}
+	}
+}
