@@ -162,7 +162,7 @@ func TestCapacityRunOurSensor(t *testing.T) {
 		text, _ := json.Marshal(r.Rows)
 		t.Errorf("rows %.600s", text)
 	}
-	if !strings.Contains(stdout, "CPU   Memory   Syscalls/s") || !strings.Contains(stderr, "ramp") {
+	if !strings.Contains(stdout, "CPU  Memory  Syscalls/s") || !strings.Contains(stderr, "ramp") {
 		t.Errorf("no table or no progress:\n%s\n%s", stdout, stderr)
 	}
 	left, err := filepath.Glob(fmt.Sprintf("/sys/fs/cgroup/*/peregrine-capacity-%d", os.Getpid()))

@@ -207,7 +207,7 @@ func Conclusive(r *capacity.Result) (bool, string) {
 	}
 	for _, s := range r.Sensors {
 		if !confirmed[s.Variant] {
-			return false, "the load or the machine was the limit in every row: the figures are lower bounds"
+			return false, "no row is a capacity of the sensor: the figures are lower bounds"
 		}
 	}
 	return len(r.Rows) > 0, "no row was measured"
