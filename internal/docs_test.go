@@ -72,3 +72,36 @@ func testComments(t *testing.T) map[string]string {
 	}
 	return comments
 }
+
+// docs/dependencies.md has a row for each direct dependency, and no other.
+func TestDependenciesAreExplained(t *testing.T) {
+	mod, err := os.ReadFile("../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../docs/dependencies.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	direct := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\t(\S+/\S+) v\S+$`).FindAllStringSubmatch(string(mod), -1) {
+		direct[m[1]] = true
+	}
+	rows := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^\| (\S+/\S+) \|`).FindAllStringSubmatch(string(page), -1) {
+		rows[m[1]] = true
+	}
+	for m := range direct {
+		if !rows[m] {
+			t.Errorf("dependencies.md has no row for %s", m)
+		}
+	}
+	for m := range rows {
+		if !direct[m] {
+			t.Errorf("dependencies.md has a row for %s, which is no direct dependency", m)
+		}
+	}
+	if len(direct) < 10 {
+		t.Errorf("%d direct dependencies", len(direct))
+	}
+}

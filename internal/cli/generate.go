@@ -22,7 +22,7 @@ func newGenerate(env Env) *cobra.Command {
 	g := &generateFlags{}
 	cmd := &cobra.Command{
 		Use:   "generate",
-		Short: "Do what rules detect, at an exact rate and without harm to the host",
+		Short: "Perform what rules detect, at an exact rate and without harm to the host",
 		Long: `Generate performs actions that the rules of a runtime-security sensor detect,
 one by one or at an exact rate, and background noise that no rule detects.
 
@@ -68,10 +68,10 @@ func (g *generateFlags) selection(flags *pflag.FlagSet) {
 
 // place adds the flags about where actions run.
 func (g *generateFlags) place(flags *pflag.FlagSet) {
-	flags.BoolVar(&g.noSandbox, "no-sandbox", false, "work on the host's own files; an undo journal remembers them")
+	flags.BoolVar(&g.noSandbox, "no-sandbox", false, "change the host's own files; an undo journal records them")
 	flags.BoolVar(&g.allowEgress, "allow-egress", false, "use the host's network: actions may reach addresses outside this host")
-	flags.StringVar(&g.container, "container", "auto", "what sensors take this process for: auto, host or container")
-	flags.BoolVar(&g.privileged, "privileged", false, "the container that this runs in is known to the sensor as privileged")
+	flags.StringVar(&g.container, "container", "auto", "where sensors see this process: auto, host or container")
+	flags.BoolVar(&g.privileged, "privileged", false, "the sensor knows this container as privileged")
 	g.state(flags)
 	g.cluster.Register(flags)
 	group(flags, "Cluster, for k8saudit actions", "kubeconfig", "context", "namespace")

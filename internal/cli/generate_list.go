@@ -39,7 +39,7 @@ func newGenerateList(env Env) *cobra.Command {
 	formatFlag(cmd, &format, "table", "json", "markdown", "name")
 	flags.StringVar(&filter.Tag, "tag", "", "only actions whose rule has this tag, for example T1555")
 	flags.StringVar(&filter.Risk, "risk", "", "only actions of this risk without the sandbox: none, files or network")
-	flags.StringVar(&filter.Bench, "bench", "", "only actions of this fitness for bench: yes, slow or no")
+	flags.StringVar(&filter.Bench, "bench", "", "only actions that suit a bench this well: yes, slow or no")
 	flags.StringVar(&filter.RuleSet, "ruleset", "", "only actions of this rule file: stable, incubating, sandbox, k8saudit or none")
 	groupGenerate(flags)
 	group(flags, "Which actions", "tag", "risk", "bench", "ruleset")

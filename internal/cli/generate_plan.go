@@ -10,7 +10,7 @@ func newGeneratePlan(env Env, f *generateFlags) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "plan [REGEXP]",
-		Short: "Say what run would touch, without doing it",
+		Short: "Show what run would change, without running",
 		Example: `  peregrine generate plan
   peregrine generate plan --all --no-sandbox
   peregrine generate plan WriteBelow --all --format json`,

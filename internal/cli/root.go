@@ -14,12 +14,12 @@ import (
 func newRoot(env Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "peregrine",
-		Short: "Know, not guess, what a runtime-security sensor can take",
+		Short: "Measure how much load a runtime-security sensor can take",
 		Long: `Peregrine answers one question for the people who run a runtime-security
 sensor on Linux hosts: how many syscalls per second can it take, on this much
 CPU and memory, before it starts to lose events?
 
-It brings everything the answer needs: a sensor (eBPF, Falco's rule language),
+It has everything that the answer needs: a sensor (eBPF, Falco's rule language),
 a generator of events, a bench and the capacity test.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,

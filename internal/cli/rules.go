@@ -27,8 +27,8 @@ func newRules(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
 		Short: "Check, list, explain and try rules",
-		Long: `Rules works on rules files without a running sensor. Without -r, or a file as
-argument, it takes the rules inside the binary.`,
+		Long: `These commands work on rules files and need no running sensor. Without -r or a
+file as argument they use the rules inside the binary.`,
 	}
 	cmd.AddCommand(newRulesCheck(env), newRulesList(env), newRulesExplain(env), newRulesTest(env), newRulesCost(env))
 	return cmd
@@ -102,11 +102,11 @@ func newRulesCheck(env Env) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check [FILE|DIRECTORY]...",
-		Short: "Check rules files, and say what is wrong and where",
+		Short: "Check rules files and show each mistake with its place",
 		Long: `Check loads the files in order, each on top of those before it, as the sensor
 does, and prints every error and warning with its place and source line.
 
-Exit codes: 0 all files can be loaded, 1 not, 2 usage.`,
+Exit codes: 0 all files can be loaded, 1 some cannot, 2 invalid command line.`,
 		Example: `  peregrine rules check /etc/falco/falco_rules.yaml my_rules.yaml
   peregrine rules check --json rules.d | jq '.falco_load_results[].errors'`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -170,7 +170,7 @@ func newRulesList(env Env) *cobra.Command {
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&tag, "tag", "", "only rules with this tag")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "write everything about them in JSON, as 'falco -L' does with json_output")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write all details as JSON, as 'falco -L' does with json_output")
 	return cmd
 }
 
@@ -178,7 +178,7 @@ func newRulesExplain(env Env) *cobra.Command {
 	var f rulesFlags
 	cmd := &cobra.Command{
 		Use:   "explain RULE",
-		Short: "Show a rule with its condition expanded, and when each part of it is known",
+		Short: "Show a rule with its condition expanded, and when each part is decided",
 		Example: `  peregrine rules explain 'Read sensitive file untrusted'
   peregrine rules explain 'My rule' -r my_rules.yaml`,
 		Args: cobra.ExactArgs(1),
@@ -200,14 +200,15 @@ func newRulesTest(env Env) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "test RULE --capture FILE",
-		Short: "Say whether a rule matches in a capture, and if not, which part of it was false",
+		Short: "Try a rule on a capture and show which part of it was false",
 		Long: `Test evaluates one rule, whether it is enabled or not, for every event of a
 capture. It shows the first matches; the parts of the condition that excluded
 events, with how many each excluded, and how many no other part did; and if
 nothing matched, the event that came nearest, with the parts that were false for
 it and what they found instead.
 
-Exit codes: 0 the rule matched, 1 it did not, or could not be tried, 2 usage.`,
+Exit codes: 0 the rule matched, 1 it did not or could not be tried, 2 invalid
+command line.`,
 		Example: `  peregrine rules test 'Read sensitive file untrusted' --capture incident.scap
   peregrine rules test 'My rule' -r my_rules.yaml --capture incident.scap.gz`,
 		Args: cobra.ExactArgs(1),
@@ -250,10 +251,10 @@ func newRulesCost(env Env) *cobra.Command {
 		Use:   "cost {--capture FILE | --live DURATION}",
 		Short: "Measure what each rule costs, over a capture or on this host",
 		Long: `Cost evaluates the rules for every event of a capture, or of this host for some
-time, and tells, for each rule, how often it was evaluated, how long that took and
-how often it matched; the most expensive come first. An event that a rule cannot match,
-for its kind or its process, is no evaluation. --live needs root; a sensor may run
-beside it.`,
+time. For each rule it shows the number of evaluations, the time they took and the
+number of matches, the most expensive rules first. Events that a rule cannot match
+because of their kind or process are not evaluated. --live needs root; a sensor may
+run at the same time.`,
 		Example: `  peregrine rules cost --live 1m
   peregrine rules cost --capture typical.scap
   peregrine rules cost -r my_rules.yaml --capture typical.scap --json`,
@@ -279,11 +280,11 @@ beside it.`,
 	}
 	f.register(cmd)
 	captureFlag(cmd, &file)
-	cmd.Flags().DurationVar(&live, "live", 0, "take the events of this host for so long, for example 1m")
+	cmd.Flags().DurationVar(&live, "live", 0, "observe this host for this time, for example 1m")
 	cmd.MarkFlagsOneRequired("capture", "live")
 	cmd.MarkFlagsMutuallyExclusive("capture", "live")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write the figures in JSON")
-	cmd.Flags().BoolVar(&all, "all", false, "also rules that are not enabled")
+	cmd.Flags().BoolVar(&all, "all", false, "include disabled rules")
 	return cmd
 }
 
@@ -300,5 +301,5 @@ func (f *rulesFlags) cost(ctx context.Context, file string, live time.Duration, 
 }
 
 func captureFlag(cmd *cobra.Command, file *string) {
-	cmd.Flags().StringVar(file, "capture", "", "capture (.scap, may be gzipped) whose events to use")
+	cmd.Flags().StringVar(file, "capture", "", "capture `FILE` (.scap, may be gzipped)")
 }

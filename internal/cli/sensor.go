@@ -73,12 +73,13 @@ func newSensor(env Env) *cobra.Command {
 		DisableFlagsInUseLine: true,
 
 		Short: "Watch syscalls and alert on what the rules describe",
-		Long: `Watches syscalls through eBPF, matches them against rules in Falco's rule
-language and sends alerts. Takes Falco's flags, configuration keys and rule
-files; without any, the rules inside the binary and alerts on standard output.
+		Long: `Sensor watches syscalls through eBPF, matches them against rules in Falco's rule
+language, and sends alerts. It takes Falco's flags, configuration keys and rules
+files. Without any, it uses the rules inside the binary and writes alerts to
+standard output.
 
-Alerts go to standard output, messages to standard error. Exit codes: 0, or 1
-after any error.`,
+Alerts go to standard output, messages to standard error. The exit code is 0, or
+1 after any error.`,
 		Example: `  # watch this host with the default rules
   sudo peregrine sensor
 
@@ -118,26 +119,26 @@ after any error.`,
 }
 
 func (f *daemonFlags) register(fs *pflag.FlagSet) {
-	fs.StringVarP(&f.config, "config", "c", "", "configuration `FILE` (default "+config.DefaultPath+", if it is there)")
+	fs.StringVarP(&f.config, "config", "c", "", "configuration `FILE` (default "+config.DefaultPath+" if it exists)")
 	fs.StringArrayVarP(&f.rulesFiles, "rules", "r", nil, "rules `FILE` or directory; may be repeated; replaces rules_files of the configuration")
 	fs.StringArrayVarP(&f.options, "option", "o", nil, "set a configuration `KEY=VALUE`, as in -o json_output=true; may be repeated")
 	fs.StringVarP(&f.print, "print", "p", "", "append `TEXT` with %fields to every output (c, k: accepted for older manifests)")
 	fs.StringVarP(&f.pidFile, "pidfile", "P", "", "write the process id to `FILE`")
 	fs.IntVarP(&f.duration, "max-seconds", "M", 0, "stop after `SEC` seconds")
-	fs.BoolVarP(&f.all, "all-events", "A", false, "look at high-volume I/O syscalls too (read, write, send, ...)")
-	fs.BoolVarP(&f.unbuffered, "unbuffered", "U", false, "write each alert at once, also into pipes")
+	fs.BoolVarP(&f.all, "all-events", "A", false, "also observe high-volume I/O syscalls (read, write, send, ...)")
+	fs.BoolVarP(&f.unbuffered, "unbuffered", "U", false, "write each alert at once, even into pipes")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "check configuration and rules, then exit")
-	fs.BoolVarP(&f.verbose, "verbose", "v", false, "more about what is going on, and totals at the end")
+	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log more, and print totals at the end")
 
 	fs.StringVarP(&f.statsFile, "stats-file", "s", "", "append statistics to `FILE`, a line every --stats-interval")
 	fs.IntVar(&f.statsInterval, "stats-interval", 5000, "`MSEC` between lines of the statistics file")
 
-	fs.StringArrayVarP(&f.validate, "validate", "V", nil, "check rules `FILE`s or directories, several with commas between, and exit; may be repeated")
+	fs.StringArrayVarP(&f.validate, "validate", "V", nil, "check rules `FILE`s or directories, separated by commas, and exit; may be repeated")
 	fs.BoolVarP(&f.listRules, "list-rules", "L", false, "list all rules and exit")
 	fs.StringVarP(&f.describe, "describe-rule", "l", "", "describe one `RULE` and exit")
 	fs.VarPF(&listFlag{f}, "list", "", "list all fields, or those of one `SOURCE` (--list=SOURCE), and exit").NoOptDefVal = "all"
 	fs.BoolVar(&f.listEvents, "list-events", false, "list all kinds of events and exit")
-	fs.BoolVarP(&f.listSyscalls, "ignored-syscalls", "i", false, "list the syscalls that are looked at with -A only, and exit")
+	fs.BoolVarP(&f.listSyscalls, "ignored-syscalls", "i", false, "list the syscalls that need -A, and exit")
 	fs.BoolVar(&f.listPlugins, "list-plugins", false, "list plugins and exit")
 	fs.StringVar(&f.pluginInfo, "plugin-info", "", "describe the plugin `NAME` and exit")
 	fs.BoolVar(&f.configSchema, "config-schema", false, "print the JSON schema of configuration files and exit")
@@ -146,7 +147,7 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.markdown, "markdown", false, "the same as --format markdown; alone, all fields")
 	fs.BoolVarP(&f.names, "names", "N", false, "with --list: names only")
 	fs.BoolVar(&f.version, "version", false, "print versions and exit")
-	fs.BoolVar(&f.support, "support", false, "print what a bug report needs and exit")
+	fs.BoolVar(&f.support, "support", false, "print what to attach to a bug report, and exit")
 	fs.BoolVar(&f.pageSize, "page-size", false, "print the page size and exit")
 
 	fs.StringArrayVarP(&f.disableRules, "disable-rule", "D", nil, "disable rules whose name contains `TEXT`")
@@ -154,9 +155,9 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&f.onlyTags, "only-tag", "t", nil, "enable rules with `TAG` only")
 
 	fs.StringVarP(&f.capture, "events-file", "e", "", "read events from a capture `FILE` (.scap) instead of the kernel")
-	fs.BoolVar(&f.noDriver, "nodriver", false, "see no events: for tests of the configuration and outputs")
+	fs.BoolVar(&f.noDriver, "nodriver", false, "observe no events, to test the configuration and outputs")
 	fs.IntVarP(&f.snaplen, "snaplen", "S", 0, "`BYTES` of I/O data to keep (default 80)")
-	fs.BoolVarP(&f.base64, "print-base64", "b", false, "data buffers in base64")
+	fs.BoolVarP(&f.base64, "print-base64", "b", false, "write data buffers in base64")
 	fs.StringArrayVar(&f.disableSources, "disable-source", nil, "do not use event `SOURCE`")
 	fs.StringArrayVar(&f.enableSources, "enable-source", nil, "use event `SOURCE` only")
 	fs.StringArrayVar(&f.criSockets, "cri", nil, "ask the container runtime at socket `PATH` (CRI) for metadata, instead of those that are usual; may be repeated")

@@ -31,7 +31,7 @@ type Costs struct {
 	Events  uint64        `json:"events"`
 	Skipped uint64        `json:"skipped"` // no rule was evaluated
 	Time    time.Duration `json:"time_ns"` // of all evaluations
-	Rules   []RuleCost    `json:"rules"`   // dearest first
+	Rules   []RuleCost    `json:"rules"`   // most expensive first
 }
 
 // Cost measures the rules over the events of src: how often each is evaluated, how

@@ -37,7 +37,7 @@ func address(name string, t Type, doc string, get func(*Context) (netip.Addr, bo
 	return fixed(name, AtEvent, doc, Extractor{Type: t, IP: get})
 }
 
-// never is a field that no event of ours has a value for.
+// never is a field that has no value in any event.
 func never(name string, t Type, doc string) Field {
 	x := Extractor{Type: t}
 	switch t {

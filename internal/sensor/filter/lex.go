@@ -19,8 +19,7 @@ func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
 func isHex(c byte) bool { return isDigit(c) || c|0x20 >= 'a' && c|0x20 <= 'f' }
 
-// The functions below return the length of the token at the start of s, 0 if
-// there is none.
+// The functions below return the length of the token at the start of s, or 0.
 
 // identifier is [a-zA-Z]+[a-zA-Z0-9_]*.
 func identifier(s string) int {

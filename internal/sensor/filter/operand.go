@@ -2,7 +2,7 @@ package filter
 
 import "strings"
 
-// operand reads a field or transformer; nil if there is none.
+// operand reads a field or transformer, or returns nil.
 func (p *parser) operand() (Operand, error) {
 	at := p.here()
 	if n := fieldName(p.rest()); n > 0 {
@@ -16,7 +16,7 @@ func (p *parser) operand() (Operand, error) {
 }
 
 // right reads an operand on the right of an operator: a transformer, or a
-// field in val(); false if there is none.
+// field in val(). It returns false if neither follows.
 func (p *parser) right(c *Check) (bool, error) {
 	at := p.here()
 	if p.function([]string{"val"}) != "" {

@@ -327,7 +327,7 @@ func (p *parser) modifier() Modifier {
 	return NoModifier
 }
 
-// str reads a quoted or bare string; false if there is none.
+// str reads a quoted or bare string. It returns false if neither follows.
 func (p *parser) str() (Value, bool, error) {
 	at := p.here()
 	if n := Quoted(p.rest()); n > 0 {

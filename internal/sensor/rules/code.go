@@ -68,7 +68,7 @@ var long = map[Code]string{
 	WarnUnknownFilter:      "The condition or output names a field or event type that does not exist. It has skip-if-unknown-filter, so that the rule is left out.",
 	WarnUnusedMacro:        "No rule and no other macro uses the macro.",
 	WarnUnusedList:         "No rule, macro or other list uses the list.",
-	WarnUnknownItem:        "The item is none that rules files have. It is ignored.",
+	WarnUnknownItem:        "The item is unknown and is ignored.",
 	WarnDeprecatedItem:     "The item uses a form or a field that will go.",
 	WarnAppendNoValues:     "An exception is appended to without any values.",
 	WarnExceptionNotUnique: "A rule has several exceptions of one name.",

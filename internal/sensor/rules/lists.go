@@ -143,8 +143,8 @@ func (l *lists) substitute(cond string) string {
 	return string(append(out, cond[done:]...))
 }
 
-// at returns the list whose name starts at i, the longest if there are several,
-// nil if there is none, and where the name or word ends.
+// at returns the list whose name starts at i, or nil, and where the name or word
+// ends. The longest name wins.
 func (l *lists) at(cond string, i int) (list *List, end int) {
 	for end = i; end < len(cond) && !isDelimiter(cond[end]); {
 		end++

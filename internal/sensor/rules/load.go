@@ -103,7 +103,7 @@ type Set struct {
 	Plugins       [][]Plugin
 }
 
-// Rule returns the rule of that name, nil if there is none.
+// Rule returns the rule with that name, or nil.
 func (s *Set) Rule(name string) *Rule {
 	for _, list := range [][]*Rule{s.Rules, s.Foreign} {
 		for _, r := range list {

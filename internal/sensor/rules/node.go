@@ -15,8 +15,8 @@ type item struct {
 	r     *reader
 }
 
-// value returns the value of key, nil if there is none. Of a repeated key the
-// first counts.
+// value returns the value of key, or nil. If a key is repeated, the first one
+// counts.
 func (it item) value(key string) *yaml.Node {
 	for i := 0; i+1 < len(it.Content); i += 2 {
 		if it.Content[i].Value == key {
