@@ -141,12 +141,21 @@ func TestValues(t *testing.T) {
 	missing := map[string]string{}
 	for i, tt := range tests {
 		missing[fmt.Sprintf("R%d", i)] = tt.act + ": " + tt.condition
-		perform(t, tt.act, file)
 	}
-	s.poll(20*time.Second, func(a alertLine) bool {
-		delete(missing, a.Rule)
-		return len(missing) == 0
-	})
+	for range 5 { // on a busy machine an event may be lost, which is counted
+		for i, tt := range tests {
+			if missing[fmt.Sprintf("R%d", i)] != "" {
+				perform(t, tt.act, file)
+			}
+		}
+		s.poll(5*time.Second, func(a alertLine) bool {
+			delete(missing, a.Rule)
+			return len(missing) == 0
+		})
+		if len(missing) == 0 {
+			break
+		}
+	}
 	for _, what := range missing {
 		t.Error("no alert for ", what)
 	}

@@ -34,8 +34,8 @@ INLINE u64 path_id(u64 path, u64 id)
 		if (step == STEP_MOUNT)
 			continue;
 		if (step == STEP_TOP)
-			return id;
-		if (step == STEP_LOOSE || step == STEP_DETACHED || READ(AS(struct dentry, dentry), d_flags) & DCACHE_OP_HASH)
+			return is_namespace_root(mount) ? id : 0;
+		if (step == STEP_LOOSE || READ(AS(struct dentry, dentry), d_flags) & DCACHE_OP_HASH)
 			return 0;
 		/* Mixed as by splitmix64: odd constants, and the high half into the low. */
 		id = (id ^ dentry) * 0x9e3779b97f4a7c15;

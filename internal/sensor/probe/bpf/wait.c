@@ -113,5 +113,5 @@ int family_wait(u64 *ctx)
 	default:
 		return wrong_family(s);
 	}
-	return finish(s);
+	return submit(s, s->entry.category);
 }

@@ -40,8 +40,7 @@ INLINE u64 file_path(u64 file)
 enum step {
 	STEP_NAME,     /* a name of the path was left behind */
 	STEP_MOUNT,    /* the root of a mount: on to where that is mounted */
-	STEP_DETACHED, /* the root of a mount that is mounted nowhere: on inside its filesystem */
-	STEP_TOP,      /* the root of everything: the path is complete */
+	STEP_TOP,      /* a root above which nothing is mounted: that of a namespace, or a detached mount's */
 	STEP_LOOSE,    /* never mounted: pipes, sockets, memfd */
 };
 
@@ -61,30 +60,22 @@ INLINE bool is_namespace_root(u64 mount)
 	return number != NO_NUMBER && number != MNT_NS_ANON_INO;
 }
 
-/* One step up from a dentry of a mount; mount 0: of the filesystem. */
+/* One step up from a dentry of a mount. */
 INLINE enum step step_up(u64 *dentry, u64 *mount)
 {
 	u64 at = *dentry, on = *mount;
-	u64 root = on ? LOAD64(on + FIELD_OFFSET(struct mount, mnt.mnt_root)) : 0;
 
-	if (at == root) {
+	if (at == LOAD64(on + FIELD_OFFSET(struct mount, mnt.mnt_root))) {
 		u64 above = LOAD64(on + FIELD_OFFSET(struct mount, mnt_parent));
-		if (above == on) {
-			if (likely(is_namespace_root(on)))
-				return STEP_TOP;
-			/* 0, but not for the verifier: it would follow the rest of
-			 * the way twice. */
-			asm volatile("%0 ^= %1" : "+r"(root) : "r"(at));
-			*mount = root;
-			return STEP_DETACHED;
-		}
+		if (above == on)
+			return STEP_TOP;
 		*dentry = LOAD64(on + FIELD_OFFSET(struct mount, mnt_mountpoint));
 		*mount = above;
 		return STEP_MOUNT;
 	}
 	u64 parent = LOAD64(at + FIELD_OFFSET(struct dentry, d_parent));
 	if (parent == at)
-		return on ? STEP_LOOSE : STEP_TOP;
+		return STEP_LOOSE;
 	*dentry = parent;
 	return STEP_NAME;
 }
@@ -142,12 +133,44 @@ INLINE void own_root(struct chain *c)
 	c->own = 0;
 }
 
-/* Where a long walk is; the stack has no room for the rest, in s->chain. */
+/* Where a long walk is; the stack has no room for the rest, in s->chain. Behind
+ * the root of a detached mount it goes on inside the filesystem: mount is 0. */
 struct walk {
 	struct scratch *s;
 	u64 dentry;
 	u64 mount;
 };
+
+/* One step up; false at the end. *name: a name was left behind. */
+INLINE bool walk_on(struct walk *w, struct chain *c, bool *name)
+{
+	u64 at = w->dentry, on = w->mount;
+
+	if (!on) {
+		w->dentry = LOAD64(at + FIELD_OFFSET(struct dentry, d_parent));
+		*name = true;
+		return w->dentry != at;
+	}
+	switch (step_up(&w->dentry, &w->mount)) {
+	case STEP_TOP:
+		if (is_namespace_root(on))
+			return false;
+		c->loose = w->s->path_pos;
+		/* 0, but not for the verifier: it would follow the rest of the
+		 * way twice. */
+		asm volatile("%0 ^= %1" : "+r"(w->mount) : "r"(on));
+		return true;
+	case STEP_LOOSE:
+		c->nameless = 1;
+		return false;
+	case STEP_MOUNT:
+		return true;
+	case STEP_NAME:
+		break;
+	}
+	*name = true;
+	return true;
+}
 
 /* One step up; the path grows from the end of s->path towards its start, and
  * the places where views start are counted from there. Not 0: there is nothing
@@ -156,24 +179,16 @@ static int walk_step(u32 i, struct walk *w)
 {
 	struct dentry *dentry = AS(struct dentry, w->dentry);
 	struct chain *c = &w->s->chain;
+	bool name = false;
 
 	if (w->dentry == c->root && w->mount == c->root_mount)
 		c->own = w->s->path_pos;
-	switch (step_up(&w->dentry, &w->mount)) {
-	case STEP_TOP:
+	if (!walk_on(w, c, &name)) {
 		c->done = 1;
 		return 1;
-	case STEP_LOOSE:
-		c->nameless = c->done = 1;
-		return 1;
-	case STEP_DETACHED:
-		c->loose = w->s->path_pos;
-		return 0;
-	case STEP_MOUNT:
-		return 0;
-	case STEP_NAME:
-		break;
 	}
+	if (!name)
+		return 0;
 	u32 len = READ(dentry, d_name.len) & 255;
 	if (w->s->path_pos < len + 1 + CUT_LEN)
 		return 1;
@@ -309,6 +324,8 @@ FUNC int path_append(struct scratch *s, u64 dentry, u64 vfsmount)
 	}
 	return path_append_deep(s, dentry, vfsmount);
 top:
+	if (!is_namespace_root(c->mount))
+		return path_append_deep(s, dentry, vfsmount);
 	for (int i = 0; i < CHAIN; i++) {
 		if (c->n + 1 == c->own)
 			v->own = s->len - start;
@@ -364,7 +381,7 @@ FUNC int file_is_at(struct scratch *s, u64 file, u32 at, u32 n)
 		if (step == STEP_MOUNT)
 			continue;
 		if (step == STEP_TOP)
-			return !c->n;
+			goto top;
 		if (step != STEP_NAME)
 			return 0;
 		u32 len = READ(AS(struct dentry, dentry), d_name.len);
@@ -378,6 +395,8 @@ FUNC int file_is_at(struct scratch *s, u64 file, u32 at, u32 n)
 			return 0;
 	}
 	return 0;
+top:
+	return !c->n && is_namespace_root(c->mount);
 }
 
 #endif
