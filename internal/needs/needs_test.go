@@ -13,8 +13,15 @@ type recorder struct {
 }
 
 func (r *recorder) Helper()               {}
-func (r *recorder) Fatalf(string, ...any) { r.ended = "failed" }
-func (r *recorder) Skipf(string, ...any)  { r.ended = "skipped" }
+func (r *recorder) Fatalf(string, ...any) { r.end("failed") }
+func (r *recorder) Skipf(string, ...any)  { r.end("skipped") }
+
+// end keeps the first end: a real test does not go on after it.
+func (r *recorder) end(how string) {
+	if r.ended == "" {
+		r.ended = how
+	}
+}
 
 func TestNeeds(t *testing.T) {
 	for _, test := range []struct {
