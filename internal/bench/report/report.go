@@ -119,6 +119,10 @@ func ofUsage(f func(*bench.Round) string) func(*bench.Round) string {
 
 func same(head, name string, f func(*bench.Round) string) column { return column{head, name, f, f} }
 
+// aboutSensor is the first of the columns about what the sensor did; those
+// before are about load and alerts.
+const aboutSensor = 10
+
 var columns = []column{
 	same("round", "round", func(r *bench.Round) string { return integer(r.Number) }),
 	{"target/s", "target", func(r *bench.Round) string { return whole(r.Rate.Target) }, func(r *bench.Round) string { return number(r.Rate.Target) }},

@@ -38,8 +38,11 @@ func (r *Run) text(w io.Writer) error {
 		p.line("idle: %s events/s", whole(r.Preflight.Idle))
 	}
 	p.line("")
-	if p.err == nil {
-		p.err = r.table(w)
+	for _, part := range [][]column{columns[:aboutSensor], append(columns[:1:1], columns[aboutSensor:]...)} {
+		if p.err == nil {
+			p.err = r.table(w, part)
+			p.line("")
+		}
 	}
 	for i := range r.Rounds {
 		if p.err == nil {
@@ -49,8 +52,8 @@ func (r *Run) text(w io.Writer) error {
 		for _, f := range r.Rounds[i].Findings {
 			p.line("  %s", f.Text)
 		}
+		p.line("")
 	}
-	p.line("")
 	p.observer(r.Rounds)
 	p.conditions(r.Conditions)
 	if r.Partial {
@@ -59,8 +62,9 @@ func (r *Run) text(w io.Writer) error {
 	return p.err
 }
 
-// table is one line per round.
-func (r *Run) table(w io.Writer) error {
+// table is one line per round, with some of the columns: all are wider than a
+// terminal.
+func (r *Run) table(w io.Writer, columns []column) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	var head []string
 	for _, c := range columns {
@@ -86,18 +90,26 @@ func actions(w io.Writer, r *bench.Round) error {
 	if label != "" {
 		label = " (" + label + ")"
 	}
-	if _, err := fmt.Fprintf(w, "\nround %d%s\n", r.Number, label); err != nil {
+	if _, err := fmt.Fprintf(w, "round %d%s\n", r.Number, label); err != nil {
 		return err
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "action\tdone\talerts\tlate\tlost\tdouble\tfailed\tskipped\tlost (95% below)\tcost p50\tp99\tlatency p50\tp99\tp99.9\tmax\tfrom plan p99\t")
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "action\tdone\talerts\tlate\tlost\tdouble\tfailed\tskipped\tlost (95% below)")
 	for _, a := range r.Actions {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s (%s)\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", a.Name, a.OK, a.Matched, a.Late, a.Lost, a.Duplicate, a.Failed, a.Skipped,
-			human.Share(a.Loss.Share), human.Share(a.Loss.Upper), duration(a.Cost.P50), duration(a.Cost.P99),
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s (%s)\n", short(a.Name), a.OK, a.Matched, a.Late, a.Lost, a.Duplicate, a.Failed, a.Skipped,
+			human.Share(a.Loss.Share), human.Share(a.Loss.Upper))
+	}
+	fmt.Fprintln(t)
+	fmt.Fprintln(t, "action\tcost p50\tp99\tlatency p50\tp99\tp99.9\tmax\tfrom plan p99")
+	for _, a := range r.Actions {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", short(a.Name), duration(a.Cost.P50), duration(a.Cost.P99),
 			duration(a.Latency.P50), duration(a.Latency.P99), duration(a.Latency.P999), duration(a.Latency.Max), duration(a.Response.P99))
 	}
 	return t.Flush()
 }
+
+// short leaves out the collection of an action's name.
+func short(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
 // usage is what the sensor's process took in a round.
 func (p *printer) usage(r *bench.Round) {
