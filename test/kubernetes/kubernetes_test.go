@@ -59,9 +59,16 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// leftovers is what a cluster changes on the host.
+// leftovers is what a cluster changes on the host. It waits until there is none.
 func leftovers(t *testing.T) string {
 	t.Helper()
+	if os.Geteuid() == 0 {
+		alone, err := lock()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer alone.Close()
+	}
 	var b strings.Builder
 	for _, args := range [][]string{{"ip", "netns"}, {"ip", "-o", "link"}, {"ip", "route"}} {
 		out, err := exec.Command(args[0], args[1:]...).Output()

@@ -38,6 +38,12 @@ func WriteRule(w io.Writer, r *rules.Rule, set *rules.Set) error {
 		_, err := w.Write(b.Bytes())
 		return err
 	}
+	if r.Source != field.SyscallSource {
+		b.WriteString("\nThe condition with lists and macros expanded:\n\n")
+		writeOutline(&b, filter.Unshare(r.Node), nil)
+		_, err := w.Write(b.Bytes())
+		return err
+	}
 	line("Events", "%s", events(r.Node))
 	b.WriteString("\nThe condition with lists and macros expanded. Each part is known at: load, fixed\n" +
 		"by the kind of event; exec, the same for all events of a process until its next\n" +
