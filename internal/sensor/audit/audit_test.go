@@ -3,8 +3,10 @@ package audit
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -234,6 +236,30 @@ func TestWebhookChunked(t *testing.T) {
 		if resp.StatusCode != want {
 			t.Errorf("%d bytes: %d, want %d", size, resp.StatusCode, want)
 		}
+	}
+}
+
+// A sender that stops in the middle of its body keeps nobody else waiting.
+func TestWebhookSlowSender(t *testing.T) {
+	run := start(t, Options{Open: "http://127.0.0.1:0/k8s-audit", Limits: testLimits}, ruleset(t, false, verbRules))
+	slow, err := net.Dial("tcp", run.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	body := event("slow")
+	head := fmt.Sprintf("POST /k8s-audit HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
+	if _, err := slow.Write([]byte(head + body[:20])); err != nil {
+		t.Fatal(err)
+	}
+	if status, text := send(t, run, event("quick")); status != http.StatusOK {
+		t.Fatal(status, text)
+	}
+	if _, err := slow.Write([]byte(body[20:])); err != nil {
+		t.Fatal(err)
+	}
+	if got := run.await(t, 2); got[0] != "all: verb quick" || got[1] != "all: verb slow" {
+		t.Errorf("%q", got)
 	}
 }
 
