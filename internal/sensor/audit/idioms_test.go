@@ -10,6 +10,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 )
 
+const anonymous = `"user":{"username":"system:anonymous"},"annotations":{"authorization.k8s.io/decision":"allow"}`
+
 // What Falco's rules for audit events are written with means the same here.
 func TestIdioms(t *testing.T) {
 	text, err := os.ReadFile("testdata/idioms.yaml")
@@ -27,6 +29,11 @@ func TestIdioms(t *testing.T) {
 		{request("create", object("ingresses"), `"requestObject":{"spec":{"rules":[{"host":"h"}]}}`), "no TLS (user=admin ingress=o ns=shop first=h)"},
 		{request("create", object("ingresses"), `"requestObject":{"spec":{"tls":null}}`), ""},
 		{request("get", `"subresource":"exec",`+pod, started, `"requestURI":"/exec?command=ls+-l&stdin=true","userAgent":"kubectl"`), "exec (command=ls -l agent=kubectl)"},
+		{request("get", "", anonymous, `"requestURI":"/api"`), "anonymous (uri=/api reason=<NA>))"},
+		{request("get", "", anonymous, `"requestURI":"/healthz?verbose"`), ""},
+		{request("patch", pod, podSpec(`"volumes":[{"name":"v","hostPath":{"path":"/"}}]`)), `mounts (volumes=[{"name":"v","hostPath":{"path":"/"}}])`},
+		{request("patch", pod, podSpec(`"volumes":[{"name":"v","hostPath":{"path":"/"}}]`), `"user":{"username":"joe"}`), ""},
+		{request("patch", pod, podSpec(`"volumes":[{"name":"v","hostPath":{"path":"/srv"}}]`)), ""},
 	} {
 		var batch record.Batch
 		if err := batch.Parse([]byte(tt.event), record.Limits{EventBytes: 1 << 20, Events: 1}); err != nil || len(batch.Records) != 1 {
