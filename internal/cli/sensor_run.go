@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor"
+	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
@@ -169,6 +170,13 @@ func (f *daemonFlags) validateRules(env Env, w io.Writer) error {
 	}
 	if err == nil {
 		err = report.Err()
+	}
+	if set != nil {
+		for _, r := range set.Enabled(alert.Debug) {
+			if why := plan.Never(r, sensor.PlanOptions(cfg)); why != "" {
+				fmt.Fprintf(env.Stderr, "Warning: rule %q can never match here: %s\n", r.Name, why)
+			}
+		}
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package sensor
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	embedded "github.com/peregrine-sec/peregrine/rules"
 
@@ -146,6 +147,31 @@ func AlertOptions(cfg *config.Config, hostname, print string) alert.Options {
 	return o
 }
 
+// PlanOptions are which events the configuration lets rules look at.
+func PlanOptions(cfg *config.Config) plan.Options {
+	return plan.Options{All: cfg.BaseSyscalls.All || cfg.Engine.Kind == "replay", Custom: cfg.BaseSyscalls.CustomSet}
+}
+
+// warnOfRules says what would otherwise be silence: rules that can match
+// nothing here, names that mean nothing, and a filter that could not be made.
+func (s *sensor) warnOfRules(list []*rules.Rule, p *plan.Plan, opts plan.Options) {
+	added, removed := plan.UnknownSyscalls(opts.Custom)
+	if len(added) > 0 { // Falco's wording
+		s.log.Warn("Invalid (positive) syscall names: warning (base_syscalls override): " + strings.Join(added, ", "))
+	}
+	if len(removed) > 0 {
+		s.log.Warn("Invalid (negative) syscall names: warning (base_syscalls override): " + strings.Join(removed, ", "))
+	}
+	for _, r := range list {
+		if why := plan.Never(r, opts); why != "" {
+			s.log.Warn("rules: a rule can never match here", "rule", r.Name, "why", why)
+		}
+	}
+	if p.OpensError != nil {
+		s.log.Warn("rules: the kernel sends every open, which costs more", "why", p.OpensError)
+	}
+}
+
 // loadRules makes the settings of a configuration with its rule sets: that of
 // syscalls, and that of audit events if there are any.
 func (s *sensor) loadRules(cfg *config.Config) (*settings, error) {
@@ -163,11 +189,12 @@ func (s *sensor) loadRules(cfg *config.Config) (*settings, error) {
 		}
 	}
 	alerts := AlertOptions(cfg, s.hostname, s.opt.Print)
-	set, err := BuildRuleset(list, cfg, alerts,
-		plan.Options{All: cfg.BaseSyscalls.All || cfg.Engine.Kind == "replay", Custom: cfg.BaseSyscalls.CustomSet})
+	opts := PlanOptions(cfg)
+	set, err := BuildRuleset(list, cfg, alerts, opts)
 	if err != nil {
 		return nil, err
 	}
+	s.warnOfRules(list, set.Plan, opts)
 	s.log.Info("rules loaded", "enabled", len(set.Plan.Rules), "programs", set.Plan.Programs(), "syscalls", len(set.Plan.Interest))
 	auditSet, err := s.auditRules(cfg, list, alerts)
 	if err != nil {

@@ -42,7 +42,9 @@ func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) 
 		return m, err
 	}
 	if c != nil {
+		filter := m.Probe.OpenFilter
 		m.Probe = probeCounters(c)
+		m.Probe.OpenFilter = filter
 	}
 	if k, ok := s.source.(*kernel); ok && now.config.Metrics.LibbpfStats {
 		runs, err := k.Runs()
@@ -92,6 +94,7 @@ func (s *sensor) engineSnapshot(m *metrics.Snapshot) {
 			m.Rings = append(m.Rings, metrics.Ring(f))
 		}
 	}
+	m.Probe.OpenFilter = now.rules.Plan.Opens != nil
 	m.State = stateCounters(s.table.Stats())
 	m.Processes = busiest(s.table)
 	// The engine sends nothing now, nor does internalAlert.

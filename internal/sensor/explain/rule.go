@@ -45,6 +45,9 @@ func WriteRule(w io.Writer, r *rules.Rule, set *rules.Set) error {
 		return err
 	}
 	line("Events", "%s", events(r.Node))
+	if why := plan.Never(r, plan.Options{}); why != "" {
+		line("Never", "matches by default: %s", why)
+	}
 	b.WriteString("\nThe condition with lists and macros expanded. Each part is known at: load, fixed\n" +
 		"by the kind of event; exec, the same for all events of a process until its next\n" +
 		"exec; kernel, looked at there, so that calls of open, openat and openat2 that it\n" +

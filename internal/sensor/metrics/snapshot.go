@@ -96,6 +96,9 @@ type Probe struct {
 	Delivered uint64 `json:"delivered"` // of these, put into a ring
 	Drops     Drops  `json:"drops"`
 	PerCPU    []CPU  `json:"per_cpu,omitempty"`
+	// OpenFilter says that the kernel rules out opens that no rule can match;
+	// false where the rules have more patterns than fit.
+	OpenFilter bool `json:"open_filter"`
 }
 
 // Audit counts Kubernetes audit events: what came in was matched, or is counted

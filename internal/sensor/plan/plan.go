@@ -60,8 +60,10 @@ type Plan struct {
 	// without metadata of the event's container, and ProcessEarly the same of
 	// its entry in Process; nil where metadata makes no difference.
 	Early, ProcessEarly []filter.Predicate
-	// Opens rules opens out by path and flags; nil if it cannot.
-	Opens *Opens
+	// Opens rules opens out by path and flags; nil if it cannot, and then
+	// OpensError says why.
+	Opens      *Opens
+	OpensError error
 	// Interest is what the probe must send, for rules and process table.
 	Interest []event.ID
 	// ThreadExits says whether exits of single threads are wanted: only rules
@@ -142,7 +144,9 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 		}
 	}
 	if !opts.Unmasked {
-		if opens, err := NewOpens(p.Rules); err == nil { // else every open is looked at
+		if opens, err := NewOpens(p.Rules); err != nil {
+			p.OpensError = err // every open is looked at
+		} else {
 			p.Opens = opens
 		}
 	}

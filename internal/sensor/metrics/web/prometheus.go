@@ -147,6 +147,11 @@ func (e exposition) metadata(s *metrics.Snapshot) {
 func base(path string) string { return path[strings.LastIndexByte(path, '/')+1:] }
 
 func (e exposition) events(s *metrics.Snapshot) {
+	filter := 0.0
+	if s.Probe.OpenFilter {
+		filter = 1
+	}
+	e.gauge("peregrine_open_filter", filter)
 	e.counter("falcosecurity_falco_num_evts_total", float64(s.Events))
 	for stage, n := range map[string]uint64{
 		"seen": s.Probe.Seen, "filtered_in_kernel": s.Probe.Filtered, "delivered": s.Probe.Delivered,
