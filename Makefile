@@ -14,6 +14,21 @@ help: ## list the targets
 build: ## bin/peregrine, one static binary; needs Go and nothing else
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/peregrine ./cmd/peregrine
 
+.PHONY: image
+image: build ## dist/peregrine.oci.tar, a container image, made without a daemon
+	mkdir -p dist
+	$(GO) run ./deploy/mkimage -tag localhost/peregrine:$(VERSION) -o dist/peregrine.oci.tar bin/peregrine
+
+.PHONY: release
+release: image ## dist/: archive, Debian and RPM packages, image, chart, bill of materials, checksums
+	rm -f dist/peregrine[_-]*
+	deploy/debian/build.sh $(VERSION) bin/peregrine dist
+	deploy/rpm/build.sh dist/peregrine_*.deb dist
+	tar --sort=name --owner=0 --group=0 --numeric-owner -czf dist/peregrine-linux-$$($(GO) env GOARCH).tar.gz -C bin peregrine -C .. LICENSE README.md rules
+	tar --sort=name --owner=0 --group=0 --numeric-owner -czhf dist/peregrine-chart.tgz -C deploy/helm peregrine
+	$(GO) tool cyclonedx-gomod app -json -licenses -output dist/peregrine.cdx.json -main cmd/peregrine .
+	cd dist && sha256sum peregrine* > SHA256SUMS
+
 .PHONY: test
 test: build ## all tests; as root also those on the real kernel
 	@# One package at a time: they share one kernel, whose probes see them all.

@@ -1,0 +1,167 @@
+package deploy
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/test/kubernetes"
+)
+
+const namespace = "peregrine"
+
+// chartImage is the image of "make image", in the cluster, and one for pods
+// that are watched.
+func chartImage(t *testing.T, c *kubernetes.Cluster) {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "peregrine")
+	t.Setenv("CGO_ENABLED", "0")
+	run(t, "go", "build", "-buildvcs=false", "-o", binary, "../cmd/peregrine")
+	archive := filepath.Join(t.TempDir(), "peregrine.tar")
+	run(t, "go", "run", "./mkimage", "-tag", "localhost/peregrine:test", "-rules", "../rules", "-o", archive, binary)
+	run(t, "ctr", "--address", c.Socket, "--namespace", "k8s.io", "images", "import", archive)
+	c.Import(t, kubernetes.Image{
+		Tag: "localhost/shop/web:v1", Files: map[string]string{"/bin/busybox": "/bin/busybox"},
+		Links: map[string]string{"/bin/sh": "busybox", "/bin/cat": "busybox", "/bin/sleep": "busybox"}, Entrypoint: []string{"/bin/sleep", "1000"},
+	})
+}
+
+// values are what the chart needs here: the image, and the cluster's runtime.
+func values(c *kubernetes.Cluster) string {
+	return `
+image: {tag: test, pullPolicy: Never}
+collectors: {containerEngine: {engines: {cri: {sockets: [` + c.Socket + `]}}}}
+metrics: {enabled: true}
+grafana: {dashboards: {enabled: true}}
+customRules:
+  shop.yaml: |
+    - rule: Shop reads a secret
+      desc: a rule of the user's own, beside the default ones
+      condition: evt.type in (open, openat) and fd.name=/etc/secret and k8s.ns.name=shop and k8s.pod.label[app]=web
+      output: secret read by %k8s.pod.name
+      priority: WARNING
+`
+}
+
+const shop = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: web-1, namespace: shop, labels: {app: web}}
+spec:
+  terminationGracePeriodSeconds: 1
+  containers:
+  - {name: web, image: "localhost/shop/web:v1", imagePullPolicy: Never}
+`
+
+// TestChart installs the chart by Helm in a real Kubernetes, upgrades it and
+// removes it.
+func TestChart(t *testing.T) {
+	c := kubernetes.Up(t, kubernetes.Options{})
+	chartImage(t, c)
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	chart := []string{"peregrine", "helm/peregrine", "--namespace", namespace, "--values", write("values.yaml", values(c)), "--wait", "--timeout", "90s"}
+	c.Run(t, c.Helm(append([]string{"install", "--create-namespace"}, chart...)...))
+	c.Run(t, c.Kubectl("apply", "-f", write("shop.yaml", shop)))
+	c.Run(t, c.Kubectl("wait", "pod/web-1", "-n", "shop", "--for=condition=Ready", "--timeout=60s"))
+	c.Run(t, c.Kubectl("exec", "-n", "shop", "web-1", "--", "/bin/sh", "-c", "cat /etc/secret; echo x > /etc/shadow; cat /etc/shadow"))
+
+	a := alertOf(t, c, "Shop reads a secret")
+	for field, want := range map[string]string{
+		"k8s.pod.name": "web-1", "k8s.ns.name": "shop", "container.name": "web",
+		"container.image.repository": "localhost/shop/web", "container.image.tag": "v1",
+	} {
+		if a.Fields[field] != want {
+			t.Errorf("%s is %v, want %s", field, a.Fields[field], want)
+		}
+	}
+	if a.Hostname != "node1" {
+		t.Errorf("hostname %q", a.Hostname)
+	}
+	alertOf(t, c, "Read sensitive file untrusted") // the rules in the image apply too
+	checkMetrics(t, scrape(t, c))
+	if status := c.Run(t, c.Kubectl("exec", "-n", namespace, "daemonset/peregrine", "--", "/usr/bin/peregrine", "sensor", "status")); !strings.Contains(status, "cri at "+"/host"+c.Socket+": connected") {
+		t.Errorf("status:\n%s", status)
+	}
+
+	c.Run(t, c.Helm(append([]string{"upgrade"}, append(chart, "--set", "configReload=rollout,falco.priority=warning")...)...))
+	c.Run(t, c.Kubectl("rollout", "status", "-n", namespace, "daemonset/peregrine", "--timeout=60s"))
+	c.Run(t, c.Helm("uninstall", "peregrine", "--namespace", namespace, "--wait"))
+	c.Run(t, c.Kubectl("wait", "pods", "-n", namespace, "--all", "--for=delete", "--timeout=60s"))
+	left := c.Run(t, c.Kubectl("get", "all,configmaps,secrets,serviceaccounts", "-n", namespace, "-o", "name", "-l", "app.kubernetes.io/instance=peregrine"))
+	if strings.TrimSpace(left) != "" {
+		t.Errorf("left over: %s", left)
+	}
+}
+
+type alertLine struct {
+	Rule, Hostname string
+	Fields         map[string]any `json:"output_fields"`
+}
+
+// alertOf waits for an alert of a rule in the sensor's log.
+func alertOf(t *testing.T, c *kubernetes.Cluster, rule string) alertLine {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+		logs := c.Run(t, c.Kubectl("logs", "-n", namespace, "daemonset/peregrine"))
+		for line := range strings.Lines(logs) {
+			var a alertLine
+			if json.Unmarshal([]byte(line), &a) == nil && a.Rule == rule && a.Fields["k8s.ns.name"] == "shop" {
+				return a
+			}
+		}
+	}
+	t.Fatalf("no alert of %q:\n%s", rule, c.Run(t, c.Kubectl("logs", "-n", namespace, "daemonset/peregrine")))
+	return alertLine{}
+}
+
+// scrape reads the sensor's metrics as Prometheus does, from the node.
+func scrape(t *testing.T, c *kubernetes.Cluster) string {
+	t.Helper()
+	ip := strings.TrimSpace(c.Run(t, c.Kubectl("get", "pods", "-n", namespace, "-o", "jsonpath={.items[0].status.podIP}")))
+	return c.Run(t, c.OnNode("/bin/busybox", "wget", "-qO-", "http://"+ip+":8765/metrics"))
+}
+
+// names are names of the sensor's metrics in expressions.
+var names = regexp.MustCompile(`\b(?:peregrine|falcosecurity)_[a-z0-9_]+`)
+
+// checkMetrics checks that the sensor gives every metric that the dashboard and
+// the alert rules ask for.
+func checkMetrics(t *testing.T, text string) {
+	t.Helper()
+	given := map[string]bool{}
+	for line := range strings.Lines(text) {
+		if !strings.HasPrefix(line, "#") {
+			given[strings.FieldsFunc(line, func(r rune) bool { return r == '{' || r == ' ' })[0]] = true
+		}
+	}
+	for _, file := range []string{"grafana/sensor.json", "prometheus/alerts.yaml"} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked := names.FindAllString(string(content), -1)
+		if len(asked) < 4 {
+			t.Errorf("%s asks for %d metrics", file, len(asked))
+		}
+		for _, name := range asked {
+			if !given[name] {
+				t.Errorf("%s asks for %s, which the sensor does not give", file, name)
+			}
+		}
+	}
+}
