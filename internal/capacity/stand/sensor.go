@@ -49,7 +49,7 @@ func (s *sensor) Start(ctx context.Context) error {
 	return nil
 }
 
-// started puts a sensor of ours under the limit, before its first instruction.
+// started puts our own sensor under the limit, before its first instruction.
 func (s *sensor) started(ctx context.Context, pid int) error {
 	if !s.owned() {
 		return nil

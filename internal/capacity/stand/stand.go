@@ -46,7 +46,7 @@ type Options struct {
 	Stats        string // its stats file or metrics address; "" for none
 
 	Actions []*action.Action
-	// CountSyscalls counts the host's syscalls with a probe of ours, at a cost
+	// CountSyscalls counts the host's syscalls with our own probe, at a cost
 	// of some 100 ns for each.
 	CountSyscalls bool
 	Seed          uint64

@@ -41,7 +41,7 @@ func (m *measurement) carry(t *capacity.Trial) {
 const mostSettle = 15 * time.Second
 
 // relieve lets the next trial begin with empty queues: it waits for them, or
-// starts a sensor of ours again. next is the rate of that trial.
+// starts our own sensor again. next is the rate of that trial.
 func (m *measurement) relieve(ctx context.Context, next float64) error {
 	left := m.burden
 	m.burden = none
