@@ -71,6 +71,9 @@ func TestMemory(t *testing.T) {
 		drain(t, path)
 		return
 	}
+	if testing.Short() {
+		t.Skip("the race detector has memory of its own")
+	}
 	for name, write := range hostile {
 		t.Run(name, func(t *testing.T) {
 			path := t.TempDir() + "/hostile.scap"
