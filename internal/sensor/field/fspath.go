@@ -95,7 +95,7 @@ func (c *Context) absolutePath(p *slotParam) (string, bool) {
 	}
 	c.pathUsed = true
 	if c.wanted().followed && namesFile[c.Event.Kind()]&(1<<p.slot) != 0 {
-		return c.withoutLinks(c.textBase(p), path, true), true
+		return c.withoutLinks(c.textBase(), path, true), true
 	}
 	return c.joined(c.Proc.CWD, path), true
 }

@@ -48,7 +48,7 @@ func followsLast(c *Context, p *slotParam) bool {
 
 // textBase is the directory that a path without a dirfd of its own is relative
 // to: of a link's target, that of the link.
-func (c *Context) textBase(p *slotParam) string {
+func (c *Context) textBase() string {
 	k := c.Event.Kind()
 	if k != event.KindSymlink && k != event.KindSymlinkat {
 		return c.Proc.CWD
