@@ -206,7 +206,7 @@ func TestReplayOfWaysAroundTheRules(t *testing.T) {
 			num(0), num(0), num(0), text(comm), text("memory=/user\x00"), text(""), num(0), num(1), num(0), num(0),
 			num(0), num(-1), num(-1), num(7), num(1), num(2), num(0), text(exepath), num(1), num(0), text(exepath))
 	}
-	const read, writeOnly, create, truncate = 1, 2, 4, 0x100
+	const read, writeOnly, create, truncate, bind = 1, 2, 4, 0x100, 1 << 12
 
 	open("/tmp/x", writeOnly|create, 0o4755) // setuid
 	open("/tmp/x", writeOnly|create, 0o755)
@@ -221,8 +221,9 @@ func TestReplayOfWaysAroundTheRules(t *testing.T) {
 	ev(event.KindRename, num(-13), text("/tmp/x"), text("/etc/cron.d/x"))
 	ev(event.KindLinkat, num(0), num(-100), text("/proc/self/fd/3"), num(-100), text("/etc/ld.so.preload"), num(0))
 	ev(event.KindLinkat, num(0), num(-100), text("/proc/self/fd/3"), num(-100), text("/tmp/y"), num(0))
-	ev(event.KindMount, num(0), text("/tmp/x"), text("/etc/hosts"), text(""), num(0))
-	ev(event.KindMount, num(0), text("/tmp/x"), text("/mnt"), text(""), num(0))
+	ev(event.KindMount, num(0), text("/tmp/x"), text("/etc/hosts"), text(""), num(bind))
+	ev(event.KindMount, num(0), text("/tmp/x"), text("/mnt"), text(""), num(bind))
+	ev(event.KindMount, num(0), text("overlay"), text("/etc"), text("overlay"), num(0))
 	ev(event.KindIoUringSetup, num(3), num(8), num(8), num(16), num(0), num(0), num(0), num(0))
 	ev(event.KindIoUringSetup, num(-22), num(8), num(8), num(16), num(0), num(0), num(0), num(0))
 	exec("sshd", "./sshd", "/usr/bin/bash", "")
