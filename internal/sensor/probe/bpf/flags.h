@@ -131,10 +131,10 @@ INLINE u32 sockopt_name(u32 level, u32 name)
 INLINE u32 fcntl_cmd(u32 cmd)
 {
 	/* F_DUPFD to F_GETOWN_EX, in the kernel's order */
-	static const u8 small[17] = { 1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 13, 15, 17, 18, 19, 21, 22 };
+	static const u8 small[32] = { 1, 2, 3, 4, 5, 6, 8, 9, 10, 12, 13, 15, 17, 18, 19, 21, 22 };
 
 	if (cmd < 17)
-		return small[cmd];
+		return small[BOUND(cmd, 31)]; /* 6.1 forgets what it has compared */
 	switch (cmd) {
 	case 36 ... 38: /* F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW */
 		return cmd - 36 + 30;
@@ -156,11 +156,11 @@ INLINE u32 fcntl_cmd(u32 cmd)
 INLINE u32 ptrace_request(u64 request)
 {
 	/* PTRACE_TRACEME to PTRACE_SINGLEBLOCK, in the kernel's order */
-	static const u8 small[34] = { 1,  2,  3,  4,  5,  6, 7, 8, 9, 10, 0, 0, 26, 27, 28, 29, 11,
+	static const u8 small[64] = { 1,  2,  3,  4,  5,  6, 7, 8, 9, 10, 0, 0, 26, 27, 28, 29, 11,
 				      12, 30, 31, 0,  32, 0, 0, 13, 33, 34, 0, 0,  0,  35, 36, 37, 38 };
 
 	if (request < 34)
-		return small[request];
+		return small[BOUND(request, 63)];
 	if (request >= 0x4200 && request <= 0x420b) /* PTRACE_SETOPTIONS to PTRACE_SETSIGMASK */
 		return request - 0x4200 + 14;
 	return 0;
