@@ -206,9 +206,9 @@ func (l *listFlag) Set(source string) error {
 // what to say about them.
 var notMeant = []struct{ name, short, arg, say string }{
 	{"disable-cri-async", "", "", "container metadata never holds events up"},
-	{"k8s-api", "k", "URL", "Kubernetes metadata comes with a later version"},
-	{"k8s-api-cert", "K", "FILE", "Kubernetes metadata comes with a later version"},
-	{"k8s-node", "", "NAME", "Kubernetes metadata comes with a later version"},
+	{"k8s-api", "k", "URL", "pods are known from the container runtime (--cri); the API server is not asked"},
+	{"k8s-api-cert", "K", "FILE", "pods are known from the container runtime (--cri); the API server is not asked"},
+	{"k8s-node", "", "NAME", "pods are known from the container runtime (--cri); the API server is not asked"},
 	{"mesos-api", "m", "URL", "Mesos is not supported, as in Falco since 0.35"},
 	{"daemon", "d", "", "runs in the foreground; use a service manager"},
 	{"modern-bpf", "", "", "this is the only driver"},
