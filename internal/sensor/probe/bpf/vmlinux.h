@@ -206,7 +206,12 @@ struct path {
 struct super_block {
 	u32 s_dev;
 	unsigned long s_magic;
-	void *s_mounts; /* of type struct list_head before 6.17 */
+	struct mount *s_mounts;
+};
+
+/* before 6.17 */
+struct super_block___list {
+	struct list_head s_mounts;
 };
 
 struct timespec64___inode {

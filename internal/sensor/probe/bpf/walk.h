@@ -95,7 +95,8 @@ FUNC int find_mount(struct scratch *s, u64 root)
 	struct nsproxy *nsproxy = READ(task, nsproxy);
 	u64 ns = (u64)READ(nsproxy, mnt_ns);
 	u64 sb = LOAD64(root + FIELD_OFFSET(struct dentry, d_sb));
-	u64 head = sb + FIELD_OFFSET(struct super_block, s_mounts);
+	u64 head = sb + (FIELD_EXISTS(struct mount___chain, mnt_next_for_sb) ? FIELD_OFFSET(struct super_block, s_mounts) :
+									       FIELD_OFFSET(struct super_block___list, s_mounts));
 	u64 next = LOAD64(head);
 
 	s->chain.mount = 0;
