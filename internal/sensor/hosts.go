@@ -27,20 +27,31 @@ func (s *sensor) findHosts(ctx context.Context, hosts *filter.Hosts, known map[s
 	return failed
 }
 
-// hostPatience is how long the start waits for the addresses of hosts: a server
-// that does not answer must not keep the sensor from seeing events.
+// hostPatience is how long the first event waits for the addresses of hosts: a
+// server that does not answer must not keep the sensor from seeing events.
 const hostPatience = 500 * time.Millisecond
 
-// firstHosts looks the names of hosts up that events may soon be compared with.
-func (s *sensor) firstHosts(ctx context.Context, hosts *filter.Hosts) {
-	found := make(chan struct{})
+// lookup is the first look at the addresses of hosts in rules, which goes on
+// while the probe is attached.
+type lookup struct {
+	found    chan struct{} // closed when all have been looked up
+	deadline time.Time
+}
+
+func (s *sensor) startLookup(ctx context.Context, hosts *filter.Hosts) lookup {
+	l := lookup{found: make(chan struct{}), deadline: time.Now().Add(hostPatience)}
 	go func() {
-		defer close(found)
+		defer close(l.found)
 		s.findHosts(ctx, hosts, nil)
 	}()
+	return l
+}
+
+// wait returns when all hosts have been looked up, or the time for it is over.
+func (l lookup) wait() {
 	select {
-	case <-found:
-	case <-time.After(hostPatience):
+	case <-l.found:
+	case <-time.After(time.Until(l.deadline)):
 	}
 }
 

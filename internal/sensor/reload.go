@@ -112,6 +112,7 @@ func (s *sensor) prepare(ctx context.Context) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
+	next.hosts.wait()
 	was := s.now()
 	if next.outputs, err = was.outputs.Prepare(cfg); err != nil {
 		return nil, fmt.Errorf("open outputs: %w", err)

@@ -199,6 +199,7 @@ func (s *sensor) open() error {
 		}
 		return errors.Join(err, s.closeOutputs())
 	}
+	complete.hosts.wait()
 	return nil
 }
 

@@ -20,6 +20,7 @@ type settings struct {
 	static  *field.Static
 	audit   *audit.Ruleset // nil without that source
 	outputs *output.Set    // missing until open
+	hosts   lookup         // to be awaited before the first event
 }
 
 // load makes the settings of a configuration, all but the outputs.
@@ -28,7 +29,7 @@ func (s *sensor) load(ctx context.Context, cfg *config.Config) (*settings, error
 	if err != nil {
 		return nil, err
 	}
-	s.firstHosts(ctx, set.rules.Plan.Hosts) // before the first event can ask
+	set.hosts = s.startLookup(ctx, set.rules.Plan.Hosts)
 	set.static = s.newStatic(cfg)
 	return set, nil
 }
