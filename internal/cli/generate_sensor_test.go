@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
@@ -22,13 +23,14 @@ append_output:
 
 // With our sensor and Falco's rules running, every action fires exactly its
 // rule, and the noise none. The rules of the sandbox set are our own words for
-// what they promise.
+// what they promise. e2e.TestActionsFireTheirRule is the same with the default
+// rules, wherever Falco's are not at hand.
 func TestEveryActionFiresExactlyItsRule(t *testing.T) {
 	needRoot(t)
 	if testing.Short() {
 		t.Skip("takes some 20 s")
 	}
-	rules := upstreamRules(t)
+	rules := corpus.Need(t, "rules")
 	dir := t.TempDir()
 	config, alerts, junit := filepath.Join(dir, "config.yaml"), filepath.Join(dir, "alerts.json"), filepath.Join(dir, "report.xml")
 	if err := os.WriteFile(config, []byte(pidFields), 0o600); err != nil {
@@ -85,25 +87,4 @@ func startSensor(t *testing.T, alerts string, args ...string) {
 		}
 	}
 	needs.That(t, "a sensor that starts", errors.New(strings.Join(said, "\n")))
-}
-
-// upstreamRules is the directory of Falco's rule files, which are not part of
-// this repository.
-func upstreamRules(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	candidates := []string{filepath.Join(os.Getenv("PEREGRINE_SHARED"), "testdata", "rules")}
-	for ; dir != "/"; dir = filepath.Dir(dir) {
-		candidates = append(candidates, filepath.Join(dir, "shared", "testdata", "rules"))
-	}
-	for _, candidate := range candidates {
-		if _, err := os.Stat(filepath.Join(candidate, "falco_rules.yaml")); err == nil {
-			return candidate
-		}
-	}
-	t.Skip("no shared/testdata/rules found; set PEREGRINE_SHARED")
-	return ""
 }

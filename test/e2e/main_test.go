@@ -63,28 +63,6 @@ func requireBPF(t *testing.T) {
 	needs.Root(t)
 }
 
-// upstreamRules is the directory of Falco's rule files, which are not part of
-// this repository: PEREGRINE_SHARED/testdata/rules, or shared/testdata/rules
-// in a directory above this one.
-func upstreamRules(t *testing.T) string {
-	t.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	candidates := []string{filepath.Join(os.Getenv("PEREGRINE_SHARED"), "testdata", "rules")}
-	for ; dir != "/"; dir = filepath.Dir(dir) {
-		candidates = append(candidates, filepath.Join(dir, "shared", "testdata", "rules"))
-	}
-	for _, candidate := range candidates {
-		if _, err := os.Stat(filepath.Join(candidate, "falco_rules.yaml")); err == nil {
-			return candidate
-		}
-	}
-	t.Skip("no rule files of Falco: set PEREGRINE_SHARED")
-	return ""
-}
-
 func write(t *testing.T, path, text string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/rules"
 )
 
@@ -26,11 +27,11 @@ func defaultRules() (args []string) {
 
 // The default rules have the names of Falco's stable and incubating rules.
 func TestDefaultRulesCoverUpstream(t *testing.T) {
-	dir := upstreamRules(t)
-	upstream := listRules(t, "-r", filepath.Join(dir, "falco_rules.yaml"), "-r", filepath.Join(dir, "falco-incubating_rules.yaml"))
 	maturity := map[string]string{}
-	for _, r := range describeRules(t, "-r", filepath.Join(dir, "falco_rules.yaml"), "-r", filepath.Join(dir, "falco-incubating_rules.yaml")) {
-		maturity[r.Name] = tagWith(r, "maturity_")
+	var upstream []string
+	for _, r := range corpus.FalcoRules(t) {
+		upstream = append(upstream, r.Name)
+		maturity[r.Name] = "maturity_" + r.Maturity()
 	}
 	var ours []string
 	for _, r := range describeRules(t, defaultRules()...) {

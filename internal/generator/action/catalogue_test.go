@@ -2,12 +2,11 @@ package action
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/peregrine-sec/peregrine/internal/corpus"
 )
 
 // The catalogue holds event-generator's actions under their names, with their
@@ -74,10 +73,13 @@ func TestCatalogueIsComplete(t *testing.T) {
 	}
 }
 
-// Every stable and incubating rule that an action names is in the rule files,
-// with the tags that the action gives.
+// Every stable and incubating rule that an action names is one of Falco's, with
+// the tags that the action gives.
 func TestRulesExist(t *testing.T) {
-	rules := upstreamRules(t)
+	rules := map[string]corpus.FalcoRule{}
+	for _, r := range corpus.FalcoRules(t) {
+		rules[r.Name] = r
+	}
 	for _, a := range All() {
 		if a.RuleSet != Stable && a.RuleSet != Incubating {
 			continue
@@ -87,7 +89,7 @@ func TestRulesExist(t *testing.T) {
 			t.Errorf("%s: no rule %q", a.Name, a.Rule)
 			continue
 		}
-		if !slices.Contains(rule.Tags, "maturity_"+string(a.RuleSet)) {
+		if rule.Maturity() != string(a.RuleSet) {
 			t.Errorf("%s: rule is of %v, not %s", a.Name, rule.Tags, a.RuleSet)
 		}
 		for _, tag := range a.Tags {
@@ -95,53 +97,8 @@ func TestRulesExist(t *testing.T) {
 				t.Errorf("%s: rule has no tag %s: %v", a.Name, tag, rule.Tags)
 			}
 		}
-		if off := rule.Enabled != nil && !*rule.Enabled; off != a.RuleOff {
-			t.Errorf("%s: rule is disabled: %v", a.Name, off)
+		if rule.Enabled == a.RuleOff {
+			t.Errorf("%s: rule is enabled: %v", a.Name, rule.Enabled)
 		}
 	}
-}
-
-type upstreamRule struct {
-	Rule    string
-	Tags    []string
-	Enabled *bool
-}
-
-// upstreamRules reads Falco's rule files, which are not part of this
-// repository.
-func upstreamRules(t *testing.T) map[string]upstreamRule {
-	t.Helper()
-	dir := sharedTestdata()
-	if dir == "" {
-		t.Skip("no shared/testdata/rules found; set PEREGRINE_SHARED")
-	}
-	rules := map[string]upstreamRule{}
-	for _, name := range []string{"falco_rules.yaml", "falco-incubating_rules.yaml"} {
-		content, err := os.ReadFile(filepath.Join(dir, "rules", name))
-		if err != nil {
-			t.Skip(err)
-		}
-		var items []upstreamRule
-		if err := yaml.Unmarshal(content, &items); err != nil {
-			t.Fatal(err)
-		}
-		for _, item := range items {
-			rules[item.Rule] = item
-		}
-	}
-	return rules
-}
-
-func sharedTestdata() string {
-	if shared := os.Getenv("PEREGRINE_SHARED"); shared != "" {
-		return filepath.Join(shared, "testdata")
-	}
-	dir, err := os.Getwd()
-	for err == nil && dir != "/" {
-		if found := filepath.Join(dir, "shared", "testdata"); exists(found) {
-			return found
-		}
-		dir = filepath.Dir(dir)
-	}
-	return ""
 }

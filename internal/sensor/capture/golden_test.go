@@ -176,6 +176,37 @@ var scripts = map[string]func(*script){
 		s.ev(50, event.KindShutdown, Num(0), Num(10), Num(2))
 		s.ev(50, event.KindSocket, Num(19), Num(afNetlink), Num(3), Num(0))
 	},
+	// Something for each rule of the corpus, and what looks like it.
+	"alerts": func(s *script) {
+		open := func(tid, fd int64, path string, flags int64) {
+			s.ev(tid, event.KindOpenat, Num(fd), Num(-100), Text(path), Num(flags), Num(0o600), Num(8), Num(9))
+		}
+		exec := func(tid, ptid int64, path, args string) {
+			s.ev(tid, event.KindExecve, Num(0), Text(path), Text(args), Num(tid), Num(tid), Num(ptid), Text("/"), Num(1024), Num(0), Num(0), Num(0), Num(0), Num(0),
+				Text(path[strings.LastIndex(path, "/")+1:]), Text("memory=/user\x00"), Text("A=1\x00"), Num(34817), Num(tid), Num(1000), Num(0),
+				Num(0), Num(5), Num(4), Num(7), Num(1), Num(2), Num(0), Text(path), Num(tid), Num(0), Text(path))
+		}
+		const read, write, create = 1, 2, 4
+		exec(60, 50, "/usr/bin/cat", "/etc/shadow\x00")
+		for _, path := range []string{"/etc/shadow", "/root/.ssh/id_rsa", "/srv/keys/a", "/home/ann/notes.txt", "/etc/hostname"} {
+			open(60, 3, path, read)
+			open(60, -13, path, read)
+		}
+		for _, path := range []string{"/etc/hosts", "/etc/.hosts.swp", "/usr/lib/x/conf.d/y", "/tmp/x"} {
+			open(60, 4, path, write|create)
+		}
+		exec(60, 50, "/usr/bin/vault", "read\x00")
+		open(60, 3, "/etc/shadow", read)
+		exec(60, 50, "/usr/bin/systemd", "")
+		open(60, 3, "/etc/systemd/system/x", write)
+		open(60, 3, "/etc/passwd", write)
+		exec(60, 50, "/usr/bin/sh", "-c\x00id\x00")
+		exec(61, 60, "/usr/bin/curl", "http://192.0.2.7/\x00")
+		exec(61, 60, "/usr/bin/wget", "--quiet\x00")
+		s.ev(61, event.KindSymlink, Num(0), Text("/etc/shadow"), Text("/tmp/l"))
+		s.ev(61, event.KindChmod, Num(0), Text("/tmp/x"), Num(0o4755))
+		s.ev(61, event.KindUnlink, Num(-2), Text("gone"))
+	},
 	"credentials": func(s *script) {
 		s.ev(1, event.KindSetresuid, Num(0), Num(-1), Num(1000), Num(-1))
 		s.ev(1, event.KindSetreuid, Num(0), Num(-1), Num(0))
@@ -260,6 +291,34 @@ func text(t testing.TB, file []byte) (string, error) {
 			t.Fatal(err)
 		}
 		out.WriteString(dump(&v) + "\n")
+	}
+}
+
+// The captures of the corpus were written by these scripts once. They stay as
+// they are when the writer or the event codes move on, and must read the same.
+func TestCorpus(t *testing.T) {
+	for name, f := range scripts {
+		path := filepath.Join("..", "..", "corpus", "testdata", "captures", name+".scap")
+		if *update {
+			if err := os.WriteFile(path, capture(t, f), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		file, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := text(t, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.ReadFile(filepath.Join("testdata", name+".golden"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
+			t.Errorf("%s (-want +got)\n%s", path, diff)
+		}
 	}
 }
 

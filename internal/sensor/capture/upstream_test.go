@@ -3,34 +3,12 @@ package capture
 import (
 	"errors"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
-
-// upstream finds a capture of the Falco project; the test skips without.
-func upstream(t testing.TB, name string) string {
-	t.Helper()
-	dirs := []string{os.Getenv("PEREGRINE_SHARED")}
-	wd, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for d := wd; d != "/"; d = filepath.Dir(d) {
-		dirs = append(dirs, filepath.Join(d, "shared"))
-	}
-	for _, d := range dirs {
-		p := filepath.Join(d, "testdata", "scap", name)
-		if _, err := os.Stat(p); d != "" && err == nil {
-			return p
-		}
-	}
-	t.Skipf("%s is not here", name)
-	return ""
-}
 
 // readAll passes every event of a capture to f.
 func readAll(t testing.TB, r *Reader, f func(*event.View)) {
@@ -51,7 +29,8 @@ func readAll(t testing.TB, r *Reader, f func(*event.View)) {
 	}
 }
 
-// What is known of the captures of Falco's own tests.
+// What is known of the captures of Falco's own tests. TestCorpus is the same
+// over captures of this repository.
 func TestUpstream(t *testing.T) {
 	for _, c := range []struct {
 		name, host string
@@ -95,7 +74,7 @@ func TestUpstream(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, err := Open(upstream(t, c.name))
+			r, err := Open(corpus.Need(t, "scap/"+c.name))
 			if err != nil {
 				t.Fatal(err)
 			}

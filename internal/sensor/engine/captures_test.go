@@ -4,8 +4,10 @@ import (
 	"context"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/internal/sensor/capture"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 )
@@ -39,10 +41,7 @@ const broad = `
 func TestMasksChangeNothingInCaptures(t *testing.T) {
 	sets := ruleSets(t)
 	sets["broad"] = load(t, []rules.Source{{Name: "broad.yaml", Content: []byte(broad)}})
-	files := captures(t)
-	if len(files) == 0 {
-		t.Skip("the captures are not at hand")
-	}
+	files := corpus.Captures(t)
 	alerts := 0
 	for name, list := range sets {
 		for _, file := range files {
@@ -72,21 +71,21 @@ func replay(t *testing.T, path string, e *Engine) {
 	}
 }
 
-// captures are the recorded files beside the checkout, if there are any.
-func captures(t *testing.T) []string {
-	t.Helper()
-	dir, err := filepath.Abs(".")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != "/"; dir = filepath.Dir(dir) {
-		files, err := filepath.Glob(filepath.Join(dir, "shared/testdata/scap/*.scap"))
-		if err != nil {
-			t.Fatal(err)
+// Each rule of the corpus fires in one of its captures: none is there in vain.
+func TestCorpusRulesFire(t *testing.T) {
+	t.Setenv("PEREGRINE_SHARED", t.TempDir()) // not in one of Falco's
+	for name, list := range ruleSets(t) {
+		if !strings.HasPrefix(name, "corpus") {
+			continue
 		}
-		if len(files) > 0 {
-			return files
+		var s sink
+		for _, file := range corpus.Captures(t) {
+			replay(t, file, newEngine(newRuleset(t, list, true, false), s.emit))
+		}
+		for _, r := range list {
+			if !slices.Contains(s.got, r.Name) {
+				t.Errorf("%s: %s does not fire", name, r.Name)
+			}
 		}
 	}
-	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	embedded "github.com/peregrine-sec/peregrine/rules"
 
+	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
@@ -18,8 +19,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// ruleSets are the sets of rules that tests and benchmarks run over: ours, and
-// Falco's where they are at hand.
+// ruleSets are the sets of rules that tests and benchmarks run over: the
+// default rules, and those of the corpus.
 func ruleSets(tb testing.TB) map[string][]*rules.Rule {
 	tb.Helper()
 	var ours []rules.Source
@@ -27,11 +28,16 @@ func ruleSets(tb testing.TB) map[string][]*rules.Rule {
 		ours = append(ours, rules.Source{Name: name, Content: embedded.Read(name)})
 	}
 	sets := map[string][]*rules.Rule{"ours": load(tb, ours)}
-	stable := upstream(tb, "falco_rules.yaml")
-	incubating := upstream(tb, "falco-incubating_rules.yaml")
-	if stable != nil && incubating != nil {
-		sets["stable"] = load(tb, []rules.Source{*stable})
-		sets["stable+incubating"] = load(tb, []rules.Source{*stable, *incubating})
+	for _, set := range corpus.Rules(tb) {
+		var sources []rules.Source
+		for _, path := range set.Files {
+			content, err := os.ReadFile(path)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			sources = append(sources, rules.Source{Name: filepath.Base(path), Content: content})
+		}
+		sets[set.Name] = load(tb, sources)
 	}
 	return sets
 }
@@ -43,21 +49,6 @@ func load(tb testing.TB, sources []rules.Source) []*rules.Rule {
 		tb.Fatal(report.Err())
 	}
 	return set.Enabled(alert.Debug)
-}
-
-func upstream(tb testing.TB, name string) *rules.Source {
-	tb.Helper()
-	dir, err := os.Getwd()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	for ; dir != "/"; dir = filepath.Dir(dir) {
-		content, err := os.ReadFile(filepath.Join(dir, "shared/testdata/rules", name))
-		if err == nil {
-			return &rules.Source{Name: name, Content: content}
-		}
-	}
-	return nil
 }
 
 // quiet is a Formatter that only counts.

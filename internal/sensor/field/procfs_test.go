@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
@@ -100,11 +101,12 @@ func TestProcfsReal(t *testing.T) {
 	}
 }
 
-// Every field that the upstream rules show or ask for is in the catalogue.
-func TestUpstreamRulesFields(t *testing.T) {
-	files, _ := filepath.Glob(filepath.Join(sharedTestdata(t), "rules", "*.yaml"))
-	if len(files) == 0 {
-		t.Skip("no upstream rules")
+// Every field that the rule files of the corpus show or ask for is in the
+// catalogue.
+func TestCorpusFields(t *testing.T) {
+	var files []string
+	for _, set := range corpus.Rules(t) {
+		files = append(files, set.Files...)
 	}
 	names := regexp.MustCompile(`\b(?:evt|proc|thread|user|group|fd|fs|container|k8s)\.[a-z_.0-9]*[a-z_0-9](?:\[[^\]]*\])?`)
 	for _, file := range files {
@@ -123,25 +125,3 @@ func TestUpstreamRulesFields(t *testing.T) {
 
 // notFields look like fields, but are values, or names in a description.
 var notFields = map[string]bool{"k8s.io": true, "user.log": true, "evt.arg.res_or_fd": true}
-
-// sharedTestdata is the directory of upstream files, "" if it is not there.
-func sharedTestdata(t *testing.T) string {
-	if dir := os.Getenv("PEREGRINE_SHARED"); dir != "" {
-		return filepath.Join(dir, "testdata")
-	}
-	dir, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for ; dir != "/"; dir = filepath.Dir(dir) {
-		if path := filepath.Join(dir, "shared", "testdata"); exists(path) {
-			return path
-		}
-	}
-	return ""
-}
-
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
-}

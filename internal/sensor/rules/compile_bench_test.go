@@ -2,9 +2,11 @@ package rules_test
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -27,18 +29,15 @@ func filesOf(b *testing.B, set string) []rules.Source {
 		}
 		return files
 	}
-	dir := os.Getenv("PEREGRINE_SHARED")
-	if dir == "" {
-		dir = "../../../../shared"
-	}
+	dir := corpus.Need(b, "rules")
 	names := []string{"falco_rules.yaml", "falco-incubating_rules.yaml"}
 	if set == "upstream stable" {
 		names = names[:1]
 	}
 	for _, name := range names {
-		content, err := os.ReadFile(dir + "/testdata/rules/" + name)
+		content, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
-			b.Skip(err)
+			b.Fatal(err)
 		}
 		files = append(files, rules.Source{Name: name, Content: content})
 	}

@@ -5,53 +5,38 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 )
 
-// sharedFile reads a file of the upstream data; the test is skipped where
-// there is none.
-func sharedFile(t testing.TB, name string) Source {
+func sources(t testing.TB, set corpus.RuleSet) (files []Source) {
 	t.Helper()
-	dir := os.Getenv("PEREGRINE_SHARED")
-	if dir == "" {
-		wd, err := os.Getwd()
+	for _, path := range set.Files {
+		content, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for d := wd; d != filepath.Dir(d); d = filepath.Dir(d) {
-			if _, err := os.Stat(filepath.Join(d, "shared", "testdata")); err == nil {
-				dir = filepath.Join(d, "shared")
-				break
-			}
-		}
+		files = append(files, Source{Name: filepath.Base(path), Content: content})
 	}
-	content, err := os.ReadFile(filepath.Join(dir, "testdata", "rules", name))
-	if os.IsNotExist(err) || dir == "" {
-		t.Skip("no upstream rules here")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Source{Name: name, Content: content}
+	return files
 }
 
-func TestUpstreamLoads(t *testing.T) {
-	stable, incubating := sharedFile(t, "falco_rules.yaml"), sharedFile(t, "falco-incubating_rules.yaml")
-	for _, tt := range []struct {
-		files []Source
-		rules int
-	}{{[]Source{stable}, 25}, {[]Source{incubating}, 31}, {[]Source{stable, incubating}, 56}} {
-		set, report := Load(tt.files, Options{Lookup: field.Lookup})
+// The rule files of the corpus load without an error, and with no warning but
+// of what is not used, and of the older ways to append.
+func TestCorpusLoads(t *testing.T) {
+	counts := map[string]int{"corpus base": 10, "corpus base and site": 10, "stable": 25, "stable and incubating": 56}
+	for _, rs := range corpus.Rules(t) {
+		set, report := Load(sources(t, rs), Options{Lookup: field.Lookup})
 		if err := report.Err(); err != nil {
 			t.Fatal(err)
 		}
-		if len(set.Rules) != tt.rules {
-			t.Errorf("%d rules, want %d", len(set.Rules), tt.rules)
+		if len(set.Rules) != counts[rs.Name] {
+			t.Errorf("%s: %d rules, want %d", rs.Name, len(set.Rules), counts[rs.Name])
 		}
 		for _, res := range report.Results {
 			for _, w := range res.Warnings {
-				if w.Code != WarnUnusedMacro && w.Code != WarnUnusedList {
-					t.Errorf("%s", w.Text())
+				if w.Code != WarnUnusedMacro && w.Code != WarnUnusedList && (w.Code != WarnDeprecatedItem || rs.Name != "corpus base and site") {
+					t.Errorf("%s: %s", rs.Name, w.Text())
 				}
 			}
 		}
@@ -59,7 +44,9 @@ func TestUpstreamLoads(t *testing.T) {
 }
 
 func BenchmarkLoadUpstream(b *testing.B) {
-	files := []Source{sharedFile(b, "falco_rules.yaml"), sharedFile(b, "falco-incubating_rules.yaml")}
+	corpus.Need(b, "rules")
+	sets := corpus.Rules(b)
+	files := sources(b, sets[len(sets)-1])
 	for b.Loop() {
 		if _, report := Load(files, Options{Lookup: field.Lookup}); !report.OK() {
 			b.Fatal(report.Err())
