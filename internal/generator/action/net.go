@@ -28,7 +28,7 @@ func Addresses() []netip.Addr {
 }
 
 func socket(family, kind int) (int, error) {
-	fd, _, errno := unix.Syscall(unix.SYS_SOCKET, uintptr(family), uintptr(kind|unix.SOCK_CLOEXEC), 0)
+	fd, _, errno := unix.RawSyscall(unix.SYS_SOCKET, uintptr(family), uintptr(kind|unix.SOCK_CLOEXEC), 0)
 	return int(fd), check(errno)
 }
 
@@ -38,6 +38,7 @@ func sockaddr(a netip.AddrPort) *unix.RawSockaddrInet4 {
 	return &unix.RawSockaddrInet4{Family: unix.AF_INET, Port: port, Addr: a.Addr().As4()}
 }
 
+// connect may wait for an answer from another host.
 func connect(fd int, to *unix.RawSockaddrInet4) error {
 	_, _, errno := unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(to)), unsafe.Sizeof(*to))
 	return check(errno)
@@ -85,7 +86,7 @@ func (p *prep) listen(on netip.AddrPort) (fd int, err error) {
 // drain accepts and closes what is waiting at a server.
 func drain(server int) error {
 	for {
-		fd, _, errno := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(server), 0, 0, unix.SOCK_CLOEXEC, 0, 0)
+		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(server), 0, 0, unix.SOCK_CLOEXEC, 0, 0)
 		switch errno {
 		case 0:
 			if err := closeFD(int(fd)); err != nil {
@@ -125,7 +126,7 @@ func (c *client) connect() error {
 	if err != nil {
 		return err
 	}
-	_, _, errno := unix.Syscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER, uintptr(unsafe.Pointer(&c.linger)), unsafe.Sizeof(c.linger), 0)
+	_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_LINGER, uintptr(unsafe.Pointer(&c.linger)), unsafe.Sizeof(c.linger), 0)
 	if errno == 0 {
 		err = connect(fd, c.to)
 	} else {

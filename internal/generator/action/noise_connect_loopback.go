@@ -21,7 +21,7 @@ var noiseConnectLoopback = Action{
 			if err := client.connect(); err != nil {
 				return err
 			}
-			fd, _, errno := unix.Syscall6(unix.SYS_ACCEPT4, uintptr(server), 0, 0, unix.SOCK_CLOEXEC, 0, 0)
+			fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(server), 0, 0, unix.SOCK_CLOEXEC, 0, 0)
 			if errno != 0 {
 				return errno
 			}
