@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -92,6 +93,11 @@ func prepare(o Options, env action.Env) (*running, error) {
 // run starts the workers and collects what they did.
 func (r *running) run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { r.stop.Store(true) })()
+	// Workers do not give up their places while they act or sleep for a short
+	// time: what is left is for everything else.
+	places := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(places + len(r.workers))
+	defer runtime.GOMAXPROCS(places)
 	before := cpuTime()
 	r.start = pace.NewStart()
 	var workers sync.WaitGroup

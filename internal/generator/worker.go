@@ -107,7 +107,7 @@ func (w *worker) sleep(clock *pace.Clock, at time.Duration) time.Duration {
 		w.flush()
 	}
 	for now < at && !w.stop.Load() {
-		clock.SleepUntil(min(at, now+nap))
+		clock.SleepUntil(now, min(at, now+nap))
 		now = w.start.Elapsed()
 	}
 	return now

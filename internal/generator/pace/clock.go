@@ -3,6 +3,7 @@ package pace
 import (
 	"runtime"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -86,9 +87,23 @@ func NewClock(start Start) *Clock {
 	return &Clock{start: start}
 }
 
+// short is the longest sleep that keeps its place among the Go runtime's
+// threads (GOMAXPROCS).
+const short = time.Millisecond
+
 // SleepUntil returns at the time at (since the start), or earlier when a
 // signal comes in: callers look at the clock again.
-func (c *Clock) SleepUntil(at time.Duration) {
+//
+// A short sleep does not tell the runtime. One that does, and lasts longer
+// than 20 us, has its place taken away by the runtime's monitor (sysmon), which
+// then looks every 20 us instead of every 10 ms, and must ask for one again:
+// that costs several times the sleep itself. The runtime's signals end a sleep
+// of either kind, so that it still can stop all threads.
+func (c *Clock) SleepUntil(now, at time.Duration) {
 	c.until = unix.NsecToTimespec(c.start.mono + int64(at))
-	_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &c.until, nil)
+	if at-now > short {
+		_ = unix.ClockNanosleep(unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, &c.until, nil)
+		return
+	}
+	_, _, _ = unix.RawSyscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, unix.TIMER_ABSTIME, uintptr(unsafe.Pointer(&c.until)), 0, 0, 0)
 }

@@ -1,28 +1,57 @@
 package pace
 
 import (
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
+// A long sleep gives the thread's place away, a short one does not.
 func TestSleepUntil(t *testing.T) {
-	done := make(chan time.Duration)
-	go func() {
-		start := NewStart()
-		clock := NewClock(start)
-		at := start.Elapsed() + 3*time.Millisecond
-		for start.Elapsed() < at {
-			clock.SleepUntil(at)
+	for _, length := range []time.Duration{short / 4, short, 3 * short} {
+		done := make(chan time.Duration)
+		go func() {
+			start := NewStart()
+			clock := NewClock(start)
+			now := start.Elapsed()
+			at := now + length
+			for ; now < at; now = start.Elapsed() {
+				clock.SleepUntil(now, at)
+			}
+			allocs := testing.AllocsPerRun(10, func() { clock.SleepUntil(now, now+length/10) })
+			if allocs != 0 {
+				t.Errorf("a sleep of %v allocates %v times", length, allocs)
+			}
+			done <- now - at
+		}()
+		if over := <-done; over < 0 {
+			t.Errorf("a sleep of %v ended %v too early", length, -over)
 		}
-		allocs := testing.AllocsPerRun(10, func() { clock.SleepUntil(start.Elapsed()) })
-		if allocs != 0 {
-			t.Errorf("a sleep allocates %v times", allocs)
-		}
-		done <- start.Elapsed() - at
-	}()
-	if over := <-done; over < 0 {
-		t.Errorf("woke %v too early", -over)
 	}
+}
+
+// Short sleeps one after the other, on every place there is, do not keep the
+// runtime from stopping all threads for a collection.
+func TestShortSleepsLetTheRuntimeStop(t *testing.T) {
+	var stop atomic.Bool
+	var sleepers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		sleepers.Go(func() {
+			start := NewStart()
+			clock := NewClock(start)
+			for !stop.Load() {
+				now := start.Elapsed()
+				clock.SleepUntil(now, now+short)
+			}
+		})
+	}
+	for range 10 {
+		runtime.GC()
+	}
+	stop.Store(true)
+	sleepers.Wait()
 }
 
 func TestStartStep(t *testing.T) {
