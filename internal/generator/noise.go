@@ -1,6 +1,10 @@
 package generator
 
-import "github.com/peregrine-sec/peregrine/internal/generator/action"
+import (
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+)
 
 // noiseMix is the background load: what services do all day, by weight.
 var noiseMix = []Choice{
@@ -12,10 +16,14 @@ var noiseMix = []Choice{
 	{"noise.ConnectLoopback", 1},
 }
 
+// noiseTick makes some 75 syscalls of a worker at 150,000/s one burst.
+const noiseTick = 500 * time.Microsecond
+
 // Noise is a run of background load at so many syscalls per second that no
-// rule detects, without keeping instances.
+// rule detects, without keeping instances. Nobody asks when each was made, so
+// that a worker wakes up once for many.
 func Noise(syscallsPerSecond float64) Options {
-	return Options{Actions: noiseMix, Rate: syscallsPerSecond / syscallsPerAction(noiseMix), Discard: true}
+	return Options{Actions: noiseMix, Rate: syscallsPerSecond / syscallsPerAction(noiseMix), Tick: noiseTick, Discard: true}
 }
 
 // syscallsPerAction is the weighted mean.

@@ -215,6 +215,7 @@ func TestBadOptions(t *testing.T) {
 		{Options{Actions: good, Rate: -1}, "negative"},
 		{Options{Actions: good, Rate: 1e10}, "rate of 1e+10"},
 		{Options{Actions: good, Duration: -1}, "negative"},
+		{Options{Actions: good, Tick: -1}, "negative"},
 		{Options{Actions: good, Workers: 5000}, "5000 workers"},
 		{Options{Actions: good, Order: "backwards"}, `order "backwards"`},
 		{Options{Actions: good, Pacer: pace.Steps{}}, "at least one rate"},

@@ -1,6 +1,7 @@
 package generator
 
 import (
+	"cmp"
 	"errors"
 	"syscall"
 	"time"
@@ -16,10 +17,8 @@ const (
 	batchSize = 4096
 	// flushAge is how long it keeps them at most while it is running.
 	flushAge = int64(200 * time.Millisecond)
-	// tick is the shortest time between two sleeps: a sleep and wake-up cost
-	// some 30 us, so that above 1/tick per second all that became due during a
-	// tick is done at once.
-	tick = 100 * time.Microsecond
+	// defaultTick is Options.Tick if that is 0.
+	defaultTick = 100 * time.Microsecond
 	// grace is how late the last actions may be: those that are due in time are
 	// done, unless the worker is behind by more than a busy scheduler explains.
 	grace = 100 * time.Millisecond
@@ -72,6 +71,7 @@ func (w *worker) loop() {
 	w.tid = int32(unix.Gettid())
 	w.batch = <-w.empty
 	var woke time.Duration
+	tick := cmp.Or(w.o.Tick, defaultTick)
 	now := w.start.Elapsed()
 	for !w.stop.Load() {
 		n := w.next.Add(1) - 1
