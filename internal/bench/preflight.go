@@ -71,10 +71,7 @@ func (s *Session) Preflight(ctx context.Context, idle time.Duration) (*Preflight
 		p.add("sensor", CheckWarn, "its process is not known: CPU and memory are not measured (use --pid)")
 	}
 	for _, a := range s.o.Actions {
-		switch {
-		case a.Needs.Place == action.Cluster:
-			p.add("action "+a.Name, CheckFail, "%s", a.BenchWhy)
-		case a.Bench != action.BenchYes:
+		if a.Bench != action.BenchYes {
 			p.add("action "+a.Name, CheckWarn, "not made for load (%s): %s", a.Bench, a.BenchWhy)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
 	"github.com/peregrine-sec/peregrine/internal/version"
 	"github.com/peregrine-sec/peregrine/internal/wait"
@@ -89,6 +90,9 @@ type measurement struct {
 
 // measure does all in its order.
 func (c *measurement) measure(ctx context.Context) (err error) {
+	if err := c.suited(); err != nil {
+		return err
+	}
 	if err := c.privileges(); err != nil {
 		return err
 	}
@@ -115,6 +119,20 @@ func (c *measurement) measure(ctx context.Context) (err error) {
 		return classic.Run(ctx, c.session, *c.Classic, c.Log, c.keep)
 	}
 	return c.rounds(ctx)
+}
+
+// suited refuses actions on a Kubernetes cluster: they are no load.
+func (c *measurement) suited() error {
+	var refused []bench.Check
+	for _, a := range c.Bench.Actions {
+		if a.Needs.Place == action.Cluster {
+			refused = append(refused, bench.Check{Name: "action " + a.Name, Status: bench.CheckFail, Text: a.BenchWhy})
+		}
+	}
+	if len(refused) > 0 && !c.Force {
+		return &PreflightError{refused}
+	}
+	return nil
 }
 
 // privileges asks the generator whether it can work here at all.

@@ -158,6 +158,22 @@ func TestPreflightFails(t *testing.T) {
 	}
 }
 
+// Actions on a Kubernetes cluster are refused, in the words of the method
+// document, before anything starts.
+func TestClusterActionsAreRefused(t *testing.T) {
+	o := against(t, benchtest.New())
+	var err error
+	if o.Bench.Actions, err = action.Select("k8saudit", true); err != nil || len(o.Bench.Actions) != 13 {
+		t.Fatalf("%d actions, %v", len(o.Bench.Actions), err)
+	}
+	run, err := Run(t.Context(), o)
+	var preflight *PreflightError
+	if !errors.As(err, &preflight) || len(preflight.Checks) != 13 || len(run.Rounds) != 0 ||
+		!strings.Contains(err.Error(), "not supposed to work here, since they need some time to create Kubernetes resources") {
+		t.Errorf("%v, %d rounds", err, len(run.Rounds))
+	}
+}
+
 func TestInterruptedIsPartial(t *testing.T) {
 	f := benchtest.New()
 	ctx, cancel := context.WithCancel(t.Context())
