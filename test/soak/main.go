@@ -30,10 +30,8 @@ func main() {
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "decides which faults come when")
 	binary := flag.String("binary", "bin/peregrine", "the sensor")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	fmt.Printf("soak: %v, -seed %d\n", *length, *seed)
-	if err := run(ctx, *binary, *length, *seed); err != nil {
+	if err := run(*binary, *length, *seed); err != nil {
 		fmt.Fprintf(os.Stderr, "soak: -seed %d:\n%v\n", *seed, err)
 		os.Exit(1)
 	}
@@ -43,7 +41,10 @@ func main() {
 // is measured.
 const settling = 5 * time.Second
 
-func run(ctx context.Context, binary string, length time.Duration, seed uint64) (err error) {
+// run ends early, with an error, on a signal.
+func run(binary string, length time.Duration, seed uint64) (err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	w, err := newWorld()
 	if err != nil {
 		return err
