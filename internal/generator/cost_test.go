@@ -2,14 +2,22 @@ package generator
 
 import (
 	"cmp"
+	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/pace"
 )
 
-// What the generator takes for an action: CPU time, which is the same when
-// others want the CPUs. At 10,000/s each action has a wake-up of its own.
+// What the generator takes for an action: CPU time, which depends less on who
+// else wants the CPUs than the time does. At 10,000/s nearly each action has a
+// wake-up of its own.
 func BenchmarkAction(b *testing.B) {
 	open := []Choice{{Name: "noise.OpenClose"}}
 	for _, bench := range []struct {
@@ -28,6 +36,41 @@ func BenchmarkAction(b *testing.B) {
 				b.Fatal(err)
 			}
 			b.ReportMetric(float64(r.CPU.Nanoseconds())/float64(b.N), "cpu-ns/op")
+		})
+	}
+}
+
+// The floor of BenchmarkAction: a loop of the same syscalls, with a sleep before
+// each action or without one.
+func BenchmarkSyscallsAlone(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "data")
+	if err := os.WriteFile(path, []byte("harmless\n"), 0o644); err != nil {
+		b.Fatal(err)
+	}
+	name, err := unix.BytePtrFromString(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, interval := range []time.Duration{0, 100 * time.Microsecond} {
+		b.Run(fmt.Sprintf("every %v", interval), func(b *testing.B) {
+			done := make(chan struct{})
+			before := cpuTime()
+			go func() {
+				defer close(done)
+				start := pace.NewStart()
+				clock := pace.NewClock(start)
+				dir := unix.AT_FDCWD
+				for i := range b.N {
+					if interval > 0 {
+						at := time.Duration(i) * interval
+						clock.SleepUntil(at, at)
+					}
+					fd, _, _ := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(name)), unix.O_RDONLY|unix.O_CLOEXEC, 0, 0, 0)
+					_, _, _ = unix.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
+				}
+			}()
+			<-done
+			b.ReportMetric(float64((cpuTime()-before).Nanoseconds())/float64(b.N), "cpu-ns/op")
 		})
 	}
 }
