@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -27,7 +28,7 @@ func newCapacityReport(env Env) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := report.Write(env.Stdout, report.Format(format), result); err != nil {
+			if err := report.Write(env.Stdout, env.reportFormat(format), result); err != nil {
 				return &ExitError{Code: ExitUsage, Err: err}
 			}
 			return nil
@@ -127,4 +128,12 @@ func interval(i sample.Interval) string {
 		return human.Number(i.Median)
 	}
 	return fmt.Sprintf("%s (%s-%s, n=%d)", human.Number(i.Median), human.Number(i.Low), human.Number(i.High), i.N)
+}
+
+// reportFormat is the format that a flag names. Text has colours on a terminal.
+func (env Env) reportFormat(name string) report.Format {
+	if f, ok := env.Stdout.(*os.File); ok && name == string(report.Text) && isTerminal(f) && env.colors() {
+		return report.Terminal
+	}
+	return report.Format(name)
 }

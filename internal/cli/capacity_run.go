@@ -158,7 +158,7 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 	result, err := run.Run(env.Context, o)
 	progress.lines.clear()
 	if result != nil && result.Measured() {
-		werr := report.Write(env.Stdout, report.Format(f.format), result)
+		werr := report.Write(env.Stdout, env.reportFormat(f.format), result)
 		progress.lines.say("\nreport: %s/report.html", o.Dir)
 		err = errors.Join(err, werr)
 	}

@@ -145,7 +145,7 @@ func (g *generateFlags) resolve(env Env, cmd *cobra.Command) error {
 	if g.format != "text" && g.format != "json" {
 		return usagef("--logformat %q: expected text or json", g.format)
 	}
-	color := env.Terminal && env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb"
+	color := env.Terminal && env.colors()
 	g.log = &eventlog.Logger{Out: env.Stderr, Level: level, JSON: g.format == "json", Color: color}
 	return nil
 }

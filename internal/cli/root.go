@@ -83,4 +83,7 @@ func newVersion(env Env) *cobra.Command {
 	}
 }
 
+// colors says whether people want colours on their terminal (no-color.org).
+func (env Env) colors() bool { return env.Getenv("NO_COLOR") == "" && env.Getenv("TERM") != "dumb" }
+
 func isTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }

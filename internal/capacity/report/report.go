@@ -24,16 +24,19 @@ const (
 	CSV      Format = "csv"
 	JSON     Format = "json"
 	HTML     Format = "html"
+	Terminal Format = "terminal" // text, with colours
 )
 
-// Formats lists all of them, for help and errors.
+// Formats lists those that people name, for help and errors.
 var Formats = []Format{Text, Markdown, CSV, JSON, HTML}
 
 // Write writes the report of a result in a format.
 func Write(w io.Writer, format Format, result *capacity.Result) error {
 	switch format {
 	case Text:
-		return writeText(w, newView(result))
+		return writeText(w, newView(result), plain)
+	case Terminal:
+		return writeText(w, newView(result), colored)
 	case Markdown:
 		return writeMarkdown(w, newView(result))
 	case CSV:

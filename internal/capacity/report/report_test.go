@@ -101,6 +101,32 @@ func TestSeveral(t *testing.T) {
 }
 
 // Prose and tables fit a terminal; commands are for copying.
+// On a terminal the headline has the colour of what it is worth, and nothing
+// else differs from the text.
+func TestTerminalColors(t *testing.T) {
+	r := example(t)
+	r.Findings.Headline = capacity.Headline{Text: "sure", Confirmed: true}
+	show := func(format Format) string {
+		var b bytes.Buffer
+		if err := Write(&b, format, r); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	const green, yellow, off = "\x1b[1;32m", "\x1b[1;33m", "\x1b[0m"
+	if text := show(Terminal); !strings.Contains(text, green+"sure"+off) || strings.Contains(text, yellow) {
+		t.Errorf("confirmed:\n%q", text)
+	}
+	r.Findings.Headline.Caveats = []string{"forced"}
+	text := show(Terminal)
+	if !strings.Contains(text, yellow+"sure"+off) || !strings.Contains(text, yellow+"! forced"+off) {
+		t.Errorf("with a caveat:\n%q", text)
+	}
+	if bare := strings.NewReplacer(yellow, "", off, "").Replace(text); bare != show(Text) {
+		t.Errorf("colours changed the text:\n%s", cmp.Diff(show(Text), bare))
+	}
+}
+
 func TestTextFits(t *testing.T) {
 	for _, r := range []*capacity.Result{example(t), several(t)} {
 		text, _, _ := strings.Cut(render(t, Text, r), "\nRepeat with")

@@ -28,11 +28,26 @@ func (e *errWriter) Write(p []byte) (int, error) {
 // width is that of a terminal as it comes.
 const width = 80
 
-func writeText(w io.Writer, v *view) error {
+// paint marks text for the eye: what can be relied on, and what cannot.
+type paint func(text string, sure bool) string
+
+func plain(text string, _ bool) string { return text }
+
+// colored is bold green for what is sure, and bold yellow for what is not
+// (ECMA-48, select graphic rendition).
+func colored(text string, sure bool) string {
+	if sure {
+		return "\x1b[1;32m" + text + "\x1b[0m"
+	}
+	return "\x1b[1;33m" + text + "\x1b[0m"
+}
+
+func writeText(w io.Writer, v *view, p paint) error {
 	out := &errWriter{w: w}
-	fmt.Fprintf(out, "%s\n%s\n\n%s\n", wrap(v.Title, ""), wrap(v.Subtitle, ""), wrap(v.Headline.Text, ""))
-	for _, caveat := range v.Headline.Caveats {
-		fmt.Fprintf(out, "! %s\n", wrap(caveat, "  "))
+	h := v.Headline
+	fmt.Fprintf(out, "%s\n%s\n\n%s\n", wrap(v.Title, ""), wrap(v.Subtitle, ""), p(wrap(h.Text, ""), h.Confirmed && len(h.Caveats) == 0))
+	for _, caveat := range h.Caveats {
+		fmt.Fprintln(out, p("! "+wrap(caveat, "  "), false))
 	}
 	fmt.Fprintln(out)
 	v.table(out)
