@@ -239,23 +239,30 @@ func TestWebhookChunked(t *testing.T) {
 	}
 }
 
-// A sender that stops in the middle of its body keeps nobody else waiting.
-func TestWebhookSlowSender(t *testing.T) {
-	run := start(t, Options{Open: "http://127.0.0.1:0/k8s-audit", Limits: testLimits}, ruleset(t, false, verbRules))
-	slow, err := net.Dial("tcp", run.Address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer slow.Close()
+// Senders that stop in the middle of large bodies keep nobody else waiting.
+func TestWebhookSlowSenders(t *testing.T) {
+	limits := testLimits
+	limits.BodyBytes = 1 << 20
+	run := start(t, Options{Open: "http://127.0.0.1:0/k8s-audit", Limits: limits}, ruleset(t, false, verbRules))
 	body := event("slow")
+	body += strings.Repeat(" ", limits.BodyBytes-len(body))
 	head := fmt.Sprintf("POST /k8s-audit HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", len(body))
-	if _, err := slow.Write([]byte(head + body[:20])); err != nil {
-		t.Fatal(err)
+	var slow []net.Conn
+	for range 10 * maxBodies {
+		conn, err := net.Dial("tcp", run.Address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte(head + body[:20])); err != nil {
+			t.Fatal(err)
+		}
+		slow = append(slow, conn)
 	}
 	if status, text := send(t, run, event("quick")); status != http.StatusOK {
 		t.Fatal(status, text)
 	}
-	if _, err := slow.Write([]byte(body[20:])); err != nil {
+	if _, err := slow[0].Write([]byte(body[20:])); err != nil {
 		t.Fatal(err)
 	}
 	if got := run.await(t, 2); got[0] != "all: verb quick" || got[1] != "all: verb slow" {

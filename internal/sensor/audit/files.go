@@ -90,7 +90,7 @@ func (in *intake) readFile(ctx context.Context, path string) error {
 
 // readList takes the events of a value that starts with the given line.
 func (in *intake) readList(ctx context.Context, start []byte, r io.Reader, path string) error {
-	text, err := readAll(io.LimitReader(r, maxListBytes), slices.Clone(start))
+	text, err := io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(start), r), maxListBytes))
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}

@@ -70,7 +70,7 @@ type intake struct {
 func newIntake(limits Limits, log *slog.Logger) *intake {
 	return &intake{
 		limits: limits, log: log, bodies: make(chan *Body),
-		memory: semaphore.NewWeighted(int64(maxBodies * limits.BodyBytes)),
+		memory: semaphore.NewWeighted(int64(maxBodies * (limits.BodyBytes + step))),
 		pool:   sync.Pool{New: func() any { return &Body{done: make(chan struct{}, 1)} }},
 	}
 }
@@ -83,26 +83,52 @@ func (in *intake) counters() Counters {
 	}
 }
 
-// take reads a body of at most size bytes and returns when its events have been
-// matched. The error is errBusy if there was no room or no time for it, a
-// syntax error if it is not JSON, of which what came before the fault counts,
-// or that of the reader.
-func (in *intake) take(ctx context.Context, r io.Reader, size int) error {
+// take reads a body and returns when its events have been matched. The error is
+// errBusy if there was no room or no time for it, a syntax error if it is not
+// JSON, of which what came before the fault counts, or that of the reader.
+func (in *intake) take(ctx context.Context, r io.Reader) error {
 	waiting, cancel := context.WithTimeout(ctx, in.limits.Patience)
 	defer cancel()
-	if in.memory.Acquire(waiting, int64(size)) != nil {
-		in.counted.refused.Add(1)
-		return errBusy
-	}
-	defer in.memory.Release(int64(size))
 	b := in.pool.Get().(*Body)
 	defer in.release(b)
-	var err error
-	if b.text, err = readAll(r, slices.Grow(b.text[:0], min(size+1, keepBytes))); err != nil {
+	held, err := in.read(waiting, r, b)
+	defer in.memory.Release(held)
+	switch {
+	case errors.Is(err, errBusy):
+		in.counted.refused.Add(1)
+		return err
+	case err != nil:
 		in.counted.rejected.Add(1)
 		return err
 	}
 	return in.match(waiting, b)
+}
+
+// step is how much memory a body asks for at a time: a sender that stops in the
+// middle of it holds what it has sent, not what it said that it would send.
+const step = 64 << 10
+
+// read is io.ReadAll into the memory of b, as far as there is room for it. It
+// returns how much it holds of the memory for all bodies, also with an error.
+func (in *intake) read(waiting context.Context, r io.Reader, b *Body) (held int64, err error) {
+	b.text = b.text[:0]
+	for {
+		if int64(len(b.text)) == held {
+			if in.memory.Acquire(waiting, step) != nil {
+				return held, errBusy
+			}
+			held += step
+			b.text = slices.Grow(b.text, step)
+		}
+		n, err := r.Read(b.text[len(b.text):held])
+		b.text = b.text[:len(b.text)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return held, nil
+		case err != nil:
+			return held, err
+		}
+	}
 }
 
 // match parses the body and waits until the engine has matched its events.
@@ -149,21 +175,4 @@ func (in *intake) release(b *Body) {
 		b.batch.Records = nil
 	}
 	in.pool.Put(b)
-}
-
-// readAll is io.ReadAll into memory that is used again.
-func readAll(r io.Reader, b []byte) ([]byte, error) {
-	for {
-		if len(b) == cap(b) {
-			b = append(b, 0)[:len(b)]
-		}
-		n, err := r.Read(b[len(b):cap(b)])
-		b = b[:len(b)+n]
-		switch {
-		case errors.Is(err, io.EOF):
-			return b, nil
-		case err != nil:
-			return b, err
-		}
-	}
 }

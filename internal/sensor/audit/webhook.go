@@ -30,11 +30,7 @@ func (w *webhook) ServeHTTP(resp http.ResponseWriter, req *http.Request) {
 		http.Error(resp, why.Error(), status)
 		return
 	}
-	size := w.in.limits.BodyBytes
-	if req.ContentLength >= 0 {
-		size = min(size, int(req.ContentLength))
-	}
-	err := w.in.take(req.Context(), http.MaxBytesReader(resp, req.Body, int64(w.in.limits.BodyBytes)), size)
+	err := w.in.take(req.Context(), http.MaxBytesReader(resp, req.Body, int64(w.in.limits.BodyBytes)))
 	switch {
 	case errors.Is(err, errBusy):
 		// The API server's client tries again after that many seconds.
