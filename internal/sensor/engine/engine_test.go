@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"go.uber.org/goleak"
+
 	embedded "github.com/peregrine-sec/peregrine/rules"
 
 	"github.com/peregrine-sec/peregrine/internal/corpus"
@@ -18,6 +20,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
+
+// No goroutine is left behind.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // ruleSets are the sets of rules that tests and benchmarks run over: the
 // default rules, and those of the corpus.
