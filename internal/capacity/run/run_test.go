@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
@@ -20,6 +21,9 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
+
+// No goroutine is left behind.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func options(t *testing.T, rig *capacitytest.Rig) Options {
 	return Options{
