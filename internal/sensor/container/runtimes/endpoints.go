@@ -2,7 +2,6 @@ package runtimes
 
 import (
 	"path/filepath"
-	"slices"
 	"syscall"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/containerd"
@@ -28,7 +27,8 @@ type Settings struct {
 }
 
 // usual are the sockets of runtimes as distributions and Kubernetes' packages
-// set them up. That of containerd is Bottlerocket's, for containers beside
+// set them up. All are in directories of root: a user's own runtime (Podman's
+// in /run/user) could tell the sensor anything about any container. That of containerd is Bottlerocket's, for containers beside
 // Kubernetes: elsewhere containerd is asked through CRI or by Docker.
 var usual = map[string][]string{
 	"docker": {"/var/run/docker.sock"},
@@ -49,7 +49,11 @@ func Endpoints(e Engines, set Settings) []Endpoint {
 		if !engine.Enabled {
 			return
 		}
-		for _, path := range engine.paths(name, set.HostRoot) {
+		paths := engine.Sockets
+		if len(paths) == 0 {
+			paths = usual[name]
+		}
+		for _, path := range paths {
 			socket := filepath.Join("/", set.HostRoot, path)
 			if sameAs(all, name, socket) {
 				continue
@@ -62,24 +66,6 @@ func Endpoints(e Engines, set Settings) []Endpoint {
 	add(2, "cri", e.CRI, func(s string) (Client, error) { return cri.New(s, set.LabelMax, set.Hooks) })
 	add(3, "containerd", e.Containerd, func(s string) (Client, error) { return containerd.New(s, set.LabelMax, set.Hooks) })
 	return all
-}
-
-// paths are the engine's sockets below root: for Podman, those of users too.
-func (e Engine) paths(name, root string) []string {
-	if len(e.Sockets) > 0 {
-		return e.Sockets
-	}
-	paths := slices.Clone(usual[name])
-	if name == "podman" {
-		users, _ := filepath.Glob(filepath.Join("/", root, "/run/user/*/podman/podman.sock")) // the pattern is well formed
-		for _, u := range users {
-			if root != "" {
-				u = u[len(filepath.Clean("/"+root)):]
-			}
-			paths = append(paths, u)
-		}
-	}
-	return paths
 }
 
 // sameAs says whether a socket is another's already. Two engines may share a
