@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/peregrine-sec/peregrine/internal/version"
 )
 
@@ -62,13 +64,31 @@ func Identify(ctx context.Context, pid int, command []string) Identity {
 	}
 	if command[0] == "/proc/self/exe" {
 		i.Name, i.Version = "Peregrine", version.Version()
-	} else if strings.HasPrefix(i.Name, "falco") || strings.HasPrefix(i.Name, "peregrine") {
+	} else if (strings.HasPrefix(i.Name, "falco") || strings.HasPrefix(i.Name, "peregrine")) && (pid == 0 || mayRun(pid)) {
 		i.Name, i.Version = versionOf(ctx, program, i.Name)
 	}
 	if i.Name == "Peregrine" && len(i.Rules) == 0 && !slices.Contains(command, "-c") {
 		i.Rules = []string{"default rules, embedded"}
 	}
 	return i
+}
+
+// mayRun says whether the program of a process may be asked for its version: it
+// could be anybody's, under a sensor's name, and we are root as a rule. It is
+// the host's own if the process sees our files, and only root or we can have
+// written it.
+func mayRun(pid int) bool {
+	proc := filepath.Join("/proc", fmt.Sprint(pid))
+	theirs, err := os.Readlink(filepath.Join(proc, "ns/mnt"))
+	if err != nil {
+		return false
+	}
+	var st unix.Stat_t
+	ours, err := os.Readlink("/proc/self/ns/mnt")
+	if err != nil || theirs != ours || unix.Stat(filepath.Join(proc, "exe"), &st) != nil {
+		return false
+	}
+	return (st.Uid == 0 || int(st.Uid) == os.Geteuid()) && st.Mode&0o022 == 0
 }
 
 // versionOf asks a program as every Falco, and ours, answers.

@@ -1,7 +1,9 @@
 package target
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,5 +61,42 @@ func TestCheckSensor(t *testing.T) {
 	}
 	if err := CheckSensor(os.Getpid(), "/nowhere", stats.Name()); err != nil {
 		t.Errorf("a process that writes the statistics: %v", err)
+	}
+}
+
+// Only a program that nobody else can have written is asked for its version.
+func TestMayRun(t *testing.T) {
+	sleep, err := os.ReadFile("/bin/sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "falco")
+	if err := os.WriteFile(path, sleep, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	running := exec.Command(path, "60")
+	if err := running.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { running.Process.Kill(); running.Wait() }()
+	for mode, want := range map[os.FileMode]bool{0o755: true, 0o775: false, 0o757: false} {
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if got := mayRun(running.Process.Pid); got != want {
+			t.Errorf("mode %v: %v", mode, got)
+		}
+	}
+	if mayRun(1 << 30) {
+		t.Error("a process that is not there")
+	}
+	if os.Geteuid() != 0 {
+		return // only root can give a file away
+	}
+	if err := errors.Join(os.Chmod(path, 0o755), os.Chown(path, 65534, 65534)); err != nil {
+		t.Fatal(err)
+	}
+	if mayRun(running.Process.Pid) {
+		t.Error("another user's program")
 	}
 }
