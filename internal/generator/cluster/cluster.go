@@ -63,9 +63,9 @@ func (f *Flags) Register(flags *pflag.FlagSet) {
 	})
 	for _, name := range []string{"cache-dir", "match-server-version"} { // kubectl's, of no meaning here
 		flags.String(name, "", "accepted for event-generator's sake, without effect")
-		flags.Lookup(name).NoOptDefVal = "true"
 		flags.Lookup(name).Hidden = true
 	}
+	flags.Lookup("match-server-version").NoOptDefVal = "true"
 }
 
 // Given says whether a flag names a cluster.
