@@ -77,7 +77,7 @@ func (in *intake) readFile(ctx context.Context, path string) error {
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		if first && record.Incomplete(line) {
+		if first && !lines.tooLong && record.Incomplete(line) {
 			return in.readList(ctx, line, r, path)
 		}
 		in.takeLine(ctx, line, lines.tooLong)

@@ -102,6 +102,12 @@ func (f *followed) readNew(ctx context.Context) error {
 		if err != nil || !replaced {
 			return err
 		}
+		// What was written between the last look and the renaming.
+		if f.file != nil {
+			if err := f.readOn(ctx); err != nil {
+				return err
+			}
+		}
 		f.endLine(ctx)
 		f.closeFile()
 		if err := f.open(io.SeekStart); err != nil && !errors.Is(err, os.ErrNotExist) {

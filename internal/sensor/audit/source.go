@@ -98,7 +98,9 @@ func (s *Source) openWebhook(o Options) error {
 	}
 	hook := &webhook{in: s.in, path: u.Path, anywhere: o.Insecure}
 	server := &http.Server{
-		Handler: hook, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
+		Handler: hook, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout,
+		// The read deadline ends the request that waits for the engine as well.
+		ReadTimeout:    readTimeout + o.Limits.Patience,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug),
 	}
 	if u.Scheme == "https" {
