@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -22,8 +23,11 @@ import (
 
 // tell performs actions of which a player hears through its socket, which has
 // one rule only. What happens while it does not listen yet is lost, as with a real one.
+// Each run has a thread of its own, as the real generator's workers have.
 func tell(socket string) Generate {
+	var runs atomic.Int32
 	return func(_ context.Context, o generator.Options) (*generator.Result, error) {
+		tid := 1000 + runs.Add(1)
 		r := &generator.Result{Start: time.Now(), TargetRate: o.Rate, Lateness: hdrhistogram.New(1, 1e9, 2)}
 		for _, c := range o.Actions {
 			r.Actions = append(r.Actions, generator.ActionResult{Name: c.Name, Errnos: map[syscall.Errno]uint64{}})
@@ -38,9 +42,9 @@ func tell(socket string) Generate {
 			}
 			at := time.Now().UnixNano()
 			if known, _ := action.Lookup(o.Actions[0].Name); conn != nil && known.Rule == benchRule {
-				_ = json.NewEncoder(conn).Encode(player.Event{Rule: benchRule, Time: at + 10_000, TID: 77})
+				_ = json.NewEncoder(conn).Encode(player.Event{Rule: benchRule, Time: at + 10_000, TID: tid})
 			}
-			r.Instances = append(r.Instances, generator.Instance{TID: 77, Planned: at, Start: at, End: at + 20_000})
+			r.Instances = append(r.Instances, generator.Instance{TID: tid, Planned: at, Start: at, End: at + 20_000})
 			r.Offered++
 			r.Completed++
 		}
