@@ -26,7 +26,9 @@ var notHere = map[string]string{
 //
 // It shows a row of docs/compatibility.md.
 func TestActionsFireTheirRule(t *testing.T) {
-	checkActions(t, listRules(t), ".", defaultRules()...)
+	known := filepath.Join(t.TempDir(), "sandbox.yaml")
+	write(t, known, "- macro: generator_sandbox\n  condition: (proc.args startswith \"peregrine-run=\")\n  override: {condition: replace}\n")
+	checkActions(t, listRules(t), ".", append(defaultRules(), "-r", known)...)
 }
 
 // The same with Falco's own rule files, unmodified, where they are at hand. The rules of the sandbox
