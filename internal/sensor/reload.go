@@ -154,8 +154,10 @@ func fixedSections(was, now *config.Config) []string {
 		{"plugins", was.Plugins, now.Plugins},
 		{"webserver", was.Webserver, now.Webserver},
 		{"metrics", was.Metrics, now.Metrics},
+		{"syscall_event_drops", was.Drops, now.Drops},
 		{"load_plugins", was.LoadPlugins, now.LoadPlugins},
 		{"peregrine.k8s_audit", was.Peregrine.K8sAudit, now.Peregrine.K8sAudit},
+		{"peregrine.metadata_wait", was.Peregrine.MetadataWait, now.Peregrine.MetadataWait},
 		{"peregrine.status_socket", was.Peregrine.StatusSocket, now.Peregrine.StatusSocket},
 		{"log_stderr, log_syslog, log_level", [3]any{was.LogStderr, was.LogSyslog, was.LogLevel}, [3]any{now.LogStderr, now.LogSyslog, now.LogLevel}},
 	} {

@@ -281,3 +281,21 @@ func freePort(t *testing.T) int {
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
 }
+
+// What a reload cannot bring into force is named.
+func TestFixedSections(t *testing.T) {
+	for want, change := range map[string]func(*config.Config){
+		"syscall_event_drops":     func(c *config.Config) { c.Drops.Threshold = 0.5 },
+		"peregrine.metadata_wait": func(c *config.Config) { c.Peregrine.MetadataWait++ },
+		"peregrine.k8s_audit":     func(c *config.Config) { c.Peregrine.K8sAudit.Patience++ },
+		"peregrine.status_socket": func(c *config.Config) { c.Peregrine.StatusSocket += "2" },
+		"load_plugins":            func(c *config.Config) { c.LoadPlugins = append(c.LoadPlugins, "k8saudit") },
+		"":                        func(c *config.Config) { c.OutputTimeout++ },
+	} {
+		was, now := config.Default(), config.Default()
+		change(now)
+		if got := strings.Join(fixedSections(was, now), " "); got != want {
+			t.Errorf("said %q, want %q", got, want)
+		}
+	}
+}

@@ -97,5 +97,7 @@ func (s *Set) find(m *maker) entry {
 
 // section is all of c that concerns m's channel.
 func section(m *maker, c *config.Config) any {
-	return [5]any{m.section(c), c.OutputTimeout, c.OutputsQueue, c.Peregrine, [2]bool{c.JSON, c.BufferedOutputs}}
+	own := c.Peregrine
+	return [...]any{m.section(c), c.OutputTimeout, c.OutputsQueue, c.JSON, c.BufferedOutputs,
+		own.QueueMaxBytes, own.HTTPConnections, own.HTTPPipeline, own.GRPCMaxStreams}
 }
