@@ -37,6 +37,9 @@ func Open(ctx context.Context, e endpoint.Endpoint, o Options) (Source, error) {
 	case endpoint.File:
 		return NewFile(e.Path)
 	case endpoint.Stdin:
+		if o.Stdin == nil {
+			return nil, fmt.Errorf("alerts from %s: there is no standard input to read: give file:PATH", e)
+		}
 		return NewReader(io.NopCloser(o.Stdin)), nil
 	}
 	return nil, fmt.Errorf("alerts from %s: unknown kind of source", e)

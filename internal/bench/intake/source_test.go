@@ -67,6 +67,13 @@ func ended(t *testing.T, s Source) {
 	}
 }
 
+// Without a standard input, there is an error and no source that panics later.
+func TestOpenWithoutStdin(t *testing.T) {
+	if s, err := Open(t.Context(), endpoint.Endpoint{Kind: endpoint.Stdin}, Options{}); err == nil || !strings.Contains(err.Error(), "no standard input") {
+		t.Errorf("opened %v, %v", s, err)
+	}
+}
+
 func TestReader(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

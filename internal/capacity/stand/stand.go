@@ -16,6 +16,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+	"github.com/peregrine-sec/peregrine/internal/endpoint"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 )
 
@@ -116,6 +117,14 @@ func (o *Options) checkRunning() error {
 	}
 	if o.Alerts == "" {
 		return errors.New("where do the running sensor's alerts come from? Give --alerts: http://127.0.0.1:8080, a file, unix:PATH or grpc:PATH")
+	}
+	if _, err := alertsFrom(o.Alerts); err != nil {
+		return err
+	}
+	if o.Stats != "" {
+		if _, err := endpoint.ParseStats(o.Stats); err != nil {
+			return fmt.Errorf("--stats: %w", err)
+		}
 	}
 	return nil
 }

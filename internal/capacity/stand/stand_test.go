@@ -53,6 +53,31 @@ func TestNewErrors(t *testing.T) {
 	}
 }
 
+// What cannot be read is refused before a limit is set.
+func TestNewRefusesSources(t *testing.T) {
+	for _, tt := range []struct{ alerts, stats, want string }{
+		{"stdin", "", "give file:PATH"},
+		{"-", "", "give file:PATH"},
+		{"htp", "", "--alerts: alerts from"},
+		{"https://127.0.0.1:8443", "", "http://127.0.0.1:PORT"},
+		{"grpc://node:5060", "", "grpc:PATH"},
+		{"http://0.0.0.0:8080", "", "http://127.0.0.1:PORT"},
+		{"http://172.17.0.1:8080", "", "of a container"},
+		{"http", "stats", "--stats: statistics from"},
+		{"http", "http://node/metrics", ""},
+		{"http://[::1]:8080", "/var/log/stats.json", ""},
+		{"grpc", "", ""},
+		{"grpc:/run/falco.sock", "", ""},
+		{"unix:/run/a.sock", "", ""},
+		{"file:/var/log/a.json", "", ""},
+	} {
+		_, err := New(Options{Kind: Running, Actions: action.All()[:1], PID: 1, Alerts: tt.alerts, Stats: tt.stats})
+		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("--alerts %s --stats %s: %v, want %q", tt.alerts, tt.stats, err, tt.want)
+		}
+	}
+}
+
 func TestFalcoCommand(t *testing.T) {
 	c := falcoConfig(&Options{Program: "/usr/bin/falco", Config: "f.yaml", Rules: []string{"a.yaml", "b.yaml"}, Args: []string{"-A"}, Dir: "/run"})
 	line := strings.Join(c.Command, " ")
