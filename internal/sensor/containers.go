@@ -65,13 +65,9 @@ func (s *sensor) engineOptions(cfg *config.Config, first *settings) engine.Optio
 }
 
 // learn takes over metadata from a runtime, between two batches of events.
-func (s *sensor) learn(ctx context.Context, list []container.Container) {
+func (s *sensor) learn(ctx context.Context, m container.Container) {
 	// It fails when the sensor stops: then nobody wants to know.
-	_ = s.engine.Do(ctx, func() {
-		for _, m := range list {
-			s.table.UpdateContainer(m)
-		}
-	})
+	_ = s.engine.Do(ctx, func() { s.table.UpdateContainer(m) })
 }
 
 // maxUnknown bounds how many containers are asked for at once.

@@ -69,32 +69,23 @@ func (c *Client) namespaces(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// List returns all containers, those that do not run included.
-func (c *Client) List(ctx context.Context) ([]container.Container, error) {
+// List returns the ids of all containers, those that do not run included.
+func (c *Client) List(ctx context.Context) ([]string, error) {
 	names, err := c.namespaces(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var all []container.Container
+	var ids []string
 	for _, namespace := range names {
-		ctx := in(ctx, namespace)
-		resp, err := containers.NewContainersClient(c.conn).List(ctx, &containers.ListContainersRequest{})
+		resp, err := containers.NewContainersClient(c.conn).List(in(ctx, namespace), &containers.ListContainersRequest{})
 		if err != nil {
-			return all, fmt.Errorf("containerd containers of namespace %s: %w", namespace, err)
+			return nil, fmt.Errorf("containerd containers of namespace %s: %w", namespace, err)
 		}
-		digests := map[string]string{} // by image
 		for _, each := range resp.Containers {
-			digest, asked := digests[each.Image]
-			if !asked {
-				if digest, err = c.digest(ctx, each.Image); err != nil {
-					return all, err
-				}
-				digests[each.Image] = digest
-			}
-			all = append(all, c.describe(each, digest))
+			ids = append(ids, each.ID)
 		}
 	}
-	return all, nil
+	return ids, nil
 }
 
 // Find returns the container with an id, of whatever namespace.

@@ -63,8 +63,9 @@ func (c *Client) version(ctx context.Context) error {
 	return nil
 }
 
-// List returns all containers of pods, those that do not run included.
-func (c *Client) List(ctx context.Context) ([]container.Container, error) {
+// List returns the ids of all containers of pods, those that do not run
+// included.
+func (c *Client) List(ctx context.Context) ([]string, error) {
 	if err := c.version(ctx); err != nil {
 		return nil, err
 	}
@@ -72,26 +73,11 @@ func (c *Client) List(ctx context.Context) ([]container.Container, error) {
 	if err != nil {
 		return nil, fmt.Errorf("CRI ListContainers: %w", err)
 	}
-	pods := map[string]*pod{} // by sandbox
-	var all []container.Container
+	var ids []string
 	for _, l := range list.Containers {
-		p, asked := pods[l.PodSandboxId]
-		if !asked {
-			if p, err = c.pod(ctx, l.PodSandboxId); err != nil && !errors.Is(err, container.ErrNotFound) {
-				return all, err
-			}
-			pods[l.PodSandboxId] = p
-		}
-		m, err := c.container(ctx, l.Id, p)
-		if errors.Is(err, container.ErrNotFound) {
-			continue // removed since
-		}
-		if err != nil {
-			return all, err
-		}
-		all = append(all, m)
+		ids = append(ids, l.Id)
 	}
-	return all, nil
+	return ids, nil
 }
 
 // Find returns the container with an id, or the sandbox of a pod, whose pause

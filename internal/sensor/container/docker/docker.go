@@ -26,24 +26,9 @@ func New(socket string, labelMax int, hooks []string) *Client {
 	return &Client{rest.New(socket), labelMax, hooks}
 }
 
-// List returns all containers, those that do not run included.
-func (c *Client) List(ctx context.Context) ([]container.Container, error) {
-	var list []struct{ ID string }
-	if err := c.Get(ctx, "/containers/json?all=1", &list); err != nil {
-		return nil, err
-	}
-	var all []container.Container
-	for _, l := range list {
-		m, err := c.Find(ctx, l.ID)
-		if errors.Is(err, container.ErrNotFound) {
-			continue // removed since
-		}
-		if err != nil {
-			return all, err
-		}
-		all = append(all, m)
-	}
-	return all, nil
+// List returns the ids of all containers, those that do not run included.
+func (c *Client) List(ctx context.Context) ([]string, error) {
+	return c.Client.List(ctx, "/containers/json?all=1")
 }
 
 // inspected is the answer to /containers/ID/json, as far as it is used.

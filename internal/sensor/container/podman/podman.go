@@ -4,7 +4,6 @@ package podman
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
@@ -29,26 +28,9 @@ func New(socket string, labelMax int, hooks []string) *Client {
 	return &Client{rest.New(socket), labelMax, hooks}
 }
 
-// List returns all containers, those that do not run included.
-func (c *Client) List(ctx context.Context) ([]container.Container, error) {
-	var list []struct {
-		ID string `json:"Id"`
-	}
-	if err := c.Get(ctx, api+"/containers/json?all=true", &list); err != nil {
-		return nil, err
-	}
-	var all []container.Container
-	for _, l := range list {
-		m, err := c.Find(ctx, l.ID)
-		if errors.Is(err, container.ErrNotFound) {
-			continue // removed since
-		}
-		if err != nil {
-			return all, err
-		}
-		all = append(all, m)
-	}
-	return all, nil
+// List returns the ids of all containers, those that do not run included.
+func (c *Client) List(ctx context.Context) ([]string, error) {
+	return c.Client.List(ctx, api+"/containers/json?all=true")
 }
 
 // inspected is the answer to /containers/ID/json, as far as it is used.

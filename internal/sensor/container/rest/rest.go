@@ -5,6 +5,7 @@ package rest
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -17,6 +18,10 @@ import (
 // maxBody bounds an answer in bytes: a list of ten thousand containers has
 // some 10 MB.
 const maxBody = 64 << 20
+
+// ErrAnswer says that the server has answered, but with an error, or with
+// something that cannot be read.
+var ErrAnswer = errors.New("unusable answer")
 
 // Client asks one server.
 type Client struct {
@@ -42,10 +47,32 @@ func (c *Client) Get(ctx context.Context, path string, v any) error {
 		return err
 	}
 	defer body.Close()
-	if err := json.NewDecoder(io.LimitReader(body, maxBody)).Decode(v); err != nil {
-		return fmt.Errorf("GET %s: %w", path, err)
+	limited := &io.LimitedReader{R: body, N: maxBody}
+	err = json.NewDecoder(limited).Decode(v)
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case limited.N <= 0:
+		return fmt.Errorf("GET %s: %w of more than %d bytes", path, ErrAnswer, maxBody)
+	case errors.As(err, &syntax), errors.As(err, &kind):
+		return fmt.Errorf("GET %s: %w: %w", path, ErrAnswer, err)
 	}
-	return nil
+	return fmt.Errorf("GET %s: %w", path, err)
+}
+
+// List returns the ids in the list of containers at path.
+func (c *Client) List(ctx context.Context, path string) ([]string, error) {
+	var list []struct{ ID string } // Podman writes Id: case does not matter
+	if err := c.Get(ctx, path, &list); err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(list))
+	for i, l := range list {
+		ids[i] = l.ID
+	}
+	return ids, nil
 }
 
 // Stream calls each for every JSON object of the answer to a GET of path, until
@@ -83,7 +110,7 @@ func (c *Client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 		err = container.ErrNotFound
 	default:
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 512)) // without it the status alone
-		err = fmt.Errorf("%s answers GET %s with %s: %s", c.socket, path, resp.Status, strings.TrimSpace(string(text)))
+		err = fmt.Errorf("%w: %s answers GET %s with %s: %s", ErrAnswer, c.socket, path, resp.Status, strings.TrimSpace(string(text)))
 	}
 	resp.Body.Close()
 	return nil, err

@@ -16,9 +16,9 @@ import (
 
 // Client asks one runtime at one socket.
 type Client interface {
-	// List returns all containers, those that do not run included. With an
-	// error it may return some.
-	List(context.Context) ([]container.Container, error)
+	// List returns the full ids of all containers, those that do not run
+	// included.
+	List(context.Context) ([]string, error)
 	// Find returns the container with a full id, or container.ErrNotFound.
 	Find(ctx context.Context, id string) (container.Container, error)
 	// Follow calls changed with the id of each new container, until ctx or the
@@ -40,7 +40,7 @@ type Endpoint struct {
 type Options struct {
 	Endpoints []Endpoint
 	// Deliver takes over metadata. It is called from several goroutines.
-	Deliver func(context.Context, []container.Container)
+	Deliver func(context.Context, container.Container)
 	// Unknown returns the full ids of containers that are not known.
 	Unknown func(context.Context) []string
 	Log     *slog.Logger

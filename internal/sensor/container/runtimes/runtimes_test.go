@@ -3,6 +3,8 @@ package runtimes
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -13,20 +15,23 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // fake is a runtime whose answers the test chooses.
 type fake struct {
-	list   []container.Container
+	list   []string
 	find   func(ctx context.Context, id string) (container.Container, error)
 	events chan string // closed: the stream ends
 }
 
-func (f *fake) List(context.Context) ([]container.Container, error) { return f.list, nil }
+func (f *fake) List(context.Context) ([]string, error) { return f.list, nil }
 
 func (f *fake) Find(ctx context.Context, id string) (container.Container, error) {
 	if f.find == nil {
@@ -69,13 +74,11 @@ func (h *host) Write(p []byte) (int, error) {
 func (h *host) options(endpoints ...Endpoint) Options {
 	return Options{
 		Endpoints: endpoints, Log: slog.New(slog.NewTextHandler(h, nil)), CallTimeout: 20 * time.Millisecond,
-		Deliver: func(_ context.Context, list []container.Container) {
-			for _, m := range list {
-				h.mu.Lock()
-				h.unknown = slices.DeleteFunc(h.unknown, func(id string) bool { return id == m.FullID })
-				h.mu.Unlock()
-				h.told <- m
-			}
+		Deliver: func(_ context.Context, m container.Container) {
+			h.mu.Lock()
+			h.unknown = slices.DeleteFunc(h.unknown, func(id string) bool { return id == m.FullID })
+			h.mu.Unlock()
+			h.told <- m
 		},
 		Unknown: func(context.Context) []string {
 			h.mu.Lock()
@@ -124,7 +127,7 @@ func byID(_ context.Context, id string) (container.Container, error) { return na
 
 func TestListFollowAndLookUp(t *testing.T) {
 	h := &host{told: make(chan container.Container, 100)}
-	f := &fake{list: []container.Container{named("a"), named("b")}, find: byID, events: make(chan string)}
+	f := &fake{list: []string{"a", "b"}, find: byID, events: make(chan string)}
 	v := New(h.options(Endpoint{Engine: "docker", Socket: listen(t, filepath.Join(t.TempDir(), "s")), Rank: 3, Open: func() (Client, error) { return f, nil }}))
 	start(t, v)
 	h.expect(t, "a", "b")
@@ -182,12 +185,70 @@ func TestHang(t *testing.T) {
 	h.expect(t, "y")
 }
 
+// Containers that the runtime cannot tell of, or tells another one's metadata
+// for, or hangs on, are left out; the others are told on the same connection.
+func TestBrokenContainers(t *testing.T) {
+	h := &host{told: make(chan container.Container, 100)}
+	opened := 0
+	f := &fake{
+		list: []string{"http", "grpc", "forged", "hangs", "good"}, events: make(chan string),
+		find: func(ctx context.Context, id string) (container.Container, error) {
+			switch id {
+			case "http":
+				return container.Container{}, fmt.Errorf("inspect: %w", rest.ErrAnswer)
+			case "grpc":
+				return container.Container{}, fmt.Errorf("inspect: %w", status.Error(codes.Internal, "no image"))
+			case "forged":
+				return named("other"), nil
+			case "hangs":
+				<-ctx.Done()
+				return container.Container{}, ctx.Err()
+			}
+			return named(id), nil
+		},
+	}
+	v := New(h.options(Endpoint{Socket: listen(t, filepath.Join(t.TempDir(), "s")), Open: func() (Client, error) { opened++; return f, nil }}))
+	start(t, v)
+	h.expect(t, "good")
+	f.events <- "grpc"
+	f.events <- "late"
+	h.expect(t, "late")
+	if s := v.Status()[0]; opened != 1 || !s.Connected || !strings.Contains(s.Error, "no image") {
+		t.Errorf("opened %d times, status %+v", opened, s)
+	}
+	if n := strings.Count(h.log.String(), "does not tell of"); n != 1 {
+		t.Errorf("said %d times: %s", n, h.log.String())
+	}
+}
+
+// An error is of one container only if the runtime has answered.
+func TestAnswered(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{rest.ErrAnswer, true},
+		{status.Error(codes.Internal, ""), true},
+		{fmt.Errorf("CRI: %w", status.Error(codes.Unknown, "")), true},
+		{status.Error(codes.ResourceExhausted, "message too large"), true},
+		{status.Error(codes.Unavailable, ""), false},
+		{status.Error(codes.DeadlineExceeded, ""), false},
+		{status.Error(codes.Canceled, ""), false},
+		{io.ErrUnexpectedEOF, false},
+		{context.DeadlineExceeded, false},
+	} {
+		if got := answered(c.err); got != c.want {
+			t.Errorf("%v: %v, want %v", c.err, got, c.want)
+		}
+	}
+}
+
 // After a restart, the runtime is listed again; a socket that comes later is
 // found.
 func TestRestart(t *testing.T) {
 	h := &host{told: make(chan container.Container, 100)}
-	first := &fake{list: []container.Container{named("old")}, events: make(chan string)}
-	clients := []Client{first, &fake{list: []container.Container{named("new")}}}
+	first := &fake{list: []string{"old"}, find: byID, events: make(chan string)}
+	clients := []Client{first, &fake{list: []string{"new"}, find: byID}}
 	path := filepath.Join(t.TempDir(), "s")
 	v := New(h.options(Endpoint{Socket: path, Open: func() (Client, error) {
 		c := clients[0]

@@ -3,12 +3,17 @@ package runtimes
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
 )
 
 // Status is what is known of one socket.
@@ -116,19 +121,33 @@ func (s *socket) connect(ctx context.Context) (answered bool, err error) {
 		})
 	})
 	listed, stop := context.WithTimeout(ctx, s.options.Timeout)
-	list, err := client.List(listed)
+	ids, err := client.List(listed)
 	stop()
-	s.deliver(ctx, list)
 	if err != nil {
 		return false, err
 	}
 	s.connected()
-	return true, s.serve(ctx, client, changed, broken)
+	if len(ids) > maxListed {
+		s.options.Log.Warn("container runtime lists too many containers; the others are asked for when their processes are seen",
+			"engine", s.Engine, "socket", s.Socket, "containers", len(ids), "limit", maxListed)
+		ids = ids[:maxListed]
+	}
+	return true, s.serve(ctx, client, ids, changed, broken)
 }
 
-// serve answers questions until the connection breaks.
-func (s *socket) serve(ctx context.Context, client Client, changed <-chan string, broken <-chan error) error {
+// maxListed bounds the containers of one list that are asked for.
+const maxListed = 10000
+
+// serve asks for the listed containers, and answers questions meanwhile and
+// then, until the connection breaks.
+func (s *socket) serve(ctx context.Context, client Client, listed []string, changed <-chan string, broken <-chan error) error {
+	always := make(chan struct{})
+	close(always)
 	for {
+		more := always
+		if len(listed) == 0 {
+			more = nil
+		}
 		var ids []string
 		select {
 		case err := <-broken:
@@ -136,6 +155,17 @@ func (s *socket) serve(ctx context.Context, client Client, changed <-chan string
 		case id := <-changed:
 			ids = []string{id}
 		case ids = <-s.asked:
+		case <-more:
+			id := listed[0]
+			listed = listed[1:]
+			err := s.find(ctx, client, id)
+			if errors.Is(err, errTimeout) {
+				s.note(id, err) // one that hangs must not keep the others unlisted
+				continue
+			}
+			if err != nil {
+				return err
+			}
 		}
 		for _, id := range ids {
 			if err := s.find(ctx, client, id); err != nil {
@@ -145,37 +175,56 @@ func (s *socket) serve(ctx context.Context, client Client, changed <-chan string
 	}
 }
 
-// find looks one container up. What the runtime does not have is no error.
+// find looks one container up. It is no error if the runtime does not have the
+// container, or answers with an error: others may go well.
 func (s *socket) find(ctx context.Context, client Client, id string) error {
-	asked, cancel := context.WithTimeout(ctx, s.options.CallTimeout)
+	asked, cancel := context.WithTimeoutCause(ctx, s.options.CallTimeout, errTimeout)
 	defer cancel()
 	m, err := client.Find(asked, id)
-	if errors.Is(err, container.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
+	switch {
+	case err == nil && m.FullID != id:
+		s.note(id, fmt.Errorf("it tells of %q instead", m.FullID))
+	case err == nil:
+		s.deliver(ctx, m)
+	case errors.Is(err, container.ErrNotFound):
+	case asked.Err() != nil:
+		return fmt.Errorf("%w: %w", context.Cause(asked), err)
+	case answered(err):
+		s.note(id, err)
+	default:
 		return err
 	}
-	s.deliver(ctx, []container.Container{m})
 	return nil
 }
 
-// chunk is how many containers are handed over at once: the receiver may have
-// to stop for them.
-const chunk = 32
+var errTimeout = errors.New("no answer in time")
 
-func (s *socket) deliver(ctx context.Context, list []container.Container) {
-	for i := range list {
-		list[i].Rank = s.Rank
+// answered says whether an error is the runtime's answer, not the lack of one.
+func answered(err error) bool {
+	if errors.Is(err, rest.ErrAnswer) {
+		return true
 	}
+	s, ok := status.FromError(err)
+	return ok && s.Code() != codes.Unavailable && s.Code() != codes.DeadlineExceeded && s.Code() != codes.Canceled
+}
+
+func (s *socket) deliver(ctx context.Context, m container.Container) {
+	m.Rank = s.Rank
 	s.mu.Lock()
-	s.status.Told += uint64(len(list))
+	s.status.Told++
 	s.mu.Unlock()
-	for len(list) > 0 {
-		n := min(len(list), chunk)
-		s.options.Deliver(ctx, list[:n])
-		list = list[n:]
+	s.options.Deliver(ctx, m)
+}
+
+// note keeps why nothing was told of one container; the first since the
+// connection was made is logged.
+func (s *socket) note(id string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.status.Error == "" {
+		s.options.Log.Warn("container runtime does not tell of a container", "engine", s.Engine, "socket", s.Socket, "container", id, "error", err)
 	}
+	s.status.Error = fmt.Sprintf("container %s: %v", id, err)
 }
 
 func (s *socket) connected() {
