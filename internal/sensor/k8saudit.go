@@ -85,11 +85,16 @@ func (s *sensor) serveAudit(ctx context.Context) error {
 	defer engine.Wait()
 	defer end()
 	err := s.audit.source.Serve(ctx)
-	if err != nil || ctx.Err() != nil {
+	alone := s.now().config.Engine.Kind == "nodriver" // there is nothing else to wait for
+	switch {
+	case ctx.Err() != nil || err != nil && alone:
 		return err
+	case err != nil:
+		s.log.Error("no more Kubernetes audit events; syscalls are still watched", "error", err)
+	default:
+		s.log.Info("no more Kubernetes audit events: the files were read to their end")
 	}
-	s.log.Info("no more Kubernetes audit events: the files were read to their end")
-	if s.now().config.Engine.Kind == "nodriver" { // there is nothing else to wait for
+	if alone {
 		s.finish()
 	}
 	<-ctx.Done()
