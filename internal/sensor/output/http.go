@@ -93,8 +93,9 @@ func (s *httpSender) deliver(ctx context.Context, batch []*alert.Alert) (sent, r
 			return 0, 0, nil // the server closed an idle connection: connect anew at once
 		}
 	}
-	if sent+refused < len(batch) {
-		refused += s.giveUp(batch[sent+refused], err)
+	// The answer to the alert before says nothing of one that was not posted yet.
+	if next := sent + refused; next < n || next < len(batch) && isTimeout(err) {
+		refused += s.giveUp(batch[next], err)
 	}
 	s.settle(batch[:sent+refused])
 	return sent, refused, err

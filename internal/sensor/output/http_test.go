@@ -166,6 +166,25 @@ func TestHTTPAnswers(t *testing.T) {
 
 // A server that is always busy costs an alert after the attempts that
 // max_consecutive_timeouts allows, and does not hold up the end for ever.
+// A refused alert costs the next one nothing, which was not posted with it, even
+// where a single failure is enough to give an alert up.
+func TestHTTPRefusalIsOneAlerts(t *testing.T) {
+	r := &receiver{answer: func(n int, w http.ResponseWriter, _ *http.Request) bool {
+		if n%2 == 0 {
+			http.Error(w, "no", http.StatusBadRequest)
+		}
+		return n%2 == 1
+	}}
+	c := httpConfig(serveHTTP(t, r))
+	c.HTTP.MaxTimeouts, c.Peregrine.HTTPPipeline = 0, 1
+	s, _ := open(t, c)
+	sendNumbered(s, 0, 40)
+	closeClean(t, s)
+	if got := statsOf(t, s, "http"); got.Sent != 20 || got.Refused != 20 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestHTTPAlwaysBusy(t *testing.T) {
 	r := &receiver{answer: func(_ int, w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(500); return false }}
 	c := httpConfig(serveHTTP(t, r))
