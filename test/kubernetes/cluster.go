@@ -61,7 +61,8 @@ func Up(t testing.TB, o Options) *Cluster {
 }
 
 // Start starts a cluster. It waits for another one of this machine to end, and
-// takes down what a killed process left.
+// takes down what a killed process left. It refuses a machine with another
+// kubelet before it touches anything.
 func Start(o Options) (*Cluster, error) {
 	if why := missing(); why != "" {
 		return nil, errors.New("Kubernetes: " + why)
@@ -71,19 +72,27 @@ func Start(o Options) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{dir: dir, lock: lock, Kubeconfig: filepath.Join(dir, "kubernetes-admin.kubeconfig"), Socket: dir + "/containerd/containerd.sock"}
-	if err := takeDown(dir); err != nil {
+	if err := claim(dir, cgroupFS, "/proc"); err != nil {
 		lock.Close()
-		return nil, fmt.Errorf("take down the cluster that was left: %w", err)
-	}
-	if found := cgroups(); len(found) > 0 {
-		lock.Close()
-		return nil, fmt.Errorf("%s is there: another kubelet runs on this machine", found[0])
+		return nil, err
 	}
 	if err := c.up(o); err != nil {
 		err = fmt.Errorf("start Kubernetes: %w\n%s", err, c.Logs())
 		return nil, errors.Join(err, c.Stop())
 	}
 	return c, nil
+}
+
+// claim takes down the cluster that was left in dir, unless there is another
+// kubelet: then it touches nothing.
+func claim(dir, cgroupFS, proc string) error {
+	if found := foreign(cgroupFS, proc); found != "" {
+		return fmt.Errorf("%s is there: another kubelet runs on this machine; end it and remove its cgroups, or use another machine", found)
+	}
+	if err := takeDown(dir); err != nil {
+		return fmt.Errorf("take down the cluster that was left: %w", err)
+	}
+	return nil
 }
 
 // lock waits until no other process of this machine has a cluster.
@@ -103,7 +112,14 @@ func (c *Cluster) up(o Options) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
 	}
-	if err := errors.Join(saveSysctls(c.dir), saveOutside(c.dir)); err != nil {
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(saveSysctls(c.dir), saveOutside(c.dir, boot)); err != nil {
+		return err
+	}
+	if err := makeCgroups(cgroupFS); err != nil {
 		return err
 	}
 	for _, p := range programs {

@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -119,18 +120,33 @@ func takeDown(dir string) error {
 	if _, err := os.Stat(dir); err != nil {
 		return nil
 	}
+	boot, err := bootID()
+	if err != nil {
+		return err
+	}
+	note, err := os.ReadFile(filepath.Join(dir, "outside"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	made, ok := created(string(note), boot)
+	if !ok {
+		return removeTree(dir) // nothing was started, or a reboot ended it
+	}
 	var errs []error
 	for _, component := range components {
 		if component.name == "etcd" {
-			killCgroups() // the pods that a killed kubelet left; shims follow them
+			killCgroups(cgroupFS) // the pods that a killed kubelet left; shims follow them
 		}
 		errs = append(errs, end(dir, component.name, component.patience))
 	}
 	errs = append(errs, killShims(dir))
-	if err := wait(5*time.Second, "cgroups to be empty", func() bool { return removeCgroups() == nil }); err != nil {
-		errs = append(errs, err, removeCgroups())
+	if err := wait(5*time.Second, "cgroups to be empty", func() bool { return removeCgroups(cgroupFS) == nil }); err != nil {
+		errs = append(errs, err, removeCgroups(cgroupFS))
 	}
-	errs = append(errs, restoreSysctls(dir), removeOutside(dir), unmountBelow(dir))
+	errs = append(errs, restoreSysctls(dir))
+	for _, path := range made {
+		errs = append(errs, removeTree(path))
+	}
 	if _, err := os.Stat("/run/netns/" + netns); err == nil {
 		if out, err := exec.Command("ip", "netns", "delete", netns).CombinedOutput(); err != nil {
 			errs = append(errs, fmt.Errorf("delete the network namespace: %w: %s", err, out))
@@ -141,7 +157,7 @@ func takeDown(dir string) error {
 	if err := errors.Join(errs...); err != nil {
 		return err // the notes stay for the next attempt
 	}
-	return os.RemoveAll(dir)
+	return removeTree(dir)
 }
 
 // Logs returns the end of every component's log.

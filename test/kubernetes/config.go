@@ -82,5 +82,5 @@ func (c *Cluster) render(name, to, user string) error {
 		return err
 	}
 	defer f.Close()
-	return templates.ExecuteTemplate(f, name, struct{ Dir, Socket, NodeIP, User string }{c.dir, c.Socket, NodeIP, user})
+	return templates.ExecuteTemplate(f, name, struct{ Dir, Socket, NodeIP, User, CgroupRoot string }{c.dir, c.Socket, NodeIP, user, cgroupRoot})
 }

@@ -38,5 +38,6 @@
 //
 // "go run ./test/kubernetes/cluster up" starts one for people, who end it with
 // Ctrl-C. A cluster that was left by a killed test is taken down by the next
-// one.
+// one. Pods are in the cgroup /peregrine-test-kubernetes. A machine where
+// another kubelet runs is refused, and nothing there is touched.
 package kubernetes

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 )
@@ -82,30 +81,56 @@ func sysctlFile(dir, name string) string {
 // write to, whatever they are told.
 var outside = []string{"/run/containerd", "/var/lib/kubelet", "/var/log/containers", "/var/lib/cni"}
 
-// saveOutside notes which of them were there before.
-func saveOutside(dir string) error {
-	var there []string
+// A note is written before anything is changed or started. One that is not
+// whole, or is of an earlier boot, says nothing about this host: what it does
+// not list may be someone else's by now.
+const noteEnd = "end\n"
+
+// saveOutside notes the boot and which of the directories were there before.
+// It renames a whole file into place: a kill leaves no half of one.
+func saveOutside(dir, boot string) error {
+	note := boot + "\n"
 	for _, path := range outside {
 		if _, err := os.Lstat(path); err == nil {
-			there = append(there, path)
+			note += path + "\n"
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(dir, "outside"), []byte(strings.Join(there, "\n")), 0o600)
+	f, err := os.Create(filepath.Join(dir, "outside.new"))
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(note + noteEnd)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), filepath.Join(dir, "outside"))
 }
 
-func removeOutside(dir string) error {
-	note, err := os.ReadFile(filepath.Join(dir, "outside"))
-	if err != nil {
-		return nil // none was made yet
+// created are the outside directories that the cluster of a note made; ok is
+// false if the note is not whole or of another boot.
+func created(note, boot string) (dirs []string, ok bool) {
+	were, whole := strings.CutSuffix(note, "\n"+noteEnd)
+	lines := strings.Split(were, "\n")
+	if !whole || boot == "" || lines[0] != boot {
+		return nil, false
 	}
-	were := strings.Split(string(note), "\n")
-	var errs []error
-	for _, path := range outside {
-		if !slices.Contains(were, path) {
-			errs = append(errs, unmountBelow(path), os.RemoveAll(path))
-		}
+	return slices.DeleteFunc(slices.Clone(outside), func(path string) bool { return slices.Contains(lines[1:], path) }), true
+}
+
+func bootID() (string, error) {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(id)), err
+}
+
+// removeTree removes a directory with what is mounted there. It keeps it if an
+// unmount fails: a removal would go through the mount.
+func removeTree(dir string) error {
+	if err := unmountBelow(dir); err != nil {
+		return err
 	}
-	return errors.Join(errs...)
+	return os.RemoveAll(dir)
 }
 
 // unmountBelow unmounts everything at dir and below, the last mounted first.
@@ -120,56 +145,6 @@ func unmountBelow(dir string) error {
 		if len(f) > 1 && (f[1] == dir || strings.HasPrefix(f[1], dir+"/")) {
 			if err := syscall.Unmount(f[1], syscall.MNT_DETACH); err != nil {
 				errs = append(errs, fmt.Errorf("unmount %s: %w", f[1], err))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// cgroups are the directories of the pods and of containerd's own, in every
-// hierarchy.
-func cgroups() []string {
-	var found []string
-	for _, name := range []string{"kubepods", "k8s.io"} {
-		for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
-			dirs, _ := filepath.Glob(pattern + name)
-			found = append(found, dirs...)
-		}
-	}
-	return found
-}
-
-// killCgroups ends every process in them: what runs in a pod is ours.
-func killCgroups() {
-	for _, root := range cgroups() {
-		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error { // whose function returns none
-			if err != nil || d.Name() != "cgroup.procs" {
-				return nil
-			}
-			content, _ := os.ReadFile(path)
-			for _, field := range strings.Fields(string(content)) {
-				if pid, err := strconv.Atoi(field); err == nil && pid > 1 {
-					_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
-				}
-			}
-			return nil
-		})
-	}
-}
-
-func removeCgroups() error {
-	var errs []error
-	for _, root := range cgroups() {
-		var dirs []string
-		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error { // whose function returns none
-			if err == nil && d.IsDir() {
-				dirs = append(dirs, path)
-			}
-			return nil
-		})
-		for _, dir := range slices.Backward(dirs) {
-			if err := syscall.Rmdir(dir); err != nil && err != syscall.ENOENT {
-				errs = append(errs, fmt.Errorf("remove cgroup %s: %w", dir, err))
 			}
 		}
 	}

@@ -94,7 +94,7 @@ func leftovers(t *testing.T) string {
 		found, _ := filepath.Glob(pattern)
 		b.WriteString(strings.Join(found, "\n"))
 	}
-	b.WriteString(strings.Join(cgroups(), "\n"))
+	b.WriteString(strings.Join(cgroups(cgroupFS, cgroupRoot, "kubepods", "kubepods.slice", "k8s.io"), "\n"))
 	return b.String()
 }
 
