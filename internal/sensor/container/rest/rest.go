@@ -17,7 +17,7 @@ import (
 
 // maxBody bounds an answer in bytes: a list of ten thousand containers has
 // some 10 MB.
-const maxBody = 64 << 20
+const maxBody = 16 << 20
 
 // ErrAnswer says that the server has answered, but with an error, or with
 // something that cannot be read.
@@ -75,18 +75,27 @@ func (c *Client) List(ctx context.Context, path string) ([]string, error) {
 	return ids, nil
 }
 
+// maxObject bounds one object of a stream in bytes: an event has some 1 KiB,
+// and as much as the container's labels.
+const maxObject = 1 << 20
+
 // Stream calls each for every JSON object of the answer to a GET of path, until
-// the stream or ctx ends.
+// the stream or ctx ends, or an object is too long.
 func Stream[T any](ctx context.Context, c *Client, path string, each func(T)) error {
 	body, err := c.open(ctx, path)
 	if err != nil {
 		return err
 	}
 	defer body.Close()
-	decoder := json.NewDecoder(body)
+	limited := &io.LimitedReader{R: body}
+	decoder := json.NewDecoder(limited)
 	for {
 		var v T
+		limited.N = maxObject
 		if err := decoder.Decode(&v); err != nil {
+			if limited.N <= 0 {
+				err = fmt.Errorf("%w: an object of more than %d bytes", ErrAnswer, maxObject)
+			}
 			return fmt.Errorf("GET %s: %w", path, err)
 		}
 		each(v)
