@@ -48,13 +48,22 @@ func New(socket string, labelMax int, hooks []string) (*Client, error) {
 // Close ends the connection.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// version asks what the runtime is, which decides the type of its containers.
-func (c *Client) version(ctx context.Context) error {
+// version asks for the runtime's name.
+func (c *Client) version(ctx context.Context) (name string, err error) {
 	v, err := c.runtime.Version(ctx, &api.VersionRequest{})
 	if err != nil {
-		return fmt.Errorf("CRI Version: %w", err)
+		return "", fmt.Errorf("CRI Version: %w", err)
 	}
-	switch name := v.RuntimeName; name {
+	return v.RuntimeName, nil
+}
+
+// setKind asks what the runtime is, which decides the type of its containers.
+func (c *Client) setKind(ctx context.Context) error {
+	name, err := c.version(ctx)
+	if err != nil {
+		return err
+	}
+	switch name {
 	case container.Containerd, container.CRIO:
 		c.kind = name
 	default:
@@ -66,7 +75,7 @@ func (c *Client) version(ctx context.Context) error {
 // List returns the ids of all containers of pods, those that do not run
 // included.
 func (c *Client) List(ctx context.Context) ([]string, error) {
-	if err := c.version(ctx); err != nil {
+	if err := c.setKind(ctx); err != nil {
 		return nil, err
 	}
 	list, err := c.runtime.ListContainers(ctx, &api.ListContainersRequest{})
@@ -84,7 +93,7 @@ func (c *Client) List(ctx context.Context) ([]string, error) {
 // process runs in a cgroup of its own.
 func (c *Client) Find(ctx context.Context, id string) (container.Container, error) {
 	if c.kind == "" {
-		if err := c.version(ctx); err != nil {
+		if err := c.setKind(ctx); err != nil {
 			return container.Container{}, err
 		}
 	}
@@ -148,7 +157,7 @@ func (c *Client) watchOver(ctx context.Context) error {
 			return ctx.Err()
 		case <-tick.C:
 			asked, cancel := context.WithTimeout(ctx, pingInterval)
-			err := c.version(asked)
+			_, err := c.version(asked) // List and Find set the kind: they may run now
 			cancel()
 			if err != nil {
 				return err
