@@ -14,17 +14,38 @@ type key struct {
 	limit  capacity.Limit
 }
 
-// answers sums up the repeats of each limit.
-func answers(r *capacity.Result) []capacity.Answer {
-	by := map[key][]int{}
-	var order []key
-	for i, row := range r.Rows {
+// chosen lists the limits in the order of their first rows, and for each the
+// rows that its answer is from: the confirmed ones if there are any, or those
+// that could be measured; and of them not the inversions, which a repeat has
+// shown to be a disturbance of the machine.
+func chosen(rows []capacity.Row) (order []key, by map[key][]int) {
+	by = map[key][]int{}
+	for i, row := range rows {
 		k := key{row.Sensor, row.Limit}
 		if len(by[k]) == 0 {
 			order = append(order, k)
 		}
 		by[k] = append(by[k], i)
 	}
+	inversions := Inversions(rows)
+	for k, of := range by {
+		for _, prefer := range []func(i int) bool{
+			func(i int) bool { return rows[i].Status != capacity.Failed },
+			func(i int) bool { return rows[i].Status == capacity.Confirmed },
+			func(i int) bool { return !slices.Contains(inversions, i) },
+		} {
+			if kept := slices.DeleteFunc(slices.Clone(of), func(i int) bool { return !prefer(i) }); len(kept) > 0 {
+				of = kept
+			}
+		}
+		by[k] = of
+	}
+	return order, by
+}
+
+// answers sums up the repeats of each limit.
+func answers(r *capacity.Result) []capacity.Answer {
+	order, by := chosen(r.Rows)
 	slices.SortStableFunc(order, func(a, b key) int {
 		return cmp.Or(cmp.Compare(a.limit.CPU, b.limit.CPU), cmp.Compare(a.limit.Memory, b.limit.Memory))
 	})
@@ -36,7 +57,7 @@ func answers(r *capacity.Result) []capacity.Answer {
 	return all
 }
 
-// answerOf takes the row in the middle by events per second.
+// answerOf takes the row in the middle by events per second, the lower one of two.
 func answerOf(r *capacity.Result, indexes []int) capacity.Answer {
 	sorted := slices.SortedStableFunc(slices.Values(indexes), func(a, b int) int { return cmp.Compare(r.Rows[a].Syscalls, r.Rows[b].Syscalls) })
 	i := sorted[(len(sorted)-1)/2]

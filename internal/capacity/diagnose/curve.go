@@ -8,14 +8,18 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
-// CurveOf takes the median of each CPU limit's repeats of one sensor. A limit
+// CurveOf takes the median of the rows of one sensor that answer for each CPU
+// limit. A limit
 // that a smaller one outdoes is left out: more CPU takes nothing away, so the
 // smaller one's answer holds there too.
 func CurveOf(sensor string, rows []capacity.Row) capacity.Curve {
 	by := map[float64][]capacity.Row{}
-	for _, row := range rows {
-		if row.Sensor == sensor && row.Syscalls > 0 && row.Limit.CPU > 0 {
-			by[row.Limit.CPU] = append(by[row.Limit.CPU], row)
+	limits, choice := chosen(rows)
+	for _, k := range limits {
+		for _, i := range choice[k] {
+			if k.sensor == sensor && rows[i].Syscalls > 0 && k.limit.CPU > 0 {
+				by[k.limit.CPU] = append(by[k.limit.CPU], rows[i])
+			}
 		}
 	}
 	curve := capacity.Curve{Sensor: sensor}

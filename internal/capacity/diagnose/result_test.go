@@ -57,6 +57,35 @@ func TestCarried(t *testing.T) {
 	}
 }
 
+// Of the repeats of a limit, those answer that are sound: a failed row is no
+// measurement, and one that less CPU outdoes gives way to its repeat. The curve
+// makes the same choice.
+func TestSoundRepeats(t *testing.T) {
+	const confirmed, failed = capacity.Confirmed, capacity.Failed
+	half := rowOf("", 0.5, 100e3, confirmed)
+	for name, test := range map[string]struct {
+		rows []capacity.Row
+		want string  // claim of the last answer
+		rate float64 // of the curve's last point
+	}{
+		"one failed":                    {[]capacity.Row{rowOf("", 1, 0, failed), rowOf("", 1, 200e3, confirmed)}, "200K", 200e3},
+		"most failed":                   {[]capacity.Row{rowOf("", 1, 0, failed), rowOf("", 1, 0, failed), rowOf("", 1, 200e3, confirmed)}, "200K", 200e3},
+		"a bound and a failure":         {[]capacity.Row{rowOf("", 1, 0, failed), rowOf("", 1, 200e3, capacity.AtLeast)}, "≥ 200K", 200e3},
+		"a bound below":                 {[]capacity.Row{rowOf("", 1, 120e3, capacity.AtLeast), rowOf("", 1, 200e3, confirmed)}, "200K", 200e3},
+		"an inversion, repeated":        {[]capacity.Row{half, rowOf("", 1, 60e3, confirmed), rowOf("", 1, 200e3, confirmed)}, "200K", 200e3},
+		"an inversion, again":           {[]capacity.Row{half, rowOf("", 1, 60e3, confirmed), rowOf("", 1, 62e3, confirmed)}, "60K", 100e3},
+		"an inversion, and then failed": {[]capacity.Row{half, rowOf("", 1, 60e3, confirmed), rowOf("", 1, 0, failed)}, "60K", 100e3},
+		"two sound ones":                {[]capacity.Row{rowOf("", 1, 190e3, confirmed), rowOf("", 1, 200e3, confirmed)}, "190K", 195e3},
+	} {
+		f := resultOf(test.rows...).Findings
+		a := f.Answers[len(f.Answers)-1]
+		points := f.Curves[0].Points
+		if got := a.Claim(a.Operations); got != test.want || points[len(points)-1].Operations != test.rate {
+			t.Errorf("%s: answer %s, curve %+v; want %s and %v", name, got, points, test.want, test.rate)
+		}
+	}
+}
+
 func TestHeadline(t *testing.T) {
 	noisy := rowOf("", 1, 100e3, capacity.Confirmed)
 	noisy.Noisy = []string{"the same rate has both passed and failed"}
