@@ -188,12 +188,12 @@ func TestFindProcess(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for s, want := range map[string]int{"7": 7, "0": 0, "falco": 10} {
+	for s, want := range map[string]int{"20": 20, "0": 0, "falco": 10} {
 		if pid, err := findProcess(proc, s); err != nil || pid != want {
 			t.Errorf("findProcess(%q) = %d, %v; want %d", s, pid, err, want)
 		}
 	}
-	for _, s := range []string{"twin", "none"} {
+	for _, s := range []string{"twin", "none", "7"} {
 		if pid, err := findProcess(proc, s); err == nil {
 			t.Errorf("findProcess(%q) = %d, want an error", s, pid)
 		}

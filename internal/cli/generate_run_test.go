@@ -228,15 +228,20 @@ func TestGenerateTestOverHTTP(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for {
+		// There is one for every 5 ms, no matter how late this runs.
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for at := time.Now(); ; {
 			select {
 			case <-stop:
 				return
-			default:
+			case <-tick.C:
 			}
-			body := fmt.Sprintf(`{"rule":"Clear Log Activities","source":"syscall","time":%q}`, time.Now().Format(time.RFC3339Nano))
-			if response, err := http.Post("http://"+address, "application/json", strings.NewReader(body)); err == nil {
-				_ = response.Body.Close()
+			for now := time.Now(); at.Before(now); at = at.Add(5 * time.Millisecond) {
+				body := fmt.Sprintf(`{"rule":"Clear Log Activities","source":"syscall","time":%q}`, at.Format(time.RFC3339Nano))
+				if response, err := http.Post("http://"+address, "application/json", strings.NewReader(body)); err == nil {
+					_ = response.Body.Close()
+				}
 			}
 		}
 	}()
