@@ -65,6 +65,7 @@ spec:
 // removes it.
 func TestChart(t *testing.T) {
 	c := kubernetes.Up(t, kubernetes.Options{})
+	checkDriverless(t, c)
 	chartImage(t, c)
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -105,6 +106,28 @@ func TestChart(t *testing.T) {
 	left := c.Run(t, c.Kubectl("get", "all,configmaps,secrets,serviceaccounts", "-n", namespace, "-o", "name", "-l", "app.kubernetes.io/instance=peregrine"))
 	if strings.TrimSpace(left) != "" {
 		t.Errorf("left over: %s", left)
+	}
+}
+
+// checkDriverless checks that the chart gives the sensor something of the node
+// only if it reads syscalls.
+func checkDriverless(t *testing.T, c *kubernetes.Cluster) {
+	t.Helper()
+	pod := func(driver string) string {
+		return c.Run(t, c.Helm("template", "peregrine", "helm/peregrine", "--kube-version", "1.30.0", "--set", "controller.kind=deployment",
+			"--set", "collectors.containerEngine.engines.cri.sockets={/elsewhere/cri.sock}", "--set", "driver.enabled="+driver))
+	}
+	with, without := pod("true"), pod("false")
+	for _, part := range []string{"hostPID: true", "HOST_ROOT", "hostPath:", "mountPath: /host", "add: ["} {
+		if !strings.Contains(with, part) {
+			t.Errorf("with the driver, the pod has no %q:\n%s", part, with)
+		}
+		if strings.Contains(without, part) {
+			t.Errorf("without the driver, the pod has %q:\n%s", part, without)
+		}
+	}
+	if !strings.Contains(without, "capabilities: {drop: [ALL]}") {
+		t.Errorf("without the driver, the pod keeps capabilities:\n%s", without)
 	}
 }
 

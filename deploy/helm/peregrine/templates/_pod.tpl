@@ -12,8 +12,10 @@ metadata:
 spec:
   serviceAccountName: {{ include "peregrine.serviceAccount" . }}
   automountServiceAccountToken: false
+  {{- if .Values.driver.enabled }}
   # Processes are those of the node.
   hostPID: true
+  {{- end }}
   terminationGracePeriodSeconds: {{ .Values.terminationGracePeriodSeconds }}
   {{- with .Values.podPriorityClassName }}
   priorityClassName: {{ . }}
@@ -42,7 +44,9 @@ spec:
     imagePullPolicy: {{ .Values.image.pullPolicy }}
     args: [sensor{{ if not .Values.driver.enabled }}, --disable-source, syscall{{ end }}{{ range .Values.extra.args }}, {{ . | quote }}{{ end }}]
     env:
+    {{- if .Values.driver.enabled }}
     - {name: HOST_ROOT, value: /host}
+    {{- end }}
     {{- if .Values.falcoHostnameEnv }}
     - {name: FALCO_HOSTNAME, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
     {{- end }}
@@ -56,7 +60,7 @@ spec:
       allowPrivilegeEscalation: false
       readOnlyRootFilesystem: true
       runAsUser: 0
-      capabilities: {drop: [ALL], add: {{ .Values.capabilities | toJson }}}
+      capabilities: {drop: [ALL]{{ if .Values.driver.enabled }}, add: {{ .Values.capabilities | toJson }}{{ end }}}
       seccompProfile: {type: RuntimeDefault}
       {{- end }}
     resources: {{- toYaml .Values.resources | nindent 6 }}
@@ -74,11 +78,13 @@ spec:
     - {name: config, mountPath: /etc/falco, readOnly: true}
     - {name: run-peregrine, mountPath: /run/peregrine}
     - {name: run-falco, mountPath: /run/falco}
+    {{- if .Values.driver.enabled }}
     - {name: proc, mountPath: /host/proc, readOnly: true}
     - {name: etc, mountPath: /host/etc, readOnly: true}
     - {name: run, mountPath: /host/run, readOnly: true}
     {{- range $i, $dir := (include "peregrine.socketDirectories" . | fromYaml).directories }}
     - {name: sockets-{{ $i }}, mountPath: /host{{ $dir }}, readOnly: true}
+    {{- end }}
     {{- end }}
     {{- with .Values.mounts.volumeMounts }}{{ toYaml . | nindent 4 }}{{ end }}
   volumes:
@@ -107,11 +113,13 @@ spec:
       {{- end }}
   - {name: run-peregrine, emptyDir: {medium: Memory, sizeLimit: 1Mi}}
   - {name: run-falco, emptyDir: {medium: Memory, sizeLimit: 1Mi}}
+  {{- if .Values.driver.enabled }}
   - {name: proc, hostPath: {path: /proc}}
   - {name: etc, hostPath: {path: /etc}}
   - {name: run, hostPath: {path: /run}}
   {{- range $i, $dir := (include "peregrine.socketDirectories" . | fromYaml).directories }}
   - {name: sockets-{{ $i }}, hostPath: {path: {{ $dir }}, type: Directory}}
+  {{- end }}
   {{- end }}
   {{- with .Values.mounts.volumes }}{{ toYaml . | nindent 2 }}{{ end }}
 {{- end }}
