@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -130,6 +131,19 @@ func TestMetrics(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(body)
+	}
+}
+
+// The table of series in the documentation is complete.
+func TestMetricsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/outputs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range help {
+		if strings.HasPrefix(name, "peregrine_") && !regexp.MustCompile("`"+name+"[`{]").Match(text) {
+			t.Errorf("docs/outputs.md does not have %s", name)
+		}
 	}
 }
 
