@@ -2,7 +2,6 @@ package sweep
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
@@ -75,8 +74,7 @@ func (s *sweep) narrow(ctx context.Context, _ int) error {
 		err := s.measure(ctx, m, func() (search.Found, error) {
 			return m.search.More(ctx, s.left())
 		})
-		var refused *PreflightError
-		if errors.As(err, &refused) && err.Error() == refused.Error() { // and nothing else: the row has its answer
+		if refused := onlyRefused(err); refused != nil { // the row has its answer
 			m.row.Error = ""
 			m.note("there was time to know more, but " + refused.Reason)
 			s.keep(m)
@@ -84,6 +82,29 @@ func (s *sweep) narrow(ctx context.Context, _ int) error {
 		}
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// onlyRefused is the refusal of the preflight that an error is; nil if there is
+// none, or something else has failed with it, such as the restoring of a limit, which
+// errors.As would not see.
+func onlyRefused(err error) *PreflightError {
+	for err != nil {
+		switch e := err.(type) {
+		case *PreflightError:
+			return e
+		case interface{ Unwrap() []error }:
+			causes := e.Unwrap()
+			if len(causes) != 1 {
+				return nil
+			}
+			err = causes[0]
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		default:
+			return nil
 		}
 	}
 	return nil

@@ -1,6 +1,8 @@
 package sweep_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -52,6 +54,86 @@ func TestNarrowRefused(t *testing.T) {
 	row := measure(t, o)[0]
 	if rig.Started != 4 || row.Status != capacity.Confirmed || row.Error != "" || !strings.Contains(strings.Join(row.Noisy, "; "), "while idle") {
 		t.Errorf("%d sensors; %s, error %q, noisy %q", rig.Started, row.Status, row.Error, row.Noisy)
+	}
+}
+
+// lateStand is a stand that changes with each limit, and fails after a while.
+type lateStand struct {
+	*capacitytest.Rig
+	open                  func(l capacity.Limit)
+	startError, stopError error // of every sensor after the third
+}
+
+func (s *lateStand) Open(ctx context.Context, l capacity.Limit) (sweep.Sensor, error) {
+	if s.open != nil {
+		s.open(l)
+	}
+	_, err := s.Rig.Open(ctx, l)
+	return s, err
+}
+
+func (s *lateStand) Start(ctx context.Context) error {
+	if err := s.Rig.Start(ctx); err != nil || s.Started <= 3 {
+		return err
+	}
+	return s.startError
+}
+
+func (s *lateStand) Restore(ctx context.Context) error {
+	if err := s.Rig.Restore(ctx); err != nil || s.Restored <= 3 {
+		return err
+	}
+	return s.stopError
+}
+
+// A refusal is forgiven in the end also where it comes with context, and only
+// if nothing else has failed.
+func TestNarrowRefusedStart(t *testing.T) {
+	refused := &sweep.PreflightError{Reason: "the sensor is shy"}
+	lost := errors.New("the limit could not be put back")
+	for name, test := range map[string]struct{ start, restore, want error }{
+		"refused":              {refused, nil, nil},
+		"wrapped":              {fmt.Errorf("canary: %w", refused), nil, nil},
+		"with another failure": {errors.Join(refused, lost), nil, lost},
+		"and not restored":     {fmt.Errorf("canary: %w", refused), lost, lost},
+	} {
+		sensor := capacitytest.Default()
+		sensor.Tires, sensor.Generator = 0.2, 45e3
+		o := options(capacitytest.New(sensor))
+		rig := o.Variants[0].Stand.(*capacitytest.Rig)
+		o.Variants[0].Stand = &lateStand{Rig: rig, startError: test.start, stopError: test.restore}
+		rows, err := sweep.Run(t.Context(), o)
+		if !errors.Is(err, test.want) || rig.Started != 4 {
+			t.Errorf("%s: %v, want %v; %d sensors", name, err, test.want, rig.Started)
+		}
+		if test.want == nil && (rows[0].Error != "" || !strings.Contains(strings.Join(rows[0].Noisy, "; "), "is shy")) {
+			t.Errorf("%s: error %q, noisy %q", name, rows[0].Error, rows[0].Noisy)
+		}
+	}
+}
+
+// A row that is narrowed in the end is still marked as worse than a smaller one.
+func TestNarrowKeepsInversion(t *testing.T) {
+	sensor := capacitytest.Default()
+	sensor.Tires, sensor.Generator = 0.2, 45e3
+	rig := capacitytest.New(sensor)
+	o := options(rig)
+	o.Limits[0], o.Limits[1] = o.Limits[1], o.Limits[0]
+	o.Variants[0].Stand = &lateStand{Rig: rig, open: func(l capacity.Limit) {
+		rig.EventsPerCPU = 600e3
+		switch l.CPU {
+		case 1:
+			rig.EventsPerCPU = 150e3
+		case 2: // there is no time for another row, but for a long round
+			rig.Clock = rig.Clock.Add(30 * time.Second)
+		}
+	}}
+	rows := measure(t, o)
+	if rig.Started <= len(rows) {
+		t.Fatalf("%d rows by %d sensors: nothing was narrowed", len(rows), rig.Started)
+	}
+	if row := rows[0]; !strings.Contains(strings.Join(row.Noisy, "; "), "more CPU gave less") {
+		t.Errorf("%s %s: noisy %q", row.Limit, row.Status, row.Noisy)
 	}
 }
 

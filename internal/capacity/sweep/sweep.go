@@ -220,12 +220,13 @@ func (s *sweep) variant(name string) Variant {
 // repeatNoisy measures rows again that are worse than one with less CPU.
 func (s *sweep) repeatNoisy(ctx context.Context, of int) error {
 	for _, i := range diagnose.Inversions(s.rows) {
-		row := &s.rows[i]
-		row.Noisy = append(row.Noisy, "more CPU gave less than a smaller limit did")
+		m := s.measured[i] // which a later round of the row is kept from
+		m.note("more CPU gave less than a smaller limit did")
+		s.keep(m)
 		if s.left() < s.expected {
 			continue
 		}
-		again := job{s.variant(row.Sensor), row.Limit, row.Repeat + 1}
+		again := job{s.variant(m.row.Sensor), m.row.Limit, m.row.Repeat + 1}
 		if err := s.row(ctx, of, of, again); err != nil {
 			return err
 		}
