@@ -48,7 +48,7 @@ type ContainerEngines struct {
 // SocketEngine is a runtime with an API.
 type SocketEngine struct {
 	Enabled bool     `yaml:"enabled" doc:"Ask it."`
-	Sockets []string `yaml:"sockets" doc:"Its sockets, below HOST_ROOT. Empty: where distributions have root's. Sockets of users, such as Podman's in /run/user, are asked only if they are named here; name only those of users you trust."`
+	Sockets []string `yaml:"sockets" doc:"Its sockets, below HOST_ROOT. Empty: where distributions have root's. Sockets of users, such as Podman's in /run/user, are asked only if they are named here; what they tell does not replace what root's runtimes tell. Name only those of users you trust."`
 }
 
 // NamedEngine is a runtime whose containers are named in the cgroup.

@@ -40,7 +40,7 @@ type Container struct {
 
 	// Rank is the place of the runtime that told it in the order in which they
 	// are asked. Two may know a container: Docker's are containerd's too. The
-	// lower rank counts.
+	// lower rank counts; runtimes of users come after all of root's.
 	Rank int
 	// WaitUntil is when alerts stop waiting for the metadata, in ns since the
 	// epoch; 0 before the first that waited. It belongs to the engine.

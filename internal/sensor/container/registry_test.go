@@ -29,6 +29,17 @@ func TestRegistryUpdateFillsSharedContainer(t *testing.T) {
 	}
 }
 
+func TestRegistryKeepsLowerRank(t *testing.T) {
+	var r Registry
+	for _, m := range []Container{{Rank: 101, Name: "user"}, {Rank: 2, Name: "cri"}, {Rank: 101, Name: "forged"}, {Rank: 3, Name: "containerd"}} {
+		m.ID, m.FullID = idA[:12], idA
+		r.Update(m)
+	}
+	if c := r.Get(idA[:12]); c.Name != "cri" {
+		t.Errorf("got %+v", c)
+	}
+}
+
 func TestRegistryKeepsMetadataThatComesFirst(t *testing.T) {
 	var r Registry
 	r.Update(Container{ID: idA[:12], FullID: idA, Type: Podman, Name: "early"})

@@ -78,8 +78,8 @@ func New(o Options) *Inventory {
 		o.CallTimeout = DefaultCallTimeout
 	}
 	v := &Inventory{options: o, fresh: make(chan struct{}, 1)}
-	for _, e := range o.Endpoints {
-		v.sockets = append(v.sockets, newSocket(e, &v.options))
+	for i, e := range o.Endpoints {
+		v.sockets = append(v.sockets, newSocket(e, i, &v.options))
 	}
 	return v
 }

@@ -31,6 +31,8 @@ type Status struct {
 type socket struct {
 	Endpoint
 	options *Options
+	place   int           // among the endpoints
+	rank    int           // of its metadata, see rankOf
 	asked   chan []string // ids to look up; one list waits at most
 	present atomic.Bool
 
@@ -45,8 +47,8 @@ const absentPoll = 2 * time.Second
 // long each time, up to lastRetry.
 const firstReconnect = 100 * time.Millisecond
 
-func newSocket(e Endpoint, o *Options) *socket {
-	s := &socket{Endpoint: e, options: o, asked: make(chan []string, 1)}
+func newSocket(e Endpoint, place int, o *Options) *socket {
+	s := &socket{Endpoint: e, place: place, options: o, asked: make(chan []string, 1)}
 	s.status.Engine, s.status.Socket = e.Engine, e.Socket
 	s.look()
 	return s
@@ -84,6 +86,7 @@ func (s *socket) run(ctx context.Context) {
 			sleep(ctx, absentPoll)
 			continue
 		}
+		s.rank = rankOf(s.Endpoint, s.place)
 		answered, err := s.connect(ctx)
 		if ctx.Err() != nil {
 			return
@@ -209,7 +212,7 @@ func answered(err error) bool {
 }
 
 func (s *socket) deliver(ctx context.Context, m container.Container) {
-	m.Rank = s.Rank
+	m.Rank = s.rank
 	s.mu.Lock()
 	s.status.Told++
 	s.mu.Unlock()
