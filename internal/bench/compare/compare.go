@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
@@ -41,8 +42,9 @@ type Comparison struct {
 	Notes  []string
 }
 
-// Runs compares the rounds of the same load. Rounds of one run that repeat a
-// load are compared in their order; what only one run has is a note.
+// Runs compares the rounds of the same actions and load. Rounds of one run that
+// repeat a load are compared in their order. A round that only one run has is a
+// note, and one that B lacks leaves the comparison inconclusive at best.
 func Runs(a, b *report.Run) (Comparison, error) {
 	c := Comparison{A: a.Identity.String(), B: b.Identity.String(), Change: Better}
 	used := make([]bool, len(b.Rounds))
@@ -55,18 +57,22 @@ func Runs(a, b *report.Run) (Comparison, error) {
 			}
 		}
 		if at < 0 {
-			c.Notes = append(c.Notes, fmt.Sprintf("B has no round of %.0f actions/s and %.0f background syscalls/s", x.Rate.Target, x.Rate.NoiseTarget))
+			c.Notes = append(c.Notes, "B has no round of "+load(x))
+			c.worsen(Inconclusive)
 			continue
 		}
 		used[at] = true
 		row := compare(*x, b.Rounds[at])
 		c.Rows = append(c.Rows, row)
-		if slices.Index(order, row.Change) > slices.Index(order, c.Change) {
-			c.Change = row.Change
+		c.worsen(row.Change)
+	}
+	for j := range b.Rounds {
+		if !used[j] {
+			c.Notes = append(c.Notes, "A has no round of "+load(&b.Rounds[j]))
 		}
 	}
 	if len(c.Rows) == 0 {
-		return c, errors.New("compare: the runs have no round of the same load: give both the same --rate and --noise")
+		return c, errors.New("compare: the runs have no round of the same actions and load: give both the same actions, --rate and --noise")
 	}
 	if a.Environment.Hostname != b.Environment.Hostname || a.Environment.CPU != b.Environment.CPU {
 		c.Notes = append(c.Notes, "the runs are of different machines")
@@ -75,7 +81,29 @@ func Runs(a, b *report.Run) (Comparison, error) {
 }
 
 func sameLoad(a, b *bench.Round) bool {
-	return a.Rate.Target == b.Rate.Target && a.Rate.NoiseTarget == b.Rate.NoiseTarget
+	return a.Rate.Target == b.Rate.Target && a.Rate.NoiseTarget == b.Rate.NoiseTarget && slices.Equal(actions(a), actions(b))
+}
+
+// load names a round by what sameLoad looks at.
+func load(r *bench.Round) string {
+	return fmt.Sprintf("%.0f actions/s and %.0f background syscalls/s with the actions %s", r.Rate.Target, r.Rate.NoiseTarget, strings.Join(actions(r), ", "))
+}
+
+// actions are the names of a round's actions, in order.
+func actions(r *bench.Round) []string {
+	var names []string
+	for _, a := range r.Actions {
+		names = append(names, a.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// worsen makes the comparison no better than a row.
+func (c *Comparison) worsen(to Change) {
+	if slices.Index(order, to) > slices.Index(order, c.Change) {
+		c.Change = to
+	}
 }
 
 // unfit are the flags of rounds that are no evidence about a sensor.
