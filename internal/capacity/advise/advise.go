@@ -36,7 +36,7 @@ const (
 )
 
 // Recommend derives requests and limits from a sensor's capacity curve, the
-// memory that its rows have used, and the rates observed in production.
+// memory that it has used in those of the rows that are its own, and the rates observed in production.
 // classes are the highest rates of the nodes of each class, for the fleet.
 func Recommend(curve capacity.Curve, rows []capacity.Row, seen capacity.Observed, classes map[string][]float64) (*capacity.Recommendation, error) {
 	if len(curve.Points) == 0 {
@@ -46,7 +46,7 @@ func Recommend(curve capacity.Curve, rows []capacity.Row, seen capacity.Observed
 	request, _ := curve.CPUFor(seen.P95)
 	top, enough := curve.CPUFor(seen.Max * limitHeadroom)
 	r.RequestCPU, r.LimitCPU = roundCPU(request), roundCPU(max(top, request))
-	r.LimitMemory = memoryFor(rows)
+	r.LimitMemory = memoryFor(curve.Sensor, rows)
 	r.RequestMemory = r.LimitMemory
 	first, best := curve.Points[0], curve.Points[len(curve.Points)-1]
 	if r.OverCapacity = !enough; r.OverCapacity {
@@ -77,9 +77,12 @@ func class(c capacity.Curve, name string, maxima []float64, memory int64) capaci
 func roundCPU(cpu float64) float64 { return math.Max(cpuStep, math.Ceil(cpu/cpuStep-1e-9)*cpuStep) }
 
 // memoryFor is half as much again as the sensor ever used, in steps of 64 Mi.
-func memoryFor(rows []capacity.Row) int64 {
+func memoryFor(sensor string, rows []capacity.Row) int64 {
 	var peak uint64
 	for _, row := range rows {
+		if row.Sensor != sensor {
+			continue
+		}
 		for _, trial := range row.Trials {
 			peak = max(peak, trial.Limits.MemoryPeak)
 			if u := trial.Round.Usage; u != nil {

@@ -42,6 +42,11 @@ func TestRecommend(t *testing.T) {
 	if len(r.Fleet) != 2 || !r.Fleet[0].OverCap || r.Fleet[1].OverCap || !near(r.Fleet[1].SumCPU, 0.1, 1e-9) {
 		t.Errorf("fleet %+v", r.Fleet)
 	}
+	other := published()[0]
+	other.Sensor, other.Trials = "other", []capacity.Trial{{Round: bench.Round{Usage: &usage.Window{RSSPeak: 1 << 30}}}}
+	if r, err := Recommend(curve(), append(published(), other), seen, nil); err != nil || r.LimitMemory != 192<<20 {
+		t.Errorf("with the memory of another sensor: %+v, %v", r, err)
+	}
 	seen.Max = 300e3
 	if r, err = Recommend(curve(), published(), seen, nil); err != nil || !r.OverCapacity || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "more than") {
 		t.Errorf("a node beyond the curve: %+v, %v", r, err)

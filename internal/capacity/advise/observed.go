@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -128,12 +130,14 @@ func parseQuery(text []byte) (Rates, error) {
 		}
 		node := label(series.Metric, nodeLabels)
 		class[node] = label(series.Metric, classLabels)
-		r.Nodes[node] = append(r.Nodes[node], rates(points, strings.HasSuffix(series.Metric["__name__"], "_total"))...)
+		if found := rates(points, strings.HasSuffix(series.Metric["__name__"], "_total")); len(found) > 0 {
+			r.Nodes[node] = append(r.Nodes[node], found...)
+		}
 	}
 	count := 0
 	for node, of := range r.Nodes {
 		count += len(of)
-		if class[node] == "" || len(of) == 0 {
+		if class[node] == "" {
 			continue
 		}
 		if r.Classes == nil {
@@ -146,12 +150,14 @@ func parseQuery(text []byte) (Rates, error) {
 		r.Classes[class[node]] = append(r.Classes[class[node]], highest)
 	}
 	if count == 0 {
-		return Rates{}, fmt.Errorf("no rates in %d series: expected the answer to a query such as rate(falcosecurity_scap_n_evts_total[5m])", len(q.Data.Result))
+		return Rates{}, fmt.Errorf("no finite rates in %d series: expected the answer to a query such as rate(falcosecurity_scap_n_evts_total[5m])", len(q.Data.Result))
 	}
 	return r, nil
 }
 
+// rates leaves out what is not finite: Prometheus divides zero by zero.
 func rates(points []point, counter bool) []float64 {
+	points = slices.DeleteFunc(slices.Clone(points), func(p point) bool { return !finite(p.value) })
 	var out []float64
 	for i, p := range points {
 		switch {
@@ -161,5 +167,7 @@ func rates(points []point, counter bool) []float64 {
 			out = append(out, (p.value-points[i-1].value)/(p.at-points[i-1].at))
 		}
 	}
-	return out
+	return slices.DeleteFunc(out, func(rate float64) bool { return !finite(rate) }) // of two times that are too near
 }
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

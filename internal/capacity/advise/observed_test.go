@@ -38,10 +38,19 @@ func TestRead(t *testing.T) {
 			text: `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"hostname":"h"},"value":[1,"12"]}]}}`,
 			want: Rates{Nodes: map[string][]float64{"h": {12}}},
 		},
-		"failed":  {text: `{"status":"error","error":"no such metric","data":{"resultType":"matrix"}}`, err: "no such metric"},
-		"nothing": {text: `{"status":"success","data":{"resultType":"matrix","result":[]}}`, err: "no rates in 0 series"},
-		"empty":   {text: "", err: "no rates in 0 samples"},
-		"garbage": {text: "{{{\n", err: "line 1"},
+		"not finite": {
+			text: `{"status":"success","data":{"resultType":"matrix","result":[
+{"metric":{"node":"a","class":"big"},"values":[[1,"NaN"],[2,"250"],[3,"+Inf"],[4,"-Inf"]]},
+{"metric":{"node":"b","class":"big"},"values":[[1,"NaN"]]},
+{"metric":{"__name__":"n_total","node":"c"},"values":[[10,"1000"],[20,"NaN"],[30,"3000"]]},
+{"metric":{"__name__":"n_total","node":"d"},"values":[[1,"0"],[1.5,"1.7e308"]]}]}}`,
+			want: Rates{Nodes: map[string][]float64{"a": {250}, "c": {100}}, Classes: map[string][]float64{"big": {250}}},
+		},
+		"nothing finite": {text: `{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"NaN"]}]}}`, err: "no finite rates in 1 series"},
+		"failed":         {text: `{"status":"error","error":"no such metric","data":{"resultType":"matrix"}}`, err: "no such metric"},
+		"nothing":        {text: `{"status":"success","data":{"resultType":"matrix","result":[]}}`, err: "no finite rates in 0 series"},
+		"empty":          {text: "", err: "no rates in 0 samples"},
+		"garbage":        {text: "{{{\n", err: "line 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "observed")
