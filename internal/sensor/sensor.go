@@ -107,6 +107,7 @@ func Run(ctx context.Context, opt Options) error {
 	}
 	defer func() { s.logOut.close(s.patience()) }()
 	if opt.DryRun {
+		s.now().hosts.wait() // those that are not found are told
 		return nil
 	}
 	if opt.PIDFile != "" {
