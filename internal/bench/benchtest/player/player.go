@@ -91,10 +91,11 @@ func play(ctx context.Context, c config, begin time.Time) error {
 			if now.Before(first) {
 				continue // the probe is not attached yet
 			}
-			if leaves, ok := e.offer(now); ok {
+			leaves, ok := e.offer(now)
+			metrics.tick(now, &e) // before the alert: who reads that finds the sample
+			if ok {
 				queue <- waiting{line, leaves}
 			}
-			metrics.tick(now, &e)
 		}
 	}
 	close(queue)
