@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 
@@ -146,6 +147,9 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 	o, stands, conditions, err := f.options(env, cmd, args)
 	if err != nil {
 		return err
+	}
+	if err := run.CheckRoot(os.Geteuid()); err != nil {
+		return &ExitError{Code: ExitPreflight, Err: err}
 	}
 	if o.Dir, err = run.Create(f.out, time.Now()); err != nil {
 		return err

@@ -142,7 +142,7 @@ func openStands(stands []namedStand, dir string) ([]run.Variant, error) {
 		s.options.Dir = dir
 		if len(stands) > 1 {
 			s.options.Dir = filepath.Join(dir, fmt.Sprintf("sensor-%d", i+1))
-			if err := os.Mkdir(s.options.Dir, 0o755); err != nil {
+			if err := os.MkdirAll(s.options.Dir, 0o755); err != nil {
 				return nil, err
 			}
 		}

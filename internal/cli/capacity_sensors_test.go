@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity/stand"
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
 )
 
 // sensors are what the flags of capacity run ask for, as "name kind rules args".
@@ -79,6 +80,17 @@ func TestCapacityRunHelp(t *testing.T) {
 	for _, line := range strings.Split(prose, "\n") {
 		if len([]rune(line)) > 80 {
 			t.Errorf("%d columns: %s", len([]rune(line)), line)
+		}
+	}
+}
+
+// A directory of a run that has not come to a result serves the next one.
+func TestOpenStandsAgain(t *testing.T) {
+	dir := t.TempDir()
+	o := stand.Options{Kind: stand.Embedded, Actions: action.All()[:1]}
+	for range 2 {
+		if all, err := openStands([]namedStand{{"a", o}, {"b", o}}, dir); err != nil || len(all) != 2 {
+			t.Errorf("%d sensors, %v", len(all), err)
 		}
 	}
 }

@@ -136,14 +136,22 @@ func (o *Options) variants() []sweep.Variant {
 	return all
 }
 
+// CheckRoot refuses to run as a user who is not root.
+func CheckRoot(euid int) error {
+	if euid != 0 {
+		return &sweep.PreflightError{Reason: "root is needed, to load a probe and to limit a sensor: run it with sudo"}
+	}
+	return nil
+}
+
 // enter undoes what killed runs have left, and makes this run seen by others
 // until leave is called. It refuses to measure beside one that is going on.
 func (o *Options) enter() (leave func(), err error) {
 	dir := o.JournalDir
 	if dir == "" {
 		dir = limit.JournalDir
-		if os.Geteuid() != 0 {
-			return nil, &sweep.PreflightError{Reason: "root is needed, to load a probe and to limit a sensor: run it with sudo"}
+		if err := CheckRoot(os.Geteuid()); err != nil {
+			return nil, err
 		}
 	}
 	undone, err := limit.Recover(dir, limit.Host{})

@@ -252,3 +252,13 @@ func TestBesideAnotherRun(t *testing.T) {
 		t.Errorf("journals %v, %v; want the other run's alone", left, err)
 	}
 }
+
+func TestCheckRoot(t *testing.T) {
+	var preflight *sweep.PreflightError
+	if err := CheckRoot(1000); !errors.As(err, &preflight) || !strings.Contains(err.Error(), "sudo") {
+		t.Errorf("a user: %v", err)
+	}
+	if err := CheckRoot(0); err != nil {
+		t.Errorf("root: %v", err)
+	}
+}
