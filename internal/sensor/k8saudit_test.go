@@ -143,7 +143,7 @@ func TestAuditWithoutCounterpart(t *testing.T) {
 		var log strings.Builder
 		err := Run(t.Context(), Options{
 			LoadConfig: func() (*config.Config, error) { return auditConfig(t, dir, open), nil },
-			Stdout:     os.NewFile(0, ""), Stderr: &log, Getenv: func(string) string { return "" }, DryRun: true,
+			Stdout:     os.Stdout, Stderr: &log, Getenv: func(string) string { return "" }, DryRun: true,
 		})
 		if err != nil || strings.Contains(log.String(), "Warning:") != (want != "") || !strings.Contains(log.String(), want) {
 			t.Errorf("%q: %v\n%s", open, err, log.String())
@@ -155,7 +155,7 @@ func TestAuditWithoutCounterpart(t *testing.T) {
 	var log strings.Builder
 	err := Run(t.Context(), Options{
 		LoadConfig: func() (*config.Config, error) { return auditConfig(t, dir, "http://127.0.0.1:0/k"), nil },
-		Stdout:     os.NewFile(0, ""), Stderr: &log, Getenv: func(string) string { return "" }, DryRun: true, MaxDuration: time.Second,
+		Stdout:     os.Stdout, Stderr: &log, Getenv: func(string) string { return "" }, DryRun: true, MaxDuration: time.Second,
 	})
 	if err != nil || !strings.Contains(log.String(), "no rule is of source k8s_audit") {
 		t.Errorf("%v\n%s", err, log.String())
