@@ -131,6 +131,9 @@ func killer() int {
 func TestKillAndCleanup(t *testing.T) {
 	needRoot(t)
 	times, seed := 20, uint64(time.Now().UnixNano())
+	if testing.Short() {
+		times = 4
+	}
 	if text := os.Getenv("PEREGRINE_KILLS"); text != "" { // 100, or 100:SEED to repeat one
 		if n, err := fmt.Sscanf(text, "%d:%d", &times, &seed); n == 0 {
 			t.Fatal(err)
