@@ -71,7 +71,9 @@ func (r Ramp) Pace(elapsed time.Duration, n uint64) (time.Duration, bool) {
 func (r Ramp) Planned(d time.Duration) uint64 {
 	t := min(d, r.For).Seconds()
 	n := r.From*t + (r.To-r.From)*t*t/(2*r.For.Seconds())
-	return count(math.Ceil(n - 1e-9))
+	// A whole number of actions may come out a little above itself. The slack
+	// is relative: an absolute one hides the first action of a slow ramp.
+	return count(math.Ceil(n - n*1e-12))
 }
 
 // Steps holds each rate for Each and stops after the last.

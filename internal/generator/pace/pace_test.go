@@ -96,6 +96,14 @@ func endOf(p OpenLoop) time.Duration {
 	return math.MaxInt64
 }
 
+func TestTheFirstActionOfASlowRampIsPlanned(t *testing.T) {
+	for _, p := range []OpenLoop{Ramp{0.5, 0.5, time.Millisecond}, Constant{0.5}} {
+		if got := p.Planned(2 * time.Nanosecond); got != 1 {
+			t.Errorf("%v plans %d within 2ns, want its first", p, got)
+		}
+	}
+}
+
 func TestScaleKeepsTheSum(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := openLoops(t)
