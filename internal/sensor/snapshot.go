@@ -125,7 +125,6 @@ func stateCounters(s state.Stats) metrics.State {
 }
 
 func probeCounters(c *probe.Counters) metrics.Probe {
-	buffer := &c.Drops[event.DropBuffer]
 	var cpus []metrics.CPU
 	for _, cpu := range c.CPUs {
 		cpus = append(cpus, metrics.CPU{Events: cpu.Seen, Drops: cpu.Dropped})
@@ -133,14 +132,7 @@ func probeCounters(c *probe.Counters) metrics.Probe {
 	return metrics.Probe{
 		PerCPU: cpus,
 		Seen:   c.Seen, Filtered: c.Filtered, Delivered: c.Delivered,
-		Drops: metrics.Drops{
-			Buffer: metrics.BufferDrops{
-				CloneFork: buffer[event.LostCloneFork], Execve: buffer[event.LostExecve], Connect: buffer[event.LostConnect],
-				Open: buffer[event.LostOpen], DirFile: buffer[event.LostDirFile], Close: buffer[event.LostClose],
-				Proc: buffer[event.LostProc], Other: buffer[event.LostOtherInterest],
-			},
-			Scratch: c.Drops.Of(event.DropScratch), PageFaults: c.Drops.Of(event.DropPageFault), Bug: c.Drops.Of(event.DropBug),
-		},
+		Drops: c.Drops,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
@@ -64,20 +65,15 @@ func (b *books) sample(ctx context.Context) {
 	b.samples++
 }
 
-func dropped(d *metrics.Drops) uint64 {
-	b := d.Buffer
-	return b.CloneFork + b.Execve + b.Connect + b.Open + b.DirFile + b.Close + b.Proc + b.Other + d.Scratch + d.PageFaults + d.Bug
-}
-
 // balanced says which sums do not hold in a snapshot.
 func balanced(m *metrics.Snapshot) error {
 	var errs []error
 	p := &m.Probe
-	if sum := p.Filtered + p.Delivered + dropped(&p.Drops); p.Seen != sum {
-		errs = append(errs, fmt.Errorf("seen %d, but filtered %d + delivered %d + dropped %d = %d", p.Seen, p.Filtered, p.Delivered, dropped(&p.Drops), sum))
+	if sum := p.Filtered + p.Delivered + p.Drops.Total(); p.Seen != sum {
+		errs = append(errs, fmt.Errorf("seen %d, but filtered %d + delivered %d + dropped %d = %d", p.Seen, p.Filtered, p.Delivered, p.Drops.Total(), sum))
 	}
-	if p.Drops.Bug > 0 {
-		errs = append(errs, fmt.Errorf("%d drops by a bug", p.Drops.Bug))
+	if bugs := p.Drops.Of(event.DropBug); bugs > 0 {
+		errs = append(errs, fmt.Errorf("%d drops by a bug", bugs))
 	}
 	if m.Events > p.Delivered {
 		errs = append(errs, fmt.Errorf("%d events processed of %d delivered", m.Events, p.Delivered))
@@ -109,7 +105,7 @@ func forward(before, now *metrics.Snapshot) error {
 	}
 	rising("seen", before.Probe.Seen, now.Probe.Seen)
 	rising("delivered", before.Probe.Delivered, now.Probe.Delivered)
-	rising("dropped", dropped(&before.Probe.Drops), dropped(&now.Probe.Drops))
+	rising("dropped", before.Probe.Drops.Total(), now.Probe.Drops.Total())
 	rising("events", before.Events, now.Events)
 	rising("alerts", before.Alerts, now.Alerts)
 	rising("reloads", before.Reloads+before.ReloadErrors, now.Reloads+now.ReloadErrors)

@@ -85,7 +85,7 @@ func run(binary string, length time.Duration, seed uint64) (err error) {
 	}
 	if err == nil {
 		fmt.Printf("passed: %d faults, %d samples, %d alerts, %d events seen, %d dropped\n",
-			len(faults), books.samples, books.last.Alerts, books.last.Probe.Seen, dropped(&books.last.Probe.Drops))
+			len(faults), books.samples, books.last.Alerts, books.last.Probe.Seen, books.last.Probe.Drops.Total())
 	}
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 )
 
@@ -35,7 +36,7 @@ func TestSchedule(t *testing.T) {
 func TestBooks(t *testing.T) {
 	good := func() *metrics.Snapshot {
 		m := &metrics.Snapshot{Alerts: 10, Internal: 2, Throttled: 1, Events: 20}
-		m.Probe = metrics.Probe{Seen: 100, Filtered: 70, Delivered: 25, Drops: metrics.Drops{Buffer: metrics.BufferDrops{Open: 3, Other: 2}}}
+		m.Probe = metrics.Probe{Seen: 100, Filtered: 70, Delivered: 25, Drops: event.Drops{event.DropBuffer: {event.LostOpen: 3, event.LostOtherInterest: 2}}}
 		m.Channels = []metrics.Channel{{Name: "file", Alerts: 11, Sent: 5, Queued: 4, Dropped: 2, Capacity: 8}}
 		return m
 	}
@@ -47,7 +48,7 @@ func TestBooks(t *testing.T) {
 		"26 events processed":  func(m *metrics.Snapshot) { m.Events = 26 },
 		"11 alerts, but sent":  func(m *metrics.Snapshot) { m.Channels[0].Sent++ },
 		"1 withheld of 13":     func(m *metrics.Snapshot) { m.Alerts++ },
-		"drops by a bug":       func(m *metrics.Snapshot) { m.Probe.Drops.Bug++ },
+		"drops by a bug":       func(m *metrics.Snapshot) { m.Probe.Drops[event.DropBug][event.LostOpen]++ },
 		"9000 queued, room":    func(m *metrics.Snapshot) { m.Channels[0].Queued = 9000 },
 		"file sent fell":       func(m *metrics.Snapshot) { m.Channels[0].Sent-- },
 		"channel file is gone": func(m *metrics.Snapshot) { m.Channels = nil },

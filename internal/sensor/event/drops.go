@@ -1,7 +1,12 @@
 package event
 
+import (
+	"encoding/json"
+	"fmt"
+)
+
 // Drops counts lost events by cause and category: the one shape that loss has
-// from the probe to the statistics.
+// from the probe to the statistics, the metrics and the status.
 type Drops [NumDropCauses][NumDropCategories]uint64
 
 // Total is the number of lost events.
@@ -29,4 +34,42 @@ func (d *Drops) Add(other *Drops) {
 			d[cause][category] += other[cause][category]
 		}
 	}
+}
+
+// Minus is what was lost since d was other.
+func (d Drops) Minus(other Drops) Drops {
+	for cause := range d {
+		for category := range d[cause] {
+			d[cause][category] -= other[cause][category]
+		}
+	}
+	return d
+}
+
+// MarshalJSON writes the table by name: {"buffer": {"open": 3, ...}, ...}.
+func (d Drops) MarshalJSON() ([]byte, error) {
+	table := map[string]map[string]uint64{}
+	for cause := range d {
+		row := map[string]uint64{}
+		for category, n := range d[cause] {
+			row[DropCategory(category).String()] = n
+		}
+		table[DropCause(cause).String()] = row
+	}
+	return json.Marshal(table)
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote. It leaves out names that it does
+// not know: the sensor may be newer.
+func (d *Drops) UnmarshalJSON(b []byte) error {
+	var table map[string]map[string]uint64
+	if err := json.Unmarshal(b, &table); err != nil {
+		return fmt.Errorf("drops: %w", err)
+	}
+	for cause := range d {
+		for category := range d[cause] {
+			d[cause][category] = table[DropCause(cause).String()][DropCategory(category).String()]
+		}
+	}
+	return nil
 }

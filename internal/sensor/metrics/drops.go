@@ -7,6 +7,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 // DropPolicy decides what to do about lost events: syscall_event_drops. Once
@@ -71,7 +72,7 @@ func (d *DropPolicy) Last(now int64, p Probe) Reaction {
 }
 
 func (d *DropPolicy) look(now int64, p Probe, last bool) Reaction {
-	seen, delta := p.Seen-d.last.Seen, p.Drops.minus(d.last.Drops)
+	seen, delta := p.Seen-d.last.Seen, p.Drops.Minus(d.last.Drops)
 	d.at, d.last = now, p
 	threshold, lost := d.config.Threshold, delta.Total()
 	if d.config.Simulate && seen > 0 {
@@ -88,12 +89,12 @@ func (d *DropPolicy) look(now int64, p Probe, last bool) Reaction {
 	d.taken++
 	return Reaction{
 		Log: slices.Contains(actions, "log"), Alert: slices.Contains(actions, "alert"), Exit: slices.Contains(actions, "exit"),
-		Message: dropMessage(seen, lost, delta),
+		Message: dropMessage(seen, lost, &delta),
 	}
 }
 
 // dropMessage has all its fields as texts, as in Falco.
-func dropMessage(seen, lost uint64, d Drops) alert.Message {
+func dropMessage(seen, lost uint64, d *event.Drops) alert.Message {
 	m := alert.Message{
 		Rule: alert.RuleEventDrop, Priority: alert.Debug,
 		Text: fmt.Sprintf("Falco internal: syscall event drop. %d system calls dropped in last second.", lost),
@@ -103,7 +104,7 @@ func dropMessage(seen, lost uint64, d Drops) alert.Message {
 	}
 	add("n_evts", strconv.FormatUint(seen, 10))
 	add("n_drops", strconv.FormatUint(lost, 10))
-	for name, n := range d.named() {
+	for name, n := range dropsByName(d) {
 		add(name, strconv.FormatUint(n, 10))
 	}
 	add("ebpf_enabled", "1")
@@ -114,16 +115,4 @@ func dropMessage(seen, lost uint64, d Drops) alert.Message {
 		return 1
 	})
 	return m
-}
-
-func (d Drops) minus(e Drops) Drops {
-	return Drops{
-		Buffer: BufferDrops{
-			CloneFork: d.Buffer.CloneFork - e.Buffer.CloneFork, Execve: d.Buffer.Execve - e.Buffer.Execve,
-			Connect: d.Buffer.Connect - e.Buffer.Connect, Open: d.Buffer.Open - e.Buffer.Open,
-			DirFile: d.Buffer.DirFile - e.Buffer.DirFile, Close: d.Buffer.Close - e.Buffer.Close,
-			Proc: d.Buffer.Proc - e.Buffer.Proc, Other: d.Buffer.Other - e.Buffer.Other,
-		},
-		Scratch: d.Scratch - e.Scratch, PageFaults: d.PageFaults - e.PageFaults, Bug: d.Bug - e.Bug,
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 const second = int64(1e9)
@@ -52,7 +53,7 @@ func TestDropPolicy(t *testing.T) {
 				if last {
 					check = d.Last
 				}
-				r := check(int64(l.at*1e9), Probe{Seen: l.seen, Drops: Drops{Buffer: BufferDrops{Open: l.drops}}})
+				r := check(int64(l.at*1e9), Probe{Seen: l.seen, Drops: event.Drops{event.DropBuffer: {event.LostOpen: l.drops}}})
 				got := ""
 				for letter, on := range map[string]bool{"l": r.Log, "a": r.Alert, "e": r.Exit} {
 					if on {
@@ -77,8 +78,11 @@ func reverse(s string) string {
 
 func TestDropMessage(t *testing.T) {
 	d := NewDropPolicy(dropsConfig(func(*config.EventDrops) {}))
-	d.Check(0, Probe{Seen: 100, Drops: Drops{Scratch: 1}})
-	r := d.Check(second, Probe{Seen: 300, Drops: Drops{Scratch: 2, Bug: 3, Buffer: BufferDrops{Execve: 20, Proc: 10}}})
+	d.Check(0, Probe{Seen: 100, Drops: event.Drops{event.DropScratch: {event.LostOpen: 1}}})
+	r := d.Check(second, Probe{Seen: 300, Drops: event.Drops{
+		event.DropScratch: {event.LostOpen: 2}, event.DropBug: {event.LostClose: 3},
+		event.DropBuffer: {event.LostExecve: 20, event.LostProc: 10},
+	}})
 	var b strings.Builder
 	for _, f := range r.Message.Fields {
 		b.WriteString(f.Name + "=" + f.Value.Str + "\n")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 // Fields is snapshot s under the names of Falco's metrics, sorted, as far as c
@@ -202,7 +203,7 @@ func (f *fieldList) kernel(s, prev *Snapshot, perCPU bool) {
 	f.rate("scap.n_drops_perc", percent(drops-dropsBefore, p.Seen-before.Seen))
 	f.always("scap.n_filtered", p.Filtered)
 	f.always("scap.n_delivered", p.Delivered)
-	for name, n := range p.Drops.named() {
+	for name, n := range dropsByName(&p.Drops) {
 		f.number("scap."+name, n)
 	}
 	if perCPU {
@@ -220,24 +221,16 @@ func percent(part, whole uint64) float64 {
 	return 100 * float64(part) / float64(whole)
 }
 
-// named is the drops under Falco's names.
-func (d Drops) named() map[string]uint64 {
+// dropsByName are the drops under Falco's names.
+func dropsByName(d *event.Drops) map[string]uint64 {
 	names := map[string]uint64{
-		"n_drops_buffer_total": d.Buffer.Total(), "n_drops_scratch_map": d.Scratch,
-		"n_drops_page_faults": d.PageFaults, "n_drops_bug": d.Bug,
+		"n_drops_buffer_total": d.Of(event.DropBuffer), "n_drops_scratch_map": d.Of(event.DropScratch),
+		"n_drops_page_faults": d.Of(event.DropPageFault), "n_drops_bug": d.Of(event.DropBug),
 	}
-	for category, n := range d.Buffer.Named() {
-		names["n_drops_buffer_"+category+"_exit"] = n
+	for category, n := range d[event.DropBuffer] {
+		names["n_drops_buffer_"+event.DropCategory(category).String()+"_exit"] = n
 	}
 	return names
-}
-
-// Named is the drops by Falco's names of the categories.
-func (b BufferDrops) Named() map[string]uint64 {
-	return map[string]uint64{
-		"clone_fork": b.CloneFork, "execve": b.Execve, "connect": b.Connect, "open": b.Open,
-		"dir_file": b.DirFile, "other_interest": b.Other, "close": b.Close, "proc": b.Proc,
-	}
 }
 
 func (f *fieldList) programs(s *Snapshot) {

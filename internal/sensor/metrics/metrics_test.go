@@ -14,6 +14,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -27,7 +28,9 @@ func sample() *Snapshot {
 		RulesFiles: []FileSum{{Name: "/etc/falco/falco_rules.yaml", SHA256: "ab"}}, ConfigFiles: []FileSum{{Name: "/etc/falco/falco.yaml", SHA256: "cd"}},
 		Events: 900, Alerts: 7, Throttled: 1,
 		Metadata: Metadata{Known: 2, Imageless: 1, Waited: 4, Cut: 1, Runtimes: []Runtime{{Engine: "cri", Socket: "/run/crio/crio.sock", Present: true, Connected: true, Connects: 1, Told: 2}}},
-		Probe: Probe{Seen: 2000, Filtered: 1000, Delivered: 900, Drops: Drops{Buffer: BufferDrops{Open: 90, Other: 5}, Scratch: 3, PageFaults: 2},
+		Probe: Probe{Seen: 2000, Filtered: 1000, Delivered: 900, Drops: event.Drops{
+			event.DropBuffer: {event.LostOpen: 90, event.LostOtherInterest: 5}, event.DropScratch: {event.LostOpen: 3}, event.DropPageFault: {event.LostOpen: 2},
+		},
 			PerCPU: []CPU{{1500, 100}, {500, 0}}},
 		State:     State{Threads: 100, Added: 150, Removed: 50, Lookups: 890, Fetched: 4, Failed: 1, Containers: 3},
 		Rules:     []Rule{{Name: "Read sensitive file (untrusted)", Priority: 4, Source: "syscall", Tags: []string{"host", "T1555"}, Matches: 6, Evaluations: 60}, {Name: "Never", Priority: 5, Source: "syscall"}},
@@ -81,7 +84,7 @@ func TestFieldsRates(t *testing.T) {
 	now.Time += 4e9
 	now.Events += 1000
 	now.Probe.Seen += 3000
-	now.Probe.Drops.Buffer.Open += 30
+	now.Probe.Drops[event.DropBuffer][event.LostOpen] += 30
 	now.Resources.CPUTime += time.Second
 	fields := Fields(now, prev, config.Default().Metrics)
 	for name, want := range map[string]float64{

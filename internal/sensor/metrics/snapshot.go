@@ -6,7 +6,11 @@
 // (health, versions, Prometheus), live by a private socket (status, top).
 package metrics
 
-import "time"
+import (
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
 
 // Snapshot is the sensor at one moment. All counters count since the start.
 // The sensor fills it; a reader owns what it was given.
@@ -91,11 +95,11 @@ type FileSum struct {
 // Probe counts events in the kernel: Seen = Filtered + Delivered + the sum of
 // Drops.
 type Probe struct {
-	Seen      uint64 `json:"seen"`      // events of interest to some rule or to the state
-	Filtered  uint64 `json:"filtered"`  // of these, known in the kernel not to match
-	Delivered uint64 `json:"delivered"` // of these, put into a ring
-	Drops     Drops  `json:"drops"`
-	PerCPU    []CPU  `json:"per_cpu,omitempty"`
+	Seen      uint64      `json:"seen"`      // events of interest to some rule or to the state
+	Filtered  uint64      `json:"filtered"`  // of these, known in the kernel not to match
+	Delivered uint64      `json:"delivered"` // of these, put into a ring
+	Drops     event.Drops `json:"drops"`
+	PerCPU    []CPU       `json:"per_cpu,omitempty"`
 	// OpenFilter says that the kernel rules out opens that no rule can match;
 	// false where the rules have more patterns than fit.
 	OpenFilter bool `json:"open_filter"`
@@ -112,26 +116,6 @@ type Audit struct {
 	Refused   uint64 `json:"refused"`   // requests that the sensor had no time for; their senders try again
 	Rejected  uint64 `json:"rejected"`  // requests that are not as they must be, or not allowed
 	Alerts    uint64 `json:"alerts"`    // also in Snapshot.Alerts
-}
-
-// Drops are lost events by cause; those for want of space by category.
-type Drops struct {
-	Buffer     BufferDrops `json:"buffer"`
-	Scratch    uint64      `json:"scratch"`     // no room to build the event
-	PageFaults uint64      `json:"page_faults"` // memory of the process could not be read
-	Bug        uint64      `json:"bug"`         // anything that should not happen
-}
-
-// BufferDrops are events lost because a ring was full, by Falco's categories.
-type BufferDrops struct {
-	CloneFork uint64 `json:"clone_fork"`
-	Execve    uint64 `json:"execve"`
-	Connect   uint64 `json:"connect"`
-	Open      uint64 `json:"open"`
-	DirFile   uint64 `json:"dir_file"`
-	Close     uint64 `json:"close"`
-	Proc      uint64 `json:"proc"`
-	Other     uint64 `json:"other_interest"`
 }
 
 // CPU counts the events of one CPU.
@@ -221,12 +205,4 @@ type Stream struct {
 	Peer string `json:"peer"`
 	Sent uint64 `json:"sent"`
 	Lost uint64 `json:"lost"` // overwritten before this client read them
-}
-
-// Total is the sum of all drops.
-func (d Drops) Total() uint64 { return d.Buffer.Total() + d.Scratch + d.PageFaults + d.Bug }
-
-// Total is the sum over the categories.
-func (b BufferDrops) Total() uint64 {
-	return b.CloneFork + b.Execve + b.Connect + b.Open + b.DirFile + b.Close + b.Proc + b.Other
 }

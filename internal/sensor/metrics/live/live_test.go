@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 )
 
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func at(n uint64) metrics.Snapshot {
 	return metrics.Snapshot{
 		Time: int64(n) * 1e9, Version: "1.2.3", Host: metrics.Host{Name: "h", KernelRelease: "6.1"}, Events: 100_000 * n, Alerts: 20 * n, Throttled: 3,
-		Probe: metrics.Probe{Seen: 1_500_000 * n, Filtered: 1_399_990 * n, Delivered: 100_000 * n, Drops: metrics.Drops{Buffer: metrics.BufferDrops{Open: 10 * n}}},
+		Probe: metrics.Probe{Seen: 1_500_000 * n, Filtered: 1_399_990 * n, Delivered: 100_000 * n, Drops: event.Drops{event.DropBuffer: {event.LostOpen: 10 * n}}},
 		Rings: []metrics.Ring{{Size: 8 << 20, Used: 1 << 20, MaxUsed: 4 << 20}},
 		State: metrics.State{Threads: 1234, Containers: 3},
 		Audit: &metrics.Audit{Bodies: 5, Events: 1200, Malformed: 1, Oversized: 2, Refused: 4},

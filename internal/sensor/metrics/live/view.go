@@ -12,6 +12,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/human"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 )
 
@@ -100,11 +101,28 @@ func writeHead(w io.Writer, prev, now *metrics.Snapshot) {
 		fmt.Fprintf(w, "  alerts held back by outputs.rate %s", count(now.Throttled))
 	}
 	fmt.Fprintln(w)
-	if d := p.Drops; d.Total() > 0 {
-		fmt.Fprintf(w, "Drops: buffer %s (open %s, connect %s, execve %s, clone %s, other %s)  scratch %s  page faults %s  bugs %s\n",
-			count(d.Buffer.Total()), count(d.Buffer.Open), count(d.Buffer.Connect), count(d.Buffer.Execve), count(d.Buffer.CloneFork),
-			count(d.Buffer.DirFile+d.Buffer.Close+d.Buffer.Proc+d.Buffer.Other), count(d.Scratch), count(d.PageFaults), count(d.Bug))
+	if p.Drops.Total() > 0 {
+		fmt.Fprintln(w, "Drops: "+drops(&p.Drops))
 	}
+}
+
+// drops are the lost events by cause, and by category within it, without zeros.
+func drops(d *event.Drops) string {
+	var causes []string
+	for cause := range d {
+		n := d.Of(event.DropCause(cause))
+		if n == 0 {
+			continue
+		}
+		var categories []string
+		for category, n := range d[cause] {
+			if n > 0 {
+				categories = append(categories, event.DropCategory(category).String()+" "+count(n))
+			}
+		}
+		causes = append(causes, fmt.Sprintf("%s %s (%s)", event.DropCause(cause), count(n), strings.Join(categories, ", ")))
+	}
+	return strings.Join(causes, "  ")
 }
 
 // ringFill is the fullest ring now and ever.

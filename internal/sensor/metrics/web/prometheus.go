@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 )
 
@@ -204,15 +205,15 @@ func (e exposition) latency(name string, l metrics.Latency, labels ...string) {
 }
 
 func (e exposition) probe(s *metrics.Snapshot, perCPU bool) {
-	d := s.Probe.Drops
+	d := &s.Probe.Drops
 	e.counter("falcosecurity_scap_n_evts_total", float64(s.Probe.Seen))
 	e.counter("falcosecurity_scap_n_drops_total", float64(d.Total()))
-	for category, n := range d.Buffer.Named() {
-		e.counter("falcosecurity_scap_n_drops_buffer_total", float64(n), "dir", "exit", "drop", category)
+	for category, n := range d[event.DropBuffer] {
+		e.counter("falcosecurity_scap_n_drops_buffer_total", float64(n), "dir", "exit", "drop", event.DropCategory(category).String())
 	}
-	e.counter("falcosecurity_scap_n_drops_scratch_map_total", float64(d.Scratch))
-	e.counter("falcosecurity_scap_n_drops_page_faults_total", float64(d.PageFaults))
-	e.counter("falcosecurity_scap_n_drops_bug_total", float64(d.Bug))
+	e.counter("falcosecurity_scap_n_drops_scratch_map_total", float64(d.Of(event.DropScratch)))
+	e.counter("falcosecurity_scap_n_drops_page_faults_total", float64(d.Of(event.DropPageFault)))
+	e.counter("falcosecurity_scap_n_drops_bug_total", float64(d.Of(event.DropBug)))
 	if !perCPU {
 		return
 	}

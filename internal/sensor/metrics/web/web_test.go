@@ -30,6 +30,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 )
 
@@ -44,7 +45,7 @@ func options() Options {
 			return metrics.Snapshot{
 				Time: 20e9, Start: 10e9, Version: "1.2.3", Source: "syscall", EngineName: "modern_bpf", Host: metrics.Host{Name: "h\xff", CPUs: 2},
 				RulesFiles: []metrics.FileSum{{Name: "/a/r.yaml", SHA256: "ab"}}, Events: 5,
-				Probe:    metrics.Probe{Seen: 10, Drops: metrics.Drops{Buffer: metrics.BufferDrops{Open: 3}}, PerCPU: []metrics.CPU{{Events: 10, Drops: 3}}},
+				Probe:    metrics.Probe{Seen: 10, Drops: event.Drops{event.DropBuffer: {event.LostOpen: 3}}, PerCPU: []metrics.CPU{{Events: 10, Drops: 3}}},
 				Audit:    &metrics.Audit{Bodies: 7, Bytes: 900, Events: 20, Malformed: 1, Refused: 2},
 				Rules:    []metrics.Rule{{Name: "A \"rule\"", Priority: 4, Source: "syscall", Tags: []string{"T1555", "mitre-x", "mitre_x"}, Matches: 2, Evaluations: 9}, {Name: "B"}},
 				Channels: []metrics.Channel{{Name: "file", Sent: 3, Dropped: 1, Overflow: 1, Latency: metrics.Latency{Counts: []uint64{1, 2}, Sum: time.Millisecond}}, {Name: "grpc"}},
