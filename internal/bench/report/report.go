@@ -124,7 +124,7 @@ func same(head, name string, f func(*bench.Round) string) column { return column
 const aboutSensor = 10
 
 var columns = []column{
-	same("round", "round", func(r *bench.Round) string { return integer(r.Number) }),
+	same("#", "round", func(r *bench.Round) string { return integer(r.Number) }),
 	{"target/s", "target", func(r *bench.Round) string { return whole(r.Rate.Target) }, func(r *bench.Round) string { return number(r.Rate.Target) }},
 	{"offered/s", "offered", func(r *bench.Round) string { return whole(r.Rate.Offered) }, func(r *bench.Round) string { return number(r.Rate.Offered) }},
 	same("done", "ok", func(r *bench.Round) string { return integer(r.Total.OK) }),
@@ -133,9 +133,9 @@ var columns = []column{
 	same("foreign", "foreign", func(r *bench.Round) string { return integer(r.Alerts.Foreign) }),
 	same("unread", "malformed", func(r *bench.Round) string { return strconv.FormatUint(r.Alerts.Malformed, 10) }),
 	same("lost", "lost", func(r *bench.Round) string { return integer(r.Total.Lost) }),
-	{"lost (95% below)", "lost_upper", func(r *bench.Round) string { return human.Share(r.Loss.Share) + " (" + human.Share(r.Loss.Upper) + ")" }, func(r *bench.Round) string { return number(r.Loss.Upper) }},
+	{"loss (95% below)", "lost_upper", func(r *bench.Round) string { return human.Share(r.Loss.Share) + " (" + human.Share(r.Loss.Upper) + ")" }, func(r *bench.Round) string { return number(r.Loss.Upper) }},
 	{"drops", "drops", ofSensor(func(s *bench.SensorStats) string { return human.Count(int64(s.Drops)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.Drops, 10) })},
-	{"out lost", "output_drops", ofSensor(func(s *bench.SensorStats) string { return human.Count(int64(s.OutputsDropped + s.Throttled)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.OutputsDropped, 10) })},
+	{"unsent", "output_drops", ofSensor(func(s *bench.SensorStats) string { return human.Count(int64(s.OutputsDropped + s.Throttled)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.OutputsDropped, 10) })},
 	{"events/s", "events", ofSensor(func(s *bench.SensorStats) string { return whole(s.EventsMean) }), ofSensor(func(s *bench.SensorStats) string { return number(s.EventsMean) })},
 	{"syscalls/s", "syscalls", func(r *bench.Round) string {
 		if r.Syscalls == nil {

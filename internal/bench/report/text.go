@@ -1,8 +1,11 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -65,26 +68,48 @@ func (r *Run) text(w io.Writer) error {
 // table is one line per round, with some of the columns: all are wider than a
 // terminal.
 func (r *Run) table(w io.Writer, columns []column) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	var head []string
 	for _, c := range columns {
 		head = append(head, c.head)
 	}
-	fmt.Fprintln(t, strings.Join(head, "\t")+"\t")
+	rows := [][]string{head}
 	for i := range r.Rounds {
+		var row []string
 		for _, c := range columns {
-			value := c.human(&r.Rounds[i])
-			if value == "" {
-				value = "-"
-			}
-			fmt.Fprint(t, value, "\t")
+			row = append(row, cmp.Or(c.human(&r.Rounds[i]), "-"))
 		}
-		fmt.Fprintln(t)
+		rows = append(rows, row)
+	}
+	return grid(w, tabwriter.AlignRight, rows)
+}
+
+// faults are columns that are shown only if one of their values is not 0.
+var faults = map[string]bool{"late": true, "foreign": true, "unread": true, "unsent": true, "double": true, "failed": true, "skipped": true}
+
+// grid aligns rows, of which the first is the head, without empty faults.
+func grid(w io.Writer, flags uint, rows [][]string) error {
+	shown := make([]bool, len(rows[0]))
+	for i, head := range rows[0] {
+		shown[i] = !faults[head] || slices.ContainsFunc(rows[1:], func(row []string) bool { return row[i] != "0" && row[i] != "-" })
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', flags)
+	for _, row := range rows {
+		var cells []string
+		for i, cell := range row {
+			if shown[i] {
+				cells = append(cells, cell)
+			}
+		}
+		end := ""
+		if flags&tabwriter.AlignRight != 0 {
+			end = "\t" // it aligns cells that a tab ends
+		}
+		fmt.Fprintln(t, strings.Join(cells, "\t")+end)
 	}
 	return t.Flush()
 }
 
-// actions is one line per action of a round.
+// actions is one line per action of a round, in three tables.
 func actions(w io.Writer, r *bench.Round) error {
 	label := r.Label
 	if label != "" {
@@ -93,19 +118,28 @@ func actions(w io.Writer, r *bench.Round) error {
 	if _, err := fmt.Fprintf(w, "round %d%s\n", r.Number, label); err != nil {
 		return err
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "action\tdone\talerts\tlate\tlost\tdouble\tfailed\tskipped\tlost (95% below)")
+	counts := [][]string{{"action", "done", "alerts", "late", "lost", "double", "failed", "skipped", "loss below (95%)"}}
+	costs := [][]string{{"action", "cost p50", "p99", "from plan p99"}}
+	latencies := [][]string{{"action", "latency p50", "p99", "p99.9", "max"}}
 	for _, a := range r.Actions {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s (%s)\n", short(a.Name), a.OK, a.Matched, a.Late, a.Lost, a.Duplicate, a.Failed, a.Skipped,
-			human.Share(a.Loss.Share), human.Share(a.Loss.Upper))
+		name := short(a.Name)
+		row := []string{name}
+		for _, n := range []int{a.OK, a.Matched, a.Late, a.Lost, a.Duplicate, a.Failed, a.Skipped} {
+			row = append(row, strconv.Itoa(n))
+		}
+		counts = append(counts, append(row, human.Share(a.Loss.Upper)))
+		costs = append(costs, []string{name, duration(a.Cost.P50), duration(a.Cost.P99), duration(a.Response.P99)})
+		latencies = append(latencies, []string{name, duration(a.Latency.P50), duration(a.Latency.P99), duration(a.Latency.P999), duration(a.Latency.Max)})
 	}
-	fmt.Fprintln(t)
-	fmt.Fprintln(t, "action\tcost p50\tp99\tlatency p50\tp99\tp99.9\tmax\tfrom plan p99")
-	for _, a := range r.Actions {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", short(a.Name), duration(a.Cost.P50), duration(a.Cost.P99),
-			duration(a.Latency.P50), duration(a.Latency.P99), duration(a.Latency.P999), duration(a.Latency.Max), duration(a.Response.P99))
+	for _, table := range [][][]string{counts, latencies, costs} {
+		if err := grid(w, 0, table); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(w); err != nil {
+			return err
+		}
 	}
-	return t.Flush()
+	return nil
 }
 
 // short leaves out the collection of an action's name.
@@ -117,9 +151,9 @@ func (p *printer) usage(r *bench.Round) {
 	if u == nil {
 		return
 	}
-	p.line("  sensor: CPU %s (user %s, system %s, peak %s), throttled %s; RSS %s (peak %s), PSS %s, cgroup %s",
-		human.Share(u.CPU), human.Share(u.User), human.Share(u.System), human.Share(u.CPUPeak), duration(u.Throttled),
-		human.Size(u.RSSMean), human.Size(u.RSSPeak), human.Size(u.PSSPeak), human.Size(u.CgroupPeak))
+	p.line("  sensor: CPU %s (user %s, system %s, peak %s), throttled %s",
+		human.Share(u.CPU), human.Share(u.User), human.Share(u.System), human.Share(u.CPUPeak), duration(u.Throttled))
+	p.line("  sensor: RSS %s (peak %s), PSS %s, cgroup %s", human.Size(u.RSSMean), human.Size(u.RSSPeak), human.Size(u.PSSPeak), human.Size(u.CgroupPeak))
 }
 
 // observer states what bench itself cost, at its highest.
