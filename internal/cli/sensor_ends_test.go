@@ -125,7 +125,7 @@ func closedPipe(t *testing.T) *os.File {
 	return w
 }
 
-// Whoever reads standard output and error, and does not, the sensor ends when
+// Whether or not its standard output and error are read, the sensor ends when
 // it is told to, says what it could not deliver, and leaves nothing behind.
 func TestSensorEndsBlocked(t *testing.T) {
 	d := startDaemon(t, fullPipe(t), nil, "--nodriver", "-o", "output_timeout=300")

@@ -76,7 +76,7 @@ func (s *sensor) openAudit(cfg *config.Config) (*audit.Source, error) {
 	return source, err
 }
 
-// serveAudit takes audit events until ctx ends. The engine ends after whoever
+// serveAudit takes audit events until ctx ends. The engine ends after the code that
 // sends: what was taken is matched.
 func (s *sensor) serveAudit(ctx context.Context) error {
 	matching, end := context.WithCancel(context.Background())

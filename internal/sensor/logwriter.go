@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// logLines is how many lines of the log may wait for whoever reads it.
+// logLines is how many lines of the log may wait for its reader.
 const logLines = 1024
 
 // logWriter writes lines on a goroutine of its own: one that reads the log and

@@ -128,7 +128,7 @@ func Run(ctx context.Context, opt Options) error {
 	return errors.Join(err, s.stop())
 }
 
-// sayTimeout is how long the end of a sensor waits for whoever reads its log
+// sayTimeout is how long the end of a sensor waits for the reader of its log
 // and its summary.
 const sayTimeout = time.Second
 

@@ -78,7 +78,7 @@ func (s *sensor) webserver(cfg *config.Config) (service, error) {
 	return server.Serve, nil
 }
 
-// snapshotTimeout is how long whoever asks for counters waits for the engine.
+// snapshotTimeout is how long a request for counters waits for the engine.
 const snapshotTimeout = 5 * time.Second
 
 func (s *sensor) takeSnapshot() (metrics.Snapshot, error) {

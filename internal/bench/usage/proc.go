@@ -34,9 +34,9 @@ func openProcess(pid int) (*process, error) {
 
 func (p *process) close() { p.stat.Close() }
 
-// read takes a sample, with what is dear if asked to; its error means that the
+// read takes a sample, with the costly parts if asked to; its error means that the
 // process is gone.
-func (p *process) read(dear bool) (sample, error) {
+func (p *process) read(costly bool) (sample, error) {
 	n, err := p.stat.ReadAt(p.buf, 0)
 	if n == 0 {
 		return sample{}, err
@@ -49,7 +49,7 @@ func (p *process) read(dear bool) (sample, error) {
 		return sample{}, os.ErrProcessDone
 	}
 	p.start = start
-	if dear {
+	if costly {
 		s.pss, s.waited = readPSS(p.pid), readWaited(p.pid)
 	}
 	s.cgroup = p.cgroup.read()

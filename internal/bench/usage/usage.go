@@ -18,10 +18,10 @@ import (
 const (
 	// interval of sampling.
 	interval = 100 * time.Millisecond
-	// dearEvery is how many samples share one reading of what is dear: PSS,
+	// costlyEvery is how many samples share one reading of the costly values: PSS,
 	// which walks all page tables under the process's mmap lock and would slow
 	// the sensor down, and the clocks of all threads.
-	dearEvery = 10
+	costlyEvery = 10
 	// peakSpan is the shortest time over which CPU is called a peak: the
 	// kernel counts it in ticks of 10 ms.
 	peakSpan = 500 * time.Millisecond
@@ -129,7 +129,7 @@ func (w *Watch) take() {
 	var s sample
 	if w.process != nil && !w.gone {
 		var err error
-		s, err = w.process.read(len(w.samples)%dearEvery == 0)
+		s, err = w.process.read(len(w.samples)%costlyEvery == 0)
 		w.gone = err != nil
 	}
 	if n := len(w.samples); w.gone && n > 0 {

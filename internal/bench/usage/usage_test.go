@@ -24,7 +24,7 @@ func TestSummarize(t *testing.T) {
 		busy := time.Duration(max(0, i-10)) * 100 * time.Millisecond
 		s := sample{at: begin.Add(time.Duration(i) * interval), user: busy / 4, system: busy * 3 / 4,
 			rss: uint64(1000 + i), virtual: 9, cgroup: cgroupSample{throttled: int64(i) * 7, throttles: uint64(i), memory: uint64(2000 + i)}}
-		if i%dearEvery == 0 {
+		if i%costlyEvery == 0 {
 			s.pss, s.waited = uint64(500+i), time.Duration(1000+i*50)*time.Millisecond
 		}
 		samples = append(samples, s)

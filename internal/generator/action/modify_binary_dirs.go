@@ -1,6 +1,6 @@
 package action
 
-// Never a program of the system: whoever kills the generator must not lose it.
+// Never a program of the system: a killed generator must not lose it.
 var modifyBinaryDirs = Action{
 	Name:    "syscall.ModifyBinaryDirs",
 	Summary: "rename a file of our own in /bin",

@@ -22,7 +22,7 @@ func write(t *testing.T, path, text string) {
 	check(t, os.WriteFile(path, []byte(text), 0o644))
 }
 
-// Whatever somebody does to an artifact, or puts in its place, is left.
+// Whatever happens to an artifact, or puts in its place, is left.
 func TestRemove(t *testing.T) {
 	rewrite := func(text string) func(*testing.T, string) {
 		return func(t *testing.T, path string) { write(t, path, text) }

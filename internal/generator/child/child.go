@@ -19,7 +19,7 @@ import (
 // Variable is the environment variable that makes a child of this binary.
 const Variable = "PEREGRINE_CHILD"
 
-// separator is a byte that no path, name or argument of ours contains.
+// separator is a byte that no path, name or argument here contains.
 const separator = "\x1f"
 
 // Task is a verb with its arguments, ready to be put into the environment.

@@ -10,7 +10,7 @@ import (
 // in Falco.
 const maxEntry = 4096
 
-// event takes in one event block: nil if no event of ours comes of it.
+// event takes in one event block: nil if it makes no event.
 func (r *Reader) event(typ uint32, body []byte) ([]byte, error) {
 	e := &r.raw
 	if err := e.parse(typ, body, r.vals.order); err != nil {

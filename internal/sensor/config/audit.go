@@ -11,7 +11,7 @@ type K8sAudit struct {
 	Open        string `yaml:"open" doc:"Where audit events come from, as plugins.k8saudit.open_params, which it replaces. Empty and without that plugin: from nowhere."`
 	Certificate string `yaml:"certificate" doc:"PEM file with key and certificate, for https. Empty: sslCertificate of the plugin."`
 	ClientCA    string `yaml:"client_ca" doc:"PEM file with who signs the senders' certificates. Empty: over https, anybody who reaches the port may send."`
-	Insecure    bool   `yaml:"insecure" doc:"Take plain HTTP from other hosts too, whoever sends it."`
+	Insecure    bool   `yaml:"insecure" doc:"Accept plain HTTP from other hosts too, from any sender."`
 	Patience    int    `yaml:"patience" min:"1" max:"600000" doc:"Milliseconds that a request waits while the sensor is behind, before it is refused with 429."`
 }
 

@@ -31,7 +31,7 @@ const batch = 512
 const clockInterval = time.Second
 
 // Run takes events from src until ctx ends. Those that are left then are for
-// Finish, once whoever produces them has stopped.
+// Finish, once their producer has stopped.
 func (e *Engine) Run(ctx context.Context, src Source) {
 	wake := src.Wake
 	e.wake.Store(&wake)

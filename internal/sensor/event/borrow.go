@@ -6,7 +6,7 @@ package event
 // built with the tag invariants.
 const Invariants = false
 
-// Loan is an event that is lent to whoever handles it.
+// Loan is an event that is lent to its handler.
 type Loan struct{}
 
 // Begin returns the event as it is lent until End.

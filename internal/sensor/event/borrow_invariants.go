@@ -7,7 +7,7 @@ import "unsafe"
 // Invariants says that borrowed memory is overwritten when its time is over.
 const Invariants = true
 
-// Loan is an event that is lent to whoever handles it.
+// Loan is an event that is lent to its handler.
 type Loan struct{ raw []byte }
 
 // Begin returns a copy of the event, which may be overwritten: the ring's
@@ -19,7 +19,7 @@ func (l *Loan) Begin(raw []byte) []byte {
 	return l.raw
 }
 
-// End overwrites the event. Its memory is not used again, so that whoever kept
+// End overwrites the event. Its memory is not used again, so that code that kept
 // a part of it sees no other event there but nonsense.
 func (l *Loan) End() {
 	for i := range l.raw {

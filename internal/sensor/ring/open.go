@@ -134,7 +134,7 @@ func boottime() uint64 {
 }
 
 // sleep pauses the thread without telling the Go runtime of a system call: the
-// goroutine keeps its processor, for the reason that await parks. Whoever runs
+// goroutine keeps its processor, for the reason that await parks. The code that runs
 // a Reader sees to it that there are two. A signal of the runtime ends the
 // pause early, which does no harm.
 func sleep(d time.Duration) {
