@@ -148,7 +148,7 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 	if err != nil {
 		return err
 	}
-	if err := run.CheckRoot(os.Geteuid()); err != nil {
+	if err := run.Check(os.Geteuid(), limit.JournalDir); err != nil {
 		return &ExitError{Code: ExitPreflight, Err: err}
 	}
 	if o.Dir, err = run.Create(f.out, time.Now()); err != nil {

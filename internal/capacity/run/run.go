@@ -136,10 +136,14 @@ func (o *Options) variants() []sweep.Variant {
 	return all
 }
 
-// CheckRoot refuses to run as a user who is not root.
-func CheckRoot(euid int) error {
+// Check says why no run can begin here, before anything is made for one: a
+// user who is not root, or another run that has its journal in dir.
+func Check(euid int, dir string) error {
 	if euid != 0 {
 		return &sweep.PreflightError{Reason: "root is needed, to load a probe and to limit a sensor: run it with sudo"}
+	}
+	if err := limit.Alone(dir); err != nil {
+		return &sweep.PreflightError{Reason: err.Error()}
 	}
 	return nil
 }
@@ -150,7 +154,7 @@ func (o *Options) enter() (leave func(), err error) {
 	dir := o.JournalDir
 	if dir == "" {
 		dir = limit.JournalDir
-		if err := CheckRoot(os.Geteuid()); err != nil {
+		if err := Check(os.Geteuid(), dir); err != nil {
 			return nil, err
 		}
 	}
@@ -165,6 +169,7 @@ func (o *Options) enter() (leave func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	// Again, now that another run that begins would see this one.
 	if err := limit.Alone(dir); err != nil {
 		return nil, errors.Join(&sweep.PreflightError{Reason: err.Error()}, presence.Undo())
 	}

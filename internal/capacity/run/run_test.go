@@ -247,18 +247,23 @@ func TestBesideAnotherRun(t *testing.T) {
 	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "another capacity run is going on") {
 		t.Errorf("beside another run: %v", err)
 	}
+	// The command line asks before it makes the directory of the run.
+	if err := Check(0, o.JournalDir); !errors.As(err, &refused) || !strings.Contains(err.Error(), "another capacity run is going on") {
+		t.Errorf("before a run: %v", err)
+	}
 	left, err := os.ReadDir(o.JournalDir)
 	if err != nil || len(left) != 1 {
 		t.Errorf("journals %v, %v; want the other run's alone", left, err)
 	}
 }
 
-func TestCheckRoot(t *testing.T) {
+func TestCheck(t *testing.T) {
+	none := filepath.Join(t.TempDir(), "none")
 	var preflight *sweep.PreflightError
-	if err := CheckRoot(1000); !errors.As(err, &preflight) || !strings.Contains(err.Error(), "sudo") {
+	if err := Check(1000, none); !errors.As(err, &preflight) || !strings.Contains(err.Error(), "sudo") {
 		t.Errorf("a user: %v", err)
 	}
-	if err := CheckRoot(0); err != nil {
+	if err := Check(0, none); err != nil {
 		t.Errorf("root: %v", err)
 	}
 }
