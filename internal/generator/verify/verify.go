@@ -50,6 +50,8 @@ const (
 	Failed  Status = "failed"  // the rule was not fired, or one that must not be
 	Errored Status = "error"   // the action itself did not work
 	Skipped Status = "skipped" // it does not apply here, or fires no rule
+
+	open Status = "" // its alert is not waited for yet
 )
 
 // Outcome is the result of one action.
@@ -83,15 +85,17 @@ type Options struct {
 // and ours: both derive it from another clock at their start.
 const slack = 5 * time.Millisecond
 
-// offWait is how long the alert of a rule may take that is disabled as it is
-// published: one that was enabled alerts at once, another never.
+// offWait is how long, after the last action, the alerts of rules may take that
+// are disabled as they are published: those that were enabled alert at once,
+// the others never. All are waited for together.
 const offWait = 2 * time.Second
 
 // noiseRuns is how often a noise action is run.
 const noiseRuns = 100
 
 // Run tests the actions in order and calls report with each preliminary
-// outcome; those returned also know of alerts that should not have come.
+// outcome, in the end for those whose rule is published as disabled; those
+// returned also know of alerts that should not have come.
 func Run(ctx context.Context, o Options, report func(Outcome)) ([]Outcome, error) {
 	inbox := newInbox(ctx, o.Source)
 	defer inbox.close()
@@ -99,12 +103,18 @@ func Run(ctx context.Context, o Options, report func(Outcome)) ([]Outcome, error
 	var windows []window
 	for _, a := range o.Actions {
 		if ctx.Err() != nil {
-			return outcomes, ctx.Err()
+			break
 		}
 		outcome, w := o.one(ctx, a, inbox)
-		report(outcome)
+		if outcome.Status != open {
+			report(outcome)
+		}
 		outcomes = append(outcomes, outcome)
 		windows = append(windows, w)
+	}
+	o.awaitOff(ctx, outcomes, windows, inbox, report)
+	if ctx.Err() != nil {
+		return outcomes, ctx.Err()
 	}
 	if err := inbox.wait(ctx, o.Settle, func([]received) bool { return false }); err != nil && !errors.Is(err, errTimeout) && !errors.Is(err, io.EOF) {
 		return outcomes, err
@@ -169,6 +179,8 @@ func (o *Options) one(ctx context.Context, a *action.Action, inbox *inbox) (outc
 		outcome.Detail = result.Actions[0].Why
 	case a.Rule == "":
 		w.instances, outcome.Status = result.Instances, Passed
+	case a.RuleOff:
+		w.instances, outcome.Status = result.Instances, open
 	default:
 		w.instances = result.Instances
 		o.await(ctx, &outcome, w, inbox)
@@ -178,28 +190,55 @@ func (o *Options) one(ctx context.Context, a *action.Action, inbox *inbox) (outc
 
 // await waits for the alert of the action.
 func (o *Options) await(ctx context.Context, outcome *Outcome, w window, inbox *inbox) {
-	timeout := o.Timeout
-	if outcome.Action.RuleOff {
-		timeout = min(timeout, offWait)
+	err := inbox.wait(ctx, o.Timeout, func(alerts []received) bool { return outcome.pass(w, alerts) })
+	if err != nil {
+		outcome.fail(err)
 	}
-	err := inbox.wait(ctx, timeout, func(alerts []received) bool {
-		for _, alert := range alerts {
-			if alert.Rule == outcome.Action.Rule && w.holds(alert.Time) && w.caused(alert.Alert) {
-				outcome.Latency = alert.at.Sub(alert.Time)
-				return true
-			}
+}
+
+func (outcome *Outcome) fail(err error) {
+	outcome.Status = Failed
+	outcome.Detail = fmt.Sprintf("no alert of rule %q: %v", outcome.Action.Rule, err)
+}
+
+// awaitOff waits for the alerts of all open outcomes at once, and reports them.
+func (o *Options) awaitOff(ctx context.Context, outcomes []Outcome, windows []window, inbox *inbox, report func(Outcome)) {
+	var off []int
+	for i := range outcomes {
+		if outcomes[i].Status == open {
+			off = append(off, i)
 		}
-		return false
-	})
-	outcome.Status = Passed
-	switch {
-	case err != nil && outcome.Action.RuleOff:
-		outcome.Status = Failed
-		outcome.Detail = fmt.Sprintf("rule disabled: enable with -o 'rules[]={enable: {rule: %s}}' (no alert within %v, and the rules as published have it off)", outcome.Action.Rule, timeout)
-	case err != nil:
-		outcome.Status = Failed
-		outcome.Detail = fmt.Sprintf("no alert of rule %q: %v", outcome.Action.Rule, err)
 	}
+	err := inbox.wait(ctx, min(o.Timeout, offWait), func(alerts []received) bool {
+		passed := true
+		for _, i := range off {
+			passed = outcomes[i].pass(windows[i], alerts) && passed
+		}
+		return passed
+	})
+	for _, i := range off {
+		outcome := &outcomes[i]
+		switch {
+		case outcome.Status != open:
+		case !errors.Is(err, errTimeout):
+			outcome.fail(err)
+		default:
+			outcome.Status = Failed
+			outcome.Detail = fmt.Sprintf("rule disabled: enable with -o 'rules[]={enable: {rule: %s}}' (no alert came, and the rules as published have it off)", outcome.Action.Rule)
+		}
+		report(outcomes[i])
+	}
+}
+
+// pass looks for the outcome's alert, and says whether it has come.
+func (outcome *Outcome) pass(w window, alerts []received) bool {
+	for _, alert := range alerts {
+		if alert.Rule == outcome.Action.Rule && w.holds(alert.Time) && w.caused(alert.Alert) {
+			outcome.Status, outcome.Latency = Passed, alert.at.Sub(alert.Time)
+			return true
+		}
+	}
+	return false
 }
 
 // holds says whether t is within an instance.

@@ -135,6 +135,40 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// Rules that are published as disabled are waited for together: an alert of
+// the first action may come after the second one has run.
+func TestDisabledRulesAreAwaitedTogether(t *testing.T) {
+	b := bench{alerts: make(chan []Alert, 10)}
+	first := Alert{Rule: "Modify Container Entrypoint"}
+	b.answer = func(name string, start time.Time) []Alert {
+		if name == "syscall.ModifyContainerEntrypoint" {
+			first.Time = start
+			return nil
+		}
+		return []Alert{first}
+	}
+	o := Options{Actions: []*action.Action{lookup(t, "syscall.ModifyContainerEntrypoint"), lookup(t, "syscall.CreateHiddenFilesOrDirectories")},
+		Source: &b, Spawn: b.spawn, Timeout: 20 * time.Millisecond}
+	reported := map[string]Status{}
+	_, err := Run(t.Context(), o, func(outcome Outcome) { reported[outcome.Action.Name] = outcome.Status })
+	want := map[string]Status{"syscall.ModifyContainerEntrypoint": Passed, "syscall.CreateHiddenFilesOrDirectories": Failed}
+	if diff := cmp.Diff(want, reported); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+}
+
+// An action that was interrupted before its alert could come is no rule that
+// is disabled.
+func TestInterruptedIsNotDisabled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	b := bench{alerts: make(chan []Alert, 10), result: func(*generator.Result) { cancel() }}
+	o := Options{Actions: []*action.Action{lookup(t, "syscall.ModifyContainerEntrypoint"), lookup(t, "syscall.ClearLogActivities")}, Source: &b, Spawn: b.spawn, Timeout: time.Hour}
+	outcomes, err := Run(ctx, o, func(Outcome) {})
+	if !errors.Is(err, context.Canceled) || len(outcomes) != 1 || outcomes[0].Status != Failed || strings.Contains(outcomes[0].Detail, "disabled") {
+		t.Errorf("%+v, %v", outcomes, err)
+	}
+}
+
 func TestSourceEnds(t *testing.T) {
 	b := bench{alerts: make(chan []Alert)}
 	close(b.alerts)
