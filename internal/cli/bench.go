@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,7 +52,7 @@ type benchFlags struct {
 	output      string
 	junit       string
 	out         string
-	from        string
+	from, file  string // of report: the run, and where the report goes
 	quiet       bool
 }
 
@@ -310,7 +311,7 @@ func (f *benchFlags) directory(o *run.Options) (dir string, cleanup func(), err 
 func (f *benchFlags) write(env Env, result *report.Run, o run.Options) error {
 	var err error
 	if o.Classic == nil && len(result.Rounds) > 0 {
-		err = result.Write(env.Stdout, f.output)
+		err = env.into(f.file, func(w io.Writer) error { return result.Write(w, f.output) })
 	}
 	if f.junit == "" {
 		return err

@@ -28,6 +28,7 @@ func newBenchReport(env Env) *cobra.Command {
 		},
 	}
 	f.reportFlags(cmd.Flags())
+	reportOut(cmd.Flags(), &f.file)
 	return cmd
 }
 

@@ -96,6 +96,11 @@ func TestBenchReportAndCompare(t *testing.T) {
 			t.Errorf("bench %q: exit %d, want %d with %q\n%s%s", tt.args, code, tt.code, tt.want, stdout, stderr)
 		}
 	}
+	file := filepath.Join(t.TempDir(), "report.csv")
+	code, stdout, stderr := runBench(t, "bench", "report", dirs[0], "--format", "csv", "--out", file)
+	if text, err := os.ReadFile(file); code != ExitOK || stdout != "" || err != nil || !strings.Contains(string(text), "1,1234") {
+		t.Errorf("to a file: exit %d, %q, %q, %v, %q", code, stdout, stderr, err, text)
+	}
 }
 
 // As event-generator: --pid alone means the sensor that runs, at its default

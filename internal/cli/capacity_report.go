@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity/compare"
 	"github.com/peregrine-sec/peregrine/internal/capacity/report"
@@ -15,27 +18,34 @@ import (
 )
 
 func newCapacityReport(env Env) *cobra.Command {
-	var format string
+	var format, out string
 	cmd := &cobra.Command{
 		Use:   "report DIR",
 		Short: "Write the report of an earlier run again, in any format",
 		Example: `  peregrine capacity report june
   peregrine capacity report june --format markdown >> "$GITHUB_STEP_SUMMARY"
-  peregrine capacity report june --format html > june.html`,
+  peregrine capacity report june --format html --out june.html`,
 		Args: exactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			result, err := run.Load(args[0])
 			if err != nil {
 				return err
 			}
-			if err := report.Write(env.Stdout, env.reportFormat(format), result); err != nil {
-				return &ExitError{Code: ExitUsage, Err: err}
+			known := report.Format(format)
+			if out == "" {
+				known = env.reportFormat(format)
 			}
-			return nil
+			return env.into(out, func(w io.Writer) error {
+				if err := report.Write(w, known, result); err != nil {
+					return &ExitError{Code: ExitUsage, Err: err}
+				}
+				return nil
+			})
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", string(report.Text), "text, markdown, csv, json or html")
 	completeFlag(cmd, "format", "text", "markdown", "csv", "json", "html")
+	reportOut(cmd.Flags(), &out)
 	return cmd
 }
 
@@ -46,6 +56,27 @@ func exactArgs(n int) cobra.PositionalArgs {
 		}
 		return nil
 	}
+}
+
+// reportOut adds --out to a command that writes the report of an earlier run.
+func reportOut(flags *pflag.FlagSet, name *string) {
+	flags.StringVar(name, "out", "", "file for the report (default: standard output)")
+}
+
+// into has a report written to a file, or to standard output without a name.
+// The file is made once all of it is known: a failure leaves what was there.
+func (env Env) into(name string, write func(io.Writer) error) error {
+	if name == "" {
+		return write(env.Stdout)
+	}
+	var whole bytes.Buffer
+	if err := write(&whole); err != nil {
+		return err
+	}
+	if err := os.WriteFile(name, whole.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("--out: %w", err)
+	}
+	return nil
 }
 
 func newCapacityCompare(env Env) *cobra.Command {

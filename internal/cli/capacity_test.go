@@ -91,6 +91,20 @@ func TestCapacityReport(t *testing.T) {
 			t.Errorf("%s: exit %d, %s, no %q in\n%.400s", format, code, stderr, want, stdout)
 		}
 	}
+	file := filepath.Join(t.TempDir(), "june.html")
+	if code, stdout, stderr := execute(t, nil, "capacity", "report", dir, "--format", "html", "--out", file); code != ExitOK || stdout != "" {
+		t.Errorf("to a file: exit %d, %q, %q", code, stdout, stderr)
+	}
+	// What fails leaves the file as it was.
+	if code, _, _ := execute(t, nil, "capacity", "report", dir, "--format", "pdf", "--out", file); code != ExitUsage {
+		t.Errorf("pdf to a file: exit %d", code)
+	}
+	if text, err := os.ReadFile(file); err != nil || !strings.Contains(string(text), "<!DOCTYPE html>") {
+		t.Errorf("%v, %.100s", err, text)
+	}
+	if code, _, stderr := execute(t, nil, "capacity", "report", dir, "--out", filepath.Join(file, "below")); code != ExitFailure || !strings.Contains(stderr, "--out") {
+		t.Errorf("to a place that cannot be: exit %d, %q", code, stderr)
+	}
 	if code, _, stderr := execute(t, nil, "capacity", "report", dir, "--format", "pdf"); code != ExitUsage {
 		t.Errorf("pdf: exit %d, %s", code, stderr)
 	}
