@@ -28,6 +28,7 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"sensor/audit/record", "github.com/", "events are read in place by the standard library alone"},
 	{"sensor", "k8s.io/client-go", "the sensor asks runtimes, never the API server"},
 	{"generator/action", "k8s.io/", "actions know the cluster by an interface: client-go is large"},
+	{"profile/show", "github.com/cilium/ebpf", "profiles are figures: only recording knows of the kernel"},
 	{"bench", "k8s.io/client-go", "bench makes no load on clusters"},
 	{"bench", module + "sensor", "ours and Falco are measured by the same code"},
 	{"capacity/report", module + "capacity/sweep", "the report shows what is stored"},

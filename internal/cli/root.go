@@ -67,6 +67,7 @@ var commands = []func(Env) *cobra.Command{
 	newBench,
 	newCapacity,
 	newOverhead,
+	newProfile,
 	newVersion,
 	newMan,
 }

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/profile"
+	"github.com/peregrine-sec/peregrine/internal/profile/show"
+)
+
+func newProfile(env Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "profile",
+		Short: "Record what a node does, and show, compare and merge such profiles",
+		Long: `Profile works with profiles: files of some ten kilobytes that say which syscalls
+a node makes, how often, in which bursts, how many processes and connections
+come and go. They hold no names of files, programs or hosts (unless --with-paths
+is given), so that they can be shared.
+
+A profile is replayed as load by "generate run --profile", "bench --load" and
+"capacity run --load".`,
+		Example: `  peregrine profile show node.json
+  peregrine profile diff monday.json tuesday.json
+  peregrine profile merge node1.json node2.json --out fleet.json`,
+	}
+	cmd.AddCommand(newProfileShow(env), newProfileDiff(env), newProfileMerge(env), newProfileSchema(env))
+	return cmd
+}
+
+// readProfile reads a file, "-" for standard input.
+func readProfile(env Env, path string) (*profile.Profile, error) {
+	if path != "-" {
+		return profile.ReadFile(path)
+	}
+	p, err := profile.Read(env.Stdin)
+	if err != nil {
+		return nil, fmt.Errorf("profile on standard input: %w", err)
+	}
+	return p, nil
+}
+
+// writeProfile writes to a file, or to standard output for "" and "-".
+func writeProfile(env Env, p *profile.Profile, path string) error {
+	if path == "" || path == "-" {
+		return p.Write(env.Stdout)
+	}
+	return p.WriteFile(path)
+}
+
+func newProfileShow(env Env) *cobra.Command {
+	var o show.Options
+	cmd := &cobra.Command{
+		Use:   "show FILE",
+		Short: "Show a profile: tables, and a picture of its course",
+		Example: `  peregrine profile show node.json
+  peregrine profile show node.json --rows 0 | less`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, err := readProfile(env, args[0])
+			if err != nil {
+				return err
+			}
+			return show.Text(env.Stdout, p, o)
+		},
+	}
+	cmd.Flags().IntVar(&o.Rows, "rows", 20, "syscalls to show, 0 for all")
+	return cmd
+}
+
+func newProfileDiff(env Env) *cobra.Command {
+	var o show.Options
+	var format string
+	cmd := &cobra.Command{
+		Use:   "diff A B",
+		Short: "Show what tells two profiles apart",
+		Example: `  peregrine profile diff before.json after.json
+  peregrine profile diff original.json replay.json --format json`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var sides [2]*profile.Profile
+			for i, path := range args {
+				p, err := readProfile(env, path)
+				if err != nil {
+					return err
+				}
+				sides[i] = p
+			}
+			d := profile.Compare(sides[0], sides[1])
+			switch format {
+			case "text":
+				return show.Diff(env.Stdout, d, o)
+			case "json":
+				return json.NewEncoder(env.Stdout).Encode(d)
+			}
+			return usagef("--format %q: expected text or json", format)
+		},
+	}
+	cmd.Flags().IntVar(&o.Rows, "rows", 20, "syscalls to show, 0 for all")
+	cmd.Flags().StringVar(&format, "format", "text", "text or json")
+	completeFlag(cmd, "format", "text", "json")
+	return cmd
+}
+
+func newProfileMerge(env Env) *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "merge FILE...",
+		Short: "Make one profile of several: that of a node of a fleet",
+		Long: `Merge makes one profile of several: that of one node between them. Rates are
+means, weighted by the time that was recorded. The 99th percentile and the
+maximum of bursts are those of the busiest profile, since one node must bear
+them.`,
+		Example: `  peregrine profile merge node1.json node2.json node3.json --out fleet.json`,
+		Args:    cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			var profiles []*profile.Profile
+			for _, path := range args {
+				p, err := readProfile(env, path)
+				if err != nil {
+					return err
+				}
+				profiles = append(profiles, p)
+			}
+			merged, err := profile.Merge(profiles)
+			if err != nil {
+				return err
+			}
+			return writeProfile(env, merged, out)
+		},
+	}
+	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write (default standard output)")
+	return cmd
+}
+
+func newProfileSchema(env Env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON schema of profiles",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := env.Stdout.Write(profile.JSONSchema)
+			return err
+		},
+	}
+}

@@ -1,0 +1,120 @@
+package profile
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+)
+
+// JSONSchema describes the file (json-schema.org, draft 2020-12).
+//
+//go:embed schema.json
+var JSONSchema []byte
+
+// mostBytes is far above what a profile takes.
+const mostBytes = 16 << 20
+
+// ReadFile reads a profile from a file.
+func ReadFile(path string) (*Profile, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("profile: %w", err)
+	}
+	defer file.Close()
+	p, err := Read(file)
+	if err != nil {
+		return nil, fmt.Errorf("profile %s: %w", path, err)
+	}
+	return p, nil
+}
+
+// Read reads a profile and checks it.
+func Read(r io.Reader) (*Profile, error) {
+	text, err := io.ReadAll(io.LimitReader(r, mostBytes+1))
+	switch {
+	case err != nil:
+		return nil, err
+	case len(text) > mostBytes:
+		return nil, fmt.Errorf("more than %d MB: expected a file of peregrine profile", mostBytes>>20)
+	}
+	var version struct{ Schema int }
+	if err := json.Unmarshal(text, &version); err != nil {
+		return nil, fmt.Errorf("expected the JSON of peregrine profile: %w", err)
+	}
+	if version.Schema != Schema {
+		return nil, fmt.Errorf("schema %d: this version reads schema %d", version.Schema, Schema)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	p := &Profile{}
+	if err := decoder.Decode(p); err != nil {
+		return nil, err
+	}
+	return p, p.check()
+}
+
+// Write writes the profile as one line of JSON.
+func (p *Profile) Write(w io.Writer) error { return json.NewEncoder(w).Encode(p) }
+
+// WriteFile writes the profile to a file that must not exist, or replaces it.
+func (p *Profile) WriteFile(path string) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("profile: %w", err)
+	}
+	return errors.Join(p.Write(file), file.Close())
+}
+
+// mostRate bounds every rate: a call per nanosecond on a thousand CPUs.
+const mostRate = 1e12
+
+func (p *Profile) check() error {
+	if !(p.Seconds > 0) || p.Seconds > 1e10 {
+		return fmt.Errorf("seconds %g: expected a positive number", p.Seconds)
+	}
+	if p.Source.Nodes < 1 {
+		return fmt.Errorf("source.nodes %d: expected at least 1", p.Source.Nodes)
+	}
+	if err := rateAndShare("", Calls{p.Rate, p.Failed}); err != nil {
+		return err
+	}
+	for i, s := range p.Syscalls {
+		if s.Name == "" {
+			return fmt.Errorf("syscalls[%d]: no name", i)
+		}
+		if slices.ContainsFunc(p.Syscalls[:i], func(before Syscall) bool { return before.Name == s.Name }) {
+			return fmt.Errorf("syscalls[%d]: %s is there twice", i, s.Name)
+		}
+		if err := errors.Join(rateAndShare(s.Name+".host", s.Host), rateAndShare(s.Name+".container", s.Container)); err != nil {
+			return err
+		}
+	}
+	return p.Shape.check()
+}
+
+func rateAndShare(of string, c Calls) error {
+	if !(c.Rate >= 0) || c.Rate > mostRate {
+		return fmt.Errorf("%s: rate %g: expected 0 to %g", of, c.Rate, float64(mostRate))
+	}
+	if !(c.Failed >= 0) || c.Failed > 1 {
+		return fmt.Errorf("%s: failed %g: expected a share from 0 to 1", of, c.Failed)
+	}
+	return nil
+}
+
+func (s *Shape) check() error {
+	for i, strand := range s.Strands {
+		if !slices.Contains(Groups, strand.Group) {
+			return fmt.Errorf("shape.strands[%d]: group %q: expected one of %v", i, strand.Group, Groups)
+		}
+		if len(strand.Counts) != s.Windows() {
+			return fmt.Errorf("shape.strands[%d]: %d windows, others have %d", i, len(strand.Counts), s.Windows())
+		}
+	}
+	return nil
+}

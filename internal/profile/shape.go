@@ -1,0 +1,58 @@
+package profile
+
+import (
+	"cmp"
+	"slices"
+)
+
+// maxWindows is two minutes: what a shape keeps of a recording.
+const maxWindows = 120 * perSecond
+
+// Sample keeps at most so many windows, in whole seconds and in their order:
+// evenly from the quietest second to the busiest, and the one with the highest
+// window among them. Windows within a second keep their neighbours, so that
+// bursts stay as they are.
+func (s *Shape) Sample(windows int) Shape {
+	n := s.Windows()
+	if n <= windows {
+		return *s
+	}
+	var kept Shape
+	keep := chosen(s.Totals(), windows/perSecond)
+	for _, strand := range s.Strands {
+		k := Strand{Group: strand.Group, Container: strand.Container}
+		for _, second := range keep {
+			k.Counts = append(k.Counts, strand.Counts[second*perSecond:(second+1)*perSecond]...)
+		}
+		kept.Strands = append(kept.Strands, k)
+	}
+	return kept
+}
+
+// chosen picks k of the seconds that windows make, in their order.
+func chosen(windows []float64, k int) []int {
+	n := len(windows) / perSecond
+	sums := make([]float64, n)
+	highest := 0 // the second of the highest window
+	peak := -1.0
+	for i, x := range windows[:n*perSecond] {
+		sums[i/perSecond] += x
+		if x > peak {
+			peak, highest = x, i/perSecond
+		}
+	}
+	order := make([]int, n)
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(sums[a], sums[b]) })
+	var keep []int
+	for i := range k {
+		keep = append(keep, order[(2*i+1)*n/(2*k)]) // the middle of each of k equal parts
+	}
+	if !slices.Contains(keep, highest) {
+		keep[k-1] = highest
+	}
+	slices.Sort(keep)
+	return keep
+}
