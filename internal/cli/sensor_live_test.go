@@ -17,10 +17,10 @@ import (
 func TestSensorStatusAndTop(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.sock")
 	n := int64(0)
-	server, err := live.Listen(path, func() (metrics.Snapshot, error) {
+	server, err := live.Listen(path, live.Sensor{Snapshot: func() (metrics.Snapshot, error) {
 		n++
 		return metrics.Snapshot{Time: n * 1e9, Version: "1.2.3", Rules: []metrics.Rule{{Name: "a rule", Matches: uint64(n)}}}, nil
-	}, slog.New(slog.DiscardHandler))
+	}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

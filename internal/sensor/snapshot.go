@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 	"github.com/peregrine-sec/peregrine/internal/sensor/probe"
@@ -115,6 +116,23 @@ func busiest(t *state.Table) []metrics.Process {
 		return cmp.Or(cmp.Compare(b.Events, a.Events), cmp.Compare(a.PID, b.PID))
 	})
 	return slices.Clip(all[:min(len(all), topProcesses)])
+}
+
+// knownProcesses is the process table, by pid.
+func (s *sensor) knownProcesses() (all []metrics.KnownProcess, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), snapshotTimeout)
+	defer cancel()
+	err = s.engine.Do(ctx, func() {
+		for p := range s.table.All {
+			k := metrics.KnownProcess{PID: p.PID, PPID: p.PPID, Start: p.Start, Name: p.Comm}
+			if c := p.Container; c != container.Host {
+				k.Container = c.ID
+			}
+			all = append(all, k)
+		}
+	})
+	slices.SortFunc(all, func(a, b metrics.KnownProcess) int { return cmp.Compare(a.PID, b.PID) })
+	return all, err
 }
 
 func stateCounters(s state.Stats) metrics.State {

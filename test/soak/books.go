@@ -15,15 +15,25 @@ import (
 // books are the sensor's counters, checked at every sample.
 type books struct {
 	s *sensor
+	w *world
 
 	mu      sync.Mutex
+	most    rest // no sample may show more; zero: not known yet
 	last    metrics.Snapshot
 	samples int
 	failed  int // samples in a row without an answer
 	err     error
 }
 
-func newBooks(s *sensor) *books { return &books{s: s} }
+func newBooks(s *sensor, w *world) *books { return &books{s: s, w: w} }
+
+// bound says what the sensor has held at rest: while it works and reloads, it
+// may hold more, up to a bound.
+func (b *books) bound(r rest) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.most = rest{rss: r.rss + 128<<20, descriptors: r.descriptors + 64, goroutines: r.goroutines + 64}
+}
 
 // problem is the first thing that was wrong.
 func (b *books) problem() error {
@@ -58,11 +68,26 @@ func (b *books) sample(ctx context.Context) {
 		return
 	}
 	b.failed = 0
-	if err := errors.Join(balanced(m), forward(&b.last, m)); err != nil && b.err == nil {
+	if err := errors.Join(balanced(m), forward(&b.last, m), b.within(m)); err != nil && b.err == nil {
 		b.err = fmt.Errorf("sample %d: %w", b.samples, err)
 	}
 	b.last = *m
 	b.samples++
+}
+
+// keep is longer than a container without processes is remembered.
+const keep = 2 * time.Minute
+
+// within says what the sensor holds too much of.
+func (b *books) within(m *metrics.Snapshot) error {
+	var errs []error
+	if n := b.w.containers.recent(keep); m.State.Containers > uint64(n) {
+		errs = append(errs, fmt.Errorf("%d containers are known, and %d were started in the last %v", m.State.Containers, n, keep))
+	}
+	if b.most.rss > 0 {
+		errs = append(errs, b.most.exceeded(rest{m.Resources.RSS, b.s.descriptors(), m.Resources.Goroutines}, 0))
+	}
+	return errors.Join(errs...)
 }
 
 // balanced says which sums do not hold in a snapshot.

@@ -51,6 +51,11 @@ var kinds = []kind{
 		return errors.Join(errs...)
 	}, nil},
 	{"a storm of processes", func(*world, *sensor) error { return storm(300) }, nil},
+	{"containers come and go", churn, nil},
+	{"the container runtime is down", func(w *world, s *sensor) error { return errors.Join(w.runtime.die(), churn(w, s)) },
+		func(w *world, _ *sensor) error { return w.runtime.comeBack() }},
+	{"the container runtime hangs", func(w *world, s *sensor) error { w.runtime.setHang(true); return churn(w, s) },
+		func(w *world, _ *sensor) error { w.runtime.setHang(false); return nil }},
 	{"SIGSTOP", func(_ *world, s *sensor) error { s.halted.Store(true); return s.signal(syscall.SIGSTOP) },
 		func(_ *world, s *sensor) error { err := s.signal(syscall.SIGCONT); s.halted.Store(false); return err }},
 	{"little memory", squeeze, release},
@@ -95,6 +100,8 @@ func (f *fault) inject(ctx context.Context, w *world, s *sensor) error {
 func reloads(name, text string) func(*world, *sensor) error {
 	return func(w *world, s *sensor) error { return errors.Join(w.write(name, text), s.signal(syscall.SIGHUP)) }
 }
+
+func churn(w *world, s *sensor) error { return w.containers.run(s, 20) }
 
 func fillDisk(w *world, _ *sensor) error {
 	err := os.WriteFile(w.file("disk/filler"), make([]byte, 2*smallDisk), 0o600)

@@ -55,7 +55,7 @@ func run(binary string, length time.Duration, seed uint64) (err error) {
 		return err
 	}
 	defer s.kill()
-	books := newBooks(s)
+	books := newBooks(s, w)
 	load := startLoad(w)
 	sampling, endSampling := context.WithCancel(ctx)
 	go books.watch(sampling)
@@ -63,6 +63,7 @@ func run(binary string, length time.Duration, seed uint64) (err error) {
 	err = wait.For(ctx, settling)
 	before, berr := books.rest(ctx, load)
 	err = errors.Join(err, berr)
+	books.bound(before)
 	faults := schedule(rand.New(rand.NewPCG(seed, 0)), length-2*settling)
 	begin := time.Now()
 	for i := 0; i < len(faults) && err == nil; i++ {
@@ -84,8 +85,8 @@ func run(binary string, length time.Duration, seed uint64) (err error) {
 		err = errors.Join(before.compare(after), s.table(ctx), s.stop(w))
 	}
 	if err == nil {
-		fmt.Printf("passed: %d faults, %d samples, %d alerts, %d events seen, %d dropped\n",
-			len(faults), books.samples, books.last.Alerts, books.last.Probe.Seen, books.last.Probe.Drops.Total())
+		fmt.Printf("passed: %d faults, %d samples, %d alerts, %v, %d events seen, %d dropped\n",
+			len(faults), books.samples, books.last.Alerts, &s.contained, books.last.Probe.Seen, books.last.Probe.Drops.Total())
 	}
 	return err
 }

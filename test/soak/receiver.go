@@ -2,35 +2,31 @@ package main
 
 import (
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
-// receiver takes alerts by HTTP, as long as it is not told otherwise.
+// receiver serves HTTP, as long as it is not told otherwise.
 type receiver struct {
-	address string
-	taken   atomic.Uint64 // requests that were answered
+	network, address string
+	handler          http.Handler
 
 	mu     sync.Mutex
 	server *http.Server
 	hang   chan struct{} // requests wait for it; nil if they need not
 }
 
-func newReceiver() (*receiver, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func newReceiver(network, address string, handler http.Handler) (*receiver, error) {
+	l, err := net.Listen(network, address)
 	if err != nil {
 		return nil, err
 	}
-	r := &receiver{address: l.Addr().String()}
+	r := &receiver{network: network, address: l.Addr().String(), handler: handler}
 	r.serve(l)
 	return r, nil
 }
-
-func (r *receiver) url() string { return "http://" + r.address }
 
 func (r *receiver) serve(l net.Listener) {
 	server := &http.Server{Handler: r, ReadHeaderTimeout: time.Minute}
@@ -51,9 +47,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 			return
 		}
 	}
-	if _, err := io.Copy(io.Discard, q.Body); err == nil {
-		r.taken.Add(1)
-	}
+	r.handler.ServeHTTP(w, q)
 }
 
 // die closes all connections and the port.
@@ -67,7 +61,7 @@ func (r *receiver) comeBack() error {
 	var err error
 	for range 50 { // another process may have the port for a moment
 		var l net.Listener
-		if l, err = net.Listen("tcp", r.address); err == nil {
+		if l, err = net.Listen(r.network, r.address); err == nil {
 			r.serve(l)
 			return nil
 		}

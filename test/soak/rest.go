@@ -56,17 +56,19 @@ func (b *books) rest(ctx context.Context, l *load) (least rest, err error) {
 
 // compare says what has grown. Memory may: queues and tables keep their room,
 // once, which is bounded by their sizes.
-func (r rest) compare(after rest) error {
-	const room = 48 << 20
+func (r rest) compare(after rest) error { return r.exceeded(after, 48<<20) }
+
+// exceeded says what now has more of than r, and room for memory.
+func (r rest) exceeded(now rest, room uint64) error {
 	var errs []error
-	if after.rss > r.rss+room {
-		errs = append(errs, fmt.Errorf("memory has grown from %d to %d MiB", r.rss>>20, after.rss>>20))
+	if now.rss > r.rss+room {
+		errs = append(errs, fmt.Errorf("memory has grown from %d to %d MiB", r.rss>>20, now.rss>>20))
 	}
-	if after.descriptors > r.descriptors {
-		errs = append(errs, fmt.Errorf("descriptors have grown from %d to %d", r.descriptors, after.descriptors))
+	if now.descriptors > r.descriptors {
+		errs = append(errs, fmt.Errorf("descriptors have grown from %d to %d", r.descriptors, now.descriptors))
 	}
-	if after.goroutines > r.goroutines {
-		errs = append(errs, fmt.Errorf("goroutines have grown from %d to %d", r.goroutines, after.goroutines))
+	if now.goroutines > r.goroutines {
+		errs = append(errs, fmt.Errorf("goroutines have grown from %d to %d", r.goroutines, now.goroutines))
 	}
 	return errors.Join(errs...)
 }

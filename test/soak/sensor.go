@@ -8,13 +8,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
 	"github.com/peregrine-sec/peregrine/internal/wait"
@@ -26,10 +24,12 @@ type sensor struct {
 	client *live.Client
 	log    *os.File
 	lines  atomic.Uint64 // alerts read from its standard output
-	pause  sync.Mutex    // held: nobody reads its standard output
-	read   chan struct{} // closed at the end of its output
-	halted atomic.Bool   // by SIGSTOP: it cannot answer
-	ended  bool
+	// contained is what it says of the programs in containers.
+	contained contained
+	pause     sync.Mutex    // held: nobody reads its standard output
+	read      chan struct{} // closed at the end of its output
+	halted    atomic.Bool   // by SIGSTOP: it cannot answer
+	ended     bool
 }
 
 func start(ctx context.Context, binary string, w *world) (*sensor, error) {
@@ -51,9 +51,11 @@ func start(ctx context.Context, binary string, w *world) (*sensor, error) {
 		defer close(s.read)
 		for in := bufio.NewReader(out); ; s.lines.Add(1) {
 			s.mayRead()
-			if _, err := in.ReadSlice('\n'); err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			line, err := in.ReadSlice('\n')
+			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 				return
 			}
+			s.contained.note(line)
 		}
 	}()
 	for range 600 {
@@ -104,35 +106,6 @@ func (s *sensor) descriptors() int {
 	return len(list)
 }
 
-// table compares the process table with /proc, until a moment at which nothing
-// came or went in between.
-func (s *sensor) table(ctx context.Context) error {
-	var tables []string
-	for range 100 {
-		before, err := procfs.Host.PIDs()
-		if err != nil {
-			return err
-		}
-		snapshot, err := s.client.Snapshot(ctx)
-		if err != nil {
-			return err
-		}
-		after, err := procfs.Host.PIDs()
-		if err != nil {
-			return err
-		}
-		n := int(snapshot.State.Threads)
-		if n >= min(len(before), len(after)) && n <= max(len(before), len(after)) {
-			return nil
-		}
-		tables = append(tables, fmt.Sprintf("%d of %d", n, len(after)))
-		if err := wait.For(ctx, 200*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("processes in the table and in /proc never agree: %s", strings.Join(tables[len(tables)-5:], ", "))
-}
-
 // stop ends the sensor, and compares what it says of its last alerts with what
 // has come.
 func (s *sensor) stop(w *world) error {
@@ -158,7 +131,8 @@ func (s *sensor) stop(w *world) error {
 	}
 	return errors.Join(
 		received(last, "stdout", s.lines.Load(), 0),
-		received(last, "http", w.http.taken.Load(), uncertain(last)))
+		received(last, "http", w.taken.Load(), uncertain(last)),
+		s.contained.err())
 }
 
 // received compares what a channel counts as sent with what has come. Some

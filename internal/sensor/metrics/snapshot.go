@@ -166,6 +166,15 @@ type Process struct {
 	Events uint64 `json:"events"`
 }
 
+// KnownProcess is one entry of the process table.
+type KnownProcess struct {
+	PID       int32  `json:"pid"`
+	PPID      int32  `json:"ppid"`  // 0 for none
+	Start     uint64 `json:"start"` // ns since boot
+	Name      string `json:"name"`
+	Container string `json:"container,omitempty"` // its id; empty for the host's processes
+}
+
 // Program is one BPF program's own count.
 type Program struct {
 	Name string   `json:"name"`

@@ -24,10 +24,10 @@ import (
 const (
 	// maxClients bounds the connections to the socket.
 	maxClients = 16
-	// maxSnapshot bounds what a client reads of one: thousands of rules are
-	// well below.
-	maxSnapshot = 64 << 20
-	askTimeout  = 10 * time.Second
+	// maxAnswer bounds what a client reads of one answer: thousands of rules,
+	// or a full table of processes, are below.
+	maxAnswer  = 64 << 20
+	askTimeout = 10 * time.Second
 )
 
 // Server serves snapshots.
@@ -36,27 +36,39 @@ type Server struct {
 	http     *http.Server
 }
 
+// Sensor is what a Server tells about.
+type Sensor struct {
+	Snapshot  func() (metrics.Snapshot, error)
+	Processes func() ([]metrics.KnownProcess, error)
+}
+
 // Listen opens the socket at path with mode 0600, in place of one that a
 // killed sensor left behind.
-func Listen(path string, take func() (metrics.Snapshot, error), log *slog.Logger) (*Server, error) {
+func Listen(path string, sensor Sensor, log *slog.Logger) (*Server, error) {
 	l, err := unixsock.Listen(path)
 	if err != nil {
 		return nil, fmt.Errorf("peregrine.status_socket: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /snapshot", func(w http.ResponseWriter, _ *http.Request) {
-		s, err := take()
+	mux.HandleFunc("GET /snapshot", answer(sensor.Snapshot))
+	mux.HandleFunc("GET /processes", answer(sensor.Processes))
+	return &Server{netutil.LimitListener(l, maxClients), &http.Server{
+		Handler: mux, ReadTimeout: askTimeout, WriteTimeout: askTimeout, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}}, nil
+}
+
+// answer writes what take returns as JSON.
+func answer[T any](take func() (T, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		v, err := take()
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(s) // the client has gone if this fails
-	})
-	return &Server{netutil.LimitListener(l, maxClients), &http.Server{
-		Handler: mux, ReadTimeout: askTimeout, WriteTimeout: askTimeout, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}}, nil
+		_ = json.NewEncoder(w).Encode(v) // the client has gone if this fails
+	}
 }
 
 // Serve answers until ctx ends, and removes the socket.
@@ -90,24 +102,36 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 
 // Snapshot asks for a snapshot of now.
 func (c *Client) Snapshot(ctx context.Context) (*metrics.Snapshot, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://sensor/snapshot", nil)
-	if err != nil {
+	s := &metrics.Snapshot{}
+	if err := c.ask(ctx, "/snapshot", s); err != nil {
 		return nil, err
+	}
+	return s, nil
+}
+
+// Processes asks for the processes that the sensor knows now.
+func (c *Client) Processes(ctx context.Context) (all []metrics.KnownProcess, err error) {
+	return all, c.ask(ctx, "/processes", &all)
+}
+
+func (c *Client) ask(ctx context.Context, path string, v any) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://sensor"+path, nil)
+	if err != nil {
+		return err
 	}
 	r, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.explain(err)
+		return c.explain(err)
 	}
 	defer r.Body.Close()
-	body := http.MaxBytesReader(nil, r.Body, maxSnapshot)
+	body := http.MaxBytesReader(nil, r.Body, maxAnswer)
 	if r.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the sensor at %s answers %s", c.path, r.Status)
+		return fmt.Errorf("the sensor at %s answers %s", c.path, r.Status)
 	}
-	s := &metrics.Snapshot{}
-	if err := json.NewDecoder(body).Decode(s); err != nil {
-		return nil, fmt.Errorf("the answer from %s: %w; is a sensor of another version running?", c.path, err)
+	if err := json.NewDecoder(body).Decode(v); err != nil {
+		return fmt.Errorf("the answer from %s: %w; is a sensor of another version running?", c.path, err)
 	}
-	return s, nil
+	return nil
 }
 
 // explain says what to do about a socket that nobody answers.

@@ -57,7 +57,7 @@ func serve(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s.sock")
 	n := uint64(9)
-	s, err := Listen(path, func() (metrics.Snapshot, error) { n++; return at(n), nil }, slog.New(slog.DiscardHandler))
+	s, err := Listen(path, Sensor{Snapshot: func() (metrics.Snapshot, error) { n++; return at(n), nil }, Processes: known}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,6 +74,22 @@ func serve(t *testing.T) string {
 		}
 	})
 	return path
+}
+
+// known is a table of two processes.
+func known() ([]metrics.KnownProcess, error) {
+	return []metrics.KnownProcess{{PID: 1, Start: 5, Name: "init"}, {PID: 7, PPID: 1, Start: 1e9, Name: "evil\x1b[2J", Container: "0123456789ab"}}, nil
+}
+
+// The table arrives as it is.
+func TestProcesses(t *testing.T) {
+	c := NewClient(serve(t))
+	defer c.Close()
+	got, err := c.Processes(t.Context())
+	want, _ := known()
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("%v %s", err, diff)
+	}
 }
 
 func golden(t *testing.T, name, got string) {
@@ -208,7 +224,7 @@ func TestStrangeServers(t *testing.T) {
 
 func TestTakeFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.sock")
-	s, err := Listen(path, func() (metrics.Snapshot, error) { return metrics.Snapshot{}, errors.New("stopping") }, slog.New(slog.DiscardHandler))
+	s, err := Listen(path, Sensor{Snapshot: func() (metrics.Snapshot, error) { return metrics.Snapshot{}, errors.New("stopping") }, Processes: known}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
