@@ -2,6 +2,7 @@ package intake
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,7 @@ func newDecoder() *decoder { return &decoder{interned: make(map[string]string)} 
 func (d *decoder) decode(text []byte, a *Alert) error {
 	*a = Alert{}
 	var eventTime, stamp int64
+	var badTime error // of a "time" that is not needed where evt.time is told
 	c := cursor{b: text}
 	c.space()
 	if c.i >= len(c.b) || c.b[c.i] != '{' {
@@ -49,7 +51,7 @@ func (d *decoder) decode(text []byte, a *Alert) error {
 		case "hostname":
 			a.Hostname, err = d.string(&c)
 		case "time":
-			stamp, err = c.time()
+			stamp, badTime, err = c.time()
 		case "output_fields":
 			eventTime, err = d.fields(&c, a)
 		default:
@@ -67,6 +69,9 @@ func (d *decoder) decode(text []byte, a *Alert) error {
 	if eventTime != 0 {
 		a.Time = eventTime
 	}
+	if a.Time == 0 && badTime != nil {
+		return fmt.Errorf("malformed alert: %w", badTime)
+	}
 	if a.Time == 0 {
 		return errors.New(`malformed alert: neither "time" nor evt.time`)
 	}
@@ -78,10 +83,13 @@ func (d *decoder) fields(c *cursor, a *Alert) (eventTime int64, err error) {
 	if c.space(); c.i >= len(c.b) || c.b[c.i] != '{' {
 		return 0, c.skip() // null, or something of a sensor we do not know
 	}
+	var iso int64
 	err = c.object(func(key []byte) (err error) {
 		switch string(key) {
 		case "evt.time":
 			eventTime = c.integer()
+		case "evt.time.iso8601": // with time_format_iso_8601; a number all the same
+			iso = c.integer()
 		case "thread.tid":
 			a.TID = int32(c.integer())
 		case "proc.pid":
@@ -92,7 +100,7 @@ func (d *decoder) fields(c *cursor, a *Alert) (eventTime int64, err error) {
 		}
 		return c.skip()
 	})
-	return eventTime, err
+	return cmp.Or(eventTime, iso), err
 }
 
 // run reads a command line and says whose it is. Those of others are not kept:
@@ -313,18 +321,23 @@ func (c *cursor) integer() int64 {
 	return n
 }
 
-// time reads an RFC 3339 time as ns since the epoch.
-func (c *cursor) time() (int64, error) {
+// layouts are how sensors write times: RFC 3339, and ISO 8601 as C's strftime
+// gives it, with a time zone that has no colon.
+var layouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700"}
+
+// time reads a time as ns since the epoch; bad says that it is none.
+func (c *cursor) time() (ns int64, bad, err error) {
 	if c.space(); c.i >= len(c.b) || c.b[c.i] != '"' {
-		return 0, c.skip()
+		return 0, nil, c.skip()
 	}
 	raw, err := c.text()
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	t, err := time.Parse(time.RFC3339Nano, string(raw))
-	if err != nil {
-		return 0, fmt.Errorf("time %.64q is not RFC 3339", raw)
+	for _, layout := range layouts {
+		if t, err := time.Parse(layout, string(raw)); err == nil {
+			return t.UnixNano(), nil, nil
+		}
 	}
-	return t.UnixNano(), nil
+	return 0, fmt.Errorf("time %.64q is not RFC 3339", raw), nil
 }

@@ -20,6 +20,10 @@ func TestDecode(t *testing.T) {
 		{"complete", sample, full},
 		{"spaces", " {\t\"rule\" : \"r\" , \"time\" :\"1970-01-01T00:00:00.000000005Z\"\r} ", Alert{Rule: "r", Time: 5}},
 		{"time zone", `{"rule":"r","time":"1970-01-01T01:00:01+01:00"}`, Alert{Rule: "r", Time: 1e9}},
+		{"time zone without a colon", `{"rule":"r","time":"1970-01-01T01:00:01.000000002+0100"}`, Alert{Rule: "r", Time: 1e9 + 2}},
+		{"time of no form, not needed", `{"rule":"r","time":"Thu Jan  1 1970","output_fields":{"evt.time":7}}`, Alert{Rule: "r", Time: 7}},
+		{"ISO time of the event", `{"rule":"r","output_fields":{"evt.time.iso8601":7}}`, Alert{Rule: "r", Time: 7}},
+		{"ISO time as text", `{"rule":"r","output_fields":{"evt.time.iso8601":"1970-01-01T00:00:00Z"},"time":"1970-01-01T00:00:01Z"}`, Alert{Rule: "r", Time: 1e9}},
 		{"quoted numbers", `{"rule":"r","output_fields":{"evt.time":"7","thread.tid":"8"}}`, Alert{Rule: "r", Time: 7, TID: 8}},
 		{"fields are null", `{"rule":"r","output_fields":null,"time":"1970-01-01T00:00:01Z"}`, Alert{Rule: "r", Time: 1e9}},
 		{"nested", `{"x":{"rule":"no","a":[1,{"b":"}]"}]},"rule":"r","output_fields":{"evt.time":9,"y":[{"thread.tid":3}]}}`, Alert{Rule: "r", Time: 9}},
@@ -76,6 +80,9 @@ func reference(text []byte) (a Alert, ok bool) {
 	}
 	a = Alert{Time: n("evt.time"), Rule: v.Rule, Priority: v.Priority, Source: v.Source, Hostname: v.Hostname,
 		PID: int32(n("proc.pid")), TID: int32(n("thread.tid"))}
+	if a.Time == 0 {
+		a.Time = n("evt.time.iso8601")
+	}
 	if a.Time == 0 && !v.Time.IsZero() {
 		a.Time = v.Time.UnixNano()
 	}
