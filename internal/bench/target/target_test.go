@@ -168,6 +168,8 @@ func TestFaults(t *testing.T) {
 	}{
 		{name: "dies", mode: "dies", start: "no such rule file"},
 		{name: "never ready", mode: "silent", change: func(c *Config) { c.ReadyTimeout = time.Millisecond }, start: "not ready after 1ms"},
+		{name: "does not say that it is ready, and need not", mode: "silent", change: func(c *Config) { c.ReadyTimeout, c.ReadyHint = time.Millisecond, true }},
+		{name: "dies instead of being ready", mode: "dies", change: func(c *Config) { c.ReadyHint = true }, start: "no such rule file"},
 		{name: "cannot be limited", mode: "good", started: func(int) error { return errors.New("no cgroup") }, start: "no cgroup"},
 		{name: "interrupted", mode: "silent", ctx: canceled, start: "context canceled"},
 		{name: "no such command", change: func(c *Config) { c.Command = []string{"/nowhere"} }, start: "no such file"},

@@ -47,7 +47,7 @@ func TestPin(t *testing.T) {
 		t.Errorf("CPUs of the child (-want +got):\n%s", diff)
 	}
 	// The load is kept apart, and put back.
-	s := &sensor{Stand: &Stand{Options{Kind: Embedded}}, ours: before}
+	s := &sensor{Stand: &Stand{Options: Options{Kind: Embedded}}, ours: before}
 	check(t, pin(os.Getpid(), before[:1]))
 	check(t, s.together())
 	got, err = allowed(os.Getpid())

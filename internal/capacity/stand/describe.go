@@ -1,6 +1,7 @@
 package stand
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -12,7 +13,7 @@ import (
 )
 
 // Describe says what is tested, for the report.
-func (s *Stand) Describe(ctx context.Context) capacity.Sensor {
+func (s *Stand) Describe(context.Context) capacity.Sensor {
 	d := capacity.Sensor{Kind: string(s.Kind), Rules: s.Rules, Name: "the Peregrine sensor"}
 	files := s.Rules
 	switch s.Kind {
@@ -25,8 +26,8 @@ func (s *Stand) Describe(ctx context.Context) capacity.Sensor {
 			}
 		}
 	case Falco:
-		d.Name = falcoVersion(ctx, s.Program)
-		d.Command = falcoConfig(&s.Options).Command
+		d.Name = "Falco " + cmp.Or(s.release, "of unknown version")
+		d.Command = falcoConfig(&s.Options, s.release).Command
 	case Running:
 		d.Name = runningName(s.PID, s.Unit, s.Container)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -35,16 +36,25 @@ func findFalco(program string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", errors.New("no falco in PATH or /usr/bin: install Falco, or name it with --falco FILE")
+	return "", fmt.Errorf("no falco in PATH, and none at %s: install Falco, name its program with --falco FILE, or measure one that runs with --unit, --container or --pid", strings.Join(usualPlaces, ", "))
 }
 
-// falcoConfig is how a Falco is started to be measured: its configuration and
-// rules as they are, but alerts as JSON on standard output, unlimited, with
-// the thread's id, and stats each second. The keys exist since Falco 0.35.
-func falcoConfig(o *Options) target.Config {
-	stats := filepath.Join(o.Dir, "falco-stats.json")
+// Minor versions of Falco (0.N) since which it has a way to be measured, and
+// until which it had an older one.
+const (
+	sinceMetrics = 35 // metrics.output_file; -s has gone with 0.36
+	untilRate    = 36 // outputs.rate, a limit of alerts per second
+	sinceAppend  = 39 // append_output, and -o KEY={...}
+)
+
+// falcoConfig is how a Falco of a release is started to be measured: its
+// configuration and rules as they are, but alerts as JSON on standard output,
+// unlimited, with the thread's id, stats each second, and a log that says when
+// it opens its source.
+func falcoConfig(o *Options, release string) target.Config {
+	stats, minor := filepath.Join(o.Dir, "falco-stats.json"), minorOf(release)
 	command := append([]string{o.Program}, sensorArgs(o.Config, o.Rules, nil)...)
-	for _, setting := range []string{
+	settings := []string{
 		"json_output=true",
 		"json_include_output_property=false",
 		"stdout_output.enabled=true",
@@ -53,32 +63,58 @@ func falcoConfig(o *Options) target.Config {
 		"http_output.enabled=false",
 		"webserver.enabled=false",
 		"buffered_outputs=false",
-		"append_output[]={match: {source: syscall}, extra_fields: [proc.pid, thread.tid]}",
-		"metrics.enabled=true",
-		"metrics.interval=1s",
-		"metrics.output_file=" + stats,
-		"metrics.kernel_event_counters_enabled=true",
-		"metrics.resource_utilization_enabled=true",
-	} {
+		"log_stderr=true",
+		"log_level=info",
+	}
+	if minor >= sinceAppend {
+		settings = append(settings, "append_output[]={match: {source: syscall}, extra_fields: [proc.pid, thread.tid]}")
+	} else {
+		command = append(command, "-p", "pid=%proc.pid tid=%thread.tid")
+	}
+	if minor >= sinceMetrics {
+		settings = append(settings,
+			"metrics.enabled=true",
+			"metrics.interval=1s",
+			"metrics.output_file="+stats,
+			"metrics.kernel_event_counters_enabled=true",
+			"metrics.resource_utilization_enabled=true")
+	} else {
+		command = append(command, "-s", stats, "--stats-interval", "1000")
+	}
+	if minor <= untilRate {
+		settings = append(settings, "outputs.rate=1000000000", "outputs.max_burst=1000000000")
+	}
+	for _, setting := range settings {
 		command = append(command, "-o", setting)
 	}
-	return target.Config{Command: append(command, o.Args...), Ready: "Opening 'syscall' source", ReadyTimeout: time.Minute, StatsFile: stats, Log: o.Log}
+	return target.Config{Command: append(command, o.Args...), Ready: "Opening 'syscall' source", ReadyTimeout: 20 * time.Second, ReadyHint: true, StatsFile: stats, Log: o.Log}
 }
 
-// falcoVersion asks the program, in the way that every version answers.
-func falcoVersion(ctx context.Context, program string) string {
+// falcoRelease asks the program for its version, in the way that every one
+// answers; "" if it does not.
+func falcoRelease(ctx context.Context, program string) string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, program, "--version").Output()
 	if err != nil {
-		return "Falco of unknown version"
+		return ""
 	}
-	for _, line := range strings.Split(string(out), "\n") {
-		if version, ok := strings.CutPrefix(strings.TrimSpace(line), "Falco version: "); ok {
-			return "Falco " + strings.Fields(version + " ?")[0]
+	for line := range strings.Lines(string(out)) {
+		if release, ok := strings.CutPrefix(strings.TrimSpace(line), "Falco version:"); ok && len(strings.Fields(release)) > 0 {
+			return strings.Fields(release)[0]
 		}
 	}
-	return "Falco of unknown version"
+	return ""
+}
+
+// minorOf is N of a release 0.N. Any other, one that is not known, and 0.0,
+// which is a build without a tag, count as newer than all.
+func minorOf(release string) int {
+	var major, minor int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &major, &minor); n < 2 || major > 0 || minor == 0 {
+		return math.MaxInt
+	}
+	return minor
 }
 
 // digest is the SHA-256 of files, one after the other; "" if one cannot be

@@ -66,6 +66,7 @@ type Options struct {
 // Stand implements sweep.Stand.
 type Stand struct {
 	Options
+	release string // of Falco; "" if not known
 }
 
 var (
@@ -87,6 +88,7 @@ func New(o Options) (*Stand, error) {
 	if len(o.Actions) == 0 {
 		return nil, errors.New("no actions are selected: see `peregrine generate list`")
 	}
+	s := &Stand{}
 	switch o.Kind {
 	case Embedded:
 	case Falco:
@@ -94,7 +96,7 @@ func New(o Options) (*Stand, error) {
 		if err != nil {
 			return nil, &sweep.PreflightError{Reason: err.Error()}
 		}
-		o.Program = program
+		o.Program, s.release = program, falcoRelease(context.Background(), program)
 	case Running:
 		if err := o.checkRunning(); err != nil {
 			return nil, err
@@ -102,7 +104,8 @@ func New(o Options) (*Stand, error) {
 	default:
 		return nil, fmt.Errorf("sensor %q: expected %s or %s", o.Kind, Embedded, Falco)
 	}
-	return &Stand{Options: o}, nil
+	s.Options = o
+	return s, nil
 }
 
 func (o *Options) checkRunning() error {
@@ -184,7 +187,7 @@ func (s *Stand) prepare(ctx context.Context) (target.Target, error) {
 	case Embedded:
 		return target.Embedded(s.Dir, statsInterval, sensorArgs(s.Config, s.Rules, s.Args), s.Log), nil
 	case Falco:
-		return target.NewProcess(falcoConfig(&s.Options)), nil
+		return target.NewProcess(falcoConfig(&s.Options, s.release)), nil
 	}
 	alerts, err := openAlerts(ctx, s.Alerts)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,16 +79,49 @@ func TestNewRefusesSources(t *testing.T) {
 	}
 }
 
+// A Falco is started in the way that its release has: -s until 0.34, a rate
+// limit until 0.36, append_output since 0.39.
 func TestFalcoCommand(t *testing.T) {
-	c := falcoConfig(&Options{Program: "/usr/bin/falco", Config: "f.yaml", Rules: []string{"a.yaml", "b.yaml"}, Args: []string{"-A"}, Dir: "/run"})
-	line := strings.Join(c.Command, " ")
-	for _, part := range []string{"/usr/bin/falco -c f.yaml -r a.yaml -r b.yaml -o ", "-o metrics.output_file=/run/falco-stats.json", "-o json_output=true", " -A"} {
-		if !strings.Contains(line, part) {
-			t.Errorf("command %q lacks %q", line, part)
+	o := &Options{Program: "/usr/bin/falco", Config: "f.yaml", Rules: []string{"a.yaml", "b.yaml"}, Args: []string{"-A"}, Dir: "/run"}
+	always := []string{"/usr/bin/falco -c f.yaml -r a.yaml -r b.yaml ", "-o json_output=true", "-o log_level=info", " -A", "/run/falco-stats.json"}
+	const metrics, file, appended, printed, rate = "metrics.output_file=", " -s /run/", "append_output[]=", " -p pid=%proc.pid tid=%thread.tid", "outputs.rate="
+	for release, has := range map[string][]string{
+		"0.33.1": {file, printed, rate}, "0.34.0": {file, printed, rate}, "0.35.1": {metrics, printed, rate}, "0.36.2": {metrics, printed, rate},
+		"0.38.2": {metrics, printed}, "0.39.0": {metrics, appended}, "0.44.1": {metrics, appended}, "0.45.0-rc1": {metrics, appended},
+		"1.0.0": {metrics, appended}, "": {metrics, appended}, "0.0.0-6c85cc8": {metrics, appended},
+	} {
+		c := falcoConfig(o, release)
+		line := strings.Join(c.Command, " ")
+		for _, part := range always {
+			if !strings.Contains(line, part) {
+				t.Errorf("%s: command %q lacks %q", release, line, part)
+			}
+		}
+		for _, part := range []string{metrics, file, appended, printed, rate} {
+			if strings.Contains(line, part) != slices.Contains(has, part) {
+				t.Errorf("%s: %q in %q: want %v", release, part, line, !strings.Contains(line, part))
+			}
+		}
+		if c.StatsFile != "/run/falco-stats.json" {
+			t.Errorf("stats are read from %s", c.StatsFile)
 		}
 	}
-	if c.StatsFile != "/run/falco-stats.json" {
-		t.Errorf("stats are read from %s", c.StatsFile)
+}
+
+// A program is asked for its version as every Falco answers.
+func TestFalcoRelease(t *testing.T) {
+	for script, want := range map[string]string{
+		"echo 'Falco version: 0.44.1 (x86_64)'":                                "0.44.1",
+		"echo 'Mon Jan  1 00:00:00 2026: hello'; echo 'Falco version: 0.36.2'": "0.36.2",
+		"exit 1":                "",
+		"echo Falco":            "",
+		"echo 'Falco version:'": "",
+	} {
+		program := filepath.Join(t.TempDir(), "falco")
+		check(t, os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o755))
+		if got := falcoRelease(t.Context(), program); got != want {
+			t.Errorf("%s: %q, want %q", script, got, want)
+		}
 	}
 }
 
