@@ -6,7 +6,9 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -16,9 +18,12 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/benchtest/player"
+	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
+	"github.com/peregrine-sec/peregrine/internal/endpoint"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 // tell performs actions of which a player hears through its socket, which has
@@ -79,36 +84,127 @@ func TestRecordedFalco(t *testing.T) {
 			if err := falco.Start(t.Context(), nil); err != nil {
 				t.Fatal(err)
 			}
-			s, err := Open(t.Context(), Options{Target: falco, Actions: benchSet(t)[2:], Generate: tell(socket), CPUs: tt.limit})
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := s.Preflight(t.Context(), 200*time.Millisecond)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if failed := p.Failed(); len(failed) > 0 || p.Offset != 0 {
-				t.Errorf("preflight %v, offset %d", failed, p.Offset)
-			}
-			r, err := s.Run(t.Context(), Load{Rate: 300, Duration: 2 * time.Second})
-			if err != nil {
-				t.Fatal(err)
-			}
-			lost := r.Total.Lost
+			kept := 0
 			if tt.buffered == "true" {
-				lost = max(0, lost-10) // what a buffer of 4 KiB still holds
+				kept = 10 // what a buffer of 4 KiB still holds
 			}
-			if r.Total.OK != 600 || lost != 0 || r.Sensor == nil || r.Sensor.Drops != 0 {
-				t.Errorf("%+v, alerts %+v, sensor %+v", r.Total, r.Alerts, r.Sensor)
-			}
-			if err := falco.Stop(t.Context()); err != nil {
-				t.Error(err)
-			}
-			if err := s.Close(); err != nil {
-				t.Error(err)
-			}
+			cleanRound(t, Options{Target: falco, Actions: benchSet(t)[2:], Generate: tell(socket), CPUs: tt.limit}, kept)
 		})
 	}
+}
+
+// cleanRound has a sensor pass the preflight and take a round, of whose alerts
+// it may keep some.
+func cleanRound(t *testing.T, o Options, kept int) {
+	t.Helper()
+	s, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Preflight(t.Context(), 200*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if failed := p.Failed(); len(failed) > 0 || p.Offset != 0 {
+		t.Errorf("preflight %v, offset %d", failed, p.Offset)
+	}
+	r, err := s.Run(t.Context(), Load{Rate: 300, Duration: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Total.OK != 600 || r.Total.Lost > kept || r.Sensor == nil || r.Sensor.Drops != 0 {
+		t.Errorf("%+v, alerts %+v, sensor %+v", r.Total, r.Alerts, r.Sensor)
+	}
+	if err := o.Target.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A recorded Falco that somebody else has started, reached by each road that
+// one has had: what of its alerts names the thread, and what does not.
+func TestRecordedFalcoByEachRoad(t *testing.T) {
+	const named = "append_output[]={match: {source: syscall}, extra_fields: [proc.pid, thread.tid]}"
+	for _, tt := range []struct {
+		name, release, alerts, stats string
+		flags                        []string
+	}{
+		{"a chart: HTTP and Prometheus", "0.44.1", "http", "prometheus", nil},
+		{"gRPC until 0.43", "0.43.0", "grpc", "metrics", []string{"-o", named}},
+		{"-s and -p of 0.34", "0.34.1", "grpc", "-s", []string{"-p", "pid=%proc.pid tid=%thread.tid"}},
+		{"a package to come: files", "0.45.0", "file", "metrics", []string{"-o", named}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			socket := filepath.Join(dir, "s")
+			alerts, flags := road(t, dir, tt.alerts)
+			stats, more := statistics(t, dir, tt.stats)
+			cmd := exec.Command(os.Args[0], slices.Concat(tt.flags, flags, more)...)
+			cmd.Env = append(os.Environ(), player.EventsEnv+"="+socket, player.CPUsEnv+"=1", player.ReleaseEnv+"="+tt.release)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+			source, err := alerts()
+			if err != nil {
+				t.Fatal(err)
+			}
+			falco := target.NewRunning(cmd.Process.Pid, source, stats)
+			cleanRound(t, Options{Target: falco, Actions: benchSet(t)[2:], Generate: tell(socket), CPUs: 1}, 0)
+		})
+	}
+}
+
+// road is a way for alerts, and the flags by which a Falco takes it. The sensor
+// has to be started before it is opened.
+func road(t *testing.T, dir, kind string) (open func() (intake.Source, error), flags []string) {
+	t.Helper()
+	switch kind {
+	case "http":
+		server, err := intake.NewHTTP(endpoint.Server{Address: "127.0.0.1:0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() (intake.Source, error) { return server, nil },
+			[]string{"-o", "stdout_output.enabled=false", "-o", "http_output.enabled=true", "-o", "http_output.url=http://" + server.Addr().String()}
+	case "grpc":
+		path := filepath.Join(dir, "g")
+		return func() (intake.Source, error) {
+				return intake.NewGRPC(t.Context(), endpoint.Endpoint{Kind: endpoint.GRPC, Path: path}, intake.Options{PollingInterval: 10 * time.Millisecond})
+			},
+			[]string{"-o", "stdout_output.enabled=false", "-o", "grpc.enabled=true", "-o", "grpc_output.enabled=true", "-o", "grpc.bind_address=unix://" + path}
+	}
+	path := filepath.Join(dir, "alerts.json")
+	return func() (intake.Source, error) { return intake.NewFile(path) },
+		[]string{"-o", "stdout_output.enabled=false", "-o", "file_output.enabled=true", "-o", "file_output.filename=" + path}
+}
+
+// statistics is a way for them, and the flags by which a Falco takes it.
+func statistics(t *testing.T, dir, kind string) (sensorstats.Reader, []string) {
+	t.Helper()
+	if kind == "prometheus" {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := listener.Addr().String()
+		_, port, _ := net.SplitHostPort(address)
+		listener.Close()
+		return sensorstats.NewPrometheus("http://"+address+"/metrics", 250*time.Millisecond, nil),
+			[]string{"-o", "metrics.enabled=true", "-o", "webserver.enabled=true", "-o", "webserver.prometheus_metrics_enabled=true", "-o", "webserver.listen_port=" + port}
+	}
+	path := filepath.Join(dir, "stats.json")
+	reader, err := sensorstats.OpenFile(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kind == "-s" {
+		return reader, []string{"-s", path, "--stats-interval", "1000"}
+	}
+	return reader, []string{"-o", "metrics.enabled=true", "-o", "metrics.output_file=" + path}
 }
 
 // A canary that never comes says what was tried and for how long, and accuses

@@ -1,6 +1,8 @@
 package player
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,6 +24,8 @@ const (
 	SensorEnv = "FALCO_PLAYER_SENSOR"
 	// CPUsEnv is the limit to play; default the one that the process has.
 	CPUsEnv = "FALCO_PLAYER_CPUS"
+	// ReleaseEnv is the release to play; default the recorded one.
+	ReleaseEnv = "FALCO_PLAYER_RELEASE"
 	// RateEnv replaces the alerts per second that the recorded Falco took.
 	RateEnv = "FALCO_PLAYER_RATE"
 )
@@ -30,12 +34,19 @@ const (
 type config struct {
 	start    Start
 	version  bool
+	release  string
+	minor    int               // N of release 0.N
+	stats    string            // of -s
+	print    string            // of -p
 	settings map[string]string // of -o, by key
 	args     []string          // all flags, for the sensor that sees events
 }
 
 func parseConfig(args []string) (config, error) {
-	c := config{settings: map[string]string{}, args: args}
+	c := config{settings: map[string]string{}, args: args, release: cmp.Or(os.Getenv(ReleaseEnv), "0.44.1")}
+	if _, err := fmt.Sscanf(c.release, "0.%d", &c.minor); err != nil {
+		return c, fmt.Errorf("%s: release %q: %w", ReleaseEnv, c.release, err)
+	}
 	for i := 0; i < len(args); i++ {
 		switch args[i] {
 		case "--version":
@@ -44,6 +55,17 @@ func parseConfig(args []string) (config, error) {
 			if i++; i < len(args) {
 				key, value, _ := strings.Cut(args[i], "=")
 				c.settings[key] = value
+			}
+		case "-p":
+			if i++; i < len(args) {
+				c.print = args[i]
+			}
+		case "-s":
+			if c.minor > 35 {
+				return c, errors.New("option -s does not exist")
+			}
+			if i++; i < len(args) {
+				c.stats = args[i]
 			}
 		}
 	}
@@ -63,7 +85,17 @@ func parseConfig(args []string) (config, error) {
 func (c config) on(key string) bool { return c.settings[key] == "true" }
 
 // threads says whether alerts are to name their thread.
-func (c config) threads() bool { return strings.Contains(c.settings["append_output[]"], "thread.tid") }
+func (c config) threads() bool {
+	return c.minor >= 39 && strings.Contains(c.settings["append_output[]"], "thread.tid") || strings.Contains(c.print, "%thread.tid")
+}
+
+// grpc is the address of its server; "" for none.
+func (c config) grpc() string {
+	if c.minor > 43 || !c.on("grpc.enabled") || !c.on("grpc_output.enabled") {
+		return ""
+	}
+	return c.settings["grpc.bind_address"]
+}
 
 func (c config) metricsInterval() time.Duration {
 	if d, err := human.ParseDuration(c.settings["metrics.interval"]); err == nil && d > 0 {

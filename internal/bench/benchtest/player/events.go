@@ -75,7 +75,7 @@ func (e Event) alert(threads bool) []byte {
 }
 
 // notOfSensor are settings of the player itself.
-var notOfSensor = []string{"metrics.", "webserver.", "http_output.", "file_output.", "stdout_output.", "buffered_outputs", "syslog_output."}
+var notOfSensor = []string{"metrics.", "webserver.", "http_output.", "file_output.", "stdout_output.", "buffered_outputs", "syslog_output.", "grpc"}
 
 // watch sees the events of the host through a sensor of ours.
 func watch(ctx context.Context, c config, arrived chan<- []byte) (func() error, error) {
@@ -117,6 +117,10 @@ func watch(ctx context.Context, c config, arrived chan<- []byte) (func() error, 
 func sensorArgs(args []string) []string {
 	kept := []string{"-o", "stdout_output.enabled=true", "-o", "syslog_output.enabled=false", "-o", "webserver.enabled=false"}
 	for i := 0; i < len(args); i++ {
+		if args[i] == "-s" || args[i] == "--stats-interval" {
+			i++
+			continue
+		}
 		if args[i] == "-o" && i+1 < len(args) {
 			i++
 			if !slices.ContainsFunc(notOfSensor, func(p string) bool { return strings.HasPrefix(args[i], p) }) {

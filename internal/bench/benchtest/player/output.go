@@ -3,10 +3,8 @@ package player
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"time"
@@ -18,6 +16,7 @@ type output struct {
 	buffered bool
 	file     *os.File // nil if off
 	url      string   // "" if off
+	grpc     *subscription
 }
 
 // stdioBuffer is what the C library holds back of a standard output that is no
@@ -26,6 +25,9 @@ const stdioBuffer = 4096
 
 func openOutput(c config) (*output, error) {
 	o := &output{buffered: c.on("buffered_outputs")}
+	if c.grpc() != "" {
+		o.grpc = &subscription{}
+	}
 	if c.settings["stdout_output.enabled"] != "false" {
 		o.stdout = bufio.NewWriterSize(os.Stdout, stdioBuffer)
 	}
@@ -53,6 +55,9 @@ func (o *output) alert(line []byte) {
 	if o.file != nil {
 		_, _ = o.file.Write(line)
 	}
+	if o.grpc != nil {
+		o.grpc.alert(line)
+	}
 	if o.url != "" {
 		if resp, err := http.Post(o.url, "application/json", bytes.NewReader(bytes.TrimSpace(line))); err == nil {
 			_, _ = io.Copy(io.Discard, resp.Body)
@@ -72,9 +77,10 @@ func (o *output) close(words string) {
 	}
 }
 
-// metrics is metrics.output_file.
+// metrics is metrics.output_file, or the file of -s before 0.35.
 type metrics struct {
 	file     *os.File // nil if off
+	old      bool
 	interval time.Duration
 	last     time.Time
 	sample   int
@@ -82,9 +88,15 @@ type metrics struct {
 }
 
 func openMetrics(c config) (*metrics, error) {
-	m := &metrics{interval: c.metricsInterval()}
+	m := &metrics{interval: c.metricsInterval(), old: c.minor < 35}
 	path := c.settings["metrics.output_file"]
-	if path == "" || !c.on("metrics.enabled") {
+	switch {
+	case m.old:
+		path = c.stats
+	case !c.on("metrics.enabled"):
+		path = ""
+	}
+	if path == "" {
 		return m, nil
 	}
 	var err error
@@ -102,26 +114,14 @@ func (m *metrics) tick(now time.Time, e *engine) {
 	}
 	m.last = now
 	m.sample++
+	if m.old {
+		fmt.Fprintf(m.file, `{"sample":%d,"syscall":{"cur":{"events":%d,"drops":%d,"preemptions":0,"drop_pct":0.0},"delta":{"events":%d,"drops":%d,"preemptions":0,"drop_pct":0.0}}}`+"\n",
+			m.sample, e.events, e.drops, e.events-m.previous.events, e.drops-m.previous.drops)
+		m.previous = *e
+		return
+	}
 	fmt.Fprintf(m.file, `{"output_fields":{"evt.source":"syscall","evt.time":%d,"falco.num_evts":%d,"falco.outputs_queue_num_drops":0,"falco.rules.matches_total":%d,`+
 		`"falco.version":"0.44.1","scap.engine_name":"modern_bpf","scap.n_drops":%d,"scap.n_drops_prev":%d,"scap.n_evts":%d,"scap.n_evts_prev":%d},"sample":%d}`+"\n",
 		now.UnixNano(), e.events-e.drops, e.handled, e.drops, m.previous.drops, e.events, m.previous.events, m.sample)
 	m.previous = *e
-}
-
-// serveHealth answers /healthz until ctx ends.
-func serveHealth(ctx context.Context, c config) {
-	port := c.settings["webserver.listen_port"]
-	if port == "" {
-		port = "8765"
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "Error: webserver: %v\n", err)
-		return
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"status": "ok"}`) })
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
-	context.AfterFunc(ctx, func() { server.Close() })
-	go func() { _ = server.Serve(listener) }() // ends with the server
 }

@@ -6,7 +6,8 @@
 // when an event arrives; with buffered_outputs, an alert leaves when 4 KiB are
 // full; its last words on standard output are not JSON. It takes as many
 // alerts per second as the recorded one took, and drops what its ring cannot
-// hold.
+// hold. It can be an older release, with what that had: gRPC until 0.43, -s
+// until 0.35, and no append_output before 0.39.
 //
 // It hears of events from the generator of a test, through a socket, or from a
 // sensor of ours that watches the host.
@@ -18,6 +19,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -37,7 +40,7 @@ func Main(args []string) int {
 	c, err := parseConfig(args)
 	if err == nil {
 		if c.version {
-			fmt.Println("Falco version: 0.44.1 (x86_64)")
+			fmt.Printf("Falco version: %s (x86_64)\n", c.release)
 			return 0
 		}
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -80,8 +83,10 @@ func play(ctx context.Context, c config, begin time.Time) error {
 			out.alert(w.line)
 		}
 	}()
-	go speak(ctx, c, begin)
 	e := engine{rate: c.start.Rate}
+	var seen atomic.Pointer[engine]
+	seen.Store(&engine{})
+	go speak(ctx, c, begin, out.grpc, &seen)
 	first := begin.Add(ms(c.start.FirstEvent))
 	for ctx.Err() == nil {
 		select {
@@ -92,6 +97,8 @@ func play(ctx context.Context, c config, begin time.Time) error {
 				continue // the probe is not attached yet
 			}
 			leaves, ok := e.offer(now)
+			moment := e
+			seen.Store(&moment)
 			metrics.tick(now, &e) // before the alert: who reads that finds the sample
 			if ok {
 				queue <- waiting{line, leaves}
@@ -105,8 +112,9 @@ func play(ctx context.Context, c config, begin time.Time) error {
 	return closeEvents()
 }
 
-// speak writes the log, and answers /healthz, at the recorded times.
-func speak(ctx context.Context, c config, begin time.Time) {
+// speak writes the log, and serves what it is asked to serve, at the recorded
+// times.
+func speak(ctx context.Context, c config, begin time.Time, alerts *subscription, seen *atomic.Pointer[engine]) {
 	say := func(at int, do func()) bool {
 		select {
 		case <-time.After(time.Until(begin.Add(ms(at)))):
@@ -118,12 +126,17 @@ func speak(ctx context.Context, c config, begin time.Time) {
 	}
 	for _, l := range c.start.Log {
 		if !say(l.At, func() {
-			_, _ = io.WriteString(os.Stderr, time.Now().Format("Mon Jan _2 15:04:05 2006: ")+l.Line+"\n")
+			_, _ = io.WriteString(os.Stderr, time.Now().Format("Mon Jan _2 15:04:05 2006: ")+strings.Replace(l.Line, "0.44.1", c.release, 1)+"\n")
 		}) {
 			return
 		}
 	}
-	if c.on("webserver.enabled") {
-		say(c.start.Health, func() { serveHealth(ctx, c) })
-	}
+	say(c.start.Health, func() {
+		if c.on("webserver.enabled") {
+			serveWeb(ctx, c, seen)
+		}
+		if alerts != nil {
+			alerts.serve(ctx, c.grpc())
+		}
+	})
 }

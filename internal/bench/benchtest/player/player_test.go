@@ -121,12 +121,26 @@ func TestEngine(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	t.Setenv(CPUsEnv, "0.5")
-	c, err := parseConfig([]string{"-c", "f.yaml", "-o", "metrics.interval=250ms", "-o", "metrics.output_file=/m", "-o", "json_output=true"})
+	t.Setenv(ReleaseEnv, "0.34.1")
+	c, err := parseConfig([]string{"-c", "f.yaml", "-o", "metrics.interval=250ms", "-o", "metrics.output_file=/m", "-s", "/n", "-o", "json_output=true"})
 	if err != nil || c.start.CPUs != 0.5 || c.metricsInterval() != 250*time.Millisecond || c.threads() {
 		t.Errorf("%+v, %v", c, err)
 	}
-	if args := strings.Join(sensorArgs(c.args), " "); !strings.Contains(args, "-c f.yaml -o json_output=true") || strings.Contains(args, "metrics") {
+	if args := strings.Join(sensorArgs(c.args), " "); !strings.Contains(args, "-c f.yaml -o json_output=true") || strings.Contains(args, "metrics") || strings.Contains(args, "/n") {
 		t.Errorf("the sensor gets %q", args)
+	}
+	// Each release has what it had, and no more.
+	line := []string{"-p", "tid=%thread.tid", "-o", "append_output[]={extra_fields: [thread.tid]}", "-o", "grpc.enabled=true", "-o", "grpc_output.enabled=true", "-o", "grpc.bind_address=unix:///g"}
+	for release, want := range map[string]string{"0.34.1": "unix:///g", "0.43.0": "unix:///g", "0.44.0": ""} {
+		t.Setenv(ReleaseEnv, release)
+		c, err := parseConfig(line)
+		without, err2 := parseConfig(line[2:])
+		if err != nil || err2 != nil || c.grpc() != want || !c.threads() || without.threads() != (c.minor >= 39) {
+			t.Errorf("%s: %+v, %v, %v", release, c, err, err2)
+		}
+		if _, err := parseConfig([]string{"-s", "/n"}); (err == nil) != (c.minor <= 35) {
+			t.Errorf("%s with -s: %v", release, err)
+		}
 	}
 	for cpus, want := range map[float64]float64{0: 2, 0.1: 0.25, 0.25: 0.25, 0.3: 0.5, 1: 1, 8: 2} {
 		if s, err := startOf(cpus); err != nil || s.CPUs != want {
