@@ -82,7 +82,7 @@ func ReadLog(r io.Reader) ([]Round, error) {
 	var rounds []Round
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
-	n := 0
+	n, unnumbered := 0, 0
 	for lines.Scan() {
 		n++
 		message, fields := parseLine(colours.ReplaceAllString(lines.Text(), ""))
@@ -98,15 +98,21 @@ func ReadLog(r io.Reader) ([]Round, error) {
 			rounds = append(rounds, Round{Number: number, Line: n, Sleep: sleep, CPU: -1, Throughput: -1})
 			continue
 		}
-		if len(rounds) > 0 {
+		switch {
+		case len(rounds) > 0:
 			rounds[len(rounds)-1].add(message, fields)
+		case message == "statistics":
+			unnumbered++
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return rounds, fmt.Errorf("log line %d: %w", n+1, err)
 	}
-	if len(rounds) == 0 {
-		return nil, fmt.Errorf("no line of the form `round #N sleep=...` in %d lines: expected the log of `event-generator bench` (0.5.1 or newer: older ones do not say where a round starts, so repeat the bench with a newer one) or of `peregrine bench`", n)
+	switch {
+	case len(rounds) == 0 && unnumbered > 0:
+		return nil, fmt.Errorf("the log of an event-generator before 0.5.1: it has statistics of %d rounds and does not say where a round starts; repeat the bench with 0.5.1 or newer, or with `peregrine bench`", unnumbered)
+	case len(rounds) == 0:
+		return nil, fmt.Errorf("no line of the form `round #N sleep=...` in %d lines: expected the log of `event-generator bench`, 0.5.1 or newer, or of `peregrine bench`", n)
 	}
 	return rounds, nil
 }

@@ -196,6 +196,33 @@ func TestFlatStats(t *testing.T) {
 	}
 }
 
+// Logs as event-generator 0.12 (gRPC) and 0.13 (HTTP) write them: a round that
+// is repeated, more alerts than expected, a share of loss below zero.
+func TestReadLogOfToday(t *testing.T) {
+	const log = `INFO sleep for 100ms                               action=syscall.A
+INFO round #1                                      sleep=10ms
+INFO resting...                                   
+INFO syscall.A                                     actual=200 expected=200 ratio=1
+INFO syscall.B                                     actual=206 expected=200 ratio=1.03
+INFO statistics                                    cpu="3.5%" lost="-1%" res_mem="67 MB" throughput="80.0 EPS" virt_mem="313 MB"
+WARN unexpected events received, retrying with sleep=10ms 
+INFO                                              
+INFO round #2                                      sleep="78.125µs"
+INFO resting...                                   
+INFO syscall.A                                     actual=9 expected=10 ratio=0.9
+INFO syscall.B                                     actual=10 expected=10 ratio=1
+INFO statistics                                    cpu="41.6%" lost="5%" res_mem="122 MB" throughput="4.0 EPS" virt_mem="1.6 GB"
+`
+	rounds, err := ReadLog(strings.NewReader(log))
+	want := []Round{
+		{Number: 1, Line: 2, Sleep: 10 * time.Millisecond, Actions: []Action{{"syscall.A", 200, 200}, {"syscall.B", 206, 200}}, CPU: 3.5, Throughput: 80, Repeated: true},
+		{Number: 2, Line: 9, Sleep: 78125 * time.Nanosecond, Actions: []Action{{"syscall.A", 9, 10}, {"syscall.B", 10, 10}}, CPU: 41.6, Throughput: 4},
+	}
+	if diff := cmp.Diff(want, rounds); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
+	}
+}
+
 func TestReadLogErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                              "no line of the form",
@@ -283,7 +310,7 @@ func TestSameRound(t *testing.T) {
 	if err != nil || !contains(a.Remarks, "EPS exceeds syscalls/s") {
 		t.Errorf("impossible figures pass: %v, %q", err, a.Remarks)
 	}
-	if _, err := ReadLog(strings.NewReader("INFO statistics throughput=\"1 EPS\"\n")); err == nil || !strings.Contains(err.Error(), "0.5.1 or newer") {
+	if _, err := ReadLog(strings.NewReader("INFO statistics throughput=\"1 EPS\"\n")); err == nil || !strings.Contains(err.Error(), "before 0.5.1") || !strings.Contains(err.Error(), "0.5.1 or newer") {
 		t.Errorf("an old log: %v", err)
 	}
 }
