@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
@@ -19,7 +20,7 @@ func TestSensorStatusAndTop(t *testing.T) {
 	n := int64(0)
 	server, err := live.Listen(path, live.Sensor{Snapshot: func() (metrics.Snapshot, error) {
 		n++
-		return metrics.Snapshot{Time: n * 1e9, Version: "1.2.3", Rules: []metrics.Rule{{Name: "a rule", Matches: uint64(n)}}}, nil
+		return metrics.Snapshot{Elapsed: time.Duration(n) * time.Second, Version: "1.2.3", Rules: []metrics.Rule{{Name: "a rule", Matches: uint64(n)}}}, nil
 	}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

@@ -219,7 +219,11 @@ func (s *sensor) fail(err error) {
 
 // emit is called by the engine for every match, on its goroutine.
 func (s *sensor) emit(a *alert.Alert) {
-	if !s.throttle.Allow(a.Time) {
+	now := a.Time // of the capture, or else alerts would pass that would not have
+	if s.now().config.Engine.Kind != "replay" {
+		now = s.steady(time.Now())
+	}
+	if !s.throttle.Allow(now) {
 		a.Share(1)
 		a.Release()
 		return

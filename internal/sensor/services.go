@@ -143,7 +143,7 @@ func (s *sensor) serveWatch(ctx context.Context) error {
 			if err := s.watchDrops(now); err != nil {
 				return err
 			}
-			s.reportHeld(now.UnixNano())
+			s.reportHeld(now)
 		}
 	}
 }
@@ -154,7 +154,7 @@ func (s *sensor) watchDrops(now time.Time) error {
 	if err != nil || c == nil {
 		return err
 	}
-	return s.reactToDrops(now.UnixNano(), s.drops.Check(now.UnixNano(), probeCounters(c)))
+	return s.reactToDrops(now.UnixNano(), s.drops.Check(s.steady(now), probeCounters(c)))
 }
 
 // lastLook tells of what was lost or held back since the look before, when
@@ -164,13 +164,17 @@ func (s *sensor) lastLook() error {
 	if err != nil || c == nil {
 		return err
 	}
-	now := time.Now().UnixNano()
-	s.reportHeld(now + int64(time.Second)) // not too soon after the last report
-	return s.reactToDrops(now, s.drops.Last(now, probeCounters(c)))
+	now := time.Now()
+	s.reportHeld(now.Add(time.Second)) // not too soon after the last report
+	return s.reactToDrops(now.UnixNano(), s.drops.Last(s.steady(now), probeCounters(c)))
 }
 
-func (s *sensor) reportHeld(now int64) {
-	if held, say := s.throttle.Report(now); say {
+// steady is the time in ns from the start to now, for all that counts in
+// intervals: the time of day may be set, and set back.
+func (s *sensor) steady(now time.Time) int64 { return int64(now.Sub(s.started)) }
+
+func (s *sensor) reportHeld(now time.Time) {
+	if held, say := s.throttle.Report(s.steady(now)); say {
 		s.log.Warn("outputs.rate held alerts back", "alerts", held)
 	}
 }

@@ -64,7 +64,7 @@ func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) 
 	}
 	m.Reloads, m.ReloadErrors, m.LastReloadErr = s.reloads.done, s.reloads.failed, s.reloads.err
 	m.StatsErrors, m.MetricsErrors = s.statsFile.errors.Load(), s.metricsFile.errors.Load()
-	m.Time = time.Now().UnixNano()
+	m.Time, m.Elapsed = time.Now().UnixNano(), time.Since(s.started)
 	return m, nil
 }
 

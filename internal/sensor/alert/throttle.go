@@ -9,8 +9,8 @@ import (
 // of them saved up, one for each alert that passes. What it holds back is
 // counted, never silent: Report says how many, at most once a second.
 //
-// Time is the caller's, in ns on any clock that does not go backwards by
-// itself; steps back count as no time. Allow belongs to the detection
+// Time is the caller's, in ns on any clock that nobody sets, as the time of
+// day may be; steps back count as no time. Allow belongs to the detection
 // goroutine, Report to another one; Held may be called from any.
 type Throttle struct {
 	rate   float64 // tokens a ns; 0: no limit

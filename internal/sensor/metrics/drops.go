@@ -13,7 +13,8 @@ import (
 // DropPolicy decides what to do about lost events: syscall_event_drops. Once
 // in a second of its caller's time it looks at the share of events lost since
 // its last look; above the threshold it acts, as far as its token bucket
-// allows. Pure: time and counters are passed in.
+// allows. Pure: time and counters are passed in, the time by any clock that
+// nobody sets.
 type DropPolicy struct {
 	config config.EventDrops
 	bucket *alert.Throttle

@@ -71,7 +71,7 @@ func (f *fieldList) base(s, prev *Snapshot) {
 	f.text("falco.version", s.Version)
 	f.always("falco.start_ts", uint64(s.Start))
 	f.always("falco.reload_ts", uint64(s.Reload))
-	f.always("falco.duration_sec", uint64(max(0, s.Time-s.Start)/1e9))
+	f.always("falco.duration_sec", uint64(s.Elapsed/1e9))
 	f.text("falco.kernel_release", s.Host.KernelRelease)
 	f.always("falco.host_boot_ts", uint64(s.Host.BootTime))
 	f.always("falco.host_num_cpus", uint64(s.Host.CPUs))
@@ -111,11 +111,11 @@ func (s *Snapshot) OutputDrops() (n uint64) {
 
 // since is the time in seconds from prev, or from the start.
 func (s *Snapshot) since(prev *Snapshot) float64 {
-	from := s.Start
+	from := Duration(0)
 	if prev != nil {
-		from = prev.Time
+		from = prev.Elapsed
 	}
-	return float64(s.Time-from) / 1e9
+	return (s.Elapsed - from).Seconds()
 }
 
 func perSecond(n uint64, seconds float64) float64 {
@@ -168,7 +168,7 @@ func (s *Snapshot) CPUShare(prev *Snapshot) float64 {
 	used, passed := s.Resources.CPUTime, s.Resources.Uptime
 	if prev != nil {
 		used -= prev.Resources.CPUTime
-		passed = Duration(s.Time - prev.Time)
+		passed = s.Elapsed - prev.Elapsed
 	}
 	if passed <= 0 {
 		return 0

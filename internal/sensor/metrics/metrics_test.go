@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite golden files")
 // sample is a snapshot with something everywhere.
 func sample() *Snapshot {
 	return &Snapshot{
-		Time: 1_800_000_010e9, Start: 1_800_000_000e9, Reload: 1_800_000_005e9, Version: "1.2.3", EngineVersion: "0.62.0",
+		Time: 1_800_000_010e9, Start: 1_800_000_000e9, Elapsed: 10e9, Reload: 1_800_000_005e9, Version: "1.2.3", EngineVersion: "0.62.0",
 		Source: "syscall", EngineName: "modern_bpf",
 		Host:       Host{Name: "h", KernelRelease: "6.1", BootTime: 1_799_000_000e9, CPUs: 2, Interfaces: []Interface{{Name: "eth0", IPv4: []string{"10.0.0.1", "10.0.0.2"}}}},
 		RulesFiles: []FileSum{{Name: "/etc/falco/falco_rules.yaml", SHA256: "ab"}}, ConfigFiles: []FileSum{{Name: "/etc/falco/falco.yaml", SHA256: "cd"}},
@@ -81,7 +81,8 @@ func value(t *testing.T, fields []alert.Field, name string) alert.Value {
 
 func TestFieldsRates(t *testing.T) {
 	prev, now := sample(), sample()
-	now.Time += 4e9
+	now.Elapsed += 4 * time.Second
+	now.Time -= 3600e9 // the clock was set back
 	now.Events += 1000
 	now.Probe.Seen += 3000
 	now.Probe.Drops[event.DropBuffer][event.LostOpen] += 30

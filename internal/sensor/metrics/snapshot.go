@@ -17,6 +17,7 @@ import (
 type Snapshot struct {
 	Time          int64     `json:"time"`        // ns since the epoch
 	Start         int64     `json:"start_time"`  // ns since the epoch
+	Elapsed       Duration  `json:"elapsed"`     // since the start, by a clock that nobody sets
 	Reload        int64     `json:"reload_time"` // ns since the epoch; Start before the first reload
 	Version       string    `json:"version"`
 	EngineVersion string    `json:"engine_version"` // of the rule language

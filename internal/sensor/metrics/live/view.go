@@ -23,7 +23,7 @@ type rates struct {
 }
 
 func between(prev, now *metrics.Snapshot) rates {
-	seconds := float64(now.Time-prev.Time) / 1e9
+	seconds := (now.Elapsed - prev.Elapsed).Seconds()
 	if seconds <= 0 {
 		return rates{}
 	}
@@ -85,7 +85,7 @@ func writeHead(w io.Writer, prev, now *metrics.Snapshot) {
 	r := between(prev, now)
 	p := now.Probe
 	fmt.Fprintf(w, "Peregrine %s on %s, Linux %s, up %v, %d rules loaded", human.Text(now.Version), human.Text(now.Host.Name), human.Text(now.Host.KernelRelease),
-		time.Duration(now.Time-now.Start).Round(time.Second), len(now.Rules))
+		now.Elapsed.Round(time.Second), len(now.Rules))
 	if now.Reloads > 0 {
 		fmt.Fprintf(w, ", %d reloads", now.Reloads)
 	}
@@ -165,7 +165,7 @@ func WriteTop(w io.Writer, prev, now *metrics.Snapshot, rows int) error {
 	writeHead(&b, prev, now)
 	b.WriteByte('\n')
 	writeChannels(&b, now)
-	seconds := max(float64(now.Time-prev.Time)/1e9, 1e-9)
+	seconds := max((now.Elapsed - prev.Elapsed).Seconds(), 1e-9)
 	rulesBefore, kindsBefore, procsBefore := map[string]metrics.Rule{}, map[string]uint64{}, map[int32]uint64{}
 	for _, r := range prev.Rules {
 		rulesBefore[r.Name] = r

@@ -97,7 +97,7 @@ func (e exposition) about(s *metrics.Snapshot) {
 	e.gauge("falcosecurity_falco_start_timestamp_nanoseconds", float64(s.Start))
 	e.gauge("falcosecurity_falco_reload_timestamp_nanoseconds", float64(s.Reload))
 	e.gauge("falcosecurity_falco_host_boot_timestamp_nanoseconds", float64(s.Host.BootTime))
-	e.counter("falcosecurity_falco_duration_seconds_total", float64(s.Time-s.Start)/1e9)
+	e.counter("falcosecurity_falco_duration_seconds_total", s.Elapsed.Seconds())
 	e.gauge("falcosecurity_falco_host_num_cpus_total", float64(s.Host.CPUs))
 	e.counter("peregrine_reloads_total", float64(s.Reloads), "result", "ok")
 	e.counter("peregrine_reloads_total", float64(s.ReloadErrors), "result", "failed")

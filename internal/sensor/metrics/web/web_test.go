@@ -43,7 +43,7 @@ func options() Options {
 		Config: c.Webserver, Metrics: c.Metrics, Versions: VersionsOf("1.2.3", "0.62.0"), Log: slog.New(slog.DiscardHandler),
 		Take: func() (metrics.Snapshot, error) {
 			return metrics.Snapshot{
-				Time: 20e9, Start: 10e9, Version: "1.2.3", Source: "syscall", EngineName: "modern_bpf", Host: metrics.Host{Name: "h\xff", CPUs: 2},
+				Time: 20e9, Start: 10e9, Elapsed: 10e9, Version: "1.2.3", Source: "syscall", EngineName: "modern_bpf", Host: metrics.Host{Name: "h\xff", CPUs: 2},
 				RulesFiles: []metrics.FileSum{{Name: "/a/r.yaml", SHA256: "ab"}}, Events: 5,
 				Probe:    metrics.Probe{Seen: 10, Drops: event.Drops{event.DropBuffer: {event.LostOpen: 3}}, PerCPU: []metrics.CPU{{Events: 10, Drops: 3}}},
 				Audit:    &metrics.Audit{Bodies: 7, Bytes: 900, Events: 20, Malformed: 1, Refused: 2},
