@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
@@ -87,7 +88,7 @@ func (s *sensor) openProbe(cfg *config.Config) (source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load probe: %w", err)
 	}
-	s.engine.SetClock(engine.BootOffset())
+	s.engine.SetClock(uint64(boottime.Epoch()))
 	if err := s.snapshot(cfg, pr); err != nil {
 		return nil, errors.Join(fmt.Errorf("take snapshot of processes: %w", err), pr.Close())
 	}

@@ -42,8 +42,8 @@ type Container struct {
 	// are asked. Two may know a container: Docker's are containerd's too. The
 	// lower rank counts; runtimes of users come after all of root's.
 	Rank int
-	// WaitUntil is when alerts stop waiting for the metadata, in ns since the
-	// epoch; 0 before the first that waited. It belongs to the engine.
+	// WaitUntil is when alerts stop waiting for the metadata, by the clock of
+	// events' headers; 0 before the first that waited. It belongs to the engine.
 	WaitUntil uint64
 
 	users int    // processes in it, see Registry

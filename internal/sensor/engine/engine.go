@@ -94,6 +94,7 @@ type Engine struct {
 	names    int      // of the event's paths; 0: not counted yet
 	current  int      // the name that others belongs to
 	offset   uint64   // from Header.Time to ns since the epoch
+	dated    uint64   // the offset by which the table's processes are dated; 0: none yet
 	counters Counters
 	num      uint64 // evt.num of the event in view
 	epoch    uint64 // changes with the rules: part of what process masks depend on
@@ -128,8 +129,20 @@ func (e *Engine) Rules() *Ruleset { return e.rules }
 func (e *Engine) Counters() *Counters { return &e.counters }
 
 // SetClock sets the offset, in ns, from the time in an event's header to the
-// epoch: realtime minus boot time for the probe, 0 for captures.
-func (e *Engine) SetClock(offset uint64) { e.offset = offset }
+// epoch: realtime minus boot time for the probe, 0 for captures. When the time
+// of day has been set meanwhile, the processes are dated anew: how old they are
+// does not change by it.
+func (e *Engine) SetClock(offset uint64) {
+	e.offset = offset
+	step := time.Duration(offset - e.dated)
+	switch {
+	case e.dated == 0:
+		e.dated = offset
+	case step.Abs() >= time.Second:
+		e.table.Redate(step)
+		e.dated = offset
+	}
+}
 
 // Handle takes one event, which is borrowed until it returns.
 func (e *Engine) Handle(raw []byte) {
@@ -164,7 +177,7 @@ func (e *Engine) match(prog *plan.Program, p *state.Process, now uint64) {
 		return
 	}
 	mask := e.processMask(p)
-	if !p.Container.Known && e.waits(p.Container, now) {
+	if !p.Container.Known && e.waits(p.Container, e.view.Header().Time) {
 		e.matchEarly(prog, mask, p, now)
 		return
 	}

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
 )
 
 // Source yields events: the ring, or a capture.
@@ -36,14 +36,14 @@ func (e *Engine) Run(ctx context.Context, src Source) {
 	wake := src.Wake
 	e.wake.Store(&wake)
 	defer context.AfterFunc(ctx, wake)()
-	e.SetClock(BootOffset())
+	e.SetClock(uint64(boottime.Epoch()))
 	next := time.Now().Add(clockInterval)
 	for ctx.Err() == nil {
 		more := e.drain(src, batch)
 		e.serve()
 		e.settle(e.now())
 		if now := time.Now(); now.After(next) {
-			e.SetClock(BootOffset())
+			e.SetClock(uint64(boottime.Epoch()))
 			e.table.Tick(now)
 			next = now.Add(clockInterval)
 		}
@@ -153,24 +153,4 @@ func (e *Engine) serve() {
 			return
 		}
 	}
-}
-
-// BootOffset is what has to be added to CLOCK_BOOTTIME to get ns since the
-// epoch. The two clocks cannot be read at once, and a thread that runs into
-// its CPU quota in between sleeps for up to 100 ms: of several readings the
-// one that took the least time counts.
-func BootOffset() uint64 {
-	const readings = 8
-	best, offset := int64(math.MaxInt64), int64(0)
-	for range readings {
-		var before, real, after unix.Timespec
-		// None can fail: both clocks exist since Linux 2.6.39.
-		_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &before)
-		_ = unix.ClockGettime(unix.CLOCK_REALTIME, &real)
-		_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &after)
-		if took := after.Nano() - before.Nano(); took < best {
-			best, offset = took, real.Nano()-before.Nano()-took/2
-		}
-	}
-	return uint64(offset)
 }

@@ -6,8 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
@@ -44,7 +43,8 @@ type waiter struct {
 	size int
 }
 
-// waits says whether an event of container c, which is not known, can wait.
+// waits says whether an event of container c, which is not known, can wait at
+// a time of its header.
 // The time counts from the container's first event that waited: one that no
 // runtime tells about is not waited for again and again.
 func (e *Engine) waits(c *container.Container, now uint64) bool {
@@ -105,7 +105,7 @@ func (e *Engine) postpone(prog *plan.Program, open []uint64, p *state.Process, n
 		return
 	}
 	if p.Container.WaitUntil == 0 {
-		p.Container.WaitUntil = now + uint64(w.atMost)
+		p.Container.WaitUntil = e.view.Header().Time + uint64(w.atMost)
 	}
 	raw := slices.Clone(e.view.Raw())
 	proc, size := e.table.Freeze(p)
@@ -180,12 +180,11 @@ func (e *Engine) untilDue() time.Duration {
 	return max(due, 0)
 }
 
-// now is the time in ns since the epoch, by the clock of events.
+// now is the time by the clock of events' headers, which nobody sets: a step
+// of the time of day neither prolongs nor ends a wait.
 func (e *Engine) now() uint64 {
 	if len(e.waiting.events) == 0 {
 		return 0 // nothing depends on it
 	}
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // exists since Linux 2.6.39
-	return uint64(ts.Nano()) + e.offset
+	return uint64(boottime.Now())
 }

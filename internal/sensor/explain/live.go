@@ -7,8 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
-	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	"github.com/peregrine-sec/peregrine/internal/sensor/probe"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
@@ -30,7 +30,7 @@ func CostLive(ctx context.Context, d time.Duration, list []*rules.Rule, log *slo
 		return nil, fmt.Errorf("load probe: %w", err)
 	}
 	defer func() { err = errors.Join(err, p.Close()) }()
-	e.SetClock(engine.BootOffset())
+	e.SetClock(uint64(boottime.Epoch()))
 	if err := p.Snapshot(e.Learn); err != nil {
 		return nil, fmt.Errorf("take snapshot of processes: %w", err)
 	}

@@ -10,10 +10,10 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
 	"github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
@@ -52,7 +52,7 @@ func ReadResources(proc string) Resources {
 func (r *Resources) readProcess(proc string) {
 	if s, err := procfs.Root(proc).Stat(0); err == nil {
 		r.CPUTime, r.VSZ, r.RSS = s.User+s.System, s.Virtual, s.RSS
-		r.Uptime = max(0, sinceBoot()-s.StartTime())
+		r.Uptime = max(0, boottime.Now()-boottime.Of(s.StartTime()))
 	}
 	r.PSS = procfs.Number(read(proc, "self/smaps_rollup"), "Pss") << 10
 }
@@ -104,7 +104,7 @@ func ReadHost(name string) Host {
 	return Host{
 		Name:          name,
 		KernelRelease: string(bytes.TrimRight(uts.Release[:], "\x00")),
-		BootTime:      time.Now().Add(-sinceBoot()).UnixNano(),
+		BootTime:      boottime.Epoch(),
 		CPUs:          runtime.NumCPU(),
 		Interfaces:    interfaces(),
 	}
@@ -136,12 +136,6 @@ func interfaces() []Interface {
 		found = append(found, described)
 	}
 	return found
-}
-
-func sinceBoot() time.Duration {
-	var ts unix.Timespec
-	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // exists since Linux 2.6.39
-	return time.Duration(ts.Nano())
 }
 
 func read(dir, file string) string {

@@ -82,12 +82,3 @@ func loadError(err error) error {
 	}
 	return fmt.Errorf("load the probe: %w", err)
 }
-
-// bootEpoch is the time of the machine's start, in ns since the epoch.
-func bootEpoch() (uint64, error) {
-	var now, boot unix.Timespec
-	if err := errors.Join(unix.ClockGettime(unix.CLOCK_REALTIME, &now), unix.ClockGettime(unix.CLOCK_BOOTTIME, &boot)); err != nil {
-		return 0, fmt.Errorf("read the clocks: %w", err)
-	}
-	return uint64(now.Nano() - boot.Nano()), nil
-}

@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
 	"github.com/peregrine-sec/peregrine/internal/sensor/ring"
 )
 
@@ -139,16 +140,12 @@ func configure(spec *ebpf.CollectionSpec, o Options, cpus int, types *btf.Cache)
 	spec.Maps["rings"].MaxEntries = uint32(rings)
 	spec.Maps["rings"].InnerMap.MaxEntries = uint32(o.RingBytes)
 
-	epoch, err := bootEpoch()
-	if err != nil {
-		return err
-	}
 	for name, value := range map[string]any{
 		"cpus_per_ring":  uint32(o.CPUsPerRing),
 		"snaplen":        uint32(o.Snaplen),
 		"drop_failed":    o.DropFailed,
 		"has_group_dead": exitSaysGroupDead(types),
-		"boot_epoch":     epoch,
+		"boot_epoch":     uint64(boottime.Epoch()),
 		"page_kib":       uint32(os.Getpagesize() / 1024),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {

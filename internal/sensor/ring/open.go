@@ -9,12 +9,14 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
 )
 
 // Open maps BPF ring buffers of size bytes each, given as descriptors of the
 // maps; these may be closed afterwards.
 func Open(fds []int, size int) (*Reader, error) {
-	r := newReader(nil, boottime)
+	r := newReader(nil, func() uint64 { return uint64(boottime.Now()) })
 	for i, fd := range fds {
 		b, unmap, err := mapRing(fd, size)
 		if err != nil {
@@ -122,15 +124,6 @@ func mapRing(fd, size int) (*buffer, func() error, error) {
 		return unix.Munmap(rest)
 	}
 	return newBuffer(position(consumer), position(rest), rest[page:]), unmap, nil
-}
-
-// boottime is the clock that events carry.
-func boottime() uint64 {
-	var t unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
-		return 0
-	}
-	return uint64(t.Nano())
 }
 
 // sleep pauses the thread without telling the Go runtime of a system call: the

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
@@ -42,17 +43,9 @@ const maxList = 4096
 
 func newProcReader(root string, clock func() time.Duration) *procReader {
 	if clock == nil {
-		clock = sinceBoot
+		clock = boottime.Now
 	}
 	return &procReader{root: root, clock: clock, buf: make([]byte, 16<<10)}
-}
-
-func sinceBoot() time.Duration {
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
-		return 0
-	}
-	return time.Duration(ts.Nano())
 }
 
 // pids lists the processes.
@@ -144,7 +137,7 @@ func (r *procReader) readStat(pid int32, f *facts) bool {
 		return false
 	}
 	f.comm, f.ppid, f.pgid, f.tty = s.Comm, s.PPID, s.PGID, s.TTY
-	f.minFault, f.majFault, f.start = s.MinorFaults, s.MajorFaults, uint64(s.StartTime())
+	f.minFault, f.majFault, f.start = s.MinorFaults, s.MajorFaults, uint64(boottime.Of(s.StartTime()))
 	return true
 }
 

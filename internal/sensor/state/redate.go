@@ -1,0 +1,17 @@
+package state
+
+import "time"
+
+// Redate moves the times of the processes by d, when the time of day has been
+// set by d: they are kept in ns since the epoch, and happened at other ones by
+// the new time, as /proc would tell it.
+func (t *Table) Redate(d time.Duration) {
+	for _, p := range t.processes {
+		for _, at := range []*uint64{&p.ForkTime, &p.ExecTime, &p.PIDNSStart} {
+			if *at != 0 {
+				*at += uint64(d)
+			}
+		}
+		t.changed(p) // its descendants are in the table, too
+	}
+}
