@@ -81,8 +81,9 @@ const keep = 2 * time.Minute
 // within says what the sensor holds too much of.
 func (b *books) within(m *metrics.Snapshot) error {
 	var errs []error
-	if n := b.w.containers.recent(keep); m.State.Containers > uint64(n) {
-		errs = append(errs, fmt.Errorf("%d containers are known, and %d were started in the last %v", m.State.Containers, n, keep))
+	// Others' containers are not known to the runtime that is asked.
+	if n := b.w.containers.recent(keep); m.Metadata.Known > n {
+		errs = append(errs, fmt.Errorf("%d containers are known, and %d were started in the last %v", m.Metadata.Known, n, keep))
 	}
 	if b.most.rss > 0 {
 		errs = append(errs, b.most.exceeded(rest{m.Resources.RSS, b.s.descriptors(), m.Resources.Goroutines}, 0))
