@@ -21,11 +21,12 @@ is given), so that they can be shared.
 
 A profile is replayed as load by "generate run --profile", "bench --load" and
 "capacity run --load".`,
-		Example: `  peregrine profile show node.json
+		Example: `  sudo peregrine profile record --for 10m --out node.json
+  peregrine profile show node.json
   peregrine profile diff monday.json tuesday.json
   peregrine profile merge node1.json node2.json --out fleet.json`,
 	}
-	cmd.AddCommand(newProfileShow(env), newProfileDiff(env), newProfileMerge(env), newProfileSchema(env))
+	cmd.AddCommand(newProfileRecord(env), newProfileShow(env), newProfileDiff(env), newProfileMerge(env), newProfileSchema(env))
 	return cmd
 }
 

@@ -1,0 +1,154 @@
+// Package record makes a profile of this host: a BPF program counts the
+// syscalls of all tasks, this package reads the counts ten times a second. A
+// sensor takes no part in it.
+//
+// The program is attached to sys_exit, as a sensor is: what it adds to the
+// empty hook is one addition in memory of the CPU (see BenchmarkCost).
+package record
+
+import (
+	"context"
+	"errors"
+	"math"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/profile"
+)
+
+// Options say how long is recorded, and what.
+type Options struct {
+	For   time.Duration // 0: until the context ends
+	Paths bool          // keep the names of the most frequent paths
+	// Progress, if not nil, is told the time that was recorded and the rate of
+	// the last second, once a second.
+	Progress func(elapsed time.Duration, rate float64)
+}
+
+// recording is one Run.
+type recording struct {
+	kernel  *kernel
+	builder *profile.Builder
+	samples *samples
+	before  counts
+	first   counts
+	now     counts
+	list    []profile.Count // of one window
+}
+
+// Run records until the time is over or ctx ends, which is no error.
+func Run(ctx context.Context, o Options) (*profile.Profile, error) {
+	k, err := attach()
+	if err != nil {
+		return nil, err
+	}
+	r := &recording{kernel: k, builder: profile.NewBuilder(), samples: newSamples(o.Paths)}
+	drained := make(chan error, 1)
+	go func() { drained <- r.samples.drain(k.samples) }()
+	started := time.Now()
+	err = r.windows(ctx, o)
+	err = errors.Join(err, k.samples.Close(), <-drained, k.close())
+	if err != nil {
+		return nil, err
+	}
+	return r.profile(started), nil
+}
+
+// windows reads the counts at the end of each window. One that was read late
+// is longer: its counts are made those of the nominal length, so that bursts
+// come out as high as they were; two or more that were missed are alike.
+func (r *recording) windows(ctx context.Context, o Options) error {
+	if err := r.kernel.read(&r.now); err != nil {
+		return err
+	}
+	r.first, r.before = r.now, r.now
+	start := time.Now()
+	last := start
+	timer := time.NewTimer(profile.Window)
+	defer timer.Stop()
+	var rate float64
+	for told := start; o.For == 0 || r.builder.Elapsed() < o.For; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-timer.C:
+		}
+		if err := errors.Join(r.kernel.read(&r.now), r.kernel.renew()); err != nil {
+			return err
+		}
+		now := time.Now()
+		rate += r.window(now.Sub(last))
+		last = now
+		timer.Reset(time.Until(start.Add(r.builder.Elapsed() + profile.Window)))
+		if since := now.Sub(told); since >= time.Second && o.Progress != nil {
+			o.Progress(now.Sub(start), rate/since.Seconds())
+			told, rate = now, 0
+		}
+	}
+	return nil
+}
+
+// window adds what was counted in the time since the last reading, and returns
+// how many calls that was.
+func (r *recording) window(length time.Duration) (calls float64) {
+	windows := max(1, int(math.Round(float64(length)/float64(profile.Window))))
+	scale := float64(profile.Window) / float64(length)
+	r.list = r.list[:0]
+	add := func(name string, container, failed int, n uint64) {
+		if n > 0 && name != "" {
+			calls += float64(n)
+			r.list = append(r.list, profile.Count{Syscall: name, Container: container == 1, Failed: failed == 1, Calls: float64(n) * scale})
+		}
+	}
+	for container := range 2 {
+		for failed := range 2 {
+			now, before := &r.now.Calls[container][failed], &r.before.Calls[container][failed]
+			for nr, name := range names {
+				add(name, container, failed, now[nr]-before[nr])
+			}
+		}
+		// These do not return.
+		add("exit_group", container, 0, r.now.Exits[container]-r.before.Exits[container])
+		add("exit", container, 0, r.now.ThreadExits[container]-r.before.ThreadExits[container])
+		if runtime.GOARCH == "arm64" { // nor does execve here: start_thread forgets the number
+			add("execve", container, 0, r.now.Execs[container]-r.before.Execs[container])
+		}
+	}
+	r.before = r.now
+	for range windows {
+		r.builder.Add(r.list)
+	}
+	return calls
+}
+
+func (r *recording) profile(started time.Time) *profile.Profile {
+	p := r.builder.Profile()
+	p.Source = profile.Source{Kind: profile.FromKernel, Started: started.UTC().Truncate(time.Second), Nodes: 1,
+		Kernel: release(), Arch: runtime.GOARCH, CPUs: runtime.NumCPU()}
+	seconds := r.builder.Elapsed().Seconds()
+	if seconds == 0 {
+		return p
+	}
+	perSecond := func(of func(*counts) [2]uint64) float64 {
+		now, first := of(&r.now), of(&r.first)
+		return math.Round(float64(now[0]+now[1]-first[0]-first[1])/seconds*1000) / 1000
+	}
+	p.Processes = &profile.Processes{
+		Forks:   perSecond(func(c *counts) [2]uint64 { return c.Forks }),
+		Threads: perSecond(func(c *counts) [2]uint64 { return c.Threads }),
+		Execs:   perSecond(func(c *counts) [2]uint64 { return c.Execs }),
+		Exits:   perSecond(func(c *counts) [2]uint64 { return c.Exits }),
+	}
+	r.samples.complete(p)
+	return p
+}
+
+func release() string {
+	var u unix.Utsname
+	if unix.Uname(&u) != nil {
+		return ""
+	}
+	return unix.ByteSliceToString(u.Release[:])
+}

@@ -1,0 +1,196 @@
+package record
+
+import (
+	"context"
+	"math"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/internal/profile"
+)
+
+// recorded is a profile of what act does until it is told to stop, which is
+// once the recording has seen a second.
+func recorded(t *testing.T, o Options, act func(stop *atomic.Bool)) *profile.Profile {
+	t.Helper()
+	k, err := attach()
+	needs.That(t, "eBPF", err)
+	if err := k.close(); err != nil {
+		t.Fatal(err)
+	}
+	var stop atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		act(&stop)
+		close(done)
+	}()
+	o.For = time.Second
+	p, err := Run(context.Background(), o)
+	stop.Store(true)
+	<-done
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func syscallOf(p *profile.Profile, name string) *profile.Syscall {
+	for i := range p.Syscalls {
+		if p.Syscalls[i].Name == name {
+			return &p.Syscalls[i]
+		}
+	}
+	return &profile.Syscall{Name: name}
+}
+
+// What one thread does is what is recorded: failures, sockets and processes too.
+func TestRecords(t *testing.T) {
+	var made atomic.Uint64
+	p := recorded(t, Options{Paths: true}, func(stop *atomic.Bool) {
+		runtime.LockOSThread()
+		for !stop.Load() {
+			_, _ = unix.Open("nowhere/at/all", unix.O_RDONLY, 0) // openat
+			_, _ = unix.Getsid(1 << 30)
+			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+			if err == nil {
+				_ = unix.Connect(fd, &unix.SockaddrInet4{Port: 9, Addr: [4]byte{127, 0, 0, 1}})
+				_ = unix.Close(fd)
+			}
+			_ = exec.Command("/bin/true", "one", "two").Run()
+			made.Add(1)
+		}
+	})
+	if p.Seconds < 1 || p.Rate <= 0 || p.Source.Kind != profile.FromKernel || p.Source.CPUs != runtime.NumCPU() {
+		t.Errorf("%g s at %g/s from %+v", p.Seconds, p.Rate, p.Source)
+	}
+	sid := syscallOf(p, "getsid")
+	if got, most := sid.Rate()*p.Seconds, float64(made.Load()); got < 1 || got > 1.3*most+2 {
+		t.Errorf("%g calls of getsid, made %g", got, most)
+	}
+	if sid.Failed() < 0.99 {
+		t.Errorf("%g of getsid failed", sid.Failed())
+	}
+	if p.Processes.Execs <= 0 || p.Processes.Forks <= 0 || p.Processes.Exits <= 0 || syscallOf(p, "exit_group").Rate() <= 0 {
+		t.Errorf("%+v", p.Processes)
+	}
+	if a := p.Processes.Arguments; a == nil || a.Max < 3 || p.Processes.ArgumentBytes.Max < float64(len("/bin/true one two")) {
+		t.Errorf("arguments %+v", a)
+	}
+	if l := p.Processes.Lifetime; l == nil || l.P50 <= 0 {
+		t.Errorf("lifetimes %+v", l)
+	}
+	if p.Paths == nil || p.Paths.Relative <= 0 || p.Paths.Distinct > 1 || !named(p, "nowhere/at/all") {
+		t.Errorf("paths %+v", p.Paths)
+	}
+	for _, want := range []profile.Socket{
+		{Call: "socket", Family: "ipv4", Protocol: "dgram"},
+		{Call: "connect", Family: "ipv4", Locality: "loopback"},
+	} {
+		if !slices.ContainsFunc(p.Sockets, func(s profile.Socket) bool { s.Share = 0; return s == want }) {
+			t.Errorf("no %+v in %+v", want, p.Sockets)
+		}
+	}
+}
+
+func named(p *profile.Profile, path string) bool {
+	return slices.ContainsFunc(p.Paths.Names, func(n profile.Named) bool { return n.Path == path })
+}
+
+// No name leaves the host unless it is asked for.
+func TestNoNames(t *testing.T) {
+	p := recorded(t, Options{}, func(stop *atomic.Bool) {
+		for !stop.Load() {
+			_, _ = os.Stat("/secret/place")
+		}
+	})
+	if p.Paths == nil || len(p.Paths.Names) > 0 {
+		t.Errorf("paths %+v", p.Paths)
+	}
+}
+
+// A process of its own process namespace is in a container.
+func TestContainers(t *testing.T) {
+	p := recorded(t, Options{}, func(stop *atomic.Bool) {
+		for !stop.Load() {
+			c := exec.Command("/bin/true")
+			c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+			_ = c.Run()
+		}
+	})
+	if s := syscallOf(p, "execve"); s.Container.Rate <= 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// The end of the context is the end of the recording, not an error.
+func TestStops(t *testing.T) {
+	k, err := attach()
+	needs.That(t, "eBPF", err)
+	if err := k.close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	p, err := Run(ctx, Options{Progress: func(time.Duration, float64) { cancel() }})
+	if err != nil || p.Seconds < 0.9 {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// A window that was read late is no burst.
+func TestLateWindow(t *testing.T) {
+	r := &recording{builder: profile.NewBuilder()}
+	for _, length := range []time.Duration{100, 100, 300, 100, 120, 80} {
+		r.now.Calls[0][0][0] += uint64(length)
+		r.window(length * time.Millisecond)
+	}
+	p := r.builder.Profile()
+	if math.Abs(p.Rate-1000) > 1 || p.Bursts.Tenth.Max != 1000 || p.Seconds != 0.8 {
+		t.Errorf("%g/s up to %g/s in %g s", p.Rate, p.Bursts.Tenth.Max, p.Seconds)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	for want, data := range map[profile.Socket][]byte{
+		{Call: "bind", Family: "ipv4", Locality: "any"}:       {2, 0, 0, 80, 0, 0, 0, 0},
+		{Call: "bind", Family: "ipv4", Locality: "private"}:   {2, 0, 0, 80, 10, 1, 2, 3},
+		{Call: "bind", Family: "ipv4", Locality: "public"}:    {2, 0, 0, 80, 8, 8, 8, 8},
+		{Call: "bind", Family: "ipv4", Locality: "multicast"}: {2, 0, 0, 80, 224, 0, 0, 1},
+		{Call: "bind", Family: "unix", Locality: "local"}:     {1, 0},
+		{Call: "bind", Family: "netlink"}:                     {16, 0, 0, 0},
+		{Call: "bind", Family: "ipv4"}:                        {2, 0, 0},
+		{Call: "bind", Family: "none"}:                        {},
+		{Call: "bind", Family: "ipv6", Locality: "loopback"}:  append(append([]byte{10, 0, 0, 80, 0, 0, 0, 0}, make([]byte, 15)...), 1),
+		{Call: "bind", Family: "family 77"}:                   {77, 0},
+	} {
+		if got := address("bind", data); got != want {
+			t.Errorf("%v: %+v, want %+v", data, got, want)
+		}
+	}
+}
+
+// BenchmarkCost is the price of one syscall with nothing attached, with an
+// empty program at the same hook, and with the one that records.
+func BenchmarkCost(b *testing.B) {
+	loop := func(b *testing.B) {
+		for b.Loop() {
+			syscall.Getppid()
+		}
+	}
+	b.Run("none", loop)
+	b.Run("empty", func(b *testing.B) { emptyProgram(b); loop(b) })
+	b.Run("record", func(b *testing.B) {
+		k, err := attach()
+		needs.That(b, "eBPF", err)
+		defer k.close()
+		loop(b)
+	})
+}
