@@ -127,6 +127,8 @@ func Check(p Pacer) error {
 	rates := []float64{1}
 	length := time.Second
 	switch p := p.(type) {
+	case Series:
+		return p.check()
 	case Constant:
 		rates = []float64{p.Rate}
 	case Ramp:
@@ -183,6 +185,8 @@ func Scale(p Pacer, share float64) Pacer {
 			scaled.Rates = append(scaled.Rates, rate*share)
 		}
 		return scaled
+	case Series:
+		return p.scale(share)
 	}
 	return p
 }

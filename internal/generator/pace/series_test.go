@@ -1,0 +1,58 @@
+package pace
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func TestSeries(t *testing.T) {
+	s := NewSeries([]float64{10, 0, 40}, 100*time.Millisecond) // 1, 0 and 4 actions
+	var due []time.Duration
+	for n := range uint64(7) {
+		due = append(due, s.Due(n))
+	}
+	want := []time.Duration{0, 200, 225, 250, 275, 300, 500}
+	for i, d := range due {
+		if d.Round(time.Microsecond) != want[i]*time.Millisecond {
+			t.Errorf("action %d is due at %v, want %v ms", i, d, want[i])
+		}
+	}
+	for at, want := range map[time.Duration]int{0: 0, 99: 0, 100: 1, 250: 2, 300: 0, 699: 0, 700: 1} {
+		if got := s.Step(at * time.Millisecond); got != want {
+			t.Errorf("step %d at %v ms, want %d", got, at, want)
+		}
+	}
+	for _, bad := range []Series{{}, {Each: 1}, NewSeries([]float64{0}, time.Second), NewSeries([]float64{-1, 5}, time.Second), NewSeries([]float64{1e10}, time.Second)} {
+		if Check(bad) == nil {
+			t.Errorf("%+v passes", bad)
+		}
+	}
+	if got := Scale(s, 2).(Series).Due(10); got.Round(time.Microsecond) != 300*time.Millisecond {
+		t.Errorf("at twice the rate, action 10 is due at %v", got)
+	}
+}
+
+// What is due before a time is what is planned by it.
+func TestSeriesPlanned(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rates := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 50_000), func(n int) float64 { return float64(n) / 10 }), 1, 8).Draw(t, "rates")
+		rates[0] += 10
+		s := NewSeries(rates, 100*time.Millisecond)
+		if err := Check(s); err != nil {
+			t.Fatal(err)
+		}
+		n := rapid.Uint64Range(0, 100_000).Draw(t, "n")
+		due := s.Due(n)
+		if next := s.Due(n + 1); next < due {
+			t.Fatalf("action %d is due at %v, the one after at %v", n, due, next)
+		}
+		if before := s.Planned(due - time.Millisecond); before > n {
+			t.Fatalf("%d planned before action %d is due at %v", before, n, due)
+		}
+		if after := s.Planned(due + time.Millisecond); after < n+1 {
+			t.Fatalf("%d planned after action %d is due at %v", after, n, due)
+		}
+	})
+}
