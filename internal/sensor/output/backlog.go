@@ -24,9 +24,12 @@ type backlog struct {
 
 	bytes, maxBytes int
 	lost            uint64 // overwritten, and never delivered to anybody
-	undelivered     uint64 // left at the end, and never delivered to anybody
-	readers         map[*reader]struct{}
-	closed          bool
+	// open are the positions that were overwritten while readers were sending
+	// them, and nobody had: the last of these readers decides.
+	open        map[uint64]struct{}
+	undelivered uint64 // left at the end, and never delivered to anybody
+	readers     map[*reader]struct{}
+	closed      bool
 }
 
 // reader is one subscriber's place in a backlog.
@@ -42,7 +45,7 @@ type reader struct {
 }
 
 func newBacklog(capacity, maxBytes int) *backlog {
-	return &backlog{ring: make([]*alert.Alert, capacity), maxBytes: maxBytes, readers: map[*reader]struct{}{}}
+	return &backlog{ring: make([]*alert.Alert, capacity), maxBytes: maxBytes, open: map[uint64]struct{}{}, readers: map[*reader]struct{}{}}
 }
 
 // push adds a, in place of the oldest if there is no room.
@@ -74,17 +77,27 @@ func (r *reader) wakeUp() {
 
 // dropOldest makes room; an alert that no reader has, or is sending, is lost.
 func (b *backlog) dropOldest() {
+	p := b.tail
 	b.forget()
-	if b.consumed >= b.tail {
+	switch {
+	case p < b.consumed:
 		return
+	case b.sending(p):
+		b.open[p] = struct{}{}
+	default:
+		b.lost++
 	}
 	b.consumed = b.tail
+}
+
+// sending says whether a reader is sending the alert at position p.
+func (b *backlog) sending(p uint64) bool {
 	for r := range b.readers {
-		if p := b.tail - 1; p >= r.next && p < r.next+uint64(r.taken) {
-			return // settle counts it
+		if p >= r.next && p < r.next+uint64(r.taken) {
+			return true
 		}
 	}
-	b.lost++
+	return false
 }
 
 // forget removes the alert at tail.
@@ -140,17 +153,28 @@ func (r *reader) settle(n int) bool {
 	b := r.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	end := r.next + uint64(r.taken)
-	r.next += uint64(n)
-	r.sent += uint64(n)
-	r.taken = 0
-	if gone := min(b.tail, end); gone > r.next {
-		b.lost += gone - r.next // overwritten while this reader was sending them
+	first, sent, end := r.next, r.next+uint64(n), r.next+uint64(r.taken)
+	r.next, r.sent, r.taken = sent, r.sent+uint64(n), 0
+	news := sent > b.consumed
+	for p := first; p < end && len(b.open) > 0; p++ {
+		if _, open := b.open[p]; !open || p >= sent && b.sending(p) {
+			continue
+		}
+		delete(b.open, p)
+		if news = news || p < sent; p >= sent {
+			b.lost++
+		}
 	}
-	news := r.next > b.consumed
-	b.consumed = max(b.consumed, r.next)
+	b.consumed = max(b.consumed, sent)
 	b.trim()
 	return news
+}
+
+// counts are how many alerts some reader has, and how many are queued: those
+// under way included. The caller holds mu.
+func (b *backlog) counts() (sent, queued uint64) {
+	queued = b.head - b.consumed + uint64(len(b.open))
+	return b.head - queued - b.lost - b.undelivered, queued
 }
 
 // trim forgets what every reader has read.
@@ -175,8 +199,9 @@ func (b *backlog) end() uint64 {
 func (b *backlog) abandon() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.undelivered += b.head - b.consumed
+	b.undelivered += b.head - b.consumed + uint64(len(b.open))
 	b.consumed = b.head
+	clear(b.open)
 	for b.tail < b.head {
 		b.forget()
 	}

@@ -198,9 +198,9 @@ func (g *grpcChannel) stats() metrics.Channel {
 	defer b.mu.Unlock()
 	c := metrics.Channel{
 		Name: "grpc", Alerts: b.head, Overflow: b.lost, Undelivered: b.undelivered, Dropped: b.lost + b.undelivered,
-		Queued: b.head - b.consumed, Errors: g.errors.Load(), Capacity: uint64(len(b.ring)), Latency: g.latency.Read(), Idle: len(b.readers) == 0,
+		Errors: g.errors.Load(), Capacity: uint64(len(b.ring)), Latency: g.latency.Read(), Idle: len(b.readers) == 0,
 	}
-	c.Sent = c.Alerts - c.Queued - c.Dropped
+	c.Sent, c.Queued = b.counts()
 	for r := range b.readers {
 		c.Streams = append(c.Streams, metrics.Stream{Peer: r.peer, Sent: r.sent, Lost: r.missed})
 	}
