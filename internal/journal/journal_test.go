@@ -11,7 +11,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -127,8 +129,10 @@ func TestUndoPartly(t *testing.T) {
 	}
 }
 
-func TestRecover(t *testing.T) {
-	dir := t.TempDir()
+// startVictim returns a run, with its journal in dir, and its child, which
+// outlives it.
+func startVictim(t *testing.T, dir string) *exec.Cmd {
+	t.Helper()
 	run := exec.Command(os.Args[0])
 	run.Env, run.Stderr = append(os.Environ(), "JOURNAL_TEST_DIR="+dir), os.Stderr
 	out, err := run.StdoutPipe()
@@ -140,7 +144,12 @@ func TestRecover(t *testing.T) {
 	_, err = fmt.Sscanf(line, "ready %d", &child)
 	check(t, err)
 	t.Cleanup(func() { _ = unix.Kill(child, unix.SIGKILL) })
+	return run
+}
 
+func TestRecover(t *testing.T) {
+	dir := t.TempDir()
+	run := startVictim(t, dir)
 	var undone []string
 	found, err := Recover(dir, "vic", record(&undone))
 	check(t, err)
@@ -239,5 +248,54 @@ func TestManyRuns(t *testing.T) {
 	runs.Wait()
 	if left := names(t, dir); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Of two that recover the same journal at once, one undoes it, and the other
+// waits for it: undoing twice would take back what somebody has done since.
+func TestRecoverAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	run := startVictim(t, dir)
+	check(t, run.Process.Kill())
+	_ = run.Wait()
+	var undone atomic.Int32
+	undo := func(json.RawMessage) (string, error) {
+		if undone.Add(1) == 1 {
+			time.Sleep(100 * time.Millisecond) // the others would come meanwhile
+		}
+		return "", nil
+	}
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			if _, err := Recover(dir, "", undo); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := undone.Load(); n != 2 {
+		t.Errorf("%d changes undone, of 2", n)
+	}
+	if left := names(t, dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// One that does not come to an end is not waited for without bound.
+func TestRecoverIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	run := startVictim(t, dir)
+	check(t, run.Process.Kill())
+	_ = run.Wait()
+	file, err := open(filepath.Join(dir, "victim"+suffix))
+	check(t, err)
+	defer file.Close()
+	check(t, claim(file, 0))
+	defer func(d time.Duration) { claimTimeout = d }(claimTimeout)
+	claimTimeout = 50 * time.Millisecond
+	found, err := Recover(dir, "", func(json.RawMessage) (string, error) { t.Error("undone"); return "", nil })
+	if err == nil || !strings.Contains(err.Error(), "another process is undoing it") || len(found) != 0 {
+		t.Errorf("%+v, %v", found, err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,14 +73,11 @@ func Recover(dir, prefix string, undo Undo) ([]Found, error) {
 // while it made one has left.
 func each(dir, prefix string, f func(path string) error) error {
 	list, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
 	if err == nil {
 		err = private(dir)
 	}
 	if err != nil {
-		return err
+		return ignoreGone(err) // the last run to end takes it away
 	}
 	var errs []error
 	for _, item := range list {
@@ -123,6 +121,9 @@ func recoverOne(path string, undo Undo) (*Found, error) {
 		f.Live = true
 		return f, file.Close()
 	}
+	if err := claim(file, claimTimeout); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
 	if gone, err := replaced(file, path); gone || err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -131,6 +132,28 @@ func recoverOne(path string, undo Undo) (*Found, error) {
 		err = errors.Join(err, j.file.Close())
 	}
 	return f, err
+}
+
+// claimTimeout is how long another process may take to undo a journal: it may
+// wait some seconds for each process that it ends.
+var claimTimeout = 30 * time.Second
+
+// claim waits until no other process undoes a dead run's journal. The run's own
+// lock does not tell: its children hold that, who may outlive it. So this is
+// one of the other kind, F_OFD_SETLK in fcntl(2), which ends with the file.
+func claim(file *os.File, patience time.Duration) error {
+	whole := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.FcntlFlock(file.Fd(), unix.F_OFD_SETLK, &whole)
+		switch {
+		case err == nil:
+			return nil
+		case !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EACCES):
+			return fmt.Errorf("lock: %w", err)
+		case time.Now().After(deadline):
+			return fmt.Errorf("another process is undoing it, and has not ended in %v", patience)
+		}
+	}
 }
 
 // replaced says whether path names another file by now.
