@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
+	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/linux/unixsock"
 )
@@ -16,8 +18,9 @@ type Unix struct {
 	listener net.Listener
 	wg       sync.WaitGroup
 
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
+	mu     sync.Mutex
+	conns  map[net.Conn]struct{}
+	closed bool
 }
 
 var _ Source = (*Unix)(nil)
@@ -39,18 +42,42 @@ func (s *Unix) accept() {
 	defer s.wg.Done()
 	for {
 		conn, err := s.listener.Accept()
-		if err != nil {
-			if !errors.Is(err, net.ErrClosed) {
-				s.end(fmt.Errorf("accept a connection for alerts: %w", err))
-			}
+		switch {
+		case err == nil:
+			s.add(conn)
+		case errors.Is(err, net.ErrClosed):
+			return
+		case passes(err):
+			time.Sleep(10 * time.Millisecond)
+		default:
+			s.end(fmt.Errorf("accept a connection for alerts: %w", err))
 			return
 		}
-		s.mu.Lock()
-		s.conns[conn] = struct{}{}
-		s.mu.Unlock()
-		s.wg.Add(1)
-		go s.serve(conn)
 	}
+}
+
+// passes says whether an error of accept(2) is one of the moment: others have
+// all descriptors, or memory, or the peer has gone again.
+func passes(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
+}
+
+// add serves a connection, or closes it when it came while Close was called.
+func (s *Unix) add(conn net.Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		conn.Close()
+		return
+	}
+	s.conns[conn] = struct{}{}
+	s.wg.Add(1)
+	go s.serve(conn)
 }
 
 // serve reads one connection; its end is not the end of the stream.
@@ -70,6 +97,7 @@ func (s *Unix) serve(conn net.Conn) {
 func (s *Unix) Close() error {
 	err := s.listener.Close()
 	s.mu.Lock()
+	s.closed = true
 	for conn := range s.conns {
 		conn.Close()
 	}
