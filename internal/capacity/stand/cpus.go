@@ -96,8 +96,17 @@ func (s *sensor) apart() error {
 	if len(s.placement.load) == 0 {
 		return nil
 	}
+	return s.leave(cpus)
+}
+
+// leave moves this process from its CPUs to those of the load: all of its
+// threads, or none.
+func (s *sensor) leave(cpus []int) error {
 	s.ours = cpus
-	return pin(os.Getpid(), s.placement.load)
+	if err := pin(os.Getpid(), s.placement.load); err != nil {
+		return errors.Join(err, s.together())
+	}
+	return nil
 }
 
 func (s *sensor) together() error {

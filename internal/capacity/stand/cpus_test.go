@@ -3,9 +3,12 @@ package stand
 import (
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func TestPlace(t *testing.T) {
@@ -47,12 +50,35 @@ func TestPin(t *testing.T) {
 		t.Errorf("CPUs of the child (-want +got):\n%s", diff)
 	}
 	// The load is kept apart, and put back.
-	s := &sensor{Stand: &Stand{Options: Options{Kind: Embedded}}, ours: before}
-	check(t, pin(os.Getpid(), before[:1]))
-	check(t, s.together())
+	s := &sensor{Stand: &Stand{Options: Options{Kind: Embedded}}, placement: placement{load: before[:1]}}
+	check(t, s.leave(before))
 	got, err = allowed(os.Getpid())
 	check(t, err)
-	if diff := cmp.Diff(before, got); diff != "" {
-		t.Errorf("our CPUs (-before +after):\n%s", diff)
+	if diff := cmp.Diff(before[:1], got); diff != "" {
+		t.Errorf("the load's CPUs (-want +got):\n%s", diff)
 	}
+	check(t, s.together())
+	isBack := func(when string) {
+		t.Helper()
+		threads, err := filepath.Glob("/proc/self/task/*")
+		check(t, err)
+		for _, thread := range threads {
+			tid, err := strconv.Atoi(filepath.Base(thread))
+			check(t, err)
+			got, err := allowed(tid)
+			if err == nil && !cmp.Equal(before, got) {
+				t.Errorf("%s: CPUs of thread %d: %v, before %v", when, tid, got, before)
+			}
+		}
+	}
+	isBack("together")
+	// Not when it cannot be: half of the threads would be left behind.
+	var one unix.CPUSet
+	one.Set(before[0])
+	check(t, unix.SchedSetaffinity(os.Getpid(), &one))
+	s.placement.load = []int{1023}
+	if err := s.leave(before); err == nil {
+		t.Error("moved to a CPU that does not exist")
+	}
+	isBack("failed")
 }
