@@ -34,3 +34,23 @@ func TestParse(t *testing.T) {
 		}
 	}
 }
+
+// What is written is read again as it was.
+func TestMetadataRoundTrip(t *testing.T) {
+	for _, c := range []Container{
+		{ID: "3ad7b26ded6d", FullID: idA, Type: Podman, Name: "web", Image: "nginx", ImageID: "abc", Privileged: true, HostIPC: true, CNI: `{"a":1}`},
+		{ID: "n", FullID: "n", Type: LXC, Labels: map[string]string{"a": "b"}, Mounts: []Mount{{Source: "/", RW: true}}},
+		{ID: "3ad7b26ded6d", FullID: idA, Type: CRIO, Pod: &Pod{Name: "p", Namespace: "ns", UID: "u", SandboxID: "s", IP: "10.1.1.1", CNI: "{}", Labels: map[string]string{"x": "y"}}},
+	} {
+		got, err := Parse(c.Metadata())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Pod != nil { // the runtimes tell a pod by these
+			c.Labels = map[string]string{LabelPodName: "p", LabelPodNamespace: "ns", LabelPodUID: "u"}
+		}
+		if diff := cmp.Diff(c, got, cmpopts.IgnoreUnexported(Container{})); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	}
+}

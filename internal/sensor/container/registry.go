@@ -104,6 +104,15 @@ func (r *Registry) Get(id string) *Container {
 	return r.byID[id]
 }
 
+// All calls yield for every container but the host, until that returns false.
+func (r *Registry) All(yield func(*Container) bool) {
+	for _, c := range r.byID {
+		if !yield(c) {
+			return
+		}
+	}
+}
+
 // Len is the number of containers, without the host.
 func (r *Registry) Len() int { return len(r.byID) }
 
