@@ -56,6 +56,8 @@ type accounts struct {
 	users  map[uint32]*User
 	groups map[uint32]*Group
 	stamp  stamp
+	// version counts the changes.
+	version uint64
 
 	// For containers, whose files are read in the background:
 	pending chan *accounts // the read that is under way
@@ -139,6 +141,7 @@ func (a *accounts) take(got *accounts) bool {
 		return false
 	}
 	a.users, a.groups, a.stamp = got.users, got.groups, got.stamp
+	a.version++
 	return true
 }
 
@@ -194,6 +197,7 @@ func (u *users) apply(v *event.View) {
 			u.by[string([]byte(id))] = a
 		}
 	}
+	a.version++
 	str := func(slot int) string {
 		s, _ := v.Bytes(slot)
 		return string(s)
