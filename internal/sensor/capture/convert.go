@@ -16,6 +16,9 @@ func (r *Reader) event(typ uint32, body []byte) ([]byte, error) {
 	if err := e.parse(typ, body, r.vals.order); err != nil {
 		return nil, err
 	}
+	if r.hasWire(e.tail) {
+		return r.wire(e.tail)
+	}
 	if int(e.code) >= len(codes) || codes[e.code].role == skipped {
 		r.skipped++
 		return nil, nil

@@ -18,6 +18,7 @@ type rawEvent struct {
 	ts     uint64
 	params [maxParams][]byte // in the file's order
 	n      int
+	tail   []byte // of the block, behind the event
 }
 
 var errEvent = errors.New("event is shorter than its parameters")
@@ -43,12 +44,12 @@ func (e *rawEvent) parse(typ uint32, body []byte, o order) error {
 	}
 	e.cpu = o.u16(body)
 	h := body[head:]
-	e.ts, e.tid, e.code = o.u64(h), int32(o.u64(h[8:])), o.u16(h[20:])
+	e.ts, e.tid, e.code, e.tail = o.u64(h), int32(o.u64(h[8:])), o.u16(h[20:]), nil
 	if n := int64(o.u32(h[16:])); n < int64(len(h)) { // without the block's padding
 		if n < headV1 {
 			return errEvent
 		}
-		h = h[:n]
+		e.tail, h = h[n:], h[:n]
 	}
 	if v1 {
 		return e.splitV1(h[headV1:], o)

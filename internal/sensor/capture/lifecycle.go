@@ -25,6 +25,12 @@ var (
 	clGID      = cloneSlots.Slot("gid")
 	clVTID     = cloneSlots.Slot("vtid")
 	clVPID     = cloneSlots.Slot("vpid")
+	clTID      = cloneSlots.Slot("tid")
+	clExe      = cloneSlots.Slot("exe")
+	clArgs     = cloneSlots.Slot("args")
+	clComm     = cloneSlots.Slot("comm")
+	clFDLimit  = cloneSlots.Slot("fdlimit")
+	clPIDNS    = cloneSlots.Slot("pidns_init_start_ts")
 
 	forkSlots = func() (s struct{ child, ppid, vpid, vtid, sid, pgid, vpgid, start, flags, uid, gid, cgroup, pidns int }) {
 		for name, dst := range map[string]*int{

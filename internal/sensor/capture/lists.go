@@ -124,6 +124,9 @@ func (r *Reader) readUsers(typ uint32, c cursor) error {
 }
 
 func (r *Reader) emitUser(k event.Kind, uid, gid uint32, name, home, shell []byte) error {
+	if r.exact { // blockWire has it
+		return nil
+	}
 	info := k.Info()
 	b := &r.fork
 	b.Start(k, event.Header{Syscall: event.NoSyscall})
@@ -279,6 +282,9 @@ func trimSlash(b []byte) []byte {
 }
 
 func (r *Reader) emitTask(t *thread, e *processEntry) error {
+	if r.exact { // blockWire has it
+		return nil
+	}
 	p, s, b := t.p, &taskSlots, &r.fork
 	b.Start(event.KindTask, t.header(0, 0))
 	b.Int(s.ppid, int64(p.ppid))

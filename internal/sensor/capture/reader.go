@@ -40,6 +40,11 @@ type Reader struct {
 	pending pending
 	users   int // entries of user lists in this section
 	waiting []byte
+
+	// exact: the file is a recording of ours, whose events come as they were.
+	exact bool
+	words []uint64 // memory of those of a block
+	rest  []byte   // of them, those that follow waiting
 }
 
 // Open opens a capture file, gzipped or not, and reads what comes before its
@@ -121,6 +126,10 @@ func (r *Reader) Next() ([]byte, error) {
 			ev := r.waiting
 			r.waiting = nil
 			return ev, nil
+		case len(r.rest) > 0:
+			ev := r.rest[:headerOf(r.rest).Len]
+			r.rest = r.rest[len(ev):]
+			return ev, nil
 		case r.err != nil:
 			return nil, r.err
 		}
@@ -132,6 +141,7 @@ func (r *Reader) Next() ([]byte, error) {
 // them.
 func (r *Reader) stamp(ev []byte) {
 	switch {
+	case r.exact: // it has its own
 	case r.first != nil:
 		headerOf(ev).Time = headerOf(r.first).Time
 	case r.waiting != nil:
@@ -181,7 +191,7 @@ func (r *Reader) list(typ uint32, body []byte) error {
 	switch typ {
 	case blockSection: // captures that were put one after the other
 		r.world.reset()
-		r.users = 0
+		r.users, r.exact = 0, false
 		r.vals.order = r.blocks.bytes
 		c.u32()
 		if major := c.u16(); major > newestMajor {
@@ -189,6 +199,8 @@ func (r *Reader) list(typ uint32, body []byte) error {
 		}
 	case blockMachine, blockMachineOld:
 		r.readMachine(c)
+	case blockWire:
+		return r.readWire(body)
 	case blockInterface, blockInterfaceOld, blockInterface2:
 		return r.readInterfaces(typ, c)
 	case blockUsers, blockUsersOld, blockUsers2:

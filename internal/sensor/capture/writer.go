@@ -10,13 +10,18 @@ import (
 )
 
 // Writer makes a capture file: a machine, processes with their descriptors,
-// then events, with the newest event codes. It is for tests, and for
-// comparison with other readers of such files.
+// then events, with the newest event codes. Lists and Record write the events
+// of the probe; the other methods are for tests, and for comparison with other
+// readers of such files.
 type Writer struct {
 	w     io.Writer
 	buf   []byte
 	err   error
 	order byteOrder
+
+	std   encoded // of the event under way
+	clone event.Builder
+	known map[int64]Process // by pid
 }
 
 // byteOrder is that of the file: this machine's, but in tests.
@@ -29,7 +34,7 @@ type byteOrder interface {
 func NewWriter(w io.Writer, m Machine) *Writer { return newWriter(w, m, binary.NativeEndian) }
 
 func newWriter(w io.Writer, m Machine, order byteOrder) *Writer {
-	c := &Writer{w: w, order: order}
+	c := &Writer{w: w, order: order, known: make(map[int64]Process)}
 	le := c.order
 	b := le.AppendUint32(c.begin(), sectionMagic)
 	b = le.AppendUint16(le.AppendUint16(b, newestMajor), 2)
@@ -264,14 +269,15 @@ func (c *Writer) event(typ uint32, ts uint64, tid int64, cpu, code uint16, param
 	b = append(b, make([]byte, 2*len(values))...)
 	for i, v := range values {
 		from := len(b)
-		b = c.value(b, params[i], v)
+		b = c.value(b, codes[code].kind, params[i], v)
 		le.PutUint16(b[lens+2*i:], uint16(len(b)-from))
 	}
 	le.PutUint32(b[at+16:], uint32(len(b)-at))
 	c.block(typ, b)
 }
 
-// Widths of numbers, by the name of their table of values; others go by type.
+// Widths of numbers in bytes, by the name of their table of values; others go
+// by type (libs' event_table.c).
 var widths = map[string]int{
 	"shutdown_how": 1, "sockopt_levels": 1, "sockopt_options": 1, "rlimit_resources": 1, "fcntl_commands": 1,
 	"lseek_whence": 1, "quotactl_types": 1, "quotactl_quota_fmts": 1, "quotactl_dqi_flags": 1,
@@ -279,9 +285,15 @@ var widths = map[string]int{
 	"io_uring_register_opcodes": 2, "creat_flags": 2, "quotactl_cmds": 2,
 }
 
-func width(p event.Param) int {
+func width(k event.Kind, p event.Param) int {
 	if n := widths[p.Table]; n != 0 {
 		return n
+	}
+	if p.Table == "file_flags" {
+		switch k {
+		case event.KindInotifyInit1, event.KindEventfd2, event.KindSignalfd4:
+			return 2
+		}
 	}
 	switch p.Type {
 	case event.Int8, event.Uint8, event.SigType:
@@ -294,7 +306,7 @@ func width(p event.Param) int {
 	return 8
 }
 
-func (c *Writer) value(b []byte, p event.Param, v Value) []byte {
+func (c *Writer) value(b []byte, k event.Kind, p event.Param, v Value) []byte {
 	switch {
 	case v.none:
 		return b
@@ -306,15 +318,7 @@ func (c *Writer) value(b []byte, p event.Param, v Value) []byte {
 		}
 		return b
 	}
-	switch width(p) {
-	case 1:
-		return append(b, byte(v.n))
-	case 2:
-		return c.order.AppendUint16(b, uint16(v.n))
-	case 4:
-		return c.order.AppendUint32(b, uint32(v.n))
-	}
-	return c.order.AppendUint64(b, uint64(v.n))
+	return encoder{c.order}.number(b, width(k, p), uint64(v.n))
 }
 
 // Addr is the value of an address parameter, Tuple that of both ends of a

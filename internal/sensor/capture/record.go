@@ -1,0 +1,241 @@
+package capture
+
+import (
+	"math"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// Silent says whether an event only tells of state: other readers do not get
+// it, or get it as something else.
+func Silent(k event.Kind) bool {
+	switch k {
+	case event.KindTask, event.KindUseradded, event.KindUserdeleted, event.KindGroupadded, event.KindGroupdeleted:
+		return true
+	}
+	return false
+}
+
+// Opened tells what the process table does not: the threads of a process, but
+// for its main one, and its open files.
+type Opened interface {
+	Threads(pid int64) []int64
+	FDs(pid int64) []FD
+}
+
+// Lists writes what is known before the first event, from the task, useradded
+// and groupadded events in wire: one behind the other, as they are in memory.
+func (c *Writer) Lists(wire []byte, host Opened) error {
+	b := c.order.AppendUint64(c.begin(), schema())
+	c.block(blockWire, append(b, wire...))
+	var processes []Process
+	users := c.order.AppendUint32(nil, 0)[:0]
+	var v event.View
+	for rest := wire; len(rest) > 0; {
+		ev, after, err := cutWire(rest)
+		if err != nil {
+			return err
+		}
+		rest = after
+		if err := v.Reset(ev); err != nil {
+			return err
+		}
+		switch v.Kind() {
+		case event.KindTask:
+			p := processOf(&v)
+			c.known[p.PID] = p
+			processes = append(processes, p)
+			for _, tid := range host.Threads(p.PID) {
+				processes = append(processes, Process{TID: tid, PID: p.PID, PTID: p.PTID, VTID: tid, VPID: p.VPID, Comm: p.Comm, Exe: p.Exe, ExePath: p.ExePath})
+			}
+		case event.KindUseradded, event.KindGroupadded:
+			users = c.account(users, &v)
+		}
+	}
+	c.block(blockUsers2, append(c.begin(), users...))
+	c.Processes(processes...)
+	for _, p := range processes {
+		if p.TID == p.PID {
+			if fds := host.FDs(p.PID); len(fds) > 0 {
+				c.FDs(p.PID, fds...)
+			}
+		}
+	}
+	return c.err
+}
+
+// What libs takes of a list's strings, without the NUL that it adds
+// (SCAP_MAX_PATH_SIZE, SCAP_MAX_ARGS_SIZE).
+const (
+	maxListPath = 1023
+	maxListArgs = 4095
+)
+
+func processOf(v *event.View) Process {
+	s, h := &taskSlots, v.Header()
+	str := func(slot, most int) string {
+		b, _ := v.Bytes(slot)
+		return string(b[:min(len(b), most)])
+	}
+	exe, args := str(s.argv, math.MaxInt), ""
+	for i := range len(exe) {
+		if exe[i] == 0 {
+			exe, args = exe[:i], exe[i+1:]
+			break
+		}
+	}
+	flags := v.Uint(s.flags)
+	return Process{
+		TID: int64(h.PID), PID: int64(h.PID), PTID: int64(h.PPID), SID: v.Int(s.sid), VPGID: v.Int(s.vpgid), PGID: v.Int(s.pgid),
+		VTID: v.Int(s.vtgid), VPID: v.Int(s.vtgid),
+		Comm: str(s.comm, maxListPath), Exe: exe[:min(len(exe), maxListPath)], ExePath: str(s.exepath, maxListPath),
+		CWD: str(s.cwd, maxListPath), Root: str(s.root, maxListPath),
+		Args: args[:min(len(args), maxListArgs)], Env: str(s.env, maxListArgs), Cgroups: str(s.cgroups, maxListArgs),
+		UID: h.UID, GID: h.GID, LoginUID: h.LoginUID, TTY: uint32(v.Uint(s.tty)), FDLimit: v.Uint(s.fdlimit),
+		Inheritable: v.Uint(s.inheritable), Permitted: v.Uint(s.permitted), Effective: v.Uint(s.effective),
+		ExeIno: v.Uint(s.ino), ExeCTime: v.Uint(s.ctime), ExeMTime: v.Uint(s.mtime), PIDNSStart: v.Uint(s.pidns),
+		Writable: flags&1 != 0, UpperLayer: flags&2 != 0,
+	}
+}
+
+// account appends a user or group of the host to the list; those of containers
+// are for us alone.
+func (c *Writer) account(b []byte, v *event.View) []byte {
+	info := v.Info()
+	if id, _ := v.Str(info.Slot("container_id")); id != "" {
+		return b
+	}
+	str := func(b []byte, name string) []byte {
+		s, _ := v.Str(info.Slot(name))
+		return c.str(b, s[:min(len(s), maxListPath)])
+	}
+	gid := uint32(v.Uint(info.Slot("gid")))
+	return c.sized(b, true, func(b []byte) []byte {
+		if v.Kind() == event.KindGroupadded {
+			return str(c.order.AppendUint32(append(b, 1), gid), "name")
+		}
+		b = c.order.AppendUint32(append(b, 0), uint32(v.Uint(info.Slot("uid"))))
+		return str(str(str(c.order.AppendUint32(b, gid), "name"), "home"), "shell")
+	})
+}
+
+// Record writes an event, and for our Reader the silent ones before it.
+func (c *Writer) Record(silent []byte, v *event.View) error {
+	if err := c.learn(silent); err != nil {
+		return err
+	}
+	h := v.Header()
+	tid, std := int64(h.TID), v
+	switch v.Kind() {
+	case event.KindProcfork:
+		tid = v.Int(forkSlots.child)
+		var clone event.View
+		if err := clone.Reset(c.cloneOf(v)); err != nil {
+			return err
+		}
+		std = &clone
+	case event.KindExecve, event.KindExecveat:
+		c.exec(v)
+	case event.KindProcexit:
+		if h.Flags&event.ThreadExit == 0 {
+			delete(c.known, int64(h.PID))
+		}
+	}
+	e := &c.std
+	encoder{c.order}.encode(e, std)
+
+	le := c.order
+	b := le.AppendUint16(c.begin(), h.CPU)
+	at := len(b)
+	b = le.AppendUint64(le.AppendUint64(b, h.Time), uint64(tid))
+	b = le.AppendUint32(le.AppendUint16(le.AppendUint32(b, 0), e.code), uint32(len(e.lens)))
+	large := e.large(len(silent) + int(h.Len))
+	for _, n := range e.lens {
+		if large {
+			b = le.AppendUint32(b, uint32(n))
+		} else {
+			b = le.AppendUint16(b, uint16(n))
+		}
+	}
+	b = append(b, e.data...)
+	le.PutUint32(b[at+16:], uint32(len(b)-at))
+	b = append(append(le.AppendUint32(b, wireMagic), silent...), v.Raw()...)
+	typ := uint32(blockEvent2)
+	if large {
+		typ = blockEvent2Large
+	}
+	c.block(typ, b)
+	return c.err
+}
+
+// large says whether the event, with so many bytes behind it, needs a block of
+// the type for large ones: libs reads 64 KiB of others (READER_BUF_SIZE).
+func (e *encoded) large(behind int) bool {
+	const most, overhead = 64 << 10, 64
+	return overhead+4*len(e.lens)+len(e.data)+behind > most
+}
+
+// learn notes the processes of silent events, for the clones of their
+// children.
+func (c *Writer) learn(silent []byte) error {
+	var v event.View
+	for len(silent) > 0 {
+		ev, rest, err := cutWire(silent)
+		if err != nil {
+			return err
+		}
+		if err := v.Reset(ev); err != nil {
+			return err
+		}
+		if v.Kind() == event.KindTask {
+			p := processOf(&v)
+			c.known[p.PID] = p
+		}
+		silent = rest
+	}
+	return nil
+}
+
+func (c *Writer) exec(v *event.View) {
+	if v.Header().Res < 0 {
+		return
+	}
+	p, s := c.known[int64(v.Header().PID)], &exSlots
+	str := func(slot int) string {
+		b, _ := v.Bytes(slot)
+		return string(b)
+	}
+	p.Exe, p.Args, p.Comm, p.CWD, p.Cgroups = str(s.exe), str(s.exe+1), str(s.comm), str(s.cwd), str(s.cgroups)
+	c.known[int64(v.Header().PID)] = p
+}
+
+// cloneOf is the return of the clone in the child, which tells other readers
+// of a fork.
+func (c *Writer) cloneOf(fork *event.View) []byte {
+	s, b := &forkSlots, &c.clone
+	b.Start(event.KindClone, *fork.Header())
+	p, child := c.known[int64(fork.Header().PID)], fork.Int(s.child)
+	pid := child
+	if fork.Int(s.vpid) != fork.Int(s.vtid) {
+		pid = int64(fork.Header().PID) // a thread
+	} else {
+		c.known[child] = p
+	}
+	b.Int(clTID, child)
+	b.Int(clPID, pid)
+	b.Int(clPTID, fork.Int(s.ppid))
+	b.Uint(clFlags, fork.Uint(s.flags))
+	b.Uint(clUID, fork.Uint(s.uid))
+	b.Uint(clGID, fork.Uint(s.gid))
+	b.Int(clVTID, fork.Int(s.vtid))
+	b.Int(clVPID, fork.Int(s.vpid))
+	b.Uint(clPIDNS, fork.Uint(s.pidns))
+	b.Uint(clFDLimit, p.FDLimit)
+	for _, text := range [...]struct {
+		slot int
+		s    string
+	}{{clExe, p.Exe}, {clArgs, p.Args}, {clCWD, p.CWD}, {clComm, p.Comm}, {clCgroups, p.Cgroups}} {
+		b.Str(text.slot, text.s)
+	}
+	return b.Finish()
+}

@@ -1,0 +1,211 @@
+package capture
+
+import (
+	"bytes"
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// nothingOpen is the host of processes that are not there.
+type nothingOpen struct{}
+
+func (nothingOpen) Threads(int64) []int64 { return nil }
+func (nothingOpen) FDs(int64) []FD        { return nil }
+
+// drawEvent fills every slot of an event of kind k with what files can carry.
+func drawEvent(t *rapid.T, b *event.Builder, k event.Kind) []byte {
+	info := k.Info()
+	b.Start(k, event.Header{
+		Time: uint64(k+1) * second, TID: rapid.Uint32Range(1, 1<<22).Draw(t, "tid"), PID: rapid.Uint32Range(1, 1<<22).Draw(t, "pid"),
+		Syscall: kindSyscall[k], CPU: rapid.Uint16().Draw(t, "cpu"), Start: rapid.Uint64().Draw(t, "start"), MntNS: rapid.Uint32().Draw(t, "mntns"),
+	})
+	for i, p := range info.Params {
+		drawParam(t, b, k, i, p)
+	}
+	for i, p := range info.Extras {
+		if slot := len(info.Params) + i; p.Type == event.File {
+			b.File(slot, event.FileInfo{Type: event.FDFile, Ino: rapid.Uint64().Draw(t, "ino")}, []byte("/resolved"))
+		} else if p.Type.Variable() {
+			b.Str(slot, "/base")
+		} else {
+			b.Uint(slot, rapid.Uint64().Draw(t, p.Name))
+		}
+	}
+	return slices.Clone(b.Finish())
+}
+
+var texts = []string{"/etc/shadow", "x", "../with blanks/é", "@abstract", strings.Repeat("long/", 60)}
+
+func drawParam(t *rapid.T, b *event.Builder, k event.Kind, i int, p event.Param) {
+	endpoint := func() []byte {
+		a := netip.AddrPortFrom(netip.AddrFrom4([4]byte(rapid.SliceOfN(rapid.Byte(), 4, 4).Draw(t, "ip"))), rapid.Uint16().Draw(t, "port"))
+		return event.AppendEndpoint(nil, a)
+	}
+	text := rapid.SampledFrom(texts).Draw(t, p.Name)
+	switch p.Type {
+	case event.SyscallName:
+		b.Uint(i, uint64(event.NumSyscalls()-1))
+	case event.String, event.Path, event.RelPath:
+		b.Str(i, text)
+	case event.Bytes, event.Strings:
+		b.Bytes(i, append([]byte(text), 0))
+	case event.SockAddr:
+		if rapid.Bool().Draw(t, "unix") {
+			b.Str(i, "\x01"+text)
+		} else {
+			b.Bytes(i, append([]byte{afInet}, endpoint()...))
+		}
+	case event.SockTuple:
+		if rapid.Bool().Draw(t, "unix") {
+			b.Str(i, "\x01\x00"+text)
+		} else {
+			b.Bytes(i, append(append([]byte{afInet}, endpoint()...), endpoint()...))
+		}
+	case event.FDList:
+		b.Str(i, "\x01\x00\x03\x00\x00\x00\x00\x00\x00\x00\x01\x00")
+	case event.Dyn:
+		typ := rapid.SampledFrom(dynTypes[p.Table]).Draw(t, "dyn")
+		if typ.Variable() {
+			b.Bytes(i, append([]byte{byte(typ)}, text...))
+		} else {
+			b.Bytes(i, binary.NativeEndian.AppendUint64([]byte{byte(typ)}, uint64(rapid.Uint8Range(0, 127).Draw(t, "n"))))
+		}
+	default:
+		n := rapid.Uint64().Draw(t, p.Name)
+		shift := 64 - 8*width(k, p)
+		switch p.Type {
+		case event.Errno, event.FD, event.PID, event.Int8, event.Int16, event.Int32, event.Int64:
+			b.Int(i, int64(n)<<shift>>shift)
+		default:
+			b.Uint(i, n<<shift>>shift)
+		}
+	}
+}
+
+// failer is a test, or a property of one.
+type failer interface {
+	Helper()
+	Fatal(...any)
+}
+
+// recorded is a file with these events, each behind a silent one.
+func recorded(t failer, silent []byte, events [][]byte) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	w := NewWriter(&file, Machine{CPUs: 1})
+	if err := w.Lists(silent, nothingOpen{}); err != nil {
+		t.Fatal(err)
+	}
+	var v event.View
+	for _, ev := range events {
+		if err := v.Reset(ev); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Record(silent, &v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return file.Bytes()
+}
+
+// foreign is the file as a binary with another schema would have written it.
+func foreign(file []byte) []byte {
+	was := binary.NativeEndian.AppendUint64(nil, schema())
+	return bytes.Replace(file, was, make([]byte, len(was)), 1)
+}
+
+// read returns all events of a file.
+func read(t failer, file []byte) (events [][]byte) {
+	t.Helper()
+	r, err := NewReader(bytes.NewReader(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		ev, err := r.Next()
+		if err != nil {
+			if err.Error() != "EOF" {
+				t.Fatal(err)
+			}
+			return events
+		}
+		events = append(events, slices.Clone(ev))
+	}
+}
+
+// Every kind of event is read as it was delivered, with all that came before
+// it; and by readers that know Falco's part alone, with all its parameters.
+func TestRecordEveryKind(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var b event.Builder
+		silent := drawEvent(t, &b, event.KindTask)
+		var events [][]byte
+		want := [][]byte{silent}
+		for k := range event.NumKinds {
+			events = append(events, drawEvent(t, &b, event.Kind(k)))
+			want = append(want, silent, events[k])
+		}
+		file := recorded(t, silent, events)
+		got := read(t, file)
+		if len(got) != len(want) {
+			t.Fatalf("%d events, want %d", len(got), len(want))
+		}
+		for i := range want {
+			if !bytes.Equal(got[i], want[i]) {
+				t.Fatalf("event %d is not what was written", i)
+			}
+		}
+		var v event.View
+		byTime := map[uint64][]byte{}
+		for _, ev := range read(t, foreign(file)) {
+			byTime[headerOf(ev).Time] = ev
+		}
+		for _, ev := range events {
+			if v.Reset(ev) == nil && !Silent(v.Kind()) && v.Kind() != event.KindProcfork {
+				sameParams(t, ev, byTime[v.Header().Time])
+			}
+		}
+	})
+}
+
+// sameParams compares an event with what Falco's part of the file says of it.
+func sameParams(t *rapid.T, want, got []byte) {
+	var w, g event.View
+	if w.Reset(want) != nil || g.Reset(got) != nil {
+		t.Fatal("no events")
+	}
+	if w.Header().Time != g.Header().Time || w.Header().CPU != g.Header().CPU {
+		t.Errorf("header %+v, want %+v", g.Header(), w.Header())
+	}
+	if w.Kind() == event.KindExecveat && w.Int(0) >= 0 {
+		return // an execve, as the kernel reports it
+	}
+	if codeOf[w.Kind()] == 0 { // a syscall like any other
+		if g.Kind() != event.KindSyscall || g.Header().Syscall != w.Header().Syscall {
+			t.Errorf("%s became %s of syscall %d", w.Kind(), g.Kind(), g.Header().Syscall)
+		}
+		return
+	}
+	if w.Kind() != g.Kind() {
+		t.Fatalf("%s became %s", w.Kind(), g.Kind())
+	}
+	for i, p := range w.Info().Params {
+		switch wb, wok := []byte(nil), false; {
+		case p.Type == event.SyscallName:
+		case p.Type.Variable():
+			wb, wok = w.Bytes(i)
+			if gb, gok := g.Bytes(i); gok != wok || !bytes.Equal(wb, gb) {
+				t.Errorf("%s: %q, want %q", p.Name, gb, wb)
+			}
+		case w.Uint(i) != g.Uint(i):
+			t.Errorf("%s: %#x, want %#x", p.Name, g.Uint(i), w.Uint(i))
+		}
+	}
+}
