@@ -66,6 +66,16 @@ type Counters struct {
 	Kinds     [event.NumKinds]uint64
 }
 
+// Recorder keeps what passes while it records.
+type Recorder interface {
+	// Event is called for each event once the rules have seen it, with its
+	// process and its time in ns since the epoch. All is borrowed.
+	Event(v *event.View, p *state.Process, now uint64)
+	// Postponed says that the event of p under way comes to Event later, when
+	// it has been decided.
+	Postponed(p *state.Process)
+}
+
 // Options are what an Engine is made of.
 type Options struct {
 	Table   *state.Table
@@ -86,6 +96,7 @@ type Engine struct {
 	rules    *Ruleset
 	emit     func(*alert.Alert)
 	observe  func(*field.Context)
+	recorder Recorder // nil while nothing is recorded
 	ctx      field.Context
 	view     event.View
 	loan     event.Loan
@@ -144,6 +155,13 @@ func (e *Engine) SetClock(offset uint64) {
 	}
 }
 
+// Record begins to tell r of what passes; nil ends that. It is called on the
+// engine's goroutine. Within Emit, it begins with the event of the alert.
+func (e *Engine) Record(r Recorder) { e.recorder = r }
+
+// Clock is the offset that SetClock has set.
+func (e *Engine) Clock() uint64 { return e.offset }
+
 // Handle takes one event, which is borrowed until it returns.
 func (e *Engine) Handle(raw []byte) {
 	if err := e.view.Reset(e.loan.Begin(raw)); err != nil {
@@ -165,6 +183,9 @@ func (e *Engine) Handle(raw []byte) {
 	if e.observe != nil {
 		e.prepare(p, e.num, now)
 		e.observe(&e.ctx)
+	}
+	if e.recorder != nil {
+		e.record(p, now)
 	}
 	e.table.Done(&e.view)
 	e.loan.End()

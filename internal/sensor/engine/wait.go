@@ -31,6 +31,7 @@ type waiting struct {
 	bytes   int
 	atMost  time.Duration
 	awaited func() bool // nil: yes
+	last    uint64      // Counters.Events at the event that waits since last
 }
 
 // waiter is an event that waits.
@@ -111,6 +112,7 @@ func (e *Engine) postpone(prog *plan.Program, open []uint64, p *state.Process, n
 	proc, size := e.table.Freeze(p)
 	w.events = append(w.events, waiter{raw: raw, proc: proc, mask: open, num: e.ctx.Num, time: now, size: size + len(raw)})
 	w.bytes += size + len(raw)
+	w.last = e.counters.Events
 	e.counters.Waited++
 }
 
@@ -164,6 +166,19 @@ func (e *Engine) resume(x waiter) {
 	prog := e.rules.Plan.Program(h.Kind, event.ID(h.Syscall))
 	e.prepare(x.proc, x.num, x.time)
 	e.decide(prog, x.mask)
+	if e.recorder != nil {
+		e.recorder.Event(&e.view, x.proc, x.time)
+	}
+}
+
+// record tells the recorder of the event in view. One that waits is told of
+// when it is decided, after the metadata that it waits for.
+func (e *Engine) record(p *state.Process, now uint64) {
+	if e.waiting.last == e.counters.Events {
+		e.recorder.Postponed(p)
+		return
+	}
+	e.recorder.Event(&e.view, p, now)
 }
 
 // untilDue is how long the loop may pause before the time of an event that
