@@ -200,5 +200,5 @@ func (s *sensor) loadRules(cfg *config.Config) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &settings{config: cfg, sums: newFileSums(cfg, sources), rules: set, audit: auditSet}, nil
+	return &settings{config: cfg, sums: newFileSums(cfg, sources), rules: set, audit: auditSet, recordings: newRecordings(cfg, set.Plan.Rules)}, nil
 }

@@ -79,6 +79,7 @@ type sensor struct {
 	inventory *runtimes.Inventory
 	started   time.Time
 	ready     atomic.Bool
+	recorder  recorder
 	fatal     chan error
 
 	statsFile, metricsFile trouble
@@ -175,6 +176,7 @@ func newSensor(opt Options) (*sensor, error) {
 		options.Emit = s.emitShared
 		s.audit = &auditSource{engine: audit.NewEngine(first.audit, auditStatic(first.static), s.emitShared)}
 	}
+	options.Emit = s.emitRecorded(options.Emit)
 	s.engine = engine.New(options)
 	return s, nil
 }
@@ -201,6 +203,7 @@ func (s *sensor) open() error {
 		return errors.Join(err, s.closeOutputs())
 	}
 	complete.hosts.wait()
+	s.startRecorder()
 	return nil
 }
 
@@ -258,6 +261,7 @@ func (s *sensor) tableOptions(cfg *config.Config) state.Options {
 // output_timeout or until it is told to hurry, and only then does the summary
 // follow the alerts on standard output.
 func (s *sensor) stop() error {
+	s.recorder.Close(s.recorder.stop)
 	err := s.closeOutputs()
 	s.summary()
 	return errors.Join(err, s.source.Close())

@@ -21,6 +21,8 @@ type settings struct {
 	audit   *audit.Ruleset // nil without that source
 	outputs *output.Set    // missing until open
 	hosts   lookup         // to be awaited before the first event
+	// recordings are nil if none are made.
+	recordings *recordings
 }
 
 // load makes the settings of a configuration, all but the outputs.
@@ -47,6 +49,9 @@ func (s *sensor) swap(next *settings) {
 		s.audit.engine.Swap(next.audit, auditStatic(next.static))
 	}
 	s.throttle.Limit(next.config.Outputs.Rate, next.config.Outputs.MaxBurst)
+	if next.recordings == nil {
+		s.recorder.Stop()
+	}
 	was.outputs.Replace(next.outputs)
 	s.current.Store(next)
 }

@@ -14,12 +14,6 @@ func (c *Config) check(t *tree) {
 	fail := func(key, format string, args ...any) {
 		t.issues = append(t.issues, Issue{Severity: Error, Place: t.whereIs(key), Key: key, Text: fmt.Sprintf(format, args...)})
 	}
-	if c.Capture.Enabled { // said aloud: nobody should rely on recordings that are not made
-		t.issues = append(t.issues, Issue{
-			Severity: Warning, Place: t.whereIs("capture.enabled"), Key: "capture.enabled",
-			Text: "nothing is recorded: this version accepts the key, but has no recorder",
-		})
-	}
 	c.checkEngine(fail)
 	c.checkContainers(fail)
 	c.checkChannels(fail)
@@ -46,6 +40,9 @@ type failFunc func(key, format string, args ...any)
 func (c *Config) checkEngine(fail failFunc) {
 	if c.Engine.Kind == "replay" && c.Engine.Replay.CaptureFile == "" {
 		fail("engine.replay.capture_file", "kind replay needs the path of a .scap file")
+	}
+	if c.Capture.Enabled && c.Capture.PathPrefix == "" {
+		fail("capture.path_prefix", "expected the start of the path of files, for example /tmp/falco")
 	}
 	if slices.Contains(c.Drops.Actions, "ignore") && len(c.Drops.Actions) > 1 {
 		fail("syscall_event_drops.actions", "ignore excludes the other actions")

@@ -89,11 +89,12 @@ type RuleSelector struct {
 
 // Peregrine holds the keys of our own.
 type Peregrine struct {
-	StatusSocket    string   `yaml:"status_socket" doc:"Unix socket (mode 0600) that serves 'peregrine sensor status' and 'peregrine sensor top'. Empty: none."`
-	QueueMaxBytes   int      `yaml:"queue_max_bytes" min:"65536" max:"1073741824" doc:"Memory in bytes that the alerts in front of one channel may hold, beside outputs_queue.capacity. Channels share alerts."`
-	HTTPConnections int      `yaml:"http_connections" min:"1" max:"64" doc:"Connections that http_output uses at the same time. One keeps alerts in order."`
-	HTTPPipeline    int      `yaml:"http_pipeline" min:"1" max:"256" doc:"Requests that may be under way on one connection; used only with servers that have shown that they keep HTTP/1.1 connections open. 1: wait for each answer."`
-	GRPCMaxStreams  int      `yaml:"grpc_max_streams" min:"1" max:"65536" doc:"Streams that gRPC clients may have open together; further ones are refused."`
-	K8sAudit        K8sAudit `yaml:"k8s_audit" doc:"Kubernetes audit events, where plugins does not say it, or not all."`
-	MetadataWait    int      `yaml:"metadata_wait" min:"0" max:"60000" doc:"Milliseconds that an alert of a container waits for the container's metadata, from the container's first alert on. Alerts of the host never wait. 0: none waits."`
+	StatusSocket    string     `yaml:"status_socket" doc:"Unix socket (mode 0600) that serves 'peregrine sensor status' and 'peregrine sensor top'. Empty: none."`
+	QueueMaxBytes   int        `yaml:"queue_max_bytes" min:"65536" max:"1073741824" doc:"Memory in bytes that the alerts in front of one channel may hold, beside outputs_queue.capacity. Channels share alerts."`
+	HTTPConnections int        `yaml:"http_connections" min:"1" max:"64" doc:"Connections that http_output uses at the same time. One keeps alerts in order."`
+	HTTPPipeline    int        `yaml:"http_pipeline" min:"1" max:"256" doc:"Requests that may be under way on one connection; used only with servers that have shown that they keep HTTP/1.1 connections open. 1: wait for each answer."`
+	GRPCMaxStreams  int        `yaml:"grpc_max_streams" min:"1" max:"65536" doc:"Streams that gRPC clients may have open together; further ones are refused."`
+	K8sAudit        K8sAudit   `yaml:"k8s_audit" doc:"Kubernetes audit events, where plugins does not say it, or not all."`
+	Recordings      Recordings `yaml:"recordings" doc:"Bounds of what capture records."`
+	MetadataWait    int        `yaml:"metadata_wait" min:"0" max:"60000" doc:"Milliseconds that an alert of a container waits for the container's metadata, from the container's first alert on. Alerts of the host never wait. 0: none waits."`
 }

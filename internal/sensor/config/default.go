@@ -55,7 +55,8 @@ func Default() *Config {
 		Peregrine: Peregrine{
 			StatusSocket: DefaultStatusSocket, QueueMaxBytes: 64 << 20,
 			HTTPConnections: 2, HTTPPipeline: 256, GRPCMaxStreams: 128, MetadataWait: 500,
-			K8sAudit: K8sAudit{Patience: 10_000},
+			K8sAudit:   K8sAudit{Patience: 10_000},
+			Recordings: Recordings{Files: 20, TotalMB: 1024, BufferMB: 16},
 		},
 	}
 }

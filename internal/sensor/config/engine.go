@@ -38,13 +38,21 @@ type FalcoLibs struct {
 	Snaplen         int `yaml:"snaplen" min:"0" max:"65535" doc:"Bytes of I/O data kept with an event."`
 }
 
-// Capture would record events around alerts; accepted, with a warning.
+// Capture is when events are recorded around alerts; Recordings below
+// peregrine bounds what that takes.
 type Capture struct {
-	Enabled       bool   `yaml:"enabled" doc:"Accepted with a warning: nothing is recorded yet."`
-	PathPrefix    string `yaml:"path_prefix" doc:"Start of the names of the files."`
-	Mode          string `yaml:"mode" oneof:"rules|all_rules" doc:"rules: around alerts of rules with capture: true; all_rules: around every alert."`
-	Duration      int    `yaml:"default_duration" min:"1" max:"86400000" doc:"Milliseconds to record after an alert."`
-	MaxFileSizeMB int    `yaml:"max_file_size_mb" min:"0" max:"1048576" doc:"Stop a file at this size; 0: no limit."`
+	Enabled       bool   `yaml:"enabled" doc:"Record. Off: rules with capture: true record nothing."`
+	PathPrefix    string `yaml:"path_prefix" doc:"Start of the names of the files: PREFIX_TIME_NUMBER.scap, by the first event's time in ns since the epoch, and its number."`
+	Mode          string `yaml:"mode" oneof:"rules|all_rules" doc:"rules: around alerts of rules with capture: true; all_rules: around every alert of a syscall."`
+	Duration      int    `yaml:"default_duration" min:"1" max:"86400000" doc:"Milliseconds to record after an alert, for rules without capture_duration. Each further alert extends the recording that is on."`
+	MaxFileSizeMB int    `yaml:"max_file_size_mb" min:"0" max:"1048576" doc:"Size in MiB at which a file ends, with an alert of the rule \"Falco internal: capture size limit reached\"; 0: that of peregrine.recordings.total_mb alone."`
+}
+
+// Recordings bounds the recordings around alerts.
+type Recordings struct {
+	Files    int `yaml:"files" min:"1" max:"100000" doc:"Recordings with the same path_prefix that are kept; the oldest of this user's are deleted."`
+	TotalMB  int `yaml:"total_mb" min:"2" max:"1048576" doc:"MiB that all of them may take; the oldest are deleted, and one that reaches it alone ends."`
+	BufferMB int `yaml:"buffer_mb" min:"1" max:"4096" doc:"MiB of events that wait to be written. What does not fit is missing in the file, and counted."`
 }
 
 // EventDrops is the reaction to lost events.

@@ -1,0 +1,136 @@
+package recording
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/capture"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// file is one recording under way.
+type file struct {
+	path   string
+	f      *os.File // nil before the first write
+	size   int64    // written
+	room   int64    // bytes that it may have
+	events uint64
+
+	w      *capture.Writer
+	blocks bytes.Buffer // of w, complete
+	silent []byte       // events that only the next one can carry
+	packed bytes.Buffer
+	zip    *gzip.Writer
+}
+
+// create makes the file, with what comes before its first event in memory.
+func create(o *opening, opt Options) (*file, error) {
+	l := o.limits
+	kept, err := makeRoom(l.Prefix, l.Files-1, l.Total-minimum)
+	if err != nil {
+		return nil, err
+	}
+	r := &file{path: fmt.Sprintf("%s_%d_%d.scap", l.Prefix, o.time, o.number), room: l.Total - kept}
+	if l.FileSize > 0 {
+		r.room = min(r.room, l.FileSize)
+	}
+	if r.zip, err = gzip.NewWriterLevel(&r.packed, gzip.BestSpeed); err == nil {
+		r.w = capture.NewWriter(&r.blocks, opt.Machine)
+		r.w.Interfaces(opt.Interfaces...)
+		err = r.w.Lists(lists(o), opened{opt.Proc})
+	}
+	return r, err
+}
+
+// lists are the events that tell the state at the start. Their time is before
+// that of all others: those may come out of order by a little.
+func lists(o *opening) []byte {
+	const before = 1_000_000_000
+	var b event.Builder
+	all := o.known
+	for i := range o.processes {
+		all = append(all, o.processes[i].Task(&b, o.time-before, o.offset)...)
+	}
+	return all
+}
+
+// add adds an event. It says whether it is one: not those that only tell of
+// state, which the next event carries.
+func (f *file) add(v *event.View) bool {
+	if capture.Silent(v.Kind()) {
+		f.silent = append(f.silent, v.Raw()...)
+		return false
+	}
+	// The writer keeps an error for flush.
+	_ = f.w.Record(f.silent, v)
+	f.silent = f.silent[:0]
+	f.events++
+	return true
+}
+
+func (f *file) pending() int { return f.blocks.Len() }
+
+// flush writes all complete blocks, as one gzip member. It says whether there is
+// no room for them: then it has not.
+func (f *file) flush() (full bool, err error) {
+	if err := f.w.Err(); err != nil {
+		return false, err
+	}
+	if f.events == 0 || f.blocks.Len() == 0 { // no reader takes a file without events
+		return false, nil
+	}
+	f.packed.Reset()
+	f.zip.Reset(&f.packed)
+	if _, err := f.blocks.WriteTo(f.zip); err != nil {
+		return false, err
+	}
+	if err := f.zip.Close(); err != nil {
+		return false, err
+	}
+	n := int64(f.packed.Len())
+	switch {
+	case f.size+n <= f.room:
+	case f.size == 0:
+		return false, fmt.Errorf("record: the list of processes takes %d bytes compressed, and a file may have %d", n, f.room)
+	default:
+		return true, nil
+	}
+	if f.f == nil {
+		// Only root may read what others' processes say; a link in a directory
+		// that anyone may write to is not followed.
+		if f.f, err = os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+			return false, fmt.Errorf("record: %w", err)
+		}
+	}
+	if _, err := f.f.Write(f.packed.Bytes()); err != nil {
+		return false, fmt.Errorf("record: %w", err)
+	}
+	f.size += n
+	return false, nil
+}
+
+func (f *file) close() error {
+	if f.f == nil {
+		return nil
+	}
+	if err := f.f.Close(); err != nil {
+		return fmt.Errorf("record: %w", err)
+	}
+	return nil
+}
+
+// abandon leaves what is whole of the file, or nothing. Its errors say nothing
+// new: there is one already.
+func (f *file) abandon() {
+	switch {
+	case f.f == nil:
+	case f.size == 0:
+		_ = errors.Join(f.f.Close(), os.Remove(f.path))
+	default:
+		_ = errors.Join(f.f.Truncate(f.size), f.f.Close())
+	}
+}

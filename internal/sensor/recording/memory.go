@@ -1,0 +1,143 @@
+package recording
+
+import (
+	"unsafe"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+)
+
+// memory is what the recording has told so far, and writes what it has not:
+// the state that whoever replays it needs for the next event. It belongs to
+// the engine's goroutine.
+type memory struct {
+	told       map[int32]image
+	containers map[*container.Container]knowledge
+	out        []byte // events under construction
+	build      event.Builder
+	offset     uint64 // from times since boot to those since the epoch
+	latest     uint64 // time of a state that was told out of order
+}
+
+// image is a process as it was told.
+type image struct {
+	start  uint64
+	execID uint32
+}
+
+// knowledge is a container as it was told.
+type knowledge struct {
+	known    bool
+	accounts uint64
+}
+
+func imageOf(p *state.Process) image { return image{p.Start, p.ExecID} }
+
+func (m *memory) reset(offset uint64) {
+	m.told = make(map[int32]image)
+	m.containers = make(map[*container.Container]knowledge)
+	m.offset, m.latest, m.out = offset, 0, nil
+}
+
+// tell writes what is not told yet of the event's process, its ancestors and
+// its container.
+func (m *memory) tell(table *state.Table, v *event.View, p *state.Process, now uint64) {
+	if !p.Known {
+		return
+	}
+	m.container(table, p.Container, now)
+	if table.Get(p.PID) != p && !p.Dead {
+		m.past(table, p, now)
+		return
+	}
+	switch v.Kind() {
+	case event.KindProcfork: // the child is told by this
+		if c := table.Get(int32(v.Int(forkChild))); c != nil {
+			m.told[c.PID] = imageOf(c)
+		}
+	case event.KindExecve, event.KindExecveat: // so is the new image
+		if v.Header().Res >= 0 {
+			m.told[p.PID] = imageOf(p)
+		}
+	}
+	for q := p; q != nil && q.Known; q = table.Parent(q) {
+		if now := imageOf(q); m.told[q.PID] == now {
+			continue
+		}
+		m.told[q.PID] = imageOf(q)
+		m.process(q, now)
+	}
+}
+
+// past writes a process as it was when its event was postponed, with its
+// ancestors; what they are now is told again with their next events.
+func (m *memory) past(table *state.Table, p *state.Process, now uint64) {
+	m.latest = max(m.latest, now)
+	for q := p; q != nil && q.Known; q = table.Parent(q) {
+		m.process(q, m.latest)
+		delete(m.told, q.PID)
+	}
+}
+
+func (m *memory) process(p *state.Process, now uint64) {
+	m.out = append(m.out, p.Task(&m.build, now, m.offset)...)
+}
+
+// container writes what is new of a container: its metadata and its users.
+func (m *memory) container(table *state.Table, c *container.Container, now uint64) {
+	is := knowledge{c.Known, table.AccountsVersion(c)}
+	was, told := m.containers[c]
+	if told && is == was {
+		return
+	}
+	m.containers[c] = is
+	if c.Known && !was.known && c != container.Host {
+		b := &m.build
+		b.Start(event.KindAsyncevent, event.Header{Time: now, Syscall: event.NoSyscall})
+		b.Str(asyncName, "container")
+		b.Bytes(asyncData, append(c.Metadata(), 0))
+		m.out = append(m.out, b.Finish()...)
+	}
+	if !told || is.accounts != was.accounts {
+		table.Accounts(&m.build, now, c, func(ev []byte) { m.out = append(m.out, ev...) })
+	}
+}
+
+// event writes the event itself, with the times of captures.
+func (m *memory) event(v *event.View, now uint64) {
+	at := len(m.out)
+	m.out = append(m.out, v.Raw()...)
+	b := m.out[at:]
+	h := (*event.Header)(unsafe.Pointer(unsafe.SliceData(b)))
+	h.Time = now
+	m.shift(&h.Start)
+	for _, slot := range sinceBoot[h.Kind] {
+		m.shift((*uint64)(unsafe.Pointer(unsafe.SliceData(b[event.HeaderSize+8*slot : event.HeaderSize+8*slot+8]))))
+	}
+}
+
+// shift makes a time since boot one since the epoch; 0 is none.
+func (m *memory) shift(ns *uint64) {
+	if *ns != 0 {
+		*ns += m.offset
+	}
+}
+
+var (
+	forkChild = event.KindProcfork.Info().Slot("child")
+	asyncName = event.KindAsyncevent.Info().Slot("name")
+	asyncData = event.KindAsyncevent.Info().Slot("data")
+)
+
+// sinceBoot are the slots of each kind that hold a time since boot.
+var sinceBoot = func() (slots [event.NumKinds][]int) {
+	for k := range slots {
+		for _, name := range []string{"start", "pstart", "start_time", "pidns_init_start_ts"} {
+			if i := event.Kind(k).Info().Slot(name); i >= 0 {
+				slots[k] = append(slots[k], i)
+			}
+		}
+	}
+	return slots
+}()

@@ -1,0 +1,167 @@
+package recording
+
+import (
+	"context"
+	"fmt"
+	"time"
+	"unsafe"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+const (
+	// piece is how many bytes of events make it worth to write.
+	piece = 256 << 10
+	// interval is how long events wait for more: what a sensor that is killed
+	// has not written.
+	interval = 100 * time.Millisecond
+	// pause is how long nothing is tried after a file that could not be
+	// written: a disk that is full is full for a while.
+	pause = 10 * time.Second
+	// grace is how much later than the clock events may come.
+	grace = time.Second
+)
+
+// Run writes files until ctx ends and Close has been called.
+func (r *Recorder) Run(ctx context.Context) {
+	defer close(r.ended)
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	w := writer{r: r}
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-r.wake:
+		case now := <-tick.C:
+			if w.file != nil && r.o.Proc != "" && uint64(now.Add(-grace).UnixNano()) > r.end.Load() {
+				w.finish() // no event has come that could tell the time
+			}
+		}
+		w.write(r.take())
+	}
+	w.write(r.take())
+	w.finish()
+}
+
+// writer is the goroutine that writes.
+type writer struct {
+	r       *Recorder
+	file    *file // nil while nothing is recorded, or cannot be
+	silent  []byte
+	until   time.Time // when a file may be tried again
+	failing bool      // the last one could not be written
+}
+
+func (w *writer) write(jobs []job) {
+	for _, j := range jobs {
+		if j.begin != nil {
+			w.finish()
+			w.begin(j.begin)
+		}
+		if w.file != nil {
+			w.events(j.events)
+		}
+		if j.finish {
+			w.finish()
+		}
+	}
+	w.flush()
+}
+
+// begin begins a file.
+func (w *writer) begin(o *opening) {
+	w.silent = nil
+	if time.Now().Before(w.until) {
+		w.r.stats.errors.Add(1)
+		w.r.broken.Store(true)
+		return
+	}
+	f, err := create(o, w.r.o)
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	w.file = f
+	w.r.stats.files.Add(1)
+}
+
+// events adds events to the file.
+func (w *writer) events(b []byte) {
+	var v event.View
+	for len(b) > 0 && w.file != nil {
+		n := (*event.Header)(unsafe.Pointer(unsafe.SliceData(b))).Len
+		ev := b[:n]
+		b = b[n:]
+		if err := v.Reset(ev); err != nil {
+			w.fail(err)
+			return
+		}
+		if w.file.add(&v) {
+			w.r.stats.events.Add(1)
+		}
+		if w.file.pending() >= piece {
+			w.flush()
+		}
+	}
+}
+
+// flush puts what is complete into the file.
+func (w *writer) flush() {
+	if w.file == nil {
+		return
+	}
+	switch full, err := w.file.flush(); {
+	case err != nil:
+		w.fail(err)
+	case full:
+		path, size := w.file.path, w.file.size
+		w.r.broken.Store(true)
+		w.r.stats.limited.Add(1)
+		w.finish()
+		w.r.o.Limited(path, size)
+	case w.failing:
+		w.failing = false
+		w.r.o.Log.Info("recordings are written again", "file", w.file.path)
+	}
+}
+
+// finish ends the file.
+func (w *writer) finish() {
+	if w.file == nil {
+		return
+	}
+	if _, err := w.file.flush(); err != nil {
+		w.fail(err)
+		return
+	}
+	f := w.file
+	if err := f.close(); err != nil {
+		w.fail(err)
+		return
+	}
+	w.file = nil
+	w.r.o.Log.Info("recorded", "file", f.path, "events", f.events, "bytes", f.size)
+}
+
+// fail ends the file because of err: it is told once, and counted.
+func (w *writer) fail(err error) {
+	w.r.stats.errors.Add(1)
+	w.r.broken.Store(true)
+	w.until = time.Now().Add(pause)
+	if w.file != nil {
+		w.file.abandon()
+		w.file = nil
+	}
+	if !w.failing {
+		w.r.o.Log.Error(fmt.Sprintf("a recording is not written; tried again with an alert after %s or more", pause), "error", err)
+	}
+	w.failing = true
+}
+
+// Close waits until all that was recorded is written. The engine has ended, and
+// stop ends the context of Run.
+func (r *Recorder) Close(stop context.CancelFunc) {
+	r.Stop()
+	stop()
+	<-r.ended
+}

@@ -1,0 +1,126 @@
+package sensor
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/corpus"
+)
+
+// recordedRules make alerts of three kinds of events, one of which is about a
+// descriptor that was opened before the recording, and one about a thread.
+const recordedRules = `
+- rule: recorded
+  desc: d
+  condition: evt.type in (open, openat) and fd.name startswith "/proc/self/recorded-" and proc.name = recorded-cat
+  output: "%proc.name %proc.exepath %proc.cmdline %proc.pname %proc.aname[2] %proc.cwd %fd.name %user.name %user.homedir %group.name %container.id %proc.pid %proc.ppid %thread.tid %proc.sid %proc.env %proc.is_exe_writable %proc.exe_ino %evt.time.ns %proc.pid.ts %proc.loginshellid"
+  priority: WARNING
+  capture: true
+  capture_duration: 2000
+- rule: written
+  desc: d
+  condition: evt.type = write and proc.name = recorded-cat and fd.type = pipe
+  output: "%fd.name %evt.arg.data %evt.res"
+  priority: NOTICE
+- rule: executed
+  desc: d
+  condition: evt.type in (execve, execveat) and evt.arg.res = 0 and proc.name startswith recorded-
+  output: "%proc.cmdline %proc.pcmdline %proc.duration"
+  priority: NOTICE
+`
+
+// An alert makes a recording that replays to that alert and all that follow.
+func TestRecordingReplaysItsAlerts(t *testing.T) {
+	dir := t.TempDir()
+	tool := filepath.Join(dir, "recorded-cat")
+	copyFile(t, "/bin/cat", tool)
+	prefix := filepath.Join(dir, "capture")
+	rules := filepath.Join(dir, "rules.yaml")
+	write(t, rules, recordedRules)
+	s := start(t, recordedRules, "capture.enabled=true", "capture.path_prefix="+prefix, "base_syscalls.all=true",
+		"append_output=[]", "time_format_iso_8601=true")
+	// A shell, so that there are ancestors that were there before.
+	run(t, "sh", "-c", tool+" /proc/self/recorded-1 /etc/hostname; echo more | "+tool+" | "+tool+" >/dev/null; exit 0")
+	live := []alertLine{s.wait("of the open", func(a alertLine) bool { return a.Rule == "recorded" })}
+	live = append(live, s.stop()...)
+	if len(live) < 4 {
+		t.Fatalf("%d alerts\n%s", len(live), s.stderr)
+	}
+	files, err := filepath.Glob(prefix + "_*_*.scap")
+	if err != nil || len(files) != 1 {
+		t.Fatalf("recordings %q, %v\n%s", files, err, s.stderr)
+	}
+	if info, err := os.Stat(files[0]); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	again := alertsOf(t, replayed(t, files[0], "json_output=true", "rules_files="+rules))
+	if diff := cmp.Diff(byHand(live), byHand(again)); diff != "" {
+		t.Errorf("live and replayed (-live +replayed)\n%s", diff)
+	}
+}
+
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, b, 0o755)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func alertsOf(t *testing.T, text string) (list []alertLine) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		var a alertLine
+		if json.Unmarshal([]byte(line), &a) == nil {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// byHand is the part of alerts that does not depend on how the sensor writes
+// them.
+func byHand(list []alertLine) (out []alertLine) {
+	for _, a := range list {
+		a.Hostname, a.Output = "", ""
+		out = append(out, a)
+	}
+	return out
+}
+
+// A recording around the first alert of a capture gives all alerts that the
+// capture gives, for every capture and every rule set of the corpus.
+func TestRecordingsOfCaptures(t *testing.T) {
+	alerts := 0
+	for _, set := range corpus.Rules(t) {
+		for _, file := range corpus.Captures(t) {
+			prefix := filepath.Join(t.TempDir(), "capture")
+			rules := "rules_files=[" + strings.Join(set.Files, ",") + "]"
+			live := alertsOf(t, replayed(t, file, "json_output=true", "rule_matching=all", rules, "capture.enabled=true", "capture.mode=all_rules",
+				"capture.default_duration=86400000", "capture.path_prefix="+prefix))
+			alerts += len(live)
+			files, err := filepath.Glob(prefix + "_*_*.scap")
+			if err != nil || (len(live) > 0) != (len(files) == 1) {
+				t.Fatalf("%s over %s: %d alerts, recordings %q, %v", set.Name, file, len(live), files, err)
+			}
+			if len(files) == 0 {
+				continue
+			}
+			again := alertsOf(t, replayed(t, files[0], "json_output=true", "rule_matching=all", rules))
+			if diff := cmp.Diff(live, again); diff != "" {
+				t.Errorf("%s over %s (-capture +its recording)\n%s", set.Name, file, diff)
+			}
+		}
+	}
+	if alerts < 20 {
+		t.Errorf("%d alerts", alerts)
+	}
+}
