@@ -35,6 +35,7 @@ const recordedRules = `
 `
 
 // An alert makes a recording that replays to that alert and all that follow.
+// It shows two rows of docs/compatibility.md.
 func TestRecordingReplaysItsAlerts(t *testing.T) {
 	dir := t.TempDir()
 	tool := filepath.Join(dir, "recorded-cat")

@@ -21,7 +21,8 @@ func recordForEver(prefix string) {
 	}
 }
 
-// A recorder that is killed leaves a file that is whole to its end.
+// A recorder that is killed leaves a file that is whole to its end. It shows a
+// row of docs/compatibility.md.
 func TestKilled(t *testing.T) {
 	for range 5 {
 		l := limits(t)

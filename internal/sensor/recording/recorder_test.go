@@ -175,7 +175,8 @@ func TestDuration(t *testing.T) {
 }
 
 // A file ends at its size, whole, and with a message; the next alert begins
-// another. Older files make room, but not those of others.
+// another. Older files make room, but not those of others. It shows a row of
+// docs/compatibility.md.
 func TestBounds(t *testing.T) {
 	b, l := newBench(t), limits(t)
 	b.run()
