@@ -87,7 +87,8 @@ func newCapacityCompare(env Env) *cobra.Command {
 or machines. A and B are directories of runs, or directories that hold several
 runs, which are pooled. They are compared in operations/s of the generator, so
 the load has to be the same. With four rows of each limit on either side the
-Mann-Whitney test decides; with fewer, only bounds that do not overlap do.
+Mann-Whitney test decides; with fewer, a load that one side has carried and the
+other has failed at, or below, in three rounds.
 Lower bounds, and rows of a noisy or busy machine, are no evidence.
 
 Exit codes: 0 same or better, 4 inconclusive, 99 worse.`,

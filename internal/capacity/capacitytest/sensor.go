@@ -37,6 +37,12 @@ type Sensor struct {
 	Burst        float64 // how far the rate swings around its mean, a share
 	Tires        float64 // share of what it takes that a round of a minute does without
 
+	// Hiccup, if set, is asked in each step of a round, of a quarter of a
+	// second, whether the sensor is kept waiting in it. From then on, while it
+	// has a backlog, it takes only the share Behind of what it took.
+	Hiccup func() bool
+	Behind float64
+
 	// Dies, if set, is asked before each round whether the sensor is killed
 	// from outside in it.
 	Dies func(round int) bool
@@ -224,12 +230,20 @@ func (x offered) play(r *Rig, load bench.Load, round *bench.Round) {
 	if load.Duration >= time.Minute {
 		takes *= 1 - r.Tires
 	}
-	queued, dropped, before := 0.0, 0.0, sensorstats.Counters{}
+	queued, dropped, before, behind := 0.0, 0.0, sensorstats.Counters{}, false
 	sum, least, most := 0.0, math.Inf(1), 0.0
 	n := int(load.Duration / step)
 	for i := range n {
 		events := (x.events + r.Idle) * step.Seconds() * (1 + r.Burst*math.Sin(float64(i+r.rounds)))
-		queued += events - takes*step.Seconds()
+		pace, hiccup := takes, r.Hiccup != nil && r.Hiccup()
+		behind = hiccup || behind && queued > 0
+		switch {
+		case hiccup:
+			pace = 0
+		case behind:
+			pace *= r.Behind
+		}
+		queued += events - pace*step.Seconds()
 		queued = max(0, queued)
 		lost := max(0, queued-r.Ring)
 		queued -= lost

@@ -59,7 +59,7 @@ type key struct {
 // Compare sets the runs of b against the runs of a; more than one run a side
 // are pooled. They are compared in operations of the generator, which are the
 // same for every sensor, and so have to be of the same load. With fewer than
-// four rows a side no p value can be significant: the rows' own bounds decide
+// four rows a side no p value can be significant: the rows' own rounds decide
 // then. A lower bound, and a row of a noisy or busy machine, is no evidence.
 func Compare(a, b []capacity.Result) (Comparison, error) {
 	c := Comparison{A: describe(a), B: describe(b)}
@@ -191,9 +191,9 @@ func difference(k key, a, b *side) Difference {
 	case d.Delta > -relevant && d.Delta < relevant:
 		d.Change = Same
 	case d.A.N < 4 || d.B.N < 4:
-		d.Change = byBounds(a.confirmed, b.confirmed, d.Delta)
+		d.Change = byRounds(a.confirmed, b.confirmed, d.Delta)
 		if d.Change == Unsure {
-			d.Why = "the bounds of both sides overlap, and fewer than four rows do not allow for more: measure both with --repeat 4"
+			d.Why = "what one side has carried, the other has not failed at often enough, and fewer than four rows do not allow for more: measure both with --repeat 4"
 		}
 	case d.P >= significant:
 		d.Change, d.Why = Unsure, "the repeats differ as much among themselves"
@@ -205,13 +205,13 @@ func difference(k key, a, b *side) Difference {
 	return d
 }
 
-// byBounds decides with few runs: only where every row of one side failed at
-// a load below what every row of the other side has passed.
-func byBounds(a, b []capacity.Row, delta float64) Change {
+// byRounds decides with few runs: only where every row of one side could not
+// carry what every row of the other side has passed.
+func byRounds(a, b []capacity.Row, delta float64) Change {
 	above := func(high, low []capacity.Row) bool {
 		for _, h := range high {
 			for _, l := range low {
-				if l.NDR.Upper == 0 || h.NDR.Lower <= l.NDR.Upper {
+				if most := ceiling(&l); most == 0 || h.NDR.Lower <= most {
 					return false
 				}
 			}
@@ -225,6 +225,30 @@ func byBounds(a, b []capacity.Row, delta float64) Change {
 		return Worse
 	}
 	return Unsure
+}
+
+// failures is how many rounds have to fail before a rate is beyond a sensor: one
+// or two can be accidents, such as a neighbour's moment of work.
+const failures = 3
+
+// ceiling is a rate that a row's sensor cannot carry, by the row's own rounds:
+// so many have failed at or below it, and above it none has passed. 0 is that
+// it is not known.
+func ceiling(row *capacity.Row) float64 {
+	var failed []float64
+	passed := 0.0
+	for i := range row.Trials {
+		if v := row.Trials[i].Verdict; v.Clean {
+			passed = max(passed, v.Offered)
+		} else {
+			failed = append(failed, v.Offered)
+		}
+	}
+	if len(failed) < failures {
+		return 0
+	}
+	slices.Sort(failed)
+	return max(failed[failures-1], passed)
 }
 
 // overall is the worst of the rows' verdicts.

@@ -13,9 +13,18 @@ func runs(rates ...float64) []capacity.Result {
 	r := capacity.Result{Sensors: []capacity.Sensor{{Name: "a sensor"}}, Environment: capacity.Environment{CPUs: 2}, Method: capacity.Method{Load: capacity.AlertsOnly}}
 	for _, rate := range rates {
 		r.Rows = append(r.Rows, capacity.Row{Limit: capacity.Limit{CPU: 1}, Status: capacity.Confirmed, Syscalls: 4 * rate,
-			NDR: capacity.Bound{Lower: rate, Upper: rate * 1.05}})
+			NDR: capacity.Bound{Lower: rate, Upper: rate * 1.05}, Trials: trials(rate, rate*1.2, rate*1.1, rate*1.05)})
 	}
 	return []capacity.Result{r}
+}
+
+// trials are a pass, and failures.
+func trials(pass float64, fails ...float64) []capacity.Trial {
+	all := []capacity.Trial{{Verdict: capacity.Verdict{Clean: true, Offered: pass}}}
+	for _, rate := range fails {
+		all = append(all, capacity.Trial{Verdict: capacity.Verdict{Offered: rate}})
+	}
+	return all
 }
 
 // spoil changes every row of a run.
@@ -34,20 +43,22 @@ func TestCompare(t *testing.T) {
 		want Change
 		why  string
 	}{
-		"same":                {runs(100, 101, 102, 103, 104), Same, ""},
-		"better":              {runs(120, 121, 122, 123, 124), Better, ""},
-		"worse":               {runs(worse...), Worse, ""},
-		"noisy":               {runs(50, 90, 112, 140, 180), Unsure, "differ as much"},
-		"slightly":            {runs(104, 105, 105.5, 106, 107), Same, ""},
-		"one, worse":          {runs(70), Worse, ""},
-		"one, near":           {runs(96.5), Unsure, "--repeat 4"},
-		"missing":             {spoil(runs(1), func(_ *capacity.Result, r *capacity.Row) { r.Limit.CPU = 2 }), Missing, "no such row"},
-		"counts other events": {spoil(runs(100, 101, 102, 103, 104), func(_ *capacity.Result, r *capacity.Row) { r.Syscalls /= 3 }), Same, ""},
-		"lower bounds":        {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Status = capacity.AtLeast }), Unsure, "lower bound"},
-		"unconfirmed":         {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Status = capacity.Unconfirmed }), Unsure, "unconfirmed"},
-		"noisy rows":          {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Noisy = []string{"others"} }), Unsure, "noisy: others"},
-		"a busy machine":      {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Environment.LoadBefore = 1.5 }), Unsure, "busy"},
-		"forced":              {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Method.Force = true }), Unsure, "--force"},
+		"same":                       {runs(100, 101, 102, 103, 104), Same, ""},
+		"better":                     {runs(120, 121, 122, 123, 124), Better, ""},
+		"worse":                      {runs(worse...), Worse, ""},
+		"noisy":                      {runs(50, 90, 112, 140, 180), Unsure, "differ as much"},
+		"slightly":                   {runs(104, 105, 105.5, 106, 107), Same, ""},
+		"one, worse":                 {runs(70), Worse, ""},
+		"one, near":                  {runs(96.5), Unsure, "--repeat 4"},
+		"one, that has failed once":  {spoil(runs(70), func(_ *capacity.Result, r *capacity.Row) { r.Trials = trials(70, 73) }), Unsure, "--repeat 4"},
+		"one, that has passed above": {spoil(runs(70), func(_ *capacity.Result, r *capacity.Row) { r.Trials = append(r.Trials, trials(105)...) }), Unsure, "--repeat 4"},
+		"missing":                    {spoil(runs(1), func(_ *capacity.Result, r *capacity.Row) { r.Limit.CPU = 2 }), Missing, "no such row"},
+		"counts other events":        {spoil(runs(100, 101, 102, 103, 104), func(_ *capacity.Result, r *capacity.Row) { r.Syscalls /= 3 }), Same, ""},
+		"lower bounds":               {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Status = capacity.AtLeast }), Unsure, "lower bound"},
+		"unconfirmed":                {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Status = capacity.Unconfirmed }), Unsure, "unconfirmed"},
+		"noisy rows":                 {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Noisy = []string{"others"} }), Unsure, "noisy: others"},
+		"a busy machine":             {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Environment.LoadBefore = 1.5 }), Unsure, "busy"},
+		"forced":                     {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Method.Force = true }), Unsure, "--force"},
 	} {
 		got, err := Compare(base, test.b)
 		if err != nil || len(got.Rows) != 1 || got.Rows[0].Change != test.want || got.Overall != test.want {
