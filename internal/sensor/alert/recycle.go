@@ -10,14 +10,53 @@ import (
 // spare are alerts of LineOnly formatters that nobody holds any more. Making
 // every one anew costs more in collecting than in making: the sensor's heap is
 // a few MiB, which 100,000 alerts a second fill 50 times.
-var spare = sync.Pool{New: func() any { return &Alert{} }}
+//
+// The latest that came back is the next to go out: its memory is in the caches
+// still. sync.Pool hands over from one thread to another the oldest first, so
+// that all the memory of a backlog, however long ago, went round for ever
+// (BenchmarkAfterBacklog).
+var spare stack
+
+// mostSpare bounds the memory that is kept after a backlog, to some 10 MiB.
+const mostSpare = 8192
+
+// stack is alerts without a holder, the latest on top.
+type stack struct {
+	mu   sync.Mutex
+	free []*Alert
+}
+
+// pop gives the latest; nil if there is none.
+func (s *stack) pop() *Alert {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := len(s.free) - 1
+	if last < 0 {
+		return nil
+	}
+	a := s.free[last]
+	s.free[last] = nil
+	s.free = s.free[:last]
+	return a
+}
+
+func (s *stack) push(a *Alert) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.free) < mostSpare {
+		s.free = append(s.free, a)
+	}
+}
 
 // maxSpare is the longest line whose memory is kept.
 const maxSpare = 16 << 10
 
 // blank is an alert to be filled in, with room for its line.
 func blank() *Alert {
-	a := spare.Get().(*Alert)
+	a := spare.pop()
+	if a == nil {
+		return &Alert{recycled: true}
+	}
 	*a = Alert{recycled: true, Line: a.Line[:0]}
 	return a
 }
@@ -36,6 +75,6 @@ func (a *Alert) Release() {
 	reuse := a.recycled && !event.Invariants && cap(a.Line) <= maxSpare
 	a.overwrite()
 	if reuse {
-		spare.Put(a)
+		spare.push(a)
 	}
 }

@@ -1,0 +1,39 @@
+//go:build !invariants
+
+package alert
+
+import "testing"
+
+// The memory that came back last goes out first, and after a backlog no more
+// than a bounded part is kept.
+func TestSpare(t *testing.T) {
+	s := &stack{}
+	first, second := &Alert{}, &Alert{}
+	s.push(first)
+	s.push(second)
+	if a, b, c := s.pop(), s.pop(), s.pop(); a != second || b != first || c != nil {
+		t.Errorf("%p %p %p, want %p, %p and none", a, b, c, second, first)
+	}
+	for range 2 * mostSpare {
+		s.push(&Alert{})
+	}
+	if len(s.free) != mostSpare {
+		t.Errorf("%d alerts are kept, want %d", len(s.free), mostSpare)
+	}
+}
+
+// An alert that was released becomes the next one, with room for its line and
+// nothing of what it was.
+func TestReuse(t *testing.T) {
+	a := blank()
+	a.Rule, a.Line = "R", append(a.Line, "text"...)
+	a.Share(2)
+	a.Release()
+	if b := blank(); b == a {
+		t.Error("an alert that is still held was given out")
+	}
+	a.Release()
+	if b := blank(); b != a || b.Rule != "" || len(b.Line) != 0 || cap(b.Line) == 0 {
+		t.Errorf("%+v, want the alert that was released, blank", b)
+	}
+}
