@@ -16,6 +16,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/cluster"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
+	"github.com/peregrine-sec/peregrine/internal/kubeapi"
 )
 
 func newGenerate(env Env) *cobra.Command {
@@ -57,7 +58,7 @@ type generateFlags struct {
 	container   string
 	privileged  bool
 	stateDir    string
-	cluster     cluster.Flags
+	cluster     kubeapi.Flags
 }
 
 // selection adds the flags that pick actions.
@@ -73,8 +74,27 @@ func (g *generateFlags) place(flags *pflag.FlagSet) {
 	flags.StringVar(&g.container, "container", "auto", "where sensors see this process: auto, host or container")
 	flags.BoolVar(&g.privileged, "privileged", false, "the sensor knows this container as privileged")
 	g.state(flags)
-	g.cluster.Register(flags)
+	g.clusterFlags(flags)
 	group(flags, "Cluster, for k8saudit actions", "kubeconfig", "context", "namespace")
+}
+
+// clusterFlags adds kubectl's flags, and those that event-generator has of it.
+func (g *generateFlags) clusterFlags(flags *pflag.FlagSet) {
+	g.cluster.Register(flags)
+	for _, name := range []string{"cache-dir", "match-server-version"} { // of no meaning here
+		flags.String(name, "", "accepted for event-generator's sake, without effect")
+		flags.Lookup(name).Hidden = true
+	}
+	flags.Lookup("match-server-version").NoOptDefVal = "true"
+}
+
+// connect reads which cluster the flags mean; it makes no request.
+func (g *generateFlags) connect() (*cluster.Cluster, error) {
+	client, err := g.cluster.Connect("peregrine-generator")
+	if err != nil {
+		return nil, err
+	}
+	return cluster.New(client)
 }
 
 func (g *generateFlags) state(flags *pflag.FlagSet) {
@@ -179,9 +199,9 @@ func (g *generateFlags) kubernetes(flags *pflag.FlagSet, names []string) (action
 	if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, "k8saudit.") }) {
 		return nil, nil
 	}
-	c, err := g.cluster.Connect()
+	c, err := g.connect()
 	if err != nil {
-		if cluster.Given(flags) {
+		if kubeapi.Given(flags) {
 			return nil, &ExitError{Code: ExitPreflight, Err: err}
 		}
 		g.log.Log(eventlog.Debug, "no Kubernetes cluster", eventlog.Fields{"reason": err})

@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/peregrine-sec/peregrine/internal/generator/cluster"
 	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
+	"github.com/peregrine-sec/peregrine/internal/kubeapi"
 )
 
 func newGenerateCleanup(env Env, f *generateFlags) *cobra.Command {
@@ -22,7 +22,7 @@ With --kubeconfig, --context or --namespace it also deletes, in that namespace,
 the objects that k8saudit actions of any run have created, by their label.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cluster.Given(cmd.Flags()) {
+			if kubeapi.Given(cmd.Flags()) {
 				if err := f.cleanCluster(env); err != nil {
 					return err
 				}
@@ -38,13 +38,13 @@ the objects that k8saudit actions of any run have created, by their label.`,
 		},
 	}
 	f.state(cmd.Flags())
-	f.cluster.Register(cmd.Flags())
+	f.clusterFlags(cmd.Flags())
 	group(cmd.Flags(), "Cluster, for k8saudit actions", "kubeconfig", "context", "namespace")
 	return cmd
 }
 
 func (g *generateFlags) cleanCluster(env Env) error {
-	c, err := g.cluster.Connect()
+	c, err := g.connect()
 	if err == nil {
 		err = c.Cleanup()
 	}

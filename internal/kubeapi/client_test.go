@@ -1,0 +1,98 @@
+package kubeapi
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+func TestClient(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		switch r.URL.Path {
+		case "/api/v1/namespaces/a/pods":
+			fmt.Fprintf(w, `{"did": "%s %s %s"}`, r.Method, r.Header.Get("Content-Type"), strings.ReplaceAll(string(body), `"`, `'`))
+		case "/plain":
+			http.Error(w, "no route", http.StatusBadGateway)
+		case "/slow":
+			<-r.Context().Done()
+		default:
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"message": "pods \"x\" not found"}`)
+		}
+	}))
+	defer server.Close()
+	c := &Client{HTTP: server.Client(), Server: server.URL, Timeout: time.Minute}
+	ctx, path := context.Background(), In("api/v1", "a", "pods")
+	var answer struct{ Did string }
+	err := c.Patch(ctx, path, MergePatch, map[string]int{"a": 1}, &answer)
+	if want := "PATCH application/merge-patch+json {'a':1}"; err != nil || answer.Did != want {
+		t.Errorf("%q, %v, want %q", answer.Did, err, want)
+	}
+	if err := c.Create(ctx, path, map[string]int{"a": 1}, nil); err != nil {
+		t.Error(err)
+	}
+	err = c.Get(ctx, In("api/v1", "a", "pods", "x"), nil)
+	if !Is(err, 404) || Is(err, 409) || !strings.Contains(err.Error(), `GET /api/v1/namespaces/a/pods/x: 404 Not Found: pods "x" not found`) {
+		t.Errorf("error %v", err)
+	}
+	if err := c.Get(ctx, "/plain", nil); !Is(err, 502) || !strings.HasSuffix(err.Error(), "no route") {
+		t.Errorf("error %v", err)
+	}
+	c.Timeout = time.Millisecond
+	if err := c.Get(ctx, "/slow", nil); err == nil || Is(err, 404) {
+		t.Errorf("a server that does not answer: %v", err)
+	}
+}
+
+func TestIn(t *testing.T) {
+	for want, got := range map[string]string{
+		"/api/v1/nodes": In("api/v1", "", "nodes"),
+		"/apis/apps/v1/namespaces/a/daemonsets/b":       In("apis/apps/v1", "a", "daemonsets", "b"),
+		"/api/v1/namespaces/..%2F..%2Fb/pods/c%3Fd/log": In("api/v1", "../../b", "pods", "c?d", "log"),
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestConnect(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "config")
+	config := `{"apiVersion": "v1", "kind": "Config", "current-context": "x",
+"clusters": [{"name": "c", "cluster": {"server": "http://127.0.0.1:1/"}}], "contexts": [{"name": "x", "context": {"cluster": "c", "namespace": "of-context"}}]}`
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for want, args := range map[string][]string{"of-context": {"--kubeconfig", file}, "given": {"--kubeconfig", file, "-n", "given"}} {
+		var f Flags
+		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+		f.Register(flags)
+		if Given(flags) {
+			t.Error("a cluster is given without a flag")
+		}
+		if err := flags.Parse(args); err != nil {
+			t.Fatal(err)
+		}
+		c, err := f.Connect("test")
+		if err != nil || c.Server != "http://127.0.0.1:1" || c.Namespace != want || !Given(flags) {
+			t.Errorf("%q: %+v, %v", args, c, err)
+		}
+	}
+	var f Flags
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	f.Register(flags)
+	_ = flags.Parse([]string{"--kubeconfig", "/nowhere"})
+	if _, err := f.Connect("test"); err == nil || !strings.Contains(err.Error(), "find the Kubernetes cluster") {
+		t.Errorf("without a configuration: %v", err)
+	}
+}

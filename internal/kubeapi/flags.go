@@ -1,0 +1,82 @@
+// Package kubeapi reaches the API server of a Kubernetes cluster: it finds it
+// and authenticates as kubectl does, and speaks JSON with it. Of client-go it
+// uses no more than that takes: typed clients would double what it adds to the
+// binary.
+package kubeapi
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// requestTimeout bounds one request, if --request-timeout does not.
+const requestTimeout = 30 * time.Second
+
+// Flags say which cluster, by kubectl's flags.
+type Flags struct {
+	rules     *clientcmd.ClientConfigLoadingRules
+	overrides clientcmd.ConfigOverrides
+}
+
+// Register adds the flags to those of a command. Several commands may have them.
+func (f *Flags) Register(flags *pflag.FlagSet) {
+	if f.rules == nil {
+		f.rules = clientcmd.NewDefaultClientConfigLoadingRules()
+	}
+	flags.StringVar(&f.rules.ExplicitPath, "kubeconfig", "", "kubeconfig file (default $KUBECONFIG, ~/.kube/config, or the pod's account)")
+	own := pflag.NewFlagSet("", pflag.ContinueOnError)
+	names := clientcmd.RecommendedConfigOverrideFlags("")
+	names.ContextOverrideFlags.Namespace.ShortName = "n"
+	names.ClusterOverrideFlags.APIServer.ShortName = "s"
+	clientcmd.BindOverrideFlags(&f.overrides, own, names)
+	own.Lookup("context").Usage = "context of the kubeconfig"
+	own.Lookup("namespace").Usage = "namespace to work in (default that of the context)"
+	own.VisitAll(func(flag *pflag.Flag) {
+		flag.Hidden = flag.Name != "namespace" && flag.Name != "context"
+		flags.AddFlag(flag)
+	})
+}
+
+// Given says whether a flag names a cluster.
+func Given(flags *pflag.FlagSet) bool {
+	for _, name := range []string{"kubeconfig", "context", "cluster", "server", "namespace"} {
+		if flags.Changed(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// Connect reads the configuration; it makes no request. agent is how the API
+// server's log names the client.
+func (f *Flags) Connect(agent string) (*Client, error) {
+	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(f.rules, &f.overrides)
+	config, err := loader.ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the Kubernetes cluster: %w", err)
+	}
+	namespace, _, err := loader.Namespace()
+	if err != nil {
+		return nil, fmt.Errorf("find the namespace: %w", err)
+	}
+	timeout := config.Timeout
+	if timeout == 0 {
+		timeout = requestTimeout
+	}
+	config.Timeout = 0 // of a log that is followed, the time is not known
+	config.UserAgent = agent
+	server, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("address of the API server: %w", err)
+	}
+	client, err := rest.HTTPClientFor(config)
+	if err != nil {
+		return nil, fmt.Errorf("client of the API server: %w", err)
+	}
+	return &Client{HTTP: client, Server: strings.TrimSuffix(server.String(), "/"), Namespace: namespace, Timeout: timeout}, nil
+}
