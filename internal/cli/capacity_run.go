@@ -100,28 +100,13 @@ func completeFlag(cmd *cobra.Command, flag string, values ...string) {
 }
 
 func (f *capacityRunFlags) add(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.cpus, "cpu", []string{"0.5", "1", "2"}, "CPU limits, such as 0.5, 500m or 2; larger ones than the machine are capped")
-	flags.StringSliceVar(&f.memories, "memory", []string{"512Mi"}, "memory limits, each with every CPU limit; 0 for none")
-
+	f.addMethod(flags)
 	flags.StringSliceVar(&f.sensors, "sensor", nil, "embedded (our own, default) or falco (an installed one); give both to compare them")
 	flags.StringArrayVar(&f.variants, "variant", nil, "NAME=FLAGS, one of the sensors to compare, with flags for the sensor: 'new=--sensor falco --falco /opt/falco -r new.yaml' (repeatable)")
 	f.testedFlags.add(flags)
 	flags.BoolVar(&f.verbose, "sensor-log", false, "show what the sensor logs")
 
-	flags.StringVar(&f.load, "load", "alerts", "alerts, noise (syscalls that no rule detects), or a mix of alerts to other syscalls; 1:50 is the mix of the test method")
 	flags.StringVar(&f.load, "mix", "alerts", "the same as --load")
-	flags.StringVar(&f.actions, "actions", defaultActions, "regular expression of the actions that raise alerts")
-	flags.BoolVar(&f.quick, "quick", false, "a minute per row: 10 % precision, confirmation of 10 s")
-	flags.Float64Var(&f.start, "start-rate", 0, "first rate in operations per second (default 4000, or 32000 with noise)")
-	flags.Float64Var(&f.precision, "precision", 0, "how near the bounds have to come, 0.05 for 5 %")
-	flags.DurationVar(&f.confirm, "confirm", 0, "length of the confirming round (default 60s)")
-	flags.DurationVar(&f.max, "max-duration", 0, "time for all rows together (default: about 190s a row)")
-	flags.IntVar(&f.repeat, "repeat", 1, "number of times to measure each row; 6 give a 95 % interval")
-	flags.Uint64Var(&f.seed, "seed", 1, "seed of the order of actions and of repeated rows")
-	flags.BoolVar(&f.counts, "count-syscalls", false, "count the host's syscalls in each round, at a cost of some 100 ns each")
-	flags.BoolVar(&f.force, "force", false, "measure although the preflight fails")
-	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
-
 	flags.StringVar(&f.out, "out", "", "directory of the run (default peregrine-capacity-TIME)")
 	flags.StringVarP(&f.out, "out-dir", "o", "", "the same as --out")
 	flags.StringVar(&f.format, "format", "text", "report on standard output: text, markdown, csv or json")
@@ -133,11 +118,29 @@ func (f *capacityRunFlags) add(flags *pflag.FlagSet) {
 	groupCapacity(flags)
 }
 
+// addMethod adds the flags that say what is measured, and how.
+func (f *capacityRunFlags) addMethod(flags *pflag.FlagSet) {
+	flags.StringSliceVar(&f.cpus, "cpu", []string{"0.5", "1", "2"}, "CPU limits, such as 0.5, 500m or 2; larger ones than the machine are capped")
+	flags.StringSliceVar(&f.memories, "memory", []string{"512Mi"}, "memory limits, each with every CPU limit; 0 for none")
+	flags.StringVar(&f.load, "load", "alerts", "alerts, noise (syscalls that no rule detects), or a mix of alerts to other syscalls; 1:50 is the mix of the test method")
+	flags.StringVar(&f.actions, "actions", defaultActions, "regular expression of the actions that raise alerts")
+	flags.BoolVar(&f.quick, "quick", false, "a minute per row: 10 % precision, confirmation of 10 s")
+	flags.Float64Var(&f.start, "start-rate", 0, "first rate in operations per second (default 4000, or 32000 with noise)")
+	flags.Float64Var(&f.precision, "precision", 0, "how near the bounds have to come, 0.05 for 5 %")
+	flags.DurationVar(&f.confirm, "confirm", 0, "length of the confirming round (default 60s)")
+	flags.DurationVar(&f.max, "max-duration", 0, "time for all rows together (default: about 190s a row)")
+	flags.IntVar(&f.repeat, "repeat", 1, "number of times to measure each row; 6 give a 95 % interval")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed of the order of actions and of repeated rows")
+	flags.BoolVar(&f.counts, "count-syscalls", false, "count the host's syscalls in each round, at a cost of some 100 ns each")
+	flags.BoolVar(&f.force, "force", false, "measure although the preflight fails")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+}
+
 // groupCapacity orders the flags for --help.
 func groupCapacity(flags *pflag.FlagSet) {
 	group(flags, "Limits", "cpu", "memory")
 	group(flags, "Which sensor", "sensor", "variant", "sensor-config", "rules", "falco", "sensor-log")
-	group(flags, "A running sensor", "pid", "unit", "container", "docker-socket", "alerts", "stats")
+	group(flags, "A running sensor", "pid", "unit", "container", "pod", "docker-socket", "alerts", "stats")
 	group(flags, "Load", "load", "actions", "start-rate", "count-syscalls", "seed")
 	group(flags, "How long and how exact", "quick", "precision", "confirm", "max-duration", "repeat", "force")
 	group(flags, "Results", "out", "format", "observed", "fail-if", "quiet")
@@ -171,24 +174,13 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 
 // options are the flags as a run, but for its sensors.
 func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (o run.Options, stands []namedStand, conditions []run.Condition, err error) {
-	o = run.Options{Plan: f.plan(cmd), Total: f.max, Repeat: f.repeat, Seed: f.seed, Force: f.force, Observed: f.observed,
+	o = run.Options{Plan: f.plan(cmd), Total: f.max, Repeat: f.repeat, Seed: f.seed, Force: f.force, Fixed: f.pod != "", Observed: f.observed,
 		Command: append([]string{"peregrine"}, withoutOut(env.Args)...), Version: version.Version(), Now: time.Now}
 	usage := func(err error) (run.Options, []namedStand, []run.Condition, error) {
 		return o, nil, nil, &ExitError{Code: ExitUsage, Err: err}
 	}
-	for _, text := range f.cpus {
-		cpu, err := limit.ParseCPU(text)
-		if err != nil {
-			return usage(err)
-		}
-		o.CPUs = append(o.CPUs, cpu)
-	}
-	for _, text := range f.memories {
-		memory, err := limit.ParseMemory(text)
-		if err != nil {
-			return usage(err)
-		}
-		o.Memories = append(o.Memories, memory)
+	if o.CPUs, o.Memories, err = f.limits(); err != nil {
+		return usage(err)
 	}
 	if o.Load, err = capacity.ParseLoad(f.load); err != nil {
 		return usage(err)
@@ -219,6 +211,25 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 		}
 	}
 	return o, stands, conditions, nil
+}
+
+// limits reads --cpu and --memory.
+func (f *capacityRunFlags) limits() (cpus []float64, memories []int64, err error) {
+	for _, text := range f.cpus {
+		cpu, err := limit.ParseCPU(text)
+		if err != nil {
+			return nil, nil, err
+		}
+		cpus = append(cpus, cpu)
+	}
+	for _, text := range f.memories {
+		memory, err := limit.ParseMemory(text)
+		if err != nil {
+			return nil, nil, err
+		}
+		memories = append(memories, memory)
+	}
+	return cpus, memories, nil
 }
 
 // withoutOut leaves out where a run was kept: there, none can be kept again.
@@ -274,6 +285,9 @@ func capacityExit(ctx context.Context, result *capacity.Result, err error, condi
 		return &ExitError{Code: ExitPreflight, Err: err}
 	case err != nil:
 		return err
+	}
+	if result == nil {
+		return nil
 	}
 	if violated := run.Violated(result, conditions); len(violated) > 0 {
 		return &ExitError{Code: ExitThreshold, Err: errors.New(strings.Join(violated, "; "))}

@@ -21,7 +21,7 @@ import (
 type testedFlags struct {
 	config, falco               string
 	rules                       []string
-	pid, unit, container        string
+	pid, unit, container, pod   string
 	dockerSocket, alerts, stats string
 }
 
@@ -32,12 +32,15 @@ func (f *testedFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.pid, "pid", "", "a running sensor: process id, or name if only one process has it")
 	flags.StringVar(&f.unit, "unit", "", "a running sensor: systemd unit")
 	flags.StringVar(&f.container, "container", "", "a running sensor: Docker container")
+	flags.StringVar(&f.pod, "pod", "", "a running sensor: ID of its container in a Kubernetes pod on this node; its limits are the pod's, and paths of --alerts and --stats are the container's")
 	flags.StringVar(&f.dockerSocket, "docker-socket", limit.DockerSocket, "socket of the Docker daemon")
 	flags.StringVar(&f.alerts, "alerts", "", "where a running sensor's alerts come from: http, http://HOST:PORT, grpc, unix:PATH or file:PATH")
 	flags.StringVar(&f.stats, "stats", "", "a running sensor's stats file or metrics URL")
 }
 
-func (f *testedFlags) running() bool { return f.pid != "" || f.unit != "" || f.container != "" }
+func (f *testedFlags) running() bool {
+	return f.pid != "" || f.unit != "" || f.container != "" || f.pod != ""
+}
 
 // namedStand is one of the sensors of a run; the only one has no name.
 type namedStand struct {
@@ -52,7 +55,7 @@ func (f *capacityRunFlags) stands(env Env, args []string) ([]namedStand, error) 
 	}
 	switch {
 	case f.running() && len(f.sensors) > 0:
-		return nil, errors.New("--sensor starts a sensor, and --pid, --unit and --container name one that runs: give one of them, or a --variant for each")
+		return nil, errors.New("--sensor starts a sensor, and --pid, --unit, --container and --pod name one that runs: give one of them, or a --variant for each")
 	case len(f.sensors) < 2:
 		kind := strings.Join(f.sensors, "")
 		o, err := f.stand(env, &f.testedFlags, kind, args)
@@ -72,7 +75,7 @@ func (f *capacityRunFlags) stands(env Env, args []string) ([]namedStand, error) 
 // variantStands reads each --variant NAME=FLAGS.
 func (f *capacityRunFlags) variantStands(env Env, args []string) ([]namedStand, error) {
 	if len(f.sensors) > 0 || f.running() {
-		return nil, errors.New("--variant names its sensor itself: put --sensor, --pid, --unit or --container into its FLAGS")
+		return nil, errors.New("--variant names its sensor itself: put --sensor, --pid, --unit, --container or --pod into its FLAGS")
 	}
 	var all []namedStand
 	for _, text := range f.variants {
@@ -112,14 +115,14 @@ func distinct(all []namedStand) error {
 // stand is one sensor.
 func (f *capacityRunFlags) stand(env Env, of *testedFlags, kind string, args []string) (stand.Options, error) {
 	o := stand.Options{Kind: stand.Kind(kind), Config: of.config, Rules: of.rules, Args: args, Program: of.falco,
-		Unit: of.unit, Container: of.container, DockerSocket: of.dockerSocket, Alerts: of.alerts, Stats: of.stats,
+		Unit: of.unit, Container: of.container, Pod: of.pod, DockerSocket: of.dockerSocket, Alerts: of.alerts, Stats: of.stats,
 		CountSyscalls: f.counts, Seed: f.seed, Force: f.force, Log: io.Discard}
 	if f.verbose {
 		o.Log = env.Stderr
 	}
 	switch {
 	case of.running() && kind != "":
-		return o, errors.New("--sensor starts a sensor, and --pid, --unit and --container name one that runs: give one of them")
+		return o, errors.New("--sensor starts a sensor, and --pid, --unit, --container and --pod name one that runs: give one of them")
 	case of.running():
 		o.Kind = stand.Running
 	case kind == "":

@@ -1,14 +1,13 @@
 // Package limit gives a sensor so much CPU and memory, and takes it back.
 //
 // A Place is where the sensor runs: a cgroup (v1 or v2), a systemd unit or
-// scope, a Docker container. Whatever a Place changes is written to a Journal
+// scope, a Docker container, a pod. Whatever a Place changes is written to a Journal
 // before it is changed, so that a run that was killed can be undone by the
 // next one (Recover). The load generator stays outside: a Place only ever
 // holds the sensor's processes.
 //
-// Kubernetes, where a limit is a patch of a pod template and a rollout, is one
-// more Place; it lives in this package too when it comes, because only this
-// package may import a Kubernetes client.
+// The limit of a pod is for Kubernetes to set: package capacity/kubernetes asks
+// for it, and the Place of a pod checks that it is there.
 package limit
 
 import (

@@ -32,6 +32,7 @@ type Options struct {
 	Repeat   int
 	Seed     uint64
 	Force    bool
+	Fixed    bool   // only these limits can be measured: they are set by others
 	Observed string // file with production rates; "" for none
 
 	Command    []string // that repeats the run
@@ -113,7 +114,7 @@ func Run(ctx context.Context, o Options) (*capacity.Result, error) {
 	}
 	k := &keeper{Options: &o, result: r}
 	rows, err := sweep.Run(ctx, sweep.Options{
-		Variants: o.variants(), Limits: limits, Load: o.Load, Plan: o.Plan, Repeat: o.Repeat, Seed: o.Seed, Total: o.Total, Force: o.Force,
+		Variants: o.variants(), Limits: limits, Load: o.Load, Plan: o.Plan, Repeat: o.Repeat, Seed: o.Seed, Total: o.Total, Force: o.Force, Fixed: o.Fixed,
 		Now: o.Now, Observer: k,
 	})
 	r.Rows, r.Ended, r.Partial = rows, o.Now(), err != nil

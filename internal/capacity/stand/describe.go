@@ -29,7 +29,7 @@ func (s *Stand) Describe(context.Context) capacity.Sensor {
 		d.Name = "Falco " + cmp.Or(s.release, "of unknown version")
 		d.Command = falcoConfig(&s.Options, s.release).Command
 	case Running:
-		d.Name = runningName(s.PID, s.Unit, s.Container)
+		d.Name = runningName(s.PID, s.Unit, s.Container, s.Pod)
 	}
 	if s.Config != "" {
 		files = append([]string{s.Config}, files...)
@@ -38,12 +38,14 @@ func (s *Stand) Describe(context.Context) capacity.Sensor {
 	return d
 }
 
-func runningName(pid int, unit, container string) string {
+func runningName(pid int, unit, container, pod string) string {
 	switch {
 	case unit != "":
 		return "unit " + unit
 	case container != "":
 		return "container " + container
+	case pod != "":
+		return "container " + pod + " of a pod"
 	}
 	name, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "comm"))
 	if err != nil {

@@ -3,6 +3,8 @@ package stand
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
@@ -13,7 +15,8 @@ import (
 // alertsFrom reads where a running sensor's alerts come from. It refuses what
 // a capacity run cannot read: it has no certificates, and opens the source anew
 // for each row.
-func alertsFrom(where string) (endpoint.Endpoint, error) {
+func (o *Options) alertsFrom() (endpoint.Endpoint, error) {
+	where := o.Alerts
 	from, err := endpoint.ParseAlerts(where)
 	switch {
 	case err != nil:
@@ -25,30 +28,51 @@ func alertsFrom(where string) (endpoint.Endpoint, error) {
 	case from.Kind == endpoint.GRPC && from.Address != "":
 		return from, fmt.Errorf("--alerts %s: a capacity run has no certificate for gRPC over the network: run it on the sensor's host with grpc:PATH, the sensor's socket", where)
 	case from.Kind == endpoint.HTTP:
-		if _, err := (endpoint.Server{Address: from.Address}).Config(); err != nil {
+		if _, err := o.server(from).Config(); err != nil {
 			return from, fmt.Errorf("--alerts %s: the network can reach this address, and the alerts are not encrypted: use http://127.0.0.1:PORT, or unix:PATH or file:PATH on a volume of a container", where)
 		}
 	}
 	return from, nil
 }
 
+// server is how alerts by HTTP are met. A sensor in a pod reaches its node's
+// address, not its loopback: what it sends there does not leave the node.
+func (o *Options) server(from endpoint.Endpoint) endpoint.Server {
+	s := endpoint.Server{Address: from.Address}
+	if o.Pod != "" {
+		s.Security = "insecure"
+	}
+	return s
+}
+
+// inside is a path as a sensor in a pod knows it, through its process
+// (proc_pid_root(5)).
+func (o *Options) inside(path string) string {
+	if o.Pod == "" || path == "" {
+		return path
+	}
+	return filepath.Join("/proc", strconv.Itoa(o.PID), "root", path)
+}
+
 // openAlerts opens where a running sensor's alerts come from.
-func openAlerts(ctx context.Context, where string) (intake.Source, error) {
-	from, err := alertsFrom(where)
+func (o *Options) openAlerts(ctx context.Context) (intake.Source, error) {
+	from, err := o.alertsFrom()
 	if err != nil {
 		return nil, err
 	}
-	return intake.Open(ctx, from, intake.Options{})
+	from.Path = o.inside(from.Path)
+	return intake.Open(ctx, from, intake.Options{Server: o.server(from)})
 }
 
 // openStats opens a statistics file or a metrics address; nil for none.
-func openStats(where string) (sensorstats.Reader, error) {
-	if where == "" {
+func (o *Options) openStats() (sensorstats.Reader, error) {
+	if o.Stats == "" {
 		return nil, nil
 	}
-	from, err := endpoint.ParseStats(where)
+	from, err := endpoint.ParseStats(o.Stats)
 	if err != nil {
 		return nil, err
 	}
+	from.Path = o.inside(from.Path)
 	return sensorstats.Open(from, time.Second, endpoint.Client{})
 }

@@ -38,10 +38,11 @@ type Options struct {
 	Args    []string // more arguments of the sensor
 	Program string   // of Falco; "" looks in the usual places
 
-	// Of a running sensor: exactly one of the first three.
+	// Of a running sensor: exactly one of the first four.
 	PID          int
 	Unit         string // systemd
 	Container    string // Docker
+	Pod          string // ID of a container of a Kubernetes pod, which has its limits already
 	DockerSocket string
 	Alerts       string // where its alerts come from: see package endpoint
 	Stats        string // its stats file or metrics address; "" for none
@@ -110,18 +111,18 @@ func New(o Options) (*Stand, error) {
 
 func (o *Options) checkRunning() error {
 	named := 0
-	for _, given := range []bool{o.PID != 0, o.Unit != "", o.Container != ""} {
+	for _, given := range []bool{o.PID != 0, o.Unit != "", o.Container != "", o.Pod != ""} {
 		if given {
 			named++
 		}
 	}
 	if named != 1 {
-		return errors.New("a running sensor is named by exactly one of --pid, --unit and --container")
+		return errors.New("a running sensor is named by exactly one of --pid, --unit, --container and --pod")
 	}
 	if o.Alerts == "" {
 		return errors.New("where do the running sensor's alerts come from? Give --alerts: http://127.0.0.1:8080, a file, unix:PATH or grpc:PATH")
 	}
-	if _, err := alertsFrom(o.Alerts); err != nil {
+	if _, err := o.alertsFrom(); err != nil {
 		return err
 	}
 	if o.Stats != "" {
@@ -171,6 +172,8 @@ func (s *Stand) place(ctx context.Context, journal *limit.Journal) (place limit.
 		place, s.PID, err = limit.ForUnit(ctx, s.Host, journal, s.Unit)
 	case s.Container != "":
 		place, s.PID, err = limit.ForContainer(ctx, s.Host, journal, s.DockerSocket, s.Container)
+	case s.Pod != "":
+		place, s.PID, err = limit.ForPod(s.Host, s.Pod)
 	default:
 		place, err = limit.ForPID(ctx, s.Host, journal, s.PID, fmt.Sprintf("peregrine-capacity-%d", os.Getpid()))
 	}
@@ -189,11 +192,11 @@ func (s *Stand) prepare(ctx context.Context) (target.Target, error) {
 	case Falco:
 		return target.NewProcess(falcoConfig(&s.Options, s.release)), nil
 	}
-	alerts, err := openAlerts(ctx, s.Alerts)
+	alerts, err := s.openAlerts(ctx)
 	if err != nil {
 		return nil, err
 	}
-	reader, err := openStats(s.Stats)
+	reader, err := s.openStats()
 	if err != nil {
 		return nil, errors.Join(err, alerts.Close())
 	}

@@ -18,7 +18,7 @@ func (s *sweep) goSmaller(ctx context.Context, of int) error {
 	for _, v := range s.Variants {
 		for {
 			l, ok := s.nextSmaller(v.Name)
-			if !ok || s.left() < s.Plan.Estimate()*2/3 {
+			if !ok || s.Fixed || s.left() < s.Plan.Estimate()*2/3 {
 				break
 			}
 			of++

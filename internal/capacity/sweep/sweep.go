@@ -76,6 +76,7 @@ type Options struct {
 	Seed     uint64
 	Total    time.Duration // for all rows together
 	Force    bool          // measure although the preflight says not to
+	Fixed    bool          // only the Limits can be measured: no smaller ones follow
 	Now      func() time.Time
 	Observer Observer
 }
