@@ -18,9 +18,10 @@ everything back as it was.`,
   sudo peregrine capacity run --sensor falco --cpu 0.5,1 --load 1:50
   peregrine capacity report peregrine-capacity-20260301-100000 --format markdown
   peregrine capacity compare before/ after/
+  peregrine capacity kubernetes --node worker-1
   peregrine capacity analyze --stats falco-stats.txt --log bench.log`,
 		Args: cobra.NoArgs,
 	}
-	cmd.AddCommand(newCapacityRun(env), newCapacityReport(env), newCapacityCompare(env), newCapacityAnalyze(env), newCapacityRestore(env))
+	cmd.AddCommand(newCapacityRun(env), newCapacityReport(env), newCapacityCompare(env), newCapacityAnalyze(env), newCapacityRestore(env), newCapacityKubernetes(env))
 	return cmd
 }

@@ -1,0 +1,14 @@
+// Package kubernetes measures the capacity of a sensor that a DaemonSet runs,
+// on a node or on several, and leaves the cluster as it was.
+//
+// For each limit, the sensor's pod on the node is replaced by a copy that differs
+// in its limit and in where its alerts go. The copy belongs to the
+// DaemonSet, whose controller therefore takes it for the node's own pod and starts no
+// other. The DaemonSet and the pods of other nodes are not touched. A Job on
+// the node then runs "peregrine capacity run" against the copy, for this one
+// limit, and writes its result to its log.
+//
+// Putting things back is deleting the copy: the controller makes the pod of its
+// template again. Kubernetes does that by itself where nobody else can, because a
+// copy has a deadline.
+package kubernetes

@@ -1,0 +1,309 @@
+package kubernetes
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/kubeapi"
+)
+
+// cluster is an API server, with as much of the controllers and the kubelet as
+// a run meets. Each list of pods is a step of its time: what ends has ended then.
+type cluster struct {
+	t  *testing.T
+	mu sync.Mutex
+
+	nodes      []object
+	pods       map[string]object // by namespace/name
+	leases     map[string]object
+	namespaces map[string]object
+	jobs       map[string]object
+	calls      map[string]int
+	made       int
+	bytes      int // of the largest answer
+
+	denied map[string]bool                   // "verb resource"
+	ready  func(pod object) bool             // whether a pod of the sensor becomes ready; nil: it does
+	log    func(args string) (string, int)   // of a load, with its exit code
+	before func(c *cluster, r *http.Request) // each request; it may change the cluster
+}
+
+const sensorNamespace = "security"
+
+// newCluster has nodes of so many kinds, each with a pod of DaemonSet falco.
+func newCluster(t *testing.T, nodes, kinds int) (*cluster, *kubeapi.Client) {
+	c := &cluster{t: t, pods: map[string]object{}, leases: map[string]object{}, namespaces: map[string]object{}, jobs: map[string]object{},
+		calls: map[string]int{}, denied: map[string]bool{}}
+	for i := range nodes {
+		name := fmt.Sprintf("node-%d", i)
+		c.nodes = append(c.nodes, object{
+			"metadata": object{"name": name, "labels": object{"node.kubernetes.io/instance-type": fmt.Sprintf("kind-%02d", i%kinds)}},
+			"status": object{
+				"allocatable": object{"cpu": "4", "memory": "8Gi"},
+				"conditions":  []any{object{"type": "Ready", "status": "True"}},
+				"addresses":   []any{object{"type": "InternalIP", "address": "10.0.0.1"}},
+				"nodeInfo":    object{"architecture": "amd64"},
+				"images":      strings.Repeat("x", 4000), // what real ones have besides
+			},
+		})
+	}
+	server := httptest.NewServer(http.HandlerFunc(c.serve))
+	t.Cleanup(server.Close)
+	return c, &kubeapi.Client{HTTP: server.Client(), Server: server.URL, Timeout: 10 * time.Second}
+}
+
+func daemonSetObject() object {
+	return object{
+		"metadata": object{"name": "falco", "namespace": sensorNamespace, "uid": "ds-uid", "labels": object{nameLabel: "falco"}},
+		"spec": object{
+			"selector": object{"matchLabels": object{"app": "falco"}},
+			"template": object{
+				"metadata": object{"labels": object{"app": "falco"}},
+				"spec": object{"containers": []any{object{
+					"name": "falco", "image": "docker.io/falcosecurity/falco:0.44.1", "args": []any{"/usr/bin/falco"},
+					"ports":     []any{object{"name": "web", "containerPort": 8765}},
+					"resources": object{"requests": object{"cpu": "100m", "memory": "512Mi"}, "limits": object{"cpu": "1000m", "memory": "1024Mi"}},
+				}}},
+			},
+		},
+	}
+}
+
+// own makes the pod of the template on a node.
+func (c *cluster) own(node string) {
+	p := daemonSetObject()["spec"].(object)["template"].(object)
+	metadata := p["metadata"].(object)
+	metadata["ownerReferences"] = []any{object{"uid": "ds-uid", "controller": true}}
+	metadata["labels"].(object)["controller-revision-hash"] = "h1"
+	p["spec"].(object)["nodeName"] = node
+	metadata["namespace"], metadata["name"] = sensorNamespace, fmt.Sprintf("falco-%d", c.made)
+	c.add(p)
+}
+
+func (c *cluster) add(p object) object {
+	c.made++
+	metadata := p["metadata"].(object)
+	if metadata["name"] == nil {
+		metadata["name"] = fmt.Sprint(metadata["generateName"], c.made)
+	}
+	metadata["uid"] = fmt.Sprintf("uid-%d", c.made)
+	status := object{"phase": "Running", "podIP": "10.1.0.1", "containerStatuses": []any{object{"name": "falco", "containerID": "containerd://" + strings.Repeat("a", 64)}}}
+	ready := "True"
+	if c.ready != nil && !c.ready(p) {
+		ready = "False"
+		status["containerStatuses"] = []any{object{"name": "falco", "state": object{"waiting": object{"reason": "CrashLoopBackOff", "message": "back-off"}}}}
+	}
+	status["conditions"] = []any{object{"type": "Ready", "status": ready}}
+	p["status"] = status
+	c.pods[fmt.Sprintf("%s/%s", metadata["namespace"], metadata["name"])] = p
+	return p
+}
+
+// step lets the pods of a node end that are to end, and the controller fill the
+// gap. A node of which nobody has asked is as it was.
+func (c *cluster) step(node any) {
+	has := false
+	for name, p := range c.pods {
+		if p["spec"].(object)["nodeName"] != node {
+			continue
+		}
+		if p["metadata"].(object)["deletionTimestamp"] != nil {
+			delete(c.pods, name)
+			continue
+		}
+		has = true
+	}
+	if !has {
+		c.own(node.(string))
+	}
+}
+
+func (c *cluster) serve(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.before != nil {
+		c.before(c, r)
+	}
+	body := object{}
+	_ = json.NewDecoder(r.Body).Decode(&body)
+	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
+	parts = parts[map[string]int{"api": 2, "apis": 3}[parts[0]]:]
+	namespace := ""
+	if parts[0] == "namespaces" && len(parts) > 2 {
+		namespace, parts = parts[1], parts[2:]
+	}
+	resource, name := parts[0], ""
+	if len(parts) > 1 {
+		name = parts[1]
+	}
+	if len(parts) > 2 {
+		resource += "/" + parts[2]
+	}
+	c.calls[r.Method+" "+resource]++
+	code, answer := c.answer(r, resource, namespace, name, body)
+	if text, ok := answer.(string); ok {
+		_, _ = io.WriteString(w, text)
+		return
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		c.t.Error(err)
+	}
+	c.bytes = max(c.bytes, len(text))
+	w.WriteHeader(code)
+	_, _ = w.Write(text)
+}
+
+func (c *cluster) answer(r *http.Request, resource, namespace, name string, body object) (int, any) {
+	switch resource {
+	case "selfsubjectaccessreviews":
+		a := body["spec"].(object)["resourceAttributes"].(object)
+		return 201, object{"status": object{"allowed": !c.denied[fmt.Sprintf("%s %s", a["verb"], a["resource"])]}}
+	case "daemonsets":
+		if name == "" {
+			return 200, object{"items": []any{daemonSetObject()}}
+		}
+		if name != "falco" {
+			return 404, object{"message": "no such DaemonSet"}
+		}
+		return 200, daemonSetObject()
+	case "nodes":
+		return c.answerNodes(r, name)
+	case "pods":
+		return c.answerPods(r, namespace, name, body)
+	case "pods/log":
+		args := fmt.Sprint(c.pods[namespace+"/"+name]["args"])
+		text, _ := c.log(args)
+		return 200, text
+	case "jobs":
+		return c.answerJobs(r, namespace, name, body)
+	case "events":
+		return 200, object{"items": []any{}}
+	case "leases":
+		return c.answerStore(r, c.leases, namespace, name, body)
+	case "namespaces":
+		return c.answerStore(r, c.namespaces, "", name, body)
+	}
+	c.t.Errorf("%s %s is not known here", r.Method, r.URL)
+	return 404, object{}
+}
+
+func (c *cluster) answerNodes(r *http.Request, name string) (int, any) {
+	if name != "" {
+		for _, n := range c.nodes {
+			if n["metadata"].(object)["name"] == name {
+				return 200, n
+			}
+		}
+		return 404, object{"message": "no such node"}
+	}
+	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+	from, _ := strconv.Atoi(r.URL.Query().Get("continue"))
+	to := len(c.nodes)
+	if limit > 0 {
+		to = min(to, from+limit)
+	}
+	metadata := object{}
+	if to < len(c.nodes) {
+		metadata["continue"] = strconv.Itoa(to)
+	}
+	return 200, object{"metadata": metadata, "items": c.nodes[from:to]}
+}
+
+func (c *cluster) answerPods(r *http.Request, namespace, name string, body object) (int, any) {
+	switch r.Method {
+	case http.MethodPost:
+		if r.URL.Query().Get("dryRun") != "" {
+			return 201, body
+		}
+		body["metadata"].(object)["namespace"] = namespace
+		terms := body["spec"].(object)["affinity"].(object)["nodeAffinity"].(object)["requiredDuringSchedulingIgnoredDuringExecution"].(object)["nodeSelectorTerms"].([]any)
+		body["spec"].(object)["nodeName"] = terms[0].(object)["matchFields"].([]any)[0].(object)["values"].([]any)[0]
+		return 201, c.add(body)
+	case http.MethodDelete:
+		p, ok := c.pods[namespace+"/"+name]
+		if !ok {
+			return 404, object{"message": "no such pod"}
+		}
+		p["metadata"].(object)["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+		return 200, p
+	}
+	if node, ok := strings.CutPrefix(r.URL.Query().Get("fieldSelector"), "spec.nodeName="); ok {
+		c.step(node)
+	}
+	var found []any
+	for _, p := range c.pods {
+		metadata := p["metadata"].(object)
+		labels, _ := metadata["labels"].(object)
+		node := strings.TrimPrefix(r.URL.Query().Get("fieldSelector"), "spec.nodeName=")
+		label, value, equal := strings.Cut(r.URL.Query().Get("labelSelector"), "=")
+		has, there := labels[label]
+		if metadata["namespace"] == namespace && there && (!equal || has == value) && (node == "" || node == p["spec"].(object)["nodeName"]) {
+			found = append(found, p)
+		}
+	}
+	return 200, object{"items": found}
+}
+
+func (c *cluster) answerJobs(r *http.Request, namespace, name string, body object) (int, any) {
+	switch {
+	case r.Method == http.MethodDelete:
+		delete(c.jobs, namespace+"/"+name)
+		return 200, object{}
+	case r.Method == http.MethodGet && name == "":
+		return 200, object{"items": []any{}}
+	case r.Method == http.MethodGet:
+		return 200, object{}
+	}
+	if c.namespaces["/"+namespace] == nil {
+		return 404, object{"message": fmt.Sprintf("namespaces %q not found", namespace)}
+	}
+	c.made++
+	metadata := body["metadata"].(object)
+	metadata["name"], metadata["uid"] = fmt.Sprintf("load-%d", c.made), fmt.Sprintf("job-%d", c.made)
+	spec := body["spec"].(object)["template"].(object)["spec"].(object)
+	args := fmt.Sprint(spec["containers"].([]any)[0].(object)["args"])
+	_, code := c.log(args)
+	c.pods[fmt.Sprintf("%s/%s", namespace, metadata["name"])] = object{
+		"metadata": object{"namespace": namespace, "name": metadata["name"], "labels": object{"batch.kubernetes.io/controller-uid": metadata["uid"]}},
+		"spec":     object{}, "args": args,
+		"status": object{"phase": "Succeeded", "containerStatuses": []any{object{"name": loadContainer,
+			"state": object{"terminated": object{"reason": "Completed", "exitCode": code}}}}},
+	}
+	c.jobs[fmt.Sprintf("%s/%s", namespace, metadata["name"])] = body
+	return 201, body
+}
+
+// answerStore keeps objects as they are given.
+func (c *cluster) answerStore(r *http.Request, store map[string]object, namespace, name string, body object) (int, any) {
+	key := namespace + "/" + name
+	switch {
+	case r.Method == http.MethodPost:
+		key += fmt.Sprint(body["metadata"].(object)["name"])
+		if store[key] != nil {
+			return 409, object{"message": "it exists"}
+		}
+		store[key] = body
+		return 201, body
+	case store[key] == nil:
+		return 404, object{"message": "there is none"}
+	case r.Method == http.MethodPut:
+		store[key] = body
+	case r.Method == http.MethodDelete:
+		defer delete(store, key)
+		for job := range c.jobs {
+			if strings.HasPrefix(job, name+"/") { // in a namespace that is deleted
+				delete(c.jobs, job)
+			}
+		}
+	}
+	return 200, store[key]
+}

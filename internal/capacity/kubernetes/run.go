@@ -1,0 +1,179 @@
+package kubernetes
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+	"github.com/peregrine-sec/peregrine/internal/kubeapi"
+	"github.com/peregrine-sec/peregrine/internal/wait"
+)
+
+// Options are what a run is asked for.
+type Options struct {
+	Client    *kubeapi.Client
+	Namespace string   // of the Jobs; made, and deleted in the end, if it is not there
+	DaemonSet string   // NAMESPACE/NAME; "" finds it
+	Container string   // of the sensor, in the pod; "" finds it
+	Nodes     []string // which are measured
+	EachKind  bool     // of the nodes, instead
+	Parallel  int      // nodes at a time
+	Limits    []capacity.Limit
+	Repeat    int // of each
+
+	Image      string        // of the Jobs; "" is the sensor's own, if that is ours
+	PullPolicy string        // of that image
+	Port       int           // of the node, at which the Job takes alerts
+	SensorArgs []string      // more arguments of the sensor
+	Flags      []string      // of capacity run, for load and search
+	Row        time.Duration // for one row
+	Ready      time.Duration // for a pod to become ready
+
+	Command []string   // that repeats the run
+	Keep    func(Node) // is given each node as soon as it is measured; nil for nobody
+	Say     func(format string, args ...any)
+	Now     func() time.Time
+}
+
+// run is one Run.
+type run struct {
+	Options
+	id     string
+	set    *daemonSet
+	sensor container
+}
+
+// Run measures the limits on each node, and puts everything back. What was
+// measured is returned also when the error is not nil.
+func Run(ctx context.Context, o Options) ([]Node, error) {
+	r, err := newRun(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	release, err := r.hold(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	left, err := r.undo(ctx)
+	for _, line := range left {
+		r.Say("of a run that was killed: %s", line)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := r.makeNamespace(ctx); err != nil {
+		return nil, err
+	}
+	r.tell(ctx, "CapacityTestStarted", fmt.Sprintf("nodes %s: pods are replaced by copies with other limits", strings.Join(r.Nodes, ", ")))
+	measured, err := r.measureAll(ctx)
+	_, undone := r.undo(ctx)
+	end, cancel := afterwards(ctx)
+	defer cancel()
+	r.tell(end, "CapacityTestEnded", "the pods are those of the template again")
+	return measured, errors.Join(err, undone)
+}
+
+// newRun finds the sensor.
+func newRun(ctx context.Context, o Options) (*run, error) {
+	id := make([]byte, 4)
+	if _, err := rand.Read(id); err != nil {
+		return nil, err
+	}
+	r := &run{Options: o, id: hex.EncodeToString(id)}
+	var err error
+	r.set, err = findSensor(ctx, o.Client, o.DaemonSet)
+	return r, err
+}
+
+// prepare checks what can be checked without a change.
+func (r *run) prepare(ctx context.Context) error {
+	var err error
+	if r.sensor, err = r.set.sensor(r.Container); err != nil {
+		return err
+	}
+	r.Container = r.sensor.Name
+	if r.Image == "" {
+		if r.sensor.Name != "peregrine" {
+			return refuse("the load comes from Peregrine's image, and the sensor's is %s: name one that the node can pull with --image", r.sensor.Image)
+		}
+		r.Image, r.PullPolicy = r.sensor.Image, r.sensor.ImagePullPolicy
+	}
+	r.Say("sensor under test: DaemonSet %s, container %s, %s", r.set.name(), r.sensor.Name, r.sensor.Image)
+	scope := Scope{Sensor: r.set.Metadata.Namespace, Load: r.Namespace, Find: r.DaemonSet == "", Kinds: r.EachKind}
+	scope.Namespace, err = r.noNamespace(ctx)
+	if err != nil {
+		return err
+	}
+	if err := scope.Check(ctx, r.Client); err != nil || !r.EachKind {
+		return err
+	}
+	r.Nodes, err = r.choose(ctx)
+	return err
+}
+
+// noNamespace says whether that of the Jobs has to be made.
+func (r *run) noNamespace(ctx context.Context) (bool, error) {
+	var found struct{ Metadata meta }
+	err := r.Client.Get(ctx, kubeapi.In("api/v1", "", "namespaces", r.Namespace), &found)
+	if kubeapi.Is(err, 404) || kubeapi.Is(err, 403) { // of a 403, the check tells more
+		return true, nil
+	}
+	return found.Metadata.Labels[runLabel] != "", err
+}
+
+// makeNamespace makes the namespace of the Jobs, unless it is there.
+func (r *run) makeNamespace(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		err := r.Client.Create(ctx, kubeapi.In("api/v1", "", "namespaces"), object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{
+			"name": r.Namespace, "labels": object{
+				partOf: product, runLabel: r.id,
+				enforceLabel: "privileged", // what the load may do is of that level only
+			},
+		}}, nil)
+		switch {
+		case err == nil:
+			return nil
+		case !kubeapi.Is(err, 409) && !kubeapi.Is(err, 403):
+			return fmt.Errorf("make a namespace for the load: %w", err)
+		}
+		var there struct{ Metadata meta }
+		if err := r.Client.Get(ctx, kubeapi.In("api/v1", "", "namespaces", r.Namespace), &there); gone(err) != nil {
+			return err
+		} else if err == nil && there.Metadata.DeletionTimestamp == nil {
+			return nil
+		}
+		if wait.For(ctx, pause) != nil { // that of an earlier run is on its way out
+			return fmt.Errorf("namespace %s is being deleted and does not go away: %w", r.Namespace, err)
+		}
+	}
+}
+
+// refuse is an error that says that nothing can be measured as things are.
+func refuse(format string, args ...any) error {
+	return &sweep.PreflightError{Reason: fmt.Sprintf(format, args...)}
+}
+
+// afterwards is a context for putting things back, also when ctx has ended.
+func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
+}
+
+// gone drops the error of an object that is not there any more.
+func gone(err error) error {
+	if kubeapi.Is(err, 404) {
+		return nil
+	}
+	return err
+}

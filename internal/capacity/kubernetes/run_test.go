@@ -1,0 +1,273 @@
+package kubernetes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+	"github.com/peregrine-sec/peregrine/internal/kubeapi"
+)
+
+// No goroutine is left behind.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http/httptest.(*Server).goServe.func1"))
+}
+
+// measured is the log of a load that finds a capacity in proportion to the CPU.
+func measured(args string) (string, int) {
+	_, after, _ := strings.Cut(args, "--cpu ")
+	cpu := 0.0
+	_, _ = fmt.Sscan(after, &cpu)
+	result := capacity.Result{Schema: capacity.Schema, Sensors: []capacity.Sensor{{Kind: "running"}}, Rows: []capacity.Row{{
+		Limit: capacity.Limit{CPU: cpu, Memory: 512 << 20}, Status: capacity.Confirmed, Syscalls: 100e3 * cpu, EPS: 1e3 * cpu,
+		Trials: []capacity.Trial{{}}, Clean: 0, Failed: -1,
+	}}}
+	text, _ := json.MarshalIndent(result, "", " ")
+	return fmt.Sprintf("[1/1] %v CPU  ramp  1000/s for 3s  clean\n%s\nreport: /tmp/run/report.html\n", cpu, text), 0
+}
+
+func options(t *testing.T, client *kubeapi.Client) Options {
+	return Options{
+		Client: client, Namespace: "peregrine-capacity", Nodes: []string{"node-0"}, Image: "peregrine:1", PullPolicy: "Never", Port: 18080,
+		Limits: []capacity.Limit{{CPU: 0.5, Memory: 512 << 20}, {CPU: 1, Memory: 512 << 20}}, Row: time.Second, Ready: 10 * time.Second,
+		Now: time.Now, Say: func(format string, args ...any) { t.Logf(format, args...) },
+	}
+}
+
+// asBefore checks that nothing is left of a run.
+func (c *cluster) asBefore() {
+	c.t.Helper()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, n := range c.nodes[:min(len(c.nodes), 50)] {
+		c.step(n["metadata"].(object)["name"])
+	}
+	on := map[any]int{}
+	for name, p := range c.pods {
+		metadata := p["metadata"].(object)
+		if labels, _ := metadata["labels"].(object); labels[runLabel] != nil {
+			c.t.Errorf("the copy %s is left", name)
+		}
+		if metadata["namespace"] == sensorNamespace {
+			on[p["spec"].(object)["nodeName"]]++
+		}
+	}
+	for _, n := range c.nodes[:min(len(c.nodes), 50)] {
+		if name := n["metadata"].(object)["name"]; on[name] != 1 {
+			c.t.Errorf("%d pods of the sensor on %s", on[name], name)
+		}
+	}
+	if len(c.leases)+len(c.namespaces)+len(c.jobs) > 0 {
+		c.t.Errorf("left over: leases %v, namespaces %v, Jobs %v", c.leases, c.namespaces, c.jobs)
+	}
+}
+
+func TestRun(t *testing.T) {
+	c, client := newCluster(t, 2, 1)
+	c.log = measured
+	c.before = func(_ *cluster, r *http.Request) {
+		if strings.Contains(r.URL.String(), "node-1") {
+			t.Errorf("the other node was touched: %s %s", r.Method, r.URL)
+		}
+	}
+	found, err := Run(context.Background(), options(t, client))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := found[0].Result.Rows
+	if len(rows) != 2 || rows[0].Syscalls != 50e3 || rows[1].Syscalls != 100e3 || found[0].Result.Partial {
+		t.Errorf("rows %+v", rows)
+	}
+	if name := found[0].Result.Sensors[0].Name; !strings.Contains(name, "security/falco") || !strings.Contains(name, "0.44.1") {
+		t.Errorf("the sensor is called %q", name)
+	}
+	c.asBefore()
+}
+
+// Whatever a run is not allowed is said before anything is changed.
+func TestNoPermission(t *testing.T) {
+	c, client := newCluster(t, 1, 1)
+	c.denied["create pods"], c.denied["get pods"] = true, true
+	_, err := Run(context.Background(), options(t, client))
+	var refused *sweep.PreflightError
+	if !errors.As(err, &refused) {
+		t.Fatalf("error %v", err)
+	}
+	for _, want := range []string{"create pods in namespace security", "get pods/log in namespace peregrine-capacity", "nothing was changed", "rbac"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+	for call := range c.calls {
+		if !strings.HasPrefix(call, "GET") && call != "POST selfsubjectaccessreviews" {
+			t.Errorf("%s was called", call)
+		}
+	}
+	c.asBefore()
+}
+
+// A limit under which the sensor does not become ready is a row that failed.
+func TestNeverReady(t *testing.T) {
+	c, client := newCluster(t, 1, 1)
+	c.log = measured
+	c.ready = func(p object) bool {
+		limits := p["spec"].(object)["containers"].([]any)[0].(object)["resources"].(object)["limits"].(object)
+		return limits["cpu"] != "500m"
+	}
+	o := options(t, client)
+	o.Ready = 2 * time.Second
+	found, err := Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := found[0].Result.Rows
+	if rows[0].Status != capacity.Failed || !strings.Contains(rows[0].Error, "CrashLoopBackOff") || rows[1].Status != capacity.Confirmed {
+		t.Errorf("rows %+v", rows)
+	}
+	c.asBefore()
+}
+
+// A node that is cordoned meanwhile ends the run, with what was measured.
+func TestDrained(t *testing.T) {
+	c, client := newCluster(t, 1, 1)
+	c.log = func(args string) (string, int) {
+		c.nodes[0]["spec"] = object{"unschedulable": true}
+		return measured(args)
+	}
+	found, err := Run(context.Background(), options(t, client))
+	if err == nil || !strings.Contains(err.Error(), "cordoned") {
+		t.Errorf("error %v", err)
+	}
+	if r := found[0].Result; len(r.Rows) != 1 || !r.Partial {
+		t.Errorf("result %+v", r)
+	}
+	c.asBefore()
+}
+
+// The namespace of the load that is deleted ends the run.
+func TestNamespaceDeleted(t *testing.T) {
+	c, client := newCluster(t, 1, 1)
+	c.log = measured
+	c.before = func(c *cluster, r *http.Request) {
+		if r.Method == http.MethodPost && strings.HasSuffix(r.URL.Path, "/jobs") {
+			clear(c.namespaces)
+		}
+	}
+	_, err := Run(context.Background(), options(t, client))
+	if err == nil || !strings.Contains(err.Error(), "namespace peregrine-capacity of the load was deleted") {
+		t.Errorf("error %v", err)
+	}
+	c.asBefore()
+}
+
+// A limit that the node does not have is capped, and said.
+func TestLimitOfNode(t *testing.T) {
+	c, client := newCluster(t, 1, 1)
+	c.log = measured
+	o := options(t, client)
+	o.Limits = []capacity.Limit{{CPU: 8, Memory: 512 << 20}}
+	found, err := Run(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := found[0].Result; r.Rows[0].Limit.CPU != 4 || len(r.Notes) != 1 || !strings.Contains(r.Notes[0], "8 CPU is more than node node-0 gives") {
+		t.Errorf("rows %+v, notes %q", r.Rows, r.Notes)
+	}
+	o.Limits = []capacity.Limit{{CPU: 1, Memory: 64 << 30}}
+	if _, err := Run(context.Background(), o); err == nil || !strings.Contains(err.Error(), "64Gi") {
+		t.Errorf("memory that the node does not have: %v", err)
+	}
+	c.asBefore()
+}
+
+// What a killed run has left is undone by Restore, and by the next run.
+func TestKilled(t *testing.T) {
+	for _, next := range []string{"restore", "run"} {
+		t.Run(next, func(t *testing.T) {
+			c, client := newCluster(t, 2, 1)
+			c.log = measured
+			o := options(t, client)
+			c.killed(o)
+			if next == "run" {
+				if _, err := Run(context.Background(), o); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				did, err := Restore(context.Background(), o)
+				if err != nil || len(did) != 2 {
+					t.Errorf("did %q, %v", did, err)
+				}
+			}
+			c.asBefore()
+		})
+	}
+}
+
+// killed leaves what a run has made by the time of its load.
+func (c *cluster) killed(o Options) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	set := convert[daemonSet](daemonSetObject())
+	for name, p := range c.pods {
+		if p["spec"].(object)["nodeName"] == "node-0" {
+			delete(c.pods, name)
+		}
+	}
+	body := convert[object](set.makeCopy(copied{run: "dead", node: "node-0", container: "falco", limit: o.Limits[0]}))
+	body["spec"].(object)["nodeName"] = "node-0"
+	c.add(body)
+	c.namespaces["/"+o.Namespace] = object{"metadata": object{"name": o.Namespace, "labels": object{runLabel: "dead"}}}
+	c.leases[sensorNamespace+"/"+product+"-falco"] = object{
+		"metadata": object{"name": product + "-falco"},
+		"spec":     object{"holderIdentity": "h/1", "leaseDurationSeconds": 20, "renewTime": time.Now().Add(-time.Minute).Format(microTime)},
+	}
+}
+
+// A run that is interrupted puts everything back.
+func TestInterrupted(t *testing.T) {
+	c, client := newCluster(t, 1, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	c.log = func(args string) (string, int) { cancel(); return measured(args) }
+	if _, err := Run(ctx, options(t, client)); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	c.asBefore()
+}
+
+// A load whose preflight fails says why, and ends the run.
+func TestPreflightOfLoad(t *testing.T) {
+	c, client := newCluster(t, 1, 1)
+	c.log = func(string) (string, int) { return "Error: preflight: no alert arrived\n", exitPreflight }
+	_, err := Run(context.Background(), options(t, client))
+	var refused *sweep.PreflightError
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "no alert arrived") {
+		t.Errorf("error %v", err)
+	}
+	c.asBefore()
+}
+
+// The role is what the run asks for, no more: no secrets, no exec, no proxy.
+func TestManifest(t *testing.T) {
+	text, err := json.Marshal(Scope{Sensor: "falco", Load: "peregrine-capacity", Find: true, Kinds: true}.Manifest())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, never := range []string{"secrets", "exec", "proxy", "*", "impersonate"} {
+		if slices.Contains(strings.FieldsFunc(string(text), func(r rune) bool { return strings.ContainsRune(`",/`, r) }), never) {
+			t.Errorf("the role has %q", never)
+		}
+	}
+	if n := len((Scope{Sensor: "a", Load: "a"}).Manifest()); n != 6 {
+		t.Errorf("%d objects where sensor and load share a namespace", n)
+	}
+}

@@ -1,0 +1,279 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/kubernetes"
+	"github.com/peregrine-sec/peregrine/internal/capacity/report"
+	"github.com/peregrine-sec/peregrine/internal/capacity/run"
+	"github.com/peregrine-sec/peregrine/internal/kubeapi"
+)
+
+// capacityNamespace is where the load runs, if no flag says otherwise.
+const capacityNamespace = "peregrine-capacity"
+
+// capacityKubernetesFlags are those of capacity kubernetes.
+type capacityKubernetesFlags struct {
+	capacityRunFlags
+	cluster   kubeapi.Flags
+	daemonset string
+	container string
+	nodes     []string
+	eachKind  bool
+	parallel  int
+	image     string
+	port      int
+	ready     time.Duration
+}
+
+func newCapacityKubernetes(env Env) *cobra.Command {
+	f := &capacityKubernetesFlags{}
+	cmd := &cobra.Command{
+		Use:   "kubernetes {--node NAME | --each-node-kind} [-- SENSOR FLAGS]",
+		Short: "Measure the capacity table of a sensor that a DaemonSet runs",
+		Long: `Kubernetes measures an installed sensor, ours or a Falco, on a node. For each
+limit the sensor's pod there is replaced by a copy that differs in its limit and
+in where its alerts go; a Job on the node loads it as capacity run does. In the
+end the DaemonSet makes its own pod again. The DaemonSet itself and the pods of other
+nodes are not touched.
+
+The Job's pod is privileged and in the node's process namespace. Its namespace
+is made for the run and deleted with it, unless -n names one that is there.
+
+A run that is killed is undone by the next one, or by capacity kubernetes restore;
+without either, a copy ends by itself minutes later.
+
+Exit codes: as those of capacity run.`,
+		Example: `  peregrine capacity kubernetes --node worker-1
+  peregrine capacity kubernetes --node worker-1 --daemonset falco/falco --image registry.example.com/peregrine:1.0.0
+  peregrine capacity kubernetes --node worker-1 --cpu 0.25,0.5,1 --quick --out june
+  peregrine capacity kubernetes --each-node-kind --parallel 4`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if cmd.ArgsLenAtDash() != 0 && len(args) > 0 {
+				return usagef("%q: no arguments expected; flags for the sensor come after --", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(env, cmd, args) },
+	}
+	f.add(cmd.Flags())
+	cmd.AddCommand(newCapacityKubernetesRestore(env), newCapacityKubernetesRBAC(env))
+	return cmd
+}
+
+// which adds the flags that say which cluster, sensor and namespace.
+func (f *capacityKubernetesFlags) which(flags *pflag.FlagSet) {
+	f.cluster.Register(flags)
+	flags.Lookup("namespace").Usage = "namespace of the load (default " + capacityNamespace + ", made for the run)"
+	flags.StringVar(&f.daemonset, "daemonset", "", "NAMESPACE/NAME of the sensor's DaemonSet (default: found by label)")
+	group(flags, "Cluster", "kubeconfig", "context", "namespace")
+}
+
+func (f *capacityKubernetesFlags) add(flags *pflag.FlagSet) {
+	f.which(flags)
+	flags.StringVar(&f.container, "sensor-container", "", "container of the sensor in its pod (default: falco or peregrine, or the only one)")
+	flags.StringSliceVar(&f.nodes, "node", nil, "node to measure (repeatable)")
+	flags.BoolVar(&f.eachKind, "each-node-kind", false, "measure one node of each instance type")
+	flags.IntVar(&f.parallel, "parallel", 1, "nodes to measure at a time")
+	flags.StringVar(&f.image, "image", "", "image of the load (default: the sensor's own, if that is Peregrine)")
+	flags.IntVar(&f.port, "port", 18080, "port of the node at which alerts are taken")
+	flags.DurationVar(&f.ready, "ready-timeout", 2*time.Minute, "how long a sensor may take to become ready")
+	f.addMethod(flags)
+	flags.StringVar(&f.out, "out", "", "directory of the run (default peregrine-capacity-TIME)")
+	flags.StringVar(&f.format, "format", "text", "report on standard output: text, markdown, csv or json")
+	group(flags, "Which sensor", "daemonset", "sensor-container", "node", "each-node-kind", "parallel", "image", "port", "ready-timeout")
+	groupCapacity(flags)
+}
+
+// methodFlags are passed on to the Jobs.
+var methodFlags = []string{"load", "actions", "quick", "start-rate", "precision", "confirm", "seed", "count-syscalls", "force"}
+
+func (f *capacityKubernetesFlags) run(env Env, cmd *cobra.Command, args []string) error {
+	o, err := f.options(env, cmd, args)
+	if err != nil {
+		return err
+	}
+	dir, err := run.Create(f.out, time.Now())
+	if err != nil {
+		return err
+	}
+	progress := newProgress(env, f.quiet)
+	o.Say = progress.say
+	one := len(o.Nodes) == 1
+	var keepErr error // of the nodes that were measured at the same time, the last
+	var mu sync.Mutex
+	o.Keep = func(n kubernetes.Node) {
+		mu.Lock()
+		defer mu.Unlock()
+		keepErr = errors.Join(keepErr, keepNode(dir, n, one))
+	}
+	measured, err := kubernetes.Run(env.Context, o)
+	err = errors.Join(err, keepErr, f.report(env, dir, measured, one))
+	progress.say("\nreport: %s", dir)
+	return capacityExit(env.Context, onlyResult(measured), err, nil)
+}
+
+// keepNode keeps what was measured on a node: in a directory of its own, if
+// there are others.
+func keepNode(dir string, n kubernetes.Node, one bool) error {
+	if n.Result == nil || !n.Result.Measured() {
+		return nil
+	}
+	if !one {
+		var err error
+		if dir, err = run.Create(filepath.Join(dir, n.Name), time.Now()); err != nil {
+			return err
+		}
+	}
+	return errors.Join(run.Save(dir, n.Result), run.WriteReports(dir, n.Result))
+}
+
+// onlyResult is what decides whether a run is conclusive: the result of the only
+// node. Of a fleet, some kinds may be.
+func onlyResult(measured []kubernetes.Node) *capacity.Result {
+	if len(measured) == 1 {
+		return measured[0].Result
+	}
+	return nil
+}
+
+// report writes the table of all nodes, or the report of the only one.
+func (f *capacityKubernetesFlags) report(env Env, dir string, measured []kubernetes.Node, one bool) error {
+	if one {
+		if len(measured) == 0 || measured[0].Result == nil || !measured[0].Result.Measured() {
+			return nil
+		}
+		return report.Write(env.Stdout, env.reportFormat(f.format), measured[0].Result)
+	}
+	if len(measured) == 0 {
+		return nil
+	}
+	file, err := os.Create(filepath.Join(dir, "fleet.md"))
+	if err != nil {
+		return err
+	}
+	err = errors.Join(kubernetes.WriteTable(file, measured, true), file.Close())
+	switch f.format {
+	case "json":
+		return errors.Join(err, json.NewEncoder(env.Stdout).Encode(measured))
+	case "text", "markdown":
+		return errors.Join(err, kubernetes.WriteTable(env.Stdout, measured, f.format == "markdown"))
+	}
+	return errors.Join(err, usagef("--format %s: of several nodes there is a table as text, markdown or json; each node's directory has the other forms", f.format))
+}
+
+// options are the flags as a run.
+func (f *capacityKubernetesFlags) options(env Env, cmd *cobra.Command, args []string) (kubernetes.Options, error) {
+	o := kubernetes.Options{DaemonSet: f.daemonset, Container: f.container, Nodes: f.nodes, EachKind: f.eachKind, Parallel: f.parallel, Image: f.image, Port: f.port,
+		SensorArgs: args, Ready: f.ready, Command: append([]string{"peregrine"}, withoutOut(env.Args)...), Now: time.Now}
+	usage := func(err error) (kubernetes.Options, error) { return o, &ExitError{Code: ExitUsage, Err: err} }
+	if (len(f.nodes) == 0) != f.eachKind {
+		return usage(errors.New("which nodes? Give --node NAME, or --each-node-kind for one of each instance type"))
+	}
+	cpus, memories, err := f.limits()
+	if err != nil {
+		return usage(err)
+	}
+	for _, memory := range memories {
+		for _, cpu := range cpus {
+			o.Limits = append(o.Limits, capacity.Limit{CPU: cpu, Memory: memory})
+		}
+	}
+	if _, err := capacity.ParseLoad(f.load); err != nil {
+		return usage(err)
+	}
+	plan := f.plan(cmd)
+	o.Row = min(run.PerRow, plan.Budget+20*time.Second)
+	if f.max > 0 {
+		o.Row = f.max / time.Duration(len(o.Limits))
+	}
+	for _, name := range methodFlags {
+		if flag := cmd.Flags().Lookup(name); flag.Changed {
+			o.Flags = append(o.Flags, fmt.Sprintf("--%s=%s", name, flag.Value))
+		}
+	}
+	o.Repeat = f.repeat
+	return o, f.connect(cmd, &o)
+}
+
+// connect fills in the cluster and the namespace of the load.
+func (f *capacityKubernetesFlags) connect(cmd *cobra.Command, o *kubernetes.Options) (err error) {
+	if o.Client, err = f.cluster.Connect("peregrine-capacity"); err != nil {
+		return &ExitError{Code: ExitPreflight, Err: err}
+	}
+	o.Namespace = f.namespace(cmd)
+	return nil
+}
+
+func (f *capacityKubernetesFlags) namespace(cmd *cobra.Command) string {
+	if flag := cmd.Flags().Lookup("namespace"); flag.Changed {
+		return flag.Value.String()
+	}
+	return capacityNamespace
+}
+
+func newCapacityKubernetesRestore(env Env) *cobra.Command {
+	f := &capacityKubernetesFlags{}
+	cmd := &cobra.Command{
+		Use:   "restore",
+		Short: "Undo what a killed capacity run has left in the cluster",
+		Long: `Restore deletes the copies that a killed run has put in the place of a sensor's
+pods, and its load. The DaemonSet makes its own pods again. A run that is alive is
+left alone. The next run does the same before it begins.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			o := kubernetes.Options{DaemonSet: f.daemonset, Now: time.Now, Say: newProgress(env, false).say}
+			if err := f.connect(cmd, &o); err != nil {
+				return err
+			}
+			did, err := kubernetes.Restore(env.Context, o)
+			for _, line := range did {
+				fmt.Fprintln(env.Stdout, line)
+			}
+			if err == nil && len(did) == 0 {
+				fmt.Fprintln(env.Stdout, "nothing to restore")
+			}
+			return capacityExit(env.Context, nil, err, nil)
+		},
+	}
+	f.which(cmd.Flags())
+	return cmd
+}
+
+func newCapacityKubernetesRBAC(env Env) *cobra.Command {
+	f := &capacityKubernetesFlags{}
+	var sensor string
+	cmd := &cobra.Command{
+		Use:   "rbac --sensor-namespace NAMESPACE",
+		Short: "Print the smallest role that a capacity run needs in the cluster",
+		Long: `Rbac prints the namespace of the load, an account in it, and the roles that let
+this account run capacity kubernetes, for kubectl apply. It asks no cluster.`,
+		Example: `  peregrine capacity kubernetes rbac --sensor-namespace falco | kubectl apply -f -`,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			for _, object := range (kubernetes.Scope{Sensor: sensor, Load: f.namespace(cmd), Find: true, Kinds: true}).Manifest() {
+				text, err := yaml.Marshal(object)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(env.Stdout, "---\n%s", text)
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringP("namespace", "n", capacityNamespace, "namespace of the load")
+	flags.StringVar(&sensor, "sensor-namespace", "peregrine", "namespace of the sensor's DaemonSet")
+	return cmd
+}
