@@ -101,7 +101,7 @@ func TestFaultsAreToldApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Counts{Started: 10000, OK: 9800, Failed: 100, Skipped: 100, Matched: 9600, Late: 100, Lost: 100, Duplicate: 100}
+	want := Counts{Started: 10000, OK: 9800, Failed: 100, Skipped: 100, Matched: 9600, Late: 100, Lost: 100, Duplicate: 100, Repeated: 100}
 	if diff := cmp.Diff(want, r.Total); diff != "" {
 		t.Error(diff)
 	}

@@ -94,6 +94,7 @@ func (r *Round) setCounts(x *match.Index) {
 		r.Total.Late += counts.Late
 		r.Total.Lost += counts.Lost
 		r.Total.Duplicate += counts.Duplicate
+		r.Total.Repeated += counts.Repeated
 	}
 	r.Loss = newLoss(r.Total.Lost, r.Total.OK)
 }

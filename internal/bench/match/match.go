@@ -7,8 +7,10 @@
 package match
 
 import (
+	"cmp"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/generator"
@@ -89,6 +91,7 @@ type Index struct {
 
 type perAction struct {
 	tally             Tally
+	repeated          int
 	latency, response *Histogram
 }
 
@@ -187,18 +190,19 @@ func (x *Index) Match(alerts []intake.Alert, deadline int64, each func(*intake.A
 		order[i] = int32(i)
 	}
 	slices.SortFunc(order, func(a, b int32) int {
-		switch ta, tb := alerts[a].Time, alerts[b].Time; {
-		case ta < tb:
-			return -1
-		case ta > tb:
-			return 1
-		}
-		return 0
+		x, y := &alerts[a], &alerts[b]
+		return cmp.Or(cmp.Compare(x.Time, y.Time), cmp.Compare(x.TID, y.TID), strings.Compare(x.Rule, y.Rule), cmp.Compare(x.Received, y.Received))
 	})
 	var tally Tally
-	for _, i := range order {
+	id, v := int32(-1), Other
+	for n, i := range order {
 		a := &alerts[i]
-		id, v := x.one(a, deadline)
+		if id < 0 || v == Failed || !same(a, &alerts[order[n-1]]) {
+			id, v = x.one(a, deadline)
+		} else {
+			v = Duplicate
+			x.perAction[x.instances[id].Action].repeated++
+		}
 		tally[v]++
 		var in *generator.Instance
 		if id >= 0 {
@@ -210,6 +214,12 @@ func (x *Index) Match(alerts []intake.Alert, deadline int64, each func(*intake.A
 		}
 	}
 	return tally
+}
+
+// same says whether two alerts are of one event, which was sent twice: a thread
+// has no two at once.
+func same(a, b *intake.Alert) bool {
+	return a.Time == b.Time && a.TID == b.TID && a.TID != 0 && a.Rule == b.Rule
 }
 
 // one decides on one alert.
@@ -244,6 +254,9 @@ func (x *Index) one(a *intake.Alert, deadline int64) (id int32, v Class) {
 	case x.state[id] == failed:
 		return id, Failed
 	case x.state[id] != free:
+		if x.event[id] == t {
+			x.perAction[x.instances[id].Action].repeated++ // and does not tell its thread
+		}
 		return id, Duplicate
 	}
 	x.event[id], x.received[id] = t, a.Received

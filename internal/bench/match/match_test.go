@@ -180,7 +180,7 @@ func (f faults) react(i generator.Instance, hit func(int) bool, rng *rand.Rand, 
 		want[Matched]++
 		alert(rule, within, i.TID)
 		if hit(f.duplicate) {
-			c.Duplicate++
+			c.Duplicate, c.Repeated = c.Duplicate+1, c.Repeated+1
 			want[Duplicate]++
 			alert(rule, within, i.TID)
 		}

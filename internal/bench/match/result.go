@@ -15,6 +15,10 @@ type Counts struct {
 	Lost int `json:"lost"`
 	// Duplicate counts alerts beyond the first for one instance.
 	Duplicate int `json:"duplicate"`
+	// Repeated counts those of them that are about the very same event, which
+	// was sent twice. The others are about another one, whose own instance
+	// counts as lost.
+	Repeated int `json:"repeated,omitempty"`
 }
 
 // Counts sums up the instances per action, as they are now.
@@ -39,7 +43,7 @@ func (x *Index) Counts() []Counts {
 	for i := range counts {
 		c := &counts[i]
 		c.OK = c.Matched + c.Late + c.Lost
-		c.Duplicate = x.perAction[i].tally[Duplicate]
+		c.Duplicate, c.Repeated = x.perAction[i].tally[Duplicate], x.perAction[i].repeated
 	}
 	return counts
 }
