@@ -46,8 +46,9 @@ type Container struct {
 	// events' headers; 0 before the first that waited. It belongs to the engine.
 	WaitUntil uint64
 
-	users int    // processes in it, see Registry
-	idle  uint64 // sweeps that found it without processes
+	pending bool   // Known, but its pod's Workload is on its way
+	users   int    // processes in it, see Registry
+	idle    uint64 // sweeps that found it without processes
 }
 
 // Pod is the Kubernetes side of a container.
@@ -57,7 +58,11 @@ type Pod struct {
 	IP                   string
 	CNI                  string // result of the network plugin, JSON
 	Labels               map[string]string
+	Workload             *Workload // nil until the API server has told it
 }
+
+// Complete says whether all has arrived that is expected.
+func (c *Container) Complete() bool { return c.Known && !c.pending }
 
 // Mount is a directory of the host, or a volume, in a container. Docker's and
 // Podman's APIs, and Falco's captures, write it in this form.

@@ -12,6 +12,8 @@ type Options struct {
 	// Fresh is called when a container appears of which nothing but the id is
 	// known. It must not block. nil: nobody wants to know.
 	Fresh func()
+	// Watched says whether the API server tells of new pods now; nil: never.
+	Watched func() bool
 }
 
 // Registry shares one Container among all processes of a container. It
@@ -23,6 +25,8 @@ type Options struct {
 type Registry struct {
 	options Options
 	byID    map[string]*Container // by short id
+	// workloads are those of the node's pods, by the pod's UID.
+	workloads map[string]*Workload
 }
 
 // NewRegistry returns an empty Registry.
@@ -168,6 +172,7 @@ func (r *Registry) Update(m Container) *Container {
 		m.Type = c.Type
 	}
 	*c = m
+	r.join(c)
 	return c
 }
 

@@ -70,3 +70,43 @@ func TestRegistrySweep(t *testing.T) {
 		t.Error("a container with processes was forgotten, or one without was kept")
 	}
 }
+
+// A container is complete when its pod's workload has come, which may be before
+// its metadata or after, if the API server tells of pods at all.
+func TestRegistryJoinsWorkloads(t *testing.T) {
+	watched := false
+	r := NewRegistry(Options{Watched: func() bool { return watched }})
+	update := func(uid string) *Container {
+		return r.Update(Container{ID: idA[:12], Pod: &Pod{Name: "web", UID: uid}})
+	}
+	if c := r.Acquire("=/docker/" + idA); c.Complete() {
+		t.Error("complete before anything is known")
+	}
+	if c := update("u"); !c.Complete() {
+		t.Error("waits for an API server that does not tell")
+	}
+	watched = true
+	if c := update(""); !c.Complete() {
+		t.Error("waits for a pod without a name")
+	}
+	c := update("u")
+	if c.Complete() {
+		t.Error("complete without its workload")
+	}
+	w := &Workload{}
+	if got := r.UpdateWorkload("other", w); len(got) != 0 || c.Complete() {
+		t.Errorf("another pod's workload changed %v", got)
+	}
+	if got := r.UpdateWorkload("u", w); len(got) != 1 || got[0] != c || !c.Complete() || c.Pod.Workload != w {
+		t.Errorf("changed %v, %+v", got, c)
+	}
+	if c := update("u"); !c.Complete() || c.Pod.Workload != w {
+		t.Errorf("a workload that came first: %+v", c)
+	}
+	if got := r.UpdateWorkload("u", nil); got != nil || c.Pod.Workload != w {
+		t.Error("a process of a pod that has gone lost what it knew")
+	}
+	if c := update("u"); c.Complete() || len(r.workloads) != 1 {
+		t.Errorf("a pod that has gone is still known: %+v", r.workloads)
+	}
+}

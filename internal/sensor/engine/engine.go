@@ -198,7 +198,7 @@ func (e *Engine) match(prog *plan.Program, p *state.Process, now uint64) {
 		return
 	}
 	mask := e.processMask(p)
-	if !p.Container.Known && e.waits(p.Container, e.view.Header().Time) {
+	if !p.Container.Complete() && e.waits(p.Container, e.view.Header().Time) {
 		e.matchEarly(prog, mask, p, now)
 		return
 	}
@@ -302,7 +302,7 @@ func (e *Engine) processMask(p *state.Process) []uint64 {
 	e.ctx.Event, e.ctx.Proc, e.ctx.Memo = nil, p, e.given
 	clear(e.given)
 	for i, cond := range pl.Process {
-		if early := pl.ProcessEarly[i]; early != nil && !p.Container.Known {
+		if early := pl.ProcessEarly[i]; early != nil && !p.Container.Complete() {
 			cond = early
 		}
 		if cond == nil || cond(&e.ctx) {

@@ -142,11 +142,11 @@ func (e *Engine) settle(now uint64) {
 	kept := w.events[:0]
 	for _, x := range w.events {
 		c := x.proc.Container
-		if !c.Known && now < c.WaitUntil {
+		if !c.Complete() && now < c.WaitUntil {
 			kept = append(kept, x)
 			continue
 		}
-		if !c.Known {
+		if !c.Complete() {
 			e.counters.WaitCut++
 		}
 		w.bytes -= x.size

@@ -127,6 +127,41 @@ func TestAlertsWaitForMetadata(t *testing.T) {
 	}
 }
 
+// What a runtime does not know of a pod is waited for too, if the API server
+// tells of pods.
+func TestAlertsWaitForWorkload(t *testing.T) {
+	list := load(t, []rules.Source{{Name: "late.yaml", Content: []byte(`
+- rule: Deployment
+  desc: d
+  condition: evt.type=openat and fd.name=/x and k8s.deployment.name=web
+  output: "%container.name %proc.pid"
+  priority: INFO
+- rule: Other
+  desc: d
+  condition: evt.type=openat and fd.name=/x and not k8s.deployment.name=web
+  output: "%container.name %proc.pid"
+  priority: INFO
+`)}})
+	for _, tt := range []struct{ deployment, want string }{{"web", "Deployment: box1 5"}, {"db", "Other: box1 5"}} {
+		l := newLate(t, list, true, alert.Options{})
+		l.table = state.NewTable(state.Options{Containers: container.Options{Watched: func() bool { return true }}})
+		var m machine
+		l.Handle(m.spawn(5, 1, "sh"))
+		l.Handle(m.open(5, "/x", "", rdonly, 3))
+		l.table.UpdateContainer(container.Container{ID: container.Short(box(1)), FullID: box(1), Name: "box1", Pod: &container.Pod{Name: "p", UID: "u"}})
+		l.settle(0)
+		if len(l.got) != 0 {
+			t.Errorf("did not wait: %q", l.got)
+		}
+		l.table.UpdateWorkload("u", &container.Workload{Deployment: container.Object{Name: tt.deployment}})
+		l.settle(0)
+		l.Handle(m.open(5, "/x", "", rdonly, 3)) // now at once
+		if want := []string{tt.want, tt.want}; !slices.Equal(l.got, want) || l.Counters().WaitCut != 0 {
+			t.Errorf("alerts %q, want %q", l.got, want)
+		}
+	}
+}
+
 // What nobody tells in time is decided without, and the container is not
 // waited for again; nor is anybody where there is no runtime to ask.
 func TestWaitIsBounded(t *testing.T) {

@@ -50,7 +50,8 @@ var readsProc = map[string]bool{
 	"proc.nthreads": true, "proc.nchilds": true, "proc.stdin.type": true, "proc.stdout.type": true, "proc.stderr.type": true,
 	"proc.stdin.name": true, "proc.stdout.name": true, "proc.stderr.name": true, "fd.types": true,
 	"fdlist.nums": true, "fdlist.names": true, "fdlist.cips": true, "fdlist.sips": true, "fdlist.cports": true, "fdlist.sports": true,
-	"container.labels": true, "k8s.pod.labels": true, // sorted for display only
+	// Sorted for display only.
+	"container.labels": true, "k8s.pod.labels": true, "k8smeta.pod.labels": true,
 }
 
 func TestGettersDoNotAllocate(t *testing.T) {

@@ -1,7 +1,6 @@
 package field
 
 import (
-	"slices"
 	"strconv"
 	"strings"
 
@@ -75,33 +74,29 @@ func containerLabels(c *Context) (map[string]string, bool) {
 	return c.Proc.Container.Labels, c.Proc.Container.Known
 }
 
-// labelsField is all labels, sorted, without those by which Kubernetes names
-// things, which have fields of their own, and annotations.
+// labelsField is all labels that withoutNames leaves, sorted.
 func labelsField(name, doc string, get func(*Context) (map[string]string, bool)) Field {
 	return str(name, AtExec, doc, func(c *Context) (string, bool) {
 		labels, ok := get(c)
 		if !ok {
 			return "", false
 		}
-		keys := make([]string, 0, len(labels))
-		for k := range labels {
-			if !strings.HasPrefix(k, "io.kubernetes.") && !strings.HasPrefix(k, "annotation.") {
-				keys = append(keys, k)
-			}
-		}
-		slices.Sort(keys)
 		start := len(c.buf)
-		for i, k := range keys {
-			if i > 0 {
-				c.buf = append(c.buf, ", "...)
-			}
-			c.buf = append(c.buf, k...)
-			if v := labels[k]; v != "" {
-				c.buf = append(append(c.buf, ':'), v...)
-			}
-		}
+		c.buf = append(c.buf, strings.Join(labelTexts(withoutNames(labels)), ", ")...)
 		return c.built(start), true
 	}).with(Metadata)
+}
+
+// withoutNames leaves out labels by which Kubernetes names things, which have
+// fields of their own, and annotations.
+func withoutNames(labels map[string]string) map[string]string {
+	kept := make(map[string]string, len(labels))
+	for k, v := range labels {
+		if !strings.HasPrefix(k, "io.kubernetes.") && !strings.HasPrefix(k, "annotation.") {
+			kept[k] = v
+		}
+	}
+	return kept
 }
 
 // labelField is one label: NAME after a dot or in brackets.

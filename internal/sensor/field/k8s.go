@@ -17,19 +17,10 @@ func k8sFields() []Field {
 		labelsField("k8s.pod.labels", "Labels of the pod, as NAME:VALUE separated by commas.", podLabels),
 		labelField("k8s.pod.label", "One label of the pod, as in k8s.pod.label.app or k8s.pod.label[app].", podLabels),
 	}
-	for _, kind := range []string{"rc", "svc", "rs", "deployment", "ns"} {
-		for _, what := range []string{"name", "id", "labels", "label"} {
-			if kind == "ns" && what == "name" {
-				continue // that one is set
-			}
-			f := never("k8s."+kind+"."+what, String, "No longer set: Falco leaves this to its k8smeta plugin.").with(Deprecated)
-			if what == "label" {
-				f.Arg, f.dotted = ArgRequired, true
-			}
-			fields = append(fields, f)
-		}
+	for _, k := range kinds {
+		fields = append(fields, k.fields("k8s."+k.name)...)
 	}
-	return fields
+	return append(fields, serviceFields()...)
 }
 
 func ofPod(name, doc string, get func(*container.Pod) string) Field {

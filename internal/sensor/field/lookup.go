@@ -28,7 +28,7 @@ var (
 		genericFields(), eventFields(), argFields(), openFields(),
 		processFields(), ancestorFields(), groupLeaderFields(), executableFields(), procfsFields(), threadFields(),
 		userFields(), fdFields(), socketFields(), fspathFields(), fdlistFields(),
-		containerFields(), k8sFields(), staticFields(), hiddenFields(),
+		containerFields(), k8sFields(), k8smetaFields(), staticFields(), hiddenFields(),
 	)
 	K8sAudit = collect(
 		genericFields(), auditFields(), auditPodFields(), auditObjectFields(), auditListFields(), jsonFields(), staticFields(),
@@ -161,7 +161,7 @@ func sortByClass(fields []*Field) {
 }
 
 // classes are the first parts of fields' names, in the order of the listing.
-var classes = []string{"evt", "syscall", "proc", "thread", "user", "group", "fd", "fs", "fdlist", "container", "k8s", "ka", "jevt", "json", "static"}
+var classes = []string{"evt", "syscall", "proc", "thread", "user", "group", "fd", "fs", "fdlist", "container", "k8s", "k8smeta", "ka", "jevt", "json", "static"}
 
 func classRank(name string) int {
 	class, _, _ := strings.Cut(name, ".")

@@ -221,6 +221,14 @@ func (t *Table) UpdateContainer(m container.Container) {
 	t.changedContainer(t.containers.Update(m))
 }
 
+// UpdateWorkload takes over what the API server tells of a pod, see
+// container.Registry.UpdateWorkload.
+func (t *Table) UpdateWorkload(uid string, w *container.Workload) {
+	for _, c := range t.containers.UpdateWorkload(uid, w) {
+		t.changedContainer(c)
+	}
+}
+
 // applyContainer takes over metadata from a capture; what is not metadata of a
 // container is nothing to the table.
 func (t *Table) applyContainer(v *event.View) {
@@ -240,5 +248,5 @@ func (t *Table) applyContainer(v *event.View) {
 }
 
 // Containers is the registry of the containers of the table's processes. It is
-// for reading; metadata comes by UpdateContainer.
+// for reading; metadata comes by UpdateContainer and UpdateWorkload.
 func (t *Table) Containers() *container.Registry { return &t.containers }

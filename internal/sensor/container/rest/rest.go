@@ -1,5 +1,5 @@
-// Package rest reads JSON from HTTP servers on unix sockets: the APIs of
-// Docker and Podman.
+// Package rest reads JSON from HTTP servers: the APIs of Docker and Podman on
+// their unix sockets, and that of Kubernetes.
 package rest
 
 import (
@@ -25,8 +25,8 @@ var ErrAnswer = errors.New("unusable answer")
 
 // Client asks one server.
 type Client struct {
-	socket string
-	http   http.Client
+	name, base string // base is what comes before each path
+	http       *http.Client
 }
 
 // New returns a client of the server at a socket. It connects when it first
@@ -36,8 +36,12 @@ func New(socket string) *Client {
 		var d net.Dialer
 		return d.DialContext(ctx, "unix", socket)
 	}
-	return &Client{socket: socket, http: http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 2}}}
+	// The host is not looked up: the socket is the server.
+	return &Client{socket, "http://localhost", &http.Client{Transport: &http.Transport{DialContext: dial, MaxIdleConns: 2}}}
 }
+
+// At returns a client of the server at a URL, which is asked by h.
+func At(url string, h *http.Client) *Client { return &Client{url, url, h} }
 
 // Get decodes the answer to a GET of path, query included, into v. The error is
 // container.ErrNotFound for status 404.
@@ -103,8 +107,7 @@ func Stream[T any](ctx context.Context, c *Client, path string, each func(T)) er
 }
 
 func (c *Client) open(ctx context.Context, path string) (io.ReadCloser, error) {
-	// The host is not looked up: the socket is the server.
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+path, nil)
 	if err != nil {
 		return nil, fmt.Errorf("GET %s: %w", path, err)
 	}
@@ -119,7 +122,7 @@ func (c *Client) open(ctx context.Context, path string) (io.ReadCloser, error) {
 		err = container.ErrNotFound
 	default:
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, 512)) // without it the status alone
-		err = fmt.Errorf("%w: %s answers GET %s with %s: %s", ErrAnswer, c.socket, path, resp.Status, strings.TrimSpace(string(text)))
+		err = fmt.Errorf("%w: %s answers GET %s with %s: %s", ErrAnswer, c.name, path, resp.Status, strings.TrimSpace(string(text)))
 	}
 	resp.Body.Close()
 	return nil, err

@@ -1,0 +1,247 @@
+// Package apiserver asks the Kubernetes API server about the pods of one node:
+// what runs them (replica set, deployment, replication controller), which
+// services lead to them, and the labels of these and of their namespaces. One
+// watch tells of the pods; the rest is asked for when a pod comes, and again
+// every few minutes. It works on a goroutine of its own, and holds up nobody.
+//
+// Of client-go it uses what finds and authenticates to the server: typed
+// clients would double what it adds to the binary.
+package apiserver
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
+	"github.com/peregrine-sec/peregrine/internal/wait"
+)
+
+// Options say whom to ask about what, and whom to tell.
+type Options struct {
+	Address
+	Node     string // its name in the cluster
+	LabelMax int    // longest value of a label that is kept, in bytes
+	// Deliver takes over what is known of the pod with a UID; nil when the pod
+	// has gone.
+	Deliver func(ctx context.Context, uid string, w *container.Workload)
+	Log     *slog.Logger
+}
+
+// Status is how it goes.
+type Status struct {
+	Server    string
+	Connected bool
+	Connects  uint64
+	Told      uint64 // Workloads delivered
+	Error     string
+}
+
+// A server that does not answer is asked again after firstPause, and after
+// twice as long each time, up to lastPause.
+const (
+	firstPause = time.Second
+	lastPause  = 2 * time.Minute
+)
+
+// A watch lasts for lifetime, and up to half as long in addition, so that the
+// nodes of a cluster do not all ask at once. Where questions failed, it lasts
+// for retryLifetime.
+const (
+	lifetime      = 4 * time.Minute
+	retryLifetime = 30 * time.Second
+)
+
+// maxPods bounds the pods of one node; Kubernetes recommends up to 110.
+const maxPods = 2000
+
+// Watcher asks.
+type Watcher struct {
+	options Options
+	*connection
+	watched atomic.Bool
+	pods    map[string]metadata // those that Deliver knows of, by UID
+
+	mu     sync.Mutex
+	status Status
+	noted  bool // that something is missing
+}
+
+// New returns a Watcher that asks nobody before Run.
+func New(o Options) *Watcher {
+	return &Watcher{options: o, pods: map[string]metadata{}, status: Status{Server: o.Address.String()}}
+}
+
+// Watched says whether new pods are told of now. It may be called from any
+// goroutine, as may Status.
+func (w *Watcher) Watched() bool { return w.watched.Load() }
+
+// Status is how it goes now.
+func (w *Watcher) Status() Status {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.status
+}
+
+// Run asks until ctx ends.
+func (w *Watcher) Run(ctx context.Context) {
+	pause := firstPause
+	for {
+		answered, err := w.round(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if answered {
+			pause = firstPause
+		}
+		if !answered || !errors.Is(err, io.EOF) { // which ends every watch
+			w.failed(err)
+			w.connection = nil // the files of the credentials may change
+		}
+		if wait.For(ctx, pause+rand.N(pause/2)) != nil {
+			return
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// round lists the node's pods, and watches them until the watch ends. It says
+// whether the server has answered the list.
+func (w *Watcher) round(ctx context.Context) (answered bool, err error) {
+	if w.connection == nil {
+		if w.connection, err = w.options.connect(); err != nil {
+			return false, err
+		}
+	}
+	version, pods, err := w.list(ctx)
+	if err != nil {
+		return false, err
+	}
+	w.connected(len(pods))
+	asked := newWorkloads(w.connection, w.options.LabelMax)
+	listed := make(map[string]bool, len(pods))
+	lasts := lifetime + rand.N(lifetime/2)
+	for _, p := range pods {
+		listed[p.Metadata.uid()] = true
+		whole, err := w.tell(ctx, asked, p.Metadata)
+		if err != nil {
+			return true, err
+		}
+		if !whole {
+			lasts = retryLifetime
+		}
+	}
+	for uid := range w.pods {
+		if !listed[uid] {
+			w.forget(ctx, uid)
+		}
+	}
+	w.settled(lasts != retryLifetime)
+	return true, w.watch(ctx, asked, version, lasts)
+}
+
+const podsPath = "/api/v1/pods"
+
+func (w *Watcher) query() string {
+	return podsPath + "?fieldSelector=" + url.QueryEscape("spec.nodeName="+w.options.Node)
+}
+
+// list returns the node's pods, and the version from which to watch.
+func (w *Watcher) list(ctx context.Context) (version string, pods []object, err error) {
+	next := "&resourceVersion=0" // from the server's cache, which has an index of nodes
+	for {
+		var page podList
+		asked, cancel := context.WithTimeout(ctx, askTimeout)
+		err := w.metadata.Get(asked, w.query()+next, &page)
+		cancel()
+		if err != nil {
+			return "", nil, err
+		}
+		pods = append(pods, page.Items...)
+		if len(pods) > maxPods {
+			w.options.Log.Warn("node has too many pods; the API server is not asked about the others", "node", w.options.Node, "limit", maxPods)
+			return page.Metadata.ResourceVersion, pods[:maxPods], nil
+		}
+		if page.Metadata.Continue == "" {
+			return page.Metadata.ResourceVersion, pods, nil
+		}
+		next = "&continue=" + url.QueryEscape(page.Metadata.Continue)
+	}
+}
+
+// watch tells of what changes until the server ends the watch.
+func (w *Watcher) watch(ctx context.Context, asked *workloads, version string, lasts time.Duration) error {
+	// The server ends it; the context is for one that hangs.
+	ctx, cancel := context.WithTimeout(ctx, lasts+askTimeout)
+	defer cancel()
+	var broke error
+	err := rest.Stream(ctx, w.metadata, fmt.Sprintf("%s&watch=true&resourceVersion=%s&timeoutSeconds=%d", w.query(), url.QueryEscape(version), int(lasts.Seconds())), func(e event) {
+		if broke == nil {
+			if broke = w.see(ctx, asked, e); broke != nil {
+				cancel()
+			}
+		}
+	})
+	if broke != nil {
+		return broke
+	}
+	return err
+}
+
+// see takes one event of the watch.
+func (w *Watcher) see(ctx context.Context, asked *workloads, e event) error {
+	var o object
+	switch e.Type {
+	case "ADDED", "MODIFIED", "DELETED":
+		if err := json.Unmarshal(e.Object, &o); err != nil {
+			return fmt.Errorf("%w: a pod in the watch: %w", rest.ErrAnswer, err)
+		}
+	case "ERROR": // as when the version is too old: the list comes anew
+		var status struct{ Message string }
+		_ = json.Unmarshal(e.Object, &status) // without it there is no message
+		return fmt.Errorf("%w: the watch ended: %s", rest.ErrAnswer, status.Message)
+	default:
+		return nil
+	}
+	if e.Type == "DELETED" {
+		w.forget(ctx, o.Metadata.uid())
+		return nil
+	}
+	if was, ok := w.pods[o.Metadata.uid()]; ok && was.sameFor(&o.Metadata) || !ok && len(w.pods) >= maxPods {
+		return nil
+	}
+	_, err := w.tell(ctx, asked, o.Metadata)
+	return err
+}
+
+// tell finds and delivers the Workload of a pod. It says whether that is whole;
+// an error ends the round.
+func (w *Watcher) tell(ctx context.Context, asked *workloads, pod metadata) (whole bool, err error) {
+	found, err := asked.of(ctx, &pod)
+	if broken(err) {
+		return false, err
+	}
+	if err != nil {
+		w.note(err)
+	}
+	w.pods[pod.uid()] = pod
+	w.mu.Lock()
+	w.status.Told++
+	w.mu.Unlock()
+	w.options.Deliver(ctx, pod.uid(), found)
+	return err == nil, nil
+}
+
+func (w *Watcher) forget(ctx context.Context, uid string) {
+	delete(w.pods, uid)
+	w.options.Deliver(ctx, uid, nil)
+}

@@ -1,0 +1,244 @@
+package apiserver
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+)
+
+var web = map[string]string{"app": "web", "tier": "x"}
+
+// whole is the workload of a pod with the labels web.
+var whole = &container.Workload{
+	ReplicaSet: container.Object{Name: "web-7c", UID: "r", Labels: map[string]string{"hash": "7c"}},
+	Deployment: container.Object{Name: "web", UID: "d", Labels: map[string]string{"app": "web"}},
+	Namespace:  container.Object{Name: "shop", UID: "n", Labels: map[string]string{"team": "store"}},
+	Services:   []container.Object{{Name: "front", UID: "s1", Labels: map[string]string{"a": "b"}}, {Name: "web", UID: "s2"}},
+}
+
+func TestListAndWatch(t *testing.T) {
+	t.Parallel()
+	c := newCluster()
+	c.set(podsPath, list(pod("a", ofReplicaSet, web), pod("b", ofReplicaSet, nil)))
+	h := start(t, c, Address{})
+	if diff := cmp.Diff(told{"a", whole}, h.next(t), cmp.AllowUnexported(told{})); diff != "" {
+		t.Error(diff)
+	}
+	if got := h.next(t); got.uid != "b" || got.w.Deployment.Name != "web" || got.w.Services != nil {
+		t.Errorf("told %+v", got)
+	}
+	if version := <-c.watches; version != "7" || !h.Watched() {
+		t.Errorf("watch from version %q, watched %v", version, h.Watched())
+	}
+
+	// What changes nothing that is told is not told again.
+	c.events <- change("MODIFIED", pod("a", ofReplicaSet, web))
+	c.events <- `{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"9"}}}`
+	c.events <- change("MODIFIED", pod("a", ofReplicaSet, map[string]string{"app": "db"}))
+	if got := h.next(t); got.uid != "a" || len(got.w.Services) != 1 || got.w.Services[0].Name != "other" {
+		t.Errorf("after a change of labels: %+v", got)
+	}
+	c.set("/api/v1/namespaces/shop/replicationcontrollers/old", `{"metadata":{"name":"old","uid":"c","labels":{"v":"1"}}}`)
+	c.events <- change("ADDED", pod("c", `{"kind":"X","name":"x","uid":"x"},{"kind":"ReplicationController","name":"old","uid":"c","controller":true}`, nil))
+	if got := h.next(t); got.uid != "c" || got.w.ReplicationController.Labels["v"] != "1" || got.w.ReplicaSet.Name != "" {
+		t.Errorf("of a replication controller: %+v", got)
+	}
+	c.events <- change("DELETED", pod("b", ofReplicaSet, nil))
+	if got := h.next(t); got.uid != "b" || got.w != nil {
+		t.Errorf("after the end of a pod: %+v", got)
+	}
+	for path, want := range map[string]int{
+		"/apis/apps/v1/namespaces/shop/replicasets/web-7c": 1, "/apis/apps/v1/namespaces/shop/deployments/web": 1,
+		"/api/v1/namespaces/shop": 1, podsPath: 2,
+	} {
+		if n := c.times(path); n != want {
+			t.Errorf("%s was asked for %d times, want %d", path, n, want)
+		}
+	}
+	if q, _ := url.ParseQuery(c.queries[podsPath]); q.Get("fieldSelector") != "spec.nodeName=node1" {
+		t.Errorf("pods of which node? %v", q)
+	}
+	for path, partial := range map[string]bool{podsPath: true, "/api/v1/namespaces/shop": true, "/api/v1/namespaces/shop/services": false} {
+		if got := strings.Contains(c.accepts[path], "PartialObjectMetadata"); got != partial {
+			t.Errorf("%s: asks for metadata alone: %v", path, got)
+		}
+	}
+	if s := h.Status(); !s.Connected || s.Told != 4 || s.Error != "" {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A static pod is known to the runtime by the hash in its mirror. Nobody takes
+// another pod's place by such an annotation.
+func TestStaticPod(t *testing.T) {
+	t.Parallel()
+	const hash = "0123456789abcdef0123456789abcdef"
+	mirror := func(of string) string {
+		return fmt.Sprintf(`{"metadata":{"name":"etcd","namespace":"shop","uid":"m","annotations":{"kubernetes.io/config.mirror":%q}}}`, of)
+	}
+	c := newCluster()
+	c.set(podsPath, list(mirror(hash), mirror("8c2f8f6e-5f5c-4c1e-9d59-0c1d5a3c7b11")))
+	h := start(t, c, Address{})
+	if a, b := h.next(t), h.next(t); a.uid != hash || b.uid != "m" {
+		t.Errorf("told of %q and %q", a.uid, b.uid)
+	}
+}
+
+// After the end of a watch the pods are listed again: what has gone meanwhile
+// is forgotten.
+func TestListsAgain(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(chan string){
+		"ended": func(events chan string) { close(events) },
+		"error": func(events chan string) {
+			events <- `{"type":"ERROR","object":{"code":410,"message":"too old resource version"}}`
+		},
+		"broken": func(events chan string) { events <- `{"type":` + "\n]" },
+		"no pod": func(events chan string) { events <- change("ADDED", `{"metadata":7}`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster()
+			c.set(podsPath, list(pod("a", ofReplicaSet, web), pod("b", ofReplicaSet, web)))
+			h := start(t, c, Address{})
+			h.next(t)
+			h.next(t)
+			<-c.watches
+			c.set(podsPath, list(pod("b", ofReplicaSet, web)))
+			c.mu.Lock()
+			now := c.events
+			c.events = make(chan string)
+			c.mu.Unlock()
+			end(now)
+			if got := h.next(t); got.uid != "b" || got.w == nil {
+				t.Errorf("told %+v", got)
+			}
+			if got := h.next(t); got.uid != "a" || got.w != nil {
+				t.Errorf("told %+v", got)
+			}
+			<-c.watches
+			if said, want := h.log.count("does not tell of pods"), map[bool]int{true: 0, false: 1}[name == "ended"]; said != want {
+				t.Errorf("said %d times that it ended, want %d", said, want)
+			}
+		})
+	}
+}
+
+// Without a right, the rest is told, and what is missing is said once.
+func TestForbidden(t *testing.T) {
+	t.Parallel()
+	c := newCluster()
+	c.set(podsPath, list(pod("a", ofReplicaSet, web), pod("b", ofReplicaSet, web)))
+	for _, path := range []string{"/apis/apps/v1/namespaces/shop/replicasets/web-7c", "/api/v1/namespaces/shop/services", "/api/v1/namespaces/shop"} {
+		c.set(path, "!403 forbidden")
+	}
+	h := start(t, c, Address{})
+	for range 2 {
+		want := &container.Workload{ReplicaSet: container.Object{Name: "web-7c", UID: "r"}, Namespace: container.Object{Name: "shop"}}
+		if diff := cmp.Diff(want, h.next(t).w); diff != "" {
+			t.Error(diff)
+		}
+	}
+	<-c.watches
+	if s := h.Status(); !s.Connected || !strings.Contains(s.Error, "rbac.yaml") {
+		t.Errorf("%+v", s)
+	}
+	if n := h.log.count("does not tell all"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+}
+
+// A server that refuses is asked again; the log says it once, and what to do.
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	c := newCluster()
+	c.set(podsPath, "!401 unauthorized")
+	h := start(t, c, Address{})
+	await(t, "a second question", func() bool { return c.times(podsPath) >= 2 })
+	if h.Watched() || h.log.count("see -K") != 1 {
+		t.Errorf("watched %v, log %s", h.Watched(), h.log.b.String())
+	}
+	c.set(podsPath, list(pod("a", ofReplicaSet, web)))
+	h.next(t)
+	<-c.watches
+	if !h.Watched() || h.Status().Error != "" {
+		t.Errorf("%+v", h.Status())
+	}
+}
+
+// An owner of the same name that is another one is not taken for it, and one
+// that has gone leaves its name.
+func TestOwnerReplaced(t *testing.T) {
+	t.Parallel()
+	c := newCluster()
+	c.set(podsPath, list(pod("a", strings.Replace(ofReplicaSet, `"r"`, `"older"`, 1), nil), pod("b", strings.ReplaceAll(ofReplicaSet, "web-7c", "gone"), nil)))
+	h := start(t, c, Address{})
+	if got := h.next(t).w; got.ReplicaSet.UID != "older" || got.ReplicaSet.Labels != nil || got.Deployment.Name != "" {
+		t.Errorf("%+v", got)
+	}
+	if got := h.next(t).w; got.ReplicaSet.Name != "gone" || got.Deployment.Name != "" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Garbage, and too much of it, ends nothing.
+func TestGarbage(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]string{
+		"html": "<html>", "a list": "[]", "too large": list(pod("a", ofReplicaSet, map[string]string{"x": strings.Repeat("x", 17<<20)})), "empty": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster()
+			c.set(podsPath, answer)
+			h := start(t, c, Address{})
+			await(t, "an error", func() bool { return h.Status().Error != "" })
+			c.set(podsPath, list(pod("b", ofReplicaSet, web)))
+			if got := h.next(t); got.uid != "b" {
+				t.Errorf("told %+v", got)
+			}
+		})
+	}
+}
+
+// More pods than a node has are left out, and it is said.
+func TestTooManyPods(t *testing.T) {
+	t.Parallel()
+	c := newCluster()
+	var all []string
+	for i := range maxPods + 10 {
+		all = append(all, pod(fmt.Sprint(i), ofReplicaSet, nil))
+	}
+	c.set(podsPath, list(all...))
+	h := start(t, c, Address{})
+	<-c.watches
+	c.events <- change("ADDED", pod("more", ofReplicaSet, nil))
+	c.events <- change("DELETED", pod("0", ofReplicaSet, nil))
+	for range maxPods {
+		h.next(t)
+	}
+	if got := h.next(t); got.uid != "0" || got.w != nil || h.log.count("too many pods") != 1 {
+		t.Errorf("told %+v", got)
+	}
+}
+
+// A server that accepts and never answers holds up nobody but the watcher,
+// which ends at once when it has to.
+func TestHangs(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 1)
+	h := start(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}), Address{})
+	<-asked
+	if h.Watched() {
+		t.Error("watched")
+	}
+}

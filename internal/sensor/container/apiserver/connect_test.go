@@ -1,0 +1,159 @@
+package apiserver
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// account is a directory with a token and the server's authority.
+func account(t *testing.T, server *httptest.Server) string {
+	t.Helper()
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "token"), []byte("secret"))
+	write(t, filepath.Join(dir, "ca.crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	return dir
+}
+
+func write(t *testing.T, path string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// certificate makes a client's certificate and its key.
+func certificate(t *testing.T, dir string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "sensor"}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "crt"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	write(t, filepath.Join(dir, "key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text}))
+}
+
+// Each form of credentials reaches a server with TLS, and is what the server
+// sees.
+func TestCredentials(t *testing.T) {
+	seen := make(chan *http.Request, 10)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r }))
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.StartTLS()
+	defer server.Close()
+	dir := account(t, server)
+	certificate(t, dir)
+	with := func(names ...string) string {
+		for i := range names {
+			names[i] = filepath.Join(dir, names[i])
+		}
+		return strings.Join(names, ":")
+	}
+	for name, tt := range map[string]struct {
+		a    Address
+		want string // Authorization, or the name of the certificate
+	}{
+		"token":       {Address{server.URL, with("token")}, "Bearer secret"},
+		"certificate": {Address{server.URL, with("crt", "key", "ca.crt")}, "sensor"},
+	} {
+		c, err := tt.a.connect()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.whole.Get(t.Context(), "/x", nil); err == nil {
+			t.Error("an empty answer is none")
+		}
+		r := <-seen
+		got := r.Header.Get("Authorization")
+		if certificates := r.TLS.PeerCertificates; len(certificates) > 0 {
+			got = certificates[0].Subject.CommonName
+		}
+		if got != tt.want {
+			t.Errorf("%s: the server sees %q, want %q", name, got, tt.want)
+		}
+	}
+
+	// The server's certificate is verified.
+	other := t.TempDir()
+	write(t, filepath.Join(other, "token"), []byte("secret"))
+	c, err := Address{server.URL, filepath.Join(other, "token")}.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.whole.Get(t.Context(), "/x", nil); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("an unknown authority: %v", err)
+	}
+}
+
+func TestPasswordInURL(t *testing.T) {
+	seen := make(chan *http.Request, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r }))
+	defer server.Close()
+	a := Address{URL: strings.Replace(server.URL, "//", "//admin:word@", 1)}
+	if strings.Contains(a.String(), "word") {
+		t.Errorf("%s shows the password", a)
+	}
+	c, err := a.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.whole.Get(t.Context(), "/x", nil) // the answer is empty
+	if user, password, _ := (<-seen).BasicAuth(); user != "admin" || password != "word" {
+		t.Errorf("user %q, password %q", user, password)
+	}
+}
+
+func TestBadCredentials(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "x")
+	write(t, file, nil)
+	for name, c := range map[string]struct {
+		a    Address
+		want string
+	}{
+		"no pod":         {Address{}, "of this pod"},
+		"no file":        {Address{"https://localhost", filepath.Join(dir, "nosuch")}, "nosuch"},
+		"no key":         {Address{"https://localhost", file + ":" + filepath.Join(dir, "nosuch")}, "nosuch"},
+		"password":       {Address{"https://localhost", file + ":" + file + "#word"}, "openssl pkey"},
+		"four":           {Address{"https://localhost", "a:b:c:d"}, "CERTIFICATE:KEY"},
+		"no certificate": {Address{"https://localhost", file + ":" + file}, "tls"},
+		"no URL":         {Address{"https://a b", ""}, "API server"},
+	} {
+		if _, err := c.a.connect(); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q in it", name, err, c.want)
+		}
+	}
+}
+
+// A file that is not there yet is looked for again: the sensor starts without.
+func TestCredentialsCome(t *testing.T) {
+	t.Parallel()
+	c := newCluster()
+	c.set(podsPath, list(pod("a", ofReplicaSet, web)))
+	token := filepath.Join(t.TempDir(), "token")
+	h := start(t, c, Address{Credentials: token})
+	await(t, "an error", func() bool { return strings.Contains(h.Status().Error, "no such file") })
+	write(t, token, []byte("secret"))
+	h.next(t)
+}

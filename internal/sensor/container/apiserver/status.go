@@ -1,0 +1,77 @@
+package apiserver
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// connected notes that the server has listed the node's pods.
+func (w *Watcher) connected(pods int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := &w.status
+	if !s.Connected {
+		s.Connects++
+		w.options.Log.Info("Kubernetes API server connected", "server", s.Server, "node", w.options.Node, "pods", pods)
+		if pods == 0 {
+			w.options.Log.Warn("Kubernetes API server knows no pod of this node; is its name right? See --k8s-node", "node", w.options.Node)
+		}
+	}
+	s.Connected = true
+}
+
+// settled notes that all pods of the list have been told, with nothing missing
+// or with something.
+func (w *Watcher) settled(whole bool) {
+	w.watched.Store(true)
+	if whole {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.status.Error, w.noted = "", false
+	}
+}
+
+// failed notes why a round ended, and logs it if the one before went well.
+func (w *Watcher) failed(err error) {
+	w.watched.Store(false)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text := explain(err)
+	if w.status.Connected || w.status.Error == "" {
+		w.options.Log.Warn("Kubernetes API server does not tell of pods; asking again until it does", "server", w.status.Server, "error", text)
+	}
+	w.status.Connected, w.status.Error = false, text
+}
+
+// note keeps why a part of a workload is missing. It is logged once, until
+// nothing is missing any more.
+func (w *Watcher) note(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	text := explain(err)
+	if !w.noted {
+		w.options.Log.Warn("Kubernetes API server does not tell all of a pod", "server", w.status.Server, "error", text)
+	}
+	w.status.Error, w.noted = text, true
+}
+
+// explain adds what to do to an error.
+func explain(err error) string {
+	text := "the watch ended"
+	if err != nil {
+		text = err.Error()
+	}
+	for _, c := range []struct {
+		status int
+		hint   string
+	}{
+		{http.StatusUnauthorized, "see -K"},
+		{http.StatusForbidden, "give the account the rights of deploy/helm/peregrine/templates/rbac.yaml, or set peregrine.kubernetes.enabled=false"},
+	} {
+		if strings.Contains(text, fmt.Sprintf("with %d ", c.status)) {
+			return text + "; " + c.hint
+		}
+	}
+	return text
+}
