@@ -26,7 +26,7 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"sensor/state", module + "sensor/container/", "metadata is told to the table; it asks nobody"},
 	{"generator", module + "sensor", "load must not depend on what it measures"},
 	{"sensor/audit/record", "github.com/", "events are read in place by the standard library alone"},
-	{"sensor", "k8s.io/client-go", "the sensor asks runtimes, never the API server"},
+	{"sensor/container/runtimes", "k8s.io/client-go", "the runtimes are asked without the API server"},
 	{"generator/action", "k8s.io/", "actions know the cluster by an interface: client-go is large"},
 	{"profile/show", "github.com/cilium/ebpf", "profiles are figures: only recording knows of the kernel"},
 	{"bench", "k8s.io/client-go", "bench makes no load on clusters"},

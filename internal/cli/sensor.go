@@ -63,6 +63,9 @@ type daemonFlags struct {
 	disableSources []string
 	enableSources  []string
 	criSockets     []string
+	apiServer      string
+	credentials    string
+	node           string
 }
 
 func newSensor(env Env) *cobra.Command {
@@ -161,6 +164,9 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.StringArrayVar(&f.disableSources, "disable-source", nil, "do not use event `SOURCE`")
 	fs.StringArrayVar(&f.enableSources, "enable-source", nil, "use event `SOURCE` only")
 	fs.StringArrayVar(&f.criSockets, "cri", nil, "ask the container runtime at socket `PATH` (CRI) for metadata, instead of those that are usual; may be repeated")
+	fs.StringVarP(&f.apiServer, "k8s-api", "k", "", "ask the Kubernetes API server at `URL` about deployments, services and namespaces")
+	fs.StringVarP(&f.credentials, "k8s-api-cert", "K", "", "ask it with the bearer token in `FILE`, or with CERTIFICATE:KEY[:CA]")
+	fs.StringVar(&f.node, "k8s-node", "", "`NAME` of this node in the cluster (default that of the host)")
 	registerAccepted(fs)
 	groupSensor(fs)
 	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
@@ -175,7 +181,7 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 func groupSensor(fs *pflag.FlagSet) {
 	group(fs, "Configuration", "config", "rules", "option", "print", "disable-rule", "disable-tag", "only-tag", "disable-source", "enable-source")
 	if fs.Lookup("cri") != nil {
-		group(fs, "Running", "cri")
+		group(fs, "Running", "cri", "k8s-api", "k8s-api-cert", "k8s-node")
 	}
 	group(fs, "Running", "all-events", "unbuffered", "snaplen", "print-base64", "max-seconds", "pidfile", "verbose")
 	group(fs, "Instead of the kernel", "events-file", "nodriver")
@@ -206,9 +212,6 @@ func (l *listFlag) Set(source string) error {
 // what to say about them.
 var notMeant = []struct{ name, short, arg, say string }{
 	{"disable-cri-async", "", "", "container metadata never holds events up"},
-	{"k8s-api", "k", "URL", "pods are known from the container runtime (--cri); the API server is not asked"},
-	{"k8s-api-cert", "K", "FILE", "pods are known from the container runtime (--cri); the API server is not asked"},
-	{"k8s-node", "", "NAME", "pods are known from the container runtime (--cri); the API server is not asked"},
 	{"mesos-api", "m", "URL", "Mesos is not supported, as in Falco since 0.35"},
 	{"daemon", "d", "", "runs in the foreground; use a service manager"},
 	{"modern-bpf", "", "", "this is the only driver"},
@@ -297,6 +300,9 @@ func (f *daemonFlags) loadConfig(env Env) (*config.Config, error) {
 		{f.base64, "buffer_format_base64=true"},
 		{f.all, "base_syscalls.all=true"},
 		{f.unbuffered, "buffered_outputs=false"},
+		{f.apiServer != "", "peregrine.kubernetes.api_server=" + f.apiServer},
+		{f.credentials != "", "peregrine.kubernetes.credentials=" + f.credentials},
+		{f.node != "", "peregrine.kubernetes.node=" + f.node},
 	} {
 		if o.given {
 			overrides = append(overrides, o.value)

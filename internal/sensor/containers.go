@@ -36,7 +36,7 @@ func (s *sensor) containerOptions(cfg *config.Config) container.Options {
 		if s.inventory != nil {
 			s.inventory.Fresh()
 		}
-	}}
+	}, Watched: func() bool { return s.pods != nil && s.pods.Watched() }}
 	for _, named := range []struct {
 		kind   string
 		engine config.NamedEngine

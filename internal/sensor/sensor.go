@@ -21,6 +21,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/audit"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/sensor/container/apiserver"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/runtimes"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
@@ -77,10 +78,12 @@ type sensor struct {
 	finish   context.CancelFunc // ends the run
 	// inventory asks the container runtimes; nil for none.
 	inventory *runtimes.Inventory
-	started   time.Time
-	ready     atomic.Bool
-	recorder  recorder
-	fatal     chan error
+	// pods asks the Kubernetes API server; nil for none.
+	pods     *apiserver.Watcher
+	started  time.Time
+	ready    atomic.Bool
+	recorder recorder
+	fatal    chan error
 
 	statsFile, metricsFile trouble
 
@@ -170,6 +173,7 @@ func newSensor(opt Options) (*sensor, error) {
 	s.current.Store(first)
 	s.throttle = alert.NewThrottle(cfg.Outputs.Rate, cfg.Outputs.MaxBurst)
 	s.inventory = s.newInventory(cfg)
+	s.pods = s.newPods(cfg)
 	s.table = state.NewTable(s.tableOptions(cfg))
 	options := s.engineOptions(cfg, first)
 	if first.audit != nil {

@@ -28,6 +28,9 @@ func (s *sensor) services() ([]service, error) {
 	if s.inventory != nil {
 		list = append(list, s.serveContainers)
 	}
+	if s.pods != nil {
+		list = append(list, s.servePods)
+	}
 	if s.audit != nil {
 		list = append(list, s.serveAudit)
 	}

@@ -34,6 +34,12 @@ func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) 
 			m.Metadata.Runtimes = append(m.Metadata.Runtimes, metrics.Runtime(r))
 		}
 	}
+	if s.pods != nil {
+		p := s.pods.Status()
+		m.Metadata.Runtimes = append(m.Metadata.Runtimes, metrics.Runtime{
+			Engine: "kubernetes", Socket: p.Server, Present: true, Connected: p.Connected, Connects: p.Connects, Told: p.Told, Error: p.Error,
+		})
+	}
 	if err := s.onEngines(ctx, func() { s.engineSnapshot(&m) }); err != nil {
 		return m, err
 	}

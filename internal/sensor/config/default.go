@@ -57,6 +57,7 @@ func Default() *Config {
 			HTTPConnections: 2, HTTPPipeline: 256, GRPCMaxStreams: 128, MetadataWait: 500,
 			K8sAudit:   K8sAudit{Patience: 10_000},
 			Recordings: Recordings{Files: 20, TotalMB: 1024, BufferMB: 16},
+			Kubernetes: Kubernetes{Enabled: true},
 		},
 	}
 }

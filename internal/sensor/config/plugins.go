@@ -104,6 +104,8 @@ func (p *Plugins) decodePlugin(d *decoder, name string, n *yaml.Node, path strin
 		if open := lookup(n, "open_params"); open != nil {
 			d.value(open, reflect.ValueOf(&p.K8sAuditOpen).Elem(), path+".open_params", "")
 		}
+	case "k8smeta":
+		d.report(Note, n, path, `plugin "k8smeta" is not used here: its fields come from the container runtime and the API server; see peregrine.kubernetes`)
 	case "json": // its fields are built in, and it has no settings of meaning
 	default:
 		d.report(Note, n, path, fmt.Sprintf("plugin %q is not used here; ignored", name))

@@ -57,14 +57,14 @@ type Metadata struct {
 	Runtimes  []Runtime `json:"runtimes"`
 }
 
-// Runtime is a container runtime's socket.
+// Runtime is a container runtime's socket, or the Kubernetes API server.
 type Runtime struct {
-	Engine    string `json:"engine"` // docker, podman, cri or containerd
-	Socket    string `json:"socket"`
+	Engine    string `json:"engine"` // docker, podman, cri, containerd or kubernetes
+	Socket    string `json:"socket"` // the URL of the API server
 	Present   bool   `json:"present"`
 	Connected bool   `json:"connected"`
 	Connects  uint64 `json:"connects"`
-	Told      uint64 `json:"told"` // containers that it has told of
+	Told      uint64 `json:"told"` // containers, or pods, that it has told of
 	Error     string `json:"error,omitempty"`
 }
 
