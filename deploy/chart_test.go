@@ -34,7 +34,7 @@ func chartImage(t *testing.T, c *kubernetes.Cluster) {
 func values(c *kubernetes.Cluster) string {
 	return `
 image: {tag: test, pullPolicy: Never}
-collectors: {containerEngine: {engines: {cri: {sockets: [` + c.Socket + `]}}}}
+collectors: {containerEngine: {engines: {cri: {sockets: [` + c.Socket + `]}}}, kubernetes: {enabled: true}}
 metrics: {enabled: true}
 grafana: {dashboards: {enabled: true}}
 customRules:
@@ -44,13 +44,38 @@ customRules:
       condition: evt.type in (open, openat) and fd.name=/etc/secret and k8s.ns.name=shop and k8s.pod.label[app]=web
       output: secret read by %k8s.pod.name
       priority: WARNING
+    - rule: Deployment reads
+      desc: what only the API server tells
+      condition: evt.type in (open, openat) and fd.name=/etc/deployed and k8s.deployment.name=api and k8smeta.svc.name intersects (front)
+      output: >
+        read by %k8s.deployment.name %k8s.rs.name %k8s.ns.label[team] %k8s.deployment.label[part] %k8s.svc.name %k8s.svc.label[public]
+        %k8smeta.deployment.name %k8smeta.ns.labels
+      priority: WARNING
 `
 }
 
 const shop = `
 apiVersion: v1
 kind: Namespace
-metadata: {name: shop}
+metadata: {name: shop, labels: {team: store}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: front, namespace: shop, labels: {public: "yes"}}
+spec: {selector: {app: api}, ports: [{port: 80}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: api, namespace: shop, labels: {part: backend}}
+spec:
+  selector: {matchLabels: {app: api}}
+  template:
+    metadata: {labels: {app: api}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      # Its first process opens the file, before it could be asked about.
+      - {name: api, image: "localhost/shop/web:v1", imagePullPolicy: Never, command: [/bin/sh, -c, "cat /etc/deployed; exec sleep 1000"]}
 ---
 apiVersion: v1
 kind: Pod
@@ -93,9 +118,10 @@ func TestChart(t *testing.T) {
 	if a.Hostname != "node1" {
 		t.Errorf("hostname %q", a.Hostname)
 	}
+	checkWorkload(t, c)
 	alertOf(t, c, "Read sensitive file untrusted") // the rules in the image apply too
 	checkMetrics(t, scrape(t, c))
-	if status := c.Run(t, c.Kubectl("exec", "-n", namespace, "daemonset/peregrine", "--", "/usr/bin/peregrine", "sensor", "status")); !strings.Contains(status, "cri at "+"/host"+c.Socket+": connected") {
+	if status := c.Run(t, c.Kubectl("exec", "-n", namespace, "daemonset/peregrine", "--", "/usr/bin/peregrine", "sensor", "status")); !strings.Contains(status, "cri at /host"+c.Socket+": connected") || !strings.Contains(status, "kubernetes at https://10.96.0.1:443: connected") {
 		t.Errorf("status:\n%s", status)
 	}
 
@@ -103,9 +129,32 @@ func TestChart(t *testing.T) {
 	c.Run(t, c.Kubectl("rollout", "status", "-n", namespace, "daemonset/peregrine", "--timeout=60s"))
 	c.Run(t, c.Helm("uninstall", "peregrine", "--namespace", namespace, "--wait"))
 	c.Run(t, c.Kubectl("wait", "pods", "-n", namespace, "--all", "--for=delete", "--timeout=60s"))
-	left := c.Run(t, c.Kubectl("get", "all,configmaps,secrets,serviceaccounts", "-n", namespace, "-o", "name", "-l", "app.kubernetes.io/instance=peregrine"))
+	left := c.Run(t, c.Kubectl("get", "all,configmaps,secrets,serviceaccounts,clusterroles,clusterrolebindings", "-n", namespace, "-o", "name", "-l", "app.kubernetes.io/instance=peregrine"))
 	if strings.TrimSpace(left) != "" {
 		t.Errorf("left over: %s", left)
+	}
+}
+
+// checkWorkload checks that the first process of a deployment's pod has what the
+// API server tells, and that the sensor may ask for no more than that.
+func checkWorkload(t *testing.T, c *kubernetes.Cluster) {
+	t.Helper()
+	a := alertOf(t, c, "Deployment reads")
+	set := c.Run(t, c.Kubectl("get", "replicasets", "-n", "shop", "-o", "jsonpath={.items[0].metadata.name}"))
+	for field, want := range map[string]string{
+		"k8s.deployment.name": "api", "k8s.rs.name": set, "k8s.ns.label[team]": "store", "k8s.deployment.label[part]": "backend",
+		"k8s.svc.name": "front", "k8s.svc.label[public]": "yes", "k8smeta.deployment.name": "api",
+	} {
+		if a.Fields[field] != want {
+			t.Errorf("%s is %v, want %s", field, a.Fields[field], want)
+		}
+	}
+	for right, want := range map[string]string{"get secrets": "no", "create pods": "no", "delete pods": "no", "get pods/exec": "no", "watch pods": "yes", "list services": "yes"} {
+		args := append([]string{"auth", "can-i", "--as", "system:serviceaccount:" + namespace + ":peregrine", "-A"}, strings.Fields(right)...)
+		out, _ := c.Kubectl(args...).Output() // "no" is an error
+		if strings.TrimSpace(string(out)) != want {
+			t.Errorf("may the sensor %s? %s, want %s", right, out, want)
+		}
 	}
 }
 
@@ -118,6 +167,9 @@ func checkDriverless(t *testing.T, c *kubernetes.Cluster) {
 			"--set", "collectors.containerEngine.engines.cri.sockets={/elsewhere/cri.sock}", "--set", "driver.enabled="+driver))
 	}
 	with, without := pod("true"), pod("false")
+	if strings.Contains(with, "ClusterRole") || !strings.Contains(with, "automountServiceAccountToken: false") {
+		t.Errorf("rights without collectors.kubernetes:\n%s", with)
+	}
 	for _, part := range []string{"hostPID: true", "HOST_ROOT", "hostPath:", "mountPath: /host", "add: ["} {
 		if !strings.Contains(with, part) {
 			t.Errorf("with the driver, the pod has no %q:\n%s", part, with)

@@ -43,6 +43,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end -}}
 {{- end }}
 
+{{/* Whether the sensor asks the API server about pods: true or false. */}}
+{{- define "peregrine.asksAPIServer" -}}
+{{ and .Values.collectors.enabled .Values.collectors.kubernetes.enabled .Values.driver.enabled | ternary "true" "false" }}
+{{- end }}
+
 {{/* Directories of sockets that are not below /run, as {directories: [...]}. */}}
 {{- define "peregrine.socketDirectories" -}}
 {{- $dirs := list -}}

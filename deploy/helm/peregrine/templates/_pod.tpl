@@ -11,7 +11,7 @@ metadata:
     {{- with .Values.podAnnotations }}{{ toYaml . | nindent 4 }}{{ end }}
 spec:
   serviceAccountName: {{ include "peregrine.serviceAccount" . }}
-  automountServiceAccountToken: false
+  automountServiceAccountToken: {{ include "peregrine.asksAPIServer" . }}
   {{- if .Values.driver.enabled }}
   # Processes are those of the node.
   hostPID: true
