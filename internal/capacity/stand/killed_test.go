@@ -3,6 +3,7 @@ package stand
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -12,6 +13,8 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/benchtest/player"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
@@ -101,7 +104,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		if _, err := limit.Recover(filepath.Join(dir, "journal"), limit.Host{}); err != nil {
 			t.Errorf("killed after %v: %v", moment, err)
 		}
-		if left := withMark(t, mark); !gone(left, mark, t) {
+		if left := withMark(t, mark); !gone(t, left, mark) {
 			t.Errorf("killed after %v: processes %v are left", moment, left)
 		}
 		left, err := filepath.Glob(fmt.Sprintf("/sys/fs/cgroup/*/peregrine-capacity-%d", run.Process.Pid))
@@ -116,11 +119,19 @@ func TestKilledAtRandomMoments(t *testing.T) {
 
 // gone waits for processes that end by themselves when their parent has: one
 // that was made and not yet let go.
-func gone(pids []int, mark string, t *testing.T) bool {
-	deadline := time.Now().Add(5 * time.Second)
-	for len(pids) > 0 && time.Now().Before(deadline) {
-		time.Sleep(10 * time.Millisecond)
-		pids = withMark(t, mark)
+func gone(t *testing.T, pids []int, mark string) bool {
+	t.Helper()
+	const most = 5000 // ms
+	for _, pid := range pids {
+		fd, err := unix.PidfdOpen(pid, 0)
+		if errors.Is(err, unix.ESRCH) {
+			continue
+		}
+		check(t, err)
+		for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+			_, err = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, most) // readable at its end: pidfd_open(2)
+		}
+		check(t, errors.Join(err, unix.Close(fd)))
 	}
-	return len(pids) == 0
+	return len(withMark(t, mark)) == 0
 }
