@@ -87,7 +87,7 @@ func (f *runFlags) run(env Env, cmd *cobra.Command, args []string) error {
 	if f.quiet {
 		f.log.Level = eventlog.Error
 	}
-	if err := generator.Preflight(o); err != nil {
+	if err := generator.Check(o); err != nil {
 		return &ExitError{Code: ExitPreflight, Err: err}
 	}
 	abort := make(chan struct{})

@@ -138,9 +138,9 @@ func (o *Options) Check() error {
 	return err
 }
 
-// Preflight says, before anything runs, why a run with these options cannot
+// Check says, before anything runs, why a run with these options cannot
 // do its work: no permission for the sandbox, or no action that applies.
-func Preflight(o Options) error {
+func Check(o Options) error {
 	plan, err := NewPlan(o)
 	if err != nil {
 		return err

@@ -74,7 +74,7 @@ func Runs(a, b *report.Run) (Comparison, error) {
 	if len(c.Rows) == 0 {
 		return c, errors.New("compare: the runs have no round of the same actions and load: give both the same actions, --rate and --noise")
 	}
-	if a.Environment.Hostname != b.Environment.Hostname || a.Environment.CPU != b.Environment.CPU {
+	if a.Host.Hostname != b.Host.Hostname || a.Host.CPU != b.Host.CPU {
 		c.Notes = append(c.Notes, "the runs are of different machines")
 	}
 	return c, nil

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Environment is where a result comes from.
-type Environment struct {
+// Host is where a result comes from.
+type Host struct {
 	Hostname string  `json:"hostname"`
 	Kernel   string  `json:"kernel"`
 	CPU      string  `json:"cpu"`
@@ -19,27 +19,27 @@ type Environment struct {
 	Load     float64 `json:"load_before"` // of the last minute
 }
 
-// ReadEnvironment describes this host; what cannot be read stays empty.
-func ReadEnvironment() Environment {
-	e := Environment{CPUs: runtime.NumCPU()}
-	e.Hostname, _ = os.Hostname()
+// ReadHost describes this host; what cannot be read stays empty.
+func ReadHost() Host {
+	h := Host{CPUs: runtime.NumCPU()}
+	h.Hostname, _ = os.Hostname()
 	var u unix.Utsname
 	if unix.Uname(&u) == nil {
-		e.Kernel = unix.ByteSliceToString(u.Release[:])
+		h.Kernel = unix.ByteSliceToString(u.Release[:])
 	}
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) == nil {
-		e.Memory = uint64(info.Totalram) * uint64(info.Unit)
+		h.Memory = uint64(info.Totalram) * uint64(info.Unit)
 	}
 	cpuinfo, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(cpuinfo)) {
 		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-			e.CPU = strings.TrimSpace(value)
+			h.CPU = strings.TrimSpace(value)
 			break
 		}
 	}
 	load, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(load), " ")
-	e.Load, _ = strconv.ParseFloat(first, 64)
-	return e
+	h.Load, _ = strconv.ParseFloat(first, 64)
+	return h
 }

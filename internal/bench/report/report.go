@@ -27,7 +27,7 @@ type Run struct {
 	Version     string             `json:"version"` // of this program
 	Identity    target.Identity    `json:"identity"`
 	Sensor      []string           `json:"sensor,omitempty"` // its command line, if bench started it
-	Environment Environment        `json:"environment"`
+	Host        Host               `json:"environment"`
 	Preflight   *bench.Preflight   `json:"preflight,omitempty"`
 	Ceiling     *bench.Ceiling     `json:"ceiling,omitempty"`
 	Calibration *bench.Calibration `json:"calibration,omitempty"`

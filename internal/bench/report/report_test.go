@@ -47,8 +47,8 @@ func example() *Run {
 	bad.Findings = []bench.Finding{{Code: "kernel_drops", Text: "the probe dropped 76543 events"}, {Code: "lost", Text: "4000 of 400000 alerts never came"}}
 	return &Run{Version: "1.2.3", Identity: target.Identity{Name: "Falco", Version: "0.44.1", PID: 42, Rules: []string{"a.yaml"}}, Schema: 1, Command: []string{"peregrine", "bench", "ReadSensitiveFileUntrusted", "--rate", "1k,100k"},
 		Started: time.Unix(1_700_000_000, 0).UTC(), Ended: time.Unix(1_700_000_060, 0).UTC(), Sensor: []string{"falco", "-c", "x.yaml"},
-		Environment: Environment{Hostname: "node", Kernel: "6.1.0", CPU: "Some CPU", CPUs: 4, Memory: 8 << 30},
-		Preflight:   &bench.Preflight{Idle: 321}, Rounds: []bench.Round{clean, bad}}
+		Host:      Host{Hostname: "node", Kernel: "6.1.0", CPU: "Some CPU", CPUs: 4, Memory: 8 << 30},
+		Preflight: &bench.Preflight{Idle: 321}, Rounds: []bench.Round{clean, bad}}
 }
 
 func judged(t *testing.T) (*Run, []bench.Condition) {

@@ -28,7 +28,7 @@ func (p *printer) line(format string, args ...any) {
 
 func (r *Run) text(w io.Writer) error {
 	p := &printer{w: w}
-	e := r.Environment
+	e := r.Host
 	p.line("%s, kernel %s, %d x %s, %s", e.Hostname, e.Kernel, e.CPUs, e.CPU, human.Size(e.Memory))
 	p.line("sensor: %s", r.Identity)
 	if r.Sensor != nil {
@@ -201,7 +201,7 @@ func (r *Run) markdown(w io.Writer) error {
 			p.line("- round %d: %s", r.Rounds[i].Number, f.Text)
 		}
 	}
-	e := r.Environment
+	e := r.Host
 	p.line("")
 	p.line("sensor: %s", r.Identity)
 	p.line("%s, kernel %s, %d x %s; `%s`, Peregrine %s, %s", e.Hostname, e.Kernel, e.CPUs, e.CPU, human.Command(r.Command), r.Version, r.Started.UTC().Format(time.RFC3339))

@@ -68,7 +68,7 @@ func Run(ctx context.Context, o Options) (run *report.Run, err error) {
 	c := &measurement{Options: o, run: &report.Run{
 		Schema: bench.RoundSchema, Command: o.Command, Started: time.Now(),
 		Identity: o.Identity, Version: version.Version(),
-		Sensor: o.Bench.Target.Command(), Environment: report.ReadEnvironment(),
+		Sensor: o.Bench.Target.Command(), Host: report.ReadHost(),
 	}}
 	if o.Directory != nil {
 		c.Bench.Recorder = o.Directory
@@ -144,7 +144,7 @@ func (c *measurement) privileges() error {
 	for _, a := range c.Bench.Actions {
 		o.Actions = append(o.Actions, generator.Choice{Name: a.Name})
 	}
-	if err := generator.Preflight(o); err != nil {
+	if err := generator.Check(o); err != nil {
 		return &PreflightError{[]bench.Check{{Name: "privileges", Status: bench.CheckFail, Text: err.Error()}}}
 	}
 	return nil
