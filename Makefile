@@ -79,6 +79,12 @@ bench: ## benchmarks, for benchstat
 capacity: build ## the main job: the capacity table of this machine, and its report
 	$(SUDO) bin/peregrine capacity run
 
+.PHONY: agree
+agree: build ## two capacity runs, compared: do its figures repeat here? Nine minutes; as root
+	@rm -rf bin/agree && mkdir -p bin/agree
+	for run in a b; do $(SUDO) bin/peregrine capacity run --quick --precision 0.05 --confirm 20s --cpu 0.25,0.5,1 --max-duration 4m --out bin/agree/$$run || test $$? = 4 || exit 1; done
+	bin/peregrine capacity compare bin/agree/a bin/agree/b
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for a short while
 	@for pkg in $$($(GO) list ./...); do \
