@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
@@ -188,10 +189,22 @@ func (o *Options) prepare(ctx context.Context) *capacity.Result {
 		d := s.Stand.Describe(ctx)
 		d.Variant = s.Name
 		r.Sensors = append(r.Sensors, d)
-		o.Say("sensor under test: %s", d)
+		o.Say("sensor under test: %s", underTest(d, o.Version))
 	}
 	r.Method.Actions = o.Sensors[0].Stand.ActionNames()
 	return r
+}
+
+// underTest names a sensor with its version and rules. Ours has this program's.
+func underTest(d capacity.Sensor, version string) string {
+	text := d.String()
+	if d.Kind == string(stand.Embedded) {
+		text += " " + version
+	}
+	if len(d.Rules) == 0 {
+		return text + ", rules of its configuration"
+	}
+	return text + ", rules " + strings.Join(d.Rules, " ")
 }
 
 // recommend adds the resources for what production does, for the first sensor.

@@ -257,6 +257,20 @@ func TestBesideAnotherRun(t *testing.T) {
 	}
 }
 
+// The first line says which sensor it is, its version and its rules.
+func TestUnderTest(t *testing.T) {
+	for want, d := range map[string]capacity.Sensor{
+		"the Peregrine sensor v1.2.3, rules default rules, embedded":     {Kind: "embedded", Name: "the Peregrine sensor", Rules: []string{"default rules, embedded"}},
+		"Falco 0.44.1, rules of its configuration":                       {Kind: "falco", Name: "Falco 0.44.1"},
+		"new (Falco 0.44.1), rules a.yaml b.yaml":                        {Kind: "falco", Variant: "new", Name: "Falco 0.44.1", Rules: []string{"a.yaml", "b.yaml"}},
+		"Falco 0.40.0 (process 4711), rules /etc/falco/falco_rules.yaml": {Kind: "running", Name: "Falco 0.40.0 (process 4711)", Rules: []string{"/etc/falco/falco_rules.yaml"}},
+	} {
+		if got := underTest(d, "v1.2.3"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	none := filepath.Join(t.TempDir(), "none")
 	var preflight *sweep.PreflightError

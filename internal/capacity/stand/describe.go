@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
@@ -13,7 +12,7 @@ import (
 )
 
 // Describe says what is tested, for the report.
-func (s *Stand) Describe(context.Context) capacity.Sensor {
+func (s *Stand) Describe(ctx context.Context) capacity.Sensor {
 	d := capacity.Sensor{Kind: string(s.Kind), Rules: s.Rules, Name: "the Peregrine sensor"}
 	files := s.Rules
 	switch s.Kind {
@@ -29,7 +28,7 @@ func (s *Stand) Describe(context.Context) capacity.Sensor {
 		d.Name = "Falco " + cmp.Or(s.release, "of unknown version")
 		d.Command = falcoConfig(&s.Options, s.release).Command
 	case Running:
-		d.Name = runningName(s.PID, s.Unit, s.Container, s.Pod)
+		d.Name, d.Rules = s.running(ctx)
 	}
 	if s.Config != "" {
 		files = append([]string{s.Config}, files...)
@@ -38,18 +37,16 @@ func (s *Stand) Describe(context.Context) capacity.Sensor {
 	return d
 }
 
-func runningName(pid int, unit, container, pod string) string {
+// running names a sensor that runs, and the rule files that it was given.
+func (s *Stand) running(ctx context.Context) (name string, rules []string) {
 	switch {
-	case unit != "":
-		return "unit " + unit
-	case container != "":
-		return "container " + container
-	case pod != "":
-		return "container " + pod + " of a pod"
+	case s.Unit != "":
+		return "unit " + s.Unit, nil
+	case s.Container != "":
+		return "container " + s.Container, nil
+	case s.Pod != "":
+		return "container " + s.Pod + " of a pod", nil
 	}
-	name, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "comm"))
-	if err != nil {
-		return fmt.Sprintf("process %d", pid)
-	}
-	return fmt.Sprintf("%s (process %d)", strings.TrimSpace(string(name)), pid)
+	i := target.Identify(ctx, s.PID, nil)
+	return fmt.Sprintf("%s (process %d)", strings.TrimSpace(i.Name+" "+i.Version), s.PID), i.Rules
 }

@@ -108,6 +108,24 @@ func TestFalcoCommand(t *testing.T) {
 	}
 }
 
+// Without a Falco, what is said tells what to do.
+func TestFindFalco(t *testing.T) {
+	before := usualPlaces
+	t.Cleanup(func() { usualPlaces = before })
+	t.Setenv("PATH", t.TempDir())
+	usualPlaces = []string{filepath.Join(t.TempDir(), "falco")}
+	_, err := findFalco("")
+	for _, want := range []string{"PATH", usualPlaces[0], "install Falco", "--falco FILE", "--unit", "--container"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+	check(t, os.WriteFile(usualPlaces[0], nil, 0o755))
+	if got, err := findFalco(""); err != nil || got != usualPlaces[0] {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
 // A program is asked for its version as every Falco answers.
 func TestFalcoRelease(t *testing.T) {
 	for script, want := range map[string]string{
