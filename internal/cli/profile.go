@@ -26,7 +26,7 @@ A profile is replayed as load by "generate run --profile", "bench --load" and
   peregrine profile diff monday.json tuesday.json
   peregrine profile merge node1.json node2.json --out fleet.json`,
 	}
-	cmd.AddCommand(newProfileRecord(env), newProfileShow(env), newProfileDiff(env), newProfileMerge(env), newProfileSchema(env))
+	cmd.AddCommand(newProfileRecord(env), newProfileFrom(env), newProfileShow(env), newProfileDiff(env), newProfileMerge(env), newProfileSchema(env))
 	return cmd
 }
 

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity/advise"
+	"github.com/peregrine-sec/peregrine/internal/profile"
+	"github.com/peregrine-sec/peregrine/internal/profile/from"
+)
+
+func newProfileFrom(env Env) *cobra.Command {
+	var out string
+	var every time.Duration
+	cmd := &cobra.Command{
+		Use:   "from FILE",
+		Short: "Make a profile of a capture, a metrics file or a Prometheus query",
+		Long: `From makes a profile of what others have recorded:
+
+  a capture of Falco, sysdig or Stratoshark (.scap): mix, failures and bursts
+  a stats or metrics file of a sensor: rates only
+  the JSON of a Prometheus query (range or instant): rates only
+
+Where only rates are known, a usual mix is assumed, and no bursts between two
+rates. What is assumed is in the file, and printed.`,
+		Example: `  peregrine profile from node.scap --out node.json
+  peregrine profile from /var/log/falco-metrics.json --out node.json
+  curl -s 'http://prometheus:9090/api/v1/query_range?query=rate(falcosecurity_scap_n_evts_total[1m])&start=...&end=...&step=15' > rates.json
+  peregrine profile from rates.json --every 15s --out fleet.json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			p, err := profileFrom(args[0], every)
+			if err != nil {
+				return err
+			}
+			for _, a := range p.Source.Assumed {
+				fmt.Fprintf(env.Stderr, "assumed: %s\n", a)
+			}
+			return writeProfile(env, p, out)
+		},
+	}
+	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write (default standard output)")
+	cmd.Flags().DurationVar(&every, "every", 5*time.Second, "time from one rate to the next, where the file is one of rates")
+	return cmd
+}
+
+// profileFrom tells captures by their first bytes: pcapng's, or a compressed
+// file's.
+func profileFrom(path string, every time.Duration) (*profile.Profile, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	var head [4]byte
+	_, _ = file.Read(head[:]) // what is too short is no capture
+	if err := file.Close(); err != nil {
+		return nil, err
+	}
+	for _, magic := range []string{"\x0a\x0d\x0d\x0a", "\x1f\x8b"} {
+		if strings.HasPrefix(string(head[:]), magic) {
+			return from.Capture(path)
+		}
+	}
+	rates, err := advise.Read(path, every)
+	if err != nil {
+		return nil, err
+	}
+	kind := profile.FromPrometheus
+	if _, one := rates.Nodes[""]; one && len(rates.Nodes) == 1 {
+		kind = profile.FromMetrics
+	}
+	return from.Rates(rates.Nodes, every, kind)
+}
