@@ -19,6 +19,7 @@ import (
 // runFlags are those of generate run.
 type runFlags struct {
 	*generateFlags
+	replayFlags
 	loop, quiet bool
 	sleep       time.Duration
 	rate        float64
@@ -44,12 +45,18 @@ Without --rate it does as event-generator does: a sleep before each action, one
 action after the other. With --rate the schedule is open-loop: actions are due
 at fixed times whatever the ones before took, and lateness is reported.
 
+With --profile it makes the syscalls of a recorded workload instead, in the
+recorded course and as many times as --scale says: files of its own, sockets on
+loopback, processes that end at once. --alerts adds actions.
+
 Ctrl-C ends the run with a summary; a second Ctrl-C ends it at once. Both leave
 the host as it was; after kill -9, generate cleanup does.`,
 		Example: `  peregrine generate run
   peregrine generate run '^syscall' --all --loop
   peregrine generate run 'ReadSensitiveFileUntrusted|ClearLogActivities' --rate 2000 --for 30s
-  peregrine generate run ReadSensitiveFileUntrusted --rate 500 --for 1m --noise 20000`,
+  peregrine generate run ReadSensitiveFileUntrusted --rate 500 --for 1m --noise 20000
+  peregrine generate run --profile node.json --scale 2 --for 5m
+  peregrine generate run ReadSensitiveFileUntrusted --profile node.json --alerts 50/s`,
 		Args: generateArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(env, cmd, args)
@@ -71,6 +78,7 @@ the host as it was; after kill -9, generate cleanup does.`,
 	flags.Float64Var(&f.noise, "noise", 0, "background syscalls per second that no rule detects, at the same time")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "log errors only")
 	flags.StringVar(&f.report, "report", "", "write the result as JSON to a file, - for standard output")
+	f.replayFlags.add(flags)
 	groupGenerate(flags)
 	group(flags, "Pace", "sleep", "loop", "rate", "ramp", "for", "count", "seed", "order", "weights", "workers", "noise")
 	group(flags, "Output", "quiet", "report")
@@ -80,12 +88,12 @@ the host as it was; after kill -9, generate cleanup does.`,
 }
 
 func (f *runFlags) run(env Env, cmd *cobra.Command, args []string) error {
-	o, err := f.options(cmd, args)
-	if err != nil {
-		return err
-	}
 	if f.quiet {
 		f.log.Level = eventlog.Error
+	}
+	o, background, err := f.loads(cmd, args)
+	if err != nil {
+		return err
 	}
 	if err := generator.Check(o); err != nil {
 		return &ExitError{Code: ExitPreflight, Err: err}
@@ -97,7 +105,7 @@ func (f *runFlags) run(env Env, cmd *cobra.Command, args []string) error {
 	go secondSignal(env.Context, f.log, abort, stopped)
 
 	story := narrate.New(f.log, o, narrate.Screen{Out: env.Stderr, Terminal: env.Terminal && !f.log.JSON && !f.quiet})
-	noise, waitNoise := f.startNoise(env.Context, o)
+	noise, waitNoise := startBackground(env.Context, o, background)
 	o.Sink, o.Ready = story.Sink, story.Ready
 	result, err := generator.Spawn(env.Context, o)
 	noise()
@@ -121,6 +129,33 @@ func (f *runFlags) run(env Env, cmd *cobra.Command, args []string) error {
 		return &ExitError{Code: ExitInterrupted}
 	}
 	return nil
+}
+
+// loads are the actions, and what runs beside them: noise, or a recorded
+// workload; nil for nothing. Without actions, the workload is all there is.
+func (f *runFlags) loads(cmd *cobra.Command, args []string) (o generator.Options, background *generator.Options, err error) {
+	if err := f.replayFlags.check(cmd, args); err != nil {
+		return o, nil, err
+	}
+	alerts, err := f.alertRate()
+	if err != nil {
+		return o, nil, err
+	}
+	if f.replayFlags.profile != "" {
+		workload, err := f.replay()
+		if err != nil || alerts == 0 {
+			return workload, nil, err
+		}
+		background, f.rate, f.length = &workload, alerts, workload.Duration
+	}
+	if o, err = f.options(cmd, args); err != nil {
+		return o, nil, err
+	}
+	if f.noise > 0 {
+		noise := generator.Noise(f.noise)
+		background = &noise
+	}
+	return o, background, nil
 }
 
 func (f *runFlags) options(cmd *cobra.Command, args []string) (generator.Options, error) {
@@ -163,17 +198,17 @@ func (f *runFlags) options(cmd *cobra.Command, args []string) (generator.Options
 	return o, nil
 }
 
-// startNoise runs background load until it is told to stop.
-func (f *runFlags) startNoise(ctx context.Context, o generator.Options) (stop func(), wait func() error) {
-	if f.noise <= 0 {
+// startBackground runs what is beside the actions until it is told to stop.
+func startBackground(ctx context.Context, o generator.Options, background *generator.Options) (stop func(), wait func() error) {
+	if background == nil {
 		return func() {}, func() error { return nil }
 	}
 	ctx, stop = context.WithCancel(ctx)
-	noise := generator.Noise(f.noise)
-	noise.Sandbox, noise.Abort, noise.Seed = o.Sandbox, o.Abort, o.Seed
+	b := *background
+	b.Sandbox, b.Abort, b.Seed = o.Sandbox, o.Abort, o.Seed
 	done := make(chan error, 1)
 	go func() {
-		_, err := generator.Spawn(ctx, noise)
+		_, err := generator.Spawn(ctx, b)
 		done <- err
 	}()
 	return stop, func() error { return <-done }

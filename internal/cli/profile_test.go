@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/corpus"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
@@ -25,6 +28,11 @@ func writeSample(t *testing.T, name string, calls float64) string {
 
 func TestProfile(t *testing.T) {
 	a, b := writeSample(t, "a.json", 10), writeSample(t, "b.json", 30)
+	rates := filepath.Join(t.TempDir(), "rates.json")
+	answer := `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"node":"n1"},"value":[1,"2000"]}]}}`
+	if err := os.WriteFile(rates, []byte(answer), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	merged := filepath.Join(t.TempDir(), "merged.json")
 	for _, test := range []struct {
 		args []string
@@ -37,12 +45,57 @@ func TestProfile(t *testing.T) {
 		{[]string{"diff", a, b, "--format", "xml"}, ExitUsage, "expected text or json"},
 		{[]string{"merge", a, b, "-o", merged}, 0, ""},
 		{[]string{"show", merged}, 0, "200 syscalls/s"},
+		{[]string{"from", rates, "--every", "15s", "-o", filepath.Join(t.TempDir(), "from.json")}, 0, "assumed: each rate lasted 15s"},
+		{[]string{"from", corpus.Captures(t)[0]}, 0, `"kind":"capture"`},
+		{[]string{"from", a}, 1, "observed rates"},
+		{[]string{"record", "surplus"}, ExitUsage, "unknown command"},
 		{[]string{"schema"}, 0, "json-schema.org"},
 		{[]string{"show", "/nowhere/p.json"}, 1, "/nowhere/p.json: no such file"},
 	} {
 		stdout, stderr, code := command(t, append([]string{"profile"}, test.args...)...)
 		if code != test.code || !strings.Contains(stdout+stderr, test.want) {
 			t.Errorf("%v: exit %d, want %d with %q:\n%s%s", test.args, code, test.code, test.want, stdout, stderr)
+		}
+	}
+}
+
+func TestGenerateProfileUsage(t *testing.T) {
+	a := writeSample(t, "a.json", 10)
+	for _, test := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"--scale", "2"}, ExitUsage, "need --profile"},
+		{[]string{"--profile", a, "--rate", "5"}, ExitUsage, "--profile and --rate exclude each other"},
+		{[]string{"--profile", a, "--scale", "0"}, ExitUsage, "scale 0"},
+		{[]string{"--profile", a, "--alerts", "many"}, ExitUsage, "--alerts: rate"},
+		{[]string{"ReadSensitiveFileUntrusted", "--profile", a}, ExitUsage, "need their rate"},
+		{[]string{"--profile", "/nowhere.json"}, 1, "/nowhere.json"},
+	} {
+		stdout, stderr, code := command(t, append([]string{"generate", "run"}, test.args...)...)
+		if code != test.code || !strings.Contains(stdout+stderr, test.want) {
+			t.Errorf("%v: exit %d, want %d with %q:\n%s%s", test.args, code, test.code, test.want, stdout, stderr)
+		}
+	}
+}
+
+// A workload runs for as long as it was recorded, with or without alerts on top.
+func TestGenerateProfile(t *testing.T) {
+	needs.Root(t)
+	a := writeSample(t, "a.json", 10) // for two seconds
+	for _, test := range []struct {
+		args    []string
+		offered string
+	}{
+		{[]string{"--for", "1s"}, `"target": 100,`},
+		{[]string{"--scale", "3", "--for", "1s"}, `"target": 300,`},
+		{[]string{"ReadSensitiveFileUntrusted", "--alerts", "20/s", "--for", "1s"}, `"target": 20,`},
+	} {
+		args := append([]string{"generate", "run", "--report", "-", "--state-dir", t.TempDir(), "--profile", a}, test.args...)
+		stdout, stderr, code := command(t, args...)
+		if code != ExitOK || !strings.Contains(stdout, test.offered) {
+			t.Errorf("%v: exit %d, want a report with %s:\n%s%s", test.args, code, test.offered, stdout, stderr)
 		}
 	}
 }

@@ -41,7 +41,7 @@ type brief struct {
 }
 
 func init() {
-	for _, p := range []pace.Pacer{pace.Constant{}, pace.Ramp{}, pace.Steps{}, pace.Sleep{}} {
+	for _, p := range []pace.Pacer{pace.Constant{}, pace.Ramp{}, pace.Steps{}, pace.Sleep{}, pace.Series{}} {
 		gob.Register(p)
 	}
 }

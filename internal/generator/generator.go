@@ -39,6 +39,8 @@ type Instance struct {
 type Choice struct {
 	Name   string
 	Weight int
+	// Container has it done where sensors see a container.
+	Container bool
 }
 
 // Order is how the schedule's places are given to the actions.
@@ -62,6 +64,9 @@ type Options struct {
 	// instead. With neither, actions follow each other without a pause.
 	Rate  float64
 	Pacer pace.Pacer
+	// Mix, if not nil, gives rate and shares instead of the rate, the weights
+	// and the order.
+	Mix *Mix
 	// Tick is the shortest time between two wake-ups of a worker; 0 stands for
 	// 100 us. A sleep and wake-up cost 20 to 40 us of CPU in a virtual machine,
 	// ten times a cheap action: at a rate above 1/Tick, all that became due
@@ -121,6 +126,8 @@ const (
 // pacer is the schedule that o asks for.
 func (o *Options) pacer() pace.Pacer {
 	switch {
+	case o.Mix != nil:
+		return o.Mix.pacer()
 	case o.Pacer != nil:
 		return o.Pacer
 	case o.Rate > 0:
@@ -147,6 +154,11 @@ func (o *Options) resolve() ([]*action.Action, error) {
 	case "", Shuffle, Listed, Random:
 	default:
 		return nil, fmt.Errorf("order %q: expected %s, %s or %s", o.Order, Shuffle, Listed, Random)
+	}
+	if o.Mix != nil {
+		if err := o.Mix.check(len(o.Actions)); err != nil {
+			return nil, err
+		}
 	}
 	if err := pace.Check(o.pacer()); err != nil {
 		return nil, err

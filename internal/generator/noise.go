@@ -8,12 +8,12 @@ import (
 
 // noiseMix is the background load: what services do all day, by weight.
 var noiseMix = []Choice{
-	{"noise.Stat", 4},
-	{"noise.OpenClose", 8},
-	{"noise.ReadFile", 8},
-	{"noise.WriteFile", 2},
-	{"noise.Mmap", 2},
-	{"noise.ConnectLoopback", 1},
+	{Name: "noise.Stat", Weight: 4},
+	{Name: "noise.OpenClose", Weight: 8},
+	{Name: "noise.ReadFile", Weight: 8},
+	{Name: "noise.WriteFile", Weight: 2},
+	{Name: "noise.Mmap", Weight: 2},
+	{Name: "noise.ConnectLoopback", Weight: 1},
 }
 
 // noiseTick makes some 75 syscalls of a worker at 150,000/s one burst.

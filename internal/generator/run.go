@@ -43,6 +43,7 @@ func Run(ctx context.Context, o Options, env action.Env) (*Result, error) {
 type running struct {
 	o       *Options
 	picker  *picker
+	mix     *mixPicker // nil: the picker picks
 	pacer   pace.Pacer
 	workers []*worker
 	result  *Result
@@ -71,6 +72,9 @@ func prepare(o Options, env action.Env) (*running, error) {
 		weights[i] = choice.Weight
 	}
 	r := &running{o: &o, picker: newPicker(weights, o.Order, o.Seed), pacer: o.pacer(), result: newResult(o.Actions)}
+	if o.Mix != nil {
+		r.mix = newMixPicker(o.Mix)
+	}
 	r.limit = lowest(o.Count, o.Passes*uint64(len(r.picker.pass)))
 	n := max(o.Workers, 1)
 	r.full, r.empty = make(chan []Instance, 4*n), make(chan []Instance, 4*n)
@@ -119,6 +123,14 @@ func (r *running) run(ctx context.Context) error {
 	r.result.CPU = cpuTime() - before
 	r.target(elapsed)
 	return nil
+}
+
+// pick is the action in place n of the schedule, which is due then.
+func (r *running) pick(n uint64, due time.Duration) uint16 {
+	if r.mix != nil {
+		return r.mix.at(n, due)
+	}
+	return r.picker.at(n)
 }
 
 func (r *running) collect(batch []Instance) {

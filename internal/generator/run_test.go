@@ -21,7 +21,7 @@ func here(t *testing.T) action.Env {
 }
 
 func TestRunCounts(t *testing.T) {
-	two := []Choice{{"noise.OpenClose", 3}, {"noise.Stat", 1}}
+	two := []Choice{{Name: "noise.OpenClose", Weight: 3}, {Name: "noise.Stat", Weight: 1}}
 	for _, test := range []struct {
 		name    string
 		o       Options
@@ -101,7 +101,7 @@ func TestInstancesAreOnTheWallClock(t *testing.T) {
 
 func TestSeedRepeats(t *testing.T) {
 	run := func() (order []uint16) {
-		o := Options{Actions: []Choice{{"noise.OpenClose", 2}, {"noise.Stat", 1}, {"noise.Mmap", 5}}, Count: 100, Seed: 7}
+		o := Options{Actions: []Choice{{Name: "noise.OpenClose", Weight: 2}, {Name: "noise.Stat", Weight: 1}, {Name: "noise.Mmap", Weight: 5}}, Count: 100, Seed: 7}
 		r, err := Run(t.Context(), o, here(t))
 		if err != nil {
 			t.Fatal(err)
@@ -210,8 +210,8 @@ func TestBadOptions(t *testing.T) {
 	}{
 		{Options{}, "no actions"},
 		{Options{Actions: []Choice{{Name: "noise.Nosuch"}, {Name: "x"}}}, "unknown actions noise.Nosuch, x"},
-		{Options{Actions: []Choice{{"noise.Mmap", -1}}}, "weight -1"},
-		{Options{Actions: []Choice{{"noise.Mmap", 5000}}}, "weight 5000"},
+		{Options{Actions: []Choice{{Name: "noise.Mmap", Weight: -1}}}, "weight -1"},
+		{Options{Actions: []Choice{{Name: "noise.Mmap", Weight: 5000}}}, "weight 5000"},
 		{Options{Actions: good, Rate: -1}, "negative"},
 		{Options{Actions: good, Rate: 1e10}, "rate of 1e+10"},
 		{Options{Actions: good, Duration: -1}, "negative"},

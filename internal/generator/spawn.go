@@ -133,6 +133,12 @@ func (s *spawned) exec(task child.Task, network bool) error {
 	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if !s.options.Sandbox.Off {
 		s.command.SysProcAttr.Cloneflags = sandbox.Cloneflags(network)
+		// A container has process ids of its own, by which it is told from the
+		// host. Where instances are matched with alerts, threads are known by
+		// those of the host.
+		if s.options.Mix != nil && strings.HasPrefix(string(task), taskJoin) {
+			s.command.SysProcAttr.Cloneflags |= syscall.CLONE_NEWPID
+		}
 	}
 	if s.stdin, err = s.command.StdinPipe(); err == nil {
 		err = s.command.Start()

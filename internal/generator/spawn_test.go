@@ -204,7 +204,7 @@ func TestSpawnAborts(t *testing.T) {
 // Both parts of a run take turns in a closed loop, and are one result.
 func TestInTurns(t *testing.T) {
 	needRoot(t)
-	o := Options{Actions: []Choice{{"syscall.PacketSocketCreatedInContainer", 2}, {"noise.Mmap", 1}, {"syscall.ReadEnvironmentVariableFromProcFiles", 1}}, Passes: 3, Sandbox: SandboxOptions{StateDir: t.TempDir()}}
+	o := Options{Actions: []Choice{{Name: "syscall.PacketSocketCreatedInContainer", Weight: 2}, {Name: "noise.Mmap", Weight: 1}, {Name: "syscall.ReadEnvironmentVariableFromProcFiles", Weight: 1}}, Passes: 3, Sandbox: SandboxOptions{StateDir: t.TempDir()}}
 	r, err := Spawn(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -228,7 +228,7 @@ func TestInTurns(t *testing.T) {
 // Few actions at a rate end, whichever part they fall to.
 func TestFewActions(t *testing.T) {
 	needRoot(t)
-	o := Options{Actions: []Choice{{"syscall.ReadEnvironmentVariableFromProcFiles", 1}, {"noise.Mmap", 4}}, Rate: 1000, Sandbox: SandboxOptions{StateDir: t.TempDir()}}
+	o := Options{Actions: []Choice{{Name: "syscall.ReadEnvironmentVariableFromProcFiles", Weight: 1}, {Name: "noise.Mmap", Weight: 4}}, Rate: 1000, Sandbox: SandboxOptions{StateDir: t.TempDir()}}
 	for count, want := range map[uint64][2]uint64{1: {0, 1}, 2: {0, 2}, 3: {1, 2}, 5: {1, 4}} {
 		o.Count = count
 		r, err := Spawn(t.Context(), o)
@@ -266,7 +266,7 @@ func TestShares(t *testing.T) {
 // A shared rate is that of both parts together.
 func TestTogether(t *testing.T) {
 	needRoot(t)
-	o := Options{Actions: []Choice{{"syscall.ReadEnvironmentVariableFromProcFiles", 3}, {"noise.Mmap", 1}}, Rate: 400, Duration: 500 * time.Millisecond, Sandbox: SandboxOptions{StateDir: t.TempDir()}}
+	o := Options{Actions: []Choice{{Name: "syscall.ReadEnvironmentVariableFromProcFiles", Weight: 3}, {Name: "noise.Mmap", Weight: 1}}, Rate: 400, Duration: 500 * time.Millisecond, Sandbox: SandboxOptions{StateDir: t.TempDir()}}
 	r, err := Spawn(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

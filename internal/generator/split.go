@@ -64,7 +64,7 @@ func (o *Options) split(actions []*action.Action) []*part {
 	for i, a := range actions {
 		p := host
 		switch {
-		case a.Needs.Place == action.Container && !inside && !o.Sandbox.Off:
+		case (a.Needs.Place == action.Container || o.Actions[i].Container) && !inside && !o.Sandbox.Off:
 			p = container
 		case a.Needs.Place == action.Cluster && o.Kubernetes != nil:
 			p = cluster
@@ -84,6 +84,9 @@ func (o *Options) split(actions []*action.Action) []*part {
 // spawn runs the part by itself, with the options given.
 func (p *part) spawn(ctx context.Context, o Options) (*Result, error) {
 	o.Actions = p.choices
+	if o.Mix != nil {
+		o.Mix = o.Mix.of(p.indices)
+	}
 	sink := o.Sink
 	if sink != nil {
 		o.Sink = func(batch []Instance) {
@@ -159,7 +162,9 @@ func together(ctx context.Context, o Options, parts []*part) (*Result, error) {
 	group, ctx := errgroup.WithContext(ctx) // when one fails, the other is to stop
 	for i, p := range parts {
 		o := o
-		o.Pacer = pace.Scale(o.pacer(), float64(p.weight)/float64(total))
+		if o.Mix == nil { // which is parted by actions, not by weight
+			o.Pacer = pace.Scale(o.pacer(), float64(p.weight)/float64(total))
+		}
 		o.Count = counts[i]
 		o.Sink = sink
 		group.Go(func() (err error) {

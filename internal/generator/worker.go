@@ -94,7 +94,7 @@ func (w *worker) loop() {
 				break
 			}
 		}
-		now = w.do(w.picker.at(n), due, now)
+		now = w.do(w.pick(n, due), due, now)
 	}
 	w.flush()
 	w.full <- w.batch[:0]

@@ -16,6 +16,7 @@ import (
 type prep struct {
 	Env
 	runnable *Runnable
+	watched  uintptr // the descriptor in the action's epoll
 }
 
 // undo registers f for Close.

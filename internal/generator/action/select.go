@@ -10,13 +10,13 @@ import (
 // All returns the catalogue, sorted by name. Do not change it.
 func All() []*Action { return catalogue }
 
-// Lookup finds an action by its full name.
+// Lookup finds an action by its full name; one that replays a syscall too.
 func Lookup(name string) (*Action, bool) {
 	i, found := slices.BinarySearchFunc(catalogue, name, func(a *Action, name string) int {
 		return strings.Compare(a.Name, name)
 	})
 	if !found {
-		return nil, false
+		return lookupReplayed(name)
 	}
 	return catalogue[i], true
 }

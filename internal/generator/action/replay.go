@@ -1,0 +1,89 @@
+package action
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Actions that replay a recorded workload make one syscall each, as cheaply as
+// the kernel lets them: there is one for each syscall, and one for its failure.
+// They are found by Lookup and are no part of the catalogue. What they touch is
+// their own: files in the scratch directory, sockets on loopback.
+const (
+	replayPrefix = "replay."
+	failedSuffix = ".failed"
+)
+
+// Replayed is the action that makes a syscall, or has it fail.
+func Replayed(syscall string, failed bool) string {
+	if failed {
+		return replayPrefix + syscall + failedSuffix
+	}
+	return replayPrefix + syscall
+}
+
+// Besides is what Replayed makes besides the syscall itself, if that succeeds:
+// what is opened is closed. known is false for a syscall that getppid stands in
+// for, and makes is false for one that comes with others only: a process ends
+// once for each that is started.
+func Besides(syscall string) (besides map[string]int, known, makes bool) {
+	if slices.Contains(consequences, syscall) {
+		return nil, true, false
+	}
+	call, known := replayCall(syscall)
+	return call.besides, known, true
+}
+
+// MadeAs is the syscall that is made where the given one is replayed: mostly
+// itself.
+func MadeAs(syscall string) string {
+	if other, ok := replayAliases[syscall]; ok {
+		return other
+	}
+	return syscall
+}
+
+// consequences come with others.
+var consequences = []string{"exit", "exit_group", "rt_sigreturn", "restart_syscall"}
+
+// lookupReplayed makes the action of a name that Replayed gave.
+func lookupReplayed(name string) (*Action, bool) {
+	syscall, ok := strings.CutPrefix(name, replayPrefix)
+	if !ok {
+		return nil, false
+	}
+	syscall, failed := strings.CutSuffix(syscall, failedSuffix)
+	call, _ := replayCall(syscall)
+	a := &Action{Name: name, Summary: "make the syscall " + syscall, RuleSet: NoRule, Needs: Needs{Place: Anywhere},
+		Cost: Fast, Bench: BenchYes, Syscalls: 1}
+	for _, n := range call.besides {
+		a.Syscalls += n
+	}
+	if _, forks := call.besides["wait4"]; forks {
+		a.Cost = Process
+	}
+	a.prepare = func(p *prep) (func() error, error) { return call.prepare(p, failed) }
+	return a, true
+}
+
+// replayCall finds a syscall's call.
+func replayCall(syscall string) (replay, bool) {
+	syscall = MadeAs(syscall)
+	for _, table := range []map[string]replay{fileReplays, networkReplays, otherReplays, processReplays, replaysHere} {
+		if call, ok := table[syscall]; ok {
+			return call, true
+		}
+	}
+	return otherReplays["getppid"], false
+}
+
+// replayable are the syscalls that are made as they are.
+func replayable() []string {
+	var all []string
+	for _, table := range []map[string]replay{fileReplays, networkReplays, otherReplays, processReplays, replaysHere} {
+		all = slices.AppendSeq(all, maps.Keys(table))
+	}
+	slices.Sort(all)
+	return all
+}

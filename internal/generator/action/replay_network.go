@@ -1,0 +1,184 @@
+package action
+
+import (
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// networkReplays are calls about sockets: UDP on loopback, whose receiver does
+// not read, and pairs of unix sockets, of which one holds a message that is
+// looked at again and again.
+var networkReplays = map[string]replay{
+	"socket":        {nr: unix.SYS_SOCKET, args: []word{number(unix.AF_INET), number(unix.SOCK_DGRAM | unix.SOCK_CLOEXEC), zero}, fails: []word{number(-1), zero, zero}, besides: closes, after: closeResult},
+	"socketpair":    {nr: unix.SYS_SOCKETPAIR, fails: []word{number(-1), zero, zero, zero}, besides: map[string]int{"close": 2}, run: pairs(unix.SYS_SOCKETPAIR, [3]uintptr{unix.AF_UNIX, unix.SOCK_DGRAM | unix.SOCK_CLOEXEC})},
+	"connect":       {nr: unix.SYS_CONNECT, args: []word{udpSender, loopbackAddress, number(unix.SizeofSockaddrInet4)}, fails: []word{noFD, loopbackAddress, number(unix.SizeofSockaddrInet4)}},
+	"bind":          {nr: unix.SYS_BIND, fails: []word{noFD, loopbackAddress, number(unix.SizeofSockaddrInet4)}, besides: map[string]int{"socket": 1, "close": 1}, run: binds},
+	"listen":        {nr: unix.SYS_LISTEN, args: []word{server, number(16)}, fails: []word{noFD, zero}},
+	"accept4":       {nr: unix.SYS_ACCEPT4, fails: []word{server, zero, zero, zero}, besides: map[string]int{"socket": 1, "connect": 1, "close": 2}, run: accepts(unix.SYS_ACCEPT4)},
+	"accept":        {nr: unix.SYS_ACCEPT, fails: []word{server, zero, zero}, besides: map[string]int{"socket": 1, "connect": 1, "close": 2}, run: accepts(unix.SYS_ACCEPT)},
+	"sendto":        {nr: unix.SYS_SENDTO, args: []word{udpSender, fromMemory, size, zero, zero, zero}, fails: []word{noFD, fromMemory, size, zero, zero, zero}},
+	"sendmsg":       {nr: unix.SYS_SENDMSG, args: []word{udpSender, message(&replayZeros), zero}, fails: []word{noFD, zero, zero}},
+	"recvfrom":      {nr: unix.SYS_RECVFROM, args: []word{waiting, toMemory, size, number(unix.MSG_PEEK), zero, zero}, fails: []word{emptySocket, toMemory, size, zero, zero, zero}},
+	"recvmsg":       {nr: unix.SYS_RECVMSG, args: []word{waiting, message(&replayMemory), number(unix.MSG_PEEK)}, fails: []word{emptySocket, message(&replayMemory), zero}},
+	"shutdown":      {nr: unix.SYS_SHUTDOWN, args: []word{udpSender, number(unix.SHUT_RD)}, fails: []word{noFD, zero}},
+	"setsockopt":    {nr: unix.SYS_SETSOCKOPT, args: []word{udpSender, number(unix.SOL_SOCKET), number(unix.SO_PRIORITY), fromMemory, number(4)}, fails: []word{noFD, zero, zero, zero, zero}},
+	"getsockopt":    {nr: unix.SYS_GETSOCKOPT, args: []word{udpSender, number(unix.SOL_SOCKET), number(unix.SO_TYPE), toMemory, four}, fails: []word{noFD, zero, zero, zero, zero}},
+	"getsockname":   {nr: unix.SYS_GETSOCKNAME, args: []word{udpSender, toMemory, sixteen}, fails: []word{noFD, zero, zero}},
+	"getpeername":   {nr: unix.SYS_GETPEERNAME, args: []word{udpSender, toMemory, sixteen}, fails: []word{noFD, zero, zero}},
+	"epoll_create1": {nr: unix.SYS_EPOLL_CREATE1, args: []word{number(unix.EPOLL_CLOEXEC)}, fails: []word{number(-1)}, besides: closes, after: closeResult},
+	"epoll_ctl":     {nr: unix.SYS_EPOLL_CTL, args: []word{epoll, number(unix.EPOLL_CTL_MOD), watched, fromMemory}, fails: []word{noFD, zero, zero, zero}},
+	"epoll_pwait":   {nr: unix.SYS_EPOLL_PWAIT, args: []word{epoll, toMemory, number(1), zero, zero, number(8)}, fails: []word{noFD, toMemory, number(1), zero, zero, number(8)}},
+	"ppoll":         {nr: unix.SYS_PPOLL, args: []word{zero, zero, fromMemory, zero, number(8)}, fails: []word{number(8), number(1), fromMemory, zero, number(8)}},
+	"pselect6":      {nr: unix.SYS_PSELECT6, args: []word{zero, zero, zero, zero, fromMemory, zero}, fails: []word{number(-1), zero, zero, zero, fromMemory, zero}},
+}
+
+// The kernel writes the length of a name or an option where it read how much
+// room there is: the same numbers.
+var (
+	fourBytes, sixteenBytes uint32 = 4, 16
+
+	four    = pointer(unsafe.Pointer(&fourBytes))
+	sixteen = pointer(unsafe.Pointer(&sixteenBytes))
+)
+
+// message is a msghdr of one part.
+func message(of *[8192]byte) word {
+	m := &unix.Msghdr{Iov: &unix.Iovec{Base: &of[0], Len: 64}, Iovlen: 1}
+	return pointer(unsafe.Pointer(m))
+}
+
+// receiver is a UDP socket on loopback that nobody reads; what does not fit is
+// dropped, without an error for the sender.
+func (p *prep) receiver() (*unix.SockaddrInet4, error) {
+	fd, err := p.opened(socket(unix.AF_INET, unix.SOCK_DGRAM))
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, 1); err != nil {
+		return nil, err
+	}
+	if err := unix.Bind(int(fd), &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		return nil, err
+	}
+	name, err := unix.Getsockname(int(fd))
+	if err != nil {
+		return nil, err
+	}
+	return name.(*unix.SockaddrInet4), nil
+}
+
+func udpSender(p *prep) (uintptr, error) {
+	to, err := p.receiver()
+	if err != nil {
+		return 0, err
+	}
+	fd, err := p.opened(socket(unix.AF_INET, unix.SOCK_DGRAM))
+	if err == nil {
+		err = unix.Connect(int(fd), to)
+	}
+	return fd, err
+}
+
+// replayAddress is port 9 (discard) on loopback: to connect a UDP socket sends nothing.
+var replayAddress = unix.RawSockaddrInet4{Family: unix.AF_INET, Port: 9 << 8, Addr: [4]byte{127, 0, 0, 1}}
+
+var loopbackAddress = pointer(unsafe.Pointer(&replayAddress))
+
+// socketPair is a pair of unix sockets that do not wait.
+func (p *prep) socketPair() (a, b int, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return 0, 0, err
+	}
+	_, err = p.opened(pair[0], nil)
+	if err == nil {
+		_, err = p.opened(pair[1], nil)
+	}
+	return pair[0], pair[1], err
+}
+
+// waiting is a socket with a message to read.
+func waiting(p *prep) (uintptr, error) {
+	a, b, err := p.socketPair()
+	if err == nil {
+		_, err = unix.Write(b, make([]byte, 64))
+	}
+	return uintptr(a), err
+}
+
+func emptySocket(p *prep) (uintptr, error) {
+	a, _, err := p.socketPair()
+	return uintptr(a), err
+}
+
+func server(p *prep) (uintptr, error) {
+	fd, err := p.listen(loopback)
+	return uintptr(fd), err
+}
+
+// epoll watches a pipe that stays empty: it is descriptor watched.
+func epoll(p *prep) (uintptr, error) {
+	fd, err := p.opened(unix.EpollCreate1(unix.EPOLL_CLOEXEC))
+	if err != nil {
+		return 0, err
+	}
+	pipe, err := emptyPipe(p)
+	if err != nil {
+		return 0, err
+	}
+	p.watched = pipe
+	return fd, unix.EpollCtl(int(fd), unix.EPOLL_CTL_ADD, int(pipe), &unix.EpollEvent{})
+}
+
+func watched(p *prep) (uintptr, error) { return p.watched, nil }
+
+func binds(*prep) (func() error, error) {
+	address := &unix.RawSockaddrInet4{Family: unix.AF_INET, Addr: [4]byte{127, 0, 0, 1}}
+	return func() error {
+		fd, err := socket(unix.AF_INET, unix.SOCK_DGRAM)
+		if err != nil {
+			return err
+		}
+		_, _, errno := unix.RawSyscall(unix.SYS_BIND, uintptr(fd), uintptr(unsafe.Pointer(address)), unix.SizeofSockaddrInet4)
+		_ = closeFD(fd)
+		return check(errno)
+	}, nil
+}
+
+// accepts connects to a unix socket of its own and accepts that.
+func accepts(nr uintptr) func(*prep) (func() error, error) {
+	return func(p *prep) (func() error, error) {
+		fd, err := p.opened(socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK))
+		if err != nil {
+			return nil, err
+		}
+		// An empty name: the kernel chooses one, of no file (unix(7), autobind).
+		if err := unix.Bind(int(fd), &unix.SockaddrUnix{}); err != nil {
+			return nil, err
+		}
+		if err := unix.Listen(int(fd), 16); err != nil {
+			return nil, err
+		}
+		to := new(unix.RawSockaddrUnix)
+		length := uint32(unsafe.Sizeof(*to))
+		if _, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, fd, uintptr(unsafe.Pointer(to)), uintptr(unsafe.Pointer(&length))); errno != 0 {
+			return nil, errno
+		}
+		return func() error {
+			client, err := socket(unix.AF_UNIX, unix.SOCK_STREAM)
+			if err != nil {
+				return err
+			}
+			_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(client), uintptr(unsafe.Pointer(to)), uintptr(length))
+			if errno == 0 {
+				var accepted uintptr
+				if accepted, _, errno = unix.RawSyscall6(nr, fd, 0, 0, 0, 0, 0); errno == 0 {
+					_ = closeFD(int(accepted))
+				}
+			}
+			_ = closeFD(client)
+			return check(errno)
+		}, nil
+	}
+}

@@ -1,0 +1,110 @@
+package action
+
+import (
+	"bytes"
+	"debug/elf"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Every replayed syscall succeeds where it is to, again and again, fails quietly
+// where it is to, and leaves no descriptor, process or mapping behind.
+func TestReplays(t *testing.T) {
+	for _, name := range replayable() {
+		for _, failed := range []bool{false, true} {
+			t.Run(Replayed(name, failed), func(t *testing.T) {
+				before := len(descriptors(t))
+				a, ok := Lookup(Replayed(name, failed))
+				if !ok {
+					t.Fatal("not found")
+				}
+				r, err := a.Prepare(Env{Scratch: filepath.Join(t.TempDir(), "w0"), Prefix: "x"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ready := len(descriptors(t))
+				for range 3 {
+					if err := r.Run(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if after := len(descriptors(t)); after != ready {
+					t.Errorf("%d descriptors after three runs, %d before", after, ready)
+				}
+				if err := r.Close(); err != nil {
+					t.Error(err)
+				}
+				if after := len(descriptors(t)); after != before {
+					t.Errorf("%d descriptors in the end, %d before", after, before)
+				}
+				if _, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); err != unix.ECHILD {
+					t.Errorf("a child is left: %v", err)
+				}
+			})
+		}
+	}
+}
+
+// A failing call is one that fails: with arguments of its own, or without a
+// descriptor. Those listed cannot fail, or fail in any case.
+func TestReplaysFail(t *testing.T) {
+	cannot := map[string]bool{}
+	for _, name := range []string{"umask", "brk", "sched_yield", "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "times", "getpgrp"} {
+		cannot[name] = true
+	}
+	for _, name := range replayable() {
+		call, _ := replayCall(name)
+		if cannot[name] == (call.fails != nil) {
+			t.Errorf("%s: has a way to fail: %v, can fail: %v", name, call.fails != nil, !cannot[name])
+			continue
+		}
+		if cannot[name] {
+			continue
+		}
+		p := &prep{Env: Env{Scratch: filepath.Join(t.TempDir(), "w0")}, runnable: &Runnable{Action: &Action{Name: "replay.x"}}}
+		var args [6]uintptr
+		for i, w := range call.fails {
+			var err error
+			if args[i], err = w(p); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if r, _, errno := unix.RawSyscall6(call.nr, args[0], args[1], args[2], args[3], args[4], args[5]); errno == 0 {
+			t.Errorf("%s succeeds: %d", name, r)
+		}
+		if err := p.runnable.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// What nobody knows is made, by a syscall that does nothing.
+func TestReplaysUnknown(t *testing.T) {
+	if _, known, makes := Besides("made_up"); known || !makes {
+		t.Error("known")
+	}
+	if _, known, makes := Besides("exit_group"); !known || makes {
+		t.Error("a process ends without having started")
+	}
+	if a, ok := Lookup("replay.made_up"); !ok || a.Syscalls != 1 {
+		t.Errorf("%+v", a)
+	}
+	if a, _ := Lookup("replay.execve"); a.Cost != Process || a.Syscalls != 4 {
+		t.Errorf("%+v", a)
+	}
+}
+
+// The smallest program is one that tools can read, on both architectures.
+func TestSmallestProgram(t *testing.T) {
+	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
+		f, err := elf.NewFile(bytes.NewReader(smallestProgram(arch)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Machine != machine || f.Type != elf.ET_EXEC || len(f.Progs) != 1 || f.Entry != f.Progs[0].Vaddr+120 {
+			t.Errorf("%+v", f.FileHeader)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package generator
+
+import (
+	"context"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/internal/profile"
+)
+
+// shop is a workload with everything that a replay has to deal with: calls that
+// bring others, failures, containers, bursts, and what nobody knows.
+func shop() *profile.Profile {
+	b := profile.NewBuilder()
+	for i := range 40 {
+		burst := 1.0
+		if i%4 == 3 {
+			burst = 5
+		}
+		b.Add([]profile.Count{
+			{Syscall: "openat", Calls: 20 * burst},
+			{Syscall: "openat", Failed: true, Calls: 4},
+			{Syscall: "close", Calls: 30 * burst},
+			{Syscall: "read", Container: true, Calls: 50},
+			{Syscall: "recvfrom", Container: true, Failed: true, Calls: 10},
+			{Syscall: "clone", Calls: 1},
+			{Syscall: "vfork", Calls: 2}, // made as clone is
+			{Syscall: "execve", Calls: 2},
+			{Syscall: "wait4", Calls: 4},
+			{Syscall: "exit_group", Calls: 3},
+			{Syscall: "quux", Calls: 1},
+		})
+	}
+	p := b.Profile()
+	p.Source.Kind = profile.FromKernel
+	p.Processes = &profile.Processes{Forks: 30, Execs: 20, Threads: 1}
+	return p
+}
+
+// rates is what a replay makes per second: of each syscall and its failures, on
+// the host and in containers together.
+func rates(o *Options) map[string]float64 {
+	made := map[string]float64{}
+	for i, c := range o.Actions {
+		var mean float64
+		steps := o.Mix.Rates[o.Mix.Strands[i]]
+		for _, rate := range steps {
+			mean += rate / float64(len(steps))
+		}
+		mean *= o.Mix.Shares[i]
+		name := strings.TrimPrefix(c.Name, "replay.")
+		made[name] += mean
+		if besides, _, _ := action.Besides(name); !strings.HasSuffix(name, ".failed") {
+			for other, n := range besides {
+				made[other] += float64(n) * mean
+			}
+		}
+	}
+	return made
+}
+
+// With what calls bring, a replay makes what was recorded.
+func TestReplayRates(t *testing.T) {
+	for _, scale := range []float64{0.5, 1, 20} {
+		o, notes, err := Replay(shop(), scale)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := map[string]float64{"openat": 400, "openat.failed": 40, "close": 600, "read": 500, "recvfrom.failed": 100,
+			"clone": 30, "execve": 20, "wait4": 40, "exit_group": 30, "quux": 10}
+		got := rates(&o)
+		for name, rate := range want {
+			if math.Abs(got[name]-scale*rate) > 1e-3*scale*rate {
+				t.Errorf("%s at scale %g: %g/s, want %g/s", name, scale, got[name], scale*rate)
+			}
+		}
+		if len(notes) != 2 || !strings.Contains(notes[0], "quux") {
+			t.Errorf("notes %q", notes)
+		}
+	}
+}
+
+// The course is the recorded one: a window with a burst has five times the calls.
+func TestReplayCourse(t *testing.T) {
+	o, _, err := Replay(shop(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range o.Actions {
+		steps := o.Mix.Rates[o.Mix.Strands[i]]
+		switch c.Name {
+		case "replay.openat":
+			if r := steps[3] / steps[0]; math.Abs(r-(5*50+4)/54.0) > 1e-9 {
+				t.Errorf("%s: a burst is %g times the rest", c.Name, r)
+			}
+		case "replay.read":
+			if steps[3] != steps[0] || !c.Container {
+				t.Errorf("%s: %+v, %g/s and %g/s", c.Name, c, steps[0], steps[3])
+			}
+		}
+	}
+}
+
+func TestReplayRefuses(t *testing.T) {
+	empty := profile.NewBuilder().Profile()
+	for name, test := range map[string]struct {
+		p     *profile.Profile
+		scale float64
+	}{
+		"no scale": {shop(), 0}, "no number": {shop(), math.NaN()}, "no syscalls": {empty, 1},
+	} {
+		if _, _, err := Replay(test.p, test.scale); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// What is known of a rate alone is spread evenly.
+func TestReplayWithoutShape(t *testing.T) {
+	p := shop()
+	p.Shape = profile.Shape{}
+	o, _, err := Replay(p, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := rates(&o)["read"]; math.Abs(got-500) > 1 {
+		t.Errorf("%g reads/s", got)
+	}
+}
+
+// A replay runs in two sandboxed processes, one of them a container to sensors,
+// and nothing in it goes wrong.
+func TestReplayRuns(t *testing.T) {
+	needs.Root(t)
+	o, _, err := Replay(shop(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Duration = 800 * time.Millisecond
+	o.Sandbox.StateDir = t.TempDir()
+	o.Sandbox.Container = InHost
+	result, err := Spawn(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(result.Processes) != 2 {
+		t.Errorf("%d processes", len(result.Processes))
+	}
+	if result.Failed > 0 || result.Completed == 0 {
+		t.Errorf("%+v", result.Counts)
+		for _, a := range result.Actions {
+			if a.Failed > 0 {
+				t.Errorf("%s: %d failed: %v", a.Name, a.Failed, a.Errnos)
+			}
+		}
+	}
+}
