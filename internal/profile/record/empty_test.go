@@ -11,7 +11,7 @@ import (
 )
 
 // emptyProgram is at the hook and does nothing: the price of the hook itself.
-func emptyProgram(b *testing.B) {
+func emptyProgram(b *testing.B) (detach func()) {
 	b.Helper()
 	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.Tracing, AttachType: ebpf.AttachTraceRawTp, AttachTo: "sys_exit", License: "GPL",
 		Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
@@ -19,5 +19,5 @@ func emptyProgram(b *testing.B) {
 	defer p.Close()
 	l, err := link.AttachTracing(link.TracingOptions{Program: p})
 	needs.That(b, "eBPF", err)
-	b.Cleanup(func() { _ = l.Close() })
+	return func() { _ = l.Close() }
 }

@@ -132,6 +132,7 @@ const (
 	addressSecond
 	execFacts
 	exitFacts
+	cloneFacts
 )
 
 // looked is which syscalls are looked at, and for what.
@@ -140,6 +141,7 @@ var looked = map[string]uint8{
 	"openat": pathSecond, "openat2": pathSecond, "newfstatat": pathSecond, "fstatat": pathSecond, "statx": pathSecond, "faccessat": pathSecond, "faccessat2": pathSecond,
 	"readlinkat": pathSecond, "unlinkat": pathSecond,
 	"socket": socketFacts, "socketpair": socketFacts,
+	"clone": cloneFacts, "clone3": cloneFacts, "fork": cloneFacts, "vfork": cloneFacts,
 	"connect": addressSecond, "bind": addressSecond, "accept": addressSecond, "accept4": addressSecond,
 }
 

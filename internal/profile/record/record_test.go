@@ -178,19 +178,44 @@ func TestAddresses(t *testing.T) {
 }
 
 // BenchmarkCost is the price of one syscall with nothing attached, with an
-// empty program at the same hook, and with the one that records.
+// empty program at the same hook, and with the one that records: the CPU time of
+// the shortest of many turns, which nobody disturbed.
 func BenchmarkCost(b *testing.B) {
-	loop := func(b *testing.B) {
-		for b.Loop() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	const calls = 20_000
+	shortest := map[string]float64{}
+	turn := func(name string) {
+		before := threadTime(b)
+		for range calls {
 			syscall.Getppid()
 		}
+		ns := float64(threadTime(b)-before) / calls
+		if was, ok := shortest[name]; !ok || ns < was {
+			shortest[name] = ns
+		}
 	}
-	b.Run("none", loop)
-	b.Run("empty", func(b *testing.B) { emptyProgram(b); loop(b) })
-	b.Run("record", func(b *testing.B) {
+	for b.Loop() {
+		turn("none")
+		detach := emptyProgram(b)
+		turn("empty")
+		detach()
 		k, err := attach()
 		needs.That(b, "eBPF", err)
-		defer k.close()
-		loop(b)
-	})
+		turn("record")
+		if err := k.close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for name, ns := range shortest {
+		b.ReportMetric(ns, name+"-ns/syscall")
+	}
+}
+
+func threadTime(b *testing.B) int64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		b.Fatal(err)
+	}
+	return t.Nano()
 }

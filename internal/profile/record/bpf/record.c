@@ -60,7 +60,7 @@ struct {
 } counts SEC(".maps");
 
 /* What is looked at: the facts of a syscall's arguments, by number. */
-enum facts { NO_FACTS, PATH_0, PATH_1, SOCKET, ADDRESS_1, EXEC, EXIT };
+enum facts { NO_FACTS, PATH_0, PATH_1, SOCKET, ADDRESS_1, EXEC, EXIT, CLONE };
 
 const volatile u8 facts_of[NUMBERS];
 /* The helper that gives the current task as a pointer to load from is of 5.11. */
@@ -198,8 +198,14 @@ int count_syscall(u64 *ctx)
 	if (nr >= NUMBERS || of_task & COMPAT)
 		nr = OTHER;
 	nr = BOUND(nr, NUMBERS - 1);
-	c->calls[of_task & IN_CONTAINER][(unsigned long)result >= (unsigned long)-MAX_ERRNO][nr]++;
 	u32 facts = facts_of[nr];
+	/* The new task returns from a clone too, with 0: that is no call. */
+	if (unlikely(facts == CLONE)) {
+		if (!result)
+			return 0;
+		facts = NO_FACTS;
+	}
+	c->calls[of_task & IN_CONTAINER][(unsigned long)result >= (unsigned long)-MAX_ERRNO][nr]++;
 	if (unlikely(facts))
 		look(nr, facts, ARG0(regs), ARG1(regs), ARG2(regs));
 	return 0;
