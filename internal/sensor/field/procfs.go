@@ -68,6 +68,10 @@ func (c *Context) readProc(name string) string {
 	if !ok {
 		return ""
 	}
+	return readFile(path)
+}
+
+func readFile(path string) string {
 	data, _ := os.ReadFile(path) // gone, then
 	return string(data)
 }
@@ -108,8 +112,10 @@ func memory(name, key, doc string, known func(*state.Process) uint32) Field {
 }
 
 // status is the number on one line of /proc/PID/status.
-func (c *Context) status(key string) (uint64, bool) {
-	for line := range strings.Lines(c.readProc("status")) {
+func (c *Context) status(key string) (uint64, bool) { return statusLine(c.readProc("status"), key) }
+
+func statusLine(status, key string) (uint64, bool) {
+	for line := range strings.Lines(status) {
 		if rest, ok := strings.CutPrefix(line, key); ok {
 			words := strings.Fields(rest)
 			if len(words) == 0 {

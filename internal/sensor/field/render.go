@@ -165,13 +165,6 @@ func resolvedErrno(c *Context, dst []byte, p *slotParam) []byte {
 	return append(dst, errnoName(c.Event.Int(p.slot))...)
 }
 
-func resolvedPID(c *Context, dst []byte, p *slotParam) []byte {
-	if q := c.Table.Get(int32(c.Event.Int(p.slot))); q != nil {
-		return append(dst, comm(q)...)
-	}
-	return dst
-}
-
 const noID = 0xffffffff
 
 func rawAccount(c *Context, dst []byte, p *slotParam) []byte {

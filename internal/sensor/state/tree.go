@@ -110,13 +110,13 @@ func (t *Table) Generation(p *Process) uint64 { return p.Generation }
 // namespace; otherwise, or when the leader has gone, the farthest ancestor in
 // an unbroken line of the same session. It is p itself at least.
 func (t *Table) SessionLeader(p *Process) *Process {
-	return t.leader(p, p.SID, !p.inPIDNS(), func(q *Process) int32 { return q.SID })
+	return t.leader(p, p.SID, !p.InPIDNS(), func(q *Process) int32 { return q.SID })
 }
 
 // VPGroupLeader is the same for the process group (proc.vpgid.name), whose id
 // is one of p's pid namespace.
 func (t *Table) VPGroupLeader(p *Process) *Process {
-	return t.leader(p, p.VPGID, !p.inPIDNS(), func(q *Process) int32 { return q.VPGID })
+	return t.leader(p, p.VPGID, !p.InPIDNS(), func(q *Process) int32 { return q.VPGID })
 }
 
 // PGroupLeader is the same for the process group as the host numbers it
@@ -163,5 +163,16 @@ func (t *Table) Freeze(p *Process) (*Process, int) {
 	return first, size
 }
 
-// inPIDNS says whether p is in a pid namespace other than the sensor's.
-func (p *Process) inPIDNS() bool { return p.VPID >= 0 && p.VPID != p.PID }
+// InPIDNS says whether p is in a pid namespace other than the sensor's.
+func (p *Process) InPIDNS() bool { return p.VPID >= 0 && p.VPID != p.PID }
+
+// InNamespaceOf returns the process that has the number pid in p's pid
+// namespace, nil if there is none.
+func (t *Table) InNamespaceOf(p *Process, pid int32) *Process {
+	for q := range t.All {
+		if q.VPID == pid && q.PIDNS == p.PIDNS {
+			return q
+		}
+	}
+	return nil
+}

@@ -18,6 +18,7 @@ import (
 type Proc struct {
 	PID, PPID        int
 	VPID             int // 0: as PID
+	PIDNS            uint32
 	SID, PGID, VPGID int // 0: as PID
 	Comm, ExePath    string
 	Argv, Env        []string
@@ -130,7 +131,7 @@ func (p Proc) complete() Proc {
 func (p Proc) header() event.Header {
 	return event.Header{
 		Time: boot, TID: uint32(p.PID), PID: uint32(p.PID), PPID: uint32(p.PPID), UID: p.UID, GID: p.GID,
-		LoginUID: p.LoginUID, Start: boot - p.Start, VTID: uint32(p.VPID), Syscall: event.NoSyscall, CPU: 1,
+		LoginUID: p.LoginUID, Start: boot - p.Start, VTID: uint32(p.VPID), PIDNS: p.PIDNS, Syscall: event.NoSyscall, CPU: 1,
 	}
 }
 
