@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +19,8 @@ func init() {
 	for name, act := range map[string]func(path string) error{
 		"close": closeFile, "fcntl": getFlags, "epoll": epollCreate, "dup": dupNothing, "memfd": runFromMemory, "missing": openMissing,
 		"namespace": openNamespace, "mode": createWithMode, "datagram": sendUnbound, "threads": endThread,
+		"io-uring": makeRing, "userfault": makeUserfault, "directory": openAbsoluteIn, "signal": signalThread,
+		"children": forkElsewhere, "pidfd": openPidfd, "bind": bindElsewhere, "chown-nobody": chownNobody,
 	} {
 		acts[name] = func(a []string) error { return act(a[0]) }
 	}
@@ -79,6 +83,78 @@ func createWithMode(path string) error {
 	return unix.Close(fd)
 }
 
+func makeRing(string) error {
+	var params [120]byte // struct io_uring_params
+	return madeBy(unix.SYS_IO_URING_SETUP, 8, uintptr(unsafe.Pointer(&params)))
+}
+
+func makeUserfault(string) error { return madeBy(unix.SYS_USERFAULTFD, 1 /* UFFD_USER_MODE_ONLY */, 0) }
+
+// madeBy is for calls that make a descriptor, and may be refused: what counts
+// is the event.
+func madeBy(call, a, b uintptr) error {
+	fd, _, errno := unix.Syscall(call, a, b, 0)
+	if errno != 0 {
+		return errno
+	}
+	return unix.Close(int(fd))
+}
+
+// openAbsoluteIn opens an absolute path with a descriptor that it has no use for.
+func openAbsoluteIn(path string) error {
+	dir, err := unix.Open(filepath.Dir(path), unix.O_DIRECTORY|unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	return openIn(dir, path)
+}
+
+// signalThread sends no signal to a thread other than the first.
+func signalThread(string) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		done <- unix.Tgkill(os.Getpid(), unix.Gettid(), 0)
+	}()
+	return <-done
+}
+
+// forkElsewhere forks into a new pid namespace, which unshare has made.
+func forkElsewhere(string) error {
+	// Go's first fork is a trial (os.checkPidfd), and must not be the namespace's
+	// first process, with which it ends.
+	if err := exec.Command("/bin/true").Run(); err != nil {
+		return err
+	}
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_NEWPID); err != nil {
+		return err
+	}
+	return exec.Command("/bin/true").Run()
+}
+
+func openPidfd(string) error {
+	fd, err := unix.PidfdOpen(os.Getpid(), 0)
+	if err != nil {
+		return err
+	}
+	return unix.Close(fd)
+}
+
+// bindElsewhere binds to an address that is not here.
+func bindElsewhere(string) error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	if unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{192, 0, 2, 9}, Port: 999}) == nil {
+		return fmt.Errorf("bound to 192.0.2.9")
+	}
+	return nil
+}
+
+func chownNobody(path string) error { return unix.Lchown(path, -1, -1) }
+
 // sendUnbound sends a datagram from a socket that has no address yet.
 func sendUnbound(string) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
@@ -131,11 +207,21 @@ func TestValues(t *testing.T) {
 		{"namespace", "evt.type in (open, openat) and fd.name = /proc/self/ns/uts"},
 		{"mode", "evt.type in (open, openat) and fd.name = FILE.made and evt.arg.mode = 0644"},
 		{"datagram", `evt.type = sendto and fd.l4proto = udp and fd.connected = false and fd.name_changed = true and fd.ip != "0.0.0.0" and fd.sip = 127.0.0.1 and fd.sport = 9`},
+		{"io-uring", "evt.type = io_uring_setup and fd.num > 2 and fd.type = io_uring"},
+		{"userfault", "evt.type = userfaultfd and fd.num > 2 and fd.type = userfaultfd"},
+		{"directory", "evt.type = openat and fd.name = FILE and evt.arg.dirfd = <d>DIR"},
+		{"signal", "evt.type = tgkill and evt.arg.tid = sensor.test and evt.arg.pid = sensor.test"},
+		{"children", "evt.type in (clone, clone3) and evt.rawres > 0 and evt.arg.flags contains CLONE_CHILD_IN_PIDNS and proc.name = sensor.test"},
+		{"children", "evt.type = execve and proc.name = true and proc.vpid = 1 and evt.arg.ptid = sensor.test"},
+		{"pidfd", `evt.type = pidfd_open and fd.num > 2 and fd.type = pidfd and fd.name = ""`},
+		{"bind", "evt.type = bind and evt.res = EADDRNOTAVAIL and evt.arg.addr = 192.0.2.9:999"},
+		{"chown-nobody", "evt.type in (lchown, fchownat) and evt.arg.uid = 4294967295 and evt.arg.gid = 4294967295"},
 		{"threads", "evt.type = procexit and thread.ismain = false"},
 	}
+	names := strings.NewReplacer("FILE", file, "DIR", filepath.Dir(file))
 	var rules strings.Builder
 	for i, tt := range tests {
-		fmt.Fprintf(&rules, "- rule: R%d\n  desc: d\n  priority: INFO\n  output: \"%%evt.args\"\n  condition: %s\n", i, strings.ReplaceAll(tt.condition, "FILE", file))
+		fmt.Fprintf(&rules, "- rule: R%d\n  desc: d\n  priority: INFO\n  output: \"%%evt.args\"\n  condition: %s\n", i, names.Replace(tt.condition))
 	}
 	s := start(t, rules.String(), "rule_matching=all", "base_syscalls.all=true")
 	missing := map[string]string{}

@@ -171,7 +171,9 @@ func (e *Engine) Handle(raw []byte) {
 	h := e.view.Header()
 	e.counters.Events++
 	e.counters.Kinds[h.Kind]++
-	if h.Kind != event.KindTask && h.Kind != event.KindProcfork { // these are for the process table alone
+	switch h.Kind {
+	case event.KindTask, event.KindProcfork, event.KindProcmove: // these are for the process table alone
+	default:
 		e.num++
 	}
 	now := h.Time + e.offset

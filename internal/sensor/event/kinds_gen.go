@@ -286,6 +286,7 @@ const (
 	KindMoveMount
 	KindFsmount
 	KindMountSetattr
+	KindProcmove
 	kindEnd
 )
 
@@ -754,4 +755,6 @@ var kinds = [...]Info{
 	{Name: "mount_setattr", Category: FileIO, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyMount, Traits: UsesFD,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "dirfd", Type: FD}, {Name: "path", Type: RelPath}, {Name: "flags", Type: Flags, Table: "mount_setattr_flags"}, {Name: "attr_set", Type: Flags, Table: "mount_attr_flags"}, {Name: "attr_clr", Type: Flags, Table: "mount_attr_flags"}, {Name: "propagation", Type: Flags, Table: "mount_flags"}},
 		Extras: []Param{{Name: "base", Type: Path}, {Name: "file", Type: File}}, FD: 1, Base: 7, Base2: -1, File: 8, variable: 0x184},
+	{Name: "procmove", Category: Process, Origin: Meta, Lost: LostOtherInterest, Traits: ModifiesState,
+		Params: []Param{{Name: "cgroups", Type: Strings}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x1},
 }

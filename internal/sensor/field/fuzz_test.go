@@ -30,7 +30,7 @@ func FuzzFields(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind uint16, data []byte) {
 		k := event.Kind(int(kind) % event.NumKinds)
 		switch k {
-		case event.KindTask, event.KindProcfork, event.KindProcexit:
+		case event.KindTask, event.KindProcfork, event.KindProcmove, event.KindProcexit:
 			return // these change the processes of the other runs
 		}
 		c := w.Event(t, 14, k, spread(k, data)...)

@@ -25,7 +25,11 @@ var paramTypeNames = [...]string{
 // listed says whether rules can see events of the kind: some exist for the
 // process table only.
 func listed(k event.Kind) bool {
-	return k != event.KindTask && k != event.KindProcfork && k != event.KindFchmodat2 && k != event.KindSyscall
+	switch k {
+	case event.KindTask, event.KindProcfork, event.KindProcmove, event.KindFchmodat2, event.KindSyscall:
+		return false
+	}
+	return true
 }
 
 // eventLine is "name(TYPE parameter: NAME, NAME, ...)".

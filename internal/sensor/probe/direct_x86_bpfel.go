@@ -27,6 +27,7 @@ const (
 	directMapScratches      = "scratches"
 	directMapSnapshot       = "snapshot"
 	directProgBeforeClose   = "before_close"
+	directProgCgroupAttach  = "cgroup_attach"
 	directProgFamilyAnon    = "family_anon"
 	directProgFamilyAttr    = "family_attr"
 	directProgFamilyControl = "family_control"
@@ -98,6 +99,7 @@ type directSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type directProgramSpecs struct {
 	BeforeClose   *ebpf.ProgramSpec `ebpf:"before_close"`
+	CgroupAttach  *ebpf.ProgramSpec `ebpf:"cgroup_attach"`
 	FamilyAnon    *ebpf.ProgramSpec `ebpf:"family_anon"`
 	FamilyAttr    *ebpf.ProgramSpec `ebpf:"family_attr"`
 	FamilyControl *ebpf.ProgramSpec `ebpf:"family_control"`
@@ -213,6 +215,7 @@ type directVariables struct {
 // It can be passed to loadDirectObjects or ebpf.CollectionSpec.LoadAndAssign.
 type directPrograms struct {
 	BeforeClose   *ebpf.Program `ebpf:"before_close"`
+	CgroupAttach  *ebpf.Program `ebpf:"cgroup_attach"`
 	FamilyAnon    *ebpf.Program `ebpf:"family_anon"`
 	FamilyAttr    *ebpf.Program `ebpf:"family_attr"`
 	FamilyControl *ebpf.Program `ebpf:"family_control"`
@@ -237,6 +240,7 @@ type directPrograms struct {
 func (p *directPrograms) Close() error {
 	return _DirectClose(
 		p.BeforeClose,
+		p.CgroupAttach,
 		p.FamilyAnon,
 		p.FamilyAttr,
 		p.FamilyControl,

@@ -27,6 +27,7 @@ const (
 	legacyMapScratches      = "scratches"
 	legacyMapSnapshot       = "snapshot"
 	legacyProgBeforeClose   = "before_close"
+	legacyProgCgroupAttach  = "cgroup_attach"
 	legacyProgFamilyAnon    = "family_anon"
 	legacyProgFamilyAttr    = "family_attr"
 	legacyProgFamilyControl = "family_control"
@@ -98,6 +99,7 @@ type legacySpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type legacyProgramSpecs struct {
 	BeforeClose   *ebpf.ProgramSpec `ebpf:"before_close"`
+	CgroupAttach  *ebpf.ProgramSpec `ebpf:"cgroup_attach"`
 	FamilyAnon    *ebpf.ProgramSpec `ebpf:"family_anon"`
 	FamilyAttr    *ebpf.ProgramSpec `ebpf:"family_attr"`
 	FamilyControl *ebpf.ProgramSpec `ebpf:"family_control"`
@@ -213,6 +215,7 @@ type legacyVariables struct {
 // It can be passed to loadLegacyObjects or ebpf.CollectionSpec.LoadAndAssign.
 type legacyPrograms struct {
 	BeforeClose   *ebpf.Program `ebpf:"before_close"`
+	CgroupAttach  *ebpf.Program `ebpf:"cgroup_attach"`
 	FamilyAnon    *ebpf.Program `ebpf:"family_anon"`
 	FamilyAttr    *ebpf.Program `ebpf:"family_attr"`
 	FamilyControl *ebpf.Program `ebpf:"family_control"`
@@ -237,6 +240,7 @@ type legacyPrograms struct {
 func (p *legacyPrograms) Close() error {
 	return _LegacyClose(
 		p.BeforeClose,
+		p.CgroupAttach,
 		p.FamilyAnon,
 		p.FamilyAttr,
 		p.FamilyControl,

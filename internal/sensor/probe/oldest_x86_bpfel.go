@@ -27,6 +27,7 @@ const (
 	oldestMapScratches      = "scratches"
 	oldestMapSnapshot       = "snapshot"
 	oldestProgBeforeClose   = "before_close"
+	oldestProgCgroupAttach  = "cgroup_attach"
 	oldestProgFamilyAnon    = "family_anon"
 	oldestProgFamilyAttr    = "family_attr"
 	oldestProgFamilyControl = "family_control"
@@ -98,6 +99,7 @@ type oldestSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type oldestProgramSpecs struct {
 	BeforeClose   *ebpf.ProgramSpec `ebpf:"before_close"`
+	CgroupAttach  *ebpf.ProgramSpec `ebpf:"cgroup_attach"`
 	FamilyAnon    *ebpf.ProgramSpec `ebpf:"family_anon"`
 	FamilyAttr    *ebpf.ProgramSpec `ebpf:"family_attr"`
 	FamilyControl *ebpf.ProgramSpec `ebpf:"family_control"`
@@ -213,6 +215,7 @@ type oldestVariables struct {
 // It can be passed to loadOldestObjects or ebpf.CollectionSpec.LoadAndAssign.
 type oldestPrograms struct {
 	BeforeClose   *ebpf.Program `ebpf:"before_close"`
+	CgroupAttach  *ebpf.Program `ebpf:"cgroup_attach"`
 	FamilyAnon    *ebpf.Program `ebpf:"family_anon"`
 	FamilyAttr    *ebpf.Program `ebpf:"family_attr"`
 	FamilyControl *ebpf.Program `ebpf:"family_control"`
@@ -237,6 +240,7 @@ type oldestPrograms struct {
 func (p *oldestPrograms) Close() error {
 	return _OldestClose(
 		p.BeforeClose,
+		p.CgroupAttach,
 		p.FamilyAnon,
 		p.FamilyAttr,
 		p.FamilyControl,

@@ -213,7 +213,7 @@ func (p *Probe) rings(o Options) int {
 
 // attach attaches the programs, sys_exit last.
 func (p *Probe) attach() error {
-	for _, name := range []string{"sched_fork", "sched_exec", "sched_exit", "sys_exit"} {
+	for _, name := range []string{"sched_fork", "sched_exec", "sched_exit", "cgroup_attach", "sys_exit"} {
 		l, err := link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[name]})
 		if err != nil {
 			return fmt.Errorf("attach %s: %w", name, err)

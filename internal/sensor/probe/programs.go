@@ -15,7 +15,7 @@ import (
 )
 
 // always are the programs that every probe has.
-var always = []string{"sys_exit", "sched_fork", "sched_exec", "sched_exit", "iter_task"}
+var always = []string{"sys_exit", "sched_fork", "sched_exec", "sched_exit", "cgroup_attach", "iter_task"}
 
 // program is the name of the program that serves a family.
 func program(f event.Family) string { return "family_" + f.String() }

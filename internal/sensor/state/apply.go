@@ -25,14 +25,14 @@ func (t *Table) checkHeader(p *Process, h *event.Header) {
 	if p.ExecID != h.ExecID && h.Time > p.execed && h.Kind != event.KindExecve && h.Kind != event.KindExecveat {
 		t.refetch(p, h) // its exec was lost
 	}
-	p.MntNS = h.MntNS
+	p.MntNS, p.PIDNS = h.MntNS, h.PIDNS
 	if h.TID != h.PID {
 		return
 	}
 	// Only the main thread speaks for the process: cgroup v2 may put threads
 	// into cgroups of their own.
-	if p.CgroupID != h.Cgroup {
-		t.moveCgroup(p, h.Cgroup)
+	if p.CgroupID != h.Cgroup && h.Kind != event.KindProcmove {
+		t.moveCgroup(p, h.Cgroup) // the event that told of it was lost
 	}
 	// A fork into a new pid namespace is told with a number of the parent's.
 	if p.VPID != int32(h.VTID) && h.VTID != 0 && p.Known {
@@ -50,6 +50,8 @@ func (t *Table) applyState(p *Process, v *event.View, timeNS uint64) {
 		t.applyExec(p, v, &execSlots, timeNS)
 	case event.KindExecveat:
 		t.applyExec(p, v, &execatSlots, timeNS)
+	case event.KindProcmove:
+		t.applyMove(p, v)
 	case event.KindProcexit:
 		t.applyExit(p, v)
 	case event.KindChdir:
@@ -147,7 +149,7 @@ func (p *Process) inherit(q *Process) {
 	p.ExeFlags, p.ExeIno, p.ExeCTime, p.ExeMTime = q.ExeFlags, q.ExeIno, q.ExeCTime, q.ExeMTime
 	p.ExecID, p.ExecTime, p.PIDNSStart = q.ExecID, q.ExecTime, q.PIDNSStart
 	p.VMSize, p.VMRSS, p.VMSwap = q.VMSize, q.VMRSS, q.VMSwap
-	// With CLONE_INTO_CGROUP the header of its first event says otherwise.
+	// With CLONE_INTO_CGROUP an event says otherwise.
 	p.CgroupID, p.Cgroups = q.CgroupID, q.Cgroups
 	p.MntNS, p.PIDNS = q.MntNS, q.PIDNS
 }
@@ -285,7 +287,7 @@ func (t *Table) applySetpgid(p *Process, v *event.View) {
 		group = target
 	}
 	c.VPGID, c.PGID = group, group
-	if c.inPIDNS() {
+	if c.InPIDNS() {
 		c.PGID = t.hostGroup(c, group)
 	}
 	t.changed(c)
@@ -305,8 +307,16 @@ func (t *Table) hostGroup(c *Process, group int32) int32 {
 	return -1
 }
 
-// moveCgroup follows a process to another cgroup. Its container may be another
+// applyMove follows a process to another cgroup. Its container may be another
 // one then (a runtime moves the process that it starts).
+func (t *Table) applyMove(p *Process, v *event.View) {
+	p.CgroupID = v.Header().Cgroup
+	if cgroups, ok := v.Str(moveSlots.cgroups); ok {
+		t.setCgroups(p, cgroups)
+	}
+}
+
+// moveCgroup follows a process by asking /proc.
 func (t *Table) moveCgroup(p *Process, id uint64) {
 	p.CgroupID = id
 	if t.proc == nil {

@@ -15,6 +15,7 @@ var (
 		uid: slot(event.KindProcfork, "uid"), gid: slot(event.KindProcfork, "gid"),
 		cgroup: slot(event.KindProcfork, "cgroup"), pidns: slot(event.KindProcfork, "pidns_init_start_ts"),
 	}
+	moveSlots    = struct{ cgroups int }{slot(event.KindProcmove, "cgroups")}
 	exitSlots    = struct{ reaper int }{slot(event.KindProcexit, "reaper_tid")}
 	chdirSlots   = struct{ path, cwd int }{slot(event.KindChdir, "path"), slot(event.KindChdir, "cwd")}
 	fchdirSlots  = struct{ file, cwd int }{slot(event.KindFchdir, "file"), slot(event.KindFchdir, "cwd")}

@@ -78,13 +78,17 @@ INLINE struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
 
 #define CGROUP_DEPTH 24
 
-/* "name=path\0" at the tail. */
-FUNC int cgroup_append(struct scratch *s, u64 css, u64 name, u32 name_len)
+INLINE u64 css_cgroup(u64 css)
 {
-	if (!s || !css || tail_full(s))
+	return css ? LOAD64(css + FIELD_OFFSET(struct cgroup_subsys_state, cgroup)) : 0;
+}
+
+/* "name=path\0" at the tail. */
+FUNC int cgroup_append(struct scratch *s, u64 cgroup, u64 name, u32 name_len)
+{
+	if (!s || !cgroup || tail_full(s))
 		return 0;
-	struct cgroup *cgroup = READ(AS(struct cgroup_subsys_state, css), cgroup);
-	struct kernfs_node *kn = READ(cgroup, kn);
+	struct kernfs_node *kn = READ(AS(struct cgroup, cgroup), kn);
 	u32 pos = PATH_MASK;
 
 	for (int i = 0; i < CGROUP_DEPTH; i++) {
@@ -117,24 +121,29 @@ FUNC int cgroup_append(struct scratch *s, u64 css, u64 name, u32 name_len)
 	return 0;
 }
 
-/* The five hierarchies that Falco sends. */
-FUNC int put_cgroups(struct scratch *s, u32 slot, u64 css)
+/* The five hierarchies that Falco sends, and that of version 2 where no
+ * controller tells of it: the group is one below, or has none. */
+FUNC int put_cgroups(struct scratch *s, u32 slot, u64 set)
 {
 	if (!s)
 		return 0;
 	u32 start = s->len;
+	u64 css = set + FIELD_OFFSET(struct css_set, subsys), cgroup = 0;
 
-	css += FIELD_OFFSET(struct css_set, subsys);
-#define CGROUP(id, name)                                                                                         \
-	if (KERNEL_HAS_ENUM(enum cgroup_subsys_id, id))                                                          \
-	cgroup_append(s, LOAD64(css + 8 * KERNEL_ENUM(enum cgroup_subsys_id, id)), *(const u64 *)(name "=\0\0\0\0\0"), \
-		      sizeof(name))
+#define CGROUP(id, name)                                                                     \
+	if (KERNEL_HAS_ENUM(enum cgroup_subsys_id, id)) {                                    \
+		cgroup = css_cgroup(LOAD64(css + 8 * KERNEL_ENUM(enum cgroup_subsys_id, id))); \
+		cgroup_append(s, cgroup, *(const u64 *)(name "=\0\0\0\0\0"), sizeof(name));  \
+	}
 	CGROUP(cpuset_cgrp_id, "cpuset");
 	CGROUP(cpu_cgrp_id, "cpu");
 	CGROUP(cpuacct_cgrp_id, "cpuacct");
 	CGROUP(io_cgrp_id, "io");
 	CGROUP(memory_cgrp_id, "memory");
 #undef CGROUP
+	u64 unified = LOAD64(set + FIELD_OFFSET(struct css_set, dfl_cgrp));
+	if (unified != cgroup && kernfs_parent(READ(AS(struct cgroup, unified), kn)))
+		cgroup_append(s, unified, '=', 1);
 	u32 n = s->len - start;
 	s->len = start;
 	tail_commit(s, slot, n);

@@ -156,7 +156,7 @@ FUNC int put_file_known(struct scratch *s, u32 slot, u64 file_addr, u32 path_kno
 	f->type = file_type(mode, magic, dentry);
 	f->flags = file_layer(sb, (u64)inode);
 	s->len = at + FILE_INFO_SIZE;
-	if (path_known || magic == NSFS_MAGIC) {
+	if (path_known || magic == NSFS_MAGIC || f->type == FD_PIDFD) {
 		len = 0;
 	} else if (f->type == FD_FILE || f->type == FD_DIRECTORY) {
 		len = path_append(s, dentry, mnt);
@@ -226,14 +226,15 @@ INLINE u64 base_path(struct task_struct *task, s32 dirfd)
 	return file ? file_path(file) : 0;
 }
 
-/* Not sent for an absolute path, or one that could not be read. */
+/* Not sent for a path that could not be read, nor the working directory for an
+ * absolute one; a descriptor that an absolute path has no use for has a name. */
 FUNC int put_base(struct scratch *s, u32 slot, u32 name_slot, s32 dirfd)
 {
 	if (!s)
 		return 0;
 	u64 name = s->slots[name_slot & 63];
 
-	if (name && s->buf[name & BODY_MASK] != '/')
+	if (name && (dirfd != AT_FDCWD || s->buf[name & BODY_MASK] != '/'))
 		put_path_views(s, slot, base_path(current_task(), dirfd));
 	return 0;
 }

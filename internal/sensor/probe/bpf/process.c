@@ -17,7 +17,10 @@ FUNC int put_clone(struct scratch *s, u64 flags)
 	u64 pid = task_thread_pid(task);
 	u32 ppm = clone_flags(flags);
 
-	if (READ(AS(struct pid, pid), level) > 0 || flags & 0x20000000 /* CLONE_NEWPID */)
+	struct nsproxy *nsproxy = READ(task, nsproxy);
+	/* unshare and setns change the namespace of children only. */
+	if (READ(AS(struct pid, pid), level) > 0 || flags & 0x20000000 /* CLONE_NEWPID */ ||
+	    READ(nsproxy, pid_ns_for_children) != task_pid_ns(task))
 		ppm |= CL_CHILD_IN_PIDNS;
 	SLOT(s, CLONE_RES) = s->ret;
 	SLOT(s, CLONE_TID) = s->h.tid;

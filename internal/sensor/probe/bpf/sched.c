@@ -64,6 +64,31 @@ int sched_exec(u64 *ctx)
 	return submit(s, LOST_EXECVE);
 }
 
+/* Where the process of a main thread is now, told before its first event there. */
+INLINE int put_move(struct task_struct *task)
+{
+	struct scratch *s = begin(KIND_PROCMOVE, LOST_OTHER_INTEREST);
+	if (!s)
+		return 0;
+	header_of_task(s, task, KIND_PROCMOVE);
+	slots_clear(s, PROCMOVE_SLOTS);
+	put_cgroups(s, PROCMOVE_CGROUPS, LOAD64(&task->cgroups));
+	return submit(s, LOST_OTHER_INTEREST);
+}
+
+/* A task has been moved, in the hierarchy of either version: dst_cgrp, path,
+ * task, threadgroup (include/trace/events/cgroup.h). Of a process its main
+ * thread is told. */
+SEC("tp_btf/cgroup_attach_task")
+int cgroup_attach(u64 *ctx)
+{
+	struct task_struct *task = AS(struct task_struct, ctx[2]);
+
+	if (READ(task, pid) != READ(task, tgid))
+		return 0;
+	return put_move(task);
+}
+
 /* A new process, not a thread; in the parent, before the child runs. */
 SEC("tp_btf/sched_process_fork")
 int sched_fork(u64 *ctx)
@@ -96,7 +121,10 @@ int sched_fork(u64 *ctx)
 	SLOT(s, PROCFORK_GID) = READ(cred, egid.val);
 	SLOT(s, PROCFORK_CGROUP) = READ(kn, id);
 	SLOT(s, PROCFORK_PIDNS_INIT_START_TS) = pid_ns_start(child) + boot_epoch;
-	return submit(s, LOST_CLONE_FORK);
+	submit(s, LOST_CLONE_FORK);
+	if (css != READ(current_task(), cgroups)) /* CLONE_INTO_CGROUP */
+		put_move(child);
+	return 0;
 }
 
 #define REAPER_STEPS 16
