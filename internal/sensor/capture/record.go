@@ -10,7 +10,7 @@ import (
 // it, or get it as something else.
 func Silent(k event.Kind) bool {
 	switch k {
-	case event.KindTask, event.KindUseradded, event.KindUserdeleted, event.KindGroupadded, event.KindGroupdeleted:
+	case event.KindTask, event.KindProcmove, event.KindUseradded, event.KindUserdeleted, event.KindGroupadded, event.KindGroupdeleted:
 		return true
 	}
 	return false
