@@ -10,7 +10,8 @@ import (
 )
 
 // Numbers of threads have the name of their process, and those that a call has
-// been given in a pid namespace mean the processes there.
+// been given in a pid namespace mean the processes there. It shows a row of
+// docs/compatibility.md.
 func TestPIDNames(t *testing.T) {
 	w := fieldtest.New(t,
 		fieldtest.Proc{PID: 3, Comm: "host"},

@@ -20,7 +20,8 @@ import (
 )
 
 // A process is in its container from its first event there, however it came:
-// moved by another in a hierarchy of either version, or born there.
+// moved by another in a hierarchy of either version, or born there. It shows a
+// row of docs/compatibility.md.
 func TestMovedIntoContainer(t *testing.T) {
 	l := follow(t)
 	chdir, _ := event.SyscallByName("chdir")
