@@ -251,20 +251,34 @@ func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (run.Op
 	if err := f.reporting(&o); err != nil {
 		return o, err
 	}
+	if err := f.fits(cmd.Flags()); err != nil {
+		return o, err
+	}
 	if f.rate == "" {
 		return o, f.classic(&o)
 	}
 	if o.Rates, err = bench.ParseRates(f.rate); err != nil {
 		return o, usagef("--rate: %w", err)
 	}
-	if cmd.Flags().Changed("sleep") || f.loop || f.dryRun {
-		return o, usagef("--rate excludes --sleep, --loop and --dry-run: its rounds have exact rates and are about alerts")
-	}
 	o.Calibrate = !f.count
 	if !f.noPreflight {
 		o.Idle = f.idle
 	}
 	return o, nil
+}
+
+// fits refuses flags that would do nothing, with --rate or without.
+func (f *benchFlags) fits(flags *pflag.FlagSet) error {
+	unused, why := []string{"noise", "rest", "idle", "no-preflight", "format"}, "--%s needs --rate: without, bench does as event-generator does"
+	if f.rate != "" {
+		unused, why = []string{"sleep", "loop", "rounds", "humanize", "dry-run"}, "--rate excludes --%s: its rounds have exact rates and are about alerts"
+	}
+	for _, name := range unused {
+		if flags.Changed(name) {
+			return usagef(why, name)
+		}
+	}
+	return nil
 }
 
 // reporting are the flags about what is shown.
