@@ -13,7 +13,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -115,10 +114,11 @@ func Run(ctx context.Context, opt Options) error {
 		return nil
 	}
 	if opt.PIDFile != "" {
-		if err := os.WriteFile(opt.PIDFile, []byte(strconv.Itoa(os.Getpid())+"\n"), 0o644); err != nil {
-			return fmt.Errorf("write pid file: %w", err)
+		remove, err := writePIDFile(opt.PIDFile)
+		if err != nil {
+			return err
 		}
-		defer os.Remove(opt.PIDFile)
+		defer remove()
 	}
 	if opt.MaxDuration > 0 {
 		var cancel context.CancelFunc

@@ -76,17 +76,16 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes half a minute")
 	}
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("STAND_TEST_SEED"); text != "" {
-		var err error
-		seed, err = strconv.ParseUint(text, 10, 64)
-		check(t, err)
+	moments, seed := 25, uint64(time.Now().UnixNano())
+	if text := os.Getenv("PEREGRINE_KILLS"); text != "" { // 100, or 100:SEED to repeat one
+		if n, err := fmt.Sscanf(text, "%d:%d", &moments, &seed); n == 0 {
+			t.Fatal(err)
+		}
 	}
-	t.Logf("repeat with STAND_TEST_SEED=%d", seed)
+	t.Logf("PEREGRINE_KILLS=%d:%d", moments, seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	self, err := os.Executable()
 	check(t, err)
-	const moments = 25
 	for n := range moments {
 		dir := t.TempDir()
 		mark := fmt.Sprintf("STAND_TEST_MARK=%d-%d", os.Getpid(), n)
