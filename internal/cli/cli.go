@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"syscall"
@@ -40,14 +41,18 @@ type Env struct {
 	// Terminal says whether Stderr is a terminal: progress lines and colours
 	// are for people only.
 	Terminal bool
-	// Context ends at the first SIGINT or SIGTERM, Hurry at the second; nil:
-	// never.
+	// Context ends at the first of the signals that end a command, Hurry at the
+	// second; nil: never.
 	Context, Hurry context.Context
 }
 
 // OS is the Env of the running process.
 func OS() Env {
-	ctx, hurry := onSignals(os.Interrupt, syscall.SIGTERM)
+	ctx, hurry := onSignals(endings(os.Args[1:])...)
+	// A reader of standard output or error that has gone must not kill what has
+	// something to undo, nor a sensor: with a handler, the write fails instead
+	// (os/signal, SIGPIPE).
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	return Env{
 		Args:     os.Args[1:],
 		Stdin:    os.Stdin,
@@ -58,6 +63,20 @@ func OS() Env {
 		Context:  ctx,
 		Hurry:    hurry,
 	}
+}
+
+// endings are the signals that end a command, in order: what it has changed is
+// undone, and its files are removed. Those of a terminal stay ignored where
+// they are, as by nohup. A sensor takes SIGHUP for a reload.
+func endings(args []string) []os.Signal {
+	list := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	for _, s := range []os.Signal{syscall.SIGQUIT, syscall.SIGHUP} {
+		reload := s == syscall.SIGHUP && len(args) > 0 && args[0] == "sensor"
+		if !reload && !signal.Ignored(s) {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // onSignals returns what ends with the first of the signals, and with the
@@ -108,10 +127,20 @@ func Main(env Env) int {
 			exit.Code = ExitUsage
 		}
 	}
+	if readerGone(exit.Err) {
+		return 128 + int(syscall.SIGPIPE) // as of others that "| head" ends
+	}
 	if exit.Err != nil {
 		say(env.Stderr, fmt.Sprintf("Error: %v\n", exit.Err))
 	}
 	return exit.Code
+}
+
+// readerGone says whether a command has failed for want of a reader of its
+// standard output.
+func readerGone(err error) bool {
+	var path *fs.PathError
+	return errors.As(err, &path) && path.Path == os.Stdout.Name() && errors.Is(path.Err, syscall.EPIPE)
 }
 
 // say writes the last words of a command; a reader that stands still must not

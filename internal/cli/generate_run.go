@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -224,7 +223,7 @@ func secondSignal(ctx context.Context, log *eventlog.Logger, abort, stopped chan
 	}
 	log.Log(eventlog.Info, "received signal, shutting down", eventlog.Fields{"hint": "once more ends it at once"})
 	again := make(chan os.Signal, 1)
-	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(again, endings(nil)...)
 	defer signal.Stop(again)
 	select {
 	case <-again:

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -16,7 +17,7 @@ func TestMain(m *testing.M) {
 	}
 	// With this variable it is the whole program: bench starts itself again as
 	// the sensor.
-	if os.Getenv("PEREGRINE_TEST_MAIN") == "1" && len(os.Args) > 1 && os.Args[1] == "sensor" {
+	if os.Getenv("PEREGRINE_TEST_MAIN") == "1" && len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
 		os.Exit(Main(OS()))
 	}
 	os.Exit(m.Run())

@@ -33,9 +33,6 @@ func runSensor(env Env, f *daemonFlags, notes []string) error {
 	signal.Notify(reopen, syscall.SIGUSR1)
 	defer signal.Stop(hangup)
 	defer signal.Stop(reopen)
-	// A reader of standard output or error that has gone must not end the
-	// sensor: with a handler, the write fails instead (os/signal, SIGPIPE).
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	opt := f.sensorOptions(env)
 	opt.Hangup, opt.Reopen, opt.Hurry = hangup, reopen, env.Hurry
 	return sensor.Run(env.Context, opt)

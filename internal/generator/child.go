@@ -86,8 +86,8 @@ func refuse(err error) int {
 
 // work is the worker process.
 func work() int {
-	// The terminal's Ctrl-C is for the process that started us.
-	signal.Ignore(os.Interrupt, syscall.SIGTERM)
+	// What comes from the terminal is for the process that started us.
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	syscall.CloseOnExec(framesFD)
 	syscall.CloseOnExec(journalFD)
 	var b brief
