@@ -15,13 +15,11 @@ import (
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
-	"google.golang.org/grpc"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/peregrine-sec/peregrine/internal/bench/benchtest/player"
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/endpoint"
-	"github.com/peregrine-sec/peregrine/internal/falcoapi/outputs"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 )
 
@@ -137,17 +135,11 @@ var roads = map[string]func(t *testing.T) (intake.Source, func([]byte)){
 		}
 	},
 	"grpc": func(t *testing.T) (intake.Source, func([]byte)) {
-		path := filepath.Join(t.TempDir(), "s")
-		listener, err := net.Listen("unix", path)
-		if err != nil {
+		path, service := filepath.Join(t.TempDir(), "s"), &player.Subscription{}
+		if err := service.Serve(t.Context(), path); err != nil {
 			t.Fatal(err)
 		}
-		service := &grpcSensor{alerts: make(chan *outputs.Response, 10_000)}
-		server := grpc.NewServer()
-		outputs.RegisterServiceServer(server, service)
-		go server.Serve(listener) //nolint:errcheck // ends with the server
-		t.Cleanup(server.Stop)
-		return openRoad(t, "grpc:"+path), service.send
+		return openRoad(t, "grpc:"+path), service.Alert
 	},
 }
 
@@ -162,50 +154,6 @@ func openRoad(t *testing.T, where string) intake.Source {
 		t.Fatal(err)
 	}
 	return source
-}
-
-// grpcSensor is the sensor's side of gRPC.
-type grpcSensor struct {
-	outputs.UnimplementedServiceServer
-	alerts chan *outputs.Response
-}
-
-func (g *grpcSensor) send(line []byte) {
-	var a struct {
-		Rule   string         `json:"rule"`
-		Fields map[string]any `json:"output_fields"`
-	}
-	d := json.NewDecoder(bytes.NewReader(line))
-	d.UseNumber()
-	if err := d.Decode(&a); err != nil {
-		panic(err)
-	}
-	r := &outputs.Response{Rule: a.Rule, Source: "syscall", OutputFields: map[string]string{}}
-	for key, value := range a.Fields {
-		r.OutputFields[key] = fmt.Sprint(value)
-	}
-	at, _ := a.Fields["evt.time"].(json.Number).Int64()
-	r.Time = timestamppb.New(time.Unix(0, at))
-	g.alerts <- r
-}
-
-// Sub answers each request with what is there, as Falco does.
-func (g *grpcSensor) Sub(stream outputs.Service_SubServer) error {
-	for {
-		if _, err := stream.Recv(); err != nil {
-			return nil
-		}
-		for more := true; more; {
-			select {
-			case r := <-g.alerts:
-				if err := stream.Send(r); err != nil {
-					return err
-				}
-			default:
-				more = false
-			}
-		}
-	}
 }
 
 // A neighbour that fires the same rule ten times a second is never taken for

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -20,15 +19,16 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/falcoapi/schema"
 )
 
-// subscription is gRPC as Falco had it until 0.43: alerts wait until the
-// client asks, and each request takes what waits then.
-type subscription struct {
+// Subscription is gRPC as Falco had it until 0.43: alerts wait until the client
+// asks, and each request takes what waits then.
+type Subscription struct {
 	outputs.UnimplementedServiceServer
 	mu      sync.Mutex
 	waiting []*outputs.Response
 }
 
-func (s *subscription) alert(line []byte) {
+// Alert has a line of JSON wait for the client.
+func (s *Subscription) Alert(line []byte) {
 	m, err := message(line)
 	if err != nil {
 		return // the sensor's own words among its alerts
@@ -38,7 +38,7 @@ func (s *subscription) alert(line []byte) {
 	s.waiting = append(s.waiting, m)
 }
 
-func (s *subscription) take() []*outputs.Response {
+func (s *Subscription) take() []*outputs.Response {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := s.waiting
@@ -47,7 +47,7 @@ func (s *subscription) take() []*outputs.Response {
 }
 
 // Sub implements outputs.ServiceServer.
-func (s *subscription) Sub(stream grpc.BidiStreamingServer[outputs.Request, outputs.Response]) error {
+func (s *Subscription) Sub(stream grpc.BidiStreamingServer[outputs.Request, outputs.Response]) error {
 	for {
 		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
 			return nil
@@ -62,19 +62,18 @@ func (s *subscription) Sub(stream grpc.BidiStreamingServer[outputs.Request, outp
 	}
 }
 
-// serve listens at grpc.bind_address, a unix socket, until ctx ends.
-func (s *subscription) serve(ctx context.Context, address string) {
-	path := strings.TrimPrefix(address, "unix://")
+// Serve listens at a unix socket until ctx ends.
+func (s *Subscription) Serve(ctx context.Context, path string) error {
 	_ = os.Remove(path) // what an earlier life has left
 	listener, err := net.Listen("unix", path)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "Error: grpc: %v\n", err)
-		return
+		return err
 	}
 	server := grpc.NewServer()
 	outputs.RegisterServiceServer(server, s)
 	context.AfterFunc(ctx, server.Stop)
 	go func() { _ = server.Serve(listener) }() // ends with the server
+	return nil
 }
 
 // message is an alert of JSON as one of gRPC, in which every field is text.
@@ -89,6 +88,13 @@ func message(line []byte) (*outputs.Response, error) {
 	in.UseNumber()
 	if err := in.Decode(&a); err != nil {
 		return nil, err
+	}
+	if event, ok := a.Fields["evt.time"].(json.Number); ok {
+		ns, err := event.Int64()
+		if err != nil {
+			return nil, err
+		}
+		a.Time = time.Unix(0, ns)
 	}
 	m := &outputs.Response{Time: timestamppb.New(a.Time), Priority: schema.Priority(schema.Priority_value[a.Priority]),
 		Rule: a.Rule, Source: a.Source, Hostname: a.Hostname, Tags: a.Tags, OutputFields: map[string]string{}}

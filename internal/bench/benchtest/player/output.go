@@ -16,7 +16,7 @@ type output struct {
 	buffered bool
 	file     *os.File // nil if off
 	url      string   // "" if off
-	grpc     *subscription
+	grpc     *Subscription
 }
 
 // stdioBuffer is what the C library holds back of a standard output that is no
@@ -26,7 +26,7 @@ const stdioBuffer = 4096
 func openOutput(c config) (*output, error) {
 	o := &output{buffered: c.on("buffered_outputs")}
 	if c.grpc() != "" {
-		o.grpc = &subscription{}
+		o.grpc = &Subscription{}
 	}
 	if c.settings["stdout_output.enabled"] != "false" {
 		o.stdout = bufio.NewWriterSize(os.Stdout, stdioBuffer)
@@ -56,7 +56,7 @@ func (o *output) alert(line []byte) {
 		_, _ = o.file.Write(line)
 	}
 	if o.grpc != nil {
-		o.grpc.alert(line)
+		o.grpc.Alert(line)
 	}
 	if o.url != "" {
 		if resp, err := http.Post(o.url, "application/json", bytes.NewReader(bytes.TrimSpace(line))); err == nil {

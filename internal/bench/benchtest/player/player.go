@@ -114,7 +114,7 @@ func play(ctx context.Context, c config, begin time.Time) error {
 
 // speak writes the log, and serves what it is asked to serve, at the recorded
 // times.
-func speak(ctx context.Context, c config, begin time.Time, alerts *subscription, seen *atomic.Pointer[engine]) {
+func speak(ctx context.Context, c config, begin time.Time, alerts *Subscription, seen *atomic.Pointer[engine]) {
 	say := func(at int, do func()) bool {
 		select {
 		case <-time.After(time.Until(begin.Add(ms(at)))):
@@ -136,7 +136,9 @@ func speak(ctx context.Context, c config, begin time.Time, alerts *subscription,
 			serveWeb(ctx, c, seen)
 		}
 		if alerts != nil {
-			alerts.serve(ctx, c.grpc())
+			if err := alerts.Serve(ctx, strings.TrimPrefix(c.grpc(), "unix://")); err != nil {
+				fmt.Fprintf(os.Stderr, "Error: grpc: %v\n", err)
+			}
 		}
 	})
 }
