@@ -207,6 +207,32 @@ func statistics(t *testing.T, dir, kind string) (sensorstats.Reader, []string) {
 	return reader, []string{"-o", "metrics.enabled=true", "-o", "metrics.output_file=" + path}
 }
 
+// Alerts as text, which is Falco's default, are told as such, with the setting
+// to change.
+func TestRecordedFalcoThatWritesText(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	falco := target.NewProcess(target.Config{Command: []string{os.Args[0], "-o", "json_output=false"},
+		Env: []string{player.EventsEnv + "=" + socket, player.CPUsEnv + "=1"}, Ready: "Opening 'syscall' source"})
+	if err := falco.Start(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), Options{Target: falco, Actions: benchSet(t)[2:], Generate: tell(socket)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.patience = patience{ready: 6 * time.Second, canary: time.Second}
+	p, err := s.Preflight(t.Context(), time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := find(p, "canary "+benchSet(t)[2].Name); c.Status != CheckFail || !strings.Contains(c.Text, "json_output: true") {
+		t.Errorf("%+v", c)
+	}
+	if err := errors.Join(falco.Stop(t.Context()), s.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // A canary that never comes says what was tried and for how long, and accuses
 // nobody.
 func TestRecordedFalcoWithoutTheRule(t *testing.T) {

