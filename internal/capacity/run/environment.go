@@ -85,6 +85,19 @@ func warnings(e capacity.Environment) []string {
 	return found
 }
 
+// falcosOf lists the processes of a Falco below root ("" for the running
+// machine). A package starts one.
+func falcosOf(root string) []string {
+	files, _ := filepath.Glob(filepath.Join(root+"/", "proc/[0-9]*/comm")) // the pattern is well formed
+	var pids []string
+	for _, file := range files {
+		if name, err := os.ReadFile(file); err == nil && strings.TrimSpace(string(name)) == "falco" {
+			pids = append(pids, filepath.Base(filepath.Dir(file)))
+		}
+	}
+	return pids
+}
+
 // CPUAffinity is the number of CPUs that this process may use, which is what
 // limits are capped to.
 func CPUAffinity() int {

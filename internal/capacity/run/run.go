@@ -105,8 +105,8 @@ func Run(ctx context.Context, o Options) (*capacity.Result, error) {
 	}
 	r := o.prepare(ctx)
 	limits, notes := Limits(o.CPUs, o.Memories, float64(CPUAffinity()))
-	r.Notes = notes
-	for _, note := range notes {
+	r.Notes = append(notes, o.beside()...)
+	for _, note := range r.Notes {
 		o.Say("note: %s", note)
 	}
 	if o.Total == 0 {
@@ -193,6 +193,20 @@ func (o *Options) prepare(ctx context.Context) *capacity.Result {
 	}
 	r.Method.Actions = o.Sensors[0].Stand.ActionNames()
 	return r
+}
+
+// beside tells of a Falco that runs already, and is not the one to measure.
+func (o *Options) beside() []string {
+	pids := falcosOf("")
+	for _, s := range o.Sensors {
+		if d, ok := s.Stand.(*stand.Stand); ok && d.Kind == stand.Running {
+			return nil
+		}
+	}
+	if len(pids) == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("a Falco runs on this host already (process %s): it has the same load to take, and takes CPU from what is measured: stop it, or measure it with --pid, --unit or --container", strings.Join(pids, ", "))}
 }
 
 // underTest names a sensor with its version and rules. Ours has this program's.

@@ -257,6 +257,21 @@ func TestBesideAnotherRun(t *testing.T) {
 	}
 }
 
+// A Falco that runs already is found by its name, and nothing that is named
+// like it.
+func TestFalcosOf(t *testing.T) {
+	root := t.TempDir()
+	for pid, name := range map[string]string{"12": "falco", "13": "falcosidekick", "14": "bash", "self": "falco", "20": "falco"} {
+		dir := filepath.Join(root, "proc", pid)
+		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "comm"), []byte(name+"\n"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"12", "20"}, falcosOf(root)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // The first line says which sensor it is, its version and its rules.
 func TestUnderTest(t *testing.T) {
 	for want, d := range map[string]capacity.Sensor{
