@@ -65,15 +65,17 @@ func (s *sensor) emitRecorded(emit func(*alert.Alert)) func(*alert.Alert) {
 	}
 }
 
-// startRecorder starts what writes recordings; nothing is recorded before the
-// first alert.
+// newRecorder makes what records; nothing is before the first alert.
+func (s *sensor) newRecorder(proc string) *recording.Recorder {
+	return recording.New(recording.Options{
+		Table: s.table, Log: s.log, Machine: machine(s.host), Interfaces: interfaces(s.host), Proc: proc, Limited: s.captureLimited,
+	})
+}
+
+// startRecorder starts what writes recordings.
 func (s *sensor) startRecorder() {
 	ctx, cancel := context.WithCancel(context.Background())
-	table := s.tableOptions(s.now().config)
-	s.recorder = recorder{recording.New(recording.Options{
-		Table: s.table, Log: s.log, Machine: machine(s.host), Interfaces: interfaces(s.host), Proc: table.ProcRoot,
-		Limited: s.captureLimited,
-	}), cancel}
+	s.recorder.stop = cancel
 	go s.recorder.Run(ctx)
 }
 

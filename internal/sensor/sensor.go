@@ -174,7 +174,9 @@ func newSensor(opt Options) (*sensor, error) {
 	s.throttle = alert.NewThrottle(cfg.Outputs.Rate, cfg.Outputs.MaxBurst)
 	s.inventory = s.newInventory(cfg)
 	s.pods = s.newPods(cfg)
-	s.table = state.NewTable(s.tableOptions(cfg))
+	table := s.tableOptions(cfg)
+	s.table = state.NewTable(table)
+	s.recorder.Recorder = s.newRecorder(table.ProcRoot)
 	options := s.engineOptions(cfg, first)
 	if first.audit != nil {
 		options.Emit = s.emitShared

@@ -81,6 +81,7 @@ func (s *sensor) engineSnapshot(m *metrics.Snapshot) {
 	m.Events, m.Alerts, m.Throttled = c.Events, c.Alerts, s.throttle.Held()
 	m.Metadata.Known, m.Metadata.Imageless = s.table.Containers().Counts()
 	m.Metadata.Waited, m.Metadata.Cut = c.Waited, c.WaitCut
+	m.Recordings = metrics.Recordings(s.recorder.Stats())
 	if s.audit != nil {
 		m.Audit = s.audit.counters()
 		m.Alerts += m.Audit.Alerts

@@ -251,6 +251,12 @@ func (f *fieldList) outputs(s *Snapshot) {
 	f.number("peregrine.containers_without_image", uint64(s.Metadata.Imageless))
 	f.number("peregrine.metadata_waited", s.Metadata.Waited)
 	f.number("peregrine.metadata_wait_cut", s.Metadata.Cut)
+	for name, n := range map[string]uint64{
+		"files": s.Recordings.Files, "events": s.Recordings.Events, "missed": s.Recordings.Missed,
+		"limited": s.Recordings.Limited, "errors": s.Recordings.Errors,
+	} {
+		f.number("peregrine.recordings_"+name, n)
+	}
 	for _, c := range s.Channels {
 		prefix := "peregrine.outputs." + c.Name + "."
 		f.number(prefix+"sent", c.Sent)

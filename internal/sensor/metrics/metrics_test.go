@@ -27,7 +27,8 @@ func sample() *Snapshot {
 		Host:       Host{Name: "h", KernelRelease: "6.1", BootTime: 1_799_000_000e9, CPUs: 2, Interfaces: []Interface{{Name: "eth0", IPv4: []string{"10.0.0.1", "10.0.0.2"}}}},
 		RulesFiles: []FileSum{{Name: "/etc/falco/falco_rules.yaml", SHA256: "ab"}}, ConfigFiles: []FileSum{{Name: "/etc/falco/falco.yaml", SHA256: "cd"}},
 		Events: 900, Alerts: 7, Throttled: 1,
-		Metadata: Metadata{Known: 2, Imageless: 1, Waited: 4, Cut: 1, Runtimes: []Runtime{{Engine: "cri", Socket: "/run/crio/crio.sock", Present: true, Connected: true, Connects: 1, Told: 2}}},
+		Metadata:   Metadata{Known: 2, Imageless: 1, Waited: 4, Cut: 1, Runtimes: []Runtime{{Engine: "cri", Socket: "/run/crio/crio.sock", Present: true, Connected: true, Connects: 1, Told: 2}}},
+		Recordings: Recordings{Files: 3, Events: 50, Missed: 2, Limited: 1},
 		Probe: Probe{Seen: 2000, Filtered: 1000, Delivered: 900, Drops: event.Drops{
 			event.DropBuffer: {event.LostOpen: 90, event.LostOtherInterest: 5}, event.DropScratch: {event.LostOpen: 3}, event.DropPageFault: {event.LostOpen: 2},
 		},

@@ -15,37 +15,38 @@ import (
 // Snapshot is the sensor at one moment. All counters count since the start.
 // The sensor fills it; a reader owns what it was given.
 type Snapshot struct {
-	Time          int64     `json:"time"`        // ns since the epoch
-	Start         int64     `json:"start_time"`  // ns since the epoch
-	Elapsed       Duration  `json:"elapsed"`     // since the start, by a clock that nobody sets
-	Reload        int64     `json:"reload_time"` // ns since the epoch; Start before the first reload
-	Version       string    `json:"version"`
-	EngineVersion string    `json:"engine_version"` // of the rule language
-	Source        string    `json:"source"`         // "syscall"
-	EngineName    string    `json:"engine_name"`    // "modern_bpf", "savefile" or "nodriver", as in Falco
-	Host          Host      `json:"host"`
-	RulesFiles    []FileSum `json:"rules_files"`
-	ConfigFiles   []FileSum `json:"config_files"`
-	Events        uint64    `json:"events"` // that user space has processed
-	Probe         Probe     `json:"probe"`
-	Audit         *Audit    `json:"k8s_audit,omitempty"` // nil without that source
-	Rings         []Ring    `json:"rings"`
-	State         State     `json:"state"`
-	Rules         []Rule    `json:"rules"`
-	Kinds         []Kind    `json:"kinds"`     // event types, any order
-	Processes     []Process `json:"processes"` // those with most events, any order
-	Alerts        uint64    `json:"alerts"`    // that left the engine, before the throttle
-	Throttled     uint64    `json:"throttled"` // alerts that outputs.rate held back
-	Internal      uint64    `json:"internal"`  // messages about itself that the sensor sent as alerts
-	Metadata      Metadata  `json:"metadata"`
-	Channels      []Channel `json:"channels"`
-	Resources     Resources `json:"resources"`
-	Programs      []Program `json:"programs,omitempty"` // with kernel.bpf_stats_enabled
-	Reloads       uint64    `json:"reloads"`
-	ReloadErrors  uint64    `json:"reload_errors"`
-	LastReloadErr string    `json:"last_reload_error,omitempty"`
-	StatsErrors   uint64    `json:"stats_file_errors"`   // samples that -s could not write
-	MetricsErrors uint64    `json:"metrics_file_errors"` // snapshots that metrics.output_file could not take
+	Time          int64      `json:"time"`        // ns since the epoch
+	Start         int64      `json:"start_time"`  // ns since the epoch
+	Elapsed       Duration   `json:"elapsed"`     // since the start, by a clock that nobody sets
+	Reload        int64      `json:"reload_time"` // ns since the epoch; Start before the first reload
+	Version       string     `json:"version"`
+	EngineVersion string     `json:"engine_version"` // of the rule language
+	Source        string     `json:"source"`         // "syscall"
+	EngineName    string     `json:"engine_name"`    // "modern_bpf", "savefile" or "nodriver", as in Falco
+	Host          Host       `json:"host"`
+	RulesFiles    []FileSum  `json:"rules_files"`
+	ConfigFiles   []FileSum  `json:"config_files"`
+	Events        uint64     `json:"events"` // that user space has processed
+	Probe         Probe      `json:"probe"`
+	Audit         *Audit     `json:"k8s_audit,omitempty"` // nil without that source
+	Rings         []Ring     `json:"rings"`
+	State         State      `json:"state"`
+	Rules         []Rule     `json:"rules"`
+	Kinds         []Kind     `json:"kinds"`     // event types, any order
+	Processes     []Process  `json:"processes"` // those with most events, any order
+	Alerts        uint64     `json:"alerts"`    // that left the engine, before the throttle
+	Throttled     uint64     `json:"throttled"` // alerts that outputs.rate held back
+	Internal      uint64     `json:"internal"`  // messages about itself that the sensor sent as alerts
+	Metadata      Metadata   `json:"metadata"`
+	Recordings    Recordings `json:"recordings"`
+	Channels      []Channel  `json:"channels"`
+	Resources     Resources  `json:"resources"`
+	Programs      []Program  `json:"programs,omitempty"` // with kernel.bpf_stats_enabled
+	Reloads       uint64     `json:"reloads"`
+	ReloadErrors  uint64     `json:"reload_errors"`
+	LastReloadErr string     `json:"last_reload_error,omitempty"`
+	StatsErrors   uint64     `json:"stats_file_errors"`   // samples that -s could not write
+	MetricsErrors uint64     `json:"metrics_file_errors"` // snapshots that metrics.output_file could not take
 }
 
 // Metadata is what the container runtimes have told.
@@ -55,6 +56,15 @@ type Metadata struct {
 	Waited    uint64    `json:"waited"`    // events that waited for their container's metadata
 	Cut       uint64    `json:"cut"`       // events that were decided without it, because it took too long or too many waited
 	Runtimes  []Runtime `json:"runtimes"`
+}
+
+// Recordings counts what was recorded around alerts.
+type Recordings struct {
+	Files   uint64 `json:"files"`   // begun
+	Events  uint64 `json:"events"`  // written
+	Missed  uint64 `json:"missed"`  // events for which the buffer had no room
+	Limited uint64 `json:"limited"` // files that ended because of their size
+	Errors  uint64 `json:"errors"`  // files that could not be written, or not to their end
 }
 
 // Runtime is a container runtime's socket, or the Kubernetes API server.

@@ -125,6 +125,15 @@ func (e exposition) audit(a *metrics.Audit) {
 	e.counter("peregrine_k8s_audit_bytes_total", float64(a.Bytes))
 }
 
+func (e exposition) recordings(s *metrics.Snapshot) {
+	r := &s.Recordings
+	e.counter("peregrine_recordings_total", float64(r.Files))
+	e.counter("peregrine_recordings_limited_total", float64(r.Limited))
+	e.counter("peregrine_recording_errors_total", float64(r.Errors))
+	e.counter("peregrine_recorded_events_total", float64(r.Events), "result", "written")
+	e.counter("peregrine_recorded_events_total", float64(r.Missed), "result", "missed")
+}
+
 // metadata has the names of Falco's plugin for its two counters.
 func (e exposition) metadata(s *metrics.Snapshot) {
 	e.gauge("falcosecurity_plugins_container_n_containers_total", float64(s.Metadata.Known))
