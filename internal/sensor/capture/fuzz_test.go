@@ -7,9 +7,20 @@ import (
 	"runtime"
 	"testing"
 
+	"pgregory.net/rapid"
+
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
+
+// exampleEvents are the events of a recording: a process, and a few calls.
+var exampleEvents = rapid.Custom(func(t *rapid.T) (list [][]byte) {
+	var b event.Builder
+	for _, k := range []event.Kind{event.KindTask, event.KindOpenat, event.KindProcfork, event.KindExecve, event.KindConnect, event.KindPtrace, event.KindOpenTree} {
+		list = append(list, drawEvent(t, &b, k))
+	}
+	return list
+}).Example(1)
 
 // Any bytes are read to an end or an error, in events that hold together and
 // that the process table survives, and in bounded memory: what is allocated
@@ -18,6 +29,7 @@ func FuzzReader(f *testing.F) {
 	for _, s := range scripts {
 		f.Add(capture(f, s))
 	}
+	f.Add(recorded(f, exampleEvents[0], exampleEvents))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)

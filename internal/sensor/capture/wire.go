@@ -105,6 +105,9 @@ func cutWire(b []byte) (ev, rest []byte, err error) {
 	if err := v.Reset(b[:n]); err != nil {
 		return nil, nil, err
 	}
+	if id := v.Header().Syscall; id != event.NoSyscall && int(id) >= event.NumSyscalls() {
+		return nil, nil, fmt.Errorf("a %s event of syscall %d", v.Kind(), id)
+	}
 	return b[:n:n], b[n:], nil
 }
 
