@@ -2,14 +2,19 @@ package sensor
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/corpus"
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
 // recordedRules make alerts of three kinds of events, one of which is about a
@@ -123,5 +128,63 @@ func TestRecordingsOfCaptures(t *testing.T) {
 	}
 	if alerts < 20 {
 		t.Errorf("%d alerts", alerts)
+	}
+}
+
+// A reload goes on with the recording that is on, or ends it if it turns
+// recordings off.
+func TestReloadWhileRecording(t *testing.T) {
+	dir := t.TempDir()
+	rules, configFile := filepath.Join(dir, "rules.yaml"), filepath.Join(dir, "config.yaml")
+	prefix := filepath.Join(dir, "capture")
+	write(t, configFile, "watch_config_files: false\n")
+	write(t, rules, `
+- rule: opened
+  desc: d
+  condition: evt.type in (open, openat) and fd.name startswith "/proc/self/reload-"
+  output: "%fd.name %proc.name %proc.ppid"
+  priority: WARNING
+  capture: true
+  capture_duration: 600000
+`)
+	var enabled atomic.Bool
+	enabled.Store(true)
+	s := startWith(t, func() (*config.Config, error) {
+		return config.Load(config.Options{Path: configFile, RulesFiles: []string{rules}, Overrides: []string{
+			"json_output=true", "time_format_iso_8601=true", "append_output=[]", "peregrine.status_socket=",
+			fmt.Sprint("capture.enabled=", enabled.Load()), "capture.path_prefix=" + prefix,
+		}})
+	})
+	open := func(name string) alertLine {
+		return s.provoke(name, func() { _, _ = os.Open("/proc/self/" + name) }, func(a alertLine) bool { // there is none
+			return a.Fields["fd.name"] == "/proc/self/"+name
+		})
+	}
+	reload := func(n int) {
+		done := s.stderr.saw(fmt.Sprint("reload=", n))
+		s.hangup <- syscall.SIGHUP
+		<-done
+	}
+	live := []alertLine{open("reload-1")}
+	reload(1)
+	live = append(live, open("reload-2"))
+	recorded := s.stderr.saw("recorded")
+	enabled.Store(false)
+	reload(2)
+	open("reload-3")
+	<-recorded
+	s.stop()
+	files, err := filepath.Glob(prefix + "_*_*.scap")
+	if err != nil || len(files) != 1 {
+		t.Fatalf("recordings %q, %v\n%s", files, err, s.stderr)
+	}
+	again := alertsOf(t, replayed(t, files[0], "json_output=true", "rules_files="+rules))
+	for _, want := range byHand(live) {
+		if !slices.ContainsFunc(byHand(again), func(a alertLine) bool { return cmp.Equal(a, want) }) {
+			t.Errorf("%+v is not in the replay\n%+v", want, again)
+		}
+	}
+	if slices.ContainsFunc(again, func(a alertLine) bool { return a.Fields["fd.name"] == "/proc/self/reload-3" }) {
+		t.Error("recorded although it is off")
 	}
 }

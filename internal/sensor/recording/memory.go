@@ -17,13 +17,15 @@ type memory struct {
 	out        []byte // events under construction
 	build      event.Builder
 	offset     uint64 // from times since boot to those since the epoch
-	latest     uint64 // time of a state that was told out of order
+	latest     uint64 // time of the latest event: of all state that is told
 }
 
-// image is a process as it was told.
+// image is what was told of a process that can become another without an event
+// of the process itself, or by one that the recording does not have.
 type image struct {
-	start  uint64
-	execID uint32
+	start, cgroup          uint64
+	execID                 uint32
+	ppid, sid, pgid, vpgid int32
 }
 
 // knowledge is a container as it was told.
@@ -32,7 +34,9 @@ type knowledge struct {
 	accounts uint64
 }
 
-func imageOf(p *state.Process) image { return image{p.Start, p.ExecID} }
+func imageOf(p *state.Process) image {
+	return image{p.Start, p.CgroupID, p.ExecID, p.PPID, p.SID, p.PGID, p.VPGID}
+}
 
 func (m *memory) reset(offset uint64) {
 	m.told = make(map[int32]image)
@@ -41,15 +45,15 @@ func (m *memory) reset(offset uint64) {
 }
 
 // tell writes what is not told yet of the event's process, its ancestors and
-// its container.
-func (m *memory) tell(table *state.Table, v *event.View, p *state.Process, now uint64) {
+// its container. It returns what to add to the start of the event's process.
+func (m *memory) tell(table *state.Table, v *event.View, p *state.Process, now uint64) (later uint64) {
+	m.latest = max(m.latest, now)
 	if !p.Known {
-		return
+		return 0
 	}
 	m.container(table, p.Container, now)
 	if table.Get(p.PID) != p && !p.Dead {
-		m.past(table, p, now)
-		return
+		return m.past(table, p)
 	}
 	switch v.Kind() {
 	case event.KindProcfork: // the child is told by this
@@ -62,22 +66,32 @@ func (m *memory) tell(table *state.Table, v *event.View, p *state.Process, now u
 		}
 	}
 	for q := p; q != nil && q.Known; q = table.Parent(q) {
-		if now := imageOf(q); m.told[q.PID] == now {
+		if m.told[q.PID] == imageOf(q) {
 			continue
 		}
 		m.told[q.PID] = imageOf(q)
-		m.process(q, now)
+		m.process(q, m.latest)
 	}
+	return 0
 }
 
 // past writes a process as it was when its event was postponed, with its
-// ancestors; what they are now is told again with their next events.
-func (m *memory) past(table *state.Table, p *state.Process, now uint64) {
-	m.latest = max(m.latest, now)
+// ancestors; what they are now is told again with their next events. Those that
+// have ended since get another start, as nobody believes that the dead live.
+// It returns what to add to the start of the event's process.
+func (m *memory) past(table *state.Table, p *state.Process) (later uint64) {
 	for q := p; q != nil && q.Known; q = table.Parent(q) {
-		m.process(q, m.latest)
+		was := *q
+		if now := table.Get(q.PID); now == nil || now.Start != q.Start {
+			was.Start++
+		}
+		if q == p {
+			later = was.Start - q.Start
+		}
+		m.process(&was, m.latest)
 		delete(m.told, q.PID)
 	}
+	return later
 }
 
 func (m *memory) process(p *state.Process, now uint64) {
@@ -104,14 +118,16 @@ func (m *memory) container(table *state.Table, c *container.Container, now uint6
 	}
 }
 
-// event writes the event itself, with the times of captures.
-func (m *memory) event(v *event.View, now uint64) {
+// event writes the event itself, with the times of captures. Its process has
+// started so much later.
+func (m *memory) event(v *event.View, now, later uint64) {
 	at := len(m.out)
 	m.out = append(m.out, v.Raw()...)
 	b := m.out[at:]
 	h := (*event.Header)(unsafe.Pointer(unsafe.SliceData(b)))
 	h.Time = now
 	m.shift(&h.Start)
+	h.Start += later
 	for _, slot := range sinceBoot[h.Kind] {
 		m.shift((*uint64)(unsafe.Pointer(unsafe.SliceData(b[event.HeaderSize+8*slot : event.HeaderSize+8*slot+8]))))
 	}

@@ -163,8 +163,8 @@ func (r *Recorder) Event(v *event.View, p *state.Process, now uint64) {
 	}
 	m := &r.memory
 	m.out = m.out[:0]
-	m.tell(r.o.Table, v, p, now)
-	m.event(v, now)
+	later := m.tell(r.o.Table, v, p, now)
+	m.event(v, now, later)
 	r.append(m.out)
 }
 

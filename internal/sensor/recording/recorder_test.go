@@ -103,7 +103,7 @@ func limits(t testing.TB) Limits {
 	return Limits{Prefix: filepath.Join(t.TempDir(), "test"), Files: 3, Total: 64 << 20, Buffer: 1 << 20}
 }
 
-func files(t testing.TB, l Limits) []string {
+func files(t interface{ Fatal(...any) }, l Limits) []string {
 	list, err := filepath.Glob(l.Prefix + "_*_*.scap")
 	if err != nil {
 		t.Fatal(err)
