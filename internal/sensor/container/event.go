@@ -35,6 +35,8 @@ type described struct {
 	// Ours: Falco takes them from the entry of the sandbox's own container.
 	PodIP  string `json:"pod_ip,omitempty"`
 	PodCNI string `json:"pod_cni_json,omitempty"`
+	// Workload is told apart from the container there, and not in captures.
+	Workload *Workload `json:"pod_workload,omitempty"`
 }
 
 // Metadata writes what Parse reads.
@@ -56,7 +58,7 @@ func (c *Container) Metadata() []byte {
 			d.Labels = make(map[string]string)
 		}
 		d.Labels[LabelPodName], d.Labels[LabelPodNamespace], d.Labels[LabelPodUID] = p.Name, p.Namespace, p.UID
-		d.Sandbox, d.PodLabels, d.PodIP, d.PodCNI = p.SandboxID, p.Labels, p.IP, p.CNI
+		d.Sandbox, d.PodLabels, d.PodIP, d.PodCNI, d.Workload = p.SandboxID, p.Labels, p.IP, p.CNI, p.Workload
 	}
 	text, err := json.Marshal(metadata{d})
 	if err != nil { // strings, numbers and maps of them can be written
@@ -87,7 +89,7 @@ func Parse(text []byte) (Container, error) {
 	if name := j.Labels[LabelPodName]; name != "" {
 		c.Pod = &Pod{
 			Name: name, Namespace: j.Labels[LabelPodNamespace], UID: j.Labels[LabelPodUID],
-			SandboxID: j.Sandbox, Labels: j.PodLabels, IP: j.PodIP, CNI: j.PodCNI,
+			SandboxID: j.Sandbox, Labels: j.PodLabels, IP: j.PodIP, CNI: j.PodCNI, Workload: j.Workload,
 		}
 	}
 	return c, nil

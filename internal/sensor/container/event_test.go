@@ -40,7 +40,8 @@ func TestMetadataRoundTrip(t *testing.T) {
 	for _, c := range []Container{
 		{ID: "3ad7b26ded6d", FullID: idA, Type: Podman, Name: "web", Image: "nginx", ImageID: "abc", Privileged: true, HostIPC: true, CNI: `{"a":1}`},
 		{ID: "n", FullID: "n", Type: LXC, Labels: map[string]string{"a": "b"}, Mounts: []Mount{{Source: "/", RW: true}}},
-		{ID: "3ad7b26ded6d", FullID: idA, Type: CRIO, Pod: &Pod{Name: "p", Namespace: "ns", UID: "u", SandboxID: "s", IP: "10.1.1.1", CNI: "{}", Labels: map[string]string{"x": "y"}}},
+		{ID: "3ad7b26ded6d", FullID: idA, Type: CRIO, Pod: &Pod{Name: "p", Namespace: "ns", UID: "u", SandboxID: "s", IP: "10.1.1.1", CNI: "{}", Labels: map[string]string{"x": "y"},
+			Workload: &Workload{Deployment: Object{Name: "d", UID: "1", Labels: map[string]string{"a": "b"}}, Services: []Object{{Name: "s"}}}}},
 	} {
 		got, err := Parse(c.Metadata())
 		if err != nil {

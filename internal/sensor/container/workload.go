@@ -44,6 +44,8 @@ func (r *Registry) join(c *Container) {
 	if c.Pod == nil || c.Pod.UID == "" {
 		return
 	}
-	c.Pod.Workload = r.workloads[c.Pod.UID]
+	if w := r.workloads[c.Pod.UID]; w != nil { // else a capture may have told it
+		c.Pod.Workload = w
+	}
 	c.pending = c.Pod.Workload == nil && r.options.Watched != nil && r.options.Watched()
 }

@@ -30,8 +30,19 @@ type image struct {
 
 // knowledge is a container as it was told.
 type knowledge struct {
-	known    bool
-	accounts uint64
+	known       bool
+	name, image string
+	pod         *container.Pod
+	workload    *container.Workload
+	accounts    uint64
+}
+
+func knowledgeOf(table *state.Table, c *container.Container) knowledge {
+	k := knowledge{known: c.Known, name: c.Name, image: c.Image, pod: c.Pod, accounts: table.AccountsVersion(c)}
+	if c.Pod != nil {
+		k.workload = c.Pod.Workload
+	}
+	return k
 }
 
 func imageOf(p *state.Process) image {
@@ -100,13 +111,13 @@ func (m *memory) process(p *state.Process, now uint64) {
 
 // container writes what is new of a container: its metadata and its users.
 func (m *memory) container(table *state.Table, c *container.Container, now uint64) {
-	is := knowledge{c.Known, table.AccountsVersion(c)}
+	is := knowledgeOf(table, c)
 	was, told := m.containers[c]
 	if told && is == was {
 		return
 	}
 	m.containers[c] = is
-	if c.Known && !was.known && c != container.Host {
+	if c.Known && c != container.Host {
 		b := &m.build
 		b.Start(event.KindAsyncevent, event.Header{Time: now, Syscall: event.NoSyscall})
 		b.Str(asyncName, "container")
