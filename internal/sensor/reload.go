@@ -158,6 +158,7 @@ func fixedSections(was, now *config.Config) []string {
 		{"load_plugins", was.LoadPlugins, now.LoadPlugins},
 		{"peregrine.k8s_audit", was.Peregrine.K8sAudit, now.Peregrine.K8sAudit},
 		{"peregrine.kubernetes", was.Peregrine.Kubernetes, now.Peregrine.Kubernetes},
+		{"peregrine.hooks", was.Peregrine.Hooks, now.Peregrine.Hooks},
 		{"peregrine.metadata_wait", was.Peregrine.MetadataWait, now.Peregrine.MetadataWait},
 		{"peregrine.status_socket", was.Peregrine.StatusSocket, now.Peregrine.StatusSocket},
 		{"log_stderr, log_syslog, log_level", [3]any{was.LogStderr, was.LogSyslog, was.LogLevel}, [3]any{now.LogStderr, now.LogSyslog, now.LogLevel}},

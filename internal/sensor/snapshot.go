@@ -53,7 +53,12 @@ func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) 
 		m.Probe = probeCounters(c)
 		m.Probe.OpenFilter = filter
 	}
-	if k, ok := s.source.(*kernel); ok && now.config.Metrics.LibbpfStats {
+	k, live := s.source.(*kernel)
+	if live {
+		h := k.Hooks()
+		m.Probe.Hooks = metrics.Hooks{InForce: string(h.Hooks), Functions: h.Functions, Because: h.Why}
+	}
+	if live && now.config.Metrics.LibbpfStats {
 		runs, err := k.Runs()
 		if err != nil {
 			return m, err

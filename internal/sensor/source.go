@@ -83,6 +83,7 @@ func (s *sensor) openProbe(cfg *config.Config) (source, error) {
 		CPUsPerRing: cfg.Engine.Modern.CPUsForEachBuffer,
 		Snaplen:     cfg.FalcoLibs.Snaplen,
 		DropFailed:  cfg.Engine.Modern.DropFailedExit,
+		Hooks:       probe.Hooks(cfg.Peregrine.Hooks),
 		Log:         s.log,
 	})
 	if err != nil {

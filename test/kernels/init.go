@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -83,6 +84,14 @@ func loopbackUp() error {
 	return nil
 }
 
+// requireHooks is 1 where the probe hooks functions on all kernels.
+func requireHooks() string {
+	if runtime.GOARCH == "amd64" {
+		return "1"
+	}
+	return "0"
+}
+
 // runJob runs a program to its end, with the console for output, and gives its
 // exit code. It waits for orphans as well: that is what a first process does.
 func runJob(args []string) string {
@@ -95,7 +104,7 @@ func runJob(args []string) string {
 		Dir: "/root", Files: []uintptr{null.Fd(), 1, 2},
 		Env: []string{
 			"PATH=/usr/bin:/bin", "HOME=/root", "TMPDIR=/tmp",
-			"PEREGRINE_REQUIRE_BPF=1", "PEREGRINE_BINARY=/usr/bin/peregrine",
+			"PEREGRINE_REQUIRE_BPF=1", "PEREGRINE_REQUIRE_HOOKS=" + requireHooks(), "PEREGRINE_BINARY=/usr/bin/peregrine",
 		},
 		Sys: &syscall.SysProcAttr{Setpgid: true},
 	})

@@ -9,12 +9,13 @@ import (
 
 // job is one test binary and the tests of it that run in the machine.
 type job struct {
-	name, pkg, tests string
+	name, pkg, tests, flags string
 }
 
 // jobs run in this order, one after the other.
 var jobs = []job{
 	{name: "probe", pkg: "./internal/sensor/probe", tests: "."},
+	{name: "functions", pkg: "./internal/sensor/probe", tests: ".", flags: "-hooks=functions"},
 	{name: "state", pkg: "./internal/sensor/state", tests: "SnapshotIsWhatProcSays|ForkStorm"},
 	{name: "counter", pkg: "./internal/bench/syscalls", tests: "."},
 	{name: "sensor", pkg: "./test/e2e", tests: "SensitiveFile|Unshare"},
@@ -54,5 +55,5 @@ func (j job) program() string { return "/tests/" + filepath.Base(j.pkg) + ".test
 
 // line tells init what to run.
 func (j job) line() string {
-	return fmt.Sprintf("%s %s -test.v -test.timeout=15m -test.run=%s\n", j.name, j.program(), j.tests)
+	return fmt.Sprintf("%s %s -test.v -test.timeout=15m -test.run=%s %s\n", j.name, j.program(), j.tests, j.flags)
 }

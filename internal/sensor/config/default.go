@@ -54,7 +54,7 @@ func Default() *Config {
 		LogLevel:  "info",
 		Peregrine: Peregrine{
 			StatusSocket: DefaultStatusSocket, QueueMaxBytes: 64 << 20,
-			HTTPConnections: 2, HTTPPipeline: 256, GRPCMaxStreams: 128, MetadataWait: 500,
+			HTTPConnections: 2, HTTPPipeline: 256, GRPCMaxStreams: 128, MetadataWait: 500, Hooks: "tracepoint",
 			K8sAudit:   K8sAudit{Patience: 10_000},
 			Recordings: Recordings{Files: 20, TotalMB: 1024, BufferMB: 16},
 			Kubernetes: Kubernetes{Enabled: true},

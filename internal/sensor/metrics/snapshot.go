@@ -113,7 +113,15 @@ type Probe struct {
 	PerCPU    []CPU       `json:"per_cpu,omitempty"`
 	// OpenFilter says that the kernel rules out opens that no rule can match;
 	// false where the rules have more patterns than fit.
-	OpenFilter bool `json:"open_filter"`
+	OpenFilter bool  `json:"open_filter"`
+	Hooks      Hooks `json:"hooks"`
+}
+
+// Hooks says where the kernel's part sees syscalls.
+type Hooks struct {
+	InForce   string `json:"in_force"`          // "functions" or "tracepoint"; "" without a kernel
+	Functions int    `json:"functions"`         // that are hooked
+	Because   string `json:"because,omitempty"` // with tracepoint
 }
 
 // Audit counts Kubernetes audit events: what came in was matched, or is counted

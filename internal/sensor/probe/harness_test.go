@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"runtime"
@@ -27,7 +28,11 @@ func needBPF(t testing.TB) {
 }
 
 // shared is the probe of all tests that ask for nothing special.
-var shared = sync.OnceValues(func() (*Probe, error) { return Load(Options{CPUsPerRing: 1, Legacy: legacy()}) })
+var shared = sync.OnceValues(func() (*Probe, error) {
+	return Load(Options{CPUsPerRing: 1, Legacy: legacy(), Hooks: Hooks(*hooksFlag)})
+})
+
+var hooksFlag = flag.String("hooks", string(Tracepoint), "where the tests' probe sees syscalls")
 
 // loadOwn is a probe of the test's own, which may change what it asks for.
 func loadOwn(t *testing.T) *Probe {
@@ -109,6 +114,12 @@ func traceInterest(t *testing.T, p *Probe, in Interest, do func()) *tracer {
 	tr.drain(now()) // what earlier tests left
 	if err := p.SetInterest(in); err != nil {
 		t.Fatal(err)
+	}
+	for p.Hooks().Why == attaching {
+		time.Sleep(time.Millisecond)
+	}
+	if why := p.Hooks().Why; why != "" && Hooks(*hooksFlag) == Functions {
+		t.Logf("not by function: %s", why)
 	}
 	runtime.LockOSThread()
 	tr.tid = uint32(unix.Gettid())

@@ -20,6 +20,7 @@ const (
 	oldestMapCounts         = "counts"
 	oldestMapDatagramRoles  = "datagram_roles"
 	oldestMapFamilies       = "families"
+	oldestMapMarks          = "marks"
 	oldestMapOpenFilters    = "open_filters"
 	oldestMapOpenNames      = "open_names"
 	oldestMapProcessNames   = "process_names"
@@ -42,6 +43,7 @@ const (
 	oldestProgFamilyProcess = "family_process"
 	oldestProgFamilySocket  = "family_socket"
 	oldestProgFamilyWait    = "family_wait"
+	oldestProgFunctionExit  = "function_exit"
 	oldestProgIterTask      = "iter_task"
 	oldestProgSchedExec     = "sched_exec"
 	oldestProgSchedExit     = "sched_exit"
@@ -51,6 +53,7 @@ const (
 	oldestVarCpusPerRing    = "cpus_per_ring"
 	oldestVarDropFailed     = "drop_failed"
 	oldestVarHasGroupDead   = "has_group_dead"
+	oldestVarHooks          = "hooks"
 	oldestVarInterest       = "interest"
 	oldestVarPageKib        = "page_kib"
 	oldestVarSnaplen        = "snaplen"
@@ -114,6 +117,7 @@ type oldestProgramSpecs struct {
 	FamilyProcess *ebpf.ProgramSpec `ebpf:"family_process"`
 	FamilySocket  *ebpf.ProgramSpec `ebpf:"family_socket"`
 	FamilyWait    *ebpf.ProgramSpec `ebpf:"family_wait"`
+	FunctionExit  *ebpf.ProgramSpec `ebpf:"function_exit"`
 	IterTask      *ebpf.ProgramSpec `ebpf:"iter_task"`
 	SchedExec     *ebpf.ProgramSpec `ebpf:"sched_exec"`
 	SchedExit     *ebpf.ProgramSpec `ebpf:"sched_exit"`
@@ -129,6 +133,7 @@ type oldestMapSpecs struct {
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	DatagramRoles *ebpf.MapSpec `ebpf:"datagram_roles"`
 	Families      *ebpf.MapSpec `ebpf:"families"`
+	Marks         *ebpf.MapSpec `ebpf:"marks"`
 	OpenFilters   *ebpf.MapSpec `ebpf:"open_filters"`
 	OpenNames     *ebpf.MapSpec `ebpf:"open_names"`
 	ProcessNames  *ebpf.MapSpec `ebpf:"process_names"`
@@ -145,6 +150,7 @@ type oldestVariableSpecs struct {
 	CpusPerRing  *ebpf.VariableSpec `ebpf:"cpus_per_ring"`
 	DropFailed   *ebpf.VariableSpec `ebpf:"drop_failed"`
 	HasGroupDead *ebpf.VariableSpec `ebpf:"has_group_dead"`
+	Hooks        *ebpf.VariableSpec `ebpf:"hooks"`
 	Interest     *ebpf.VariableSpec `ebpf:"interest"`
 	PageKib      *ebpf.VariableSpec `ebpf:"page_kib"`
 	Snaplen      *ebpf.VariableSpec `ebpf:"snaplen"`
@@ -174,6 +180,7 @@ type oldestMaps struct {
 	Counts        *ebpf.Map `ebpf:"counts"`
 	DatagramRoles *ebpf.Map `ebpf:"datagram_roles"`
 	Families      *ebpf.Map `ebpf:"families"`
+	Marks         *ebpf.Map `ebpf:"marks"`
 	OpenFilters   *ebpf.Map `ebpf:"open_filters"`
 	OpenNames     *ebpf.Map `ebpf:"open_names"`
 	ProcessNames  *ebpf.Map `ebpf:"process_names"`
@@ -188,6 +195,7 @@ func (m *oldestMaps) Close() error {
 		m.Counts,
 		m.DatagramRoles,
 		m.Families,
+		m.Marks,
 		m.OpenFilters,
 		m.OpenNames,
 		m.ProcessNames,
@@ -205,6 +213,7 @@ type oldestVariables struct {
 	CpusPerRing  *ebpf.Variable `ebpf:"cpus_per_ring"`
 	DropFailed   *ebpf.Variable `ebpf:"drop_failed"`
 	HasGroupDead *ebpf.Variable `ebpf:"has_group_dead"`
+	Hooks        *ebpf.Variable `ebpf:"hooks"`
 	Interest     *ebpf.Variable `ebpf:"interest"`
 	PageKib      *ebpf.Variable `ebpf:"page_kib"`
 	Snaplen      *ebpf.Variable `ebpf:"snaplen"`
@@ -230,6 +239,7 @@ type oldestPrograms struct {
 	FamilyProcess *ebpf.Program `ebpf:"family_process"`
 	FamilySocket  *ebpf.Program `ebpf:"family_socket"`
 	FamilyWait    *ebpf.Program `ebpf:"family_wait"`
+	FunctionExit  *ebpf.Program `ebpf:"function_exit"`
 	IterTask      *ebpf.Program `ebpf:"iter_task"`
 	SchedExec     *ebpf.Program `ebpf:"sched_exec"`
 	SchedExit     *ebpf.Program `ebpf:"sched_exit"`
@@ -255,6 +265,7 @@ func (p *oldestPrograms) Close() error {
 		p.FamilyProcess,
 		p.FamilySocket,
 		p.FamilyWait,
+		p.FunctionExit,
 		p.IterTask,
 		p.SchedExec,
 		p.SchedExit,

@@ -37,6 +37,8 @@ type Options struct {
 	Snaplen int
 	// DropFailed leaves out syscalls that failed (they are counted as filtered).
 	DropFailed bool
+	// Hooks is where syscalls are seen; empty is Tracepoint.
+	Hooks Hooks
 	// Legacy loads the programs for kernels before 6.2 on any kernel; for tests.
 	Legacy bool
 	Log    *slog.Logger
@@ -55,6 +57,7 @@ type Probe struct {
 	// counts them.
 	openFilter int
 	openEpoch  uint64
+	hooks      hooks
 	log        *slog.Logger
 
 	snapshot sync.Mutex // one at a time: the iterator has one buffer
@@ -201,7 +204,11 @@ func (p *Probe) start(o Options) error {
 	if err := p.SetInterest(o.Interest); err != nil {
 		return err
 	}
-	return p.attach()
+	if err := p.attach(); err != nil {
+		return err
+	}
+	p.hooks.start(p, o.Hooks)
+	return nil
 }
 
 func (p *Probe) rings(o Options) int {
@@ -213,18 +220,33 @@ func (p *Probe) rings(o Options) int {
 
 // attach attaches the programs, sys_exit last.
 func (p *Probe) attach() error {
-	for _, name := range []string{"sched_fork", "sched_exec", "sched_exit", "cgroup_attach", "sys_exit"} {
-		l, err := link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[name]})
+	for _, name := range []string{"sched_fork", "sched_exec", "sched_exit", "cgroup_attach"} {
+		l, err := p.attachTracepoint(name)
 		if err != nil {
-			return fmt.Errorf("attach %s: %w", name, err)
+			return err
 		}
 		p.links = append(p.links, l)
 	}
-	return nil
+	var err error
+	p.hooks.sysExit, err = p.attachTracepoint(sysExit)
+	return err
 }
 
-// SetInterest changes which syscalls are sent, without attaching anew.
+func (p *Probe) attachTracepoint(name string) (link.Link, error) {
+	l, err := link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[name]})
+	if err != nil {
+		return nil, fmt.Errorf("attach %s: %w", name, err)
+	}
+	return l, nil
+}
+
+// SetInterest changes which syscalls are sent: what is new is attached first,
+// what is old goes last.
 func (p *Probe) SetInterest(i Interest) error {
+	return p.hooks.change(i, func() error { return p.setInterest(i) })
+}
+
+func (p *Probe) setInterest(i Interest) error {
 	if err := p.loadPrograms(i.needed()); err != nil {
 		return err
 	}
@@ -259,12 +281,9 @@ func (p *Probe) lookBefore(wanted bool) error {
 		p.before = nil
 		return err
 	}
-	l, err := link.AttachTracing(link.TracingOptions{Program: p.coll.Programs[beforeClose]})
-	if err != nil {
-		return fmt.Errorf("attach %s: %w", beforeClose, err)
-	}
-	p.before = l
-	return nil
+	var err error
+	p.before, err = p.attachTracepoint(beforeClose)
+	return err
 }
 
 // Reader takes the events out of the kernel.
@@ -275,24 +294,31 @@ func (p *Probe) Detach() error {
 	if p.links == nil {
 		return nil
 	}
-	errs := []error{p.lookBefore(false)}
+	errs := []error{p.hooks.stop(), p.lookBefore(false)}
 	for _, l := range p.links {
 		errs = append(errs, l.Close())
 	}
 	p.links = nil
-	// A program may still run on another CPU, and deliver its event. None is
-	// preempted, so that all have ended after a grace period, which is what
-	// this waits for (kernel/sched/membarrier.c). Kernels that have it not may
-	// count one event more than can be read.
-	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0)
+	// Without, one event more may be counted than can be read.
+	_ = grace()
 	return errors.Join(errs...)
+}
+
+// grace waits until the programs that run on any CPU have ended: none is
+// preempted, so that a grace period of RCU is enough, which is what this waits
+// for (kernel/sched/membarrier.c). Kernels with nohz_full CPUs do not have it.
+func grace() error {
+	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 const membarrierGlobal = 1 << 0 // MEMBARRIER_CMD_GLOBAL, include/uapi/linux/membarrier.h
 
 // Close detaches and unloads everything.
 func (p *Probe) Close() error {
-	errs := []error{p.Detach()}
+	errs := []error{p.Detach(), p.hooks.close()}
 	if p.reader != nil {
 		errs = append(errs, p.reader.Close())
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // always are the programs that every probe has.
-var always = []string{"sys_exit", "sched_fork", "sched_exec", "sched_exit", "cgroup_attach", "iter_task"}
+var always = []string{sysExit, "sched_fork", "sched_exec", "sched_exit", "cgroup_attach", "iter_task"}
 
 // program is the name of the program that serves a family.
 func program(f event.Family) string { return "family_" + f.String() }
@@ -26,6 +26,12 @@ func (i Interest) needed() []string {
 	if i.ClosedFiles {
 		names = append(names, beforeClose)
 	}
+	return append(names, i.families()...)
+}
+
+// families are the programs of the families that i needs.
+func (i Interest) families() []string {
+	var names []string
 	var have [socketcallFamily + 1]bool
 	t := i.table()
 	for _, s := range t.Syscalls {

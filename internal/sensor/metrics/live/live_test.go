@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func at(n uint64) metrics.Snapshot {
 	return metrics.Snapshot{
 		Time: -int64(n) * 1e9, Elapsed: time.Duration(n) * time.Second, Version: "1.2.3", Host: metrics.Host{Name: "h", KernelRelease: "6.1"}, Events: 100_000 * n, Alerts: 20 * n, Throttled: 3,
-		Probe: metrics.Probe{Seen: 1_500_000 * n, Filtered: 1_399_990 * n, Delivered: 100_000 * n, Drops: event.Drops{event.DropBuffer: {event.LostOpen: 10 * n}}},
+		Probe: metrics.Probe{Seen: 1_500_000 * n, Filtered: 1_399_990 * n, Delivered: 100_000 * n, Hooks: metrics.Hooks{InForce: "tracepoint", Because: "functions are being attached"}, Drops: event.Drops{event.DropBuffer: {event.LostOpen: 10 * n}}},
 		Rings: []metrics.Ring{{Size: 8 << 20, Used: 1 << 20, MaxUsed: 4 << 20}},
 		State: metrics.State{Threads: 1234, Containers: 3},
 		Audit: &metrics.Audit{Bodies: 5, Events: 1200, Malformed: 1, Oversized: 2, Refused: 4},
@@ -236,4 +236,21 @@ func TestTakeFails(t *testing.T) {
 	}
 	cancel()
 	<-done
+}
+
+func TestHooks(t *testing.T) {
+	for _, tc := range []struct {
+		hooks metrics.Hooks
+		want  string
+	}{
+		{metrics.Hooks{}, ""},
+		{metrics.Hooks{InForce: "functions", Functions: 1134}, "Syscalls are seen by function: 1,134 are hooked.\n"},
+		{metrics.Hooks{InForce: "tracepoint", Because: "so\x1b[2J"}, "Syscalls are seen at tracepoint sys_exit: so.[2J.\n"},
+	} {
+		var b strings.Builder
+		writeHooks(&b, tc.hooks)
+		if b.String() != tc.want {
+			t.Errorf("%+v: %q, want %q", tc.hooks, b.String(), tc.want)
+		}
+	}
 }

@@ -40,6 +40,7 @@ func between(prev, now *metrics.Snapshot) rates {
 func WriteStatus(w io.Writer, prev, now *metrics.Snapshot) error {
 	var b strings.Builder
 	writeHead(&b, prev, now)
+	writeHooks(&b, now.Probe.Hooks)
 	b.WriteByte('\n')
 	writeChannels(&b, now)
 	writeRuntimes(&b, &now.Metadata, now.State.Containers)
@@ -49,6 +50,17 @@ func WriteStatus(w io.Writer, prev, now *metrics.Snapshot) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeHooks writes where the kernel's part sees syscalls, and why not where
+// it costs less.
+func writeHooks(w io.Writer, h metrics.Hooks) {
+	switch h.InForce {
+	case "functions":
+		fmt.Fprintf(w, "Syscalls are seen by function: %s are hooked.\n", count(uint64(h.Functions)))
+	case "tracepoint":
+		fmt.Fprintf(w, "Syscalls are seen at tracepoint sys_exit: %s.\n", human.Text(h.Because))
+	}
 }
 
 // writeAudit writes what became of Kubernetes audit events.

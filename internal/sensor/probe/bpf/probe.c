@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The probe: one program on sys_exit that asks a table whether the syscall is
- * wanted, then jumps to the program of its family; three on the scheduler's
- * tracepoints; an iterator over the tasks there are at the start.
+ * The probe: one program on sys_exit, or on the functions of syscalls, that asks
+ * a table whether the syscall is wanted, then jumps to the program of its
+ * family; three on the scheduler's tracepoints; an iterator over the tasks there
+ * are at the start.
  *
  * The families are files of their own, included here instead of linked: the
  * linker that Debian 12 has (bpftool 7.1, `gen object`) refuses a second file
@@ -10,6 +11,7 @@
  * resolve size of underlying type"), and bpf2go compiles one file.
  */
 #include "arch.h"
+#include "hooks.h"
 #include "record.h"
 #include "anon.c"
 #include "attr.c"
@@ -83,8 +85,8 @@ int socketcall(struct scratch *s)
 	return 1;
 }
 
-SEC("tp_btf/sys_exit")
-int sys_exit(u64 *ctx)
+/* A syscall returns; hook is where it was seen. */
+INLINE int syscall_returns(u64 *ctx, u32 hook)
 {
 	struct pt_regs *regs = (void *)ctx[0];
 	s64 ret = ctx[1];
@@ -113,7 +115,7 @@ int sys_exit(u64 *ctx)
 		narrow = true;
 		e = k;
 	}
-	if (!e.all)
+	if (!e.all || !reports(hook, task))
 		return 0;
 
 	struct scratch *s = scratch_get();
@@ -160,4 +162,18 @@ int sys_exit(u64 *ctx)
 	s->busy = 0;
 	count_drop(c, DROP_BUG, s->entry.category);
 	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int sys_exit(u64 *ctx)
+{
+	return syscall_returns(ctx, BY_SYS_EXIT);
+}
+
+/* For the functions of syscalls: their fexit context is that of sys_exit. The
+ * loader attaches stubs, which jump here (functions.go). */
+SEC("tp_btf/sys_exit")
+int function_exit(u64 *ctx)
+{
+	return syscall_returns(ctx, BY_FUNCTION);
 }

@@ -1,0 +1,176 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// maxFunctions bounds how many are attached: each takes the kernel 6 ms, some
+// KiB, and 130 ms to let go of.
+const maxFunctions = 256
+
+// impossible says why functions cannot be hooked here, whatever the rules.
+func (h *hooks) impossible() string {
+	all := numberings(nativeABI())
+	if all == nil {
+		return "functions are hooked on amd64 only, not on " + runtime.GOARCH
+	}
+	kernel, err := h.probe.types.Kernel()
+	if err != nil {
+		return err.Error()
+	}
+	f, ok := findFunction(kernel, "__x64_sys_openat")
+	if !ok {
+		return "the kernel's types have no __x64_sys_openat"
+	}
+	entry, err := ebpf.NewMap(&ebpf.MapSpec{Name: "entry", Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	if err != nil {
+		return err.Error()
+	}
+	defer entry.Close()
+	stub, err := loadStub(f, &prototype{entry: entry})
+	if err != nil {
+		return fmt.Sprintf("the kernel takes no programs on functions: %v", err)
+	}
+	stub.Close()
+	if why := preempts(); why != "" {
+		return why
+	}
+	if h.keep, err = newKeep(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func nativeABI() event.ABI {
+	native, _ := abis()
+	return native
+}
+
+// attach attaches the functions of i that are not attached yet. It returns the
+// names of all of i, or why they cannot be.
+func (h *hooks) attach(ctx context.Context, i Interest) (names []string, why string) {
+	if i.ClosedFiles {
+		return nil, "rules ask for the files of closes, which takes a look before each syscall"
+	}
+	types := btf.NewCache() // of megabytes, and no longer than this function
+	kernel, err := types.Kernel()
+	if err != nil {
+		return nil, err.Error()
+	}
+	found := map[string]function{}
+	names, unknown := functionsOf(i.Syscalls, numberings(nativeABI()), func(name string) bool {
+		f, ok := findFunction(kernel, name)
+		if ok {
+			found[name] = f
+		}
+		return ok
+	})
+	switch {
+	case len(unknown) > 0:
+		return nil, fmt.Sprintf("the kernel has no function of its own for %v", unknown)
+	case len(names) > maxFunctions:
+		return nil, fmt.Sprintf("rules look at syscalls of %d functions, more than %d", len(names), maxFunctions)
+	}
+	for _, name := range names {
+		if h.attached[name] {
+			continue
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err().Error()
+		}
+		if err := h.attachOne(kernel, types, i, found[name]); err != nil {
+			return nil, fmt.Sprintf("function %s: %v", name, err)
+		}
+	}
+	return names, h.loadFamilies(i, types)
+}
+
+// loadFamilies loads what i needs for the functions that were attached before.
+func (h *hooks) loadFamilies(i Interest, types *btf.Cache) (why string) {
+	for _, t := range h.prototypes {
+		if err := t.load(h.probe, i, types); err != nil {
+			return err.Error()
+		}
+	}
+	return ""
+}
+
+func (h *hooks) attachOne(kernel *btf.Spec, types *btf.Cache, i Interest, f function) error {
+	t, err := h.prototypeOf(kernel, f)
+	if err != nil {
+		return err
+	}
+	if err := t.load(h.probe, i, types); err != nil {
+		return err
+	}
+	l, err := attachStub(f, t)
+	if err != nil {
+		return fmt.Errorf("attach: %w", err)
+	}
+	if err := h.keep.put(f.name, l); err != nil {
+		return fmt.Errorf("keep: %w", err)
+	}
+	h.attached[f.name] = true
+	return nil
+}
+
+// hosts are functions for which the programs of their prototypes are loaded;
+// nothing is attached to them for that.
+var hosts = []string{"__x64_sys_openat", "__do_sys_getpid", "__x64_sys_connect", "__x64_sys_socket"}
+
+func (h *hooks) prototypeOf(kernel *btf.Spec, f function) (*prototype, error) {
+	proto := f.proto
+	if f.opaque {
+		// Before 5.18, the kernel lets programs of one prototype jump to those of
+		// another, and there are opaque ones on these kernels only.
+		open, ok := findFunction(kernel, hosts[0])
+		if !ok || open.opaque {
+			return nil, errors.New("its argument has no type")
+		}
+		proto = open.proto
+	}
+	if t := h.prototypes[proto]; t != nil {
+		return t, nil
+	}
+	host := ""
+	for _, name := range append(hosts, f.name) {
+		if other, ok := findFunction(kernel, name); ok && other.proto == proto && other.alone {
+			host = name
+			break
+		}
+	}
+	if host == "" {
+		return nil, errors.New("no function of its prototype has a name of its own")
+	}
+	t, err := h.probe.newPrototype(host)
+	if err != nil {
+		return nil, err
+	}
+	h.prototypes[proto] = t
+	return t, nil
+}
+
+// release lets go of all functions but those.
+func (h *hooks) release(but []string) {
+	stays := map[string]bool{}
+	for _, name := range but {
+		stays[name] = true
+	}
+	for name := range h.attached {
+		if stays[name] {
+			continue
+		}
+		if err := h.keep.remove(name); err != nil {
+			h.log.Warn("a function stays attached", "function", name, "error", err)
+		}
+		delete(h.attached, name)
+	}
+}

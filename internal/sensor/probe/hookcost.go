@@ -1,0 +1,56 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// cheaper says why sys_exit costs less than functions: nearly all syscalls are
+// asked for. It looks at the host for a second.
+func (h *hooks) cheaper(ctx context.Context) (why string) {
+	if h.mode != Auto {
+		return ""
+	}
+	stats, err := ebpf.EnableStats(uint32(unix.BPF_STATS_RUN_TIME))
+	if err != nil {
+		return ""
+	}
+	defer stats.Close()
+	all, wanted := h.counts()
+	select {
+	case <-ctx.Done():
+		return ""
+	case <-time.After(time.Second):
+	}
+	all2, wanted2 := h.counts()
+	all, wanted = all2-all, wanted2-wanted
+	if tracepointCostsLess(all, wanted) {
+		return fmt.Sprintf("rules look at %d of the host's %d syscalls in a second, and a function costs more than the tracepoint", wanted, all)
+	}
+	return ""
+}
+
+// counts are how often sys_exit has run, while it is counted, and how many
+// syscalls were asked for.
+func (h *hooks) counts() (all, wanted uint64) {
+	stats, err := h.probe.coll.Programs[sysExit].Stats()
+	if err != nil {
+		return 0, 0
+	}
+	c, err := h.probe.Counters()
+	if err != nil {
+		return 0, 0
+	}
+	return stats.RunCount, c.Seen
+}
+
+// tracepointCostsLess compares what a syscall costs at the tracepoint, for all
+// of them, with half as much again at its function, for those that are asked
+// for. Of few syscalls nothing is said.
+func tracepointCostsLess(all, wanted uint64) bool {
+	return all >= 1000 && 3*wanted > 2*all
+}

@@ -1,0 +1,286 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+)
+
+// Hooks is where syscalls are to be seen.
+type Hooks string
+
+// The tracepoint sys_exit works everywhere, and costs every syscall of the host
+// some 100 ns. The ends of the syscalls' functions cost those that are asked
+// for half as much again, and nothing all others; not every kernel has them.
+const (
+	Auto       Hooks = "auto"       // functions where the kernel has them and they cost less
+	Functions  Hooks = "functions"  // where the kernel has them
+	Tracepoint Hooks = "tracepoint" // never
+)
+
+const sysExit = "sys_exit"
+
+// The values of hooks in bpf/hooks.h.
+const (
+	bySysExit uint64 = 1 << iota
+	byFunction
+	withMarks
+)
+
+// hooks sees to it that each syscall is reported by one of the two hooks, and
+// once. sys_exit is attached first; the functions are attached behind, and take
+// over when all are there.
+//
+// A call passes its function's end, then sys_exit, and the hooks may change
+// between. So they change in steps, with a grace period after each, in which
+// every call that is between the two gets to its end (bpf/hooks.h):
+//
+//	sys_exit                     reports
+//	sys_exit, function, marks    the function reports and says so; sys_exit the rest
+//	function                     reports; sys_exit is detached
+//
+// and back the same way, but with marks first: those that the function reports
+// without would be reported again.
+type hooks struct {
+	probe *Probe
+	log   *slog.Logger
+	mode  Hooks
+	wake  chan struct{} // nil where functions are out of the question
+	end   context.CancelFunc
+	ended sync.WaitGroup
+
+	mu         sync.Mutex // guards what follows: one change at a time
+	interest   Interest
+	sysExit    link.Link // nil while the functions report
+	state      uint64
+	attached   map[string]bool
+	prototypes map[btf.TypeID]*prototype
+	keep       keep
+	why        string // functions do not report
+	said       string // of that in the log
+}
+
+// InForce says by what syscalls are seen.
+type InForce struct {
+	Hooks     Hooks  // Functions or Tracepoint
+	Functions int    // that are attached
+	Why       string // Tracepoint
+}
+
+// Hooks are the hooks in force.
+func (p *Probe) Hooks() InForce {
+	h := &p.hooks
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.state == byFunction {
+		return InForce{Hooks: Functions, Functions: len(h.attached)}
+	}
+	return InForce{Hooks: Tracepoint, Why: h.why}
+}
+
+// start begins the hand-over to functions, if it is possible.
+func (h *hooks) start(p *Probe, mode Hooks) {
+	h.probe, h.log, h.mode, h.state = p, p.log, mode, bySysExit
+	if mode != Auto && mode != Functions {
+		h.why = "peregrine.hooks does not ask for functions"
+		return
+	}
+	if why := h.impossible(); why != "" {
+		h.fallBack(why)
+		return
+	}
+	h.attached, h.prototypes = map[string]bool{}, map[btf.TypeID]*prototype{}
+	h.wake = make(chan struct{}, 1)
+	h.wakeUp()
+	ctx, cancel := context.WithCancel(context.Background())
+	h.end = cancel
+	h.ended.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-h.wake:
+				h.takeOver(ctx)
+			}
+		}
+	})
+}
+
+// attaching is why sys_exit reports until the functions do.
+const attaching = "functions are being attached"
+
+// wakeUp makes the goroutine behind try again.
+func (h *hooks) wakeUp() {
+	h.why = attaching
+	select {
+	case h.wake <- struct{}{}:
+	default: // is awake
+	}
+}
+
+// fallBack notes why sys_exit reports, and says it if it is new.
+func (h *hooks) fallBack(why string) {
+	h.why = why
+	if h.said == why {
+		return
+	}
+	h.said = why
+	level := slog.LevelInfo
+	if h.mode == Functions {
+		level = slog.LevelWarn
+	}
+	h.log.Log(context.Background(), level, "syscalls are seen at tracepoint sys_exit, not by function", "because", why)
+}
+
+// takeOver attaches the functions and lets sys_exit go.
+func (h *hooks) takeOver(ctx context.Context) {
+	if why := h.cheaper(ctx); why != "" {
+		h.mu.Lock()
+		h.fallBack(why)
+		h.mu.Unlock()
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.state != bySysExit || ctx.Err() != nil {
+		return
+	}
+	begin := time.Now()
+	names, why := h.attach(ctx, h.interest)
+	if ctx.Err() != nil {
+		return
+	}
+	if why != "" {
+		h.release(nil)
+		h.fallBack(why)
+		return
+	}
+	h.release(names)
+	err := errors.Join(
+		h.set(bySysExit|byFunction|withMarks),
+		h.set(byFunction),
+	)
+	if err == nil {
+		err = h.sysExit.Close()
+		h.sysExit = nil
+	}
+	if err != nil {
+		h.fallBack(err.Error())
+		return
+	}
+	h.forget()
+	h.why, h.said = "", ""
+	h.log.Info("syscalls are seen by function", "functions", len(names), "after", time.Since(begin).Round(time.Millisecond))
+}
+
+// set changes which hook reports, and waits until no call is left that has
+// seen it otherwise.
+func (h *hooks) set(state uint64) error {
+	if err := h.probe.coll.Maps[".data.hooks"].Put(uint32(0), state); err != nil {
+		return fmt.Errorf("tell the probe which hook reports: %w", err)
+	}
+	h.state = state
+	if grace() != nil {
+		time.Sleep(time.Second / 10) // a call takes microseconds from one hook to the other
+	}
+	return nil
+}
+
+// forget removes the marks of calls whose end sys_exit did not see.
+func (h *hooks) forget() {
+	marks := h.probe.coll.Maps["marks"]
+	var tid, one uint32
+	var all []uint32
+	for it := marks.Iterate(); it.Next(&tid, &one); {
+		all = append(all, tid)
+	}
+	for _, tid := range all {
+		_ = marks.Delete(tid)
+	}
+}
+
+// change brings another interest into force with apply: what is new is
+// attached before, what is old is let go behind.
+func (h *hooks) change(i Interest, apply func() error) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.interest = i
+	if h.wake == nil {
+		return apply()
+	}
+	var names []string
+	if h.state&byFunction != 0 {
+		var why string
+		if names, why = h.attach(context.Background(), i); why != "" {
+			if err := h.back(why); err != nil {
+				return err
+			}
+		}
+	}
+	if err := apply(); err != nil {
+		return err
+	}
+	if h.state&byFunction != 0 {
+		h.release(names)
+	} else {
+		h.wakeUp()
+	}
+	return nil
+}
+
+// back makes sys_exit report again.
+func (h *hooks) back(why string) error {
+	l, err := h.probe.attachTracepoint(sysExit)
+	if err != nil {
+		return err
+	}
+	h.sysExit = l
+	err = errors.Join(
+		h.set(byFunction|withMarks),
+		h.set(bySysExit|byFunction|withMarks),
+		h.set(bySysExit|withMarks),
+		h.set(bySysExit),
+	)
+	h.forget()
+	h.release(nil)
+	h.fallBack(why)
+	return err
+}
+
+// stop makes no hook report, and detaches sys_exit.
+func (h *hooks) stop() error {
+	if h.end != nil {
+		h.end()
+		h.ended.Wait()
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.wake = nil
+	var errs []error
+	if h.state&byFunction != 0 {
+		errs = append(errs, h.set(0))
+	}
+	if h.sysExit != nil {
+		errs = append(errs, h.sysExit.Close())
+		h.sysExit = nil
+	}
+	return errors.Join(errs...)
+}
+
+// close lets go of the functions, which the kernel does in its own time.
+func (h *hooks) close() error {
+	var errs []error
+	for _, t := range h.prototypes {
+		errs = append(errs, t.Close())
+	}
+	if h.keep.mount != nil {
+		errs = append(errs, h.keep.Close())
+	}
+	return errors.Join(errs...)
+}
