@@ -142,18 +142,30 @@ var _ Place = (*container)(nil)
 // returns the container's first process with it.
 func ForContainer(ctx context.Context, host Host, journal *Journal, socket, id string) (place Place, pid int, err error) {
 	c := &container{journal: journal, docker: newDocker(socket)}
-	found, err := c.docker.inspect(ctx, id)
+	found, err := c.docker.running(ctx, id)
 	if err != nil {
 		return nil, 0, err
-	}
-	if !found.State.Running {
-		return nil, 0, fmt.Errorf("container %s does not run: start it first", id)
 	}
 	c.id, c.before = found.ID, found.HostConfig
 	if c.cgroup, err = host.cgroupsOf(found.State.Pid); err != nil {
 		return nil, 0, err
 	}
 	return c, found.State.Pid, nil
+}
+
+// ContainerPID is the main process of a container that runs, as this host's
+// processes see it.
+func ContainerPID(ctx context.Context, socket, id string) (int, error) {
+	found, err := newDocker(socket).running(ctx, id)
+	return found.State.Pid, err
+}
+
+func (d docker) running(ctx context.Context, id string) (dockerContainer, error) {
+	found, err := d.inspect(ctx, id)
+	if err == nil && !found.State.Running {
+		err = fmt.Errorf("container %s does not run: start it first", id)
+	}
+	return found, err
 }
 
 func (c *container) Apply(ctx context.Context, l capacity.Limit) error {

@@ -52,21 +52,29 @@ var _ Place = (*unit)(nil)
 // returns the unit's main process with it.
 func ForUnit(ctx context.Context, host Host, journal *Journal, name string) (place Place, pid int, err error) {
 	u := &unit{host: host, journal: journal, name: name}
-	properties, err := host.show(ctx, name)
-	if err != nil {
+	if pid, err = UnitPID(ctx, host, name); err != nil {
 		return nil, 0, err
-	}
-	if properties["ActiveState"] != "active" {
-		return nil, 0, fmt.Errorf("unit %s is %q, expected it to be active: start it first", name, properties["ActiveState"])
-	}
-	pid, err = strconv.Atoi(properties["MainPID"])
-	if err != nil || pid <= 0 {
-		return nil, 0, fmt.Errorf("unit %s has no main process (MainPID=%s)", name, properties["MainPID"])
 	}
 	if u.cgroup, err = host.cgroupsOf(pid); err != nil {
 		return nil, 0, err
 	}
 	return u, pid, nil
+}
+
+// UnitPID is the main process of a systemd unit that is active.
+func UnitPID(ctx context.Context, host Host, name string) (int, error) {
+	properties, err := host.show(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	if properties["ActiveState"] != "active" {
+		return 0, fmt.Errorf("unit %s is %q, expected it to be active: start it first", name, properties["ActiveState"])
+	}
+	pid, err := strconv.Atoi(properties["MainPID"])
+	if err != nil || pid <= 0 {
+		return 0, fmt.Errorf("unit %s has no main process (MainPID=%s)", name, properties["MainPID"])
+	}
+	return pid, nil
 }
 
 // NewScope is a place for a sensor that is about to be started, where systemd

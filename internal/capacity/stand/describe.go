@@ -9,6 +9,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 )
 
 // Describe says what is tested, for the report.
@@ -37,16 +38,27 @@ func (s *Stand) Describe(ctx context.Context) capacity.Sensor {
 	return d
 }
 
-// running names a sensor that runs, and the rule files that it was given.
+// running names a sensor that runs, and the rule files that it was given. Why
+// its process is not found is told when it is limited.
 func (s *Stand) running(ctx context.Context) (name string, rules []string) {
+	pid, where := s.PID, ""
 	switch {
 	case s.Unit != "":
-		return "unit " + s.Unit, nil
+		where = "unit " + s.Unit
+		pid, _ = limit.UnitPID(ctx, s.Host, s.Unit)
 	case s.Container != "":
-		return "container " + s.Container, nil
+		where = "container " + s.Container
+		pid, _ = limit.ContainerPID(ctx, s.DockerSocket, s.Container)
 	case s.Pod != "":
 		return "container " + s.Pod + " of a pod", nil
 	}
-	i := target.Identify(ctx, s.PID, nil)
-	return fmt.Sprintf("%s (process %d)", strings.TrimSpace(i.Name+" "+i.Version), s.PID), i.Rules
+	if pid == 0 {
+		return where, nil
+	}
+	i := target.Identify(ctx, pid, nil)
+	name = fmt.Sprintf("%s (process %d)", strings.TrimSpace(i.Name+" "+i.Version), pid)
+	if where != "" {
+		name += " of " + where
+	}
+	return name, i.Rules
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench/benchtest/player"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 
@@ -139,6 +140,27 @@ func TestFalcoRelease(t *testing.T) {
 		check(t, os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o755))
 		if got := falcoRelease(t.Context(), program); got != want {
 			t.Errorf("%s: %q, want %q", script, got, want)
+		}
+	}
+}
+
+// A sensor that runs is named by its program and process, however it was named.
+func TestDescribeRunning(t *testing.T) {
+	me := "stand.test (process " + itoa(os.Getpid()) + ")"
+	active := limit.Host{Run: func(context.Context, string, ...string) (string, error) {
+		return "LoadState=loaded\nActiveState=active\nMainPID=" + itoa(os.Getpid()) + "\n", nil
+	}}
+	inactive := limit.Host{Run: func(context.Context, string, ...string) (string, error) {
+		return "LoadState=loaded\nActiveState=inactive\nMainPID=0\n", nil
+	}}
+	for want, o := range map[string]Options{
+		me:                            {PID: os.Getpid()},
+		me + " of unit falco.service": {Unit: "falco.service", Host: active},
+		"unit falco.service":          {Unit: "falco.service", Host: inactive}, // which ends the run when it is to be limited
+	} {
+		o.Kind = Running
+		if got := (&Stand{Options: o}).Describe(t.Context()).Name; got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }
