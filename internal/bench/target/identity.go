@@ -1,12 +1,14 @@
 package target
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -99,15 +101,28 @@ func versionOf(ctx context.Context, program, fallback string) (name, version str
 	if err != nil {
 		return fallback, ""
 	}
-	for line := range strings.Lines(string(out)) {
-		line = strings.TrimSpace(line)
-		for prefix, name := range map[string]string{"Falco version:": "Falco", "Peregrine ": "Peregrine"} {
-			if rest, ok := strings.CutPrefix(line, prefix); ok && len(strings.Fields(rest)) > 0 {
-				return name, strings.Fields(rest)[0]
-			}
+	for name, form := range versions {
+		if found := form.FindSubmatch(out); found != nil {
+			return name, string(bytes.Join(found[1:], nil))
 		}
 	}
 	return fallback, ""
+}
+
+// versions are the forms of the answers. Falco's is JSON where its configuration
+// has json_output on.
+var versions = map[string]*regexp.Regexp{
+	"Falco":     regexp.MustCompile(`Falco version:[ \t]*(\S+)|"falco_version"\s*:\s*"([^"]+)"`),
+	"Peregrine": regexp.MustCompile(`(?m)^Peregrine (\S+)`),
+}
+
+// FalcoRelease is the version that a Falco answers with; "" if it does not.
+func FalcoRelease(ctx context.Context, program string) string {
+	name, version := versionOf(ctx, program, "")
+	if name != "Falco" {
+		return ""
+	}
+	return version
 }
 
 // ruleFiles are those of -r and --rules in Falco's command lines.

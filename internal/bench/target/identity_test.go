@@ -100,3 +100,25 @@ func TestMayRun(t *testing.T) {
 		t.Error("another user's program")
 	}
 }
+
+// A program is asked for its version as every Falco answers.
+func TestFalcoRelease(t *testing.T) {
+	for script, want := range map[string]string{
+		"echo 'Falco version: 0.44.1 (x86_64)'":                                                             "0.44.1",
+		"echo 'Mon Jan  1 00:00:00 2026: hello'; echo 'Falco version: 0.36.2'":                              "0.36.2",
+		`echo '{"default_driver_version":"9.0.0+driver","falco_version":"0.43.1","libs_version":"0.25.0"}'`: "0.43.1",
+		"echo 'Sat Nov 28 20:00:00 2026: Falco version: 0.45.0 (x86_64)'":                                   "0.45.0",
+		"echo Peregrine 1.0.0":  "",
+		"exit 1":                "",
+		"echo Falco":            "",
+		"echo 'Falco version:'": "",
+	} {
+		program := filepath.Join(t.TempDir(), "falco")
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if got := FalcoRelease(t.Context(), program); got != want {
+			t.Errorf("%s: %q, want %q", script, got, want)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package stand
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -45,6 +44,7 @@ const (
 	sinceMetrics = 35 // metrics.output_file; -s has gone with 0.36
 	untilRate    = 36 // outputs.rate, a limit of alerts per second
 	sinceAppend  = 39 // append_output, and -o KEY={...}
+	untilGRPC    = 43 // grpc_output
 )
 
 // falcoConfig is how a Falco of a release is started to be measured: its
@@ -60,6 +60,7 @@ func falcoConfig(o *Options, release string) target.Config {
 		"stdout_output.enabled=true",
 		"syslog_output.enabled=false",
 		"file_output.enabled=false",
+		"program_output.enabled=false",
 		"http_output.enabled=false",
 		"webserver.enabled=false",
 		"buffered_outputs=false",
@@ -84,27 +85,13 @@ func falcoConfig(o *Options, release string) target.Config {
 	if minor <= untilRate {
 		settings = append(settings, "outputs.rate=1000000000", "outputs.max_burst=1000000000")
 	}
+	if minor <= untilGRPC {
+		settings = append(settings, "grpc_output.enabled=false")
+	}
 	for _, setting := range settings {
 		command = append(command, "-o", setting)
 	}
 	return target.Config{Command: append(command, o.Args...), Ready: "Opening 'syscall' source", ReadyTimeout: 20 * time.Second, ReadyHint: true, StatsFile: stats, Log: o.Log}
-}
-
-// falcoRelease asks the program for its version, in the way that every one
-// answers; "" if it does not.
-func falcoRelease(ctx context.Context, program string) string {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, program, "--version").Output()
-	if err != nil {
-		return ""
-	}
-	for line := range strings.Lines(string(out)) {
-		if release, ok := strings.CutPrefix(strings.TrimSpace(line), "Falco version:"); ok && len(strings.Fields(release)) > 0 {
-			return strings.Fields(release)[0]
-		}
-	}
-	return ""
 }
 
 // minorOf is N of a release 0.N. Any other, one that is not known, and 0.0,

@@ -97,7 +97,7 @@ func New(o Options) (*Stand, error) {
 		if err != nil {
 			return nil, &sweep.PreflightError{Reason: err.Error()}
 		}
-		o.Program, s.release = program, falcoRelease(context.Background(), program)
+		o.Program, s.release = program, target.FalcoRelease(context.Background(), program)
 	case Running:
 		if err := o.checkRunning(); err != nil {
 			return nil, err
