@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +39,8 @@ type capacityKubernetesFlags struct {
 	image     string
 	port      int
 	ready     time.Duration
+	publish   string
+	observed  string
 }
 
 func newCapacityKubernetes(env Env) *cobra.Command {
@@ -91,7 +97,10 @@ func (f *capacityKubernetesFlags) add(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.ready, "ready-timeout", 2*time.Minute, "how long a sensor may take to become ready")
 	f.addMethod(flags)
 	flags.StringVar(&f.out, "out", "", "directory of the run (default peregrine-capacity-TIME)")
-	flags.StringVar(&f.format, "format", "text", "report on standard output: text, markdown, csv or json")
+	flags.StringVar(&f.format, "format", "text", "on standard output: the report as text, markdown, csv or json; with --observed also helm-values, kustomize or vpa")
+	flags.StringVar(&f.observed, "observed", "", "URL of a Prometheus: recommend resources for the rates of its last week, by node kind")
+	flags.StringVar(&f.publish, "report-configmap", "", "put the reports into this ConfigMap too, in the namespace of the load")
+	group(flags, "Results", "report-configmap", "observed")
 	group(flags, "Which sensor", "daemonset", "sensor-container", "node", "each-node-kind", "parallel", "image", "port", "ready-timeout")
 	groupCapacity(flags)
 }
@@ -110,6 +119,10 @@ func (f *capacityKubernetesFlags) run(env Env, cmd *cobra.Command, args []string
 	}
 	progress := newProgress(env, f.quiet)
 	o.Say = progress.say
+	production, err := f.production(env, o, progress)
+	if err != nil {
+		return err
+	}
 	one := len(o.Nodes) == 1
 	var keepErr error // of the nodes that were measured at the same time, the last
 	var mu sync.Mutex
@@ -119,9 +132,72 @@ func (f *capacityKubernetesFlags) run(env Env, cmd *cobra.Command, args []string
 		keepErr = errors.Join(keepErr, keepNode(dir, n, one))
 	}
 	measured, err := kubernetes.Run(env.Context, o)
-	err = errors.Join(err, keepErr, f.report(env, dir, measured, one))
-	progress.say("\nreport: %s", dir)
+	err = errors.Join(err, keepErr, f.report(env, dir, measured, one), f.advise(env, dir, production, measured))
+	if f.publish != "" {
+		err = errors.Join(err, f.publishReport(env, o, dir, progress))
+	}
+	if entries, readErr := os.ReadDir(dir); readErr == nil && len(entries) > 0 {
+		progress.say("\nreport: %s", dir)
+	}
 	return capacityExit(env.Context, onlyResult(measured), err, nil)
+}
+
+// production reads the rates of --observed, before the load begins: a bad address
+// is not to cost an hour. nil without the flag.
+func (f *capacityKubernetesFlags) production(env Env, o kubernetes.Options, progress *progress) (*kubernetes.Observed, error) {
+	if f.observed == "" {
+		return nil, nil
+	}
+	seen, err := kubernetes.Observe(env.Context, o.Client, f.observed)
+	if err == nil && len(seen.Unknown) > 0 {
+		progress.say("note: %d series of %s are of no node of this cluster, such as %q", len(seen.Unknown), f.observed, seen.Unknown[0])
+	}
+	return seen, err
+}
+
+// advise writes the recommendation: for people, or as a patch.
+func (f *capacityKubernetesFlags) advise(env Env, dir string, production *kubernetes.Observed, measured []kubernetes.Node) error {
+	if production == nil || len(measured) == 0 {
+		return nil
+	}
+	advice := production.Advise(measured)
+	text, err := json.MarshalIndent(advice, "", " ")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, "recommendation.json"), text, 0o644)
+	}
+	if err != nil {
+		return err
+	}
+	if slices.Contains(kubernetes.Patches, f.format) {
+		return kubernetes.WritePatch(env.Stdout, f.format, measured[0].Sensor, advice)
+	}
+	if f.format != "text" {
+		return nil // it is in the file
+	}
+	fmt.Fprintln(env.Stdout)
+	return kubernetes.WriteAdvice(env.Stdout, advice)
+}
+
+// publishReport puts the files of a run into a ConfigMap.
+func (f *capacityKubernetesFlags) publishReport(env Env, o kubernetes.Options, dir string, progress *progress) error {
+	files := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		name, _ := filepath.Rel(dir, path)
+		files[strings.ReplaceAll(name, "/", ".")] = string(text) // keys have no slash
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	left, err := kubernetes.Publish(context.WithoutCancel(env.Context), o.Client, o.Namespace, f.publish, files)
+	if len(left) > 0 {
+		progress.say("note: ConfigMap %s has no room for %s", f.publish, strings.Join(left, ", "))
+	}
+	return err
 }
 
 // keepNode keeps what was measured on a node: in a directory of its own, if
@@ -150,13 +226,14 @@ func onlyResult(measured []kubernetes.Node) *capacity.Result {
 
 // report writes the table of all nodes, or the report of the only one.
 func (f *capacityKubernetesFlags) report(env Env, dir string, measured []kubernetes.Node, one bool) error {
-	if one {
-		if len(measured) == 0 || measured[0].Result == nil || !measured[0].Result.Measured() {
-			return nil
-		}
-		return report.Write(env.Stdout, env.reportFormat(f.format), measured[0].Result)
-	}
 	if len(measured) == 0 {
+		return nil
+	}
+	patch := slices.Contains(kubernetes.Patches, f.format) // which is all that standard output gets
+	if one {
+		if result := measured[0].Result; result != nil && result.Measured() && !patch {
+			return report.Write(env.Stdout, env.reportFormat(f.format), result)
+		}
 		return nil
 	}
 	file, err := os.Create(filepath.Join(dir, "fleet.md"))
@@ -164,22 +241,32 @@ func (f *capacityKubernetesFlags) report(env Env, dir string, measured []kuberne
 		return err
 	}
 	err = errors.Join(kubernetes.WriteTable(file, measured, true), file.Close())
-	switch f.format {
-	case "json":
+	switch {
+	case patch:
+		return err
+	case f.format == "json":
 		return errors.Join(err, json.NewEncoder(env.Stdout).Encode(measured))
-	case "text", "markdown":
-		return errors.Join(err, kubernetes.WriteTable(env.Stdout, measured, f.format == "markdown"))
 	}
-	return errors.Join(err, usagef("--format %s: of several nodes there is a table as text, markdown or json; each node's directory has the other forms", f.format))
+	return errors.Join(err, kubernetes.WriteTable(env.Stdout, measured, f.format == "markdown"))
 }
 
 // options are the flags as a run.
 func (f *capacityKubernetesFlags) options(env Env, cmd *cobra.Command, args []string) (kubernetes.Options, error) {
 	o := kubernetes.Options{DaemonSet: f.daemonset, Container: f.container, Nodes: f.nodes, EachKind: f.eachKind, Parallel: f.parallel, Image: f.image, Port: f.port,
-		SensorArgs: args, Ready: f.ready, Command: append([]string{"peregrine"}, withoutOut(env.Args)...), Now: time.Now}
+		SensorArgs: args, Publish: f.publish != "", Ready: f.ready, Command: append([]string{"peregrine"}, withoutOut(env.Args)...), Now: time.Now}
 	usage := func(err error) (kubernetes.Options, error) { return o, &ExitError{Code: ExitUsage, Err: err} }
 	if (len(f.nodes) == 0) != f.eachKind {
 		return usage(errors.New("which nodes? Give --node NAME, or --each-node-kind for one of each instance type"))
+	}
+	formats := []string{"text", "markdown", "csv", "json"}
+	if f.eachKind || len(f.nodes) > 1 {
+		formats = []string{"text", "markdown", "json"} // each node's directory has the others
+	}
+	if f.observed != "" {
+		formats = append(formats, kubernetes.Patches...)
+	}
+	if !slices.Contains(formats, f.format) {
+		return usage(fmt.Errorf("--format %q: expected %s (a recommendation needs --observed)", f.format, strings.Join(formats, ", ")))
 	}
 	cpus, memories, err := f.limits()
 	if err != nil {
@@ -254,6 +341,7 @@ left alone. The next run does the same before it begins.`,
 func newCapacityKubernetesRBAC(env Env) *cobra.Command {
 	f := &capacityKubernetesFlags{}
 	var sensor string
+	var publish bool
 	cmd := &cobra.Command{
 		Use:   "rbac --sensor-namespace NAMESPACE",
 		Short: "Print the smallest role that a capacity run needs in the cluster",
@@ -262,7 +350,7 @@ this account run capacity kubernetes, for kubectl apply. It asks no cluster.`,
 		Example: `  peregrine capacity kubernetes rbac --sensor-namespace falco | kubectl apply -f -`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			for _, object := range (kubernetes.Scope{Sensor: sensor, Load: f.namespace(cmd), Find: true, Kinds: true}).Manifest() {
+			for _, object := range (kubernetes.Scope{Sensor: sensor, Load: f.namespace(cmd), Find: true, Kinds: true, Publish: publish}).Manifest() {
 				text, err := yaml.Marshal(object)
 				if err != nil {
 					return err
@@ -274,6 +362,7 @@ this account run capacity kubernetes, for kubectl apply. It asks no cluster.`,
 	}
 	flags := cmd.Flags()
 	flags.StringP("namespace", "n", capacityNamespace, "namespace of the load")
+	flags.BoolVar(&publish, "report-configmap", false, "the right to write a ConfigMap too")
 	flags.StringVar(&sensor, "sensor-namespace", "peregrine", "namespace of the sensor's DaemonSet")
 	return cmd
 }

@@ -31,7 +31,7 @@ func Read(path string, interval time.Duration) (Rates, error) {
 	}
 	var r Rates
 	if bytes.Contains(text[:min(len(text), 512)], []byte(`"resultType"`)) {
-		r, err = parseQuery(text)
+		r, err = ParseQuery(text)
 	} else {
 		r, err = parseStats(text, interval)
 	}
@@ -111,9 +111,9 @@ func label(labels map[string]string, names []string) string {
 	return ""
 }
 
-// parseQuery takes rates as they are, and makes rates of counters, which are
-// series whose name ends in _total.
-func parseQuery(text []byte) (Rates, error) {
+// ParseQuery reads an answer of Prometheus. It takes rates as they are, and makes
+// rates of counters, which are series whose name ends in _total.
+func ParseQuery(text []byte) (Rates, error) {
 	var q query
 	if err := json.Unmarshal(text, &q); err != nil {
 		return Rates{}, err

@@ -36,6 +36,7 @@ type Scope struct {
 	Find      bool   // the DaemonSet is found by its label, not by its name
 	Kinds     bool   // nodes are chosen by their kind
 	Namespace bool   // the Jobs' namespace is made and deleted
+	Publish   bool   // the report goes to a ConfigMap
 }
 
 // rights are all that a run does. The Jobs it starts have none.
@@ -60,12 +61,16 @@ func (s Scope) rights() []right {
 	}
 	add(s.Sensor, "apps", "daemonsets", "get")
 	add(s.Sensor, "", "pods", "list", "create", "delete")
+	add(s.Sensor, "", "pods/resize", "patch")
 	add(s.Sensor, "", "events", "create")
 	add(s.Sensor, "coordination.k8s.io", "leases", "get", "create", "update", "delete")
 	add(s.Load, "batch", "jobs", "get", "list", "create", "delete", "deletecollection")
 	add(s.Load, "", "pods", "list")
 	add(s.Load, "", "pods/log", "get")
 	add(s.Load, "", "events", "list")
+	if s.Publish {
+		add(s.Load, "", "configmaps", "create", "update")
+	}
 	return all
 }
 

@@ -1,8 +1,9 @@
 // Package kubernetes measures the capacity of a sensor that a DaemonSet runs,
 // on a node or on several, and leaves the cluster as it was.
 //
-// For each limit, the sensor's pod on the node is replaced by a copy that differs
-// in its limit and in where its alerts go. The copy belongs to the
+// The sensor's pod on the node is replaced by a copy that differs in its limit
+// and in where its alerts go. Further CPU limits are given to it by a resize in
+// place, where the cluster can, and to another copy elsewhere. A copy belongs to the
 // DaemonSet, whose controller therefore takes it for the node's own pod and starts no
 // other. The DaemonSet and the pods of other nodes are not touched. A Job on
 // the node then runs "peregrine capacity run" against the copy, for this one

@@ -30,10 +30,11 @@ type cluster struct {
 	made       int
 	bytes      int // of the largest answer
 
-	denied map[string]bool                   // "verb resource"
-	ready  func(pod object) bool             // whether a pod of the sensor becomes ready; nil: it does
-	log    func(args string) (string, int)   // of a load, with its exit code
-	before func(c *cluster, r *http.Request) // each request; it may change the cluster
+	resizes bool                              // pods/resize is there
+	denied  map[string]bool                   // "verb resource"
+	ready   func(pod object) bool             // whether a pod of the sensor becomes ready; nil: it does
+	log     func(args string) (string, int)   // of a load, with its exit code
+	before  func(c *cluster, r *http.Request) // each request; it may change the cluster
 }
 
 const sensorNamespace = "security"
@@ -179,6 +180,14 @@ func (c *cluster) answer(r *http.Request, resource, namespace, name string, body
 		return c.answerNodes(r, name)
 	case "pods":
 		return c.answerPods(r, namespace, name, body)
+	case "pods/resize":
+		if !c.resizes {
+			return 404, object{"message": "the server could not find the requested resource"}
+		}
+		p := c.pods[namespace+"/"+name]
+		patched := body["spec"].(object)["containers"].([]any)[0].(object)["resources"]
+		p["status"].(object)["containerStatuses"].([]any)[0].(object)["resources"] = patched
+		return 200, p
 	case "pods/log":
 		args := fmt.Sprint(c.pods[namespace+"/"+name]["args"])
 		text, _ := c.log(args)
@@ -189,6 +198,8 @@ func (c *cluster) answer(r *http.Request, resource, namespace, name string, body
 		return 200, object{"items": []any{}}
 	case "leases":
 		return c.answerStore(r, c.leases, namespace, name, body)
+	case "configmaps":
+		return c.answerStore(r, c.namespaces, namespace, name, body)
 	case "namespaces":
 		return c.answerStore(r, c.namespaces, "", name, body)
 	}

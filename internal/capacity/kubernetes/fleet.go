@@ -20,6 +20,8 @@ import (
 type Node struct {
 	Name   string           `json:"node"`
 	Kind   string           `json:"kind"`
+	Today  capacity.Limit   `json:"today"`  // of the sensor, by the DaemonSet's template
+	Sensor Target           `json:"sensor"` // that was measured
 	Result *capacity.Result `json:"result,omitempty"`
 	Error  string           `json:"error,omitempty"`
 }

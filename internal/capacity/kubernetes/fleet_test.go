@@ -40,7 +40,7 @@ func TestFleet(t *testing.T) {
 		t.Logf("%5d %s", n, call)
 	}
 	t.Logf("%d calls", total)
-	if pages := c.calls["GET nodes"] - kinds*(1+limits); pages != nodes/pageSize {
+	if pages := c.calls["GET nodes"] - 1 - kinds*(1+limits); pages != nodes/pageSize {
 		t.Errorf("%d requests list the nodes", pages)
 	}
 	// For each row: a dry run, a deletion, a copy, a Job, its log, its deletion,

@@ -2,8 +2,8 @@ package kubernetes
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"time"
 
@@ -49,37 +49,12 @@ func (l *lease) over(now time.Time) bool {
 // hold takes the lease, once the one of a killed run is over, and renews it until
 // release is called.
 func (r *run) hold(ctx context.Context) (release func(), err error) {
-	leases := kubeapi.In("apis/coordination.k8s.io/v1", r.set.Metadata.Namespace, "leases")
-	mine := lease{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Metadata: leaseMetadata{
+	mine := &lease{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Metadata: leaseMetadata{
 		Name: product + "-" + r.set.Metadata.Name, Namespace: r.set.Metadata.Namespace, Labels: map[string]string{partOf: product}}}
 	host, _ := os.Hostname()
 	mine.Spec.Holder, mine.Spec.Length = fmt.Sprintf("%s/%d, run %s", host, os.Getpid(), r.id), int(leaseLength.Seconds())
-	path := leases + "/" + mine.Metadata.Name
-	for deadline := r.Now().Add(2 * leaseLength); ; {
-		mine.Spec.Renewed = r.Now().UTC().Format(microTime)
-		err := r.Client.Create(ctx, leases, mine, &mine)
-		if err == nil {
-			break
-		}
-		if !kubeapi.Is(err, 409) {
-			return nil, fmt.Errorf("hold a lease: %w", err)
-		}
-		var theirs lease
-		if err := r.Client.Get(ctx, path, &theirs); gone(err) != nil {
-			return nil, err
-		} else if err != nil || theirs.over(r.Now()) {
-			if err := gone(r.Client.Delete(ctx, path, object{"preconditions": object{"resourceVersion": theirs.Metadata.ResourceVersion}})); err != nil && !kubeapi.Is(err, 409) {
-				return nil, err
-			}
-			continue
-		}
-		if r.Now().After(deadline) {
-			return nil, refuse("another run measures DaemonSet %s (%s): wait for it to end", r.set.name(), theirs.Spec.Holder)
-		}
-		r.Say("a run holds DaemonSet %s (%s): waiting to see whether it is alive", r.set.name(), theirs.Spec.Holder)
-		if err := wait.For(ctx, leaseRenew); err != nil {
-			return nil, err
-		}
+	if err := r.take(ctx, mine); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
@@ -88,16 +63,55 @@ func (r *run) hold(ctx context.Context) (release func(), err error) {
 		for wait.For(ctx, leaseRenew) == nil {
 			mine.Spec.Renewed = r.Now().UTC().Format(microTime)
 			// One that fails is made up for by the next.
-			_ = r.Client.Do(ctx, "PUT", path, "application/json", mine, &mine)
+			_ = r.Client.Do(ctx, http.MethodPut, mine.path(), "application/json", mine, mine)
 		}
 	}()
 	return func() {
 		cancel()
 		<-done
-		ctx, cancel := afterwards(context.Background())
+		ctx, cancel := afterwards(ctx)
 		defer cancel()
-		if err := gone(r.Client.Delete(ctx, path, nil)); err != nil && !errors.Is(err, context.Canceled) {
+		if err := gone(r.Client.Delete(ctx, mine.path(), nil)); err != nil {
 			r.Say("the lease is left to end by itself: %v", err)
 		}
 	}, nil
+}
+
+func (l *lease) path() string {
+	return kubeapi.In("apis/coordination.k8s.io/v1", l.Metadata.Namespace, "leases", l.Metadata.Name)
+}
+
+// take makes the lease. One that is there is waited for, as long as a killed run's
+// would last, and deleted when it is over.
+func (r *run) take(ctx context.Context, mine *lease) error {
+	waited := false
+	for deadline := r.Now().Add(2 * leaseLength); ; {
+		mine.Spec.Renewed = r.Now().UTC().Format(microTime)
+		err := r.Client.Create(ctx, kubeapi.In("apis/coordination.k8s.io/v1", mine.Metadata.Namespace, "leases"), mine, mine)
+		if !kubeapi.Is(err, http.StatusConflict) {
+			return err
+		}
+		var theirs lease
+		err = r.Client.Get(ctx, mine.path(), &theirs)
+		switch {
+		case kubeapi.Is(err, http.StatusNotFound):
+			continue
+		case err != nil:
+			return err
+		case theirs.over(r.Now()):
+			err := r.Client.Delete(ctx, mine.path(), object{"preconditions": object{"resourceVersion": theirs.Metadata.ResourceVersion}})
+			if gone(err) != nil && !kubeapi.Is(err, http.StatusConflict) { // renewed at the last moment
+				return err
+			}
+			continue
+		case r.Now().After(deadline):
+			return refuse("another run measures DaemonSet %s (%s): wait for it to end", r.set.name(), theirs.Spec.Holder)
+		case !waited:
+			waited = true
+			r.Say("a run holds DaemonSet %s (%s): waiting to see whether it is alive", r.set.name(), theirs.Spec.Holder)
+		}
+		if err := wait.For(ctx, leaseRenew); err != nil {
+			return err
+		}
+	}
 }

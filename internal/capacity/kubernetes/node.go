@@ -19,12 +19,14 @@ type site struct {
 	*run
 	node   node
 	result *capacity.Result
+	copy   *pod           // that runs; nil before the first
+	given  capacity.Limit // which it has
 }
 
 // measure measures all limits on one node, and puts it back.
 func (r *run) measure(ctx context.Context, name string) (Node, error) {
 	s := &site{run: r, result: &capacity.Result{Schema: capacity.Schema, Started: r.Now(), Command: r.Command}}
-	n := Node{Name: name}
+	n := Node{Name: name, Today: today(r.sensor.Resources), Sensor: Target{r.set.Metadata.Namespace, r.set.Metadata.Name, r.Container}}
 	if err := s.look(ctx, name); err != nil {
 		return n, err
 	}
@@ -35,6 +37,9 @@ func (r *run) measure(ctx context.Context, name string) (Node, error) {
 	}
 	if _, err := s.original(ctx); err != nil {
 		return n, err
+	}
+	for _, note := range s.result.Notes {
+		s.Say("note: %s", note)
 	}
 	n.Result = s.result
 	err = s.rows(ctx, limits)
@@ -128,7 +133,6 @@ func (s *site) limits() (fit []capacity.Limit, err error) {
 
 func (s *site) note(format string, args ...any) {
 	s.result.Notes = append(s.result.Notes, fmt.Sprintf(format, args...))
-	s.Say("note: "+format, args...)
 }
 
 // ofRow is what the progress of a load says of its own one row.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/human"
@@ -101,9 +102,20 @@ func (s *site) refusal(ctx context.Context, job string) error {
 	return refuse("%s", "the load gets no pod: "+found.Items[0].Message)
 }
 
-// readLog follows the log of a pod from its beginning until it ends.
+// followFor bounds one reading of a log: a kubelet under load may not notice that
+// the container has ended, and keeps the stream open.
+const followFor = 10 * time.Second
+
+// readLog reads the log of a pod from its beginning, and follows that of one that
+// runs for a while.
 func (s *site) readLog(ctx context.Context, p *pod, l *log) error {
-	stream, err := s.Client.Stream(ctx, kubeapi.In("api/v1", p.Metadata.Namespace, "pods", p.Metadata.Name, "log")+"?follow=true&container="+loadContainer)
+	ctx, cancel := context.WithTimeout(ctx, followFor)
+	defer cancel()
+	path := kubeapi.In("api/v1", p.Metadata.Namespace, "pods", p.Metadata.Name, "log") + "?container=" + loadContainer
+	if !p.ended() {
+		path += "&follow=true"
+	}
+	stream, err := s.Client.Stream(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -57,9 +57,20 @@ func (s *site) original(ctx context.Context) (*pod, error) {
 // attempts are how often a copy is made that the controller gets ahead of.
 const attempts = 5
 
-// limit replaces the sensor's pod by a copy with the limit, and returns it when
-// it is ready.
+// limit gives the sensor on the node its limit, and returns its pod: the copy that
+// runs, resized, or a new one.
 func (s *site) limit(ctx context.Context, l capacity.Limit) (*pod, error) {
+	p, err := s.resize(ctx, l)
+	if p == nil && err == nil {
+		p, err = s.newCopy(ctx, l)
+	}
+	s.copy, s.given = p, l
+	return p, err
+}
+
+// newCopy replaces the sensor's pod by a copy with the limit, and returns it when
+// it is ready.
+func (s *site) newCopy(ctx context.Context, l capacity.Limit) (*pod, error) {
 	for range attempts {
 		now, err := s.await(ctx, "the sensor's pod", func(found []pod) (*pod, error) {
 			if len(found) == 0 {
@@ -105,7 +116,7 @@ func readyCopy(found []pod, uid string) (*pod, error) {
 func (s *site) replace(ctx context.Context, old *pod, l capacity.Limit) (*pod, error) {
 	body := s.set.makeCopy(copied{
 		run: s.id, node: s.name(), container: s.Container, limit: l, labels: old.Metadata.Labels, url: alertsURL(s.node.address(), s.Port),
-		statsFile: s.sensor.metricsPort() == 0, deadline: s.Ready + s.Row + 2*grace, extra: s.SensorArgs,
+		statsFile: s.sensor.metricsPort() == 0, deadline: s.Ready + time.Duration(s.total())*(s.Row+2*grace), extra: s.SensorArgs,
 	})
 	// What the API server would refuse is not to cost the sensor its pod.
 	path := kubeapi.In("api/v1", s.set.Metadata.Namespace, "pods")

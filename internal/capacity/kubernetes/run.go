@@ -35,6 +35,8 @@ type Options struct {
 	Row        time.Duration // for one row
 	Ready      time.Duration // for a pod to become ready
 
+	Publish bool // the report will go to a ConfigMap
+
 	Command []string   // that repeats the run
 	Keep    func(Node) // is given each node as soon as it is measured; nil for nobody
 	Say     func(format string, args ...any)
@@ -92,6 +94,9 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 	r := &run{Options: o, id: hex.EncodeToString(id)}
 	var err error
 	r.set, err = findSensor(ctx, o.Client, o.DaemonSet)
+	if kubeapi.Is(err, 403) {
+		err = refuse("find the sensor: %v (`peregrine capacity kubernetes rbac` prints the role that allows it)", err)
+	}
 	return r, err
 }
 
@@ -109,16 +114,37 @@ func (r *run) prepare(ctx context.Context) error {
 		r.Image, r.PullPolicy = r.sensor.Image, r.sensor.ImagePullPolicy
 	}
 	r.Say("sensor under test: DaemonSet %s, container %s, %s", r.set.name(), r.sensor.Name, r.sensor.Image)
-	scope := Scope{Sensor: r.set.Metadata.Namespace, Load: r.Namespace, Find: r.DaemonSet == "", Kinds: r.EachKind}
+	scope := Scope{Sensor: r.set.Metadata.Namespace, Load: r.Namespace, Find: r.DaemonSet == "", Kinds: r.EachKind, Publish: r.Publish}
 	scope.Namespace, err = r.noNamespace(ctx)
 	if err != nil {
 		return err
 	}
-	if err := scope.Check(ctx, r.Client); err != nil || !r.EachKind {
+	if err := scope.Check(ctx, r.Client); err != nil {
 		return err
 	}
-	r.Nodes, err = r.choose(ctx)
-	return err
+	if r.EachKind {
+		if r.Nodes, err = r.choose(ctx); err != nil {
+			return err
+		}
+	}
+	return r.suitable(ctx)
+}
+
+// suitable refuses a run of which no node can give what is asked for.
+func (r *run) suitable(ctx context.Context) error {
+	var errs []error
+	for _, name := range r.Nodes {
+		s := site{run: r, result: &capacity.Result{}}
+		err := s.look(ctx, name)
+		if err == nil {
+			_, err = s.limits()
+		}
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // noNamespace says whether that of the Jobs has to be made.

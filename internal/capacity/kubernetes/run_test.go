@@ -94,6 +94,37 @@ func TestRun(t *testing.T) {
 	c.asBefore()
 }
 
+// CPU limits are changed in place where the cluster can; memory is not.
+func TestResize(t *testing.T) {
+	for name, test := range map[string]struct {
+		resizes bool
+		memory  int64 // of the second limit
+		copies  int
+	}{
+		"the cluster can":      {true, 512 << 20, 1},
+		"the cluster cannot":   {false, 512 << 20, 2},
+		"another memory limit": {true, 256 << 20, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, client := newCluster(t, 1, 1)
+			c.log, c.resizes = measured, test.resizes
+			o := options(t, client)
+			o.Limits[1].Memory = test.memory
+			found, err := Run(context.Background(), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rows := found[0].Result.Rows; len(rows) != 2 || rows[1].Syscalls != 100e3 {
+				t.Errorf("rows %+v", rows)
+			}
+			if made := c.calls["POST pods"] / 2; made != test.copies { // one of two is a dry run
+				t.Errorf("%d copies, want %d", made, test.copies)
+			}
+			c.asBefore()
+		})
+	}
+}
+
 // Whatever a run is not allowed is said before anything is changed.
 func TestNoPermission(t *testing.T) {
 	c, client := newCluster(t, 1, 1)
@@ -269,5 +300,25 @@ func TestManifest(t *testing.T) {
 	}
 	if n := len((Scope{Sensor: "a", Load: "a"}).Manifest()); n != 6 {
 		t.Errorf("%d objects where sensor and load share a namespace", n)
+	}
+}
+
+// A run beside one that is alive is refused, and changes nothing.
+func TestBesideAnotherRun(t *testing.T) {
+	c, client := newCluster(t, 1, 1)
+	c.leases[sensorNamespace+"/"+product+"-falco"] = object{
+		"metadata": object{"name": product + "-falco"},
+		"spec":     object{"holderIdentity": "elsewhere/7", "leaseDurationSeconds": 15, "renewTime": "2999-01-01T00:00:00.000000Z"},
+	}
+	o := options(t, client)
+	clock := time.Now()
+	o.Now = func() time.Time { clock = clock.Add(leaseLength); return clock }
+	_, err := Run(context.Background(), o)
+	var refused *sweep.PreflightError
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "another run measures DaemonSet security/falco (elsewhere/7)") {
+		t.Errorf("error %v", err)
+	}
+	if n := c.calls["DELETE leases"] + c.calls["DELETE pods"] + c.calls["POST namespaces"]; n > 0 {
+		t.Errorf("%d changes", n)
 	}
 }

@@ -1,0 +1,111 @@
+package kubernetes
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/advise"
+	"github.com/peregrine-sec/peregrine/internal/kubeapi"
+)
+
+// Observed is what the nodes do in production: for each kind, the rate of each
+// node that 99 of 100 five-minute rates of the last week do not exceed.
+type Observed struct {
+	Source  string
+	Kinds   map[string]map[string]float64 // kind, node: events per second
+	Unknown []string                      // series that are of no node
+}
+
+// Query is the p99 of each sensor's rate over a week, as Falco and we export it.
+const Query = "quantile_over_time(0.99, rate(falcosecurity_scap_n_evts_total[5m])[1w:5m])"
+
+// maxAnswer bounds what is read of Prometheus: some 300 bytes for each node.
+const maxAnswer = 64 << 20
+
+// Observe asks Prometheus at address, and the API server which node is of which
+// kind. An address with a path of its own, such as a query of the user's, is
+// taken as it is.
+func Observe(ctx context.Context, client *kubeapi.Client, address string) (*Observed, error) {
+	target := address
+	if u, err := url.Parse(address); err != nil || u.Host == "" {
+		return nil, fmt.Errorf("--observed %q: expected the URL of a Prometheus, such as http://prometheus:9090", address)
+	} else if !strings.Contains(u.Path, "/api/") {
+		target = strings.TrimSuffix(address, "/") + "/api/v1/query?query=" + url.QueryEscape(Query)
+	}
+	text, err := fetch(ctx, target)
+	if err != nil {
+		return nil, fmt.Errorf("observed rates: %w", err)
+	}
+	rates, err := advise.ParseQuery(text)
+	if err != nil {
+		return nil, fmt.Errorf("observed rates: %s: %w", address, err)
+	}
+	kinds, err := Kinds(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	return sortRates(address, rates, kinds)
+}
+
+func fetch(ctx context.Context, target string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s: %.200s", req.URL.Redacted(), resp.Status, text)
+	}
+	return text, err
+}
+
+// sortRates puts each node's rate to its kind.
+func sortRates(source string, rates advise.Rates, kinds []Kind) (*Observed, error) {
+	kindOf := map[string]string{}
+	for _, k := range kinds {
+		for _, n := range k.Nodes {
+			kindOf[n] = k.Name
+		}
+	}
+	o := &Observed{Source: source, Kinds: map[string]map[string]float64{}}
+	for name, of := range rates.Nodes {
+		kind, ok := kindOf[name]
+		if !ok {
+			o.Unknown = append(o.Unknown, name)
+			continue
+		}
+		if o.Kinds[kind] == nil {
+			o.Kinds[kind] = map[string]float64{}
+		}
+		for _, rate := range of {
+			o.Kinds[kind][name] = max(o.Kinds[kind][name], rate)
+		}
+	}
+	if len(o.Kinds) == 0 {
+		return nil, fmt.Errorf("observed rates: %s: none of %d series is of a node of the cluster: they need a label node with its name (attachMetadata or relabeling of the ServiceMonitor)", source, len(o.Unknown))
+	}
+	return o, nil
+}
+
+// Advice is what the sensor should have on nodes of one kind.
+type Advice struct {
+	Kind  string `json:"kind"`
+	Nodes int    `json:"nodes"` // that were observed
+	*capacity.Recommendation
+	// Dropped are the nodes whose rate is above what the limit of today takes.
+	Dropped []string `json:"would_have_dropped,omitempty"`
+	Why     string   `json:"why,omitempty"` // there is no recommendation
+}
