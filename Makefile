@@ -26,6 +26,7 @@ release: image ## dist/: archive, Debian and RPM packages, image, chart, bill of
 	deploy/rpm/build.sh dist/peregrine_*.deb dist
 	tar --sort=name --owner=0 --group=0 --numeric-owner -czf dist/peregrine-linux-$$($(GO) env GOARCH).tar.gz -C bin peregrine -C .. LICENSE README.md rules
 	tar --sort=name --owner=0 --group=0 --numeric-owner -czhf dist/peregrine-chart.tgz -C deploy/helm peregrine
+	tar --sort=name --owner=0 --group=0 --numeric-owner -czf dist/peregrine-capacity-chart.tgz -C deploy/helm peregrine-capacity
 	$(GO) tool cyclonedx-gomod bin -json -version $(VERSION) -output dist/peregrine.cdx.json bin/peregrine
 	cd dist && sha256sum peregrine* > SHA256SUMS
 
