@@ -96,6 +96,15 @@ const (
 	LabelPodUID       = "io.kubernetes.pod.uid"
 )
 
+// PodOf is the pod that the kubelet's labels of a container name; nil for none.
+func PodOf(labels map[string]string) *Pod {
+	name := labels[LabelPodName]
+	if name == "" {
+		return nil
+	}
+	return &Pod{Name: name, Namespace: labels[LabelPodNamespace], UID: labels[LabelPodUID]}
+}
+
 // SplitImage takes a reference to an image apart: what comes before tag and
 // digest, the tag, and the digest, which is "sha256:..." or empty. The host of
 // a registry may have a port.

@@ -55,7 +55,7 @@ func (c *Client) describe(d *containers.Container, digest string) container.Cont
 	known := json.Unmarshal(d.GetSpec().GetValue(), &s) == nil
 	m := container.Container{
 		ID: container.Short(d.ID), FullID: d.ID, Type: container.Containerd, Name: d.ID[:min(len(d.ID), 12)],
-		Image: d.Image, ImageDigest: digest, Labels: container.KeepLabels(d.Labels, c.labelMax),
+		Image: d.Image, ImageDigest: digest, Labels: container.KeepLabels(d.Labels, c.labelMax), Pod: container.PodOf(d.Labels),
 	}
 	m.ImageRepository, m.ImageTag, _ = container.SplitImage(d.Image)
 	if known {

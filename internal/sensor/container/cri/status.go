@@ -30,25 +30,14 @@ func (c *Client) container(ctx context.Context, id string, p *pod) (container.Co
 		})
 	}
 	setImage(&m, s, info)
-	m.Pod = podOf(s.GetLabels(), p)
+	m.Pod = container.PodOf(s.GetLabels()) // enough when the sandbox has gone
 	if p != nil {
+		m.Pod = &p.Pod
 		m.HostPID, m.HostNetwork, m.HostIPC, m.IP, m.CNI = p.hostPID, p.hostNetwork, p.hostIPC, p.ip, p.cni
 		m.Labels[container.LabelPodName], m.Labels[container.LabelPodNamespace], m.Labels[container.LabelPodUID] = p.Name, p.Namespace, p.UID
 		m.Labels["io.kubernetes.sandbox.id"] = p.SandboxID
 	}
 	return m, nil
-}
-
-// podOf is the container's pod; when the sandbox has gone, what the
-// container's own labels say of it.
-func podOf(labels map[string]string, p *pod) *container.Pod {
-	if p != nil {
-		return &p.Pod
-	}
-	if name := labels[container.LabelPodName]; name != "" {
-		return &container.Pod{Name: name, Namespace: labels[container.LabelPodNamespace], UID: labels[container.LabelPodUID]}
-	}
-	return nil
 }
 
 var propagations = map[api.MountPropagation]string{

@@ -40,17 +40,9 @@ type inspected struct {
 		Image  string
 		Labels map[string]string
 	}
-	HostConfig struct {
-		Privileged  bool
-		PidMode     string
-		NetworkMode string
-		IpcMode     string
-	}
-	NetworkSettings struct {
-		IPAddress string
-		Networks  map[string]struct{ IPAddress string }
-	}
-	Mounts []container.Mount
+	HostConfig      rest.HostConfig
+	NetworkSettings rest.NetworkSettings
+	Mounts          []container.Mount
 }
 
 // Find returns the container with an id.
@@ -62,32 +54,16 @@ func (c *Client) Find(ctx context.Context, id string) (container.Container, erro
 	m := container.Container{
 		ID: container.Short(i.ID), FullID: i.ID, Type: container.Docker,
 		Name: strings.TrimPrefix(i.Name, "/"), Image: i.Config.Image, ImageID: strings.TrimPrefix(i.Image, "sha256:"),
-		Privileged: i.HostConfig.Privileged, HostPID: i.HostConfig.PidMode == "host",
-		HostNetwork: i.HostConfig.NetworkMode == "host", HostIPC: i.HostConfig.IpcMode == "host",
-		Labels: container.KeepLabels(i.Config.Labels, c.labelMax), IP: i.ip(), Mounts: i.Mounts,
+		Labels: container.KeepLabels(i.Config.Labels, c.labelMax), Pod: container.PodOf(i.Config.Labels), IP: i.NetworkSettings.IP(), Mounts: i.Mounts,
 	}
+	i.HostConfig.Fill(&m)
 	if other, ok := strings.CutPrefix(i.HostConfig.NetworkMode, "container:"); ok && m.IP == "" {
 		var o inspected
 		if c.Get(ctx, "/containers/"+other+"/json", &o) == nil {
-			m.IP = o.ip()
+			m.IP = o.NetworkSettings.IP()
 		}
 	}
 	return m, c.setImage(ctx, &m, i.Image)
-}
-
-// ip is the container's address: that on the default bridge, or else on the
-// first network that gives it one.
-func (i *inspected) ip() string {
-	if i.NetworkSettings.IPAddress != "" {
-		return i.NetworkSettings.IPAddress
-	}
-	name, ip := "", ""
-	for n, network := range i.NetworkSettings.Networks {
-		if network.IPAddress != "" && (ip == "" || n < name) {
-			name, ip = n, network.IPAddress
-		}
-	}
-	return ip
 }
 
 // setImage asks about the image with an id. Its reference in the container's

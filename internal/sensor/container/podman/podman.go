@@ -35,23 +35,15 @@ func (c *Client) List(ctx context.Context) ([]string, error) {
 
 // inspected is the answer to /containers/ID/json, as far as it is used.
 type inspected struct {
-	ID          string `json:"Id"`
-	Name        string
-	Image       string
-	ImageName   string
-	ImageDigest string
-	Config      struct{ Labels map[string]string }
-	HostConfig  struct {
-		Privileged  bool
-		PidMode     string
-		NetworkMode string
-		IpcMode     string
-	}
-	NetworkSettings struct {
-		IPAddress string
-		Networks  map[string]struct{ IPAddress string }
-	}
-	Mounts []container.Mount
+	ID              string `json:"Id"`
+	Name            string
+	Image           string
+	ImageName       string
+	ImageDigest     string
+	Config          struct{ Labels map[string]string }
+	HostConfig      rest.HostConfig
+	NetworkSettings rest.NetworkSettings
+	Mounts          []container.Mount
 }
 
 // Find returns the container with an id.
@@ -63,19 +55,10 @@ func (c *Client) Find(ctx context.Context, id string) (container.Container, erro
 	m := container.Container{
 		ID: container.Short(i.ID), FullID: i.ID, Type: container.Podman,
 		Name: strings.TrimPrefix(i.Name, "/"), Image: i.ImageName, ImageID: strings.TrimPrefix(i.Image, "sha256:"), ImageDigest: i.ImageDigest,
-		Privileged: i.HostConfig.Privileged, HostPID: i.HostConfig.PidMode == "host",
-		HostNetwork: i.HostConfig.NetworkMode == "host", HostIPC: i.HostConfig.IpcMode == "host",
-		Labels: container.KeepLabels(i.Config.Labels, c.labelMax), Mounts: i.Mounts, IP: i.NetworkSettings.IPAddress,
+		Labels: container.KeepLabels(i.Config.Labels, c.labelMax), Pod: container.PodOf(i.Config.Labels), Mounts: i.Mounts, IP: i.NetworkSettings.IP(),
 	}
+	i.HostConfig.Fill(&m)
 	m.ImageRepository, m.ImageTag, _ = container.SplitImage(i.ImageName)
-	if m.IP == "" {
-		first := ""
-		for name, network := range i.NetworkSettings.Networks {
-			if network.IPAddress != "" && (m.IP == "" || name < first) {
-				first, m.IP = name, network.IPAddress
-			}
-		}
-	}
 	return m, nil
 }
 

@@ -4,10 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httptest"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest/resttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -22,20 +20,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // serve answers at a socket as h says, and returns a client of it.
 func serve(t *testing.T, h http.HandlerFunc) *Client {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "s")
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(h)
-	server.Listener.Close()
-	server.Listener = l
-	server.Start()
-	c := New(path)
-	t.Cleanup(func() {
-		c.Close()
-		server.Close()
-	})
+	c := New(resttest.Serve(t, h))
+	t.Cleanup(func() { c.Close() })
 	return c
 }
 

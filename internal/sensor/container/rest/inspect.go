@@ -1,0 +1,39 @@
+package rest
+
+import "github.com/peregrine-sec/peregrine/internal/sensor/container"
+
+// HostConfig is how a container was asked for. Docker and Podman write it
+// alike, and the NetworkSettings too.
+type HostConfig struct {
+	Privileged  bool
+	PidMode     string
+	NetworkMode string
+	IpcMode     string
+}
+
+// Fill sets what the configuration says of a container.
+func (h *HostConfig) Fill(m *container.Container) {
+	m.Privileged = h.Privileged
+	m.HostPID, m.HostNetwork, m.HostIPC = h.PidMode == "host", h.NetworkMode == "host", h.IpcMode == "host"
+}
+
+// NetworkSettings are the networks that a container is in.
+type NetworkSettings struct {
+	IPAddress string
+	Networks  map[string]struct{ IPAddress string }
+}
+
+// IP is the container's address: that on the default bridge, or else on the
+// first network, by name, that gives it one.
+func (s *NetworkSettings) IP() string {
+	if s.IPAddress != "" {
+		return s.IPAddress
+	}
+	name, ip := "", ""
+	for n, network := range s.Networks {
+		if network.IPAddress != "" && (ip == "" || n < name) {
+			name, ip = n, network.IPAddress
+		}
+	}
+	return ip
+}
