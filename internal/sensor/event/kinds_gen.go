@@ -106,6 +106,22 @@ const (
 	NumOpenFacts OpenFacts = 1 << 6
 )
 
+// SocketFacts is a combination of what the probe knows of a call on a socket.
+type SocketFacts uint8
+
+// The facts.
+const (
+	SocketSuccess   SocketFacts = 1 << 0 // the call did not fail
+	SocketTcp       SocketFacts = 1 << 1 // the descriptor is an IP socket of protocol TCP
+	SocketUdp       SocketFacts = 1 << 2 // the descriptor is an IP socket of protocol UDP
+	SocketUnix      SocketFacts = 1 << 3 // the descriptor is a unix socket
+	SocketConnected SocketFacts = 1 << 4 // fd.connected
+	SocketLoopback  SocketFacts = 1 << 5 // both ends are known and in 127.0.0.0/8
+
+	// NumSocketFacts is the number of combinations.
+	NumSocketFacts SocketFacts = 1 << 6
+)
+
 // Kind is a kind of event; its String is evt.type.
 type Kind uint16
 

@@ -25,12 +25,18 @@ func cSchema(s schema) []byte {
 		fmt.Fprintf(&b, "#define OPEN_%s (1 << %s)\n", strings.ToUpper(w.name), w.rest)
 	}
 	b.WriteString("\n/* Bits of a combination of facts about an open. */\n")
-	for i, w := range s.facts {
-		fmt.Fprintf(&b, "#define FACT_%s (1 << %d)\n", strings.ToUpper(w.name), i)
-	}
+	cFacts(&b, "FACT_", s.facts)
+	b.WriteString("\n/* The same of a call on a socket. */\n")
+	cFacts(&b, "SOCK_IS_", s.sockFacts)
 	b.WriteString("\n")
 	cKinds(&b, s.kinds)
 	return b.Bytes()
+}
+
+func cFacts(b *bytes.Buffer, prefix string, facts []word) {
+	for i, w := range facts {
+		fmt.Fprintf(b, "#define %s%s (1 << %d)\n", prefix, strings.ToUpper(w.name), i)
+	}
 }
 
 func cEnum(b *bytes.Buffer, name, prefix, count string, words []word) {

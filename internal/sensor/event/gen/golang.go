@@ -45,13 +45,20 @@ func goSchema(s schema) []byte {
 	for _, w := range s.openFlags {
 		fmt.Fprintf(&b, "\tOpen%s = 1 << %s\n", camel(w.name), w.rest)
 	}
-	b.WriteString(")\n\n// OpenFacts is a combination of what the probe knows of an open beside its path.\ntype OpenFacts uint8\n\n// The facts.\nconst (\n")
-	for i, w := range s.facts {
-		fmt.Fprintf(&b, "\tFact%s OpenFacts = 1 << %d // %s\n", camel(w.name), i, w.rest)
-	}
-	fmt.Fprintf(&b, "\n\t// NumOpenFacts is the number of combinations.\n\tNumOpenFacts OpenFacts = 1 << %d\n)\n\n", len(s.facts))
+	b.WriteString(")\n\n")
+	goFacts(&b, "OpenFacts", "an open beside its path", "Fact", s.facts)
+	goFacts(&b, "SocketFacts", "a call on a socket", "Socket", s.sockFacts)
 	goKinds(&b, s)
 	return b.Bytes()
+}
+
+// goFacts writes the bits of a combination of facts.
+func goFacts(b *bytes.Buffer, typ, of, prefix string, facts []word) {
+	fmt.Fprintf(b, "// %s is a combination of what the probe knows of %s.\ntype %s uint8\n\n// The facts.\nconst (\n", typ, of, typ)
+	for i, w := range facts {
+		fmt.Fprintf(b, "\t%s%s %s = 1 << %d // %s\n", prefix, camel(w.name), typ, i, w.rest)
+	}
+	fmt.Fprintf(b, "\n\t// Num%s is the number of combinations.\n\tNum%s %s = 1 << %d\n)\n\n", typ, typ, typ, len(facts))
 }
 
 // goWords writes an enumeration whose String is the schema's word.

@@ -15,6 +15,7 @@ type schema struct {
 	families  []word
 	openFlags []word
 	facts     []word
+	sockFacts []word
 }
 
 // word is a named line: its first word, and the rest.
@@ -35,7 +36,7 @@ func readSchema(path string) schema {
 	}
 	var s schema
 	lists := map[string]*[]word{
-		"cause:": &s.causes, "drops:": &s.drops, "family:": &s.families, "openflag:": &s.openFlags, "fact:": &s.facts,
+		"cause:": &s.causes, "drops:": &s.drops, "family:": &s.families, "openflag:": &s.openFlags, "fact:": &s.facts, "sock:": &s.sockFacts,
 	}
 	for _, line := range strings.Split(string(text), "\n") {
 		f := strings.Fields(line)

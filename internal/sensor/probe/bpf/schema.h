@@ -73,6 +73,14 @@ enum family {
 #define FACT_CREATE (1 << 4)
 #define FACT_TRUNCATE (1 << 5)
 
+/* The same of a call on a socket. */
+#define SOCK_IS_SUCCESS (1 << 0)
+#define SOCK_IS_TCP (1 << 1)
+#define SOCK_IS_UDP (1 << 2)
+#define SOCK_IS_UNIX (1 << 3)
+#define SOCK_IS_CONNECTED (1 << 4)
+#define SOCK_IS_LOOPBACK (1 << 5)
+
 enum event_kind {
 	KIND_SYSCALL,
 	KIND_OPEN,
