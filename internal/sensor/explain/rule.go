@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 
@@ -50,15 +51,16 @@ func WriteRule(w io.Writer, r *rules.Rule, set *rules.Set) error {
 	}
 	b.WriteString("\nThe condition with lists and macros expanded. Each part is known at: load, fixed\n" +
 		"by the kind of event; exec, the same for all events of a process until its next\n" +
-		"exec; kernel, looked at there, so that calls of open, openat and openat2 that it\n" +
-		"excludes are never sent; event, to be looked at each time.\n\n")
+		"exec; kernel, looked at there, so that opens, and calls on sockets, that it excludes\n" +
+		"are never sent; event, to be looked at each time.\n\n")
 	node := filter.Unshare(r.Node)
-	var kernel map[*filter.Check]bool
-	if _, err := plan.NewOpens(rules.OfSource(field.SyscallSource, set.Enabled(alert.Debug))); err == nil {
-		kernel = plan.OpenChecks(node)
+	kernel := plan.SocketChecks(node)
+	_, tooMany := plan.NewOpens(rules.OfSource(field.SyscallSource, set.Enabled(alert.Debug)))
+	if tooMany == nil {
+		maps.Copy(kernel, plan.OpenChecks(node))
 	}
 	writeOutline(&b, node, kernel)
-	if kernel == nil {
+	if tooMany != nil {
 		b.WriteString("\nThe kernel sends every open: the rules have more patterns on paths than it takes.\n")
 	}
 	b.WriteString("\nProcesses whose events can match (decided once for each process):\n\n")

@@ -94,7 +94,7 @@ func nonzeroOf(name string, t Type, doc string, get func(*state.Process) uint64)
 	})
 }
 
-// inKernel marks a field that the probe uses to rule opens out; a test in
+// inKernel marks a field that the probe uses to rule calls out; a test in
 // package plan compares the marks with what it does.
 func (f Field) inKernel() Field {
 	f.Stage = AtKernel

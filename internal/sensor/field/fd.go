@@ -28,7 +28,7 @@ func fdFields() []Field {
 				return "", false
 			}
 			return typeName(c, f), true
-		}),
+		}).inKernel(),
 		str("fd.typechar", AtEvent, "Type of the descriptor as one character: f file, d directory, 4 and 6 IP sockets, u unix socket, p pipe, e event, s signalfd, l eventpoll, i inotify, t timerfd, n netlink, b bpf, m memfd, o other.", fdTypeChar).inKernel(),
 		str("fd.name", AtEvent, "Name of the descriptor: absolute path of a file; client:port->server:port of a connection; address:port of a server. Opens give the path that they were given, made absolute.", fdName).inKernel(),
 		str("fd.directory", AtEvent, "Directory of the file; of a directory its own path.", fdDirectory).inKernel(),
@@ -45,7 +45,7 @@ func fdFields() []Field {
 		}),
 		inContainer("fd.containername", "Container id and fd.name, separated by a colon.", fdName),
 		inContainer("fd.containerdirectory", "Container id and fd.directory, separated by a colon.", fdDirectory),
-		boolean("fd.name_changed", AtEvent, "True if the event gives the descriptor another name: binds, connects, and UDP sent to or received from another end.", nameChanged),
+		boolean("fd.name_changed", AtEvent, "True if the event gives the descriptor another name: binds, connects, and UDP sent to or received from another end.", nameChanged).inKernel(),
 		device("fd.dev", "Device number that the file is on, in hexadecimal.", func(dev uint32) int64 { return int64(int32(dev)) }).with(Hex),
 		// The kernel's new_encode_dev(): 12 bits of major in the middle of 20 of minor.
 		device("fd.dev.major", "Major number of the device that the file is on.", func(dev uint32) int64 { return int64(dev >> 8 & 0xfff) }),

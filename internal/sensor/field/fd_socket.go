@@ -89,7 +89,7 @@ func socketFields() []Field {
 				return "", false
 			}
 			return l4proto(f), true
-		}),
+		}).inKernel(),
 		str("fd.sockfamily", AtEvent, "Family of the socket: ip or unix.", func(c *Context) (string, bool) {
 			f := c.fileInfo()
 			switch {
@@ -100,7 +100,7 @@ func socketFields() []Field {
 				return "unix", true
 			}
 			return "", false
-		}),
+		}).inKernel(),
 		boolean("fd.is_server", AtEvent, "True if the process is the server of the socket: it is bound, or was accepted.", func(c *Context) (uint64, bool) {
 			s, _ := c.ipSocket()
 			return b2u(s.isServer), c.fileInfo() != nil
@@ -111,7 +111,7 @@ func socketFields() []Field {
 				return 0, false
 			}
 			return b2u(f.Flags&event.FileConnected != 0), true
-		}),
+		}).inKernel(),
 	}
 	for _, e := range ends {
 		fields = append(fields, ofEnd(e)...)
@@ -139,7 +139,7 @@ func ofEnd(e end) []Field {
 		return uint64(port), a.IsValid()
 	}
 	return []Field{
-		address("fd."+e.name+"ip", IPAddr, "Address of the "+e.what+" end of the socket.", addr),
+		address("fd."+e.name+"ip", IPAddr, "Address of the "+e.what+" end of the socket.", addr).inKernel(),
 		unsigned("fd."+e.name+"port", Port, AtEvent, "Port of the "+e.what+" end of the socket.", port),
 		str("fd."+e.name+"proto", AtEvent, "Service name of the "+e.what+" end's port, or its number.", func(c *Context) (string, bool) {
 			n, ok := port(c)
@@ -148,7 +148,7 @@ func ofEnd(e end) []Field {
 			}
 			return c.service(uint16(n)), true
 		}),
-		address("fd."+e.name+"net", IPNet, "Network of the "+e.what+" end of the socket, as in fd."+e.name+"net=10.0.0.0/8.", addr).with(FilterOnly | NoRHS | NoTransformer),
+		address("fd."+e.name+"net", IPNet, "Network of the "+e.what+" end of the socket, as in fd."+e.name+"net=10.0.0.0/8.", addr).with(FilterOnly | NoRHS | NoTransformer).inKernel(),
 		fixed("fd."+e.name+"ip.name", AtEvent, "Domain name of the "+e.what+" end of the socket: conditions compare with the addresses of the name that they are given.", Extractor{
 			Type: String, IP: addr, Str: func(*Context) (string, bool) { return "", false },
 		}).with(NoRHS | NoTransformer),
@@ -170,7 +170,7 @@ func eachAddr(name string, t Type, doc string) Field {
 			yield(s.client)
 		}
 		return s.server.IsValid() || s.client.IsValid()
-	}}).with(FilterOnly | NoRHS | NoTransformer)
+	}}).with(FilterOnly | NoRHS | NoTransformer).inKernel()
 }
 
 func eachPort(name, doc string) Field {

@@ -36,7 +36,7 @@ type Stage uint8
 const (
 	AtLoad   Stage = iota // evt.type, evt.dir, evt.source, ...: fixed by the kind of event
 	AtExec                // depends on the process (and its ancestors, user, container) alone
-	AtKernel              // the probe can rule opens out by it (plan.Opens); elsewhere as AtEvent
+	AtKernel              // the probe can rule calls out by it (plan.Opens, plan.Sockets); elsewhere as AtEvent
 	AtEvent               // anything else
 )
 

@@ -23,8 +23,8 @@ What conditions and outputs of rules can ask about an event. ` + "`peregrine sen
 
 *Known* says when a value is decided: at *load* it depends on the type of event
 alone, at *exec* it belongs to the process and changes with its next exec at
-most, in the *kernel* the probe knows enough of it to leave out calls of open,
-openat and openat2 that no rule can match, at *event* it is read from the event
+most, in the *kernel* the probe knows enough of it to leave out opens, and
+calls on sockets, that no rule can match, at *event* it is read from the event
 itself, as those of *kernel* are for all other events. Conditions are decided as
 early as their fields and operators allow; ` + "`peregrine rules explain RULE`" + ` tells how
 early the parts of a rule are.

@@ -8,13 +8,14 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 )
 
-// decide returns the value of a check that the facts settle.
-func decide(f *filter.Field, c *filter.Check, facts event.OpenFacts) (value, known bool) {
-	has := func(bit event.OpenFacts) bool { return facts&bit != 0 }
-	single := ""
-	if len(c.Values) == 1 {
-		single = c.Values[0].Text
-	}
+// openCall is an open with these facts.
+type openCall event.OpenFacts
+
+func (openCall) paths() bool { return true }
+
+func (o openCall) decide(f *filter.Field, c *filter.Check) (value, known bool) {
+	has := func(bit event.OpenFacts) bool { return event.OpenFacts(o)&bit != 0 }
+	single := onlyText(c)
 	switch f.Name {
 	case "evt.is_open_read":
 		return boolean(c.Op, single, has(event.FactRead))
@@ -40,6 +41,14 @@ func decide(f *filter.Field, c *filter.Check, facts event.OpenFacts) (value, kno
 		}
 	}
 	return false, false
+}
+
+// onlyText is the value of a check that has one; else "".
+func onlyText(c *filter.Check) string {
+	if len(c.Values) != 1 {
+		return ""
+	}
+	return c.Values[0].Text
 }
 
 func boolean(op filter.Op, text string, value bool) (bool, bool) {

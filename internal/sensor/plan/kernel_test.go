@@ -9,7 +9,7 @@ import (
 )
 
 // The catalogue says of exactly those fields that the kernel uses them by
-// which some check can rule an open out.
+// which some check can rule an open or a call on a socket out.
 func TestKernelFields(t *testing.T) {
 	for _, f := range field.All() {
 		operands := []string{f.Name}
@@ -19,19 +19,19 @@ func TestKernelFields(t *testing.T) {
 		case f.Arg == field.ArgRequired:
 			continue
 		}
-		used := slices.ContainsFunc(operands, usedForOpens)
+		used := slices.ContainsFunc(operands, usedByKernel)
 		if want := f.Stage == field.AtKernel || f.Name == "proc.name"; used != want {
 			t.Errorf("%s: known at %s, used in the kernel: %v", f.Name, f.Stage, used)
 		}
 	}
 }
 
-// usedForOpens tries checks of a field with all operators and telling values.
-func usedForOpens(name string) bool {
+// usedByKernel tries checks of a field with all operators and telling values.
+func usedByKernel(name string) bool {
 	for _, op := range filter.Operators() {
-		for _, value := range []string{"true", "0", "-1", "SUCCESS", "d", "O_CREAT", "/etc/x"} {
+		for _, value := range []string{"true", "0", "-1", "SUCCESS", "d", "O_CREAT", "/etc/x", "10.0.0.0/8"} {
 			c := &filter.Check{Left: &filter.Field{Name: name}, Op: op, Values: []filter.Value{{Text: value}}, List: op.TakesList()}
-			if len(OpenChecks(c)) > 0 {
+			if len(OpenChecks(c)) > 0 || len(SocketChecks(c)) > 0 {
 				return true
 			}
 		}

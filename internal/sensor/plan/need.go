@@ -3,7 +3,6 @@ package plan
 import (
 	"strings"
 
-	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
@@ -25,9 +24,17 @@ func (n need) cost() int {
 	return len(n.patterns) + len(n.names)
 }
 
-// needOf returns what node, or its negation, cannot do without in an open
-// with the given facts.
-func needOf(node filter.Node, facts event.OpenFacts, negated bool) need {
+// facts are what the probe knows of a call before it makes an event of it.
+type facts interface {
+	// decide returns the value of a check that the facts settle.
+	decide(*filter.Field, *filter.Check) (value, known bool)
+	// paths says whether the probe also looks for patterns in the call's paths.
+	paths() bool
+}
+
+// needOf returns what node, or its negation, cannot do without in a call with
+// the given facts.
+func needOf(node filter.Node, facts facts, negated bool) need {
 	switch n := node.(type) {
 	case *filter.Not:
 		return needOf(n.Node, facts, !negated)
@@ -45,7 +52,7 @@ func needOf(node filter.Node, facts event.OpenFacts, negated bool) need {
 
 // needOfList: of a conjunction any one part's need will do, and the smallest
 // is taken; of a disjunction all are needed.
-func needOfList(nodes []filter.Node, facts event.OpenFacts, negated, and bool) need {
+func needOfList(nodes []filter.Node, facts facts, negated, and bool) need {
 	var all need
 	best := need{always: true}
 	for _, node := range nodes {
@@ -67,12 +74,12 @@ func needOfList(nodes []filter.Node, facts event.OpenFacts, negated, and bool) n
 	return all
 }
 
-func needOfCheck(c *filter.Check, facts event.OpenFacts, negated bool) need {
+func needOfCheck(c *filter.Check, facts facts, negated bool) need {
 	f, ok := c.Left.(*filter.Field)
 	if !ok || c.Right != nil || c.Modifier != filter.NoModifier {
 		return need{always: true}
 	}
-	if value, known := decide(f, c, facts); known {
+	if value, known := facts.decide(f, c); known {
 		if value != negated {
 			return need{always: true}
 		}
@@ -85,6 +92,9 @@ func needOfCheck(c *filter.Check, facts event.OpenFacts, negated bool) need {
 	if f.Name == "proc.name" && (c.Op == filter.Eq || c.Op == filter.EqEq || c.Op == filter.In) {
 		n.names = texts(c)
 		return n
+	}
+	if !facts.paths() {
+		return need{always: true}
 	}
 	for _, value := range texts(c) {
 		p, ok := patternFor(f.Name, c.Op, value)

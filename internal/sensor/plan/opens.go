@@ -56,7 +56,7 @@ func NewOpens(list []*rules.Rule) (*Opens, error) {
 		for _, kind := range filteredKinds {
 			node := filter.Specialise(rule.Node, kind, 0)
 			for facts := range event.NumOpenFacts {
-				o.require(masks, needOf(node, facts, false), 1<<facts)
+				o.require(masks, needOf(node, openCall(facts), false), 1<<facts)
 			}
 		}
 	}
@@ -94,7 +94,7 @@ func OpenChecks(n filter.Node) map[*filter.Check]bool {
 	for _, kind := range filteredKinds {
 		node := filter.Specialise(n, kind, 0)
 		for facts := range event.NumOpenFacts {
-			for _, c := range needOf(node, facts, false).by {
+			for _, c := range needOf(node, openCall(facts), false).by {
 				used[c] = true
 			}
 		}

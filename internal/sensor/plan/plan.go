@@ -64,6 +64,8 @@ type Plan struct {
 	// OpensError says why.
 	Opens      *Opens
 	OpensError error
+	// Sockets rules calls on sockets out by what the socket is; nil for none.
+	Sockets *Sockets
 	// Interest is what the probe must send, for rules and process table.
 	Interest []event.ID
 	// ThreadExits says whether exits of single threads are wanted: only rules
@@ -149,6 +151,7 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 		} else {
 			p.Opens = opens
 		}
+		p.Sockets = NewSockets(p.Rules)
 	}
 	p.Interest = interest.list()
 	p.Hosts = compiler.Hosts()

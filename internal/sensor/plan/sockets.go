@@ -1,0 +1,84 @@
+package plan
+
+import (
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
+	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+)
+
+// Sockets tells the probe which calls on sockets no rule can match, so that it
+// need not send them: most events of a server are messages on connections that
+// are there already, and rules look at new ones, at datagrams, or at some
+// programs.
+//
+// As in Opens, every combination of facts has a bit in the masks.
+type Sockets struct {
+	// Always has, by kind, the combinations in which every call is needed.
+	Always map[event.Kind]uint64
+	// Named has, by kind, those in which the calls of some programs are.
+	Named map[event.Kind]uint64
+	// Names has, by proc.name, the combinations in which such a program's calls
+	// of one kind or another are needed.
+	Names map[string]uint64
+}
+
+// socketKinds are the kinds that Sockets speaks of: those whose descriptor the
+// probe looks at first. Sockets are made too seldom to be looked at twice.
+var socketKinds = []event.Kind{
+	event.KindConnect, event.KindBind, event.KindListen, event.KindShutdown, event.KindAccept, event.KindAccept4,
+	event.KindSetsockopt, event.KindGetsockopt,
+	event.KindSend, event.KindSendto, event.KindSendmsg, event.KindSendmmsg,
+	event.KindRecv, event.KindRecvfrom, event.KindRecvmsg, event.KindRecvmmsg,
+}
+
+// NewSockets derives the filter from the rules.
+func NewSockets(list []*rules.Rule) *Sockets {
+	s := &Sockets{Always: map[event.Kind]uint64{}, Named: map[event.Kind]uint64{}, Names: map[string]uint64{}}
+	for _, kind := range socketKinds {
+		s.Always[kind], s.Named[kind] = 0, 0
+		for _, rule := range list {
+			node := filter.Specialise(rule.Node, kind, 0)
+			if filter.IsFalse(node) {
+				continue
+			}
+			for f := range event.NumSocketFacts {
+				s.require(kind, needOf(node, socketCall{kind, f}, false), 1<<f)
+			}
+		}
+	}
+	return s
+}
+
+func (s *Sockets) require(kind event.Kind, n need, mask uint64) {
+	if n.always {
+		s.Always[kind] |= mask
+	}
+	for _, name := range n.names {
+		s.Named[kind] |= mask
+		s.Names[name] |= mask
+	}
+}
+
+// needed says whether a call with these facts is, by a program of this name.
+func (s *Sockets) needed(kind event.Kind, f event.SocketFacts, name string) bool {
+	always, ok := s.Always[kind]
+	return !ok || (always|s.Named[kind]&s.Names[name])&(1<<f) != 0
+}
+
+// SocketChecks are the checks of a condition by which the probe rules calls on
+// sockets out.
+func SocketChecks(n filter.Node) map[*filter.Check]bool {
+	used := map[*filter.Check]bool{}
+	for _, kind := range socketKinds {
+		node := filter.Specialise(n, kind, 0)
+		if filter.IsFalse(node) {
+			continue
+		}
+		for f := range event.NumSocketFacts {
+			for _, c := range needOf(node, socketCall{kind, f}, false).by {
+				used[c] = true
+			}
+		}
+	}
+	return used
+}
