@@ -51,12 +51,13 @@ func (k *kernel) Close() error { return k.Probe.Close() }
 
 func (k *kernel) SetPlan(plans ...*plan.Plan) error { return k.SetInterest(interest(plans...)) }
 
-// interest is the union of what the plans need. The filter of opens is that of
-// one plan: where there are several, every open is sent.
+// interest is the union of what the plans need. The filters of opens and of
+// calls on sockets are those of one plan: where there are several, all are sent.
 func interest(plans ...*plan.Plan) probe.Interest {
 	var all probe.Interest
 	if len(plans) == 1 {
 		all.Opens = (*probe.OpenFilter)(plans[0].Opens)
+		all.Sockets = (*probe.SocketFilter)(plans[0].Sockets)
 	}
 	for _, p := range plans {
 		all.Syscalls = append(all.Syscalls, p.Interest...)

@@ -21,8 +21,8 @@ const (
 	directMapDatagramRoles  = "datagram_roles"
 	directMapFamilies       = "families"
 	directMapMarks          = "marks"
+	directMapNamedNeeds     = "named_needs"
 	directMapOpenFilters    = "open_filters"
-	directMapOpenNames      = "open_names"
 	directMapProcessNames   = "process_names"
 	directMapRings          = "rings"
 	directMapScratches      = "scratches"
@@ -134,8 +134,8 @@ type directMapSpecs struct {
 	DatagramRoles *ebpf.MapSpec `ebpf:"datagram_roles"`
 	Families      *ebpf.MapSpec `ebpf:"families"`
 	Marks         *ebpf.MapSpec `ebpf:"marks"`
+	NamedNeeds    *ebpf.MapSpec `ebpf:"named_needs"`
 	OpenFilters   *ebpf.MapSpec `ebpf:"open_filters"`
-	OpenNames     *ebpf.MapSpec `ebpf:"open_names"`
 	ProcessNames  *ebpf.MapSpec `ebpf:"process_names"`
 	Rings         *ebpf.MapSpec `ebpf:"rings"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
@@ -181,8 +181,8 @@ type directMaps struct {
 	DatagramRoles *ebpf.Map `ebpf:"datagram_roles"`
 	Families      *ebpf.Map `ebpf:"families"`
 	Marks         *ebpf.Map `ebpf:"marks"`
+	NamedNeeds    *ebpf.Map `ebpf:"named_needs"`
 	OpenFilters   *ebpf.Map `ebpf:"open_filters"`
-	OpenNames     *ebpf.Map `ebpf:"open_names"`
 	ProcessNames  *ebpf.Map `ebpf:"process_names"`
 	Rings         *ebpf.Map `ebpf:"rings"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
@@ -196,8 +196,8 @@ func (m *directMaps) Close() error {
 		m.DatagramRoles,
 		m.Families,
 		m.Marks,
+		m.NamedNeeds,
 		m.OpenFilters,
-		m.OpenNames,
 		m.ProcessNames,
 		m.Rings,
 		m.Scratches,

@@ -17,6 +17,8 @@ type Interest struct {
 	// Opens says which calls of open, openat and openat2 may be left out; nil
 	// for none. They are counted as filtered.
 	Opens *OpenFilter
+	// Sockets says the same of calls on sockets.
+	Sockets *SocketFilter
 }
 
 // entry is struct entry of bpf/interest.h: what one syscall number means.
@@ -39,6 +41,7 @@ type interestData struct {
 	Socketcalls [32]entry
 	ThreadExits uint64
 	OpenFilter  uint64
+	Sockets     [numSocketKinds]socketNeeds
 	_           [6]uint64 // the structure is aligned to 64 bytes
 }
 
@@ -74,6 +77,7 @@ func (i Interest) table() *interestData {
 	if i.ThreadExits {
 		t.ThreadExits = 1
 	}
+	t.Sockets = i.Sockets.table(i.names())
 	return &t
 }
 

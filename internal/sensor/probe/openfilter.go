@@ -2,6 +2,8 @@ package probe
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -34,47 +36,76 @@ type processName [16]byte
 // maxNames is how many names the probe has room for.
 const maxNames = 1024
 
-// table is the form that the kernel reads, with the names beside it. Names for
-// which there is no room are asked for always.
-func (f *OpenFilter) table() (*openFilter, map[processName]uint64) {
+// nameNeeds is struct needs of bpf/record.h: what is needed of processes of a name.
+type nameNeeds struct{ Opens, Sockets uint64 }
+
+// table is the form that the kernel reads, without the names.
+func (f *OpenFilter) table(names map[processName]nameNeeds) *openFilter {
 	t := &openFilter{Always: f.Always, Classes: f.Paths.Classes}
-	names := map[processName]uint64{}
 	for name, mask := range f.Names {
-		switch {
-		case len(name) > 15: // no process has such a name
-		case name == "" || len(names) == maxNames/2: // half: the old names leave after the new have come
-			t.Always |= mask
-		default:
-			var key processName
-			copy(key[:], name)
-			names[key] = mask
+		if _, ok := names[keyOf(name)]; ok {
 			t.Named |= mask
+		} else if len(name) <= maxName {
+			t.Always |= mask // there is no room for the name
 		}
 	}
 	copy(t.Next[:], f.Paths.Next)
 	copy(t.Seen[:], f.Paths.Seen)
 	copy(t.End[:], f.Paths.End)
-	return t, names
+	return t
 }
 
-// setOpenFilter puts f beside the filter that is in use, and returns what the
-// table of interest must say for it to take the other's place: 0 for no
-// filter. Until then the old filter asks for the new one's names as well; tidy
-// removes those that are no longer needed.
-func (p *Probe) setOpenFilter(f *OpenFilter) (slot uint64, tidy func() error, err error) {
-	if f == nil || f.Paths == nil {
+// maxName is the length of the longest name that a process can have.
+const maxName = len(processName{}) - 1
+
+func keyOf(name string) (key processName) {
+	copy(key[:maxName], name)
+	return key
+}
+
+// names are those of which anything is needed. Longer ones no process has. Only
+// half of the room is used: the old names leave after the new have come.
+func (i *Interest) names() map[processName]nameNeeds {
+	all := map[processName]nameNeeds{}
+	add := func(name string, n nameNeeds) {
+		key := keyOf(name)
+		old, known := all[key]
+		if len(name) > maxName || name == "" || !known && len(all) == maxNames/2 {
+			return
+		}
+		all[key] = nameNeeds{old.Opens | n.Opens, old.Sockets | n.Sockets}
+	}
+	if i.Opens != nil {
+		for _, name := range slices.Sorted(maps.Keys(i.Opens.Names)) {
+			add(name, nameNeeds{Opens: i.Opens.Names[name]})
+		}
+	}
+	if i.Sockets != nil {
+		for _, name := range slices.Sorted(maps.Keys(i.Sockets.Names)) {
+			add(name, nameNeeds{Sockets: i.Sockets.Names[name]})
+		}
+	}
+	return all
+}
+
+// setFilters puts the filter of opens beside the one that is in use, and
+// returns what the table of interest must say for it to take the other's place:
+// 0 for no filter. Until then the old filter asks for the new one's names as
+// well; tidy removes those that are no longer needed.
+func (p *Probe) setFilters(i *Interest, names map[processName]nameNeeds) (slot uint64, tidy func() error, err error) {
+	if i.Opens == nil || i.Opens.Paths == nil {
 		return 0, func() error { return nil }, nil
 	}
-	t, names := f.table()
-	for name, mask := range names {
-		var old uint64
-		if p.coll.Maps["open_names"].Lookup(name, &old) == nil {
-			mask |= old
+	for name, n := range names {
+		var old nameNeeds
+		if p.coll.Maps["named_needs"].Lookup(name, &old) == nil {
+			n = nameNeeds{n.Opens | old.Opens, n.Sockets | old.Sockets}
 		}
-		if err := p.coll.Maps["open_names"].Put(name, mask); err != nil {
-			return 0, nil, fmt.Errorf("tell the probe whose opens to send: %w", err)
+		if err := p.coll.Maps["named_needs"].Put(name, n); err != nil {
+			return 0, nil, fmt.Errorf("tell the probe whose calls to send: %w", err)
 		}
 	}
+	t := i.Opens.table(names)
 	p.openFilter ^= 1
 	p.openEpoch++
 	t.Epoch = p.openEpoch
@@ -85,12 +116,12 @@ func (p *Probe) setOpenFilter(f *OpenFilter) (slot uint64, tidy func() error, er
 }
 
 // tidyNames leaves exactly the given names.
-func (p *Probe) tidyNames(names map[processName]uint64) error {
+func (p *Probe) tidyNames(names map[processName]nameNeeds) error {
 	var gone []processName
 	var name processName
-	var mask uint64
-	all := p.coll.Maps["open_names"].Iterate()
-	for all.Next(&name, &mask) {
+	var n nameNeeds
+	all := p.coll.Maps["named_needs"].Iterate()
+	for all.Next(&name, &n) {
 		if _, ok := names[name]; !ok {
 			gone = append(gone, name)
 		}
@@ -99,12 +130,12 @@ func (p *Probe) tidyNames(names map[processName]uint64) error {
 		return fmt.Errorf("read the names in the probe: %w", err)
 	}
 	for _, name := range gone {
-		if err := p.coll.Maps["open_names"].Delete(name); err != nil {
+		if err := p.coll.Maps["named_needs"].Delete(name); err != nil {
 			return fmt.Errorf("remove a name from the probe: %w", err)
 		}
 	}
-	for name, mask := range names {
-		if err := p.coll.Maps["open_names"].Put(name, mask); err != nil {
+	for name, n := range names {
+		if err := p.coll.Maps["named_needs"].Put(name, n); err != nil {
 			return fmt.Errorf("set a name in the probe: %w", err)
 		}
 	}

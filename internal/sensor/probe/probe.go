@@ -254,7 +254,7 @@ func (p *Probe) setInterest(i Interest) error {
 		return err
 	}
 	table := i.table()
-	slot, tidy, err := p.setOpenFilter(i.Opens)
+	slot, tidy, err := p.setFilters(&i, i.names())
 	if err != nil {
 		return err
 	}

@@ -48,13 +48,13 @@ struct {
 	__type(value, struct name);
 } process_names SEC(".maps");
 
-/* What is needed of the opens of processes of a name. */
+/* What is needed of processes of a name. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
 	__type(key, struct name);
-	__type(value, u64);
-} open_names SEC(".maps");
+	__type(value, struct needs);
+} named_needs SEC(".maps");
 
 INLINE void name_exec(struct task_struct *task)
 {
@@ -79,10 +79,10 @@ INLINE void name_exit(u32 pid)
 	bpf_map_delete_elem(&process_names, &pid);
 }
 
-/* Is the program that the task runs one whose opens are needed? The answer of
- * the tables is remembered for the process, as long as it runs this program
- * and these filters are in force. */
-INLINE bool name_needs(struct scratch *s, struct task_struct *task, struct open_filter *f, u64 bit)
+/* What is needed of the program that the task runs, NULL if its name is not
+ * known. The answer of the tables is remembered for the process, as long as it
+ * runs this program and these filters are in force. */
+INLINE struct needs *name_needs(struct scratch *s, struct task_struct *task, struct open_filter *f)
 {
 	struct task_struct *leader = READ(task, group_leader);
 	u32 pid = READ(task, tgid), exec_id = READ(task, self_exec_id);
@@ -90,18 +90,19 @@ INLINE bool name_needs(struct scratch *s, struct task_struct *task, struct open_
 	struct name_memo *m = &s->names[pid & (NAME_MEMOS - 1)];
 
 	if (m->pid == pid && m->start == start && m->exec_id == exec_id && m->epoch == f->epoch)
-		return m->mask & bit;
+		return &m->needs;
 	struct name *known = bpf_map_lookup_elem(&process_names, &pid);
 	if (!known)
-		return true;
+		return NULL;
 	struct name name = *known;
-	u64 *mask = bpf_map_lookup_elem(&open_names, &name);
+	struct needs *needs = bpf_map_lookup_elem(&named_needs, &name);
 	m->pid = pid;
 	m->exec_id = exec_id;
 	m->start = start;
 	m->epoch = f->epoch;
-	m->mask = mask ? *mask : 0;
-	return m->mask & bit;
+	m->needs.opens = needs ? needs->opens : 0;
+	m->needs.sockets = needs ? needs->sockets : 0;
+	return &m->needs;
 }
 
 INLINE struct open_filter *open_filter_get(void)
@@ -307,7 +308,12 @@ bool open_needed(struct scratch *s, struct task_struct *task)
 
 	if (!f || !open_call_get(s, task, &o) || f->always & o.bit)
 		return true;
-	return open_mask(s, task, f, &o) & o.bit || (f->named & o.bit && name_needs(s, task, f, o.bit));
+	if (open_mask(s, task, f, &o) & o.bit)
+		return true;
+	if (!(f->named & o.bit))
+		return false;
+	struct needs *named = name_needs(s, task, f);
+	return !named || named->opens & o.bit;
 }
 
 /* True for a call that is left out, and counted. */

@@ -2,6 +2,7 @@
 /* What the loader asks of the probe: fixed at load, or changed while it runs. */
 #pragma once
 #include "bpf.h"
+#include "schema.h"
 
 /* What is fixed when the programs are loaded. */
 const volatile u32 cpus_per_ring = 0; /* 0: one ring for all */
@@ -30,12 +31,22 @@ struct abi_entries {
 
 #define SYSCALLS 512
 
+/* In which combinations of facts the calls of a kind are needed: all of them,
+ * or those of processes of some names; see sockets.h. */
+struct socket_needs {
+	u64 always, named;
+};
+
+#define SOCKET_KINDS 512
+_Static_assert(KIND_COUNT <= SOCKET_KINDS, "kinds");
+
 /* What can change while the probe is attached; Interest in interest.go. */
 struct interest {
 	struct abi_entries syscalls[SYSCALLS];
 	union entry socketcalls[32];
 	u64 thread_exits; /* 1: the exit of every thread is sent, not just that of the last */
 	u64 open_filter;  /* 0: none; else 1 + its index in open_filters */
+	struct socket_needs sockets[SOCKET_KINDS]; /* by kind */
 } __attribute__((aligned(64)));
 
 struct interest interest SEC(".data.interest");

@@ -2,7 +2,7 @@
 /* Data that goes through sockets. */
 #include "flags.h"
 #include "payload.h"
-#include "tuple.h"
+#include "sockets.h"
 
 /* struct user_msghdr, with 4 or 8 bytes a word. */
 struct message {
@@ -33,6 +33,8 @@ int family_message(u64 *ctx)
 	if (!s)
 		return 0;
 	fd = s->args[0];
+	if (socket_left_out(s, current_task(), fd))
+		return 0;
 	narrow = s->h.flags & EVENT_COMPAT;
 	switch (s->entry.kind) {
 	case KIND_SEND:

@@ -52,10 +52,17 @@ struct iov {
 	u32 start;
 };
 
+/* What is needed of the calls of a process by its name: the combinations of
+ * facts. */
+struct needs {
+	u64 opens, sockets;
+};
+
 /* What the tables said of a process's name; see name_needs in filter.h. */
 struct name_memo {
 	u32 pid, exec_id;
-	u64 start, epoch, mask;
+	u64 start, epoch;
+	struct needs needs;
 };
 
 #define NAME_MEMOS 64

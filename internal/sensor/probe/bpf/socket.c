@@ -2,7 +2,7 @@
 /* Sockets: making, naming, connecting, options. */
 #include "flags.h"
 #include "payload.h"
-#include "tuple.h"
+#include "sockets.h"
 
 #define EINPROGRESS 115
 
@@ -162,6 +162,8 @@ int family_socket(u64 *ctx)
 	if (!s)
 		return 0;
 	fd = s->args[0];
+	if (socket_left_out(s, task, s->entry.kind == KIND_ACCEPT || s->entry.kind == KIND_ACCEPT4 ? s->ret : fd))
+		return 0;
 	switch (s->entry.kind) {
 	case KIND_SOCKET:
 		BEGIN(SOCKET);
