@@ -23,12 +23,16 @@ type load struct {
 
 // steady measures the sensor under a load for the given time; limit is a
 // number of CPUs, 0 for none.
-func steady(binary string, l load, length time.Duration, limit float64) (result, error) {
-	p, err := start(binary)
+func steady(binary, hooks string, l load, length time.Duration, limit float64) (result, error) {
+	p, err := start(binary, hooks)
 	if err != nil {
 		return result{}, err
 	}
 	<-p.ready
+	inForce, err := p.settle(hooks)
+	if err != nil {
+		return result{}, err
+	}
 	if limit > 0 {
 		undo, err := confine(p.cmd.Process.Pid, limit)
 		if err != nil {
@@ -43,6 +47,7 @@ func steady(binary string, l load, length time.Duration, limit float64) (result,
 	}
 	time.Sleep(2 * time.Second) // warm up; the clock starts after it
 	r, err := p.window(length)
+	r.hooks = inForce
 	stop.Store(true)
 	workers.Wait()
 	if err != nil {

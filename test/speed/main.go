@@ -22,25 +22,29 @@ func main() {
 	binary := flag.String("binary", "bin/peregrine", "the sensor")
 	runs := flag.Int("runs", 3, "runs of each measurement")
 	seconds := flag.Int("seconds", 8, "length of each run")
+	hooks := flag.String("hooks", "tracepoint", "peregrine.hooks of the sensor: auto, functions or tracepoint")
 	flag.Parse()
 	length := time.Duration(*seconds) * time.Second
 	rows := []struct {
 		name    string
 		measure func() (result, error)
 	}{
-		{"start to first alert", func() (result, error) { return startup(*binary) }},
-		{"idle", func() (result, error) { return steady(*binary, load{}, length, 0) }},
-		{"open/close, 20,000/s", func() (result, error) { return steady(*binary, load{rate: 20000, workers: 1}, length, 0) }},
-		{"open/close, one loop unpaced", func() (result, error) { return steady(*binary, load{workers: 1}, length, 0) }},
-		{"open/close, two loops unpaced", func() (result, error) { return steady(*binary, load{workers: 2}, length, 0) }},
-		{"dup/close (delivered), 20,000/s", func() (result, error) { return steady(*binary, load{rate: 20000, workers: 1, dup: true}, length, 0) }},
-		{"dup/close (delivered), one loop unpaced", func() (result, error) { return steady(*binary, load{workers: 1, dup: true}, length, 0) }},
-		{"dup/close (delivered), two loops, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, load{workers: 2, dup: true}, length, 0.25) }},
-		{"two loops, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, load{workers: 2}, length, 0.25) }},
-		{"one loop, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, load{workers: 1}, length, 0.25) }},
+		{"start to first alert", func() (result, error) { return startup(*binary, *hooks) }},
+		{"idle", func() (result, error) { return steady(*binary, *hooks, load{}, length, 0) }},
+		{"open/close, 20,000/s", func() (result, error) { return steady(*binary, *hooks, load{rate: 20000, workers: 1}, length, 0) }},
+		{"open/close, one loop unpaced", func() (result, error) { return steady(*binary, *hooks, load{workers: 1}, length, 0) }},
+		{"open/close, two loops unpaced", func() (result, error) { return steady(*binary, *hooks, load{workers: 2}, length, 0) }},
+		{"dup/close (delivered), 20,000/s", func() (result, error) {
+			return steady(*binary, *hooks, load{rate: 20000, workers: 1, dup: true}, length, 0)
+		}},
+		{"dup/close (delivered), one loop unpaced", func() (result, error) { return steady(*binary, *hooks, load{workers: 1, dup: true}, length, 0) }},
+		{"dup/close (delivered), two loops, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, *hooks, load{workers: 2, dup: true}, length, 0.25) }},
+		{"two loops, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, *hooks, load{workers: 2}, length, 0.25) }},
+		{"one loop, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, *hooks, load{workers: 1}, length, 0.25) }},
 	}
 	fmt.Println("| what | events/s | dropped | CPU | ns/event | resident | first alert |")
 	fmt.Println("|---|---|---|---|---|---|---|")
+	inForce := ""
 	for _, row := range rows {
 		var all []result
 		for range *runs {
@@ -49,9 +53,13 @@ func main() {
 				log.Fatalf("%s: %v", row.name, err)
 			}
 			all = append(all, r)
+			if r.hooks != "" {
+				inForce = r.hooks
+			}
 		}
 		fmt.Printf("| %s | %s |\n", row.name, median(all))
 	}
+	fmt.Printf("\nHooks in force: %s\n", inForce)
 }
 
 // result is one measurement; what does not apply is zero.
@@ -60,6 +68,7 @@ type result struct {
 	elapsed, cpu  time.Duration
 	rss           uint64 // bytes
 	firstAlert    time.Duration
+	hooks         string // in force
 }
 
 func (r result) rate() float64 { return float64(r.events) / r.elapsed.Seconds() }

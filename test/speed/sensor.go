@@ -23,15 +23,16 @@ type process struct {
 	ready  chan struct{}
 	alert  chan struct{} // closed at the first alert
 	output chan struct{} // closed at the end of the output
+	hooks  chan string   // what the log says of them
 }
 
-func start(binary string) (*process, error) {
+func start(binary, hooks string) (*process, error) {
 	dir, err := os.MkdirTemp("", "speed")
 	if err != nil {
 		return nil, err
 	}
-	p := &process{dir: dir, ready: make(chan struct{}), alert: make(chan struct{}), output: make(chan struct{})}
-	p.cmd = exec.Command(binary, "sensor", "-o", "json_output=true", "-o", "peregrine.status_socket=",
+	p := &process{dir: dir, ready: make(chan struct{}), alert: make(chan struct{}), output: make(chan struct{}), hooks: make(chan string, 1)}
+	p.cmd = exec.Command(binary, "sensor", "-o", "json_output=true", "-o", "peregrine.status_socket=", "-o", "peregrine.hooks="+hooks,
 		"-s", p.stats(), "--stats-interval", "250")
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -67,6 +68,12 @@ func (p *process) watch(r io.Reader) {
 	for in.Scan() {
 		if strings.Contains(in.Text(), "ready:") {
 			close(p.ready)
+		}
+		if _, said, ok := strings.Cut(in.Text(), "syscalls are seen "); ok {
+			select {
+			case p.hooks <- said:
+			default: // the first is waited for
+			}
 		}
 	}
 }
@@ -125,11 +132,25 @@ func (p *process) counters() (sensorstats.Counters, error) {
 	return samples[len(samples)-1].Cur, nil
 }
 
+// settle waits until the hooks that were asked for are in force, and says which
+// are: the sensor starts at the tracepoint.
+func (p *process) settle(asked string) (string, error) {
+	if asked == "tracepoint" {
+		return asked, nil
+	}
+	select {
+	case said := <-p.hooks:
+		return said, nil
+	case <-time.After(time.Minute):
+		return "", errors.New("the sensor does not say how it sees syscalls")
+	}
+}
+
 // startup is the time from exec to the first alert of a file that is opened
 // again and again.
-func startup(binary string) (result, error) {
+func startup(binary, hooks string) (result, error) {
 	begin := time.Now()
-	p, err := start(binary)
+	p, err := start(binary, hooks)
 	if err != nil {
 		return result{}, err
 	}
