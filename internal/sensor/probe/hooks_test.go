@@ -1,9 +1,12 @@
 package probe
 
 import (
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -12,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -122,5 +126,72 @@ func TestHandOver(t *testing.T) {
 				t.Errorf("open %s was reported %d times", name, seen[name])
 			}
 		}
+	}
+}
+
+func init() {
+	helpers["hooked"] = func() {
+		p, err := Load(Options{Interest: Interest{Syscalls: ids("openat", "connect", "getpid")}, Hooks: Functions})
+		if err != nil {
+			panic(err)
+		}
+		for p.Hooks().Why == attaching {
+			time.Sleep(time.Millisecond)
+		}
+		fmt.Println("ready")
+		select {}
+	}
+}
+
+// Of a sensor that is killed, no program is left on any function.
+func TestKilled(t *testing.T) {
+	needBPF(t)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), "PROBE_TEST_HELPER=hooked")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, len("ready"))); err != nil {
+		t.Fatal(err)
+	}
+	if stubs(t) == 0 && os.Getenv("PEREGRINE_REQUIRE_HOOKS") == "1" {
+		t.Error("no function is hooked")
+	}
+	start := time.Now()
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed
+	t.Logf("ended after %v", time.Since(start))
+	for n := stubs(t); n > 0; n = stubs(t) {
+		time.Sleep(100 * time.Millisecond) // to the test's own time limit
+	}
+	t.Logf("nothing is attached after %v", time.Since(start))
+}
+
+// stubs counts the programs on functions that this package attached.
+func stubs(t *testing.T) (n int) {
+	t.Helper()
+	for id := ebpf.ProgramID(0); ; {
+		next, err := ebpf.ProgramGetNextID(id)
+		if errors.Is(err, os.ErrNotExist) {
+			return n
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		id = next
+		p, err := ebpf.NewProgramFromID(id)
+		if err != nil {
+			continue // gone meanwhile
+		}
+		if info, err := p.Info(); err == nil && (strings.HasPrefix(info.Name, "x64_sys_") || strings.HasPrefix(info.Name, "do_sys_")) {
+			n++
+		}
+		p.Close()
 	}
 }
