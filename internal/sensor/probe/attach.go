@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -30,12 +29,12 @@ func (h *hooks) impossible() string {
 	if !ok {
 		return "the kernel's types have no __x64_sys_openat"
 	}
-	entry, err := ebpf.NewMap(&ebpf.MapSpec{Name: "entry", Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1})
+	entry, err := newJumps()
 	if err != nil {
 		return err.Error()
 	}
 	defer entry.Close()
-	stub, err := loadStub(f, &prototype{entry: entry})
+	stub, err := loadStub(f, entry, 0)
 	if err != nil {
 		return fmt.Sprintf("the kernel takes no programs on functions: %v", err)
 	}
@@ -80,7 +79,7 @@ func (h *hooks) attach(ctx context.Context, i Interest) (names []string, why str
 		return nil, fmt.Sprintf("rules look at syscalls of %d functions, more than %d", len(names), maxFunctions)
 	}
 	for _, name := range names {
-		if h.attached[name] {
+		if _, there := h.attached[name]; there {
 			continue
 		}
 		if ctx.Err() != nil {
@@ -111,15 +110,36 @@ func (h *hooks) attachOne(kernel *btf.Spec, types *btf.Cache, i Interest, f func
 	if err := t.load(h.probe, i, types); err != nil {
 		return err
 	}
-	l, err := attachStub(f, t)
+	slot := h.freeSlot()
+	l, err := attachStub(f, t, slot)
 	if err != nil {
 		return fmt.Errorf("attach: %w", err)
 	}
 	if err := h.keep.put(f.name, l); err != nil {
 		return fmt.Errorf("keep: %w", err)
 	}
-	h.attached[f.name] = true
+	h.attached[f.name] = place{t, slot}
 	return nil
+}
+
+// place is where a stub jumps.
+type place struct {
+	prototype *prototype
+	slot      uint32
+}
+
+// freeSlot is one that has not been used for the longest time.
+func (h *hooks) freeSlot() uint32 {
+	for {
+		h.lastSlot = (h.lastSlot + 1) % slots
+		used := false
+		for _, at := range h.attached {
+			used = used || at.slot == h.lastSlot
+		}
+		if !used {
+			return h.lastSlot
+		}
+	}
 }
 
 // hosts are functions for which the programs of their prototypes are loaded;
@@ -164,11 +184,11 @@ func (h *hooks) release(but []string) {
 	for _, name := range but {
 		stays[name] = true
 	}
-	for name := range h.attached {
+	for name, at := range h.attached {
 		if stays[name] {
 			continue
 		}
-		if err := h.keep.remove(name); err != nil {
+		if err := errors.Join(at.prototype.entry.Delete(at.slot), h.keep.remove(name)); err != nil {
 			h.log.Warn("a function stays attached", "function", name, "error", err)
 		}
 		delete(h.attached, name)

@@ -86,13 +86,24 @@ type prototype struct {
 func (p *Probe) newPrototype(host string) (*prototype, error) {
 	t := &prototype{host: host, programs: map[string]*ebpf.Program{}}
 	var err error
-	if t.entry, err = ebpf.NewMap(&ebpf.MapSpec{Name: "entry", Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: 1}); err != nil {
+	if t.entry, err = newJumps(); err != nil {
 		return nil, err
 	}
 	if t.families, err = ebpf.NewMap(p.spec.Maps["families"].Copy()); err != nil {
 		return nil, errors.Join(err, t.entry.Close())
 	}
 	return t, nil
+}
+
+// slots is how many functions can be attached before a place of entry is used
+// again.
+const slots = 4096
+
+// newJumps makes the array through which stubs jump, each by a place of its
+// own: emptied, it makes a stub do nothing that the kernel has not let go of
+// yet, while another is attached to the same function.
+func newJumps() (*ebpf.Map, error) {
+	return ebpf.NewMap(&ebpf.MapSpec{Name: "entry", Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: slots})
 }
 
 func (t *prototype) Close() error {
@@ -118,11 +129,10 @@ func (t *prototype) load(p *Probe, i Interest, types *btf.Cache) error {
 			return fmt.Errorf("load program %s for functions such as %s: %w", name, t.host, err)
 		}
 		t.programs[name] = prog
-		at, key := t.entry, uint32(0)
-		if name != functionExit {
-			at, key = t.families, familyOf(name)
+		if name == functionExit {
+			continue
 		}
-		if err := at.Put(key, prog); err != nil {
+		if err := t.families.Put(familyOf(name), prog); err != nil {
 			return fmt.Errorf("register program %s: %w", name, err)
 		}
 	}
@@ -159,8 +169,11 @@ func (p *Probe) loadFor(name string, t *prototype, types *btf.Cache) (*ebpf.Prog
 
 // attachStub attaches a program to the end of a function that does nothing but
 // jump to the one of its prototype.
-func attachStub(f function, t *prototype) (link.Link, error) {
-	prog, err := loadStub(f, t)
+func attachStub(f function, t *prototype, slot uint32) (link.Link, error) {
+	if err := t.entry.Put(slot, t.programs[functionExit]); err != nil {
+		return nil, err
+	}
+	prog, err := loadStub(f, t.entry, slot)
 	if err != nil {
 		return nil, err
 	}
@@ -170,11 +183,11 @@ func attachStub(f function, t *prototype) (link.Link, error) {
 
 // loadStub loads by bpf(2): the library knows functions by name, and on some
 // kernels there are two of a name.
-func loadStub(f function, t *prototype) (*ebpf.Program, error) {
+func loadStub(f function, entry *ebpf.Map, slot uint32) (*ebpf.Program, error) {
 	var code bytes.Buffer
 	err := asm.Instructions{
-		asm.LoadMapPtr(asm.R2, t.entry.FD()), // the context is in R1
-		asm.Mov.Imm(asm.R3, 0),
+		asm.LoadMapPtr(asm.R2, entry.FD()), // the context is in R1
+		asm.Mov.Imm(asm.R3, int32(slot)),
 		asm.FnTailCall.Call(),
 		asm.Mov.Imm(asm.R0, 0),
 		asm.Return(),
@@ -208,7 +221,7 @@ func loadStub(f function, t *prototype) (*ebpf.Program, error) {
 	pin.Pin(&license[0])
 	defer pin.Unpin()
 	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
-	runtime.KeepAlive(t.entry)
+	runtime.KeepAlive(entry)
 	if errno != 0 {
 		return nil, errno
 	}

@@ -29,7 +29,7 @@ func needBPF(t testing.TB) {
 
 // shared is the probe of all tests that ask for nothing special.
 var shared = sync.OnceValues(func() (*Probe, error) {
-	return Load(Options{CPUsPerRing: 1, Legacy: legacy(), Hooks: Hooks(*hooksFlag)})
+	return Load(Options{CPUsPerRing: 1, Legacy: legacy(), Hooks: Hooks(*hooksFlag), underWay: time.Millisecond})
 })
 
 var hooksFlag = flag.String("hooks", string(Tracepoint), "where the tests' probe sees syscalls")

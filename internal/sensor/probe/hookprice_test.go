@@ -50,7 +50,7 @@ func TestHookPrices(t *testing.T) {
 			var p *Probe
 			if hooks != "" {
 				var err error
-				if p, err = Load(Options{Hooks: hooks, Interest: in}); err != nil {
+				if p, err = Load(Options{Hooks: hooks, Interest: in, underWay: time.Millisecond}); err != nil {
 					t.Fatal(err)
 				}
 				if hooks == Functions {

@@ -51,15 +51,19 @@ type hooks struct {
 	probe *Probe
 	log   *slog.Logger
 	mode  Hooks
-	wake  chan struct{} // nil where functions are out of the question
-	end   context.CancelFunc
-	ended sync.WaitGroup
+	// underWay is the time that calls get that began before their functions were
+	// attached.
+	underWay time.Duration
+	wake     chan struct{} // nil where functions are out of the question
+	end      context.CancelFunc
+	ended    sync.WaitGroup
 
 	mu         sync.Mutex // guards what follows: one change at a time
 	interest   Interest
 	sysExit    link.Link // nil while the functions report
 	state      uint64
-	attached   map[string]bool
+	attached   map[string]place
+	lastSlot   uint32
 	prototypes map[btf.TypeID]*prototype
 	keep       keep
 	why        string // functions do not report
@@ -85,8 +89,8 @@ func (p *Probe) Hooks() InForce {
 }
 
 // start begins the hand-over to functions, if it is possible.
-func (h *hooks) start(p *Probe, mode Hooks) {
-	h.probe, h.log, h.mode, h.state = p, p.log, mode, bySysExit
+func (h *hooks) start(p *Probe, mode Hooks, underWay time.Duration) {
+	h.probe, h.log, h.mode, h.underWay, h.state = p, p.log, mode, underWay, bySysExit
 	if mode != Auto && mode != Functions {
 		h.why = "peregrine.hooks does not ask for functions"
 		return
@@ -95,7 +99,7 @@ func (h *hooks) start(p *Probe, mode Hooks) {
 		h.fallBack(why)
 		return
 	}
-	h.attached, h.prototypes = map[string]bool{}, map[btf.TypeID]*prototype{}
+	h.attached, h.prototypes = map[string]place{}, map[btf.TypeID]*prototype{}
 	h.wake = make(chan struct{}, 1)
 	h.wakeUp()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -146,26 +150,21 @@ func (h *hooks) takeOver(ctx context.Context) {
 		h.mu.Unlock()
 		return
 	}
+	if !h.share(ctx) {
+		return
+	}
+	// Calls that were in their functions before these were attached are seen by
+	// sys_exit alone: they get time to end.
+	select {
+	case <-ctx.Done():
+	case <-time.After(h.underWay):
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.state != bySysExit || ctx.Err() != nil {
+	if h.state != bothReport || ctx.Err() != nil {
 		return
 	}
-	begin := time.Now()
-	names, why := h.attach(ctx, h.interest)
-	if ctx.Err() != nil {
-		return
-	}
-	if why != "" {
-		h.release(nil)
-		h.fallBack(why)
-		return
-	}
-	h.release(names)
-	err := errors.Join(
-		h.set(bySysExit|byFunction|withMarks),
-		h.set(byFunction),
-	)
+	err := h.set(byFunction)
 	if err == nil {
 		err = h.sysExit.Close()
 		h.sysExit = nil
@@ -176,7 +175,37 @@ func (h *hooks) takeOver(ctx context.Context) {
 	}
 	h.forget()
 	h.why, h.said = "", ""
-	h.log.Info("syscalls are seen by function", "functions", len(names), "after", time.Since(begin).Round(time.Millisecond))
+	h.log.Info("syscalls are seen by function", "functions", len(h.attached))
+}
+
+// bothReport is the state in which the functions report, and sys_exit the rest.
+const bothReport = bySysExit | byFunction | withMarks
+
+// share attaches the functions and makes them report beside sys_exit; false if
+// they do not.
+func (h *hooks) share(ctx context.Context) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.state != bySysExit || ctx.Err() != nil {
+		return false
+	}
+	begin := time.Now()
+	names, why := h.attach(ctx, h.interest)
+	if ctx.Err() != nil {
+		return false
+	}
+	if why != "" {
+		h.release(nil)
+		h.fallBack(why)
+		return false
+	}
+	h.release(names)
+	h.log.Debug("functions are attached", "functions", len(names), "after", time.Since(begin).Round(time.Millisecond))
+	if err := h.set(bothReport); err != nil {
+		h.fallBack(err.Error())
+		return false
+	}
+	return true
 }
 
 // set changes which hook reports, and waits until no call is left that has
@@ -236,17 +265,19 @@ func (h *hooks) change(i Interest, apply func() error) error {
 
 // back makes sys_exit report again.
 func (h *hooks) back(why string) error {
-	l, err := h.probe.attachTracepoint(sysExit)
-	if err != nil {
-		return err
+	steps := []uint64{bySysExit | withMarks, bySysExit}
+	if h.sysExit == nil {
+		l, err := h.probe.attachTracepoint(sysExit)
+		if err != nil {
+			return err
+		}
+		h.sysExit = l
+		steps = append([]uint64{byFunction | withMarks, bothReport}, steps...)
 	}
-	h.sysExit = l
-	err = errors.Join(
-		h.set(byFunction|withMarks),
-		h.set(bySysExit|byFunction|withMarks),
-		h.set(bySysExit|withMarks),
-		h.set(bySysExit),
-	)
+	var err error
+	for _, state := range steps {
+		err = errors.Join(err, h.set(state))
+	}
 	h.forget()
 	h.release(nil)
 	h.fallBack(why)

@@ -27,7 +27,7 @@ var handOverOpens = flag.Int("hand-over-opens", 20_000, "opens of each thread du
 func loadHooked(t *testing.T, in Interest) *Probe {
 	t.Helper()
 	needBPF(t)
-	p, err := Load(Options{CPUsPerRing: 1, Legacy: legacy(), Interest: in, Hooks: Functions})
+	p, err := Load(Options{CPUsPerRing: 1, Legacy: legacy(), Interest: in, Hooks: Functions, underWay: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +131,7 @@ func TestHandOver(t *testing.T) {
 
 func init() {
 	helpers["hooked"] = func() {
-		p, err := Load(Options{Interest: Interest{Syscalls: ids("openat", "connect", "getpid")}, Hooks: Functions})
+		p, err := Load(Options{Interest: Interest{Syscalls: ids("openat", "connect", "getpid")}, Hooks: Functions, underWay: time.Millisecond})
 		if err != nil {
 			panic(err)
 		}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -39,6 +40,9 @@ type Options struct {
 	DropFailed bool
 	// Hooks is where syscalls are seen; empty is Tracepoint.
 	Hooks Hooks
+	// underWay is how long sys_exit stays for calls that began before the
+	// functions were attached; 0 is ten seconds.
+	underWay time.Duration
 	// Legacy loads the programs for kernels before 6.2 on any kernel; for tests.
 	Legacy bool
 	Log    *slog.Logger
@@ -108,6 +112,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.CPUsPerRing < 0 {
 		o.CPUsPerRing = DefaultCPUsPerRing
+	}
+	if o.underWay == 0 {
+		o.underWay = 10 * time.Second
 	}
 	if o.Snaplen == 0 {
 		o.Snaplen = DefaultSnaplen
@@ -207,7 +214,7 @@ func (p *Probe) start(o Options) error {
 	if err := p.attach(); err != nil {
 		return err
 	}
-	p.hooks.start(p, o.Hooks)
+	p.hooks.start(p, o.Hooks, o.underWay)
 	return nil
 }
 
