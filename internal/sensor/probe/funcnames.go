@@ -46,13 +46,13 @@ const (
 		bdflush: afs_syscall: _sysctl: query_module: nfsservctl: getpmsg: putpmsg: vserver: uselib:`
 )
 
-// later are syscalls that kernels from 5.8 on may not have: what has no function
+// later are syscalls that not all kernels from 5.8 on have: what has no function
 // and is not one of these is a name that is missing above.
 var later = setOf(`close_range process_madvise epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset
 	landlock_add_rule landlock_restrict_self memfd_secret process_mrelease futex_waitv set_mempolicy_home_node
 	cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount lsm_get_self_attr
 	lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat listxattrat removexattrat open_tree_attr
-	file_getattr file_setattr`)
+	file_getattr file_setattr listns rseq_slice_yield lookup_dcookie`)
 
 func setOf(s string) map[string]bool {
 	set := map[string]bool{}
@@ -79,7 +79,7 @@ func numberings(native event.ABI) []numbering {
 	// (arch/x86/include/asm/syscall_wrapper.h, SYSCALL_DEFINE0).
 	return []numbering{
 		{event.AMD64, renamed(amd64Renamed), []string{"__x64_sys_", "__do_sys_"}},
-		{event.I386, renamed(i386Renamed), []string{"__ia32_compat_sys_", "__ia32_sys_", "__do_sys_"}},
+		{event.I386, renamed(i386Renamed), []string{"__ia32_compat_sys_", "__do_compat_sys_", "__ia32_sys_", "__do_sys_"}},
 	}
 }
 

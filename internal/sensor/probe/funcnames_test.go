@@ -2,9 +2,11 @@ package probe
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf/btf"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -93,5 +95,28 @@ func TestPreemption(t *testing.T) {
 		if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
 			t.Errorf("%s with %q: %q", tc.version, tc.file, got)
 		}
+	}
+}
+
+// Every syscall has a function in the running kernel, or is known to be newer.
+func TestFunctionsOfKernel(t *testing.T) {
+	needBPF(t)
+	kernel, err := btf.NewCache().Kernel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []event.ID
+	for id := range event.NumSyscalls() {
+		all = append(all, event.ID(id))
+	}
+	names, unknown := functionsOf(all, numberings(nativeABI()), func(name string) bool {
+		_, ok := findFunction(kernel, name)
+		return ok
+	})
+	t.Logf("%d functions", len(names))
+	// The types of 5.10 do not have this one's, so that rules on it take sys_exit.
+	unknown = slices.DeleteFunc(unknown, func(name string) bool { return name == "perf_event_open" })
+	if len(unknown) > 0 {
+		t.Errorf("no function for %v", unknown)
 	}
 }
