@@ -78,15 +78,51 @@ type order struct{ swapped bool }
 
 func newBlocks(r io.Reader) (*blocks, error) {
 	b := bufio.NewReader(r)
-	magic, err := b.Peek(2)
-	if err == nil && magic[0] == 0x1f && magic[1] == 0x8b {
-		z, err := gzip.NewReader(b)
+	if isGzip(b) {
+		z, err := newMembers(b)
 		if err != nil {
-			return nil, fmt.Errorf("capture: %w", err)
+			return nil, err
 		}
 		return &blocks{r: z}, nil
 	}
 	return &blocks{r: b}, nil
+}
+
+// members reads the members of a gzip file, and nothing behind them: what does
+// not begin as one is the last write of a recorder that was killed.
+type members struct {
+	file *bufio.Reader
+	zip  *gzip.Reader
+}
+
+func newMembers(file *bufio.Reader) (*members, error) {
+	zip, err := gzip.NewReader(file)
+	if err != nil {
+		return nil, fmt.Errorf("capture: %w", err)
+	}
+	zip.Multistream(false)
+	return &members{file, zip}, nil
+}
+
+func (m *members) Read(b []byte) (int, error) {
+	n, err := m.zip.Read(b)
+	if err != io.EOF {
+		return n, err
+	}
+	if !isGzip(m.file) {
+		return n, io.EOF
+	}
+	if err := m.zip.Reset(m.file); err != nil {
+		return n, err
+	}
+	m.zip.Multistream(false)
+	return n, nil
+}
+
+// isGzip says whether a member begins here.
+func isGzip(b *bufio.Reader) bool {
+	magic, err := b.Peek(2)
+	return err == nil && magic[0] == 0x1f && magic[1] == 0x8b
 }
 
 // next returns the next block without header and trailer, borrowed until the

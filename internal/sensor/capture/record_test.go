@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/klauspost/compress/gzip"
 	"pgregory.net/rapid"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -206,6 +207,35 @@ func sameParams(t *rapid.T, want, got []byte) {
 			}
 		case w.Uint(i) != g.Uint(i):
 			t.Errorf("%s: %#x, want %#x", p.Name, g.Uint(i), w.Uint(i))
+		}
+	}
+}
+
+// A file of several gzip members is one; what is behind the last and is none,
+// of any length, is not part of it.
+func TestMembers(t *testing.T) {
+	file := capture(t, scripts["files"])
+	want, err := text(t, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packed bytes.Buffer
+	for _, part := range [][]byte{file[:1000], file[1000:]} {
+		z := gzip.NewWriter(&packed)
+		if _, err := z.Write(part); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n := range 40 {
+		cut := append(bytes.Clone(packed.Bytes()), make([]byte, n)...)
+		if n > 2 { // what else a member has
+			copy(cut[packed.Len()+2:], packed.Bytes()[2:])
+		}
+		if got, err := text(t, cut); err != nil || got != want {
+			t.Errorf("with %d bytes behind it: %v", n, err)
 		}
 	}
 }

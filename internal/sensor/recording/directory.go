@@ -24,7 +24,7 @@ func makeRoom(prefix string, files int, total int64) (kept int64, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("record: %w", err)
 	}
-	name := regexp.MustCompile(`^` + regexp.QuoteMeta(base) + `_([0-9]+)_([0-9]+)\.scap$`)
+	name := regexp.MustCompile(`^` + regexp.QuoteMeta(base) + `_([0-9]+)_([0-9]+)\.scap(\` + partial + `)?$`)
 	var old []recording
 	for _, e := range entries {
 		m := name.FindStringSubmatch(e.Name())

@@ -99,19 +99,44 @@ func (f *file) flush() (full bool, err error) {
 	default:
 		return true, nil
 	}
-	if f.f == nil {
-		// Only root may read what others' processes say; a link in a directory
-		// that anyone may write to is not followed.
-		if f.f, err = os.OpenFile(f.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
-			return false, fmt.Errorf("record: %w", err)
-		}
-	}
-	if _, err := f.f.Write(f.packed.Bytes()); err != nil {
+	if err := f.write(f.packed.Bytes()); err != nil {
 		return false, fmt.Errorf("record: %w", err)
 	}
-	f.size += n
 	return false, nil
 }
+
+// write appends a gzip member, whole or not at all: a process that is killed
+// can be in the middle of a write. The member's magic number comes last, as
+// readers of gzip pass over what follows a member and does not begin with it;
+// and the file gets its name with its first member.
+func (f *file) write(member []byte) (err error) {
+	first := f.f == nil
+	if first {
+		// Only root may read what others' processes say; a link in a directory
+		// that anyone may write to is not followed.
+		if f.f, err = os.OpenFile(f.path+partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+			return err
+		}
+	}
+	magic := [2]byte(member)
+	clear(member[:len(magic)])
+	if _, err := f.f.WriteAt(member, f.size); err != nil {
+		return err
+	}
+	if _, err := f.f.WriteAt(magic[:], f.size); err != nil {
+		return err
+	}
+	if first {
+		if err := os.Rename(f.path+partial, f.path); err != nil {
+			return err
+		}
+	}
+	f.size += int64(len(member))
+	return nil
+}
+
+// partial ends the name of a file without a whole member.
+const partial = ".part"
 
 func (f *file) close() error {
 	if f.f == nil {
@@ -129,7 +154,7 @@ func (f *file) abandon() {
 	switch {
 	case f.f == nil:
 	case f.size == 0:
-		_ = errors.Join(f.f.Close(), os.Remove(f.path))
+		_ = errors.Join(f.f.Close(), os.Remove(f.path+partial))
 	default:
 		_ = errors.Join(f.f.Truncate(f.size), f.f.Close())
 	}
