@@ -119,7 +119,7 @@ func Run(ctx context.Context, o Options) (*capacity.Result, error) {
 		Now: o.Now, Observer: k,
 	})
 	r.Rows, r.Ended, r.Partial = rows, o.Now(), err != nil
-	r.Notes = append(r.Notes, k.notes()...)
+	r.Notes = append(append(r.Notes, k.notes()...), wide(r)...)
 	diagnose.Complete(r)
 	if !r.Measured() {
 		return r, errors.Join(err, Save(o.Dir, r))
@@ -193,6 +193,31 @@ func (o *Options) prepare(ctx context.Context) *capacity.Result {
 	}
 	r.Method.Actions = o.Sensors[0].Stand.ActionNames()
 	return r
+}
+
+// wide tells which confirmed rows are known less exactly than was asked for, as
+// there was no time for more: two runs may differ by that much.
+func wide(r *capacity.Result) []string {
+	var all []string
+	for _, row := range r.Rows {
+		b := row.NDR
+		if row.Status != capacity.Confirmed || b.Upper == 0 {
+			continue
+		}
+		// What was offered is never quite what was asked for.
+		if open := 1 - b.Lower/b.Upper; open > 1.1*r.Method.Plan.Precision {
+			all = append(all, fmt.Sprintf("%s%s: known to %.0f %%, not to the %.0f %% asked for: another run may differ by as much; allow more time (--max-duration)",
+				named(row.Sensor), row.Limit, 100*open, 100*r.Method.Plan.Precision))
+		}
+	}
+	return all
+}
+
+func named(sensor string) string {
+	if sensor == "" {
+		return ""
+	}
+	return sensor + " with "
 }
 
 // beside tells of a Falco that runs already, and is not the one to measure.

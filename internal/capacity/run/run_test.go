@@ -257,6 +257,20 @@ func TestBesideAnotherRun(t *testing.T) {
 	}
 }
 
+// A confirmed row that is open by more than was asked for is told, with how
+// much.
+func TestWide(t *testing.T) {
+	r := &capacity.Result{Method: capacity.Method{Plan: capacity.DefaultPlan()}}
+	for _, b := range []capacity.Bound{{Lower: 96, Upper: 100}, {Lower: 95, Upper: 100}, {Lower: 91, Upper: 100}, {Lower: 50}} {
+		r.Rows = append(r.Rows, capacity.Row{Limit: capacity.Limit{CPU: 0.5}, Status: capacity.Confirmed, NDR: b})
+	}
+	r.Rows = append(r.Rows, capacity.Row{Limit: capacity.Limit{CPU: 1}, Status: capacity.AtLeast, NDR: capacity.Bound{Lower: 50, Upper: 100}})
+	got := wide(r)
+	if len(got) != 1 || !strings.Contains(got[0], "0.5 CPU") || !strings.Contains(got[0], "known to 9 %, not to the 5 %") {
+		t.Errorf("%q", got)
+	}
+}
+
 // A Falco that runs already is found by its name, and nothing that is named
 // like it.
 func TestFalcosOf(t *testing.T) {
