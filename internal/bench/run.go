@@ -176,12 +176,24 @@ func (s *Session) plan(o *observation) (main, noise *generator.Options) {
 		main = &m
 	}
 	if o.load.Noise > 0 {
-		n := generator.Noise(o.load.Noise)
+		n := s.background(o.load)
 		n.Duration, n.Seed, n.Sandbox, n.Abort = base.Duration, base.Seed, base.Sandbox, base.Abort
-		n.Workers = min(1+int(o.load.Noise/noisePerWorker), runtime.NumCPU())
 		noise = &n
 	}
 	return main, noise
+}
+
+// background is what runs beside the actions: noise, or the recorded workload at
+// the scale that makes as many syscalls.
+func (s *Session) background(load Load) generator.Options {
+	if p := s.o.Profile; p != nil {
+		if o, _, err := generator.Replay(p, load.Noise/p.Rate, load.Duration); err == nil { // as Open has checked
+			return o
+		}
+	}
+	n := generator.Noise(load.Noise)
+	n.Workers = min(1+int(load.Noise/noisePerWorker), runtime.NumCPU())
+	return n
 }
 
 func choices(actions []*action.Action) []generator.Choice {

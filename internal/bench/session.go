@@ -12,6 +12,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/profile"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
@@ -29,6 +30,9 @@ type Options struct {
 	Workers int // of the actions, if a Load does not say; 0 stands for 1
 	Sandbox generator.SandboxOptions
 	Seed    uint64
+	// Profile, if not nil, is the workload that the background syscalls are: a
+	// Load's Noise says how many of them.
+	Profile *profile.Profile
 
 	// Drain is how long after the load alerts count as in time. Default 3 s.
 	Drain time.Duration
@@ -128,6 +132,11 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 		o.Generate = generator.Spawn
 	}
 	s := &Session{o: o, clock: match.Clock{Tolerance: int64(o.Tolerance)}, patience: patienceOf(o.CPUs), runs: make(map[string]bool)}
+	if o.Profile != nil {
+		if _, _, err := generator.Replay(o.Profile, 1, 0); err != nil {
+			return nil, fmt.Errorf("workload: %w", err)
+		}
+	}
 	for _, a := range o.Actions {
 		if a.Rule == "" {
 			return nil, fmt.Errorf("action %s fires no rule, so that nothing can be expected of it: use it as noise", a.Name)

@@ -66,7 +66,7 @@ func (f *runFlags) replay() (generator.Options, error) {
 	if err != nil {
 		return generator.Options{}, err
 	}
-	o, notes, err := generator.Replay(p, f.scale)
+	o, notes, err := generator.Replay(p, f.scale, f.length)
 	if err != nil {
 		return o, &ExitError{Code: ExitUsage, Err: err}
 	}

@@ -22,14 +22,16 @@ const (
 // Replay is a run that makes the syscalls of a profile, scale times as many: the
 // same mix with the same share of failures, in the course that was recorded,
 // again and again. Those in containers are made where sensors see a container.
-// notes are the differences that cannot be avoided, in sentences.
-func Replay(p *profile.Profile, scale float64) (o Options, notes []string, err error) {
+// A length, if not 0, is that of the run: a longer course is sampled, whole
+// seconds of it from the quietest to the busiest, so that the run has its highest
+// burst. notes are the differences that cannot be avoided, in sentences.
+func Replay(p *profile.Profile, scale float64, length time.Duration) (o Options, notes []string, err error) {
 	if !(scale > 0) {
 		return o, nil, fmt.Errorf("scale %g: must be above 0", scale)
 	}
 	r := newReplay(p)
 	r.subtract()
-	o = Options{Mix: r.mix(p, scale), Tick: replayTick, Discard: true}
+	o = Options{Mix: r.mix(p, scale, length), Tick: replayTick, Discard: true}
 	if o.Mix == nil {
 		return o, nil, errors.New("nothing in the profile can be replayed: it has no syscalls")
 	}
@@ -133,9 +135,12 @@ type strand struct {
 
 // mix gives each call its strand of the shape. What a shape has no strand for
 // is spread evenly; nil if there is nothing to do.
-func (r *replay) mix(p *profile.Profile, scale float64) *Mix {
+func (r *replay) mix(p *profile.Profile, scale float64, length time.Duration) *Mix {
 	m := &Mix{Each: profile.Window}
-	windows := max(1, p.Shape.Windows())
+	shape := p.Shape
+	if seconds := max(1, int(length/time.Second)); length > 0 {
+		shape = shape.Sample(seconds * int(time.Second/profile.Window))
+	}
 	index := map[strand]int{}
 	sums := []float64{}
 	for _, c := range r.calls {
@@ -157,29 +162,35 @@ func (r *replay) mix(p *profile.Profile, scale float64) *Mix {
 	}
 	m.Rates = make([][]float64, len(sums))
 	for key, i := range index {
-		m.Rates[i] = course(p, key, windows, sums[i]*scale)
+		m.Rates[i] = course(&p.Shape, &shape, key, sums[i]*scale)
 	}
 	return m
 }
 
-// course is a strand's rate in each window, with the given mean.
-func course(p *profile.Profile, key strand, windows int, mean float64) []float64 {
-	rates := make([]float64, windows)
-	var sum float64
-	for _, s := range p.Shape.Strands {
-		if s.Group == key.group && s.Container == key.container {
-			for i, n := range s.Counts {
-				rates[i] = float64(n)
-				sum += rates[i]
+// course is a strand's rate in each window of a sample of the whole shape, which
+// has the given mean.
+func course(whole, sample *profile.Shape, key strand, mean float64) []float64 {
+	counts := func(shape *profile.Shape) []uint32 {
+		for _, s := range shape.Strands {
+			if s.Group == key.group && s.Container == key.container {
+				return s.Counts
 			}
 		}
+		return nil
 	}
-	for i := range rates {
-		if sum == 0 {
+	var sum float64
+	for _, n := range counts(whole) {
+		sum += float64(n)
+	}
+	rates := make([]float64, max(1, sample.Windows()))
+	if sum == 0 {
+		for i := range rates {
 			rates[i] = mean
-		} else {
-			rates[i] *= mean * float64(windows) / sum
 		}
+		return rates
+	}
+	for i, n := range counts(sample) {
+		rates[i] = float64(n) * mean * float64(whole.Windows()) / sum
 	}
 	return rates
 }

@@ -3,6 +3,7 @@ package generator
 import (
 	"context"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -66,7 +67,7 @@ func rates(o *Options) map[string]float64 {
 // With what calls bring, a replay makes what was recorded.
 func TestReplayRates(t *testing.T) {
 	for _, scale := range []float64{0.5, 1, 20} {
-		o, notes, err := Replay(shop(), scale)
+		o, notes, err := Replay(shop(), scale, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +87,7 @@ func TestReplayRates(t *testing.T) {
 
 // The course is the recorded one: a window with a burst has five times the calls.
 func TestReplayCourse(t *testing.T) {
-	o, _, err := Replay(shop(), 1)
+	o, _, err := Replay(shop(), 1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,8 +114,28 @@ func TestReplayRefuses(t *testing.T) {
 	}{
 		"no scale": {shop(), 0}, "no number": {shop(), math.NaN()}, "no syscalls": {empty, 1},
 	} {
-		if _, _, err := Replay(test.p, test.scale); err == nil {
+		if _, _, err := Replay(test.p, test.scale, 0); err == nil {
 			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// A short run has the highest burst, at its height.
+func TestReplaySampled(t *testing.T) {
+	o, _, err := Replay(shop(), 1, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole, _, err := Replay(shop(), 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for s := range o.Mix.Rates {
+		if n := len(o.Mix.Rates[s]); n != 10 {
+			t.Errorf("%d windows in a second", n)
+		}
+		if got, want := slices.Max(o.Mix.Rates[s]), slices.Max(whole.Mix.Rates[s]); math.Abs(got-want) > 1e-6*want {
+			t.Errorf("strand %d: up to %g/s, want %g/s", s, got, want)
 		}
 	}
 }
@@ -123,7 +144,7 @@ func TestReplayRefuses(t *testing.T) {
 func TestReplayWithoutShape(t *testing.T) {
 	p := shop()
 	p.Shape = profile.Shape{}
-	o, _, err := Replay(p, 1)
+	o, _, err := Replay(p, 1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +157,7 @@ func TestReplayWithoutShape(t *testing.T) {
 // and nothing in it goes wrong.
 func TestReplayRuns(t *testing.T) {
 	needs.Root(t)
-	o, _, err := Replay(shop(), 1)
+	o, _, err := Replay(shop(), 1, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,6 +29,13 @@ func (s *Shape) Sample(windows int) Shape {
 	return kept
 }
 
+// Flat is the same load without its course: only rates are left.
+func (p *Profile) Flat() *Profile {
+	flat := *p
+	flat.Shape = Shape{}
+	return &flat
+}
+
 // chosen picks k of the seconds that windows make, in their order.
 func chosen(windows []float64, k int) []int {
 	n := len(windows) / perSecond

@@ -1,0 +1,190 @@
+package record_test
+
+import (
+	"context"
+	"math"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/internal/profile"
+	"github.com/peregrine-sec/peregrine/internal/profile/record"
+)
+
+const shopVariable = "PEREGRINE_TEST_SHOP"
+
+// The test binary is the workload, and the generator's worker process.
+func TestMain(m *testing.M) {
+	if status, is := generator.Child(); is {
+		os.Exit(status)
+	}
+	if os.Getenv(shopVariable) != "" {
+		shop()
+	}
+	os.Exit(m.Run())
+}
+
+// shop works until it is killed: every half second has a burst of a tenth.
+func shop() {
+	start := time.Now()
+	for tick := time.Duration(0); ; tick++ {
+		time.Sleep(time.Until(start.Add(tick * 10 * time.Millisecond)))
+		customers := 4
+		if tick%50 < 10 {
+			customers = 20
+		}
+		for range customers {
+			serve()
+		}
+		if tick%10 == 0 {
+			_ = exec.Command("/bin/true").Run()
+		}
+	}
+}
+
+func serve() {
+	fd, err := unix.Open("/etc/hostname", unix.O_RDONLY, 0)
+	if err != nil {
+		return
+	}
+	var buffer [64]byte
+	_, _ = unix.Read(fd, buffer[:])
+	_, _ = unix.Pread(fd, buffer[:], 0)
+	_ = unix.Close(fd)
+	_, _ = unix.Open("/etc/no/such/file", unix.O_RDONLY, 0)
+	if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0); err == nil {
+		_ = unix.Connect(fd, &unix.SockaddrInet4{Port: 9, Addr: [4]byte{127, 0, 0, 1}})
+		_ = unix.Close(fd)
+	}
+}
+
+// A replay is what was recorded: a workload in a process namespace of its own,
+// its replay at scale 1 and at scale 2, and the recordings of these, side by
+// side. What else runs on this host is on the host, and does not count.
+func TestReplayIsTheRecording(t *testing.T) {
+	needs.Root(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	workload := exec.Command(self)
+	workload.Env = append(os.Environ(), shopVariable+"=1")
+	workload.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID, Pdeathsig: syscall.SIGKILL}
+	if err := workload.Start(); err != nil {
+		t.Fatal(err)
+	}
+	original, err := record.Run(context.Background(), record.Options{For: 4 * time.Second})
+	_ = workload.Process.Kill()
+	_ = workload.Wait()
+	needs.That(t, "eBPF", err)
+	for _, scale := range []float64{1, 2} {
+		replayed, late := replay(t, contained(original), scale)
+		compare(t, original, replayed, scale, late)
+	}
+}
+
+// contained is a profile without the host's part.
+func contained(p *profile.Profile) *profile.Profile {
+	c := *p
+	c.Syscalls, c.Shape.Strands = nil, nil
+	for _, s := range p.Syscalls {
+		if s.Host = (profile.Calls{}); s.Container.Rate > 0 {
+			c.Syscalls = append(c.Syscalls, s)
+		}
+	}
+	for _, s := range p.Shape.Strands {
+		if s.Container {
+			c.Shape.Strands = append(c.Shape.Strands, s)
+		}
+	}
+	return &c
+}
+
+// replay plays a profile and records that; late is the replay's 99th percentile.
+func replay(t *testing.T, p *profile.Profile, scale float64) (recorded *profile.Profile, late time.Duration) {
+	t.Helper()
+	o, notes, err := generator.Replay(p, scale, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("scale %g: %q", scale, notes)
+	o.Sandbox = generator.SandboxOptions{StateDir: t.TempDir(), Container: generator.InHost}
+	ready := make(chan struct{}, 2)
+	o.Ready = func([]string) { ready <- struct{}{} }
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	done := make(chan error, 1)
+	go func() {
+		result, err := generator.Spawn(ctx, o)
+		if err == nil {
+			late = time.Duration(result.Lateness.ValueAtQuantile(99))
+			if result.Failed > 0 {
+				t.Errorf("scale %g: %+v", scale, result.Counts)
+			}
+		}
+		done <- err
+	}()
+	select {
+	case <-ready:
+	case err := <-done:
+		t.Fatal(err)
+	}
+	recorded, err = record.Run(context.Background(), record.Options{For: 4 * time.Second})
+	stop()
+	if serr := <-done; err != nil || serr != nil {
+		t.Fatal(err, serr)
+	}
+	return recorded, late
+}
+
+// busy is how late a replay is on a machine that is too busy to tell anything.
+const busy = 100 * time.Millisecond
+
+// compare wants rates within 10 % and bursts within 20 %, of those syscalls that
+// the workload makes on purpose. Bursts of a replay that was late are those of
+// the machine.
+func compare(t *testing.T, original, replayed *profile.Profile, scale float64, late time.Duration) {
+	t.Helper()
+	for _, name := range []string{"openat", "read", "pread64", "close", "socket", "connect", "execve", "exit_group"} {
+		was, is := find(original, name), find(replayed, name)
+		rate := is.Container.Rate / (scale * was.Container.Rate)
+		failed := is.Container.Failed - was.Container.Failed
+		burst := is.Bursts.Tenth.Max / (scale * was.Bursts.Tenth.Max)
+		t.Logf("scale %g: %-11s %7.1f/s, recorded %7.1f/s (%.3f); failed %+.3f; burst %.0f/s of %.0f/s (%.3f)",
+			scale, name, is.Container.Rate, was.Container.Rate, rate, failed, is.Bursts.Tenth.Max, was.Bursts.Tenth.Max, burst)
+		few := 3 / (was.Container.Rate * original.Seconds) // a count of few is off by more
+		if late < busy && (math.Abs(rate-1) > 0.1+few || math.Abs(failed) > 0.05) {
+			t.Errorf("scale %g: %s at %.3f of the rate, failures %+.3f", scale, name, rate, failed)
+		}
+	}
+	was, is := containers(original), containers(replayed)
+	t.Logf("scale %g: late by up to %v; bursts of 100 ms in containers up to %.0f, recorded %.0f", scale, late, is, was)
+	if late < 10*time.Millisecond && math.Abs(is/(scale*was)-1) > 0.2 {
+		t.Errorf("scale %g: the highest 100 ms have %.0f calls, want %.0f", scale, is, scale*was)
+	}
+}
+
+func find(p *profile.Profile, name string) profile.Syscall {
+	for _, s := range p.Syscalls {
+		if s.Name == name {
+			return s
+		}
+	}
+	return profile.Syscall{Name: name}
+}
+
+// containers is the highest window of what containers do.
+func containers(p *profile.Profile) float64 {
+	c := contained(p)
+	most := 0.0
+	for _, n := range c.Shape.Totals() {
+		most = max(most, n)
+	}
+	return most
+}
