@@ -81,14 +81,21 @@ type Method struct {
 	Repeat  int      `json:"repeat"`
 	Seed    uint64   `json:"seed"`
 	Force   bool     `json:"force,omitempty"` // measured although a preflight failed
+	// Margin is how many times a limit has to carry a recorded workload.
+	Margin float64 `json:"margin,omitempty"`
 }
 
 // Load is the mix of a load: so many actions that rules detect to so many
-// background syscalls that no rule does.
+// background syscalls that no rule does. Of a recorded workload it has the rates
+// per second, so that operations per second by their sum are multiples of it.
 type Load struct {
-	Alerts float64 `json:"alerts"`
-	Others float64 `json:"others"`
+	Alerts   float64 `json:"alerts"`
+	Others   float64 `json:"others"`
+	Workload string  `json:"workload,omitempty"` // its file
 }
+
+// Times is how often the recorded workload is in a rate of operations.
+func (l Load) Times(rate float64) float64 { return rate / (l.Alerts + l.Others) }
 
 // The two pure loads.
 var (
@@ -111,7 +118,7 @@ func ParseLoad(s string) (Load, error) {
 	if !ok || errA != nil || errO != nil || a+o == 0 {
 		return Load{}, fmt.Errorf("load %q: expected alerts, noise or a mix of actions to other syscalls such as 1:50", s)
 	}
-	return Load{a, o}, nil
+	return Load{Alerts: a, Others: o}, nil
 }
 
 // Split divides a rate of operations into actions and background syscalls.
@@ -122,6 +129,12 @@ func (l Load) Split(rate float64) (actions, noise float64) {
 
 func (l Load) String() string {
 	switch {
+	case l.Workload != "":
+		text := fmt.Sprintf("the workload %s (%s syscalls/s)", l.Workload, human.Number(l.Others))
+		if l.Alerts > 0 {
+			text += fmt.Sprintf(" with %s alerts/s", human.Number(l.Alerts))
+		}
+		return text
 	case l.Others == 0:
 		return "alerts only"
 	case l.Alerts == 0:

@@ -14,7 +14,7 @@ func TestRoundDown(t *testing.T) {
 }
 
 func TestParseLoad(t *testing.T) {
-	for text, want := range map[string]Load{"alerts": AlertsOnly, "noise": NoiseOnly, "1:50": {1, 50}, "0:1": {0, 1}} {
+	for text, want := range map[string]Load{"alerts": AlertsOnly, "noise": NoiseOnly, "1:50": {Alerts: 1, Others: 50}, "0:1": {Others: 1}} {
 		if got, err := ParseLoad(text); err != nil || got != want {
 			t.Errorf("ParseLoad(%q) = %v, %v", text, got, err)
 		}
@@ -24,7 +24,7 @@ func TestParseLoad(t *testing.T) {
 			t.Errorf("ParseLoad(%q) = %v, want an error", text, got)
 		}
 	}
-	if a, n := (Load{1, 49}).Split(1000); a != 20 || n != 980 {
+	if a, n := (Load{Alerts: 1, Others: 49}).Split(1000); a != 20 || n != 980 {
 		t.Errorf("1:49 of 1000 is %v and %v", a, n)
 	}
 }

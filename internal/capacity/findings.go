@@ -13,6 +13,8 @@ type Findings struct {
 	Curves   []Curve  `json:"curves"`          // by sensor
 	Costs    []Cost   `json:"costs"`           // by sensor
 	Pairs    []Pair   `json:"pairs,omitempty"` // each sensor with the first
+	// Headroom is of a recorded workload, by limit, the smallest CPU first.
+	Headroom []Headroom `json:"headroom,omitempty"`
 }
 
 // Headline is what to read first.

@@ -39,6 +39,8 @@ type benchFlags struct {
 
 	rate    string
 	noise   float64
+	load    string
+	scale   float64
 	rest    time.Duration
 	workers int
 	seed    uint64
@@ -93,6 +95,7 @@ Exit codes: 0 passed, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive,
 99 a --fail-if condition is true, 130 interrupted (results are partial).`,
 		Example: `  peregrine bench run 'ReadSensitiveFileUntrusted|ClearLogActivities' --rate 1k,5k,10k
   peregrine bench run ReadSensitiveFileUntrusted --rate 'ramp 1k..50k x2' --noise 20k
+  peregrine bench run ReadSensitiveFileUntrusted --load node.json --scale 2 --rate 50
   peregrine bench run ReadSensitiveFileUntrusted --rate 5k --fail-if 'lost>0.1%' --fail-if 'latency.p99>50ms' --junit bench.xml
   peregrine bench run ReadSensitiveFileUntrusted --rate 5k -- -r my_rules.yaml -o engine.modern_ebpf.buf_size_preset=1
   peregrine bench run ReadSensitiveFileUntrusted --alerts http --pid falco --stats /var/log/falco-metrics.json --rate 5k
@@ -109,7 +112,7 @@ Exit codes: 0 passed, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive,
 	f.place(flags)
 	f.sensorFlags.add(flags)
 	f.add(flags)
-	group(flags, "Load", "rate", "noise", "round-duration", "rest", "workers", "seed", "drain", "count-syscalls")
+	group(flags, "Load", "rate", "noise", "load", "scale", "round-duration", "rest", "workers", "seed", "drain", "count-syscalls")
 	group(flags, "Load as event-generator's, without --rate", "sleep", "loop", "rounds", "humanize", "dry-run")
 	group(flags, "Sensor under test", "sensor", "alerts", "stats", "stats-ca", "stats-insecure", "stats-interval", "pid", "ready", "sensor-log")
 	group(flags, "Preflight", "idle", "force", "no-preflight")
@@ -127,6 +130,8 @@ func (f *benchFlags) add(flags *pflag.FlagSet) {
 
 	flags.StringVar(&f.rate, "rate", "", "actions per second, open loop: 5k, or 1k,2k,5k, or \"ramp 1k..50k x2\"")
 	flags.Var((*rateValue)(&f.noise), "noise", "background syscalls per second that no rule detects")
+	flags.StringVar(&f.load, "load", "", "a recorded workload in the background: a file of peregrine profile; --rate is of the actions on top")
+	flags.Float64Var(&f.scale, "scale", 1, "so many times the recorded workload")
 	flags.DurationVar(&f.rest, "rest", time.Second, "pause between rounds")
 	flags.IntVar(&f.workers, "workers", 0, "threads that perform actions (default: as the highest rate needs)")
 	flags.Uint64Var(&f.seed, "seed", 1, "seed of the order of actions")
@@ -249,6 +254,9 @@ func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (run.Op
 		return o, err
 	}
 	if err := f.reporting(&o); err != nil {
+		return o, err
+	}
+	if err := f.workload(cmd, &o); err != nil {
 		return o, err
 	}
 	if err := f.fits(cmd.Flags()); err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/run"
 	"github.com/peregrine-sec/peregrine/internal/capacity/stand"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+	"github.com/peregrine-sec/peregrine/internal/profile"
 	"github.com/peregrine-sec/peregrine/internal/version"
 )
 
@@ -26,6 +27,8 @@ const defaultActions = "^syscall.(ReadSensitiveFileUntrusted|DirectoryTraversalM
 
 // capacityRunFlags are those of capacity run.
 type capacityRunFlags struct {
+	alertRate, margin float64 // of a recorded workload
+
 	testedFlags
 	cpus, memories    []string
 	sensors, variants []string
@@ -76,6 +79,7 @@ Exit codes: 0 answered, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive
   sudo peregrine capacity run --variant 'a=-r a.yaml' --variant 'b=-r b.yaml'
   sudo peregrine capacity run --unit falco-modern-bpf.service \
       --alerts http --stats /var/log/falco-metrics.json
+  sudo peregrine capacity run --load node.json --cpu 0.25,0.5,1 --margin 2
   sudo peregrine capacity run --observed production.json --out june
   sudo peregrine capacity run -- -o engine.modern_ebpf.buf_size_preset=1`,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -122,7 +126,9 @@ func (f *capacityRunFlags) add(flags *pflag.FlagSet) {
 func (f *capacityRunFlags) addMethod(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.cpus, "cpu", []string{"0.5", "1", "2"}, "CPU limits, such as 0.5, 500m or 2; larger ones than the machine are capped")
 	flags.StringSliceVar(&f.memories, "memory", []string{"512Mi"}, "memory limits, each with every CPU limit; 0 for none")
-	flags.StringVar(&f.load, "load", "alerts", "alerts, noise (syscalls that no rule detects), or a mix of alerts to other syscalls; 1:50 is the mix of the test method")
+	flags.StringVar(&f.load, "load", "alerts", "alerts, noise (syscalls that no rule detects), a mix of alerts to other syscalls (1:50 is that of the test method), or a recorded workload: a file of peregrine profile")
+	flags.Float64Var(&f.alertRate, "alert-rate", 0, "with a recorded workload: alerts per second on top, which grow with it (also --alerts 50/s)")
+	flags.Float64Var(&f.margin, "margin", 2, "with a recorded workload: how many times a limit has to carry it to be recommended")
 	flags.StringVar(&f.actions, "actions", defaultActions, "regular expression of the actions that raise alerts")
 	flags.BoolVar(&f.quick, "quick", false, "a minute per row: 10 % precision, confirmation of 10 s")
 	flags.Float64Var(&f.start, "start-rate", 0, "first rate in operations per second (default 4000, or 32000 with noise)")
@@ -141,7 +147,7 @@ func groupCapacity(flags *pflag.FlagSet) {
 	group(flags, "Limits", "cpu", "memory")
 	group(flags, "Which sensor", "sensor", "variant", "sensor-config", "rules", "falco", "sensor-log")
 	group(flags, "A running sensor", "pid", "unit", "container", "pod", "docker-socket", "alerts", "stats")
-	group(flags, "Load", "load", "actions", "start-rate", "count-syscalls", "seed")
+	group(flags, "Load", "load", "alert-rate", "margin", "actions", "start-rate", "count-syscalls", "seed")
 	group(flags, "How long and how exact", "quick", "precision", "confirm", "max-duration", "repeat", "force")
 	group(flags, "Results", "out", "format", "observed", "fail-if", "quiet")
 }
@@ -182,8 +188,15 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 	if o.CPUs, o.Memories, err = f.limits(); err != nil {
 		return usage(err)
 	}
-	if o.Load, err = capacity.ParseLoad(f.load); err != nil {
+	var workload *profile.Profile
+	if o.Load, workload, err = f.workload(); err != nil {
 		return usage(err)
+	}
+	if workload != nil {
+		o.Margin = f.margin
+		if !cmd.Flags().Changed("start-rate") {
+			o.Plan.Start = o.Load.Alerts + o.Load.Others // the workload as it is
+		}
 	}
 	for _, text := range f.failIf {
 		c, err := run.ParseCondition(text)
@@ -200,6 +213,7 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 	if stands, err = f.stands(env, args); err != nil {
 		return usage(err)
 	}
+	stands = underWorkload(stands, workload)
 	// What is wrong with a sensor is told before anything is made.
 	for _, s := range stands {
 		var preflight *sweep.PreflightError

@@ -99,3 +99,49 @@ func TestGenerateProfile(t *testing.T) {
 		}
 	}
 }
+
+func TestWorkloadUsage(t *testing.T) {
+	a := writeSample(t, "a.json", 10)
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--scale", "2"}, "--scale needs --load"},
+		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a}, "needs the rate of the actions"},
+		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a, "--rate", "5", "--noise", "5"}, "exclude each other"},
+		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a, "--alerts", "5/s", "--scale", "-1"}, "--scale -1"},
+		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", "none.json", "--rate", "5"}, "none.json"},
+		{[]string{"capacity", "run", "--load", "none.json"}, "none.json: no such file"},
+		{[]string{"capacity", "run", "--load", "1:50", "--alert-rate", "5"}, "need a recorded workload"},
+		{[]string{"capacity", "run", "--load", "1:50", "--alerts", "5/s"}, "need a recorded workload"},
+	} {
+		if _, stderr, code := command(t, test.args...); code != ExitUsage || !strings.Contains(stderr, test.want) {
+			t.Errorf("%v: exit %d, want %d with %q:\n%s", test.args, code, ExitUsage, test.want, stderr)
+		}
+	}
+}
+
+// A workload is measured in its course and spread evenly, with its alerts on top.
+func TestCapacityWorkload(t *testing.T) {
+	a := writeSample(t, "a.json", 10)
+	f := &capacityRunFlags{}
+	f.load, f.alerts = a, "50/s"
+	load, p, err := f.workload()
+	if err != nil || p == nil || f.alerts != "" {
+		t.Fatal(load, p, err)
+	}
+	if load.Alerts != 50 || load.Others != 100 || load.Workload != "a.json" || load.Times(300) != 2 {
+		t.Errorf("%+v", load)
+	}
+	stands := underWorkload([]namedStand{{}, {name: "falco"}}, p)
+	var names []string
+	for _, s := range stands {
+		names = append(names, s.name)
+	}
+	if got := strings.Join(names, ","); got != "bursts,average,falco bursts,falco average" {
+		t.Error(got)
+	}
+	if stands[0].options.Profile.Shape.Windows() == 0 || stands[1].options.Profile.Shape.Windows() != 0 {
+		t.Error("the courses are mixed up")
+	}
+}

@@ -16,7 +16,9 @@ func Complete(r *capacity.Result) {
 		f.Curves = append(f.Curves, CurveOf(s.Variant, r.Rows))
 		f.Costs = append(f.Costs, costOf(s.Variant, r.Rows))
 	}
-	f.Pairs = pairs(r, f.Answers)
+	if f.Headroom = headrooms(r, f.Answers); f.Headroom == nil {
+		f.Pairs = pairs(r, f.Answers)
+	}
 	r.Findings = f
 	r.Findings.Headline = headline(r)
 }
@@ -94,6 +96,12 @@ func headline(r *capacity.Result) capacity.Headline {
 		return capacity.Headline{Text: "Nothing was measured."}
 	}
 	h := capacity.Headline{Confirmed: best.Status == capacity.Confirmed, Text: sentence(r, best)}
+	for _, g := range r.Findings.Headroom {
+		if g.Limit == best.Limit {
+			h.Text = g.Sentence + " " + enough(r)
+			break
+		}
+	}
 	for _, c := range r.Findings.Pairs {
 		if c.Limit == best.Limit {
 			h.Text = c.Sentence + " " + h.Text

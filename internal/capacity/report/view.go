@@ -20,7 +20,7 @@ type view struct {
 	Subtitle  string
 	Headline  capacity.Headline
 	Several   bool     // sensors
-	Compared  []string // the sensors with each other, a sentence for each limit
+	Compared  []string // the sensors with each other, or a workload's headroom: a sentence for each limit
 	Table     []line
 	Details   []line
 	Curves    []curve
@@ -75,6 +75,9 @@ func newView(r *capacity.Result) *view {
 	}
 	for _, c := range r.Findings.Pairs {
 		v.Compared = append(v.Compared, c.Sentence)
+	}
+	for _, h := range r.Findings.Headroom {
+		v.Compared = append(v.Compared, h.Sentence)
 	}
 	for i := range r.Findings.Answers {
 		v.Table = append(v.Table, answerLine(r, &r.Findings.Answers[i]))

@@ -28,6 +28,7 @@ type Options struct {
 	CPUs     []float64
 	Memories []int64
 	Load     capacity.Load
+	Margin   float64 // times that a limit has to carry a recorded workload
 	Plan     capacity.Plan
 	Total    time.Duration // for all rows; 0 for what the plan needs
 	Repeat   int
@@ -183,7 +184,7 @@ func (o *Options) prepare(ctx context.Context) *capacity.Result {
 	r := &capacity.Result{
 		Schema: capacity.Schema, Started: o.Now(), Command: o.Command,
 		Environment: Fingerprint("", o.Version),
-		Method:      capacity.Method{Load: o.Load, Plan: o.Plan, Repeat: max(1, o.Repeat), Seed: o.Seed, Force: o.Force},
+		Method:      capacity.Method{Load: o.Load, Plan: o.Plan, Repeat: max(1, o.Repeat), Seed: o.Seed, Force: o.Force, Margin: o.Margin},
 	}
 	for _, s := range o.Sensors {
 		d := s.Stand.Describe(ctx)

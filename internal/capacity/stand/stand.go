@@ -18,6 +18,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/endpoint"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
 // Kind is what the sensor is.
@@ -48,6 +49,7 @@ type Options struct {
 	Stats        string // its stats file or metrics address; "" for none
 
 	Actions []*action.Action
+	Profile *profile.Profile // the workload that background syscalls are; nil for noise
 	// CountSyscalls counts the host's syscalls with our own probe, at a cost
 	// of some 100 ns for each.
 	CountSyscalls bool

@@ -1,0 +1,44 @@
+package capacity
+
+import "strings"
+
+// Headroom is how far a recorded workload can grow under a limit, in multiples
+// of it.
+type Headroom struct {
+	Sensor string `json:"sensor,omitempty"`
+	Limit  Limit  `json:"limit"`
+	// Bursts is of the workload in its course, Average of the same calls spread
+	// evenly; nil if that was not measured.
+	Bursts  Multiple  `json:"bursts"`
+	Average *Multiple `json:"average,omitempty"`
+	// Buffer is how many times as large a ring buffer has to be for the bursts to
+	// grow as far as the average; 0 where it is not what they fail at.
+	Buffer   float64 `json:"buffer_times,omitempty"`
+	Sentence string  `json:"sentence"`
+}
+
+// Multiple is a result in multiples of the workload.
+type Multiple struct {
+	Times   float64    `json:"times"`
+	AtLeast bool       `json:"at_least,omitempty"`
+	Factor  FactorName `json:"limiting_factor"`
+}
+
+// The rows of a workload are of two variants of each sensor: in its course, and
+// spread evenly.
+const (
+	inBursts = "bursts"
+	evenly   = "average"
+)
+
+// Bursty and Steady name the two variants of a sensor.
+func Bursty(sensor string) string { return strings.TrimSpace(sensor + " " + inBursts) }
+
+// Steady is the other one.
+func Steady(sensor string) string { return strings.TrimSpace(sensor + " " + evenly) }
+
+// OfBursty is the sensor whose variant this is; false if it is another.
+func OfBursty(variant string) (sensor string, is bool) {
+	sensor, is = strings.CutSuffix(variant, inBursts)
+	return strings.TrimSpace(sensor), is
+}

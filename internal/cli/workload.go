@@ -1,0 +1,105 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/bench/run"
+	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/human"
+	"github.com/peregrine-sec/peregrine/internal/profile"
+)
+
+// readWorkload reads a profile that is to be replayed.
+func readWorkload(path string) (*profile.Profile, error) {
+	p, err := profile.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	_, _, err = generator.Replay(p, 1, 0)
+	return p, err
+}
+
+// perSecond reads "50/s", which no place that alerts come from looks like.
+func perSecond(text string) (rate float64, is bool) {
+	number, ok := strings.CutSuffix(strings.TrimSpace(text), "/s")
+	if !ok {
+		return 0, false
+	}
+	rate, err := human.ParseRate(number)
+	return rate, err == nil
+}
+
+// workload is what --load asks for: a mix, or a profile; nil for a mix.
+func (f *capacityRunFlags) workload() (load capacity.Load, p *profile.Profile, err error) {
+	alerts := f.alertRate
+	if rate, is := perSecond(f.alerts); is {
+		alerts, f.alerts = rate, ""
+	}
+	load, err = capacity.ParseLoad(f.load)
+	if err == nil {
+		if alerts > 0 {
+			err = usagef("alerts per second on top need a recorded workload: --load FILE; for a mix of alerts to other syscalls, --load 1:50")
+		}
+		return load, nil, err
+	}
+	if _, missing := os.Stat(f.load); missing != nil && !strings.HasSuffix(f.load, ".json") {
+		return load, nil, err
+	}
+	if p, err = readWorkload(f.load); err != nil {
+		return load, nil, err
+	}
+	return capacity.Load{Alerts: alerts, Others: p.Rate, Workload: filepath.Base(f.load)}, p, nil
+}
+
+// underWorkload measures each sensor twice: with the workload in its course,
+// and spread evenly, if it has a course.
+func underWorkload(stands []namedStand, p *profile.Profile) []namedStand {
+	if p == nil {
+		return stands
+	}
+	var all []namedStand
+	for _, s := range stands {
+		s.options.Profile = p
+		bursts := s
+		bursts.name = capacity.Bursty(s.name)
+		all = append(all, bursts)
+		if p.Shape.Windows() > 0 {
+			s.name, s.options.Profile = capacity.Steady(s.name), p.Flat()
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// workload makes a recorded workload the background of bench's rounds.
+func (f *benchFlags) workload(cmd *cobra.Command, o *run.Options) error {
+	if f.load == "" {
+		if cmd.Flags().Changed("scale") {
+			return usagef("--scale needs --load")
+		}
+		return nil
+	}
+	if rate, is := perSecond(f.alerts); is && f.rate == "" {
+		f.rate, f.alerts = strconv.FormatFloat(rate, 'f', -1, 64), ""
+	}
+	switch {
+	case cmd.Flags().Changed("noise"):
+		return usagef("--load and --noise exclude each other: both are background syscalls")
+	case f.rate == "":
+		return usagef("--load needs the rate of the actions on top: --rate 50")
+	case !(f.scale > 0):
+		return usagef("--scale %g: must be above 0", f.scale)
+	}
+	p, err := readWorkload(f.load)
+	if err != nil {
+		return &ExitError{Code: ExitUsage, Err: err}
+	}
+	o.Bench.Profile, o.Noise = p, p.Rate*f.scale
+	return nil
+}
