@@ -137,9 +137,14 @@ func (s *site) replace(ctx context.Context, old *pod, l capacity.Limit) (*pod, e
 // look again after so long.
 const pause = 500 * time.Millisecond
 
-// await looks at the sensor's pods on the node until one of them is the answer.
+// await looks at the sensor's pods on the node until one of them is the answer, as
+// long as a sensor may take to become ready.
 func (s *site) await(ctx context.Context, what string, answer func([]pod) (*pod, error)) (*pod, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Ready)
+	return s.awaitFor(ctx, s.Ready, what, answer)
+}
+
+func (s *site) awaitFor(ctx context.Context, most time.Duration, what string, answer func([]pod) (*pod, error)) (*pod, error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	trouble := "there is no pod"
 	for {
@@ -157,7 +162,7 @@ func (s *site) await(ctx context.Context, what string, answer func([]pod) (*pod,
 			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
 				return nil, err
 			}
-			return nil, fmt.Errorf("%s is not ready after %v: %s", what, s.Ready, trouble)
+			return nil, fmt.Errorf("%s is not ready after %v: %s", what, most, trouble)
 		}
 	}
 }
@@ -176,7 +181,7 @@ func (s *site) restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("restore the sensor on node %s (run `peregrine capacity kubernetes restore`): %w", s.name(), err)
 	}
-	_, err = s.await(ctx, "the sensor's own pod", func(found []pod) (*pod, error) {
+	_, err = s.awaitFor(ctx, max(s.Ready, time.Minute), "the sensor's own pod", func(found []pod) (*pod, error) {
 		for i := range found {
 			if found[i].Metadata.Labels[runLabel] == "" && found[i].ready() {
 				return &found[i], nil
