@@ -1,0 +1,147 @@
+package capacity
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestCapacity has one cluster for all: to start one takes longer than most of
+// what is tried in it.
+func TestCapacity(t *testing.T) {
+	l := setUp(t)
+	for _, part := range []struct {
+		name string
+		do   func(*lab, *testing.T)
+	}{
+		{"rights of the chart", (*lab).rights},
+		{"no permission", (*lab).noPermission},
+		{"a limit that the node cannot give", (*lab).tooLarge},
+		{"killed", (*lab).killed},
+		{"drained", (*lab).drained},
+		{"never ready", (*lab).neverReady},
+		{"whole run", (*lab).wholeRun},
+	} {
+		before := l.state(t)
+		t.Run(part.name, func(t *testing.T) { part.do(l, t) })
+		if after := l.state(t); after != before {
+			t.Errorf("%s: left over:\n%s\nbefore:\n%s", part.name, after, before)
+		}
+		if t.Failed() {
+			l.dump(t)
+			return
+		}
+	}
+}
+
+func (l *lab) noPermission(t *testing.T) {
+	token := strings.TrimSpace(l.Run(t, l.Kubectl("create", "token", "default")))
+	fails(t, l.as(t, token, "--node", "node1", "--daemonset", namespace+"/peregrine"), 3, "forbidden", "daemonsets.apps")
+	l.Run(t, l.Kubectl("create", "role", "reader", "-n", namespace, "--verb=get", "--resource=daemonsets.apps"))
+	l.Run(t, l.Kubectl("create", "rolebinding", "reader", "-n", namespace, "--role=reader", "--serviceaccount=default:default"))
+	fails(t, l.as(t, token, "--node", "node1", "--daemonset", namespace+"/peregrine"), 3,
+		"get nodes in the whole cluster", "patch pods/resize in namespace peregrine", "create pods in namespace peregrine", "get pods/log in namespace peregrine-capacity", "nothing was changed", "capacity kubernetes rbac")
+}
+
+func (l *lab) tooLarge(t *testing.T) {
+	fails(t, l.capacity("--node", "node1", "--memory", "4096Gi", "--out", t.TempDir()), 3, "4Ti is more memory than node node1 gives to pods")
+	fails(t, l.capacity("--node", "node2", "--out", t.TempDir()), 3, "there is no node node2")
+}
+
+// wholeRun measures three limits with the role that rbac prints, and leaves a
+// table and the reports.
+func (l *lab) wholeRun(t *testing.T) {
+	role := l.Run(t, exec.Command(l.program, "capacity", "kubernetes", "rbac", "--sensor-namespace", namespace))
+	apply := l.Kubectl("apply", "-f", "-")
+	apply.Stdin = strings.NewReader(role)
+	l.Run(t, apply)
+	token := strings.TrimSpace(l.Run(t, l.Kubectl("create", "token", "-n", "peregrine-capacity", "peregrine-capacity")))
+	out := filepath.Join(t.TempDir(), "run")
+	prometheus := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"node":"node1"},"value":[1,"1000"]}]}}`)
+	}))
+	defer prometheus.Close()
+	text, err := l.as(t, token, append([]string{"--each-node-kind", "--observed", prometheus.URL, "--format", "helm-values", "--cpu", "0.3,0.5,0.7", "--max-duration", "30s", "--out", out}, short...)...).CombinedOutput()
+	t.Logf("%s\n%v", text, err)
+	found := checkRun(t, filepath.Join(out, "node1"), 3)
+	if found > 0 && !strings.Contains(string(text), "resources:\n  requests: {cpu: ") {
+		t.Error("there is no recommendation as values")
+	}
+	table, err := os.ReadFile(filepath.Join(out, "fleet.md"))
+	if err != nil || strings.Count(string(table), "| node1 |") != 3 {
+		t.Errorf("table %v:\n%s", err, table)
+	}
+	if events := l.Run(t, l.Kubectl("get", "events", "-n", namespace, "-o", "jsonpath={.items[*].reason}")); !strings.Contains(events, "CapacityTestStarted") || !strings.Contains(events, "CapacityMeasured") {
+		t.Errorf("events %s", events)
+	}
+}
+
+// begin starts a run of one limit, and returns when the cluster has what the
+// kubectl command lists.
+func (l *lab) begin(t *testing.T, kubectl ...string) (*exec.Cmd, *bytes.Buffer) {
+	t.Helper()
+	cmd := l.capacity(append([]string{"-n", killedNamespace, "--node", "node1", "--cpu", "0.7", "--out", filepath.Join(t.TempDir(), "run")}, short...)...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if found, err := l.Kubectl(kubectl...).Output(); err == nil && len(bytes.TrimSpace(found)) > 0 {
+			return cmd, &out
+		}
+	}
+	t.Fatalf("there is nothing to `kubectl %s`", strings.Join(kubectl, " "))
+	return nil, nil
+}
+
+// killedNamespace is made by the runs that are killed.
+const killedNamespace = "capacity-killed"
+
+// The moments of a run: its namespace is there, the copy is there, the load runs.
+var (
+	namespaceMade = []string{"get", "namespace", killedNamespace, "-o", "name"}
+	copyMade      = []string{"get", "pods", "-n", namespace, "-l", "peregrine.dev/capacity-run", "-o", "name"}
+	loadRuns      = []string{"get", "pods", "-n", killedNamespace, "--field-selector", "status.phase=Running", "-o", "name"}
+)
+
+// killed kills a run at three moments. Two are undone by the next run, and the
+// third by restore.
+func (l *lab) killed(t *testing.T) {
+	for _, moment := range [][]string{namespaceMade, copyMade, loadRuns} {
+		cmd, _ := l.begin(t, moment...)
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+	}
+	restore := l.capacity("restore", "--daemonset", namespace+"/peregrine", "-n", killedNamespace)
+	out, err := restore.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "deleted the copy") || !strings.Contains(string(out), "deleted namespace "+killedNamespace) {
+		t.Errorf("restore: %v\n%s", err, out)
+	}
+	l.Run(t, l.Kubectl("wait", "pods", "-n", namespace, "-l", "peregrine.dev/capacity-run", "--for=delete", "--timeout=120s"))
+}
+
+// drained drains the node while the load runs.
+func (l *lab) drained(t *testing.T) {
+	cmd, out := l.begin(t, loadRuns...)
+	l.Run(t, l.Kubectl("drain", "node1", "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=120s"))
+	err := cmd.Wait()
+	l.Run(t, l.Kubectl("uncordon", "node1"))
+	if err == nil || !strings.Contains(out.String(), "it is cordoned") {
+		t.Errorf("the run ended with %v\n%s", err, out)
+	}
+}
+
+func (l *lab) neverReady(t *testing.T) {
+	fails(t, l.capacity("--node", "node1", "--cpu", "0.7", "--ready-timeout", "8s", "--out", t.TempDir(), "--", "--no-such-flag"), 1, "is not ready after 8s", "container peregrine")
+}
