@@ -22,7 +22,7 @@ func newProfileRecord(env Env) *cobra.Command {
 		Long: `Record counts the syscalls of all processes of this host, in the kernel, and
 writes what it has seen as a profile. No sensor is needed, and none takes part.
 
-It is attached where a sensor is, to the exit of every syscall, and adds some 20
+It is attached where a sensor is, to the exit of every syscall, and adds some 30
 ns to each beyond what an empty program there costs. Containers are told from the
 host by their process namespaces; a container that shares that of the host counts
 as the host.

@@ -14,6 +14,7 @@ char __license[] SEC("license") = "Dual MIT/GPL"; /* helpers that read memory ne
 #define NUMBERS 512
 #define OTHER (NUMBERS - 1) /* 32-bit tasks, x32, what no table knows */
 #define MAX_ERRNO 4095
+#define EINPROGRESS 115
 
 #if defined(__TARGET_ARCH_x86)
 #define NUMBER(regs) ((u32)(regs)->orig_ax)
@@ -206,7 +207,8 @@ int count_syscall(u64 *ctx)
 		facts = NO_FACTS;
 	}
 	c->calls[of_task & IN_CONTAINER][(unsigned long)result >= (unsigned long)-MAX_ERRNO][nr]++;
-	if (unlikely(facts))
+	/* An address that a failed accept leaves is not one. */
+	if (unlikely(facts) && !(facts == ADDRESS_1 && result < 0 && result != -EINPROGRESS))
 		look(nr, facts, ARG0(regs), ARG1(regs), ARG2(regs));
 	return 0;
 }
