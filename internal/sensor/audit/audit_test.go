@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -407,6 +408,38 @@ func TestFollow(t *testing.T) {
 	run.stop()
 	if err := <-run.served; err != nil {
 		t.Error(err)
+	}
+}
+
+// Lines that come between a look at a log and its rotation are not lost.
+func TestFollowRotation(t *testing.T) {
+	path := write(t, "audit.log", event("seen")+"\n")
+	run := start(t, Options{Open: path, Limits: testLimits}, ruleset(t, false, verbRules)) // for its intake
+	run.await(t, 1)
+	f := &followed{in: run.in, path: path, lines: lineReader{limit: testLimits.BodyBytes}}
+	defer f.closeFile()
+	if err := f.open(io.SeekEnd); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.readNew(t.Context()); err != nil { // the last look
+		t.Fatal(err)
+	}
+	log, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	if _, err := fmt.Fprintln(log, event("late")); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Rename(path, path+".1"), os.WriteFile(path, []byte(event("new")+"\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.turn(t.Context()), f.readNew(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	if got := run.await(t, 3); !strings.HasSuffix(got[1], "late") || !strings.HasSuffix(got[2], "new") {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -102,21 +102,26 @@ func (f *followed) readNew(ctx context.Context) error {
 		if err != nil || !replaced {
 			return err
 		}
-		// What was written between the last look and the renaming.
-		if f.file != nil {
-			if err := f.readOn(ctx); err != nil {
-				return err
-			}
-		}
-		f.endLine(ctx)
-		f.closeFile()
-		if err := f.open(io.SeekStart); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := f.turn(ctx); err != nil || f.file == nil {
 			return err
 		}
-		if f.file == nil {
-			return nil
+	}
+}
+
+// turn goes on with the new file of that name, after what was written to the
+// old one between the last look and its renaming.
+func (f *followed) turn(ctx context.Context) error {
+	if f.file != nil {
+		if err := f.readOn(ctx); err != nil {
+			return err
 		}
 	}
+	f.endLine(ctx)
+	f.closeFile()
+	if err := f.open(io.SeekStart); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // replaced says whether the file of that name is another than the one being

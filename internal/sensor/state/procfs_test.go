@@ -126,6 +126,10 @@ func TestUnknownProcessIsFetched(t *testing.T) {
 	if !p.Known || p.Comm != "sh" || p.Start != f.start+123 || p.ExecID != 7 || p.CgroupID != 3 {
 		t.Errorf("fetched %+v", p)
 	}
+	// Its fork and its exec were lost; this first event has it all.
+	if p.Cmdline != "sh -c echo ready; read x an arg " || p.CWD != f.cwd+"/" || p.ExePath != f.exePath || p.Exe != "/bin/sh" || f.cwd == "" || f.exePath == "" {
+		t.Errorf("cmdline %q, cwd %q of %q, exe %q, %q of %q", p.Cmdline, p.CWD, f.cwd, p.Exe, p.ExePath, f.exePath)
+	}
 	if q := table.Parent(p); q == nil || q.PID != int32(os.Getpid()) || !q.Known {
 		t.Errorf("its parent is fetched too, but got %+v", q)
 	}
