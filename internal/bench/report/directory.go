@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/peregrine-sec/peregrine/internal/human"
+	"github.com/peregrine-sec/peregrine/internal/linux/regular"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
@@ -133,7 +134,7 @@ func (d *Directory) Close() error {
 
 // Read reads a run directory's run.json, to show it again.
 func Read(path string) (*Run, error) {
-	text, err := os.ReadFile(filepath.Join(path, "run.json"))
+	text, err := regular.ReadJSON(filepath.Join(path, "run.json"))
 	if err != nil {
 		return nil, fmt.Errorf("run directory: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
 	"github.com/peregrine-sec/peregrine/internal/capacity/report"
 	"github.com/peregrine-sec/peregrine/internal/human"
+	"github.com/peregrine-sec/peregrine/internal/linux/regular"
 )
 
 // resultFile is the raw data within a run's directory.
@@ -105,7 +106,7 @@ func Load(path string) (*capacity.Result, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, resultFile)
 	}
-	text, err := os.ReadFile(path)
+	text, err := regular.ReadJSON(path)
 	if err != nil {
 		return nil, fmt.Errorf("load result: %w", err)
 	}
