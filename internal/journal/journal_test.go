@@ -17,6 +17,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
 // TestMain lets the test binary play a run that is killed.
@@ -24,7 +26,7 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv("JOURNAL_TEST_DIR"); dir != "" {
 		victim(dir)
 	}
-	os.Exit(m.Run())
+	leaks.Main(m)
 }
 
 // victim opens a journal, notes two changes, hands the journal to a child that

@@ -11,9 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
 // TestMain is also the sensor: one that does nothing until it is stopped.
@@ -25,7 +24,7 @@ func TestMain(m *testing.M) {
 		<-term
 		os.Exit(0)
 	}
-	goleak.VerifyTestMain(m)
+	leaks.Main(m)
 }
 
 func TestInterval(t *testing.T) {

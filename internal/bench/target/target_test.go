@@ -12,9 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
@@ -23,7 +22,7 @@ func TestMain(m *testing.M) {
 	if mode := os.Getenv("PLAY"); mode != "" {
 		os.Exit(play(mode, os.Args[1:]))
 	}
-	goleak.VerifyTestMain(m)
+	leaks.Main(m)
 }
 
 // play is a sensor with one alert and one sample, and the faults of mode.

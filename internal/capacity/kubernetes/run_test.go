@@ -16,11 +16,12 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
 // No goroutine is left behind.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http/httptest.(*Server).goServe.func1"))
+	leaks.Main(m, goleak.IgnoreAnyFunction("net/http/httptest.(*Server).goServe.func1"))
 }
 
 // measured is the log of a load that finds a capacity in proportion to the CPU.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 
@@ -39,7 +40,7 @@ func TestMain(m *testing.M) {
 			runtime.Gosched()
 		}
 	}
-	os.Exit(m.Run())
+	leaks.Main(m)
 }
 
 // needCgroups skips where the real tree cannot be written.

@@ -19,6 +19,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
@@ -30,7 +31,7 @@ func TestMain(m *testing.M) {
 		playRun()
 		return
 	}
-	os.Exit(m.Run())
+	leaks.Main(m)
 }
 
 func check(t *testing.T, err error) {

@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/capture"
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	if prefix := os.Getenv("RECORDING_TEST_PREFIX"); prefix != "" {
 		recordForEver(prefix)
 	}
-	goleak.VerifyTestMain(m)
+	leaks.Main(m)
 }
 
 const start = uint64(1_700_000_000_000_000_000)

@@ -1,0 +1,73 @@
+// Package leaks lets a package's tests fail that leave goroutines or
+// descriptors behind.
+package leaks
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// Main runs the tests of a package and ends the process. It is what TestMain
+// calls.
+func Main(m *testing.M, options ...goleak.Option) {
+	before := open()
+	code := m.Run()
+	if code == 0 {
+		if err := errors.Join(goleak.Find(options...), settled(before)); err != nil {
+			fmt.Fprintf(os.Stderr, "left behind by the tests:\n%v\n", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// patience is how long what has been told to end may take.
+const patience = 2 * time.Second
+
+// settled waits until nothing is open that was not before.
+func settled(before map[string]int) (err error) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if err = compare(before, open()); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// open counts this process's descriptors by what they are.
+func open() map[string]int {
+	const dir = "/proc/self/fd"
+	count := map[string]int{}
+	list, _ := os.ReadDir(dir) // empty where there is no /proc, before and after
+	for _, item := range list {
+		// The one that was used to list them is gone by now.
+		if target, err := os.Readlink(dir + "/" + item.Name()); err == nil {
+			count[target]++
+		}
+	}
+	return count
+}
+
+// runtimes are what the Go runtime opens one of, when it needs it first.
+var runtimes = []string{"anon_inode:[eventpoll]", "anon_inode:[eventfd]"}
+
+func compare(before, now map[string]int) error {
+	var errs []error
+	for _, target := range slices.Sorted(maps.Keys(now)) {
+		was := before[target]
+		if slices.Contains(runtimes, target) {
+			was = max(was, 1)
+		}
+		if now[target] > was {
+			errs = append(errs, fmt.Errorf("%d descriptors of %s, %d before", now[target], target, was))
+		}
+	}
+	return errors.Join(errs...)
+}
