@@ -65,7 +65,7 @@ func (h *hooks) attach(ctx context.Context, i Interest) (names []string, why str
 		return nil, err.Error()
 	}
 	found := map[string]function{}
-	names, unknown := functionsOf(i.Syscalls, numberings(nativeABI()), func(name string) bool {
+	names, unknown := functionsOf(i.called(), numberings(nativeABI()), func(name string) bool {
 		f, ok := findFunction(kernel, name)
 		if ok {
 			found[name] = f

@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -90,6 +91,18 @@ func renamed(s string) map[string]string {
 		m[name] = function
 	}
 	return m
+}
+
+// called are the syscalls that i asks for, and the one by which i386's tasks
+// may make its socket calls.
+func (i Interest) called() []event.ID {
+	mux, ok := event.SyscallByName("socketcall")
+	for _, id := range i.Syscalls {
+		if ok && slices.Contains(socketcalls[:], id.String()) {
+			return append(slices.Clip(i.Syscalls), mux)
+		}
+	}
+	return i.Syscalls
 }
 
 // functionsOf are the names of the functions that serve the syscalls, of those

@@ -120,3 +120,18 @@ func TestFunctionsOfKernel(t *testing.T) {
 		t.Errorf("no function for %v", unknown)
 	}
 }
+
+// Socket calls of 32-bit tasks may come through another syscall.
+func TestCalled(t *testing.T) {
+	for _, tc := range []struct{ syscalls, want string }{
+		{"", ""}, {"openat", "openat"}, {"openat connect", "openat connect socketcall"}, {"sendmmsg socket", "sendmmsg socket socketcall"},
+	} {
+		var got []string
+		for _, id := range (Interest{Syscalls: ids(strings.Fields(tc.syscalls)...)}).called() {
+			got = append(got, id.String())
+		}
+		if s := strings.Join(got, " "); s != tc.want {
+			t.Errorf("%s: %s, want %s", tc.syscalls, s, tc.want)
+		}
+	}
+}
