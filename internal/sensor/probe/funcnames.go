@@ -13,7 +13,7 @@ import (
 const (
 	amd64Renamed = `umount2:umount sendfile:sendfile64 stat:newstat fstat:newfstat lstat:newlstat uname:newuname
 		_sysctl: create_module: get_kernel_syms: query_module: nfsservctl: getpmsg: putpmsg: afs_syscall: tuxcall:
-		security: epoll_ctl_old: epoll_wait_old: vserver: uselib: set_thread_area: get_thread_area: uretprobe:`
+		security: epoll_ctl_old: epoll_wait_old: vserver: uselib: set_thread_area: get_thread_area:`
 
 	i386Renamed = `umount:oldumount umount2:umount oldstat:stat oldfstat:fstat oldlstat:lstat oldolduname:olduname
 		olduname:uname uname:newuname stat:newstat fstat:newfstat lstat:newlstat fcntl:fcntl64 getrlimit:old_getrlimit
@@ -53,7 +53,8 @@ var later = setOf(`close_range process_madvise epoll_pwait2 mount_setattr quotac
 	landlock_add_rule landlock_restrict_self memfd_secret process_mrelease futex_waitv set_mempolicy_home_node
 	cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount lsm_get_self_attr
 	lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat listxattrat removexattrat open_tree_attr
-	file_getattr file_setattr listns rseq_slice_yield lookup_dcookie`)
+	file_getattr file_setattr listns rseq_slice_yield lookup_dcookie
+	uretprobe uprobe`)
 
 func setOf(s string) map[string]bool {
 	set := map[string]bool{}
