@@ -46,7 +46,9 @@ func headrooms(r *capacity.Result, answers []capacity.Answer) []capacity.Headroo
 }
 
 func multiple(r *capacity.Result, a *capacity.Answer) capacity.Multiple {
-	return capacity.Multiple{Times: r.Method.Load.Times(a.Operations), AtLeast: a.AtLeast, Factor: r.Rows[a.Row].Factor.Name}
+	factor := r.Rows[a.Row].Factor.Name
+	bound := factor == capacity.FactorMachine || factor == capacity.FactorGenerator || factor == capacity.FactorNone
+	return capacity.Multiple{Times: r.Method.Load.Times(a.Operations), AtLeast: a.AtLeast || bound, Factor: factor}
 }
 
 // grows is a headroom in words.
@@ -75,12 +77,13 @@ func grows(h *capacity.Headroom) string {
 	return text + "."
 }
 
+// times is rounded down: it promises no more than was measured.
 func times(m capacity.Multiple) string {
 	least := ""
 	if m.AtLeast {
 		least = "at least "
 	}
-	return least + human.Number(roundTimes(m.Times)) + " times"
+	return least + human.Number(capacity.RoundDown(m.Times)) + " times"
 }
 
 // enough says which is the smallest limit that carries the workload and its
