@@ -28,6 +28,7 @@ func TestCapacity(t *testing.T) {
 		{"drained", (*lab).drained},
 		{"never ready", (*lab).neverReady},
 		{"whole run", (*lab).wholeRun},
+		{"falco", (*lab).falco},
 	} {
 		before := l.state(t)
 		t.Run(part.name, func(t *testing.T) { part.do(l, t) })

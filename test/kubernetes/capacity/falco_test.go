@@ -1,0 +1,83 @@
+package capacity
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/test/kubernetes"
+)
+
+// standIn is a DaemonSet as Falco's chart makes it, with a player in Falco's place.
+const standIn = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: falco}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: falco, namespace: falco, labels: {app.kubernetes.io/name: falco}}
+spec:
+  selector: {matchLabels: {app.kubernetes.io/name: falco, app.kubernetes.io/instance: falco}}
+  template:
+    metadata: {labels: {app.kubernetes.io/name: falco, app.kubernetes.io/instance: falco}}
+    spec:
+      hostPID: true
+      terminationGracePeriodSeconds: 2
+      containers:
+      - name: falco
+        image: localhost/falco:0.44.1
+        imagePullPolicy: Never
+        args: [/usr/bin/falco]
+        env: [{name: FALCO_PLAYER_SENSOR, value: /usr/bin/peregrine}]
+        resources: {requests: {cpu: 100m, memory: 128Mi}, limits: {cpu: 1000m, memory: 1024Mi}}
+        securityContext: {privileged: true}
+`
+
+// falco measures a stand-in for Falco.
+func (l *lab) falco(t *testing.T) {
+	player := filepath.Join(t.TempDir(), "falcoplayer")
+	l.build(t, "go", "build", "-buildvcs=false", "-o", player, "../../falcoplayer")
+	l.Import(t, kubernetes.Image{Tag: "localhost/falco:0.44.1", Files: map[string]string{"/usr/bin/falco": player, "/usr/bin/peregrine": l.program}})
+	apply := l.Kubectl("apply", "-f", "-")
+	apply.Stdin = strings.NewReader(standIn)
+	l.Run(t, apply)
+	l.Run(t, l.Kubectl("rollout", "status", "-n", "falco", "daemonset/falco", "--timeout=120s"))
+	fails(t, l.capacity("--node", "node1", "--out", t.TempDir()), 3, "several sensors are installed", "falco/falco", namespace+"/peregrine")
+	l.chart(t)
+	l.Run(t, l.Kubectl("delete", "namespace", "falco", "capacity"))
+}
+
+// chart measures the stand-in in the cluster, by the chart, and reads the ConfigMap.
+func (l *lab) chart(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "values.yaml")
+	args, err := json.Marshal(append(slices.Clone(short), "--max-duration", "10s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := "image: {tag: test, pullPolicy: Never}\nsensor: {namespace: falco, daemonset: falco}\nnodes: [node1]\nlimits: {cpu: ['0.7']}\nextraArgs: " + string(args) + "\n"
+	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.Run(t, l.Helm("install", "capacity", chart, "--namespace", "capacity", "--create-namespace", "--values", file))
+	out := filepath.Join(t.TempDir(), "run")
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
+		text, err := l.Kubectl("get", "configmap", "-n", "capacity", "capacity-report", "-o", `jsonpath={.data.result\.json}`).Output()
+		if err == nil {
+			if err := os.WriteFile(out, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			break
+		}
+		if time.Now().After(deadline) {
+			logs, _ := l.Kubectl("logs", "-n", "capacity", "job/capacity").CombinedOutput()
+			t.Fatalf("there is no report:\n%s", logs)
+		}
+	}
+	t.Log(l.Run(t, l.Kubectl("logs", "-n", "capacity", "job/capacity")))
+	checkRows(t, out, 1)
+}
