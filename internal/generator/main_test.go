@@ -3,6 +3,8 @@ package generator
 import (
 	"os"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
 // The test binary is the worker process and every child.
@@ -13,5 +15,5 @@ func TestMain(m *testing.M) {
 	if os.Getenv(killerVariable) != "" {
 		os.Exit(killer())
 	}
-	os.Exit(m.Run())
+	leaks.Main(m)
 }
