@@ -56,6 +56,7 @@ type benchFlags struct {
 	out         string
 	from, file  string // of report: the run, and where the report goes
 	quiet       bool
+	web         string
 }
 
 // newBench has run's flags too, hidden: "bench REGEXP" is event-generator's
@@ -116,7 +117,7 @@ Exit codes: 0 passed, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive,
 	group(flags, "Load as event-generator's, without --rate", "sleep", "loop", "rounds", "humanize", "dry-run")
 	group(flags, "Sensor under test", "sensor", "alerts", "stats", "stats-ca", "stats-insecure", "stats-interval", "pid", "ready", "sensor-log")
 	group(flags, "Preflight", "idle", "force", "no-preflight")
-	group(flags, "Result", "format", "out", "fail-if", "junit", "quiet")
+	group(flags, "Result", "format", "out", "fail-if", "junit", "quiet", "web")
 	return cmd
 }
 
@@ -146,6 +147,7 @@ func (f *benchFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.from, "from", "", "show the run kept in a directory")
 	_ = flags.MarkHidden("from") // "bench report" is its name now; it exists, so there is no error
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+	webFlag(flags, &f.web)
 }
 
 // reportFlags are those about what is shown of a run.
@@ -224,14 +226,18 @@ func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
 		}
 	}
 	progress := newProgress(env, f.quiet || o.Classic != nil)
-	o.Say, o.Bench.Progress = progress.say, progress.show
+	page, err := openPage(env, f.web, "Bench of "+strings.Join(args[:1], " "))
+	if err != nil {
+		return err
+	}
+	o.Say, o.Bench.Progress = page.say(progress.say), page.round(progress.show)
 	abort, stopped := make(chan struct{}), make(chan struct{})
 	defer close(stopped)
 	o.Bench.Abort = abort
 	go secondSignal(env.Context, f.log, abort, stopped)
 	result, err := run.Run(env.Context, o)
 	progress.clear()
-	if werr := f.write(env, result, o); err == nil {
+	if werr := errors.Join(f.write(env, result, o), page.end("")); err == nil {
 		err = werr
 	}
 	if o.Directory != nil {

@@ -41,6 +41,7 @@ type capacityRunFlags struct {
 	repeat               int
 	seed                 uint64
 	force, quiet, counts bool
+	web                  string
 
 	out, format, observed string
 	failIf                []string
@@ -140,6 +141,7 @@ func (f *capacityRunFlags) addMethod(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.counts, "count-syscalls", false, "count the host's syscalls in each round, at a cost of some 100 ns each")
 	flags.BoolVar(&f.force, "force", false, "measure although the preflight fails")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+	webFlag(flags, &f.web)
 }
 
 // groupCapacity orders the flags for --help.
@@ -149,7 +151,7 @@ func groupCapacity(flags *pflag.FlagSet) {
 	group(flags, "A running sensor", "pid", "unit", "container", "pod", "docker-socket", "alerts", "stats")
 	group(flags, "Load", "load", "alert-rate", "margin", "actions", "start-rate", "count-syscalls", "seed")
 	group(flags, "How long and how exact", "quick", "precision", "confirm", "max-duration", "repeat", "force")
-	group(flags, "Results", "out", "format", "observed", "fail-if", "quiet")
+	group(flags, "Results", "out", "format", "observed", "fail-if", "quiet", "web")
 }
 
 func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error {
@@ -163,11 +165,18 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 	if o.Dir, err = run.Create(f.out, time.Now()); err != nil {
 		return err
 	}
+	progress := newCapacityProgress(env, f.quiet)
+	page, err := openPage(env, f.web, "Capacity run")
+	if err != nil {
+		return err
+	}
+	for i := range stands {
+		stands[i].options.Progress = page.round(nil)
+	}
 	if o.Sensors, err = openStands(stands, o.Dir); err != nil {
 		return err
 	}
-	progress := newCapacityProgress(env, f.quiet)
-	o.Say, o.Progress = progress.lines.say, progress.show
+	o.Say, o.Progress = page.say(progress.lines.say), page.trial(progress.show)
 	result, err := run.Run(env.Context, o)
 	progress.lines.clear()
 	if result != nil && result.Measured() {
@@ -175,7 +184,17 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 		progress.lines.say("\nreport: %s/report.html", o.Dir)
 		err = errors.Join(err, werr)
 	}
+	err = errors.Join(err, page.end(capacityReport(result)))
 	return capacityExit(env.Context, result, err, conditions)
+}
+
+// capacityReport is the report in HTML; "" for a run that has measured nothing.
+func capacityReport(result *capacity.Result) string {
+	var html strings.Builder
+	if result == nil || !result.Measured() || report.Write(&html, report.HTML, result) != nil {
+		return ""
+	}
+	return html.String()
 }
 
 // options are the flags as a run, but for its sensors.

@@ -63,7 +63,8 @@ type Options struct {
 	JournalDir string // "" for limit.JournalDir
 	Dir        string // for the sensor's stats; must exist
 	Log        io.Writer
-	Generate   bench.Generate // nil for the real one
+	Generate   bench.Generate       // nil for the real one
+	Progress   func(bench.Progress) // of a round under way; nil for nobody
 }
 
 // Stand implements sweep.Stand.
