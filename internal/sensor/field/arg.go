@@ -122,6 +122,13 @@ func paramsOf(arg string) (*paramsByKind, error) {
 	return params, nil
 }
 
+// HasParam says whether events of kind k have what evt.arg means by arg, a name
+// or a number.
+func HasParam(k event.Kind, arg string) bool {
+	params, err := paramsOf(arg)
+	return err == nil && params[k] != nil
+}
+
 func bindArg(arg string) (Extractor, error) {
 	params, err := paramsOf(arg)
 	if err != nil {

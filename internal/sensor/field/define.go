@@ -50,7 +50,7 @@ func never(name string, t Type, doc string) Field {
 	default:
 		x.Uint = func(*Context) (uint64, bool) { return 0, false }
 	}
-	return fixed(name, AtLoad, doc, x)
+	return fixed(name, AtLoad, doc, x).with(NeverSet)
 }
 
 // ofProcess is a string about the process itself, known since its exec.

@@ -125,6 +125,9 @@ type Static struct {
 	// Proc is where procfs is mounted, for what only it knows: /proc. Empty for
 	// captures, whose processes are not those of this machine.
 	Proc string
+	// FDTypes calls yield for every open descriptor of a process of a capture;
+	// nil where Proc is asked.
+	FDTypes func(pid int32, yield func(n int64, t event.FDType)) bool
 }
 
 // Field is an entry of the catalogue.
@@ -166,4 +169,5 @@ const (
 	Within    // a distance: = means at most, and is the only operator
 	Hidden    // not listed
 	Metadata  // of the container's runtime: it may come later than the event
+	NeverSet  // no event has a value
 )

@@ -1,6 +1,10 @@
 package filter
 
-import "github.com/peregrine-sec/peregrine/internal/sensor/field"
+import (
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+)
 
 // Pos is a place in the text of a condition. Text is that text: a condition
 // with its macros expanded has parts from several texts.
@@ -133,6 +137,22 @@ type Field struct {
 	// Metadata says that a container's runtime tells the value, which may come
 	// later than the event; false until Resolve.
 	Metadata bool
+	// NeverSet says that no event has a value; false until Resolve.
+	NeverSet bool
+}
+
+// Param is the parameter that the field asks for, by name or number; false if
+// it is another field.
+func (f *Field) Param() (string, bool) {
+	for _, name := range []string{"evt.arg", "evt.rawarg"} {
+		if f.Name == name {
+			return f.Arg, f.HasArg
+		}
+		if arg, ok := strings.CutPrefix(f.Name, name+"."); ok {
+			return arg, true
+		}
+	}
+	return "", false
 }
 
 // Transform is a function of operands. Name "val" marks a bare field on the

@@ -41,6 +41,9 @@ func (r *Resolver) Resolve(n Node) error {
 				if err == nil && f.Stage != ex.Stage {
 					f.Stage = ex.Stage
 				}
+				if never := err == nil && found.Flags&field.NeverSet != 0; f.NeverSet != never {
+					f.NeverSet = never
+				}
 				if metadata := err == nil && found.Flags&field.Metadata != 0; f.Metadata != metadata {
 					f.Metadata = metadata
 				}

@@ -120,15 +120,16 @@ func Fields(n Node, f func(*Field)) {
 
 // facts are the values of fields that the kind of an event fixes.
 type facts struct {
+	kind    event.Kind
 	name    string // evt.type
 	syscall bool   // whether syscall.type has a value
 }
 
 func factsOf(k event.Kind, id event.ID) facts {
 	if k == event.KindSyscall {
-		return facts{name: id.String(), syscall: true}
+		return facts{kind: k, name: id.String(), syscall: true}
 	}
-	return facts{name: k.String(), syscall: k.Info().Origin == event.Syscall}
+	return facts{kind: k, name: k.String(), syscall: k.Info().Origin == event.Syscall}
 }
 
 // decide returns the value of a check on one of the facts.
@@ -136,6 +137,12 @@ func (f facts) decide(c *Check) (value, known bool) {
 	left, ok := c.Left.(*Field)
 	if !ok || c.Right != nil {
 		return false, false
+	}
+	if left.NeverSet {
+		return false, true
+	}
+	if param, ok := left.Param(); ok {
+		return false, !field.HasParam(f.kind, param)
 	}
 	if name, ok := strings.CutPrefix(left.Name, "evt.type.is."); ok && !left.HasArg {
 		return f.decideIs(c, name)
@@ -193,11 +200,13 @@ var aliases = []struct{ said, meant []string }{
 	{[]string{"open", "openat", "openat2"}, []string{"creat", "open_by_handle_at"}},
 	{[]string{"fchmodat"}, []string{"fchmodat2"}},
 	{[]string{"execve"}, []string{"execveat"}},
+	{[]string{"setxattr"}, []string{"setxattrat"}},
 }
 
 // Widen returns the condition with the aliases of syscalls that it names: a
 // rule on open, openat or openat2 is meant for creat and open_by_handle_at
-// too, one on fchmodat for fchmodat2, one on execve for execveat.
+// too, one on fchmodat for fchmodat2, one on execve for execveat, one on
+// setxattr for setxattrat.
 //
 // Only checks with = or in are widened, and only where that makes the
 // condition true for more events, so never under an odd number of nots: what

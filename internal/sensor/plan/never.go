@@ -40,9 +40,41 @@ func Never(r *rules.Rule, opts Options) string {
 		why = append(why, fmt.Sprintf("%s: removed by base_syscalls.custom_set", strings.Join(removed, ", ")))
 	}
 	if len(why) == 0 {
+		return without(r.Node)
+	}
+	return strings.Join(why, "; ")
+}
+
+// without says what a condition asks for that no event has.
+func without(n filter.Node) string {
+	kinds, _, _ := filter.Kinds(n)
+	var why []string
+	add := func(text string) {
+		if !slices.Contains(why, text) {
+			why = append(why, text)
+		}
+	}
+	filter.Fields(n, func(f *filter.Field) {
+		if f.NeverSet {
+			add(f.Name + " never has a value here")
+		}
+		if param, ok := f.Param(); ok && !anyHas(kinds, param) {
+			add("no event that it is about has the parameter " + param)
+		}
+	})
+	if len(why) == 0 {
 		return "its condition is true for no event"
 	}
 	return strings.Join(why, "; ")
+}
+
+func anyHas(kinds event.KindSet, param string) bool {
+	for k := range event.Kind(event.NumKinds) {
+		if kinds.Has(k) && field.HasParam(k, param) {
+			return true
+		}
+	}
+	return false
 }
 
 // occasion is a kind of event, or a syscall without a kind of its own, for
