@@ -23,6 +23,7 @@ func (s *sensor) replay(ctx context.Context) error {
 		return fmt.Errorf("open capture: %w", err)
 	}
 	defer r.Close()
+	s.now().static.FDTypes = r.FDTypes
 	s.ready.Store(true)
 	next := r.Next
 	if cfg.Drops.Simulate {

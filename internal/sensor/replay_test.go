@@ -153,6 +153,31 @@ func TestReplayCountsEvents(t *testing.T) {
 	}
 }
 
+// A replay knows the types of all descriptors from the capture, unconnected
+// sockets among them.
+func TestReplayKnowsDescriptors(t *testing.T) {
+	rules := filepath.Join(t.TempDir(), "rules.yaml")
+	write(t, rules, "- rule: every\n  desc: d\n  condition: evt.type=close and fd.types intersects (ipv4)\n  output: \"types=%fd.types second=%fd.types[4] none=%fd.types[9]\"\n  priority: INFO\n")
+	var file bytes.Buffer
+	w := capture.NewWriter(&file, capture.Machine{CPUs: 1, MaxPID: 32768, Hostname: "box"})
+	w.Processes(capture.Process{TID: 1, PID: 1, SID: 1, VTID: 1, VPID: 1, Comm: "init", Exe: "init", ExePath: "/init", CWD: "/", Root: "/"})
+	now, num := uint64(1_700_000_000_000_000_000), capture.Num
+	w.Event(now, 1, 0, event.KindOpenat, num(3), num(-100), capture.Text("/etc/passwd"), num(1), num(0), num(8), num(9))
+	w.Event(now+1, 1, 0, event.KindSocket, num(4), num(2), num(1), num(0))
+	w.Event(now+2, 1, 0, event.KindClose, num(0), num(5))
+	w.Event(now+3, 1, 0, event.KindClose, num(0), num(4))
+	w.Event(now+4, 1, 0, event.KindClose, num(0), num(3))
+	if err := w.Err(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "descriptors.scap")
+	write(t, path, file.String())
+	got := replayed(t, path, "rules_files=["+rules+"]")
+	if !strings.Contains(got, "types=(file,ipv4) second=(ipv4) none=<NA>") || !strings.Contains(got, "Events detected: 1\n") {
+		t.Errorf("%s", got)
+	}
+}
+
 // A port that is taken does not matter to a replay, which serves nobody.
 func TestReplayHasNoWebserver(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")

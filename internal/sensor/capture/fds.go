@@ -244,3 +244,22 @@ func (p *paths) get(b []byte) string {
 	p.young[s] = s
 	return s
 }
+
+// FDTypes calls yield for every open descriptor of the process pid, as of the
+// event that Next returned last. It is false if the capture has not told of it.
+func (r *Reader) FDTypes(pid int32, yield func(n int64, t event.FDType)) bool {
+	t := r.world.threads[pid]
+	if t == nil {
+		return false
+	}
+	fds := t.p.fds
+	for n := range fds.low {
+		if of := fds.low[n].info.Type; of != event.FDUnknown {
+			yield(int64(n), of)
+		}
+	}
+	for n, f := range fds.high {
+		yield(n, f.info.Type)
+	}
+	return true
+}

@@ -121,7 +121,7 @@ func parseEnd(s string) (netip.Addr, uint16) {
 func typesField() Field {
 	return Field{
 		Name: "fd.types", Type: String, Match: List, Stage: AtEvent, Arg: ArgAllowed, Flags: NoRHS,
-		Doc: "Types of all open descriptors of the process, each once; fd.types[N] is that of descriptor N.",
+		Doc: "Types of all open descriptors of the process, each once: those of the capture, or those that /proc has when it is asked. fd.types[N] is that of descriptor N.",
 		Bind: func(arg string) (Extractor, error) {
 			if arg == "" {
 				return Extractor{Type: String, Match: List, Stage: AtEvent, Each: eachType}, nil
@@ -131,37 +131,55 @@ func typesField() Field {
 				return Extractor{}, err
 			}
 			return Extractor{Type: String, Match: List, Stage: AtEvent, Each: func(c *Context, yield func(string) bool) bool {
-				d, ok := c.descriptor(int64(n))
-				if ok {
-					yield(fdTypes[d.kind].name)
-				}
-				return ok
+				found := false
+				known := c.eachDescriptor(func(fd int64, t event.FDType) {
+					if fd == int64(n) {
+						found = true
+						yield(fdTypes[t].name)
+					}
+				})
+				return known && found
 			}}, nil
 		},
 	}
 }
 
+// eachType gives the types that have a name, each once.
 func eachType(c *Context, yield func(string) bool) bool {
-	dir, ok := c.procFile("fd")
-	if !ok {
-		return false
-	}
-	paths, _ := filepath.Glob(dir + "/*")
 	var types []string
-	for _, path := range paths {
-		fd, err := strconv.ParseInt(filepath.Base(path), 10, 32)
-		if err != nil {
-			continue
+	known := c.eachDescriptor(func(_ int64, t event.FDType) {
+		if name := fdTypes[t].name; name != na {
+			types = append(types, name)
 		}
-		if d, ok := c.descriptor(fd); ok {
-			types = append(types, fdTypes[d.kind].name)
-		}
-	}
+	})
 	slices.Sort(types)
 	for _, t := range slices.Compact(types) {
 		if !yield(t) {
 			break
 		}
 	}
-	return len(types) > 0
+	return known && len(types) > 0
+}
+
+// eachDescriptor calls yield for the open descriptors of the event's process:
+// those of the capture, or those that /proc has now.
+func (c *Context) eachDescriptor(yield func(fd int64, t event.FDType)) bool {
+	if of := c.static().FDTypes; of != nil {
+		return of(c.Proc.PID, yield)
+	}
+	dir, ok := c.procFile("fd")
+	if !ok {
+		return false
+	}
+	paths, _ := filepath.Glob(dir + "/*")
+	for _, path := range paths {
+		fd, err := strconv.ParseInt(filepath.Base(path), 10, 32)
+		if err != nil {
+			continue
+		}
+		if d, ok := c.descriptor(fd); ok {
+			yield(fd, d.kind)
+		}
+	}
+	return true
 }

@@ -61,7 +61,7 @@ func TestProcfs(t *testing.T) {
 		"proc.fdopencount": "12", "proc.fdlimit": "2048", "proc.fdusage": "0.5859375",
 		"proc.stdin.type": "ipv4", "proc.stdin.name": "10.0.0.1:40000->10.0.0.2:443",
 		"proc.stdout.type": "pipe", "proc.stdout.name": "pipe:[600]", "proc.stderr.type": "directory",
-		"fd.types":    "<NA>,directory,eventpoll,file,ipv4,ipv6,memfd,pipe,unix",
+		"fd.types":    "directory,eventpoll,file,ipv4,ipv6,memfd,pipe,unix",
 		"fd.types[7]": "unix", "fd.types[99]": "-",
 		"fdlist.nums": "5,0,1,6,77", "fdlist.names": "127.0.0.1:8080,10.0.0.1:40000->10.0.0.2:443,pipe:[600],::1:40001->::1:22",
 		"fdlist.sips": "127.0.0.1,10.0.0.2,::1", "fdlist.cips": "10.0.0.1,::1", "fdlist.sports": "8080,443,22", "fdlist.cports": "40000,40001",
