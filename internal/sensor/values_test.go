@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +22,7 @@ func init() {
 		"namespace": openNamespace, "mode": createWithMode, "datagram": sendUnbound, "threads": endThread,
 		"io-uring": makeRing, "userfault": makeUserfault, "directory": openAbsoluteIn, "signal": signalThread,
 		"children": forkElsewhere, "pidfd": openPidfd, "bind": bindElsewhere, "chown-nobody": chownNobody,
+		"fast-open": connectBySending, "attribute": setAttribute,
 	} {
 		acts[name] = func(a []string) error { return act(a[0]) }
 	}
@@ -155,6 +157,28 @@ func bindElsewhere(string) error {
 
 func chownNobody(path string) error { return unix.Lchown(path, -1, -1) }
 
+// connectBySending connects with the first data, by TCP Fast Open.
+func connectBySending(string) error {
+	listener, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	to := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: listener.Addr().(*net.TCPAddr).Port}
+	return unix.Sendto(fd, []byte("x"), unix.MSG_FASTOPEN, to)
+}
+
+func setAttribute(path string) error {
+	if err := unix.Setxattr(path, "user.peregrine", []byte("value"), 0); err != unix.ENOTSUP {
+		return err
+	}
+	return nil // what counts is the event
+}
+
 // sendUnbound sends a datagram from a socket that has no address yet.
 func sendUnbound(string) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
@@ -214,6 +238,9 @@ func TestValues(t *testing.T) {
 		{"children", "evt.type in (clone, clone3) and evt.rawres > 0 and evt.arg.flags contains CLONE_CHILD_IN_PIDNS and proc.name = sensor.test"},
 		{"children", "evt.type = execve and proc.name = true and proc.vpid = 1 and evt.arg.ptid = sensor.test"},
 		{"pidfd", `evt.type = pidfd_open and fd.num > 2 and fd.type = pidfd and fd.name = ""`},
+		{"fast-open", "evt.type = connect and evt.rawres = 0 and fd.l4proto = tcp and fd.sip = 127.0.0.1 and fd.is_server = false and evt.arg.addr startswith 127.0.0.1"},
+		{"fast-open", "evt.type = sendto and evt.rawres = 1 and fd.l4proto = tcp and fd.sip = 127.0.0.1"},
+		{"attribute", "evt.type = setxattr and evt.arg.path = FILE and evt.arg.name = user.peregrine and evt.arg.size = 5"},
 		{"bind", "evt.type = bind and evt.res = EADDRNOTAVAIL and evt.arg.addr = 192.0.2.9:999"},
 		{"chown-nobody", "evt.type in (lchown, fchownat) and evt.arg.uid = 4294967295 and evt.arg.gid = 4294967295"},
 		{"threads", "evt.type = procexit and thread.ismain = false"},

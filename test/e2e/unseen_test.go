@@ -24,7 +24,7 @@ type way struct {
 var waysAround = []way{
 	{"Set Setuid or Setgid bit", open("x", unix.O_CREAT, 0o4755), open("x", unix.O_CREAT, 0o755)},
 	{"Set Setuid or Setgid bit", mknod(unix.S_IFREG | 0o2755), mknod(unix.S_IFREG | 0o755)},
-	{"File Capabilities Set", setxattr, nil},
+	{"File Capabilities Set", setxattr, otherAttribute},
 	{"System File Emptied While Opened for Reading", emptied("/etc"), emptied("/tmp")},
 	{"System Configuration Replaced", renamed("/etc/cron.d"), renamed("/etc")},
 	{"System Configuration Replaced", linked("/etc/cron.d"), linked("/etc")},
@@ -97,8 +97,21 @@ func setxattr(dir string) error {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		return err
 	}
-	if err := unix.Setxattr(path, "user.peregrine", []byte("x"), 0); !errors.Is(err, unix.ENOTSUP) {
+	// struct vfs_cap_data: VFS_CAP_REVISION_2, and CAP_CHOWN permitted.
+	capability := []byte{0, 0, 0, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+	if err := unix.Setxattr(path, "security.capability", capability, 0); !errors.Is(err, unix.ENOTSUP) {
 		return err // not every file system has them: asking is enough
+	}
+	return nil
+}
+
+func otherAttribute(dir string) error {
+	path := filepath.Join(dir, "file")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		return err
+	}
+	if err := unix.Setxattr(path, "user.peregrine", []byte("x"), 0); !errors.Is(err, unix.ENOTSUP) {
+		return err
 	}
 	return nil
 }

@@ -98,7 +98,7 @@ const (
 	FactRead      OpenFacts = 1 << 0 // evt.is_open_read
 	FactWrite     OpenFacts = 1 << 1 // evt.is_open_write
 	FactSuccess   OpenFacts = 1 << 2 // a descriptor was returned
-	FactDirectory OpenFacts = 1 << 3 // and it is a directory
+	FactDirectory OpenFacts = 1 << 3 // and it is a directory; with O_CREAT, by which none is opened, instead: setuid or setgid is asked for
 	FactCreate    OpenFacts = 1 << 4 // O_CREAT
 	FactTruncate  OpenFacts = 1 << 5 // O_TRUNC
 
@@ -302,6 +302,10 @@ const (
 	KindMoveMount
 	KindFsmount
 	KindMountSetattr
+	KindSetxattr
+	KindLsetxattr
+	KindFsetxattr
+	KindSetxattrat
 	KindProcmove
 	kindEnd
 )
@@ -771,6 +775,18 @@ var kinds = [...]Info{
 	{Name: "mount_setattr", Category: FileIO, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyMount, Traits: UsesFD,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "dirfd", Type: FD}, {Name: "path", Type: RelPath}, {Name: "flags", Type: Flags, Table: "mount_setattr_flags"}, {Name: "attr_set", Type: Flags, Table: "mount_attr_flags"}, {Name: "attr_clr", Type: Flags, Table: "mount_attr_flags"}, {Name: "propagation", Type: Flags, Table: "mount_flags"}},
 		Extras: []Param{{Name: "base", Type: Path}, {Name: "file", Type: File}}, FD: 1, Base: 7, Base2: -1, File: 8, variable: 0x184},
+	{Name: "setxattr", Category: FileIO, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyAttr,
+		Params: []Param{{Name: "res", Type: Errno}, {Name: "path", Type: Path}, {Name: "name", Type: String}, {Name: "size", Type: Uint64}},
+		Extras: []Param{{Name: "base", Type: Path}}, FD: -1, Base: 4, Base2: -1, File: -1, variable: 0x16},
+	{Name: "lsetxattr", Category: FileIO, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyAttr,
+		Params: []Param{{Name: "res", Type: Errno}, {Name: "path", Type: Path}, {Name: "name", Type: String}, {Name: "size", Type: Uint64}},
+		Extras: []Param{{Name: "base", Type: Path}}, FD: -1, Base: 4, Base2: -1, File: -1, variable: 0x16},
+	{Name: "fsetxattr", Category: FileIO, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyAttr, Traits: UsesFD,
+		Params: []Param{{Name: "res", Type: Errno}, {Name: "fd", Type: FD}, {Name: "name", Type: String}, {Name: "size", Type: Uint64}},
+		Extras: []Param{{Name: "file", Type: File}}, FD: 1, Base: -1, Base2: -1, File: 4, variable: 0x14},
+	{Name: "setxattrat", Category: FileIO, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyAttr, Traits: UsesFD,
+		Params: []Param{{Name: "res", Type: Errno}, {Name: "dirfd", Type: FD}, {Name: "path", Type: RelPath}, {Name: "name", Type: String}, {Name: "size", Type: Uint64}},
+		Extras: []Param{{Name: "base", Type: Path}, {Name: "file", Type: File}}, FD: 1, Base: 5, Base2: -1, File: 6, variable: 0x6c},
 	{Name: "procmove", Category: Process, Origin: Meta, Lost: LostOtherInterest, Traits: ModifiesState,
 		Params: []Param{{Name: "cgroups", Type: Strings}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x1},
 }

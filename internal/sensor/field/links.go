@@ -21,7 +21,7 @@ var keepsLast = func() (keeps [event.NumKinds]bool) {
 	for _, k := range []event.Kind{
 		event.KindUnlink, event.KindUnlinkat, event.KindRmdir, event.KindMkdir, event.KindMkdirat,
 		event.KindRename, event.KindRenameat, event.KindRenameat2, event.KindMknod, event.KindMknodat,
-		event.KindLink, event.KindLchown, event.KindLstat, event.KindSymlink, event.KindSymlinkat,
+		event.KindLink, event.KindLchown, event.KindLstat, event.KindLsetxattr, event.KindSymlink, event.KindSymlinkat,
 	} {
 		keeps[k] = true
 	}

@@ -28,7 +28,9 @@ func (o openCall) decide(f *filter.Field, c *filter.Check) (value, known bool) {
 	case "evt.res":
 		return result(c, has(event.FactSuccess))
 	case "fd.typechar":
-		return typechar(c, has(event.FactSuccess), has(event.FactDirectory))
+		return typechar(c, has(event.FactSuccess), has(event.FactDirectory) && !has(event.FactCreate))
+	case "evt.rawarg.mode":
+		return modeAbove(c.Op, single, has(event.FactDirectory) && has(event.FactCreate))
 	case "evt.arg.flags":
 		if c.Op != filter.Contains {
 			return false, false
@@ -81,6 +83,19 @@ func sign(op filter.Op, text string, success bool) (value, known bool) {
 		return op == filter.Less || op == filter.LessEq || op == filter.NotEq, isComparison(op)
 	}
 	return false, false
+}
+
+// setgid is S_ISGID: the lowest mode that asks for setuid or setgid.
+const setgid = 0o2000
+
+// modeAbove decides whether a mode is at least a number that stands for setuid
+// or setgid: it is not, where neither is asked for.
+func modeAbove(op filter.Op, text string, special bool) (value, known bool) {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || special {
+		return false, false
+	}
+	return false, op == filter.GreaterEq && n >= setgid || op == filter.Greater && n >= setgid-1
 }
 
 func isComparison(op filter.Op) bool {

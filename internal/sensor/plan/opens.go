@@ -113,7 +113,7 @@ func (o *Opens) NeededEvent(v *event.View, name string) bool {
 	}
 	var file event.FileInfo
 	v.FileInfo(v.Info().File, &file)
-	facts, ok := factsOf(v.Uint(slots.flags), v.Int(0), &file)
+	facts, ok := factsOf(v.Uint(slots.flags), v.Uint(slots.mode), v.Int(0), &file)
 	path, given := v.Str(slots.path)
 	if !ok || !given || path == "" || len(path) >= field.MaxPath-1 { // whose name is another, or none
 		return true
@@ -145,20 +145,28 @@ func (o *Opens) needed(facts event.OpenFacts, name string, paths uint64) bool {
 }
 
 // factsOf is false for O_TMPFILE, whose descriptor has the name of a
-// directory: nothing is known of it.
-func factsOf(flags uint64, fd int64, file *event.FileInfo) (event.OpenFacts, bool) {
+// directory, and for a directory that O_CREAT and O_PATH opened: nothing is
+// known of them.
+func factsOf(flags, mode uint64, fd int64, file *event.FileInfo) (event.OpenFacts, bool) {
 	facts := event.OpenFacts(flags & (event.OpenRead | event.OpenWrite)) // the same bits
 	if facts&event.FactWrite != 0 && flags&event.OpenTmpfile != 0 {
 		return 0, false
 	}
+	create := flags&event.OpenCreat != 0
 	if fd >= 0 {
 		facts |= event.FactSuccess
 		if file.Type == event.FDDirectory {
+			if create {
+				return 0, false
+			}
 			facts |= event.FactDirectory
 		}
 	}
-	if flags&event.OpenCreat != 0 {
+	if create {
 		facts |= event.FactCreate
+		if mode >= setgid {
+			facts |= event.FactDirectory
+		}
 	}
 	if flags&event.OpenTrunc != 0 {
 		facts |= event.FactTruncate
@@ -166,10 +174,11 @@ func factsOf(flags uint64, fd int64, file *event.FileInfo) (event.OpenFacts, boo
 	return facts, true
 }
 
-// openSlots are where filteredKinds have path and flags; 0 for other kinds.
-var openSlots = func() (s [event.NumKinds]struct{ path, flags int }) {
+// openSlots are where filteredKinds have path, flags and mode; 0 for other
+// kinds.
+var openSlots = func() (s [event.NumKinds]struct{ path, flags, mode int }) {
 	for _, k := range filteredKinds {
-		s[k].path, s[k].flags = k.Info().Slot("name"), k.Info().Slot("flags")
+		s[k].path, s[k].flags, s[k].mode = k.Info().Slot("name"), k.Info().Slot("flags"), k.Info().Slot("mode")
 	}
 	return s
 }()

@@ -202,18 +202,20 @@ struct open_call {
 /* False where nothing can be said of the call. */
 INLINE bool open_call_get(struct scratch *s, struct task_struct *task, struct open_call *o)
 {
-	u64 flags, file = 0;
+	u64 flags, mode, file = 0;
 
 	switch (s->entry.kind) {
 	case KIND_OPEN:
 		o->name = s->args[0];
 		o->dirfd = AT_FDCWD;
 		flags = s->args[1];
+		mode = s->args[2];
 		break;
 	case KIND_OPENAT:
 		o->name = s->args[1];
 		o->dirfd = s->args[0];
 		flags = s->args[2];
+		mode = s->args[3];
 		break;
 	case KIND_OPENAT2:
 		o->name = s->args[1];
@@ -222,6 +224,7 @@ INLINE bool open_call_get(struct scratch *s, struct task_struct *task, struct op
 			return false;
 		s->how_read = 1;
 		flags = s->how[0];
+		mode = s->how[1];
 		break;
 	default:
 		return false;
@@ -229,8 +232,11 @@ INLINE bool open_call_get(struct scratch *s, struct task_struct *task, struct op
 	u32 facts = open_flags(flags) & (FACT_READ | FACT_WRITE);
 	if (facts & FACT_WRITE && flags & K_TMPFILE) /* the name is a directory's */
 		return false;
-	if (flags & K_CREAT)
+	if (flags & K_CREAT) {
 		facts |= FACT_CREATE;
+		if (mode & 06000)
+			facts |= FACT_DIRECTORY;
+	}
 	if (flags & K_TRUNC)
 		facts |= FACT_TRUNCATE;
 	if (s->ret >= 0) {
@@ -239,8 +245,11 @@ INLINE bool open_call_get(struct scratch *s, struct task_struct *task, struct op
 		if (!file)
 			return false;
 		struct inode *inode = READ(AS(struct file, file), f_inode);
-		if ((READ(inode, i_mode) & S_IFMT) == S_IFDIR)
+		if ((READ(inode, i_mode) & S_IFMT) == S_IFDIR) {
+			if (flags & K_CREAT) /* and O_PATH, which does not create */
+				return false;
 			facts |= FACT_DIRECTORY;
+		}
 	}
 	o->file = file;
 	o->bit = 1ull << facts;

@@ -21,6 +21,47 @@ INLINE void read_message(struct message *m, u64 addr, bool narrow)
 	m->control_len = user_word(addr + 5 * n, narrow);
 }
 
+#define MSG_FASTOPEN 0x20000000
+
+/* Does the call send the first data of a TCP connection that it makes itself
+ * (net/ipv4/tcp.c, tcp_sendmsg_fastopen)? */
+INLINE bool is_fast_open(struct scratch *s)
+{
+	u64 flags = s->entry.kind == KIND_SENDMSG ? s->args[2] : s->args[3];
+
+	if (likely(!(flags & MSG_FASTOPEN)))
+		return false;
+	if (s->entry.kind != KIND_SENDTO && s->entry.kind != KIND_SENDMSG && s->entry.kind != KIND_SENDMMSG)
+		return false;
+	u64 sk = fd_sock(current_task(), s->args[0]);
+	return sk && is_ip(READ(AS(struct sock, sk), __sk_common.skc_family)) &&
+	       READ(AS(struct sock, sk), sk_protocol) == IPPROTO_TCP;
+}
+
+/* Such a call is a connect as well, told before what it sends. */
+INLINE void send_connect(struct scratch *s, struct message *m)
+{
+	struct counters *c = counters_get();
+	u8 flags = s->h.flags;
+	s32 res = s->ret < 0 ? s->ret : 0;
+
+	if (!c)
+		return;
+	BEGIN(CONNECT);
+	s->h.res = res;
+	if (s->entry.kind == KIND_SENDTO) {
+		read_peer(s, s->args[4], s->args[5]);
+	} else {
+		read_message(m, s->args[1], flags & EVENT_COMPAT);
+		read_peer(s, m->name, m->name_len);
+	}
+	put_connection(s, s->args[0], res);
+	submit(s, LOST_CONNECT);
+	c->seen++;
+	s->busy = 1;
+	s->h.flags = flags;
+}
+
 /* On success what was moved, else what was asked. */
 SEC("tp_btf/sys_exit")
 int family_message(u64 *ctx)
@@ -36,6 +77,8 @@ int family_message(u64 *ctx)
 	if (socket_left_out(s, current_task(), fd))
 		return 0;
 	narrow = s->h.flags & EVENT_COMPAT;
+	if (is_fast_open(s))
+		send_connect(s, &m);
 	switch (s->entry.kind) {
 	case KIND_SEND:
 	case KIND_SENDTO:

@@ -4,7 +4,6 @@
 #include "payload.h"
 #include "sockets.h"
 
-#define EINPROGRESS 115
 
 /* The value of a socket option, as Falco reads it: numbers for the options of
  * SOL_SOCKET that it knows, bytes for the rest. */
@@ -89,17 +88,8 @@ INLINE void put_connect(struct scratch *s)
 	s32 fd = s->args[0];
 
 	BEGIN(CONNECT);
-	SLOT(s, CONNECT_RES) = s->ret;
-	SLOT(s, CONNECT_FD) = fd;
 	read_peer(s, s->args[1], s->args[2]);
-	put_peer(s, CONNECT_ADDR);
-	if (s->ret == 0 || s->ret == -EINPROGRESS) {
-		s->role = FILE_CLIENT;
-		put_tuple(s, CONNECT_TUPLE, fd, OUTBOUND);
-	} else {
-		s->peer.family = 0; /* refused: the socket keeps its old name */
-	}
-	put_fd(s, CONNECT_FILE, fd);
+	put_connection(s, fd, s->ret);
 }
 
 INLINE void put_socketpair(struct scratch *s)

@@ -135,3 +135,23 @@ FUNC int put_tuple(struct scratch *s, u32 slot, s32 fd, u32 direction)
 	}
 	return 0;
 }
+
+#define EINPROGRESS 115
+
+/* The parameters of a connect to s->peer. */
+FUNC int put_connection(struct scratch *s, s32 fd, s32 res)
+{
+	if (!s)
+		return 0;
+	SLOT(s, CONNECT_RES) = (s64)res;
+	SLOT(s, CONNECT_FD) = fd;
+	put_peer(s, CONNECT_ADDR);
+	if (res == 0 || res == -EINPROGRESS) {
+		s->role = FILE_CLIENT;
+		put_tuple(s, CONNECT_TUPLE, fd, OUTBOUND);
+	} else {
+		s->peer.family = 0; /* refused: the socket keeps its old name */
+	}
+	put_fd(s, CONNECT_FILE, fd);
+	return 0;
+}
