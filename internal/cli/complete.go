@@ -57,7 +57,7 @@ func completeGenerate(cmd *cobra.Command) {
 func groupGenerate(flags *pflag.FlagSet) {
 	for title, names := range map[string][]string{
 		"Which actions":  {"all", "exclude"},
-		"Where they run": {"no-sandbox", "allow-egress", "container", "privileged", "state-dir"},
+		"Where they run": {"no-sandbox", "allow-egress", "container", "privileged", "in-container", "container-engine", "state-dir"},
 	} {
 		for _, name := range names {
 			if flags.Lookup(name) != nil {

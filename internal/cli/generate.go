@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/cluster"
+	"github.com/peregrine-sec/peregrine/internal/generator/engine"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
 )
@@ -57,6 +59,8 @@ type generateFlags struct {
 	allowEgress bool
 	container   string
 	privileged  bool
+	image       string
+	engine      string
 	stateDir    string
 	cluster     kubeapi.Flags
 }
@@ -73,6 +77,8 @@ func (g *generateFlags) place(flags *pflag.FlagSet) {
 	flags.BoolVar(&g.allowEgress, "allow-egress", false, "use the host's network: actions may reach addresses outside this host")
 	flags.StringVar(&g.container, "container", "auto", "where sensors see this process: auto, host or container")
 	flags.BoolVar(&g.privileged, "privileged", false, "the sensor knows this container as privileged")
+	flags.StringVar(&g.image, "in-container", "", "run all actions in real containers of an `IMAGE`; helper: one with this program alone, made for the run")
+	flags.StringVar(&g.engine, "container-engine", "", "docker, podman or containerd (default the first that answers)")
 	g.state(flags)
 	g.clusterFlags(flags)
 	group(flags, "Cluster, for k8saudit actions", "kubeconfig", "context", "namespace")
@@ -132,6 +138,32 @@ func (g *generateFlags) sandbox() (generator.SandboxOptions, error) {
 		return o, usagef("--container %q: expected auto, host or container", g.container)
 	}
 	return o, nil
+}
+
+// contain finds the container engine that --in-container needs, and has it load
+// the helper image, which leave removes.
+func (g *generateFlags) contain(ctx context.Context, o *generator.SandboxOptions) (leave func() error, err error) {
+	leave = func() error { return nil }
+	switch {
+	case g.image == "" && g.engine != "":
+		return leave, usagef("--container-engine needs --in-container")
+	case g.image == "":
+		return leave, nil
+	case g.noSandbox || g.container != "auto":
+		return leave, usagef("--in-container, --container and --no-sandbox exclude each other")
+	}
+	o.Image = g.image
+	if o.Engine, err = engine.Find(ctx, g.engine); err != nil {
+		return leave, &ExitError{Code: ExitPreflight, Err: err}
+	}
+	if g.image != "helper" {
+		return leave, nil
+	}
+	o.Image, leave, err = generator.LoadHelper(ctx, o.Engine, g.stateDir)
+	if err != nil {
+		return leave, &ExitError{Code: ExitPreflight, Err: err}
+	}
+	return leave, nil
 }
 
 // resolve fills flags that were not given from the environment

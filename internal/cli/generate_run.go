@@ -55,7 +55,8 @@ the host as it was; after kill -9, generate cleanup does.`,
   peregrine generate run 'ReadSensitiveFileUntrusted|ClearLogActivities' --rate 2000 --for 30s
   peregrine generate run ReadSensitiveFileUntrusted --rate 500 --for 1m --noise 20000
   peregrine generate run --profile node.json --scale 2 --for 5m
-  peregrine generate run ReadSensitiveFileUntrusted --profile node.json --alerts 50/s`,
+  peregrine generate run ReadSensitiveFileUntrusted --profile node.json --alerts 50/s
+  peregrine generate run LaunchedInPrivilegedContainer --in-container helper`,
 		Args: generateArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(env, cmd, args)
@@ -86,7 +87,7 @@ the host as it was; after kill -9, generate cleanup does.`,
 	return cmd
 }
 
-func (f *runFlags) run(env Env, cmd *cobra.Command, args []string) error {
+func (f *runFlags) run(env Env, cmd *cobra.Command, args []string) (err error) {
 	if f.quiet {
 		f.log.Level = eventlog.Error
 	}
@@ -94,6 +95,11 @@ func (f *runFlags) run(env Env, cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	leave, err := f.contain(env.Context, &o.Sandbox)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, leave()) }()
 	if err := generator.Check(o); err != nil {
 		return &ExitError{Code: ExitPreflight, Err: err}
 	}

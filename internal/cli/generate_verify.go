@@ -36,7 +36,7 @@ lines that it writes with json_output=true, from a file or standard input.`,
   peregrine generate test --http-server-address localhost:8080
   peregrine generate test '^noise' --alerts alerts.json --junit report.xml`,
 		Args: generateArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) (failed error) {
 			selected, err := action.Select(strings.Join(args, ""), f.all, f.exclude...)
 			if err != nil {
 				return &ExitError{Code: ExitUsage, Err: err}
@@ -45,6 +45,11 @@ lines that it writes with json_output=true, from a file or standard input.`,
 			if o.Sandbox, err = f.sandbox(); err != nil {
 				return err
 			}
+			leave, err := f.contain(env.Context, &o.Sandbox)
+			if err != nil {
+				return err
+			}
+			defer func() { failed = errors.Join(failed, leave()) }()
 			o.Actions = selected
 			var names []string
 			for _, a := range selected {

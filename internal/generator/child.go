@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/child"
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
@@ -23,6 +25,8 @@ import (
 const (
 	taskWork = "work"  // be the worker process: a brief on stdin, frames on descriptor 3
 	taskJoin = "join:" // enter the cgroups that follow, ":"-separated, then work
+	// be the worker process in a real container: frames on standard output
+	taskContained = "contained"
 )
 
 // The worker process's descriptors after the standard ones.
@@ -54,7 +58,11 @@ func Child() (status int, is bool) {
 	case task == "":
 		return 0, false
 	case task == taskWork:
-		return work(), true
+		syscall.CloseOnExec(framesFD)
+		syscall.CloseOnExec(journalFD)
+		return work(os.NewFile(framesFD, "frames")), true
+	case task == taskContained:
+		return contained(), true
 	case strings.HasPrefix(string(task), taskJoin):
 		return join(strings.TrimPrefix(string(task), taskJoin)), true
 	}
@@ -72,12 +80,24 @@ func join(paths string) int {
 			err = syscall.Exec(exe, os.Args, append(os.Environ(), child.Variable+"="+taskWork))
 		}
 	}
-	return refuse(err)
+	return refuse(os.NewFile(framesFD, "frames"), err)
+}
+
+// contained keeps standard output for itself: actions' programs have another.
+func contained() int {
+	frames, err := unix.FcntlInt(uintptr(unix.Stdout), unix.F_DUPFD_CLOEXEC, journalFD+1)
+	if err == nil {
+		err = unix.Dup3(unix.Stderr, unix.Stdout, 0)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "standard output:", err)
+		return 1
+	}
+	return work(os.NewFile(uintptr(frames), "frames"))
 }
 
 // refuse reports an error that came before any action.
-func refuse(err error) int {
-	frames := os.NewFile(framesFD, "frames")
+func refuse(frames *os.File, err error) int {
 	if werr := writeFrame(frames, frameError, []byte(err.Error())); werr != nil {
 		fmt.Fprintln(os.Stderr, errors.Join(err, werr))
 	}
@@ -85,18 +105,16 @@ func refuse(err error) int {
 }
 
 // work is the worker process.
-func work() int {
+func work(frames *os.File) int {
 	// What comes from the terminal is for the process that started us.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
-	syscall.CloseOnExec(framesFD)
-	syscall.CloseOnExec(journalFD)
 	var b brief
 	if err := readGob(os.Stdin, &b); err != nil {
-		return refuse(fmt.Errorf("read brief: %w", err))
+		return refuse(frames, fmt.Errorf("read brief: %w", err))
 	}
 	env, err := b.enter()
 	if err != nil {
-		return refuse(err)
+		return refuse(frames, err)
 	}
 	// When standard input ends, it is time to stop: it does so too when the
 	// process that started us dies.
@@ -105,7 +123,6 @@ func work() int {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		stop()
 	}()
-	frames := os.NewFile(framesFD, "frames")
 	var lost error
 	b.Options.Discard = true
 	b.Options.Sink = func(batch []Instance) {
@@ -122,14 +139,14 @@ func work() int {
 	}
 	result, err := Run(ctx, b.Options, env)
 	if err = errors.Join(err, lost); err != nil {
-		return refuse(err)
+		return refuse(frames, err)
 	}
 	payload, err := encodeResult(result)
 	if err == nil {
 		err = writeFrame(frames, frameResult, payload)
 	}
 	if err != nil {
-		return refuse(err)
+		return refuse(frames, err)
 	}
 	return 0
 }

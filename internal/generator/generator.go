@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/generator/engine"
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
 )
 
@@ -112,6 +113,11 @@ type SandboxOptions struct {
 	Container Containment
 	// Privileged says that the container is known to sensors as privileged.
 	Privileged bool
+	// Image, if not empty, has all actions run in real containers of it, which
+	// Engine starts: privileged ones for those that need that, or for all with
+	// Privileged.
+	Image  string
+	Engine engine.Engine
 }
 
 // Containment says whether a process is in a container.

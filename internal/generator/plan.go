@@ -47,7 +47,7 @@ func NewPlan(o Options) (*Plan, error) {
 		p.Journal = sandbox.DefaultStateDir()
 	}
 	for _, part := range o.split(actions) {
-		env := place(&o, part.inside)
+		env := part.place(&o)
 		for i, a := range part.actions {
 			planned := Planned{Name: a.Name, Summary: a.Summary, Rule: a.Rule, Where: part.where(), Files: a.Touches,
 				Processes: a.Spawns, Network: a.Needs.Network, Root: a.Needs.Root, Cleanup: cleanupOf(a, o.Sandbox.Off)}
@@ -73,6 +73,10 @@ func (o *Options) describe() string {
 
 func (p *part) where() string {
 	switch {
+	case p.real && p.privileged:
+		return "real container, privileged"
+	case p.real:
+		return "real container"
 	case p.lookalike:
 		return "container look-alike"
 	case p.inside:
@@ -145,7 +149,7 @@ func Check(o Options) error {
 	if err != nil {
 		return err
 	}
-	if !o.Sandbox.Off && !hasSysAdmin() {
+	if o.Sandbox.Image == "" && !o.Sandbox.Off && !hasSysAdmin() {
 		return errors.New("the sandbox needs CAP_SYS_ADMIN: run as root, or with --no-sandbox on the host's own files")
 	}
 	var reasons []string

@@ -20,6 +20,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/child"
+	"github.com/peregrine-sec/peregrine/internal/generator/engine"
 	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
@@ -36,9 +37,8 @@ type spawned struct {
 	stderr  bytes.Buffer
 }
 
-// spawnOne runs all actions of o in one worker process. With container, that
-// process looks like one in a container to sensors.
-func spawnOne(ctx context.Context, o Options, b brief, container bool) (*Result, error) {
+// spawnOne runs all actions of o in one worker process, where p says.
+func spawnOne(ctx context.Context, o Options, b brief, p *part) (*Result, error) {
 	id := make([]byte, 4)
 	if _, err := rand.Read(id); err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func spawnOne(ctx context.Context, o Options, b brief, container bool) (*Result,
 		return nil, err
 	}
 	b.Run = s.run
-	result, err := s.start(ctx, b, container)
+	result, err := s.start(ctx, b, p)
 	if aborted(o.Abort) {
 		err = ErrAborted
 	}
@@ -71,9 +71,15 @@ func aborted(abort <-chan struct{}) bool {
 	}
 }
 
-func (s *spawned) start(ctx context.Context, b brief, container bool) (*Result, error) {
+func (s *spawned) start(ctx context.Context, b brief, p *part) (*Result, error) {
+	if p.real {
+		if err := s.contain(p); err != nil {
+			return nil, err
+		}
+		return s.converse(ctx, b)
+	}
 	task := child.Task(taskWork)
-	if container {
+	if p.lookalike {
 		lookalike, err := sandbox.NewLookalike(s.run, s.journal)
 		if err != nil {
 			return nil, err
@@ -140,6 +146,36 @@ func (s *spawned) exec(task child.Task, network bool) error {
 			s.command.SysProcAttr.Cloneflags |= syscall.CLONE_NEWPID
 		}
 	}
+	return s.begin(writer)
+}
+
+// contain starts the worker process in a real container.
+func (s *spawned) contain(p *part) error {
+	place := s.options.Sandbox
+	name := "peregrine-" + s.run
+	if err := s.journal.Container(place.Engine, name); err != nil {
+		return err
+	}
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	s.frames = reader
+	s.command, err = place.Engine.Run(engine.Spec{
+		Name: name, Image: place.Image, Privileged: p.privileged, Network: place.Egress,
+		Env: []string{child.Task(taskContained).Env()}, Args: []string{RunArgument + s.run},
+	})
+	if err != nil {
+		return errors.Join(err, writer.Close(), reader.Close())
+	}
+	s.command.Stdout, s.command.Stderr = writer, &s.stderr
+	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	return s.begin(writer)
+}
+
+// begin starts the command, whose frames go to writer.
+func (s *spawned) begin(writer *os.File) error {
+	var err error
 	if s.stdin, err = s.command.StdinPipe(); err == nil {
 		err = s.command.Start()
 	}
@@ -150,10 +186,10 @@ func (s *spawned) exec(task child.Task, network bool) error {
 		if errors.Is(err, syscall.EPERM) {
 			err = fmt.Errorf("%w: the sandbox needs CAP_SYS_ADMIN (run as root, or with --no-sandbox on the host itself)", err)
 		}
-		return errors.Join(fmt.Errorf("start worker process: %w", err), reader.Close())
+		return errors.Join(fmt.Errorf("start worker process: %w", err), s.frames.Close())
 	}
 	if err := s.journal.Process(s.command.Process.Pid); err != nil {
-		return errors.Join(err, s.command.Process.Kill(), s.command.Wait(), reader.Close())
+		return errors.Join(err, s.command.Process.Kill(), s.command.Wait(), s.frames.Close())
 	}
 	return nil
 }
@@ -219,7 +255,6 @@ func (s *spawned) receive() (*Result, error) {
 			result, err := decodeResult(payload)
 			if err == nil {
 				result.Instances = slices.Concat(all...)
-				result.Processes = []int{s.command.Process.Pid}
 				result.Run = s.run
 			}
 			return result, err
@@ -262,10 +297,10 @@ func copyExecutable(from, to string) error {
 
 // place says what the environment is before anything is made: what Spawn and
 // Plan tell actions that ask whether they apply.
-func place(o *Options, container bool) action.Env {
+func (p *part) place(o *Options) action.Env {
 	return action.Env{
-		InContainer: container,
-		Privileged:  container && o.Sandbox.Privileged,
+		InContainer: p.inside,
+		Privileged:  p.privileged,
 		Egress:      o.Sandbox.Egress,
 		PrivateNet:  !o.Sandbox.Off && !o.Sandbox.Egress,
 		Kubernetes:  o.Kubernetes,

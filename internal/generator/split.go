@@ -50,22 +50,30 @@ type part struct {
 	actions   []*action.Action
 	choices   []Choice
 	lookalike bool
-	cluster   bool // in this process: the sandbox has no way to a cluster
-	inside    bool // in a container, as sensors see it
-	weight    int
-	others    int // actions that are not in this part
+	real      bool // in a container of Sandbox.Image
+	// privileged says that sensors know the container as such.
+	privileged bool
+	cluster    bool // in this process: the sandbox has no way to a cluster
+	inside     bool // in a container, as sensors see it
+	weight     int
+	others     int // actions that are not in this part
 }
 
 // split parts the actions for the host from those for a container. A process
 // that is in a container already does all in one.
 func (o *Options) split(actions []*action.Action) []*part {
-	inside := o.Sandbox.Container == InContainer || o.Sandbox.Container == "" && sandbox.InContainer()
-	host, container, cluster := &part{inside: inside}, &part{inside: true, lookalike: true}, &part{cluster: true}
+	real := o.Sandbox.Image != ""
+	inside := real || o.Sandbox.Container == InContainer || o.Sandbox.Container == "" && sandbox.InContainer()
+	host, container, cluster := &part{inside: inside, real: real}, &part{inside: true, lookalike: true}, &part{cluster: true}
+	privileged := &part{inside: true, real: true, privileged: true}
+	host.privileged = inside && o.Sandbox.Privileged
 	for i, a := range actions {
 		p := host
 		switch {
 		case (a.Needs.Place == action.Container || o.Actions[i].Container) && !inside && !o.Sandbox.Off:
 			p = container
+		case a.Needs.Place == action.Privileged && real && !host.privileged:
+			p = privileged
 		case a.Needs.Place == action.Cluster && o.Kubernetes != nil:
 			p = cluster
 		}
@@ -74,7 +82,7 @@ func (o *Options) split(actions []*action.Action) []*part {
 		p.choices = append(p.choices, o.Actions[i])
 		p.weight += max(o.Actions[i].Weight, 1)
 	}
-	parts := []*part{host, container, cluster}
+	parts := []*part{host, container, privileged, cluster}
 	for _, p := range parts {
 		p.others = len(actions) - len(p.indices)
 	}
@@ -106,12 +114,12 @@ func (p *part) spawn(ctx context.Context, o Options) (*Result, error) {
 		return result, err
 	}
 	o.Kubernetes = nil
-	b := brief{Options: o, Env: place(&o, p.inside), Network: !o.Sandbox.Off && !o.Sandbox.Egress}
+	b := brief{Options: o, Env: p.place(&o), Network: !o.Sandbox.Off && !o.Sandbox.Egress}
 	for _, a := range p.actions {
 		b.Overlay = append(b.Overlay, a.Touches...)
 	}
 	b.Options.Sink, b.Options.Ready, b.Options.Abort = nil, nil, nil
-	result, err := spawnOne(ctx, o, b, p.lookalike)
+	result, err := spawnOne(ctx, o, b, p)
 	if result != nil && sink == nil {
 		p.renumber(result.Instances)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 	"unsafe"
 
@@ -30,6 +31,7 @@ type wireResult struct {
 	Result   *Result
 	Lateness *hdrhistogram.Snapshot
 	Costs    []*hdrhistogram.Snapshot
+	Worker   int // the worker process's pid
 }
 
 func writeFrame(w io.Writer, kind byte, payload []byte) error {
@@ -80,7 +82,7 @@ func instances(payload []byte) ([]Instance, error) {
 }
 
 func encodeResult(r *Result) ([]byte, error) {
-	w := wireResult{Result: r, Lateness: r.Lateness.Export()}
+	w := wireResult{Result: r, Lateness: r.Lateness.Export(), Worker: os.Getpid()}
 	for i := range r.Actions {
 		w.Costs = append(w.Costs, r.Actions[i].Cost.Export())
 	}
@@ -96,7 +98,7 @@ func decodeResult(payload []byte) (*Result, error) {
 	if r == nil || len(w.Costs) != len(r.Actions) {
 		return nil, fmt.Errorf("result of the worker process: %d histograms, expected one for each action", len(w.Costs))
 	}
-	r.Lateness = hdrhistogram.Import(w.Lateness)
+	r.Lateness, r.Processes = hdrhistogram.Import(w.Lateness), []int{w.Worker}
 	for i := range r.Actions {
 		r.Actions[i].Cost = hdrhistogram.Import(w.Costs[i])
 	}

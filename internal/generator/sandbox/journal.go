@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
+	"github.com/peregrine-sec/peregrine/internal/generator/engine"
 	"github.com/peregrine-sec/peregrine/internal/journal"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
@@ -23,6 +24,14 @@ type entry struct {
 	Artifact *artifact.Artifact `json:"artifact,omitempty"`
 	Cgroup   string             `json:"cgroup,omitempty"`
 	Process  *process           `json:"process,omitempty"`
+	// Container and Image are what a container engine has of the run.
+	Container *contained `json:"container,omitempty"`
+	Image     *contained `json:"image,omitempty"`
+}
+
+type contained struct {
+	Engine engine.Engine `json:"engine"`
+	Name   string        `json:"name"`
 }
 
 // DefaultStateDir is where journals are kept: /var/lib/peregrine for root,
@@ -78,6 +87,16 @@ func (j *Journal) Make(a artifact.Artifact, create func() error) error {
 
 // Cgroup announces a cgroup.
 func (j *Journal) Cgroup(path string) error { return j.Add(entry{Cgroup: path}) }
+
+// Container announces a container.
+func (j *Journal) Container(e engine.Engine, name string) error {
+	return j.Add(entry{Container: &contained{e, name}})
+}
+
+// Image announces an image that is loaded into an engine.
+func (j *Journal) Image(e engine.Engine, tag string) error {
+	return j.Add(entry{Image: &contained{e, tag}})
+}
 
 // Process notes a process of the run, the leader of a process group.
 func (j *Journal) Process(pid int) error {

@@ -46,6 +46,10 @@ func (u *undoer) undo(raw json.RawMessage) (did string, err error) {
 		return removeCgroup(e.Cgroup)
 	case e.Process != nil:
 		return u.end(ctx, *e.Process)
+	case e.Container != nil:
+		return e.Container.removeBy(e.Container.Engine.Remove, "container")
+	case e.Image != nil:
+		return e.Image.removeBy(e.Image.Engine.RemoveImage, "image")
 	}
 	return "", fmt.Errorf("journal entry of a kind that this version does not know: %.80s", raw)
 }
@@ -89,6 +93,20 @@ func removeCgroup(path string) (string, error) {
 		return "", err
 	}
 	return "removed " + path, nil
+}
+
+// enginePatience is how long a container engine has to remove something.
+const enginePatience = time.Minute
+
+// removeBy removes what a container engine has.
+func (c *contained) removeBy(remove func(context.Context, string) (bool, error), what string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), enginePatience)
+	defer cancel()
+	was, err := remove(ctx, c.Name)
+	if err != nil || !was {
+		return "", err
+	}
+	return "removed " + what + " " + c.Name, nil
 }
 
 // process is a pid with its start time (clock ticks since boot), so that a pid
