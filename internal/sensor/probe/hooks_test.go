@@ -1,10 +1,10 @@
 package probe
 
 import (
+	"bufio"
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -138,7 +138,7 @@ func init() {
 		for p.Hooks().Why == attaching {
 			time.Sleep(time.Millisecond)
 		}
-		fmt.Println("ready")
+		fmt.Printf("%+v\n", p.Hooks())
 		select {}
 	}
 }
@@ -155,11 +155,12 @@ func TestKilled(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := io.ReadFull(out, make([]byte, len("ready"))); err != nil {
+	said, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
 		t.Fatal(err)
 	}
 	if stubs(t) == 0 && os.Getenv("PEREGRINE_REQUIRE_HOOKS") == "1" {
-		t.Error("no function is hooked")
+		t.Errorf("no function is hooked: %s", said)
 	}
 	start := time.Now()
 	if err := cmd.Process.Kill(); err != nil {
