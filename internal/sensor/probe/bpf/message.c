@@ -74,11 +74,11 @@ int family_message(u64 *ctx)
 	if (!s)
 		return 0;
 	fd = s->args[0];
-	if (socket_left_out(s, current_task(), fd))
-		return 0;
 	narrow = s->h.flags & EVENT_COMPAT;
 	if (is_fast_open(s))
 		send_connect(s, &m);
+	if (socket_left_out(s, current_task(), fd))
+		return 0;
 	switch (s->entry.kind) {
 	case KIND_SEND:
 	case KIND_SENDTO:
