@@ -34,6 +34,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	e.alerts(&s)
 	e.metadata(&s)
 	e.audit(s.Audit)
+	e.recordings(&s)
 	if c.config.Kernel {
 		e.probe(&s, c.config.PerCPU)
 	}
@@ -125,6 +126,7 @@ func (e exposition) audit(a *metrics.Audit) {
 	e.counter("peregrine_k8s_audit_bytes_total", float64(a.Bytes))
 }
 
+// recordings are those made around alerts.
 func (e exposition) recordings(s *metrics.Snapshot) {
 	r := &s.Recordings
 	e.counter("peregrine_recordings_total", float64(r.Files))
