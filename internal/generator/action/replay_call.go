@@ -67,13 +67,19 @@ var (
 	noFD       = number(-1)
 	here       = number(unix.AT_FDCWD)
 	toMemory   = pointer(unsafe.Pointer(&replayMemory))
-	fromMemory = pointer(unsafe.Pointer(&replayZeros))
+	fromMemory = pointer(unsafe.Pointer(replayZeros))
 	size       = number(64)
 )
 
-// replayMemory is where all replayed calls let the kernel write; what they read
-// is zero. Variables of a package do not move.
-var replayMemory, replayZeros [8192]byte
+// replayMemory is where all replayed calls let the kernel write. Variables of a
+// package do not move.
+var replayMemory [8192]byte
+
+// replayZeros is what all of them read, size bytes. It lies with the constants,
+// where the kernel cannot write: it is the timeout of polls and sleeps too.
+var replayZeros = unsafe.StringData(eight + eight + eight + eight + eight + eight + eight + eight)
+
+const eight = "\x00\x00\x00\x00\x00\x00\x00\x00"
 
 func pointer(to unsafe.Pointer) word { return func(*prep) (uintptr, error) { return uintptr(to), nil } }
 

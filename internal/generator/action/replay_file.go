@@ -19,10 +19,10 @@ var fileReplays = map[string]replay{
 	"pread64":         {nr: unix.SYS_PREAD64, args: []word{device("/dev/zero"), toMemory, size, zero}, fails: []word{noFD, toMemory, size, zero}},
 	"write":           {nr: unix.SYS_WRITE, args: []word{device("/dev/null"), fromMemory, size}, fails: []word{noFD, fromMemory, size}},
 	"pwrite64":        {nr: unix.SYS_PWRITE64, args: []word{device("/dev/null"), fromMemory, size, zero}, fails: []word{noFD, fromMemory, size, zero}},
-	"readv":           {nr: unix.SYS_READV, args: []word{device("/dev/zero"), vector(&replayMemory), number(1)}, fails: []word{emptyPipe, vector(&replayMemory), number(1)}},
-	"writev":          {nr: unix.SYS_WRITEV, args: []word{device("/dev/null"), vector(&replayZeros), number(1)}, fails: []word{noFD, vector(&replayZeros), number(1)}},
-	"preadv":          {nr: unix.SYS_PREADV, args: []word{device("/dev/zero"), vector(&replayMemory), number(1), zero}, fails: []word{noFD, zero, zero}},
-	"pwritev":         {nr: unix.SYS_PWRITEV, args: []word{device("/dev/null"), vector(&replayZeros), number(1), zero}, fails: []word{noFD, zero, zero}},
+	"readv":           {nr: unix.SYS_READV, args: []word{device("/dev/zero"), vector(&replayMemory[0]), number(1)}, fails: []word{emptyPipe, vector(&replayMemory[0]), number(1)}},
+	"writev":          {nr: unix.SYS_WRITEV, args: []word{device("/dev/null"), vector(replayZeros), number(1)}, fails: []word{noFD, vector(replayZeros), number(1)}},
+	"preadv":          {nr: unix.SYS_PREADV, args: []word{device("/dev/zero"), vector(&replayMemory[0]), number(1), zero}, fails: []word{noFD, zero, zero}},
+	"pwritev":         {nr: unix.SYS_PWRITEV, args: []word{device("/dev/null"), vector(replayZeros), number(1), zero}, fails: []word{noFD, zero, zero}},
 	"fstat":           {nr: unix.SYS_FSTAT, args: []word{device("/dev/null"), toMemory}, fails: []word{noFD, toMemory}},
 	"newfstatat":      {nr: sysFstatat, args: []word{here, existing, toMemory, zero}, fails: []word{here, missing, toMemory, zero}},
 	"statx":           {nr: unix.SYS_STATX, args: []word{here, existing, zero, number(unix.STATX_BASIC_STATS), toMemory}, fails: []word{here, missing, zero, zero, toMemory}},
@@ -58,7 +58,7 @@ var fileReplays = map[string]replay{
 	"unlinkat":        {nr: unix.SYS_UNLINKAT, fails: []word{here, missing, zero}, besides: map[string]int{"mknodat": 1}, run: makesAndRemoves(0)},
 	"mkdirat":         {nr: unix.SYS_MKDIRAT, fails: []word{here, existing, zero}, besides: map[string]int{"unlinkat": 1}, run: makesAndRemoves(unix.AT_REMOVEDIR)},
 	"copy_file_range": {nr: unix.SYS_COPY_FILE_RANGE, args: []word{memoryFile, zero, memoryFile, zero, size, zero}, fails: []word{noFD, zero, noFD, zero, zero, zero}},
-	"sendfile":        {nr: unix.SYS_SENDFILE, args: []word{device("/dev/null"), memoryFile, fromMemory, size}, fails: []word{noFD, noFD, zero, zero}},
+	"sendfile":        {nr: unix.SYS_SENDFILE, fails: []word{noFD, noFD, zero, zero}, run: sends},
 }
 
 // closeNothing closes a descriptor that is not there: with those that other
@@ -81,8 +81,8 @@ func mostlyFails(nr uintptr) func(*prep) (func() error, error) {
 }
 
 // vector is an iovec of one part.
-func vector(of *[8192]byte) word {
-	v := &unix.Iovec{Base: &of[0], Len: 64}
+func vector(of *byte) word {
+	v := &unix.Iovec{Base: of, Len: 64}
 	return pointer(unsafe.Pointer(v))
 }
 
@@ -93,6 +93,22 @@ func symlink(p *prep) (uintptr, error) {
 		p.undo(func() error { return unix.Unlink(name) })
 	}
 	return p.held(c(name)), err
+}
+
+// sends sends the start of a file, again and again: the kernel writes back how
+// far it came (sendfile(2)).
+func sends(p *prep) (func() error, error) {
+	out, err := device("/dev/null")(p)
+	if err != nil {
+		return nil, err
+	}
+	in, err := memoryFile(p)
+	offset := new(int64)
+	return func() error {
+		*offset = 0
+		_, _, errno := unix.RawSyscall6(unix.SYS_SENDFILE, out, in, uintptr(unsafe.Pointer(offset)), 64, 0, 0)
+		return check(errno)
+	}, err
 }
 
 // pairs is for calls that make two descriptors and write them to memory, which

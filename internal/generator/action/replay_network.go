@@ -18,9 +18,9 @@ var networkReplays = map[string]replay{
 	"accept4":       {nr: unix.SYS_ACCEPT4, fails: []word{server, zero, zero, zero}, besides: map[string]int{"socket": 1, "connect": 1, "close": 2}, run: accepts(unix.SYS_ACCEPT4)},
 	"accept":        {nr: unix.SYS_ACCEPT, fails: []word{server, zero, zero}, besides: map[string]int{"socket": 1, "connect": 1, "close": 2}, run: accepts(unix.SYS_ACCEPT)},
 	"sendto":        {nr: unix.SYS_SENDTO, args: []word{udpSender, fromMemory, size, zero, zero, zero}, fails: []word{noFD, fromMemory, size, zero, zero, zero}},
-	"sendmsg":       {nr: unix.SYS_SENDMSG, args: []word{udpSender, message(&replayZeros), zero}, fails: []word{noFD, zero, zero}},
+	"sendmsg":       {nr: unix.SYS_SENDMSG, args: []word{udpSender, message(replayZeros), zero}, fails: []word{noFD, zero, zero}},
 	"recvfrom":      {nr: unix.SYS_RECVFROM, args: []word{waiting, toMemory, size, number(unix.MSG_PEEK), zero, zero}, fails: []word{emptySocket, toMemory, size, zero, zero, zero}},
-	"recvmsg":       {nr: unix.SYS_RECVMSG, args: []word{waiting, message(&replayMemory), number(unix.MSG_PEEK)}, fails: []word{emptySocket, message(&replayMemory), zero}},
+	"recvmsg":       {nr: unix.SYS_RECVMSG, args: []word{waiting, message(&replayMemory[0]), number(unix.MSG_PEEK)}, fails: []word{emptySocket, message(&replayMemory[0]), zero}},
 	"shutdown":      {nr: unix.SYS_SHUTDOWN, args: []word{udpSender, number(unix.SHUT_RD)}, fails: []word{noFD, zero}},
 	"setsockopt":    {nr: unix.SYS_SETSOCKOPT, args: []word{udpSender, number(unix.SOL_SOCKET), number(unix.SO_PRIORITY), fromMemory, number(4)}, fails: []word{noFD, zero, zero, zero, zero}},
 	"getsockopt":    {nr: unix.SYS_GETSOCKOPT, args: []word{udpSender, number(unix.SOL_SOCKET), number(unix.SO_TYPE), toMemory, four}, fails: []word{noFD, zero, zero, zero, zero}},
@@ -43,8 +43,8 @@ var (
 )
 
 // message is a msghdr of one part.
-func message(of *[8192]byte) word {
-	m := &unix.Msghdr{Iov: &unix.Iovec{Base: &of[0], Len: 64}, Iovlen: 1}
+func message(of *byte) word {
+	m := &unix.Msghdr{Iov: &unix.Iovec{Base: of, Len: 64}, Iovlen: 1}
 	return pointer(unsafe.Pointer(m))
 }
 

@@ -18,7 +18,7 @@ var otherReplays = map[string]replay{
 	"madvise":           {nr: unix.SYS_MADVISE, args: []word{page, number(4096), number(unix.MADV_NORMAL)}, fails: []word{number(1), number(4096), zero}},
 	"mremap":            {nr: unix.SYS_MREMAP, args: []word{page, number(4096), number(4096), zero}, fails: []word{number(1), number(4096), zero, zero}},
 	"brk":               {nr: unix.SYS_BRK, args: []word{zero}},
-	"futex":             {nr: unix.SYS_FUTEX, args: []word{fromMemory, number(futexWakePrivate), number(1), zero}, fails: []word{fromMemory, number(futexWaitPrivate), number(1), zero}},
+	"futex":             {nr: unix.SYS_FUTEX, args: []word{futex, number(futexWakePrivate), number(1), zero}, fails: []word{futex, number(futexWaitPrivate), number(1), zero}},
 	"nanosleep":         {nr: unix.SYS_NANOSLEEP, args: []word{fromMemory, zero}, fails: []word{zero, zero}},
 	"clock_nanosleep":   {nr: unix.SYS_CLOCK_NANOSLEEP, args: []word{number(unix.CLOCK_MONOTONIC), zero, fromMemory, zero}, fails: []word{number(-1), zero, zero, zero}},
 	"clock_gettime":     {nr: unix.SYS_CLOCK_GETTIME, args: []word{zero, toMemory}, fails: []word{number(1000), toMemory}},
@@ -57,6 +57,10 @@ var otherReplays = map[string]replay{
 	"waitid":            {nr: unix.SYS_WAITID, args: []word{zero, zero, zero, number(unix.WNOHANG | unix.WEXITED)}, fails: []word{zero, zero, zero, number(unix.WNOHANG | unix.WEXITED)}, run: waitsForNone},
 	"wait4":             {nr: unix.SYS_WAIT4, args: []word{noFD, zero, number(unix.WNOHANG)}, fails: []word{noFD, zero, number(unix.WNOHANG)}, run: waitsForNone},
 }
+
+var replayFutex uint32 // which nobody waits for
+
+var futex = pointer(unsafe.Pointer(&replayFutex))
 
 // page is memory of the action's own.
 func page(p *prep) (uintptr, error) {

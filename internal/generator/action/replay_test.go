@@ -47,6 +47,20 @@ func TestReplays(t *testing.T) {
 	}
 }
 
+// What replayed calls read as zero stays zero, though some have the kernel write
+// a new offset or the time that is left: a sleep of some of these lasts for an hour.
+func TestReplaysReadZeros(t *testing.T) {
+	device, err := unix.Open("/dev/zero", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(device)
+	zeros, _ := fromMemory(nil)
+	if _, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(device), zeros, 64); errno != unix.EFAULT {
+		t.Errorf("the kernel writes to what replayed calls read: %v, want %v", errno, unix.EFAULT)
+	}
+}
+
 // A failing call is one that fails: with arguments of its own, or without a
 // descriptor. Those listed cannot fail, or fail in any case.
 func TestReplaysFail(t *testing.T) {
