@@ -45,7 +45,7 @@ var fileReplays = map[string]replay{
 	"dup3":            {nr: unix.SYS_DUP3, args: []word{device("/dev/null"), reserved, number(unix.O_CLOEXEC)}, fails: []word{noFD, reserved, zero}},
 	"pipe2":           {nr: unix.SYS_PIPE2, args: []word{zero, zero}, fails: []word{zero, number(-1)}, besides: map[string]int{"close": 2}, run: pairs(unix.SYS_PIPE2, [3]uintptr{unix.O_CLOEXEC})},
 	"getcwd":          {nr: unix.SYS_GETCWD, args: []word{toMemory, number(len(replayMemory))}, fails: []word{toMemory, zero}},
-	"umask":           {nr: unix.SYS_UMASK, args: []word{number(0o022)}},
+	"umask":           {nr: unix.SYS_UMASK, args: []word{currentUmask}},
 	"memfd_create":    {nr: unix.SYS_MEMFD_CREATE, args: []word{fromMemory, number(unix.MFD_CLOEXEC)}, fails: []word{zero, zero}, besides: closes, after: closeResult},
 	"inotify_init1":   {nr: unix.SYS_INOTIFY_INIT1, args: []word{number(unix.IN_CLOEXEC)}, fails: []word{number(-1)}, besides: closes, after: closeResult},
 	"fgetxattr":       {nr: unix.SYS_FGETXATTR, args: []word{noFD, zero, zero, zero}, fails: []word{noFD, zero, zero, zero}, run: mostlyFails(unix.SYS_FGETXATTR)},
@@ -109,6 +109,14 @@ func sends(p *prep) (func() error, error) {
 		_, _, errno := unix.RawSyscall6(unix.SYS_SENDFILE, out, in, uintptr(unsafe.Pointer(offset)), 64, 0, 0)
 		return check(errno)
 	}, err
+}
+
+// currentUmask is that of this process, so that a replay leaves it. The only
+// call that tells it sets it (umask(2)).
+func currentUmask(*prep) (uintptr, error) {
+	mask := unix.Umask(0o077)
+	unix.Umask(mask)
+	return uintptr(mask), nil
 }
 
 // pairs is for calls that make two descriptors and write them to memory, which

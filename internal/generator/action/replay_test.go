@@ -3,6 +3,7 @@ package action
 import (
 	"bytes"
 	"debug/elf"
+	"errors"
 	"path/filepath"
 	"testing"
 
@@ -58,6 +59,22 @@ func TestReplaysReadZeros(t *testing.T) {
 	zeros, _ := fromMemory(nil)
 	if _, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(device), zeros, 64); errno != unix.EFAULT {
 		t.Errorf("the kernel writes to what replayed calls read: %v, want %v", errno, unix.EFAULT)
+	}
+}
+
+// What a worker does besides a replay makes its files with the mode that it had.
+func TestReplayedUmask(t *testing.T) {
+	defer unix.Umask(unix.Umask(0o027))
+	a, _ := Lookup(Replayed("umask", false))
+	r, err := a.Prepare(Env{Scratch: filepath.Join(t.TempDir(), "w0"), Prefix: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(r.Run(), r.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if got := unix.Umask(0o027); got != 0o027 {
+		t.Errorf("umask %#o, was 027", got)
 	}
 }
 
