@@ -124,7 +124,7 @@ func newMixPicker(m *Mix) *mixPicker {
 func (p *mixPicker) at(n uint64, due time.Duration) uint16 {
 	x := float64(n) * goldenRatio
 	x -= float64(uint64(x))
-	ends := p.ends[p.series.Step(due)]
+	ends := p.busy(p.series.Step(due))
 	s := find(ends, x)
 	before := 0.0
 	if s > 0 {
@@ -135,6 +135,20 @@ func (p *mixPicker) at(n uint64, due time.Duration) uint16 {
 		x = (x - before) / width
 	}
 	return strand.actions[find(strand.ends, x*strand.ends[len(strand.ends)-1])]
+}
+
+// busy is the parts of a step, or those of the last one before it in which
+// anything is due: the time of an action at the very end of a step is rounded,
+// and may be in the next.
+func (p *mixPicker) busy(step int) []float64 {
+	for range p.ends {
+		ends := p.ends[step]
+		if ends[len(ends)-1] > 0 {
+			return ends
+		}
+		step = (step - 1 + len(p.ends)) % len(p.ends)
+	}
+	return p.ends[step]
 }
 
 // find is the first part that x lies in.

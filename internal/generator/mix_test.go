@@ -2,6 +2,7 @@ package generator
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -31,6 +32,30 @@ func TestMixPicker(t *testing.T) {
 		for a := range counts[step] {
 			if got := counts[step][a]; math.Abs(got-rounds*want[step][a]) > 2*rounds {
 				t.Errorf("step %d, action %d: %g times, want %g", step, a, got, rounds*want[step][a])
+			}
+		}
+	}
+}
+
+// An action that is due at the very end of a step falls into the next one when
+// its time is rounded. If that one is idle, it is still an action of the step
+// before that takes the place.
+func TestMixPickerIdleStep(t *testing.T) {
+	m := twoStrands()
+	m.Rates[0][0] = 0 // the first step is idle, the last has both strands
+	for name, test := range map[string]struct {
+		mix *Mix
+		due time.Duration
+		of  []uint16
+	}{
+		"the first strand has no actions":     {m.of([]int{2}), 0, []uint16{0}},
+		"after the last step":                 {m, 300 * time.Millisecond, []uint16{0, 1, 2}},
+		"after a step with the second strand": {&Mix{Each: m.Each, Rates: [][]float64{{1, 0, 0}, {0, 1, 0}}, Strands: m.Strands, Shares: m.Shares}, 200 * time.Millisecond, []uint16{2}},
+	} {
+		p := newMixPicker(test.mix)
+		for n := range uint64(20) {
+			if got := p.at(n, test.due); !slices.Contains(test.of, got) {
+				t.Errorf("%s: place %d has action %d, want one of %v", name, n, got, test.of)
 			}
 		}
 	}
