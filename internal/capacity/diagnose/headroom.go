@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/human"
@@ -93,11 +94,25 @@ func enough(r *capacity.Result) string {
 	if len(r.Findings.Headroom) == 0 || margin == 0 {
 		return ""
 	}
-	// Headrooms come with rising limits.
+	var sensors, carried []string
+	least := map[string]capacity.Limit{} // headrooms come with rising limits
 	for _, h := range r.Findings.Headroom {
-		if h.Bursts.Times >= margin {
-			return fmt.Sprintf("The smallest limit that carries it %s times, bursts included: %s.", human.Number(margin), h.Limit)
+		if !slices.Contains(sensors, h.Sensor) {
+			sensors = append(sensors, h.Sensor)
+		}
+		if _, known := least[h.Sensor]; !known && h.Bursts.Times >= margin {
+			least[h.Sensor] = h.Limit
 		}
 	}
-	return fmt.Sprintf("No limit that was measured carries it %s times, bursts included.", human.Number(margin))
+	for _, sensor := range sensors {
+		text := "none that was measured"
+		if limit, ok := least[sensor]; ok {
+			text = limit.String()
+		}
+		if sensor != "" {
+			text += " for " + sensor
+		}
+		carried = append(carried, text)
+	}
+	return fmt.Sprintf("The smallest limit that carries it %s times, bursts included: %s.", human.Number(margin), strings.Join(carried, "; "))
 }

@@ -44,8 +44,8 @@ func TestHeadroom(t *testing.T) {
 			"smallest limit that carries it 2 times, bursts included: 0.5 CPU"}, ""},
 		{"both", [][2]float64{{4000, 4100}}, []string{"can grow 4 times before the first drop, with its bursts"}, "first at"},
 		{"second limit", [][2]float64{{1500, 1600}, {2500, 2600}}, []string{"smallest limit that carries it 2 times, bursts included: 1 CPU"}, ""},
-		{"nearly", [][2]float64{{1995, 2000}}, []string{"can grow 1.9 times", "No limit that was measured carries it 2 times"}, ""},
-		{"none", [][2]float64{{1500, 1600}}, []string{"No limit that was measured carries it 2 times"}, ""},
+		{"nearly", [][2]float64{{1995, 2000}}, []string{"can grow 1.9 times", "smallest limit that carries it 2 times, bursts included: none that was measured"}, ""},
+		{"none", [][2]float64{{1500, 1600}}, []string{"smallest limit that carries it 2 times, bursts included: none that was measured"}, ""},
 		{"too much", [][2]float64{{0, 3000}}, []string{"is too much in its bursts of 100 ms (ring buffer); its average could grow 3 times"}, ""},
 		{"much too much", [][2]float64{{0, 0}}, []string{"loses events (ring buffer)"}, ""},
 	} {
