@@ -237,7 +237,8 @@ func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
 	go secondSignal(env.Context, f.log, abort, stopped)
 	result, err := run.Run(env.Context, o)
 	progress.clear()
-	if werr := errors.Join(f.write(env, result, o), page.end("")); err == nil {
+	page.end(env, "")
+	if werr := f.write(env, result, o); err == nil {
 		err = werr
 	}
 	if o.Directory != nil {

@@ -162,14 +162,14 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 	if err := run.Check(os.Geteuid(), limit.JournalDir); err != nil {
 		return &ExitError{Code: ExitPreflight, Err: err}
 	}
-	if o.Dir, err = run.Create(f.out, time.Now()); err != nil {
-		return err
-	}
-	progress := newCapacityProgress(env, f.quiet)
 	page, err := openPage(env, f.web, "Capacity run")
 	if err != nil {
 		return err
 	}
+	if o.Dir, err = run.Create(f.out, time.Now()); err != nil {
+		return err
+	}
+	progress := newCapacityProgress(env, f.quiet)
 	for i := range stands {
 		stands[i].options.Progress = page.round(nil)
 	}
@@ -184,7 +184,7 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 		progress.lines.say("\nreport: %s/report.html", o.Dir)
 		err = errors.Join(err, werr)
 	}
-	err = errors.Join(err, page.end(capacityReport(result)))
+	page.end(env, capacityReport(result))
 	return capacityExit(env.Context, result, err, conditions)
 }
 

@@ -102,13 +102,16 @@ func (w *webPage) trial(show func(sweep.Progress)) func(sweep.Progress) {
 	}
 }
 
-// end shows the report and ends the page, once those who look at it have it.
-func (w *webPage) end(html string) error {
+// end shows the report and ends the page, once those who look at it have it. A
+// run is as good if they do not take it.
+func (w *webPage) end(env Env, html string) {
 	if w == nil {
-		return nil
+		return
 	}
 	w.End(html)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	return w.Close(ctx)
+	if err := w.Close(ctx); err != nil {
+		fmt.Fprintf(env.Stderr, "live: the end was not taken by every viewer: %v\n", err)
+	}
 }
