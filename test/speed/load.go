@@ -58,7 +58,7 @@ func steady(binary, hooks string, l load, length time.Duration, limit float64) (
 
 // window is what happens in the given time.
 func (p *process) window(length time.Duration) (r result, err error) {
-	before, err := p.counters()
+	before, err := p.sample()
 	if err != nil {
 		return r, err
 	}
@@ -69,11 +69,11 @@ func (p *process) window(length time.Duration) (r result, err error) {
 	begin := time.Now()
 	time.Sleep(length)
 	r.elapsed = time.Since(begin)
-	after, err := p.counters()
+	after, err := p.sample()
 	if err != nil {
 		return r, err
 	}
-	r.events, r.drops = after.Events-before.Events, after.Drops-before.Drops
+	r.events, r.drops = after.Cur.Events-before.Cur.Events, after.Cur.Drops-before.Cur.Drops
 	now, err := p.cpu()
 	if err != nil {
 		return r, err

@@ -2,6 +2,7 @@
 // docs/benchmarks.md:
 //
 //	make build && sudo go run ./test/speed
+//	sudo go run ./test/speed -workloads
 //
 // It starts bin/peregrine as a process of its own, again for each row, and
 // reads that process's times from /proc and its counters from the statistics
@@ -23,7 +24,14 @@ func main() {
 	runs := flag.Int("runs", 3, "runs of each measurement")
 	seconds := flag.Int("seconds", 8, "length of each run")
 	hooks := flag.String("hooks", "tracepoint", "peregrine.hooks of the sensor: auto, functions or tracepoint")
+	real := flag.Bool("workloads", false, "measure real work with and without the sensor instead")
 	flag.Parse()
+	if *real {
+		if err := kept(*binary, *hooks, *runs); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	length := time.Duration(*seconds) * time.Second
 	rows := []struct {
 		name    string

@@ -118,18 +118,18 @@ func (p *process) rss() (uint64, error) {
 	return pages * uint64(os.Getpagesize()), err
 }
 
-// counters are those of the last line of the statistics file.
-func (p *process) counters() (sensorstats.Counters, error) {
+// sample is the last line of the statistics file.
+func (p *process) sample() (sensorstats.Sample, error) {
 	f, err := os.Open(p.stats())
 	if err != nil {
-		return sensorstats.Counters{}, err
+		return sensorstats.Sample{}, err
 	}
 	defer f.Close()
 	samples, err := sensorstats.ReadAll(f)
 	if err != nil || len(samples) == 0 {
-		return sensorstats.Counters{}, errors.Join(err, errors.New("no sample"))
+		return sensorstats.Sample{}, errors.Join(err, errors.New("no sample"))
 	}
-	return samples[len(samples)-1].Cur, nil
+	return samples[len(samples)-1], nil
 }
 
 // settle waits until the hooks that were asked for are in force, and says which
