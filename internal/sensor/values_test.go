@@ -22,7 +22,9 @@ func init() {
 		"namespace": openNamespace, "mode": createWithMode, "datagram": sendUnbound, "threads": endThread,
 		"io-uring": makeRing, "userfault": makeUserfault, "directory": openAbsoluteIn, "signal": signalThread,
 		"children": forkElsewhere, "pidfd": openPidfd, "bind": bindElsewhere, "chown-nobody": chownNobody,
-		"fast-open": connectBySending, "attribute": setAttribute,
+		"fast-open": connectBySending(unix.SYS_SENDTO, unix.IPPROTO_TCP), "fast-open-sendmsg": connectBySending(unix.SYS_SENDMSG, unix.IPPROTO_TCP),
+		"fast-open-sendmmsg": connectBySending(unix.SYS_SENDMMSG, unix.IPPROTO_TCP), "fast-open-mptcp": connectBySending(unix.SYS_SENDTO, unix.IPPROTO_MPTCP),
+		"attribute": setAttribute,
 	} {
 		acts[name] = func(a []string) error { return act(a[0]) }
 	}
@@ -158,18 +160,40 @@ func bindElsewhere(string) error {
 func chownNobody(path string) error { return unix.Lchown(path, -1, -1) }
 
 // connectBySending connects with the first data, by TCP Fast Open.
-func connectBySending(string) error {
-	listener, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		return err
+func connectBySending(call, protocol int) func(string) error {
+	return func(string) error {
+		listener, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		defer listener.Close()
+		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, protocol)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		port := listener.Addr().(*net.TCPAddr).Port
+		to := [16]byte{unix.AF_INET, 0, byte(port >> 8), byte(port), 127, 0, 0, 1} // little-endian, as amd64 and arm64 are
+		data := [1]byte{'x'}
+		iov := unix.Iovec{Base: &data[0], Len: 1}
+		message := struct {
+			unix.Msghdr
+			length uint32
+		}{Msghdr: unix.Msghdr{Name: &to[0], Namelen: 16, Iov: &iov, Iovlen: 1}}
+		var errno unix.Errno
+		switch call {
+		case unix.SYS_SENDTO:
+			return unix.Sendto(fd, data[:], unix.MSG_FASTOPEN, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: port})
+		case unix.SYS_SENDMSG:
+			_, _, errno = unix.Syscall(uintptr(call), uintptr(fd), uintptr(unsafe.Pointer(&message)), unix.MSG_FASTOPEN)
+		case unix.SYS_SENDMMSG:
+			_, _, errno = unix.Syscall6(uintptr(call), uintptr(fd), uintptr(unsafe.Pointer(&message)), 1, unix.MSG_FASTOPEN, 0, 0)
+		}
+		if errno != 0 {
+			return errno
+		}
+		return nil
 	}
-	defer listener.Close()
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	if err != nil {
-		return err
-	}
-	to := &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: listener.Addr().(*net.TCPAddr).Port}
-	return unix.Sendto(fd, []byte("x"), unix.MSG_FASTOPEN, to)
 }
 
 func setAttribute(path string) error {
@@ -240,6 +264,12 @@ func TestValues(t *testing.T) {
 		{"pidfd", `evt.type = pidfd_open and fd.num > 2 and fd.type = pidfd and fd.name = ""`},
 		{"fast-open", "evt.type = connect and evt.rawres = 0 and fd.l4proto = tcp and fd.sip = 127.0.0.1 and fd.is_server = false and evt.arg.addr startswith 127.0.0.1"},
 		{"fast-open", "evt.type = sendto and evt.rawres = 1 and fd.l4proto = tcp and fd.sip = 127.0.0.1"},
+		{"fast-open-sendmsg", "evt.type = connect and evt.rawres = 0 and fd.l4proto = tcp and evt.arg.addr startswith 127.0.0.1 and proc.args startswith 'perform-act fast-open-sendmsg '"},
+		{"fast-open-sendmsg", "evt.type = sendmsg and evt.rawres = 1 and fd.l4proto = tcp and proc.args startswith 'perform-act fast-open-sendmsg '"},
+		{"fast-open-sendmmsg", "evt.type = connect and evt.rawres = 0 and fd.l4proto = tcp and evt.arg.addr startswith 127.0.0.1 and proc.args startswith 'perform-act fast-open-sendmmsg '"},
+		{"fast-open-sendmmsg", "evt.type = sendmmsg and evt.rawres = 1 and fd.l4proto = tcp and proc.args startswith 'perform-act fast-open-sendmmsg '"},
+		{"fast-open-mptcp", "evt.type = connect and evt.rawres = 0 and fd.l4proto = tcp and evt.arg.addr startswith 127.0.0.1 and proc.args startswith 'perform-act fast-open-mptcp '"},
+		{"fast-open-mptcp", "evt.type = sendto and evt.rawres = 1 and fd.l4proto = tcp and proc.args startswith 'perform-act fast-open-mptcp '"},
 		{"attribute", "evt.type = setxattr and evt.arg.path = FILE and evt.arg.name = user.peregrine and evt.arg.size = 5"},
 		{"bind", "evt.type = bind and evt.res = EADDRNOTAVAIL and evt.arg.addr = 192.0.2.9:999"},
 		{"chown-nobody", "evt.type in (lchown, fchownat) and evt.arg.uid = 4294967295 and evt.arg.gid = 4294967295"},

@@ -35,6 +35,14 @@ func TestSocketFacts(t *testing.T) {
 	to := sockaddr4(loopback4, localPort(t, peer))
 	udp4, unconnected := dial(unix.AF_INET, unix.SOCK_DGRAM, to), socket(t, unix.AF_INET, unix.SOCK_DGRAM)
 	idle := socket(t, unix.AF_INET, unix.SOCK_STREAM)
+	rawSocket, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(rawSocket)
+	if res := raw(unix.SYS_CONNECT, rawSocket, ptr(to), len(to)); res != 0 { // which gives it a port
+		t.Fatalf("connect: %d", res)
+	}
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -70,6 +78,7 @@ func TestSocketFacts(t *testing.T) {
 			raw(unix.SYS_SENDTO, unconnected, ptr(data), 1, 0, ptr(to), len(to))
 		}, ok | udp},
 		{"unix", event.KindSendto, send(pair[0]), ok | event.SocketUnix | connected},
+		{"raw, connected to loopback", event.KindSendto, send(rawSocket), ok | udp | connected},
 		{"no socket", event.KindSendto, send(int(os.Stdout.Fd())), 0},
 		{"no descriptor", event.KindSendto, send(-1), 0},
 		{"an accepted connection", event.KindAccept4, accept(server4, port4), ok | tcp | connected | loopback},
@@ -97,6 +106,36 @@ func TestSocketFacts(t *testing.T) {
 				t.Errorf("facts %#x, want %#x", got, tc.want)
 			}
 		})
+	}
+}
+
+// Who sent the first datagram is known, although nobody asked for it.
+func TestSocketFilterLearnsRoles(t *testing.T) {
+	p := loadOwn(t)
+	server, client := socket(t, unix.AF_INET, unix.SOCK_DGRAM), socket(t, unix.AF_INET, unix.SOCK_DGRAM)
+	if err := unix.Bind(client, &unix.SockaddrInet4{Addr: loopback4}); err != nil {
+		t.Fatal(err)
+	}
+	// Of a port that the kernel has chosen nobody can be the server.
+	if err := unix.Bind(server, &unix.SockaddrInet4{Addr: loopback4, Port: freePort(t)}); err != nil {
+		t.Fatal(err)
+	}
+	data, buf := []byte("x"), make([]byte, 10)
+	to, back := sockaddr4(loopback4, localPort(t, server)), sockaddr4(loopback4, localPort(t, client))
+	tr := traceInterest(t, p, Interest{Syscalls: ids("sendto", "recvfrom"), Sockets: &SocketFilter{Always: map[event.Kind]uint64{event.KindRecvfrom: 0}}}, func() {
+		raw(unix.SYS_SENDTO, client, ptr(data), 1, 0, ptr(to), len(to))
+		raw(unix.SYS_RECVFROM, server, ptr(buf), len(buf), 0, nil, nil)
+		raw(unix.SYS_SENDTO, server, ptr(data), 1, 0, ptr(back), len(back))
+	})
+	sent := tr.of(event.KindSendto, os.Getpid())
+	if len(sent) != 2 || len(tr.of(event.KindRecvfrom, os.Getpid())) != 0 {
+		t.Fatalf("%d sent, want 2 and nothing received", len(sent))
+	}
+	for i, want := range []event.FileFlags{event.FileClient, event.FileServer} {
+		var file event.FileInfo
+		if !sent[i].FileInfo(sent[i].Info().File, &file) || file.Flags&(event.FileClient|event.FileServer) != want {
+			t.Errorf("message %d: flags %#x, want %#x", i, file.Flags, want)
+		}
 	}
 }
 
@@ -160,4 +199,18 @@ func TestNamesWithoutRoom(t *testing.T) {
 	if got := f.table(in.names())[event.KindConnect].Always; got != 1 {
 		t.Errorf("with room for all names: needs %#x", got)
 	}
+}
+
+// freePort is a UDP port that was free just now.
+func freePort(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: loopback4}); err != nil {
+		t.Fatal(err)
+	}
+	return localPort(t, fd)
 }

@@ -35,7 +35,7 @@ INLINE bool is_fast_open(struct scratch *s)
 		return false;
 	u64 sk = fd_sock(current_task(), s->args[0]);
 	return sk && is_ip(READ(AS(struct sock, sk), __sk_common.skc_family)) &&
-	       READ(AS(struct sock, sk), sk_protocol) == IPPROTO_TCP;
+	       sock_protocol(AS(struct sock, sk)) == IPPROTO_TCP;
 }
 
 /* Such a call is a connect as well, told before what it sends. */

@@ -14,6 +14,7 @@
 
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_MPTCP 262
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_CLOSE 7
@@ -104,12 +105,21 @@ INLINE bool is_ip(u16 family)
 	return family == AF_INET || family == AF_INET6;
 }
 
+/* A connection over several paths is TCP to its ends, and in Falco's numbers,
+ * which have 8 bits. */
+INLINE u8 sock_protocol(struct sock *sk)
+{
+	u16 protocol = READ(sk, sk_protocol);
+
+	return protocol == IPPROTO_MPTCP ? IPPROTO_TCP : protocol;
+}
+
 /* The ends of an IP socket; what it is not connected to, the call may name. */
 INLINE void conn_read(struct scratch *s, struct conn *c, struct sock *sk)
 {
 	c->family = READ(sk, __sk_common.skc_family);
 	c->state = READ(sk, __sk_common.skc_state);
-	c->l4proto = READ(sk, sk_protocol);
+	c->l4proto = sock_protocol(sk);
 	c->local.port = READ(sk, __sk_common.skc_num);
 	c->remote.port = ntohs(READ(sk, __sk_common.skc_dport));
 	if (READ(sk, sk_type) == SOCK_RAW) /* skc_num is the protocol */

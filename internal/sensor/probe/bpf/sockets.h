@@ -29,22 +29,23 @@ INLINE u32 socket_facts(struct scratch *s, u64 addr)
 	}
 	if (!is_ip(family))
 		return facts;
-	u8 protocol = READ(sk, sk_protocol);
+	u8 protocol = sock_protocol(sk);
 	if (protocol == IPPROTO_TCP)
 		facts |= SOCK_IS_TCP;
 	if (protocol == IPPROTO_UDP)
 		facts |= SOCK_IS_UDP;
-	/* The first byte of an address in network order. */
-	if (family == AF_INET && READ(sk, __sk_common.skc_dport) && (READ(sk, __sk_common.skc_rcv_saddr) & 0xff) == 127 &&
+	/* The first byte of an address in network order. Raw sockets have no ports,
+	 * and each call may name another peer. */
+	if (family == AF_INET && READ(sk, sk_type) != SOCK_RAW && READ(sk, __sk_common.skc_dport) && (READ(sk, __sk_common.skc_rcv_saddr) & 0xff) == 127 &&
 	    (READ(sk, __sk_common.skc_daddr) & 0xff) == 127)
 		facts |= SOCK_IS_LOOPBACK;
 	return facts;
 }
 
 /* Can any rule match this call on a descriptor? */
-INLINE bool socket_needed(struct scratch *s, struct task_struct *task, const struct socket_needs *needs, s32 fd)
+INLINE bool socket_needed(struct scratch *s, struct task_struct *task, const struct socket_needs *needs, u32 facts)
 {
-	u64 bit = 1ull << (socket_facts(s, fd < 0 ? 0 : fd_sock(task, fd)) & 63);
+	u64 bit = 1ull << (facts & 63);
 
 	if (needs->always & bit)
 		return true;
@@ -55,14 +56,48 @@ INLINE bool socket_needed(struct scratch *s, struct task_struct *task, const str
 	return !named || named->sockets & bit;
 }
 
+/* Who sends first is the client (datagram_role), also where nobody asks for
+ * this message. */
+INLINE void learn_role(struct scratch *s, struct task_struct *task, s32 fd, u64 sk)
+{
+	struct conn c = {};
+	u64 file = fd_file(task, fd);
+
+	switch (s->entry.kind) {
+	case KIND_SENDTO:
+	case KIND_SENDMSG:
+	case KIND_SENDMMSG:
+		s->direction = OUTBOUND;
+		break;
+	case KIND_RECVFROM:
+	case KIND_RECVMSG:
+	case KIND_RECVMMSG:
+		s->direction = INBOUND;
+		break;
+	default:
+		return;
+	}
+	if (!file)
+		return;
+	struct inode *inode = READ(AS(struct file, file), f_inode);
+	bool bound = LOAD_BITS(AS(struct sock, sk), struct sock___locks, sk_userlocks) & SOCK_BINDPORT_LOCK;
+	datagram_role(s, &c, READ(inode, i_ino), bound);
+}
+
 /* True for a call that is left out, and counted. */
 INLINE bool socket_left_out(struct scratch *s, struct task_struct *task, s32 fd)
 {
 	const struct socket_needs *needs = &interest.sockets[BOUND(s->entry.kind, SOCKET_KINDS - 1)];
 
-	if (needs->always == ~0ull || socket_needed(s, task, needs, fd))
+	if (needs->always == ~0ull)
+		return false;
+	u64 sk = fd < 0 ? 0 : fd_sock(task, fd);
+	u32 facts = socket_facts(s, sk);
+	if (socket_needed(s, task, needs, facts))
 		return false;
 	struct counters *c = counters_get();
+	if ((facts & (SOCK_IS_UDP | SOCK_IS_SUCCESS | SOCK_IS_CONNECTED)) == (SOCK_IS_UDP | SOCK_IS_SUCCESS))
+		learn_role(s, task, fd, sk);
 	s->busy = 0;
 	if (c)
 		c->filtered++;
