@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,6 +38,9 @@ type cluster struct {
 	log     func(args string) (string, int)   // of a load, with its exit code
 	before  func(c *cluster, r *http.Request) // each request; it may change the cluster
 }
+
+// goesOn is the exit code of a load that does not end.
+const goesOn = -1
 
 const sensorNamespace = "security"
 
@@ -197,6 +202,9 @@ func (c *cluster) answer(r *http.Request, resource, namespace, name string, body
 	case "events":
 		return 200, object{"items": []any{}}
 	case "leases":
+		if code, answer := c.precondition(r, c.leases[namespace+"/"+name], body); code != 0 {
+			return code, answer
+		}
 		return c.answerStore(r, c.leases, namespace, name, body)
 	case "configmaps":
 		return c.answerStore(r, c.namespaces, namespace, name, body)
@@ -266,11 +274,16 @@ func (c *cluster) answerPods(r *http.Request, namespace, name string, body objec
 
 func (c *cluster) answerJobs(r *http.Request, namespace, name string, body object) (int, any) {
 	switch {
+	case r.Method == http.MethodDelete && name == "":
+		for key := range c.selectJobs(r, namespace) {
+			delete(c.jobs, key)
+		}
+		return 200, object{}
 	case r.Method == http.MethodDelete:
 		delete(c.jobs, namespace+"/"+name)
 		return 200, object{}
 	case r.Method == http.MethodGet && name == "":
-		return 200, object{"items": []any{}}
+		return 200, object{"items": slices.Collect(maps.Values(c.selectJobs(r, namespace)))}
 	case r.Method == http.MethodGet:
 		return 200, object{}
 	}
@@ -283,17 +296,53 @@ func (c *cluster) answerJobs(r *http.Request, namespace, name string, body objec
 	spec := body["spec"].(object)["template"].(object)["spec"].(object)
 	args := fmt.Sprint(spec["containers"].([]any)[0].(object)["args"])
 	_, code := c.log(args)
+	phase, state := "Succeeded", object{"terminated": object{"reason": "Completed", "exitCode": code}}
+	if code == goesOn {
+		phase, state = "Running", object{"running": object{}}
+	}
 	c.pods[fmt.Sprintf("%s/%s", namespace, metadata["name"])] = object{
 		"metadata": object{"namespace": namespace, "name": metadata["name"], "labels": object{"batch.kubernetes.io/controller-uid": metadata["uid"]}},
 		"spec":     object{}, "args": args,
-		"status": object{"phase": "Succeeded", "containerStatuses": []any{object{"name": loadContainer,
-			"state": object{"terminated": object{"reason": "Completed", "exitCode": code}}}}},
+		"status": object{"phase": phase, "containerStatuses": []any{object{"name": loadContainer, "state": state}}},
 	}
 	c.jobs[fmt.Sprintf("%s/%s", namespace, metadata["name"])] = body
 	return 201, body
 }
 
-// answerStore keeps objects as they are given.
+// selectJobs are those of a namespace that a request's labelSelector selects.
+func (c *cluster) selectJobs(r *http.Request, namespace string) map[string]object {
+	found := map[string]object{}
+	label, value, equal := strings.Cut(r.URL.Query().Get("labelSelector"), "=")
+	for key, job := range c.jobs {
+		labels, _ := job["metadata"].(object)["labels"].(object)
+		has, there := labels[label]
+		if strings.HasPrefix(key, namespace+"/") && there && (!equal || has == value) {
+			found[key] = job
+		}
+	}
+	return found
+}
+
+// precondition answers a change of an object that is not the one that was meant.
+func (c *cluster) precondition(r *http.Request, now, body object) (int, any) {
+	var meant object
+	switch r.Method {
+	case http.MethodPut:
+		meant, _ = body["metadata"].(object)
+	case http.MethodDelete:
+		meant, _ = body["preconditions"].(object)
+	}
+	if now != nil {
+		for _, field := range []string{"uid", "resourceVersion"} {
+			if is := now["metadata"].(object)[field]; meant[field] != nil && is != meant[field] {
+				return 409, object{"message": fmt.Sprintf("the %s is %v", field, is)}
+			}
+		}
+	}
+	return 0, nil
+}
+
+// answerStore keeps objects as they are given, with a version of each change.
 func (c *cluster) answerStore(r *http.Request, store map[string]object, namespace, name string, body object) (int, any) {
 	key := namespace + "/" + name
 	switch {
@@ -302,11 +351,14 @@ func (c *cluster) answerStore(r *http.Request, store map[string]object, namespac
 		if store[key] != nil {
 			return 409, object{"message": "it exists"}
 		}
+		c.version(body)
+		body["metadata"].(object)["uid"] = fmt.Sprintf("uid-%d", c.made)
 		store[key] = body
 		return 201, body
 	case store[key] == nil:
 		return 404, object{"message": "there is none"}
 	case r.Method == http.MethodPut:
+		c.version(body)
 		store[key] = body
 	case r.Method == http.MethodDelete:
 		defer delete(store, key)
@@ -317,4 +369,10 @@ func (c *cluster) answerStore(r *http.Request, store map[string]object, namespac
 		}
 	}
 	return 200, store[key]
+}
+
+// version gives an object that is changed its resourceVersion.
+func (c *cluster) version(o object) {
+	c.made++
+	o["metadata"].(object)["resourceVersion"] = strconv.Itoa(c.made)
 }

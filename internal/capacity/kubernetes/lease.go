@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -12,10 +13,12 @@ import (
 )
 
 // A run holds a Lease beside its DaemonSet while it is alive, so that no other
-// run measures at the same time, and none undoes what this one does.
+// run measures at the same time, and none undoes what this one does. As with
+// client-go's leader election, a holder is dead when its lease has not changed
+// for leaseLength of our own clock: its host's clock may be another.
 const (
 	leaseLength = 15 * time.Second
-	leaseRenew  = 3 * time.Second
+	leaseRenew  = 3 * time.Second // also how long one renewal may take
 )
 
 // lease is a Lease of coordination.k8s.io/v1.
@@ -23,55 +26,80 @@ type lease struct {
 	APIVersion string        `json:"apiVersion"`
 	Kind       string        `json:"kind"`
 	Metadata   leaseMetadata `json:"metadata"`
-	Spec       struct {
-		Holder  string `json:"holderIdentity"`
-		Length  int    `json:"leaseDurationSeconds"`
-		Renewed string `json:"renewTime"`
-	} `json:"spec"`
+	Spec       leaseSpec     `json:"spec"`
 }
 
 type leaseMetadata struct {
 	Name            string            `json:"name"`
 	Namespace       string            `json:"namespace"`
+	UID             string            `json:"uid,omitempty"`
 	ResourceVersion string            `json:"resourceVersion,omitempty"`
 	Labels          map[string]string `json:"labels,omitempty"`
+}
+
+type leaseSpec struct {
+	Holder  string `json:"holderIdentity"`
+	Length  int    `json:"leaseDurationSeconds"`
+	Renewed string `json:"renewTime"`
 }
 
 // microTime is Kubernetes' MicroTime.
 const microTime = "2006-01-02T15:04:05.000000Z07:00"
 
-// over says whether the holder has not renewed its lease in time.
-func (l *lease) over(now time.Time) bool {
-	renewed, err := time.Parse(time.RFC3339Nano, l.Spec.Renewed)
-	return err != nil || now.Sub(renewed) > time.Duration(l.Spec.Length)*time.Second
+// lostLease is why a run ends that another has taken for dead.
+type lostLease struct{ set, holder string }
+
+func (e *lostLease) Error() string {
+	if e.holder == "" {
+		return fmt.Sprintf("the Lease of this run on DaemonSet %s was deleted: the run has ended, as another may undo what it does", e.set)
+	}
+	return fmt.Sprintf("another run has taken over DaemonSet %s (%s): this one could not renew its Lease in time, and has ended", e.set, e.holder)
+}
+
+// lost says whether a context that hold has returned ended because the lease
+// was lost: the DaemonSet's copies are another run's then.
+func lost(ctx context.Context) error {
+	var lost *lostLease
+	if errors.As(context.Cause(ctx), &lost) {
+		return lost
+	}
+	return nil
 }
 
 // hold takes the lease, once the one of a killed run is over, and renews it until
-// release is called.
-func (r *run) hold(ctx context.Context) (release func(), err error) {
+// release is called. The context that it returns ends if the lease is lost.
+func (r *run) hold(ctx context.Context) (held context.Context, release func(), err error) {
 	mine := &lease{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Metadata: leaseMetadata{
 		Name: product + "-" + r.set.Metadata.Name, Namespace: r.set.Metadata.Namespace, Labels: map[string]string{partOf: product}}}
 	host, _ := os.Hostname()
 	mine.Spec.Holder, mine.Spec.Length = fmt.Sprintf("%s/%d, run %s", host, os.Getpid(), r.id), int(leaseLength.Seconds())
 	if err := r.take(ctx, mine); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	held, lose := context.WithCancelCause(ctx)
+	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for wait.For(ctx, leaseRenew) == nil {
-			mine.Spec.Renewed = r.Now().UTC().Format(microTime)
-			// One that fails is made up for by the next.
-			_ = r.Client.Do(ctx, http.MethodPut, mine.path(), "application/json", mine, mine)
+		for wait.For(renewing, leaseRenew) == nil {
+			if err := r.renew(renewing, mine); err != nil {
+				lose(err)
+				return
+			}
 		}
 	}()
-	return func() {
-		cancel()
+	return held, func() {
+		stop()
 		<-done
+		gave := lost(held) != nil
+		lose(nil)
+		if gave {
+			return
+		}
 		ctx, cancel := afterwards(ctx)
 		defer cancel()
-		if err := gone(r.Client.Delete(ctx, mine.path(), nil)); err != nil {
+		err := r.Client.Delete(ctx, mine.path(), object{"preconditions": object{"uid": mine.Metadata.UID}})
+		if gone(err) != nil && !kubeapi.Is(err, http.StatusConflict) { // it is another run's
 			r.Say("the lease is left to end by itself: %v", err)
 		}
 	}, nil
@@ -81,11 +109,39 @@ func (l *lease) path() string {
 	return kubeapi.In("apis/coordination.k8s.io/v1", l.Metadata.Namespace, "leases", l.Metadata.Name)
 }
 
-// take makes the lease. One that is there is waited for, as long as a killed run's
-// would last, and deleted when it is over.
+// renew renews the lease. One that fails is made up for by the next; the error
+// is a *lostLease. After a renewal whose answer was lost, the version is not the
+// one that we know, and the next one is a conflict, although the lease is ours.
+func (r *run) renew(ctx context.Context, mine *lease) error {
+	ctx, cancel := context.WithTimeout(ctx, leaseRenew)
+	defer cancel()
+	for range 2 {
+		mine.Spec.Renewed = r.Now().UTC().Format(microTime)
+		err := r.Client.Do(ctx, http.MethodPut, mine.path(), "application/json", mine, mine)
+		if !kubeapi.Is(err, http.StatusConflict) && !kubeapi.Is(err, http.StatusNotFound) {
+			return nil
+		}
+		var now lease
+		err = r.Client.Get(ctx, mine.path(), &now)
+		switch {
+		case kubeapi.Is(err, http.StatusNotFound):
+			return &lostLease{set: r.set.name()}
+		case err != nil:
+			return nil
+		case now.Spec.Holder != mine.Spec.Holder:
+			return &lostLease{set: r.set.name(), holder: now.Spec.Holder}
+		}
+		mine.Metadata.ResourceVersion = now.Metadata.ResourceVersion
+	}
+	return nil
+}
+
+// take makes the lease. One that is there is watched for as long as it would last,
+// and deleted if nobody has renewed it.
 func (r *run) take(ctx context.Context, mine *lease) error {
-	waited := false
-	for deadline := r.Now().Add(2 * leaseLength); ; {
+	var seen leaseSpec
+	var since, deadline time.Time
+	for {
 		mine.Spec.Renewed = r.Now().UTC().Format(microTime)
 		err := r.Client.Create(ctx, kubeapi.In("apis/coordination.k8s.io/v1", mine.Metadata.Namespace, "leases"), mine, mine)
 		if !kubeapi.Is(err, http.StatusConflict) {
@@ -93,24 +149,29 @@ func (r *run) take(ctx context.Context, mine *lease) error {
 		}
 		var theirs lease
 		err = r.Client.Get(ctx, mine.path(), &theirs)
+		now := r.Now()
 		switch {
 		case kubeapi.Is(err, http.StatusNotFound):
 			continue
 		case err != nil:
 			return err
-		case theirs.over(r.Now()):
+		case theirs.Spec != seen:
+			if deadline.IsZero() {
+				deadline = now.Add(2 * leaseLength)
+				r.Say("a run holds DaemonSet %s (%s): waiting to see whether it is alive", r.set.name(), theirs.Spec.Holder)
+			}
+			seen, since = theirs.Spec, now
+		case now.Sub(since) > leaseLength:
 			err := r.Client.Delete(ctx, mine.path(), object{"preconditions": object{"resourceVersion": theirs.Metadata.ResourceVersion}})
 			if gone(err) != nil && !kubeapi.Is(err, http.StatusConflict) { // renewed at the last moment
 				return err
 			}
 			continue
-		case r.Now().After(deadline):
-			return refuse("another run measures DaemonSet %s (%s): wait for it to end", r.set.name(), theirs.Spec.Holder)
-		case !waited:
-			waited = true
-			r.Say("a run holds DaemonSet %s (%s): waiting to see whether it is alive", r.set.name(), theirs.Spec.Holder)
 		}
-		if err := wait.For(ctx, leaseRenew); err != nil {
+		if now.After(deadline) {
+			return refuse("another run measures DaemonSet %s (%s): wait for it to end", r.set.name(), theirs.Spec.Holder)
+		}
+		if err := wait.For(ctx, pause); err != nil {
 			return err
 		}
 	}

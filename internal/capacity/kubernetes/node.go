@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,7 +88,7 @@ func (s *site) rows(ctx context.Context, limits []capacity.Limit) error {
 		s.Say("[%d/%d] %s  %s  the sensor gets its limit", i+1, s.total(), s.name(), l)
 		row, err := s.row(ctx, i, l)
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return cmp.Or(lost(ctx), ctx.Err())
 		}
 		var refused *sweep.PreflightError
 		if errors.As(err, &refused) {

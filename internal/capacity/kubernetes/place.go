@@ -167,19 +167,24 @@ func (s *site) awaitFor(ctx context.Context, most time.Duration, what string, an
 	}
 }
 
-// restore deletes the copy, and waits until the DaemonSet's own pod is there.
+// restore deletes the copy, and waits until the DaemonSet's own pod is there, or
+// leaves that to the run that has taken over.
 func (s *site) restore(ctx context.Context) error {
+	gave := lost(ctx) != nil
 	ctx, cancel := afterwards(ctx)
 	defer cancel()
 	s.Say("%s  the sensor gets its own pod back", s.name())
 	found, err := s.pods(ctx)
 	for _, p := range found {
-		if p.Metadata.Labels[runLabel] != "" {
+		if p.Metadata.Labels[runLabel] == s.id {
 			err = errors.Join(err, gone(s.Client.Delete(ctx, kubeapi.In("api/v1", p.Metadata.Namespace, "pods", p.Metadata.Name), nil)))
 		}
 	}
 	if err != nil {
 		return fmt.Errorf("restore the sensor on node %s (run `peregrine capacity kubernetes restore`): %w", s.name(), err)
+	}
+	if gave {
+		return nil
 	}
 	_, err = s.awaitFor(ctx, max(s.Ready, time.Minute), "the sensor's own pod", func(found []pod) (*pod, error) {
 		for i := range found {

@@ -17,7 +17,7 @@ func Restore(ctx context.Context, o Options) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	release, err := r.hold(ctx)
+	_, release, err := r.hold(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func Run(ctx context.Context, o Options) ([]Node, error) {
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
-	release, err := r.hold(ctx)
+	ctx, release, err := r.hold(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -78,6 +78,9 @@ func Run(ctx context.Context, o Options) ([]Node, error) {
 	}
 	r.tell(ctx, "CapacityTestStarted", fmt.Sprintf("nodes %s: pods are replaced by copies with other limits", strings.Join(r.Nodes, ", ")))
 	measured, err := r.measureAll(ctx)
+	if err := lost(ctx); err != nil {
+		return measured, err // what is there now is another run's
+	}
 	_, undone := r.undo(ctx)
 	end, cancel := afterwards(ctx)
 	defer cancel()
