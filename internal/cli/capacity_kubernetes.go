@@ -316,8 +316,9 @@ func newCapacityKubernetesRestore(env Env) *cobra.Command {
 		Use:   "restore",
 		Short: "Undo what a killed capacity run has left in the cluster",
 		Long: `Restore deletes the copies that a killed run has put in the place of a sensor's
-pods, and its load. The DaemonSet makes its own pods again. A run that is alive is
-left alone. The next run does the same before it begins.`,
+pods, and its load. The DaemonSet makes its own pods again. A run that is alive, and
+what runs on other DaemonSets have made, are left alone. The next run does the
+same before it begins.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := kubernetes.Options{DaemonSet: f.daemonset, Now: time.Now, Say: newProgress(env, false).say}

@@ -11,13 +11,14 @@ import (
 
 // load is the Job that measures one limit on one node.
 type load struct {
-	run, namespace, node string
-	image, pullPolicy    string
-	container            string // ID of the sensor's
-	limit                capacity.Limit
-	alerts, stats        string
-	flags                []string // of capacity run
-	length               time.Duration
+	run, sensor       string // values of their labels
+	namespace, node   string
+	image, pullPolicy string
+	container         string // ID of the sensor's
+	limit             capacity.Limit
+	alerts, stats     string
+	flags             []string // of capacity run
+	length            time.Duration
 }
 
 // loadContainer is the name of the Job's one container.
@@ -52,7 +53,7 @@ func (l *load) job() object {
 		},
 	}
 	pinTo(spec, l.node)
-	labels := object{nameLabel: product, partOf: product, runLabel: l.run}
+	labels := object{nameLabel: product, partOf: product, runLabel: l.run, sensorLabel: l.sensor}
 	return object{
 		"apiVersion": "batch/v1", "kind": "Job",
 		"metadata": object{"generateName": product + "-", "namespace": l.namespace, "labels": labels},

@@ -146,7 +146,7 @@ func (s *site) row(ctx context.Context, number int, l capacity.Limit) (*capacity
 		return nil, err
 	}
 	job := load{
-		run: s.id, namespace: s.Namespace, node: s.name(), image: s.Image, pullPolicy: s.PullPolicy, limit: l,
+		run: s.id, sensor: s.set.label(), namespace: s.Namespace, node: s.name(), image: s.Image, pullPolicy: s.PullPolicy, limit: l,
 		container: p.container(s.Container).ContainerID, alerts: alertsURL("0.0.0.0", s.Port), stats: s.stats(p), flags: s.Flags, length: s.Row,
 	}
 	began := s.Now()

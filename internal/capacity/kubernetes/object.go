@@ -15,7 +15,9 @@ const (
 	product  = "peregrine-capacity"
 	partOf   = "app.kubernetes.io/part-of"
 	runLabel = "peregrine.dev/capacity-run" // its value is the run's ID
-	// record says what an object was before it was changed, as JSON.
+	// sensorLabel is on the load of a run: its value says for which DaemonSet.
+	sensorLabel = "peregrine.dev/capacity-sensor"
+	// record says of what an object is a copy, as JSON, or for which DaemonSet it is.
 	record = "peregrine.dev/capacity"
 )
 

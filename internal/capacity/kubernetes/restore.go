@@ -62,7 +62,8 @@ func (r *run) copies(ctx context.Context) ([]pod, error) {
 	return copies, nil
 }
 
-// undoLoad deletes the Jobs of runs, and their namespace if a run has made it.
+// undoLoad deletes the Jobs of runs on this DaemonSet, and their namespace if such
+// a run has made it. Those on other DaemonSets may be alive.
 func (r *run) undoLoad(ctx context.Context) (did []string, err error) {
 	var namespace struct{ Metadata meta }
 	path := kubeapi.In("api/v1", "", "namespaces", r.Namespace)
@@ -72,14 +73,14 @@ func (r *run) undoLoad(ctx context.Context) (did []string, err error) {
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case namespace.Metadata.Labels[runLabel] != "":
+	case namespace.Metadata.Labels[runLabel] != "" && namespace.Metadata.Labels[sensorLabel] == r.set.label():
 		if err := gone(r.Client.Delete(ctx, path, nil)); err != nil {
 			return nil, err
 		}
 		return []string{"deleted namespace " + r.Namespace + ", with the load in it"}, nil
 	}
 	var jobs list[struct{ Metadata meta }]
-	path = kubeapi.In("apis/batch/v1", r.Namespace, "jobs") + "?labelSelector=" + url.QueryEscape(runLabel)
+	path = kubeapi.In("apis/batch/v1", r.Namespace, "jobs") + "?labelSelector=" + url.QueryEscape(sensorLabel+"="+r.set.label())
 	if err := r.Client.Get(ctx, path, &jobs); err != nil || len(jobs.Items) == 0 {
 		return nil, err
 	}

@@ -157,7 +157,21 @@ func (r *run) noNamespace(ctx context.Context) (bool, error) {
 	if kubeapi.Is(err, 404) || kubeapi.Is(err, 403) { // of a 403, the check tells more
 		return true, nil
 	}
+	if err == nil && found.Metadata.DeletionTimestamp == nil {
+		err = r.mayUse(found.Metadata)
+	}
 	return found.Metadata.Labels[runLabel] != "", err
+}
+
+// mayUse refuses a namespace that a run on another DaemonSet has made, and
+// deletes when it ends.
+func (r *run) mayUse(namespace meta) error {
+	if namespace.Labels[runLabel] == "" || namespace.Labels[sensorLabel] == r.set.label() {
+		return nil
+	}
+	other := namespace.Annotations[record]
+	return refuse("namespace %s is that of a run on DaemonSet %s: wait for that to end, undo it with `peregrine capacity kubernetes restore --daemonset %s -n %[1]s` if it was killed, or name another namespace with -n",
+		namespace.Name, other, other)
 }
 
 // makeNamespace makes the namespace of the Jobs, unless it is there.
@@ -167,9 +181,10 @@ func (r *run) makeNamespace(ctx context.Context) error {
 	for {
 		err := r.Client.Create(ctx, kubeapi.In("api/v1", "", "namespaces"), object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{
 			"name": r.Namespace, "labels": object{
-				partOf: product, runLabel: r.id,
+				partOf: product, runLabel: r.id, sensorLabel: r.set.label(),
 				enforceLabel: "privileged", // what the load may do is of that level only
 			},
+			"annotations": object{record: r.set.name()},
 		}}, nil)
 		switch {
 		case err == nil:
@@ -181,7 +196,7 @@ func (r *run) makeNamespace(ctx context.Context) error {
 		if err := r.Client.Get(ctx, kubeapi.In("api/v1", "", "namespaces", r.Namespace), &there); gone(err) != nil {
 			return err
 		} else if err == nil && there.Metadata.DeletionTimestamp == nil {
-			return nil
+			return r.mayUse(there.Metadata)
 		}
 		if wait.For(ctx, pause) != nil { // that of an earlier run is on its way out
 			return fmt.Errorf("namespace %s is being deleted and does not go away: %w", r.Namespace, err)

@@ -259,11 +259,8 @@ func (c *cluster) killed(o Options) {
 	body := convert[object](set.makeCopy(copied{run: "dead", node: "node-0", container: "falco", limit: o.Limits[0]}))
 	body["spec"].(object)["nodeName"] = "node-0"
 	c.add(body)
-	c.namespaces["/"+o.Namespace] = object{"metadata": object{"name": o.Namespace, "labels": object{runLabel: "dead"}}}
-	c.leases[sensorNamespace+"/"+product+"-falco"] = object{
-		"metadata": object{"name": product + "-falco"},
-		"spec":     object{"holderIdentity": "h/1", "leaseDurationSeconds": 20, "renewTime": time.Now().Add(-time.Minute).Format(microTime)},
-	}
+	c.namespaces["/"+o.Namespace] = object{"metadata": object{"name": o.Namespace, "labels": object{runLabel: "dead", sensorLabel: "security.falco"}}}
+	c.held("h/1", time.Now())
 }
 
 // A run that is interrupted puts everything back.

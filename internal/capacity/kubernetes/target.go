@@ -2,6 +2,7 @@ package kubernetes
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -25,6 +26,16 @@ type daemonSet struct {
 
 // name is NAMESPACE/NAME.
 func (d *daemonSet) name() string { return d.Metadata.Namespace + "/" + d.Metadata.Name }
+
+// label is the name as a label's value: those have 63 characters and no slash.
+func (d *daemonSet) label() string {
+	name := d.Metadata.Namespace + "." + d.Metadata.Name
+	const most = 63
+	if len(name) <= most {
+		return name
+	}
+	return fmt.Sprintf("%.40s-%x", name, sha256.Sum256([]byte(name)))[:most]
+}
 
 // knownSensors are the values of app.kubernetes.io/name that sensors have, and
 // the names of their containers: those of Falco's chart and of ours.
