@@ -17,6 +17,10 @@
 //
 //	http://..., https://...   a Prometheus endpoint
 //	file:PATH, or PATH        Falco's -s file or metrics.output_file
+//
+// The Kubernetes API server, which the sensor asks about pods:
+//
+//	https://[USER:PASSWORD@]HOST[:PORT][/PATH]
 package endpoint
 
 import (

@@ -19,6 +19,7 @@ func (c *Config) check(t *tree) {
 	c.checkChannels(fail)
 	c.checkGRPC(fail)
 	c.checkServer(fail)
+	c.checkKubernetes(fail)
 }
 
 // whereIs is the place of a key, or of the nearest parent that was given.

@@ -214,6 +214,7 @@ func TestErrors(t *testing.T) {
 		{"grpc_output alone", "grpc_output: {enabled: true}", `needs grpc.enabled: true too`},
 		{"url", "http_output: {enabled: true, url: 'ftp://x'}", `expected http://HOST`},
 		{"listen address", "webserver: {listen_address: localhost}", `expected an IP address, found "localhost"`},
+		{"api_server", "peregrine: {kubernetes: {api_server: 10.0.0.1:6443}}", "falco.yaml:1:38: peregrine.kubernetes.api_server: expected https://"},
 		{"include", "config_files: [DIR/falco.yaml]", `includes itself`},
 		{"include entry", "config_files: [{strategy: append}]", `path is missing`},
 		{"rule switch", "rules: [{enable: {rule: a}, disable: {rule: b}}]", `rules[0]: expected either enable or disable`},

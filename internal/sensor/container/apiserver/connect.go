@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"k8s.io/client-go/rest"
 
+	"github.com/peregrine-sec/peregrine/internal/endpoint"
 	asking "github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
 )
 
@@ -40,55 +40,93 @@ func (a Address) String() string {
 		}
 		return "that of this pod"
 	}
-	u, err := url.Parse(a.URL)
+	u, err := endpoint.ParseAPIServer(a.URL)
 	if err != nil {
-		return "an address that is no URL"
+		return "an address that is not accepted"
 	}
 	return u.Redacted()
 }
 
 // config is the address in client-go's form.
 func (a Address) config() (*rest.Config, error) {
-	config := &rest.Config{Host: a.URL}
+	config := &rest.Config{}
 	if a.URL == "" {
 		var err error
 		if config, err = rest.InClusterConfig(); err != nil {
 			return nil, fmt.Errorf("find the API server of this pod: %w", err)
 		}
+	} else {
+		u, err := endpoint.ParseAPIServer(a.URL)
+		if err != nil {
+			return nil, fmt.Errorf("address of the API server: %w", err)
+		}
+		if u.User != nil { // as Falco's -k has it
+			config.Username = u.User.Username()
+			config.Password, _ = u.User.Password()
+			u.User = nil
+		}
+		config.Host = u.String()
 	}
 	if a.Credentials == "" {
 		return config, nil
 	}
+	return config, a.authenticate(config)
+}
+
+// authenticate adds the credentials. Errors show a path only if it is absolute:
+// anything else may be the token itself.
+func (a Address) authenticate(config *rest.Config) error {
 	parts := strings.Split(a.Credentials, ":")
 	switch len(parts) {
 	case 1:
 		config.BearerToken, config.BearerTokenFile = "", parts[0]
 		if _, err := os.Stat(parts[0]); err != nil {
-			return nil, fmt.Errorf("credentials: %w", err)
+			return unreadable("TOKEN", parts[0], err)
 		}
 		if ca := filepath.Join(filepath.Dir(parts[0]), "ca.crt"); exists(ca) {
 			config.CAFile = ca
 		}
+		return nil
 	case 2, 3:
-		if _, _, encrypted := strings.Cut(parts[1], "#"); encrypted {
-			return nil, fmt.Errorf("credentials %s: keys with a password cannot be read; decrypt the key with openssl pkey", a.Credentials)
+		if strings.Contains(parts[1], "#") {
+			return errors.New("credentials: KEY: keys with a password cannot be read; decrypt the key with openssl pkey")
 		}
-		// Their text: client-go would watch over the files on a goroutine of its
-		// own. Here they are read anew when the server has refused.
-		var errs [2]error
-		config.CertData, errs[0] = os.ReadFile(parts[0])
-		config.KeyData, errs[1] = os.ReadFile(parts[1])
-		_, err := tls.X509KeyPair(config.CertData, config.KeyData)
-		if err := errors.Join(errs[0], errs[1], err); err != nil {
-			return nil, fmt.Errorf("credentials: %w", err)
-		}
-		if len(parts) == 3 {
-			config.CAFile = parts[2]
-		}
-	default:
-		return nil, fmt.Errorf("credentials %s: expected TOKEN or CERTIFICATE:KEY[:CA], each the path of a file", a.Credentials)
+		return certify(config, parts)
 	}
-	return config, nil
+	return errors.New("credentials: expected TOKEN or CERTIFICATE:KEY[:CA], each the path of a file")
+}
+
+// certify adds a certificate, its key and perhaps an authority. It adds their
+// text: client-go would watch over the files on a goroutine of its own. Here
+// they are read anew when the server has refused.
+func certify(config *rest.Config, paths []string) error {
+	texts := []*[]byte{&config.CertData, &config.KeyData, &config.CAData}
+	for i, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return unreadable([]string{"CERTIFICATE", "KEY", "CA"}[i], path, err)
+		}
+		*texts[i] = text
+	}
+	if len(paths) == 3 {
+		config.CAFile = "" // that of the pod
+	}
+	if _, err := tls.X509KeyPair(config.CertData, config.KeyData); err != nil {
+		return fmt.Errorf("credentials: %w", err)
+	}
+	return nil
+}
+
+// unreadable is the error for a part of the credentials.
+func unreadable(part, path string, err error) error {
+	var of *os.PathError
+	if errors.As(err, &of) {
+		err = of.Err
+	}
+	if !filepath.IsAbs(path) {
+		return fmt.Errorf("credentials: %s: %w; expected the path of a file, and found what may be the token or key itself", part, err)
+	}
+	return fmt.Errorf("credentials: %s %s: %w", part, path, err)
 }
 
 func exists(path string) bool {
@@ -112,17 +150,15 @@ func (a Address) connect() (*connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address of the API server: %w", err)
 	}
-	if server.User != nil { // as Falco's -k has it
-		config.Username = server.User.Username()
-		config.Password, _ = server.User.Password()
-		server.User = nil
-	}
 	whole, err := rest.HTTPClientFor(config)
 	if err != nil {
 		return nil, fmt.Errorf("client of the API server: %w", err)
 	}
+	// An API server sends nobody elsewhere; each request there, perhaps in the
+	// clear, would carry the credentials.
+	whole.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	base := strings.TrimSuffix(server.String(), "/")
-	metadata := &http.Client{Transport: onlyMetadata{whole.Transport}}
+	metadata := &http.Client{Transport: onlyMetadata{whole.Transport}, CheckRedirect: whole.CheckRedirect}
 	return &connection{metadata: asking.At(base, metadata), whole: asking.At(base, whole)}, nil
 }
 

@@ -8,6 +8,8 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
+	"fmt"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -16,6 +18,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
 )
 
 // account is a directory with a token and the server's authority.
@@ -124,6 +128,26 @@ func TestPasswordInURL(t *testing.T) {
 	}
 }
 
+// Credentials go nowhere but to the server.
+func TestRedirect(t *testing.T) {
+	followed := make(chan *http.Request, 10)
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { followed <- r }))
+	defer other.Close()
+	server := httptest.NewTLSServer(http.RedirectHandler(other.URL, http.StatusFound))
+	defer server.Close()
+	c, err := Address{server.URL, filepath.Join(account(t, server), "token")}.connect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, client := range []*rest.Client{c.whole, c.metadata} {
+		if err := client.Get(t.Context(), "/x", nil); !errors.Is(err, rest.ErrAnswer) || len(followed) > 0 {
+			t.Errorf("%v, %d requests elsewhere", err, len(followed))
+		}
+	}
+}
+
+// What is said of credentials that cannot be used says what is wrong, and shows
+// no secret.
 func TestBadCredentials(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "x")
@@ -132,16 +156,32 @@ func TestBadCredentials(t *testing.T) {
 		a    Address
 		want string
 	}{
-		"no pod":         {Address{}, "of this pod"},
-		"no file":        {Address{"https://localhost", filepath.Join(dir, "nosuch")}, "nosuch"},
-		"no key":         {Address{"https://localhost", file + ":" + filepath.Join(dir, "nosuch")}, "nosuch"},
-		"password":       {Address{"https://localhost", file + ":" + file + "#word"}, "openssl pkey"},
-		"four":           {Address{"https://localhost", "a:b:c:d"}, "CERTIFICATE:KEY"},
-		"no certificate": {Address{"https://localhost", file + ":" + file}, "tls"},
-		"no URL":         {Address{"https://a b", ""}, "API server"},
+		"no pod":             {Address{}, "of this pod"},
+		"no file":            {Address{"https://localhost", filepath.Join(dir, "nosuch")}, "nosuch"},
+		"no key":             {Address{"https://localhost", file + ":" + filepath.Join(dir, "nosuch")}, "nosuch"},
+		"no authority":       {Address{"https://localhost", file + ":" + file + ":" + filepath.Join(dir, "nosuch")}, "nosuch"},
+		"password":           {Address{"https://localhost", file + ":" + file + "#secret"}, "openssl pkey"},
+		"four":               {Address{"https://localhost", "a:b:c:secret"}, "CERTIFICATE:KEY"},
+		"no certificate":     {Address{"https://localhost", file + ":" + file}, "tls"},
+		"a token":            {Address{"https://localhost", "secret.eyJhbGciOiJSUzI1NiJ9"}, "TOKEN: no such file"},
+		"a long token":       {Address{"https://localhost", strings.Repeat("secret", 1000)}, "TOKEN: file name too long"},
+		"a token in a path":  {Address{"https://localhost", "secret/x"}, "TOKEN: no such file"},
+		"a token with colon": {Address{"https://localhost", "user:secret"}, "CERTIFICATE: no such file"},
+		"secret as key":      {Address{"https://localhost", file + ":secret"}, "KEY: no such file"},
+		"secret behind #":    {Address{"https://localhost", file + ":key#secret"}, "openssl pkey"},
+		"secret as CA":       {Address{"https://localhost", file + ":" + file + ":secret"}, "CA: no such file"},
+		"no URL":             {Address{"https://a b", ""}, "API server"},
+		"no scheme":          {Address{"10.0.0.1:6443", file}, "API server: expected https://"},
+		"in the clear":       {Address{"http://user:secret@10.0.0.1:6443", ""}, "API server: expected https://"},
+		"user as scheme":     {Address{"user:secret@host:6443", ""}, "API server: expected https://"},
+		"bad escape":         {Address{"https://user:secret%zz@host", ""}, "API server: expected https://"},
 	} {
-		if _, err := c.a.connect(); err == nil || !strings.Contains(err.Error(), c.want) {
+		_, err := c.a.connect()
+		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q in it", name, err, c.want)
+		}
+		if said := fmt.Sprint(err, New(Options{Address: c.a}).Status()); strings.Contains(said, "secret") {
+			t.Errorf("%s: the secret is shown: %s", name, said)
 		}
 	}
 }
