@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -69,14 +70,20 @@ func Find(ctx context.Context, name string) (Engine, error) {
 
 // do runs a command of the engine to its end.
 func (e Engine) do(ctx context.Context, args ...string) error {
-	var out bytes.Buffer
+	_, err := e.ask(ctx, nil, args...)
+	return err
+}
+
+// ask is what a command of the engine prints, given this input.
+func (e Engine) ask(ctx context.Context, in io.Reader, args ...string) (string, error) {
+	var out, problems bytes.Buffer
 	cmd := exec.CommandContext(ctx, e.program(), args...)
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = in, &out, &problems
 	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", e.program(), strings.Join(args, " "), err, strings.TrimSpace(out.String()))
+		return "", fmt.Errorf("%s %s: %w: %s", e.program(), strings.Join(args, " "), err, strings.TrimSpace(out.String()+problems.String()))
 	}
-	return nil
+	return strings.TrimSpace(out.String()), nil
 }
 
 // Program is where this program is in a container.
@@ -143,74 +150,60 @@ func (e Engine) id(name string) string {
 	return name
 }
 
-// Remove ends and removes a container; one that is not there is none to remove.
+// Remove ends and removes a container, and says whether it was there. It is an
+// error if the engine cannot be asked: only a list that succeeds tells that from
+// a container that is gone.
 func (e Engine) Remove(ctx context.Context, name string) (was bool, err error) {
 	name = e.id(name)
+	list := []string{"container", "ls", "--all", "--quiet", "--filter", "name=^" + regexp.QuoteMeta(name) + "$"}
 	if e == Containerd {
-		if e.do(ctx, "containers", "info", name) != nil {
-			return false, nil
-		}
+		list = []string{"containers", "list", "--quiet", "id==" + name}
+	}
+	if found, err := e.ask(ctx, nil, list...); err != nil || found == "" {
+		return false, err
+	}
+	if e == Containerd {
 		_ = e.do(ctx, "tasks", "kill", "--signal", "SIGKILL", name) // it may have ended
 		_ = e.do(ctx, "tasks", "delete", "--force", name)
 		return true, e.do(ctx, "containers", "delete", name)
 	}
-	if e.do(ctx, "container", "inspect", name) != nil {
-		return false, nil
-	}
 	return true, e.do(ctx, "rm", "--force", name)
 }
 
-// RemoveImage removes an image; one that is not there is none to remove.
+// RemoveImage removes an image, as Remove does a container.
 func (e Engine) RemoveImage(ctx context.Context, tag string) (was bool, err error) {
+	list, remove := []string{"image", "ls", "--quiet", "--filter", "reference=" + tag}, []string{"rmi", "--force", tag}
 	if e == Containerd {
-		// Its check succeeds for an image that it does not have.
-		list := exec.CommandContext(ctx, e.program(), "images", "list", "--quiet", "name=="+tag)
-		if out, err := list.Output(); err != nil || len(out) == 0 {
-			return false, err
-		}
-		return true, e.do(ctx, "images", "rm", "--sync", tag)
+		list, remove = []string{"images", "list", "--quiet", "name==" + tag}, []string{"images", "rm", "--sync", tag}
 	}
-	if e.do(ctx, "image", "inspect", tag) != nil {
-		return false, nil
+	if found, err := e.ask(ctx, nil, list...); err != nil || found == "" {
+		return false, err
 	}
-	return true, e.do(ctx, "rmi", "--force", tag)
+	return true, e.do(ctx, remove...)
 }
 
 // Helper makes the engine load an image that needs no registry: this program,
-// files that actions read, and the directories that are to be there.
+// files that actions read, and the directories that are to be there. It goes
+// through a pipe, so that a kill leaves no archive on the host.
 func (e Engine) Helper(ctx context.Context, tag string, directories []string) error {
 	exe, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	dir, err := os.MkdirTemp("", "peregrine-helper-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	empty, archive := filepath.Join(dir, "empty"), filepath.Join(dir, "helper.tar")
-	if err := os.WriteFile(empty, nil, 0o644); err != nil {
-		return err
-	}
+	const empty = os.DevNull
 	// No hidden files: rules look for those.
 	files := map[string]string{Program: exe, "/etc/shadow": empty, "/etc/passwd": empty}
 	for _, d := range append([]string{"/proc", "/sys", "/dev", "/tmp"}, directories...) {
 		files[filepath.Join(d, "peregrine-keeps-this-directory")] = empty
 	}
-	err = write(archive, image.Image{Tag: tag, Files: files, Entrypoint: []string{Program}})
-	if err != nil {
+	var archive bytes.Buffer
+	if err := (image.Image{Tag: tag, Files: files, Entrypoint: []string{Program}}).Write(&archive); err != nil {
 		return err
 	}
+	load := []string{"load"}
 	if e == Containerd {
-		return e.do(ctx, "images", "import", archive)
+		load = []string{"images", "import", "-"}
 	}
-	return e.do(ctx, "load", "--input", archive)
-}
-
-func write(path string, content interface{ Write(io.Writer) error }) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(content.Write(f), f.Close())
+	_, err = e.ask(ctx, &archive, load...)
+	return err
 }

@@ -69,39 +69,63 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// What is not there is not removed; what is, is by force.
+// What is not there is not removed; what is, is by force. An engine that cannot
+// be asked may have it still: that is an error, or a journal would forget it.
 func TestRemove(t *testing.T) {
 	for _, tt := range []struct {
-		name, script string
-		remove       func(context.Context, string) (bool, error)
-		was          bool
-		last         string
+		name      string
+		remove    func(context.Context, string) (bool, error)
+		ask, last string
 	}{
-		{"docker", `[ "$2" != inspect ]`, Docker.Remove, false, "container inspect x"},
-		{"docker", `true`, Docker.Remove, true, "rm --force x"},
-		{"podman", `[ "$2" != inspect ]`, Podman.RemoveImage, false, "image inspect x"},
-		{"podman", `true`, Podman.RemoveImage, true, "rmi --force x"},
-		{"ctr", `[ "$2" != info ]`, Containerd.Remove, false, "containers info " + Containerd.id("x")},
-		{"ctr", `true`, Containerd.Remove, true, "containers delete " + Containerd.id("x")},
-		{"ctr", `true`, Containerd.RemoveImage, false, "images list --quiet name==x"},
-		{"ctr", `[ "$2" = rm ] || echo x`, Containerd.RemoveImage, true, "images rm --sync x"},
+		{"docker", Docker.Remove, "container ls --all --quiet --filter name=^x$", "rm --force x"},
+		{"podman", Podman.RemoveImage, "image ls --quiet --filter reference=x", "rmi --force x"},
+		{"ctr", Containerd.Remove, "containers list --quiet id==" + Containerd.id("x"), "containers delete " + Containerd.id("x")},
+		{"ctr", Containerd.RemoveImage, "images list --quiet name==x", "images rm --sync x"},
 	} {
-		noted := stub(t, tt.name, tt.script)
-		was, err := tt.remove(t.Context(), "x")
-		lines := strings.Split(strings.TrimSpace(noted()), "\n")
-		if err != nil || was != tt.was || lines[len(lines)-1] != tt.last {
-			t.Errorf("%s %s: removed %v, %v, by %q", tt.name, tt.script, was, err, lines)
+		for _, answer := range []struct {
+			script string
+			was    bool
+			err    string
+			last   string
+		}{
+			{"echo 0123abc", true, "", tt.last},
+			{"true", false, "", tt.ask},
+			{"echo no daemon >&2; exit 1", false, "no daemon", tt.ask},
+			{`[ "$2" = ls ] || [ "$2" = list ] || exit 1; echo 0123abc`, true, tt.last, tt.last},
+		} {
+			noted := stub(t, tt.name, answer.script)
+			was, err := tt.remove(t.Context(), "x")
+			lines := strings.Split(strings.TrimSpace(noted()), "\n")
+			if (err == nil) != (answer.err == "") || err != nil && !strings.Contains(err.Error(), answer.err) ||
+				was != answer.was || lines[0] != tt.ask || lines[len(lines)-1] != answer.last {
+				t.Errorf("%s %s: removed %v, %v, by %q", tt.name, answer.script, was, err, lines)
+			}
 		}
 	}
 }
 
-// The helper image has this program, and directories for what actions touch.
+// The helper image has this program, and directories for what actions touch. It
+// is on the host in no file, which a kill would leave.
 func TestHelper(t *testing.T) {
-	noted := stub(t, "docker", `tar -xOf "$3" manifest.json > /dev/null && tar -xOf "$3" --wildcards "blobs/*" | tar -t 2>/dev/null | sed 's/^/in: /' >> "$(dirname "$0")/log"; true`)
-	if err := Docker.Helper(t.Context(), "localhost/helper:1", []string{"/var/log"}); err != nil {
-		t.Fatal(err)
-	}
-	if !slices.ContainsFunc(strings.Split(noted(), "\n"), func(l string) bool { return strings.HasPrefix(l, "load --input ") }) {
-		t.Errorf("not loaded: %s", noted())
+	temporary := t.TempDir()
+	for name, want := range map[string]string{"docker": "load", "podman": "load", "ctr": "images import -"} {
+		noted := stub(t, name, `cd "$(dirname "$0")" && tar -xf - && tar -tf blobs/sha256/"$(ls -S blobs/sha256 | head -1)" | sed 's/^/in: /' >> log; ls "$TMPDIR" | sed 's/^/left: /' >> log`)
+		t.Setenv("TMPDIR", temporary)
+		e := Engine(name)
+		if name == "ctr" {
+			e = Containerd
+		}
+		if err := e.Helper(t.Context(), "localhost/helper:1", []string{"/var/log"}); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(noted(), "\n")
+		for _, line := range []string{want, "in: peregrine-generator", "in: var/log/peregrine-keeps-this-directory", "in: etc/shadow"} {
+			if !slices.Contains(lines, line) {
+				t.Errorf("%s: no %q in %q", name, line, lines)
+			}
+		}
+		if strings.Contains(noted(), "left: ") {
+			t.Errorf("%s: %q", name, lines)
+		}
 	}
 }
