@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"encoding/json"
 	"strconv"
 	"time"
@@ -128,14 +129,12 @@ func limited(r resources, l capacity.Limit) resources {
 			return
 		}
 		now.Limits[name] = quantity
-		asked, ok := now.Requests[name]
-		if !ok {
-			asked = r.Limits[name] // which Kubernetes takes for the request then
-		}
-		if n, err := read(asked); err != nil || n > limit {
+		// Kubernetes takes the limit for a request that is not there.
+		asked := cmp.Or(now.Requests[name], r.Limits[name], "0")
+		if n, err := read(asked); err == nil && n > limit {
 			asked = quantity
 		}
-		now.Requests[name] = asked
+		now.Requests[name] = asked // also one that is not read here, such as "0" or "5e7n"
 	}
 	set("cpu", human.Millis(l.CPU), l.CPU, human.ParseCPUs)
 	set("memory", strconv.FormatInt(l.Memory, 10), float64(l.Memory), func(s string) (float64, error) {

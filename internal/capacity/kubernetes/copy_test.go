@@ -114,11 +114,19 @@ func TestLimited(t *testing.T) {
 		},
 		"no request": {
 			resources{map[string]string{"cpu": "1"}, nil}, capacity.Limit{CPU: 2, Memory: 1 << 30},
-			resources{map[string]string{"cpu": "2000m", "memory": "1073741824"}, map[string]string{"cpu": "1", "memory": "1073741824"}},
+			resources{map[string]string{"cpu": "2000m", "memory": "1073741824"}, map[string]string{"cpu": "1", "memory": "0"}},
 		},
 		"nothing before": {
 			resources{}, capacity.Limit{CPU: 0.5},
-			resources{map[string]string{"cpu": "500m"}, map[string]string{"cpu": "500m"}},
+			resources{map[string]string{"cpu": "500m"}, map[string]string{"cpu": "0"}},
+		},
+		"a request of 0": {
+			resources{map[string]string{"cpu": "1", "memory": "1Gi"}, map[string]string{"cpu": "0", "memory": "0Mi"}}, capacity.Limit{CPU: 2, Memory: 2 << 30},
+			resources{map[string]string{"cpu": "2000m", "memory": "2147483648"}, map[string]string{"cpu": "0", "memory": "0Mi"}},
+		},
+		"a quantity that is not read": {
+			resources{nil, map[string]string{"cpu": "5e7n", "memory": "1048575"}}, capacity.Limit{CPU: 2, Memory: 2 << 30},
+			resources{map[string]string{"cpu": "2000m", "memory": "2147483648"}, map[string]string{"cpu": "5e7n", "memory": "1048575"}},
 		},
 		"no limit": {
 			resources{map[string]string{"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"}, map[string]string{"cpu": "1"}}, capacity.Limit{},
