@@ -99,7 +99,7 @@ func (f *capacityKubernetesFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.out, "out", "", "directory of the run (default peregrine-capacity-TIME)")
 	flags.StringVar(&f.format, "format", "text", "on standard output: the report as text, markdown, csv or json; with --observed also helm-values, kustomize or vpa")
 	flags.StringVar(&f.observed, "observed", "", "URL of a Prometheus: recommend resources for the rates of its last week, by node kind")
-	flags.StringVar(&f.publish, "report-configmap", "", "put the reports into this ConfigMap too, in the namespace of the load")
+	flags.StringVar(&f.publish, "report-configmap", "", "put the reports into this ConfigMap too, in the namespace of the load, which has to be there")
 	group(flags, "Results", "report-configmap", "observed")
 	group(flags, "Which sensor", "daemonset", "sensor-container", "node", "each-node-kind", "parallel", "image", "port", "ready-timeout")
 	groupCapacity(flags)
@@ -253,7 +253,7 @@ func (f *capacityKubernetesFlags) report(env Env, dir string, measured []kuberne
 // options are the flags as a run.
 func (f *capacityKubernetesFlags) options(env Env, cmd *cobra.Command, args []string) (kubernetes.Options, error) {
 	o := kubernetes.Options{DaemonSet: f.daemonset, Container: f.container, Nodes: f.nodes, EachKind: f.eachKind, Parallel: f.parallel, Image: f.image, Port: f.port,
-		SensorArgs: args, Publish: f.publish != "", Ready: f.ready, Command: append([]string{"peregrine"}, withoutOut(env.Args)...), Now: time.Now}
+		SensorArgs: args, Publish: f.publish, Ready: f.ready, Command: append([]string{"peregrine"}, withoutOut(env.Args)...), Now: time.Now}
 	usage := func(err error) (kubernetes.Options, error) { return o, &ExitError{Code: ExitUsage, Err: err} }
 	if (len(f.nodes) == 0) != f.eachKind {
 		return usage(errors.New("which nodes? Give --node NAME, or --each-node-kind for one of each instance type"))

@@ -69,7 +69,7 @@ func (s Scope) rights() []right {
 	add(s.Load, "", "pods/log", "get")
 	add(s.Load, "", "events", "list")
 	if s.Publish {
-		add(s.Load, "", "configmaps", "create", "update")
+		add(s.Load, "", "configmaps", "get", "create", "update")
 	}
 	return all
 }

@@ -207,6 +207,9 @@ func (c *cluster) answer(r *http.Request, resource, namespace, name string, body
 		}
 		return c.answerStore(r, c.leases, namespace, name, body)
 	case "configmaps":
+		if code, answer := c.precondition(r, c.namespaces[namespace+"/"+name], body); code != 0 {
+			return code, answer
+		}
 		return c.answerStore(r, c.namespaces, namespace, name, body)
 	case "namespaces":
 		return c.answerStore(r, c.namespaces, "", name, body)

@@ -144,19 +144,3 @@ func TestObserveErrors(t *testing.T) {
 		}
 	}
 }
-
-// What does not fit into a ConfigMap is left out, the largest first.
-func TestPublish(t *testing.T) {
-	c, client := newCluster(t, 1, 1)
-	files := map[string]string{"report.md": "| a |", "result.json": strings.Repeat("x", 900<<10), "report.html": strings.Repeat("y", 950<<10)}
-	for range 2 { // the second time it is there
-		left, err := Publish(context.Background(), client, "ns", "report", files)
-		if err != nil || len(left) != 1 || left[0] != "report.html" {
-			t.Errorf("left %q, %v", left, err)
-		}
-	}
-	data := c.namespaces["ns/report"]["data"].(object)
-	if len(data) != 2 || data["report.md"] != "| a |" {
-		t.Errorf("%d files", len(data))
-	}
-}

@@ -35,7 +35,7 @@ type Options struct {
 	Row        time.Duration // for one row
 	Ready      time.Duration // for a pod to become ready
 
-	Publish bool // the report will go to a ConfigMap
+	Publish string // ConfigMap that the report will go to; "" for none
 
 	Command []string   // that repeats the run
 	Keep    func(Node) // is given each node as soon as it is measured; nil for nobody
@@ -117,12 +117,15 @@ func (r *run) prepare(ctx context.Context) error {
 		r.Image, r.PullPolicy = r.sensor.Image, r.sensor.ImagePullPolicy
 	}
 	r.Say("sensor under test: DaemonSet %s, container %s, %s", r.set.name(), r.sensor.Name, r.sensor.Image)
-	scope := Scope{Sensor: r.set.Metadata.Namespace, Load: r.Namespace, Find: r.DaemonSet == "", Kinds: r.EachKind, Publish: r.Publish}
+	scope := Scope{Sensor: r.set.Metadata.Namespace, Load: r.Namespace, Find: r.DaemonSet == "", Kinds: r.EachKind, Publish: r.Publish != ""}
 	scope.Namespace, err = r.noNamespace(ctx)
 	if err != nil {
 		return err
 	}
 	if err := scope.Check(ctx, r.Client); err != nil {
+		return err
+	}
+	if err := r.mayPublish(ctx, scope.Namespace); err != nil {
 		return err
 	}
 	if r.EachKind {
