@@ -3,7 +3,7 @@ package cli
 import (
 	"bytes"
 	"errors"
-	"io"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,8 +70,10 @@ func (d *daemon) serving() bool {
 	return err == nil
 }
 
+// alerting is false also as long as the socket does not answer yet.
 func (d *daemon) alerting() bool {
-	return d.serving() && !strings.Contains(status(d.t, d.socket), `"internal": 0,`)
+	text, err := askStatus(d.t, d.socket)
+	return err == nil && !strings.Contains(text, `"internal": 0,`)
 }
 
 // end waits for the end, and wants the exit code and no file left.
@@ -195,13 +197,22 @@ func TestSensorFullDisk(t *testing.T) {
 }
 
 func status(t *testing.T, socket string) string {
-	var out bytes.Buffer
+	t.Helper()
+	text, err := askStatus(t, socket)
+	if err != nil {
+		t.Error(err)
+	}
+	return text
+}
+
+func askStatus(t *testing.T, socket string) (string, error) {
+	var out, errs bytes.Buffer
 	env := Env{
-		Args: []string{"sensor", "status", "--json", "--socket", socket}, Stdin: strings.NewReader(""), Stdout: &out, Stderr: io.Discard,
+		Args: []string{"sensor", "status", "--json", "--socket", socket}, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs,
 		Getenv: os.Getenv, Context: t.Context(),
 	}
 	if code := Main(env); code != ExitOK {
-		t.Errorf("status: exit code %d", code)
+		return "", fmt.Errorf("status: exit code %d: %s", code, &errs)
 	}
-	return out.String()
+	return out.String(), nil
 }
