@@ -74,19 +74,28 @@ func TestListAndWatch(t *testing.T) {
 	}
 }
 
-// A static pod is known to the runtime by the hash in its mirror. Nobody takes
-// another pod's place by such an annotation.
+// A static pod is known to the runtime by the hash in its mirror, which belongs
+// to the node. Nobody takes another pod's place by such an annotation.
 func TestStaticPod(t *testing.T) {
 	t.Parallel()
 	const hash = "0123456789abcdef0123456789abcdef"
-	mirror := func(of string) string {
-		return fmt.Sprintf(`{"metadata":{"name":"etcd","namespace":"shop","uid":"m","annotations":{"kubernetes.io/config.mirror":%q}}}`, of)
+	const node = `{"kind":"Node","name":"node1","uid":"x","controller":true}`
+	mirror := func(uid, of, owners string) string {
+		return fmt.Sprintf(`{"metadata":{"name":"etcd","namespace":"shop","uid":%q,"annotations":{"kubernetes.io/config.mirror":%q},"ownerReferences":[%s]}}`, uid, of, owners)
 	}
 	c := newCluster()
-	c.set(podsPath, list(mirror(hash), mirror("8c2f8f6e-5f5c-4c1e-9d59-0c1d5a3c7b11")))
+	c.set(podsPath, list(
+		mirror("m", hash, node),
+		mirror("another pod", "8c2f8f6e-5f5c-4c1e-9d59-0c1d5a3c7b11", node),
+		mirror("no owner", hash, ""),
+		mirror("of a set", hash, `{"kind":"ReplicaSet","name":"node1","uid":"x","controller":true}`),
+		mirror("uncontrolled", hash, `{"kind":"Node","name":"node1","uid":"x"}`),
+	))
 	h := start(t, c, Address{})
-	if a, b := h.next(t), h.next(t); a.uid != hash || b.uid != "m" {
-		t.Errorf("told of %q and %q", a.uid, b.uid)
+	for _, want := range []string{hash, "another pod", "no owner", "of a set", "uncontrolled"} {
+		if got := h.next(t); got.uid != want {
+			t.Errorf("told of %q, want %q", got.uid, want)
+		}
 	}
 }
 

@@ -57,12 +57,14 @@ func (s *service) leadsTo(labels map[string]string) bool {
 	return len(s.Spec.Selector) > 0
 }
 
-// uid is the UID by which the runtime knows the pod. The form of a mirror's is
-// checked, so that nobody's annotation names another pod: those of other pods
-// have dashes.
+// uid is the UID by which the runtime knows the pod. That of a mirror is taken
+// only from a pod that its node controls, as the kubelet makes mirrors and the
+// admission plugin NodeRestriction demands of nodes (KEP 1314), and in the form
+// of a static pod's: those of other pods have dashes.
 func (m *metadata) uid() string {
-	if len(m.Annotations.Mirror) == 32 && isHex(m.Annotations.Mirror) {
-		return m.Annotations.Mirror
+	of := m.Annotations.Mirror
+	if c := m.controller(); c != nil && c.Kind == "Node" && len(of) == 32 && isHex(of) {
+		return of
 	}
 	return m.UID
 }
