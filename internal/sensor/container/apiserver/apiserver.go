@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -70,6 +71,7 @@ type Watcher struct {
 	*connection
 	watched atomic.Bool
 	pods    map[string]metadata // those that Deliver knows of, by UID
+	cut     bool                // the node has more
 
 	mu     sync.Mutex
 	status Status
@@ -81,8 +83,9 @@ func New(o Options) *Watcher {
 	return &Watcher{options: o, pods: map[string]metadata{}, status: Status{Server: o.Address.String()}}
 }
 
-// Watched says whether new pods are told of now. It may be called from any
-// goroutine, as may Status.
+// Watched says whether new pods are told of now. On a node of which no pod is
+// known, as with a wrong name, or more than maxPods, it cannot be promised. It
+// may be called from any goroutine, as may Status.
 func (w *Watcher) Watched() bool { return w.watched.Load() }
 
 // Status is how it goes now.
@@ -145,6 +148,7 @@ func (w *Watcher) round(ctx context.Context) (answered bool, err error) {
 			w.forget(ctx, uid)
 		}
 	}
+	w.promise()
 	w.settled(lasts != retryLifetime)
 	return true, w.watch(ctx, asked, version, lasts)
 }
@@ -167,7 +171,7 @@ func (w *Watcher) list(ctx context.Context) (version string, pods []object, err 
 			return "", nil, err
 		}
 		pods = append(pods, page.Items...)
-		if len(pods) > maxPods {
+		if w.cut = len(pods) > maxPods; w.cut {
 			w.options.Log.Warn("node has too many pods; the API server is not asked about the others", "node", w.options.Node, "limit", maxPods)
 			return page.Metadata.ResourceVersion, pods[:maxPods], nil
 		}
@@ -212,33 +216,41 @@ func (w *Watcher) see(ctx context.Context, asked *workloads, e event) error {
 	default:
 		return nil
 	}
-	if e.Type == "DELETED" {
+	defer w.promise()
+	was, known := w.pods[o.Metadata.uid()]
+	switch {
+	case e.Type == "DELETED":
 		w.forget(ctx, o.Metadata.uid())
 		return nil
-	}
-	if was, ok := w.pods[o.Metadata.uid()]; ok && was.sameFor(&o.Metadata) || !ok && len(w.pods) >= maxPods {
+	case !known && len(w.pods) >= maxPods:
+		w.cut = true
+		return nil
+	case known && was.sameFor(&o.Metadata):
 		return nil
 	}
 	_, err := w.tell(ctx, asked, o.Metadata)
 	return err
 }
 
+// promise says whether new pods are told of, see Watched.
+func (w *Watcher) promise() { w.watched.Store(len(w.pods) > 0 && !w.cut) }
+
 // tell finds and delivers the Workload of a pod. It says whether that is whole;
 // an error ends the round.
 func (w *Watcher) tell(ctx context.Context, asked *workloads, pod metadata) (whole bool, err error) {
-	found, err := asked.of(ctx, &pod)
-	if broken(err) {
-		return false, err
+	found, errs := asked.of(ctx, &pod)
+	if slices.ContainsFunc(errs, noAnswer) {
+		return false, errors.Join(errs...)
 	}
-	if err != nil {
-		w.note(err)
+	if len(errs) > 0 {
+		w.note(errors.Join(errs...))
 	}
 	w.pods[pod.uid()] = pod
 	w.mu.Lock()
 	w.status.Told++
 	w.mu.Unlock()
 	w.options.Deliver(ctx, pod.uid(), found)
-	return err == nil, nil
+	return len(errs) == 0, nil
 }
 
 func (w *Watcher) forget(ctx context.Context, uid string) {

@@ -163,6 +163,49 @@ func TestForbidden(t *testing.T) {
 	}
 }
 
+// An answer that cannot be read is one: what it would have told is left out, and
+// the pods are watched.
+func TestUnreadable(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]*container.Workload{
+		"/api/v1/namespaces/shop/services":                 {ReplicaSet: whole.ReplicaSet, Deployment: whole.Deployment, Namespace: whole.Namespace},
+		"/api/v1/namespaces/shop":                          {ReplicaSet: whole.ReplicaSet, Deployment: whole.Deployment, Namespace: container.Object{Name: "shop"}, Services: whole.Services},
+		"/apis/apps/v1/namespaces/shop/replicasets/web-7c": {ReplicaSet: container.Object{Name: "web-7c", UID: "r"}, Namespace: whole.Namespace, Services: whole.Services},
+	} {
+		for _, answer := range []string{"<html>", `{"metadata":7,"items":7}`} {
+			t.Run(path+answer, func(t *testing.T) {
+				t.Parallel()
+				c := newCluster()
+				c.set(podsPath, list(pod("a", ofReplicaSet, web)))
+				c.set(path, answer)
+				h := start(t, c, Address{})
+				if diff := cmp.Diff(told{"a", want}, h.next(t), cmp.AllowUnexported(told{})); diff != "" {
+					t.Error(diff)
+				}
+				<-c.watches
+				if s := h.Status(); !s.Connected || !strings.Contains(s.Error, "unusable answer") || h.log.count("does not tell all of a pod") != 1 {
+					t.Errorf("%+v", s)
+				}
+			})
+		}
+	}
+}
+
+// Alerts wait for what will be told: not on a node of which no pod is known, as
+// with a wrong name.
+func TestNoPod(t *testing.T) {
+	t.Parallel()
+	c := newCluster()
+	h := start(t, c, Address{})
+	<-c.watches
+	if h.Watched() || h.log.count("is its name right") != 1 {
+		t.Errorf("watched %v without a pod, log %s", h.Watched(), h.log.b.String())
+	}
+	c.events <- change("ADDED", pod("a", ofReplicaSet, web))
+	h.next(t)
+	await(t, "the pod to count", h.Watched)
+}
+
 // A server that refuses is asked again; the log says it once, and what to do.
 func TestRefused(t *testing.T) {
 	t.Parallel()
@@ -216,24 +259,33 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
-// More pods than a node has are left out, and it is said.
+// More pods than a node has are left out, and it is said. Alerts do not wait
+// for what is told of them.
 func TestTooManyPods(t *testing.T) {
 	t.Parallel()
-	c := newCluster()
-	var all []string
-	for i := range maxPods + 10 {
-		all = append(all, pod(fmt.Sprint(i), ofReplicaSet, nil))
-	}
-	c.set(podsPath, list(all...))
-	h := start(t, c, Address{})
-	<-c.watches
-	c.events <- change("ADDED", pod("more", ofReplicaSet, nil))
-	c.events <- change("DELETED", pod("0", ofReplicaSet, nil))
-	for range maxPods {
-		h.next(t)
-	}
-	if got := h.next(t); got.uid != "0" || got.w != nil || h.log.count("too many pods") != 1 {
-		t.Errorf("told %+v", got)
+	for name, first := range map[string]int{"listed": maxPods + 10, "come": maxPods} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster()
+			var all []string
+			for i := range first {
+				all = append(all, pod(fmt.Sprint(i), ofReplicaSet, nil))
+			}
+			c.set(podsPath, list(all...))
+			h := start(t, c, Address{})
+			<-c.watches
+			if said := h.log.count("too many pods"); h.Watched() != (name == "come") || said != first/(maxPods+1) {
+				t.Errorf("watched %v, said %d times", h.Watched(), said)
+			}
+			c.events <- change("ADDED", pod("more", ofReplicaSet, nil))
+			c.events <- change("DELETED", pod("0", ofReplicaSet, nil))
+			for range maxPods {
+				h.next(t)
+			}
+			if got := h.next(t); got.uid != "0" || got.w != nil || h.Watched() {
+				t.Errorf("told %+v, watched %v", got, h.Watched())
+			}
+		})
 	}
 }
 

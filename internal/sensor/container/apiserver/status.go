@@ -24,7 +24,6 @@ func (w *Watcher) connected(pods int) {
 // settled notes that all pods of the list have been told, with nothing missing
 // or with something.
 func (w *Watcher) settled(whole bool) {
-	w.watched.Store(true)
 	if whole {
 		w.mu.Lock()
 		defer w.mu.Unlock()

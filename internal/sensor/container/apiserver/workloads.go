@@ -50,19 +50,22 @@ func newWorkloads(c *connection, labelMax int) *workloads {
 	}
 }
 
-// of returns the Workload of a pod as far as the server tells it. An error that
-// is the server's answer leaves the rest out; after others it may not be there.
-func (w *workloads) of(ctx context.Context, pod *metadata) (*container.Workload, error) {
+// of returns the Workload of a pod as far as the server tells it, and an error
+// for each question that failed. What that would have told is left out.
+func (w *workloads) of(ctx context.Context, pod *metadata) (*container.Workload, []error) {
 	if len(w.known) > maxKnown {
 		*w = *newWorkloads(w.connection, w.labelMax)
 	}
 	var found container.Workload
 	var errs []error
-	ask := func(api, resource string, r *reference) owned {
-		o, err := w.object(ctx, "/"+api+"/namespaces/"+url.PathEscape(pod.Namespace)+"/"+resource+"/"+url.PathEscape(r.Name))
+	check := func(err error) {
 		if err != nil {
 			errs = append(errs, err)
 		}
+	}
+	ask := func(api, resource string, r *reference) owned {
+		o, err := w.object(ctx, "/"+api+"/namespaces/"+url.PathEscape(pod.Namespace)+"/"+resource+"/"+url.PathEscape(r.Name))
+		check(err)
 		if o.UID != r.UID { // it has gone, or another has its name
 			return owned{Object: container.Object{Name: r.Name, UID: r.UID}}
 		}
@@ -82,9 +85,10 @@ func (w *workloads) of(ctx context.Context, pod *metadata) (*container.Workload,
 	namespace, err := w.object(ctx, "/api/v1/namespaces/"+url.PathEscape(pod.Namespace))
 	found.Namespace = namespace.Object
 	found.Namespace.Name = pod.Namespace
-	errs = append(errs, err)
+	check(err)
 	found.Services, err = w.leadingTo(ctx, pod)
-	return &found, errors.Join(append(errs, err)...)
+	check(err)
+	return &found, errs
 }
 
 // object returns the object at a path; a zero one if there is none.
@@ -134,13 +138,5 @@ func (w *workloads) leadingTo(ctx context.Context, pod *metadata) ([]container.O
 	return found, nil
 }
 
-// broken says whether an error is the lack of an answer.
-func broken(err error) bool {
-	if err == nil {
-		return false
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return slices.ContainsFunc(joined.Unwrap(), broken)
-	}
-	return !errors.Is(err, rest.ErrAnswer)
-}
+// noAnswer says whether an error is the lack of an answer.
+func noAnswer(err error) bool { return !errors.Is(err, rest.ErrAnswer) }
