@@ -58,7 +58,7 @@ func (s *sensor) emitRecorded(emit func(*alert.Alert)) func(*alert.Alert) {
 	return func(a *alert.Alert) {
 		if r := s.now().recordings; r != nil {
 			if d, ok := r.rules[a.Rule]; ok {
-				s.recorder.Alert(s.engine, uint64(a.Time), d, r.limits)
+				s.recorder.Alert(s.engine, s.engine.Time(), d, r.limits)
 			}
 		}
 		emit(a)

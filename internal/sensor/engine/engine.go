@@ -74,6 +74,9 @@ type Recorder interface {
 	// Postponed says that the event of p under way comes to Event later, when
 	// it has been decided.
 	Postponed(p *state.Process)
+	// Idle says that all events older than now, by the clock of their headers,
+	// have come. It is called about once a second, unless events keep coming.
+	Idle(now uint64)
 }
 
 // Options are what an Engine is made of.
@@ -161,6 +164,9 @@ func (e *Engine) Record(r Recorder) { e.recorder = r }
 
 // Clock is the offset that SetClock has set.
 func (e *Engine) Clock() uint64 { return e.offset }
+
+// Time is that in the header of the event under way, for Emit.
+func (e *Engine) Time() uint64 { return e.view.Header().Time }
 
 // Handle takes one event, which is borrowed until it returns.
 func (e *Engine) Handle(raw []byte) {

@@ -45,12 +45,27 @@ func (e *Engine) Run(ctx context.Context, src Source) {
 		if now := time.Now(); now.After(next) {
 			e.SetClock(uint64(boottime.Epoch()))
 			e.table.Tick(now)
+			more = more || e.idle(src)
 			next = now.Add(clockInterval)
 		}
 		if !more {
 			src.Wait(min(time.Until(next), e.untilDue()))
 		}
 	}
+}
+
+// idle tells the recorder the time if there are no events that do. It says
+// whether there may be more.
+func (e *Engine) idle(src Source) (more bool) {
+	if e.recorder == nil {
+		return false
+	}
+	now := uint64(boottime.Now())
+	more = e.drain(src, batch)
+	if !more && e.recorder != nil {
+		e.recorder.Idle(now)
+	}
+	return more
 }
 
 // Finish takes what is left in src, which gets nothing new any more.

@@ -17,7 +17,7 @@ type memory struct {
 	out        []byte // events under construction
 	build      event.Builder
 	offset     uint64 // from times since boot to those since the epoch
-	latest     uint64 // time of the latest event: of all state that is told
+	latest     uint64 // header time of the latest event: of all state that is told
 }
 
 // image is what was told of a process that can become another without an event
@@ -58,13 +58,15 @@ func (m *memory) reset(offset uint64) {
 // tell writes what is not told yet of the event's process, its ancestors and
 // its container. It returns what to add to the start of the event's process.
 func (m *memory) tell(table *state.Table, v *event.View, p *state.Process, now uint64) (later uint64) {
-	m.latest = max(m.latest, now)
+	at := v.Header().Time
+	m.latest = max(m.latest, at)
+	latest := m.latest + now - at
 	if !p.Known {
 		return 0
 	}
 	m.container(table, p.Container, now)
 	if table.Get(p.PID) != p && !p.Dead {
-		return m.past(table, p)
+		return m.past(table, p, latest)
 	}
 	switch v.Kind() {
 	case event.KindProcfork: // the child is told by this
@@ -81,7 +83,7 @@ func (m *memory) tell(table *state.Table, v *event.View, p *state.Process, now u
 			continue
 		}
 		m.told[q.PID] = imageOf(q)
-		m.process(q, m.latest)
+		m.process(q, latest)
 	}
 	return 0
 }
@@ -90,7 +92,7 @@ func (m *memory) tell(table *state.Table, v *event.View, p *state.Process, now u
 // ancestors; what they are now is told again with their next events. Those that
 // have ended since get another start, as nobody believes that the dead live.
 // It returns what to add to the start of the event's process.
-func (m *memory) past(table *state.Table, p *state.Process) (later uint64) {
+func (m *memory) past(table *state.Table, p *state.Process, latest uint64) (later uint64) {
 	for q := p; q != nil && q.Known; q = table.Parent(q) {
 		was := *q
 		if now := table.Get(q.PID); now == nil || now.Start != q.Start {
@@ -99,7 +101,7 @@ func (m *memory) past(table *state.Table, p *state.Process) (later uint64) {
 		if q == p {
 			later = was.Start - q.Start
 		}
-		m.process(&was, m.latest)
+		m.process(&was, latest)
 		delete(m.told, q.PID)
 	}
 	return later

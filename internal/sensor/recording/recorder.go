@@ -47,10 +47,10 @@ type Limits struct {
 // Stats count since the start.
 type Stats struct {
 	Files   uint64 // begun
-	Events  uint64 // written
-	Missed  uint64 // events for which the buffer had no room
+	Events  uint64 // in files
+	Missed  uint64 // events for which the buffer or the file had no room
 	Limited uint64 // files that ended because of their size
-	Errors  uint64 // files that could not be written, or not to their end
+	Errors  uint64 // recordings that were not written, or not to their end
 }
 
 // Recorder records. All methods but Stats, Run and Close belong to the engine's
@@ -60,17 +60,19 @@ type Recorder struct {
 	engine *engine.Engine // nil while nothing is recorded
 	memory memory
 	limits Limits
-	until  uint64        // ns since the epoch of events
-	end    atomic.Uint64 // until, for the goroutine that writes
-	broken atomic.Bool   // the file has ended before its time
+	until  uint64        // ns by the clock of events' headers, which nobody sets
+	serial uint64        // of the latest recording, from 1
+	broken atomic.Uint64 // serial of the latest whose file has ended before its time
+	paused atomic.Bool   // a file could not be written a moment ago
 
-	mu    sync.Mutex
-	jobs  []job
-	held  int // bytes of events in jobs
-	room  sync.Cond
-	wake  chan struct{}
-	ended chan struct{} // closed when nothing more is written
-	stats struct{ files, events, missed, limited, errors atomic.Uint64 }
+	mu      sync.Mutex
+	jobs    []job
+	held    int  // bytes of events in jobs
+	opening bool // there is one in jobs, or in work
+	room    sync.Cond
+	wake    chan struct{}
+	ended   chan struct{} // closed when nothing more is written
+	stats   struct{ files, events, missed, limited, errors atomic.Uint64 }
 }
 
 // job is what there is to be written, in this order.
@@ -83,6 +85,7 @@ type job struct {
 // opening is the first of a file: the state at its first event.
 type opening struct {
 	limits    Limits
+	serial    uint64
 	time      uint64 // of the first event, ns since the epoch
 	number    uint64 // of the first event
 	offset    uint64
@@ -103,23 +106,38 @@ func (r *Recorder) Stats() Stats {
 	return Stats{Files: s.files.Load(), Events: s.events.Load(), Missed: s.missed.Load(), Limited: s.limited.Load(), Errors: s.errors.Load()}
 }
 
-// Alert records from the event under way on, whose time is now (ns since the
-// epoch), for at least so long; a recording that is on goes on for so long.
-func (r *Recorder) Alert(e *engine.Engine, now uint64, d time.Duration, limits Limits) {
-	until := now + uint64(d)
-	if r.engine != nil && (r.broken.Load() || now > r.until) {
+// Alert records from the event under way on, whose header has the time at, for
+// at least so long; a recording that is on goes on for so long. To note the
+// state costs a copy of the process table: that is not done while files cannot
+// be written, nor before the one of the last recording is written.
+func (r *Recorder) Alert(e *engine.Engine, at uint64, d time.Duration, limits Limits) {
+	until := at + uint64(d)
+	if r.engine != nil && r.over(at) {
 		r.Stop()
 	}
 	if r.engine != nil {
 		r.until = max(r.until, until)
-		r.end.Store(r.until)
+		return
+	}
+	if r.paused.Load() || !r.reserve() {
+		r.stats.errors.Add(1)
 		return
 	}
 	r.engine, r.limits, r.until = e, limits, until
-	r.end.Store(until)
-	r.broken.Store(false)
-	r.push(job{begin: r.open(now)})
+	r.serial++
+	r.push(job{begin: r.open(at + e.Clock())})
 	e.Record(r)
+}
+
+// over says whether the recording does not take an event of that time any more.
+func (r *Recorder) over(at uint64) bool { return at > r.until || r.broken.Load() == r.serial }
+
+// Idle ends the recording whose time is over: no event that could tell the time
+// has come.
+func (r *Recorder) Idle(now uint64) {
+	if r.over(now - min(now, grace)) {
+		r.Stop()
+	}
 }
 
 // Stop ends the recording that is on.
@@ -136,7 +154,7 @@ func (r *Recorder) Stop() {
 // rest of the work can be done by the goroutine that writes.
 func (r *Recorder) open(now uint64) *opening {
 	o := &opening{
-		limits: r.limits, time: now, number: r.engine.Counters().Events, offset: r.engine.Clock(),
+		limits: r.limits, serial: r.serial, time: now, number: r.engine.Counters().Events, offset: r.engine.Clock(),
 		processes: make([]state.Process, 0, r.o.Table.Len()),
 	}
 	m := &r.memory
@@ -157,7 +175,7 @@ func (r *Recorder) open(now uint64) *opening {
 
 // Event records an event.
 func (r *Recorder) Event(v *event.View, p *state.Process, now uint64) {
-	if r.broken.Load() || now > r.until {
+	if r.over(v.Header().Time) {
 		r.Stop()
 		return
 	}
@@ -193,6 +211,30 @@ func (r *Recorder) append(events []byte) {
 	if r.held += len(events); r.held >= piece {
 		r.signal()
 	}
+}
+
+// reserve makes sure that no more than one opening waits. During a replay it
+// waits for that.
+func (r *Recorder) reserve() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for r.o.Proc == "" && r.opening {
+		r.signal()
+		r.room.Wait()
+	}
+	if r.opening {
+		return false
+	}
+	r.opening = true
+	return true
+}
+
+// release lets another opening wait.
+func (r *Recorder) release() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.opening = false
+	r.room.Broadcast()
 }
 
 // push begins a new job.

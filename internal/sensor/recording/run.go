@@ -18,8 +18,8 @@ const (
 	// pause is how long nothing is tried after a file that could not be
 	// written: a disk that is full is full for a while.
 	pause = 10 * time.Second
-	// grace is how much later than the clock events may come.
-	grace = time.Second
+	// grace is how much later than the clock, in ns, events may come.
+	grace = uint64(time.Second)
 )
 
 // Run writes files until ctx ends and Close has been called.
@@ -33,8 +33,8 @@ func (r *Recorder) Run(ctx context.Context) {
 		case <-ctx.Done():
 		case <-r.wake:
 		case now := <-tick.C:
-			if w.file != nil && r.o.Proc != "" && uint64(now.Add(-grace).UnixNano()) > r.end.Load() {
-				w.finish() // no event has come that could tell the time
+			if now.After(w.until) {
+				r.paused.Store(false)
 			}
 		}
 		w.write(r.take())
@@ -47,7 +47,7 @@ func (r *Recorder) Run(ctx context.Context) {
 type writer struct {
 	r       *Recorder
 	file    *file // nil while nothing is recorded, or cannot be
-	silent  []byte
+	serial  uint64
 	until   time.Time // when a file may be tried again
 	failing bool      // the last one could not be written
 }
@@ -57,10 +57,9 @@ func (w *writer) write(jobs []job) {
 		if j.begin != nil {
 			w.finish()
 			w.begin(j.begin)
+			w.r.release()
 		}
-		if w.file != nil {
-			w.events(j.events)
-		}
+		w.events(j.events)
 		if j.finish {
 			w.finish()
 		}
@@ -70,10 +69,10 @@ func (w *writer) write(jobs []job) {
 
 // begin begins a file.
 func (w *writer) begin(o *opening) {
-	w.silent = nil
+	w.serial = o.serial
 	if time.Now().Before(w.until) {
 		w.r.stats.errors.Add(1)
-		w.r.broken.Store(true)
+		w.r.broken.Store(w.serial)
 		return
 	}
 	f, err := create(o, w.r.o)
@@ -115,7 +114,7 @@ func (w *writer) flush() {
 		w.fail(err)
 	case full:
 		path, size := w.file.path, w.file.size
-		w.r.broken.Store(true)
+		w.r.broken.Store(w.serial)
 		w.r.stats.limited.Add(1)
 		w.finish()
 		w.r.o.Limited(path, size)
@@ -145,9 +144,10 @@ func (w *writer) finish() {
 
 // fail ends the file because of err: it is told once, and counted.
 func (w *writer) fail(err error) {
-	w.r.stats.errors.Add(1)
-	w.r.broken.Store(true)
 	w.until = time.Now().Add(pause)
+	w.r.paused.Store(true)
+	w.r.broken.Store(w.serial)
+	w.r.stats.errors.Add(1)
 	if w.file != nil {
 		w.file.abandon()
 		w.file = nil

@@ -1,0 +1,116 @@
+package recording
+
+import (
+	"testing"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/wait"
+)
+
+// until waits for the goroutine that writes.
+func (b *bench) until(reached func(Stats) bool) {
+	b.t.Helper()
+	for !reached(b.Stats()) {
+		if err := wait.For(b.t.Context(), time.Millisecond); err != nil {
+			b.t.Fatalf("%v; %+v\n%s", err, b.Stats(), b.log.String())
+		}
+	}
+}
+
+// live makes the recorder that of a live sensor, which waits for nothing.
+func (b *bench) live() { b.o.Proc = b.t.TempDir() }
+
+// While no file can be written, an alert costs nothing but a number.
+func TestAlertsWhilePaused(t *testing.T) {
+	b, l := newBench(t), limits(t)
+	b.live()
+	l.Prefix += "/missing/x"
+	b.run()
+	b.alert(l)
+	b.until(func(s Stats) bool { return s.Errors == 1 })
+	b.write(10)
+	if n := testing.AllocsPerRun(100, func() { b.alert(l) }); n != 0 {
+		t.Errorf("%v allocations for an alert", n)
+	}
+	b.close()
+	if s := b.Stats(); s != (Stats{Errors: 102}) {
+		t.Errorf("%+v", s)
+	}
+}
+
+// No second opening, which takes memory of its own, waits to be written.
+func TestOpeningWaits(t *testing.T) {
+	b, l := newBench(t), limits(t)
+	b.live()
+	for range 3 {
+		b.alert(l)
+		b.write(10)
+		b.now += 2_000_000_000
+	}
+	b.run()
+	b.until(func(s Stats) bool { return s.Events == 1 })
+	b.alert(l)
+	b.write(10)
+	b.close()
+	if s := b.Stats(); s != (Stats{Files: 2, Events: 2, Errors: 2}) {
+		t.Errorf("%+v", s)
+	}
+}
+
+// The engine may be behind the clock by any time: its recording goes on by the
+// times of events.
+func TestEngineBehind(t *testing.T) {
+	b, l := newBench(t), limits(t)
+	b.live()
+	b.run()
+	b.alert(l)
+	for n := range uint64(3) {
+		b.write(10)
+		b.until(func(s Stats) bool { return s.Events == n+1 })
+		b.alert(l)
+	}
+	b.close()
+	if s := b.Stats(); s != (Stats{Files: 1, Events: 3}) {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A recording ends by the clock when no event comes, some time later than
+// events may come.
+func TestIdle(t *testing.T) {
+	b, l := newBench(t), limits(t)
+	b.run()
+	for range 2 {
+		b.alert(l)
+		b.write(10)
+		b.Idle(b.now + 1_900_000_000)
+		b.write(10)
+		b.Idle(b.now + 2_100_000_000)
+		b.write(10)
+	}
+	b.close()
+	if s := b.Stats(); s != (Stats{Files: 2, Events: 4}) {
+		t.Errorf("%+v", s)
+	}
+}
+
+// How long a recording takes does not depend on the time of day.
+func TestDurationDespiteSetClock(t *testing.T) {
+	const day = 24 * time.Hour
+	for _, step := range []time.Duration{-time.Hour, time.Hour} {
+		b, l := newBench(t), limits(t)
+		b.run()
+		b.engine.SetClock(uint64(day))
+		b.alert(l)
+		b.write(10)
+		b.engine.SetClock(uint64(day + step))
+		b.alert(l)
+		b.write(10)
+		b.now += 1_100_000_000
+		b.write(10)
+		b.close()
+		if s := b.Stats(); s != (Stats{Files: 1, Events: 2}) {
+			t.Errorf("%v: %+v", step, s)
+		}
+	}
+}
