@@ -61,10 +61,10 @@ type Metadata struct {
 // Recordings counts what was recorded around alerts.
 type Recordings struct {
 	Files   uint64 `json:"files"`   // begun
-	Events  uint64 `json:"events"`  // written
-	Missed  uint64 `json:"missed"`  // events for which the buffer had no room
+	Events  uint64 `json:"events"`  // in files
+	Missed  uint64 `json:"missed"`  // events for which the buffer or the file had no room
 	Limited uint64 `json:"limited"` // files that ended because of their size
-	Errors  uint64 `json:"errors"`  // files that could not be written, or not to their end
+	Errors  uint64 `json:"errors"`  // recordings that were not written, or not to their end
 }
 
 // Runtime is a container runtime's socket, or the Kubernetes API server.

@@ -14,11 +14,12 @@ import (
 
 // file is one recording under way.
 type file struct {
-	path   string
-	f      *os.File // nil before the first write
-	size   int64    // written
-	room   int64    // bytes that it may have
-	events uint64
+	path    string
+	f       *os.File // nil before the first write
+	size    int64    // written
+	room    int64    // bytes that it may have
+	events  uint64   // written
+	waiting uint64   // events in blocks
 
 	w      *capture.Writer
 	blocks bytes.Buffer // of w, complete
@@ -58,18 +59,16 @@ func lists(o *opening) []byte {
 	return all
 }
 
-// add adds an event. It says whether it is one: not those that only tell of
-// state, which the next event carries.
-func (f *file) add(v *event.View) bool {
+// add adds an event. One that only tells of state is carried by the next.
+func (f *file) add(v *event.View) {
 	if capture.Silent(v.Kind()) {
 		f.silent = append(f.silent, v.Raw()...)
-		return false
+		return
 	}
 	// The writer keeps an error for flush.
 	_ = f.w.Record(f.silent, v)
 	f.silent = f.silent[:0]
-	f.events++
-	return true
+	f.waiting++
 }
 
 func (f *file) pending() int { return f.blocks.Len() }
@@ -80,7 +79,7 @@ func (f *file) flush() (full bool, err error) {
 	if err := f.w.Err(); err != nil {
 		return false, err
 	}
-	if f.events == 0 || f.blocks.Len() == 0 { // no reader takes a file without events
+	if f.events+f.waiting == 0 || f.blocks.Len() == 0 { // no reader takes a file without events
 		return false, nil
 	}
 	f.packed.Reset()
@@ -102,6 +101,7 @@ func (f *file) flush() (full bool, err error) {
 	if err := f.write(f.packed.Bytes()); err != nil {
 		return false, fmt.Errorf("record: %w", err)
 	}
+	f.events, f.waiting = f.events+f.waiting, 0
 	return false, nil
 }
 

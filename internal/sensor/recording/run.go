@@ -6,6 +6,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/capture"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
@@ -84,10 +85,11 @@ func (w *writer) begin(o *opening) {
 	w.r.stats.files.Add(1)
 }
 
-// events adds events to the file.
+// events adds events to the file; if it has ended before its time, they are
+// missed.
 func (w *writer) events(b []byte) {
 	var v event.View
-	for len(b) > 0 && w.file != nil {
+	for len(b) > 0 {
 		n := (*event.Header)(unsafe.Pointer(unsafe.SliceData(b))).Len
 		ev := b[:n]
 		b = b[n:]
@@ -95,49 +97,59 @@ func (w *writer) events(b []byte) {
 			w.fail(err)
 			return
 		}
-		if w.file.add(&v) {
-			w.r.stats.events.Add(1)
-		}
-		if w.file.pending() >= piece {
-			w.flush()
+		switch {
+		case w.file == nil:
+			if !capture.Silent(v.Kind()) {
+				w.r.stats.missed.Add(1)
+			}
+		default:
+			if w.file.add(&v); w.file.pending() >= piece {
+				w.flush()
+			}
 		}
 	}
 }
 
 // flush puts what is complete into the file.
 func (w *writer) flush() {
-	if w.file == nil {
+	f := w.file
+	if f == nil {
 		return
 	}
-	switch full, err := w.file.flush(); {
+	before := f.events
+	full, err := f.flush()
+	w.r.stats.events.Add(f.events - before)
+	switch {
 	case err != nil:
 		w.fail(err)
 	case full:
-		path, size := w.file.path, w.file.size
 		w.r.broken.Store(w.serial)
 		w.r.stats.limited.Add(1)
-		w.finish()
-		w.r.o.Limited(path, size)
-	case w.failing:
+		w.close()
+		w.r.o.Limited(f.path, f.size)
+	case w.failing && f.size > 0:
 		w.failing = false
-		w.r.o.Log.Info("recordings are written again", "file", w.file.path)
+		w.r.o.Log.Info("recordings are written again", "file", f.path)
 	}
 }
 
-// finish ends the file.
+// finish ends the file with all that it has.
 func (w *writer) finish() {
-	if w.file == nil {
-		return
-	}
-	if _, err := w.file.flush(); err != nil {
-		w.fail(err)
-		return
-	}
+	w.flush()
+	w.close()
+}
+
+// close ends the file; what it has no room for is missed.
+func (w *writer) close() {
 	f := w.file
+	if f == nil {
+		return
+	}
 	if err := f.close(); err != nil {
 		w.fail(err)
 		return
 	}
+	w.r.stats.missed.Add(f.waiting)
 	w.file = nil
 	w.r.o.Log.Info("recorded", "file", f.path, "events", f.events, "bytes", f.size)
 }
@@ -149,6 +161,7 @@ func (w *writer) fail(err error) {
 	w.r.broken.Store(w.serial)
 	w.r.stats.errors.Add(1)
 	if w.file != nil {
+		w.r.stats.missed.Add(w.file.waiting)
 		w.file.abandon()
 		w.file = nil
 	}

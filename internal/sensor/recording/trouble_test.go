@@ -114,3 +114,28 @@ func TestDurationDespiteSetClock(t *testing.T) {
 		}
 	}
 }
+
+// Each event that was recorded is in the file or counted as missed, wherever
+// the file ends: within a piece or with its last.
+func TestFileFull(t *testing.T) {
+	limited := 0
+	for n := 110; n < 150; n += 3 {
+		b, l := newBench(t), limits(t)
+		l.FileSize, l.Buffer = 1<<20, 4<<20
+		b.alert(l)
+		for range n {
+			b.write(8000)
+		}
+		b.run()
+		b.close()
+		_, w := content(t, files(t, l)[0])
+		s := b.Stats()
+		if s.Events != uint64(w) || s.Events+s.Missed != uint64(n) || s.Limited != uint64(len(b.full)) || (s.Missed > 0) != (s.Limited == 1) {
+			t.Errorf("%d of %d events in the file: %+v, limited %q", w, n, s, b.full)
+		}
+		limited += len(b.full)
+	}
+	if limited == 0 || limited == 14 {
+		t.Errorf("%d files have reached their size", limited)
+	}
+}

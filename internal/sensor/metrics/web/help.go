@@ -78,7 +78,7 @@ var help = map[string]string{
 	"peregrine_open_filter":                                            "1 while the kernel rules out opens that no rule can match.",
 	"peregrine_output_alerts_total":                                    "Alerts of a channel by what became of them.",
 	"peregrine_output_errors_total":                                    "Failed attempts to deliver.",
-	"peregrine_recorded_events_total":                                  "Events of recordings: written, or missed because the buffer was full.",
+	"peregrine_recorded_events_total":                                  "Events of recordings: in their files, or missed because the buffer or the file had no room, or could not be written.",
 	"peregrine_recording_errors_total":                                 "Recordings that could not be written, or not to their end.",
 	"peregrine_recordings_limited_total":                               "Recordings that ended because of their size.",
 	"peregrine_recordings_total":                                       "Recordings that were begun around alerts.",
