@@ -96,6 +96,7 @@ func (f *capacityKubernetesFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.port, "port", 18080, "port of the node at which alerts are taken")
 	flags.DurationVar(&f.ready, "ready-timeout", 2*time.Minute, "how long a sensor may take to become ready")
 	f.addMethod(flags)
+	flags.Lookup("max-duration").Usage = "time for all rows of a node together (default: about 190s a row)"
 	flags.StringVar(&f.out, "out", "", "directory of the run (default peregrine-capacity-TIME)")
 	flags.StringVar(&f.format, "format", "text", "on standard output: the report as text, markdown, csv or json; with --observed also helm-values, kustomize or vpa")
 	flags.StringVar(&f.observed, "observed", "", "URL of a Prometheus: recommend resources for the rates of its last week, by node kind")
@@ -283,7 +284,7 @@ func (f *capacityKubernetesFlags) options(env Env, cmd *cobra.Command, args []st
 	plan := f.plan(cmd)
 	o.Row = min(run.PerRow, plan.Budget+20*time.Second)
 	if f.max > 0 {
-		o.Row = f.max / time.Duration(len(o.Limits))
+		o.Row = f.max / time.Duration(len(o.Limits)*max(1, f.repeat))
 	}
 	for _, name := range methodFlags {
 		if flag := cmd.Flags().Lookup(name); flag.Changed {
