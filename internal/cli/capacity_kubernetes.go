@@ -253,6 +253,7 @@ func (f *capacityKubernetesFlags) report(env Env, dir string, measured []kuberne
 
 // options are the flags as a run.
 func (f *capacityKubernetesFlags) options(env Env, cmd *cobra.Command, args []string) (kubernetes.Options, error) {
+	f.nodes = once(f.nodes)
 	o := kubernetes.Options{DaemonSet: f.daemonset, Container: f.container, Nodes: f.nodes, EachKind: f.eachKind, Parallel: f.parallel, Image: f.image, Port: f.port,
 		SensorArgs: args, Publish: f.publish, Ready: f.ready, Command: append([]string{"peregrine"}, withoutOut(env.Args)...), Now: time.Now}
 	usage := func(err error) (kubernetes.Options, error) { return o, &ExitError{Code: ExitUsage, Err: err} }
@@ -293,6 +294,17 @@ func (f *capacityKubernetesFlags) options(env Env, cmd *cobra.Command, args []st
 	}
 	o.Repeat = f.repeat
 	return o, f.connect(cmd, &o)
+}
+
+// once leaves out names that were there before: a node is measured by one at a time.
+func once(names []string) []string {
+	var kept []string
+	for _, name := range names {
+		if !slices.Contains(kept, name) {
+			kept = append(kept, name)
+		}
+	}
+	return kept
 }
 
 // connect fills in the cluster and the namespace of the load.
