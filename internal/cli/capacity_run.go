@@ -106,6 +106,10 @@ func completeFlag(cmd *cobra.Command, flag string, values ...string) {
 
 func (f *capacityRunFlags) add(flags *pflag.FlagSet) {
 	f.addMethod(flags)
+	flags.Lookup("load").Usage += ", or a recorded workload: a file of peregrine profile"
+	flags.Float64Var(&f.alertRate, "alert-rate", 0, "with a recorded workload: alerts per second on top, which grow with it (also --alerts 50/s)")
+	flags.Float64Var(&f.margin, "margin", 2, "with a recorded workload: how many times a limit has to carry it to be recommended")
+	webFlag(flags, &f.web)
 	flags.StringSliceVar(&f.sensors, "sensor", nil, "embedded (our own, default) or falco (an installed one); give both to compare them")
 	flags.StringArrayVar(&f.variants, "variant", nil, "NAME=FLAGS, one of the sensors to compare, with flags for the sensor: 'new=--sensor falco --falco /opt/falco -r new.yaml' (repeatable)")
 	f.testedFlags.add(flags)
@@ -127,9 +131,7 @@ func (f *capacityRunFlags) add(flags *pflag.FlagSet) {
 func (f *capacityRunFlags) addMethod(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.cpus, "cpu", []string{"0.5", "1", "2"}, "CPU limits, such as 0.5, 500m or 2; larger ones than the machine are capped")
 	flags.StringSliceVar(&f.memories, "memory", []string{"512Mi"}, "memory limits, each with every CPU limit; 0 for none")
-	flags.StringVar(&f.load, "load", "alerts", "alerts, noise (syscalls that no rule detects), a mix of alerts to other syscalls (1:50 is that of the test method), or a recorded workload: a file of peregrine profile")
-	flags.Float64Var(&f.alertRate, "alert-rate", 0, "with a recorded workload: alerts per second on top, which grow with it (also --alerts 50/s)")
-	flags.Float64Var(&f.margin, "margin", 2, "with a recorded workload: how many times a limit has to carry it to be recommended")
+	flags.StringVar(&f.load, "load", "alerts", "alerts, noise (syscalls that no rule detects), or a mix of alerts to other syscalls (1:50 is that of the test method)")
 	flags.StringVar(&f.actions, "actions", defaultActions, "regular expression of the actions that raise alerts")
 	flags.BoolVar(&f.quick, "quick", false, "a minute per row: 10 % precision, confirmation of 10 s")
 	flags.Float64Var(&f.start, "start-rate", 0, "first rate in operations per second (default 4000, or 32000 with noise)")
@@ -141,7 +143,6 @@ func (f *capacityRunFlags) addMethod(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.counts, "count-syscalls", false, "count the host's syscalls in each round, at a cost of some 100 ns each")
 	flags.BoolVar(&f.force, "force", false, "measure although the preflight fails")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
-	webFlag(flags, &f.web)
 }
 
 // groupCapacity orders the flags for --help.
@@ -210,6 +211,9 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 	var workload *profile.Profile
 	if o.Load, workload, err = f.workload(); err != nil {
 		return usage(err)
+	}
+	if workload == nil && cmd.Flags().Changed("margin") {
+		return usage(errors.New("--margin needs a recorded workload: --load FILE"))
 	}
 	if workload != nil {
 		o.Margin = f.margin

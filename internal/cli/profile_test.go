@@ -114,6 +114,7 @@ func TestWorkloadUsage(t *testing.T) {
 		{[]string{"capacity", "run", "--load", "none.json"}, "none.json: no such file"},
 		{[]string{"capacity", "run", "--load", "1:50", "--alert-rate", "5"}, "need a recorded workload"},
 		{[]string{"capacity", "run", "--load", "1:50", "--alerts", "5/s"}, "need a recorded workload"},
+		{[]string{"capacity", "run", "--load", "1:50", "--margin", "3"}, "--margin needs a recorded workload"},
 	} {
 		if _, stderr, code := command(t, test.args...); code != ExitUsage || !strings.Contains(stderr, test.want) {
 			t.Errorf("%v: exit %d, want %d with %q:\n%s", test.args, code, ExitUsage, test.want, stderr)
