@@ -249,7 +249,7 @@ func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
 
 // options are the flags as a run.
 func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (run.Options, error) {
-	o := run.Options{Command: append([]string{"peregrine"}, env.Args...), Noise: f.noise, Duration: f.duration, Rest: f.rest,
+	o := run.Options{Command: recorded(env.Args), Noise: f.noise, Duration: f.duration, Rest: f.rest,
 		Force: f.force, Log: f.log}
 	o.Bench = bench.Options{Workers: f.workers, Seed: f.seed, Drain: f.drain, CountSyscalls: f.count}
 	var err error

@@ -151,7 +151,7 @@ func (f *capacityKubernetesFlags) production(env Env, o kubernetes.Options, prog
 	}
 	seen, err := kubernetes.Observe(env.Context, o.Client, f.observed)
 	if err == nil && len(seen.Unknown) > 0 {
-		progress.say("note: %d series of %s are of no node of this cluster, such as %q", len(seen.Unknown), f.observed, seen.Unknown[0])
+		progress.say("note: %d series of %s are of no node of this cluster, such as %q", len(seen.Unknown), seen.Source, seen.Unknown[0])
 	}
 	return seen, err
 }
@@ -255,7 +255,7 @@ func (f *capacityKubernetesFlags) report(env Env, dir string, measured []kuberne
 func (f *capacityKubernetesFlags) options(env Env, cmd *cobra.Command, args []string) (kubernetes.Options, error) {
 	f.nodes = once(f.nodes)
 	o := kubernetes.Options{DaemonSet: f.daemonset, Container: f.container, Nodes: f.nodes, EachKind: f.eachKind, Parallel: f.parallel, Image: f.image, Port: f.port,
-		SensorArgs: args, Publish: f.publish, Ready: f.ready, Command: append([]string{"peregrine"}, withoutOut(env.Args)...), Now: time.Now}
+		SensorArgs: args, Publish: f.publish, Ready: f.ready, Command: recorded(withoutOut(env.Args)), Now: time.Now}
 	usage := func(err error) (kubernetes.Options, error) { return o, &ExitError{Code: ExitUsage, Err: err} }
 	if (len(f.nodes) == 0) != f.eachKind {
 		return usage(errors.New("which nodes? Give --node NAME, or --each-node-kind for one of each instance type"))

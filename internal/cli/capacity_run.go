@@ -201,7 +201,7 @@ func capacityReport(result *capacity.Result) string {
 // options are the flags as a run, but for its sensors.
 func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (o run.Options, stands []namedStand, conditions []run.Condition, err error) {
 	o = run.Options{Plan: f.plan(cmd), Total: f.max, Repeat: f.repeat, Seed: f.seed, Force: f.force, Fixed: f.pod != "", Observed: f.observed,
-		Command: append([]string{"peregrine"}, withoutOut(env.Args)...), Version: version.Version(), Now: time.Now}
+		Command: recorded(withoutOut(env.Args)), Version: version.Version(), Now: time.Now}
 	usage := func(err error) (run.Options, []namedStand, []run.Condition, error) {
 		return o, nil, nil, &ExitError{Code: ExitUsage, Err: err}
 	}
@@ -267,23 +267,6 @@ func (f *capacityRunFlags) limits() (cpus []float64, memories []int64, err error
 		memories = append(memories, memory)
 	}
 	return cpus, memories, nil
-}
-
-// withoutOut leaves out where a run was kept: there, none can be kept again.
-func withoutOut(args []string) []string {
-	var kept []string
-	for i := 0; i < len(args); i++ {
-		switch arg := args[i]; {
-		case arg == "--":
-			return append(kept, args[i:]...)
-		case arg == "--out", arg == "--out-dir", arg == "-o":
-			i++
-		case strings.HasPrefix(arg, "--out="), strings.HasPrefix(arg, "--out-dir="), strings.HasPrefix(arg, "-o") && !strings.HasPrefix(arg, "--"):
-		default:
-			kept = append(kept, arg)
-		}
-	}
-	return kept
 }
 
 // plan is the default or the quick one, with what was asked for otherwise.

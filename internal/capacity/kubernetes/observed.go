@@ -33,24 +33,30 @@ const maxAnswer = 64 << 20
 // taken as it is.
 func Observe(ctx context.Context, client *kubeapi.Client, address string) (*Observed, error) {
 	target := address
-	if u, err := url.Parse(address); err != nil || u.Host == "" {
-		return nil, fmt.Errorf("--observed %q: expected the URL of a Prometheus, such as http://prometheus:9090", address)
-	} else if !strings.Contains(u.Path, "/api/") {
+	u, err := url.Parse(address)
+	switch expected := "expected the URL of a Prometheus, such as http://prometheus:9090"; {
+	case err != nil: // which may have a password in it
+		return nil, fmt.Errorf("--observed: %s", expected)
+	case u.Host == "":
+		return nil, fmt.Errorf("--observed %q: %s", u.Redacted(), expected)
+	}
+	if !strings.Contains(u.Path, "/api/") {
 		target = strings.TrimSuffix(address, "/") + "/api/v1/query?query=" + url.QueryEscape(Query)
 	}
+	source := u.Redacted() // reports have it
 	text, err := fetch(ctx, target)
 	if err != nil {
 		return nil, fmt.Errorf("observed rates: %w", err)
 	}
 	rates, err := advise.ParseQuery(text)
 	if err != nil {
-		return nil, fmt.Errorf("observed rates: %s: %w", address, err)
+		return nil, fmt.Errorf("observed rates: %s: %w", source, err)
 	}
 	kinds, err := Kinds(ctx, client)
 	if err != nil {
 		return nil, err
 	}
-	return sortRates(address, rates, kinds)
+	return sortRates(source, rates, kinds)
 }
 
 func fetch(ctx context.Context, target string) ([]byte, error) {

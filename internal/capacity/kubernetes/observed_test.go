@@ -3,7 +3,9 @@ package kubernetes
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -81,6 +83,35 @@ func TestAdvice(t *testing.T) {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in\n%s", want, text.String())
 		}
+	}
+}
+
+// A password in the address is used, and written nowhere.
+func TestObservePassword(t *testing.T) {
+	_, client := newCluster(t, 1, 1)
+	answer := `{"status":"success","data":{"resultType":"vector","result":[{"metric":{"node":"node-0"},"value":[1,"5"]}]}}`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "me" || password != "s3cret" {
+			t.Errorf("asked as %q with %q", user, password)
+		}
+		_, _ = io.WriteString(w, answer)
+	}))
+	defer server.Close()
+	address := strings.Replace(server.URL, "http://", "http://me:s3cret@", 1)
+	seen, err := Observe(context.Background(), client, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := json.Marshal(seen.Advise(fleet()))
+	if err != nil || strings.Contains(string(text)+seen.Source, "s3cret") || !strings.Contains(seen.Source, "http://me:xxxxx@") {
+		t.Errorf("source %s, advice %s, %v", seen.Source, text, err)
+	}
+	answer = strings.Replace(answer, "node-0", "elsewhere", 1)
+	if _, err := Observe(context.Background(), client, address); err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("error %v", err)
+	}
+	if _, err := Observe(context.Background(), client, "http://me:s3cret@:90x/"); err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("error %v", err)
 	}
 }
 
