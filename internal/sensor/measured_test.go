@@ -43,8 +43,10 @@ var unprovoked = map[string]string{
 	"Channels[].Uncertain": "a connection that breaks", "Channels[].Errors": "a receiver that fails", "Channels[].Idle": "gRPC without a client",
 	"Channels[].Gone": "a closed standard output", "Channels[].LastError": "a receiver that fails", "Channels[].Streams": "gRPC clients",
 	"Resources.ContainerMemory": "a memory cgroup",
-	"Host.Interfaces[].IPv6":    "the host's addresses",
-	"Host.Interfaces[].IPv4":    "the host's addresses",
+	"Recordings.Limited":        "a full recording", "Recordings.Errors": "a full disk", "Recordings.Missed": "a full buffer",
+	"Probe.Hooks.Functions":  "a kernel whose functions can be hooked",
+	"Host.Interfaces[].IPv6": "the host's addresses",
+	"Host.Interfaces[].IPv4": "the host's addresses",
 }
 
 // Every field of a snapshot is set by a running sensor, every metric of the
@@ -63,8 +65,9 @@ json_output: true
 stdout_output: {enabled: true}
 webserver: {enabled: true, listen_port: %d, prometheus_metrics_enabled: true}
 metrics: {enabled: true, interval: 100ms, libbpf_stats_enabled: true, kernel_event_counters_per_cpu_enabled: true}
+capture: {enabled: true, mode: all_rules, path_prefix: %s/recording}
 peregrine: {status_socket: %s}
-`, rules, port, socket))
+`, rules, port, dir, socket))
 	s := startWith(t, func() (*config.Config, error) { return config.Load(config.Options{Path: configFile}) })
 	s.provoke("of the marker", func() {
 		for range 100 {

@@ -115,6 +115,9 @@ func drain(t *testing.T, path string) {
 			}
 		}
 	}
+	if r != nil {
+		defer r.Close()
+	}
 	var format *FormatError
 	if !errors.Is(err, io.EOF) && !errors.As(err, &format) {
 		t.Error(err)
