@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 )
@@ -73,6 +74,11 @@ func (p *Profile) WriteFile(path string) error {
 // mostRate bounds every rate: a call per nanosecond on a thousand CPUs.
 const mostRate = 1e12
 
+const (
+	mostSyscalls = 1000    // Linux has some 400
+	mostWindows  = 100_000 // a merge of thousands of profiles has ten of each
+)
+
 func (p *Profile) check() error {
 	if !(p.Seconds > 0) || p.Seconds > 1e10 {
 		return fmt.Errorf("seconds %g: expected a positive number", p.Seconds)
@@ -83,16 +89,26 @@ func (p *Profile) check() error {
 	if err := rateAndShare("", Calls{p.Rate, p.Failed}); err != nil {
 		return err
 	}
+	if len(p.Syscalls) > mostSyscalls {
+		return fmt.Errorf("%d syscalls: expected at most %d", len(p.Syscalls), mostSyscalls)
+	}
+	seen := map[string]bool{}
+	sum := 0.0
 	for i, s := range p.Syscalls {
 		if s.Name == "" {
 			return fmt.Errorf("syscalls[%d]: no name", i)
 		}
-		if slices.ContainsFunc(p.Syscalls[:i], func(before Syscall) bool { return before.Name == s.Name }) {
+		if seen[s.Name] {
 			return fmt.Errorf("syscalls[%d]: %s is there twice", i, s.Name)
 		}
+		seen[s.Name] = true
 		if err := errors.Join(rateAndShare(s.Name+".host", s.Host), rateAndShare(s.Name+".container", s.Container)); err != nil {
 			return err
 		}
+		sum += s.Rate()
+	}
+	if math.Abs(p.Rate-sum) > 0.01*sum+0.01 { // all of them are rounded
+		return fmt.Errorf("rate %g: expected the sum of the syscalls' rates, %g", p.Rate, sum)
 	}
 	return p.Shape.check()
 }
@@ -108,6 +124,9 @@ func rateAndShare(of string, c Calls) error {
 }
 
 func (s *Shape) check() error {
+	if s.Windows() > mostWindows {
+		return fmt.Errorf("shape: %d windows: expected at most %d", s.Windows(), mostWindows)
+	}
 	for i, strand := range s.Strands {
 		if !slices.Contains(Groups, strand.Group) {
 			return fmt.Errorf("shape.strands[%d]: group %q: expected one of %v", i, strand.Group, Groups)

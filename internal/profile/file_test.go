@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,16 +51,24 @@ func TestReadErrors(t *testing.T) {
 		return string(text)
 	}
 	for name, test := range map[string]struct{ text, want string }{
-		"no JSON":        {"hello", "expected the JSON of peregrine profile"},
-		"other version":  {`{"schema":9}`, "schema 9"},
-		"unknown key":    {`{"schema":1,"colour":1}`, "colour"},
-		"no time":        {edit(func(p *Profile) { p.Seconds = 0 }), "seconds 0"},
-		"no node":        {edit(func(p *Profile) { p.Source.Nodes = 0 }), "source.nodes 0"},
-		"negative rate":  {edit(func(p *Profile) { p.Syscalls[0].Host.Rate = -1 }), "openat.host: rate -1"},
-		"more than all":  {edit(func(p *Profile) { p.Failed = 2 }), "failed 2"},
-		"nameless":       {edit(func(p *Profile) { p.Syscalls[1].Name = "" }), "syscalls[1]: no name"},
-		"twice":          {edit(func(p *Profile) { p.Syscalls[1].Name = "openat" }), "syscalls[1]: openat is there twice"},
-		"unknown group":  {edit(func(p *Profile) { p.Shape.Strands[0].Group = "x" }), `group "x"`},
+		"no JSON":       {"hello", "expected the JSON of peregrine profile"},
+		"other version": {`{"schema":9}`, "schema 9"},
+		"unknown key":   {`{"schema":1,"colour":1}`, "colour"},
+		"no time":       {edit(func(p *Profile) { p.Seconds = 0 }), "seconds 0"},
+		"no node":       {edit(func(p *Profile) { p.Source.Nodes = 0 }), "source.nodes 0"},
+		"negative rate": {edit(func(p *Profile) { p.Syscalls[0].Host.Rate = -1 }), "openat.host: rate -1"},
+		"more than all": {edit(func(p *Profile) { p.Failed = 2 }), "failed 2"},
+		"nameless":      {edit(func(p *Profile) { p.Syscalls[1].Name = "" }), "syscalls[1]: no name"},
+		"twice":         {edit(func(p *Profile) { p.Syscalls[1].Name = "openat" }), "syscalls[1]: openat is there twice"},
+		"unknown group": {edit(func(p *Profile) { p.Shape.Strands[0].Group = "x" }), `group "x"`},
+		"too many": {edit(func(p *Profile) {
+			for i := range mostSyscalls {
+				p.Syscalls = append(p.Syscalls, Syscall{Name: strconv.Itoa(i)})
+			}
+		}), "syscalls: expected at most 1000"},
+		"no rate":        {edit(func(p *Profile) { p.Rate = 0 }), "rate 0: expected the sum of the syscalls' rates, "},
+		"other rate":     {edit(func(p *Profile) { p.Rate *= 2 }), "expected the sum"},
+		"years":          {edit(func(p *Profile) { p.Shape.Strands[0].Counts = make([]uint32, mostWindows+1) }), "windows: expected at most"},
 		"ragged windows": {edit(func(p *Profile) { p.Shape.Strands[1].Counts = nil }), "0 windows"},
 	} {
 		t.Run(name, func(t *testing.T) {

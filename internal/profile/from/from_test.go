@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,5 +114,14 @@ func TestRates(t *testing.T) {
 	}
 	if _, err := Rates(map[string][]float64{"a": {1}}, time.Millisecond, profile.FromMetrics); err == nil {
 		t.Error("windows of a millisecond")
+	}
+}
+
+// A day is the most, and more is refused before it takes its time.
+func TestRatesBounded(t *testing.T) {
+	for every, rates := range map[time.Duration][]float64{math.MaxInt64: {1}, longest + 1: {1}, longest/2 + 1: {1, 1}} {
+		if _, err := Rates(map[string][]float64{"a": rates}, every, profile.FromMetrics); err == nil || !strings.Contains(err.Error(), "more than 24h") {
+			t.Errorf("%d rates of %v each: %v", len(rates), every, err)
+		}
 	}
 }

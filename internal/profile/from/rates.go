@@ -20,9 +20,6 @@ var usual = []struct {
 	{"recvfrom", 0.06}, {"sendto", 0.05}, {"fcntl", 0.03}, {"mmap", 0.02},
 }
 
-// mostWindows is a day.
-const mostWindows = int(longest / profile.Window)
-
 // Rates makes a profile of what is known as rates alone: those of each node one
 // after another, each for a time of every. kind is profile.FromMetrics or
 // profile.FromPrometheus.
@@ -34,11 +31,11 @@ func Rates(nodes map[string][]float64, every time.Duration, kind string) (*profi
 	for _, node := range slices.Sorted(maps.Keys(nodes)) {
 		b := profile.NewBuilder()
 		for _, rate := range nodes[node] {
+			if every > longest-b.Elapsed() {
+				return nil, fmt.Errorf("rates over more than %v: ask for less", longest)
+			}
 			for range int(every / profile.Window) {
 				b.Add(divided(max(rate, 0) * profile.Window.Seconds()))
-			}
-			if b.Elapsed() > time.Duration(mostWindows)*profile.Window {
-				return nil, fmt.Errorf("rates over more than %v: ask for less", longest)
 			}
 		}
 		if b.Elapsed() > 0 {
