@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/peregrine-sec/peregrine/internal/human"
+	"github.com/peregrine-sec/peregrine/internal/profile"
 	"github.com/peregrine-sec/peregrine/internal/profile/record"
 	"github.com/peregrine-sec/peregrine/internal/profile/show"
 )
@@ -53,6 +55,33 @@ func recordProfile(env Env, o record.Options, out string, quiet bool) error {
 	if os.Geteuid() != 0 {
 		return &ExitError{Code: ExitPreflight, Err: fmt.Errorf("profile record loads a program into the kernel: run as root")}
 	}
+	if out == "-" {
+		p, err := runRecord(env, o, quiet)
+		if err != nil {
+			return err
+		}
+		return p.Write(env.Stdout)
+	}
+	file, err := profile.Create(out) // before a recording that could not be kept
+	if err != nil {
+		return err
+	}
+	p, err := runRecord(env, o, quiet)
+	if err != nil {
+		return errors.Join(err, file.Discard())
+	}
+	if err := file.Write(p); err != nil || quiet {
+		return err
+	}
+	if err := show.Text(env.Stdout, p, show.Options{Rows: 20}); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(env.Stdout, "\nprofile: %s\n", out)
+	return err
+}
+
+// runRecord records with progress lines.
+func runRecord(env Env, o record.Options, quiet bool) (*profile.Profile, error) {
 	progress := newProgress(env, quiet)
 	length := "until Ctrl-C"
 	if o.For > 0 {
@@ -63,18 +92,8 @@ func recordProfile(env Env, o record.Options, out string, quiet bool) error {
 	}
 	p, err := record.Run(env.Context, o)
 	progress.clear()
-	if err != nil {
-		return err
+	if err == nil && p.Seconds == 0 {
+		err = &ExitError{Code: ExitInterrupted, Err: fmt.Errorf("interrupted before anything was recorded")}
 	}
-	if p.Seconds == 0 {
-		return &ExitError{Code: ExitInterrupted, Err: fmt.Errorf("interrupted before anything was recorded")}
-	}
-	if err := writeProfile(env, p, out); err != nil || quiet || out == "-" {
-		return err
-	}
-	if err := show.Text(env.Stdout, p, show.Options{Rows: 20}); err != nil {
-		return err
-	}
-	_, err = fmt.Fprintf(env.Stdout, "\nprofile: %s\n", out)
-	return err
+	return p, err
 }

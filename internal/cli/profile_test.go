@@ -59,6 +59,15 @@ func TestProfile(t *testing.T) {
 	}
 }
 
+// A profile that could not be kept is not recorded.
+func TestProfileRecordOut(t *testing.T) {
+	needs.Root(t)
+	_, stderr, code := command(t, "profile", "record", "--for", "10000h", "--out", "/nowhere/p.json")
+	if code != 1 || !strings.Contains(stderr, "/nowhere/p.json") {
+		t.Errorf("exit %d: %s", code, stderr)
+	}
+}
+
 func TestGenerateProfileUsage(t *testing.T) {
 	a := writeSample(t, "a.json", 10)
 	for _, test := range []struct {

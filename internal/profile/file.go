@@ -62,13 +62,13 @@ func Read(r io.Reader) (*Profile, error) {
 // Write writes the profile as one line of JSON.
 func (p *Profile) Write(w io.Writer) error { return json.NewEncoder(w).Encode(p) }
 
-// WriteFile writes the profile to a file that must not exist, or replaces it.
+// WriteFile writes the profile to a file, or replaces it.
 func (p *Profile) WriteFile(path string) error {
-	file, err := os.Create(path)
+	o, err := Create(path)
 	if err != nil {
-		return fmt.Errorf("profile: %w", err)
+		return err
 	}
-	return errors.Join(p.Write(file), file.Close())
+	return o.Write(p)
 }
 
 // mostRate bounds every rate: a call per nanosecond on a thousand CPUs.
