@@ -48,10 +48,12 @@ type Status struct {
 }
 
 // A server that does not answer is asked again after firstPause, and after
-// twice as long each time, up to lastPause.
+// twice as long each time, up to lastPause, until a watch holds: one that ends
+// sooner than holds has failed, however it ends.
 const (
 	firstPause = time.Second
 	lastPause  = 2 * time.Minute
+	holds      = 10 * time.Second
 )
 
 // A watch lasts for lifetime, and up to half as long in addition, so that the
@@ -69,18 +71,22 @@ const maxPods = 2000
 type Watcher struct {
 	options Options
 	*connection
-	watched atomic.Bool
-	pods    map[string]metadata // those that Deliver knows of, by UID
-	cut     bool                // the node has more
+	// first and holds are the constants firstPause and holds, except in tests.
+	first, holds time.Duration
+	watched      atomic.Bool
+	pods         map[string]metadata // those that Deliver knows of, by UID
+	cut          bool                // the node has more
 
-	mu     sync.Mutex
-	status Status
-	noted  bool // that something is missing
+	mu      sync.Mutex
+	status  Status
+	listed  int  // pods
+	failing bool // is said, and no watch has held since
+	noted   bool // that something is missing
 }
 
 // New returns a Watcher that asks nobody before Run.
 func New(o Options) *Watcher {
-	return &Watcher{options: o, pods: map[string]metadata{}, status: Status{Server: o.Address.String()}}
+	return &Watcher{options: o, first: firstPause, holds: holds, pods: map[string]metadata{}, status: Status{Server: o.Address.String()}}
 }
 
 // Watched says whether new pods are told of now. On a node of which no pod is
@@ -97,16 +103,16 @@ func (w *Watcher) Status() Status {
 
 // Run asks until ctx ends.
 func (w *Watcher) Run(ctx context.Context) {
-	pause := firstPause
+	pause := w.first
 	for {
-		answered, err := w.round(ctx)
+		held, err := w.round(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if answered {
-			pause = firstPause
+		if held {
+			pause = w.first
 		}
-		if !answered || !errors.Is(err, io.EOF) { // which ends every watch
+		if !held || err != nil {
 			w.failed(err)
 			w.connection = nil // the files of the credentials may change
 		}
@@ -118,8 +124,8 @@ func (w *Watcher) Run(ctx context.Context) {
 }
 
 // round lists the node's pods, and watches them until the watch ends. It says
-// whether the server has answered the list.
-func (w *Watcher) round(ctx context.Context) (answered bool, err error) {
+// whether the watch has held; its end by the server is no error.
+func (w *Watcher) round(ctx context.Context) (held bool, err error) {
 	if w.connection == nil {
 		if w.connection, err = w.options.connect(); err != nil {
 			return false, err
@@ -137,7 +143,7 @@ func (w *Watcher) round(ctx context.Context) (answered bool, err error) {
 		listed[p.Metadata.uid()] = true
 		whole, err := w.tell(ctx, asked, p.Metadata)
 		if err != nil {
-			return true, err
+			return false, err
 		}
 		if !whole {
 			lasts = retryLifetime
@@ -149,8 +155,16 @@ func (w *Watcher) round(ctx context.Context) (answered bool, err error) {
 		}
 	}
 	w.promise()
-	w.settled(lasts != retryLifetime)
-	return true, w.watch(ctx, asked, version, lasts)
+	if lasts != retryLifetime {
+		w.complete()
+	}
+	begun := time.Now()
+	defer time.AfterFunc(w.holds, w.held).Stop()
+	err = w.watch(ctx, asked, version, lasts)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return time.Since(begun) >= w.holds, err
 }
 
 const podsPath = "/api/v1/pods"

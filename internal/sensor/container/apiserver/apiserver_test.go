@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -104,7 +105,8 @@ func TestStaticPod(t *testing.T) {
 func TestListsAgain(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(chan string){
-		"ended": func(events chan string) { close(events) },
+		"ended":      func(events chan string) { close(events) },
+		"ended soon": func(events chan string) { close(events) },
 		"error": func(events chan string) {
 			events <- `{"type":"ERROR","object":{"code":410,"message":"too old resource version"}}`
 		},
@@ -115,7 +117,7 @@ func TestListsAgain(t *testing.T) {
 			t.Parallel()
 			c := newCluster()
 			c.set(podsPath, list(pod("a", ofReplicaSet, web), pod("b", ofReplicaSet, web)))
-			h := start(t, c, Address{})
+			h := startWith(t, c, Address{}, map[bool]time.Duration{true: 0, false: holds}[name == "ended"])
 			h.next(t)
 			h.next(t)
 			<-c.watches
@@ -137,6 +139,56 @@ func TestListsAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Where the pods can be listed but not followed, the pauses grow as with a
+// server that is away, and the log says it once.
+func TestWatchFails(t *testing.T) {
+	t.Parallel()
+	for name, fail := range map[string]func(*cluster){
+		"refused":              func(c *cluster) { c.set(watchAnswer, "!403 forbidden") },
+		"not answered":         func(c *cluster) { c.set(watchAnswer, "!0 .") },
+		"cut":                  func(c *cluster) { close(c.events) },
+		"question unanswered":  func(c *cluster) { c.set("/api/v1/namespaces/shop", "!0 .") },
+		"watch is no watch":    func(c *cluster) { c.set(watchAnswer, "<html>") },
+		"watch of other kinds": func(c *cluster) { c.set(watchAnswer, `{"type":"ADDED","object":7}`) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster()
+			c.set(podsPath, list(pod("a", ofReplicaSet, web)))
+			fail(c)
+			begun := time.Now()
+			h := start(t, c, Address{})
+			await(t, "three lists", func() bool { return h.Status().Connects >= 3 })
+			if took := time.Since(begun); took < 3*pause {
+				t.Errorf("three lists in %v: the second pause is no longer than the first", took)
+			}
+			if connected, failed := h.log.count("server connected"), h.log.count("does not tell of pods"); connected != 1 || failed != 1 {
+				t.Errorf("said %d times that it is connected, %d times that it fails: %s", connected, failed, h.log.b.String())
+			}
+		})
+	}
+}
+
+// A watch that lasts is said after one that did not, and after it, the next
+// failure is.
+func TestWatchHolds(t *testing.T) {
+	t.Parallel()
+	c := newCluster()
+	c.set(podsPath, list(pod("a", ofReplicaSet, web)))
+	c.set(watchAnswer, "!403 forbidden")
+	h := startWith(t, c, Address{}, pause)
+	failures := func() int { return h.log.count("does not tell of pods") }
+	await(t, "a failure", func() bool { return failures() > 0 })
+	c.mu.Lock()
+	delete(c.answers, watchAnswer)
+	c.mu.Unlock()
+	<-c.watches
+	await(t, "it to be said", func() bool { return h.log.count("server connected") > 1 })
+	before := failures()
+	c.events <- `{"type":"ERROR","object":{"code":410,"message":"too old resource version"}}`
+	await(t, "the next failure", func() bool { return failures() > before })
 }
 
 // Without a right, the rest is told, and what is missing is said once.

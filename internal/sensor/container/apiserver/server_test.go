@@ -20,7 +20,7 @@ import (
 // test puts into events, and ends when that is closed.
 type cluster struct {
 	mu      sync.Mutex
-	answers map[string]string // JSON, by path without query; "!CODE TEXT" for an error
+	answers map[string]string // JSON, by path without query; "!CODE TEXT" for an error, code 0 for none
 	asked   map[string]int
 	accepts map[string]string
 	queries map[string]string
@@ -47,6 +47,9 @@ func newCluster() *cluster {
 	}
 }
 
+// watchAnswer is the key of an answer to watches instead of events.
+const watchAnswer = "watch"
+
 func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	c.asked[r.URL.Path]++
@@ -55,14 +58,17 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.queries[r.URL.Path] = r.URL.RawQuery
 	answer, ok := c.answers[r.URL.Path]
 	events := c.events
-	c.mu.Unlock()
 	watch := r.URL.Query().Get("watch") == "true"
+	if watch {
+		answer, ok = c.answers[watchAnswer]
+	}
+	c.mu.Unlock()
 	isList := r.URL.Path == podsPath && !watch
 	if asList := strings.Contains(accept, "as=PartialObjectMetadataList;"); strings.Contains(accept, "as=") && asList != isList {
 		w.WriteHeader(http.StatusNotAcceptable)
 		return
 	}
-	if watch {
+	if watch && !ok {
 		c.watches <- r.URL.Query().Get("resourceVersion")
 		w.WriteHeader(http.StatusOK)
 		w.(http.Flusher).Flush()
@@ -84,6 +90,8 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch n, _ := fmt.Sscanf(answer, "!%d %s", &code, &text); {
 	case !ok:
 		w.WriteHeader(http.StatusNotFound)
+	case n == 2 && code == 0:
+		panic(http.ErrAbortHandler)
 	case n == 2:
 		w.WriteHeader(code)
 		fmt.Fprintf(w, `{"kind":"Status","message":%q}`, text)
@@ -150,6 +158,16 @@ func (l *logText) count(text string) int {
 
 func start(t *testing.T, c http.Handler, address Address) *host {
 	t.Helper()
+	return startWith(t, c, address, holds)
+}
+
+// pause is the first pause of tests.
+const pause = 200 * time.Millisecond
+
+// startWith starts a Watcher to which a watch is a good one after a time of the
+// test's.
+func startWith(t *testing.T, c http.Handler, address Address, holds time.Duration) *host {
+	t.Helper()
 	server := httptest.NewServer(c)
 	t.Cleanup(server.Close)
 	if address.URL == "" {
@@ -160,6 +178,7 @@ func start(t *testing.T, c http.Handler, address Address) *host {
 		Address: address, Node: "node1", LabelMax: 100, Log: slog.New(slog.NewTextHandler(h.log, nil)),
 		Deliver: func(_ context.Context, uid string, w *container.Workload) { h.told <- told{uid, w} },
 	})
+	h.first, h.holds = pause, holds
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() { h.Run(ctx); close(done) }()

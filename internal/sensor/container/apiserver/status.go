@@ -6,41 +6,57 @@ import (
 	"strings"
 )
 
-// connected notes that the server has listed the node's pods.
+// connected notes that the server has listed the node's pods. After a failure
+// it is not said before a watch has held.
 func (w *Watcher) connected(pods int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := &w.status
-	if !s.Connected {
-		s.Connects++
-		w.options.Log.Info("Kubernetes API server connected", "server", s.Server, "node", w.options.Node, "pods", pods)
-		if pods == 0 {
-			w.options.Log.Warn("Kubernetes API server knows no pod of this node; is its name right? See --k8s-node", "node", w.options.Node)
-		}
+	w.listed = pods
+	if w.status.Connected {
+		return
 	}
-	s.Connected = true
-}
-
-// settled notes that all pods of the list have been told, with nothing missing
-// or with something.
-func (w *Watcher) settled(whole bool) {
-	if whole {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.status.Error, w.noted = "", false
+	w.status.Connected = true
+	w.status.Connects++
+	if !w.failing {
+		w.say()
 	}
 }
 
-// failed notes why a round ended, and logs it if the one before went well.
+// held notes that a watch lasts.
+func (w *Watcher) held() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failing {
+		w.failing = false
+		w.say()
+	}
+}
+
+// say logs that it goes well.
+func (w *Watcher) say() {
+	w.options.Log.Info("Kubernetes API server connected", "server", w.status.Server, "node", w.options.Node, "pods", w.listed)
+	if w.listed == 0 {
+		w.options.Log.Warn("Kubernetes API server knows no pod of this node; is its name right? See --k8s-node", "node", w.options.Node)
+	}
+}
+
+// complete notes that all pods of the list have been told, with nothing missing.
+func (w *Watcher) complete() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status.Error, w.noted = "", false
+}
+
+// failed notes why a round ended, and logs it unless the rounds before failed too.
 func (w *Watcher) failed(err error) {
 	w.watched.Store(false)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	text := explain(err)
-	if w.status.Connected || w.status.Error == "" {
+	if !w.failing {
 		w.options.Log.Warn("Kubernetes API server does not tell of pods; asking again until it does", "server", w.status.Server, "error", text)
 	}
-	w.status.Connected, w.status.Error = false, text
+	w.status.Connected, w.status.Error, w.failing = false, text, true
 }
 
 // note keeps why a part of a workload is missing. It is logged once, until
@@ -57,7 +73,7 @@ func (w *Watcher) note(err error) {
 
 // explain adds what to do to an error.
 func explain(err error) string {
-	text := "the watch ended"
+	text := "the watch ended at once"
 	if err != nil {
 		text = err.Error()
 	}
