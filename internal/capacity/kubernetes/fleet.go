@@ -28,9 +28,10 @@ type Node struct {
 
 // Kind is the nodes of a cluster that are alike.
 type Kind struct {
-	Name  string   `json:"kind"`
-	Nodes []string `json:"nodes"`
-	fit   []string // the first ones on which something can be measured
+	Name     string   `json:"kind"`
+	Nodes    []string `json:"nodes"`
+	labelled bool     // the name is their instanceType; else it is made of their size
+	fit      []string // the first ones on which something can be measured
 }
 
 // instanceType is the label by which clouds tell kinds of nodes apart.
@@ -64,7 +65,7 @@ func Kinds(ctx context.Context, client *kubeapi.Client) ([]Kind, error) {
 			n := &page.Items[i]
 			k := found[n.kind()]
 			if k == nil {
-				k = &Kind{Name: n.kind()}
+				k = &Kind{Name: n.kind(), labelled: n.Metadata.Labels[instanceType] != ""}
 				found[k.Name] = k
 			}
 			k.Nodes = append(k.Nodes, n.Metadata.Name)

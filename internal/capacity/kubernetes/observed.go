@@ -20,6 +20,8 @@ type Observed struct {
 	Source  string
 	Kinds   map[string]map[string]float64 // kind, node: events per second
 	Unknown []string                      // series that are of no node
+
+	labelled map[string]bool // kinds that are the value of a label
 }
 
 // Query is the p99 of each sensor's rate over a week, as Falco and we export it.
@@ -81,12 +83,13 @@ func fetch(ctx context.Context, target string) ([]byte, error) {
 // sortRates puts each node's rate to its kind.
 func sortRates(source string, rates advise.Rates, kinds []Kind) (*Observed, error) {
 	kindOf := map[string]string{}
+	o := &Observed{Source: source, Kinds: map[string]map[string]float64{}, labelled: map[string]bool{}}
 	for _, k := range kinds {
+		o.labelled[k.Name] = k.labelled
 		for _, n := range k.Nodes {
 			kindOf[n] = k.Name
 		}
 	}
-	o := &Observed{Source: source, Kinds: map[string]map[string]float64{}}
 	for name, of := range rates.Nodes {
 		kind, ok := kindOf[name]
 		if !ok {
@@ -114,4 +117,6 @@ type Advice struct {
 	// Dropped are the nodes whose rate is above what the limit of today takes.
 	Dropped []string `json:"would_have_dropped,omitempty"`
 	Why     string   `json:"why,omitempty"` // there is no recommendation
+
+	labelled bool // the nodes have the kind as a label, by which they can be selected
 }

@@ -58,9 +58,17 @@ func WritePatch(w io.Writer, format string, target Target, all []Advice) error {
 func values(a Advice, several bool) string {
 	text := ""
 	if several {
-		text = fmt.Sprintf("# helm install NAME-%s CHART -f THIS\nnodeSelector: {%s: %q}\n", word(a.Kind), instanceType, a.Kind)
+		text = fmt.Sprintf("# helm install NAME-%s CHART -f THIS\n%s\n", word(a.Kind), a.selector())
 	}
 	return text + "resources:\n" + a.quantities("  ")
+}
+
+// selector selects the nodes of a kind, or says that something has to.
+func (a Advice) selector() string {
+	if !a.labelled {
+		return fmt.Sprintf("# These nodes have no label %s: give them one, and select it with a nodeSelector.", instanceType)
+	}
+	return fmt.Sprintf("nodeSelector: {%s: %q}", instanceType, a.Kind)
 }
 
 func (a Advice) quantities(indent string) string {
@@ -75,7 +83,7 @@ func overlay(t Target, a Advice, several bool) string {
 	selector := ""
 	if several {
 		text += fmt.Sprintf("nameSuffix: -%[1]s\nlabels:\n- pairs: {peregrine.dev/node-kind: %[1]s}\n  includeSelectors: true\n", word(a.Kind))
-		selector = fmt.Sprintf("          nodeSelector: {%s: %q}\n", instanceType, a.Kind)
+		selector = "          " + a.selector() + "\n"
 	}
 	return text + fmt.Sprintf(`patches:
 - target: {kind: DaemonSet, name: %[1]s}
