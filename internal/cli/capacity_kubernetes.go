@@ -54,11 +54,15 @@ in where its alerts go; a Job on the node loads it as capacity run does. In the
 end the DaemonSet makes its own pod again. The DaemonSet itself and the pods of other
 nodes are not touched.
 
+While a node is measured, its sensor's http_output posts to the Job: whatever
+receives alerts at its own http_output.url gets none from this node. Its other
+outputs get the alerts of the test too, all as JSON.
+
 The Job's pod is privileged and in the node's process namespace. Its namespace
 is made for the run and deleted with it, unless -n names one that is there.
 
 A run that is killed is undone by the next one, or by capacity kubernetes restore;
-without either, a copy ends by itself minutes later.
+without either, a copy ends by itself when the time of all rows is over.
 
 Exit codes: as those of capacity run.`,
 		Example: `  peregrine capacity kubernetes --node worker-1

@@ -93,8 +93,8 @@ func (c *copied) change(one, spec object) {
 
 // settings are the keys of the sensor's configuration that differ in the copy:
 // alerts come as JSON by HTTP too, with the thread's id. They are Falco's, and
-// ours; its versions skip those that they do not know. Where other outputs send
-// alerts stays as it is.
+// ours; its versions skip those that they do not know. A URL of its own for HTTP is
+// replaced. Where other outputs send alerts stays as it is; they write JSON too.
 func (c *copied) settings() []string {
 	settings := []string{
 		"json_output=true",

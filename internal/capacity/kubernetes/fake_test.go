@@ -32,6 +32,7 @@ type cluster struct {
 	made       int
 	bytes      int // of the largest answer
 
+	args    []any                             // of the sensor in the DaemonSet, if they are others
 	resizes bool                              // pods/resize is there
 	denied  map[string]bool                   // "verb resource"
 	ready   func(pod object) bool             // whether a pod of the sensor becomes ready; nil: it does
@@ -180,7 +181,12 @@ func (c *cluster) answer(r *http.Request, resource, namespace, name string, body
 		if name != "falco" {
 			return 404, object{"message": "no such DaemonSet"}
 		}
-		return 200, daemonSetObject()
+		set := daemonSetObject()
+		if c.args != nil {
+			template := member(member(set, "spec"), "template")
+			member(template, "spec")["containers"].([]any)[0].(object)["args"] = c.args
+		}
+		return 200, set
 	case "nodes":
 		return c.answerNodes(r, name)
 	case "pods":

@@ -65,6 +65,7 @@ type container struct {
 	Name            string    `json:"name"`
 	Image           string    `json:"image"`
 	ImagePullPolicy string    `json:"imagePullPolicy"`
+	Args            []string  `json:"args"`
 	Resources       resources `json:"resources"`
 	Ports           []struct {
 		Name string `json:"name"`

@@ -117,6 +117,7 @@ func (r *run) prepare(ctx context.Context) error {
 		r.Image, r.PullPolicy = r.sensor.Image, r.sensor.ImagePullPolicy
 	}
 	r.Say("sensor under test: DaemonSet %s, container %s, %s", r.set.name(), r.sensor.Name, r.sensor.Image)
+	r.Say("note: on a node that is measured, the sensor posts its alerts to the load %s; its other outputs get the test's alerts, as JSON", r.sensor.inPlaceOf())
 	scope := Scope{Sensor: r.set.Metadata.Namespace, Load: r.Namespace, Find: r.DaemonSet == "", Kinds: r.EachKind, Publish: r.Publish != ""}
 	scope.Namespace, err = r.noNamespace(ctx)
 	if err != nil {

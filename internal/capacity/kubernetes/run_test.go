@@ -274,6 +274,27 @@ func TestInterrupted(t *testing.T) {
 	c.asBefore()
 }
 
+// That the sensor's own http_output is cut off is said before it is, without
+// what may be a secret in its URL.
+func TestHTTPOutput(t *testing.T) {
+	for want, args := range map[string][]any{
+		"in place of an http_output.url of its own":                 {"/usr/bin/falco"},
+		"in place of its own http_output.url, at hooks.example.com": {"-o", "http_output.url=http://old", "-o", "http_output.url=https://a:b@hooks.example.com/s3cret"},
+		"in place of its own http_output.url, at x:2801":            {"-ohttp_output.url=http://x:2801"},
+	} {
+		c, client := newCluster(t, 1, 1)
+		c.args = args
+		c.denied["create pods"] = true
+		o := options(t, client)
+		o.DaemonSet = "security/falco"
+		var said strings.Builder
+		o.Say = func(format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) }
+		if _, err := Run(context.Background(), o); err == nil || !strings.Contains(said.String(), want) || strings.Contains(said.String(), "s3cret") {
+			t.Errorf("%v: said %q, want %q", args, &said, want)
+		}
+	}
+}
+
 // A load whose preflight fails says why, and ends the run.
 func TestPreflightOfLoad(t *testing.T) {
 	c, client := newCluster(t, 1, 1)

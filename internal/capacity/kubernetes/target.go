@@ -93,6 +93,22 @@ func (d *daemonSet) sensor(name string) (container, error) {
 	return template.Spec.Containers[at], nil
 }
 
+// inPlaceOf says what a copy's http_output stands for. The sensor's configuration
+// is in files that are not read: its arguments may name a URL. Of that, only
+// the host is shown: the rest may be a secret.
+func (c *container) inPlaceOf() string {
+	text := "in place of an http_output.url of its own"
+	for _, arg := range c.Args {
+		if _, value, ok := strings.Cut(arg, "http_output.url="); ok {
+			text = "in place of its own http_output.url"
+			if u, err := url.Parse(value); err == nil && u.Host != "" {
+				text += ", at " + u.Host
+			}
+		}
+	}
+	return text
+}
+
 // falcoVersion is in the tag of Falco's images: "falco:0.37.1-slim".
 var falcoVersion = regexp.MustCompile(`falco[a-z-]*:v?0\.(\d+)`)
 
