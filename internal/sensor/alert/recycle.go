@@ -3,6 +3,7 @@ package alert
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
@@ -17,14 +18,18 @@ import (
 // (BenchmarkAfterBacklog).
 var spare stack
 
-// mostSpare bounds the memory that is kept after a backlog, to some 10 MiB.
-const mostSpare = 8192
+// mostSpare bounds the memory, in bytes, that is kept after a backlog.
+const mostSpare = 10 << 20
 
 // stack is alerts without a holder, the latest on top.
 type stack struct {
-	mu   sync.Mutex
-	free []*Alert
+	mu    sync.Mutex
+	free  []*Alert
+	bytes int // of free
 }
+
+// spareBytes is the memory of an alert: all but its line is shared, or gone.
+func spareBytes(a *Alert) int { return int(unsafe.Sizeof(*a)) + cap(a.Line) }
 
 // pop gives the latest; nil if there is none.
 func (s *stack) pop() *Alert {
@@ -37,14 +42,16 @@ func (s *stack) pop() *Alert {
 	a := s.free[last]
 	s.free[last] = nil
 	s.free = s.free[:last]
+	s.bytes -= spareBytes(a)
 	return a
 }
 
 func (s *stack) push(a *Alert) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.free) < mostSpare {
+	if n := spareBytes(a); s.bytes+n <= mostSpare {
 		s.free = append(s.free, a)
+		s.bytes += n
 	}
 }
 

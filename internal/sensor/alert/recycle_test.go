@@ -14,11 +14,20 @@ func TestSpare(t *testing.T) {
 	if a, b, c := s.pop(), s.pop(), s.pop(); a != second || b != first || c != nil {
 		t.Errorf("%p %p %p, want %p, %p and none", a, b, c, second, first)
 	}
-	for range 2 * mostSpare {
-		s.push(&Alert{})
-	}
-	if len(s.free) != mostSpare {
-		t.Errorf("%d alerts are kept, want %d", len(s.free), mostSpare)
+	for _, line := range []int{0, 1000, maxSpare} {
+		one := spareBytes(&Alert{Line: make([]byte, 0, line)})
+		want := mostSpare / one
+		for range want + 10 {
+			s.push(&Alert{Line: make([]byte, 0, line)})
+		}
+		if len(s.free) != want || s.bytes != want*one {
+			t.Errorf("lines of %d bytes: %d alerts are kept, %d bytes; want %d, %d", line, len(s.free), s.bytes, want, want*one)
+		}
+		for s.pop() != nil {
+		}
+		if s.bytes != 0 {
+			t.Errorf("%d bytes of no alerts", s.bytes)
+		}
 	}
 }
 
