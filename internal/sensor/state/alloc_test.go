@@ -139,3 +139,19 @@ func BenchmarkForkExecExit(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkInNamespaceOf is a number that no process of the namespace has, as
+// any container can ask for, among 10,000 processes.
+func BenchmarkInNamespaceOf(b *testing.B) {
+	w := newWorld(b, Options{})
+	for pid := int32(10); pid < 10_010; pid++ {
+		w.start(pid, 1, "p")
+	}
+	p := w.table.Get(10)
+	b.ReportAllocs()
+	for b.Loop() {
+		if w.table.InNamespaceOf(p, 20_000) != nil {
+			b.Fatal("there is none")
+		}
+	}
+}

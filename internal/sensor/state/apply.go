@@ -137,6 +137,7 @@ func (t *Table) applyFork(p *Process, v *event.View, timeNS uint64) {
 	if c.PPID == p.PID && !p.gone {
 		t.link(c, p)
 	}
+	t.renumber(c)
 }
 
 // inherit copies from p what a child has from its parent.

@@ -21,6 +21,7 @@ func (t *Table) bury(p *Process) {
 	if p.gone {
 		return
 	}
+	t.unnumber(p)
 	p.gone, p.Dead = true, true
 	t.live--
 	t.stats.Removed++

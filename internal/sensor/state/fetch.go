@@ -73,6 +73,7 @@ func (t *Table) fill(p *Process, f *facts) {
 	p.MntNS, p.PIDNS = f.mntns, f.pidns
 	p.ForkTime = f.epoch + p.Start
 	t.setCgroups(p, f.cgroups)
+	t.renumber(p)
 	t.changedTree(p)
 }
 

@@ -27,7 +27,7 @@ func TestInvariants(t *testing.T) {
 		for range n {
 			pid := pick()
 			var raw []byte
-			switch rapid.IntRange(0, 5).Draw(rt, "what") {
+			switch rapid.IntRange(0, 6).Draw(rt, "what") {
 			case 0, 1:
 				c := rapid.Int32Range(2, 19).Draw(rt, "child")
 				if w.procs[c] != nil {
@@ -49,6 +49,10 @@ func TestInvariants(t *testing.T) {
 				raw = w.callRaw(pid)
 			case 5:
 				raw = w.task(pid, "t")
+			case 6: // in a pid namespace; of some, the exit is lost
+				h := w.procs[pid]
+				h.PIDNS, h.VTID = rapid.Uint32Range(1, 3).Draw(rt, "pidns"), rapid.Uint32Range(1, 19).Draw(rt, "vpid")
+				raw = w.callRaw(pid)
 			}
 			switch rapid.IntRange(0, 9).Draw(rt, "fate") {
 			case 0: // lost
@@ -74,8 +78,18 @@ func checkTable(t *rapid.T, table *Table) {
 		}
 		if !p.gone {
 			live++
+			if q := table.InNamespaceOf(p, p.VPID); p.VPID >= 0 && (q == nil || q.VPID != p.VPID || q.PIDNS != p.PIDNS) {
+				t.Fatalf("process %d, number %d of namespace %d, is found as %+v", pid, p.VPID, p.PIDNS, q)
+			}
 		}
 		checkProcess(t, p)
+	}
+	for n, p := range table.numbers {
+		for ; p != nil; p = p.namesake {
+			if p.gone || table.processes[p.PID] != p || n != (number{p.PIDNS, p.VPID}) || n != p.number {
+				t.Fatalf("process %d (gone: %v), number %d of namespace %d, is noted as %+v", p.PID, p.gone, p.VPID, p.PIDNS, n)
+			}
+		}
 	}
 	if live != table.live || live > table.max {
 		t.Fatalf("%d live entries, counted as %d, at most %d", live, table.live, table.max)

@@ -102,6 +102,11 @@ type Process struct {
 
 	// The tree of processes, see tree.go. parent is nil until it is looked up.
 	parent, child, older, younger *Process
+	// number is what Table.numbers has p under, if it is in a pid namespace;
+	// namesake is another that claims the same: its exit was lost, or a capture
+	// does not tell the namespaces apart.
+	number   number
+	namesake *Process
 }
 
 // noID stands for "none" and "not known" in ids.

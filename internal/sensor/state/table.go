@@ -48,8 +48,9 @@ const (
 // Table is the table of processes.
 type Table struct {
 	processes map[int32]*Process
-	last      *Process // of the last event
-	scratch   *Process // stands for processes that are not kept
+	last      *Process            // of the last event
+	scratch   *Process            // stands for processes that are not kept
+	numbers   map[number]*Process // those in pid namespaces of their own
 
 	live       int // entries of processes, without those that are gone
 	max        int
@@ -73,6 +74,7 @@ func NewTable(o Options) *Table {
 	}
 	t := &Table{
 		processes:  make(map[int32]*Process),
+		numbers:    make(map[number]*Process),
 		max:        o.MaxProcesses,
 		containers: container.NewRegistry(o.Containers),
 		users:      newUsers(o.HostRoot, o.ProcRoot),
@@ -121,6 +123,7 @@ func (t *Table) Apply(v *event.View, timeNS uint64) *Process {
 	if tells[h.Kind] {
 		t.applyState(p, v, timeNS)
 	}
+	t.renumber(p)
 	return p
 }
 

@@ -150,7 +150,7 @@ func (t *Table) Freeze(p *Process) (*Process, int) {
 	for q := p; q != nil; q = t.Parent(q) {
 		c := *q
 		// gone: its parent is the copy, or none; nobody looks it up.
-		c.gone, c.parent, c.child, c.older, c.younger, c.Mask, c.Memo = true, nil, nil, nil, nil, nil, nil
+		c.gone, c.parent, c.child, c.older, c.younger, c.namesake, c.Mask, c.Memo = true, nil, nil, nil, nil, nil, nil, nil
 		if first == nil {
 			c.Memo = make([]uint64, len(p.Memo))
 			first = &c
@@ -161,18 +161,4 @@ func (t *Table) Freeze(p *Process) (*Process, int) {
 		size += int(unsafe.Sizeof(c))
 	}
 	return first, size
-}
-
-// InPIDNS says whether p is in a pid namespace other than the sensor's.
-func (p *Process) InPIDNS() bool { return p.VPID >= 0 && p.VPID != p.PID }
-
-// InNamespaceOf returns the process that has the number pid in p's pid
-// namespace, nil if there is none.
-func (t *Table) InNamespaceOf(p *Process, pid int32) *Process {
-	for q := range t.All {
-		if q.VPID == pid && q.PIDNS == p.PIDNS {
-			return q
-		}
-	}
-	return nil
 }
