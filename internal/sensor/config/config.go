@@ -97,6 +97,6 @@ type Peregrine struct {
 	K8sAudit        K8sAudit   `yaml:"k8s_audit" doc:"Kubernetes audit events, where plugins does not say it, or not all."`
 	Recordings      Recordings `yaml:"recordings" doc:"Bounds of what capture records."`
 	Kubernetes      Kubernetes `yaml:"kubernetes" doc:"The Kubernetes API server, for the fields k8s.deployment, k8s.rs, k8s.rc, k8s.svc and k8s.ns. Pods themselves are known from the container runtime."`
-	Hooks           string     `yaml:"hooks" oneof:"auto|functions|tracepoint" doc:"Where syscalls are seen. tracepoint: all pass sys_exit, on any kernel. functions: those that rules look at are hooked by their own functions, and the others cost nothing; where that is not possible, tracepoint. auto: functions unless rules look at most of the host's syscalls. See kernels.md."`
+	Hooks           string     `yaml:"hooks" oneof:"auto|functions|tracepoint" doc:"Where syscalls are seen. tracepoint: all pass sys_exit, on any kernel. functions: those that rules look at are hooked by their own functions, and the others cost nothing, but calls that seccomp answers, be it with success, are not seen; where that is not possible, tracepoint. auto: functions unless rules look at most of the host's syscalls. See kernels.md."`
 	MetadataWait    int        `yaml:"metadata_wait" min:"0" max:"60000" doc:"Milliseconds that an alert of a container waits for the container's metadata, from the container's first alert on. Alerts of the host never wait. 0: none waits."`
 }
