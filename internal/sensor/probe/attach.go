@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/cilium/ebpf/btf"
 
@@ -118,7 +119,7 @@ func (h *hooks) attachOne(kernel *btf.Spec, types *btf.Cache, i Interest, f func
 	if err := h.keep.put(f.name, l); err != nil {
 		return fmt.Errorf("keep: %w", err)
 	}
-	h.attached[f.name] = place{t, slot}
+	h.attached[f.name], h.attachedAt = place{t, slot}, time.Now()
 	return nil
 }
 

@@ -54,7 +54,10 @@ func TestHookPrices(t *testing.T) {
 					t.Fatal(err)
 				}
 				if hooks == Functions {
-					awaitFunctions(t, p)
+					if in := awaitFunctions(t, p); in.Hooks != Functions {
+						_ = p.Close() // measured nothing
+						t.Skip(in.Why)
+					}
 				}
 			}
 			for i, c := range calls {

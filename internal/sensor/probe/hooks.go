@@ -10,6 +10,8 @@ import (
 
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
+
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // Hooks is where syscalls are to be seen.
@@ -63,6 +65,7 @@ type hooks struct {
 	sysExit    link.Link // nil while the functions report
 	state      uint64
 	attached   map[string]place
+	attachedAt time.Time // the last of them
 	lastSlot   uint32
 	prototypes map[btf.TypeID]*prototype
 	keep       keep
@@ -153,16 +156,24 @@ func (h *hooks) takeOver(ctx context.Context) {
 	if !h.share(ctx) {
 		return
 	}
-	// Calls that were in their functions before these were attached are seen by
-	// sys_exit alone: they get time to end.
-	select {
-	case <-ctx.Done():
-	case <-time.After(h.underWay):
+	for left := h.underWay; left > 0; left = h.letGo(ctx) {
+		if wait.For(ctx, left) != nil {
+			return
+		}
 	}
+}
+
+// letGo detaches sys_exit, unless functions do not report beside it any more.
+// Calls that were in their functions before these were attached are seen by
+// sys_exit alone: it returns how much of the time is left that they get to end.
+func (h *hooks) letGo(ctx context.Context) (left time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.state != bothReport || ctx.Err() != nil {
-		return
+		return 0
+	}
+	if left = h.underWay - time.Since(h.attachedAt); left > 0 {
+		return left
 	}
 	err := h.set(byFunction)
 	if err == nil {
@@ -171,11 +182,12 @@ func (h *hooks) takeOver(ctx context.Context) {
 	}
 	if err != nil {
 		h.fallBack(err.Error())
-		return
+		return 0
 	}
 	h.forget()
 	h.why, h.said = "", ""
 	h.log.Info("syscalls are seen by function", "functions", len(h.attached))
+	return 0
 }
 
 // bothReport is the state in which the functions report, and sys_exit the rest.
