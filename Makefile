@@ -33,7 +33,8 @@ release: image ## dist/: archive, Debian and RPM packages, image, chart, bill of
 .PHONY: test
 test: build ## all tests; as root also those on the real kernel
 	@# One package at a time: they share one kernel, whose probes see them all.
-	$(GO) test -p 1 -timeout 20m ./...
+	@# Never from the cache: the kernel and the host are inputs that Go does not see.
+	$(GO) test -count 1 -p 1 -timeout 20m ./...
 
 .PHONY: kernels
 kernels: ## tests on Debian's kernels, in emulated machines; needs qemu-system-x86 or -arm
@@ -45,11 +46,11 @@ kubernetes: ## what a Kubernetes for the tests is made of; minutes, once
 
 .PHONY: race
 race: ## tests under the race detector, without the long ones
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 30m ./internal/...
+	CGO_ENABLED=1 $(GO) test -count 1 -race -short -timeout 30m ./internal/...
 
 .PHONY: invariants
 invariants: ## the sensor's tests with borrowed events and alerts overwritten when their time is over
-	$(GO) test -p 1 -short -timeout 20m -tags invariants ./internal/sensor/...
+	$(GO) test -count 1 -p 1 -short -timeout 20m -tags invariants ./internal/sensor/...
 
 # Linters have a module of their own: what they need is not what the binary needs.
 LINT := $(GO) tool -modfile=.ci/lint/go.mod
