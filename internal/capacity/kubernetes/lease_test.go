@@ -112,9 +112,8 @@ func TestLostLease(t *testing.T) {
 			t.Errorf("error %v, want %q", err, want)
 		}
 	}
-	c, client := newCluster(t, 1, 1)
+	_, client := newCluster(t, 1, 1)
 	r, mine := holding(t, options(t, client))
-	c.before = func(_ *cluster, r *http.Request) { r.Method, r.URL.Path = http.MethodGet, "/api/v1/nodes/none" }
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := r.renew(ctx, mine); err != nil {
