@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -52,32 +54,40 @@ func syscallOf(p *profile.Profile, name string) *profile.Syscall {
 	return &profile.Syscall{Name: name}
 }
 
-// What one thread does is what is recorded: failures, sockets and processes too.
+// What threads do is what is recorded: failures, sockets and processes too. Each
+// does one thing in a tight loop, so that it is among the few that are sampled,
+// whatever else this host does.
 func TestRecords(t *testing.T) {
-	var made atomic.Uint64
-	p := recorded(t, Options{Paths: true}, func(stop *atomic.Bool) {
-		runtime.LockOSThread()
-		for !stop.Load() {
+	acts := []func(){
+		func() {
 			_, _ = unix.Open("nowhere/at/all", unix.O_RDONLY, 0) // openat
 			_, _ = unix.Getsid(1 << 30)
+		},
+		func() {
 			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 			if err == nil {
 				_ = unix.Connect(fd, &unix.SockaddrInet4{Port: 9, Addr: [4]byte{127, 0, 0, 1}})
 				_ = unix.Close(fd)
 			}
-			_ = exec.Command("/bin/true", "one", "two").Run()
-			made.Add(1)
+		},
+		func() { _ = exec.Command("/bin/true", "one", "two").Run() },
+	}
+	p := recorded(t, Options{}, func(stop *atomic.Bool) {
+		var threads sync.WaitGroup
+		for _, act := range acts {
+			threads.Go(func() {
+				for !stop.Load() {
+					act()
+				}
+			})
 		}
+		threads.Wait()
 	})
 	if p.Seconds < 1 || p.Rate <= 0 || p.Source.Kind != profile.FromKernel || p.Source.CPUs != runtime.NumCPU() {
 		t.Errorf("%g s at %g/s from %+v", p.Seconds, p.Rate, p.Source)
 	}
-	sid := syscallOf(p, "getsid")
-	if got := sid.Rate() * p.Seconds; got < 1 {
-		t.Errorf("%g calls of getsid, made %d", got, made.Load())
-	}
-	if sid.Failed() < 0.5 { // others on this host may ask too
-		t.Errorf("%g of getsid failed", sid.Failed())
+	if sid := syscallOf(p, "getsid"); sid.Rate() <= 0 || sid.Failed() < 0.5 { // others on this host may ask too
+		t.Errorf("getsid: %g/s, of which %g failed", sid.Rate(), sid.Failed())
 	}
 	if p.Processes.Execs <= 0 || p.Processes.Forks <= 0 || p.Processes.Exits <= 0 || syscallOf(p, "exit_group").Rate() <= 0 {
 		t.Errorf("%+v", p.Processes)
@@ -88,7 +98,7 @@ func TestRecords(t *testing.T) {
 	if l := p.Processes.Lifetime; l == nil || l.P50 <= 0 {
 		t.Errorf("lifetimes %+v", l)
 	}
-	if p.Paths == nil || p.Paths.Relative <= 0 || p.Paths.Distinct > 1 || !named(p, "nowhere/at/all") {
+	if p.Paths == nil || p.Paths.Relative <= 0 || p.Paths.Distinct > 1 {
 		t.Errorf("paths %+v", p.Paths)
 	}
 	for _, want := range []profile.Socket{
@@ -101,8 +111,23 @@ func TestRecords(t *testing.T) {
 	}
 }
 
-func named(p *profile.Profile, path string) bool {
-	return slices.ContainsFunc(p.Paths.Names, func(n profile.Named) bool { return n.Path == path })
+// The most frequent paths are named, if that is asked for.
+func TestNames(t *testing.T) {
+	path := func(text string) *sample {
+		one := &sample{Facts: pathFirst, Length: int32(len(text) + 1)}
+		copy(one.Data[:], text)
+		return one
+	}
+	s := newSamples(true)
+	for i := range 2 * mostNames {
+		s.add(path("/var/lib/" + strconv.Itoa(i)))
+		s.add(path("nowhere/at/all"))
+	}
+	p := &profile.Profile{Processes: &profile.Processes{}}
+	s.complete(p)
+	if p.Paths.Relative != 0.5 || len(p.Paths.Names) != mostNames || p.Paths.Names[0] != (profile.Named{Path: "nowhere/at/all", Share: 0.5}) {
+		t.Errorf("%+v", p.Paths)
+	}
 }
 
 // No name leaves the host unless it is asked for.
