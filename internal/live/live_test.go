@@ -102,7 +102,7 @@ func TestPrivate(t *testing.T) {
 }
 
 func TestAddress(t *testing.T) {
-	for address, ok := range map[string]bool{"0": true, ":0": true, "127.0.0.1:0": true, "x": false, "1.2.3.4.5:1": false} {
+	for address, ok := range map[string]bool{"0": true, ":0": true, "127.0.0.1:0": true, "x": false, "127.0.0.1:65536": false} {
 		p, err := Listen(address, "", Look{})
 		if (err == nil) != ok {
 			t.Errorf("%s: %v", address, err)
