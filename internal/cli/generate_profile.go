@@ -70,6 +70,18 @@ func (f *runFlags) replay() (generator.Options, error) {
 	if err != nil {
 		return o, &ExitError{Code: ExitUsage, Err: err}
 	}
+	if o.Sandbox, err = f.sandbox(); err != nil {
+		return o, err
+	}
+	placed := o
+	placed.Sandbox.Image = f.image // which is found or made later
+	misplaced, err := generator.Misplaced(placed)
+	if err != nil {
+		return o, err
+	}
+	if misplaced != "" {
+		notes = append(notes, misplaced)
+	}
 	for _, note := range notes {
 		f.log.Log(eventlog.Warn, "replay differs from the recording", eventlog.Fields{"how": note})
 	}
@@ -81,6 +93,5 @@ func (f *runFlags) replay() (generator.Options, error) {
 		o.Workers = f.workers
 	}
 	o.Seed = f.seed
-	o.Sandbox, err = f.sandbox()
-	return o, err
+	return o, nil
 }

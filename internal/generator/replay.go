@@ -3,9 +3,11 @@ package generator
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"runtime"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
@@ -20,8 +22,8 @@ const (
 )
 
 // Replay is a run that makes the syscalls of a profile, scale times as many: the
-// same mix with the same share of failures, in the course that was recorded,
-// again and again. Those in containers are made where sensors see a container.
+// same mix with the same share of failures but for what notes say, in the course
+// that was recorded, again and again. Those in containers are made where sensors see a container.
 // A length, if not 0, is that of the run: a longer course is sampled, whole
 // seconds of it from the quietest to the busiest, so that the run has its highest
 // burst. notes are the differences that cannot be avoided, in sentences.
@@ -52,10 +54,12 @@ type replayed struct {
 type replay struct {
 	calls   []replayed
 	unknown []string
+	others  []string           // what is made as another syscall, and as which
+	beyond  map[string]float64 // what calls bring, and the profile has not: per second
 }
 
 func newReplay(p *profile.Profile) *replay {
-	r := &replay{}
+	r := &replay{beyond: map[string]float64{}}
 	for _, s := range p.Syscalls {
 		_, known, makes := action.Besides(s.Name)
 		if !known {
@@ -63,6 +67,9 @@ func newReplay(p *profile.Profile) *replay {
 		}
 		if !makes {
 			continue
+		}
+		if as := action.MadeAs(s.Name); as != s.Name {
+			r.others = append(r.others, s.Name+" as "+as)
 		}
 		for container, calls := range []profile.Calls{s.Host, s.Container} {
 			for _, failed := range []bool{false, true} {
@@ -100,8 +107,14 @@ func (r *replay) subtract() {
 		}
 		besides, _, _ := action.Besides(o.syscall)
 		for syscall, n := range besides {
+			brought := float64(n) * c.rate
 			if other := r.find(syscall, o.container, false); other != nil {
-				other.rate = max(0, other.rate-float64(n)*c.rate)
+				covered := min(brought, other.rate)
+				other.rate -= covered
+				brought -= covered
+			}
+			if _, _, makes := action.Besides(syscall); makes { // the ends of processes are recorded, and not made
+				r.beyond[syscall] += brought
 			}
 		}
 	}
@@ -198,22 +211,66 @@ func course(whole, sample *profile.Shape, key strand, mean float64) []float64 {
 // notes say what is not as it was recorded.
 func (r *replay) notes(p *profile.Profile) []string {
 	var notes []string
-	if len(r.unknown) > 0 {
-		var rate float64
-		for _, s := range p.Syscalls {
-			if slices.Contains(r.unknown, s.Name) {
-				rate += s.Rate()
-			}
+	note := func(names []string, rate float64, format string) {
+		if percent := 100 * rate / max(p.Rate, 1e-300); percent >= 0.05 {
+			notes = append(notes, fmt.Sprintf(format+": %s", percent, enumerate(names)))
 		}
-		names := r.unknown
-		more := ""
-		if len(names) > 8 {
-			names, more = names[:8], fmt.Sprintf(" and %d more", len(r.unknown)-8)
+	}
+	var unknown, fail, beyond float64
+	for _, s := range p.Syscalls {
+		if slices.Contains(r.unknown, s.Name) {
+			unknown += s.Rate()
 		}
-		notes = append(notes, fmt.Sprintf("getppid stands in for %.1f %% of the calls: %v%s", 100*rate/max(p.Rate, 1e-300), names, more))
+	}
+	note(r.unknown, unknown, "getppid stands in for %.1f %% of the calls")
+	var failing []string
+	for _, c := range r.calls {
+		if !c.failed && action.NeverSucceeds(c.syscall) {
+			fail += c.rate
+			failing = append(failing, c.syscall)
+		}
+	}
+	slices.Sort(failing)
+	note(slices.Compact(failing), fail, "%.1f %% of the calls fail, and succeeded")
+	maps.DeleteFunc(r.beyond, func(_ string, rate float64) bool { return rate < 1e-4 }) // rates are rounded
+	for _, rate := range r.beyond {
+		beyond += rate
+	}
+	note(slices.Sorted(maps.Keys(r.beyond)), beyond, "%.1f %% more calls are made, which others need")
+	if len(r.others) > 0 {
+		notes = append(notes, "made as another syscall: "+enumerate(r.others))
 	}
 	if p.Processes != nil && p.Processes.Threads > 0 {
 		notes = append(notes, "threads are started as processes")
 	}
 	return append(notes, p.Source.Assumed...)
+}
+
+// enumerate names the first few.
+func enumerate(names []string) string {
+	const few = 8
+	if len(names) > few {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+	}
+	return strings.Join(names, ", ")
+}
+
+// Misplaced says which calls of a replay are not made where they were recorded,
+// on the host or in a container; "" if all are.
+func Misplaced(o Options) (string, error) {
+	actions, err := o.resolve()
+	if err != nil {
+		return "", err
+	}
+	for _, p := range o.split(actions) {
+		for _, c := range p.choices {
+			switch {
+			case c.Container && !p.inside:
+				return "what containers did is done on the host: without the sandbox there is no container", nil
+			case !c.Container && p.inside:
+				return "what the host did is done in a container too: this run has no other place", nil
+			}
+		}
+	}
+	return "", nil
 }

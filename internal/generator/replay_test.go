@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/profile"
@@ -79,8 +81,14 @@ func TestReplayRates(t *testing.T) {
 				t.Errorf("%s at scale %g: %g/s, want %g/s", name, scale, got[name], scale*rate)
 			}
 		}
-		if len(notes) != 2 || !strings.Contains(notes[0], "quux") {
-			t.Errorf("notes %q", notes)
+		if diff := cmp.Diff([]string{
+			"getppid stands in for 0.6 % of the calls: quux",
+			"0.6 % of the calls fail, and succeeded: wait4",
+			"11.3 % more calls are made, which others need: fcntl", // to have something to close
+			"made as another syscall: vfork as clone",
+			"threads are started as processes",
+		}, notes); diff != "" {
+			t.Error(diff)
 		}
 	}
 }
@@ -102,6 +110,25 @@ func TestReplayCourse(t *testing.T) {
 			if steps[3] != steps[0] || !c.Container {
 				t.Errorf("%s: %+v, %g/s and %g/s", c.Name, c, steps[0], steps[3])
 			}
+		}
+	}
+}
+
+// A replay says so if it is not where it was recorded.
+func TestMisplaced(t *testing.T) {
+	o, _, err := Replay(shop(), 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, place := range map[string]SandboxOptions{
+		"":                                {Container: InHost},
+		"what containers did is done on":  {Container: InHost, Off: true},
+		"what the host did is done in a ": {Container: InContainer},
+		"what the host did is done in":    {Image: "debian"},
+	} {
+		o.Sandbox = place
+		if note, err := Misplaced(o); err != nil || (note == "") != (want == "") || !strings.HasPrefix(note, want) {
+			t.Errorf("%+v: %q, %v; want %q", place, note, err, want)
 		}
 	}
 }

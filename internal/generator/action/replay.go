@@ -35,6 +35,12 @@ func Besides(syscall string) (besides map[string]int, known, makes bool) {
 	return call.besides, known, true
 }
 
+// NeverSucceeds says of a syscall that its replay fails, where it succeeded too.
+func NeverSucceeds(syscall string) bool {
+	call, _ := replayCall(syscall)
+	return call.neverSucceeds
+}
+
 // MadeAs is the syscall that is made where the given one is replayed: mostly
 // itself.
 func MadeAs(syscall string) string {

@@ -14,7 +14,10 @@ type replay struct {
 	// fails are the arguments with which it fails; nil: with no descriptor, if
 	// the first is one, or with no such file. A call that has no way to fail
 	// succeeds instead.
-	fails   []word
+	fails []word
+	// neverSucceeds is for a call that has no harmless way to succeed here.
+	neverSucceeds bool
+
 	besides map[string]int
 	// after undoes what a call has made: its result, and its arguments.
 	after func(result uintptr, args *[6]uintptr)
@@ -29,7 +32,7 @@ func (r replay) prepare(p *prep, failed bool) (func() error, error) {
 	if r.run != nil && !failed {
 		return r.run(p)
 	}
-	words, fails := r.args, failed && r.fails != nil
+	words, fails := r.args, r.fails != nil && (failed || r.neverSucceeds)
 	if fails {
 		words = r.fails
 	}

@@ -14,7 +14,7 @@ var closes = map[string]int{"close": 1}
 // and a harmless one in the scratch directory.
 var fileReplays = map[string]replay{
 	"openat":          {nr: unix.SYS_OPENAT, args: []word{here, existing, number(unix.O_RDONLY | unix.O_CLOEXEC), zero}, fails: []word{here, missing, zero, zero}, besides: closes, after: closeResult},
-	"close":           {nr: unix.SYS_CLOSE, args: []word{noFD}, fails: []word{noFD}, run: closeNothing},
+	"close":           {nr: unix.SYS_CLOSE, fails: []word{noFD}, besides: map[string]int{"fcntl": 1}, run: closesCopy},
 	"read":            {nr: unix.SYS_READ, args: []word{device("/dev/zero"), toMemory, size}, fails: []word{emptyPipe, toMemory, size}},
 	"pread64":         {nr: unix.SYS_PREAD64, args: []word{device("/dev/zero"), toMemory, size, zero}, fails: []word{noFD, toMemory, size, zero}},
 	"write":           {nr: unix.SYS_WRITE, args: []word{device("/dev/null"), fromMemory, size}, fails: []word{noFD, fromMemory, size}},
@@ -48,37 +48,35 @@ var fileReplays = map[string]replay{
 	"umask":           {nr: unix.SYS_UMASK, args: []word{currentUmask}},
 	"memfd_create":    {nr: unix.SYS_MEMFD_CREATE, args: []word{fromMemory, number(unix.MFD_CLOEXEC)}, fails: []word{zero, zero}, besides: closes, after: closeResult},
 	"inotify_init1":   {nr: unix.SYS_INOTIFY_INIT1, args: []word{number(unix.IN_CLOEXEC)}, fails: []word{number(-1)}, besides: closes, after: closeResult},
-	"fgetxattr":       {nr: unix.SYS_FGETXATTR, args: []word{noFD, zero, zero, zero}, fails: []word{noFD, zero, zero, zero}, run: mostlyFails(unix.SYS_FGETXATTR)},
-	"getxattr":        {nr: unix.SYS_GETXATTR, args: []word{missing, zero, zero, zero}, fails: []word{missing, zero, zero, zero}, run: mostlyFails(unix.SYS_GETXATTR)},
-	"lgetxattr":       {nr: unix.SYS_LGETXATTR, args: []word{missing, zero, zero, zero}, fails: []word{missing, zero, zero, zero}, run: mostlyFails(unix.SYS_LGETXATTR)},
+	"fgetxattr":       {nr: unix.SYS_FGETXATTR, args: []word{udpSender, protocolName, toMemory, size}, fails: []word{noFD, zero, zero, zero}},
+	"getxattr":        {nr: unix.SYS_GETXATTR, fails: []word{missing, zero, zero, zero}, neverSucceeds: true},
+	"lgetxattr":       {nr: unix.SYS_LGETXATTR, fails: []word{missing, zero, zero, zero}, neverSucceeds: true},
 	"utimensat":       {nr: unix.SYS_UTIMENSAT, args: []word{here, existing, zero, zero}, fails: []word{here, missing, zero, zero}},
 	"fchmodat":        {nr: unix.SYS_FCHMODAT, args: []word{here, existing, number(0o644)}, fails: []word{here, missing, number(0o644)}},
 	"renameat2":       {nr: unix.SYS_RENAMEAT2, args: []word{here, existing, here, existing, zero}, fails: []word{here, missing, here, missing, zero}},
 	"renameat":        {nr: unix.SYS_RENAMEAT, args: []word{here, existing, here, existing}, fails: []word{here, missing, here, missing}},
-	"unlinkat":        {nr: unix.SYS_UNLINKAT, fails: []word{here, missing, zero}, besides: map[string]int{"mknodat": 1}, run: makesAndRemoves(0)},
-	"mkdirat":         {nr: unix.SYS_MKDIRAT, fails: []word{here, existing, zero}, besides: map[string]int{"unlinkat": 1}, run: makesAndRemoves(unix.AT_REMOVEDIR)},
+	"unlinkat":        {nr: unix.SYS_UNLINKAT, fails: []word{here, missing, zero}, besides: map[string]int{"mknodat": 1}, run: makesAndRemoves(makeFile, removeFile)},
+	"mkdirat":         {nr: unix.SYS_MKDIRAT, fails: []word{here, existing, zero}, besides: map[string]int{"unlinkat": 1}, run: makesAndRemoves(makeDirectory, removeDirectory)},
 	"copy_file_range": {nr: unix.SYS_COPY_FILE_RANGE, args: []word{memoryFile, zero, memoryFile, zero, size, zero}, fails: []word{noFD, zero, noFD, zero, zero, zero}},
 	"sendfile":        {nr: unix.SYS_SENDFILE, fails: []word{noFD, noFD, zero, zero}, run: sends},
 }
 
-// closeNothing closes a descriptor that is not there: with those that other
-// replayed calls open and close, no other is left.
-func closeNothing(*prep) (func() error, error) {
+// closesCopy closes a copy of a descriptor. fcntl makes it, since what other
+// calls open they close themselves.
+func closesCopy(p *prep) (func() error, error) {
+	original, err := device("/dev/null")(p)
 	return func() error {
-		_ = closeFD(-1)
-		return nil
-	}, nil
+		fd, _, errno := unix.RawSyscall(unix.SYS_FCNTL, original, unix.F_DUPFD_CLOEXEC, 0)
+		if errno != 0 {
+			return errno
+		}
+		return closeFD(int(fd))
+	}, err
 }
 
-// mostlyFails is for calls that mostly fail in life, and do so here.
-func mostlyFails(nr uintptr) func(*prep) (func() error, error) {
-	return func(*prep) (func() error, error) {
-		return func() error {
-			_, _, _ = unix.RawSyscall6(nr, ^uintptr(0), 0, 0, 0, 0, 0)
-			return nil
-		}, nil
-	}
-}
+// protocolName is the extended attribute that every socket has, of any user:
+// net/socket.c, sockfs_xattr_handler.
+func protocolName(p *prep) (uintptr, error) { return p.held(c("system.sockprotoname")), nil }
 
 // vector is an iovec of one part.
 func vector(of *byte) word {
@@ -139,7 +137,7 @@ func pairs(nr uintptr, rest [3]uintptr) func(*prep) (func() error, error) {
 }
 
 // makesAndRemoves makes a file or a directory and removes it.
-func makesAndRemoves(flags int) func(*prep) (func() error, error) {
+func makesAndRemoves(create, remove func(cpath) error) func(*prep) (func() error, error) {
 	return func(p *prep) (func() error, error) {
 		name, err := p.inScratch("made")
 		if err != nil {
@@ -147,15 +145,15 @@ func makesAndRemoves(flags int) func(*prep) (func() error, error) {
 		}
 		path := c(name)
 		return func() error {
-			if flags == 0 {
-				err = mknodat(path, 0o644)
-			} else {
-				err = mkdirat(path, 0o755)
-			}
-			if err != nil {
+			if err := create(path); err != nil {
 				return err
 			}
-			return unlinkat(path, flags)
+			return remove(path)
 		}, nil
 	}
 }
+
+func makeFile(path cpath) error        { return mknodat(path, 0o644) }
+func makeDirectory(path cpath) error   { return mkdirat(path, 0o755) }
+func removeFile(path cpath) error      { return unlinkat(path, 0) }
+func removeDirectory(path cpath) error { return unlinkat(path, unix.AT_REMOVEDIR) }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"errors"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -75,6 +76,32 @@ func TestReplayedUmask(t *testing.T) {
 	}
 	if got := unix.Umask(0o027); got != 0o027 {
 		t.Errorf("umask %#o, was 027", got)
+	}
+}
+
+// No replayed wait takes a child from whom it belongs to.
+func TestReplayedWaits(t *testing.T) {
+	child := exec.Command("/bin/true")
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Waitid(unix.P_PID, child.Process.Pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"wait4", "waitid"} {
+		for _, failed := range []bool{false, true} {
+			a, _ := Lookup(Replayed(name, failed))
+			r, err := a.Prepare(Env{Scratch: filepath.Join(t.TempDir(), "w0"), Prefix: "x"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(r.Run(), r.Close()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if err := child.Wait(); err != nil {
+		t.Errorf("a replay has waited for it: %v", err)
 	}
 }
 

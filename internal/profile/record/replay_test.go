@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -167,6 +168,36 @@ func compare(t *testing.T, original, replayed *profile.Profile, scale float64, l
 	t.Logf("scale %g: late by up to %v; bursts of 100 ms in containers up to %.0f, recorded %.0f", scale, late, is, was)
 	if late < 10*time.Millisecond && math.Abs(is/(scale*was)-1) > 0.2 {
 		t.Errorf("scale %g: the highest 100 ms have %.0f calls, want %.0f", scale, is, scale*was)
+	}
+}
+
+// Each syscall is made as itself, and half of its calls fail, as recorded: but
+// for those that always do, or never.
+func TestReplayMakesThemselves(t *testing.T) {
+	needs.Root(t)
+	want := map[string]float64{"openat": 0.5, "close": 0.5, "fgetxattr": 0.5, "set_robust_list": 0.5, "sendfile": 0.5, "pipe2": 0.5, "unlinkat": 0.5,
+		"wait4": 1, "waitid": 1, "rseq": 1, "umask": 0}
+	if runtime.GOARCH == "amd64" { // others do not have these
+		want["pipe"], want["unlink"] = 0.5, 0.5
+	}
+	var counts []profile.Count
+	for name := range want {
+		calls := 30.0
+		if name == "close" {
+			calls *= 16 // more than what others open
+		}
+		for _, failed := range []bool{false, true} {
+			counts = append(counts, profile.Count{Syscall: name, Container: true, Failed: failed, Calls: calls})
+		}
+	}
+	b := profile.NewBuilder()
+	b.Add(counts)
+	recorded, _ := replay(t, b.Profile(), 1)
+	for name, failed := range want {
+		made := find(recorded, name).Container
+		if made.Rate == 0 || math.Abs(made.Failed-failed) > 0.2 { // others in containers may make some too
+			t.Errorf("%s: %g/s, of which %g failed; want %g", name, made.Rate, made.Failed, failed)
+		}
 	}
 }
 
