@@ -59,6 +59,8 @@ func (l *lab) tooLarge(t *testing.T) {
 // wholeRun measures three limits with the role that rbac prints, and leaves a
 // table and the reports.
 func (l *lab) wholeRun(t *testing.T) {
+	// The run before has deleted its namespace, which takes Kubernetes a while.
+	_ = l.Kubectl("wait", "namespace/peregrine-capacity", "--for=delete", "--timeout=120s").Run() // or it is gone
 	role := l.Run(t, exec.Command(l.program, "capacity", "kubernetes", "rbac", "--sensor-namespace", namespace))
 	apply := l.Kubectl("apply", "-f", "-")
 	apply.Stdin = strings.NewReader(role)
