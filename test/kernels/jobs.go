@@ -15,7 +15,7 @@ type job struct {
 // jobs run in this order, one after the other.
 var jobs = []job{
 	{name: "probe", pkg: "./internal/sensor/probe", tests: "."},
-	{name: "functions", pkg: "./internal/sensor/probe", tests: "HandOver|Killed|FunctionsOf|TestCompat$", flags: "-hooks=functions"},
+	{name: "functions", pkg: "./internal/sensor/probe", tests: "HandOver|Killed|Seccomp|FunctionsOf|TestCompat$", flags: "-hooks=functions"},
 	{name: "state", pkg: "./internal/sensor/state", tests: "SnapshotIsWhatProcSays|ForkStorm"},
 	{name: "counter", pkg: "./internal/bench/syscalls", tests: "."},
 	{name: "sensor", pkg: "./test/e2e", tests: "SensitiveFile|Unshare"},
