@@ -43,8 +43,11 @@ func (s *site) perform(ctx context.Context, l load, tell func(line string)) (*ca
 			if log.result != nil {
 				return log.result, nil
 			}
-			if p.ended() && err == nil {
+			switch {
+			case p.ended() && err == nil:
 				return nil, log.failure(p)
+			case p.ended() && errors.Is(err, errResult):
+				return nil, err
 			}
 		}
 		if wait.For(ctx, pause) != nil {
@@ -131,24 +134,29 @@ type log struct {
 	result *capacity.Result
 }
 
+// errResult is a result that cannot be read, however often one tries.
+var errResult = errors.New("result of the load")
+
 // read reads a log from its beginning. The lines that an earlier reading has
-// told are not told again.
+// told are not told again. The result is indented, so that its lines are known
+// among others: a runtime copies standard output and standard error each for
+// itself, and the last word of one may come amid the other.
 func (l *log) read(r io.Reader) error {
 	lines := bufio.NewReader(r)
+	var result []byte
 	for n := 1; ; n++ {
-		if next, err := lines.Peek(1); err == nil && next[0] == '{' {
-			var result capacity.Result
-			if err := json.NewDecoder(lines).Decode(&result); err != nil {
-				return fmt.Errorf("result of the load: %w", err)
-			}
-			human.Texts(&result)
-			l.result = &result
-			return nil
-		}
 		line, err := lines.ReadString('\n')
-		if line = strings.TrimSpace(line); line != "" && n > l.told {
-			l.told, l.last = n, line
-			l.tell(line)
+		text := strings.TrimSpace(line)
+		switch {
+		case text == "":
+		case line[0] == '{' || len(result) > 0 && strings.ContainsRune(" }", rune(line[0])):
+			result = append(result, line...)
+			if line[0] == '}' || len(result) == len(line) && json.Valid(result) {
+				return l.decode(result)
+			}
+		case n > l.told:
+			l.told, l.last = n, text
+			l.tell(text)
 		}
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -157,6 +165,16 @@ func (l *log) read(r io.Reader) error {
 			return fmt.Errorf("log of the load: %w", err)
 		}
 	}
+}
+
+func (l *log) decode(text []byte) error {
+	var result capacity.Result
+	if err := json.Unmarshal(text, &result); err != nil {
+		return fmt.Errorf("%w: %w", errResult, err)
+	}
+	human.Texts(&result)
+	l.result = &result
+	return nil
 }
 
 // exitPreflight is the exit code of a capacity run whose conditions do not hold.
