@@ -39,7 +39,7 @@ func (e *Engine) Run(ctx context.Context, src Source) {
 	e.SetClock(uint64(boottime.Epoch()))
 	next := time.Now().Add(clockInterval)
 	for ctx.Err() == nil {
-		more := e.drain(src, batch)
+		more := e.drain(src)
 		e.serve()
 		e.settle(e.now())
 		if now := time.Now(); now.After(next) {
@@ -61,7 +61,7 @@ func (e *Engine) idle(src Source) (more bool) {
 		return false
 	}
 	now := uint64(boottime.Now())
-	more = e.drain(src, batch)
+	more = e.drain(src)
 	if !more && e.recorder != nil {
 		e.recorder.Idle(now)
 	}
@@ -71,11 +71,11 @@ func (e *Engine) idle(src Source) (more bool) {
 // Finish takes what is left in src, which gets nothing new any more.
 func (e *Engine) Finish(src Source) {
 	for range 2 { // the youngest events are handed out a moment later only
-		for e.drain(src, batch) {
+		for e.drain(src) {
 		}
 		src.Wait(time.Millisecond)
 	}
-	for e.drain(src, batch) {
+	for e.drain(src) {
 	}
 	e.serve()
 	e.settle(math.MaxUint64)
@@ -115,9 +115,9 @@ func (e *Engine) Learn(raw []byte) {
 	e.table.Done(&e.view)
 }
 
-// drain handles up to n events and says whether there may be more.
-func (e *Engine) drain(src Source, n int) bool {
-	for range n {
+// drain handles a batch of events and says whether there may be more.
+func (e *Engine) drain(src Source) bool {
+	for range batch {
 		ev, ok := src.Next()
 		if !ok {
 			return false
