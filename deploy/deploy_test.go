@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
@@ -23,15 +24,8 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-func need(t *testing.T, tool string) {
-	t.Helper()
-	if _, err := exec.LookPath(tool); err != nil {
-		t.Skipf("needs %s", tool)
-	}
-}
-
 func TestDebianPackage(t *testing.T) {
-	need(t, "dpkg-deb")
+	needs.Programs(t, "dpkg-deb")
 	if testing.Short() {
 		t.Skip("builds the program")
 	}
@@ -75,7 +69,7 @@ func TestDebianPackage(t *testing.T) {
 }
 
 func TestUnit(t *testing.T) {
-	need(t, "systemd-analyze")
+	needs.Programs(t, "systemd-analyze")
 	// The unit names a binary that is not installed here.
 	text, err := os.ReadFile("systemd/peregrine.service")
 	if err != nil {

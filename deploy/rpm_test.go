@@ -4,12 +4,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // TestRPM makes the RPM from the Debian package and asks rpm about it.
 func TestRPM(t *testing.T) {
-	need(t, "dpkg-deb")
-	need(t, "rpm")
+	needs.Programs(t, "dpkg-deb")
+	needs.Programs(t, "rpm")
 	if testing.Short() {
 		t.Skip("builds the program")
 	}

@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -21,6 +20,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
@@ -28,16 +28,10 @@ import (
 // returns what it is in the end, and what went wrong in it.
 func browse(t *testing.T, address string, args ...string) (dom, console string) {
 	t.Helper()
-	name, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("PEREGRINE_REQUIRE_BROWSER") == "1" {
-			t.Fatal("no Chromium found")
-		}
-		t.Skip("needs Chromium (apt install chromium)")
-	}
+	needs.Programs(t, "chromium")
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, name, append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+	cmd := exec.CommandContext(ctx, "chromium", append([]string{"--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 		"--user-data-dir=" + t.TempDir(), "--virtual-time-budget=5000", "--enable-logging=stderr", "--dump-dom"}, append(args, address)...)...)
 	var out, errs strings.Builder

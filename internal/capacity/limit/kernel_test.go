@@ -48,9 +48,8 @@ func needCgroups(t *testing.T) {
 	t.Helper()
 	needs.Root(t)
 	host := Host{}
-	if _, err := host.trees(); err != nil {
-		t.Skip(err)
-	}
+	_, err := host.trees()
+	needs.That(t, "control groups", err)
 }
 
 // command starts this binary in a role.

@@ -10,22 +10,20 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
-// browser returns the name of an installed Chromium; tests that need one are
-// skipped without, unless PEREGRINE_REQUIRE_BROWSER=1.
+// browser returns the name of an installed Chromium, which the test needs.
 func browser(t *testing.T) string {
 	t.Helper()
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+	for _, name := range []string{"chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
 	}
-	if os.Getenv("PEREGRINE_REQUIRE_BROWSER") == "1" {
-		t.Fatal("no Chromium found")
-	}
-	t.Skip("needs Chromium (apt install chromium)")
-	return ""
+	needs.Programs(t, "chromium")
+	return "chromium"
 }
 
 // chromium runs a headless browser on a page, with a profile of its own and
