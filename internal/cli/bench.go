@@ -64,9 +64,10 @@ type benchFlags struct {
 func newBench(env Env) *cobra.Command {
 	cmd := newBenchRun(env)
 	cmd.Use = "bench"
-	cmd.Short = "Measure a sensor in rounds of load: alerts expected and received, latency, drops, cost"
-	cmd.Long = `Bench performs actions that rules detect and accounts for every one of them:
-alert received, late, or lost, and where. "bench REGEXP" is "bench run REGEXP".`
+	cmd.Short = "Measure a sensor in rounds of load: alerts, loss, latency, drops, CPU, memory"
+	cmd.Long = `Bench performs actions that rules detect and reports what became of each alert:
+received, late, or lost, and where it was lost. "bench REGEXP" is short for
+"bench run REGEXP".`
 	cmd.Example = `  sudo peregrine bench run ReadSensitiveFileUntrusted --rate 1k,5k,10k
   peregrine bench report peregrine-bench-20260102-150405 --format markdown
   peregrine bench compare before after`
@@ -80,17 +81,17 @@ func newBenchRun(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run REGEXP [-- SENSOR FLAGS]",
 		Short: "Perform actions in rounds and account for every alert",
-		Long: `Run performs actions that rules detect and accounts for every one of them:
-alert received, late, or lost; and if lost, whether the probe dropped the event,
-the output lost the alert, or a rate limit withheld it.
+		Long: `Run performs actions that rules detect and reports what became of each alert:
+received, late, or lost. For a lost alert it tells whether the probe dropped the
+event, the output lost the alert, or a rate limit withheld it.
 
-With --rate, each round has an exact, open-loop rate. Without, bench does as
-event-generator does: a sleep before each action, halved round by round with
---loop, and the same log lines; it runs until stopped.
+With --rate, each round has an exact, open-loop rate. Without --rate, bench works
+like event-generator: it sleeps before each action, prints the same log lines and
+runs until stopped. With --loop, it halves the sleep after each round.
 
-By default our own sensor is started and measured; --sensor, --alerts and --pid
-measure any other. Before the first round, every action is performed until its
-alert has been seen.
+By default, bench starts and measures Peregrine's own sensor. Use --sensor,
+--alerts and --pid to measure another one. Before the first round, bench repeats
+each action until its alert arrives.
 
 Exit codes: 0 passed, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive,
 99 a --fail-if condition is true, 130 interrupted (results are partial).`,
@@ -122,39 +123,39 @@ Exit codes: 0 passed, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive,
 }
 
 func (f *benchFlags) add(flags *pflag.FlagSet) {
-	flags.DurationVar(&f.sleep, "sleep", defaultSleep, "time to wait before each action, without --rate")
-	flags.DurationVar(&f.duration, "round-duration", 5*time.Second, "length of a round's load")
+	flags.DurationVar(&f.sleep, "sleep", defaultSleep, "pause before each action, without --rate")
+	flags.DurationVar(&f.duration, "round-duration", 5*time.Second, "duration of each round's load")
 	flags.BoolVar(&f.loop, "loop", false, "halve --sleep after each round")
-	flags.BoolVar(&f.humanize, "humanize", true, "write statistics for people, without --rate")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "perform the actions and ask no sensor, without --rate")
-	flags.IntVar(&f.rounds, "rounds", 0, "stop after so many rounds, without --rate; 0 for no limit")
+	flags.BoolVar(&f.humanize, "humanize", true, "write statistics in human-readable form, without --rate")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "perform the actions but contact no sensor, without --rate")
+	flags.IntVar(&f.rounds, "rounds", 0, "stop after this number of rounds, without --rate; 0 for no limit")
 
 	flags.StringVar(&f.rate, "rate", "", "actions per second, open loop: 5k, or 1k,2k,5k, or \"ramp 1k..50k x2\"")
 	flags.Var((*rateValue)(&f.noise), "noise", "background syscalls per second that no rule detects")
-	flags.StringVar(&f.load, "load", "", "a recorded workload in the background: a file of peregrine profile; --rate is of the actions on top")
-	flags.Float64Var(&f.scale, "scale", 1, "so many times the recorded workload")
+	flags.StringVar(&f.load, "load", "", "replay a recorded workload (a profile file) in the background; --rate applies to the actions on top of it")
+	flags.Float64Var(&f.scale, "scale", 1, "multiply the recorded workload by this factor")
 	flags.DurationVar(&f.rest, "rest", time.Second, "pause between rounds")
-	flags.IntVar(&f.workers, "workers", 0, "threads that perform actions (default: as the highest rate needs)")
-	flags.Uint64Var(&f.seed, "seed", 1, "seed of the order of actions")
-	flags.DurationVar(&f.drain, "drain", 3*time.Second, "how long after the load an alert is in time")
-	flags.BoolVar(&f.count, "count-syscalls", false, "count the host's syscalls in every round, which costs each some 100 ns, instead of once before")
+	flags.IntVar(&f.workers, "workers", 0, "threads that perform actions (default: enough for the highest rate)")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed for the order of actions")
+	flags.DurationVar(&f.drain, "drain", 3*time.Second, "how long to wait for alerts after the load; later ones count as late")
+	flags.BoolVar(&f.count, "count-syscalls", false, "count the host's syscalls in every round instead of once before the first; adds about 100 ns to each syscall")
 
-	flags.DurationVar(&f.idle, "idle", 3*time.Second, "how long the preflight watches the idle host")
-	flags.BoolVar(&f.force, "force", false, "go on when the preflight fails")
-	flags.BoolVar(&f.noPreflight, "no-preflight", false, "leave the preflight out")
+	flags.DurationVar(&f.idle, "idle", 3*time.Second, "how long the preflight observes the idle host")
+	flags.BoolVar(&f.force, "force", false, "continue even if the preflight fails")
+	flags.BoolVar(&f.noPreflight, "no-preflight", false, "skip the preflight")
 	f.reportFlags(flags)
-	flags.StringVar(&f.out, "out", "", "directory for raw data (default with --rate: peregrine-bench-TIME); none for none")
-	flags.StringVar(&f.from, "from", "", "show the run kept in a directory")
+	flags.StringVar(&f.out, "out", "", "directory for raw data, or none to keep no data (default with --rate: peregrine-bench-TIME)")
+	flags.StringVar(&f.from, "from", "", "show the run stored in a directory")
 	_ = flags.MarkHidden("from") // "bench report" is its name now; it exists, so there is no error
-	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "show no progress")
 	webFlag(flags, &f.web)
 }
 
 // reportFlags are those about what is shown of a run.
 func (f *benchFlags) reportFlags(flags *pflag.FlagSet) {
-	flags.StringArrayVar(&f.failIf, "fail-if", nil, "condition on a round that fails the run, such as 'lost>0.1%' or 'latency.p99>50ms' (repeatable); metrics: "+strings.Join(bench.Metrics.Names(), " "))
+	flags.StringArrayVar(&f.failIf, "fail-if", nil, "fail the run if a round meets this condition, such as 'lost>0.1%' or 'latency.p99>50ms' (repeatable); metrics: "+strings.Join(bench.Metrics.Names(), " "))
 	flags.StringVar(&f.output, "format", "text", "format of the results: "+strings.Join(report.Formats, ", "))
-	flags.StringVar(&f.junit, "junit", "", "write the conditions as JUnit XML to a file")
+	flags.StringVar(&f.junit, "junit", "", "write the results of the conditions to a JUnit XML file")
 }
 
 // rateValue is a flag that is read as all rates are: "20k".
@@ -284,9 +285,9 @@ func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (run.Op
 
 // fits refuses flags that would do nothing, with --rate or without.
 func (f *benchFlags) fits(flags *pflag.FlagSet) error {
-	unused, why := []string{"noise", "rest", "idle", "no-preflight", "format"}, "--%s needs --rate: without, bench does as event-generator does"
+	unused, why := []string{"noise", "rest", "idle", "no-preflight", "format"}, "--%s needs --rate; without --rate, bench works like event-generator"
 	if f.rate != "" {
-		unused, why = []string{"sleep", "loop", "rounds", "humanize", "dry-run"}, "--rate excludes --%s: its rounds have exact rates and are about alerts"
+		unused, why = []string{"sleep", "loop", "rounds", "humanize", "dry-run"}, "--rate and --%s exclude each other: with --rate, each round has an exact rate"
 	}
 	for _, name := range unused {
 		if flags.Changed(name) {

@@ -17,7 +17,7 @@ func newBenchReport(env Env) *cobra.Command {
 	f := &benchFlags{}
 	cmd := &cobra.Command{
 		Use:   "report DIR",
-		Short: "Write the report of an earlier run again, in any format, or against other conditions",
+		Short: "Print the report of an earlier run, in any format or with other conditions",
 		Example: `  peregrine bench report peregrine-bench-20260102-150405
   peregrine bench report june --format markdown >> "$GITHUB_STEP_SUMMARY"
   peregrine bench report june --fail-if 'latency.p99>50ms' --junit june.xml`,
@@ -36,9 +36,10 @@ func newBenchCompare(env Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "compare A B",
 		Short: "Say whether run B loses more or less than run A",
-		Long: `Compare sets two runs side by side, rate by rate. A loss differs if the 95 %
-intervals do not overlap. Rounds that the generator limited, of a busy host, or
-whose alerts could not be told from those of others are no evidence.
+		Long: `Compare shows two runs side by side, rate by rate. Losses differ if their 95 %
+intervals do not overlap. Compare ignores rounds that the generator limited,
+rounds on a busy host, and rounds whose alerts could not be told from those of
+other processes.
 
 Exit codes: 0 same or better, 4 inconclusive, 99 worse.`,
 		Example: `  peregrine bench compare before after`,

@@ -33,34 +33,34 @@ type sensorFlags struct {
 }
 
 func (s *sensorFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&s.sensor, "sensor", "embedded", "sensor under test: embedded (ours, as a child process; its flags follow --), running, or a command to start that writes JSON alerts to its standard output")
-	flags.StringVar(&s.alerts, "alerts", "", "where a running sensor's alerts come from: grpc[:PATH], http[s]://HOST:PORT, file:PATH, unix:PATH or stdin")
-	flags.StringVar(&s.stats, "stats", "", "stats file (Falco's -s, or metrics.output_file) or URL of Prometheus metrics of a sensor that is not embedded")
-	flags.StringVar(&s.statsTLS.CA, "stats-ca", "", "CA of the certificate of an https:// --stats (default: the system's)")
-	flags.BoolVar(&s.statsTLS.Insecure, "stats-insecure", false, "accept any certificate of an https:// --stats")
-	flags.DurationVar(&s.interval, "stats-interval", 250*time.Millisecond, "interval of the embedded sensor's stats, and of scrapes")
-	flags.StringVar(&s.pid, "pid", "0", "process to sample: its id, or its name if only one has it; 0 for none. An embedded sensor is known")
-	flags.StringVar(&s.ready, "ready", "", "word on the standard error of a --sensor command that says that it sees events")
-	flags.BoolVar(&s.verbose, "sensor-log", false, "show what the sensor logs")
+	flags.StringVar(&s.sensor, "sensor", "embedded", "sensor under test: embedded (Peregrine's own, as a child process; its flags follow --), running, or a command that starts a sensor and writes JSON alerts to standard output")
+	flags.StringVar(&s.alerts, "alerts", "", "where to receive a running sensor's alerts: grpc[:PATH], http[s]://HOST:PORT, file:PATH, unix:PATH or stdin")
+	flags.StringVar(&s.stats, "stats", "", "statistics of a sensor that is not embedded: its file (Falco's -s or metrics.output_file) or the URL of its Prometheus metrics")
+	flags.StringVar(&s.statsTLS.CA, "stats-ca", "", "CA file that verifies an https:// --stats URL (default: the system's CAs)")
+	flags.BoolVar(&s.statsTLS.Insecure, "stats-insecure", false, "accept any certificate from an https:// --stats URL")
+	flags.DurationVar(&s.interval, "stats-interval", 250*time.Millisecond, "interval at which the embedded sensor writes statistics, or at which a URL is scraped")
+	flags.StringVar(&s.pid, "pid", "0", "running sensor to sample: process id, or name if it is unique; 0 for none")
+	flags.StringVar(&s.ready, "ready", "", "text in the standard error of a --sensor command that shows it is ready")
+	flags.BoolVar(&s.verbose, "sensor-log", false, "show the sensor's log")
 	s.roads(flags)
 }
 
 // roads adds the flags of the ways that alerts come by.
 func (s *sensorFlags) roads(flags *pflag.FlagSet) {
 	grpc, http := &s.intake.Client, &s.intake.Server
-	flags.StringVar(&s.grpcSocket, "grpc-unix-socket", "unix:///run/falco/falco.sock", "unix socket of the sensor's gRPC server; without it, the usual places are tried")
-	flags.StringVar(&s.grpcHost, "grpc-hostname", "localhost", "host of the sensor's gRPC server; with it, or --grpc-port, the network is used instead of the socket")
+	flags.StringVar(&s.grpcSocket, "grpc-unix-socket", "unix:///run/falco/falco.sock", "unix socket of the sensor's gRPC server (default: the first of the usual paths that exists)")
+	flags.StringVar(&s.grpcHost, "grpc-hostname", "localhost", "host of the sensor's gRPC server; --grpc-hostname and --grpc-port select TCP instead of the socket")
 	flags.Uint16Var(&s.grpcPort, "grpc-port", 5060, "port of the sensor's gRPC server")
-	flags.StringVar(&grpc.Cert, "grpc-cert", "/etc/falco/certs/client.crt", "our certificate for gRPC")
-	flags.StringVar(&grpc.Key, "grpc-key", "/etc/falco/certs/client.key", "its key")
-	flags.StringVar(&grpc.CA, "grpc-ca", "/etc/falco/certs/ca.crt", "CA of the sensor's certificate")
-	flags.DurationVar(&s.intake.PollingInterval, "polling-interval", 100*time.Millisecond, "how often a gRPC sensor is asked for its alerts: Falco sends none unasked, so that this is part of their latency")
+	flags.StringVar(&grpc.Cert, "grpc-cert", "/etc/falco/certs/client.crt", "client certificate for gRPC")
+	flags.StringVar(&grpc.Key, "grpc-key", "/etc/falco/certs/client.key", "private key of the client certificate")
+	flags.StringVar(&grpc.CA, "grpc-ca", "/etc/falco/certs/ca.crt", "CA file that verifies the sensor's certificate")
+	flags.DurationVar(&s.intake.PollingInterval, "polling-interval", 100*time.Millisecond, "interval at which to request alerts over gRPC; Falco sends alerts only on request, so this adds to their latency")
 
-	flags.StringVar(&http.Address, "http-server-address", "localhost:8080", "address to listen at for http_output")
-	flags.StringVar(&http.Security, "http-server-security-mode", "", "insecure, tls or mtls (default insecure on loopback addresses; elsewhere it must be said)")
-	flags.StringVar(&http.Cert, "http-server-cert", "/etc/falco/certs/server.crt", "our certificate for HTTPS")
-	flags.StringVar(&http.Key, "http-server-key", "/etc/falco/certs/server.key", "its key")
-	flags.StringVar(&http.ClientCA, "http-client-ca", "/etc/falco/certs/ca.crt", "CA of the sensor's certificate, for mtls")
+	flags.StringVar(&http.Address, "http-server-address", "localhost:8080", "address to listen on for http_output")
+	flags.StringVar(&http.Security, "http-server-security-mode", "", "insecure, tls or mtls (default: insecure on loopback; required on other addresses)")
+	flags.StringVar(&http.Cert, "http-server-cert", "/etc/falco/certs/server.crt", "server certificate for HTTPS")
+	flags.StringVar(&http.Key, "http-server-key", "/etc/falco/certs/server.key", "private key of the server certificate")
+	flags.StringVar(&http.ClientCA, "http-client-ca", "/etc/falco/certs/ca.crt", "CA file that verifies the sensor's certificate in mtls mode")
 }
 
 // target makes the sensor under test. dir takes files of an embedded sensor,
@@ -68,7 +68,7 @@ func (s *sensorFlags) roads(flags *pflag.FlagSet) {
 func (s *sensorFlags) target(env Env, cmd *cobra.Command, dir string, args []string) (target.Target, error) {
 	s.imply(cmd)
 	if s.sensor != "running" && cmd.Flags().Changed("pid") {
-		return nil, usagef("--pid names a sensor that runs already; the process of the one that --sensor %s starts is known", s.sensor)
+		return nil, usagef("--pid is for a sensor that is already running, but --sensor %s starts one: omit --pid", s.sensor)
 	}
 	var log io.Writer
 	if s.verbose {
@@ -166,7 +166,7 @@ func (s *sensorFlags) reader() (sensorstats.Reader, error) {
 func findProcess(proc, s string) (int, error) {
 	if pid, err := strconv.Atoi(s); err == nil {
 		if _, err := os.Stat(filepath.Join(proc, s)); err != nil && pid != 0 {
-			return 0, fmt.Errorf("--pid %s: there is no such process", s)
+			return 0, fmt.Errorf("--pid %s: no such process", s)
 		}
 		return pid, nil
 	}
@@ -183,7 +183,7 @@ func findProcess(proc, s string) (int, error) {
 		}
 	}
 	if len(found) != 1 {
-		return 0, fmt.Errorf("--pid %s: expected one process of that name, found %d %v: give its id", s, len(found), found)
+		return 0, fmt.Errorf("--pid %s: expected one process with that name, found %d %v: give the process id", s, len(found), found)
 	}
 	return found[0], nil
 }

@@ -11,9 +11,9 @@ func newCapacity(env Env) *cobra.Command {
 		Long: `Capacity answers one question: how many syscalls per second can this sensor
 take, on this much CPU and memory, before it starts to lose events?
 
-It starts a sensor under each limit, or limits a running one, searches the
-highest load without loss, confirms it, names the limiting factor, and puts
-everything back as it was.`,
+For each limit, it starts the sensor (or limits a running one), searches for the
+highest load without loss, confirms it, and names the limiting factor. At the
+end, it restores everything that it changed.`,
 		Example: `  sudo peregrine capacity run
   sudo peregrine capacity run --sensor falco --cpu 0.5,1 --load 1:50
   peregrine capacity report peregrine-capacity-20260301-100000 --format markdown

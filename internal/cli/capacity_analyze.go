@@ -17,13 +17,15 @@ func newCapacityAnalyze(env Env) *cobra.Command {
 	var interval time.Duration
 	cmd := &cobra.Command{
 		Use:   "analyze --stats FILE --log FILE",
-		Short: "Read a capacity off a Falco stats file and an event-generator bench log",
-		Long: `Analyze does what people have done by hand: from the stats it takes the seconds
-before the first drop, from the bench log the round before the one that dropped,
-and prints the row of the capacity table, with what was read from where.
+		Short: "Derive the capacity from a Falco stats file and an event-generator bench log",
+		Long: `Analyze automates the manual evaluation of the test method. It takes the seconds
+before the first drop from the stats file and the last round before the drop from
+the bench log. It prints the row of the capacity table and the source of each
+figure.
 
-It reads stats files of every Falco (-s FILE, or metrics.output_file), and bench
-logs of every event-generator, as text or JSON. Either file alone will do.`,
+It reads stats files of any Falco version (-s FILE or metrics.output_file) and
+bench logs of any event-generator version, as text or JSON. Either file alone is
+enough.`,
 		Example: `  peregrine capacity analyze --stats falco-stats.txt --log bench.log --cpu 1 --memory 512Mi`,
 		Args:    cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -47,10 +49,10 @@ logs of every event-generator, as text or JSON. Either file alone will do.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&statsFile, "stats", "", "stats file of the sensor")
-	flags.StringVar(&logFile, "log", "", "log of the bench")
-	flags.DurationVar(&interval, "interval", time.Second, "time of one sample, where the stats do not tell it")
-	flags.StringVar(&cpu, "cpu", "", "CPU limit that the sensor had, for the row")
-	flags.StringVar(&memory, "memory", "", "memory limit that the sensor had, for the row")
+	flags.StringVar(&logFile, "log", "", "log of event-generator bench")
+	flags.DurationVar(&interval, "interval", time.Second, "interval between samples, if the stats file does not contain it")
+	flags.StringVar(&cpu, "cpu", "", "CPU limit of the sensor, for the row")
+	flags.StringVar(&memory, "memory", "", "memory limit of the sensor, for the row")
 	return cmd
 }
 
@@ -90,10 +92,9 @@ func newCapacityRestore(env Env) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
 		Use:   "restore",
-		Short: "Undo the limits that a killed capacity run has left behind",
-		Long: `Restore puts back the limits that a run has changed and could not restore
-because it was killed. Runs that are alive are left alone. The next capacity run
-does the same before it begins.`,
+		Short: "Undo the limits that a killed capacity run left behind",
+		Long: `Restore resets the limits that a killed run changed. It does not touch runs that
+are still active. The next capacity run does the same before it starts.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			done, err := limit.Recover(dir, limit.Host{})
@@ -106,6 +107,6 @@ does the same before it begins.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&dir, "journal-dir", limit.JournalDir, "where the journals are")
+	cmd.Flags().StringVar(&dir, "journal-dir", limit.JournalDir, "directory of the journals")
 	return cmd
 }

@@ -48,23 +48,24 @@ func newCapacityKubernetes(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "kubernetes {--node NAME | --each-node-kind} [-- SENSOR FLAGS]",
 		Short: "Measure the capacity table of a sensor that a DaemonSet runs",
-		Long: `Kubernetes measures an installed sensor, ours or a Falco, on a node. For each
-limit the sensor's pod there is replaced by a copy that differs in its limit and
-in where its alerts go; a Job on the node loads it as capacity run does. In the
-end the DaemonSet makes its own pod again. The DaemonSet itself and the pods of other
-nodes are not touched.
+		Long: `Kubernetes measures an installed sensor (Peregrine or Falco) on a node. For each
+limit, it replaces the sensor's pod with a copy that has this limit and sends its
+alerts to the test. A Job on the node generates the load, as capacity run does.
+At the end, the DaemonSet recreates its own pod. The DaemonSet itself and the
+pods on other nodes are not touched.
 
-While a node is measured, its sensor's http_output posts to the Job: whatever
-receives alerts at its own http_output.url gets none from this node. Its other
-outputs get the alerts of the test too, all as JSON.
+During the test, the sensor's http_output posts to the Job. The configured
+http_output.url receives no alerts from this node. Other outputs also receive
+the alerts of the test, as JSON.
 
-The Job's pod is privileged and in the node's process namespace. Its namespace
-is made for the run and deleted with it, unless -n names one that is there.
+The Job's pod is privileged and runs in the node's process namespace. Its own
+namespace is created for the run and deleted at the end, unless -n names an
+existing one.
 
-A run that is killed is undone by the next one, or by capacity kubernetes restore;
-without either, a copy ends by itself when the time of all rows is over.
+The next run, or capacity kubernetes restore, undoes a run that was killed.
+Otherwise, a copy ends on its own when the time for all rows is over.
 
-Exit codes: as those of capacity run.`,
+Exit codes: the same as for capacity run.`,
 		Example: `  peregrine capacity kubernetes --node worker-1
   peregrine capacity kubernetes --node worker-1 --daemonset falco/falco --image registry.example.com/peregrine:1.0.0
   peregrine capacity kubernetes --node worker-1 --cpu 0.25,0.5,1 --quick --out june
@@ -85,26 +86,26 @@ Exit codes: as those of capacity run.`,
 // which adds the flags that say which cluster, sensor and namespace.
 func (f *capacityKubernetesFlags) which(flags *pflag.FlagSet) {
 	f.cluster.Register(flags)
-	flags.Lookup("namespace").Usage = "namespace of the load (default " + capacityNamespace + ", made for the run)"
+	flags.Lookup("namespace").Usage = "namespace of the load (default " + capacityNamespace + ", created for the run)"
 	flags.StringVar(&f.daemonset, "daemonset", "", "NAMESPACE/NAME of the sensor's DaemonSet (default: found by label)")
 	group(flags, "Cluster", "kubeconfig", "context", "namespace")
 }
 
 func (f *capacityKubernetesFlags) add(flags *pflag.FlagSet) {
 	f.which(flags)
-	flags.StringVar(&f.container, "sensor-container", "", "container of the sensor in its pod (default: falco or peregrine, or the only one)")
+	flags.StringVar(&f.container, "sensor-container", "", "container of the sensor in its pod (default: falco, peregrine, or the only container)")
 	flags.StringSliceVar(&f.nodes, "node", nil, "node to measure (repeatable)")
 	flags.BoolVar(&f.eachKind, "each-node-kind", false, "measure one node of each instance type")
-	flags.IntVar(&f.parallel, "parallel", 1, "nodes to measure at a time")
-	flags.StringVar(&f.image, "image", "", "image of the load (default: the sensor's own, if that is Peregrine)")
-	flags.IntVar(&f.port, "port", 18080, "port of the node at which alerts are taken")
+	flags.IntVar(&f.parallel, "parallel", 1, "number of nodes to measure at the same time")
+	flags.StringVar(&f.image, "image", "", "image that generates the load (default: the sensor's own image, if it is Peregrine)")
+	flags.IntVar(&f.port, "port", 18080, "port on the node that receives alerts")
 	flags.DurationVar(&f.ready, "ready-timeout", 2*time.Minute, "how long a sensor may take to become ready")
 	f.addMethod(flags)
 	flags.Lookup("max-duration").Usage = "time for all rows of a node together (default: about 190s a row)"
 	flags.StringVar(&f.out, "out", "", "directory of the run (default peregrine-capacity-TIME)")
-	flags.StringVar(&f.format, "format", "text", "on standard output: the report as text, markdown, csv or json; with --observed also helm-values, kustomize or vpa")
-	flags.StringVar(&f.observed, "observed", "", "URL of a Prometheus: recommend resources for the rates of its last week, by node kind")
-	flags.StringVar(&f.publish, "report-configmap", "", "put the reports into this ConfigMap too, in the namespace of the load, which has to be there")
+	flags.StringVar(&f.format, "format", "text", "format of standard output: text, markdown, csv or json; with --observed also helm-values, kustomize or vpa")
+	flags.StringVar(&f.observed, "observed", "", "URL of a Prometheus server: recommend resources for last week's rates, by kind of node")
+	flags.StringVar(&f.publish, "report-configmap", "", "also store the reports in this ConfigMap; the namespace of the load must already exist")
 	group(flags, "Results", "report-configmap", "observed")
 	group(flags, "Which sensor", "daemonset", "sensor-container", "node", "each-node-kind", "parallel", "image", "port", "ready-timeout")
 	groupCapacity(flags)
@@ -155,7 +156,7 @@ func (f *capacityKubernetesFlags) production(env Env, o kubernetes.Options, prog
 	}
 	seen, err := kubernetes.Observe(env.Context, o.Client, f.observed)
 	if err == nil && len(seen.Unknown) > 0 {
-		progress.say("note: %d series of %s are of no node of this cluster, such as %q", len(seen.Unknown), seen.Source, seen.Unknown[0])
+		progress.say("note: %d series of %s belong to no node of this cluster, such as %q", len(seen.Unknown), seen.Source, seen.Unknown[0])
 	}
 	return seen, err
 }
@@ -262,7 +263,7 @@ func (f *capacityKubernetesFlags) options(env Env, cmd *cobra.Command, args []st
 		SensorArgs: args, Publish: f.publish, Ready: f.ready, Command: recorded(withoutOut(env.Args)), Now: time.Now}
 	usage := func(err error) (kubernetes.Options, error) { return o, &ExitError{Code: ExitUsage, Err: err} }
 	if (len(f.nodes) == 0) != f.eachKind {
-		return usage(errors.New("which nodes? Give --node NAME, or --each-node-kind for one of each instance type"))
+		return usage(errors.New("no nodes selected: give --node NAME, or --each-node-kind for one node of each instance type"))
 	}
 	formats := []string{"text", "markdown", "csv", "json"}
 	if f.eachKind || len(f.nodes) > 1 {
@@ -331,11 +332,10 @@ func newCapacityKubernetesRestore(env Env) *cobra.Command {
 	f := &capacityKubernetesFlags{}
 	cmd := &cobra.Command{
 		Use:   "restore",
-		Short: "Undo what a killed capacity run has left in the cluster",
-		Long: `Restore deletes the copies that a killed run has put in the place of a sensor's
-pods, and its load. The DaemonSet makes its own pods again. A run that is alive, and
-what runs on other DaemonSets have made, are left alone. The next run does the
-same before it begins.`,
+		Short: "Undo what a killed capacity run left in the cluster",
+		Long: `Restore deletes the load of a killed run and the copies that replaced the sensor's
+pods. The DaemonSet then recreates its own pods. Restore does not touch active
+runs, or runs on other DaemonSets. The next run does the same before it starts.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := kubernetes.Options{DaemonSet: f.daemonset, Now: time.Now, Say: newProgress(env, false).say}
@@ -363,8 +363,9 @@ func newCapacityKubernetesRBAC(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rbac --sensor-namespace NAMESPACE",
 		Short: "Print the smallest role that a capacity run needs in the cluster",
-		Long: `Rbac prints the namespace of the load, an account in it, and the roles that let
-this account run capacity kubernetes, for kubectl apply. It asks no cluster.`,
+		Long: `Rbac prints manifests for kubectl apply: the namespace of the load, a service
+account in it, and the roles that let this account run capacity kubernetes. It
+does not contact the cluster.`,
 		Example: `  peregrine capacity kubernetes rbac --sensor-namespace falco | kubectl apply -f -`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -380,7 +381,7 @@ this account run capacity kubernetes, for kubectl apply. It asks no cluster.`,
 	}
 	flags := cmd.Flags()
 	flags.StringP("namespace", "n", capacityNamespace, "namespace of the load")
-	flags.BoolVar(&publish, "report-configmap", false, "the right to write a ConfigMap too")
+	flags.BoolVar(&publish, "report-configmap", false, "include the right to write a ConfigMap")
 	flags.StringVar(&sensor, "sensor-namespace", "peregrine", "namespace of the sensor's DaemonSet")
 	return cmd
 }

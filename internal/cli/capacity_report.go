@@ -21,7 +21,7 @@ func newCapacityReport(env Env) *cobra.Command {
 	var format, out string
 	cmd := &cobra.Command{
 		Use:   "report DIR",
-		Short: "Write the report of an earlier run again, in any format",
+		Short: "Print the report of an earlier run, in any format",
 		Example: `  peregrine capacity report june
   peregrine capacity report june --format markdown >> "$GITHUB_STEP_SUMMARY"
   peregrine capacity report june --format html --out june.html`,
@@ -83,13 +83,15 @@ func newCapacityCompare(env Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "compare A B",
 		Short: "Say whether run B is better or worse than run A",
-		Long: `Compare sets two runs side by side, limit by limit: versions, rule sets, sensors
-or machines. A and B are directories of runs, or directories that hold several
-runs, which are pooled. They are compared in operations/s of the generator, so
-the load has to be the same. With four rows of each limit on either side the
-Mann-Whitney test decides; with fewer, a load that one side has carried and the
-other has failed at, or below, in three rounds.
-Lower bounds, and rows of a noisy or busy machine, are no evidence.
+		Long: `Compare shows two runs side by side, limit by limit: versions, rule sets, sensors
+or machines. A and B are directories of runs, or directories that contain several
+runs, which are pooled. Runs are compared in operations/s of the generator, so
+they must use the same load.
+
+With at least four rows per limit on each side, the Mann-Whitney test decides.
+With fewer rows, one side is better if it sustained a load at or below which the
+other side failed in three rounds. Compare ignores lower bounds and rows of a
+noisy or busy machine.
 
 Exit codes: 0 same or better, 4 inconclusive, 99 worse.`,
 		Example: `  peregrine capacity compare before after

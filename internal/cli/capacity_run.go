@@ -52,23 +52,23 @@ func newCapacityRun(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [-- SENSOR FLAGS]",
 		Short: "Measure the capacity table of a sensor on this machine",
-		Long: `Run measures a row for each limit: the sensor is started under it, warmed up,
-loaded at twice the rate again and again until it loses something, then in
-between until the answer is known to 5 %, then for a minute at the answer.
+		Long: `Run measures one row of the table for each limit. It starts the sensor under the
+limit, warms it up, and doubles the load until the sensor loses an event. It then
+bisects until the answer is known to 5 %, and confirms it for a minute.
 
-Sensors: our own (default), an installed Falco that is started for the test
-(--sensor falco), or a running one, named by --pid, --unit or --container,
-whose limit is changed and put back. The load generator stays outside of the
-limit. Several sensors are measured in turn, limit by limit, and compared in
-operations of the generator: give --sensor more than once, or --variant for
-two rule sets, configurations or versions.
+The sensor is Peregrine's own (default), an installed Falco started for the test
+(--sensor falco), or a running sensor (--pid, --unit or --container), whose limit
+is changed and restored. The limit does not apply to the load generator.
 
-Where the load, and not the sensor, was the limit of every row, smaller limits
-follow (0.1, 0.05, 0.02 CPU) while there is time.
+To compare sensors, repeat --sensor. To compare rule sets, configurations or
+versions, repeat --variant. Each limit is measured with one sensor after the
+other. Rates are compared in operations of the generator.
 
-Every change is in a journal before it is made: what a killed run has left is
-undone by the next one, or by capacity restore. Ctrl-C ends with a partial
-report.
+If the load, not the sensor, was the bottleneck in every row, smaller limits
+follow (0.1, 0.05, 0.02 CPU) as long as there is time.
+
+Each change is recorded in a journal first. The next run, or capacity restore,
+undoes what a killed run left behind. Ctrl-C ends the run with a partial report.
 
 Exit codes: 0 answered, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive
 (no row is a capacity, or one has no figure), 99 a --fail-if condition is true,
@@ -106,21 +106,21 @@ func completeFlag(cmd *cobra.Command, flag string, values ...string) {
 
 func (f *capacityRunFlags) add(flags *pflag.FlagSet) {
 	f.addMethod(flags)
-	flags.Lookup("load").Usage += ", or a recorded workload: a file of peregrine profile"
-	flags.Float64Var(&f.alertRate, "alert-rate", 0, "with a recorded workload: alerts per second on top, which grow with it (also --alerts 50/s)")
-	flags.Float64Var(&f.margin, "margin", 2, "with a recorded workload: how many times a limit has to carry it to be recommended")
+	flags.Lookup("load").Usage += ", or the profile file of a recorded workload"
+	flags.Float64Var(&f.alertRate, "alert-rate", 0, "with a recorded workload: additional alerts per second, scaled with it (also --alerts 50/s)")
+	flags.Float64Var(&f.margin, "margin", 2, "with a recorded workload: a recommended limit must sustain it this many times")
 	webFlag(flags, &f.web)
-	flags.StringSliceVar(&f.sensors, "sensor", nil, "embedded (our own, default) or falco (an installed one); give both to compare them")
-	flags.StringArrayVar(&f.variants, "variant", nil, "NAME=FLAGS, one of the sensors to compare, with flags for the sensor: 'new=--sensor falco --falco /opt/falco -r new.yaml' (repeatable)")
+	flags.StringSliceVar(&f.sensors, "sensor", nil, "embedded (Peregrine's own, default) or falco (an installed one); give both to compare them")
+	flags.StringArrayVar(&f.variants, "variant", nil, "NAME=FLAGS: a sensor to compare and its flags, such as 'new=--sensor falco --falco /opt/falco -r new.yaml' (repeatable)")
 	f.testedFlags.add(flags)
-	flags.BoolVar(&f.verbose, "sensor-log", false, "show what the sensor logs")
+	flags.BoolVar(&f.verbose, "sensor-log", false, "show the sensor's log")
 
 	flags.StringVar(&f.load, "mix", "alerts", "the same as --load")
 	flags.StringVar(&f.out, "out", "", "directory of the run (default peregrine-capacity-TIME)")
 	flags.StringVarP(&f.out, "out-dir", "o", "", "the same as --out")
 	flags.StringVar(&f.format, "format", "text", "report on standard output: text, markdown, csv or json")
-	flags.StringVar(&f.observed, "observed", "", "production rates for a recommendation: a stats file, or the JSON of a Prometheus query")
-	flags.StringArrayVar(&f.failIf, "fail-if", nil, "condition on a row that fails the run, such as 'syscalls<200k' or 'latency.p99>50ms' (repeatable)")
+	flags.StringVar(&f.observed, "observed", "", "recommend resources for these production rates: a stats file, or the JSON result of a Prometheus query")
+	flags.StringArrayVar(&f.failIf, "fail-if", nil, "fail the run if a row meets this condition, such as 'syscalls<200k' or 'latency.p99>50ms' (repeatable)")
 	for _, old := range []string{"mix", "out-dir"} {
 		flags.Lookup(old).Hidden = true
 	}
@@ -129,20 +129,20 @@ func (f *capacityRunFlags) add(flags *pflag.FlagSet) {
 
 // addMethod adds the flags that say what is measured, and how.
 func (f *capacityRunFlags) addMethod(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.cpus, "cpu", []string{"0.5", "1", "2"}, "CPU limits, such as 0.5, 500m or 2; larger ones than the machine are capped")
-	flags.StringSliceVar(&f.memories, "memory", []string{"512Mi"}, "memory limits, each with every CPU limit; 0 for none")
-	flags.StringVar(&f.load, "load", "alerts", "alerts, noise (syscalls that no rule detects), or a mix of alerts to other syscalls (1:50 is that of the test method)")
-	flags.StringVar(&f.actions, "actions", defaultActions, "regular expression of the actions that raise alerts")
-	flags.BoolVar(&f.quick, "quick", false, "a minute per row: 10 % precision, confirmation of 10 s")
+	flags.StringSliceVar(&f.cpus, "cpu", []string{"0.5", "1", "2"}, "CPU limits, such as 0.5, 500m or 2; capped at the CPUs of the machine")
+	flags.StringSliceVar(&f.memories, "memory", []string{"512Mi"}, "memory limits, combined with each CPU limit; 0 for none")
+	flags.StringVar(&f.load, "load", "alerts", "alerts, noise (syscalls that no rule detects), or a ratio of alerts to other syscalls (the test method uses 1:50)")
+	flags.StringVar(&f.actions, "actions", defaultActions, "regular expression that selects the actions that raise alerts")
+	flags.BoolVar(&f.quick, "quick", false, "one minute per row: 10 % precision, 10 s confirmation")
 	flags.Float64Var(&f.start, "start-rate", 0, "first rate in operations per second (default 4000, or 32000 with noise)")
-	flags.Float64Var(&f.precision, "precision", 0, "how near the bounds have to come, 0.05 for 5 %")
-	flags.DurationVar(&f.confirm, "confirm", 0, "length of the confirming round (default 60s)")
+	flags.Float64Var(&f.precision, "precision", 0, "stop the search when the bounds are this close; 0.05 is 5 %")
+	flags.DurationVar(&f.confirm, "confirm", 0, "duration of the confirming round (default 60s)")
 	flags.DurationVar(&f.max, "max-duration", 0, "time for all rows together (default: about 190s a row)")
-	flags.IntVar(&f.repeat, "repeat", 1, "number of times to measure each row; 6 give a 95 % interval")
-	flags.Uint64Var(&f.seed, "seed", 1, "seed of the order of actions and of repeated rows")
-	flags.BoolVar(&f.counts, "count-syscalls", false, "count the host's syscalls in each round, at a cost of some 100 ns each")
-	flags.BoolVar(&f.force, "force", false, "measure although the preflight fails")
-	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+	flags.IntVar(&f.repeat, "repeat", 1, "number of times to measure each row; 6 or more give a 95 % interval")
+	flags.Uint64Var(&f.seed, "seed", 1, "seed for the order of actions and of repeated rows")
+	flags.BoolVar(&f.counts, "count-syscalls", false, "count the host's syscalls in each round; adds about 100 ns to each syscall")
+	flags.BoolVar(&f.force, "force", false, "measure even if the preflight fails")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "show no progress")
 }
 
 // groupCapacity orders the flags for --help.

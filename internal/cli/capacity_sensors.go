@@ -28,13 +28,13 @@ type testedFlags struct {
 func (f *testedFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.config, "sensor-config", "", "configuration file of the sensor (default: its own default)")
 	flags.StringSliceVarP(&f.rules, "rules", "r", nil, "rule files of the sensor (default: its own default)")
-	flags.StringVar(&f.falco, "falco", "", "Falco's program (default: from PATH or /usr/bin)")
+	flags.StringVar(&f.falco, "falco", "", "path of the Falco binary (default: from PATH or /usr/bin)")
 	flags.StringVar(&f.pid, "pid", "", "a running sensor: process id, or name if only one process has it")
 	flags.StringVar(&f.unit, "unit", "", "a running sensor: systemd unit")
 	flags.StringVar(&f.container, "container", "", "a running sensor: Docker container")
-	flags.StringVar(&f.pod, "pod", "", "a running sensor: ID of its container in a Kubernetes pod on this node; its limits are the pod's, and paths of --alerts and --stats are the container's")
+	flags.StringVar(&f.pod, "pod", "", "a running sensor: ID of its container in a Kubernetes pod on this node; the pod's limits apply, and paths in --alerts and --stats are paths in the container")
 	flags.StringVar(&f.dockerSocket, "docker-socket", limit.DockerSocket, "socket of the Docker daemon")
-	flags.StringVar(&f.alerts, "alerts", "", "where a running sensor's alerts come from: http, http://HOST:PORT, grpc, unix:PATH or file:PATH")
+	flags.StringVar(&f.alerts, "alerts", "", "where to receive a running sensor's alerts: http, http://HOST:PORT, grpc, unix:PATH or file:PATH")
 	flags.StringVar(&f.stats, "stats", "", "a running sensor's stats file or metrics URL")
 }
 
@@ -55,7 +55,7 @@ func (f *capacityRunFlags) stands(env Env, args []string) ([]namedStand, error) 
 	}
 	switch {
 	case f.running() && len(f.sensors) > 0:
-		return nil, errors.New("--sensor starts a sensor, and --pid, --unit, --container and --pod name one that runs: give one of them, or a --variant for each")
+		return nil, errors.New("--sensor starts a sensor, while --pid, --unit, --container and --pod name a running one: give one of them, or a --variant for each")
 	case len(f.sensors) < 2:
 		kind := strings.Join(f.sensors, "")
 		o, err := f.stand(env, &f.testedFlags, kind, args)
@@ -105,7 +105,7 @@ func distinct(all []namedStand) error {
 	seen := map[string]bool{}
 	for _, s := range all {
 		if seen[s.name] {
-			return fmt.Errorf("two sensors are called %q: give each a name with --variant NAME=FLAGS", s.name)
+			return fmt.Errorf("two sensors are called %q: name each with --variant NAME=FLAGS", s.name)
 		}
 		seen[s.name] = true
 	}
@@ -122,7 +122,7 @@ func (f *capacityRunFlags) stand(env Env, of *testedFlags, kind string, args []s
 	}
 	switch {
 	case of.running() && kind != "":
-		return o, errors.New("--sensor starts a sensor, and --pid, --unit, --container and --pod name one that runs: give one of them")
+		return o, errors.New("--sensor starts a sensor, while --pid, --unit, --container and --pod name a running one: give one of them")
 	case of.running():
 		o.Kind = stand.Running
 	case kind == "":

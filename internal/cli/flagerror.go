@@ -11,7 +11,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/nearest"
 )
 
-// flagError says what is wrong with a flag, what was expected, and what to do.
+// flagError names the flag, its invalid value and the expected one.
 func flagError(cmd *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
 	var unknown *pflag.NotExistError
@@ -25,8 +25,8 @@ func flagError(cmd *cobra.Command, err error) error {
 	return err
 }
 
-// expectation is what a value of the flag must be. The standard library's words
-// about numbers help nobody; what a flag of our own says is kept.
+// expectation describes the values that a flag takes. It replaces the standard
+// library's messages about numbers and keeps those of this package's own flags.
 func expectation(f *pflag.Flag, cause error) string {
 	switch t := f.Value.Type(); {
 	case t == "duration":

@@ -25,14 +25,14 @@ func newGenerate(env Env) *cobra.Command {
 	g := &generateFlags{}
 	cmd := &cobra.Command{
 		Use:   "generate",
-		Short: "Perform what rules detect, at an exact rate and without harm to the host",
-		Long: `Generate performs actions that the rules of a runtime-security sensor detect,
-one by one or at an exact rate, and background noise that no rule detects.
+		Short: "Perform actions that rules detect, at an exact rate and without harm to the host",
+		Long: `Generate performs actions that the rules of a runtime-security sensor detect, one
+by one or at an exact rate, and background noise that no rule detects.
 
-Actions run in a sandbox: a mount namespace with overlays on what they touch and
-a network namespace without a way out. The sensor sees /etc and /bin, the host's
-files stay as they are. Names, flags and log lines are those of Falco's
-event-generator.`,
+Actions run in a sandbox: a mount namespace with overlays on the directories that
+they write to, and a network namespace with loopback only. The sensor sees /etc
+and /bin, but the host's files do not change. Names, flags and log lines are those
+of Falco's event-generator.`,
 		Example: `  peregrine generate list
   peregrine generate run ReadSensitiveFileUntrusted --rate 5000 --for 10s
   peregrine generate test --alerts /var/log/falco.json`,
@@ -73,12 +73,12 @@ func (g *generateFlags) selection(flags *pflag.FlagSet) {
 
 // place adds the flags about where actions run.
 func (g *generateFlags) place(flags *pflag.FlagSet) {
-	flags.BoolVar(&g.noSandbox, "no-sandbox", false, "change the host's own files; an undo journal records them")
+	flags.BoolVar(&g.noSandbox, "no-sandbox", false, "change the host's own files, recorded in an undo journal")
 	flags.BoolVar(&g.allowEgress, "allow-egress", false, "use the host's network: actions may reach addresses outside this host")
 	flags.StringVar(&g.container, "container", "auto", "where sensors see this process: auto, host or container")
-	flags.BoolVar(&g.privileged, "privileged", false, "the sensor knows this container as privileged")
-	flags.StringVar(&g.image, "in-container", "", "run all actions in real containers of an `IMAGE`; helper: one with this program alone, made for the run")
-	flags.StringVar(&g.engine, "container-engine", "", "docker, podman or containerd (default the first that answers)")
+	flags.BoolVar(&g.privileged, "privileged", false, "the sensor sees this container as privileged")
+	flags.StringVar(&g.image, "in-container", "", "run all actions in real containers of `IMAGE`; helper stands for an image with only this program, made for the run")
+	flags.StringVar(&g.engine, "container-engine", "", "docker, podman or containerd (default: the first that responds)")
 	g.state(flags)
 	g.clusterFlags(flags)
 	group(flags, "Cluster, for k8saudit actions", "kubeconfig", "context", "namespace")

@@ -13,13 +13,13 @@ func newGenerateCleanup(env Env, f *generateFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Undo what killed runs left behind",
-		Long: `Cleanup reads the undo journals of runs that were killed, ends their processes
-and removes their files and cgroups: exactly what they made, by path, inode and
-content. What others have changed since, or put into a directory of the run, is
-left and named. Runs that are going on are left alone.
+		Long: `Cleanup reads the undo journals of killed runs, ends their processes, and removes
+their files and cgroups. It identifies them by path, inode and content. It keeps
+and lists files that others have changed or have put into a directory of the run.
+It does not touch active runs.
 
-With --kubeconfig, --context or --namespace it also deletes, in that namespace,
-the objects that k8saudit actions of any run have created, by their label.`,
+With --kubeconfig, --context or --namespace it also deletes the objects that
+k8saudit actions of any run created in that namespace, by their label.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if kubeapi.Given(cmd.Flags()) {

@@ -10,7 +10,7 @@ func newGeneratePlan(env Env, f *generateFlags) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "plan [REGEXP]",
-		Short: "Show what run would change, without running",
+		Short: "Show what run would change, without running it",
 		Example: `  peregrine generate plan
   peregrine generate plan --all --no-sandbox
   peregrine generate plan WriteBelow --all --format json`,

@@ -21,9 +21,9 @@ type replayFlags struct {
 }
 
 func (f *replayFlags) add(flags *pflag.FlagSet) {
-	flags.StringVar(&f.profile, "profile", "", "replay a recorded workload: a file of peregrine profile")
-	flags.Float64Var(&f.scale, "scale", 1, "so many times the recorded workload")
-	flags.StringVar(&f.alerts, "alerts", "", "actions per second on top of the workload, such as 50/s (REGEXP picks them)")
+	flags.StringVar(&f.profile, "profile", "", "replay a recorded workload (a profile file)")
+	flags.Float64Var(&f.scale, "scale", 1, "multiply the recorded workload by this factor")
+	flags.StringVar(&f.alerts, "alerts", "", "additional actions per second, such as 50/s (REGEXP selects them)")
 	group(flags, "Replay", "profile", "scale", "alerts")
 }
 
@@ -42,7 +42,7 @@ func (f *replayFlags) check(cmd *cobra.Command, args []string) error {
 		}
 	}
 	if f.alerts == "" && (len(args) > 0 || given("weights")) {
-		return usagef("actions on top of a workload need their rate: --alerts 50/s")
+		return usagef("actions on top of a workload need a rate, such as --alerts 50/s")
 	}
 	return nil
 }

@@ -37,19 +37,19 @@ func newGenerateRun(env Env, shared *generateFlags) *cobra.Command {
 	f := &runFlags{generateFlags: shared}
 	cmd := &cobra.Command{
 		Use:   "run [REGEXP]",
-		Short: "Run actions, once, in a loop or at an exact rate",
+		Short: "Run actions once, in a loop, or at an exact rate",
 		Long: `Run performs the actions whose name matches the regular expression.
 
-Without --rate it does as event-generator does: a sleep before each action, one
-action after the other. With --rate the schedule is open-loop: actions are due
-at fixed times whatever the ones before took, and lateness is reported.
+Without --rate, it works like event-generator: one action after the other, with a
+sleep before each. With --rate, the schedule is open-loop: actions are due at
+fixed times, however long earlier actions take, and lateness is reported.
 
-With --profile it makes the syscalls of a recorded workload instead, in the
-recorded course and as many times as --scale says: files of its own, sockets on
-loopback, processes that end at once. --alerts adds actions.
+With --profile, it replays the syscalls of a recorded workload over time, scaled
+by --scale, on files of its own, loopback sockets and short-lived processes.
+--alerts adds actions.
 
-Ctrl-C ends the run with a summary; a second Ctrl-C ends it at once. Both leave
-the host as it was; after kill -9, generate cleanup does.`,
+Ctrl-C ends the run with a summary; a second Ctrl-C ends it at once. Both restore
+the host. After kill -9, use generate cleanup.`,
 		Example: `  peregrine generate run
   peregrine generate run '^syscall' --all --loop
   peregrine generate run 'ReadSensitiveFileUntrusted|ClearLogActivities' --rate 2000 --for 30s
@@ -65,19 +65,19 @@ the host as it was; after kill -9, generate cleanup does.`,
 	flags := cmd.Flags()
 	f.selection(flags)
 	f.place(flags)
-	flags.DurationVar(&f.sleep, "sleep", defaultSleep, "time to wait before each action")
-	flags.BoolVar(&f.loop, "loop", false, "run again and again, until stopped")
+	flags.DurationVar(&f.sleep, "sleep", defaultSleep, "pause before each action")
+	flags.BoolVar(&f.loop, "loop", false, "repeat until stopped")
 	flags.Float64Var(&f.rate, "rate", 0, "actions per second, open loop, instead of --sleep")
-	flags.Float64SliceVar(&f.ramp, "ramp", nil, "FROM,TO: a rate that goes from one to the other within --for")
+	flags.Float64SliceVar(&f.ramp, "ramp", nil, "FROM,TO: change the rate from one value to the other within --for")
 	flags.Uint64Var(&f.count, "count", 0, "stop after this number of actions")
 	flags.DurationVar(&f.length, "for", 0, "stop after this time")
-	flags.Uint64Var(&f.seed, "seed", 0, "seed of the order (default: a new one for each run)")
+	flags.Uint64Var(&f.seed, "seed", 0, "seed for the order (default: random)")
 	flags.StringVar(&f.order, "order", string(generator.Shuffle), "order of the actions: shuffle, listed or random")
-	flags.StringSliceVar(&f.weights, "weights", nil, "shares of the actions: NAME=3,OTHER=1 (default 1 each)")
+	flags.StringSliceVar(&f.weights, "weights", nil, "relative frequencies of the actions: NAME=3,OTHER=1 (default 1 each)")
 	flags.IntVar(&f.workers, "workers", 1, "threads that perform actions")
-	flags.Float64Var(&f.noise, "noise", 0, "background syscalls per second that no rule detects, at the same time")
+	flags.Float64Var(&f.noise, "noise", 0, "background syscalls per second that no rule detects")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "log errors only")
-	flags.StringVar(&f.report, "report", "", "write the result as JSON to a file, - for standard output")
+	flags.StringVar(&f.report, "report", "", "write the result as JSON to this file, - for standard output")
 	f.replayFlags.add(flags)
 	groupGenerate(flags)
 	group(flags, "Pace", "sleep", "loop", "rate", "ramp", "for", "count", "seed", "order", "weights", "workers", "noise")

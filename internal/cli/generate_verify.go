@@ -26,11 +26,11 @@ func newGenerateTest(env Env, f *generateFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test [REGEXP]",
 		Short: "Test that actions fire their rule in a running sensor",
-		Long: `Test runs each action and waits until the running sensor's alert comes in. Noise
-actions pass if no alert comes. The exit code is 1 if an action failed.
+		Long: `Test runs each action and waits for the running sensor's alert. Noise actions pass
+if no alert arrives. The exit code is 1 if an action failed.
 
-The sensor's alerts come over HTTP (Falco's http_output), gRPC, or as the JSON
-lines that it writes with json_output=true, from a file or standard input.`,
+Test receives alerts over HTTP (Falco's http_output) or gRPC, or reads the JSON
+lines of a sensor with json_output=true, from a file or standard input.`,
 		Example: `  peregrine generate test --alerts /var/log/falco.json
   falco -o json_output=true | peregrine generate test --all --alerts -
   peregrine generate test --http-server-address localhost:8080
@@ -67,11 +67,11 @@ lines that it writes with json_output=true, from a file or standard input.`,
 	flags := cmd.Flags()
 	f.selection(flags)
 	f.place(flags)
-	flags.StringVar(&sensor.alerts, "alerts", "", "where the sensor's alerts come from: the file that it writes JSON lines to, - for standard input, http, grpc or unix:PATH")
+	flags.StringVar(&sensor.alerts, "alerts", "", "where to receive the sensor's alerts: a file of JSON lines, - for standard input, http, grpc or unix:PATH")
 	sensor.roads(flags)
 	flags.DurationVar(&o.Timeout, "test-timeout", time.Minute, "how long to wait for an alert")
-	flags.DurationVar(&o.Settle, "settle", 2*time.Second, "how long to wait at the end for alerts that must not come")
-	flags.BoolVar(&o.Exact, "exact", false, "fail actions that fire other rules as well")
+	flags.DurationVar(&o.Settle, "settle", 2*time.Second, "how long to wait at the end for unexpected alerts")
+	flags.BoolVar(&o.Exact, "exact", false, "fail actions that also fire other rules")
 	flags.StringVar(&junit, "junit", "", "write a JUnit report to this file")
 	return cmd
 }

@@ -28,12 +28,13 @@ func newOverhead(env Env) *cobra.Command {
 	f := &overheadFlags{}
 	cmd := &cobra.Command{
 		Use:   "overhead [-- SENSOR FLAGS]",
-		Short: "Measure what a sensor costs the programs it watches",
-		Long: `Overhead takes the time of fixed mixes of syscalls, and of a real program, with
-and without the sensor. Both are measured in pairs that are interleaved, so that
-a drift of the machine cancels out, and the difference comes with its confidence
-interval. The sensor is started and stopped for each pair: ours by default, or
-the command of --sensor. One that is running already cannot be measured.`,
+		Short: "Measure how much a sensor slows down the programs it watches",
+		Long: `Overhead measures the time of fixed mixes of syscalls, and of a real program, with
+and without the sensor. It interleaves the two in pairs to cancel out drift of the
+machine, and prints the difference with its confidence interval.
+
+It starts and stops the sensor for each pair: Peregrine's own by default, or the
+command of --sensor. It cannot measure a sensor that is already running.`,
 		Example: `  peregrine overhead
   peregrine overhead --pairs 12 --duration 1s --program 'find /usr -xdev -name none'
   peregrine overhead -- -r my_rules.yaml
@@ -41,15 +42,15 @@ the command of --sensor. One that is running already cannot be measured.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(env, cmd, args) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.sensor, "sensor", "embedded", "sensor to measure: embedded, whose flags follow --, or a command that starts one")
-	flags.StringVar(&f.ready, "ready", "", "word on the standard error of a --sensor command that says that it sees events")
-	flags.BoolVar(&f.verbose, "sensor-log", false, "show what the sensor logs")
-	flags.IntVar(&f.pairs, "pairs", 6, "measurements with and without the sensor; fewer than 6 give less than 95 % confidence")
-	flags.DurationVar(&f.duration, "duration", 500*time.Millisecond, "length of one measurement of one workload")
-	flags.IntVar(&f.cpu, "cpu", 0, "CPU that the workloads run on; -1 for any")
-	flags.StringVar(&f.program, "program", "find /usr/bin /usr/lib -xdev -name none", "command of the program workload; empty for none")
+	flags.StringVar(&f.sensor, "sensor", "embedded", "sensor to measure: embedded (its flags follow --), or a command that starts a sensor")
+	flags.StringVar(&f.ready, "ready", "", "text in the standard error of a --sensor command that shows it is ready")
+	flags.BoolVar(&f.verbose, "sensor-log", false, "show the sensor's log")
+	flags.IntVar(&f.pairs, "pairs", 6, "number of pairs of measurements; at least 6 for 95 % confidence")
+	flags.DurationVar(&f.duration, "duration", 500*time.Millisecond, "duration of each measurement")
+	flags.IntVar(&f.cpu, "cpu", 0, "CPU on which the workloads run; -1 for any")
+	flags.StringVar(&f.program, "program", "find /usr/bin /usr/lib -xdev -name none", "program to measure, as a command; empty for none")
 	flags.StringVar(&f.output, "format", "text", "format of the results: text or json")
-	flags.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+	flags.BoolVarP(&f.quiet, "quiet", "q", false, "show no progress")
 	return cmd
 }
 
@@ -58,7 +59,7 @@ func (f *overheadFlags) run(env Env, cmd *cobra.Command, args []string) error {
 		return usagef("--format %q: expected text or json", f.output)
 	}
 	if f.sensor == "running" {
-		return usagef("--sensor running: a sensor that is not started and stopped here cannot be compared with none; give its command")
+		return usagef("--sensor running: overhead must start and stop the sensor itself; give the command that starts it")
 	}
 	dir, err := os.MkdirTemp("", "peregrine-overhead-")
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 func newProfile(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "profile",
-		Short: "Record what a node does, and show, compare and merge such profiles",
-		Long: `Profile works with profiles: files of some ten kilobytes that say which syscalls
-a node makes, how often, in which bursts, how many processes and connections
-come and go. They hold no names of files, programs or hosts (unless --with-paths
-is given), so that they can be shared.
+		Short: "Record the workload of a node; show, compare and merge such profiles",
+		Long: `A profile is a file of about ten kilobytes that describes the workload of a node:
+its syscalls, their rates and bursts, and how many processes and connections come
+and go. It contains no names of files, programs or hosts (unless recorded with
+--with-paths), so it can be shared.
 
-A profile is replayed as load by "generate run --profile", "bench --load" and
+To replay a profile as load, use "generate run --profile", "bench run --load" or
 "capacity run --load".`,
 		Example: `  sudo peregrine profile record --for 10m --out node.json
   peregrine profile show node.json
@@ -54,7 +54,7 @@ func newProfileShow(env Env) *cobra.Command {
 	var o show.Options
 	cmd := &cobra.Command{
 		Use:   "show FILE",
-		Short: "Show a profile: tables, and a picture of its course",
+		Short: "Show a profile as tables and a chart over time",
 		Example: `  peregrine profile show node.json
   peregrine profile show node.json --rows 0 | less`,
 		Args: cobra.ExactArgs(1),
@@ -75,7 +75,7 @@ func newProfileDiff(env Env) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "diff A B",
-		Short: "Show what tells two profiles apart",
+		Short: "Show the differences between two profiles",
 		Example: `  peregrine profile diff before.json after.json
   peregrine profile diff original.json replay.json --format json`,
 		Args: cobra.ExactArgs(2),
@@ -108,11 +108,10 @@ func newProfileMerge(env Env) *cobra.Command {
 	var out string
 	cmd := &cobra.Command{
 		Use:   "merge FILE...",
-		Short: "Make one profile of several: that of a node of a fleet",
-		Long: `Merge makes one profile of several: that of one node between them. Rates are
-means, weighted by the time that was recorded. The 99th percentile and the
-maximum of bursts are those of the busiest profile, since one node must bear
-them.`,
+		Short: "Merge several profiles into the profile of an average node",
+		Long: `Merge combines several profiles into that of an average node. Rates are means,
+weighted by recorded time. The 99th percentile and the maximum of bursts are
+those of the busiest profile, since a single node must handle them.`,
 		Example: `  peregrine profile merge node1.json node2.json node3.json --out fleet.json`,
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -18,15 +18,15 @@ func newProfileFrom(env Env) *cobra.Command {
 	var every time.Duration
 	cmd := &cobra.Command{
 		Use:   "from FILE",
-		Short: "Make a profile of a capture, a metrics file or a Prometheus query",
-		Long: `From makes a profile of what others have recorded:
+		Short: "Make a profile from a capture, a metrics file or a Prometheus query",
+		Long: `From makes a profile from the recording of another program:
 
   a capture of Falco, sysdig or Stratoshark (.scap): mix, failures and bursts
   a stats or metrics file of a sensor: rates only
   the JSON of a Prometheus query (range or instant): rates only
 
-Where only rates are known, a usual mix is assumed, and no bursts between two
-rates. What is assumed is in the file, and printed.`,
+If only rates are known, it assumes a typical mix, and no bursts between two
+rates. It prints these assumptions and stores them in the profile.`,
 		Example: `  peregrine profile from node.scap --out node.json
   peregrine profile from /var/log/falco-metrics.json --out node.json
   curl -s 'http://prometheus:9090/api/v1/query_range?query=rate(falcosecurity_scap_n_evts_total[1m])&start=...&end=...&step=15' > rates.json
@@ -44,7 +44,7 @@ rates. What is assumed is in the file, and printed.`,
 		},
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write (default standard output)")
-	cmd.Flags().DurationVar(&every, "every", 5*time.Second, "time from one rate to the next, where the file is one of rates")
+	cmd.Flags().DurationVar(&every, "every", 5*time.Second, "interval between two rates, if the file contains rates")
 	return cmd
 }
 

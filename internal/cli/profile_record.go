@@ -21,15 +21,14 @@ func newProfileRecord(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "record",
 		Short: "Record a profile of this host",
-		Long: `Record counts the syscalls of all processes of this host, in the kernel, and
-writes what it has seen as a profile. No sensor is needed, and none takes part.
+		Long: `Record counts the syscalls of all processes on this host, in the kernel, and
+writes them as a profile. It needs no sensor.
 
-It is attached where a sensor is, to the exit of every syscall, and adds some 30
-ns to each beyond what an empty program there costs. Containers are told from the
-host by their process namespaces; a container that shares that of the host counts
-as the host.
+Like a sensor, it attaches to the exit of every syscall. It adds about 30 ns to
+the cost of an empty program there. It tells containers from the host by their
+process namespace; a container that shares the host's counts as the host.
 
-Ctrl-C ends the recording and keeps it.`,
+Ctrl-C ends the recording and writes the profile.`,
 		Example: `  sudo peregrine profile record --for 10m --out node.json
   sudo peregrine profile record --with-paths`,
 		Args: cobra.NoArgs,
@@ -41,10 +40,10 @@ Ctrl-C ends the recording and keeps it.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.DurationVar(&o.For, "for", 10*time.Minute, "how long; 0 until Ctrl-C")
-	flags.BoolVar(&o.Paths, "with-paths", false, "keep the most frequent paths by name: the profile is no longer anonymous")
+	flags.DurationVar(&o.For, "for", 10*time.Minute, "duration of the recording; 0 for until Ctrl-C")
+	flags.BoolVar(&o.Paths, "with-paths", false, "include the most frequent paths; the profile is then no longer anonymous")
 	flags.StringVarP(&out, "out", "o", "", "file to write, - for standard output (default peregrine-profile-TIME.json)")
-	flags.BoolVarP(&quiet, "quiet", "q", false, "no progress, no summary")
+	flags.BoolVarP(&quiet, "quiet", "q", false, "show no progress and no summary")
 	return cmd
 }
 
@@ -53,7 +52,7 @@ func recordProfile(env Env, o record.Options, out string, quiet bool) error {
 		return usagef("--for %v: must not be negative", o.For)
 	}
 	if os.Geteuid() != 0 {
-		return &ExitError{Code: ExitPreflight, Err: fmt.Errorf("profile record loads a program into the kernel: run as root")}
+		return &ExitError{Code: ExitPreflight, Err: fmt.Errorf("profile record loads a BPF program: run it as root")}
 	}
 	if out == "-" {
 		p, err := runRecord(env, o, quiet)

@@ -15,12 +15,11 @@ func newRoot(env Env) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "peregrine",
 		Short: "Measure how much load a runtime-security sensor can take",
-		Long: `Peregrine answers one question for the people who run a runtime-security
-sensor on Linux hosts: how many syscalls per second can it take, on this much
-CPU and memory, before it starts to lose events?
+		Long: `Peregrine measures how many syscalls per second a runtime-security sensor can
+handle, on a given amount of CPU and memory, before it starts to lose events.
 
-It has everything that the answer needs: a sensor (eBPF, Falco's rule language),
-a generator of events, a bench and the capacity test.`,
+The binary includes everything needed for the answer: a sensor (eBPF, Falco's
+rule language), a load generator, a bench, and the capacity test.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
@@ -40,8 +39,8 @@ a generator of events, a bench and the capacity test.`,
 	return root
 }
 
-// refuseUnknown lets commands that only hold others refuse words that are none
-// of these, and show their help without one.
+// refuseUnknown makes commands that only group others reject unknown
+// subcommands. Without a subcommand, they show their help.
 func refuseUnknown(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		refuseUnknown(sub)

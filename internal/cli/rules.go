@@ -28,7 +28,7 @@ func newRules(env Env) *cobra.Command {
 		Use:   "rules",
 		Short: "Check, list, explain and try rules",
 		Long: `These commands work on rules files and need no running sensor. Without -r or a
-file as argument they use the rules inside the binary.`,
+file argument, they use the rules inside the binary.`,
 	}
 	cmd.AddCommand(newRulesCheck(env), newRulesList(env), newRulesExplain(env), newRulesTest(env), newRulesCost(env))
 	return cmd
@@ -38,7 +38,7 @@ file as argument they use the rules inside the binary.`,
 type rulesFlags struct{ files []string }
 
 func (f *rulesFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVarP(&f.files, "rules", "r", nil, "rules file or directory; may be given several times, in order")
+	cmd.Flags().StringArrayVarP(&f.files, "rules", "r", nil, "rules file or directory (repeatable; loaded in order)")
 }
 
 // sources reads the files, or those inside the binary, and returns those that
@@ -73,7 +73,7 @@ func (f *rulesFlags) load(env Env) (*rules.Set, error) {
 		if err := report.WriteText(env.Stderr, false); err != nil {
 			return nil, err
 		}
-		return nil, fmt.Errorf("the rules cannot be loaded")
+		return nil, fmt.Errorf("the rules are invalid")
 	}
 	return set, nil
 }
@@ -102,11 +102,11 @@ func newRulesCheck(env Env) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check [FILE|DIRECTORY]...",
-		Short: "Check rules files and show each mistake with its place",
-		Long: `Check loads the files in order, each on top of those before it, as the sensor
-does, and prints every error and warning with its place and source line.
+		Short: "Check rules files and show the location of each mistake",
+		Long: `Check loads the files in order, like the sensor, and prints every error and
+warning with its location and source line.
 
-Exit codes: 0 all files can be loaded, 1 some cannot, 2 invalid command line.`,
+Exit codes: 0 all files are valid, 1 some are not, 2 invalid command line.`,
 		Example: `  peregrine rules check /etc/falco/falco_rules.yaml my_rules.yaml
   peregrine rules check --json rules.d | jq '.falco_load_results[].errors'`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -130,7 +130,7 @@ Exit codes: 0 all files can be loaded, 1 some cannot, 2 invalid command line.`,
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "write the results in JSON, as 'falco -V' does with json_output")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON, like 'falco -V' with json_output")
 	return cmd
 }
 
@@ -170,7 +170,7 @@ func newRulesList(env Env) *cobra.Command {
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&tag, "tag", "", "only rules with this tag")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "write all details as JSON, as 'falco -L' does with json_output")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print all details as JSON, like 'falco -L' with json_output")
 	return cmd
 }
 
@@ -178,7 +178,7 @@ func newRulesExplain(env Env) *cobra.Command {
 	var f rulesFlags
 	cmd := &cobra.Command{
 		Use:   "explain RULE",
-		Short: "Show a rule with its condition expanded, and when each part is decided",
+		Short: "Show a rule with its macros expanded and the stage that decides each part",
 		Example: `  peregrine rules explain 'Read sensitive file untrusted'
   peregrine rules explain 'My rule' -r my_rules.yaml`,
 		Args: cobra.ExactArgs(1),
@@ -200,15 +200,17 @@ func newRulesTest(env Env) *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:   "test RULE --capture FILE",
-		Short: "Try a rule on a capture and show which part of it was false",
-		Long: `Test evaluates one rule, whether it is enabled or not, for every event of a
-capture. It shows the first matches; the parts of the condition that excluded
-events, with how many each excluded, and how many no other part did; and if
-nothing matched, the event that came nearest, with the parts that were false for
-it and what they found instead.
+		Short: "Try a rule on a capture and show which parts were false",
+		Long: `Test evaluates a rule, enabled or not, for every event of a capture. It shows:
 
-Exit codes: 0 the rule matched, 1 it did not or could not be tried, 2 invalid
-command line.`,
+  - the first matches
+  - for each part of the condition, how many events it excluded, and how many of
+    them no other part excluded
+  - if nothing matched, the event that came closest, the parts that were false
+    for it, and the values found instead
+
+Exit codes: 0 the rule matched, 1 it did not match or could not be tried,
+2 invalid command line.`,
 		Example: `  peregrine rules test 'Read sensitive file untrusted' --capture incident.scap
   peregrine rules test 'My rule' -r my_rules.yaml --capture incident.scap.gz`,
 		Args: cobra.ExactArgs(1),
@@ -250,11 +252,12 @@ func newRulesCost(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cost {--capture FILE | --live DURATION}",
 		Short: "Measure what each rule costs, over a capture or on this host",
-		Long: `Cost evaluates the rules for every event of a capture, or of this host for some
-time. For each rule it shows the number of evaluations, the time they took and the
-number of matches, the most expensive rules first. Events that a rule cannot match
-because of their kind or process are not evaluated. --live needs root; a sensor may
-run at the same time.`,
+		Long: `Cost evaluates the rules for every event of a capture, or of this host for the time
+given by --live. For each rule it shows the number of evaluations, the time they
+took and the number of matches, the most expensive rule first. It skips events that
+a rule cannot match because of their kind or process.
+
+--live needs root. A sensor may run at the same time.`,
 		Example: `  peregrine rules cost --live 1m
   peregrine rules cost --capture typical.scap
   peregrine rules cost -r my_rules.yaml --capture typical.scap --json`,
@@ -280,10 +283,10 @@ run at the same time.`,
 	}
 	f.register(cmd)
 	captureFlag(cmd, &file)
-	cmd.Flags().DurationVar(&live, "live", 0, "observe this host for this time, for example 1m")
+	cmd.Flags().DurationVar(&live, "live", 0, "observe this host for this long, for example 1m")
 	cmd.MarkFlagsOneRequired("capture", "live")
 	cmd.MarkFlagsMutuallyExclusive("capture", "live")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "write the figures in JSON")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the figures as JSON")
 	cmd.Flags().BoolVar(&all, "all", false, "include disabled rules")
 	return cmd
 }

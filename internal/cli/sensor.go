@@ -77,12 +77,11 @@ func newSensor(env Env) *cobra.Command {
 
 		Short: "Watch syscalls and alert on what the rules describe",
 		Long: `Sensor watches syscalls through eBPF, matches them against rules in Falco's rule
-language, and sends alerts. It takes Falco's flags, configuration keys and rules
-files. Without any, it uses the rules inside the binary and writes alerts to
-standard output.
+language, and sends alerts. It accepts Falco's flags, configuration keys and rules
+files. By default, it uses the rules inside the binary.
 
 Alerts go to standard output, messages to standard error. The exit code is 0, or
-1 after any error.`,
+1 after an error.`,
 		Example: `  # watch this host with the default rules
   sudo peregrine sensor
 
@@ -125,11 +124,11 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.config, "config", "c", "", "configuration `FILE` (default "+config.DefaultPath+" if it exists)")
 	fs.StringArrayVarP(&f.rulesFiles, "rules", "r", nil, "rules `FILE` or directory; may be repeated; replaces rules_files of the configuration")
 	fs.StringArrayVarP(&f.options, "option", "o", nil, "set a configuration `KEY=VALUE`, as in -o json_output=true; may be repeated")
-	fs.StringVarP(&f.print, "print", "p", "", "append `TEXT` with %fields to every output (c, k: accepted for older manifests)")
+	fs.StringVarP(&f.print, "print", "p", "", "append `TEXT`, which may contain %fields, to every output (c and k are accepted for older manifests)")
 	fs.StringVarP(&f.pidFile, "pidfile", "P", "", "write the process id to `FILE`")
 	fs.IntVarP(&f.duration, "max-seconds", "M", 0, "stop after `SEC` seconds")
 	fs.BoolVarP(&f.all, "all-events", "A", false, "also observe high-volume I/O syscalls (read, write, send, ...)")
-	fs.BoolVarP(&f.unbuffered, "unbuffered", "U", false, "write each alert at once, even into pipes")
+	fs.BoolVarP(&f.unbuffered, "unbuffered", "U", false, "write each alert at once, even to pipes")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "check configuration and rules, then exit")
 	fs.BoolVarP(&f.verbose, "verbose", "v", false, "log more, and print totals at the end")
 
@@ -141,32 +140,32 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.describe, "describe-rule", "l", "", "describe one `RULE` and exit")
 	fs.VarPF(&listFlag{f}, "list", "", "list all fields, or those of one `SOURCE` (--list=SOURCE), and exit").NoOptDefVal = "all"
 	fs.BoolVar(&f.listEvents, "list-events", false, "list all kinds of events and exit")
-	fs.BoolVarP(&f.listSyscalls, "ignored-syscalls", "i", false, "list the syscalls that need -A, and exit")
+	fs.BoolVarP(&f.listSyscalls, "ignored-syscalls", "i", false, "list the syscalls that need -A and exit")
 	fs.BoolVar(&f.listPlugins, "list-plugins", false, "list plugins and exit")
 	fs.StringVar(&f.pluginInfo, "plugin-info", "", "describe the plugin `NAME` and exit")
 	fs.BoolVar(&f.configSchema, "config-schema", false, "print the JSON schema of configuration files and exit")
 	fs.BoolVar(&f.ruleSchema, "rule-schema", false, "print the JSON schema of rules files and exit")
 	fs.StringVar(&f.format, "format", "text", "`FORMAT` of lists: text, markdown or json")
-	fs.BoolVar(&f.markdown, "markdown", false, "the same as --format markdown; alone, all fields")
+	fs.BoolVar(&f.markdown, "markdown", false, "the same as --format markdown; alone, list all fields")
 	fs.BoolVarP(&f.names, "names", "N", false, "with --list: names only")
 	fs.BoolVar(&f.version, "version", false, "print versions and exit")
-	fs.BoolVar(&f.support, "support", false, "print what to attach to a bug report, and exit")
+	fs.BoolVar(&f.support, "support", false, "print information for a bug report and exit")
 	fs.BoolVar(&f.pageSize, "page-size", false, "print the page size and exit")
 
 	fs.StringArrayVarP(&f.disableRules, "disable-rule", "D", nil, "disable rules whose name contains `TEXT`")
 	fs.StringArrayVarP(&f.disableTags, "disable-tag", "T", nil, "disable rules with `TAG`")
 	fs.StringArrayVarP(&f.onlyTags, "only-tag", "t", nil, "enable rules with `TAG` only")
 
-	fs.StringVarP(&f.capture, "events-file", "e", "", "read events from a capture `FILE` (.scap) instead of the kernel")
-	fs.BoolVar(&f.noDriver, "nodriver", false, "observe no events, to test the configuration and outputs")
-	fs.IntVarP(&f.snaplen, "snaplen", "S", 0, "`BYTES` of I/O data to keep (default 80)")
+	fs.StringVarP(&f.capture, "events-file", "e", "", "read events from capture `FILE` (.scap) instead of the kernel")
+	fs.BoolVar(&f.noDriver, "nodriver", false, "observe no events; for tests of configuration and outputs")
+	fs.IntVarP(&f.snaplen, "snaplen", "S", 0, "keep this many `BYTES` of I/O data (default 80)")
 	fs.BoolVarP(&f.base64, "print-base64", "b", false, "write data buffers in base64")
-	fs.StringArrayVar(&f.disableSources, "disable-source", nil, "do not use event `SOURCE`")
-	fs.StringArrayVar(&f.enableSources, "enable-source", nil, "use event `SOURCE` only")
-	fs.StringArrayVar(&f.criSockets, "cri", nil, "ask the container runtime at socket `PATH` (CRI) for metadata, instead of those that are usual; may be repeated")
-	fs.StringVarP(&f.apiServer, "k8s-api", "k", "", "ask the Kubernetes API server at `URL` about deployments, services and namespaces")
-	fs.StringVarP(&f.credentials, "k8s-api-cert", "K", "", "ask it with the bearer token in `FILE`, or with CERTIFICATE:KEY[:CA]")
-	fs.StringVar(&f.node, "k8s-node", "", "`NAME` of this node in the cluster (default that of the host)")
+	fs.StringArrayVar(&f.disableSources, "disable-source", nil, "disable event `SOURCE`")
+	fs.StringArrayVar(&f.enableSources, "enable-source", nil, "enable only event `SOURCE`")
+	fs.StringArrayVar(&f.criSockets, "cri", nil, "get container metadata from the CRI socket `PATH` instead of the usual sockets; may be repeated")
+	fs.StringVarP(&f.apiServer, "k8s-api", "k", "", "get deployments, services and namespaces from the Kubernetes API server at `URL`")
+	fs.StringVarP(&f.credentials, "k8s-api-cert", "K", "", "credentials for the API server: bearer token `FILE`, or CERTIFICATE:KEY[:CA]")
+	fs.StringVar(&f.node, "k8s-node", "", "`NAME` of this node in the cluster (default: the host's name)")
 	registerAccepted(fs)
 	groupSensor(fs)
 	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
@@ -279,7 +278,7 @@ func (f *daemonFlags) checkSources(cfg *config.Config) error {
 	audit := f.wants(field.K8sAuditSource) && cfg.K8sAuditOpen() != ""
 	switch {
 	case slices.Contains(f.enableSources, field.K8sAuditSource) && !audit:
-		return errors.New("--enable-source k8s_audit: where its events come from is not configured; see plugins and load_plugins, or peregrine.k8s_audit.open")
+		return errors.New("--enable-source k8s_audit: the source is not configured; set plugins and load_plugins, or peregrine.k8s_audit.open")
 	case !f.wants(field.SyscallSource) && !audit:
 		return errors.New("--disable-source: no source of events is left")
 	}

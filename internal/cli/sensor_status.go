@@ -15,10 +15,10 @@ func newSensorStatus(env Env) *cobra.Command {
 	var opt live.Options
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show how a running sensor is doing",
-		Long: `Asks the running sensor for its counters, twice, and shows rates and totals:
-events seen, filtered and dropped, alerts by output channel with their
-latency, CPU and memory. Exit codes: 0, or 1 if no sensor answers.`,
+		Short: "Show rates, totals and resource usage of a running sensor",
+		Long: `Status reads the counters of the running sensor twice and shows rates and totals:
+events seen, filtered and dropped; alerts and latency of each output channel; CPU
+and memory. The exit code is 1 if no sensor responds.`,
 		Example: `  sudo peregrine sensor status
   sudo peregrine sensor status --json | jq .probe.drops`,
 		Args: cobra.NoArgs,
@@ -32,7 +32,7 @@ latency, CPU and memory. Exit codes: 0, or 1 if no sensor answers.`,
 
 // liveFlags are the flags that status and top share.
 func liveFlags(fs *pflag.FlagSet, opt *live.Options) {
-	fs.StringVar(&opt.Socket, "socket", config.DefaultStatusSocket, "the sensor's status `SOCKET`: peregrine.status_socket of its configuration")
+	fs.StringVar(&opt.Socket, "socket", config.DefaultStatusSocket, "status `SOCKET` of the sensor (peregrine.status_socket in its configuration)")
 	fs.DurationVar(&opt.Interval, "interval", time.Second, "time between two snapshots")
 	fs.BoolVar(&opt.JSON, "json", false, "print the whole snapshot as JSON")
 }

@@ -18,10 +18,10 @@ func newSensorTop(env Env) *cobra.Command {
 	var opt live.Options
 	cmd := &cobra.Command{
 		Use:   "top",
-		Short: "Watch a running sensor: busiest rules, event types, processes",
-		Long: `Shows a running sensor's rates and its busiest rules, event types and
-processes, anew at each interval until interrupted. On a terminal each view
-replaces the last; otherwise they follow one another.`,
+		Short: "Watch the busiest rules, event types and processes of a running sensor",
+		Long: `Top shows a running sensor's rates and its busiest rules, event types and
+processes. It refreshes at each interval until interrupted. On a terminal, each
+view replaces the previous one.`,
 		Example: `  sudo peregrine sensor top
   sudo peregrine sensor top --once --rows 20
   sudo peregrine sensor top --json --interval 5s >> snapshots.jsonl`,
@@ -36,7 +36,7 @@ replaces the last; otherwise they follow one another.`,
 		},
 	}
 	liveFlags(cmd.Flags(), &opt)
-	cmd.Flags().BoolVar(&opt.Once, "once", false, "print one view and end")
+	cmd.Flags().BoolVar(&opt.Once, "once", false, "print one view and exit")
 	cmd.Flags().IntVar(&opt.Rows, "rows", 8, "`LINES` of each table")
 	return cmd
 }

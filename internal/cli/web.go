@@ -18,7 +18,7 @@ import (
 
 // webFlag is the address of the page that shows a run while it goes on.
 func webFlag(flags *pflag.FlagSet, address *string) {
-	flags.StringVar(address, "web", "", "show the run in a browser at a port of loopback, or at HOST:PORT; 0 for a free port. The page's address is printed")
+	flags.StringVar(address, "web", "", "serve a live page of the run at this loopback PORT or HOST:PORT (0 for a free port) and print its address")
 }
 
 // webPage is that page; nil shows nothing.
@@ -112,6 +112,6 @@ func (w *webPage) end(env Env, html string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	if err := w.Close(ctx); err != nil {
-		fmt.Fprintf(env.Stderr, "live: the end was not taken by every viewer: %v\n", err)
+		fmt.Fprintf(env.Stderr, "live: some viewers did not receive the end of the run: %v\n", err)
 	}
 }

@@ -44,7 +44,7 @@ func (f *capacityRunFlags) workload() (load capacity.Load, p *profile.Profile, e
 	load, err = capacity.ParseLoad(f.load)
 	if err == nil {
 		if alerts > 0 {
-			err = usagef("alerts per second on top need a recorded workload: --load FILE; for a mix of alerts to other syscalls, --load 1:50")
+			err = usagef("additional alerts per second need a recorded workload: give --load FILE; for a ratio of alerts to other syscalls, give --load 1:50")
 		}
 		return load, nil, err
 	}
@@ -92,7 +92,7 @@ func (f *benchFlags) workload(cmd *cobra.Command, o *run.Options) error {
 	case cmd.Flags().Changed("noise"):
 		return usagef("--load and --noise exclude each other: both are background syscalls")
 	case f.rate == "":
-		return usagef("--load needs the rate of the actions on top: --rate 50")
+		return usagef("--load needs a rate for the actions on top of it, such as --rate 50")
 	case !(f.scale > 0):
 		return usagef("--scale %g: must be above 0", f.scale)
 	}
