@@ -90,7 +90,7 @@ const (
 	OpenLower     = 1 << 16
 )
 
-// OpenFacts is a combination of what the probe knows of an open beside its path.
+// OpenFacts is a combination of what the probe knows of an open besides its path.
 type OpenFacts uint8
 
 // The facts.
@@ -120,6 +120,110 @@ const (
 
 	// NumSocketFacts is the number of combinations.
 	NumSocketFacts SocketFacts = 1 << 6
+)
+
+// Type is the type of a parameter. It says how the parameter travels (a number
+// in its slot, or bytes in the tail) and how it is rendered in evt.arg. Numbers
+// come first; String and all after it travel as bytes.
+type Type uint8
+
+// The types of parameters.
+const (
+	TypeNone    Type = iota
+	Errno            // int64; negative is -errno
+	FD               // int64
+	PID              // int64
+	UID              // uint32; 0xffffffff is "none"
+	GID              // uint32
+	Int8             // int64
+	Int16            // int64
+	Int32            // int64
+	Int64            // int64
+	Uint8            // uint64
+	Uint16           // uint64
+	Uint32           // uint64
+	Uint64           // uint64
+	SigType          // signal number
+	SigSet           // signal mask
+	RelTime          // ns
+	AbsTime          // ns since the epoch
+	Flags            // bit set; Param.Table names the bits
+	Enum             // one of Param.Table
+	Mode             // file mode; Param.Table names the bits
+	SyscallName      // ID
+	String           // text without a terminating NUL
+	Path             // text; relative to the "base" extra when not absolute
+	RelPath          // as Path, relative to the dirfd parameter
+	Bytes            // raw data; "args", "env" and "cgroups" are NUL-separated lists
+	Strings          // NUL-separated list
+	SockAddr         // see Endpoint in sock.go
+	SockTuple        // see View.SockTuple
+	FDList           // u16 count, then count times {s64 fd, s16 events}, packed
+	Dyn              // u8 Type, then that type's encoding
+	File             // FileInfo encoding, see wire.go
+)
+
+// HeaderFlags tell how an event came to be.
+type HeaderFlags uint8
+
+// The flags of the header.
+const (
+	Truncated  HeaderFlags = 1 << iota // a parameter was cut
+	Compat                             // by a 32-bit (or x32) syscall
+	Filtered                           // not sent; used only by tests of the kernel filter
+	ThreadExit                         // procexit of a thread while others of its process live
+)
+
+// FDType is the type of a descriptor.
+type FDType uint8
+
+// The types of descriptors, as fd.type names them.
+const (
+	FDUnknown FDType = iota
+	FDFile
+	FDDirectory
+	FDIPv4
+	FDIPv6
+	FDUnix
+	FDPipe
+	FDEvent
+	FDSignal
+	FDEventPoll
+	FDInotify
+	FDTimer
+	FDNetlink
+	FDBPF
+	FDUserfault
+	FDIOURing
+	FDMemfd
+	FDPID
+	FDPacket      // AF_PACKET; fd.type as Falco's for sockets it does not know
+	FDOtherSocket // any other socket family
+)
+
+// FileFlags are facts about a descriptor.
+type FileFlags uint8
+
+// The facts about a descriptor.
+const (
+	FileUpperLayer FileFlags = 1 << iota // overlayfs, upper
+	FileLowerLayer                       // overlayfs, lower
+	FileConnected                        // socket in state connected
+	FileServer                           // the local end is the server
+	FileClient                           // the local end is the client
+	FileListening                        // socket in state listening
+)
+
+// ExeFlags are facts about an executable, with the bits of Falco's execve_flags
+// (libs: PPM_EXE_*).
+type ExeFlags uint32
+
+// The facts about an executable.
+const (
+	ExeWritable   ExeFlags = 1 << iota // the user of the process could write to it
+	ExeUpperLayer                      // in the upper layer of an overlayfs
+	ExeFromMemfd                       // in memory only
+	ExeLowerLayer                      // in a lower layer of an overlayfs
 )
 
 // Kind is a kind of event; its String is evt.type.

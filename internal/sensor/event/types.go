@@ -1,45 +1,5 @@
 package event
 
-// Type is the type of a parameter. It says how the parameter travels (a number
-// in its slot, or bytes in the tail) and how it is rendered in evt.arg.
-type Type uint8
-
-// Parameter types. Numbers come first; String and all after it travel as bytes.
-const (
-	TypeNone    Type = iota
-	Errno            // int64; negative is -errno
-	FD               // int64
-	PID              // int64
-	UID              // uint32; 0xffffffff is "none"
-	GID              // uint32
-	Int8             // int64 on the wire, as are the other signed ones
-	Int16            //
-	Int32            //
-	Int64            //
-	Uint8            // uint64 on the wire, as are the other unsigned ones
-	Uint16           //
-	Uint32           //
-	Uint64           //
-	SigType          // signal number
-	SigSet           // signal mask
-	RelTime          // ns
-	AbsTime          // ns since the epoch
-	Flags            // bit set; Param.Table names the bits
-	Enum             // one of Param.Table
-	Mode             // file mode; Param.Table names the bits
-	SyscallName      // ID
-	String           // text without a terminating NUL
-	Path             // text; relative to the "base" extra when not absolute
-	RelPath          // as Path, relative to the dirfd parameter
-	Bytes            // raw data; "args", "env" and "cgroups" are NUL-separated lists
-	Strings          // NUL-separated list
-	SockAddr         // see Endpoint in sock.go
-	SockTuple        // see View.SockTuple
-	FDList           // u16 count, then count times {s64 fd, s16 events}, packed
-	Dyn              // u8 Type, then that type's encoding
-	File             // FileInfo encoding, see wire.go
-)
-
 // Variable says whether values of the type travel in the event's tail.
 func (t Type) Variable() bool { return t >= String }
 

@@ -47,17 +47,6 @@ type Header struct {
 	ExecID   uint32 // low half of task->self_exec_id: changes at every exec
 }
 
-// HeaderFlags tell how an event came to be.
-type HeaderFlags uint8
-
-// Flags of the header.
-const (
-	Truncated  HeaderFlags = 1 << iota // a parameter was cut
-	Compat                             // by a 32-bit (or x32) syscall
-	Filtered                           // not sent; used by tests of the kernel filter only
-	ThreadExit                         // procexit of a thread while others of its process live
-)
-
 // NoSyscall is the Header.Syscall of events without a syscall.
 const NoSyscall = 0xffff
 
@@ -66,46 +55,6 @@ const HeaderSize = 88
 
 // MaxLen bounds an event: args and env of 4096 bytes each, cgroups, paths.
 const MaxLen = 64 << 10
-
-// FDType is the type of a descriptor.
-type FDType uint8
-
-// Descriptor types, as fd.type names them.
-const (
-	FDUnknown FDType = iota
-	FDFile
-	FDDirectory
-	FDIPv4
-	FDIPv6
-	FDUnix
-	FDPipe
-	FDEvent
-	FDSignal
-	FDEventPoll
-	FDInotify
-	FDTimer
-	FDNetlink
-	FDBPF
-	FDUserfault
-	FDIOURing
-	FDMemfd
-	FDPID
-	FDPacket      // AF_PACKET; fd.type as Falco's for sockets it does not know
-	FDOtherSocket // any other socket family
-)
-
-// FileFlags are facts about a descriptor.
-type FileFlags uint8
-
-// File flags.
-const (
-	FileUpperLayer FileFlags = 1 << iota // overlayfs, upper
-	FileLowerLayer                       // overlayfs, lower
-	FileConnected                        // socket in state connected
-	FileServer                           // the local end is the server
-	FileClient                           // the local end is the client
-	FileListening                        // socket in state listening
-)
 
 // FileInfo is what a descriptor is: the decoded form of a File parameter.
 //

@@ -1,15 +1,18 @@
 package field
 
-import "github.com/peregrine-sec/peregrine/internal/sensor/state"
+import (
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+)
 
 // executableFields are the facts about the file that the process executes, and
 // what it may do.
 func executableFields() []Field {
 	return []Field{
-		factOf("proc.is_exe_writable", "True if the process's user could write to the executable.", exeFlag(state.ExeWritable)),
-		factOf("proc.is_exe_upper_layer", "True if the executable is in the upper layer of an overlayfs: new or changed in the container.", exeFlag(state.ExeUpperLayer)),
-		factOf("proc.is_exe_lower_layer", "True if the executable is in a lower layer of an overlayfs: from the container's image.", exeFlag(state.ExeLowerLayer)),
-		factOf("proc.is_exe_from_memfd", "True if the executable exists in memory only (memfd_create).", exeFlag(state.ExeFromMemfd)),
+		factOf("proc.is_exe_writable", "True if the process's user could write to the executable.", exeFlag(event.ExeWritable)),
+		factOf("proc.is_exe_upper_layer", "True if the executable is in the upper layer of an overlayfs: new or changed in the container.", exeFlag(event.ExeUpperLayer)),
+		factOf("proc.is_exe_lower_layer", "True if the executable is in a lower layer of an overlayfs: from the container's image.", exeFlag(event.ExeLowerLayer)),
+		factOf("proc.is_exe_from_memfd", "True if the executable exists in memory only (memfd_create).", exeFlag(event.ExeFromMemfd)),
 		integer("proc.exe_ino", AtExec, "Inode number of the executable.", func(c *Context) (int64, bool) {
 			return int64(c.Proc.ExeIno), c.Proc.ExeIno != 0
 		}),
@@ -29,7 +32,7 @@ func executableFields() []Field {
 	}
 }
 
-func exeFlag(flag state.ExeFlags) func(*state.Process) bool {
+func exeFlag(flag event.ExeFlags) func(*state.Process) bool {
 	return func(p *state.Process) bool { return p.ExeFlags&flag != 0 }
 }
 

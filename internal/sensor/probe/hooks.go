@@ -28,13 +28,6 @@ const (
 
 const sysExit = "sys_exit"
 
-// The values of hooks in bpf/hooks.h.
-const (
-	bySysExit uint64 = 1 << iota
-	byFunction
-	withMarks
-)
-
 // hooks sees to it that each syscall is reported by one of the two hooks, and
 // once. sys_exit is attached first; the functions are attached behind, and take
 // over when all are there.

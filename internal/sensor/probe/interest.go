@@ -89,8 +89,6 @@ var socketcalls = [...]string{
 	"accept4", "recvmmsg", "sendmmsg",
 }
 
-const socketcallFamily = 31 // FAMILY_SOCKETCALL of bpf/probe.c
-
 func (t *interestData) addSocketcalls(wanted []event.ID) {
 	mux, ok := event.SyscallByName("socketcall")
 	if !ok {

@@ -33,9 +33,6 @@ type openFilter struct {
 // processName is struct name of bpf/filter.h.
 type processName [16]byte
 
-// maxNames is how many names the probe has room for.
-const maxNames = 1024
-
 // nameNeeds is struct needs of bpf/record.h: what is needed of processes of a name.
 type nameNeeds struct{ Opens, Sockets uint64 }
 

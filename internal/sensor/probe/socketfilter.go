@@ -12,8 +12,6 @@ type SocketFilter struct {
 // socketNeeds is struct socket_needs of bpf/interest.h.
 type socketNeeds struct{ Always, Named uint64 }
 
-const numSocketKinds = 512 // SOCKET_KINDS of bpf/interest.h
-
 // table is the form that the kernel reads: all calls of kinds that the filter
 // does not speak of are needed, and so are those of names without room.
 func (f *SocketFilter) table(names map[processName]nameNeeds) (t [numSocketKinds]socketNeeds) {

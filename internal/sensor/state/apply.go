@@ -177,7 +177,7 @@ func (t *Table) applyExec(p *Process, v *event.View, s *execveSlots, timeNS uint
 	p.PGID, p.VPGID = int32(v.Int(s.pgid)), int32(v.Int(s.vpgid))
 	p.TTY, p.FDLimit = uint32(v.Uint(s.tty)), v.Uint(s.fdlimit)
 	p.CapInheritable, p.CapPermitted, p.CapEffective = v.Uint(s.capInh), v.Uint(s.capPerm), v.Uint(s.capEff)
-	p.ExeFlags = ExeFlags(v.Uint(s.flags))
+	p.ExeFlags = event.ExeFlags(v.Uint(s.flags))
 	p.ExeIno, p.ExeCTime, p.ExeMTime = v.Uint(s.ino), v.Uint(s.ctime), v.Uint(s.mtime)
 	p.VMSize, p.VMRSS, p.VMSwap = uint32(v.Uint(s.vmSize)), uint32(v.Uint(s.vmRSS)), uint32(v.Uint(s.vmSwap))
 	p.MajorFaults, p.MinorFaults = v.Uint(s.majFault), v.Uint(s.minFault)

@@ -97,7 +97,7 @@ func TestSnapshotIsWhatProcSays(t *testing.T) {
 		if was.Container.ID != b.Container.ID {
 			continue // moved to another cgroup
 		}
-		if a.ExeFlags&state.ExeFromMemfd != 0 {
+		if a.ExeFlags&event.ExeFromMemfd != 0 {
 			continue // has no path
 		}
 		compared++

@@ -48,7 +48,7 @@ type Process struct {
 	joined *[3]uint64
 	TTY    uint32
 
-	ExeFlags    ExeFlags
+	ExeFlags    event.ExeFlags
 	ExeIno      uint64
 	ExeCTime    uint64 // ns since the epoch
 	ExeMTime    uint64
@@ -111,18 +111,6 @@ type Process struct {
 
 // noID stands for "none" and "not known" in ids.
 const noID = 0xffffffff
-
-// ExeFlags are facts about the executable, with the bits of Falco's
-// execve_flags.
-type ExeFlags uint32
-
-// Facts about the executable (libs: PPM_EXE_*).
-const (
-	ExeWritable   ExeFlags = 1 << 0
-	ExeUpperLayer ExeFlags = 1 << 1
-	ExeFromMemfd  ExeFlags = 1 << 2
-	ExeLowerLayer ExeFlags = 1 << 3
-)
 
 // setUnknown fills in "not known" for what nobody has told yet.
 func (p *Process) setUnknown() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 // facts is what /proc tells of a process.
@@ -25,7 +26,7 @@ type facts struct {
 	capInh, capPrm, capEff                uint64
 	fdlimit, majFault, minFault           uint64
 	vmSize, vmRSS, vmSwap                 uint32
-	exeFlags                              ExeFlags
+	exeFlags                              event.ExeFlags
 	exeIno, exeCTime, exeMTime            uint64
 	mntns, pidns                          uint32
 }
@@ -173,10 +174,10 @@ func (r *procReader) statExe(pid int32, f *facts) {
 	f.exeIno = st.Ino
 	f.exeCTime, f.exeMTime = uint64(st.Ctim.Nano()), uint64(st.Mtim.Nano())
 	if f.uid == 0 || (st.Uid == f.uid && st.Mode&0o200 != 0) || (st.Gid == f.gid && st.Mode&0o020 != 0) || st.Mode&0o002 != 0 {
-		f.exeFlags |= ExeWritable
+		f.exeFlags |= event.ExeWritable
 	}
 	if strings.HasPrefix(f.exePath, "/memfd:") {
-		f.exeFlags |= ExeFromMemfd
+		f.exeFlags |= event.ExeFromMemfd
 	}
 }
 

@@ -74,7 +74,7 @@ func (t *Table) fillTask(p *Process, v *event.View, timeNS uint64) {
 	p.joined = nil
 	p.CapPermitted, p.CapEffective, p.CapInheritable = v.Uint(s.capPrm), v.Uint(s.capPrm+1), v.Uint(s.capPrm+2)
 	p.TTY, p.FDLimit, p.Threads = uint32(v.Uint(s.tty)), v.Uint(s.fdlimit), int32(v.Int(s.threads))
-	p.ExeFlags = ExeFlags(v.Uint(s.flags))
+	p.ExeFlags = event.ExeFlags(v.Uint(s.flags))
 	p.ExeIno, p.ExeCTime, p.ExeMTime = v.Uint(s.ino), v.Uint(s.ctime), v.Uint(s.mtime)
 	p.VMSize, p.VMRSS, p.VMSwap = uint32(v.Uint(s.vmSize)), uint32(v.Uint(s.vmRSS)), uint32(v.Uint(s.vmSwap))
 	p.MajorFaults, p.MinorFaults = v.Uint(s.majFault), v.Uint(s.minFault)

@@ -38,7 +38,7 @@ func TestTold(t *testing.T) {
 	w.exec(w.fork(10, 11).PID, "/bin/tool", "-a", "", "b c")
 	p := w.table.Get(11)
 	p.CapPermitted, p.CapEffective, p.CapInheritable = 7, 5, 1
-	p.TTY, p.FDLimit, p.ExeFlags, p.ExeIno, p.ExeCTime, p.ExeMTime = 34816, 1024, ExeWritable|ExeFromMemfd, 9, 10, 11
+	p.TTY, p.FDLimit, p.ExeFlags, p.ExeIno, p.ExeCTime, p.ExeMTime = 34816, 1024, event.ExeWritable|event.ExeFromMemfd, 9, 10, 11
 	p.VMSize, p.VMRSS, p.VMSwap, p.MajorFaults, p.MinorFaults, p.PIDNSStart = 1, 2, 3, 4, 5, epochAtBoot+6
 	p.UID, p.GID, p.LoginUID, p.Threads = 1000, 100, noID, 3
 	table := w.learned()

@@ -1,6 +1,6 @@
-// Command gen turns schema.txt into the Go tables of package event and the C
-// header of the probe, and golang.org/x/sys's syscall numbers into the table
-// of syscalls. Run by go generate in internal/sensor/event.
+// Command gen generates from schema.txt the Go tables of package event, the C
+// header of the probe and the numbers of its loader. It also generates the table
+// of syscalls from the numbers in golang.org/x/sys. Run by go generate in internal/sensor/event.
 package main
 
 import (
@@ -16,6 +16,7 @@ func main() {
 	s := readSchema("schema.txt")
 	writeGo("kinds_gen.go", goSchema(s))
 	writeFile("../probe/bpf/schema.h", cSchema(s))
+	writeGo("../probe/numbers_gen.go", goProbe(s))
 	writeGo("syscalls_gen.go", goSyscalls(s.kinds))
 }
 

@@ -7,19 +7,30 @@ import (
 	"strings"
 )
 
-// schema is what schema.txt says; lists keep its order, which is the numbering.
+// schema is the content of schema.txt. Lists keep its order, which is the
+// numbering.
 type schema struct {
-	kinds     []kind
-	causes    []word
-	drops     []word // categories of lost events
-	families  []word
-	openFlags []word
-	facts     []word
-	sockFacts []word
+	kinds []kind
+	words map[string][]word // by the key of their lines, without the colon
 }
 
-// word is a named line: its first word, and the rest.
+// keys of the lines that are words.
+var keys = []string{
+	"cause", "drops", "family", "openflag", "fact", "sock",
+	"type", "header", "fdtype", "fileflag", "exeflag", "hook", "number",
+}
+
+// word is a line with a key: its first word, and the rest.
 type word struct{ name, rest string }
+
+// cut splits off the first word of the rest: the name in Go.
+func (w word) cut() (first, rest string) {
+	first, rest, _ = strings.Cut(w.rest, " ")
+	return first, rest
+}
+
+// upper is the word as part of a name in C.
+func (w word) upper() string { return strings.ToUpper(w.name) }
 
 type kind struct {
 	name, category, origin string
@@ -34,17 +45,17 @@ func readSchema(path string) schema {
 	if err != nil {
 		log.Fatal(err)
 	}
-	var s schema
-	lists := map[string]*[]word{
-		"cause:": &s.causes, "drops:": &s.drops, "family:": &s.families, "openflag:": &s.openFlags, "fact:": &s.facts, "sock:": &s.sockFacts,
-	}
+	s := schema{words: map[string][]word{}}
 	for _, line := range strings.Split(string(text), "\n") {
 		f := strings.Fields(line)
 		if len(f) == 0 || strings.HasPrefix(line, "#") {
 			continue
 		}
-		if list := lists[f[0]]; list != nil {
-			*list = append(*list, word{f[1], strings.Join(f[2:], " ")})
+		if key, ok := strings.CutSuffix(f[0], ":"); ok {
+			if !slices.Contains(keys, key) {
+				log.Fatalf("schema.txt: unknown key %s", f[0])
+			}
+			s.words[key] = append(s.words[key], word{f[1], strings.Join(f[2:], " ")})
 			continue
 		}
 		s.kinds = append(s.kinds, readKind(f))
@@ -81,10 +92,10 @@ func (s schema) check() {
 			log.Fatalf("schema.txt: no family serves %s", k.name)
 		}
 	}
-	for _, f := range s.families {
+	for _, f := range s.words["family"] {
 		served = append(served, strings.Fields(f.rest)...)
 	}
-	for _, d := range s.drops {
+	for _, d := range s.words["drops"] {
 		lost = append(lost, strings.Fields(d.rest)...)
 	}
 	for _, list := range [][]string{served, lost} {
@@ -105,16 +116,34 @@ func indexOf(list []word, kind string) int {
 }
 
 // familyOf is the index of the family that serves a kind, -1 if none does.
-func (s schema) familyOf(kind string) int { return indexOf(s.families, kind) }
+func (s schema) familyOf(kind string) int { return indexOf(s.words["family"], kind) }
 
 // dropsOf is the category in which lost events of a kind are counted: the last
 // one unless a line says otherwise.
 func (s schema) dropsOf(kind string) int {
-	if i := indexOf(s.drops, kind); i >= 0 {
+	if i := indexOf(s.words["drops"], kind); i >= 0 {
 		return i
 	}
-	return len(s.drops) - 1
+	return len(s.words["drops"]) - 1
 }
+
+// typeIndex is the place of a parameter's type among the type lines.
+func (s schema) typeIndex(typ string) int {
+	i := slices.IndexFunc(s.words["type"], func(w word) bool { return w.name == typ })
+	if i < 0 {
+		log.Fatalf("schema.txt: unknown type %q", typ)
+	}
+	return i
+}
+
+// goType is the name of a parameter's type in Go.
+func (s schema) goType(typ string) string {
+	name, _ := s.words["type"][s.typeIndex(typ)].cut()
+	return name
+}
+
+// variable says whether values of a type travel in the event's tail.
+func (s schema) variable(typ string) bool { return s.typeIndex(typ) >= s.typeIndex("string") }
 
 func lookup(m map[string]string, key string) string {
 	v, ok := m[key]

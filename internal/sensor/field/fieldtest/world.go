@@ -26,7 +26,7 @@ type Proc struct {
 	UID, GID         uint32
 	LoginUID         uint32 // 0: none
 	TTY              uint32
-	Flags            state.ExeFlags
+	Flags            event.ExeFlags
 	Caps             uint64 // permitted and effective
 	Ino              uint64
 	CTime, MTime     uint64

@@ -3,6 +3,36 @@
 #include "file.h"
 #include "shapes.h"
 
+/* setxattr and its relatives; false for any other syscall. */
+INLINE bool xattr_event(struct scratch *s)
+{
+	u64 value[2] = {}; /* struct xattr_args: value, size and flags (include/uapi/linux/xattr.h) */
+
+	switch (s->entry.kind) {
+	case KIND_SETXATTR:
+	case KIND_LSETXATTR:
+		begin_syscall(s, s->entry.kind, SETXATTR_SLOTS);
+		SLOT(s, SETXATTR_RES) = s->ret;
+		SLOT(s, SETXATTR_SIZE) = s->args[3];
+		put_user_str(s, SETXATTR_PATH, s->args[0]);
+		put_base(s, SETXATTR_BASE, SETXATTR_PATH, AT_FDCWD);
+		put_user_str(s, SETXATTR_NAME, s->args[1]);
+		return true;
+	case KIND_FSETXATTR:
+		FD_EVENT(FSETXATTR);
+		SLOT(s, FSETXATTR_SIZE) = s->args[3];
+		put_user_str(s, FSETXATTR_NAME, s->args[1]);
+		return true;
+	case KIND_SETXATTRAT:
+		bpf_probe_read_user(value, sizeof(value), (void *)s->args[4]);
+		PATH_AT_EVENT(SETXATTRAT);
+		SLOT(s, SETXATTRAT_SIZE) = (u32)value[1];
+		put_user_str(s, SETXATTRAT_NAME, s->args[3]);
+		return true;
+	}
+	return false;
+}
+
 SEC("tp_btf/sys_exit")
 int family_attr(u64 *ctx)
 {
@@ -66,30 +96,9 @@ int family_attr(u64 *ctx)
 		PATH_AT_EVENT(NEWFSTATAT);
 		SLOT(s, NEWFSTATAT_FLAGS) = (u32)s->args[3];
 		break;
-	case KIND_SETXATTR:
-	case KIND_LSETXATTR:
-		begin_syscall(s, s->entry.kind, SETXATTR_SLOTS);
-		SLOT(s, SETXATTR_RES) = s->ret;
-		SLOT(s, SETXATTR_SIZE) = s->args[3];
-		put_user_str(s, SETXATTR_PATH, s->args[0]);
-		put_base(s, SETXATTR_BASE, SETXATTR_PATH, AT_FDCWD);
-		put_user_str(s, SETXATTR_NAME, s->args[1]);
-		break;
-	case KIND_FSETXATTR:
-		FD_EVENT(FSETXATTR);
-		SLOT(s, FSETXATTR_SIZE) = s->args[3];
-		put_user_str(s, FSETXATTR_NAME, s->args[1]);
-		break;
-	case KIND_SETXATTRAT: {
-		u64 value[2] = {}; /* struct xattr_args: value, size and flags (include/uapi/linux/xattr.h) */
-		bpf_probe_read_user(value, sizeof(value), (void *)s->args[4]);
-		PATH_AT_EVENT(SETXATTRAT);
-		SLOT(s, SETXATTRAT_SIZE) = (u32)value[1];
-		put_user_str(s, SETXATTRAT_NAME, s->args[3]);
-		break;
-	}
 	default:
-		return wrong_family(s);
+		if (!xattr_event(s))
+			return wrong_family(s);
 	}
 	return finish(s);
 }

@@ -173,12 +173,6 @@ INLINE struct exe_times inode_times(u64 inode)
 	return t;
 }
 
-/* Falco's execve_flags */
-#define EXE_WRITABLE 1
-#define EXE_UPPER_LAYER 2
-#define EXE_FROM_MEMFD 4
-#define EXE_LOWER_LAYER 8
-
 #define CAP_DAC_OVERRIDE 1
 #define CAP_FOWNER 3
 

@@ -51,7 +51,7 @@ struct {
 /* What is needed of processes of a name. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, NAMED_PROCESSES);
 	__type(key, struct name);
 	__type(value, struct needs);
 } named_needs SEC(".maps");

@@ -3,15 +3,11 @@
  * Which hook reports a syscall: sys_exit, which sees them all, or the return of
  * the syscall's own function, attached to those that are asked for. A call
  * passes both, the function first, while one takes over from the other; see
- * handover.go for the order in which the loader sets these.
+ * hooks.go for the order in which the loader sets these.
  */
 #pragma once
 #include "read.h"
-
-#define BY_SYS_EXIT 1
-#define BY_FUNCTION 2
-/* The function leaves a mark of what it reports, so that sys_exit does not. */
-#define WITH_MARKS 4
+#include "schema.h"
 
 volatile u64 hooks SEC(".data.hooks") = BY_SYS_EXIT;
 

@@ -37,7 +37,6 @@ struct socket_needs {
 	u64 always, named;
 };
 
-#define SOCKET_KINDS 512
 _Static_assert(KIND_COUNT <= SOCKET_KINDS, "kinds");
 
 /* What can change while the probe is attached; Interest in interest.go. */

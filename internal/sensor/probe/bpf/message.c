@@ -62,7 +62,27 @@ INLINE void send_connect(struct scratch *s, struct message *m)
 	s->h.flags = flags;
 }
 
-/* On success what was moved, else what was asked. */
+INLINE void recvmsg_event(struct scratch *s, struct message *m, s32 fd, bool narrow)
+{
+	bool many = s->entry.kind == KIND_RECVMMSG;
+
+	begin_syscall(s, s->entry.kind, RECVMSG_SLOTS);
+	read_message(m, s->args[1], narrow);
+	/* The length of the first of several messages follows its header. */
+	s64 n = many && s->ret > 0 ? (u32)user_word(s->args[1] + (narrow ? 28 : 56), true) : s->ret;
+	u64 size = put_iov(s, many ? RECVMMSG_DATA : RECVMSG_DATA, m->iov, m->iov_len, n);
+	SLOT(s, RECVMSG_RES) = s->ret;
+	SLOT(s, many ? RECVMMSG_FD : RECVMSG_FD) = fd;
+	SLOT(s, many ? RECVMMSG_SIZE : RECVMSG_SIZE) = many ? (u32)size : s->ret > 0 ? (u32)s->ret : 0;
+	if (s->ret >= 0) {
+		read_peer(s, m->name, m->name_len);
+		put_tuple(s, many ? RECVMMSG_TUPLE : RECVMSG_TUPLE, fd, INBOUND);
+		put_data(s, many ? RECVMMSG_MSGCONTROL : RECVMSG_MSGCONTROL, m->control, m->control_len);
+	}
+	put_fd(s, RECVMSG_FILE, fd);
+}
+
+/* The size is that of the transferred data or, on failure, the requested one. */
 SEC("tp_btf/sys_exit")
 int family_message(u64 *ctx)
 {
@@ -125,24 +145,9 @@ int family_message(u64 *ctx)
 		break;
 	}
 	case KIND_RECVMMSG:
-	case KIND_RECVMSG: {
-		bool many = s->entry.kind == KIND_RECVMMSG;
-		begin_syscall(s, s->entry.kind, RECVMSG_SLOTS);
-		read_message(&m, s->args[1], narrow);
-		/* The length of the first of several messages follows its header. */
-		s64 n = many && s->ret > 0 ? (u32)user_word(s->args[1] + (narrow ? 28 : 56), true) : s->ret;
-		u64 size = put_iov(s, many ? RECVMMSG_DATA : RECVMSG_DATA, m.iov, m.iov_len, n);
-		SLOT(s, RECVMSG_RES) = s->ret;
-		SLOT(s, many ? RECVMMSG_FD : RECVMSG_FD) = fd;
-		SLOT(s, many ? RECVMMSG_SIZE : RECVMSG_SIZE) = many ? (u32)size : s->ret > 0 ? (u32)s->ret : 0;
-		if (s->ret >= 0) {
-			read_peer(s, m.name, m.name_len);
-			put_tuple(s, many ? RECVMMSG_TUPLE : RECVMSG_TUPLE, fd, INBOUND);
-			put_data(s, many ? RECVMMSG_MSGCONTROL : RECVMSG_MSGCONTROL, m.control, m.control_len);
-		}
-		put_fd(s, RECVMSG_FILE, fd);
+	case KIND_RECVMSG:
+		recvmsg_event(s, &m, fd, narrow);
 		break;
-	}
 	default:
 		return wrong_family(s);
 	}

@@ -74,9 +74,7 @@ FUNC int put_iov(struct scratch *s, u32 slot, u64 iov, u64 count, s64 n)
 	return v->total;
 }
 
-/* Values of event.Type, for Dyn parameters. */
-enum { TYPE_ERRNO = 1, TYPE_UINT32 = 12, TYPE_UINT64 = 13, TYPE_SIGTYPE = 14, TYPE_RELTIME = 16, TYPE_BYTES = 25 };
-
+/* A Dyn parameter of a type whose values are numbers. */
 FUNC int put_dyn(struct scratch *s, u32 slot, u8 type, u64 value)
 {
 	if (!s || tail_full(s))

@@ -39,7 +39,6 @@ struct {
 	__type(value, u32);
 } families SEC(".maps");
 
-#define FAMILY_SOCKETCALL 31 /* none of the programs: the entry of i386's multiplexer */
 _Static_assert(FAMILIES < FAMILY_SOCKETCALL, "indices of programs");
 
 /* A jump to a constant index is patched into a direct one; a variable one is an

@@ -46,6 +46,68 @@ enum family {
 /* For each family. */
 #define EACH_FAMILY(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
 
+/* Types of parameters. */
+enum param_type {
+	TYPE_NONE,
+	TYPE_ERRNO,
+	TYPE_FD,
+	TYPE_PID,
+	TYPE_UID,
+	TYPE_GID,
+	TYPE_INT8,
+	TYPE_INT16,
+	TYPE_INT32,
+	TYPE_INT64,
+	TYPE_UINT8,
+	TYPE_UINT16,
+	TYPE_UINT32,
+	TYPE_UINT64,
+	TYPE_SIGTYPE,
+	TYPE_SIGSET,
+	TYPE_RELTIME,
+	TYPE_ABSTIME,
+	TYPE_FLAGS,
+	TYPE_ENUM,
+	TYPE_MODE,
+	TYPE_SYSCALL,
+	TYPE_STRING,
+	TYPE_PATH,
+	TYPE_RELPATH,
+	TYPE_BYTES,
+	TYPE_STRINGS,
+	TYPE_SOCKADDR,
+	TYPE_SOCKTUPLE,
+	TYPE_FDLIST,
+	TYPE_DYN,
+	TYPE_FILE,
+	TYPES,
+};
+
+/* Types of descriptors. */
+enum fd_type {
+	FD_UNKNOWN,
+	FD_FILE,
+	FD_DIRECTORY,
+	FD_IPV4,
+	FD_IPV6,
+	FD_UNIX,
+	FD_PIPE,
+	FD_EVENT,
+	FD_SIGNAL,
+	FD_EVENTPOLL,
+	FD_INOTIFY,
+	FD_TIMER,
+	FD_NETLINK,
+	FD_BPF,
+	FD_USERFAULT,
+	FD_IO_URING,
+	FD_MEMFD,
+	FD_PIDFD,
+	FD_PACKET,
+	FD_OTHER_SOCKET,
+	FD_TYPES,
+};
+
 /* Flags of opens in Falco's numbers. */
 #define OPEN_READ (1 << 0)
 #define OPEN_WRITE (1 << 1)
@@ -80,6 +142,36 @@ enum family {
 #define SOCK_IS_UNIX (1 << 3)
 #define SOCK_IS_CONNECTED (1 << 4)
 #define SOCK_IS_LOOPBACK (1 << 5)
+
+/* event_header.flags */
+#define EVENT_TRUNCATED (1 << 0)
+#define EVENT_COMPAT (1 << 1)
+#define EVENT_FILTERED (1 << 2)
+#define EVENT_THREAD_EXIT (1 << 3)
+
+/* file_info.flags */
+#define FILE_UPPER_LAYER (1 << 0)
+#define FILE_LOWER_LAYER (1 << 1)
+#define FILE_CONNECTED (1 << 2)
+#define FILE_SERVER (1 << 3)
+#define FILE_CLIENT (1 << 4)
+#define FILE_LISTENING (1 << 5)
+
+/* Falco's execve_flags */
+#define EXE_WRITABLE (1 << 0)
+#define EXE_UPPER_LAYER (1 << 1)
+#define EXE_FROM_MEMFD (1 << 2)
+#define EXE_LOWER_LAYER (1 << 3)
+
+/* State of the hooks. */
+#define BY_SYS_EXIT (1 << 0)
+#define BY_FUNCTION (1 << 1)
+#define WITH_MARKS (1 << 2)
+
+/* Sizes of tables, and the like. */
+#define FAMILY_SOCKETCALL 31
+#define SOCKET_KINDS 512
+#define NAMED_PROCESSES 1024
 
 enum event_kind {
 	KIND_SYSCALL,

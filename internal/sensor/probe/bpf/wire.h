@@ -34,11 +34,6 @@ struct event_header {
 #define HEADER_SIZE 88
 _Static_assert(sizeof(struct event_header) == HEADER_SIZE, "header");
 
-/* header.flags */
-#define EVENT_TRUNCATED 1
-#define EVENT_COMPAT 2
-#define EVENT_THREAD_EXIT 8
-
 #define NO_SYSCALL 0xffff
 
 struct file_info {
@@ -54,34 +49,3 @@ struct file_info {
 
 #define FILE_INFO_SIZE 20
 _Static_assert(sizeof(struct file_info) == FILE_INFO_SIZE, "file info");
-
-enum fd_type {
-	FD_UNKNOWN,
-	FD_FILE,
-	FD_DIRECTORY,
-	FD_IPV4,
-	FD_IPV6,
-	FD_UNIX,
-	FD_PIPE,
-	FD_EVENT,
-	FD_SIGNAL,
-	FD_EVENTPOLL,
-	FD_INOTIFY,
-	FD_TIMER,
-	FD_NETLINK,
-	FD_BPF,
-	FD_USERFAULT,
-	FD_IO_URING,
-	FD_MEMFD,
-	FD_PIDFD,
-	FD_PACKET,
-	FD_OTHER_SOCKET,
-};
-
-/* file_info.flags */
-#define FILE_UPPER_LAYER 1
-#define FILE_LOWER_LAYER 2
-#define FILE_CONNECTED 4
-#define FILE_SERVER 8
-#define FILE_CLIENT 16
-#define FILE_LISTENING 32
