@@ -85,9 +85,9 @@ func newBenchRun(env Env) *cobra.Command {
 received, late, or lost. For a lost alert it tells whether the probe dropped the
 event, the output lost the alert, or a rate limit withheld it.
 
-With --rate, each round has an exact, open-loop rate. Without --rate, bench works
-like event-generator: it sleeps before each action, prints the same log lines and
-runs until stopped. With --loop, it halves the sleep after each round.
+With --rate, each round has an exact, open-loop rate. Without --rate, bench
+works like event-generator: it sleeps before each action, prints the same log
+lines and runs until stopped. With --loop, it halves the sleep after each round.
 
 By default, bench starts and measures Peregrine's own sensor. Use --sensor,
 --alerts and --pid to measure another one. Before the first round, bench repeats

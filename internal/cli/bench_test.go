@@ -41,9 +41,9 @@ func TestBenchUsage(t *testing.T) {
 		{[]string{"WriteBelowBinaryDir"}, "--all"},
 		{[]string{"("}, "missing closing"},
 		{[]string{"ReadSensitive", "--rate", "fast"}, "expected a number"},
-		{[]string{"ReadSensitive", "--rate", "1k", "--loop"}, "--rate excludes --loop"},
-		{[]string{"ReadSensitive", "--rate", "1k", "--rounds", "2"}, "--rate excludes --rounds"},
-		{[]string{"ReadSensitive", "--rate", "1k", "--humanize=false"}, "--rate excludes --humanize"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--loop"}, "--rate and --loop exclude each other"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--rounds", "2"}, "--rate and --rounds exclude each other"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--humanize=false"}, "--rate and --humanize exclude each other"},
 		{[]string{"ReadSensitive", "--noise", "1k"}, "--noise needs --rate"},
 		{[]string{"ReadSensitive", "--rest", "0s"}, "--rest needs --rate"},
 		{[]string{"ReadSensitive", "--idle", "1s"}, "--idle needs --rate"},
@@ -54,9 +54,9 @@ func TestBenchUsage(t *testing.T) {
 		{[]string{"ReadSensitive", "--round-duration", "50ms"}, "--round-duration must be longer than --sleep"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "pigeon"}, "expected grpc, grpc:PATH"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", "no such process"}, "expected one process"},
-		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", "999999999"}, "there is no such process"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", "999999999"}, "no such process"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", strconv.Itoa(os.Getpid())}, "is no sensor"},
-		{[]string{"ReadSensitive", "--rate", "1k", "--sensor", "embedded", "--pid", "1"}, "--pid names a sensor that runs already"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--sensor", "embedded", "--pid", "1"}, "--pid is for a sensor that is already running"},
 		{[]string{"ReadSensitive", "--nonsense"}, "unknown flag"},
 	} {
 		code, _, stderr := runBench(t, append([]string{"bench", "--out", "none"}, tt.args...)...)
@@ -64,7 +64,7 @@ func TestBenchUsage(t *testing.T) {
 			t.Errorf("bench %q: exit %d, %q; want %d with %q", tt.args, code, stderr, ExitUsage, tt.want)
 		}
 	}
-	if code, _, stderr := runBench(t, "overhead", "--sensor", "running"); code != ExitUsage || !strings.Contains(stderr, "cannot be compared") {
+	if code, _, stderr := runBench(t, "overhead", "--sensor", "running"); code != ExitUsage || !strings.Contains(stderr, "must start and stop the sensor itself") {
 		t.Errorf("overhead: exit %d, %q", code, stderr)
 	}
 }

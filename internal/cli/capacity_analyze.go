@@ -19,9 +19,9 @@ func newCapacityAnalyze(env Env) *cobra.Command {
 		Use:   "analyze --stats FILE --log FILE",
 		Short: "Derive the capacity from a Falco stats file and an event-generator bench log",
 		Long: `Analyze automates the manual evaluation of the test method. It takes the seconds
-before the first drop from the stats file and the last round before the drop from
-the bench log. It prints the row of the capacity table and the source of each
-figure.
+before the first drop from the stats file and the last round before the drop
+from the bench log. It prints the row of the capacity table and the source of
+each figure.
 
 It reads stats files of any Falco version (-s FILE or metrics.output_file) and
 bench logs of any event-generator version, as text or JSON. Either file alone is

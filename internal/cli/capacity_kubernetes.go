@@ -49,10 +49,10 @@ func newCapacityKubernetes(env Env) *cobra.Command {
 		Use:   "kubernetes {--node NAME | --each-node-kind} [-- SENSOR FLAGS]",
 		Short: "Measure the capacity table of a sensor that a DaemonSet runs",
 		Long: `Kubernetes measures an installed sensor (Peregrine or Falco) on a node. For each
-limit, it replaces the sensor's pod with a copy that has this limit and sends its
-alerts to the test. A Job on the node generates the load, as capacity run does.
-At the end, the DaemonSet recreates its own pod. The DaemonSet itself and the
-pods on other nodes are not touched.
+limit, it replaces the sensor's pod with a copy that has this limit and sends
+its alerts to the test. A Job on the node generates the load, as capacity run
+does. At the end, the DaemonSet recreates its own pod. The DaemonSet itself and
+the pods on other nodes are not touched.
 
 During the test, the sensor's http_output posts to the Job. The configured
 http_output.url receives no alerts from this node. Other outputs also receive
@@ -333,9 +333,10 @@ func newCapacityKubernetesRestore(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restore",
 		Short: "Undo what a killed capacity run left in the cluster",
-		Long: `Restore deletes the load of a killed run and the copies that replaced the sensor's
-pods. The DaemonSet then recreates its own pods. Restore does not touch active
-runs, or runs on other DaemonSets. The next run does the same before it starts.`,
+		Long: `Restore deletes the load of a killed run and the copies that replaced the
+sensor's pods. The DaemonSet then recreates its own pods. Restore does not touch
+active runs, or runs on other DaemonSets. The next run does the same before it
+starts.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := kubernetes.Options{DaemonSet: f.daemonset, Now: time.Now, Say: newProgress(env, false).say}

@@ -83,10 +83,10 @@ func newCapacityCompare(env Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "compare A B",
 		Short: "Say whether run B is better or worse than run A",
-		Long: `Compare shows two runs side by side, limit by limit: versions, rule sets, sensors
-or machines. A and B are directories of runs, or directories that contain several
-runs, which are pooled. Runs are compared in operations/s of the generator, so
-they must use the same load.
+		Long: `Compare shows two runs side by side, limit by limit: versions, rule sets,
+sensors or machines. A and B are directories of runs, or directories that
+contain several runs, which are pooled. Runs are compared in operations/s of the
+generator, so they must use the same load.
 
 With at least four rows per limit on each side, the Mann-Whitney test decides.
 With fewer rows, one side is better if it sustained a load at or below which the

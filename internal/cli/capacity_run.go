@@ -53,12 +53,12 @@ func newCapacityRun(env Env) *cobra.Command {
 		Use:   "run [-- SENSOR FLAGS]",
 		Short: "Measure the capacity table of a sensor on this machine",
 		Long: `Run measures one row of the table for each limit. It starts the sensor under the
-limit, warms it up, and doubles the load until the sensor loses an event. It then
-bisects until the answer is known to 5 %, and confirms it for a minute.
+limit, warms it up, and doubles the load until the sensor loses an event. It
+then bisects until the answer is known to 5 %, and confirms it for a minute.
 
 The sensor is Peregrine's own (default), an installed Falco started for the test
-(--sensor falco), or a running sensor (--pid, --unit or --container), whose limit
-is changed and restored. The limit does not apply to the load generator.
+(--sensor falco), or a running sensor (--pid, --unit or --container), whose
+limit is changed and restored. The limit does not apply to the load generator.
 
 To compare sensors, repeat --sensor. To compare rule sets, configurations or
 versions, repeat --variant. Each limit is measured with one sensor after the

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"io"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 // Mistakes on the command line say what was expected, without Go's words.
@@ -58,6 +61,22 @@ func TestHelp(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The prose of every command's help fits a terminal of 80 columns.
+func TestHelpFits(t *testing.T) {
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		for _, line := range strings.Split(cmd.Long+"\n"+cmd.Short, "\n") {
+			if n := len([]rune(line)); n > 80 {
+				t.Errorf("%s: %d columns: %s", cmd.CommandPath(), n, line)
+			}
+		}
+		for _, sub := range cmd.Commands() {
+			walk(sub)
+		}
+	}
+	walk(newRoot(Env{Stdin: strings.NewReader(""), Stdout: io.Discard, Stderr: io.Discard, Getenv: func(string) string { return "" }, Context: t.Context()}))
 }
 
 // The shell completes values.

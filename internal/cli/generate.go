@@ -26,13 +26,13 @@ func newGenerate(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "generate",
 		Short: "Perform actions that rules detect, at an exact rate and without harm to the host",
-		Long: `Generate performs actions that the rules of a runtime-security sensor detect, one
-by one or at an exact rate, and background noise that no rule detects.
+		Long: `Generate performs actions that the rules of a runtime-security sensor detect,
+one by one or at an exact rate, and background noise that no rule detects.
 
-Actions run in a sandbox: a mount namespace with overlays on the directories that
-they write to, and a network namespace with loopback only. The sensor sees /etc
-and /bin, but the host's files do not change. Names, flags and log lines are those
-of Falco's event-generator.`,
+Actions run in a sandbox: a mount namespace with overlays on the directories
+that they write to, and a network namespace with loopback only. The sensor sees
+/etc and /bin, but the host's files do not change. Names, flags and log lines
+are those of Falco's event-generator.`,
 		Example: `  peregrine generate list
   peregrine generate run ReadSensitiveFileUntrusted --rate 5000 --for 10s
   peregrine generate test --alerts /var/log/falco.json`,

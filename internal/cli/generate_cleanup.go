@@ -13,10 +13,10 @@ func newGenerateCleanup(env Env, f *generateFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cleanup",
 		Short: "Undo what killed runs left behind",
-		Long: `Cleanup reads the undo journals of killed runs, ends their processes, and removes
-their files and cgroups. It identifies them by path, inode and content. It keeps
-and lists files that others have changed or have put into a directory of the run.
-It does not touch active runs.
+		Long: `Cleanup reads the undo journals of killed runs, ends their processes, and
+removes their files and cgroups. It identifies them by path, inode and content.
+It keeps and lists files that others have changed or have put into a directory
+of the run. It does not touch active runs.
 
 With --kubeconfig, --context or --namespace it also deletes the objects that
 k8saudit actions of any run created in that namespace, by their label.`,

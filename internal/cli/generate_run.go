@@ -40,16 +40,16 @@ func newGenerateRun(env Env, shared *generateFlags) *cobra.Command {
 		Short: "Run actions once, in a loop, or at an exact rate",
 		Long: `Run performs the actions whose name matches the regular expression.
 
-Without --rate, it works like event-generator: one action after the other, with a
-sleep before each. With --rate, the schedule is open-loop: actions are due at
+Without --rate, it works like event-generator: one action after the other, with
+a sleep before each. With --rate, the schedule is open-loop: actions are due at
 fixed times, however long earlier actions take, and lateness is reported.
 
 With --profile, it replays the syscalls of a recorded workload over time, scaled
 by --scale, on files of its own, loopback sockets and short-lived processes.
 --alerts adds actions.
 
-Ctrl-C ends the run with a summary; a second Ctrl-C ends it at once. Both restore
-the host. After kill -9, use generate cleanup.`,
+Ctrl-C ends the run with a summary; a second Ctrl-C ends it at once. Both
+restore the host. After kill -9, use generate cleanup.`,
 		Example: `  peregrine generate run
   peregrine generate run '^syscall' --all --loop
   peregrine generate run 'ReadSensitiveFileUntrusted|ClearLogActivities' --rate 2000 --for 30s

@@ -26,8 +26,8 @@ func newGenerateTest(env Env, f *generateFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "test [REGEXP]",
 		Short: "Test that actions fire their rule in a running sensor",
-		Long: `Test runs each action and waits for the running sensor's alert. Noise actions pass
-if no alert arrives. The exit code is 1 if an action failed.
+		Long: `Test runs each action and waits for the running sensor's alert. Noise actions
+pass if no alert arrives. The exit code is 1 if an action failed.
 
 Test receives alerts over HTTP (Falco's http_output) or gRPC, or reads the JSON
 lines of a sensor with json_output=true, from a file or standard input.`,

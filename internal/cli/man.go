@@ -16,7 +16,7 @@ func newMan(env Env) *cobra.Command {
 	return &cobra.Command{
 		Use:    "man DIRECTORY",
 		Short:  "Write the manual pages into a directory",
-		Long:   "Writes a manual page in section 8 for every command. SOURCE_DATE_EPOCH dates them.",
+		Long:   "Man writes a page in section 8 for every command. SOURCE_DATE_EPOCH dates it.",
 		Hidden: true,
 		Args:   cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

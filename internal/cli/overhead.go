@@ -29,9 +29,9 @@ func newOverhead(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "overhead [-- SENSOR FLAGS]",
 		Short: "Measure how much a sensor slows down the programs it watches",
-		Long: `Overhead measures the time of fixed mixes of syscalls, and of a real program, with
-and without the sensor. It interleaves the two in pairs to cancel out drift of the
-machine, and prints the difference with its confidence interval.
+		Long: `Overhead measures the time of fixed mixes of syscalls, and of a real program,
+with and without the sensor. It interleaves the two in pairs to cancel out drift
+of the machine, and prints the difference with its confidence interval.
 
 It starts and stops the sensor for each pair: Peregrine's own by default, or the
 command of --sensor. It cannot measure a sensor that is already running.`,

@@ -79,7 +79,7 @@ func TestGenerateProfileUsage(t *testing.T) {
 		{[]string{"--profile", a, "--rate", "5"}, ExitUsage, "--profile and --rate exclude each other"},
 		{[]string{"--profile", a, "--scale", "0"}, ExitUsage, "scale 0"},
 		{[]string{"--profile", a, "--alerts", "many"}, ExitUsage, "--alerts: rate"},
-		{[]string{"ReadSensitiveFileUntrusted", "--profile", a}, ExitUsage, "need their rate"},
+		{[]string{"ReadSensitiveFileUntrusted", "--profile", a}, ExitUsage, "need a rate"},
 		{[]string{"--profile", "/nowhere.json"}, 1, "/nowhere.json"},
 	} {
 		stdout, stderr, code := command(t, append([]string{"generate", "run"}, test.args...)...)
@@ -116,7 +116,7 @@ func TestWorkloadUsage(t *testing.T) {
 		want string
 	}{
 		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--scale", "2"}, "--scale needs --load"},
-		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a}, "needs the rate of the actions"},
+		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a}, "needs a rate for the actions"},
 		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a, "--rate", "5", "--noise", "5"}, "exclude each other"},
 		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a, "--alerts", "5/s", "--scale", "-1"}, "--scale -1"},
 		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", "none.json", "--rate", "5"}, "none.json"},

@@ -252,10 +252,10 @@ func newRulesCost(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cost {--capture FILE | --live DURATION}",
 		Short: "Measure what each rule costs, over a capture or on this host",
-		Long: `Cost evaluates the rules for every event of a capture, or of this host for the time
-given by --live. For each rule it shows the number of evaluations, the time they
-took and the number of matches, the most expensive rule first. It skips events that
-a rule cannot match because of their kind or process.
+		Long: `Cost evaluates the rules for every event of a capture, or of this host for the
+time given by --live. For each rule it shows the number of evaluations, the time
+they took and the number of matches, the most expensive rule first. It skips
+events that a rule cannot match because of their kind or process.
 
 --live needs root. A sensor may run at the same time.`,
 		Example: `  peregrine rules cost --live 1m

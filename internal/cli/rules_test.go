@@ -58,7 +58,7 @@ func TestRules(t *testing.T) {
 		{"list", []string{"list", "-r", good}, ExitOK, []string{"RULE", "Shell started  Notice    true     shell"}},
 		{"list by tag", []string{"list", "-r", good, "--tag", "other"}, ExitOK, []string{"RULE"}},
 		{"list in JSON", []string{"list", "-r", good, "--json"}, ExitOK, []string{`"name":"Shell started"`}},
-		{"list bad", []string{"list", "-r", bad}, ExitFailure, []string{"Undefined macro", "the rules cannot be loaded"}},
+		{"list bad", []string{"list", "-r", bad}, ExitFailure, []string{"Undefined macro", "the rules are invalid"}},
 		{"explain", []string{"explain", "Shell started", "-r", good}, ExitOK, []string{"Events       execve, execveat", "exec     proc.name in (bash, sh)"}},
 		{"explain a part of a name", []string{"explain", "shell", "-r", good}, ExitFailure, []string{`did you mean "Shell started"?`}},
 		{"test without a capture", []string{"test", "Shell started", "-r", good}, ExitUsage, []string{"capture"}},

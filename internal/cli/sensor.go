@@ -77,8 +77,8 @@ func newSensor(env Env) *cobra.Command {
 
 		Short: "Watch syscalls and alert on what the rules describe",
 		Long: `Sensor watches syscalls through eBPF, matches them against rules in Falco's rule
-language, and sends alerts. It accepts Falco's flags, configuration keys and rules
-files. By default, it uses the rules inside the binary.
+language, and sends alerts. It accepts Falco's flags, configuration keys and
+rules files. By default, it uses the rules inside the binary.
 
 Alerts go to standard output, messages to standard error. The exit code is 0, or
 1 after an error.`,

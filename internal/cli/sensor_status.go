@@ -16,9 +16,9 @@ func newSensorStatus(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show rates, totals and resource usage of a running sensor",
-		Long: `Status reads the counters of the running sensor twice and shows rates and totals:
-events seen, filtered and dropped; alerts and latency of each output channel; CPU
-and memory. The exit code is 1 if no sensor responds.`,
+		Long: `Status reads the counters of the running sensor twice and shows rates and
+totals: events seen, filtered and dropped; alerts and latency of each output
+channel; CPU and memory. The exit code is 1 if no sensor responds.`,
 		Example: `  sudo peregrine sensor status
   sudo peregrine sensor status --json | jq .probe.drops`,
 		Args: cobra.NoArgs,
