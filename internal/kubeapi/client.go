@@ -7,10 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // Client is a connection to one API server.
@@ -19,6 +23,11 @@ type Client struct {
 	Server    string        // https://HOST:PORT, without a slash at its end
 	Namespace string        // of the flags or the context
 	Timeout   time.Duration // of a request that is not a stream; 0 for none
+
+	// Patient has a server that has answered before, and does not now, asked again: it is
+	// starting, or busy.
+	Patient bool
+	met     atomic.Bool // it has answered
 }
 
 // Error is a request that the API server has refused, with its words.
@@ -103,7 +112,36 @@ func (c *Client) Stream(ctx context.Context, path string) (io.ReadCloser, error)
 	return c.request(ctx, http.MethodGet, path, "", nil)
 }
 
+// request makes a request, and again if the client is patient and that can do no harm,
+// until ctx ends.
 func (c *Client) request(ctx context.Context, method, path, contentType string, body []byte) (io.ReadCloser, error) {
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		answer, err := c.once(ctx, method, path, contentType, body)
+		if err == nil || !c.Patient || !c.met.Load() || !away(method, err) || wait.For(ctx, pause) != nil {
+			return answer, err
+		}
+	}
+}
+
+// away says whether an error is one that passes, and the request can be made again: it
+// was not accepted, or means the same twice.
+func away(method string, err error) bool {
+	var refused *Error
+	var network *net.OpError
+	switch {
+	case errors.As(err, &refused) && refused.Code == http.StatusTooManyRequests:
+		return true
+	case errors.As(err, &network) && network.Op == "dial":
+		return true
+	case method == http.MethodPost:
+		return false
+	case refused != nil:
+		return refused.Code >= http.StatusInternalServerError
+	}
+	return true
+}
+
+func (c *Client) once(ctx context.Context, method, path, contentType string, body []byte) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, method, c.Server+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -114,6 +152,9 @@ func (c *Client) request(ctx context.Context, method, path, contentType string, 
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if resp.StatusCode < 500 {
+		c.met.Store(true)
 	}
 	if resp.StatusCode < 300 {
 		return resp.Body, nil

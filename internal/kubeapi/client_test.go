@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,6 +53,80 @@ func TestClient(t *testing.T) {
 	c.Timeout = time.Millisecond
 	if err := c.Get(ctx, "/slow", nil); err == nil || Is(err, 404) {
 		t.Errorf("a server that does not answer: %v", err)
+	}
+}
+
+// A patient client asks a server again that it has met, where that can do no harm.
+func TestPatience(t *testing.T) {
+	for name, test := range map[string]struct {
+		method  string
+		patient bool
+		codes   []int // one after the other
+		asked   int
+		want    int // code of the error; 0 for none
+	}{
+		"starting":              {"GET", true, []int{503, 502, 200}, 3, 0},
+		"starting, not met":     {"GET", true, []int{503}, 1, 503},
+		"impatient":             {"GET", false, []int{503}, 1, 503},
+		"refused":               {"GET", true, []int{403}, 1, 403},
+		"a deletion":            {"DELETE", true, []int{500, 200}, 2, 0},
+		"an object that is new": {"POST", true, []int{500}, 1, 500},
+		"too much to do":        {"POST", true, []int{429, 201}, 2, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var asked atomic.Int32
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != "/first" {
+					w.WriteHeader(test.codes[asked.Add(1)-1])
+				}
+			}))
+			defer server.Close()
+			c := &Client{HTTP: server.Client(), Server: server.URL, Timeout: time.Minute, Patient: test.patient}
+			if name != "starting, not met" {
+				if err := c.Get(context.Background(), "/first", nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := c.Do(context.Background(), test.method, "/", "", nil, nil)
+			if (err == nil) != (test.want == 0) || err != nil && !Is(err, test.want) || int(asked.Load()) != test.asked {
+				t.Errorf("asked %d times, %v", asked.Load(), err)
+			}
+		})
+	}
+}
+
+// A server that is gone for a while is found again, and nothing is asked twice.
+func TestServerRestarts(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "socket")
+	var asked atomic.Int32
+	serve := func() *http.Server {
+		listener, err := net.Listen("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) })}
+		go func() { _ = server.Serve(listener) }() // until it is closed
+		return server
+	}
+	first := serve()
+	way := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}
+	c := &Client{HTTP: &http.Client{Transport: way}, Server: "http://server", Timeout: time.Minute, Patient: true}
+	if err := c.Get(context.Background(), "/", nil); err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	done := make(chan error)
+	go func() { done <- c.Create(context.Background(), "/", nil, nil) }()
+	second := serve()
+	if err := <-done; err != nil || asked.Load() != 2 {
+		t.Errorf("asked %d times, %v", asked.Load(), err)
+	}
+	second.Close()
+	c.Timeout = 50 * time.Millisecond
+	if err := c.Get(context.Background(), "/", nil); err == nil {
+		t.Error("a server that stays away has answered")
 	}
 }
 
