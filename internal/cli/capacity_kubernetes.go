@@ -38,6 +38,7 @@ type capacityKubernetesFlags struct {
 	parallel  int
 	image     string
 	port      int
+	channel   string // of alerts
 	ready     time.Duration
 	publish   string
 	observed  string
@@ -55,8 +56,9 @@ does. At the end, the DaemonSet recreates its own pod. The DaemonSet itself and
 the pods on other nodes are not touched.
 
 During the test, the sensor's http_output posts to the Job. The configured
-http_output.url receives no alerts from this node. Other outputs also receive
-the alerts of the test, as JSON.
+http_output.url receives no alerts from this node. With --alerts socket, the Job
+reads a gRPC socket in the sensor's pod instead, and http_output stays as it is.
+Other outputs also receive the alerts of the test, as JSON.
 
 The Job's pod is privileged and runs in the node's process namespace. Its own
 namespace is created for the run and deleted at the end, unless -n names an
@@ -99,6 +101,7 @@ func (f *capacityKubernetesFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.parallel, "parallel", 1, "number of nodes to measure at the same time")
 	flags.StringVar(&f.image, "image", "", "image that generates the load (default: the sensor's own image, if it is Peregrine)")
 	flags.IntVar(&f.port, "port", 18080, "port on the node that receives alerts")
+	flags.StringVar(&f.channel, "alerts", "http", "how alerts reach the test: http (to that port) or socket (gRPC in the sensor's pod; Peregrine, Falco up to 0.43)")
 	flags.DurationVar(&f.ready, "ready-timeout", 2*time.Minute, "how long a sensor may take to become ready")
 	f.addMethod(flags)
 	flags.Lookup("max-duration").Usage = "time for all rows of a node together (default: about 190s a row)"
@@ -107,7 +110,7 @@ func (f *capacityKubernetesFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.observed, "observed", "", "URL of a Prometheus server: recommend resources for last week's rates, by kind of node")
 	flags.StringVar(&f.publish, "report-configmap", "", "also store the reports in this ConfigMap; the namespace of the load must already exist")
 	group(flags, "Results", "report-configmap", "observed")
-	group(flags, "Which sensor", "daemonset", "sensor-container", "node", "each-node-kind", "parallel", "image", "port", "ready-timeout")
+	group(flags, "Which sensor", "daemonset", "sensor-container", "node", "each-node-kind", "parallel", "image", "alerts", "port", "ready-timeout")
 	groupCapacity(flags)
 }
 
@@ -259,11 +262,14 @@ func (f *capacityKubernetesFlags) report(env Env, dir string, measured []kuberne
 // options are the flags as a run.
 func (f *capacityKubernetesFlags) options(env Env, cmd *cobra.Command, args []string) (kubernetes.Options, error) {
 	f.nodes = once(f.nodes)
-	o := kubernetes.Options{DaemonSet: f.daemonset, Container: f.container, Nodes: f.nodes, EachKind: f.eachKind, Parallel: f.parallel, Image: f.image, Port: f.port,
+	o := kubernetes.Options{DaemonSet: f.daemonset, Container: f.container, Nodes: f.nodes, EachKind: f.eachKind, Parallel: f.parallel, Image: f.image, Port: f.port, Socket: f.channel == "socket",
 		SensorArgs: args, Publish: f.publish, Ready: f.ready, Command: recorded(withoutOut(env.Args)), Now: time.Now}
 	usage := func(err error) (kubernetes.Options, error) { return o, &ExitError{Code: ExitUsage, Err: err} }
 	if (len(f.nodes) == 0) != f.eachKind {
 		return usage(errors.New("no nodes selected: give --node NAME, or --each-node-kind for one node of each instance type"))
+	}
+	if f.channel != "http" && f.channel != "socket" {
+		return usage(fmt.Errorf("--alerts %q: expected http or socket", f.channel))
 	}
 	formats := []string{"text", "markdown", "csv", "json"}
 	if f.eachKind || len(f.nodes) > 1 {
@@ -317,6 +323,7 @@ func (f *capacityKubernetesFlags) connect(cmd *cobra.Command, o *kubernetes.Opti
 	if o.Client, err = f.cluster.Connect("peregrine-capacity"); err != nil {
 		return &ExitError{Code: ExitPreflight, Err: err}
 	}
+	o.Client.Patient = true // a run lasts longer than an API server takes to start again
 	o.Namespace = f.namespace(cmd)
 	return nil
 }

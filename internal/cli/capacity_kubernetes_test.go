@@ -27,6 +27,7 @@ func TestCapacityKubernetesFlags(t *testing.T) {
 		"--node a --format html":        {ExitUsage, "expected text, markdown, csv, json"},
 		"--node a,b --format csv":       {ExitUsage, "expected text, markdown, json"},
 		"--node a --format helm-values": {ExitUsage, "--observed"},
+		"--node a --alerts file":        {ExitUsage, "expected http or socket"},
 		"--node a --margin 3":           {ExitUsage, "unknown flag: --margin"},
 		"--node a --alert-rate 5":       {ExitUsage, "unknown flag: --alert-rate"},
 		"--node a --web 0":              {ExitUsage, "unknown flag: --web"},

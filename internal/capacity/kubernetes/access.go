@@ -109,7 +109,7 @@ const Account = product
 func (s Scope) Manifest() []any {
 	s.Namespace = false // it is in the manifest
 	objects := []any{
-		object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": s.Load, "labels": object{enforceLabel: "privileged"}}},
+		object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{"name": s.Load, "labels": object{enforceLabel: privilegedLevel}}},
 		object{"apiVersion": "v1", "kind": "ServiceAccount", "metadata": object{"name": Account, "namespace": s.Load}},
 	}
 	all := s.rights()
@@ -131,7 +131,8 @@ const (
 	rbacGroup = "rbac.authorization.k8s.io"
 	rbacAPI   = rbacGroup + "/v1"
 	// enforceLabel is that of Pod Security Admission.
-	enforceLabel = "pod-security.kubernetes.io/enforce"
+	enforceLabel    = "pod-security.kubernetes.io/enforce"
+	privilegedLevel = "privileged"
 )
 
 // rules are the rights within a namespace as a role's: one for each resource.

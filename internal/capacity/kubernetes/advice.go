@@ -22,7 +22,7 @@ func (o *Observed) Advise(measured []Node) []Advice {
 	}
 	var all []Advice
 	for _, kind := range slices.Sorted(maps.Keys(o.Kinds)) {
-		a := Advice{Kind: kind, Nodes: len(o.Kinds[kind]), labelled: o.labelled[kind]}
+		a := Advice{Kind: kind, Nodes: len(o.Kinds[kind]), Labelled: o.labelled[kind]}
 		n := result[kind]
 		switch {
 		case n.Result == nil || len(n.Result.Findings.Curves) == 0:

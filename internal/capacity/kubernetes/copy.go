@@ -3,10 +3,12 @@ package kubernetes
 import (
 	"cmp"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/falco"
 	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
@@ -17,21 +19,23 @@ type copied struct {
 	container string // which runs the sensor
 	limit     capacity.Limit
 	labels    map[string]string // of the pod that it replaces
-	url       string            // where alerts go
-	statsFile bool              // statistics go to a file, for want of a metrics endpoint
+	release   falco.Release     // of the sensor
+	url       string            // where alerts go; "" for socketPath
+	statsFile bool              // statistics go to statsPath, for want of a metrics endpoint
 	deadline  time.Duration
 	extra     []string // more arguments of the sensor
 }
 
-// statsDir is a directory of its own in the sensor's container, for statsPath.
+// ownDir is a directory of its own in the sensor's container.
 const (
-	statsDir  = "/peregrine-capacity"
-	statsPath = statsDir + "/stats.json"
+	ownDir     = "/peregrine-capacity"
+	statsPath  = ownDir + "/stats.json"
+	socketPath = ownDir + "/alerts.sock"
 )
 
 // revisionLabels are those by which a DaemonSet's controller tells pods of its present
 // template from older ones. A copy has them, or it would be rolled out.
-var revisionLabels = []string{"controller-revision-hash", "pod-template-generation"}
+var revisionLabels = []string{"controller-revision-hash", generationLabel}
 
 // makeCopy is the pod of a DaemonSet's template on one node, with another limit.
 func (d *daemonSet) makeCopy(c copied) object {
@@ -75,41 +79,35 @@ func member(of object, name string) object {
 // change gives the sensor's container its limit, and sends its alerts to us.
 func (c *copied) change(one, spec object) {
 	one["resources"] = limited(convert[resources](member(one, "resources")), c.limit)
-	args, _ := one["args"].([]any)
-	for _, setting := range c.settings() {
-		args = append(args, "-o", setting)
-	}
-	for _, arg := range c.extra {
+	sensor := convert[container](one)
+	var args []any
+	for _, arg := range slices.Concat(sensor.arguments(), c.settings(), c.extra) {
 		args = append(args, arg)
 	}
 	one["args"] = args
-	if c.statsFile {
+	if c.statsFile || c.url == "" {
 		volumes, _ := spec["volumes"].([]any)
 		spec["volumes"] = append(volumes, object{"name": product, "emptyDir": object{"sizeLimit": "16Mi"}})
 		mounts, _ := one["volumeMounts"].([]any)
-		one["volumeMounts"] = append(mounts, object{"name": product, "mountPath": statsDir})
+		one["volumeMounts"] = append(mounts, object{"name": product, "mountPath": ownDir})
 	}
 }
 
-// settings are the keys of the sensor's configuration that differ in the copy:
-// alerts come as JSON by HTTP too, with the thread's id. They are Falco's, and
-// ours; its versions skip those that they do not know. A URL of its own for HTTP is
-// replaced. Where other outputs send alerts stays as it is; they write JSON too.
+// settings are the arguments by which the copy differs: alerts come as JSON to us,
+// in place of one output of the sensor's own. Where its other outputs send them
+// stays as it is; they write JSON too.
 func (c *copied) settings() []string {
-	settings := []string{
-		"json_output=true",
-		"http_output.enabled=true",
-		"http_output.url=" + c.url,
-		"http_output.keep_alive=true",
-		"append_output[]={match: {source: syscall}, extra_fields: [proc.pid, thread.tid]}",
-		"metrics.enabled=true",
-		"metrics.kernel_event_counters_enabled=true",
-		"metrics.resource_utilization_enabled=true",
+	args := c.release.Alerts()
+	if c.url == "" {
+		args = append(args, falco.Set("grpc.enabled=true", "grpc.bind_address=unix://"+socketPath, "grpc_output.enabled=true")...)
+	} else {
+		args = append(args, falco.Set("http_output.enabled=true", "http_output.url="+c.url, "http_output.keep_alive=true",
+			"http_output.compress_uploads=false", "http_output.echo=false")...)
 	}
 	if c.statsFile {
-		return append(settings, "metrics.interval=1s", "metrics.output_file="+statsPath)
+		return append(args, c.release.StatsFile(statsPath)...)
 	}
-	return append(settings, "webserver.enabled=true", "webserver.prometheus_metrics_enabled=true")
+	return append(args, c.release.StatsEndpoint()...)
 }
 
 // limited are a container's resources under a limit. Requests are no more than
@@ -152,6 +150,12 @@ func pinTo(spec object, node string) {
 	affinity["requiredDuringSchedulingIgnoredDuringExecution"] = object{"nodeSelectorTerms": []any{object{
 		"matchFields": []any{object{"key": "metadata.name", "operator": "In", "values": []any{node}}},
 	}}}
+	spec["tolerations"] = tolerateAsDaemon(spec)
+}
+
+// tolerateAsDaemon are the tolerations of a pod, and those that every pod of a
+// DaemonSet has besides.
+func tolerateAsDaemon(spec object) []any {
 	tolerations, _ := spec["tolerations"].([]any)
 	tolerate := func(name, effect string) {
 		tolerations = append(tolerations, object{"key": "node.kubernetes.io/" + name, "operator": "Exists", "effect": effect})
@@ -164,5 +168,5 @@ func pinTo(spec object, node string) {
 	if spec["hostNetwork"] == true {
 		tolerate("network-unavailable", "NoSchedule")
 	}
-	spec["tolerations"] = tolerations
+	return tolerations
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/falco"
 )
 
 // A copy differs from the template in what is listed here, and in nothing else.
@@ -25,7 +26,7 @@ func TestCopy(t *testing.T) {
 	before := convert[object](set.Spec.Template)
 	made := convert[object](set.makeCopy(copied{
 		run: "r1", node: "n1", container: "falco", limit: capacity.Limit{CPU: 0.5, Memory: 256 << 20}, url: "http://10.0.0.1:18080",
-		labels: map[string]string{"controller-revision-hash": "h7", "pod-template-generation": "3", "other": "x"}, deadline: time.Minute, extra: []string{"-A"},
+		labels: map[string]string{"controller-revision-hash": "h7", "pod-template-generation": "3", "other": "x"}, deadline: time.Minute, extra: []string{"-A"}, release: falco.Newest,
 	}))
 	if diff := cmp.Diff(before, set.Spec.Template); diff != "" {
 		t.Errorf("the template was changed (-before +after):\n%s", diff)
@@ -54,7 +55,7 @@ func TestCopy(t *testing.T) {
 		Args      []string
 		Resources resources
 	}](member(made, "spec")["containers"])
-	if got := strings.Join(containers[0].Args, " "); !strings.HasPrefix(got, "/usr/bin/falco -o json_output=true -o http_output.enabled=true -o http_output.url=http://10.0.0.1:18080 ") || !strings.HasSuffix(got, " -A") {
+	if got := strings.Join(containers[0].Args, " "); !strings.HasPrefix(got, "/usr/bin/falco -o json_output=true ") || !strings.Contains(got, " -o http_output.enabled=true -o http_output.url=http://10.0.0.1:18080 ") || !strings.HasSuffix(got, " -A") {
 		t.Errorf("the sensor's arguments are %s", got)
 	}
 	if got := strings.Join(containers[1].Args, " "); got != "artifact follow" {
@@ -138,25 +139,6 @@ func TestLimited(t *testing.T) {
 				t.Errorf("(-want +got)\n%s", diff)
 			}
 		})
-	}
-}
-
-func TestMetricsPort(t *testing.T) {
-	for image, want := range map[string]int{
-		"docker.io/falcosecurity/falco:0.44.1":           8765,
-		"falcosecurity/falco:0.38.0-debian":              8765,
-		"docker.io/falcosecurity/falco-no-driver:0.37.1": 0,
-		"falco:v0.30.0":              0,
-		"localhost/peregrine:0.1.0":  8765,
-		"registry:5000/falco@sha256": 8765,
-	} {
-		c := convert[container](object{"image": image, "ports": []any{object{"name": "web", "containerPort": 8765}}})
-		if got := c.metricsPort(); got != want {
-			t.Errorf("%s: port %d, want %d", image, got, want)
-		}
-	}
-	if got := (&container{}).metricsPort(); got != 0 {
-		t.Errorf("without a port: %d", got)
 	}
 }
 

@@ -23,21 +23,47 @@ type cluster struct {
 	t  *testing.T
 	mu sync.Mutex
 
+	set        object // the DaemonSet
 	nodes      []object
 	pods       map[string]object // by namespace/name
 	leases     map[string]object
 	namespaces map[string]object
 	jobs       map[string]object
 	calls      map[string]int
+	used       map[right]bool // what was asked for, as a role has it
 	made       int
 	bytes      int // of the largest answer
 
-	args    []any                             // of the sensor in the DaemonSet, if they are others
-	resizes bool                              // pods/resize is there
-	denied  map[string]bool                   // "verb resource"
+	resizes bool // pods/resize is there
+	denied  map[right]bool
 	ready   func(pod object) bool             // whether a pod of the sensor becomes ready; nil: it does
 	log     func(args string) (string, int)   // of a load, with its exit code
 	before  func(c *cluster, r *http.Request) // each request; it may change the cluster
+	reach   func(r *http.Request) error       // whether a request reaches the server
+	nowhere bool                              // the DaemonSet has no pods
+	late    int                               // so many looks at the pods of Jobs find none
+}
+
+func (c *cluster) pass(r *http.Request) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reach == nil {
+		return nil
+	}
+	return c.reach(r)
+}
+
+// RoundTrip is the way of a request to the cluster, and back.
+func (c *cluster) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	if err := c.pass(r); err != nil {
+		return nil, err
+	}
+	answer := httptest.NewRecorder()
+	c.serve(answer, r)
+	return answer.Result(), nil
 }
 
 // goesOn is the exit code of a load that does not end.
@@ -47,8 +73,8 @@ const sensorNamespace = "security"
 
 // newCluster has nodes of so many kinds, each with a pod of DaemonSet falco.
 func newCluster(t *testing.T, nodes, kinds int) (*cluster, *kubeapi.Client) {
-	c := &cluster{t: t, pods: map[string]object{}, leases: map[string]object{}, namespaces: map[string]object{}, jobs: map[string]object{},
-		calls: map[string]int{}, denied: map[string]bool{}}
+	c := &cluster{t: t, set: daemonSetObject(), pods: map[string]object{}, leases: map[string]object{}, namespaces: map[string]object{}, jobs: map[string]object{},
+		calls: map[string]int{}, used: map[right]bool{}, denied: map[right]bool{}}
 	for i := range nodes {
 		name := fmt.Sprintf("node-%d", i)
 		c.nodes = append(c.nodes, object{
@@ -62,9 +88,7 @@ func newCluster(t *testing.T, nodes, kinds int) (*cluster, *kubeapi.Client) {
 			},
 		})
 	}
-	server := httptest.NewServer(http.HandlerFunc(c.serve))
-	t.Cleanup(server.Close)
-	return c, &kubeapi.Client{HTTP: server.Client(), Server: server.URL, Timeout: 10 * time.Second}
+	return c, &kubeapi.Client{HTTP: &http.Client{Transport: c}, Server: "http://cluster", Timeout: 10 * time.Second, Patient: true}
 }
 
 func daemonSetObject() object {
@@ -84,9 +108,14 @@ func daemonSetObject() object {
 	}
 }
 
+// template is the specification of the DaemonSet's pods.
+func (c *cluster) template() object {
+	return c.set["spec"].(object)["template"].(object)["spec"].(object)
+}
+
 // own makes the pod of the template on a node.
 func (c *cluster) own(node string) {
-	p := daemonSetObject()["spec"].(object)["template"].(object)
+	p := convert[object](c.set["spec"].(object)["template"])
 	metadata := p["metadata"].(object)
 	metadata["ownerReferences"] = []any{object{"uid": "ds-uid", "controller": true}}
 	metadata["labels"].(object)["controller-revision-hash"] = "h1"
@@ -102,13 +131,17 @@ func (c *cluster) add(p object) object {
 		metadata["name"] = fmt.Sprint(metadata["generateName"], c.made)
 	}
 	metadata["uid"] = fmt.Sprintf("uid-%d", c.made)
-	status := object{"phase": "Running", "podIP": "10.1.0.1", "containerStatuses": []any{object{"name": "falco", "containerID": "containerd://" + strings.Repeat("a", 64)}}}
-	ready := "True"
-	if c.ready != nil && !c.ready(p) {
-		ready = "False"
-		status["containerStatuses"] = []any{object{"name": "falco", "state": object{"waiting": object{"reason": "CrashLoopBackOff", "message": "back-off"}}}}
+	var statuses []any
+	ready := c.ready == nil || c.ready(p)
+	for _, each := range p["spec"].(object)["containers"].([]any) {
+		one := object{"name": each.(object)["name"], "containerID": "containerd://" + strings.Repeat("a", 64)}
+		if !ready {
+			one["state"] = object{"waiting": object{"reason": "CrashLoopBackOff", "message": "back-off"}}
+		}
+		statuses = append(statuses, one)
 	}
-	status["conditions"] = []any{object{"type": "Ready", "status": ready}}
+	status := object{"phase": "Running", "podIP": "10.1.0.1", "containerStatuses": statuses}
+	status["conditions"] = []any{object{"type": "Ready", "status": map[bool]string{true: "True", false: "False"}[ready]}}
 	p["status"] = status
 	c.pods[fmt.Sprintf("%s/%s", metadata["namespace"], metadata["name"])] = p
 	return p
@@ -128,7 +161,7 @@ func (c *cluster) step(node any) {
 		}
 		has = true
 	}
-	if !has {
+	if !has && !c.nowhere {
 		c.own(node.(string))
 	}
 }
@@ -155,6 +188,7 @@ func (c *cluster) serve(w http.ResponseWriter, r *http.Request) {
 		resource += "/" + parts[2]
 	}
 	c.calls[r.Method+" "+resource]++
+	c.use(r, resource, namespace, name)
 	code, answer := c.answer(r, resource, namespace, name, body)
 	if text, ok := answer.(string); ok {
 		_, _ = io.WriteString(w, text)
@@ -169,24 +203,39 @@ func (c *cluster) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(text)
 }
 
+// use notes the right that a request needs.
+func (c *cluster) use(r *http.Request, resource, namespace, name string) {
+	verb := map[string]string{"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete", "GET": "get"}[r.Method]
+	switch {
+	case name == "" && r.Method == http.MethodGet:
+		verb = "list"
+	case name == "" && r.Method == http.MethodDelete:
+		verb = "deletecollection"
+	}
+	group := strings.Split(strings.TrimPrefix(r.URL.Path, "/apis/"), "/")[0]
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		group = ""
+	}
+	if resource != "selfsubjectaccessreviews" {
+		c.used[right{namespace, group, resource, verb}] = true
+	}
+}
+
 func (c *cluster) answer(r *http.Request, resource, namespace, name string, body object) (int, any) {
 	switch resource {
 	case "selfsubjectaccessreviews":
-		a := body["spec"].(object)["resourceAttributes"].(object)
-		return 201, object{"status": object{"allowed": !c.denied[fmt.Sprintf("%s %s", a["verb"], a["resource"])]}}
+		a := convert[struct{ Namespace, Group, Resource, Subresource, Verb string }](body["spec"].(object)["resourceAttributes"])
+		asked := right{a.Namespace, a.Group, strings.TrimSuffix(a.Resource+"/"+a.Subresource, "/"), a.Verb}
+		return 201, object{"status": object{"allowed": !c.denied[asked]}}
 	case "daemonsets":
+		metadata := c.set["metadata"].(object)
 		if name == "" {
-			return 200, object{"items": []any{daemonSetObject()}}
+			return 200, object{"items": []any{c.set}}
 		}
-		if name != "falco" {
+		if name != metadata["name"] || namespace != metadata["namespace"] {
 			return 404, object{"message": "no such DaemonSet"}
 		}
-		set := daemonSetObject()
-		if c.args != nil {
-			template := member(member(set, "spec"), "template")
-			member(template, "spec")["containers"].([]any)[0].(object)["args"] = c.args
-		}
-		return 200, set
+		return 200, c.set
 	case "nodes":
 		return c.answerNodes(r, name)
 	case "pods":
@@ -268,13 +317,15 @@ func (c *cluster) answerPods(r *http.Request, namespace, name string, body objec
 		c.step(node)
 	}
 	var found []any
+	if namespace != sensorNamespace && c.late > 0 {
+		c.late--
+		return 200, object{"items": found}
+	}
 	for _, p := range c.pods {
 		metadata := p["metadata"].(object)
 		labels, _ := metadata["labels"].(object)
 		node := strings.TrimPrefix(r.URL.Query().Get("fieldSelector"), "spec.nodeName=")
-		label, value, equal := strings.Cut(r.URL.Query().Get("labelSelector"), "=")
-		has, there := labels[label]
-		if metadata["namespace"] == namespace && there && (!equal || has == value) && (node == "" || node == p["spec"].(object)["nodeName"]) {
+		if metadata["namespace"] == namespace && selects(r, labels) && (node == "" || node == p["spec"].(object)["nodeName"]) {
 			found = append(found, p)
 		}
 	}
@@ -285,11 +336,11 @@ func (c *cluster) answerJobs(r *http.Request, namespace, name string, body objec
 	switch {
 	case r.Method == http.MethodDelete && name == "":
 		for key := range c.selectJobs(r, namespace) {
-			delete(c.jobs, key)
+			c.deleteJob(key)
 		}
 		return 200, object{}
 	case r.Method == http.MethodDelete:
-		delete(c.jobs, namespace+"/"+name)
+		c.deleteJob(namespace + "/" + name)
 		return 200, object{}
 	case r.Method == http.MethodGet && name == "":
 		return 200, object{"items": slices.Collect(maps.Values(c.selectJobs(r, namespace)))}
@@ -310,26 +361,43 @@ func (c *cluster) answerJobs(r *http.Request, namespace, name string, body objec
 		phase, state = "Running", object{"running": object{}}
 	}
 	c.pods[fmt.Sprintf("%s/%s", namespace, metadata["name"])] = object{
-		"metadata": object{"namespace": namespace, "name": metadata["name"], "labels": object{"batch.kubernetes.io/controller-uid": metadata["uid"]}},
-		"spec":     object{}, "args": args,
+		"metadata": object{"namespace": namespace, "name": metadata["name"], "labels": metadata["labels"],
+			"ownerReferences": []any{object{"uid": metadata["uid"], "controller": true}}},
+		"spec": object{}, "args": args,
 		"status": object{"phase": phase, "containerStatuses": []any{object{"name": loadContainer, "state": state}}},
 	}
 	c.jobs[fmt.Sprintf("%s/%s", namespace, metadata["name"])] = body
 	return 201, body
 }
 
+// deleteJob deletes a Job, and its pod.
+func (c *cluster) deleteJob(key string) {
+	delete(c.jobs, key)
+	delete(c.pods, key)
+}
+
 // selectJobs are those of a namespace that a request's labelSelector selects.
 func (c *cluster) selectJobs(r *http.Request, namespace string) map[string]object {
 	found := map[string]object{}
-	label, value, equal := strings.Cut(r.URL.Query().Get("labelSelector"), "=")
 	for key, job := range c.jobs {
 		labels, _ := job["metadata"].(object)["labels"].(object)
-		has, there := labels[label]
-		if strings.HasPrefix(key, namespace+"/") && there && (!equal || has == value) {
+		if strings.HasPrefix(key, namespace+"/") && selects(r, labels) {
 			found[key] = job
 		}
 	}
 	return found
+}
+
+// selects says whether the labelSelector of a request selects an object.
+func selects(r *http.Request, labels object) bool {
+	for part := range strings.SplitSeq(r.URL.Query().Get("labelSelector"), ",") {
+		label, value, equal := strings.Cut(part, "=")
+		has, there := labels[label]
+		if !there || equal && has != value {
+			return false
+		}
+	}
+	return true
 }
 
 // precondition answers a change of an object that is not the one that was meant.
@@ -373,7 +441,7 @@ func (c *cluster) answerStore(r *http.Request, store map[string]object, namespac
 		defer delete(store, key)
 		for job := range c.jobs {
 			if strings.HasPrefix(job, name+"/") { // in a namespace that is deleted
-				delete(c.jobs, job)
+				c.deleteJob(job)
 			}
 		}
 	}

@@ -31,7 +31,7 @@ type Kind struct {
 	Name     string   `json:"kind"`
 	Nodes    []string `json:"nodes"`
 	labelled bool     // the name is their instanceType; else it is made of their size
-	fit      []string // the first ones on which something can be measured
+	fit      []node   // the first ones on which something can be measured
 }
 
 // instanceType is the label by which clouds tell kinds of nodes apart.
@@ -70,7 +70,7 @@ func Kinds(ctx context.Context, client *kubeapi.Client) ([]Kind, error) {
 			}
 			k.Nodes = append(k.Nodes, n.Metadata.Name)
 			if len(k.fit) < candidates && n.unfit() == "" {
-				k.fit = append(k.fit, n.Metadata.Name)
+				k.fit = append(k.fit, *n)
 			}
 		}
 		if token = page.Metadata.Continue; token == "" {
@@ -109,15 +109,17 @@ func (r *run) choose(ctx context.Context) ([]string, error) {
 }
 
 func (r *run) chooseOf(ctx context.Context, k Kind) (string, error) {
-	for _, name := range k.fit {
-		s := site{run: r}
-		s.node.Metadata.Name = name
+	for i := range k.fit {
+		s := site{run: r, node: k.fit[i]}
+		if r.set.repels(&s.node) != "" {
+			continue
+		}
 		found, err := s.pods(ctx)
 		if err != nil {
 			return "", err
 		}
 		if len(found) > 0 && found[0].ready() {
-			return name, nil
+			return s.name(), nil
 		}
 	}
 	return "", nil

@@ -2,10 +2,12 @@ package kubernetes
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
@@ -35,6 +37,32 @@ type leaseMetadata struct {
 	UID             string            `json:"uid,omitempty"`
 	ResourceVersion string            `json:"resourceVersion,omitempty"`
 	Labels          map[string]string `json:"labels,omitempty"`
+	Annotations     map[string]string `json:"annotations,omitempty"`
+}
+
+// leaseRecord is in the lease's annotation, for whoever undoes a run that is killed: the
+// namespaces of its load, and of the runs whose end it was to undo.
+type leaseRecord struct {
+	Namespaces []string `json:"namespaces"`
+}
+
+// inherit takes over what a killed run has used.
+func (r *run) inherit(theirs *lease) {
+	var used leaseRecord
+	if json.Unmarshal([]byte(theirs.Metadata.Annotations[record]), &used) != nil {
+		return // it is of an earlier version
+	}
+	for _, namespace := range used.Namespaces {
+		if namespace != r.Namespace && !slices.Contains(r.left, namespace) {
+			r.left = append(r.left, namespace)
+		}
+	}
+}
+
+// sign writes into the lease what this run uses.
+func (r *run) sign(mine *lease) {
+	text, _ := json.Marshal(leaseRecord{append([]string{r.Namespace}, r.left...)})
+	mine.Metadata.Annotations = map[string]string{record: string(text)}
 }
 
 type leaseSpec struct {
@@ -143,6 +171,7 @@ func (r *run) take(ctx context.Context, mine *lease) error {
 	var since, deadline time.Time
 	for {
 		mine.Spec.Renewed = r.Now().UTC().Format(microTime)
+		r.sign(mine)
 		err := r.Client.Create(ctx, kubeapi.In("apis/coordination.k8s.io/v1", mine.Metadata.Namespace, "leases"), mine, mine)
 		if !kubeapi.Is(err, http.StatusConflict) {
 			return err
@@ -166,6 +195,7 @@ func (r *run) take(ctx context.Context, mine *lease) error {
 			if gone(err) != nil && !kubeapi.Is(err, http.StatusConflict) { // renewed at the last moment
 				return err
 			}
+			r.inherit(&theirs)
 			continue
 		}
 		if now.After(deadline) {

@@ -20,6 +20,7 @@ type site struct {
 	*run
 	node   node
 	result *capacity.Result
+	at     int            // row that is measured, from 0
 	copy   *pod           // that runs; nil before the first
 	given  capacity.Limit // which it has
 }
@@ -54,13 +55,16 @@ func (s *site) look(ctx context.Context, name string) error {
 	s.node = node{}
 	err := s.Client.Get(ctx, kubeapi.In("api/v1", "", "nodes", name), &s.node)
 	if kubeapi.Is(err, 404) {
-		return refuse("there is no node %s", name)
+		return refuse("there is no node %s%s", name, similar(ctx, s.Client, "/api/v1/nodes", name))
 	}
 	if err != nil {
 		return err
 	}
 	if why := s.node.unfit(); why != "" {
 		return refuse("node %s: %s", name, why)
+	}
+	if taint := s.set.repels(&s.node); taint != "" {
+		return refuse("node %s has the taint %s, which DaemonSet %s does not tolerate: a pod that is deleted there does not come back", name, taint, s.set.name())
 	}
 	return nil
 }
@@ -141,6 +145,7 @@ var ofRow = regexp.MustCompile(`^\[1/1\] |  \(about \S+ left\)$`)
 
 // row measures one limit.
 func (s *site) row(ctx context.Context, number int, l capacity.Limit) (*capacity.Row, error) {
+	s.at = number
 	p, err := s.limit(ctx, l)
 	if err != nil {
 		return nil, err
@@ -148,6 +153,9 @@ func (s *site) row(ctx context.Context, number int, l capacity.Limit) (*capacity
 	job := load{
 		run: s.id, sensor: s.set.label(), namespace: s.Namespace, node: s.name(), image: s.Image, pullPolicy: s.PullPolicy, limit: l,
 		container: p.container(s.Container).ContainerID, alerts: alertsURL("0.0.0.0", s.Port), stats: s.stats(p), flags: s.Flags, length: s.Row,
+	}
+	if s.Socket {
+		job.alerts = "grpc:" + socketPath
 	}
 	began := s.Now()
 	found, err := s.perform(ctx, job, func(line string) {
@@ -178,7 +186,7 @@ func (s *site) adopt(found *capacity.Result) {
 
 // stats is where a pod's sensor tells its statistics.
 func (s *site) stats(p *pod) string {
-	if port := s.sensor.metricsPort(); port != 0 {
+	if port := s.sensor.metricsPort(s.release); port != 0 {
 		return alertsURL(p.Status.PodIP, port) + "/metrics"
 	}
 	return "file:" + statsPath

@@ -65,12 +65,22 @@ type container struct {
 	Name            string    `json:"name"`
 	Image           string    `json:"image"`
 	ImagePullPolicy string    `json:"imagePullPolicy"`
+	Command         []string  `json:"command"`
 	Args            []string  `json:"args"`
 	Resources       resources `json:"resources"`
 	Ports           []struct {
 		Name string `json:"name"`
 		Port int    `json:"containerPort"`
 	} `json:"ports"`
+	ReadinessProbe probe `json:"readinessProbe"`
+	LivenessProbe  probe `json:"livenessProbe"`
+}
+
+// probe is the part of a probe that says how the web server is reached.
+type probe struct {
+	HTTPGet struct {
+		Scheme string `json:"scheme"`
+	} `json:"httpGet"`
 }
 
 type condition struct {
@@ -181,7 +191,8 @@ func (p *pod) trouble() string {
 type node struct {
 	Metadata meta `json:"metadata"`
 	Spec     struct {
-		Unschedulable bool `json:"unschedulable"`
+		Unschedulable bool    `json:"unschedulable"`
+		Taints        []taint `json:"taints"`
 	} `json:"spec"`
 	Status struct {
 		Allocatable map[string]string `json:"allocatable"`

@@ -117,6 +117,6 @@ type Advice struct {
 	// Dropped are the nodes whose rate is above what the limit of today takes.
 	Dropped []string `json:"would_have_dropped,omitempty"`
 	Why     string   `json:"why,omitempty"` // there is no recommendation
-
-	labelled bool // the nodes have the kind as a label, by which they can be selected
+	// Labelled says that the nodes have the kind as a label, by which they can be selected.
+	Labelled bool `json:"labelled"`
 }

@@ -65,7 +65,7 @@ func values(a Advice, several bool) string {
 
 // selector selects the nodes of a kind, or says that something has to.
 func (a Advice) selector() string {
-	if !a.labelled {
+	if !a.Labelled {
 		return fmt.Sprintf("# These nodes have no label %s: give them one, and select it with a nodeSelector.", instanceType)
 	}
 	return fmt.Sprintf("nodeSelector: {%s: %q}", instanceType, a.Kind)

@@ -66,12 +66,14 @@ func whyNot(p *pod) string {
 // loadPod is the pod of a Job; nil while there is none.
 func (s *site) loadPod(ctx context.Context, job meta) (*pod, error) {
 	var found list[pod]
-	path := kubeapi.In("api/v1", s.Namespace, "pods") + "?labelSelector=" + url.QueryEscape("batch.kubernetes.io/controller-uid="+job.UID)
+	path := kubeapi.In("api/v1", s.Namespace, "pods") + "?labelSelector=" + url.QueryEscape(runLabel+"="+s.id)
 	if err := s.Client.Get(ctx, path, &found); err != nil {
 		return nil, err
 	}
-	if len(found.Items) > 0 {
-		return &found.Items[0], nil
+	for i := range found.Items {
+		if found.Items[i].Metadata.ownedBy(job.UID) {
+			return &found.Items[i], nil
+		}
 	}
 	var now struct {
 		Status struct {

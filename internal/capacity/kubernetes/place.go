@@ -45,7 +45,7 @@ func (s *site) original(ctx context.Context) (*pod, error) {
 		if !found[0].ready() {
 			return nil, nil
 		}
-		return &found[0], nil
+		return &found[0], s.set.outdated(&found[0])
 	})
 	var refused *sweep.PreflightError
 	if err != nil && ctx.Err() == nil && !errors.As(err, &refused) {
@@ -114,10 +114,14 @@ func readyCopy(found []pod, uid string) (*pod, error) {
 // controller makes no pod for a node with one that ends (podsShouldBeOnNode in
 // pkg/controller/daemon), and finds the copy when it has ended.
 func (s *site) replace(ctx context.Context, old *pod, l capacity.Limit) (*pod, error) {
-	body := s.set.makeCopy(copied{
-		run: s.id, node: s.name(), container: s.Container, limit: l, labels: old.Metadata.Labels, url: alertsURL(s.node.address(), s.Port),
-		statsFile: s.sensor.metricsPort() == 0, deadline: s.Ready + time.Duration(s.total())*(s.Row+2*grace), extra: s.SensorArgs,
-	})
+	c := copied{
+		run: s.id, node: s.name(), container: s.Container, limit: l, labels: old.Metadata.Labels, release: s.release,
+		statsFile: s.sensor.metricsPort(s.release) == 0, deadline: s.Ready + time.Duration(s.total()-s.at)*(s.Row+2*grace), extra: s.SensorArgs,
+	}
+	if !s.Socket {
+		c.url = alertsURL(s.node.address(), s.Port)
+	}
+	body := s.set.makeCopy(c)
 	// What the API server would refuse is not to cost the sensor its pod.
 	path := kubeapi.In("api/v1", s.set.Metadata.Namespace, "pods")
 	if err := s.Client.Create(ctx, path+"?dryRun=All", body, nil); err != nil {

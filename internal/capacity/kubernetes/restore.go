@@ -42,8 +42,16 @@ func (r *run) undo(ctx context.Context) (did []string, err error) {
 		}
 		did = append(did, fmt.Sprintf("deleted the copy %s on node %s: DaemonSet %s makes its own pod again", p.Metadata.Name, p.Spec.NodeName, r.set.name()))
 	}
-	more, e := r.undoLoad(ctx)
-	return append(did, more...), errors.Join(err, e)
+	more, e := r.undoLoad(ctx, r.Namespace)
+	did, err = append(did, more...), errors.Join(err, e)
+	for _, namespace := range r.left {
+		more, e := r.undoLoad(ctx, namespace)
+		if e != nil { // it is another user's, perhaps
+			more = append(more, fmt.Sprintf("could not undo the load of a killed run in namespace %s: %v", namespace, e))
+		}
+		did = append(did, more...)
+	}
+	return did, err
 }
 
 // copies are the pods that runs have made in place of the DaemonSet's own.
@@ -64,9 +72,9 @@ func (r *run) copies(ctx context.Context) ([]pod, error) {
 
 // undoLoad deletes the Jobs of runs on this DaemonSet, and their namespace if such
 // a run has made it. Those on other DaemonSets may be alive.
-func (r *run) undoLoad(ctx context.Context) (did []string, err error) {
+func (r *run) undoLoad(ctx context.Context, name string) (did []string, err error) {
 	var namespace struct{ Metadata meta }
-	path := kubeapi.In("api/v1", "", "namespaces", r.Namespace)
+	path := kubeapi.In("api/v1", "", "namespaces", name)
 	err = r.Client.Get(ctx, path, &namespace)
 	switch {
 	case kubeapi.Is(err, 404), err == nil && namespace.Metadata.DeletionTimestamp != nil:
@@ -77,15 +85,15 @@ func (r *run) undoLoad(ctx context.Context) (did []string, err error) {
 		if err := gone(r.Client.Delete(ctx, path, nil)); err != nil {
 			return nil, err
 		}
-		return []string{"deleted namespace " + r.Namespace + ", with the load in it"}, nil
+		return []string{"deleted namespace " + name + ", with the load in it"}, nil
 	}
 	var jobs list[struct{ Metadata meta }]
-	path = kubeapi.In("apis/batch/v1", r.Namespace, "jobs") + "?labelSelector=" + url.QueryEscape(sensorLabel+"="+r.set.label())
+	path = kubeapi.In("apis/batch/v1", name, "jobs") + "?labelSelector=" + url.QueryEscape(sensorLabel+"="+r.set.label())
 	if err := r.Client.Get(ctx, path, &jobs); err != nil || len(jobs.Items) == 0 {
 		return nil, err
 	}
 	if err := r.Client.Delete(ctx, path, object{"propagationPolicy": "Background"}); err != nil {
 		return nil, err
 	}
-	return []string{fmt.Sprintf("deleted %d Jobs of load in namespace %s", len(jobs.Items), r.Namespace)}, nil
+	return []string{fmt.Sprintf("deleted %d Jobs of load in namespace %s", len(jobs.Items), name)}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/capacity/falco"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
 	"github.com/peregrine-sec/peregrine/internal/wait"
@@ -30,6 +31,7 @@ type Options struct {
 	Image      string        // of the Jobs; "" is the sensor's own, if that is ours
 	PullPolicy string        // of that image
 	Port       int           // of the node, at which the Job takes alerts
+	Socket     bool          // alerts come by a socket in the sensor's pod, not by HTTP to that port
 	SensorArgs []string      // more arguments of the sensor
 	Flags      []string      // of capacity run, for load and search
 	Row        time.Duration // for one row
@@ -46,9 +48,11 @@ type Options struct {
 // run is one Run.
 type run struct {
 	Options
-	id     string
-	set    *daemonSet
-	sensor container
+	id      string
+	set     *daemonSet
+	sensor  container
+	release falco.Release // of the sensor
+	left    []string      // namespaces that killed runs have used for their load
 }
 
 // Run measures the limits on each node, and puts everything back. What was
@@ -109,7 +113,10 @@ func (r *run) prepare(ctx context.Context) error {
 	if r.sensor, err = r.set.sensor(r.Container); err != nil {
 		return err
 	}
-	r.Container = r.sensor.Name
+	r.Container, r.release = r.sensor.Name, r.set.release(&r.sensor)
+	if r.Socket && !r.sensor.ours() && !r.release.GRPC() {
+		return refuse("the sensor is %s, and Falco has no socket for alerts since 0.44: leave --alerts socket away, they come by HTTP then", r.sensor.Image)
+	}
 	if r.Image == "" {
 		if r.sensor.Name != "peregrine" {
 			return refuse("the load comes from Peregrine's image, and the sensor's is %s: name one that the node can pull with --image", r.sensor.Image)
@@ -117,7 +124,7 @@ func (r *run) prepare(ctx context.Context) error {
 		r.Image, r.PullPolicy = r.sensor.Image, r.sensor.ImagePullPolicy
 	}
 	r.Say("sensor under test: DaemonSet %s, container %s, %s", r.set.name(), r.sensor.Name, r.sensor.Image)
-	r.Say("note: on a node that is measured, the sensor posts its alerts to the load %s; its other outputs get the test's alerts, as JSON", r.sensor.inPlaceOf())
+	r.Say("note: on a node that is measured, the sensor %s; its other outputs get the test's alerts, as JSON", r.alertsGo())
 	scope := Scope{Sensor: r.set.Metadata.Namespace, Load: r.Namespace, Find: r.DaemonSet == "", Kinds: r.EachKind, Publish: r.Publish != ""}
 	scope.Namespace, err = r.noNamespace(ctx)
 	if err != nil {
@@ -135,6 +142,14 @@ func (r *run) prepare(ctx context.Context) error {
 		}
 	}
 	return r.suitable(ctx)
+}
+
+// alertsGo says where the alerts of a copy go, and who gets none meanwhile.
+func (r *run) alertsGo() string {
+	if r.Socket {
+		return "has its alerts read by the load at a gRPC socket in its pod, in place of a grpc.bind_address of its own"
+	}
+	return "posts its alerts to the load " + r.sensor.inPlaceOf()
 }
 
 // suitable refuses a run of which no node can give what is asked for.
@@ -162,7 +177,7 @@ func (r *run) noNamespace(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	if err == nil && found.Metadata.DeletionTimestamp == nil {
-		err = r.mayUse(found.Metadata)
+		err = errors.Join(r.mayUse(found.Metadata), privileged(found.Metadata))
 	}
 	return found.Metadata.Labels[runLabel] != "", err
 }
@@ -178,6 +193,16 @@ func (r *run) mayUse(namespace meta) error {
 		namespace.Name, other, other)
 }
 
+// privileged refuses a namespace that admits no pod with the rights of the load (Pod
+// Security Admission).
+func privileged(namespace meta) error {
+	if level := namespace.Labels[enforceLabel]; level != "" && level != privilegedLevel {
+		return refuse("namespace %s admits pods of level %s, and the load is %s: name another with -n, or `kubectl label --overwrite namespace %[1]s %[4]s=%[3]s`",
+			namespace.Name, level, privilegedLevel, enforceLabel)
+	}
+	return nil
+}
+
 // makeNamespace makes the namespace of the Jobs, unless it is there.
 func (r *run) makeNamespace(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -186,7 +211,7 @@ func (r *run) makeNamespace(ctx context.Context) error {
 		err := r.Client.Create(ctx, kubeapi.In("api/v1", "", "namespaces"), object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{
 			"name": r.Namespace, "labels": object{
 				partOf: product, runLabel: r.id, sensorLabel: r.set.label(),
-				enforceLabel: "privileged", // what the load may do is of that level only
+				enforceLabel: privilegedLevel, // what the load may do is of that level only
 			},
 			"annotations": object{record: r.set.name()},
 		}}, nil)

@@ -9,9 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
@@ -21,7 +20,7 @@ import (
 
 // No goroutine is left behind.
 func TestMain(m *testing.M) {
-	leaks.Main(m, goleak.IgnoreAnyFunction("net/http/httptest.(*Server).goServe.func1"))
+	leaks.Main(m)
 }
 
 // measured is the log of a load that finds a capacity in proportion to the CPU.
@@ -129,7 +128,7 @@ func TestResize(t *testing.T) {
 // Whatever a run is not allowed is said before anything is changed.
 func TestNoPermission(t *testing.T) {
 	c, client := newCluster(t, 1, 1)
-	c.denied["create pods"], c.denied["get pods"] = true, true
+	c.denied[right{sensorNamespace, "", "pods", "create"}], c.denied[right{"peregrine-capacity", "", "pods/log", "get"}] = true, true
 	_, err := Run(context.Background(), options(t, client))
 	var refused *sweep.PreflightError
 	if !errors.As(err, &refused) {
@@ -283,8 +282,8 @@ func TestHTTPOutput(t *testing.T) {
 		"in place of its own http_output.url, at x:2801":            {"-ohttp_output.url=http://x:2801"},
 	} {
 		c, client := newCluster(t, 1, 1)
-		c.args = args
-		c.denied["create pods"] = true
+		c.template()["containers"].([]any)[0].(object)["args"] = args
+		c.denied[right{sensorNamespace, "", "pods", "create"}] = true
 		o := options(t, client)
 		o.DaemonSet = "security/falco"
 		var said strings.Builder
@@ -321,4 +320,55 @@ func TestManifest(t *testing.T) {
 	if n := len((Scope{Sensor: "a", Load: "a"}).Manifest()); n != 6 {
 		t.Errorf("%d objects where sensor and load share a namespace", n)
 	}
+}
+
+// What would not come back as it was, or would not be admitted, is refused before
+// anything is changed.
+func TestRefused(t *testing.T) {
+	for why, change := range map[string]func(c *cluster, o *Options){
+		"namespace peregrine-capacity admits pods of level baseline, and the load is privileged": func(c *cluster, o *Options) {
+			c.namespaces["/"+o.Namespace] = object{"metadata": object{"name": o.Namespace, "labels": object{enforceLabel: "baseline"}}}
+		},
+		"no pod of DaemonSet security/falco is on node node-0": func(c *cluster, _ *Options) { c.nowhere = true },
+		"is of an earlier template of DaemonSet security/falco": func(c *cluster, _ *Options) {
+			c.set["metadata"].(object)["annotations"] = object{generation: "2"} // the pods have no such label
+			c.set["status"] = object{"desiredNumberScheduled": 1, "updatedNumberScheduled": 0}
+		},
+	} {
+		c, client := newCluster(t, 1, 1)
+		o := options(t, client)
+		change(c, &o)
+		found, err := Run(context.Background(), o)
+		var refused *sweep.PreflightError
+		if !errors.As(err, &refused) || !strings.Contains(err.Error(), why) {
+			t.Errorf("%+v, %v, want %q", found, err, why)
+		}
+		if n := c.calls["DELETE pods"] + c.calls["POST pods"] + c.calls["POST jobs"]; n > 0 {
+			t.Errorf("%s: %d changes", why, n)
+		}
+	}
+}
+
+// A copy outlives the rows that are left, and no others.
+func TestDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, client := newCluster(t, 1, 1)
+		var got []any
+		c.log = func(args string) (string, int) {
+			for _, p := range c.pods {
+				if deadline, ok := p["spec"].(object)["activeDeadlineSeconds"]; ok {
+					got = append(got, deadline)
+				}
+			}
+			return measured(args)
+		}
+		o := options(t, client)
+		o.Row, o.Ready = 190*time.Second, 2*time.Minute
+		if _, err := Run(context.Background(), o); err != nil {
+			t.Fatal(err)
+		}
+		if want := []any{860.0, 860.0, 490.0, 490.0}; !slices.Equal(got, want) { // the log of a Job is asked for twice
+			t.Errorf("deadlines %v, want %v", got, want)
+		}
+	})
 }

@@ -4,13 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"net/url"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
+	"github.com/peregrine-sec/peregrine/internal/nearest"
 )
 
 // daemonSet is the sensor as it is installed.
@@ -22,6 +20,10 @@ type daemonSet struct {
 		} `json:"selector"`
 		Template object `json:"template"`
 	} `json:"spec"`
+	Status struct {
+		Desired int `json:"desiredNumberScheduled"`
+		Updated int `json:"updatedNumberScheduled"`
+	} `json:"status"`
 }
 
 // name is NAMESPACE/NAME.
@@ -43,45 +45,82 @@ var knownSensors = []string{"falco", "peregrine"}
 
 const nameLabel = "app.kubernetes.io/name"
 
+// isSensor says whether a DaemonSet runs a known sensor. Falco's chart before 2.0, and
+// manifests of others, have no such label.
+func (d *daemonSet) isSensor() bool {
+	return slices.Contains(knownSensors, d.Metadata.Labels[nameLabel]) ||
+		slices.ContainsFunc(d.containers(), func(c container) bool { return slices.Contains(knownSensors, c.Name) })
+}
+
+func (d *daemonSet) containers() []container { return convert[pod](d.Spec.Template).Spec.Containers }
+
 // findSensor returns the DaemonSet that is called NAMESPACE/NAME, or the only
 // one of a known sensor if that is "".
 func findSensor(ctx context.Context, client *kubeapi.Client, name string) (*daemonSet, error) {
 	if name != "" {
-		namespace, short, ok := strings.Cut(name, "/")
-		if !ok || namespace == "" || short == "" {
-			return nil, fmt.Errorf("DaemonSet %q: expected NAMESPACE/NAME", name)
-		}
-		d := &daemonSet{}
-		err := client.Get(ctx, kubeapi.In("apis/apps/v1", namespace, "daemonsets", short), d)
-		if kubeapi.Is(err, 404) {
-			err = refuse("there is no DaemonSet %s", name)
-		}
-		return d, err
+		return namedSensor(ctx, client, name)
 	}
-	var found list[daemonSet]
-	selector := fmt.Sprintf("%s in (%s)", nameLabel, strings.Join(knownSensors, ","))
-	if err := client.Get(ctx, "/apis/apps/v1/daemonsets?labelSelector="+url.QueryEscape(selector), &found); err != nil {
+	var all list[daemonSet]
+	if err := client.Get(ctx, daemonSets, &all); err != nil {
 		return nil, err
 	}
-	switch len(found.Items) {
+	found := slices.DeleteFunc(all.Items, func(d daemonSet) bool { return !d.isSensor() })
+	switch len(found) {
 	case 0:
-		return nil, refuse("no DaemonSet has the label %s: name the sensor's with --daemonset NAMESPACE/NAME", selector)
+		return nil, refuse("no DaemonSet has the label %s, or a container called, %s: name the sensor's with --daemonset NAMESPACE/NAME", nameLabel, strings.Join(knownSensors, " or "))
 	case 1:
-		return &found.Items[0], nil
+		return &found[0], nil
 	}
 	var names []string
-	for _, d := range found.Items {
+	for _, d := range found {
 		names = append(names, d.name())
 	}
 	return nil, refuse("several sensors are installed: choose one with --daemonset %s", strings.Join(names, " or "))
 }
 
+// daemonSets are those of all namespaces.
+const daemonSets = "/apis/apps/v1/daemonsets"
+
+func namedSensor(ctx context.Context, client *kubeapi.Client, name string) (*daemonSet, error) {
+	namespace, short, ok := strings.Cut(name, "/")
+	if !ok || namespace == "" || short == "" {
+		return nil, refuse("DaemonSet %q: expected NAMESPACE/NAME%s", name, similar(ctx, client, daemonSets, name))
+	}
+	d := &daemonSet{}
+	err := client.Get(ctx, kubeapi.In("apis/apps/v1", namespace, "daemonsets", short), d)
+	if kubeapi.Is(err, 404) {
+		err = refuse("there is no DaemonSet %s%s", name, similar(ctx, client, daemonSets, name))
+	}
+	return d, err
+}
+
+// similar is ", did you mean NAME?" if an object of a collection is called so;
+// else, and if this user may not list them, "".
+func similar(ctx context.Context, client *kubeapi.Client, collection, name string) string {
+	var all list[struct{ Metadata meta }]
+	if client.Get(ctx, fmt.Sprintf("%s?limit=%d", collection, pageSize), &all) != nil {
+		return ""
+	}
+	var names []string
+	for _, o := range all.Items {
+		full := strings.TrimPrefix(o.Metadata.Namespace+"/"+o.Metadata.Name, "/")
+		if o.Metadata.Name == name[strings.LastIndex(name, "/")+1:] {
+			return fmt.Sprintf(", did you mean %s?", full)
+		}
+		names = append(names, full)
+	}
+	if near, ok := nearest.Name(name, names); ok {
+		return fmt.Sprintf(", did you mean %s?", near)
+	}
+	return ""
+}
+
 // sensor finds the sensor's container in the template: the one of that name, the
 // one that is called like a known sensor, or the only one.
 func (d *daemonSet) sensor(name string) (container, error) {
-	template := convert[pod](d.Spec.Template)
+	containers := d.containers()
 	var names []string
-	for _, c := range template.Spec.Containers {
+	for _, c := range containers {
 		names = append(names, c.Name)
 	}
 	at := slices.IndexFunc(names, func(n string) bool {
@@ -90,40 +129,24 @@ func (d *daemonSet) sensor(name string) (container, error) {
 	if at < 0 {
 		return container{}, refuse("DaemonSet %s has the containers %s: name the sensor's with --sensor-container", d.name(), strings.Join(names, ", "))
 	}
-	return template.Spec.Containers[at], nil
+	if c := containers[at]; c.inShell() {
+		return c, refuse("container %s of DaemonSet %s starts the sensor by a shell: settings cannot be added to its arguments", c.Name, d.name())
+	}
+	return containers[at], nil
 }
 
-// inPlaceOf says what a copy's http_output stands for. The sensor's configuration
-// is in files that are not read: its arguments may name a URL. Of that, only
-// the host is shown: the rest may be a secret.
-func (c *container) inPlaceOf() string {
-	text := "in place of an http_output.url of its own"
-	for _, arg := range c.Args {
-		if _, value, ok := strings.Cut(arg, "http_output.url="); ok {
-			text = "in place of its own http_output.url"
-			if u, err := url.Parse(value); err == nil && u.Host != "" {
-				text += ", at " + u.Host
-			}
-		}
-	}
-	return text
-}
+// Labels by which a DaemonSet's controller tells a pod's template (pkg/controller/daemon,
+// IsPodUpdated).
+const (
+	generationLabel = "pod-template-generation"
+	generation      = "deprecated.daemonset.template.generation"
+)
 
-// falcoVersion is in the tag of Falco's images: "falco:0.37.1-slim".
-var falcoVersion = regexp.MustCompile(`falco[a-z-]*:v?0\.(\d+)`)
-
-// metricsPort is the port of a container's metrics endpoint; 0 if it has none. Falco
-// serves metrics since 0.38.
-func (c *container) metricsPort() int {
-	if v := falcoVersion.FindStringSubmatch(c.Image); v != nil {
-		if minor, _ := strconv.Atoi(v[1]); minor < 38 {
-			return 0
-		}
+// outdated refuses a pod of an earlier template: deleted, it would come back as another.
+func (d *daemonSet) outdated(p *pod) error {
+	now := d.Metadata.Annotations[generation]
+	if d.Status.Updated >= d.Status.Desired || now == "" || p.Metadata.Labels[generationLabel] == now {
+		return nil
 	}
-	for _, p := range c.Ports {
-		if p.Name == "web" {
-			return p.Port
-		}
-	}
-	return 0
+	return refuse("pod %s is of an earlier template of DaemonSet %s, and would come back as one of the present: wait for the rollout to end, or delete the pod yourself (updateStrategy OnDelete)", p.Metadata.Name, d.name())
 }
