@@ -13,6 +13,8 @@ package plan
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
@@ -156,9 +158,19 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 	p.Interest = interest.list()
 	p.Hosts = compiler.Hosts()
 	p.ThreadExits = p.kinds[event.KindProcexit] != nil
-	p.ClosedFiles = interest.named[event.KindClose]
+	p.ClosedFiles = interest.named[event.KindClose] || slices.ContainsFunc(p.Rules, looksAtClosed)
 	p.MemoWords, p.ProcMemoWords = compiler.MemoWords(), compiler.ProcMemoWords()
 	return p, nil
+}
+
+// looksAtClosed says whether a rule that names no kinds of events has to do with
+// descriptors, those of closes too.
+func looksAtClosed(r *rules.Rule) bool {
+	found := false
+	if _, _, restricted := filter.Kinds(r.Node); !restricted {
+		filter.Fields(r.Node, func(f *filter.Field) { found = found || strings.HasPrefix(f.Name, "fd.") })
+	}
+	return found
 }
 
 // order puts rules that name kinds of events before those that match any.

@@ -81,6 +81,27 @@ func TestInterest(t *testing.T) {
 	}
 }
 
+// Descriptors are looked at before they are closed only for rules that can see
+// them, as exits of threads are.
+func TestAskedForLooks(t *testing.T) {
+	for _, tt := range []struct {
+		condition     string
+		closed, exits bool
+	}{
+		{"evt.type=close", true, false},
+		{"evt.type in (open, close) and fd.name=/x", true, false},
+		{"evt.type in (open, openat) and fd.name=/x", false, false},
+		{"fd.name=/x", true, true},
+		{"proc.name=x", false, true},
+		{"evt.type=procexit", false, true},
+	} {
+		p := newPlan(t, Options{}, tt.condition)
+		if p.ClosedFiles != tt.closed || p.ThreadExits != tt.exits {
+			t.Errorf("%s: closed files %v, thread exits %v; want %v, %v", tt.condition, p.ClosedFiles, p.ThreadExits, tt.closed, tt.exits)
+		}
+	}
+}
+
 func TestProgramsAndOrder(t *testing.T) {
 	p := newPlan(t, Options{}, "proc.name=x", "evt.type=openat and fd.name=/x", "evt.type in (swapon, connect)")
 	if got := []string{p.Rules[0].Name, p.Rules[1].Name, p.Rules[2].Name}; !slices.Equal(got, []string{"R1", "R2", "R0"}) {
