@@ -10,7 +10,7 @@ import (
 )
 
 // named finds the tests that a page names, as `sensor.TestEvasions`.
-var named = regexp.MustCompile("`([a-z0-9]+)\\.(Test[A-Za-z0-9]+)`")
+var named = regexp.MustCompile("`([a-z0-9]+)\\.((?:Test|Fuzz)[A-Za-z0-9]+)`")
 
 // Every difference from Falco that docs/compatibility.md lists is shown by a
 // test: each row names one, and its comment says so.
@@ -20,7 +20,7 @@ func TestCompatibilityIsTested(t *testing.T) {
 		t.Fatal(err)
 	}
 	comments := testComments(t)
-	rows := 0
+	rows, used := 0, map[string]bool{}
 	for i, line := range strings.Split(string(page), "\n") {
 		tests := named.FindAllStringSubmatch(line, -1)
 		row := strings.HasPrefix(line, "|") && !strings.HasPrefix(line, "|---") && !strings.HasSuffix(line, "| test |")
@@ -32,13 +32,19 @@ func TestCompatibilityIsTested(t *testing.T) {
 		}
 		for _, m := range tests {
 			name := m[1] + "." + m[2]
+			used[name] = true
 			comment, ok := comments[name]
 			switch {
 			case !ok:
 				t.Errorf("compatibility.md:%d: there is no test %s", i+1, name)
-			case !strings.Contains(comment, "docs/compatibility.md"):
-				t.Errorf("compatibility.md:%d: the comment of %s does not say that it shows a row of docs/compatibility.md", i+1, name)
+			case !strings.Contains(comment, compatibility):
+				t.Errorf("compatibility.md:%d: the comment of %s does not say that it shows a row of %s", i+1, name, compatibility)
 			}
+		}
+	}
+	for name, comment := range comments {
+		if strings.Contains(comment, "of "+compatibility) && !used[name] {
+			t.Errorf("%s shows a row of %s that does not name it", name, compatibility)
 		}
 	}
 	if rows < 30 {
@@ -46,10 +52,13 @@ func TestCompatibilityIsTested(t *testing.T) {
 	}
 }
 
+// compatibility is the page in the comments of the tests that its rows name.
+const compatibility = "docs/compatibility.md"
+
 // testComments are the comments of all tests, by "package.TestName".
 func testComments(t *testing.T) map[string]string {
 	t.Helper()
-	function := regexp.MustCompile(`(?m)((?:^//.*\n)*)^func (Test\w+)\(`)
+	function := regexp.MustCompile(`(?m)((?:^//.*\n)*)^func ((?:Test|Fuzz)\w+)\(`)
 	comments := map[string]string{}
 	for _, pattern := range []string{"*_test.go", "*/*_test.go", "*/*/*_test.go", "*/*/*/*_test.go", "../test/*/*_test.go"} {
 		files, err := filepath.Glob(pattern)
