@@ -3,6 +3,7 @@ package sensor
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	embedded "github.com/peregrine-sec/peregrine/rules"
@@ -115,6 +116,7 @@ func BuildRuleset(list []*rules.Rule, cfg *config.Config, alerts alert.Options, 
 		if formatters[i], err = newFormatter(r, alerts); err != nil {
 			return nil, fmt.Errorf("rule %q: output: %w", r.Name, err)
 		}
+		p.OpenFDs = p.OpenFDs || slices.ContainsFunc(field.OfOpenFDs, formatters[i].(*alert.Formatter).Shows)
 	}
 	return engine.NewRuleset(p, formatters, cfg.RuleMatch == "all"), nil
 }

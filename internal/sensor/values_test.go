@@ -24,7 +24,7 @@ func init() {
 		"children": forkElsewhere, "pidfd": openPidfd, "bind": bindElsewhere, "chown-nobody": chownNobody,
 		"fast-open": connectBySending(unix.SYS_SENDTO, unix.IPPROTO_TCP), "fast-open-sendmsg": connectBySending(unix.SYS_SENDMSG, unix.IPPROTO_TCP),
 		"fast-open-sendmmsg": connectBySending(unix.SYS_SENDMMSG, unix.IPPROTO_TCP), "fast-open-mptcp": connectBySending(unix.SYS_SENDTO, unix.IPPROTO_MPTCP),
-		"attribute": setAttribute,
+		"attribute": setAttribute, "types": runWithDescriptors, "setns": enterNamespace,
 	} {
 		acts[name] = func(a []string) error { return act(a[0]) }
 	}
@@ -78,6 +78,16 @@ func openMissing(path string) error {
 }
 
 func openNamespace(string) error { return openAndClose("/proc/self/ns/uts", unix.O_RDONLY) }
+
+// enterNamespace enters the namespace that the thread is in.
+func enterNamespace(string) error {
+	runtime.LockOSThread()
+	fd, err := unix.Open("/proc/thread-self/ns/uts", unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	return unix.Setns(fd, unix.CLONE_NEWUTS)
+}
 
 func createWithMode(path string) error {
 	fd, err := unix.Open(path+".made", unix.O_CREAT|unix.O_WRONLY, 0o644)
@@ -196,11 +206,51 @@ func connectBySending(call, protocol int) func(string) error {
 	}
 }
 
+// setAttribute sets an attribute in all ways; what counts is the event.
 func setAttribute(path string) error {
-	if err := unix.Setxattr(path, "user.peregrine", []byte("value"), 0); err != unix.ENOTSUP {
+	const name = "user.peregrine"
+	value := []byte("value")
+	fd, err := unix.Open(path, unix.O_RDONLY, 0)
+	if err != nil {
 		return err
 	}
-	return nil // what counts is the event
+	defer unix.Close(fd)
+	errs := []error{unix.Setxattr(path, name, value, 0), unix.Lsetxattr(path, name, value, 0), unix.Fsetxattr(fd, name, value, 0)}
+	pathname, attribute := append([]byte(path), 0), append([]byte(name), 0)
+	args := struct { // struct xattr_args, include/uapi/linux/xattr.h
+		value       *byte
+		size, flags uint32
+	}{&value[0], uint32(len(value)), 0}
+	cwd := unix.AT_FDCWD
+	_, _, errno := unix.Syscall6(unix.SYS_SETXATTRAT, uintptr(cwd), uintptr(unsafe.Pointer(&pathname[0])), 0,
+		uintptr(unsafe.Pointer(&attribute[0])), uintptr(unsafe.Pointer(&args)), unsafe.Sizeof(args))
+	if errno != 0 {
+		errs = append(errs, errno)
+	}
+	for _, err := range errs {
+		if err != nil && err != unix.ENOTSUP && err != unix.ENOSYS {
+			return err
+		}
+	}
+	return nil
+}
+
+// runWithDescriptors runs a program that is gone before anybody can ask for its
+// descriptors.
+func runWithDescriptors(string) error {
+	listener, err := net.ListenTCP("tcp4", nil)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	socket, err := listener.File()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("/bin/true")
+	cmd.ExtraFiles = []*os.File{socket}
+	cmd.Stdin = strings.NewReader("by a pipe")
+	return cmd.Run()
 }
 
 // sendUnbound sends a datagram from a socket that has no address yet.
@@ -253,6 +303,7 @@ func TestValues(t *testing.T) {
 		{"memfd", "evt.type = execve and proc.exepath = memfd:in-memory"},
 		{"missing", "evt.type in (open, openat) and evt.res = ENOENT and fs.path.name = FILE.missing"},
 		{"namespace", "evt.type in (open, openat) and fd.name = /proc/self/ns/uts"},
+		{"setns", `evt.type = setns and evt.rawres = 0 and fd.num > 2 and fd.name = ""`},
 		{"mode", "evt.type in (open, openat) and fd.name = FILE.made and evt.arg.mode = 0644"},
 		{"datagram", `evt.type = sendto and fd.l4proto = udp and fd.connected = false and fd.name_changed = true and fd.ip != "0.0.0.0" and fd.sip = 127.0.0.1 and fd.sport = 9`},
 		{"io-uring", "evt.type = io_uring_setup and fd.num > 2 and fd.type = io_uring"},
@@ -271,6 +322,10 @@ func TestValues(t *testing.T) {
 		{"fast-open-mptcp", "evt.type = connect and evt.rawres = 0 and fd.l4proto = tcp and evt.arg.addr startswith 127.0.0.1 and proc.args startswith 'perform-act fast-open-mptcp '"},
 		{"fast-open-mptcp", "evt.type = sendto and evt.rawres = 1 and fd.l4proto = tcp and proc.args startswith 'perform-act fast-open-mptcp '"},
 		{"attribute", "evt.type = setxattr and evt.arg.path = FILE and evt.arg.name = user.peregrine and evt.arg.size = 5"},
+		{"attribute", "evt.type = lsetxattr and evt.arg.path = FILE and evt.arg.name = user.peregrine and evt.arg.size = 5"},
+		{"attribute", "evt.type = fsetxattr and evt.arg.fd = <f>FILE and evt.arg.name = user.peregrine and evt.arg.size = 5"},
+		{"attribute", "evt.type = setxattrat and evt.arg.path = FILE and evt.arg.name = user.peregrine and evt.arg.size = 5"},
+		{"types", "evt.type = execve and proc.name = true and proc.pname = sensor.test and fd.types intersects (ipv4) and fd.types[0] in (pipe) and proc.stdin.type = pipe"},
 		{"bind", "evt.type = bind and evt.res = EADDRNOTAVAIL and evt.arg.addr = 192.0.2.9:999"},
 		{"chown-nobody", "evt.type in (lchown, fchownat) and evt.arg.uid = 4294967295 and evt.arg.gid = 4294967295"},
 		{"threads", "evt.type = procexit and thread.ismain = false"},

@@ -95,6 +95,13 @@ func (f *Formatter) Metadata() bool {
 	return slices.ContainsFunc(append(slices.Clone(f.formats), f.template), (*Template).metadata)
 }
 
+// Shows says whether a field's name is in what the alerts show.
+func (f *Formatter) Shows(name string) bool {
+	return slices.ContainsFunc(append(slices.Clone(f.formats), f.template), func(t *Template) bool {
+		return slices.ContainsFunc(t.values, func(v templateValue) bool { return strings.Contains(v.Text, name) })
+	})
+}
+
 // addFields decides what output_fields has.
 func (f *Formatter) addFields(extra []ExtraField, fields *field.Catalogue) error {
 	clock := "evt.time"

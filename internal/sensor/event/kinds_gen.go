@@ -172,6 +172,7 @@ const (
 	Compat                             // by a 32-bit (or x32) syscall
 	Filtered                           // not sent; used only by tests of the kernel filter
 	ThreadExit                         // procexit of a thread while others of its process live
+	hasOpenFDs                         // an OpenFDs is at the end
 )
 
 // FDType is the type of a descriptor.

@@ -116,6 +116,26 @@ func (f *FileInfo) UnixPaths() (local, remote string) {
 	return local, remote
 }
 
+// OpenFDs is what the process had open at the moment of the event; the C side
+// is struct open_fds in probe/bpf/wire.h.
+type OpenFDs struct {
+	Types uint64         // of all descriptors; bit: FDType
+	Of    [toldFDs]uint8 // FDType of the first descriptors
+}
+
+const (
+	toldFDs  = 64
+	closedFD = 0xff
+)
+
+// At is the type of descriptor fd, if it is open. It is not known of high ones.
+func (o *OpenFDs) At(fd int64) (t FDType, open, known bool) {
+	if fd < 0 || fd >= toldFDs {
+		return 0, false, fd < 0
+	}
+	return FDType(o.Of[fd]), o.Of[fd] != closedFD, true
+}
+
 func addr(s string) netip.Addr {
 	if len(s) == 4 {
 		return netip.AddrFrom4([4]byte([]byte(s)))
@@ -216,6 +236,15 @@ func (v *View) FileInfo(i int, f *FileInfo) bool {
 		data: s[FileInfoSize:],
 	}
 	return true
+}
+
+// OpenFDs are the open descriptors; false if the event does not tell them.
+func (v *View) OpenFDs() (*OpenFDs, bool) {
+	n := len(v.b) - int(unsafe.Sizeof(OpenFDs{}))
+	if v.h.Flags&hasOpenFDs == 0 || n < HeaderSize+8*v.info.Slots() {
+		return nil, false
+	}
+	return (*OpenFDs)(unsafe.Pointer(&v.b[n])), true
 }
 
 func load[T uint16 | uint32 | uint64](p unsafe.Pointer, off uintptr) T {

@@ -23,7 +23,7 @@ func CostLive(ctx context.Context, d time.Duration, list []*rules.Rule, log *slo
 	}
 	e := newEngine(m.plan, state.Options{Log: log, ProcRoot: "/proc", HostRoot: "/"}, nil)
 	p, err := probe.Load(probe.Options{
-		Interest:  probe.Interest{Syscalls: m.plan.Interest, ThreadExits: m.plan.ThreadExits, ClosedFiles: m.plan.ClosedFiles},
+		Interest:  probe.Interest{Syscalls: m.plan.Interest, ThreadExits: m.plan.ThreadExits, ClosedFiles: m.plan.ClosedFiles, OpenFDs: m.plan.OpenFDs},
 		RingBytes: config.Default().Engine.Modern.BufferBytes(), CPUsPerRing: -1, Log: log,
 	})
 	if err != nil {

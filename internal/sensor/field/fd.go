@@ -94,6 +94,10 @@ func typeName(c *Context, f *event.FileInfo) string {
 	if isTmpfile(c) {
 		t = event.FDDirectory
 	}
+	return nameOfType(t)
+}
+
+func nameOfType(t event.FDType) string {
 	if int(t) >= len(fdTypes) {
 		return na
 	}

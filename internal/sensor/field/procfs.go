@@ -42,8 +42,8 @@ func procfsFields() []Field {
 	for fd, name := range []string{"stdin", "stdout", "stderr"} {
 		fields = append(fields,
 			str("proc."+name+".type", AtEvent, "fd.type of the process's "+name+" now, when /proc is asked.", func(c *Context) (string, bool) {
-				d, ok := c.descriptor(int64(fd))
-				return fdTypes[d.kind].name, ok
+				t, ok := c.typeOf(int64(fd))
+				return nameOfType(t), ok
 			}),
 			str("proc."+name+".name", AtEvent, "fd.name of the process's "+name+" now, when /proc is asked.", func(c *Context) (string, bool) {
 				d, ok := c.descriptor(int64(fd))

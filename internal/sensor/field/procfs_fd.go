@@ -121,7 +121,7 @@ func parseEnd(s string) (netip.Addr, uint16) {
 func typesField() Field {
 	return Field{
 		Name: "fd.types", Type: String, Match: List, Stage: AtEvent, Arg: ArgAllowed, Flags: NoRHS,
-		Doc: "Types of all open descriptors of the process, each once: those of the capture, or those that /proc has when it is asked. fd.types[N] is that of descriptor N.",
+		Doc: "Types of all open descriptors of the process, each once. fd.types[N] is that of descriptor N. On kernels before 6.2, and for N above 63, they are those that /proc has when it is asked.",
 		Bind: func(arg string) (Extractor, error) {
 			if arg == "" {
 				return Extractor{Type: String, Match: List, Stage: AtEvent, Each: eachType}, nil
@@ -131,27 +131,29 @@ func typesField() Field {
 				return Extractor{}, err
 			}
 			return Extractor{Type: String, Match: List, Stage: AtEvent, Each: func(c *Context, yield func(string) bool) bool {
-				found := false
-				known := c.eachDescriptor(func(fd int64, t event.FDType) {
-					if fd == int64(n) {
-						found = true
-						yield(fdTypes[t].name)
-					}
-				})
-				return known && found
+				t, ok := c.typeOf(int64(n))
+				if ok {
+					yield(nameOfType(t))
+				}
+				return ok
 			}}, nil
 		},
 	}
 }
 
+// OfOpenFDs are the fields that are about all open descriptors of a process: the
+// probe sends those only for rules that have one of these.
+var OfOpenFDs = []string{"fd.types", "proc.stdin.type", "proc.stdout.type", "proc.stderr.type"}
+
 // eachType gives the types that have a name, each once.
 func eachType(c *Context, yield func(string) bool) bool {
+	all, known := c.openTypes()
 	var types []string
-	known := c.eachDescriptor(func(_ int64, t event.FDType) {
-		if name := fdTypes[t].name; name != na {
-			types = append(types, name)
+	for t := range fdTypes {
+		if all&(1<<t) != 0 && fdTypes[t].name != na {
+			types = append(types, fdTypes[t].name)
 		}
-	})
+	}
 	slices.Sort(types)
 	for _, t := range slices.Compact(types) {
 		if !yield(t) {
@@ -161,15 +163,19 @@ func eachType(c *Context, yield func(string) bool) bool {
 	return known && len(types) > 0
 }
 
-// eachDescriptor calls yield for the open descriptors of the event's process:
-// those of the capture, or those that /proc has now.
-func (c *Context) eachDescriptor(yield func(fd int64, t event.FDType)) bool {
+// openTypes are the types of the open descriptors of the event's process, as
+// bits: those that the event tells, of the capture, or that /proc has now.
+func (c *Context) openTypes() (types uint64, known bool) {
+	if fds, ok := c.Event.OpenFDs(); ok {
+		return fds.Types, true
+	}
 	if of := c.static().FDTypes; of != nil {
-		return of(c.Proc.PID, yield)
+		known = of(c.Proc.PID, func(_ int64, t event.FDType) { types |= 1 << t })
+		return types, known
 	}
 	dir, ok := c.procFile("fd")
 	if !ok {
-		return false
+		return 0, false
 	}
 	paths, _ := filepath.Glob(dir + "/*")
 	for _, path := range paths {
@@ -178,8 +184,27 @@ func (c *Context) eachDescriptor(yield func(fd int64, t event.FDType)) bool {
 			continue
 		}
 		if d, ok := c.descriptor(fd); ok {
-			yield(fd, d.kind)
+			types |= 1 << d.kind
 		}
 	}
-	return true
+	return types, true
+}
+
+// typeOf is the type of one descriptor, from the same sources.
+func (c *Context) typeOf(fd int64) (t event.FDType, open bool) {
+	if fds, ok := c.Event.OpenFDs(); ok {
+		if t, open, known := fds.At(fd); known {
+			return t, open
+		}
+	}
+	if of := c.static().FDTypes; of != nil {
+		of(c.Proc.PID, func(n int64, found event.FDType) {
+			if n == fd {
+				t, open = found, true
+			}
+		})
+		return t, open
+	}
+	d, ok := c.descriptor(fd)
+	return d.kind, ok
 }

@@ -79,6 +79,8 @@ type Plan struct {
 	// ClosedFiles says whether a descriptor has to be looked at before it is
 	// closed: afterwards nothing is known of it.
 	ClosedFiles bool
+	// OpenFDs says whether a rule asks what descriptors the process has open.
+	OpenFDs bool
 	// MemoWords and ProcMemoWords size Context.Memo and Process.Memo.
 	MemoWords, ProcMemoWords int
 
@@ -159,6 +161,7 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 	p.Hosts = compiler.Hosts()
 	p.ThreadExits = p.kinds[event.KindProcexit] != nil
 	p.ClosedFiles = interest.named[event.KindClose] || slices.ContainsFunc(p.Rules, looksAtClosed)
+	p.OpenFDs = slices.ContainsFunc(p.Rules, looksAtOpenFDs)
 	p.MemoWords, p.ProcMemoWords = compiler.MemoWords(), compiler.ProcMemoWords()
 	return p, nil
 }
@@ -170,6 +173,12 @@ func looksAtClosed(r *rules.Rule) bool {
 	if _, _, restricted := filter.Kinds(r.Node); !restricted {
 		filter.Fields(r.Node, func(f *filter.Field) { found = found || strings.HasPrefix(f.Name, "fd.") })
 	}
+	return found
+}
+
+func looksAtOpenFDs(r *rules.Rule) bool {
+	found := false
+	filter.Fields(r.Node, func(f *filter.Field) { found = found || slices.Contains(field.OfOpenFDs, f.Name) })
 	return found
 }
 

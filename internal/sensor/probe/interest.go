@@ -14,6 +14,9 @@ type Interest struct {
 	// ClosedFiles asks for the descriptors of closes as they were before; costs
 	// every syscall of the host a few ns.
 	ClosedFiles bool
+	// OpenFDs asks every event for the descriptors that are open; kernels before
+	// 6.2 do not say it.
+	OpenFDs bool
 	// Opens says which calls of open, openat and openat2 may be left out; nil
 	// for none. They are counted as filtered.
 	Opens *OpenFilter
@@ -41,8 +44,9 @@ type interestData struct {
 	Socketcalls [32]entry
 	ThreadExits uint64
 	OpenFilter  uint64
+	OpenFDs     uint64
 	Sockets     [numSocketKinds]socketNeeds
-	_           [6]uint64 // the structure is aligned to 64 bytes
+	_           [5]uint64 // the structure is aligned to 64 bytes
 }
 
 const numSyscalls = 512 // SYSCALLS of bpf/interest.h
@@ -76,6 +80,9 @@ func (i Interest) table() *interestData {
 	}
 	if i.ThreadExits {
 		t.ThreadExits = 1
+	}
+	if i.OpenFDs {
+		t.OpenFDs = 1
 	}
 	t.Sockets = i.Sockets.table(i.names())
 	return &t

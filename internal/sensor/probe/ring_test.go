@@ -113,6 +113,7 @@ func TestLayouts(t *testing.T) {
 				t.Fatal(err)
 			}
 			sameLayout(t, types, "event_header", event.Header{})
+			sameLayout(t, types, "open_fds", event.OpenFDs{})
 			sameLayout(t, types, "counters", cpuCounters{})
 			sameLayout(t, types, "interest", interestData{})
 		})

@@ -13,6 +13,7 @@
 #include "arch.h"
 #include "hooks.h"
 #include "record.h"
+#include "openfds.h"
 #include "anon.c"
 #include "attr.c"
 #include "control.c"

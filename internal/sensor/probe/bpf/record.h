@@ -102,6 +102,7 @@ struct scratch {
 	struct open_memo opens[OPEN_MEMOS];
 	u32 file_slot; /* 0: none; see finish in shapes.h */
 	s32 file_fd;
+	struct open_fds open_fds;
 	u8 direction; /* of the message that the event is about */
 	u8 role; /* FILE_CLIENT or FILE_SERVER, when the event says it */
 	union {
@@ -231,6 +232,10 @@ INLINE int ring_output(struct scratch *s, u32 len)
 	return bpf_ringbuf_output(ring, s->buf, len, 0);
 }
 
+#ifndef LEGACY
+FUNC int put_open_fds(struct scratch *s); /* openfds.h */
+#endif
+
 /* Send the event; it is either delivered or counted as lost. */
 FUNC int submit(struct scratch *s, u32 category)
 {
@@ -238,6 +243,10 @@ FUNC int submit(struct scratch *s, u32 category)
 
 	if (!s || !c)
 		return 0;
+#ifndef LEGACY
+	if (unlikely(interest.open_fds))
+		put_open_fds(s);
+#endif
 	u32 len = (s->len + 7) & ~7;
 	s->busy = 0;
 	if (unlikely(len > BODY_MASK)) {

@@ -148,6 +148,7 @@ enum fd_type {
 #define EVENT_COMPAT (1 << 1)
 #define EVENT_FILTERED (1 << 2)
 #define EVENT_THREAD_EXIT (1 << 3)
+#define EVENT_OPEN_FDS (1 << 4)
 
 /* file_info.flags */
 #define FILE_UPPER_LAYER (1 << 0)

@@ -194,6 +194,31 @@ INLINE u8 conn_role(struct scratch *s, struct sock *sk, const struct conn *c, u6
 	return bucket && READ(bucket, fastreuse) != -1 ? FILE_SERVER : FILE_CLIENT;
 }
 
+/* The type of a descriptor by its socket. */
+INLINE u8 sock_type(struct scratch *s, u64 socket)
+{
+	u64 addr = LOAD64(socket + FIELD_OFFSET(struct socket, sk));
+	struct sock *sk = AS(struct sock, addr);
+	struct conn c = {};
+
+	if (!addr)
+		return FD_OTHER_SOCKET;
+	switch (READ(sk, __sk_common.skc_family)) {
+	case AF_INET:
+		return FD_IPV4;
+	case AF_INET6:
+		conn_read(s, &c, sk);
+		return c.family == AF_INET ? FD_IPV4 : FD_IPV6;
+	case AF_UNIX:
+		return FD_UNIX;
+	case AF_NETLINK:
+		return FD_NETLINK;
+	case AF_PACKET:
+		return FD_PACKET;
+	}
+	return FD_OTHER_SOCKET;
+}
+
 INLINE u32 conn_size(const struct conn *c)
 {
 	return c->family == AF_INET ? 4 : 16;

@@ -49,3 +49,12 @@ struct file_info {
 
 #define FILE_INFO_SIZE 20
 _Static_assert(sizeof(struct file_info) == FILE_INFO_SIZE, "file info");
+
+/* At the end of an event with EVENT_OPEN_FDS: what descriptors are open. */
+#define FDS_TOLD 64 /* the types of these one by one */
+#define FD_CLOSED 0xff
+
+struct open_fds {
+	u64 types; /* of all; bit: FD_... */
+	u8 of[FDS_TOLD];
+};
