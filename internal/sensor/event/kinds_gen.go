@@ -412,6 +412,7 @@ const (
 	KindFsetxattr
 	KindSetxattrat
 	KindProcmove
+	KindTruncate
 	kindEnd
 )
 
@@ -894,4 +895,7 @@ var kinds = [...]Info{
 		Extras: []Param{{Name: "base", Type: Path}, {Name: "file", Type: File}}, FD: 1, Base: 5, Base2: -1, File: 6, variable: 0x6c},
 	{Name: "procmove", Category: Process, Origin: Meta, Lost: LostOtherInterest, Traits: ModifiesState,
 		Params: []Param{{Name: "cgroups", Type: Strings}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x1},
+	{Name: "truncate", Category: FileIO, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyAttr,
+		Params: []Param{{Name: "res", Type: Errno}, {Name: "path", Type: Path}},
+		Extras: []Param{{Name: "base", Type: Path}}, FD: -1, Base: 2, Base2: -1, File: -1, variable: 0x6},
 }

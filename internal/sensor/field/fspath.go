@@ -29,6 +29,7 @@ var fspathSlots = func() (slots [event.NumKinds][numPathRoles]int) {
 		event.KindChmod: "filename", event.KindFchmodat: "filename", event.KindFchmodat2: "filename",
 		event.KindChown: "path", event.KindLchown: "path", event.KindFchownat: "pathname",
 		event.KindQuotactl: "special", event.KindUmount: "name", event.KindUmount2: "name",
+		event.KindTruncate: "path",
 	} {
 		slots[k][onePath] = k.Info().Slot(name)
 	}
@@ -40,7 +41,7 @@ var fspathSlots = func() (slots [event.NumKinds][numPathRoles]int) {
 		// Of links Falco calls the new name the source, what it points to the target.
 		event.KindLink: {"newpath", "oldpath"}, event.KindLinkat: {"newpath", "oldpath"},
 		event.KindSymlink: {"linkpath", "target"}, event.KindSymlinkat: {"linkpath", "target"},
-		event.KindMount: {"dev", "dir"},
+		event.KindMount: {"dev", "dir"}, event.KindMoveMount: {"oldpath", "newpath"},
 	} {
 		slots[k][sourcePath], slots[k][targetPath] = k.Info().Slot(names[0]), k.Info().Slot(names[1])
 	}

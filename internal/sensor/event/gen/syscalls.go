@@ -43,7 +43,7 @@ func goSyscalls(kinds []kind) []byte {
 		"getuid32": "KindGetuid", "getgid32": "KindGetgid", "geteuid32": "KindGeteuid", "getegid32": "KindGetegid",
 		"getresuid32": "KindGetresuid", "getresgid32": "KindGetresgid", "chown32": "KindChown",
 		"lchown32": "KindLchown", "fchown32": "KindFchown", "umount": "KindUmount", "prlimit64": "KindPrlimit",
-		"ugetrlimit": "KindGetrlimit",
+		"ugetrlimit": "KindGetrlimit", "truncate64": "KindTruncate",
 	} {
 		own[name] = kind
 	}

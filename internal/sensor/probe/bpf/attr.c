@@ -96,6 +96,9 @@ int family_attr(u64 *ctx)
 		PATH_AT_EVENT(NEWFSTATAT);
 		SLOT(s, NEWFSTATAT_FLAGS) = (u32)s->args[3];
 		break;
+	case KIND_TRUNCATE:
+		PATH_EVENT(TRUNCATE);
+		break;
 	default:
 		if (!xattr_event(s))
 			return wrong_family(s);

@@ -355,6 +355,7 @@ enum event_kind {
 	KIND_FSETXATTR,
 	KIND_SETXATTRAT,
 	KIND_PROCMOVE,
+	KIND_TRUNCATE,
 	KIND_COUNT,
 };
 
@@ -1584,3 +1585,7 @@ enum event_kind {
 #define SETXATTRAT_FILE 6
 #define PROCMOVE_SLOTS 1
 #define PROCMOVE_CGROUPS 0
+#define TRUNCATE_SLOTS 3
+#define TRUNCATE_RES 0
+#define TRUNCATE_PATH 1
+#define TRUNCATE_BASE 2
