@@ -118,7 +118,9 @@ var namesFile = func() (slots [event.NumKinds]uint64) {
 	} {
 		slots[k] |= 1 << k.Info().Slot(name)
 	}
-	// These are the process's own names, which the kernel resolved.
-	slots[event.KindExecve], slots[event.KindExecveat], slots[event.KindGetcwd] = 0, 0, 0
+	// These are the process's own names, which the kernel resolved, but for the
+	// program that was asked for.
+	slots[event.KindExecve] = 1 << event.KindExecve.Info().Slot("filename")
+	slots[event.KindExecveat], slots[event.KindGetcwd] = 0, 0
 	return slots
 }()
