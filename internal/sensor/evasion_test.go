@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"unsafe"
 
@@ -35,11 +36,27 @@ func act(name string, args []string) int {
 
 func perform(t *testing.T, name string, args ...string) {
 	t.Helper()
+	performAs(t, nil, name, args...)
+}
+
+// performAs performs the act in namespaces or as a user of its own. The test's
+// binary is in a directory that others may not enter: it is run by a descriptor.
+func performAs(t *testing.T, as *syscall.SysProcAttr, name string, args ...string) {
+	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command(exe, append([]string{actArg, name}, args...)...).CombinedOutput()
+	file, err := os.Open(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	cmd := exec.Command(exe, append([]string{actArg, name}, args...)...)
+	if as != nil {
+		cmd.Path, cmd.ExtraFiles, cmd.SysProcAttr = "/proc/self/fd/3", []*os.File{file}, as
+	}
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", name, err, out)
 	}

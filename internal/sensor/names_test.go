@@ -1,11 +1,14 @@
 package sensor
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,7 +21,8 @@ func init() {
 		"chroot": inJail, "chroot-relative": inJailRelative,
 		"link": linkThrough, "linkat": linkatFollowing, "symlink": symlinkTo, "rename": renameThrough, "unlink": unlinkThrough,
 		"mkdir": mkdirThrough, "chmod": chmodThrough, "chown": chownThrough, "mknod": mknodThrough, "deep": deep,
-		"proc-root": linkFromProc, "long": longName, "mounts": newMounts,
+		"proc-root": linkFromProc, "long": longName, "mounts": newMounts, "pivot": pivoted, "pivot-cwd": pivotedCWD,
+		"truncate": truncateThrough, "exec": runThrough,
 	} {
 		acts[name] = func(a []string) error { return act(a[0]) }
 	}
@@ -94,6 +98,47 @@ func clonedTree(dir string) error {
 	return openIn(fd, "secret")
 }
 
+// pivot makes an empty filesystem the root, and detaches all others; it returns
+// a descriptor of dir/real.
+func pivot(dir string) (int, error) {
+	if err := private(); err != nil {
+		return -1, err
+	}
+	fd, err := unix.Open(dir+"/real", unix.O_PATH, 0)
+	if err != nil {
+		return -1, err
+	}
+	if err := unix.Mount("tmpfs", dir+"/on", "tmpfs", 0, ""); err != nil {
+		return -1, fmt.Errorf("mount: %w", err)
+	}
+	if err := unix.Chdir(dir + "/on"); err != nil {
+		return -1, err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return -1, fmt.Errorf("pivot_root: %w", err)
+	}
+	return fd, unix.Unmount(".", unix.MNT_DETACH)
+}
+
+func pivoted(dir string) error {
+	fd, err := pivot(dir)
+	if err != nil {
+		return err
+	}
+	return openIn(fd, "secret")
+}
+
+func pivotedCWD(dir string) error {
+	fd, err := pivot(dir)
+	if err != nil {
+		return err
+	}
+	if err := unix.Fchdir(fd); err != nil {
+		return err
+	}
+	return openIn(unix.AT_FDCWD, "secret")
+}
+
 func inJail(dir string) error {
 	if err := private(); err != nil {
 		return err
@@ -134,6 +179,9 @@ func mkdirThrough(dir string) error  { return os.Mkdir(dir+"/via/made", 0o700) }
 func chmodThrough(dir string) error  { return os.Chmod(dir+"/soft", 0o600) }
 func chownThrough(dir string) error  { return os.Chown(dir+"/soft", 0, 0) }
 func mknodThrough(dir string) error  { return unix.Mknod(dir+"/via/node", unix.S_IFIFO|0o600, 0) }
+
+func truncateThrough(dir string) error { return unix.Truncate(dir+"/soft", 0) }
+func runThrough(dir string) error      { return exec.Command(dir + "/run").Run() }
 
 func longName(dir string) error {
 	return openAndClose(dir+"/"+strings.Repeat("./", 600)+"real/secret", unix.O_RDONLY)
@@ -194,22 +242,63 @@ func fsconfigCreate(fd int) error {
 	return nil
 }
 
-// TestNames shows rows of docs/compatibility.md: a file has one name for the
-// rules, whatever links, mounts and roots are on the way to it.
-func TestNames(t *testing.T) {
+// namesDir is a directory with files and links, that all may change.
+func namesDir(t *testing.T) string {
 	dir := t.TempDir()
+	if err := errors.Join(os.Chmod(dir, 0o777), os.Chmod(filepath.Dir(dir), 0o755)); err != nil {
+		t.Fatal(err)
+	}
 	for _, d := range []string{"real", "on", "fs"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, f := range []string{"secret", "moved", "gone"} {
-		write(t, filepath.Join(dir, "real", f), "")
+		if err := os.WriteFile(filepath.Join(dir, "real", f), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
-	for name, target := range map[string]string{"via": "real", "soft": "real/secret"} {
+	for name, target := range map[string]string{"via": "real", "soft": "real/secret", "run": "/bin/true"} {
 		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	return dir
+}
+
+// onRoot is the path of dir in the filesystem of the root directory, or in its
+// own.
+func onRoot(t *testing.T, dir string) string {
+	var root, here unix.Stat_t
+	if err := errors.Join(unix.Stat("/", &root), unix.Stat(dir, &here)); err != nil {
+		t.Fatal(err)
+	}
+	if root.Dev == here.Dev {
+		return dir
+	}
+	for up := dir; ; up = filepath.Dir(up) {
+		var above unix.Stat_t
+		if err := unix.Stat(filepath.Dir(up), &above); err != nil {
+			t.Fatal(err)
+		}
+		if above.Dev != here.Dev {
+			return strings.TrimPrefix(dir, up)
+		}
+	}
+}
+
+// namesTest is an act, and a condition that holds of an event of it.
+type namesTest struct{ act, condition string }
+
+const opens = "evt.type in (open, openat, openat2) and evt.rawres >= 0 and "
+
+// TestNames shows rows of docs/compatibility.md: a file has one name for the
+// rules, whatever links, mounts and roots are on the way to it.
+func TestNames(t *testing.T) {
+	dir := namesDir(t)
+	program, err := filepath.EvalSymlinks("/bin/true")
+	if err != nil {
+		t.Fatal(err)
 	}
 	requireBPF(t)
 	if err := unix.Mount("tmpfs", dir+"/fs", "tmpfs", 0, ""); err != nil {
@@ -220,10 +309,11 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, dir+"/fs/sub/secret", "")
-	const opens = "evt.type in (open, openat, openat2) and evt.rawres >= 0 and "
-	tests := []struct{ act, condition string }{
+	checkNames(t, dir, nil, []namesTest{
 		{"detached", opens + "fd.name = ROOT/real/secret"},
 		{"detached-cwd", opens + "fd.name = ROOT/real/secret"},
+		{"pivot", opens + "fd.name = " + onRoot(t, dir) + "/real/secret"},
+		{"pivot-cwd", opens + "fd.name = " + onRoot(t, dir) + "/real/secret"},
 		{"detached-all", opens + "fd.name = ROOT/fs/sub/secret"},
 		{"open-tree", opens + "fd.name = ROOT/real/secret"},
 		{"chroot", opens + "fd.name = ROOT/real/secret"},
@@ -239,6 +329,9 @@ func TestNames(t *testing.T) {
 		{"mkdir", "evt.type in (mkdir, mkdirat) and fs.path.name = ROOT/real/made"},
 		{"chmod", "evt.type in (chmod, fchmodat) and evt.arg.filename = ROOT/real/secret"},
 		{"chown", "evt.type in (chown, fchownat) and fs.path.name = ROOT/real/secret"},
+		{"truncate", "evt.type = truncate and evt.arg.path = ROOT/real/secret"},
+		{"exec", "evt.type = execve and evt.arg.filename = ROOT/run"},
+		{"exec", "evt.type = execve and evt.arg.filename = " + program},
 		{"mknod", "evt.type in (mknod, mknodat) and evt.arg.path = ROOT/real/node"},
 		{"long", opens + "fd.name = /DIR_TOO_LONG/FILENAME_TOO_LONG"},
 		{"long", opens + "fd.name = ROOT/real/secret"},
@@ -247,10 +340,38 @@ func TestNames(t *testing.T) {
 		{"mounts", "evt.type = mount_setattr and evt.arg.attr_set contains RDONLY"},
 		{"mounts", "evt.type = move_mount and evt.arg.newpath = ROOT/on"},
 		{"mounts", "evt.type = fsmount and evt.arg.attr_flags contains NOSUID"},
+	})
+}
+
+// What a user without rights does in a user namespace hides nothing either.
+//
+// It shows rows of docs/compatibility.md.
+func TestNamesInUserNamespace(t *testing.T) {
+	requireBPF(t)
+	dir := namesDir(t)
+	nobody := &syscall.SysProcAttr{
+		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 65534, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: 65534, Size: 1}},
+		Credential:  &syscall.Credential{NoSetGroups: true},
 	}
+	const by = " and user.uid = 65534"
+	checkNames(t, dir, nobody, []namesTest{
+		{"detached", opens + "fd.name = ROOT/real/secret" + by},
+		{"detached-cwd", opens + "fd.name = ROOT/real/secret" + by},
+		{"open-tree", opens + "fd.name = ROOT/real/secret" + by},
+		{"pivot", opens + "fd.name = " + onRoot(t, dir) + "/real/secret" + by},
+		{"chroot", opens + "fd.name = ROOT/real/secret" + by},
+		{"chroot-relative", opens + "fd.name = /real/secret" + by},
+	})
+}
+
+// checkNames starts a sensor with a rule for each test, and performs the acts.
+func checkNames(t *testing.T, dir string, as *syscall.SysProcAttr, tests []namesTest) {
+	t.Helper()
 	var rules strings.Builder
 	for i, tt := range tests {
-		fmt.Fprintf(&rules, "- rule: R%d\n  desc: d\n  priority: INFO\n  output: \"%%evt.args\"\n  condition: %s and proc.name = sensor.test\n",
+		fmt.Fprintf(&rules, "- rule: R%d\n  desc: d\n  priority: INFO\n  output: \"%%evt.args\"\n  condition: %s and (proc.name = sensor.test or proc.pname = sensor.test)\n",
 			i, strings.ReplaceAll(tt.condition, "ROOT", dir))
 	}
 	s := start(t, rules.String(), "rule_matching=all")
@@ -259,7 +380,7 @@ func TestNames(t *testing.T) {
 		missing[fmt.Sprintf("R%d", i)] = tt.act + ": " + tt.condition
 		if !done[tt.act] {
 			done[tt.act] = true
-			perform(t, tt.act, dir)
+			performAs(t, as, tt.act, dir)
 		}
 	}
 	s.poll(20*time.Second, func(a alertLine) bool {
