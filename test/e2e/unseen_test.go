@@ -23,12 +23,19 @@ type way struct {
 
 var waysAround = []way{
 	{"Set Setuid or Setgid bit", open("x", unix.O_CREAT, 0o4755), open("x", unix.O_CREAT, 0o755)},
+	{"Set Setuid or Setgid bit", open("", unix.O_TMPFILE, 0o4755), open("", unix.O_TMPFILE, 0o755)},
+	{"Set Setuid or Setgid bit", creat(0o4755), creat(0o755)},
 	{"Set Setuid or Setgid bit", mknod(unix.S_IFREG | 0o2755), mknod(unix.S_IFREG | 0o755)},
 	{"File Capabilities Set", setxattr, otherAttribute},
 	{"System File Emptied While Opened for Reading", emptied("/etc"), emptied("/tmp")},
 	{"System Configuration Replaced", renamed("/etc/cron.d"), renamed("/etc")},
 	{"System Configuration Replaced", linked("/etc/cron.d"), linked("/etc")},
+	{"System Configuration Replaced", symlinked("/etc/cron.d"), symlinked("/etc")},
+	{"System Configuration Replaced", exchanged("/etc/cron.d"), exchanged("/etc")},
+	{"System File Truncated by Path", truncated("/etc"), truncated("/tmp")},
 	{"Mount over System Configuration", mounted("/etc"), mounted("/tmp")},
+	{"Mount over System Configuration", mountedAnew("/etc"), mountedAnew("/tmp")},
+	{"Mount over System Configuration", attached("/etc"), attached("/tmp")},
 	{"Program Under a Trusted Name", named("sshd"), named("harmless")},
 	{"Execution from /dev/shm", fromShm, nil},
 	{"Command Line Longer Than Recorded", arguments(60), arguments(20)},
@@ -81,6 +88,16 @@ func TestWaysAroundTheRules(t *testing.T) {
 func open(name string, flags int, mode uint32) func(string) error {
 	return func(dir string) error {
 		fd, err := unix.Open(filepath.Join(dir, name), flags|unix.O_WRONLY, mode)
+		if err == nil {
+			err = unix.Close(fd)
+		}
+		return err
+	}
+}
+
+func creat(mode uint32) func(string) error {
+	return func(dir string) error {
+		fd, err := unix.Creat(filepath.Join(dir, "x"), mode)
 		if err == nil {
 			err = unix.Close(fd)
 		}
@@ -158,6 +175,61 @@ func linked(where string) func(string) error {
 		defer unix.Close(fd)
 		to := filepath.Join(where, "peregrine-"+filepath.Base(dir))
 		return errors.Join(unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", fd), unix.AT_FDCWD, to, unix.AT_SYMLINK_FOLLOW), os.Remove(to))
+	}
+}
+
+// symlinked puts a link into place.
+func symlinked(where string) func(string) error {
+	return func(dir string) error {
+		to := filepath.Join(where, "peregrine-"+filepath.Base(dir))
+		return errors.Join(os.Symlink(dir, to), os.Remove(to))
+	}
+}
+
+// exchanged gives a file there the name of another, and that one its own.
+func exchanged(where string) func(string) error {
+	return func(dir string) error {
+		return below(where, dir, func(there string) error {
+			return below("/etc", dir+"-new", func(other string) error {
+				return unix.Renameat2(unix.AT_FDCWD, there, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE)
+			})
+		})
+	}
+}
+
+func truncated(where string) func(string) error {
+	return func(dir string) error {
+		return below(where, dir, func(path string) error { return unix.Truncate(path, 0) })
+	}
+}
+
+// covered makes a directory there for the time of f.
+func covered(where, dir string, f func(target string) error) error {
+	target := filepath.Join(where, "peregrine-"+filepath.Base(dir))
+	if err := os.Mkdir(target, 0o755); err != nil {
+		return err
+	}
+	return errors.Join(f(target), unix.Unmount(target, unix.MNT_DETACH), os.Remove(target))
+}
+
+// mountedAnew covers a directory by a filesystem of its own.
+func mountedAnew(where string) func(string) error {
+	return func(dir string) error {
+		return covered(where, dir, func(target string) error { return unix.Mount(dir, target, "tmpfs", 0, "") })
+	}
+}
+
+// attached binds as newer versions of mount(8) do.
+func attached(where string) func(string) error {
+	return func(dir string) error {
+		return covered(where, dir, func(target string) error {
+			fd, err := unix.OpenTree(unix.AT_FDCWD, dir, unix.OPEN_TREE_CLONE)
+			if err != nil {
+				return err
+			}
+			defer unix.Close(fd)
+			return unix.MoveMount(fd, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH)
+		})
 	}
 }
 
