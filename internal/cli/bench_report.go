@@ -27,7 +27,7 @@ func newBenchReport(env Env) *cobra.Command {
 			return f.again(env)
 		},
 	}
-	f.reportFlags(cmd.Flags())
+	f.reportFlags(cmd)
 	reportOut(cmd.Flags(), &f.file)
 	return cmd
 }

@@ -81,6 +81,8 @@ Exit codes: the same as for capacity run.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(env, cmd, args) },
 	}
 	f.add(cmd.Flags())
+	completeFlag(cmd, "format", slices.Concat([]string{"text", "markdown", "csv", "json"}, kubernetes.Patches)...)
+	completeFlag(cmd, "load", "alerts", "noise", "1:50")
 	cmd.AddCommand(newCapacityKubernetesRestore(env), newCapacityKubernetesRBAC(env))
 	return cmd
 }

@@ -43,8 +43,7 @@ func newCapacityReport(env Env) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", string(report.Text), "text, markdown, csv, json or html")
-	completeFlag(cmd, "format", "text", "markdown", "csv", "json", "html")
+	choiceFlag(cmd, cmd.Flags(), &format, "format", "output format", "text", "markdown", "csv", "json", "html")
 	reportOut(cmd.Flags(), &out)
 	return cmd
 }

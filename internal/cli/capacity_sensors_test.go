@@ -16,7 +16,7 @@ func sensors(t *testing.T, args ...string) (found []string, err error) {
 	cmd := newCapacityRun(Env{})
 	f := &capacityRunFlags{}
 	cmd.ResetFlags()
-	f.add(cmd.Flags())
+	f.add(cmd)
 	if err := cmd.ParseFlags(args); err != nil {
 		return nil, err
 	}

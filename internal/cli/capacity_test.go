@@ -22,7 +22,7 @@ func TestCapacityUsage(t *testing.T) {
 		{[]string{"run", "--cpu", "fast"}, "expected a number above 0"},
 		{[]string{"run", "--memory", "much"}, "expected a size"},
 		{[]string{"run", "--load", "heavy"}, "expected alerts, noise or a mix"},
-		{[]string{"run", "--format", "html"}, "HTML page is in the directory"},
+		{[]string{"run", "--format", "html"}, "expected text, markdown, csv or json"},
 		{[]string{"run", "--fail-if", "beauty<1"}, "unknown metric"},
 		{[]string{"run", "--actions", "NoSuchAction"}, "no events matching"},
 		{[]string{"run", "--sensor", "falco", "--pid", "1"}, "give one of them"},

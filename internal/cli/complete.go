@@ -66,14 +66,3 @@ func groupGenerate(flags *pflag.FlagSet) {
 		}
 	}
 }
-
-// formatFlag adds --format, whose default is the first of the formats; -o and
-// --output, as it was called, go on working.
-func formatFlag(cmd *cobra.Command, format *string, formats ...string) {
-	flags := cmd.Flags()
-	last := len(formats) - 1
-	flags.StringVar(format, "format", formats[0], "output format: "+strings.Join(formats[:last], ", ")+" or "+formats[last])
-	completeFlag(cmd, "format", formats...)
-	flags.StringVarP(format, "output", "o", formats[0], "the same as --format")
-	flags.Lookup("output").Hidden = true
-}

@@ -18,15 +18,18 @@ func flagError(cmd *cobra.Command, err error) error {
 	switch {
 	case errors.As(err, &invalid):
 		f := invalid.GetFlag()
-		return fmt.Errorf("--%s %q: expected %s", f.Name, invalid.GetValue(), expectation(f, invalid.Unwrap()))
+		if what := expectation(f, invalid.Unwrap()); what != "" {
+			return fmt.Errorf("--%s %q: expected %s", f.Name, invalid.GetValue(), what)
+		}
+		return fmt.Errorf("--%s: %w", f.Name, invalid.Unwrap())
 	case errors.As(err, &unknown):
 		return fmt.Errorf("%w%s; see '%s --help'", err, meant("--", unknown.GetSpecifiedName(), flagNames(cmd)), cmd.CommandPath())
 	}
 	return err
 }
 
-// expectation describes the values that a flag takes. It replaces the standard
-// library's messages about numbers and keeps those of this package's own flags.
+// expectation describes the values that a flag takes; "" if the cause does not
+// say. It replaces the standard library's messages about numbers.
 func expectation(f *pflag.Flag, cause error) string {
 	switch t := f.Value.Type(); {
 	case t == "duration":
@@ -37,12 +40,11 @@ func expectation(f *pflag.Flag, cause error) string {
 		return "a whole number that is not negative"
 	case strings.HasPrefix(t, "int"):
 		return "a whole number"
-	case t == "float64Slice":
-		return "numbers, separated by commas"
 	case strings.HasPrefix(t, "float"):
 		return "a number"
 	}
-	return cause.Error()
+	_, what, _ := strings.Cut(cause.Error(), "expected ")
+	return what
 }
 
 func flagNames(cmd *cobra.Command) []string {

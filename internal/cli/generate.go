@@ -41,9 +41,8 @@ are those of Falco's event-generator.`,
 	flags := cmd.PersistentFlags()
 	flags.StringVarP(&g.config, "config", "c", "", "configuration file in YAML: flags by name (default $HOME/.falco-event-generator.yaml if it exists)")
 	flags.StringVarP(&g.level, "loglevel", "l", "info", "log level: debug, info, warning or error")
-	flags.StringVar(&g.format, "logformat", "text", "log format: text or json")
+	choiceFlag(cmd, flags, &g.format, "logformat", "log format", "text", "json")
 	completeFlag(cmd, "loglevel", "debug", "info", "warning", "error")
-	completeFlag(cmd, "logformat", "text", "json")
 	cmd.AddCommand(newGenerateList(env), newGenerateRun(env, g), newGeneratePlan(env, g), newGenerateTest(env, g), newGenerateCleanup(env, g))
 	return cmd
 }
@@ -184,7 +183,7 @@ func (g *generateFlags) resolve(env Env, cmd *cobra.Command) error {
 			return
 		}
 		if err := cmd.Flags().Set(f.Name, value); err != nil {
-			failed = usagef("--%s from environment or configuration: %w", f.Name, err)
+			failed = usagef("environment or configuration: %w", flagError(cmd, err))
 		}
 	})
 	if failed != nil {
@@ -193,9 +192,6 @@ func (g *generateFlags) resolve(env Env, cmd *cobra.Command) error {
 	level, err := eventlog.ParseLevel(g.level)
 	if err != nil {
 		return &ExitError{Code: ExitUsage, Err: err}
-	}
-	if g.format != "text" && g.format != "json" {
-		return usagef("--logformat %q: expected text or json", g.format)
 	}
 	color := env.Terminal && env.colors()
 	g.log = &eventlog.Logger{Out: env.Stderr, Level: level, JSON: g.format == "json", Color: color}

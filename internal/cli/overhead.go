@@ -49,15 +49,13 @@ command of --sensor. It cannot measure a sensor that is already running.`,
 	flags.DurationVar(&f.duration, "duration", 500*time.Millisecond, "duration of each measurement")
 	flags.IntVar(&f.cpu, "cpu", 0, "CPU on which the workloads run; -1 for any")
 	flags.StringVar(&f.program, "program", "find /usr/bin /usr/lib -xdev -name none", "program to measure, as a command; empty for none")
-	flags.StringVar(&f.output, "format", "text", "format of the results: text or json")
+	choiceFlag(cmd, flags, &f.output, "format", "format of the results", "text", "json")
+	completeFlag(cmd, "sensor", "embedded")
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "show no progress")
 	return cmd
 }
 
 func (f *overheadFlags) run(env Env, cmd *cobra.Command, args []string) error {
-	if f.output != "text" && f.output != "json" {
-		return usagef("--format %q: expected text or json", f.output)
-	}
 	if f.sensor == "running" {
 		return usagef("--sensor running: overhead must start and stop the sensor itself; give the command that starts it")
 	}

@@ -89,18 +89,14 @@ func newProfileDiff(env Env) *cobra.Command {
 				sides[i] = p
 			}
 			d := profile.Compare(sides[0], sides[1])
-			switch format {
-			case "text":
-				return show.Diff(env.Stdout, d, o)
-			case "json":
+			if format == "json" {
 				return json.NewEncoder(env.Stdout).Encode(d)
 			}
-			return usagef("--format %q: expected text or json", format)
+			return show.Diff(env.Stdout, d, o)
 		},
 	}
 	cmd.Flags().IntVar(&o.Rows, "rows", 20, "syscalls to show, 0 for all")
-	cmd.Flags().StringVar(&format, "format", "text", "text or json")
-	completeFlag(cmd, "format", "text", "json")
+	choiceFlag(cmd, cmd.Flags(), &format, "format", "output format", "text", "json")
 	return cmd
 }
 

@@ -99,7 +99,7 @@ func (f *rulesFlags) rule(env Env, name string) (*rules.Rule, *rules.Set, error)
 }
 
 func newRulesCheck(env Env) *cobra.Command {
-	var asJSON bool
+	var format string
 	cmd := &cobra.Command{
 		Use:   "check [FILE|DIRECTORY]...",
 		Short: "Check rules files and show the location of each mistake",
@@ -108,7 +108,7 @@ warning with its location and source line.
 
 Exit codes: 0 all files are valid, 1 some are not, 2 invalid command line.`,
 		Example: `  peregrine rules check /etc/falco/falco_rules.yaml my_rules.yaml
-  peregrine rules check --json rules.d | jq '.falco_load_results[].errors'`,
+  peregrine rules check --format json rules.d | jq '.falco_load_results[].errors'`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			f := rulesFlags{files: args}
 			sources, missing, err := f.sources()
@@ -119,7 +119,7 @@ Exit codes: 0 all files are valid, 1 some are not, 2 invalid command line.`,
 			for _, path := range missing {
 				report.Results = append(report.Results, rules.FileError(path, fmt.Errorf("no such file or directory")))
 			}
-			if asJSON {
+			if format == "json" {
 				err = report.WriteJSON(env.Stdout, nil)
 			} else {
 				err = report.WriteText(env.Stdout, true)
@@ -130,20 +130,19 @@ Exit codes: 0 all files are valid, 1 some are not, 2 invalid command line.`,
 			return err
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the results as JSON, like 'falco -V' with json_output")
+	jsonFlag(cmd, &format)
 	return cmd
 }
 
 func newRulesList(env Env) *cobra.Command {
 	var f rulesFlags
-	var tag string
-	var asJSON bool
+	var tag, format string
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the rules",
 		Example: `  peregrine rules list
   peregrine rules list --tag mitre_credential_access
-  peregrine rules list --json -r my_rules.yaml | jq '.rules[].info.name'`,
+  peregrine rules list --format json -r my_rules.yaml | jq '.rules[].info.name'`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			set, err := f.load(env)
@@ -153,7 +152,7 @@ func newRulesList(env Env) *cobra.Command {
 			if tag != "" {
 				set = set.Tagged(tag)
 			}
-			if asJSON {
+			if format == "json" {
 				d, err := set.Describe("", alert.Options{})
 				if err != nil {
 					return err
@@ -170,7 +169,7 @@ func newRulesList(env Env) *cobra.Command {
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&tag, "tag", "", "only rules with this tag")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print all details as JSON, like 'falco -L' with json_output")
+	jsonFlag(cmd, &format)
 	return cmd
 }
 
@@ -246,9 +245,9 @@ Exit codes: 0 the rule matched, 1 it did not match or could not be tried,
 
 func newRulesCost(env Env) *cobra.Command {
 	var f rulesFlags
-	var file string
+	var file, format string
 	var live time.Duration
-	var asJSON, all bool
+	var all bool
 	cmd := &cobra.Command{
 		Use:   "cost {--capture FILE | --live DURATION}",
 		Short: "Measure what each rule costs, over a capture or on this host",
@@ -260,7 +259,7 @@ events that a rule cannot match because of their kind or process.
 --live needs root. A sensor may run at the same time.`,
 		Example: `  peregrine rules cost --live 1m
   peregrine rules cost --capture typical.scap
-  peregrine rules cost -r my_rules.yaml --capture typical.scap --json`,
+  peregrine rules cost -r my_rules.yaml --capture typical.scap --format json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			set, err := f.load(env)
@@ -275,7 +274,7 @@ events that a rule cannot match because of their kind or process.
 			if costs == nil {
 				return err
 			}
-			if asJSON {
+			if format == "json" {
 				return errors.Join(json.NewEncoder(env.Stdout).Encode(costs), err)
 			}
 			return errors.Join(costs.Write(env.Stdout), err)
@@ -286,7 +285,7 @@ events that a rule cannot match because of their kind or process.
 	cmd.Flags().DurationVar(&live, "live", 0, "observe this host for this long, for example 1m")
 	cmd.MarkFlagsOneRequired("capture", "live")
 	cmd.MarkFlagsMutuallyExclusive("capture", "live")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the figures as JSON")
+	jsonFlag(cmd, &format)
 	cmd.Flags().BoolVar(&all, "all", false, "include disabled rules")
 	return cmd
 }

@@ -107,20 +107,20 @@ Alerts go to standard output, messages to standard error. The exit code is 0, or
 			return runSensor(env, &f, accepted(cmd.Flags()))
 		},
 	}
-	f.register(cmd.Flags())
+	f.register(cmd)
 	cmd.AddCommand(newSensorStatus(env), newSensorTop(env))
 	// Falco exits with 1 for any error, wrong flags included.
 	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &ExitError{Code: ExitFailure, Err: flagError(cmd, err)}
 	})
-	completeFlag(cmd, "format", "text", "markdown", "json")
 	completeFlag(cmd, "list", "syscall", "k8s_audit")
 	_ = cmd.RegisterFlagCompletionFunc("option", completeKeys)
 	_ = cmd.RegisterFlagCompletionFunc("describe-rule", completeRules)
 	return cmd
 }
 
-func (f *daemonFlags) register(fs *pflag.FlagSet) {
+func (f *daemonFlags) register(cmd *cobra.Command) {
+	fs := cmd.Flags()
 	fs.StringVarP(&f.config, "config", "c", "", "configuration `FILE` (default "+config.DefaultPath+" if it exists)")
 	fs.StringArrayVarP(&f.rulesFiles, "rules", "r", nil, "rules `FILE` or directory; may be repeated; replaces rules_files of the configuration")
 	fs.StringArrayVarP(&f.options, "option", "o", nil, "set a configuration `KEY=VALUE`, as in -o json_output=true; may be repeated")
@@ -145,7 +145,7 @@ func (f *daemonFlags) register(fs *pflag.FlagSet) {
 	fs.StringVar(&f.pluginInfo, "plugin-info", "", "describe the plugin `NAME` and exit")
 	fs.BoolVar(&f.configSchema, "config-schema", false, "print the JSON schema of configuration files and exit")
 	fs.BoolVar(&f.ruleSchema, "rule-schema", false, "print the JSON schema of rules files and exit")
-	fs.StringVar(&f.format, "format", "text", "`FORMAT` of lists: text, markdown or json")
+	choiceFlag(cmd, fs, &f.format, "format", "`FORMAT` of lists", "text", "markdown", "json")
 	fs.BoolVar(&f.markdown, "markdown", false, "the same as --format markdown; alone, list all fields")
 	fs.BoolVarP(&f.names, "names", "N", false, "with --list: names only")
 	fs.BoolVar(&f.version, "version", false, "print versions and exit")
@@ -253,8 +253,6 @@ func (f *daemonFlags) check() error {
 		return fmt.Errorf("--stats-interval %d: expected 1 to %d milliseconds", f.statsInterval, maxStatsInterval)
 	case f.duration < 0 || f.duration > maxDuration:
 		return fmt.Errorf("-M %d: expected up to %d seconds; 0 is no limit", f.duration, maxDuration)
-	case !slices.Contains([]string{"text", "markdown", "json"}, f.format):
-		return fmt.Errorf("--format %s: expected text, markdown or json", f.format)
 	case len(f.disableSources) > 0 && len(f.enableSources) > 0:
 		return errors.New("--disable-source and --enable-source exclude each other")
 	case slices.ContainsFunc(f.enableSources, func(source string) bool { return field.Of(source) == nil }):

@@ -3,7 +3,7 @@ package cli
 import (
 	"testing"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
@@ -21,9 +21,9 @@ func TestAPIServerFlags(t *testing.T) {
 		"long":  {[]string{"--k8s-api", "https://10.96.0.1", "--k8s-api-cert", "/token", "--k8s-node=node1"}, all},
 	} {
 		var f daemonFlags
-		flags := pflag.NewFlagSet("sensor", pflag.ContinueOnError)
-		f.register(flags)
-		if err := flags.Parse(tt.args); err != nil {
+		cmd := &cobra.Command{}
+		f.register(cmd)
+		if err := cmd.ParseFlags(tt.args); err != nil {
 			t.Fatal(err)
 		}
 		f.config = "/dev/null"
@@ -31,8 +31,8 @@ func TestAPIServerFlags(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if cfg.Peregrine.Kubernetes != tt.want || len(accepted(flags)) > 0 {
-			t.Errorf("%s: %+v, notes %q", name, cfg.Peregrine.Kubernetes, accepted(flags))
+		if cfg.Peregrine.Kubernetes != tt.want || len(accepted(cmd.Flags())) > 0 {
+			t.Errorf("%s: %+v, notes %q", name, cfg.Peregrine.Kubernetes, accepted(cmd.Flags()))
 		}
 	}
 }

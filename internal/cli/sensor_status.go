@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
@@ -13,6 +12,7 @@ import (
 // newSensorStatus is "peregrine sensor status".
 func newSensorStatus(env Env) *cobra.Command {
 	var opt live.Options
+	var format string
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show rates, totals and resource usage of a running sensor",
@@ -20,19 +20,21 @@ func newSensorStatus(env Env) *cobra.Command {
 totals: events seen, filtered and dropped; alerts and latency of each output
 channel; CPU and memory. The exit code is 1 if no sensor responds.`,
 		Example: `  sudo peregrine sensor status
-  sudo peregrine sensor status --json | jq .probe.drops`,
+  sudo peregrine sensor status --format json | jq .probe.drops`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			opt.JSON = format == "json"
 			return live.Status(cmd.Context(), env.Stdout, opt)
 		},
 	}
-	liveFlags(cmd.Flags(), &opt)
+	liveFlags(cmd, &opt, &format)
 	return cmd
 }
 
 // liveFlags are the flags that status and top share.
-func liveFlags(fs *pflag.FlagSet, opt *live.Options) {
+func liveFlags(cmd *cobra.Command, opt *live.Options, format *string) {
+	fs := cmd.Flags()
 	fs.StringVar(&opt.Socket, "socket", config.DefaultStatusSocket, "status `SOCKET` of the sensor (peregrine.status_socket in its configuration)")
 	fs.DurationVar(&opt.Interval, "interval", time.Second, "time between two snapshots")
-	fs.BoolVar(&opt.JSON, "json", false, "print the whole snapshot as JSON")
+	jsonFlag(cmd, format)
 }

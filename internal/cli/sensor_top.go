@@ -16,6 +16,7 @@ const minTopInterval = 100 * time.Millisecond
 // newSensorTop is "peregrine sensor top".
 func newSensorTop(env Env) *cobra.Command {
 	var opt live.Options
+	var format string
 	cmd := &cobra.Command{
 		Use:   "top",
 		Short: "Watch the busiest rules, event types and processes of a running sensor",
@@ -24,7 +25,7 @@ processes. It refreshes at each interval until interrupted. On a terminal, each
 view replaces the previous one.`,
 		Example: `  sudo peregrine sensor top
   sudo peregrine sensor top --once --rows 20
-  sudo peregrine sensor top --json --interval 5s >> snapshots.jsonl`,
+  sudo peregrine sensor top --format json --interval 5s >> snapshots.jsonl`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opt.Interval < minTopInterval || opt.Rows < 1 {
@@ -32,10 +33,11 @@ view replaces the previous one.`,
 			}
 			f, ok := env.Stdout.(*os.File)
 			opt.Terminal = ok && isTerminal(f)
+			opt.JSON = format == "json"
 			return live.Top(cmd.Context(), env.Stdout, opt)
 		},
 	}
-	liveFlags(cmd.Flags(), &opt)
+	liveFlags(cmd, &opt, &format)
 	cmd.Flags().BoolVar(&opt.Once, "once", false, "print one view and exit")
 	cmd.Flags().IntVar(&opt.Rows, "rows", 8, "`LINES` of each table")
 	return cmd
