@@ -182,8 +182,11 @@ func findProcess(proc, s string) (int, error) {
 			found = append(found, pid)
 		}
 	}
-	if len(found) != 1 {
-		return 0, fmt.Errorf("--pid %s: expected one process with that name, found %d %v: give the process id", s, len(found), found)
+	switch len(found) {
+	case 0:
+		return 0, fmt.Errorf("--pid %s: no process has this name", s)
+	case 1:
+		return found[0], nil
 	}
-	return found[0], nil
+	return 0, fmt.Errorf("--pid %s: %d processes have this name: give one of their ids, %v", s, len(found), found)
 }

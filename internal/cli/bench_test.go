@@ -53,7 +53,7 @@ func TestBenchUsage(t *testing.T) {
 		{[]string{"ReadSensitive", "--rate", "1k", "--format", "pdf"}, "expected text, json, csv or markdown"},
 		{[]string{"ReadSensitive", "--round-duration", "50ms"}, "--round-duration must be longer than --sleep"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "pigeon"}, "expected grpc, grpc:PATH"},
-		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", "no such process"}, "expected one process"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", "no such process"}, "no process has this name"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", "999999999"}, "no such process"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", strconv.Itoa(os.Getpid())}, "is no sensor"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--sensor", "embedded", "--pid", "1"}, "--pid is for a sensor that is already running"},

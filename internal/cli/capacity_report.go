@@ -49,9 +49,9 @@ func newCapacityReport(env Env) *cobra.Command {
 }
 
 func exactArgs(n int) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
+	return func(cmd *cobra.Command, args []string) error {
 		if len(args) != n {
-			return usagef("%d arguments: expected %d", len(args), n)
+			return usagef("%d arguments, expected %d: %s", len(args), n, cmd.UseLine())
 		}
 		return nil
 	}

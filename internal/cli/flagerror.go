@@ -32,6 +32,7 @@ func flagError(cmd *cobra.Command, err error) error {
 // say. It replaces the standard library's messages about numbers.
 func expectation(f *pflag.Flag, cause error) string {
 	switch t := f.Value.Type(); {
+	case errors.Is(cause, errNegative): // the end says it
 	case t == "duration":
 		return "a duration with its unit, such as 500ms, 30s or 5m"
 	case t == "bool":

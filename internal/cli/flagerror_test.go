@@ -2,6 +2,8 @@ package cli
 
 import (
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -25,10 +27,20 @@ func TestCommandLineMistakes(t *testing.T) {
 		{"sensor -A=maybe", ExitFailure, `--all-events "maybe": expected true or false`},
 		{"generate run --for 5", ExitUsage, `--for "5": expected a duration with its unit, such as 500ms, 30s or 5m`},
 		{"generate run --rate x", ExitUsage, `--rate "x": expected a number such as 500, 2.5k or 1M`},
+		{"generate run DoNothing --for -5s", ExitUsage, `--for "-5s": expected a value that is not negative`},
+		{"bench run DoNothing --workers -2", ExitUsage, `--workers "-2": expected a value that is not negative`},
+		{"bench run DoNothing --rest -1s", ExitUsage, `--rest "-1s": expected a value that is not negative`},
+		{"capacity run --repeat -1", ExitUsage, `--repeat "-1": expected a value that is not negative`},
+		{"overhead --cpu x", ExitUsage, `--cpu "x": expected a whole number`},
+		{"profile diff a", ExitUsage, `1 arguments, expected 2: peregrine profile diff A B`},
+		{"profile merge", ExitUsage, `expected at least one profile`},
+		{"rules cost", ExitUsage, `expected either --capture FILE or --live DURATION`},
+		{"rules test x", ExitUsage, `expected --capture FILE`},
 		{"generate run --noise 5q", ExitUsage, `--noise "5q": expected a number such as 500, 2.5k or 1M`},
 		{"generate run --order any", ExitUsage, `--order "any": expected shuffle, listed or random`},
 		{"capacity run --start-rate fast", ExitUsage, `--start-rate "fast": expected a number such as 500, 2.5k or 1M`},
 		{"capacity run --precision x", ExitUsage, `--precision "x": expected percent or a share of one, such as 0.1% or 0.001`},
+		{"capacity run --precision 200%", ExitUsage, `--precision "200%": expected less than 100 %`},
 		{"capacity run --format pdf", ExitUsage, `--format "pdf": expected text, markdown, csv or json`},
 		{"overhead --format pdf", ExitUsage, `--format "pdf": expected text or json`},
 		{"sensor --format pdf", ExitFailure, `--format "pdf": expected text, markdown or json`},
@@ -112,6 +124,25 @@ func TestCompletion(t *testing.T) {
 		stdout, stderr, code := command(t, words...)
 		if code != ExitOK || !strings.Contains(stdout, want) {
 			t.Errorf("%s: exit code %d, no %s:\n%.300s%s", args, code, want, stdout, stderr)
+		}
+	}
+}
+
+// A configuration of flags that cannot be read names the place.
+func TestConfigurationMistakes(t *testing.T) {
+	for text, want := range map[string]string{
+		"a: [b":         ":1:5: did not find expected",
+		"sleep: [1, 2]": ":1:8: sleep: expected a single value",
+		"- sleep":       ":1:1: expected flags by name",
+		"sleep: soon":   `--sleep "soon": expected a duration`,
+	} {
+		path := filepath.Join(t.TempDir(), "flags.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		stdout, stderr, code := command(t, "generate", "run", "DoNothing", "--config", path)
+		if code != ExitUsage || !strings.Contains(stderr, want) {
+			t.Errorf("%s: exit code %d, want %s:\n%s%s", text, code, want, stdout, stderr)
 		}
 	}
 }

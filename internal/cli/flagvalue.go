@@ -52,10 +52,13 @@ func ratesFlag(flags *pflag.FlagSet, values *[]float64, name, usage string) {
 	}}, name, usage)
 }
 
-// shareFlag adds a flag such as "5%" or "0.05".
+// shareFlag adds a flag such as "5%" or "0.05", below 100 %.
 func shareFlag(flags *pflag.FlagSet, value *float64, name, usage string) {
 	flags.Var(&parsed{kind: "share", set: func(s string) (err error) {
 		*value, err = human.ParseShare(s)
+		if err == nil && *value >= 1 {
+			err = errors.New("expected less than 100 %")
+		}
 		return err
 	}}, name, usage)
 }
@@ -96,6 +99,34 @@ func jsonFlag(cmd *cobra.Command, format *string) {
 		return nil
 	})
 	flags.Lookup("json").Hidden = true
+}
+
+// notNegative makes a flag reject numbers and durations below 0.
+type notNegative struct{ pflag.Value }
+
+func (v notNegative) Set(s string) error {
+	if strings.HasPrefix(s, "-") {
+		return errNegative
+	}
+	return v.Value.Set(s)
+}
+
+var errNegative = errors.New("expected a value that is not negative")
+
+// refuseNegative does so for all flags of a command and of its subcommands,
+// except those whose usage gives -1 a meaning.
+func refuseNegative(cmd *cobra.Command) {
+	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+		switch f.Value.Type() {
+		case "int", "float64", "duration":
+			if !strings.Contains(f.Usage, "-1") {
+				f.Value = notNegative{f.Value}
+			}
+		}
+	})
+	for _, sub := range cmd.Commands() {
+		refuseNegative(sub)
+	}
 }
 
 // completeFlag lets the shell complete the values of a flag.

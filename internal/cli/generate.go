@@ -19,6 +19,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/engine"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
+	"github.com/peregrine-sec/peregrine/internal/sensor/document"
 )
 
 func newGenerate(env Env) *cobra.Command {
@@ -214,9 +215,22 @@ func (g *generateFlags) readConfig(env Env) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
+	documents, err := document.Read(content)
+	if err != nil {
+		return nil, fmt.Errorf("configuration %s:%w", name, err)
+	}
 	values := map[string]string{}
-	if err := yaml.Unmarshal(content, &values); err != nil {
-		return nil, fmt.Errorf("configuration %s: %w", name, err)
+	for _, root := range documents {
+		if root.Kind != yaml.MappingNode {
+			return nil, fmt.Errorf("configuration %s:%d:%d: expected flags by name, such as sleep: 1s", name, root.Line, root.Column)
+		}
+		for i := 0; i+1 < len(root.Content); i += 2 {
+			key, value := root.Content[i], root.Content[i+1]
+			if value.Kind != yaml.ScalarNode {
+				return nil, fmt.Errorf("configuration %s:%d:%d: %s: expected a single value", name, value.Line, value.Column, key.Value)
+			}
+			values[key.Value] = value.Value
+		}
 	}
 	return values, nil
 }

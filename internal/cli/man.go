@@ -18,7 +18,7 @@ func newMan(env Env) *cobra.Command {
 		Short:  "Write the manual pages into a directory",
 		Long:   "Man writes a page in section 8 for every command. SOURCE_DATE_EPOCH dates it.",
 		Hidden: true,
-		Args:   cobra.ExactArgs(1),
+		Args:   exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("manual pages: %w", err)

@@ -57,7 +57,7 @@ func newProfileShow(env Env) *cobra.Command {
 		Short: "Show a profile as tables and a chart over time",
 		Example: `  peregrine profile show node.json
   peregrine profile show node.json --rows 0 | less`,
-		Args: cobra.ExactArgs(1),
+		Args: exactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			p, err := readProfile(env, args[0])
 			if err != nil {
@@ -78,7 +78,7 @@ func newProfileDiff(env Env) *cobra.Command {
 		Short: "Show the differences between two profiles",
 		Example: `  peregrine profile diff before.json after.json
   peregrine profile diff original.json replay.json --format json`,
-		Args: cobra.ExactArgs(2),
+		Args: exactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			var sides [2]*profile.Profile
 			for i, path := range args {
@@ -109,7 +109,12 @@ func newProfileMerge(env Env) *cobra.Command {
 weighted by recorded time. The 99th percentile and the maximum of bursts are
 those of the busiest profile, since a single node must handle them.`,
 		Example: `  peregrine profile merge node1.json node2.json node3.json --out fleet.json`,
-		Args:    cobra.MinimumNArgs(1),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usagef("expected at least one profile: %s", cmd.UseLine())
+			}
+			return nil
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			var profiles []*profile.Profile
 			for _, path := range args {

@@ -31,7 +31,7 @@ rates. It prints these assumptions and stores them in the profile.`,
   peregrine profile from /var/log/falco-metrics.json --out node.json
   curl -s 'http://prometheus:9090/api/v1/query_range?query=rate(falcosecurity_scap_n_evts_total[1m])&start=...&end=...&step=15' > rates.json
   peregrine profile from rates.json --every 15s --out fleet.json`,
-		Args: cobra.ExactArgs(1),
+		Args: exactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			p, err := profileFrom(args[0], every)
 			if err != nil {

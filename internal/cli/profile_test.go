@@ -118,7 +118,7 @@ func TestWorkloadUsage(t *testing.T) {
 		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--scale", "2"}, "--scale needs --load"},
 		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a}, "needs a rate for the actions"},
 		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a, "--rate", "5", "--noise", "5"}, "exclude each other"},
-		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a, "--alerts", "5/s", "--scale", "-1"}, "--scale -1"},
+		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a, "--alerts", "5/s", "--scale", "-1"}, `--scale "-1": expected`},
 		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", "none.json", "--rate", "5"}, "none.json"},
 		{[]string{"capacity", "run", "--load", "none.json"}, "none.json: no such file"},
 		{[]string{"capacity", "run", "--load", "1:50", "--alert-rate", "5"}, "need a recorded workload"},

@@ -36,6 +36,7 @@ rule language), a load generator, a bench, and the capacity test.`,
 		root.AddCommand(command(env))
 	}
 	refuseUnknown(root)
+	refuseNegative(root)
 	return root
 }
 

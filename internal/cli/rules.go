@@ -180,7 +180,7 @@ func newRulesExplain(env Env) *cobra.Command {
 		Short: "Show a rule with its macros expanded and the stage that decides each part",
 		Example: `  peregrine rules explain 'Read sensitive file untrusted'
   peregrine rules explain 'My rule' -r my_rules.yaml`,
-		Args: cobra.ExactArgs(1),
+		Args: exactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			r, set, err := f.rule(env, args[0])
 			if err != nil {
@@ -212,8 +212,11 @@ Exit codes: 0 the rule matched, 1 it did not match or could not be tried,
 2 invalid command line.`,
 		Example: `  peregrine rules test 'Read sensitive file untrusted' --capture incident.scap
   peregrine rules test 'My rule' -r my_rules.yaml --capture incident.scap.gz`,
-		Args: cobra.ExactArgs(1),
+		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if file == "" {
+				return usagef("expected --capture FILE: the capture on which to try the rule")
+			}
 			r, _, err := f.rule(env, args[0])
 			if err != nil {
 				return err
@@ -239,7 +242,6 @@ Exit codes: 0 the rule matched, 1 it did not match or could not be tried,
 	f.register(cmd)
 	cmd.ValidArgsFunction = completeRules
 	captureFlag(cmd, &file)
-	cmd.MarkFlagsOneRequired("capture")
 	return cmd
 }
 
@@ -283,14 +285,15 @@ events that a rule cannot match because of their kind or process.
 	f.register(cmd)
 	captureFlag(cmd, &file)
 	cmd.Flags().DurationVar(&live, "live", 0, "observe this host for this long, for example 1m")
-	cmd.MarkFlagsOneRequired("capture", "live")
-	cmd.MarkFlagsMutuallyExclusive("capture", "live")
 	jsonFlag(cmd, &format)
 	cmd.Flags().BoolVar(&all, "all", false, "include disabled rules")
 	return cmd
 }
 
 func (f *rulesFlags) cost(ctx context.Context, file string, live time.Duration, list []*rules.Rule) (*explain.Costs, error) {
+	if (file == "") == (live == 0) {
+		return nil, usagef("expected either --capture FILE or --live DURATION, such as --live 1m")
+	}
 	if live > 0 {
 		return explain.CostLive(ctx, live, list, slog.New(slog.DiscardHandler))
 	}

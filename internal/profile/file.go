@@ -10,6 +10,8 @@ import (
 	"math"
 	"os"
 	"slices"
+
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
 // JSONSchema describes the file (json-schema.org, draft 2020-12).
@@ -44,17 +46,17 @@ func Read(r io.Reader) (*Profile, error) {
 		return nil, fmt.Errorf("more than %d MB: expected a file of peregrine profile", mostBytes>>20)
 	}
 	var version struct{ Schema int }
-	if err := json.Unmarshal(text, &version); err != nil {
+	if err := human.ParseJSON(text, &version); err != nil {
 		return nil, fmt.Errorf("expected the JSON of peregrine profile: %w", err)
 	}
 	if version.Schema != Schema {
-		return nil, fmt.Errorf("schema %d: this version reads schema %d", version.Schema, Schema)
+		return nil, fmt.Errorf("expected a profile of schema %d, found schema %d", Schema, version.Schema)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	p := &Profile{}
 	if err := decoder.Decode(p); err != nil {
-		return nil, err
+		return nil, human.JSONError(text, err)
 	}
 	return p, p.check()
 }

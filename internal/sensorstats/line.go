@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
 // errOtherSource says that a line is about plugin events, not syscalls.
@@ -39,7 +41,7 @@ func parseLine(text []byte) (s Sample, hasDelta bool, err error) {
 		return s, false, errOtherSource
 	}
 	var l line
-	if err := json.Unmarshal(text, &l); err != nil {
+	if err := human.ParseJSON(text, &l); err != nil {
 		return s, false, fmt.Errorf("not a stats line: %w", err)
 	}
 	if l.Sample == nil {

@@ -41,7 +41,7 @@ type stream struct {
 // NewDirectory makes the directory, which must not hold a run yet.
 func NewDirectory(path string) (*Directory, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
-		return nil, fmt.Errorf("run directory: %w", err)
+		return nil, fmt.Errorf("expected the directory of a bench run: %w", err)
 	}
 	d := &Directory{Path: path}
 	for name, s := range map[string]**stream{"rounds.jsonl": &d.rounds, "instances.jsonl": &d.instances, "strays.jsonl": &d.strays} {
@@ -136,10 +136,10 @@ func (d *Directory) Close() error {
 func Read(path string) (*Run, error) {
 	text, err := regular.ReadJSON(filepath.Join(path, "run.json"))
 	if err != nil {
-		return nil, fmt.Errorf("run directory: %w", err)
+		return nil, fmt.Errorf("expected the directory of a bench run: %w", err)
 	}
 	var r Run
-	if err := json.Unmarshal(text, &r); err != nil {
+	if err := human.ParseJSON(text, &r); err != nil {
 		return nil, fmt.Errorf("run directory %s: %w", path, err)
 	}
 	human.Texts(&r)

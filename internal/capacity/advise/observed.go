@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
@@ -115,7 +116,7 @@ func label(labels map[string]string, names []string) string {
 // rates of counters, which are series whose name ends in _total.
 func ParseQuery(text []byte) (Rates, error) {
 	var q query
-	if err := json.Unmarshal(text, &q); err != nil {
+	if err := human.ParseJSON(text, &q); err != nil {
 		return Rates{}, err
 	}
 	if q.Status != "" && q.Status != "success" {

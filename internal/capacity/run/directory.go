@@ -108,10 +108,10 @@ func Load(path string) (*capacity.Result, error) {
 	}
 	text, err := regular.ReadJSON(path)
 	if err != nil {
-		return nil, fmt.Errorf("load result: %w", err)
+		return nil, fmt.Errorf("load result (expected the directory of a capacity run): %w", err)
 	}
 	var r capacity.Result
-	if err := json.Unmarshal(text, &r); err != nil {
+	if err := human.ParseJSON(text, &r); err != nil {
 		return nil, fmt.Errorf("load result %s: %w", path, err)
 	}
 	switch r.Schema {

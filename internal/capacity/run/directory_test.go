@@ -65,7 +65,7 @@ func TestLoadAll(t *testing.T) {
 }
 
 func TestLoadErrors(t *testing.T) {
-	for text, want := range map[string]string{"{": "unexpected end", `{"schema": 99}`: "schema 99"} {
+	for text, want := range map[string]string{"{": "the JSON is incomplete", `{"schema": 99}`: "schema 99"} {
 		path := filepath.Join(t.TempDir(), "r.json")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
