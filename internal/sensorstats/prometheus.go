@@ -1,9 +1,13 @@
 package sensorstats
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
@@ -89,24 +93,48 @@ func (p *Prometheus) scrape() (map[string]*dto.MetricFamily, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("answer %s", resp.Status)
 	}
+	text, err := values(io.LimitReader(resp.Body, maxScrape))
+	if err != nil {
+		return nil, err
+	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
-	return parser.TextToMetricFamilies(resp.Body)
+	return parser.TextToMetricFamilies(text)
 }
 
-// total is the sum over a family's series; 0 for a family that is absent.
-func total(f *dto.MetricFamily) uint64 {
-	var sum float64
-	for _, m := range f.GetMetric() {
-		switch {
-		case m.Counter != nil:
-			sum += m.Counter.GetValue()
-		case m.Gauge != nil:
-			sum += m.Gauge.GetValue()
-		case m.Untyped != nil:
-			sum += m.Untyped.GetValue()
+// maxScrape bounds what an endpoint may send.
+const maxScrape = 16 << 20
+
+// values leaves the lines of HELP and TYPE out. Falco writes them again before
+// each series of a family, which the format forbids and the parser refuses.
+func values(body io.Reader) (io.Reader, error) {
+	var text bytes.Buffer
+	lines := bufio.NewScanner(body)
+	lines.Buffer(nil, maxScrape)
+	for lines.Scan() {
+		if line := lines.Bytes(); !bytes.HasPrefix(line, []byte("#")) {
+			text.Write(line)
+			text.WriteByte('\n')
 		}
 	}
-	return uint64(max(sum, 0))
+	return &text, lines.Err()
+}
+
+// total is the sum over a family's series; 0 for a family that is absent. Falco
+// writes some series once for each of its event sources, all with one value.
+func total(f *dto.MetricFamily) uint64 {
+	series := map[string]float64{}
+	for _, m := range f.GetMetric() {
+		var labels strings.Builder
+		for _, l := range m.Label {
+			fmt.Fprintf(&labels, "%q=%q ", l.GetName(), l.GetValue())
+		}
+		series[labels.String()] = max(series[labels.String()], m.Untyped.GetValue())
+	}
+	var sum float64
+	for _, value := range series {
+		sum += value
+	}
+	return uint64(sum)
 }
 
 // Close implements Reader.

@@ -298,6 +298,45 @@ func TestPrometheus(t *testing.T) {
 	}
 }
 
+// As a Falco writes it: HELP and TYPE again before each series, a series again
+// for each event source, drops of the buffer split by labels.
+func TestPrometheusOfFalco(t *testing.T) {
+	family := func(name, kind string, series ...string) string {
+		var b strings.Builder
+		for _, s := range series {
+			fmt.Fprintf(&b, "# HELP %s https://falco.org/docs/metrics/\n# TYPE %s %s\n%s%s\n", name, name, kind, name, s)
+		}
+		return b.String()
+	}
+	text := family("falcosecurity_scap_engine_name_info", "gauge", `{engine_name="modern_bpf",evt_source="syscall"} 1`) +
+		family("falcosecurity_falco_outputs_queue_num_drops_total", "counter", " 4", " 4") +
+		family("falcosecurity_falco_rules_matches_total", "counter", `{priority="4",rule_name="a",tag_T1555="true"} 10`, `{priority="5",rule_name="b \"c\""} 1`) +
+		family("falcosecurity_falco_rules_matches_total", "counter", `{priority="4",rule_name="a",tag_T1555="true"} 10`, `{priority="5",rule_name="b \"c\""} 1`) +
+		family("falcosecurity_scap_n_evts_total", "counter", " 17613") +
+		family("falcosecurity_scap_n_drops_buffer_total", "counter", `{dir="enter",drop="open"} 3`, `{dir="exit",drop="open"} 5`, `{dir="exit",drop="close"} 0`) +
+		family("falcosecurity_scap_n_drops_scratch_map_total", "counter", " 1") +
+		family("falcosecurity_scap_n_drops_page_faults_total", "counter", " 2") +
+		family("falcosecurity_scap_n_drops_total", "counter", " 12") +
+		family("falcosecurity_scap_n_evts_cpu_total", "counter", `{cpu="0"} 9000`, `{cpu="1"} 8613`)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) }))
+	defer server.Close()
+	r := NewPrometheus(server.URL, time.Second, server.Client())
+	defer r.Close()
+	got, err := r.Poll(time.Unix(100, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Sample{{Number: 1, Time: 100e9, Stamped: true, Cur: Counters{17613, 12, 0},
+		Extra: &Extra{Alerts: 11, OutputsDropped: 4, DropsByCause: Causes{Buffer: 8, PageFault: 2, Scratch: 1, Other: 1}}}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	text = "falcosecurity_scap_n_evts_total not-a-number\n"
+	if _, err := r.Poll(time.Unix(101, 0)); err == nil || !strings.Contains(err.Error(), server.URL) {
+		t.Errorf("%v", err)
+	}
+}
+
 func FuzzReadAll(f *testing.F) {
 	f.Add(gen1Line(1, 2) + gen1Line(2, 1))
 	f.Add(`{"sample":1,"output_fields":{"scap.n_evts":1,"scap.n_evts_prev":"9"}}`)
