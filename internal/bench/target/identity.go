@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/version"
 )
 
@@ -125,6 +128,17 @@ func FalcoRelease(ctx context.Context, program string) string {
 	return version
 }
 
+// FalcoHelp is what a Falco says of its flags; "" if it says nothing.
+func FalcoHelp(ctx context.Context, program string) string {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, program, "--help").Output()
+	if err != nil {
+		return ""
+	}
+	return string(out)
+}
+
 // ruleFiles are those of -r and --rules in Falco's command lines.
 func ruleFiles(command []string) []string {
 	var files []string
@@ -140,39 +154,79 @@ func ruleFiles(command []string) []string {
 }
 
 // CheckSensor says why a process can be no sensor under test: it is not there,
-// or nothing about it is a sensor's. A sensor is named like one we know, holds
-// eBPF objects or Falco's device, or has one of the given files open, where
-// its alerts and statistics come from.
+// it is a thread, or nothing about it is a sensor's. A sensor is named like one
+// we know, holds eBPF objects or Falco's device, or has one of the given files
+// open, where its alerts and statistics come from.
 func CheckSensor(pid int, files ...string) error {
 	proc := filepath.Join("/proc", fmt.Sprint(pid))
-	comm, err := os.ReadFile(filepath.Join(proc, "comm"))
+	status, err := os.ReadFile(filepath.Join(proc, "status"))
 	if err != nil {
 		return fmt.Errorf("there is no process %d", pid)
 	}
-	name := strings.TrimSpace(string(comm))
-	exe, err := os.Readlink(filepath.Join(proc, "exe"))
+	if leader := procfs.Number(string(status), "Tgid"); leader != uint64(pid) {
+		return fmt.Errorf("%d is a thread of process %d: give that one", pid, leader)
+	}
+	stat, err := procfs.Host.Stat(pid)
 	if err != nil {
+		return fmt.Errorf("there is no process %d", pid)
+	}
+	if stat.Ended() {
+		return fmt.Errorf("process %d (%s) has ended", pid, stat.Comm)
+	}
+	exe, err := os.Readlink(filepath.Join(proc, "exe"))
+	if errors.Is(err, fs.ErrPermission) {
 		return nil // another user's: nothing can be said
 	}
-	for _, known := range []string{"falco", "peregrine"} {
-		if strings.Contains(name, known) || strings.Contains(filepath.Base(exe), known) {
-			return nil
-		}
+	command, err := os.ReadFile(filepath.Join(proc, "cmdline"))
+	if err != nil {
+		return fmt.Errorf("there is no process %d", pid)
 	}
-	for i := range files {
-		if path, err := filepath.Abs(files[i]); err == nil {
-			files[i] = path
+	arguments := strings.Split(string(command), "\x00")
+	if sensorName(stat.Comm, arguments) || sensorName(filepath.Base(exe), arguments) {
+		return nil
+	}
+	used, err := uses(proc, files)
+	if err != nil || used {
+		return err
+	}
+	return fmt.Errorf("process %d (%s) is no sensor: it holds no eBPF program and no Falco device, and writes none of the alerts or statistics that are read", pid, stat.Comm)
+}
+
+// notSensors are programs around Falco.
+var notSensors = []string{"falcosidekick", "falcoctl", "falco-exporter"}
+
+// sensorName says whether a program of a name is a sensor that we know.
+func sensorName(name string, arguments []string) bool {
+	if slices.ContainsFunc(notSensors, func(other string) bool { return strings.HasPrefix(name, other) }) {
+		return false
+	}
+	return strings.Contains(name, "falco") || strings.Contains(name, "peregrine") && slices.Contains(arguments, "sensor")
+}
+
+// uses says whether a process holds what only sensors hold, or one of the files.
+// The host's first process has eBPF programs of its own, for the devices of
+// control groups.
+func uses(proc string, files []string) (bool, error) {
+	paths := make([]string, len(files))
+	for i, file := range files {
+		path, err := filepath.Abs(file)
+		if err != nil {
+			return false, err
 		}
+		paths[i] = path
 	}
 	descriptors, err := filepath.Glob(filepath.Join(proc, "fd", "*"))
 	if err != nil {
-		return err
+		return false, err
 	}
 	for _, d := range descriptors {
 		to, err := os.Readlink(d)
-		if err == nil && (strings.HasPrefix(to, "anon_inode:bpf") || strings.HasPrefix(to, "/dev/falco") || slices.Contains(files, to)) {
-			return nil
+		if err != nil {
+			continue // closed meanwhile
+		}
+		if strings.HasPrefix(to, "/dev/falco") || strings.HasPrefix(to, "anon_inode:bpf") && filepath.Base(proc) != "1" || slices.Contains(paths, to) {
+			return true, nil
 		}
 	}
-	return fmt.Errorf("process %d (%s) is no sensor: it holds no eBPF program and no Falco device, and writes none of the alerts or statistics that are read", pid, name)
+	return false, nil
 }

@@ -2,13 +2,16 @@ package target
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/version"
 )
@@ -62,6 +65,61 @@ func TestCheckSensor(t *testing.T) {
 	if err := CheckSensor(os.Getpid(), "/nowhere", stats.Name()); err != nil {
 		t.Errorf("a process that writes the statistics: %v", err)
 	}
+	threads, err := filepath.Glob("/proc/self/task/*")
+	if err != nil || len(threads) < 2 {
+		t.Fatalf("threads %v, %v", threads, err)
+	}
+	for _, path := range threads {
+		tid, err := strconv.Atoi(filepath.Base(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("%d is a thread of process %d", tid, os.Getpid())
+		if err := CheckSensor(tid, stats.Name()); tid != os.Getpid() && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("a thread: %v, want %q", err, want)
+		}
+	}
+}
+
+// A sensor's name is that of its program, which runs: programs around Falco,
+// and ours when it is no sensor, are none.
+func TestCheckSensorByName(t *testing.T) {
+	sleep, err := os.ReadFile("/bin/sleep")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, want string }{
+		{"falco", ""},
+		{"falco-modern", ""},
+		{"falcosidekick", "is no sensor"},
+		{"falcoctl", "is no sensor"},
+		{"peregrine", "is no sensor"}, // without "sensor" among its arguments
+		{"nginx", "is no sensor"},
+	} {
+		path := filepath.Join(t.TempDir(), tt.name)
+		if err := os.WriteFile(path, sleep, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		running := exec.Command(path, "60")
+		if err := running.Start(); err != nil {
+			t.Fatal(err)
+		}
+		pid := running.Process.Pid
+		check(t, tt.name, CheckSensor(pid), tt.want)
+		if err := running.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		// It stays a zombie until it is waited for (waitid(2), WNOWAIT).
+		if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil); err != nil {
+			t.Fatal(err)
+		}
+		check(t, tt.name+", killed", CheckSensor(pid), "has ended")
+		_ = running.Wait() // it was killed
+		check(t, tt.name+", gone", CheckSensor(pid), "no process")
+	}
+	if !sensorName("peregrine", []string{"/usr/bin/peregrine", "sensor", "-c", "x"}) {
+		t.Error("our sensor is none")
+	}
 }
 
 // Only a program that nobody else can have written is asked for its version.
@@ -98,6 +156,19 @@ func TestMayRun(t *testing.T) {
 	}
 	if mayRun(running.Process.Pid) {
 		t.Error("another user's program")
+	}
+}
+
+// Which flags a Falco has is asked of itself.
+func TestFalcoHelp(t *testing.T) {
+	for script, want := range map[string]string{"echo '  -U, --unbuffered'": "  -U, --unbuffered\n", "echo broken; exit 1": ""} {
+		program := filepath.Join(t.TempDir(), "falco")
+		if err := os.WriteFile(program, []byte("#!/bin/sh\n[ \"$*\" = --help ] || exit 2\n"+script+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if got := FalcoHelp(t.Context(), program); got != want {
+			t.Errorf("%s: %q", script, got)
+		}
 	}
 }
 
