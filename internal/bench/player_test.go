@@ -133,7 +133,7 @@ func TestRecordedFalcoByEachRoad(t *testing.T) {
 	}{
 		{"a chart: HTTP and Prometheus", "0.44.1", "http", "prometheus", nil},
 		{"gRPC until 0.43", "0.43.0", "grpc", "metrics", []string{"-o", named}},
-		{"-s and -p of 0.34", "0.34.1", "grpc", "-s", []string{"-p", "pid=%proc.pid tid=%thread.tid"}},
+		{"-s and -p of 0.34", "0.34.1", "grpc", "-s", []string{"--modern-bpf", "-p", "pid=%proc.pid tid=%thread.tid"}},
 		{"a package to come: files", "0.45.0", "file", "metrics", []string{"-o", named}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

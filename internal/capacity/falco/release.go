@@ -20,8 +20,8 @@ const (
 	sinceMetrics  Release = 35 // metrics.output_file; -s has gone with 0.36
 	untilRate     Release = 36 // outputs.rate, a limit of alerts per second
 	sinceEndpoint Release = 38 // /metrics of the web server
-	sinceAppend   Release = 39 // append_output, and -o KEY={...}: before, "[]" in a key ends Falco
-	untilGRPC     Release = 43 // grpc_output
+	sinceAppend   Release = 40 // append_output by -o: before, "[]" in a key ends Falco, and 0.39.0 splits the value at commas
+	untilGRPC     Release = 43 // grpc and grpc_output
 )
 
 // Parse reads a version such as "0.37.1" or "v0.37.1-slim". Any other, and 0.0, which
@@ -77,7 +77,9 @@ func (r Release) StatsEndpoint() []string {
 }
 
 func (r Release) metrics() []string {
-	return Set("metrics.enabled=true", "metrics.kernel_event_counters_enabled=true", "metrics.resource_utilization_enabled=true")
+	return Set("metrics.enabled=true",
+		"metrics.output_rule=false", // which makes each sample an alert too
+		"metrics.rules_counters_enabled=true", "metrics.kernel_event_counters_enabled=true", "metrics.resource_utilization_enabled=true")
 }
 
 // GRPC says whether there is a gRPC output.

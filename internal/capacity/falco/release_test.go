@@ -22,7 +22,7 @@ func TestReleases(t *testing.T) {
 	for release := Release(30); release <= 45; release++ {
 		line := strings.Join(append(release.Alerts(), release.StatsFile("/stats")...), " ")
 		for part, want := range map[string]bool{
-			"json_output=true": true, printed: release < 39, appended: release >= 39, limited: release < 37, old: release < 35, metrics: release >= 35,
+			"json_output=true": true, printed: release < 40, appended: release >= 40, limited: release < 37, old: release < 35, metrics: release >= 35, "metrics.output_rule=false": release >= 35,
 		} {
 			if strings.Contains(line, part) != want {
 				t.Errorf("0.%d: %q in %q: want %v", release, part, line, want)

@@ -26,8 +26,8 @@ func (s *Stand) Describe(ctx context.Context) capacity.Sensor {
 			}
 		}
 	case Falco:
-		d.Name = "Falco " + cmp.Or(s.release, "of unknown version")
-		d.Command = falcoConfig(&s.Options, s.release).Command
+		d.Name = "Falco " + cmp.Or(s.falco.release, "of unknown version")
+		d.Command = falcoConfig(&s.Options, s.falco).Command
 	case Running:
 		d.Name, d.Rules = s.running(ctx)
 	}

@@ -1,6 +1,7 @@
 package stand
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -39,13 +40,32 @@ func findFalco(program string) (string, error) {
 	return "", fmt.Errorf("no falco in PATH, and none at %s: install Falco, name its program with --falco FILE, or measure one that runs with --unit, --container or --pid", strings.Join(usualPlaces, ", "))
 }
 
-// falcoConfig is how a Falco of a release is started to be measured: its
-// configuration and rules as they are, but alerts as JSON on standard output,
-// unlimited, with the thread's id, stats each second, and a log that says when
-// it opens its source.
-func falcoConfig(o *Options, release string) target.Config {
-	stats, r := filepath.Join(o.Dir, "falco-stats.json"), falco.Parse(release)
+// build is what a Falco's program tells of itself.
+type build struct {
+	release string // "" if it does not tell
+	help    string // its flags
+}
+
+func askFalco(ctx context.Context, program string) build {
+	return build{release: target.FalcoRelease(ctx, program), help: target.FalcoHelp(ctx, program)}
+}
+
+// devices are those of Falco's kernel module.
+var devices = "/dev/falco*"
+
+// falcoConfig is how a Falco is started to be measured: its configuration and
+// rules as they are, but alerts as JSON on standard output, unlimited and at
+// once, with the thread's id, stats each second, and a log that says when it
+// opens its source.
+func falcoConfig(o *Options, program build) target.Config {
+	stats, r := filepath.Join(o.Dir, "falco-stats.json"), falco.Parse(program.release)
 	command := append([]string{o.Program}, sensorArgs(o.Config, o.Rules, nil)...)
+	if strings.Contains(program.help, "--unbuffered") {
+		command = append(command, "-U") // without it, many releases buffer whatever buffered_outputs says
+	}
+	if strings.Contains(program.help, "--modern-bpf") && !hasDriver(o.Args) {
+		command = append(command, "--modern-bpf")
+	}
 	settings := []string{
 		"json_include_output_property=false",
 		"stdout_output.enabled=true",
@@ -59,10 +79,30 @@ func falcoConfig(o *Options, release string) target.Config {
 		"log_level=info",
 	}
 	if r.GRPC() {
-		settings = append(settings, "grpc_output.enabled=false")
+		settings = append(settings, "grpc.enabled=false", "grpc_output.enabled=false")
 	}
 	command = slices.Concat(command, r.Alerts(), falco.Set(settings...), r.StatsFile(stats))
-	return target.Config{Command: append(command, o.Args...), Ready: "Opening 'syscall' source", ReadyTimeout: 20 * time.Second, ReadyHint: true, StatsFile: stats, Log: o.Log}
+	return target.Config{Command: append(command, o.Args...), Ready: opening, ReadyTimeout: 20 * time.Second, ReadyHint: true, StatsFile: stats, Log: o.Log}
+}
+
+// opening is in the line of a Falco that opens its source: "Opening 'syscall'
+// source with ...", up to 0.34 "Opening capture with ...".
+const opening = "Opening "
+
+// hasDriver says whether a Falco that would take its kernel module by default,
+// as those with --modern-bpf do (0.34 to 0.37), finds it, or is told of another
+// driver. It refuses to be told twice.
+func hasDriver(args []string) bool {
+	if loaded, err := filepath.Glob(devices); err == nil && len(loaded) > 0 {
+		return true
+	}
+	if os.Getenv("FALCO_BPF_PROBE") != "" {
+		return true
+	}
+	drivers := []string{"--modern-bpf", "--nodriver", "-e", "-u", "--userspace", "-g", "--gvisor-config"}
+	return slices.ContainsFunc(args, func(arg string) bool {
+		return slices.Contains(drivers, arg) || strings.Contains(arg, "engine.kind=")
+	})
 }
 
 // digest is the SHA-256 of files, one after the other; "" if one cannot be

@@ -70,7 +70,7 @@ type Options struct {
 // Stand implements sweep.Stand.
 type Stand struct {
 	Options
-	release string // of Falco; "" if not known
+	falco build // of Falco
 }
 
 var (
@@ -100,7 +100,7 @@ func New(o Options) (*Stand, error) {
 		if err != nil {
 			return nil, &sweep.PreflightError{Reason: err.Error()}
 		}
-		o.Program, s.release = program, target.FalcoRelease(context.Background(), program)
+		o.Program, s.falco = program, askFalco(context.Background(), program)
 	case Running:
 		if err := o.checkRunning(); err != nil {
 			return nil, err
@@ -193,7 +193,7 @@ func (s *Stand) prepare(ctx context.Context) (target.Target, error) {
 	case Embedded:
 		return target.Embedded(s.Dir, statsInterval, sensorArgs(s.Config, s.Rules, s.Args), s.Log), nil
 	case Falco:
-		return target.NewProcess(falcoConfig(&s.Options, s.release)), nil
+		return target.NewProcess(falcoConfig(&s.Options, s.falco)), nil
 	}
 	alerts, err := s.openAlerts(ctx)
 	if err != nil {

@@ -2,6 +2,7 @@ package stand
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -82,30 +83,64 @@ func TestNewRefusesSources(t *testing.T) {
 }
 
 // A Falco is started in the way that its release has: -s until 0.34, a rate
-// limit until 0.36, append_output since 0.39.
+// limit until 0.36, append_output by -o since 0.40.
 func TestFalcoCommand(t *testing.T) {
 	o := &Options{Program: "/usr/bin/falco", Config: "f.yaml", Rules: []string{"a.yaml", "b.yaml"}, Args: []string{"-A"}, Dir: "/run"}
 	always := []string{"/usr/bin/falco -c f.yaml -r a.yaml -r b.yaml ", "-o json_output=true", "-o log_level=info", " -A", "/run/falco-stats.json"}
 	const metrics, file, appended, printed, rate, grpc = "metrics.output_file=", " -s /run/", "append_output[]=", " -p pid=%proc.pid tid=%thread.tid", "outputs.rate=", "grpc_output"
+	const snapshots = "metrics.output_rule=false"
 	for release, has := range map[string][]string{
-		"0.33.1": {file, printed, rate, grpc}, "0.34.0": {file, printed, rate, grpc}, "0.35.1": {metrics, printed, rate, grpc}, "0.36.2": {metrics, printed, rate, grpc},
-		"0.38.2": {metrics, printed, grpc}, "0.39.0": {metrics, appended, grpc}, "0.43.0": {metrics, appended, grpc}, "0.44.1": {metrics, appended}, "0.45.0-rc1": {metrics, appended},
-		"1.0.0": {metrics, appended}, "": {metrics, appended}, "0.0.0-6c85cc8": {metrics, appended},
+		"0.33.1": {file, printed, rate, grpc}, "0.34.0": {file, printed, rate, grpc}, "0.35.1": {metrics, snapshots, printed, rate, grpc}, "0.36.2": {metrics, snapshots, printed, rate, grpc},
+		"0.38.2": {metrics, snapshots, printed, grpc}, "0.39.0": {metrics, snapshots, printed, grpc}, "0.40.0": {metrics, snapshots, appended, grpc}, "0.43.0": {metrics, snapshots, appended, grpc},
+		"0.44.1": {metrics, snapshots, appended}, "0.45.0-rc1": {metrics, snapshots, appended}, "1.0.0": {metrics, snapshots, appended}, "": {metrics, snapshots, appended}, "0.0.0-6c85cc8": {metrics, snapshots, appended},
 	} {
-		c := falcoConfig(o, release)
+		c := falcoConfig(o, build{release: release})
 		line := strings.Join(c.Command, " ")
 		for _, part := range always {
 			if !strings.Contains(line, part) {
 				t.Errorf("%s: command %q lacks %q", release, line, part)
 			}
 		}
-		for _, part := range []string{metrics, file, appended, printed, rate, grpc} {
+		for _, part := range []string{metrics, snapshots, file, appended, printed, rate, grpc} {
 			if strings.Contains(line, part) != slices.Contains(has, part) {
 				t.Errorf("%s: %q in %q: want %v", release, part, line, !strings.Contains(line, part))
 			}
 		}
 		if c.StatsFile != "/run/falco-stats.json" {
 			t.Errorf("stats are read from %s", c.StatsFile)
+		}
+	}
+}
+
+// Flags that releases have or have not are given to those that name them. The
+// driver is only chosen where the default one is missing, and nobody else has.
+func TestFalcoFlags(t *testing.T) {
+	before := devices
+	t.Cleanup(func() { devices = before })
+	module := filepath.Join(t.TempDir(), "falco0")
+	check(t, os.WriteFile(module, nil, 0o600))
+	const both = "      --modern-bpf   Use BPF modern probe\n  -U, --unbuffered   Turn off\n"
+	for _, tt := range []struct {
+		help, device, probe string
+		args                []string
+		want                string
+	}{
+		{"", "", "", nil, ""},
+		{"  -U, --unbuffered   Turn off output buffering", "", "", nil, "-U"},
+		{both, "", "", nil, "-U --modern-bpf"},
+		{both, module, "", nil, "-U"},
+		{both, "", "/probe.o", nil, "-U"},
+		{both, "", "", []string{"--nodriver"}, "-U"},
+		{both, "", "", []string{"-o", "engine.kind=ebpf"}, "-U"},
+		{both, "", "", []string{"--modern-bpf"}, "-U"},
+		{both, "", "", []string{"-o", "engine.modern_ebpf.buf_size_preset=6"}, "-U --modern-bpf"},
+	} {
+		devices = tt.device
+		t.Setenv("FALCO_BPF_PROBE", tt.probe)
+		c := falcoConfig(&Options{Program: "falco", Args: tt.args}, build{release: "0.44.1", help: tt.help})
+		given := c.Command[1 : len(c.Command)-len(tt.args)]
+		if got := strings.Join(given[:slices.Index(given, "-o")], " "); got != tt.want {
+			t.Errorf("%+v: flags %q", tt, got)
 		}
 	}
 }
@@ -357,5 +392,33 @@ func TestRecordedFalco(t *testing.T) {
 	}
 	if left := leftovers(t, s); len(left) != 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// Falcos of older releases start with what each understands, and are seen to
+// work: their alerts leave at once, and name the thread.
+func TestOlderFalcos(t *testing.T) {
+	before := devices
+	t.Cleanup(func() { devices = before })
+	devices = filepath.Join(t.TempDir(), "falco*") // no kernel module, whatever this host has
+	for _, release := range []string{"0.33.1", "0.34.1", "0.37.1", "0.39.0", "0.43.0"} {
+		t.Run(release, func(t *testing.T) {
+			t.Setenv(player.ReleaseEnv, release)
+			s, _ := newStand(t, "1000")
+			if got := s.Describe(t.Context()).Name; got != "Falco "+release {
+				t.Errorf("named %q", got)
+			}
+			o, err := s.Open(t.Context(), capacity.Limit{CPU: 1})
+			check(t, err)
+			if err := o.Start(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if err := errors.Join(o.Stop(t.Context()), o.Restore(t.Context())); err != nil {
+				t.Error(err)
+			}
+			if left := leftovers(t, s); len(left) != 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
 	}
 }

@@ -34,6 +34,8 @@ const (
 type config struct {
 	start    Start
 	version  bool
+	help     bool
+	buffered bool // alerts leave when 4 KiB are full
 	release  string
 	minor    int               // N of release 0.N
 	stats    string            // of -s
@@ -47,27 +49,8 @@ func parseConfig(args []string) (config, error) {
 	if _, err := fmt.Sscanf(c.release, "0.%d", &c.minor); err != nil {
 		return c, fmt.Errorf("%s: release %q: %w", ReleaseEnv, c.release, err)
 	}
-	for i := 0; i < len(args); i++ {
-		switch args[i] {
-		case "--version":
-			c.version = true
-		case "-o":
-			if i++; i < len(args) {
-				key, value, _ := strings.Cut(args[i], "=")
-				c.settings[key] = value
-			}
-		case "-p":
-			if i++; i < len(args) {
-				c.print = args[i]
-			}
-		case "-s":
-			if c.minor > 35 {
-				return c, errors.New("option -s does not exist")
-			}
-			if i++; i < len(args) {
-				c.stats = args[i]
-			}
-		}
+	if err := c.flags(args); err != nil {
+		return c, err
 	}
 	cpus, err := cpuLimit()
 	if err != nil {
@@ -82,11 +65,78 @@ func parseConfig(args []string) (config, error) {
 	return c, err
 }
 
+// untilKey is the last release that is played to buffer whatever
+// buffered_outputs says, unless it gets -U.
+const untilKey = 43
+
+// flags reads the command line as a Falco of the release does.
+func (c *config) flags(args []string) error {
+	unbuffered, driver := false, false
+	for i := 0; i < len(args); i++ {
+		value := ""
+		if i+1 < len(args) {
+			value = args[i+1]
+		}
+		switch args[i] {
+		case "--version":
+			c.version = true
+		case "--help":
+			c.help = true
+		case "-U":
+			unbuffered = true
+		case "--modern-bpf":
+			driver = true
+			if !c.hasDriverFlag() {
+				return errors.New("option --modern-bpf does not exist")
+			}
+		case "-o":
+			i++
+			if err := c.set(value); err != nil {
+				return err
+			}
+		case "-p":
+			i++
+			c.print = value
+		case "-s":
+			i++
+			if c.minor > 35 {
+				return errors.New("option -s does not exist")
+			}
+			c.stats = value
+		}
+	}
+	c.buffered = !unbuffered && (c.minor <= untilKey || c.on("buffered_outputs"))
+	if c.hasDriverFlag() && !driver && !c.version && !c.help {
+		return errors.New("error opening device /dev/falco0. Make sure you have root credentials and that the falco module is loaded")
+	}
+	return nil
+}
+
+// hasDriverFlag says whether the release takes its kernel module unless it gets
+// --modern-bpf; newer ones take their probe by default.
+func (c *config) hasDriverFlag() bool { return c.minor >= 34 && c.minor <= 37 }
+
+// set takes one -o. Up to 0.39.0 its value was several, split at commas.
+func (c *config) set(option string) error {
+	options := []string{option}
+	if c.minor <= 39 {
+		options = strings.Split(option, ",")
+	}
+	for _, o := range options {
+		key, value, ok := strings.Cut(o, "=")
+		if !ok {
+			return fmt.Errorf("error parsing config option %q: must be of the form key=val or key.subkey=val", o)
+		}
+		c.settings[key] = value
+	}
+	return nil
+}
+
 func (c config) on(key string) bool { return c.settings[key] == "true" }
 
 // threads says whether alerts are to name their thread.
 func (c config) threads() bool {
-	return c.minor >= 39 && strings.Contains(c.settings["append_output[]"], "thread.tid") || strings.Contains(c.print, "%thread.tid")
+	return c.minor >= 40 && strings.Contains(c.settings["append_output[]"], "thread.tid") || strings.Contains(c.print, "%thread.tid")
 }
 
 // grpc is the address of its server; "" for none.

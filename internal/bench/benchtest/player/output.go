@@ -25,7 +25,7 @@ type output struct {
 const stdioBuffer = 4096
 
 func openOutput(c config) (*output, error) {
-	o := &output{buffered: c.on("buffered_outputs"), text: c.settings["json_output"] == "false"}
+	o := &output{buffered: c.buffered, text: c.settings["json_output"] == "false"}
 	if c.grpc() != "" {
 		o.grpc = &Subscription{}
 	}
@@ -112,9 +112,9 @@ func openMetrics(c config) (*metrics, error) {
 
 // tick writes a line if an interval has passed. It is called when an event
 // arrives, and only then: so does Falco.
-func (m *metrics) tick(now time.Time, e *engine) {
+func (m *metrics) tick(now time.Time, e *engine) (sampled bool) {
 	if m.file == nil || now.Sub(m.last) < m.interval {
-		return
+		return false
 	}
 	m.last = now
 	m.sample++
@@ -122,10 +122,23 @@ func (m *metrics) tick(now time.Time, e *engine) {
 		fmt.Fprintf(m.file, `{"sample":%d,"syscall":{"cur":{"events":%d,"drops":%d,"preemptions":0,"drop_pct":0.0},"delta":{"events":%d,"drops":%d,"preemptions":0,"drop_pct":0.0}}}`+"\n",
 			m.sample, e.events, e.drops, e.events-m.previous.events, e.drops-m.previous.drops)
 		m.previous = *e
-		return
+		return true
 	}
 	fmt.Fprintf(m.file, `{"output_fields":{"evt.source":"syscall","evt.time":%d,"falco.num_evts":%d,"falco.outputs_queue_num_drops":0,"falco.rules.matches_total":%d,`+
 		`"falco.version":"0.44.1","scap.engine_name":"modern_bpf","scap.n_drops":%d,"scap.n_drops_prev":%d,"scap.n_evts":%d,"scap.n_evts_prev":%d},"sample":%d}`+"\n",
 		now.UnixNano(), e.events-e.drops, e.handled, e.drops, m.previous.drops, e.events, m.previous.events, m.sample)
 	m.previous = *e
+	return true
+}
+
+// snapshots says whether each sample is an alert too.
+func (c config) snapshots() bool {
+	return c.minor >= 35 && c.on("metrics.enabled") && c.settings["metrics.output_rule"] != "false"
+}
+
+// snapshot is that alert.
+func snapshot(now time.Time) []byte {
+	return fmt.Appendf(nil, `{"hostname":"player","output_fields":{"evt.source":"syscall","evt.time":%d,"scap.engine_name":"modern_bpf"},`+
+		`"priority":"Informational","rule":"Falco internal: metrics snapshot","source":"internal","tags":[],"time":"%s"}`+"\n",
+		now.UnixNano(), now.UTC().Format("2006-01-02T15:04:05.000000000Z"))
 }

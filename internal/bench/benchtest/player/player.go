@@ -4,10 +4,12 @@
 // limit, with its traps: it says that it has opened its source, and is
 // healthy, seconds before its first event; it writes a line of metrics only
 // when an event arrives; with buffered_outputs, an alert leaves when 4 KiB are
-// full; its last words on standard output are not JSON. It takes as many
-// alerts per second as the recorded one took, and drops what its ring cannot
-// hold. It can be an older release, with what that had: gRPC until 0.43, -s
-// until 0.35, and no append_output before 0.39.
+// full; with metrics.output_rule, its default, each sample is an alert too; its
+// last words on standard output are not JSON. It takes as many alerts per
+// second as the recorded one took, and drops what its ring cannot hold. It can
+// be an older release, with what that had: gRPC until 0.43, no append_output by
+// -o before 0.40, buffered alerts unless started with -U, the kernel module as
+// driver from 0.34 to 0.37, -s until 0.35.
 //
 // It hears of events from the generator of a test, through a socket, or from a
 // sensor of ours that watches the host.
@@ -41,6 +43,10 @@ func Main(args []string) int {
 	if err == nil {
 		if c.version {
 			fmt.Printf("Falco version: %s (x86_64)\n", c.release)
+			return 0
+		}
+		if c.help {
+			fmt.Print(c.usage())
 			return 0
 		}
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -99,9 +105,12 @@ func play(ctx context.Context, c config, begin time.Time) error {
 			leaves, ok := e.offer(now)
 			moment := e
 			seen.Store(&moment)
-			metrics.tick(now, &e) // before the alert: who reads that finds the sample
+			sampled := metrics.tick(now, &e) // before the alert: who reads that finds the sample
 			if ok {
 				queue <- waiting{line, leaves}
+			}
+			if sampled && c.snapshots() {
+				queue <- waiting{snapshot(now), leaves}
 			}
 		}
 	}
@@ -110,6 +119,24 @@ func play(ctx context.Context, c config, begin time.Time) error {
 	fmt.Fprintln(os.Stderr, "SIGINT received, exiting...")
 	out.close(fmt.Sprintf("Events detected: %d\nRule counts by severity:\n   WARNING: %d\n", e.handled, e.handled))
 	return closeEvents()
+}
+
+// said is a recorded line as the release writes it.
+func (c config) said(line string) string {
+	line = strings.Replace(line, "0.44.1", c.release, 1)
+	if c.minor < 35 {
+		line = strings.Replace(line, "Opening 'syscall' source with", "Opening capture with", 1)
+	}
+	return line
+}
+
+// usage is what --help says, as far as it differs between releases.
+func (c config) usage() string {
+	text := "Usage:\n  falco [OPTION...]\n\n  -U, --unbuffered   Turn off output buffering\n"
+	if c.hasDriverFlag() {
+		text += "      --modern-bpf   Use BPF modern probe driver\n"
+	}
+	return text
 }
 
 // speak writes the log, and serves what it is asked to serve, at the recorded
@@ -126,7 +153,7 @@ func speak(ctx context.Context, c config, begin time.Time, alerts *Subscription,
 	}
 	for _, l := range c.start.Log {
 		if !say(l.At, func() {
-			_, _ = io.WriteString(os.Stderr, time.Now().Format("Mon Jan _2 15:04:05 2006: ")+strings.Replace(l.Line, "0.44.1", c.release, 1)+"\n")
+			_, _ = io.WriteString(os.Stderr, time.Now().Format("Mon Jan _2 15:04:05 2006: ")+c.said(l.Line)+"\n")
 		}) {
 			return
 		}

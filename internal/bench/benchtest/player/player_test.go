@@ -122,7 +122,7 @@ func TestEngine(t *testing.T) {
 func TestConfig(t *testing.T) {
 	t.Setenv(CPUsEnv, "0.5")
 	t.Setenv(ReleaseEnv, "0.34.1")
-	c, err := parseConfig([]string{"-c", "f.yaml", "-o", "metrics.interval=250ms", "-o", "metrics.output_file=/m", "-s", "/n", "-o", "json_output=true"})
+	c, err := parseConfig([]string{"--modern-bpf", "-c", "f.yaml", "-o", "metrics.interval=250ms", "-o", "metrics.output_file=/m", "-s", "/n", "-o", "json_output=true"})
 	if err != nil || c.start.CPUs != 0.5 || c.metricsInterval() != 250*time.Millisecond || c.threads() {
 		t.Errorf("%+v, %v", c, err)
 	}
@@ -130,18 +130,33 @@ func TestConfig(t *testing.T) {
 		t.Errorf("the sensor gets %q", args)
 	}
 	// Each release has what it had, and no more.
-	line := []string{"-p", "tid=%thread.tid", "-o", "append_output[]={extra_fields: [thread.tid]}", "-o", "grpc.enabled=true", "-o", "grpc_output.enabled=true", "-o", "grpc.bind_address=unix:///g"}
-	for release, want := range map[string]string{"0.34.1": "unix:///g", "0.43.0": "unix:///g", "0.44.0": ""} {
+	line := []string{"-p", "tid=%thread.tid", "-U", "-o", "append_output[]={extra_fields: [thread.tid]}", "-o", "grpc.enabled=true", "-o", "grpc_output.enabled=true", "-o", "grpc.bind_address=unix:///g"}
+	for release, want := range map[string]string{"0.33.1": "unix:///g", "0.39.0": "unix:///g", "0.43.0": "unix:///g", "0.44.0": ""} {
 		t.Setenv(ReleaseEnv, release)
 		c, err := parseConfig(line)
-		without, err2 := parseConfig(line[2:])
-		if err != nil || err2 != nil || c.grpc() != want || !c.threads() || without.threads() != (c.minor >= 39) {
+		without, err2 := parseConfig(line[3:])
+		if err != nil || err2 != nil || c.grpc() != want || !c.threads() || without.threads() != (c.minor >= 40) {
 			t.Errorf("%s: %+v, %v, %v", release, c, err, err2)
+		}
+		if c.buffered || without.buffered != (c.minor < 44) {
+			t.Errorf("%s: buffers with -U: %v, without: %v", release, c.buffered, without.buffered)
 		}
 		if _, err := parseConfig([]string{"-s", "/n"}); (err == nil) != (c.minor <= 35) {
 			t.Errorf("%s with -s: %v", release, err)
 		}
+		if _, err := parseConfig([]string{"-o", "append_output[]={match: {source: syscall}, extra_fields: [thread.tid]}"}); (err == nil) != (c.minor >= 40) {
+			t.Errorf("%s with a comma in -o: %v", release, err)
+		}
 	}
+	for release, driver := range map[string]bool{"0.33.1": false, "0.34.0": true, "0.37.1": true, "0.38.0": false, "0.44.1": false} {
+		t.Setenv(ReleaseEnv, release)
+		c, err := parseConfig(nil)
+		_, err2 := parseConfig([]string{"--modern-bpf"})
+		if (err != nil) != driver || (err2 == nil) != driver || strings.Contains(c.usage(), "--modern-bpf") != driver {
+			t.Errorf("%s: without --modern-bpf %v, with it %v", release, err, err2)
+		}
+	}
+	t.Setenv(ReleaseEnv, "0.44.1")
 	for cpus, want := range map[float64]float64{0: 2, 0.1: 0.25, 0.25: 0.25, 0.3: 0.5, 1: 1, 8: 2} {
 		if s, err := startOf(cpus); err != nil || s.CPUs != want {
 			t.Errorf("%v CPUs plays the start of %v, %v", cpus, s.CPUs, err)

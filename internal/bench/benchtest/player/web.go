@@ -3,6 +3,7 @@ package player
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -26,12 +27,20 @@ func serveWeb(ctx context.Context, c config, seen *atomic.Pointer[engine]) {
 	if c.on("webserver.prometheus_metrics_enabled") && c.on("metrics.enabled") {
 		mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 			e := seen.Load()
-			fmt.Fprintf(w, "# TYPE falcosecurity_scap_n_evts_total counter\nfalcosecurity_scap_n_evts_total %d\n"+
-				"# TYPE falcosecurity_scap_n_drops_total counter\nfalcosecurity_scap_n_drops_total %d\n"+
-				"# TYPE falcosecurity_falco_rules_matches_total counter\nfalcosecurity_falco_rules_matches_total{rule_name=\"r\"} %d\n", e.events, e.drops, e.handled)
+			family(w, "scap_n_evts_total", fmt.Sprintf(" %d", e.events))
+			family(w, "scap_n_drops_buffer_total", fmt.Sprintf(`{dir="enter",drop="open"} %d`, e.drops), `{dir="exit",drop="open"} 0`)
+			family(w, "scap_n_drops_total", fmt.Sprintf(" %d", e.drops))
+			family(w, "falco_rules_matches_total", fmt.Sprintf(`{rule_name="r"} %d`, e.handled))
 		})
 	}
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
 	context.AfterFunc(ctx, func() { server.Close() })
 	go func() { _ = server.Serve(listener) }() // ends with the server
+}
+
+// family writes HELP and TYPE again before each series, as Falco does.
+func family(w io.Writer, name string, series ...string) {
+	for _, s := range series {
+		fmt.Fprintf(w, "# HELP falcosecurity_%s https://falco.org/docs/metrics/\n# TYPE falcosecurity_%s counter\nfalcosecurity_%s%s\n", name, name, name, s)
+	}
 }
