@@ -178,9 +178,28 @@ func (s *Stand) place(ctx context.Context, journal *limit.Journal) (place limit.
 	case s.Pod != "":
 		place, s.PID, err = limit.ForPod(s.Host, s.Pod)
 	default:
+		if err := s.checkSensor(); err != nil {
+			return nil, err // before it is moved
+		}
 		place, err = limit.ForPID(ctx, s.Host, journal, s.PID, fmt.Sprintf("peregrine-capacity-%d", os.Getpid()))
 	}
 	return place, err
+}
+
+// checkSensor refuses a process that is no sensor: nobody else's is to be
+// limited.
+func (s *Stand) checkSensor() error {
+	var files []string
+	if from, err := s.alertsFrom(); err == nil && from.Kind == endpoint.File {
+		files = append(files, from.Path)
+	}
+	if from, err := endpoint.ParseStats(s.Stats); err == nil && from.Kind == endpoint.File {
+		files = append(files, from.Path)
+	}
+	if err := target.CheckSensor(s.PID, files...); err != nil {
+		return &sweep.PreflightError{Reason: "--pid: " + err.Error()}
+	}
+	return nil
 }
 
 // statsInterval is how often our own sensor writes its stats: often enough to

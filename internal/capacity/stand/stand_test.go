@@ -395,6 +395,33 @@ func TestRecordedFalco(t *testing.T) {
 	}
 }
 
+// A process that is no sensor is not limited.
+func TestForeignProcess(t *testing.T) {
+	s, _ := newStand(t, "1000")
+	foreign := exec.Command("sleep", "60")
+	check(t, foreign.Start())
+	t.Cleanup(func() { _ = foreign.Process.Kill(); _ = foreign.Wait() })
+	cgroups := filepath.Join("/proc", itoa(foreign.Process.Pid), "cgroup")
+	before, err := os.ReadFile(cgroups)
+	check(t, err)
+	alerts := filepath.Join(t.TempDir(), "alerts")
+	check(t, os.WriteFile(alerts, nil, 0o600))
+	running, err := New(Options{Kind: Running, PID: foreign.Process.Pid, Alerts: "file:" + alerts, Actions: s.Actions, Dir: t.TempDir(), JournalDir: s.JournalDir, Log: io.Discard})
+	check(t, err)
+	var refused *sweep.PreflightError
+	if _, err := running.Open(t.Context(), capacity.Limit{CPU: 1}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "--pid: process "+itoa(foreign.Process.Pid)+" (sleep) is no sensor") {
+		t.Errorf("a foreign process: %v", err)
+	}
+	after, err := os.ReadFile(cgroups)
+	check(t, err)
+	if diff := cmp.Diff(string(before), string(after)); diff != "" {
+		t.Errorf("its cgroups (-before +after):\n%s", diff)
+	}
+	if left := leftovers(t, s); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 // Falcos of older releases start with what each understands, and are seen to
 // work: their alerts leave at once, and name the thread.
 func TestOlderFalcos(t *testing.T) {
