@@ -24,6 +24,7 @@ type canary struct {
 	result *generator.Result // of the last try
 	alert  *intake.Alert
 	took   time.Duration  // from the action to its alert
+	delay  time.Duration  // from the event to its alert
 	others []intake.Alert // of other rules, of the action's time
 
 	foreign int           // alerts of the rule that belong to no try
@@ -140,7 +141,7 @@ func (c *canary) hear(a intake.Alert) {
 }
 
 func (c *canary) accept(a intake.Alert, t *try) {
-	c.alert, c.took = &a, time.Duration(a.Received-t.Start)
+	c.alert, c.took, c.delay = &a, time.Duration(a.Received-t.Start), time.Duration(a.Received-a.Time+c.session.clock.Offset)
 	if a.Hostname != "" {
 		c.session.hostname = a.Hostname
 	}
@@ -226,7 +227,7 @@ func (c *canary) question() string {
 	case c.action.RuleSet != action.Stable:
 		return fmt.Sprintf("the rule is in upstream's %s rules, not in the default ones; is that file loaded?", c.action.RuleSet)
 	}
-	return "is the rule loaded and enabled in this sensor, without an exception for this process?"
+	return "is the rule loaded and enabled in this sensor, of a priority that it prints, and without an exception for this process?"
 }
 
 func (c *canary) why() string {

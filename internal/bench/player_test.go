@@ -108,6 +108,9 @@ func cleanRound(t *testing.T, o Options, kept int) {
 	if failed := p.Failed(); len(failed) > 0 || p.Offset != 0 {
 		t.Errorf("preflight %v, offset %d", failed, p.Offset)
 	}
+	if kept > 0 && find(p, "delay "+o.Actions[0].Name).Status != CheckWarn {
+		t.Errorf("alerts that are held back are no warning: %+v", p.Checks)
+	}
 	r, err := s.Run(t.Context(), Load{Rate: 300, Duration: 2 * time.Second})
 	if err != nil {
 		t.Fatal(err)

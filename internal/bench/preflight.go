@@ -48,6 +48,9 @@ func (p *Preflight) add(name, status, format string, args ...any) {
 }
 
 const (
+	// heldBack is how late an alert of an idle sensor is that has waited for
+	// others to fill a buffer.
+	heldBack = time.Second
 	// idleBusy is the share of idle CPU that an unloaded host should have.
 	idleBusy = 0.2
 	// idleVariation is the highest coefficient of variation of a quiet host's
@@ -85,6 +88,9 @@ func (s *Session) Preflight(ctx context.Context, idle time.Duration) (*Preflight
 		if c.adopted() {
 			p.add("threads "+c.action.Name, CheckWarn, "its alerts name thread %d, which is %d here: the sensor is in another pid namespace, and alerts are matched by time alone",
 				c.alert.TID, c.tries[len(c.tries)-1].TID)
+		}
+		if c.delay > heldBack {
+			p.add("delay "+c.action.Name, CheckWarn, "its alert came %s after the event: does the sensor hold alerts back? (Falco: buffered_outputs: false, and the flag -U)", human.Duration(c.delay))
 		}
 	}
 	s.checkClock(p)
