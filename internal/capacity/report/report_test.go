@@ -100,6 +100,26 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
+// Which CPUs a sensor had is said of each limit that differs in it.
+func TestPlaces(t *testing.T) {
+	row := func(cpu float64, place string) capacity.Row {
+		return capacity.Row{Limit: capacity.Limit{CPU: cpu, Memory: 512 << 20}, Place: place}
+	}
+	const apart, shared = "cgroup v2 /c, sensor on CPU 3, load on CPU 0,1,2", "cgroup v2 /c, sharing all CPUs with the load"
+	for want, rows := range map[string][]capacity.Row{
+		"":    {row(1, "")},
+		apart: {row(0.5, apart), row(1, apart)},
+		apart + " (0.5 CPU, 512Mi; 1 CPU, 512Mi); " + shared + " (4 CPU, 512Mi)": {row(0.5, apart), row(1, apart), row(1, apart), row(4, shared)},
+	} {
+		if got := places(&capacity.Result{Rows: rows}); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if text := render(t, Text, example(t)); !strings.Contains(text, "- the sensor's place: simulation") {
+		t.Errorf("the report does not say it:\n%s", text)
+	}
+}
+
 // Prose and tables fit a terminal; commands are for copying.
 // On a terminal the headline has the colour of what it is worth, and nothing
 // else differs from the text.

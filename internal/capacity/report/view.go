@@ -328,23 +328,42 @@ func facts(r *capacity.Result) []fact {
 		{"Actions", strings.Join(r.Method.Actions, ", ")}, {"Load", r.Method.Load.String()}, {"Search", r.Method.Plan.String()},
 		{"Host", e.Hostname}, {"CPU", fmt.Sprintf("%d × %s", e.CPUs, orUnknown(e.CPU))}, {"Memory", mebi(uint64(e.Memory))},
 		{"Kernel", strings.TrimSpace(e.Kernel + " " + e.Arch)}, {"Operating system", e.OS}, {"Virtualisation", e.Virtual}, {"CPU governor", e.Governor},
-		{"Clock", e.Clock}, {"Cgroups", e.Cgroup}, {"Sensor's place", placeOf(r)}, {"Load average before", fmt.Sprintf("%.2f", e.LoadBefore)}, {"Peregrine", e.Peregrine},
+		{"Clock", e.Clock}, {"Cgroups", e.Cgroup}, {"Sensor's place", places(r)}, {"Load average before", fmt.Sprintf("%.2f", e.LoadBefore)}, {"Peregrine", e.Peregrine},
 		{"Took", r.Ended.Sub(r.Started).Round(time.Second).String()},
 	}...)
 	return slices.DeleteFunc(all, func(f fact) bool { return f.Value == "" })
 }
 
-// placeOf is where the first row's sensor was limited.
-func placeOf(r *capacity.Result) string {
-	if len(r.Rows) == 0 {
-		return ""
+// places are where the sensors were limited, and which CPUs they had: with the
+// limits, where these differ in it.
+func places(r *capacity.Result) string {
+	var order []string
+	limits := map[string][]string{}
+	for i := range r.Rows {
+		row := &r.Rows[i]
+		if row.Place == "" {
+			continue
+		}
+		if limits[row.Place] == nil {
+			order = append(order, row.Place)
+		}
+		limits[row.Place] = append(limits[row.Place], row.Limit.String())
 	}
-	return r.Rows[0].Place
+	if len(order) < 2 {
+		return strings.Join(order, "")
+	}
+	for i, place := range order {
+		order[i] += " (" + strings.Join(slices.Compact(limits[place]), "; ") + ")"
+	}
+	return strings.Join(order, "; ")
 }
 
 func notes(r *capacity.Result) []string {
 	all := slices.Clone(r.Notes)
 	all = append(all, r.Environment.Warnings...)
+	if where := places(r); where != "" {
+		all = append(all, "the sensor's place: "+where)
+	}
 	for i := range r.Rows {
 		row := &r.Rows[i]
 		where := row.Limit.String()
