@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -15,25 +16,30 @@ import (
 
 func newProfileFrom(env Env) *cobra.Command {
 	var out string
-	var every time.Duration
+	var every, over time.Duration
 	cmd := &cobra.Command{
-		Use:   "from FILE",
+		Use:   "from FILE|URL",
 		Short: "Make a profile from a capture, a metrics file or a Prometheus query",
 		Long: `From makes a profile from the recording of another program:
 
   a capture of Falco, sysdig or Stratoshark (.scap): mix, failures and bursts
   a stats or metrics file of a sensor: rates only
   the JSON of a Prometheus query (range or instant): rates only
+  the URL of a Prometheus server, or of one of its queries: rates only
+
+If the URL has no query, it asks for the rate of events that Falco and Peregrine
+export. If it has no times, it asks for the last hour (--over), every --every.
 
 If only rates are known, it assumes a typical mix, and no bursts between two
 rates. It prints these assumptions and stores them in the profile.`,
 		Example: `  peregrine profile from node.scap --out node.json
   peregrine profile from /var/log/falco-metrics.json --out node.json
-  curl -s 'http://prometheus:9090/api/v1/query_range?query=rate(falcosecurity_scap_n_evts_total[1m])&start=...&end=...&step=15' > rates.json
+  peregrine profile from http://prometheus:9090 --over 24h --every 1m --out fleet.json
+  peregrine profile from 'http://prometheus:9090/api/v1/query_range?query=rate(falcosecurity_scap_n_evts_total[5m])' --out fleet.json
   peregrine profile from rates.json --every 15s --out fleet.json`,
 		Args: exactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			p, err := profileFrom(args[0], every)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := profileFrom(cmd.Context(), args[0], every, over)
 			if err != nil {
 				return err
 			}
@@ -44,13 +50,25 @@ rates. It prints these assumptions and stores them in the profile.`,
 		},
 	}
 	cmd.Flags().StringVarP(&out, "out", "o", "", "file to write (default standard output)")
-	cmd.Flags().DurationVar(&every, "every", 5*time.Second, "interval between two rates, if the file contains rates")
+	cmd.Flags().DurationVar(&every, "every", 5*time.Second, "interval between two rates, if the source does not say it")
+	cmd.Flags().DurationVar(&over, "over", time.Hour, "period before now to query Prometheus for, if the URL does not say it")
 	return cmd
 }
 
 // profileFrom tells captures by their first bytes: pcapng's, or a compressed
 // file's.
-func profileFrom(path string, every time.Duration) (*profile.Profile, error) {
+func profileFrom(ctx context.Context, path string, every, over time.Duration) (*profile.Profile, error) {
+	if strings.HasPrefix(path, "http://") || strings.HasPrefix(path, "https://") {
+		q, err := advise.NewQuery(path, time.Now(), over, every)
+		if err != nil {
+			return nil, &ExitError{Code: ExitUsage, Err: err}
+		}
+		rates, err := advise.Ask(ctx, q.URL)
+		if err != nil {
+			return nil, err
+		}
+		return from.Rates(rates.Nodes, q.Step, profile.FromPrometheus)
+	}
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -3,11 +3,8 @@ package kubernetes
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/advise"
@@ -27,9 +24,6 @@ type Observed struct {
 // Query is the p99 of each sensor's rate over a week, as Falco and we export it.
 const Query = "quantile_over_time(0.99, rate(falcosecurity_scap_n_evts_total[5m])[1w:5m])"
 
-// maxAnswer bounds what is read of Prometheus: some 300 bytes for each node.
-const maxAnswer = 64 << 20
-
 // Observe asks Prometheus at address, and the API server which node is of which
 // kind. An address with a path of its own, such as a query of the user's, is
 // taken as it is.
@@ -46,38 +40,15 @@ func Observe(ctx context.Context, client *kubeapi.Client, address string) (*Obse
 		target = strings.TrimSuffix(address, "/") + "/api/v1/query?query=" + url.QueryEscape(Query)
 	}
 	source := u.Redacted() // reports have it
-	text, err := fetch(ctx, target)
+	rates, err := advise.Ask(ctx, target)
 	if err != nil {
 		return nil, fmt.Errorf("observed rates: %w", err)
-	}
-	rates, err := advise.ParseQuery(text)
-	if err != nil {
-		return nil, fmt.Errorf("observed rates: %s: %w", source, err)
 	}
 	kinds, err := Kinds(ctx, client)
 	if err != nil {
 		return nil, err
 	}
 	return sortRates(source, rates, kinds)
-}
-
-func fetch(ctx context.Context, target string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err == nil && resp.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s: %.200s", req.URL.Redacted(), resp.Status, text)
-	}
-	return text, err
 }
 
 // sortRates puts each node's rate to its kind.

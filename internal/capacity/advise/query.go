@@ -1,0 +1,68 @@
+package advise
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/common/model"
+)
+
+// Query is a question to a Prometheus for rates, each Step after the one before.
+type Query struct {
+	URL  string
+	Step time.Duration
+}
+
+// eventRate is what Falco and Peregrine export.
+const eventRate = "rate(falcosecurity_scap_n_evts_total[1m])"
+
+// NewQuery completes a URL: that of a Prometheus becomes a query for the rate of
+// a sensor's events, and one of a range without times asks for the time over
+// before now in steps
+// (https://prometheus.io/docs/prometheus/latest/querying/api/#range-queries).
+func NewQuery(address string, now time.Time, over, step time.Duration) (Query, error) {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" { // the text may have a password in it
+		return Query{}, errors.New("expected the URL of a Prometheus or of a query of it, such as http://prometheus:9090")
+	}
+	if over <= 0 || step <= 0 {
+		return Query{}, fmt.Errorf("the last %v in steps of %v: both must be above 0", over, step)
+	}
+	if !strings.Contains(u.Path, "/api/") {
+		u.Path = strings.TrimSuffix(u.Path, "/") + "/api/v1/query_range"
+	}
+	q := u.Query()
+	set := func(key, value string) {
+		if !q.Has(key) {
+			q.Set(key, value)
+		}
+	}
+	set("query", eventRate)
+	if strings.HasSuffix(u.Path, "/query_range") {
+		seconds := func(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
+		set("end", seconds(now))
+		set("start", seconds(now.Add(-over)))
+		set("step", strconv.FormatFloat(step.Seconds(), 'f', -1, 64))
+		if step, err = parseStep(q.Get("step")); err != nil {
+			return Query{}, err
+		}
+	}
+	u.RawQuery = q.Encode()
+	return Query{u.String(), step}, nil
+}
+
+// parseStep reads seconds, or a duration as Prometheus writes it.
+func parseStep(text string) (time.Duration, error) {
+	if s, err := strconv.ParseFloat(text, 64); err == nil && s > 0 && s < 1e9 {
+		return time.Duration(s * float64(time.Second)), nil
+	}
+	d, err := model.ParseDuration(text)
+	if err != nil || d <= 0 {
+		return 0, fmt.Errorf("step %q of the query: expected a time above 0 such as 15s, or seconds", text)
+	}
+	return time.Duration(d), nil
+}
