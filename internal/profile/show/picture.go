@@ -11,9 +11,6 @@ import (
 // width is that of a picture: with its label, it fits 80 columns.
 const width = 56
 
-// bars are the eighths of a character's height.
-var bars = []rune(" ▁▂▃▄▅▆▇█")
-
 // picture draws the course of the load: a line for all syscalls and one for
 // each strand, each as high as its own peak, which is written beside it. A
 // column is the highest of its windows.
@@ -54,13 +51,5 @@ func sparkline(counts []float64) (line string, peak float64) {
 		columns[at] = max(columns[at], n)
 		peak = max(peak, n)
 	}
-	var b strings.Builder
-	for _, n := range columns {
-		level := 0
-		if n > 0 {
-			level = max(1, int(n/peak*float64(len(bars)-1)+0.5))
-		}
-		b.WriteRune(bars[level])
-	}
-	return b.String(), peak
+	return human.Sparkline(columns, peak), peak
 }
