@@ -144,7 +144,7 @@ func (s *stopAfter) Write(p []byte) (int, error) {
 
 func TestTopRedraws(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	w := &stopAfter{n: 5, stop: cancel} // screen, then twice clear and view
+	w := &stopAfter{n: 3, stop: cancel} // screen, then two views
 	if err := Top(ctx, w, Options{Socket: serve(t), Interval: time.Millisecond, Rows: 1, Terminal: true}); err != nil {
 		t.Fatal(err)
 	}

@@ -6,10 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/screen"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
-
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
@@ -49,11 +50,12 @@ func Top(ctx context.Context, w io.Writer, opt Options) error {
 	if err != nil {
 		return err
 	}
+	var terminal *screen.Screen
 	if opt.Terminal && !opt.JSON && !opt.Once {
-		// The alternate screen keeps what was on the terminal: ECMA-48, xterm's
-		// control sequences 1049 and 25 (the cursor).
-		fmt.Fprint(w, "\x1b[?1049h\x1b[?25l")
-		defer fmt.Fprint(w, "\x1b[?25h\x1b[?1049l")
+		if terminal, err = screen.Open(w); err != nil {
+			return err
+		}
+		defer func() { _ = terminal.Close() }() // a terminal that has gone
 	}
 	for {
 		now, err := c.after(ctx, opt.Interval)
@@ -63,19 +65,20 @@ func Top(ctx context.Context, w io.Writer, opt Options) error {
 		if err != nil {
 			return err
 		}
-		if err := opt.show(w, prev, now); err != nil || opt.Once {
+		if err := opt.show(w, terminal, prev, now); err != nil || opt.Once {
 			return err
 		}
 		prev = now
 	}
 }
 
-func (opt Options) show(w io.Writer, prev, now *metrics.Snapshot) error {
+func (opt Options) show(w io.Writer, terminal *screen.Screen, prev, now *metrics.Snapshot) error {
 	if opt.JSON {
 		return writeJSON(w, now, "")
 	}
-	if opt.Terminal && !opt.Once {
-		fmt.Fprint(w, "\x1b[H\x1b[2J")
+	if terminal != nil {
+		var view strings.Builder
+		return errors.Join(WriteTop(&view, prev, now, opt.Rows), terminal.Draw(view.String()))
 	}
 	if err := WriteTop(w, prev, now, opt.Rows); err != nil {
 		return err
