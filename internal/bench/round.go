@@ -43,6 +43,8 @@ type Round struct {
 	Latency  match.Quantiles `json:"latency"`
 	Response match.Quantiles `json:"response"`
 	Queue    Queue           `json:"queue"`
+	// LatencyCurve is the whole distribution of Latency: see match.Histogram.Curve.
+	LatencyCurve []int64 `json:"latency_curve_ns,omitempty"`
 
 	Sensor   *SensorStats  `json:"sensor,omitempty"`   // nil without stats
 	Usage    *usage.Window `json:"usage,omitempty"`    // nil without a pid

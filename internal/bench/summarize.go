@@ -56,6 +56,7 @@ func (o *observation) round() Round {
 		response.Merge(o.index.Response(i))
 	}
 	r.Latency, r.Response = latency.Quantiles(), response.Quantiles()
+	r.LatencyCurve = latency.Curve()
 	r.setCounts(o.index)
 	r.Alerts = o.alerts()
 	r.Queue = o.queue()

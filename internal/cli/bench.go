@@ -54,7 +54,7 @@ type benchFlags struct {
 	out         string
 	from, file  string // of report: the run, and where the report goes
 	quiet       bool
-	web         string
+	watchFlags
 }
 
 // newBench has run's flags too, hidden: "bench REGEXP" is event-generator's
@@ -116,11 +116,12 @@ Exit codes: 0 passed, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive,
 	f.reportFlags(cmd)
 	completeFlag(cmd, "sensor", "embedded", "running")
 	completeFlag(cmd, "alerts", "http", "grpc", "stdin", "file:", "unix:")
+	f.watchFlags.add(cmd)
 	group(flags, "Load", "rate", "noise", "load", "scale", "round-duration", "rest", "workers", "seed", "drain", "count-syscalls")
 	group(flags, "Load as event-generator's, without --rate", "sleep", "loop", "rounds", "humanize", "dry-run")
 	group(flags, "Sensor under test", "sensor", "alerts", "stats", "stats-ca", "stats-insecure", "stats-interval", "pid", "ready", "sensor-log")
 	group(flags, "Preflight", "idle", "force", "no-preflight")
-	group(flags, "Result", "format", "out", "fail-if", "junit", "quiet", "web")
+	group(flags, "Result", "format", "out", "fail-if", "junit", "quiet", "ui", "web")
 	return cmd
 }
 
@@ -149,7 +150,6 @@ func (f *benchFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.from, "from", "", "show the run stored in a directory")
 	_ = flags.MarkHidden("from") // "bench report" is its name now; it exists, so there is no error
 	flags.BoolVarP(&f.quiet, "quiet", "q", false, "show no progress")
-	webFlag(flags, &f.web)
 }
 
 // reportFlags adds the flags of reports.
@@ -216,19 +216,18 @@ func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
 			fmt.Fprintln(env.Stderr, line)
 		}
 	}
-	progress := newProgress(env, f.quiet || o.Classic != nil)
-	page, err := openPage(env, f.web, "Bench of "+strings.Join(args[:1], " "))
+	watch, err := f.open(env, runBoard("Bench of "+strings.Join(args[:1], " ")), f.quiet || o.Classic != nil, f.verbose)
 	if err != nil {
 		return err
 	}
-	o.Say, o.Bench.Progress = page.say(progress.say), page.round(progress.show)
+	defer watch.end("")
+	o.Say, o.Bench.Progress, o.Done = watch.say, watch.round, watch.rounded
 	abort, stopped := make(chan struct{}), make(chan struct{})
 	defer close(stopped)
 	o.Bench.Abort = abort
 	go secondSignal(env.Context, f.log, abort, stopped)
 	result, err := run.Run(env.Context, o)
-	progress.clear()
-	page.end(env, "")
+	watch.end(benchReport(result))
 	if werr := f.write(env, result, o); err == nil {
 		err = werr
 	}
@@ -236,6 +235,15 @@ func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
 		fmt.Fprintf(env.Stderr, "raw data: %s\n", o.Directory.Path)
 	}
 	return benchExit(env.Context, result, err, o.Classic != nil)
+}
+
+// benchReport is the report in HTML; "" for a run without rounds.
+func benchReport(result *report.Run) string {
+	var html strings.Builder
+	if len(result.Rounds) == 0 || result.Write(&html, "html") != nil {
+		return ""
+	}
+	return html.String()
 }
 
 // options are the flags as a run.

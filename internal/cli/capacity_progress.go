@@ -8,18 +8,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 )
 
-// capacityProgress tells people where a capacity run is.
-type capacityProgress struct {
-	lines *progress
-}
-
-func newCapacityProgress(env Env, quiet bool) *capacityProgress {
-	return &capacityProgress{newProgress(env, quiet)}
-}
-
-// show writes a line for each round that is done, and on a terminal one that
-// is overwritten for the round under way.
-func (p *capacityProgress) show(c sweep.Progress) {
+// capacityStep says where a capacity run is: at a step, or in a round that is
+// still under way.
+func capacityStep(c sweep.Progress) (text string, done bool) {
 	where := fmt.Sprintf("[%d/%d] %s", c.Row, c.Rows, c.Limit)
 	if c.Sensor != "" {
 		where += " " + c.Sensor
@@ -27,12 +18,11 @@ func (p *capacityProgress) show(c sweep.Progress) {
 	eta := c.Left.Round(10 * time.Second)
 	switch {
 	case c.Message != "":
-		p.lines.say("%s  %s", where, c.Message)
+		return fmt.Sprintf("%s  %s", where, c.Message), true
 	case c.Done == nil:
-		p.lines.overwrite(fmt.Sprintf("%s  %-7s %9.0f/s for %v ...  about %v left", where, c.Phase, c.Target, c.Length, eta))
-	default:
-		p.lines.say("%s  %-7s %9.0f/s for %-4v %s  (about %v left)", where, c.Phase, c.Target, c.Length, describeTrial(c.Done), eta)
+		return fmt.Sprintf("%s  %-7s %9.0f/s for %v ...  about %v left", where, c.Phase, c.Target, c.Length, eta), false
 	}
+	return fmt.Sprintf("%s  %-7s %9.0f/s for %-4v %s  (about %v left)", where, c.Phase, c.Target, c.Length, describeTrial(c.Done), eta), true
 }
 
 // describeTrial is a trial in a few words.

@@ -40,7 +40,7 @@ type capacityRunFlags struct {
 	repeat               int
 	seed                 uint64
 	force, quiet, counts bool
-	web                  string
+	watchFlags
 
 	out, format, observed string
 	failIf                []string
@@ -103,7 +103,7 @@ func (f *capacityRunFlags) add(cmd *cobra.Command) {
 	flags.Lookup("load").Usage += ", or the profile file of a recorded workload"
 	rateFlag(flags, &f.alertRate, "alert-rate", "with a recorded workload: additional alerts per second, scaled with it (also --alerts 50/s)")
 	flags.Float64Var(&f.margin, "margin", 2, "with a recorded workload: a recommended limit must sustain it this many times")
-	webFlag(flags, &f.web)
+	f.watchFlags.add(cmd)
 	flags.StringSliceVar(&f.sensors, "sensor", nil, "embedded (Peregrine's own, default) or falco (an installed one); give both to compare them")
 	flags.StringArrayVar(&f.variants, "variant", nil, "NAME=FLAGS: a sensor to compare and its flags, such as 'new=--sensor falco --falco /opt/falco -r new.yaml' (repeatable)")
 	f.testedFlags.add(flags)
@@ -145,7 +145,7 @@ func groupCapacity(flags *pflag.FlagSet) {
 	group(flags, "A running sensor", "pid", "unit", "container", "pod", "docker-socket", "alerts", "stats")
 	group(flags, "Load", "load", "alert-rate", "margin", "actions", "start-rate", "count-syscalls", "seed")
 	group(flags, "How long and how exact", "quick", "precision", "confirm", "max-duration", "repeat", "force")
-	group(flags, "Results", "out", "format", "observed", "fail-if", "quiet", "web")
+	group(flags, "Results", "out", "format", "observed", "fail-if", "quiet", "ui", "web")
 }
 
 func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error {
@@ -156,29 +156,30 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 	if err := run.Check(os.Geteuid(), limit.JournalDir); err != nil {
 		return &ExitError{Code: ExitPreflight, Err: err}
 	}
-	page, err := openPage(env, f.web, "Capacity run")
+	watch, err := f.open(env, runBoard("Capacity run"), f.quiet, f.verbose)
 	if err != nil {
 		return err
 	}
+	defer watch.end("")
 	if o.Dir, err = run.Create(f.out, time.Now()); err != nil {
 		return err
 	}
-	progress := newCapacityProgress(env, f.quiet)
-	for i := range stands {
-		stands[i].options.Progress = page.round(nil)
+	if watch.drawn() {
+		for i := range stands {
+			stands[i].options.Progress = watch.moment
+		}
 	}
 	if o.Sensors, err = openStands(stands, o.Dir); err != nil {
 		return err
 	}
-	o.Say, o.Progress = page.say(progress.lines.say), page.trial(progress.show)
+	o.Say, o.Progress = watch.say, watch.trial
 	result, err := run.Run(env.Context, o)
-	progress.lines.clear()
+	watch.end(capacityReport(result))
 	if result != nil && result.Measured() {
 		werr := report.Write(env.Stdout, env.reportFormat(f.format), result)
-		progress.lines.say("\nreport: %s/report.html", o.Dir)
+		newProgress(env, f.quiet).say("\nreport: %s/report.html", o.Dir)
 		err = errors.Join(err, werr)
 	}
-	page.end(env, capacityReport(result))
 	return capacityExit(env.Context, result, err, conditions)
 }
 
@@ -202,7 +203,7 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 		return usage(err)
 	}
 	var workload *profile.Profile
-	if o.Load, workload, err = f.workload(); err != nil {
+	if o.Load, workload, o.Notes, err = f.workload(); err != nil {
 		return usage(err)
 	}
 	if workload == nil && cmd.Flags().Changed("margin") {

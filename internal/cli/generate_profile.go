@@ -73,14 +73,10 @@ func (f *runFlags) replay() (generator.Options, error) {
 	if o.Sandbox, err = f.sandbox(); err != nil {
 		return o, err
 	}
-	placed := o
-	placed.Sandbox.Image = f.image // which is found or made later
-	misplaced, err := generator.Misplaced(placed)
-	if err != nil {
+	place := o.Sandbox
+	place.Image = f.image // which is found or made later
+	if notes, err = differences(o, notes, place); err != nil {
 		return o, err
-	}
-	if misplaced != "" {
-		notes = append(notes, misplaced)
 	}
 	for _, note := range notes {
 		f.log.Log(eventlog.Warn, "replay differs from the recording", eventlog.Fields{"how": note})

@@ -136,7 +136,7 @@ func TestCapacityWorkload(t *testing.T) {
 	a := writeSample(t, "a.json", 10)
 	f := &capacityRunFlags{}
 	f.load, f.alerts = a, "50/s"
-	load, p, err := f.workload()
+	load, p, _, err := f.workload()
 	if err != nil || p == nil || f.alerts != "" {
 		t.Fatal(load, p, err)
 	}

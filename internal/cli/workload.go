@@ -15,14 +15,33 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
-// readWorkload reads a profile that is to be replayed.
-func readWorkload(path string) (*profile.Profile, error) {
-	p, err := profile.ReadFile(path)
-	if err != nil {
-		return nil, err
+// readWorkload reads a profile that is to be replayed in a place; notes are how
+// the replay differs from it.
+func readWorkload(path string, place generator.SandboxOptions) (p *profile.Profile, notes []string, err error) {
+	if p, err = profile.ReadFile(path); err != nil {
+		return nil, nil, err
 	}
-	_, _, err = generator.Replay(p, 1, 0)
-	return p, err
+	o, notes, err := generator.Replay(p, 1, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if notes, err = differences(o, notes, place); err != nil {
+		return nil, nil, err
+	}
+	for i, note := range notes {
+		notes[i] = "the replay differs from the recording: " + note
+	}
+	return p, notes, nil
+}
+
+// differences adds to the notes of a replay what is not where it was recorded.
+func differences(o generator.Options, notes []string, place generator.SandboxOptions) ([]string, error) {
+	o.Sandbox = place
+	misplaced, err := generator.Misplaced(o)
+	if misplaced != "" {
+		notes = append(notes, misplaced)
+	}
+	return notes, err
 }
 
 // perSecond reads "50/s", which no place that alerts come from looks like.
@@ -36,7 +55,7 @@ func perSecond(text string) (rate float64, is bool) {
 }
 
 // workload is what --load asks for: a mix, or a profile; nil for a mix.
-func (f *capacityRunFlags) workload() (load capacity.Load, p *profile.Profile, err error) {
+func (f *capacityRunFlags) workload() (load capacity.Load, p *profile.Profile, notes []string, err error) {
 	alerts := f.alertRate
 	if rate, is := perSecond(f.alerts); is {
 		alerts, f.alerts = rate, ""
@@ -46,15 +65,15 @@ func (f *capacityRunFlags) workload() (load capacity.Load, p *profile.Profile, e
 		if alerts > 0 {
 			err = usagef("additional alerts per second need a recorded workload: give --load FILE; for a ratio of alerts to other syscalls, give --load 1:50")
 		}
-		return load, nil, err
+		return load, nil, nil, err
 	}
 	if _, missing := os.Stat(f.load); missing != nil && !strings.HasSuffix(f.load, ".json") {
-		return load, nil, err
+		return load, nil, nil, err
 	}
-	if p, err = readWorkload(f.load); err != nil {
-		return load, nil, err
+	if p, notes, err = readWorkload(f.load, generator.SandboxOptions{}); err != nil {
+		return load, nil, nil, err
 	}
-	return capacity.Load{Alerts: alerts, Others: p.Rate, Workload: filepath.Base(f.load)}, p, nil
+	return capacity.Load{Alerts: alerts, Others: p.Rate, Workload: filepath.Base(f.load)}, p, notes, nil
 }
 
 // underWorkload measures each sensor twice: with the workload in its course,
@@ -96,10 +115,10 @@ func (f *benchFlags) workload(cmd *cobra.Command, o *run.Options) error {
 	case !(f.scale > 0):
 		return usagef("--scale %g: must be above 0", f.scale)
 	}
-	p, err := readWorkload(f.load)
+	p, notes, err := readWorkload(f.load, o.Bench.Sandbox)
 	if err != nil {
 		return &ExitError{Code: ExitUsage, Err: err}
 	}
-	o.Bench.Profile, o.Noise = p, p.Rate*f.scale
+	o.Bench.Profile, o.Noise, o.Notes = p, p.Rate*f.scale, notes
 	return nil
 }

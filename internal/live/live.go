@@ -1,5 +1,6 @@
-// Package live shows a run in a browser while it goes on: one page with
-// charts that grow by server-sent events, and the report at the end.
+// Package live shows a run while it goes on, in a browser: one page with charts
+// that grow by server-sent events, and the report at the end. (Package terminal
+// shows the same on a terminal.)
 //
 // The page holds all it needs and asks nobody else; its address has a token,
 // without which there is nothing to see.
@@ -12,39 +13,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html/template"
+	htmltemplate "html/template"
 	"net"
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/page"
 )
 
 //go:embed assets
 var assets embed.FS
 
-var page = template.Must(template.ParseFS(assets, "assets/page.html"))
-
-// Update is a moment of a run. Rates are per second; what is not known is nil.
-type Update struct {
-	Seconds float64  `json:"t"` // since the page was opened
-	Phase   string   `json:"phase"`
-	Target  float64  `json:"target"` // actions asked for
-	Alerts  *float64 `json:"alerts"`
-	Events  *float64 `json:"events"` // that the sensor has seen
-	Drops   *float64 `json:"drops"`
-	CPU     *float64 `json:"cpu"`     // of the sensor, in CPUs
-	Limit   float64  `json:"limit"`   // of that; 0 for none
-	Latency *float64 `json:"latency"` // ms, 99 of 100 alerts, of the last round
-}
+var template = htmltemplate.Must(htmltemplate.ParseFS(assets, "assets/live.html"))
 
 // maxHistory bounds what a browser that comes late is told: some hours.
 const maxHistory = 1 << 16
-
-// Look is how the page looks: the report's style and its library for charts.
-type Look struct {
-	Style  template.CSS
-	Script template.JS
-}
 
 // Page is the page of one run. Its methods may be called from any goroutine.
 type Page struct {
@@ -61,14 +45,17 @@ type Page struct {
 }
 
 type pageData struct {
-	Title string
-	Look
-	Events string // path
+	Title  string
+	Style  htmltemplate.CSS
+	Script htmltemplate.JS
+	Charts []page.Chart
+	Data   htmltemplate.JS // the charts
+	Events string          // path
 }
 
 // Listen serves the page at address: a port, or a host and a port. Without a
 // host it is loopback, with port 0 a free one.
-func Listen(address, title string, look Look) (*Page, error) {
+func Listen(address string, board Board) (*Page, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
 		host, port = "", address
@@ -81,7 +68,12 @@ func Listen(address, title string, look Look) (*Page, error) {
 		return nil, fmt.Errorf("--web %s: %w; expected a port, as 8080, or host:port", address, err)
 	}
 	p := &Page{begun: time.Now(), listener: l, token: rand.Text(), more: make(chan struct{})}
-	p.data = pageData{Title: title, Look: look, Events: "/" + p.token + "/events"}
+	charts := board.charts()
+	data, err := page.Data(charts)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	p.data = pageData{board.Title, page.Style(), page.Script(), charts, data, "/" + p.token + "/events"}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /"+p.token+"/{$}", p.servePage)
 	mux.HandleFunc("GET "+p.data.Events, p.serveEvents)
@@ -95,8 +87,7 @@ func (p *Page) URL() string { return fmt.Sprintf("http://%s/%s/", p.listener.Add
 
 // Show adds a moment.
 func (p *Page) Show(u Update) {
-	u.Seconds = time.Since(p.begun).Seconds()
-	p.send("update", u)
+	p.send("update", moment{time.Since(p.begun).Seconds(), u.Phase, u.Values})
 }
 
 // Say adds a line of text: a step, or the result of a round.
@@ -123,7 +114,7 @@ func (p *Page) Close(ctx context.Context) error {
 
 func (p *Page) send(event string, value any) {
 	data, err := json.Marshal(value)
-	if err != nil { // numbers that are none: a gap
+	if err != nil { // there is nothing that JSON does not have
 		return
 	}
 	p.mu.Lock()
@@ -147,7 +138,7 @@ func (p *Page) after(n int) (events [][]byte, more <-chan struct{}, ended bool) 
 func (p *Page) servePage(w http.ResponseWriter, _ *http.Request) {
 	secure(w)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = page.Execute(w, p.data) // whoever has gone gets nothing
+	_ = template.Execute(w, p.data) // those who have gone get nothing
 }
 
 // serveEvents sends all events so far, and those that come, until the end.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/peregrine-sec/peregrine/internal/page"
 )
 
 // No goroutine is left behind.
@@ -18,7 +21,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(t *testing.T) *Page {
 	t.Helper()
-	p, err := Listen("0", "A run", Look{Style: "body { color: red }", Script: "window.uPlot = class {}"})
+	p, err := Listen("0", Board{Title: "A run", Charts: []page.Chart{{Lines: []page.Line{{Name: "load"}, {Name: "CPU"}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,13 +46,12 @@ func get(t *testing.T, url string) *http.Response {
 	return r
 }
 
-// Whoever comes late hears all, and those who are there hear it as it comes,
+// Those who come late hear all, and those who are there hear it as it comes,
 // up to the report.
 func TestEvents(t *testing.T) {
 	p := open(t)
 	p.Say("begin")
-	cpu := 0.25
-	p.Show(Update{Phase: "load", Target: 5000, CPU: &cpu})
+	p.Show(Update{Phase: "load", Values: page.Values{5000, math.NaN()}})
 	in := bufio.NewScanner(get(t, p.URL()+"events").Body)
 	next := func() (lines []string) {
 		for in.Scan() && in.Text() != "" {
@@ -60,7 +62,7 @@ func TestEvents(t *testing.T) {
 	if got := next(); got[0] != "event: say" || got[1] != `data: "begin"` {
 		t.Errorf("%q", got)
 	}
-	if got := next(); got[0] != "event: update" || !strings.Contains(got[1], `"target":5000,"alerts":null,"events":null,"drops":null,"cpu":0.25,`) {
+	if got := next(); got[0] != "event: update" || !strings.Contains(got[1], `"phase":"load","values":[5000,null]}`) {
 		t.Errorf("%q", got)
 	}
 	p.Say("two\nlines")
@@ -103,7 +105,7 @@ func TestPrivate(t *testing.T) {
 
 func TestAddress(t *testing.T) {
 	for address, ok := range map[string]bool{"0": true, ":0": true, "127.0.0.1:0": true, "x": false, "127.0.0.1:65536": false} {
-		p, err := Listen(address, "", Look{})
+		p, err := Listen(address, Board{})
 		if (err == nil) != ok {
 			t.Errorf("%s: %v", address, err)
 		}

@@ -1,6 +1,10 @@
 package match
 
-import "github.com/HdrHistogram/hdrhistogram-go"
+import (
+	"math"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+)
 
 // Quantiles sums up a distribution of durations. All are in ns.
 type Quantiles struct {
@@ -41,5 +45,30 @@ func (h *Histogram) Quantiles() Quantiles {
 	return Quantiles{
 		Count: h.h.TotalCount(),
 		Min:   h.h.Min(), P50: at(50), P90: at(90), P99: at(99), P999: at(99.9), Max: h.h.Max(),
+	}
+}
+
+// curveSteps is how many points of a curve halve what is beyond.
+const curveSteps = 4
+
+// CurveQuantile is the share of durations that element i of a curve bounds:
+// 1 - 2^(-i/4), so that each further nine has as many points (as in
+// HdrHistogram's percentile iterator).
+func CurveQuantile(i int) float64 { return 1 - math.Exp2(-float64(i)/curveSteps) }
+
+// Curve is the whole distribution in some dozens of values: element i, in ns,
+// is not exceeded by the share CurveQuantile(i). The last is the longest; nil
+// for an empty Histogram.
+func (h *Histogram) Curve() []int64 {
+	if h.h.TotalCount() == 0 {
+		return nil
+	}
+	var curve []int64
+	for i := 0; ; i++ {
+		q := CurveQuantile(i)
+		if (1-q)*float64(h.h.TotalCount()) < 1 {
+			return append(curve, h.h.Max())
+		}
+		curve = append(curve, h.h.ValueAtQuantile(100*q))
 	}
 }

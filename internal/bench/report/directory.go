@@ -19,6 +19,7 @@ import (
 // Directory keeps the raw data of a run:
 //
 //	run.json          the Run: everything shown, once more
+//	report.html       the Run for a browser
 //	rounds.jsonl      one bench.Round per line, as soon as it is done
 //	instances.jsonl   one line per action instance, with its alert
 //	strays.jsonl      alerts that were not the expected one of an action
@@ -112,13 +113,21 @@ func appendFate(b []byte, round int, actions []match.Action, f match.Fate) []byt
 	return append(b, "}\n"...)
 }
 
-// Finish writes run.json.
+// Finish writes run.json, and report.html if there is a round to show.
 func (d *Directory) Finish(r *Run) error {
-	f, err := os.Create(filepath.Join(d.Path, "run.json"))
+	err := d.write("run.json", r, "json")
+	if len(r.Rounds) > 0 {
+		err = errors.Join(err, d.write("report.html", r, "html"))
+	}
+	return err
+}
+
+func (d *Directory) write(name string, r *Run, format string) error {
+	f, err := os.Create(filepath.Join(d.Path, name))
 	if err != nil {
 		return fmt.Errorf("run directory: %w", err)
 	}
-	return errors.Join(r.Write(f, "json"), f.Close())
+	return errors.Join(r.Write(f, format), f.Close())
 }
 
 // Close closes the files.

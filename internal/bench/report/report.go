@@ -1,5 +1,6 @@
 // Package report keeps and shows the results of bench: a run directory of raw
-// data as JSON lines, and text, JSON, CSV, Markdown or JUnit made from them.
+// data as JSON lines, and text, JSON, CSV, Markdown,
+// HTML or JUnit made from them.
 // Everything shown comes from a Run value, so that it can be shown again.
 package report
 
@@ -32,6 +33,7 @@ type Run struct {
 	Ceiling     *bench.Ceiling     `json:"ceiling,omitempty"`
 	Calibration *bench.Calibration `json:"calibration,omitempty"`
 	Rounds      []bench.Round      `json:"rounds"`
+	Notes       []string           `json:"notes,omitempty"` // what is to be kept in mind, such as what a replay cannot do
 	Conditions  []Evaluation       `json:"conditions,omitempty"`
 	Partial     bool               `json:"partial,omitempty"`
 }
@@ -61,7 +63,7 @@ func (r *Run) Evaluate(conditions []bench.Condition) {
 }
 
 // Formats are what Write knows.
-var Formats = []string{"text", "json", "csv", "markdown"}
+var Formats = []string{"text", "json", "csv", "markdown", "html"}
 
 // Write writes r in one of Formats.
 func (r *Run) Write(w io.Writer, format string) error {
@@ -72,6 +74,8 @@ func (r *Run) Write(w io.Writer, format string) error {
 		return r.markdown(w)
 	case "csv":
 		return r.csv(w)
+	case "html":
+		return r.html(w)
 	case "json":
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")

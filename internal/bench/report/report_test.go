@@ -70,6 +70,9 @@ func TestGolden(t *testing.T) {
 	r, conditions := judged(t)
 	outputs := map[string]func(*bytes.Buffer) error{"junit.xml": func(b *bytes.Buffer) error { return r.JUnit(b, conditions) }}
 	for _, format := range Formats {
+		if format == "html" { // see TestHTMLDraws
+			continue
+		}
 		outputs["run."+format] = func(b *bytes.Buffer) error { return r.Write(b, format) }
 	}
 	for name, write := range outputs {

@@ -43,7 +43,7 @@ func (r *Run) text(w io.Writer) error {
 	p.line("")
 	for _, part := range [][]column{columns[:aboutSensor], append(columns[:1:1], columns[aboutSensor:]...)} {
 		if p.err == nil {
-			p.err = r.table(w, part)
+			p.err = grid(w, tabwriter.AlignRight, r.table(part))
 			p.line("")
 		}
 	}
@@ -58,6 +58,9 @@ func (r *Run) text(w io.Writer) error {
 		p.line("")
 	}
 	p.observer(r.Rounds)
+	for _, note := range r.Notes {
+		p.line("note: %s", note)
+	}
 	p.conditions(r.Conditions)
 	if r.Partial {
 		p.line("interrupted: the results are partial")
@@ -65,9 +68,9 @@ func (r *Run) text(w io.Writer) error {
 	return p.err
 }
 
-// table is one line per round, with some of the columns: all are wider than a
-// terminal.
-func (r *Run) table(w io.Writer, columns []column) error {
+// table is one row per round after the head, with some of the columns: all are
+// wider than a terminal.
+func (r *Run) table(columns []column) [][]string {
 	var head []string
 	for _, c := range columns {
 		head = append(head, c.head)
@@ -80,19 +83,19 @@ func (r *Run) table(w io.Writer, columns []column) error {
 		}
 		rows = append(rows, row)
 	}
-	return grid(w, tabwriter.AlignRight, rows)
+	return withoutFaults(rows)
 }
 
 // faults are columns that are shown only if one of their values is not 0.
 var faults = map[string]bool{"late": true, "foreign": true, "unread": true, "unsent": true, "double": true, "failed": true, "skipped": true}
 
-// grid aligns rows, of which the first is the head, without empty faults.
-func grid(w io.Writer, flags uint, rows [][]string) error {
+// withoutFaults leaves out faults that did not occur; the first row is the head.
+func withoutFaults(rows [][]string) [][]string {
 	shown := make([]bool, len(rows[0]))
 	for i, head := range rows[0] {
 		shown[i] = !faults[head] || slices.ContainsFunc(rows[1:], func(row []string) bool { return row[i] != "0" && row[i] != "-" })
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', flags)
+	var all [][]string
 	for _, row := range rows {
 		var cells []string
 		for i, cell := range row {
@@ -100,24 +103,49 @@ func grid(w io.Writer, flags uint, rows [][]string) error {
 				cells = append(cells, cell)
 			}
 		}
-		end := ""
-		if flags&tabwriter.AlignRight != 0 {
-			end = "\t" // it aligns cells that a tab ends
-		}
-		fmt.Fprintln(t, strings.Join(cells, "\t")+end)
+		all = append(all, cells)
+	}
+	return all
+}
+
+// grid aligns rows.
+func grid(w io.Writer, flags uint, rows [][]string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', flags)
+	end := ""
+	if flags&tabwriter.AlignRight != 0 {
+		end = "\t" // it aligns cells that a tab ends
+	}
+	for _, row := range rows {
+		fmt.Fprintln(t, strings.Join(row, "\t")+end)
 	}
 	return t.Flush()
 }
 
 // actions is one line per action of a round, in three tables.
 func actions(w io.Writer, r *bench.Round) error {
-	label := r.Label
-	if label != "" {
-		label = " (" + label + ")"
-	}
-	if _, err := fmt.Fprintf(w, "round %d%s\n", r.Number, label); err != nil {
+	if _, err := fmt.Fprintf(w, "%s\n", roundName(r)); err != nil {
 		return err
 	}
+	for _, table := range actionTables(r) {
+		if err := grid(w, 0, table); err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintln(w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func roundName(r *bench.Round) string {
+	if r.Label == "" {
+		return fmt.Sprintf("round %d", r.Number)
+	}
+	return fmt.Sprintf("round %d (%s)", r.Number, r.Label)
+}
+
+// actionTables are what became of each action, its latency, and its cost.
+func actionTables(r *bench.Round) [][][]string {
 	counts := [][]string{{"action", "done", "alerts", "late", "lost", "double", "failed", "skipped", "loss below (95%)"}}
 	costs := [][]string{{"action", "cost p50", "p99", "from plan p99"}}
 	latencies := [][]string{{"action", "latency p50", "p99", "p99.9", "max"}}
@@ -131,15 +159,7 @@ func actions(w io.Writer, r *bench.Round) error {
 		costs = append(costs, []string{name, duration(a.Cost.P50), duration(a.Cost.P99), duration(a.Response.P99)})
 		latencies = append(latencies, []string{name, duration(a.Latency.P50), duration(a.Latency.P99), duration(a.Latency.P999), duration(a.Latency.Max)})
 	}
-	for _, table := range [][][]string{counts, latencies, costs} {
-		if err := grid(w, 0, table); err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(w); err != nil {
-			return err
-		}
-	}
-	return nil
+	return [][][]string{withoutFaults(counts), latencies, costs}
 }
 
 // short leaves out the collection of an action's name.
@@ -200,6 +220,9 @@ func (r *Run) markdown(w io.Writer) error {
 		for _, f := range r.Rounds[i].Findings {
 			p.line("- round %d: %s", r.Rounds[i].Number, f.Text)
 		}
+	}
+	for _, note := range r.Notes {
+		p.line("- %s", note)
 	}
 	e := r.Host
 	p.line("")

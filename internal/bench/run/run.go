@@ -44,6 +44,9 @@ type Options struct {
 	Calibrate  bool          // count syscalls in a window before the rounds
 	Conditions []bench.Condition
 	Directory  *report.Directory // nil keeps nothing
+	Notes      []string          // of the run, for the record
+	// Done is called after each round; nil for none.
+	Done func(*bench.Round)
 	// Say tells people what goes on; nil for silence.
 	Say func(format string, args ...any)
 }
@@ -66,12 +69,15 @@ func Run(ctx context.Context, o Options) (run *report.Run, err error) {
 		o.Say = func(string, ...any) {}
 	}
 	c := &measurement{Options: o, run: &report.Run{
-		Schema: bench.RoundSchema, Command: o.Command, Started: time.Now(),
+		Schema: bench.RoundSchema, Command: o.Command, Started: time.Now(), Notes: o.Notes,
 		Identity: o.Identity, Version: version.Version(),
 		Sensor: o.Bench.Target.Command(), Host: report.ReadHost(),
 	}}
 	if o.Directory != nil {
 		c.Bench.Recorder = o.Directory
+	}
+	for _, note := range o.Notes {
+		o.Say("note: %s", note)
 	}
 	err = c.measure(ctx)
 	c.run.Ended, c.run.Partial = time.Now(), err != nil
@@ -232,6 +238,9 @@ func (c *measurement) keep(r *bench.Round) error {
 		r.Findings = append(r.Findings, c.run.Ceiling.Grown(r)...)
 	}
 	c.run.Rounds = append(c.run.Rounds, *r)
+	if c.Done != nil {
+		c.Done(r)
+	}
 	return nil
 }
 

@@ -329,6 +329,7 @@ func (x offered) alerts(r *Rig, round *bench.Round, seconds, wait float64) {
 	}
 	round.Queue = bench.Queue{FirstP99: first, LastP99: last, Stable: last < 2*first+50e6, Drain: last}
 	round.Latency = quantiles(started-lost-late, base, wait)
+	round.LatencyCurve = curve(started-lost-late, base, wait)
 	round.Response = quantiles(started-lost-late, base*1.1, wait)
 	round.Alerts = bench.AlertCounts{Received: round.Total.Matched, Matched: round.Total.Matched}
 	round.Actions = []bench.ActionResult{{Name: "syscall.ReadSensitiveFileUntrusted", Rule: "Read sensitive file untrusted",
@@ -342,6 +343,14 @@ func (x offered) alerts(r *Rig, round *bench.Round, seconds, wait float64) {
 
 func quantiles(n int, base, wait float64) match.Quantiles {
 	return match.Quantiles{Count: int64(n), P50: int64(base / 2), P90: int64(base * 0.8), P99: int64(base), P999: int64(base*2 + wait*1e9), Max: int64(base*5 + wait*2e9)}
+}
+
+// curve rises evenly from one half of what is beyond to the next.
+func curve(n int, base, wait float64) (ns []int64) {
+	for i := 0; (1-match.CurveQuantile(i))*float64(n) >= 1; i++ {
+		ns = append(ns, int64(base*(0.3+0.1*float64(i))+wait*1e9*match.CurveQuantile(i)))
+	}
+	return ns
 }
 
 // String names the model in reports.

@@ -1,76 +1,74 @@
 package report
 
 import (
+	"math"
 	"slices"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/page"
 )
 
-// curveChart draws capacity against CPU: a full line through what is
-// confirmed, a dashed one through bounds. Several sensors are drawn in
-// operations, which mean the same for all.
-type curveChart struct {
-	Unit   string        `json:"unit"`
-	CPU    []float64     `json:"cpu"` // rising, of all series
-	Series []curveSeries `json:"series"`
-	Knee   *float64      `json:"knee,omitempty"` // CPU
-}
-
-type curveSeries struct {
-	Name  string     `json:"name"`
-	Bound bool       `json:"bound"`
-	Rate  []*float64 `json:"rate"` // by CPU
-}
-
-func curveChartOf(r *capacity.Result) curveChart {
-	c := curveChart{Unit: "sensor events/s"}
+// curveChart draws capacity against CPU: a full line through what is confirmed,
+// a dashed one through bounds. Several sensors are drawn in operations, which
+// mean the same for all. It is Empty if there is nothing to compare.
+func curveChart(r *capacity.Result) page.Chart {
+	c := page.Chart{ID: "curve", Height: 260, X: page.Axis{Label: "CPU limit"}, Y: page.Axis{Label: "sensor events/s"}, Wide: true,
+		Caption: "Capacity against the CPU limit. Dashed: lower bounds and rows that are not confirmed.",
+		Label:   "Capacity against CPU; the table beside it has the same figures"}
 	several := len(r.Findings.Curves) > 1
 	if several {
-		c.Unit = "operations/s"
+		c.Y.Label = "operations/s"
 	}
+	var cpus []float64 // rising, of all sensors
 	for _, of := range r.Findings.Curves {
 		for _, p := range of.Points {
-			c.CPU = append(c.CPU, p.CPU)
+			cpus = append(cpus, p.CPU)
 		}
 		if of.Knee != nil && !several {
-			c.Knee = &of.Knee.CPU
+			c.Marks = []page.Mark{{Name: "knee", Color: "warn", X: &of.Knee.CPU}}
 		}
 	}
-	slices.Sort(c.CPU)
-	c.CPU = slices.Compact(c.CPU)
-	for _, of := range r.Findings.Curves {
-		c.add(of, several)
+	slices.Sort(cpus)
+	cpus = slices.Compact(cpus)
+	if len(cpus) < 2 {
+		return page.Chart{}
 	}
+	for i, of := range r.Findings.Curves {
+		addCurve(&c, of, cpus, several, curveColors[i%len(curveColors)])
+	}
+	c.X.Values = append(page.Values{0}, cpus...) // the axis has its origin
 	return c
 }
 
-// add draws one sensor. Where only some of its points are confirmed, the
+var curveColors = []string{"accent", "load", "drops", "good"}
+
+// addCurve draws one sensor. Where only some of its points are confirmed, the
 // dashed line goes through all.
-func (c *curveChart) add(of capacity.Curve, operations bool) {
-	name := c.Unit
+func addCurve(c *page.Chart, of capacity.Curve, cpus []float64, operations bool, color string) {
+	name := c.Y.Label
 	if of.Sensor != "" {
 		name = of.Sensor
 	}
-	confirmed, all := curveSeries{Name: name}, curveSeries{Name: name + ", bounds", Bound: true}
+	confirmed := page.Line{Name: name, Color: color, Dots: true, Join: true, Values: page.Values{math.NaN()}}
+	all := page.Line{Name: name + ", bounds", Color: color, Dash: page.Dashed, Dots: true, Join: true, Values: page.Values{math.NaN()}}
 	bounds := false
-	for _, cpu := range c.CPU {
-		i := slices.IndexFunc(of.Points, func(p capacity.Point) bool { return p.CPU == cpu })
-		var rate, certain *float64
-		if i >= 0 {
+	for _, cpu := range cpus {
+		rate, certain := math.NaN(), math.NaN()
+		if i := slices.IndexFunc(of.Points, func(p capacity.Point) bool { return p.CPU == cpu }); i >= 0 {
 			p := &of.Points[i]
-			rate = &p.Rate
+			rate = p.Rate
 			if operations {
-				rate = &p.Operations
+				rate = p.Operations
 			}
 			if p.Certain {
 				certain = rate
 			}
 			bounds = bounds || !p.Certain
 		}
-		confirmed.Rate, all.Rate = append(confirmed.Rate, certain), append(all.Rate, rate)
+		confirmed.Values, all.Values = append(confirmed.Values, certain), append(all.Values, rate)
 	}
 	if bounds {
-		c.Series = append(c.Series, all)
+		c.Lines = append(c.Lines, all)
 	}
-	c.Series = append(c.Series, confirmed)
+	c.Lines = append(c.Lines, confirmed)
 }

@@ -2,28 +2,23 @@ package report
 
 import (
 	"embed"
-	"encoding/json"
-	"html/template"
 	"io"
 	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/page"
 )
 
-// assets holds the page, our style and script, and uPlot 1.6.32 (MIT) as its
-// authors ship it.
-//
 //go:embed assets
 var assets embed.FS
 
-// page is what the template is given.
-type page struct {
+var template = page.Parse(assets, "assets/capacity.html")
+
+// content is what the template is given.
+type content struct {
 	*view
-	CSS      template.CSS
-	Script   template.JS
-	Data     template.JS // of the charts; JSON, in which < is escaped
+	Curve    []page.Chart // one, or none
 	Sections []section
-	HasCurve bool
 }
 
 // section is a row's part of the page.
@@ -32,6 +27,7 @@ type section struct {
 	Name   string
 	Detail line
 	Trials []trialLine
+	Charts []page.Chart
 }
 
 type trialLine struct {
@@ -39,34 +35,19 @@ type trialLine struct {
 	Clean                                                                            bool
 }
 
-var pageTemplate = template.Must(template.New("page.html").ParseFS(assets, "assets/page.html"))
-
 func writeHTML(w io.Writer, v *view, r *capacity.Result) error {
-	drawn := chartsOf(r)
-	data, err := json.Marshal(drawn)
-	if err != nil {
-		return err
-	}
-	p := page{view: v, Data: template.JS(data), HasCurve: len(drawn.Curve.CPU) > 1}
-	for _, name := range []string{"uPlot.min.css", "page.css"} {
-		p.CSS += template.CSS(asset(name)) + "\n"
-	}
-	for _, name := range []string{"uPlot.iife.min.js", "charts.js"} {
-		p.Script += template.JS(asset(name)) + "\n"
+	c := content{view: v}
+	var charts []page.Chart
+	if curve := curveChart(r); !curve.Empty() {
+		c.Curve = []page.Chart{curve}
+		charts = append(charts, curve)
 	}
 	for i := range r.Rows {
-		p.Sections = append(p.Sections, sectionOf(i, &r.Rows[i], v.Details[i]))
+		s := sectionOf(i, &r.Rows[i], v.Details[i])
+		c.Sections = append(c.Sections, s)
+		charts = append(charts, s.Charts...)
 	}
-	return pageTemplate.Execute(w, p)
-}
-
-// asset returns an embedded file, which is there by construction.
-func asset(name string) string {
-	text, err := assets.ReadFile("assets/" + name)
-	if err != nil {
-		panic(err)
-	}
-	return string(text)
+	return template.Write(w, v.Title, charts, c)
 }
 
 func sectionOf(index int, row *capacity.Row, l line) section {
@@ -74,7 +55,7 @@ func sectionOf(index int, row *capacity.Row, l line) section {
 	if row.Sensor != "" {
 		name = row.Sensor + ", " + name
 	}
-	s := section{Index: index, Name: name, Detail: l}
+	s := section{Index: index, Name: name, Detail: l, Charts: rowCharts(index, row)}
 	for i := range row.Trials {
 		s.Trials = append(s.Trials, trialOf(&row.Trials[i]))
 	}

@@ -93,7 +93,7 @@ func TestSeveral(t *testing.T) {
 		golden(t, "several."+string(format), render(t, format, r))
 	}
 	page := render(t, HTML, r)
-	for _, want := range []string{"At 1 CPU new takes", "Sensors count differently", `"unit":"operations/s"`, `"name":"new, bounds","bound":true`} {
+	for _, want := range []string{"At 1 CPU new takes", "Sensors count differently", `"label":"operations/s"`, `"name":"new, bounds","color":"accent","dash":[6,4]`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}

@@ -34,8 +34,9 @@ type Options struct {
 	Repeat   int
 	Seed     uint64
 	Force    bool
-	Fixed    bool   // only these limits can be measured: they are set by others
-	Observed string // file with production rates; "" for none
+	Fixed    bool     // only these limits can be measured: they are set by others
+	Observed string   // file with production rates; "" for none
+	Notes    []string // of the load, for the result
 
 	Command    []string // that repeats the run
 	Version    string
@@ -106,7 +107,7 @@ func Run(ctx context.Context, o Options) (*capacity.Result, error) {
 	}
 	r := o.prepare(ctx)
 	limits, notes := Limits(o.CPUs, o.Memories, float64(CPUAffinity()))
-	r.Notes = append(notes, o.beside()...)
+	r.Notes = slices.Concat(o.Notes, notes, o.beside())
 	for _, note := range r.Notes {
 		o.Say("note: %s", note)
 	}

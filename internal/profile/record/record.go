@@ -22,9 +22,16 @@ import (
 type Options struct {
 	For   time.Duration // 0: until the context ends
 	Paths bool          // keep the names of the most frequent paths
-	// Progress, if not nil, is told the time that was recorded and the rate of
-	// the last second, once a second.
-	Progress func(elapsed time.Duration, rate float64)
+	// Progress, if not nil, is told of each second.
+	Progress func(Moment)
+}
+
+// Moment is what happened in a second, as rates per second.
+type Moment struct {
+	Elapsed         time.Duration // since the recording began
+	Host, Container float64       // syscalls
+	Failed          float64       // of those
+	Starts          float64       // of processes
 }
 
 // recording is one Run.
@@ -68,7 +75,7 @@ func (r *recording) windows(ctx context.Context, o Options) error {
 	last := start
 	timer := time.NewTimer(profile.Window)
 	defer timer.Stop()
-	var rate float64
+	before := r.now // a second ago
 	for told := start; o.For == 0 || r.builder.Elapsed() < o.For; {
 		select {
 		case <-ctx.Done():
@@ -79,26 +86,41 @@ func (r *recording) windows(ctx context.Context, o Options) error {
 			return err
 		}
 		now := time.Now()
-		rate += r.window(now.Sub(last))
+		r.window(now.Sub(last))
 		last = now
 		timer.Reset(time.Until(start.Add(r.builder.Elapsed() + profile.Window)))
 		if since := now.Sub(told); since >= time.Second && o.Progress != nil {
-			o.Progress(now.Sub(start), rate/since.Seconds())
-			told, rate = now, 0
+			m := r.now.since(&before, since.Seconds())
+			m.Elapsed = now.Sub(start)
+			o.Progress(m)
+			told, before = now, r.now
 		}
 	}
 	return nil
 }
 
-// window adds what was counted in the time since the last reading, and returns
-// how many calls that was.
-func (r *recording) window(length time.Duration) (calls float64) {
+// since is what has been counted since an earlier reading.
+func (c *counts) since(before *counts, seconds float64) (m Moment) {
+	for failed := range 2 {
+		for nr := range numbers {
+			host := float64(c.Calls[0][failed][nr] - before.Calls[0][failed][nr])
+			container := float64(c.Calls[1][failed][nr] - before.Calls[1][failed][nr])
+			m.Host += host / seconds
+			m.Container += container / seconds
+			m.Failed += float64(failed) * (host + container) / seconds
+		}
+	}
+	m.Starts = float64(c.Forks[0]+c.Forks[1]-before.Forks[0]-before.Forks[1]) / seconds
+	return m
+}
+
+// window adds what was counted in the time since the last reading.
+func (r *recording) window(length time.Duration) {
 	windows := max(1, int(math.Round(float64(length)/float64(profile.Window))))
 	scale := float64(profile.Window) / float64(length)
 	r.list = r.list[:0]
 	add := func(name string, container, failed int, n uint64) {
 		if n > 0 && name != "" {
-			calls += float64(n)
 			r.list = append(r.list, profile.Count{Syscall: name, Container: container == 1, Failed: failed == 1, Calls: float64(n) * scale})
 		}
 	}
@@ -120,7 +142,6 @@ func (r *recording) window(length time.Duration) (calls float64) {
 	for range windows {
 		r.builder.Add(r.list)
 	}
-	return calls
 }
 
 func (r *recording) profile(started time.Time) *profile.Profile {

@@ -164,7 +164,7 @@ func TestStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p, err := Run(ctx, Options{Progress: func(time.Duration, float64) { cancel() }})
+	p, err := Run(ctx, Options{Progress: func(Moment) { cancel() }})
 	if err != nil || p.Seconds < 0.9 {
 		t.Errorf("%+v, %v", p, err)
 	}

@@ -1,0 +1,158 @@
+package report
+
+import (
+	"cmp"
+	"embed"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/bench/chart"
+	"github.com/peregrine-sec/peregrine/internal/human"
+	"github.com/peregrine-sec/peregrine/internal/page"
+)
+
+//go:embed assets
+var assets embed.FS
+
+var template = page.Parse(assets, "assets/bench.html")
+
+// content is what the template is given.
+type content struct {
+	Title, Subtitle string
+	Verdict         string
+	Doubtful        bool
+	Failed          []string // conditions
+	Table           [][]string
+	Charts          []page.Chart
+	Rounds          []roundPart
+	Notes           []string
+	Facts           []fact
+	Command         string
+}
+
+type fact struct{ Name, Value string }
+
+type roundPart struct {
+	Name   string
+	Tables [][][]string
+}
+
+func (r *Run) html(w io.Writer) error {
+	e := r.Host
+	c := content{
+		Title: "Bench of " + strings.TrimSpace(cmp.Or(r.Identity.Name, "a sensor")+" "+r.Identity.Version),
+		Subtitle: fmt.Sprintf("%s · %s · %d × %s", r.Started.UTC().Format("2 January 2006 15:04 UTC"), e.Hostname, e.CPUs,
+			cmp.Or(e.CPU, "unknown CPU")),
+		Table: r.table(columns), Charts: r.charts(), Notes: r.notes(), Facts: r.facts(), Command: human.Command(r.Command),
+	}
+	c.Verdict, c.Doubtful = r.verdict()
+	for _, o := range r.Conditions {
+		switch {
+		case o.Unknown:
+			c.Failed = append(c.Failed, o.Condition+": no round can tell")
+		case len(o.Rounds) > 0:
+			c.Failed = append(c.Failed, fmt.Sprintf("%s in round %s", o.Condition, strings.Trim(fmt.Sprint(o.Rounds), "[]")))
+		}
+	}
+	for i := range r.Rounds {
+		c.Rounds = append(c.Rounds, roundPart{roundName(&r.Rounds[i]), actionTables(&r.Rounds[i])})
+	}
+	return template.Write(w, c.Title, c.Charts, c)
+}
+
+// clean says whether a round has lost nothing.
+func clean(r *bench.Round) bool { return r.Loss.Lost == 0 && (r.Sensor == nil || r.Sensor.Drops == 0) }
+
+// verdict is the sentence to read first, and whether it is to be doubted.
+func (r *Run) verdict() (text string, doubtful bool) {
+	if len(r.Rounds) == 0 {
+		return "Nothing was measured.", true
+	}
+	var best, worst *bench.Round
+	good := 0
+	for i := range r.Rounds {
+		round := &r.Rounds[i]
+		if clean(round) {
+			good++
+			if best == nil || round.Rate.Offered > best.Rate.Offered {
+				best = round
+			}
+		} else if worst == nil || round.Loss.Share > worst.Loss.Share {
+			worst = round
+		}
+		doubtful = doubtful || round.Partial || round.Has(bench.GeneratorLimited) || round.Has(bench.Ambiguous)
+	}
+	text = fmt.Sprintf("%d of %d rounds lost nothing", good, len(r.Rounds))
+	if best != nil {
+		text += fmt.Sprintf(", the fastest of them at %s actions/s", whole(best.Rate.Offered))
+	}
+	if worst != nil {
+		text += fmt.Sprintf(". At %s actions/s %s of the alerts did not come", whole(worst.Rate.Offered), human.Share(worst.Loss.Share))
+		if s := worst.Sensor; s != nil && s.Drops > 0 {
+			text += fmt.Sprintf(", and the probe dropped %s events", human.Count(int64(s.Drops)))
+		}
+	}
+	return text + ".", doubtful || r.Partial
+}
+
+func (r *Run) charts() []page.Chart {
+	var rounds []chart.Round
+	for i := range r.Rounds {
+		round := &r.Rounds[i]
+		rounds = append(rounds, chart.Round{Round: round, Offered: round.Rate.Offered + round.Rate.NoiseOffered, Loss: round.Loss.Share, Clean: clean(round)})
+	}
+	return chart.Of(rounds, chart.Options{Latencies: r.compared()})
+}
+
+// compared are the rounds whose latencies are drawn: evenly from the first to
+// the last of those that have some, where there are too many to tell apart.
+func (r *Run) compared() []chart.Named {
+	var all, some []chart.Named
+	for i := range r.Rounds {
+		if round := &r.Rounds[i]; len(round.LatencyCurve) > 0 {
+			all = append(all, chart.Named{Name: fmt.Sprintf("%s at %s/s", roundName(round), whole(round.Rate.Offered)), Round: round})
+		}
+	}
+	n := min(len(all), chart.MostLatencies)
+	for i := range n {
+		some = append(some, all[i*(len(all)-1)/max(1, n-1)])
+	}
+	return some
+}
+
+// notes are those of the run, and what the rounds have found.
+func (r *Run) notes() []string {
+	all := slices.Clone(r.Notes)
+	if r.Partial {
+		all = append(all, "interrupted: the results are partial")
+	}
+	for i := range r.Rounds {
+		for _, f := range r.Rounds[i].Findings {
+			all = append(all, fmt.Sprintf("%s: %s", roundName(&r.Rounds[i]), f.Text))
+		}
+	}
+	return all
+}
+
+func (r *Run) facts() []fact {
+	e := r.Host
+	memory, ceiling, idle := "", "", ""
+	if e.Memory > 0 {
+		memory = human.Size(e.Memory)
+	}
+	if r.Ceiling != nil {
+		ceiling = fmt.Sprintf("up to %s actions/s per worker without a sensor", whole(r.Ceiling.Rate))
+	}
+	if r.Preflight != nil {
+		idle = whole(r.Preflight.Idle) + " events/s"
+	}
+	all := []fact{{"Sensor", r.Identity.String()}, {"Sensor command", human.Command(r.Sensor)}, {"Generator", ceiling},
+		{"Idle", idle}, {"Host", e.Hostname}, {"CPU", fmt.Sprintf("%d × %s", e.CPUs, e.CPU)}, {"Memory", memory},
+		{"Kernel", e.Kernel}, {"Load average before", fmt.Sprintf("%.2f", e.Load)}, {"Peregrine", r.Version},
+		{"Took", r.Ended.Sub(r.Started).Round(time.Second).String()}}
+	return slices.DeleteFunc(all, func(f fact) bool { return f.Value == "" })
+}

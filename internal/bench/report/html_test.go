@@ -1,0 +1,83 @@
+package report
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/bench"
+	"github.com/peregrine-sec/peregrine/internal/page/pagetest"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
+)
+
+func html(t *testing.T, r *Run) string {
+	t.Helper()
+	var b strings.Builder
+	if err := r.Write(&b, "html"); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+// drawable is example with all that charts are made of.
+func drawable() *Run {
+	r := example()
+	for i := range r.Rounds {
+		round := &r.Rounds[i]
+		round.Start += int64(i) * 10e9
+		round.End, round.DrainEnd = round.Start+5e9, round.Start+6e9
+		for n := range int64(6) {
+			round.Samples = append(round.Samples, sensorstats.Sample{Time: round.Start + n*1e9, Elapsed: 1e9, Delta: sensorstats.Counters{Events: uint64(1000 * (n + 1))}})
+		}
+		for n := range 60 {
+			round.LatencyCurve = append(round.LatencyCurve, int64(500_000*(n+1)*(i+1)))
+		}
+	}
+	return r
+}
+
+// All charts are drawn, in a browser without a network, and without an error.
+func TestHTMLDraws(t *testing.T) {
+	dom, console := pagetest.Browse(t, pagetest.File(t, html(t, drawable())), "--window-size=1000,900")
+	if console != "" {
+		t.Errorf("console: %s", console)
+	}
+	if n := strings.Count(dom, "<canvas"); n != 6 || strings.Contains(dom, `data-drawn="0"`) || strings.Contains(dom, `data-drawn="none"`) {
+		t.Errorf("%d charts, or an empty one", n)
+	}
+	for _, want := range []string{"Bench of Falco 0.44.1", "1 of 2 rounds lost nothing, the fastest of them at 1000 actions/s. At 80K actions/s 1 % of the alerts did not come, and the probe dropped 76,543 events.",
+		"round 2: the probe dropped 76543 events", "peregrine bench ReadSensitiveFileUntrusted --rate 1k,100k"} {
+		if !strings.Contains(dom, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
+// What comes from the measured host stays text, and a run without rounds is a
+// page too.
+func TestHTMLHostile(t *testing.T) {
+	const evil = `</script><script>alert(1)</script><img src=x onerror=alert(1)>`
+	r := drawable()
+	r.Identity.Name, r.Host.Hostname, r.Rounds[0].Label, r.Rounds[0].Actions[0].Name = evil, evil, evil, evil
+	r.Command, r.Notes = []string{evil}, []string{evil}
+	if text := html(t, r); strings.Contains(text, "<script>alert") || strings.Contains(text, "<img") {
+		t.Error("it lets markup through")
+	}
+	if text := html(t, &Run{}); !strings.Contains(text, "Nothing was measured.") {
+		t.Error("a run without rounds does not say so")
+	}
+}
+
+// Of many rounds, the first, the last and some between are compared.
+func TestHTMLCompared(t *testing.T) {
+	r := &Run{}
+	for n := range 11 {
+		r.Rounds = append(r.Rounds, bench.Round{Number: n + 1, LatencyCurve: []int64{1}})
+	}
+	var numbers []int
+	for _, c := range r.compared() {
+		numbers = append(numbers, c.Number)
+	}
+	if len(numbers) != 4 || numbers[0] != 1 || numbers[1] != 4 || numbers[2] != 7 || numbers[3] != 11 {
+		t.Errorf("rounds %v", numbers)
+	}
+}
