@@ -39,7 +39,7 @@ func TestCharts(t *testing.T) {
 		json, http        = "-o json_output=true -o json_include_output_fields_property=true ", "-o http_output.enabled=true -o http_output.url=http://10.0.0.1:18080 -o http_output.keep_alive=true -o http_output.compress_uploads=false -o http_output.echo=false"
 		printed, appended = "-p pid=%proc.pid tid=%thread.tid ", "-o append_output[]={match: {source: syscall}, extra_fields: [proc.pid, thread.tid]} "
 		rate              = "-o outputs.rate=1000000000 -o outputs.max_burst=1000000000 "
-		metrics           = " -o metrics.enabled=true -o metrics.kernel_event_counters_enabled=true -o metrics.resource_utilization_enabled=true"
+		metrics           = " -o metrics.enabled=true -o metrics.output_rule=false -o metrics.rules_counters_enabled=true -o metrics.kernel_event_counters_enabled=true -o metrics.resource_utilization_enabled=true"
 		old               = " -s /peregrine-capacity/stats.json --stats-interval 1000"
 		file              = metrics + " -o metrics.interval=1s -o metrics.output_file=/peregrine-capacity/stats.json"
 		endpoint          = metrics + " -o webserver.enabled=true -o webserver.prometheus_metrics_enabled=true"
@@ -50,7 +50,7 @@ func TestCharts(t *testing.T) {
 		"0.32": {json + printed + rate + http + old, inFile},
 		"0.35": {json + printed + rate + http + file, inFile},
 		"0.38": {json + printed + http + file, inFile},
-		"0.39": {json + appended + http + endpoint, atWeb},
+		"0.39": {json + printed + http + endpoint, atWeb},
 		"0.41": {json + appended + http + file, inFile},
 		"0.44": {json + appended + http + endpoint, atWeb},
 	} {
