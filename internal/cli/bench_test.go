@@ -50,7 +50,7 @@ func TestBenchUsage(t *testing.T) {
 		{[]string{"ReadSensitive", "--format", "json"}, "--format needs --rate"},
 		{[]string{"ReadSensitive", "--no-preflight"}, "--no-preflight needs --rate"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--fail-if", "lost"}, "expected a metric"},
-		{[]string{"ReadSensitive", "--rate", "1k", "--format", "pdf"}, "expected text, json, csv or markdown"},
+		{[]string{"ReadSensitive", "--rate", "1k", "--format", "pdf"}, "expected text, json, csv, markdown or html"},
 		{[]string{"ReadSensitive", "--round-duration", "50ms"}, "--round-duration must be longer than --sleep"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "pigeon"}, "expected grpc, grpc:PATH"},
 		{[]string{"ReadSensitive", "--rate", "1k", "--alerts", "stdin", "--pid", "no such process"}, "no process has this name"},
@@ -89,7 +89,7 @@ func TestBenchReportAndCompare(t *testing.T) {
 		want string
 	}{
 		{[]string{"report", dirs[0], "--format", "csv"}, ExitOK, "1,1234"},
-		{[]string{"report", dirs[0], "--format", "pdf"}, ExitUsage, "expected text, json, csv or markdown"},
+		{[]string{"report", dirs[0], "--format", "pdf"}, ExitUsage, "expected text, json, csv, markdown or html"},
 		{[]string{"report"}, ExitUsage, "expected 1"},
 		{[]string{"--from", dirs[0], "--format", "csv"}, ExitOK, "1,1234"},
 		{[]string{"run", "NoSuchAction"}, ExitUsage, "no events matching"},
