@@ -57,12 +57,12 @@ func startDaemon(t *testing.T, stdout, stderr *os.File, args ...string) *daemon 
 // until waits for what the sensor does.
 func (d *daemon) until(what string, ok func() bool) {
 	d.t.Helper()
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
-		if ok() {
-			return
+	d.t.Cleanup(func() {
+		if d.t.Failed() {
+			d.t.Log(d.stderr)
 		}
-	}
-	d.t.Fatalf("never: %s\n%s", what, d.stderr)
+	})
+	needs.Eventually(d.t, what, ok)
 }
 
 func (d *daemon) serving() bool {

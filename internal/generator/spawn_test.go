@@ -17,6 +17,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/child"
 	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // everything selects all actions but those that wait for seconds.
@@ -160,13 +161,7 @@ func TestKillAndCleanup(t *testing.T) {
 				t.Errorf("journals are left: %v, %v", list, err)
 			}
 			// A worker that had not been told anything ends by itself.
-			var left []string
-			for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-				if left = processesOf(t, state); len(left) == 0 {
-					return
-				}
-			}
-			t.Errorf("processes are left: %v", left)
+			needs.Eventually(t, "the end of all processes", func() bool { return len(processesOf(t, state)) == 0 })
 		})
 	}
 }

@@ -81,7 +81,7 @@ func TestSetnsIsJudgedByItsCaller(t *testing.T) {
 		_ = inside.Wait()
 	})
 	pid := inside.Process.Pid
-	eventually(t, "user namespace", func() bool {
+	needs.Eventually(t, "user namespace", func() bool {
 		own, err := os.Readlink("/proc/self/ns/user")
 		if err != nil {
 			t.Fatal(err)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // What cannot work ends at once, with exit code 1 and one line that says what
@@ -113,7 +115,7 @@ func TestNothingStaysAttached(t *testing.T) {
 					t.Error("left in the kernel:", left)
 				}
 			}()
-			eventually(t, "kernel without our programs", func() bool {
+			needs.Eventually(t, "kernel without our programs", func() bool {
 				left = held.left(t)
 				return len(left) == 0
 			})

@@ -27,6 +27,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // methodConfig is falco.yaml as the published performance test wants it, with
@@ -65,7 +67,7 @@ func TestMethodOverUnixSocket(t *testing.T) {
 	address := "unix://" + filepath.Join(dir, "falco.sock")
 	_, stats := startMethod(t, dir, address)
 	receive(t, &client.Config{UnixSocketPath: address})
-	eventually(t, "three lines of statistics", func() bool {
+	needs.Eventually(t, "three lines of statistics", func() bool {
 		text, err := os.ReadFile(stats)
 		return err == nil && strings.Count(string(text), "\n") >= 3
 	})

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // patience bounds every wait for a condition.
@@ -127,7 +129,7 @@ func (s *sensor) provoke(what string, act func(), ok func(alert) bool) alert {
 	var found *alert
 	var last time.Time
 	offset := int64(0)
-	eventually(s.t, "alert "+what, func() bool {
+	needs.Eventually(s.t, "alert "+what, func() bool {
 		if time.Since(last) > again {
 			act()
 			last = time.Now()
@@ -140,18 +142,6 @@ func (s *sensor) provoke(what string, act func(), ok func(alert) bool) alert {
 		return found != nil
 	})
 	return *found
-}
-
-// eventually polls until ok.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("no %s within %v", what, patience)
-		}
-		time.Sleep(10 * time.Millisecond) // between looks at a condition
-	}
 }
 
 // peregrine runs the binary to its end.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 const (
@@ -166,7 +168,7 @@ func (s *sensor) settle(t *testing.T, file string) (last counters) {
 		return info.Size()
 	}
 	start, alerts := len(snapshots(t, file)), size()
-	eventually(t, "quiet sensor", func() bool {
+	needs.Eventually(t, "quiet sensor", func() bool {
 		all := snapshots(t, file)
 		if now := size(); now != alerts {
 			start, alerts = len(all), now

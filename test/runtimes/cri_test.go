@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	api "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // startContainerd starts containerd with its CRI; the pods' pause process is
@@ -43,7 +45,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 	e.start = func() {
 		cmd := daemon(t, nil, "containerd", "-c", filepath.Join(dir, "config.toml"))
 		e.stop = func() { stop(cmd) }
-		eventually(t, "containerd's socket", func() bool { return exists(e.socket) })
+		needs.Eventually(t, "containerd's socket", func() bool { return exists(e.socket) })
 	}
 	t.Cleanup(func() { unmountBelow(t, dir) })
 	e.start()

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // engine is a running container runtime and its command line.
@@ -49,7 +51,7 @@ func startDocker(t *testing.T) *engine {
 			"--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none", "--storage-driver", "overlay2",
 			"--exec-opt", "native.cgroupdriver=cgroupfs", "--userland-proxy=false")
 		e.stop = func() { stop(cmd) }
-		eventually(t, "dockerd's socket", func() bool { return exists(e.socket) })
+		needs.Eventually(t, "dockerd's socket", func() bool { return exists(e.socket) })
 	}
 	t.Cleanup(func() { unmountBelow(t, dir) }) // of the host's network namespace, for one
 	e.start()
@@ -88,7 +90,7 @@ default_ulimits=["nofile=1024:20000","nproc=4096:4096"]
 	e.start = func() {
 		cmd := daemon(t, e.env, "podman", "system", "service", "--time=0", "unix://"+e.socket)
 		e.stop = func() { stop(cmd) }
-		eventually(t, "podman's socket", func() bool { return exists(e.socket) })
+		needs.Eventually(t, "podman's socket", func() bool { return exists(e.socket) })
 	}
 	e.start()
 	e.cli(t, "load", "-i", built.archive)

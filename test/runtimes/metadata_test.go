@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // tellRules shows all metadata at each open of a file whose name begins with
@@ -76,11 +78,11 @@ func TestMetadata(t *testing.T) {
 func TestRuntimeRestarts(t *testing.T) {
 	each(t, func(t *testing.T, e *engine) {
 		s := startSensor(t, tellRules, map[string]string{e.kind: e.socket})
-		eventually(t, "the connection", func() bool { return s.logged("container runtime connected") == 1 })
+		needs.Eventually(t, "the connection", func() bool { return s.logged("container runtime connected") == 1 })
 		e.stop()
-		eventually(t, "the loss", func() bool { return s.logged("does not answer") == 1 })
+		needs.Eventually(t, "the loss", func() bool { return s.logged("does not answer") == 1 })
 		e.start()
-		eventually(t, "the second connection", func() bool { return s.logged("container runtime connected") == 2 })
+		needs.Eventually(t, "the second connection", func() bool { return s.logged("container runtime connected") == 2 })
 		e.cli(t, "run", "--rm", "--name", "again", "--network", "none", tag, "open", "/tell/again")
 		compare(t, s.await(t, "an alert after the restart", tells("/tell/again")), map[string]string{"container.name": "again"})
 		if n := s.logged("does not answer"); n != 1 {

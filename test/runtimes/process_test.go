@@ -60,16 +60,6 @@ func command(t *testing.T, env []string, name string, args ...string) string {
 	return strings.TrimSpace(out.String())
 }
 
-// eventually waits until ok, for a bounded time.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within 30 s", what)
-		}
-	}
-}
-
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil

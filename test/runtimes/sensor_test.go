@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // alertLine is an alert as the sensor writes it.
@@ -104,7 +106,7 @@ plugins:
 			t.Logf("sensor: %s", s.log.String())
 		}
 	})
-	eventually(t, "the sensor's start", func() bool { return s.logged("events are being seen") > 0 })
+	needs.Eventually(t, "the sensor's start", func() bool { return s.logged("events are being seen") > 0 })
 	return s
 }
 
@@ -125,7 +127,7 @@ func (s *sensor) find(pass func(alertLine) bool) []alertLine {
 func (s *sensor) await(t *testing.T, what string, pass func(alertLine) bool) alertLine {
 	t.Helper()
 	var found []alertLine
-	eventually(t, what, func() bool { found = s.find(pass); return len(found) > 0 })
+	needs.Eventually(t, what, func() bool { found = s.find(pass); return len(found) > 0 })
 	return found[0]
 }
 

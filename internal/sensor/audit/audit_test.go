@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
@@ -103,14 +104,8 @@ func (r *running) seen() []string {
 // await waits until so many alerts have come.
 func (r *running) await(t testing.TB, n int) []string {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(time.Millisecond) {
-		if seen := r.seen(); len(seen) >= n {
-			return seen
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d alerts: %q; want %d", len(r.seen()), r.seen(), n)
-		}
-	}
+	needs.Eventually(t, fmt.Sprint(n, " alerts"), func() bool { return len(r.seen()) >= n })
+	return r.seen()
 }
 
 func TestEngineFirstAndAll(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // Alerts of a stream are collected; a clean stop writes them at once.
@@ -16,7 +18,7 @@ func TestCollect(t *testing.T) {
 	p := newPipe("file", newQueue(100, 1<<20, 1), time.Hour, (&logs{}).logger(), f)
 	p.start()
 	p.send(numbered(0)) // alone: leaves at once
-	eventually(t, "the first", func() bool { return p.stats().Sent == 1 })
+	needs.Eventually(t, "the first", func() bool { return p.stats().Sent == 1 })
 	for i := 1; i < 10; i++ {
 		p.send(numbered(i))
 	}

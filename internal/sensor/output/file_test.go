@@ -44,7 +44,7 @@ func TestFileReopen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "events.txt")
 	s, _ := open(t, fileConfig(path, true))
 	sendNumbered(s, 0, 100)
-	eventually(t, "100 sent", func() bool { return statsOf(t, s, "file").Sent == 100 })
+	needs.Eventually(t, "100 sent", func() bool { return statsOf(t, s, "file").Sent == 100 })
 	if err := os.Rename(path, path+".1"); err != nil {
 		t.Fatal(err)
 	}
@@ -77,8 +77,8 @@ func TestFileOnFullDisk(t *testing.T) {
 	c.Program = config.ProgramOutput{Enabled: true, KeepAlive: true, Program: "cat > " + other}
 	s, log := open(t, c)
 	sendNumbered(s, 0, 2000)
-	eventually(t, "the other channel to get all", func() bool { return statsOf(t, s, "program").Sent == 2000 })
-	eventually(t, "an error", func() bool { return statsOf(t, s, "file").Errors > 0 })
+	needs.Eventually(t, "the other channel to get all", func() bool { return statsOf(t, s, "program").Sent == 2000 })
+	needs.Eventually(t, "an error", func() bool { return statsOf(t, s, "file").Errors > 0 })
 	full := statsOf(t, s, "file")
 	if full.Queued == 0 || full.Dropped != 0 || !strings.Contains(full.LastError, "no space left") {
 		t.Errorf("on a full disk: %+v", full)
@@ -101,13 +101,13 @@ func TestFileNamedPipe(t *testing.T) {
 	}
 	s, _ := open(t, fileConfig(path, true))
 	sendNumbered(s, 0, 10)
-	eventually(t, "an error", func() bool { return statsOf(t, s, "file").Errors > 0 })
+	needs.Eventually(t, "an error", func() bool { return statsOf(t, s, "file").Errors > 0 })
 	r, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	eventually(t, "10 sent", func() bool { return statsOf(t, s, "file").Sent == 10 })
+	needs.Eventually(t, "10 sent", func() bool { return statsOf(t, s, "file").Sent == 10 })
 	lines := bufio.NewScanner(r)
 	for _, want := range numberedLines(0, 10) {
 		if !lines.Scan() || lines.Text() != want {
@@ -139,7 +139,7 @@ func TestStdoutClosed(t *testing.T) {
 	}
 	r.Close()
 	sendNumbered(s, 3, 10)
-	eventually(t, "7 dropped", func() bool { return statsOf(t, s, "stdout").Dropped == 7 })
+	needs.Eventually(t, "7 dropped", func() bool { return statsOf(t, s, "stdout").Dropped == 7 })
 	if got := statsOf(t, s, "stdout"); got.Sent != 3 || !strings.Contains(got.LastError, "broken pipe") {
 		t.Errorf("%+v", got)
 	}
@@ -163,7 +163,7 @@ func TestStdoutStalled(t *testing.T) {
 	}
 	w.Close()
 	sendNumbered(s, 0, 20_000)
-	eventually(t, "the log to tell of the stall", func() bool { return strings.Contains(l.String(), "takes no alerts") })
+	needs.Eventually(t, "the log to tell of the stall", func() bool { return strings.Contains(l.String(), "takes no alerts") })
 	sendNumbered(s, 20_000, 22_000) // the worker may have made room before it was stuck
 	got := statsOf(t, s, "stdout")
 	if got.Overflow == 0 || got.Queued != 1000 {
@@ -204,7 +204,7 @@ func TestAllGone(t *testing.T) {
 	}
 	w.Close()
 	sendNumbered(s, 0, 10)
-	eventually(t, "the channel to be gone", func() bool { return statsOf(t, s, "stdout").Gone })
+	needs.Eventually(t, "the channel to be gone", func() bool { return statsOf(t, s, "stdout").Gone })
 	select {
 	case <-told:
 		t.Error("the file is left")

@@ -25,6 +25,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/peregrine-sec/peregrine/internal/falcoapi/outputs"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
@@ -95,7 +96,7 @@ func (s *subscriber) got() []string {
 
 func (s *subscriber) want(t *testing.T, want []string) {
 	t.Helper()
-	eventually(t, fmt.Sprintf("%d alerts", len(want)), func() bool { return len(s.got()) >= len(want) })
+	needs.Eventually(t, fmt.Sprintf("%d alerts", len(want)), func() bool { return len(s.got()) >= len(want) })
 	if got := s.got(); !slices.Equal(got, want) {
 		t.Errorf("%d alerts, want %d; first difference near %q", len(got), len(want), firstDifference(got, want))
 	}
@@ -109,7 +110,7 @@ func TestGRPCSubscribers(t *testing.T) {
 	first := subscribe(t, client(t, address, nil))
 	first.want(t, numberedLines(0, 500))
 	second := subscribe(t, client(t, address, nil))
-	eventually(t, "two streams", func() bool { return len(statsOf(t, s, "grpc").Streams) == 2 })
+	needs.Eventually(t, "two streams", func() bool { return len(statsOf(t, s, "grpc").Streams) == 2 })
 	sendNumbered(s, 500, 5000)
 	closeClean(t, s)
 	first.want(t, numberedLines(0, 5000))
@@ -156,9 +157,9 @@ func TestGRPCClientRestarts(t *testing.T) {
 	for round := range 5 {
 		sub := subscribe(t, client(t, address, nil))
 		sendNumbered(s, 1000*round, 1000*round+1000)
-		eventually(t, "some alerts", func() bool { return len(sub.got()) > 0 })
+		needs.Eventually(t, "some alerts", func() bool { return len(sub.got()) > 0 })
 		if round == 4 {
-			eventually(t, "the last alert", func() bool { return slices.Contains(sub.got(), "Warning alert 4999") })
+			needs.Eventually(t, "the last alert", func() bool { return slices.Contains(sub.got(), "Warning alert 4999") })
 		}
 		sub.cancel()
 		<-sub.done
@@ -166,7 +167,7 @@ func TestGRPCClientRestarts(t *testing.T) {
 			received++
 			seen[line] = true
 		}
-		eventually(t, "no stream", func() bool { return len(statsOf(t, s, "grpc").Streams) == 0 })
+		needs.Eventually(t, "no stream", func() bool { return len(statsOf(t, s, "grpc").Streams) == 0 })
 	}
 	got := statsOf(t, s, "grpc")
 	if got.Alerts != 5000 || got.Dropped != 0 || len(seen) != received || uint64(received) > got.Sent {
@@ -190,13 +191,13 @@ func TestGRPCClientThatNeverReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := subscribe(t, client(t, address, nil))
-	eventually(t, "two streams", func() bool { return len(statsOf(t, s, "grpc").Streams) == 2 })
+	needs.Eventually(t, "two streams", func() bool { return len(statsOf(t, s, "grpc").Streams) == 2 })
 	for i := 0; i < 20_000; i += 1000 {
 		sendNumbered(s, i, i+1000)
 		good.want(t, numberedLines(0, i+1000))
 	}
 	var lost uint64
-	eventually(t, "the stuck client to lose alerts", func() bool {
+	needs.Eventually(t, "the stuck client to lose alerts", func() bool {
 		for _, stream := range statsOf(t, s, "grpc").Streams {
 			lost = max(lost, stream.Lost)
 		}
@@ -224,7 +225,7 @@ func TestGRPCTooManyStreams(t *testing.T) {
 	c.Peregrine.GRPCMaxStreams = 20
 	s, _ := open(t, c)
 	good := subscribe(t, client(t, address, nil))
-	eventually(t, "a stream", func() bool { return len(statsOf(t, s, "grpc").Streams) == 1 })
+	needs.Eventually(t, "a stream", func() bool { return len(statsOf(t, s, "grpc").Streams) == 1 })
 	flood := client(t, address, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -242,7 +243,7 @@ func TestGRPCTooManyStreams(t *testing.T) {
 			}
 		})
 	}
-	eventually(t, "all refused but 19", func() bool { return refused.Load() == 10_000-19 })
+	needs.Eventually(t, "all refused but 19", func() bool { return refused.Load() == 10_000-19 })
 	sendNumbered(s, 0, 100)
 	good.want(t, numberedLines(0, 100))
 	cancel()
@@ -345,7 +346,7 @@ func TestGRPCMutualTLS(t *testing.T) {
 				t.Errorf("a client that must be refused: %v", err)
 			}
 			if tt.log != "" {
-				eventually(t, tt.log, func() bool {
+				needs.Eventually(t, tt.log, func() bool {
 					_, _ = client(t, c.GRPC.BindAddress, tt.creds).Get(deadline(t, time.Second), &outputs.Request{}) // told once a second
 					return strings.Contains(log.String(), tt.log)
 				})

@@ -117,17 +117,6 @@ func closeClean(t *testing.T, s *Set) {
 	}
 }
 
-// eventually polls until ok holds; what the test waits for has no channel.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("never: %s", what)
-}
-
 // statsOf returns the counts of one channel and checks that they add up.
 func statsOf(t *testing.T, s *Set, name string) metrics.Channel {
 	t.Helper()

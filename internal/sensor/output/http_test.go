@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
@@ -87,7 +88,7 @@ func TestHTTPPipelines(t *testing.T) {
 	r := &receiver{}
 	s, _ := open(t, httpConfig(serveHTTP(t, r)))
 	sendNumbered(s, 0, 1000)
-	eventually(t, "1000 sent", func() bool { return statsOf(t, s, "http").Sent == 1000 })
+	needs.Eventually(t, "1000 sent", func() bool { return statsOf(t, s, "http").Sent == 1000 })
 	sender := s.entries[0].channel.(*pipe).senders[0].(*httpSender)
 	closeClean(t, s)
 	if sender.depth < 32 {
@@ -152,7 +153,7 @@ func TestHTTPAnswers(t *testing.T) {
 			r := &receiver{answer: func(n int, w http.ResponseWriter, _ *http.Request) bool { return tt.answer(n, w) }}
 			s, log := open(t, httpConfig(serveHTTP(t, r)))
 			sendNumbered(s, 0, 50)
-			eventually(t, "nothing queued", func() bool { return statsOf(t, s, "http").Queued == 0 })
+			needs.Eventually(t, "nothing queued", func() bool { return statsOf(t, s, "http").Queued == 0 })
 			got := statsOf(t, s, "http")
 			if got.Sent != tt.sent || got.Refused != tt.refused || len(r.got()) != int(tt.sent) {
 				t.Errorf("sent %d refused %d received %d, want %d %d", got.Sent, got.Refused, len(r.got()), tt.sent, tt.refused)
@@ -191,7 +192,7 @@ func TestHTTPAlwaysBusy(t *testing.T) {
 	c.HTTP.MaxTimeouts = 2
 	s, _ := open(t, c)
 	s.Send(numbered(0))
-	eventually(t, "refused", func() bool { return statsOf(t, s, "http").Refused == 1 })
+	needs.Eventually(t, "refused", func() bool { return statsOf(t, s, "http").Refused == 1 })
 	if n := len(r.requests); n != 3 {
 		t.Errorf("%d attempts, want 3", n)
 	}
@@ -208,7 +209,7 @@ func TestHTTPReceiverRestarts(t *testing.T) {
 	listener.Close()
 	s, _ := open(t, httpConfig("http://"+address))
 	sendNumbered(s, 0, 500)
-	eventually(t, "an error", func() bool { return statsOf(t, s, "http").Errors > 0 })
+	needs.Eventually(t, "an error", func() bool { return statsOf(t, s, "http").Errors > 0 })
 	r := &receiver{}
 	for round := 1; round <= 3; round++ {
 		listener, err := net.Listen("tcp", address)
@@ -219,9 +220,9 @@ func TestHTTPReceiverRestarts(t *testing.T) {
 		served := make(chan error)
 		go func() { served <- server.Serve(listener) }()
 		sendNumbered(s, 500*round, 500*round+500)
-		eventually(t, "some more", func() bool { return statsOf(t, s, "http").Sent > uint64(500*round) })
+		needs.Eventually(t, "some more", func() bool { return statsOf(t, s, "http").Sent > uint64(500*round) })
 		if round == 3 {
-			eventually(t, "all", func() bool { return statsOf(t, s, "http").Sent == 2000 })
+			needs.Eventually(t, "all", func() bool { return statsOf(t, s, "http").Sent == 2000 })
 		}
 		server.Close()
 		<-served
@@ -328,7 +329,7 @@ func TestHTTPBadServers(t *testing.T) {
 			} else {
 				s.Send(numbered(0))
 			}
-			eventually(t, tt.log, func() bool { return strings.Contains(log.String(), tt.log) })
+			needs.Eventually(t, tt.log, func() bool { return strings.Contains(log.String(), tt.log) })
 			if got := statsOf(t, s, "http"); got.Sent != 0 || got.Errors == 0 {
 				t.Errorf("%+v", got)
 			}
@@ -358,7 +359,7 @@ func TestHTTPWithoutPipelining(t *testing.T) {
 	})
 	s, _ := open(t, httpConfig(url))
 	sendNumbered(s, 0, 100)
-	eventually(t, "all sent", func() bool { return statsOf(t, s, "http").Sent == 100 })
+	needs.Eventually(t, "all sent", func() bool { return statsOf(t, s, "http").Sent == 100 })
 	sender := s.entries[0].channel.(*pipe).senders[0].(*httpSender)
 	closeClean(t, s)
 	if sender.ceiling != 1 {
@@ -437,7 +438,7 @@ func TestHTTPTLS(t *testing.T) {
 				}
 				return
 			}
-			eventually(t, tt.log, func() bool { return strings.Contains(log.String(), tt.log) })
+			needs.Eventually(t, tt.log, func() bool { return strings.Contains(log.String(), tt.log) })
 			if got := statsOf(t, s, "http"); got.Sent != 0 || len(r.got()) != 0 {
 				t.Errorf("sent %d received %d", got.Sent, len(r.got()))
 			}
@@ -452,7 +453,7 @@ func TestHTTPHalfOpenTLS(t *testing.T) {
 	c.OutputTimeout, c.HTTP.Insecure = 100, true
 	s, log := open(t, c)
 	s.Send(numbered(0))
-	eventually(t, "a timeout", func() bool { return strings.Contains(log.String(), "deadline exceeded") })
+	needs.Eventually(t, "a timeout", func() bool { return strings.Contains(log.String(), "deadline exceeded") })
 	if got := statsOf(t, s, "http"); got.Queued != 1 {
 		t.Errorf("an alert for an unreachable server is not kept: %+v", got)
 	}
@@ -514,7 +515,7 @@ func TestHTTPOnceOrUncertain(t *testing.T) {
 	defer server.Close()
 	s, _ := open(t, httpConfig(server.URL))
 	sendNumbered(s, 0, n)
-	eventually(t, "all finished", func() bool { return statsOf(t, s, "http").Queued == 0 })
+	needs.Eventually(t, "all finished", func() bool { return statsOf(t, s, "http").Queued == 0 })
 	got := statsOf(t, s, "http")
 	closeClean(t, s)
 	repeated := 0

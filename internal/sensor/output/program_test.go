@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
@@ -33,7 +34,7 @@ func TestProgramRestarts(t *testing.T) {
 	s, log := open(t, programConfig("head -n 1 >> "+path, true))
 	for i := range 5 {
 		s.Send(numbered(i))
-		eventually(t, "one more line", func() bool {
+		needs.Eventually(t, "one more line", func() bool {
 			_, err := os.Stat(path)
 			return err == nil && len(readLines(t, path)) == i+1
 		})
@@ -75,7 +76,7 @@ func TestProgramHangs(t *testing.T) {
 				t.Errorf("log: %s", log)
 			}
 			pid := readLines(t, pidFile)[0]
-			eventually(t, "the child to be gone", func() bool {
+			needs.Eventually(t, "the child to be gone", func() bool {
 				stat, err := os.ReadFile("/proc/" + pid + "/stat")
 				return err != nil || strings.Contains(string(stat), ") Z ")
 			})

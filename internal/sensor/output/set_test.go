@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -221,7 +222,7 @@ func TestLoad(t *testing.T) {
 	c.OutputTimeout = 2000
 	s, log := open(t, c)
 	sub := subscribe(t, client(t, address, nil))
-	eventually(t, "the stream", func() bool { return len(statsOf(t, s, "grpc").Streams) == 1 })
+	needs.Eventually(t, "the stream", func() bool { return len(statsOf(t, s, "grpc").Streams) == 1 })
 
 	before, start := cpuTime(), time.Now()
 	n := rate * seconds
@@ -247,7 +248,7 @@ func TestLoad(t *testing.T) {
 		}
 		t.Logf("%s: latency p50 <= %v p99 <= %v p99.9 <= %v", stats.Name, stats.Latency.Quantile(.5), stats.Latency.Quantile(.99), stats.Latency.Quantile(.999))
 	}
-	eventually(t, "all by gRPC", func() bool { return len(sub.got()) == n })
+	needs.Eventually(t, "all by gRPC", func() bool { return len(sub.got()) == n })
 	if got := len(r.got()); got != n {
 		t.Errorf("http: %d of %d", got, n)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
@@ -80,7 +81,7 @@ func TestSyslogStream(t *testing.T) {
 func TestSyslogAbsent(t *testing.T) {
 	s, l := openSyslogAt(t, filepath.Join(t.TempDir(), "log"))
 	sendNumbered(s, 0, 1000)
-	eventually(t, "all refused", func() bool { return statsOf(t, s, "syslog").Refused == 1000 })
+	needs.Eventually(t, "all refused", func() bool { return statsOf(t, s, "syslog").Refused == 1000 })
 	if err := s.Close(deadline(t, 1e9)); err != nil {
 		t.Errorf("close: %v", err)
 	}
@@ -106,7 +107,7 @@ func TestSyslogDaemonRestarts(t *testing.T) {
 	s, _ := openSyslogAt(t, path)
 	for round := range 2 {
 		sendNumbered(s, round, round+1)
-		eventually(t, "an error", func() bool { return statsOf(t, s, "syslog").Errors > uint64(round) })
+		needs.Eventually(t, "an error", func() bool { return statsOf(t, s, "syslog").Errors > uint64(round) })
 		daemon := listen()
 		buf := make([]byte, 4096)
 		if n, err := daemon.Read(buf); err != nil || !strings.HasSuffix(string(buf[:n]), numberedLines(round, round+1)[0]) {
@@ -132,7 +133,7 @@ func TestSyslogTooLarge(t *testing.T) {
 	if n, err := daemon.Read(buf); err != nil || !strings.HasSuffix(string(buf[:n]), "alert 1") {
 		t.Errorf("%q %v", buf[:n], err)
 	}
-	eventually(t, "one refused, one sent", func() bool {
+	needs.Eventually(t, "one refused, one sent", func() bool {
 		c := statsOf(t, s, "syslog")
 		return c.Refused == 1 && c.Sent == 1
 	})

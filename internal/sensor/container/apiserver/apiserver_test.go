@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 )
 
@@ -160,7 +161,7 @@ func TestWatchFails(t *testing.T) {
 			fail(c)
 			begun := time.Now()
 			h := start(t, c, Address{})
-			await(t, "three lists", func() bool { return h.Status().Connects >= 3 })
+			needs.Eventually(t, "three lists", func() bool { return h.Status().Connects >= 3 })
 			if took := time.Since(begun); took < 3*pause {
 				t.Errorf("three lists in %v: the second pause is no longer than the first", took)
 			}
@@ -180,15 +181,15 @@ func TestWatchHolds(t *testing.T) {
 	c.set(watchAnswer, "!403 forbidden")
 	h := startWith(t, c, Address{}, pause)
 	failures := func() int { return h.log.count("does not tell of pods") }
-	await(t, "a failure", func() bool { return failures() > 0 })
+	needs.Eventually(t, "a failure", func() bool { return failures() > 0 })
 	c.mu.Lock()
 	delete(c.answers, watchAnswer)
 	c.mu.Unlock()
 	<-c.watches
-	await(t, "it to be said", func() bool { return h.log.count("server connected") > 1 })
+	needs.Eventually(t, "it to be said", func() bool { return h.log.count("server connected") > 1 })
 	before := failures()
 	c.events <- `{"type":"ERROR","object":{"code":410,"message":"too old resource version"}}`
-	await(t, "the next failure", func() bool { return failures() > before })
+	needs.Eventually(t, "the next failure", func() bool { return failures() > before })
 }
 
 // Without a right, the rest is told, and what is missing is said once.
@@ -255,7 +256,7 @@ func TestNoPod(t *testing.T) {
 	}
 	c.events <- change("ADDED", pod("a", ofReplicaSet, web))
 	h.next(t)
-	await(t, "the pod to count", h.Watched)
+	needs.Eventually(t, "the pod to count", h.Watched)
 }
 
 // A server that refuses is asked again; the log says it once, and what to do.
@@ -264,7 +265,7 @@ func TestRefused(t *testing.T) {
 	c := newCluster()
 	c.set(podsPath, "!401 unauthorized")
 	h := start(t, c, Address{})
-	await(t, "a second question", func() bool { return c.times(podsPath) >= 2 })
+	needs.Eventually(t, "a second question", func() bool { return c.times(podsPath) >= 2 })
 	if h.Watched() || h.log.count("see -K") != 1 {
 		t.Errorf("watched %v, log %s", h.Watched(), h.log.b.String())
 	}
@@ -302,7 +303,7 @@ func TestGarbage(t *testing.T) {
 			c := newCluster()
 			c.set(podsPath, answer)
 			h := start(t, c, Address{})
-			await(t, "an error", func() bool { return h.Status().Error != "" })
+			needs.Eventually(t, "an error", func() bool { return h.Status().Error != "" })
 			c.set(podsPath, list(pod("b", ofReplicaSet, web)))
 			if got := h.next(t); got.uid != "b" {
 				t.Errorf("told %+v", got)

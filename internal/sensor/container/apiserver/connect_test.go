@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
 )
 
@@ -193,7 +194,7 @@ func TestCredentialsCome(t *testing.T) {
 	c.set(podsPath, list(pod("a", ofReplicaSet, web)))
 	token := filepath.Join(t.TempDir(), "token")
 	h := start(t, c, Address{Credentials: token})
-	await(t, "an error", func() bool { return strings.Contains(h.Status().Error, "no such file") })
+	needs.Eventually(t, "an error", func() bool { return strings.Contains(h.Status().Error, "no such file") })
 	write(t, token, []byte("secret"))
 	h.next(t)
 }
