@@ -162,6 +162,22 @@ func (s *Session) generate(ctx context.Context, o *observation) error {
 // trusted with.
 const noisePerWorker = 150_000
 
+// tickOf is how often a thread wakes up for its actions at a rate; 0 leaves that
+// to the generator. A wake-up costs several times an action: with ten actions and
+// more in each, the sensor has more of the CPUs. Actions then start half a tick
+// late in the mean, which only the response time shows.
+func tickOf(rate float64) time.Duration {
+	if rate < fastRate {
+		return 0
+	}
+	return fastTick
+}
+
+const (
+	fastRate = 20_000
+	fastTick = 500 * time.Microsecond
+)
+
 // plan says what the generator is asked for; nil for nothing.
 func (s *Session) plan(o *observation) (main, noise *generator.Options) {
 	base := generator.Options{Duration: o.load.Duration, Seed: s.o.Seed + uint64(o.number), Workers: 1, Sandbox: s.o.Sandbox, Abort: s.o.Abort}
@@ -173,6 +189,7 @@ func (s *Session) plan(o *observation) (main, noise *generator.Options) {
 		if o.load.Closed {
 			m.Rate, m.Pacer = 0, pace.Sleep{For: o.load.Sleep}
 		}
+		m.Tick = tickOf(m.Rate / float64(m.Workers))
 		main = &m
 	}
 	if o.load.Noise > 0 {

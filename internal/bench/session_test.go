@@ -399,3 +399,23 @@ func TestSettle(t *testing.T) {
 		t.Errorf("a generator that fails: %v", err)
 	}
 }
+
+// At a high rate of each thread, actions are done in fewer wake-ups.
+func TestTicksOfHighRates(t *testing.T) {
+	for _, tt := range []struct {
+		load Load
+		want time.Duration
+	}{
+		{Load{Rate: 100}, 0},
+		{Load{Rate: 19_999}, 0},
+		{Load{Rate: 20_000}, fastTick},
+		{Load{Rate: 39_000, Workers: 2}, 0},
+		{Load{Rate: 80_000, Workers: 2}, fastTick},
+		{Load{Rate: 80_000, Closed: true}, 0}, // has no schedule
+	} {
+		s := &Session{o: Options{Actions: benchSet(t)}}
+		if main, _ := s.plan(&observation{load: tt.load}); main == nil || main.Tick != tt.want {
+			t.Errorf("%+v: %+v, want ticks of %v", tt.load, main, tt.want)
+		}
+	}
+}
