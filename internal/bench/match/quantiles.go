@@ -60,15 +60,16 @@ func CurveQuantile(i int) float64 { return 1 - math.Exp2(-float64(i)/curveSteps)
 // is not exceeded by the share CurveQuantile(i). The last is the longest; nil
 // for an empty Histogram.
 func (h *Histogram) Curve() []int64 {
-	if h.h.TotalCount() == 0 {
+	n := float64(h.h.TotalCount())
+	if n == 0 {
 		return nil
 	}
 	var curve []int64
 	for i := 0; ; i++ {
 		q := CurveQuantile(i)
-		if (1-q)*float64(h.h.TotalCount()) < 1 {
+		if (1-q)*n < 1 {
 			return append(curve, h.h.Max())
 		}
-		curve = append(curve, h.h.ValueAtQuantile(100*q))
+		curve = append(curve, h.h.ValueAtQuantile(100*math.Ceil(q*n)/n)) // it rounds to the nearest rank
 	}
 }
