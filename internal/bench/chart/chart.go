@@ -163,7 +163,7 @@ func distribution(o Options) page.Chart {
 
 func cpu(rounds []Round, o Options) page.Chart {
 	c := resource("cpu", "CPU", page.Plain, o.CPU, rounds)
-	c.Caption, c.Label = "CPU of the sensor by round, with the limit.", "CPU use by round; the figures are in the table below"
+	c.Caption, c.Label = "CPU of the sensor by round.", "CPU use by round; the figures are in the table below"
 	for _, r := range rounds {
 		used := gap
 		if r.Usage != nil {
@@ -176,11 +176,14 @@ func cpu(rounds []Round, o Options) page.Chart {
 
 func memory(rounds []Round, o Options) page.Chart {
 	c := resource("memory", "memory", page.Mebibytes, o.Memory/(1<<20), rounds)
-	c.Caption, c.Label = "Peak memory of the sensor by round, with the limit.", "Memory by round; the figures are in the table below"
+	c.Caption, c.Label = "Peak memory of the sensor by round.", "Memory by round; the figures are in the table below"
 	for _, r := range rounds {
 		used := gap
 		if r.Usage != nil {
-			used = float64(max(r.Usage.RSSPeak, r.Usage.CgroupPeak)) / (1 << 20)
+			used = float64(r.Usage.RSSPeak) / (1 << 20)
+		}
+		if r.Usage != nil && o.Memory > 0 { // the limited cgroup is the sensor's own
+			used = max(used, float64(r.Usage.CgroupPeak)/(1<<20))
 		}
 		c.Add(middle(rounds, r), used)
 	}

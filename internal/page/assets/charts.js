@@ -25,13 +25,18 @@ const peregrine = (() => {
   };
 
   // A logarithmic axis is named at the powers of ten and, where there are few
-  // of them, at their doubles and fives; at even steps if it spans less.
+  // of them, between them; at even steps if it spans less.
+  const between = [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8]];
   const splits = unit => (_, __, lo, hi) => {
-    const decades = Math.log10(hi / lo), out = [];
-    const steps = unit === "percentile" || decades > 4 ? [1] : decades > 2 ? [1, 3] : [1, 2, 5];
-    for (let p = Math.pow(10, Math.floor(Math.log10(lo))); p <= hi; p *= 10)
-      for (const s of unit === "percentile" && p === 1 ? [1, 2] : steps) if (s * p >= lo && s * p <= hi) out.push(s * p);
-    return out.length > 1 ? out : [0.1, 0.4, 0.7].map(f => lo * Math.pow(hi / lo, f));
+    const named = steps => {
+      const out = [];
+      for (let p = Math.pow(10, Math.floor(Math.log10(lo))); p <= hi; p *= 10)
+        for (const s of steps) if (s * p >= lo && s * p <= hi) out.push(s * p);
+      return out;
+    };
+    if (unit === "percentile" && hi > 10) return [1, 2, ...named([1]).filter(x => x > 1)].filter(x => x >= lo && x <= hi);
+    const found = between.map(named).find(list => list.length >= 3);
+    return found || [0.1, 0.4, 0.7].map(f => lo * Math.pow(hi / lo, f));
   };
   const axis = (of, more) => {
     const format = units[of.unit];
@@ -136,7 +141,12 @@ const peregrine = (() => {
       else u.setData(data);
     };
     const reset = () => { zoom(-Infinity, Infinity); box.focus(); };
-    const padX = (_, lo, hi) => lo == null ? [0, 1] : view ? view : c.x.log ? [lo / 1.15, hi * 1.15] : [lo, hi];
+    const padX = (_, lo, hi) => {
+      if (lo == null) return [0, 1];
+      if (view) return view;
+      if (c.x.log) return [lo / 1.15, hi * 1.15];
+      return c.spans ? [Math.min(lo, c.spans[0].from), Math.max(hi, c.spans[c.spans.length - 1].to)] : [lo, hi];
+    };
     const padY = (_, lo, hi) => {
       if (c.y.log) return lo > 0 ? [lo / 1.6, hi * 1.6] : [1, 10];
       const top = Math.max(hi || 0, c.y.least || 0, ...(c.marks || []).map(m => m.y || 0));
