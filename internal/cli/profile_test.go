@@ -1,8 +1,12 @@
 package cli
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,7 +23,7 @@ func writeSample(t *testing.T, name string, calls float64) string {
 	}
 	path := filepath.Join(t.TempDir(), name)
 	p := b.Profile()
-	p.Source.Kind = profile.FromKernel
+	p.Source.Kind, p.Source.Assumed = profile.FromKernel, []string{"assumed here"}
 	if err := p.WriteFile(path); err != nil {
 		t.Fatal(err)
 	}
@@ -136,9 +140,12 @@ func TestCapacityWorkload(t *testing.T) {
 	a := writeSample(t, "a.json", 10)
 	f := &capacityRunFlags{}
 	f.load, f.alerts = a, "50/s"
-	load, p, _, err := f.workload()
+	load, p, notes, err := f.workload()
 	if err != nil || p == nil || f.alerts != "" {
 		t.Fatal(load, p, err)
+	}
+	if !slices.ContainsFunc(notes, func(note string) bool { return strings.Contains(note, "differs from the recording: assumed here") }) {
+		t.Errorf("what the replay cannot tell is not noted: %q", notes)
 	}
 	if load.Alerts != 50 || load.Others != 100 || load.Workload != "a.json" || load.Times(300) != 2 {
 		t.Errorf("%+v", load)
@@ -153,5 +160,26 @@ func TestCapacityWorkload(t *testing.T) {
 	}
 	if stands[0].options.Profile.Shape.Windows() == 0 || stands[1].options.Profile.Shape.Windows() != 0 {
 		t.Error("the courses are mixed up")
+	}
+}
+
+// A profile is made of a Prometheus, which is asked for its nodes' rates.
+func TestProfileFromURL(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if q := r.URL.Query(); r.URL.Path != "/api/v1/query_range" || q.Get("step") != "60" || !strings.HasPrefix(q.Get("query"), "rate(") {
+			t.Errorf("asked for %s", r.URL)
+		}
+		fmt.Fprint(w, `{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"node":"n1"},"values":[[1,"2000"],[61,"4000"]]},{"metric":{},"values":[[1,"0"]]}]}}`)
+	}))
+	defer server.Close()
+	defer http.DefaultClient.CloseIdleConnections()
+	out := filepath.Join(t.TempDir(), "p.json")
+	_, stderr, code := command(t, "profile", "from", server.URL, "--every", "1m", "--out", out)
+	p, err := profile.ReadFile(out)
+	if code != ExitOK || err != nil || p.Source.Kind != profile.FromPrometheus || p.Source.Nodes != 2 || p.Seconds != 180 || !strings.Contains(stderr, "assumed: ") {
+		t.Errorf("exit %d, %v, %+v\n%s", code, err, p, stderr)
+	}
+	if _, stderr, code := command(t, "profile", "from", "http://me:secret@"); code != ExitUsage || strings.Contains(stderr, "secret") {
+		t.Errorf("no host: exit %d\n%s", code, stderr)
 	}
 }

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -23,6 +25,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/page/pagetest"
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
+
+var update = flag.Bool("update", false, "take the pictures in docs/ again")
 
 // A run is seen in a browser as it goes on: charts that grow, rounds, the end
 // with the report; without errors, or requests of anybody else.
@@ -47,11 +51,31 @@ func TestWebPage(t *testing.T) {
 			if n := strings.Count(dom, "<canvas"); n != 3 {
 				t.Errorf("%d charts", n)
 			}
-			for _, want := range []string{`data-ended="true"`, "a step\n", "clean", `id="report"`, "the whole report", `id="chart-1-0">0.25<`, `id="chart-1-1">0.5<`, `id="chart-2-0">14 ms<`} {
+			for _, want := range []string{`data-ended="true"`, "a step\n", "clean", `id="report"`, "the whole report", `id="chart-1-0">0.5<`, `id="chart-1-1">0.5<`, `id="chart-2-0">49 ms<`} {
 				if !strings.Contains(dom, want) {
 					t.Errorf("the page has no %q", want)
 				}
 			}
+		})
+	}
+}
+
+// With -update, the pictures of the page in docs/ are taken again.
+func TestWebPictures(t *testing.T) {
+	dir := t.TempDir()
+	if *update {
+		var err error
+		if dir, err = filepath.Abs("../../docs/images"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, look := range pagetest.Looks {
+		if look.Dark == (look.Width > 1000) && !*update {
+			continue
+		}
+		look.Height = map[bool]int{true: 900, false: 1300}[look.Width > 1000]
+		t.Run(look.Name, func(t *testing.T) {
+			pagetest.Screenshot(t, watched(t, ""), look, filepath.Join(dir, "live-"+look.Name+".png"))
 		})
 	}
 }
@@ -101,7 +125,7 @@ func behind(t *testing.T, page string) (address string, watched <-chan struct{})
 	return server.URL + u.Path, seen
 }
 
-const moments = 20
+const moments = 60
 
 // simulate is a capacity run of a sensor that does not exist.
 func simulate(ctx context.Context, w *watch) {
@@ -109,12 +133,13 @@ func simulate(ctx context.Context, w *watch) {
 	limit := capacity.Limit{CPU: 0.5, Memory: 512 << 20}
 	for n := range moments {
 		w.trial(sweep.Progress{Row: 1, Rows: 1, Limit: limit, Phase: "search", Target: 1000, Length: time.Second})
-		events, drops, cpu := float64(1000*n), float64(n/15*50), 0.25
-		w.moment(bench.Progress{Round: 1 + n/5, Phase: "load", Rate: float64(1000 * n), Moment: bench.Moment{Alerts: float64(900 * n), Events: &events, Drops: &drops, CPU: &cpu}})
-		if n%5 == 4 {
-			done := &capacity.Trial{Verdict: capacity.Verdict{Clean: true}}
+		rate := float64(int(1000) << (n / 10))
+		events, drops, cpu := 1.8*rate, max(0, 1.8*rate-50e3), min(0.5, rate/6e4)
+		w.moment(bench.Progress{Round: 1 + n/10, Phase: "load", Rate: rate, Moment: bench.Moment{Alerts: rate - drops/2, Events: &events, Drops: &drops, CPU: &cpu}})
+		if n%10 == 9 {
+			done := &capacity.Trial{Verdict: capacity.Verdict{Clean: drops == 0, Reasons: []string{"14 % of the events dropped"}}}
 			done.Round.Latency.Count, done.Round.Latency.P99 = 10, int64(n)*1e6
-			w.trial(sweep.Progress{Row: 1, Rows: 1, Limit: limit, Phase: "search", Target: 1000, Length: time.Second, Done: done})
+			w.trial(sweep.Progress{Row: 1, Rows: 1, Limit: limit, Phase: "search", Target: rate, Length: time.Second, Done: done})
 		}
 		if wait.For(ctx, 20*time.Millisecond) != nil {
 			return

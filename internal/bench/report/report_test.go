@@ -45,7 +45,7 @@ func example() *Run {
 	bad.Usage, bad.Syscalls = nil, nil
 	bad.Flags = []bench.Flag{bench.GeneratorLimited, bench.OutputDrops}
 	bad.Findings = []bench.Finding{{Code: "kernel_drops", Text: "the probe dropped 76543 events"}, {Code: "lost", Text: "4000 of 400000 alerts never came"}}
-	return &Run{Version: "1.2.3", Identity: target.Identity{Name: "Falco", Version: "0.44.1", PID: 42, Rules: []string{"a.yaml"}}, Schema: 1, Command: []string{"peregrine", "bench", "ReadSensitiveFileUntrusted", "--rate", "1k,100k"},
+	return &Run{Version: "1.2.3", Notes: []string{"getppid stands in for 2 % of the calls"}, Identity: target.Identity{Name: "Falco", Version: "0.44.1", PID: 42, Rules: []string{"a.yaml"}}, Schema: 1, Command: []string{"peregrine", "bench", "ReadSensitiveFileUntrusted", "--rate", "1k,100k"},
 		Started: time.Unix(1_700_000_000, 0).UTC(), Ended: time.Unix(1_700_000_060, 0).UTC(), Sensor: []string{"falco", "-c", "x.yaml"},
 		Host:      Host{Hostname: "node", Kernel: "6.1.0", CPU: "Some CPU", CPUs: 4, Memory: 8 << 30},
 		Preflight: &bench.Preflight{Idle: 321}, Rounds: []bench.Round{clean, bad}}
@@ -155,6 +155,12 @@ func TestDirectory(t *testing.T) {
 	}
 	if _, err := Read(d.Path); err == nil {
 		t.Error("an unfinished run was read")
+	}
+	if err := d.Finish(example()); err != nil {
+		t.Fatal(err)
+	}
+	if page, err := os.ReadFile(filepath.Join(d.Path, "report.html")); err != nil || !strings.Contains(string(page), "Bench of Falco") {
+		t.Errorf("%.100s, %v", page, err)
 	}
 	newer := example()
 	newer.Schema = bench.RoundSchema + 1
