@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
 const dead = `{"owner_pid":999999999,"owner_start":1}` + "\n"
@@ -116,23 +118,29 @@ func TestPrivateDirectory(t *testing.T) {
 	}
 }
 
+// FuzzRead: a journal is undone, left alone or refused, whatever it holds; what
+// it asks to be undone is JSON.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(dead + "\"one\"\n"))
 	f.Add([]byte("{}\n{}\n"))
+	f.Add([]byte(dead + strings.Repeat("0\n", 1000)))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		path := filepath.Join(t.TempDir(), "x")
+		dir := t.TempDir()
+		path := filepath.Join(dir, "run"+suffix)
 		check(t, os.WriteFile(path, text, 0o600))
-		file, err := os.Open(path)
-		check(t, err)
-		defer file.Close()
-		owner, entries, err := read(file)
-		if err == nil && owner.PID <= 0 {
-			t.Errorf("an owner without a pid, of %q", text)
-		}
-		for _, entry := range entries {
-			if !json.Valid(entry) {
-				t.Errorf("entry %q", entry)
+		leaks.Within(t, 64<<20, func() {
+			found, err := Recover(dir, "", func(entry json.RawMessage) (string, error) {
+				if !json.Valid(entry) {
+					t.Errorf("entry %q", entry)
+				}
+				return "", nil
+			})
+			if err == nil && (len(found) != 1 || found[0].Owner.PID <= 0) {
+				t.Errorf("found %+v in %q", found, text)
 			}
-		}
+			if _, gone := os.Lstat(path); err != nil && gone != nil {
+				t.Errorf("refused with %v, and removed", err)
+			}
+		})
 	})
 }

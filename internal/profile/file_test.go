@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
 // sample is a profile in which everything is set.
@@ -87,7 +89,9 @@ func FuzzRead(f *testing.F) {
 	}
 	f.Add(text.Bytes())
 	f.Fuzz(func(t *testing.T, text []byte) {
-		p, err := Read(bytes.NewReader(text))
+		var p *Profile
+		var err error
+		leaks.Within(t, 64<<20, func() { p, err = Read(bytes.NewReader(text)) })
 		if err != nil {
 			return
 		}

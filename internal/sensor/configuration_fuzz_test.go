@@ -6,13 +6,13 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"runtime/metrics"
 	"strconv"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
@@ -43,12 +43,12 @@ func FuzzConfiguration(f *testing.F) {
 			t.Fatal(err)
 		}
 		write(t, file, string(text))
-		allocated := heapAllocated()
-		_, dry := newSensor(Options{LoadConfig: load, Stdout: os.Stdout, Stderr: log, Getenv: func(string) string { return "" }, DryRun: true})
-		reloaded := s.reload(t.Context())
-		if grown := heapAllocated() - allocated; grown > 256<<20 {
-			t.Errorf("%d MiB allocated for\n%s", grown>>20, text)
-		}
+		var dry error
+		var reloaded bool
+		leaks.Within(t, 256<<20, func() {
+			_, dry = newSensor(Options{LoadConfig: load, Stdout: os.Stdout, Stderr: log, Getenv: func(string) string { return "" }, DryRun: true})
+			reloaded = s.reload(t.Context())
+		})
 		if dry != nil && reloaded {
 			t.Errorf("refused at a start (%v), accepted by a reload:\n%s", dry, text)
 		}
@@ -174,11 +174,4 @@ func (m *maker) text() string {
 		"append", "override", "*", "/dev/null", "1",
 	}
 	return words[int(m.byte())%len(words)]
-}
-
-// heapAllocated is the sum of all allocations so far, in bytes.
-func heapAllocated() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
 }

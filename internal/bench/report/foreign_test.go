@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
 // FuzzRead: a run's file is read or refused, and shown in every format,
@@ -22,14 +24,16 @@ func FuzzRead(f *testing.F) {
 		if err := os.WriteFile(filepath.Join(dir, "run.json"), text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := Read(dir)
-		if err != nil {
-			return
-		}
-		for _, format := range Formats {
-			if err := r.Write(io.Discard, format); err != nil {
-				t.Errorf("%s: %v", format, err)
+		leaks.Within(t, 128<<20, func() {
+			r, err := Read(dir)
+			if err != nil {
+				return
 			}
-		}
+			for _, format := range Formats {
+				if err := r.Write(io.Discard, format); err != nil {
+					t.Errorf("%s: %v", format, err)
+				}
+			}
+		})
 	})
 }

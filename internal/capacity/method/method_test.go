@@ -11,8 +11,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func readStats(t testing.TB, name string) []sensorstats.Sample {
 	t.Helper()
@@ -246,13 +249,15 @@ func FuzzReadLog(f *testing.F) {
 	}
 	samples := readStats(f, "stats-1.txt")
 	f.Fuzz(func(t *testing.T, text string) {
-		rounds, err := ReadLog(strings.NewReader(text))
-		if err != nil {
-			return
-		}
-		if _, err := Analyze(samples, rounds, time.Second); err != nil {
-			t.Fatal(err)
-		}
+		leaks.Within(t, 128<<20, func() {
+			rounds, err := ReadLog(strings.NewReader(text))
+			if err != nil {
+				return
+			}
+			if _, err := Analyze(samples, rounds, time.Second); err != nil {
+				t.Fatal(err)
+			}
+		})
 	})
 }
 

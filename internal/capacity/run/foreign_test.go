@@ -12,6 +12,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/report"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
 // A result of another machine cannot write to the terminal what it likes, nor
@@ -70,14 +71,16 @@ func FuzzLoad(f *testing.F) {
 		if err := os.WriteFile(path, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		r, err := Load(path)
-		if err != nil {
-			return
-		}
-		for name, format := range reports {
-			if err := report.Write(io.Discard, format, r); err != nil {
-				t.Errorf("%s: %v", name, err)
+		leaks.Within(t, 256<<20, func() {
+			r, err := Load(path)
+			if err != nil {
+				return
 			}
-		}
+			for name, format := range reports {
+				if err := report.Write(io.Discard, format, r); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		})
 	})
 }

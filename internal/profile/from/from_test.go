@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/corpus"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/profile"
 	"github.com/peregrine-sec/peregrine/internal/sensor/capture"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // A profile counts each syscall of a capture once.
 func TestCapture(t *testing.T) {

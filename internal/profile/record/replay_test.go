@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/profile"
 	"github.com/peregrine-sec/peregrine/internal/profile/record"
@@ -28,7 +29,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(shopVariable) != "" {
 		shop()
 	}
-	os.Exit(m.Run())
+	leaks.Main(m)
 }
 
 // shop works until it is killed: every half second has a burst of a tenth.

@@ -10,8 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/profile"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 

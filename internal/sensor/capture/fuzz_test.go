@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"runtime"
 	"testing"
 
 	"pgregory.net/rapid"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
@@ -31,36 +31,34 @@ func FuzzReader(f *testing.F) {
 	}
 	f.Add(recorded(f, exampleEvents[0], exampleEvents))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		defer func() {
-			if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > maxMemory {
-				t.Errorf("a file of %d bytes took %d MiB", len(file), (after.TotalAlloc-before.TotalAlloc)>>20)
-			}
-		}()
-		r, err := NewReader(bytes.NewReader(file))
+		leaks.Within(t, maxMemory, func() { replayed(t, file) })
+	})
+}
+
+// replayed reads a file to its end or the error in it.
+func replayed(t *testing.T, file []byte) {
+	r, err := NewReader(bytes.NewReader(file))
+	if err != nil {
+		return
+	}
+	table := state.NewTable(state.Options{})
+	var v event.View
+	for {
+		raw, err := r.Next()
 		if err != nil {
+			var format *FormatError
+			if !errors.Is(err, io.EOF) && !errors.As(err, &format) {
+				t.Fatalf("error without a place: %v", err)
+			}
+			if _, again := r.Next(); again != err {
+				t.Fatalf("after %v: %v", err, again)
+			}
 			return
 		}
-		table := state.NewTable(state.Options{})
-		var v event.View
-		for {
-			raw, err := r.Next()
-			if err != nil {
-				var format *FormatError
-				if !errors.Is(err, io.EOF) && !errors.As(err, &format) {
-					t.Fatalf("error without a place: %v", err)
-				}
-				if _, again := r.Next(); again != err {
-					t.Fatalf("after %v: %v", err, again)
-				}
-				return
-			}
-			if err := v.Reset(raw); err != nil {
-				t.Fatalf("%v", err)
-			}
-			table.Apply(&v, v.Header().Time)
-			table.Done(&v)
+		if err := v.Reset(raw); err != nil {
+			t.Fatalf("%v", err)
 		}
-	})
+		table.Apply(&v, v.Header().Time)
+		table.Done(&v)
+	}
 }
