@@ -78,8 +78,8 @@ func (s *Session) Run(ctx context.Context, load Load) (Round, error) {
 	round := o.round()
 	round.Findings = diagnose(&round)
 	if s.o.Recorder != nil {
-		if err := s.o.Recorder.Record(&round, s.actions, o.index, o.strays); err != nil {
-			return round, fmt.Errorf("keep raw data of round %d: %w", o.number, err)
+		if err := s.o.Recorder.Record(&round, s.actions, o.index, o.strays); err != nil { // a full disk ends no measurement
+			round.Findings = append(round.Findings, Finding{"unkept", fmt.Sprintf("the raw data of this round could not be kept: %v", err)})
 		}
 	}
 	s.earlier = append(s.earlier, &past{o.number, o.index})

@@ -5,15 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 
-	"github.com/peregrine-sec/peregrine/internal/human"
-	"github.com/peregrine-sec/peregrine/internal/linux/regular"
-
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
+	"github.com/peregrine-sec/peregrine/internal/human"
+	"github.com/peregrine-sec/peregrine/internal/linux/regular"
+	"github.com/peregrine-sec/peregrine/internal/rundir"
 )
 
 // Directory keeps the raw data of a run:
@@ -33,16 +34,31 @@ type Directory struct {
 
 var _ bench.Recorder = (*Directory)(nil)
 
-// stream is a buffered file that is appended to.
+// stream is a buffered file that whole records are appended to.
 type stream struct {
-	f *os.File
-	w *bufio.Writer
+	f    *os.File
+	w    *bufio.Writer
+	kept int64 // bytes of records
 }
+
+// settle ends a record. One that does not fit is taken back: the next may.
+func (s *stream) settle(err error) error {
+	if err = errors.Join(err, s.w.Flush()); err == nil {
+		s.kept, err = s.f.Seek(0, io.SeekCurrent)
+		return err
+	}
+	s.w.Reset(s.f)
+	_, serr := s.f.Seek(s.kept, io.SeekStart)
+	return errors.Join(err, serr, s.f.Truncate(s.kept))
+}
+
+// resultFile is what shows a run.
+const resultFile = "run.json"
 
 // NewDirectory makes the directory, which must not hold a run yet.
 func NewDirectory(path string) (*Directory, error) {
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		return nil, fmt.Errorf("expected the directory of a bench run: %w", err)
+	if _, err := rundir.Create(path, resultFile); err != nil {
+		return nil, err
 	}
 	d := &Directory{Path: path}
 	for name, s := range map[string]**stream{"rounds.jsonl": &d.rounds, "instances.jsonl": &d.instances, "strays.jsonl": &d.strays} {
@@ -50,19 +66,21 @@ func NewDirectory(path string) (*Directory, error) {
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("run directory: %w", err), d.Close())
 		}
-		*s = &stream{f, bufio.NewWriterSize(f, 1<<20)}
+		*s = &stream{f: f, w: bufio.NewWriterSize(f, 1<<20)}
 	}
 	return d, nil
 }
 
 // Record implements bench.Recorder. Everything of the round is on disk when it
-// returns.
+// returns; after an error, nothing is in the files for which there was no room.
 func (d *Directory) Record(r *bench.Round, actions []match.Action, x *match.Index, strays []bench.Stray) error {
 	line, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}
 	_, err = d.rounds.w.Write(append(line, '\n'))
+	errs := []error{d.rounds.settle(err)}
+	err = nil
 	var buf []byte
 	x.Each(func(f match.Fate) {
 		if err == nil {
@@ -70,6 +88,8 @@ func (d *Directory) Record(r *bench.Round, actions []match.Action, x *match.Inde
 			_, err = d.instances.w.Write(buf)
 		}
 	})
+	errs = append(errs, d.instances.settle(err))
+	err = nil
 	e := json.NewEncoder(d.strays.w)
 	for i := range strays {
 		if err == nil {
@@ -79,7 +99,7 @@ func (d *Directory) Record(r *bench.Round, actions []match.Action, x *match.Inde
 			}{r.Number, strays[i]})
 		}
 	}
-	return errors.Join(err, d.rounds.w.Flush(), d.instances.w.Flush(), d.strays.w.Flush())
+	return errors.Join(append(errs, d.strays.settle(err))...)
 }
 
 // appendFate writes one instance by hand: there may be millions. Names of
@@ -115,7 +135,7 @@ func appendFate(b []byte, round int, actions []match.Action, f match.Fate) []byt
 
 // Finish writes run.json, and report.html if there is a round to show.
 func (d *Directory) Finish(r *Run) error {
-	err := d.write("run.json", r, "json")
+	err := d.write(resultFile, r, "json")
 	if len(r.Rounds) > 0 {
 		err = errors.Join(err, d.write("report.html", r, "html"))
 	}
@@ -123,11 +143,7 @@ func (d *Directory) Finish(r *Run) error {
 }
 
 func (d *Directory) write(name string, r *Run, format string) error {
-	f, err := os.Create(filepath.Join(d.Path, name))
-	if err != nil {
-		return fmt.Errorf("run directory: %w", err)
-	}
-	return errors.Join(r.Write(f, format), f.Close())
+	return rundir.Write(filepath.Join(d.Path, name), func(w io.Writer) error { return r.Write(w, format) })
 }
 
 // Close closes the files.
@@ -143,11 +159,11 @@ func (d *Directory) Close() error {
 
 // Read reads a run directory's run.json, to show it again.
 func Read(path string) (*Run, error) {
-	text, err := regular.ReadJSON(filepath.Join(path, "run.json"))
+	var r Run
+	text, err := regular.ReadJSON(filepath.Join(path, resultFile), &r)
 	if err != nil {
 		return nil, fmt.Errorf("expected the directory of a bench run: %w", err)
 	}
-	var r Run
 	if err := human.ParseJSON(text, &r); err != nil {
 		return nil, fmt.Errorf("run directory %s: %w", path, err)
 	}

@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
@@ -18,8 +20,12 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
@@ -113,6 +119,82 @@ func TestJSONRoundTrip(t *testing.T) {
 	}
 	if diff := cmp.Diff(*r, back); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// A disk that is full keeps whole records only, and the next ones when there is
+// room again. A link in the place of a file is not followed.
+func TestFullDisk(t *testing.T) {
+	needs.Root(t)
+	disk := t.TempDir()
+	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=64k"); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := unix.Unmount(disk, 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	d, err := NewDirectory(filepath.Join(disk, "run"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	ballast := filepath.Join(disk, "ballast")
+	record := func(number int) error {
+		round := example().Rounds[0]
+		round.Number = number
+		return d.Record(&round, nil, match.NewIndex(nil, nil, "", match.Clock{}), nil)
+	}
+	if err := record(1); err != nil {
+		t.Fatal(err)
+	}
+	_ = os.WriteFile(ballast, make([]byte, 1<<20), 0o600) // as much as fits
+	for full := false; !full; {
+		full = errors.Is(record(2), unix.ENOSPC)
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	if err := record(3); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	text, err := os.ReadFile(filepath.Join(d.Path, "rounds.jsonl"))
+	if err != nil || !strings.HasSuffix(string(text), "\n") || !strings.Contains(string(text), `"round":3,`) {
+		t.Errorf("%d bytes, %v", len(text), err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("torn: %s", line)
+		}
+	}
+}
+
+// No link is followed, whoever has put it there.
+func TestLinks(t *testing.T) {
+	dir := t.TempDir()
+	victim := filepath.Join(dir, "victim")
+	if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"rounds.jsonl", "run.json"} {
+		path := filepath.Join(dir, "of "+name)
+		if err := errors.Join(os.Mkdir(path, 0o755), os.Symlink(victim, filepath.Join(path, name))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := NewDirectory(path); err == nil {
+			t.Errorf("%s: a link was followed", name)
+		}
+	}
+	d, err := NewDirectory(filepath.Join(dir, "run"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.Symlink(victim, filepath.Join(d.Path, "run.json")), d.Finish(example()), d.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(victim); err != nil || string(text) != "precious" {
+		t.Errorf("%q, %v", text, err)
 	}
 }
 

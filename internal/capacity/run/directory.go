@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
@@ -17,6 +15,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/report"
 	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/linux/regular"
+	"github.com/peregrine-sec/peregrine/internal/rundir"
 )
 
 // resultFile is the raw data within a run's directory.
@@ -31,73 +30,26 @@ var reports = map[string]report.Format{
 }
 
 // Create makes the directory of a run that starts now; with an empty name it
-// is named for the time. A directory that is there already has to be this
-// user's own, since what is in it is written as root.
+// is named for the time.
 func Create(name string, now time.Time) (string, error) {
 	if name == "" {
 		name = "peregrine-capacity-" + now.Format("20060102-150405")
 	}
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-		return "", fmt.Errorf("directory of the run: %w", err)
-	}
-	err := os.Mkdir(name, 0o755)
-	if errors.Is(err, fs.ErrExist) {
-		err = usable(name)
-	}
-	if err != nil {
-		return "", fmt.Errorf("directory of the run: %w", err)
-	}
-	return filepath.Abs(name)
-}
-
-// usable says why a directory that is there cannot be a run's.
-func usable(name string) error {
-	info, err := os.Lstat(name)
-	if err != nil {
-		return err
-	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	switch {
-	case !info.IsDir():
-		return fmt.Errorf("%s is not a directory: name another one with --out", name)
-	case !ok || int(owner.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0:
-		return fmt.Errorf("%s belongs to another user or is writable for others, who could have put links there: name another directory with --out", name)
-	}
-	if _, err := os.Lstat(filepath.Join(name, resultFile)); err == nil {
-		return fmt.Errorf("%s holds the result of a run already: name another directory with --out", name)
-	}
-	return nil
+	return rundir.Create(name, resultFile)
 }
 
 // Save writes a result, complete or not, in place of an earlier one.
 func Save(dir string, r *capacity.Result) error {
-	return write(filepath.Join(dir, resultFile), func(w io.Writer) error { return json.NewEncoder(w).Encode(r) })
+	return rundir.Write(filepath.Join(dir, resultFile), func(w io.Writer) error { return json.NewEncoder(w).Encode(r) })
 }
 
 // WriteReports writes a result in all forms.
 func WriteReports(dir string, r *capacity.Result) error {
 	var errs []error
 	for name, format := range reports {
-		errs = append(errs, write(filepath.Join(dir, name), func(w io.Writer) error { return report.Write(w, format, r) }))
+		errs = append(errs, rundir.Write(filepath.Join(dir, name), func(w io.Writer) error { return report.Write(w, format, r) }))
 	}
 	return errors.Join(errs...)
-}
-
-// write makes a file under a temporary name, so that no link is followed, a
-// reader never sees half of it, and a kill leaves the one before.
-func write(path string, content func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.new")
-	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	err = errors.Join(content(f), f.Chmod(0o644), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-	}
-	return nil
 }
 
 // Load reads the result in a run's directory, or the JSON file itself. It may
@@ -106,11 +58,11 @@ func Load(path string) (*capacity.Result, error) {
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, resultFile)
 	}
-	text, err := regular.ReadJSON(path)
+	var r capacity.Result
+	text, err := regular.ReadJSON(path, &r)
 	if err != nil {
 		return nil, fmt.Errorf("load result (expected the directory of a capacity run): %w", err)
 	}
-	var r capacity.Result
 	if err := human.ParseJSON(text, &r); err != nil {
 		return nil, fmt.Errorf("load result %s: %w", path, err)
 	}
