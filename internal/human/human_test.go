@@ -5,7 +5,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func TestWritten(t *testing.T) {
 	for want, got := range map[string]string{
@@ -67,9 +71,10 @@ func TestTexts(t *testing.T) {
 		L []string
 		M map[string]int
 		P *string
-	}{evil, []string{evil}, map[string]int{evil: 1}, &evil}
+		D map[string][]string
+	}{evil, []string{evil}, map[string]int{evil: 1}, &evil, map[string][]string{"d": {evil}}}
 	Texts(&v)
-	if clean := "a.[2J"; v.S != clean || v.L[0] != clean || v.M[clean] != 1 || *v.P != clean {
+	if clean := "a.[2J"; v.S != clean || v.L[0] != clean || v.M[clean] != 1 || *v.P != clean || v.D["d"][0] != clean {
 		t.Errorf("%+v, %q", v, *v.P)
 	}
 }

@@ -46,7 +46,9 @@ func texts(v reflect.Value) {
 			if key.Kind() != reflect.String {
 				continue
 			}
-			value := v.MapIndex(key)
+			value := reflect.New(v.Type().Elem()).Elem() // what is in a map cannot be changed
+			value.Set(v.MapIndex(key))
+			texts(value)
 			v.SetMapIndex(key, reflect.Value{})
 			v.SetMapIndex(reflect.ValueOf(Text(key.String())).Convert(key.Type()), value)
 		}

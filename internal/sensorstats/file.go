@@ -91,6 +91,10 @@ func (f *File) stamp(now time.Time) int64 {
 // Close implements Reader.
 func (f *File) Close() error { return f.follow.Close() }
 
+// maxLine bounds a line; the metrics of a sensor with many rules have some 100
+// KiB.
+const maxLine = 1 << 20
+
 // ReadAll reads a whole stats file of any generation, for a look at it after
 // the fact. A sample without a time has Time and Elapsed 0. An unfinished last
 // line is left out; any other malformed line is an error that names it, given
@@ -98,10 +102,13 @@ func (f *File) Close() error { return f.follow.Close() }
 func ReadAll(r io.Reader) ([]Sample, error) {
 	var samples []Sample
 	var seq sequence
-	in := bufio.NewReaderSize(r, 64<<10)
+	in := bufio.NewReaderSize(r, maxLine)
 	for number := 1; ; number++ {
-		text, readErr := in.ReadBytes('\n')
-		if readErr != nil && !errors.Is(readErr, io.EOF) {
+		text, readErr := in.ReadSlice('\n')
+		switch {
+		case errors.Is(readErr, bufio.ErrBufferFull):
+			return samples, fmt.Errorf("stats line %d: more than %d KiB; is it the right file?", number, maxLine>>10)
+		case readErr != nil && !errors.Is(readErr, io.EOF):
 			return samples, fmt.Errorf("read stats: %w", readErr)
 		}
 		s, hasDelta, err := parseLine(text)

@@ -15,6 +15,9 @@ import (
 	"github.com/prometheus/common/model"
 )
 
+// maxScrape bounds an answer; that of a sensor with many rules has some 100 KiB.
+const maxScrape = 4 << 20
+
 // Prometheus reads a sensor's stats from its metrics endpoint. Each scrape is
 // one sample; the caller's polls in between are answered with nothing, so that
 // scraping does not become a load.
@@ -93,16 +96,13 @@ func (p *Prometheus) scrape() (map[string]*dto.MetricFamily, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("answer %s", resp.Status)
 	}
-	text, err := values(io.LimitReader(resp.Body, maxScrape))
+	text, err := values(http.MaxBytesReader(nil, resp.Body, maxScrape))
 	if err != nil {
 		return nil, err
 	}
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	return parser.TextToMetricFamilies(text)
 }
-
-// maxScrape bounds what an endpoint may send.
-const maxScrape = 16 << 20
 
 // values leaves the lines of HELP and TYPE out. Falco writes them again before
 // each series of a family, which the format forbids and the parser refuses.

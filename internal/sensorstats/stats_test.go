@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
 type nopCloser struct{ io.Writer }
@@ -337,17 +339,83 @@ func TestPrometheusOfFalco(t *testing.T) {
 	}
 }
 
+// An endpoint that never comes to an end takes no more than its share of memory.
+func TestPrometheusEndless(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for i := 0; r.Context().Err() == nil; i++ {
+			fmt.Fprintf(w, "m%d 1\n", i)
+		}
+	}))
+	defer server.Close()
+	r := NewPrometheus(server.URL, time.Minute, nil)
+	defer r.Close()
+	leaks.Within(t, 2<<30, func() {
+		if _, err := r.Poll(time.Unix(1, 0)); err == nil || !strings.Contains(err.Error(), "too large") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
+// A line without an end is no reason to read on.
+func TestReadAllEndless(t *testing.T) {
+	zeros, err := os.Open("/dev/zero")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer zeros.Close()
+	leaks.Within(t, maxMemory, func() {
+		if _, err := ReadAll(zeros); err == nil || !strings.Contains(err.Error(), "stats line 1: more than") {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
 func FuzzReadAll(f *testing.F) {
 	f.Add(gen1Line(1, 2) + gen1Line(2, 1))
 	f.Add(`{"sample":1,"output_fields":{"scap.n_evts":1,"scap.n_evts_prev":"9"}}`)
 	f.Add("[]\n,,\n{\"sample\":1,\"syscall\":{}}")
 	f.Fuzz(func(t *testing.T, text string) {
-		samples, _ := ReadAll(strings.NewReader(text))
-		for i, s := range samples {
-			if i > 0 && !s.Restarted && s.Missed > 0 && s.Delta.Events > s.Cur.Events {
-				t.Errorf("delta %d of a total of %d", s.Delta.Events, s.Cur.Events)
+		leaks.Within(t, maxMemory, func() {
+			samples, _ := ReadAll(strings.NewReader(text))
+			for i, s := range samples {
+				if i > 0 && !s.Restarted && s.Missed > 0 && s.Delta.Events > s.Cur.Events {
+					t.Errorf("delta %d of a total of %d", s.Delta.Events, s.Cur.Events)
+				}
 			}
+		})
+	})
+}
+
+// maxMemory bounds what reading a file of the fuzzer's, of less than a
+// megabyte, allocates altogether.
+const maxMemory = 64 << 20
+
+// FuzzFile follows a file that a hostile sensor writes, of which half is there
+// at first: it has the same samples as one that is read at once.
+func FuzzFile(f *testing.F) {
+	f.Add(gen1Line(1, 2) + gen1Line(2, 1) + "nothing\n" + gen1Line(3, 1))
+	f.Add("[]\n,,\n{\"sample\":1,\"syscall\":{}}\n\n\x00")
+	f.Fuzz(func(t *testing.T, text string) {
+		path := filepath.Join(t.TempDir(), "stats")
+		if err := os.WriteFile(path, []byte(text[:len(text)/2]), 0o600); err != nil {
+			t.Fatal(err)
 		}
+		leaks.Within(t, maxMemory, func() {
+			followed, err := OpenFile(path, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer followed.Close()
+			samples, _ := followed.Poll(time.Unix(1, 0))
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			more, _ := followed.Poll(time.Unix(2, 0))
+			whole, err := ReadAll(strings.NewReader(text))
+			if err == nil && strings.HasSuffix(text, "\n") && len(samples)+len(more) != len(whole) {
+				t.Errorf("%d and %d samples, want %d", len(samples), len(more), len(whole))
+			}
+		})
 	})
 }
 

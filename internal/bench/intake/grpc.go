@@ -97,6 +97,10 @@ func (s *GRPC) receive(stream outputs.Service_SubClient) error {
 		case err != nil:
 			return fmt.Errorf("grpc alerts: %w", err)
 		}
+		if m.GetRule() == "" || m.GetTime().CheckValid() != nil {
+			s.put(nil, 0, 1, errors.New("malformed alert: no rule, or no time"))
+			continue
+		}
 		s.put([]Alert{fromMessage(m, now)}, 0, 0, nil)
 	}
 }

@@ -283,6 +283,9 @@ func (service) Sub(stream grpc.BidiStreamingServer[outputs.Request, outputs.Resp
 		if _, err := stream.Recv(); err != nil {
 			return nil
 		}
+		_ = stream.Send(&outputs.Response{Rule: "no time"})
+		_ = stream.Send(&outputs.Response{Rule: "a time that is none", Time: &timestamppb.Timestamp{Seconds: 1, Nanos: -1}})
+		_ = stream.Send(&outputs.Response{Time: timestamppb.New(time.Unix(0, n))})
 		err := stream.Send(&outputs.Response{
 			Rule: "r", Time: timestamppb.New(time.Unix(0, n)), Hostname: "h", Source: "syscall",
 			OutputFields: map[string]string{"thread.tid": "12", "proc.pid": "11"},
@@ -335,6 +338,9 @@ func TestGRPC(t *testing.T) {
 			want := Alert{Time: 1, Received: batch[0].Received, Rule: "r", Priority: "EMERGENCY", Source: "syscall", Hostname: "h", PID: 11, TID: 12}
 			if batch[0] != want {
 				t.Errorf("got %+v, want %+v", batch[0], want)
+			}
+			if c := s.Traffic(); c.Malformed < 3 || !strings.Contains(c.LastError, "no time") {
+				t.Errorf("%+v, want three that are none", c)
 			}
 			if err := s.Close(); err != nil {
 				t.Error(err)

@@ -1,48 +1,59 @@
 // Package regular reads files that may have been made to do harm: results of
-// other people's runs. A pipe is not waited for, a device not read for ever, and
-// a text not taken whose few bytes would stand for much memory.
+// other people's runs, and what another user's sensor writes. A pipe is not
+// waited for, a device not read for ever, and a text not taken whose few bytes
+// would stand for much memory.
 package regular
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 
 	"golang.org/x/sys/unix"
 )
 
-// What a result may have at most. Runs of many hours have some megabytes, and
-// some hundred thousand values; a value may be a round of 2 KiB in memory that
-// is written as "{}".
-const (
-	maxBytes  = 64 << 20
-	maxValues = 1 << 20
-)
+// maxBytes bounds a result. Those of many hours have some megabytes.
+const maxBytes = 64 << 20
 
-// ReadJSON returns the text of a JSON file.
-func ReadJSON(path string) ([]byte, error) {
+// Open opens a file for reading, and nothing else: a pipe, a device or a
+// directory is an error at once.
+func Open(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
 	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is no regular file", path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// ReadJSON returns the text of a JSON file that is to be read into the value that
+// into points to.
+func ReadJSON(path string, into any) ([]byte, error) {
+	file, err := Open(path)
 	if err != nil {
 		return nil, err
 	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
+	defer file.Close()
 	text, err := io.ReadAll(io.LimitReader(file, maxBytes+1))
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case len(text) > maxBytes:
-		return nil, fmt.Errorf("%s has more than %d MiB: no result", path, maxBytes>>20)
-	case bytes.Count(text, []byte(",")) >= maxValues:
-		return nil, errors.New(path + " has more than a million values: no result")
 	}
-	return text, nil
+	if len(text) > maxBytes {
+		return nil, fmt.Errorf("%s has more than %d MiB: no result", path, maxBytes>>20)
+	}
+	weighed := scale{in: json.NewDecoder(bytes.NewReader(text)), left: maxMemory}
+	if err := weighed.take(reflect.TypeOf(into)); errors.Is(err, errHeavy) {
+		return nil, fmt.Errorf("%s %w", path, err)
+	}
+	return text, nil // who decodes it says better what else is wrong with it
 }

@@ -6,7 +6,11 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func TestReadJSON(t *testing.T) {
 	dir := t.TempDir()
@@ -24,21 +28,38 @@ func TestReadJSON(t *testing.T) {
 	if err := os.Truncate(large, maxBytes+1); err != nil {
 		t.Fatal(err)
 	}
-	good := file("good", `{"rounds": [1, 2]}`)
+	good := file("good", `{"rounds": [{}, {}]}`)
 	link := filepath.Join(dir, "link")
 	if err := os.Symlink(good, link); err != nil {
 		t.Fatal(err)
 	}
+	type round struct {
+		Large [256]uint64
+		Next  *round
+		Names map[string]string
+	}
+	type run struct {
+		Rounds []round
+		Lists  [][]round
+	}
 	for path, want := range map[string]string{
 		good: "", link: "",
 		pipe: "no regular file", dir: "no regular file", "/dev/zero": "no regular file",
-		large: "more than 64 MiB",
-		file("many", `{"rounds":[`+strings.Repeat("{},", maxValues)+`{}]}`): "more than a million values",
+		large:               "more than 64 MiB",
+		file("half", `{"r`): "",
+		file("rounds", `{"rounds":[`+strings.Repeat("{},", 200_000)+`{}]}`):                                "more than 256 MiB of memory",
+		file("nothing", `{"ROUNDS":[`+strings.Repeat("null,", 200_000)+`{}]}`):                             "more than 256 MiB of memory",
+		file("lists", `{"lists":[[`+strings.Repeat("{}],[", 200_000)+`]]}`):                                "more than 256 MiB of memory",
+		file("next", `{"rounds":[`+strings.Repeat(`{"next":{}},`, 100_000)+`{}]}`):                         "more than 256 MiB of memory",
+		file("others", `{"others":[`+strings.Repeat("{},", 200_000)+`{}],"rounds":[{"names":{"a":"b"}}]}`): "",
 		filepath.Join(dir, "none"): "no such file",
 	} {
-		text, err := ReadJSON(path)
-		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) || err == nil && len(text) == 0 {
-			t.Errorf("%s: %q, %v; want %q", path, text, err, want)
-		}
+		var into run
+		leaks.Within(t, 1<<30, func() {
+			text, err := ReadJSON(path, &into)
+			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) || err == nil && len(text) == 0 {
+				t.Errorf("%s: %d bytes, %v; want %q", path, len(text), err, want)
+			}
+		})
 	}
 }

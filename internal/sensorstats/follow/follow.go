@@ -1,7 +1,8 @@
 // Package follow reads the lines that are appended to a file, as `tail -F`
 // does, without a goroutine and without blocking: the caller polls. It
 // survives rotation by rename, by truncation and by copy, and never hands out
-// a line before its newline is written.
+// a line before its newline is written. A pipe or a device in the file's place
+// is an error: who writes the file may be another user.
 package follow
 
 import (
@@ -12,6 +13,8 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/regular"
 )
 
 // maxLine bounds what one unfinished line may hold in memory.
@@ -43,7 +46,7 @@ func Open(path string, fromEnd bool) (*File, error) {
 
 // open opens the path if it exists.
 func (t *File) open() error {
-	f, err := os.Open(t.path)
+	f, err := regular.Open(t.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -159,7 +162,7 @@ func (t *File) split(b []byte, line func([]byte)) {
 
 // rotated gives the file that has taken the path's place, or nil.
 func (t *File) rotated() (*os.File, error) {
-	next, err := os.Open(t.path)
+	next, err := regular.Open(t.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

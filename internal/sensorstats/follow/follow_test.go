@@ -1,12 +1,14 @@
 package follow
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
 func poll(t *testing.T, f *File) []string {
@@ -94,5 +96,60 @@ func TestRotationTwiceBetweenPolls(t *testing.T) {
 	write(t, path, "3\n")
 	if got := poll(t, f); len(got) != 1 || got[0] != "3" {
 		t.Errorf("new file: %q, want 3", got)
+	}
+}
+
+// What is no file is refused at once, at the start and in the place of a file
+// that was followed: nobody waits for a pipe, or reads a device for ever.
+func TestNoFile(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"pipe":      func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"device":    func(path string) error { return os.Symlink("/dev/zero", path) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "f")
+			write(t, path, "a\n")
+			f, err := Open(path, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			if err := errors.Join(os.Remove(path), put(path)); err != nil {
+				t.Fatal(err)
+			}
+			var lines []string
+			err = f.Poll(func(b []byte) { lines = append(lines, string(b)) })
+			if err == nil || !strings.Contains(err.Error(), "no regular file") || len(lines) != 1 {
+				t.Errorf("lines %q, error %v", lines, err)
+			}
+			for _, fromEnd := range []bool{false, true} {
+				if f, err := Open(path, fromEnd); err == nil {
+					f.Close()
+					t.Error("opened")
+				}
+			}
+		})
+	}
+}
+
+// A link that leads nowhere is a file that is not there yet.
+func TestDanglingLink(t *testing.T) {
+	dir := t.TempDir()
+	path, target := filepath.Join(dir, "f"), filepath.Join(dir, "target")
+	if err := os.Symlink(target, path); err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if got := poll(t, f); got != nil {
+		t.Errorf("lines %q", got)
+	}
+	write(t, target, "a\n")
+	if diff := cmp.Diff([]string{"a"}, poll(t, f)); diff != "" {
+		t.Error(diff)
 	}
 }
