@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
@@ -219,9 +220,10 @@ func (r *run) listen(stderr io.ReadCloser, word string, log io.Writer) {
 	if !waiting {
 		close(r.ready)
 	}
-	lines := bufio.NewReader(stderr)
+	lines := bufio.NewReaderSize(stderr, maxLine)
 	for {
-		line, err := lines.ReadString('\n')
+		piece, err := lines.ReadSlice('\n') // of a longer line, a part
+		line := string(piece)
 		if line != "" {
 			r.tail.add(line)
 			if log != nil {
@@ -232,7 +234,7 @@ func (r *run) listen(stderr io.ReadCloser, word string, log io.Writer) {
 			waiting = false
 			close(r.ready)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return
 		}
 	}
@@ -334,13 +336,16 @@ type tail struct {
 
 const tailLines = 20
 
+// maxLine bounds a line of the sensor's log.
+const maxLine = 16 << 10
+
 func (t *tail) add(line string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if len(t.lines) == tailLines {
 		t.lines = t.lines[1:]
 	}
-	t.lines = append(t.lines, "  "+strings.TrimRight(line, "\n"))
+	t.lines = append(t.lines, "  "+human.Text(strings.TrimRight(line, "\n")))
 }
 
 func (t *tail) String() string {

@@ -32,6 +32,14 @@ func play(mode string, args []string) int {
 	if mode == "storm" {
 		return storm(term)
 	}
+	if mode == "floods" {
+		line := strings.Repeat("x", 1<<20)
+		for range 16 {
+			fmt.Fprint(os.Stderr, line)
+		}
+		fmt.Fprintln(os.Stderr, "\n\x1b]0;owned\x07 no such rule file")
+		return 1
+	}
 	if mode == "dies" {
 		fmt.Fprintln(os.Stderr, "no such rule file")
 		return 1
@@ -199,6 +207,17 @@ func check(t *testing.T, what string, err error, want string) {
 	switch {
 	case want == "" && err != nil, want != "" && (err == nil || !strings.Contains(err.Error(), want)):
 		t.Errorf("%s: %v, want %q", what, err, want)
+	}
+}
+
+// A sensor whose log is one endless line takes no more memory than others, and
+// its last words cannot write to the terminal what they like.
+func TestEndlessLog(t *testing.T) {
+	p := player(t, "floods")
+	err := p.Start(t.Context(), nil)
+	check(t, "start", err, ".]0;owned. no such rule file")
+	if err != nil && len(err.Error()) > 1<<20 {
+		t.Errorf("%d bytes were kept of it", len(err.Error()))
 	}
 }
 
