@@ -13,8 +13,9 @@ import (
 const maxConnections = 64
 
 // guard is a listener that takes every connection. Where there are too many,
-// one goes that asks for nothing now, the oldest of the peer that has most: a
-// health check is answered however many connections others hold open.
+// an older one goes: one that asks for nothing now, the oldest of the peer that
+// has most. A health check is answered however many connections others hold
+// open, and whether or not they read what they have asked for.
 type guard struct {
 	net.Listener
 	mu   sync.Mutex
@@ -56,8 +57,9 @@ func (g *guard) add(c *guardedConn) *guardedConn {
 	for _, o := range g.open {
 		byPeer[o.peer]++
 	}
-	victim := g.open[0]
-	for _, o := range g.open[1:] {
+	older := g.open[:len(g.open)-1]
+	victim := older[0]
+	for _, o := range older[1:] {
 		if victim.busy && !o.busy || victim.busy == o.busy && byPeer[o.peer] > byPeer[victim.peer] {
 			victim = o
 		}
