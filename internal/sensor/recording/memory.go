@@ -1,6 +1,7 @@
 package recording
 
 import (
+	"time"
 	"unsafe"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
@@ -17,6 +18,7 @@ type memory struct {
 	out        []byte // events under construction
 	build      event.Builder
 	offset     uint64 // from times since boot to those since the epoch
+	redated    uint64 // from times since the epoch, as the probe tells them, to those of today
 	latest     uint64 // header time of the latest event: of all state that is told
 }
 
@@ -49,10 +51,10 @@ func imageOf(p *state.Process) image {
 	return image{p.Start, p.CgroupID, p.ExecID, p.PPID, p.SID, p.PGID, p.VPGID}
 }
 
-func (m *memory) reset(offset uint64) {
+func (m *memory) reset(offset uint64, redated time.Duration) {
 	m.told = make(map[int32]image)
 	m.containers = make(map[*container.Container]knowledge)
-	m.offset, m.latest, m.out = offset, 0, nil
+	m.offset, m.redated, m.latest, m.out = offset, uint64(redated), 0, nil
 }
 
 // tell writes what is not told yet of the event's process, its ancestors and
@@ -139,17 +141,23 @@ func (m *memory) event(v *event.View, now, later uint64) {
 	b := m.out[at:]
 	h := (*event.Header)(unsafe.Pointer(unsafe.SliceData(b)))
 	h.Time = now
-	m.shift(&h.Start)
+	shift(&h.Start, m.offset)
 	h.Start += later
-	for _, slot := range sinceBoot[h.Kind] {
-		m.shift((*uint64)(unsafe.Pointer(unsafe.SliceData(b[event.HeaderSize+8*slot : event.HeaderSize+8*slot+8]))))
+	slot := func(i int) *uint64 {
+		return (*uint64)(unsafe.Pointer(unsafe.SliceData(b[event.HeaderSize+8*i : event.HeaderSize+8*i+8])))
+	}
+	for _, i := range sinceBoot[h.Kind] {
+		shift(slot(i), m.offset)
+	}
+	for _, i := range sinceEpoch[h.Kind] {
+		shift(slot(i), m.redated)
 	}
 }
 
-// shift makes a time since boot one since the epoch; 0 is none.
-func (m *memory) shift(ns *uint64) {
+// shift adds to a time; 0 is none.
+func shift(ns *uint64, by uint64) {
 	if *ns != 0 {
-		*ns += m.offset
+		*ns += by
 	}
 }
 
@@ -159,14 +167,20 @@ var (
 	asyncData = event.KindAsyncevent.Info().Slot("data")
 )
 
-// sinceBoot are the slots of each kind that hold a time since boot.
-var sinceBoot = func() (slots [event.NumKinds][]int) {
+// The slots of each kind that hold a time since boot, and those with one since
+// the epoch that the probe has made of it (boot_epoch in probe/bpf).
+var (
+	sinceBoot  = slotsOf("start", "pstart")
+	sinceEpoch = slotsOf("start_time", "pidns_init_start_ts")
+)
+
+func slotsOf(names ...string) (slots [event.NumKinds][]int) {
 	for k := range slots {
-		for _, name := range []string{"start", "pstart", "start_time", "pidns_init_start_ts"} {
+		for _, name := range names {
 			if i := event.Kind(k).Info().Slot(name); i >= 0 {
 				slots[k] = append(slots[k], i)
 			}
 		}
 	}
 	return slots
-}()
+}

@@ -158,7 +158,7 @@ func (r *Recorder) open(now uint64) *opening {
 		processes: make([]state.Process, 0, r.o.Table.Len()),
 	}
 	m := &r.memory
-	m.reset(o.offset)
+	m.reset(o.offset, r.o.Table.Redated())
 	for p := range r.o.Table.All {
 		if p.Known {
 			o.processes = append(o.processes, *p)

@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/capture"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
@@ -137,5 +139,52 @@ func TestFileFull(t *testing.T) {
 	}
 	if limited == 0 || limited == 14 {
 		t.Errorf("%d files have reached their size", limited)
+	}
+}
+
+// The start of a pid namespace, which the probe dates by the time of day at
+// which it was loaded, is recorded by that at the start of the recording.
+func TestStartOfNamespaceDespiteSetClock(t *testing.T) {
+	const boot = 1_000_000 * time.Second
+	slot := event.KindProcfork.Info().Slot
+	for _, step := range []time.Duration{0, -time.Hour, time.Hour} {
+		b, l := newBench(t), limits(t)
+		b.run()
+		b.engine.SetClock(uint64(boot))
+		b.engine.SetClock(uint64(boot + step))
+		b.alert(l)
+		b.now += 1000
+		b.build.Start(event.KindProcfork, event.Header{Time: b.now, PID: 7, TID: 7, Start: 5})
+		for name, n := range map[string]uint64{"child": 99, "ppid": 7, "vpid": 1, "vtid": 1, "start": b.now, "pidns_init_start_ts": start} {
+			b.build.Uint(slot(name), n)
+		}
+		b.engine.Handle(b.build.Finish())
+		b.write(10)
+		b.close()
+		r, err := capture.Open(files(t, l)[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		forks := 0
+		var v event.View
+		for raw, err := r.Next(); err == nil; raw, err = r.Next() {
+			if err := v.Reset(raw); err != nil {
+				t.Fatal(err)
+			}
+			if v.Kind() != event.KindProcfork {
+				continue
+			}
+			forks++
+			if got, want := v.Uint(slot("pidns_init_start_ts")), start+uint64(step); got != want {
+				t.Errorf("%v: %d, want %d", step, got, want)
+			}
+			if got, want := v.Uint(slot("start")), v.Header().Time; got != want {
+				t.Errorf("%v: the process started at %d, want %d", step, got, want)
+			}
+		}
+		r.Close()
+		if forks != 1 {
+			t.Errorf("%d forks", forks)
+		}
 	}
 }

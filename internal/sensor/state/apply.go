@@ -132,7 +132,7 @@ func (t *Table) applyFork(p *Process, v *event.View, timeNS uint64) {
 	c.seen = h.Time
 	c.Threads = 1
 	if ns := v.Uint(s.pidns); ns != 0 {
-		c.PIDNSStart = epoch(ns, h.Time, timeNS)
+		c.PIDNSStart = t.epoch(ns, h.Time, timeNS)
 	}
 	if c.PPID == p.PID && !p.gone {
 		t.link(c, p)
@@ -183,7 +183,7 @@ func (t *Table) applyExec(p *Process, v *event.View, s *execveSlots, timeNS uint
 	p.MajorFaults, p.MinorFaults = v.Uint(s.majFault), v.Uint(s.minFault)
 	p.MntNS, p.PIDNS = h.MntNS, h.PIDNS
 	if started := v.Uint(s.start); p.ForkTime == 0 && started != 0 {
-		p.ForkTime = epoch(started, h.Time, timeNS)
+		p.ForkTime = t.epoch(started, h.Time, timeNS)
 	}
 	if cgroups, ok := v.Str(s.cgroups); ok {
 		p.CgroupID = h.Cgroup
@@ -422,10 +422,11 @@ func (t *Table) setCmdline(p *Process) {
 }
 
 // epoch turns a time of the events' clock into ns since the epoch, by an event
-// whose time is known in both. Captures' clock is the epoch already.
-func epoch(ns, headerTime, timeNS uint64) uint64 {
+// whose time is known in both. Captures' clock is the epoch already, and some
+// times of the probe are.
+func (t *Table) epoch(ns, headerTime, timeNS uint64) uint64 {
 	if ns > math.MaxInt64/100 { // more than 2.9 years: not a time since boot
-		return ns
+		return ns + uint64(t.redated)
 	}
 	return ns + (timeNS - headerTime)
 }

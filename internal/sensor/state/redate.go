@@ -6,6 +6,7 @@ import "time"
 // set by d: they are kept in ns since the epoch, and happened at other ones by
 // the new time, as /proc would tell it.
 func (t *Table) Redate(d time.Duration) {
+	t.redated += d
 	for _, p := range t.processes {
 		for _, at := range []*uint64{&p.ForkTime, &p.ExecTime, &p.PIDNSStart} {
 			if *at != 0 {
@@ -15,3 +16,8 @@ func (t *Table) Redate(d time.Duration) {
 		t.changed(p) // its descendants are in the table, too
 	}
 }
+
+// Redated is how far the time of day has been set in all. The probe tells some
+// times in ns since the epoch, by the time of day at which it was loaded: so
+// much later, or earlier, they were by today's.
+func (t *Table) Redated() time.Duration { return t.redated }

@@ -65,6 +65,7 @@ type Table struct {
 	purge      purge
 	log        *slog.Logger
 	stats      Stats
+	redated    time.Duration // sum of all Redate
 }
 
 // NewTable returns an empty table.

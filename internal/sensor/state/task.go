@@ -80,10 +80,10 @@ func (t *Table) fillTask(p *Process, v *event.View, timeNS uint64) {
 	p.MajorFaults, p.MinorFaults = v.Uint(s.majFault), v.Uint(s.minFault)
 	p.ForkTime = 0
 	if started := max(v.Uint(s.started), v.Uint(s.start)); started != 0 {
-		p.ForkTime = epoch(started, h.Time, timeNS)
+		p.ForkTime = t.epoch(started, h.Time, timeNS)
 	}
 	if ns := v.Uint(s.pidnsStart); ns != 0 {
-		p.PIDNSStart = epoch(ns, h.Time, timeNS)
+		p.PIDNSStart = t.epoch(ns, h.Time, timeNS)
 	}
 	if cgroups, ok := v.Str(s.cgroups); ok {
 		t.setCgroups(p, cgroups)
