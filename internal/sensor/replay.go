@@ -8,6 +8,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/capture"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // replay plays a capture as fast as it goes. What could be read of a damaged
@@ -18,18 +19,28 @@ func (s *sensor) replay(ctx context.Context) error {
 	if path == "" {
 		return errors.New("engine.kind is replay: engine.replay.capture_file must name a .scap file")
 	}
-	r, err := capture.Open(path)
+	file, err := wait.Open(ctx, path)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("open capture: %w", err)
 	}
-	defer r.Close()
+	defer file.Close()
+	r, err := capture.NewReader(file)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open capture: %s: %w", path, err)
+	}
 	s.now().static.FDTypes = r.FDTypes
 	s.ready.Store(true)
 	next := r.Next
 	if cfg.Drops.Simulate {
 		next = s.simulateDrops(next)
 	}
-	if err := s.engine.Replay(ctx, next); err != nil {
+	if err := s.engine.Replay(ctx, next); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("read capture %s: %w", path, err)
 	}
 	return nil

@@ -1,4 +1,5 @@
-// Package wait pauses, as far as a context allows.
+// Package wait waits for a time, or for a pipe's writer, as far as a context
+// allows.
 package wait
 
 import (

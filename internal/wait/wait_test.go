@@ -6,7 +6,11 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func TestFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
@@ -403,6 +405,51 @@ func TestFollow(t *testing.T) {
 	run.stop()
 	if err := <-run.served; err != nil {
 		t.Error(err)
+	}
+}
+
+// A pipe is read as its writer goes on, and a source that waits for one ends when
+// it is told to.
+func TestPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := start(t, Options{Open: path, Limits: testLimits}, ruleset(t, false, verbRules))
+	w, err := os.OpenFile(path, os.O_WRONLY, 0) // until it is read
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if _, err := fmt.Fprintln(w, event("one")); err != nil {
+		t.Fatal(err)
+	}
+	run.await(t, 1)
+	run.stop()
+	if err := <-run.served; err != nil {
+		t.Error(err)
+	}
+	run = start(t, Options{Open: path, Limits: testLimits}, ruleset(t, false, verbRules))
+	run.stop()
+	if err := <-run.served; err != nil {
+		t.Error(err)
+	}
+}
+
+// A log in whose place a pipe or a device appears is not waited for.
+func TestFollowNoFile(t *testing.T) {
+	for name, put := range map[string]func(path string) error{
+		"pipe":   func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"device": func(path string) error { return os.Symlink("/dev/zero", path) },
+	} {
+		path := write(t, "audit.log", "")
+		run := start(t, Options{Open: "file://" + path, Limits: testLimits}, ruleset(t, false, verbRules))
+		if err := errors.Join(put(path+"~"), os.Rename(path+"~", path)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-run.served; err == nil || !strings.Contains(err.Error(), "no regular file") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

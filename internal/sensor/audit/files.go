@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // maxListBytes bounds a file that is one JSON value over many lines.
@@ -65,7 +66,7 @@ func filesAt(path string) ([]string, error) {
 // readFile takes all events of a file: one JSON value a line, or a single one
 // over many lines.
 func (in *intake) readFile(ctx context.Context, path string) error {
-	f, err := os.Open(path)
+	f, err := wait.Open(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/regular"
 )
 
 // openFollowed makes a source of a log that grows: what is appended from now
@@ -73,7 +75,7 @@ type followed struct {
 }
 
 func (f *followed) open(whence int) error {
-	file, err := os.Open(f.path)
+	file, err := regular.Open(f.path)
 	if err != nil {
 		return err
 	}

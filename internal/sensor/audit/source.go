@@ -10,11 +10,12 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"golang.org/x/net/netutil"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
 // Options say where audit events come from, and what of them is taken.
@@ -144,15 +145,15 @@ func serveUntil(ctx context.Context, server *http.Server, l net.Listener) error 
 // serverTLS reads the server's certificate and who its clients must be signed
 // by. A client without a certificate is refused in words, not by the handshake.
 func serverTLS(certificate, clientCA string) (*tls.Config, *x509.CertPool, error) {
-	cert, err := tls.LoadX509KeyPair(certificate, certificate)
+	cert, err := config.KeyPair(certificate, certificate)
 	if err != nil {
 		return nil, nil, fmt.Errorf("certificate and key: %w", err)
 	}
-	config := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	settings := &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
 	if clientCA == "" {
-		return config, nil, nil
+		return settings, nil, nil
 	}
-	pem, err := os.ReadFile(clientCA)
+	pem, err := config.ReadFile(clientCA, config.MaxCertificateFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("client_ca: %w", err)
 	}
@@ -160,6 +161,6 @@ func serverTLS(certificate, clientCA string) (*tls.Config, *x509.CertPool, error
 	if !pool.AppendCertsFromPEM(pem) {
 		return nil, nil, fmt.Errorf("client_ca %s: no certificate in it", clientCA)
 	}
-	config.ClientAuth = tls.RequestClientCert
-	return config, pool, nil
+	settings.ClientAuth = tls.RequestClientCert
+	return settings, pool, nil
 }

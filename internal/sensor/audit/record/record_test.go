@@ -7,7 +7,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 const minimal = `{"kind":"Event","auditID":"a","stageTimestamp":"2026-01-02T03:04:05.678901Z"}`
 

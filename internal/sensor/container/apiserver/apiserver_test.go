@@ -10,9 +10,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 var web = map[string]string{"app": "web", "tier": "x"}
 

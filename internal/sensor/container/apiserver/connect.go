@@ -12,6 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/peregrine-sec/peregrine/internal/endpoint"
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	asking "github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
 )
 
@@ -80,10 +81,14 @@ func (a Address) authenticate(config *rest.Config) error {
 	switch len(parts) {
 	case 1:
 		config.BearerToken, config.BearerTokenFile = "", parts[0]
-		if _, err := os.Stat(parts[0]); err != nil {
+		info, err := os.Stat(parts[0])
+		if err == nil && !info.Mode().IsRegular() {
+			err = errors.New("no regular file") // client-go would wait for a pipe for ever
+		}
+		if err != nil {
 			return unreadable("TOKEN", parts[0], err)
 		}
-		if ca := filepath.Join(filepath.Dir(parts[0]), "ca.crt"); exists(ca) {
+		if ca := filepath.Join(filepath.Dir(parts[0]), "ca.crt"); isFile(ca) {
 			config.CAFile = ca
 		}
 		return nil
@@ -99,19 +104,19 @@ func (a Address) authenticate(config *rest.Config) error {
 // certify adds a certificate, its key and perhaps an authority. It adds their
 // text: client-go would watch over the files on a goroutine of its own. Here
 // they are read anew when the server has refused.
-func certify(config *rest.Config, paths []string) error {
-	texts := []*[]byte{&config.CertData, &config.KeyData, &config.CAData}
+func certify(to *rest.Config, paths []string) error {
+	texts := []*[]byte{&to.CertData, &to.KeyData, &to.CAData}
 	for i, path := range paths {
-		text, err := os.ReadFile(path)
+		text, err := config.ReadFile(path, config.MaxCertificateFile)
 		if err != nil {
 			return unreadable([]string{"CERTIFICATE", "KEY", "CA"}[i], path, err)
 		}
 		*texts[i] = text
 	}
 	if len(paths) == 3 {
-		config.CAFile = "" // that of the pod
+		to.CAFile = "" // that of the pod
 	}
-	if _, err := tls.X509KeyPair(config.CertData, config.KeyData); err != nil {
+	if _, err := tls.X509KeyPair(to.CertData, to.KeyData); err != nil {
 		return fmt.Errorf("credentials: %w", err)
 	}
 	return nil
@@ -129,9 +134,9 @@ func unreadable(part, path string, err error) error {
 	return fmt.Errorf("credentials: %s %s: %w", part, path, err)
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // connection is two clients of one server.

@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
 )
@@ -151,12 +153,18 @@ func TestRedirect(t *testing.T) {
 // no secret.
 func TestBadCredentials(t *testing.T) {
 	dir := t.TempDir()
-	file := filepath.Join(dir, "x")
+	file, pipe := filepath.Join(dir, "x"), filepath.Join(dir, "pipe")
 	write(t, file, nil)
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		a    Address
 		want string
 	}{
+		"a pipe for a token": {Address{"https://localhost", pipe}, "no regular file"},
+		"a pipe for a key":   {Address{"https://localhost", file + ":" + pipe}, "nobody has written"},
+		"an endless key":     {Address{"https://localhost", file + ":/dev/zero"}, "more than"},
 		"no pod":             {Address{}, "of this pod"},
 		"no file":            {Address{"https://localhost", filepath.Join(dir, "nosuch")}, "nosuch"},
 		"no key":             {Address{"https://localhost", file + ":" + filepath.Join(dir, "nosuch")}, "nosuch"},
