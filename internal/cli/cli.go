@@ -91,9 +91,20 @@ func onSignals(signals ...os.Signal) (first, second context.Context) {
 		end()
 		<-arrived
 		hurry()
+		time.Sleep(stubborn)
+		for len(arrived) > 0 {
+			<-arrived
+		}
+		<-arrived
+		os.Exit(ExitInterrupted)
 	}()
 	return first, second
 }
+
+// stubborn is when a command that two signals have not ended is taken for one
+// that waits for what never comes: the next signal ends it as it is. What it
+// leaves is undone by "generate cleanup" and "capacity restore".
+const stubborn = time.Second
 
 // ExitError carries the exit code that a command asks for. Err may be nil
 // when everything worth saying has been said.
