@@ -10,9 +10,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func run(t *testing.T, name string, args ...string) string {
 	t.Helper()

@@ -5,11 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/peregrine-sec/peregrine/internal/bench/benchtest"
 	"github.com/peregrine-sec/peregrine/internal/bench/benchtest/player"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
 // TestMain is also the player of a recorded Falco.
@@ -17,7 +16,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(player.EventsEnv) != "" {
 		os.Exit(player.Main(os.Args[1:]))
 	}
-	goleak.VerifyTestMain(m)
+	leaks.Main(m)
 }
 
 // benchSet are three actions of the method document's kind.

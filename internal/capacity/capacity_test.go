@@ -3,7 +3,11 @@ package capacity
 import (
 	"math"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func TestRoundDown(t *testing.T) {
 	for x, want := range map[float64]float64{8674.2: 8600, 365098.75: 360000, 99: 99, 1.25: 1.2, 0: 0, 150e3: 150e3, 7000: 7000} {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
 // The test binary is the generator's worker process.
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv("PEREGRINE_TEST_MAIN") == "1" && len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
 		os.Exit(Main(OS()))
 	}
-	os.Exit(m.Run())
+	leaks.Main(m)
 }
 
 // lockedBuffer is an output that several goroutines of a command write to, as

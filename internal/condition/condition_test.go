@@ -3,7 +3,11 @@ package condition
 import (
 	"strings"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 type figures struct{ n, share, wait, size float64 }
 

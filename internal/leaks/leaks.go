@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"testing"
 	"time"
 
 	"go.uber.org/goleak"
@@ -16,7 +15,14 @@ import (
 
 // Main runs the tests of a package and ends the process. It is what TestMain
 // calls.
-func Main(m *testing.M, options ...goleak.Option) {
+func Main(m Tests, options ...goleak.Option) { os.Exit(Run(m, options...)) }
+
+// Tests are a *testing.M, or one with something to end after it.
+type Tests interface{ Run() int }
+
+// Run is Main for a TestMain with more to do before the process ends: it
+// returns the exit code.
+func Run(m Tests, options ...goleak.Option) int {
 	before := open()
 	code := m.Run()
 	if code == 0 {
@@ -25,7 +31,7 @@ func Main(m *testing.M, options ...goleak.Option) {
 			code = 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // patience is how long what has been told to end may take.

@@ -1,6 +1,12 @@
 package nearest
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
+)
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func TestName(t *testing.T) {
 	names := []string{"json_output", "rules_files", "rate", "rule_matching"}

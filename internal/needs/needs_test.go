@@ -4,7 +4,11 @@ import (
 	"errors"
 	"os"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // recorder is a test that notes how it ended.
 type recorder struct {

@@ -5,7 +5,11 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func near(a, b, tolerance float64) bool {
 	return math.Abs(a-b) <= tolerance || (math.IsNaN(a) && math.IsNaN(b))

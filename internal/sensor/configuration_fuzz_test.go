@@ -46,7 +46,10 @@ func FuzzConfiguration(f *testing.F) {
 		var dry error
 		var reloaded bool
 		leaks.Within(t, 256<<20, func() {
-			_, dry = newSensor(Options{LoadConfig: load, Stdout: os.Stdout, Stderr: log, Getenv: func(string) string { return "" }, DryRun: true})
+			var other *sensor
+			if other, dry = newSensor(Options{LoadConfig: load, Stdout: os.Stdout, Stderr: log, Getenv: func(string) string { return "" }, DryRun: true}); dry == nil {
+				other.logOut.close(sayTimeout)
+			}
 			reloaded = s.reload(t.Context())
 		})
 		if dry != nil && reloaded {

@@ -18,9 +18,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/sensor/config"
-
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
 // requireBPF skips a test that needs root and the kernel's cooperation, or
@@ -384,5 +384,5 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == actArg {
 		os.Exit(act(os.Args[2], os.Args[3:]))
 	}
-	os.Exit(m.Run())
+	leaks.Main(m)
 }

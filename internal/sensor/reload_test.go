@@ -36,6 +36,10 @@ func idleSensor(t *testing.T, load func() (*config.Config, error)) (*sensor, *wa
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		s.recorder.Close(s.recorder.stop)
+		s.logOut.close(sayTimeout)
+	})
 	return s, log
 }
 
@@ -239,6 +243,53 @@ func TestReloadHostilePaths(t *testing.T) {
 			if s.reload(t.Context()) {
 				t.Errorf("%s: %s is accepted\n%s", key, path, log)
 			}
+		}
+	}
+}
+
+// A directory of rules files may become anything between two reloads, and one
+// again.
+func TestReloadDirectoryReplaced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "rules.d")
+	rules := func() error {
+		return errors.Join(os.Mkdir(dir, 0o700), os.WriteFile(filepath.Join(dir, "r.yaml"), []byte("- {rule: R, desc: d, condition: evt.type=open, output: o, priority: INFO}\n"), 0o600))
+	}
+	if err := rules(); err != nil {
+		t.Fatal(err)
+	}
+	s, log := idleSensor(t, func() (*config.Config, error) {
+		return config.Load(config.Options{Path: "/dev/null", Overrides: []string{"engine.kind=nodriver", "peregrine.status_socket=", "rules_files=" + dir}})
+	})
+	defer drive(t, s)()
+	for name, put := range map[string]func() error{
+		"file":          func() error { return os.WriteFile(dir, []byte("no rules"), 0o600) },
+		"pipe":          func() error { return syscall.Mkfifo(dir, 0o600) },
+		"dangling link": func() error { return os.Symlink("/nowhere", dir) },
+		"link to self":  func() error { return os.Symlink(dir, dir) },
+		"device":        func() error { return os.Symlink("/dev/zero", dir) },
+		"socket": func() error {
+			fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+			if err == nil {
+				err = errors.Join(syscall.Bind(fd, &syscall.SockaddrUnix{Name: dir}), syscall.Close(fd))
+			}
+			return err
+		},
+		"pipe in it": func() error {
+			return errors.Join(os.Mkdir(dir, 0o700), syscall.Mkfifo(filepath.Join(dir, "r.yaml"), 0o600))
+		},
+	} {
+		before := s.now()
+		if err := errors.Join(os.RemoveAll(dir), put()); err != nil {
+			t.Fatal(err)
+		}
+		if s.reload(t.Context()) || s.now() != before {
+			t.Errorf("%s: accepted\n%s", name, log)
+		}
+		if err := errors.Join(os.RemoveAll(dir), rules()); err != nil {
+			t.Fatal(err)
+		}
+		if !s.reload(t.Context()) || len(s.now().rules.Plan.Rules) != 1 {
+			t.Errorf("%s: the rules do not come back\n%s", name, log)
 		}
 	}
 }

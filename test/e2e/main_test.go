@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
@@ -38,14 +39,14 @@ func run(m *testing.M) int {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		return m.Run()
+		return leaks.Run(m)
 	}
 	build := exec.Command("go", "build", "-o", binary, "github.com/peregrine-sec/peregrine/cmd/peregrine")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 		return 1
 	}
-	return m.Run()
+	return leaks.Run(m)
 }
 
 func copyFile(from, to string) error {

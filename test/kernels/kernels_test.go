@@ -7,7 +7,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func TestResult(t *testing.T) {
 	const console = "[    0.1] Linux\r\n\r\nperegrine-kernels: kernel 6.1.0\r\n" +

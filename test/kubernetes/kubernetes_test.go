@@ -8,7 +8,11 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // TestCluster runs a pod from an image of its own, with the API server's help
 // by kubectl, and looks at what is left afterwards.

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/image"
-
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
@@ -23,7 +23,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(built.dir)
-	return m.Run()
+	return leaks.Run(m)
 }
 
 // Tag is the image that all containers of the tests run.

@@ -7,9 +7,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // The seed decides everything, and all kinds of faults come.
 func TestSchedule(t *testing.T) {

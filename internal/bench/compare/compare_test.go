@@ -6,7 +6,10 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func round(n int, target, lower, upper float64, flags ...bench.Flag) bench.Round {
 	return bench.Round{Number: n, Rate: bench.Rate{Target: target}, Flags: flags, Loss: bench.Loss{Of: 5000, Lower: lower, Upper: upper}}

@@ -5,8 +5,11 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // attach skips without the privileges, unless they are required.
 func attach(t testing.TB, threads bool) *Counter {

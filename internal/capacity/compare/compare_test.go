@@ -7,7 +7,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func runs(rates ...float64) []capacity.Result {
 	r := capacity.Result{Sensors: []capacity.Sensor{{Name: "a sensor"}}, Environment: capacity.Environment{CPUs: 2}, Method: capacity.Method{Load: capacity.AlertsOnly}}

@@ -13,7 +13,10 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // sensorModel is a sensor as a search meets it: it takes so many operations
 // per second, its ring bridges so many more, and the generator has an end too.

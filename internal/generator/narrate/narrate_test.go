@@ -9,7 +9,10 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func actions(names ...string) (choices []generator.Choice) {
 	for _, name := range names {

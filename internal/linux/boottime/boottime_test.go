@@ -8,9 +8,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func TestParse(t *testing.T) {
 	for text, want := range map[string]time.Duration{

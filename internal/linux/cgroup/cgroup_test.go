@@ -11,10 +11,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // world writes files below a new root directory.
 func world(t *testing.T, files map[string]string) string {

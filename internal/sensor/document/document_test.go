@@ -5,7 +5,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func TestRead(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{

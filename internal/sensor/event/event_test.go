@@ -7,7 +7,11 @@ import (
 	"unsafe"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func TestHeaderSize(t *testing.T) {
 	if n := unsafe.Sizeof(Header{}); n != HeaderSize {

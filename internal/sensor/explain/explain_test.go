@@ -14,10 +14,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 var rewrite = flag.Bool("update", false, "write the golden files anew")
 

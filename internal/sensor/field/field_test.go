@@ -6,10 +6,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // shells is a cat, under python, under three shells.
 func shells(t testing.TB) *fieldtest.World {

@@ -4,11 +4,14 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func load(t *testing.T, conditions ...string) []*rules.Rule {
 	t.Helper()

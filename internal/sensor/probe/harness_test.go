@@ -15,9 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/peregrine-sec/peregrine/internal/sensor/event"
-
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 // needBPF skips a test where programs cannot be loaded; with
@@ -58,13 +58,20 @@ func TestMain(m *testing.M) {
 		helper()
 		return
 	}
-	code := m.Run()
+	leaks.Main(tests{m})
+}
+
+// tests are the package's, after which the probe that they share ends.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	code := t.M.Run()
 	if check() == nil {
 		if p, err := shared(); err == nil {
 			p.Close()
 		}
 	}
-	os.Exit(code)
+	return code
 }
 
 // helpers are what a copy of the test binary can be run as.

@@ -11,8 +11,11 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func TestDescribe(t *testing.T) {
 	const apart = `"namespaces":[{"type":"pid"},{"type":"network"},{"type":"ipc"}]`

@@ -12,10 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest/resttest"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 const id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 

@@ -1,0 +1,9 @@
+package internal
+
+import (
+	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
+)
+
+func TestMain(m *testing.M) { leaks.Main(m) }
