@@ -24,6 +24,7 @@ type call struct {
 	// dynamic adds what is known only after the call.
 	dynamic func(res int64) fields
 	fails   bool
+	opens   bool // a descriptor, which nobody else closes
 }
 
 func runCalls(t *testing.T, calls []call) {
@@ -37,6 +38,9 @@ func runCalls(t *testing.T, calls []call) {
 			tr := trace(t, []string{c.syscall}, func() { res = c.do() })
 			if res == -int64(unix.ENOSYS) || c.syscall == "close_range" && res == -int64(unix.EINVAL) {
 				t.Skip("not on this kernel") // CLOSE_RANGE_CLOEXEC came with 5.11
+			}
+			if c.opens && res >= 0 {
+				defer unix.Close(int(res))
 			}
 			if (res < 0) != c.fails {
 				t.Fatalf("%s = %d", c.syscall, res)

@@ -65,7 +65,7 @@ func TestIO(t *testing.T) {
 			want: fields{"fd": num(fd), "request": num(unix.TIOCGWINSZ), "argument": "77", "file": file}},
 		{syscall: "flock", do: func() int64 { return raw(unix.SYS_FLOCK, fd, unix.LOCK_EX|unix.LOCK_NB) },
 			want: fields{"fd": num(fd), "operation": "6", "file": file}},
-		{syscall: "dup", do: func() int64 { return raw(unix.SYS_DUP, fd) }, want: fields{"oldfd": num(fd), "file": file}},
+		{syscall: "dup", opens: true, do: func() int64 { return raw(unix.SYS_DUP, fd) }, want: fields{"oldfd": num(fd), "file": file}},
 		{syscall: "dup3", do: func() int64 { return raw(unix.SYS_DUP3, fd, free, unix.O_CLOEXEC) },
 			want: fields{"oldfd": num(fd), "newfd": num(free), "flags": num(fCLOEXEC), "file": file}},
 		{syscall: "close", do: func() int64 { return raw(unix.SYS_CLOSE, free) }, want: fields{"fd": num(free), "file": "-"}},
@@ -88,11 +88,15 @@ func TestIO(t *testing.T) {
 
 func TestNewDescriptors(t *testing.T) {
 	anon := func(kind event.FDType, name string) string { return fmt.Sprintf("%d %q", kind, name) }
-	var pipe [2]int32
+	pipe := [2]int32{-1, -1}
 	params := make([]uint32, 30)
 	ring := int64(-1)
 	// An io_uring left open would interrupt later calls of its thread.
-	t.Cleanup(func() { unix.Close(int(ring)) })
+	t.Cleanup(func() {
+		unix.Close(int(ring))
+		unix.Close(int(pipe[0]))
+		unix.Close(int(pipe[1]))
+	})
 	runCalls(t, []call{
 		{syscall: "pipe2", do: func() int64 {
 			return raw(unix.SYS_PIPE2, unsafe.Pointer(&pipe), unix.O_CLOEXEC|unix.O_NONBLOCK|unix.O_DIRECT)
@@ -104,21 +108,21 @@ func TestNewDescriptors(t *testing.T) {
 				}
 				return fields{"fd1": num(int(pipe[0])), "fd2": num(int(pipe[1])), "ino": num(st.Ino), "flags": num(fCLOEXEC | 1<<6 | 1<<9), "file": anon(event.FDPipe, "")}
 			}},
-		{syscall: "eventfd2", do: func() int64 { return raw(unix.SYS_EVENTFD2, 3, unix.EFD_CLOEXEC) },
+		{syscall: "eventfd2", opens: true, do: func() int64 { return raw(unix.SYS_EVENTFD2, 3, unix.EFD_CLOEXEC) },
 			want: fields{"flags": num(fCLOEXEC), "initval": "3", "file": anon(event.FDEvent, "[eventfd]")}},
-		{syscall: "signalfd4", do: func() int64 {
+		{syscall: "signalfd4", opens: true, do: func() int64 {
 			mask := uint64(1 << 12)
 			return raw(unix.SYS_SIGNALFD4, uint64(1<<64-1), unsafe.Pointer(&mask), 8, unix.SFD_NONBLOCK)
 		}, want: fields{"flags": num(1 << 6), "fd": "-1", "mask": "0", "file": anon(event.FDSignal, "[signalfd]")}},
-		{syscall: "timerfd_create", do: func() int64 { return raw(unix.SYS_TIMERFD_CREATE, unix.CLOCK_MONOTONIC, 0) },
+		{syscall: "timerfd_create", opens: true, do: func() int64 { return raw(unix.SYS_TIMERFD_CREATE, unix.CLOCK_MONOTONIC, 0) },
 			want: fields{"clockid": "1", "flags": "0", "file": anon(event.FDTimer, "[timerfd]")}},
-		{syscall: "inotify_init1", do: func() int64 { return raw(unix.SYS_INOTIFY_INIT1, unix.IN_CLOEXEC) },
+		{syscall: "inotify_init1", opens: true, do: func() int64 { return raw(unix.SYS_INOTIFY_INIT1, unix.IN_CLOEXEC) },
 			want: fields{"flags": num(fCLOEXEC), "file": anon(event.FDInotify, "inotify")}},
-		{syscall: "epoll_create1", do: func() int64 { return raw(unix.SYS_EPOLL_CREATE1, unix.EPOLL_CLOEXEC) },
+		{syscall: "epoll_create1", opens: true, do: func() int64 { return raw(unix.SYS_EPOLL_CREATE1, unix.EPOLL_CLOEXEC) },
 			want: fields{"flags": "1", "file": anon(event.FDEventPoll, "[eventpoll]")}},
-		{syscall: "memfd_create", do: func() int64 { return raw(unix.SYS_MEMFD_CREATE, "payload", unix.MFD_CLOEXEC) },
+		{syscall: "memfd_create", opens: true, do: func() int64 { return raw(unix.SYS_MEMFD_CREATE, "payload", unix.MFD_CLOEXEC) },
 			want: fields{"name": `"payload"`, "flags": "1", "file": anon(event.FDMemfd, "memfd:payload")}},
-		{syscall: "pidfd_open", do: func() int64 { return raw(unix.SYS_PIDFD_OPEN, unix.Getpid(), 0) },
+		{syscall: "pidfd_open", opens: true, do: func() int64 { return raw(unix.SYS_PIDFD_OPEN, unix.Getpid(), 0) },
 			want: fields{"pid": num(unix.Getpid()), "flags": "0", "file": "*"}, dynamic: nil},
 		{syscall: "bpf", fails: true, do: func() int64 { return raw(unix.SYS_BPF, 5, nil, 0) }, want: fields{"cmd": "5", "file": "-"}},
 		{syscall: "io_uring_setup", do: func() int64 { ring = raw(unix.SYS_IO_URING_SETUP, 4, unsafe.Pointer(&params[0])); return ring },
@@ -134,7 +138,7 @@ func TestNewDescriptors(t *testing.T) {
 			dynamic: func(int64) fields {
 				return fields{"fd": num(ring), "opcode": "1", "arg": "0", "nr_args": "0", "file": anon(event.FDIOURing, "[io_uring]")}
 			}},
-		{syscall: "userfaultfd", do: func() int64 { return raw(unix.SYS_USERFAULTFD, unix.O_CLOEXEC) },
+		{syscall: "userfaultfd", opens: true, do: func() int64 { return raw(unix.SYS_USERFAULTFD, unix.O_CLOEXEC) },
 			want: fields{"flags": num(fCLOEXEC), "file": anon(event.FDUserfault, "[userfaultfd]")}},
 		{syscall: "ppoll", do: func() int64 {
 			fds := []unix.PollFd{{Fd: pipe[1], Events: unix.POLLOUT}, {Fd: -1}}
@@ -167,6 +171,6 @@ func TestNewDescriptorsPidfdGetfd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unix.Close(fd)
-	runCalls(t, []call{{syscall: "pidfd_getfd", do: func() int64 { return raw(unix.SYS_PIDFD_GETFD, pidfd, fd, 0) },
+	runCalls(t, []call{{syscall: "pidfd_getfd", opens: true, do: func() int64 { return raw(unix.SYS_PIDFD_GETFD, pidfd, fd, 0) },
 		want: fields{"pid_fd": num(pidfd), "target_fd": num(fd), "flags": "0", "file": regular(path)}}})
 }

@@ -295,18 +295,22 @@ func TestSocketCalls(t *testing.T) {
 	one := int32(1)
 	size := uint32(4)
 	timeout := unix.Timeval{Sec: 2, Usec: 500}
-	var pair [2]int32
+	pair := [2]int32{-1, -1}
+	defer func() {
+		unix.Close(int(pair[0]))
+		unix.Close(int(pair[1]))
+	}()
 	value := func(kind event.Type, n int64) string {
 		b := append([]byte{byte(kind)}, binary.NativeEndian.AppendUint64(nil, uint64(n))...)
 		return quote(string(b))
 	}
 	runCalls(t, []call{
-		{syscall: "socket", do: func() int64 {
+		{syscall: "socket", opens: true, do: func() int64 {
 			return raw(unix.SYS_SOCKET, unix.AF_INET6, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		},
 			want: fields{"domain": "10", "type": num(unix.SOCK_DGRAM | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK), "proto": "0", "flags": num(fCLOEXEC | 1<<6),
 				"file": fmt.Sprintf("%d :::0->:::0 proto 17", event.FDIPv6)}},
-		{name: " netlink", syscall: "socket", do: func() int64 { return raw(unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW, 0) },
+		{name: " netlink", syscall: "socket", opens: true, do: func() int64 { return raw(unix.SYS_SOCKET, unix.AF_NETLINK, unix.SOCK_RAW, 0) },
 			want: fields{"domain": "16", "type": "3", "proto": "0", "flags": "0", "file": fmt.Sprintf("%d \"\"", event.FDNetlink)}},
 		{name: " failed", syscall: "socket", fails: true, do: func() int64 { return raw(unix.SYS_SOCKET, 99, 1, 0) },
 			want: fields{"domain": "99", "type": "1", "proto": "0", "flags": "0", "file": "-"}},
@@ -387,6 +391,8 @@ func TestReceivedDescriptor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer unix.Close(pair[0])
+	defer unix.Close(pair[1])
 	f, err := os.Open(file)
 	if err != nil {
 		t.Fatal(err)
