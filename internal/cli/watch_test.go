@@ -41,6 +41,9 @@ func TestWebPage(t *testing.T) {
 			if console != "" {
 				t.Errorf("console: %s", console)
 			}
+			if strings.Contains(dom, "data-owned") || !strings.Contains(dom, "&lt;img src=x") {
+				t.Error("what is said is not shown as text")
+			}
 			seen := regexp.MustCompile(`data-updates="(\d+)"`).FindStringSubmatch(dom)
 			if len(seen) == 0 {
 				t.Fatalf("no updates\n%.200s ... %s", dom, dom[max(0, len(dom)-1500):])
@@ -130,6 +133,7 @@ const moments = 60
 // simulate is a capacity run of a sensor that does not exist.
 func simulate(ctx context.Context, w *watch) {
 	w.say("a step")
+	w.say("%s", `<img src=x onerror="document.documentElement.dataset.owned=1">`) // a sensor's name
 	limit := capacity.Limit{CPU: 0.5, Memory: 512 << 20}
 	for n := range moments {
 		w.trial(sweep.Progress{Row: 1, Rows: 1, Limit: limit, Phase: "search", Target: 1000, Length: time.Second})

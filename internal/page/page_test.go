@@ -10,8 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/page/pagetest"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func TestAdd(t *testing.T) {
 	c := Chart{Lines: []Line{{Name: "a"}, {Name: "b"}}}

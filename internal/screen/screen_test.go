@@ -8,7 +8,11 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // pty is a terminal and its other side.
 func pty(t *testing.T) (terminal, other *os.File) {

@@ -3,7 +3,11 @@ package falco
 import (
 	"strings"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 func TestParse(t *testing.T) {
 	for version, want := range map[string]Release{

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/page/pagetest"
 )
 
@@ -45,6 +46,16 @@ func TestChartsDraw(t *testing.T) {
 	}
 	if strings.Count(dom, "<canvas") != len(charts) {
 		t.Errorf("%d canvases for %d charts", strings.Count(dom, "<canvas"), len(charts))
+	}
+}
+
+// Whatever the texts of a result are, they are text on its page.
+func TestHostileTexts(t *testing.T) {
+	for name, make := range map[string]func(*testing.T) *capacity.Result{"one": example, "several": several} {
+		t.Run(name, func(t *testing.T) {
+			r := make(t)
+			pagetest.Hostile(t, r, func() string { return render(t, HTML, r) })
+		})
 	}
 }
 

@@ -1,23 +1,38 @@
-package report
+package pagetest
 
 import (
-	"os"
-	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 
 	"golang.org/x/net/html"
-
-	"github.com/peregrine-sec/peregrine/internal/capacity"
 )
 
 // evil is a name that breaks out of whatever it is put into, if it can.
 const evil = `x"'` + "`" + `></title></style></script><script>document.documentElement.dataset.owned=1</script>` +
 	`<img src=x onerror="document.documentElement.dataset.owned=1"><a href="javascript:alert(1)">|*x*{{1}}` + "\u2028"
 
-// spoil makes every text of a result evil, but for words that have a meaning,
-// which have types of their own.
+// Hostile spoils every text of what a page shows, and wants a page of the same
+// elements that runs no script but its own. Value is a pointer.
+func Hostile(t *testing.T, value any, page func() string) {
+	t.Helper()
+	want := elements(t, page())
+	spoil(reflect.ValueOf(value))
+	text := page()
+	got := elements(t, text)
+	for _, name := range []string{"script", "style", "title", "img", "a", "iframe", "svg"} {
+		if got[name] != want[name] {
+			t.Errorf("%d elements %s, want %d", got[name], name, want[name])
+		}
+	}
+	dom, console := Browse(t, File(t, text))
+	if strings.Contains(dom, "data-owned") || console != "" {
+		t.Errorf("a script of what is shown was run, or one of the page's failed: %s", console)
+	}
+}
+
+// spoil makes every text evil, but for words that have a meaning, which have
+// types of their own.
 func spoil(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -48,8 +63,8 @@ func spoil(v reflect.Value) {
 	}
 }
 
-// tags counts the elements of a page, and finds what only a break-out makes.
-func tags(t *testing.T, page string) map[string]int {
+// elements counts those of a page, and finds what only a break-out makes.
+func elements(t *testing.T, page string) map[string]int {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(page))
 	if err != nil {
@@ -68,31 +83,4 @@ func tags(t *testing.T, page string) map[string]int {
 		}
 	}
 	return count
-}
-
-// Whatever the texts of a result are, they are text on its page: it has the
-// elements that it has without, and runs no script but its own.
-func TestHostileTexts(t *testing.T) {
-	for name, make := range map[string]func(*testing.T) *capacity.Result{"one": example, "several": several} {
-		t.Run(name, func(t *testing.T) {
-			r := make(t)
-			want := tags(t, render(t, HTML, r))
-			spoil(reflect.ValueOf(r))
-			page := render(t, HTML, r)
-			got := tags(t, page)
-			for _, element := range []string{"script", "style", "title", "img", "a", "iframe", "svg"} {
-				if got[element] != want[element] {
-					t.Errorf("%d elements %s, want %d", got[element], element, want[element])
-				}
-			}
-			path := filepath.Join(t.TempDir(), "report.html")
-			if err := os.WriteFile(path, []byte(page), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			dom := chromium(t, path, "--dump-dom")
-			if strings.Contains(dom, "data-owned") || !strings.Contains(dom, "data-drawn") {
-				t.Error("a script of the result was run, or not those of the page")
-			}
-		})
-	}
 }
