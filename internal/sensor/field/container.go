@@ -187,7 +187,11 @@ func mountFinder(arg string, key func(*container.Mount) string) (func([]containe
 	}
 	return func(mounts []container.Mount) *container.Mount {
 		for i := range mounts {
-			if matches(strings.TrimSuffix(key(&mounts[i]), "/")) {
+			k := key(&mounts[i])
+			if k != "/" {
+				k = strings.TrimSuffix(k, "/")
+			}
+			if matches(k) {
 				return &mounts[i]
 			}
 		}

@@ -27,6 +27,7 @@ func TestContainer(t *testing.T) {
 		Mounts: []container.Mount{
 			{Source: "/proc/sys/", Dest: "/host/sys", Mode: "ro", Propagation: "rprivate"},
 			{Source: "/var/lib/x", Dest: "/data", RW: true},
+			{Source: "/", Dest: "/host", Mode: "ro"},
 		},
 		Pod: &container.Pod{Name: "web-1", Namespace: "prod", UID: "u-1", SandboxID: strings.Repeat("f", 64), IP: "10.1.2.3", CNI: "[]", Labels: map[string]string{"app": "web"}},
 	})
@@ -35,9 +36,9 @@ func TestContainer(t *testing.T) {
 		"container.image.repository": "docker.io/nginx", "container.image.tag": "1", "container.image.digest": "sha256:2",
 		"container.privileged": "true", "container.host_network": "true", "container.host_pid": "false", "container.host_ipc": "false",
 		"container.ip": "172.17.0.2", "container.cni.json": "{}", "container.labels": "a.x/y:1, b:2", "container.label.a.x/y": "1", "container.label[b]": "2",
-		"container.mounts":   "/proc/sys/:/host/sys:ro:false:rprivate,/var/lib/x:/data::true:",
-		"container.mount[0]": "/proc/sys/:/host/sys:ro:false:rprivate", "container.mount[2]": "-", "container.mount[/var*]": "/var/lib/x:/data::true:",
-		"container.mount.dest[/proc*]": "/host/sys", "container.mount.dest[/nosuch]": "-", "container.mount.source[/data]": "/var/lib/x",
+		"container.mounts":   "/proc/sys/:/host/sys:ro:false:rprivate,/var/lib/x:/data::true:,/:/host:ro:false:",
+		"container.mount[0]": "/proc/sys/:/host/sys:ro:false:rprivate", "container.mount[3]": "-", "container.mount[/var*]": "/var/lib/x:/data::true:",
+		"container.mount.dest[/proc*]": "/host/sys", "container.mount.dest[/nosuch]": "-", "container.mount.dest[/]": "/host", "container.mount.source[/data]": "/var/lib/x",
 		"container.mount.mode[/proc/sys]": "ro", "container.mount.rdwr[1]": "true", "container.mount.propagation[0]": "rprivate",
 		"k8s.pod.name": "web-1", "k8s.ns.name": "prod", "k8s.pod.id": "u-1", "k8s.pod.uid": "u-1", "k8s.pod.ip": "10.1.2.3", "k8s.pod.cni.json": "[]",
 		"k8s.pod.sandbox_id": "ffffffffffff", "k8s.pod.full_sandbox_id": strings.Repeat("f", 64), "k8s.pod.labels": "app:web", "k8s.pod.label.app": "web",
