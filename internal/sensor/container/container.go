@@ -107,8 +107,11 @@ func PodOf(labels map[string]string) *Pod {
 
 // SplitImage takes a reference to an image apart: what comes before tag and
 // digest, the tag, and the digest, which is "sha256:..." or empty. The host of
-// a registry may have a port.
+// a registry may have a port. An image's id, which is no name, has none of these.
 func SplitImage(ref string) (repository, tag, digest string) {
+	if strings.HasPrefix(ref, "sha256:") || isHex(ref, fullLen) {
+		return "", "", ""
+	}
 	repository, digest, _ = strings.Cut(ref, "@")
 	if i := strings.LastIndexByte(repository, ':'); i > strings.LastIndexByte(repository, '/') {
 		repository, tag = repository[:i], repository[i+1:]

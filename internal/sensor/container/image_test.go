@@ -1,6 +1,9 @@
 package container
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestSplitImage(t *testing.T) {
 	for _, tt := range []struct{ ref, repository, tag, digest string }{
@@ -10,6 +13,9 @@ func TestSplitImage(t *testing.T) {
 		{"registry:5000/team/app:v1", "registry:5000/team/app", "v1", ""},
 		{"registry:5000/team/app:v1@sha256:00ff", "registry:5000/team/app", "v1", "sha256:00ff"},
 		{"app@sha256:00ff", "app", "", "sha256:00ff"},
+		{"sha256:00ff", "", "", ""},
+		{strings.Repeat("0f", 32), "", "", ""},
+		{strings.Repeat("0f", 31), strings.Repeat("0f", 31), "", ""},
 		{"", "", "", ""},
 	} {
 		if r, tag, d := SplitImage(tt.ref); r != tt.repository || tag != tt.tag || d != tt.digest {

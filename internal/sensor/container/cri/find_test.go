@@ -86,6 +86,8 @@ func TestFind(t *testing.T) {
 			container.Container{Image: "host:5/shop/web:v2", ImageRepository: "host:5/shop/web", ImageTag: "v2", ImageDigest: "sha256:aa", ImageID: "77", Privileged: true}},
 		"name of the user": {image{name: "sha256:aa", ref: "sha256:aa", user: "web:v3"},
 			container.Container{Image: "web:v3", ImageRepository: "web", ImageTag: "v3", ImageDigest: "sha256:aa", ImageID: "id"}},
+		"id alone":                 {image{name: "sha256:aa", ref: "sha256:aa"}, container.Container{Image: "sha256:aa", ImageDigest: "sha256:aa", ImageID: "id"}},
+		"no tag":                   {image{name: "web@sha256:aa", ref: "web@sha256:aa"}, container.Container{Image: "web", ImageRepository: "web", ImageDigest: "sha256:aa", ImageID: "id"}},
 		"info that cannot be read": {image{name: "web", ref: "", info: `{"config":[`}, container.Container{Image: "web", ImageRepository: "web", ImageID: "id"}},
 	} {
 		f := &fake{sandbox: sandbox(), status: &api.ContainerStatusResponse{

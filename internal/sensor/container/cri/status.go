@@ -92,8 +92,10 @@ func setImage(m *container.Container, s *api.ContainerStatus, i info) {
 		digest = s.GetImageRef()
 	}
 	m.ImageRepository, m.ImageTag, m.ImageDigest = repository, tag, digest
-	m.Image = repository
-	if tag != "" {
+	switch m.Image = repository; {
+	case repository == "":
+		m.Image = s.GetImage().GetImage() // an id
+	case tag != "":
 		m.Image += ":" + tag
 	}
 	m.ImageID = i.Config.Image.Image

@@ -75,8 +75,8 @@ func (c *Client) setImage(ctx context.Context, m *container.Container, id string
 		return err
 	}
 	repository, tag, digest := container.SplitImage(m.Image)
-	if strings.HasPrefix(m.Image, "sha256:") || m.ImageID != "" && strings.HasPrefix(m.ImageID, m.Image) {
-		repository, tag = "", "" // an id
+	if m.ImageID != "" && strings.HasPrefix(m.ImageID, m.Image) {
+		repository, tag = "", "" // the beginning of its id
 	}
 	for _, ref := range image.RepoDigests {
 		r, _, d := container.SplitImage(ref)

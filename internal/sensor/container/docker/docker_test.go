@@ -53,6 +53,10 @@ func TestFind(t *testing.T) {
 		"image by id": {variant(`"Image":"nginx"`, `"Image":"sha256:77"`), with(func(c *container.Container) {
 			c.Image, c.ImageRepository, c.ImageTag, c.ImageDigest = "sha256:77", "other", "9", "sha256:00"
 		})},
+		"image by digest": {variant(`"Image":"nginx"`, `"Image":"nginx@sha256:aa"`), with(func(c *container.Container) { c.Image = "nginx@sha256:aa" })},
+		"image by the beginning of its id": {variant(`"Image":"nginx"`, `"Image":"7"`), with(func(c *container.Container) {
+			c.Image, c.ImageRepository, c.ImageTag, c.ImageDigest = "7", "other", "9", "sha256:00"
+		})},
 		"user network, two of them": {variant(`"IPAddress":"172.17.0.2","Networks":{"bridge":{"IPAddress":"172.17.0.2"}}`,
 			`"IPAddress":"","Networks":{"b":{"IPAddress":"10.2.0.1"},"a":{"IPAddress":"10.1.0.1"},"0":{"IPAddress":""}}`),
 			with(func(c *container.Container) { c.IP = "10.1.0.1" })},
