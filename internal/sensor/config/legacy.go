@@ -32,6 +32,7 @@ func (t *tree) modernise() {
 		t.report(Error, keyNode(t.root, "rules_file"), "rules_file", "given beside rules_files; keep rules_files")
 	}
 	t.helmPort()
+	t.containerEngines()
 	for _, r := range renamed {
 		parent, last := t.root, r.old
 		if i := strings.LastIndexByte(r.old, '.'); i >= 0 {
@@ -87,6 +88,44 @@ func (t *tree) helmPort() {
 	}
 }
 
+// containerEngines reads the key that Falco had before its container plugin as
+// that plugin's engines. What the plugin itself is told wins.
+func (t *tree) containerEngines() {
+	const old = "container_engines"
+	key, engines := keyNode(t.root, old), lookup(t.root, old)
+	if key == nil {
+		return
+	}
+	remove(t.root, old)
+	t.report(Note, key, old, "read as the engines of the plugin container")
+	if cri := lookup(engines, "cri"); keyNode(cri, "disable_async") != nil {
+		remove(cri, "disable_async") // nothing waits for a runtime
+	}
+	origin := t.origin[key]
+	text := func(s string) *yaml.Node {
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s, Line: key.Line, Column: key.Column}
+	}
+	config := mapping()
+	set(config, text("engines"), engines)
+	plugin := mapping()
+	set(plugin, text("name"), text("container"))
+	set(plugin, text("init_config"), config)
+	list := []*yaml.Node{plugin}
+	switch given := resolve(lookup(t.root, "plugins")); {
+	case given != nil && given.Kind == yaml.MappingNode: // made by options
+		if find(t.root, "plugins.container.init_config.engines") == nil {
+			t.put("plugins.container.init_config.engines", engines)
+		}
+		return
+	case given != nil && given.Kind == yaml.SequenceNode:
+		list = append(list, given.Content...)
+	}
+	set(t.root, text("plugins"), &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: list})
+	for _, n := range []*yaml.Node{plugin, config} {
+		t.origin[n] = origin
+	}
+}
+
 // put sets a dotted path.
 func (t *tree) put(path string, value *yaml.Node) {
 	var steps []step
@@ -133,7 +172,6 @@ func (t *tree) removeEmpty(path string) {
 var inertKeys = map[string]string{
 	"plugins_hostinfo":                           "there are no plugins here; ignored",
 	"libs_logger":                                "there is one log; see log_level. Ignored",
-	"container_engines":                          "the sockets of container runtimes are the init_config of the plugin container; ignored",
 	"outputs_queue.recovery":                     "a full queue drops and counts alerts; ignored",
 	"metadata_download":                          "metadata does not come from the API server; ignored",
 	"webserver.k8s_audit_endpoint":               "audit events have a server of their own, see open_params of the plugin k8saudit; ignored",

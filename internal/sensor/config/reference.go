@@ -38,7 +38,8 @@ func WriteReference(w io.Writer) error {
 	for _, r := range renamed {
 		fmt.Fprintf(&b, "| `%s` | `%s` |\n", r.old, r.now)
 	}
-	b.WriteString("| `grpc.listenPort` (without `unixSocketPath`) | `grpc.bind_address: 0.0.0.0:PORT` |\n")
+	b.WriteString("| `grpc.listenPort` (without `unixSocketPath`) | `grpc.bind_address: 0.0.0.0:PORT` |\n" +
+		"| `container_engines` | `engines` of the plugin `container` |\n")
 	b.WriteString("\n## Keys without effect\n\nKnown to some version of Falco, accepted, and noted in the log.\n\n| key | why |\n|---|---|\n")
 	var names []string
 	for name := range inertKeys {
