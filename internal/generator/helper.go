@@ -26,14 +26,18 @@ func LoadHelper(ctx context.Context, e engine.Engine, stateDir string) (tag stri
 	if err != nil {
 		return "", none, err
 	}
-	if err := journal.Image(e, tag); err != nil {
+	if err := journal.Image(e, tag, false); err != nil {
 		return "", none, errors.Join(err, journal.Undo())
 	}
 	var touched []string
 	for _, a := range action.All() {
 		touched = append(touched, a.Touches...)
 	}
-	if err := e.Helper(ctx, tag, touched); err != nil {
+	err = e.Helper(ctx, tag, touched)
+	if ctx.Err() == nil { // else the client was killed
+		err = errors.Join(err, journal.Image(e, tag, true))
+	}
+	if err != nil {
 		return "", none, errors.Join(err, journal.Undo())
 	}
 	return tag, journal.Undo, nil

@@ -31,10 +31,12 @@ type spawned struct {
 	run     string
 	options Options
 	journal *sandbox.Journal
-	command *exec.Cmd
-	stdin   io.WriteCloser
-	frames  *os.File
-	stderr  bytes.Buffer
+	// container is the name of a real one that its engine has not answered about.
+	container string
+	command   *exec.Cmd
+	stdin     io.WriteCloser
+	frames    *os.File
+	stderr    bytes.Buffer
 }
 
 // spawnOne runs all actions of o in one worker process, where p says.
@@ -152,8 +154,8 @@ func (s *spawned) exec(task child.Task, network bool) error {
 // contain starts the worker process in a real container.
 func (s *spawned) contain(p *part) error {
 	place := s.options.Sandbox
-	name := "peregrine-" + s.run
-	if err := s.journal.Container(place.Engine, name); err != nil {
+	s.container = "peregrine-" + s.run
+	if err := s.journal.Container(place.Engine, s.container, false); err != nil {
 		return err
 	}
 	reader, writer, err := os.Pipe()
@@ -162,7 +164,7 @@ func (s *spawned) contain(p *part) error {
 	}
 	s.frames = reader
 	s.command, err = place.Engine.Run(engine.Spec{
-		Name: name, Image: place.Image, Privileged: p.privileged, Network: place.Egress,
+		Name: s.container, Image: place.Image, Privileged: p.privileged, Network: place.Egress,
 		Env: []string{child.Task(taskContained).Env()}, Args: []string{RunArgument + s.run},
 	})
 	if err != nil {
@@ -171,6 +173,17 @@ func (s *spawned) contain(p *part) error {
 	s.command.Stdout, s.command.Stderr = writer, &s.stderr
 	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	return s.begin(writer)
+}
+
+// answered notes that the engine has answered about the container: it runs, or
+// the command that asked for it has ended.
+func (s *spawned) answered() error {
+	name := s.container
+	if name == "" {
+		return nil
+	}
+	s.container = ""
+	return s.journal.Container(s.options.Sandbox.Engine, name, true)
 }
 
 // begin starts the command, whose frames go to writer.
@@ -227,6 +240,9 @@ func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
 	case werr != nil && errors.Is(err, ErrEnded):
 		err = fmt.Errorf("%w (%w)", err, werr) // "signal: killed"
 	}
+	if s.command.ProcessState.Exited() { // was not killed
+		err = errors.Join(err, s.answered())
+	}
 	if err != nil && s.stderr.Len() > 0 {
 		err = fmt.Errorf("%w; worker process: %s", err, strings.TrimSpace(s.stderr.String()))
 	}
@@ -244,6 +260,9 @@ func (s *spawned) receive() (*Result, error) {
 		kind, payload, err := readFrame(s.frames)
 		if err == io.EOF {
 			return nil, ErrEnded
+		}
+		if err == nil {
+			err = s.answered()
 		}
 		if err != nil {
 			return nil, err

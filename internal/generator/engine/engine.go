@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/image"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // Engine is one of Names.
@@ -155,31 +156,62 @@ func (e Engine) id(name string) string {
 // a container that is gone.
 func (e Engine) Remove(ctx context.Context, name string) (was bool, err error) {
 	name = e.id(name)
-	list := []string{"container", "ls", "--all", "--quiet", "--filter", "name=^" + regexp.QuoteMeta(name) + "$"}
-	if e == Containerd {
-		list = []string{"containers", "list", "--quiet", "id==" + name}
+	switch e {
+	case Containerd:
+		was, err = e.clear(ctx, []string{"containers", "list", "--quiet", "id==" + name},
+			[]string{"tasks", "kill", "--signal", "SIGKILL", name}, []string{"tasks", "delete", "--force", name}, []string{"containers", "delete", name})
+		if err == nil {
+			err = e.sweep(ctx, name)
+		}
+		return was, err
+	case Podman: // has an entry in its storage before one in its list
+		return e.clear(ctx, []string{"container", "ls", "--all", "--external", "--quiet", "--filter", "name=^" + regexp.QuoteMeta(name) + "$"}, []string{"rm", "--force", name})
 	}
-	if found, err := e.ask(ctx, nil, list...); err != nil || found == "" {
-		return false, err
-	}
-	if e == Containerd {
-		_ = e.do(ctx, "tasks", "kill", "--signal", "SIGKILL", name) // it may have ended
-		_ = e.do(ctx, "tasks", "delete", "--force", name)
-		return true, e.do(ctx, "containers", "delete", name)
-	}
-	return true, e.do(ctx, "rm", "--force", name)
+	return e.clear(ctx, []string{"container", "ls", "--all", "--quiet", "--filter", "name=^" + regexp.QuoteMeta(name) + "$"}, []string{"rm", "--force", name})
 }
 
 // RemoveImage removes an image, as Remove does a container.
 func (e Engine) RemoveImage(ctx context.Context, tag string) (was bool, err error) {
-	list, remove := []string{"image", "ls", "--quiet", "--filter", "reference=" + tag}, []string{"rmi", "--force", tag}
 	if e == Containerd {
-		list, remove = []string{"images", "list", "--quiet", "name==" + tag}, []string{"images", "rm", "--sync", tag}
+		return e.clear(ctx, []string{"images", "list", "--quiet", "name==" + tag}, []string{"images", "rm", "--sync", tag})
 	}
-	if found, err := e.ask(ctx, nil, list...); err != nil || found == "" {
-		return false, err
+	return e.clear(ctx, []string{"image", "ls", "--quiet", "--filter", "reference=" + tag}, []string{"rmi", "--force", tag})
+}
+
+// An engine refuses to remove what it is removing itself, as it does with a
+// container whose process has ended: it is asked attempts times, a pause apart.
+const (
+	attempts = 20
+	pause    = 100 * time.Millisecond
+)
+
+// clear removes what a list shows, by commands of which the last must succeed.
+func (e Engine) clear(ctx context.Context, list []string, remove ...[]string) (was bool, err error) {
+	for range attempts {
+		found, lerr := e.ask(ctx, nil, list...)
+		if lerr != nil || found == "" {
+			return was, lerr
+		}
+		was = true
+		for _, command := range remove {
+			err = e.do(ctx, command...)
+		}
+		if err == nil || wait.For(ctx, pause) != nil {
+			break
+		}
 	}
-	return true, e.do(ctx, remove...)
+	return was, err
+}
+
+// sweep removes what a ctr that was killed leaves of a container besides its
+// entry: the snapshot, which is made first, and the pipes of its program.
+func (e Engine) sweep(ctx context.Context, id string) error {
+	_ = e.do(ctx, "snapshots", "rm", id) // it has gone with the container, or was never made
+	pipes, err := filepath.Glob("/run/containerd/fifo/*/" + id + "-std*")
+	for _, p := range pipes {
+		err = errors.Join(err, os.RemoveAll(filepath.Dir(p)))
+	}
+	return err
 }
 
 // Helper makes the engine load an image that needs no registry: this program,

@@ -19,7 +19,7 @@ func stub(t *testing.T, name, script string) (noted func() string) {
 	t.Helper()
 	dir := t.TempDir()
 	log := filepath.Join(dir, "log")
-	text := "#!/bin/sh\necho \"$@\" >> " + log + "\n" + script + "\n"
+	text := "#!/bin/sh\nlog=" + log + "\necho \"$@\" >> $log\n" + script + "\n"
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -73,38 +73,47 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// What is not there is not removed; what is, is by force. An engine that cannot
-// be asked may have it still: that is an error, or a journal would forget it.
+// What is not there is not removed; what is, is by force, again while the engine
+// refuses. An engine that cannot be asked may have it still: that is an error, or
+// a journal would forget it.
 func TestRemove(t *testing.T) {
 	for _, tt := range []struct {
-		name      string
-		remove    func(context.Context, string) (bool, error)
-		ask, last string
+		name         string
+		remove       func(context.Context, string) (bool, error)
+		ask, command string
 	}{
 		{"docker", Docker.Remove, "container ls --all --quiet --filter name=^x$", "rm --force x"},
+		{"podman", Podman.Remove, "container ls --all --external --quiet --filter name=^x$", "rm --force x"},
 		{"podman", Podman.RemoveImage, "image ls --quiet --filter reference=x", "rmi --force x"},
 		{"ctr", Containerd.Remove, "containers list --quiet id==" + Containerd.id("x"), "containers delete " + Containerd.id("x")},
 		{"ctr", Containerd.RemoveImage, "images list --quiet name==x", "images rm --sync x"},
 	} {
+		const lists = `[ "$2" = ls ] || [ "$2" = list ] || `
 		for _, answer := range []struct {
-			script string
-			was    bool
-			err    string
-			last   string
+			script  string
+			was     bool
+			err     string
+			removes int
 		}{
-			{"echo 0123abc", true, "", tt.last},
-			{"true", false, "", tt.ask},
-			{"echo no daemon >&2; exit 1", false, "no daemon", tt.ask},
-			{`[ "$2" = ls ] || [ "$2" = list ] || exit 1; echo 0123abc`, true, tt.last, tt.last},
+			{"echo 0123abc", true, "", 1},
+			{"true", false, "", 0},
+			{"echo no daemon >&2; exit 1", false, "no daemon", 0},
+			{lists + `[ $(grep -cx "` + tt.command + `" "$log") = 3 ] || exit 1; echo 0123abc`, true, "", 3},
+			{`[ "$2" = ls ] || [ "$2" = list ] && [ $(grep -cx "` + tt.command + `" "$log") = 2 ] && exit; ` + lists + `exit 1; echo 0123abc`, true, "", 2}, // it has gone meanwhile
 		} {
 			noted := stub(t, tt.name, answer.script)
 			was, err := tt.remove(t.Context(), "x")
 			lines := strings.Split(strings.TrimSpace(noted()), "\n")
+			removes := len(slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return line != tt.command }))
 			if (err == nil) != (answer.err == "") || err != nil && !strings.Contains(err.Error(), answer.err) ||
-				was != answer.was || lines[0] != tt.ask || lines[len(lines)-1] != answer.last {
+				was != answer.was || lines[0] != tt.ask || removes != answer.removes {
 				t.Errorf("%s %s: removed %v, %v, by %q", tt.name, answer.script, was, err, lines)
 			}
 		}
+	}
+	stub(t, "docker", `[ "$2" = ls ] || exit 1; echo 0123abc`)
+	if was, err := Docker.Remove(t.Context(), "x"); !was || err == nil || !strings.Contains(err.Error(), "rm --force x") {
+		t.Errorf("an engine that refuses for good: %v, %v", was, err)
 	}
 }
 

@@ -29,9 +29,12 @@ type entry struct {
 	Image     *contained `json:"image,omitempty"`
 }
 
+// contained is announced before the engine is asked for it, and noted again when
+// the engine has answered: from then on, what it does not have will not come.
 type contained struct {
-	Engine engine.Engine `json:"engine"`
-	Name   string        `json:"name"`
+	Engine   engine.Engine `json:"engine"`
+	Name     string        `json:"name"`
+	Answered bool          `json:"answered,omitempty"`
 }
 
 // DefaultStateDir is where journals are kept: /var/lib/peregrine for root,
@@ -88,14 +91,15 @@ func (j *Journal) Make(a artifact.Artifact, create func() error) error {
 // Cgroup announces a cgroup.
 func (j *Journal) Cgroup(path string) error { return j.Add(entry{Cgroup: path}) }
 
-// Container announces a container.
-func (j *Journal) Container(e engine.Engine, name string) error {
-	return j.Add(entry{Container: &contained{e, name}})
+// Container announces a container, and later that its engine has answered.
+func (j *Journal) Container(e engine.Engine, name string, answered bool) error {
+	return j.Add(entry{Container: &contained{e, name, answered}})
 }
 
-// Image announces an image that is loaded into an engine.
-func (j *Journal) Image(e engine.Engine, tag string) error {
-	return j.Add(entry{Image: &contained{e, tag}})
+// Image announces an image that is loaded into an engine, and later that the
+// engine has answered.
+func (j *Journal) Image(e engine.Engine, tag string, answered bool) error {
+	return j.Add(entry{Image: &contained{e, tag, answered}})
 }
 
 // Process notes a process of the run, the leader of a process group.

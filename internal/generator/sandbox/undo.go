@@ -14,16 +14,20 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 	"github.com/peregrine-sec/peregrine/internal/linux/pidfd"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // undoer takes journal entries back, the last first.
 type undoer struct {
-	known map[string]bool // paths whose inode a later entry had: it has been dealt with
-	ended map[process]bool
-	left  []string
+	known    map[string]bool // paths whose inode a later entry had: it has been dealt with
+	ended    map[process]bool
+	answered map[string]bool // containers and images that their engine has answered about
+	left     []string
 }
 
-func newUndoer() *undoer { return &undoer{known: map[string]bool{}, ended: map[process]bool{}} }
+func newUndoer() *undoer {
+	return &undoer{known: map[string]bool{}, ended: map[process]bool{}, answered: map[string]bool{}}
+}
 
 // undo takes one thing back, and says what it did, "" if nothing was there.
 func (u *undoer) undo(raw json.RawMessage) (did string, err error) {
@@ -47,9 +51,9 @@ func (u *undoer) undo(raw json.RawMessage) (did string, err error) {
 	case e.Process != nil:
 		return u.end(ctx, *e.Process)
 	case e.Container != nil:
-		return e.Container.removeBy(e.Container.Engine.Remove, "container")
+		return u.contained(e.Container, e.Container.Engine.Remove, "container")
 	case e.Image != nil:
-		return e.Image.removeBy(e.Image.Engine.RemoveImage, "image")
+		return u.contained(e.Image, e.Image.Engine.RemoveImage, "image")
 	}
 	return "", fmt.Errorf("journal entry of a kind that this version does not know: %.80s", raw)
 }
@@ -98,15 +102,29 @@ func removeCgroup(path string) (string, error) {
 // enginePatience is how long a container engine has to remove something.
 const enginePatience = time.Minute
 
-// removeBy removes what a container engine has.
-func (c *contained) removeBy(remove func(context.Context, string) (bool, error), what string) (string, error) {
+// lateness is how long after its request an engine may still make what it was
+// asked for: a daemon goes on when the client that asked has been killed.
+const lateness = 10 * time.Second
+
+// contained removes what a container engine has, or will have in a moment.
+func (u *undoer) contained(c *contained, remove func(context.Context, string) (bool, error), what string) (string, error) {
+	if c.Answered {
+		u.answered[c.Name] = true
+		return "", nil // the entry before this one announced it
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), enginePatience)
 	defer cancel()
-	was, err := remove(ctx, c.Name)
-	if err != nil || !was {
-		return "", err
+	for late := time.Now().Add(lateness); ; {
+		was, err := remove(ctx, c.Name)
+		switch {
+		case err != nil:
+			return "", err
+		case was:
+			return "removed " + what + " " + c.Name, nil
+		case u.answered[c.Name] || time.Now().After(late) || wait.For(ctx, lateness/50) != nil:
+			return "", nil
+		}
 	}
-	return "removed " + what + " " + c.Name, nil
 }
 
 // process is a pid with its start time (clock ticks since boot), so that a pid

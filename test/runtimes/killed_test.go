@@ -1,0 +1,171 @@
+package runtimes
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+var kills = flag.Int("kills", 2, "runs of the generator to kill with each runtime")
+
+// killable starts a run in containers that kill -9 ends when the test wants it.
+func killable(t *testing.T, e *engine, state, image string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(built.binary, "generate", "run", "ClearLogActivities", "--sleep", "10ms", "--loop",
+		"--in-container", image, "--container-engine", e.kind, "--state-dir", state)
+	cmd.Env = e.environment()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+// cleanup is what generate cleanup says.
+func cleanup(t *testing.T, e *engine, state string) string {
+	t.Helper()
+	return command(t, e.environment(), built.binary, "generate", "cleanup", "--state-dir", state)
+}
+
+// left is what a runtime has of the generator's runs.
+func left(t *testing.T, e *engine) string {
+	t.Helper()
+	var lists [][]string
+	switch e.kind {
+	case "containerd":
+		lists = [][]string{{"containers", "ls", "-q"}, {"tasks", "ls", "-q"}, {"images", "ls", "-q", "name~=helper"}, {"snapshots", "ls"}}
+	case "podman":
+		lists = [][]string{{"ps", "-aq", "--external"}, {"images", "-q", "localhost/peregrine/helper"}}
+	default:
+		lists = [][]string{{"ps", "-aq"}, {"images", "-q", "localhost/peregrine/helper"}}
+	}
+	var all []string
+	for _, list := range lists {
+		for line := range strings.Lines(e.cli(t, list...)) {
+			if !strings.Contains(line, "Committed") && !strings.HasPrefix(line, "KEY") { // of ctr snapshots: layers of images
+				all = append(all, line)
+			}
+		}
+	}
+	return strings.Join(append(all, running(t, e)...), "\n")
+}
+
+// running are the processes of a runtime's containers.
+func running(t *testing.T, e *engine) []string {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, file := range files {
+		text, _ := os.ReadFile(file) // it may have ended
+		line := string(bytes.ReplaceAll(text, []byte{0}, []byte{' '}))
+		if strings.Contains(line, filepath.Dir(e.socket)) && (strings.Contains(line, "shim") || strings.Contains(line, "conmon")) || strings.HasPrefix(line, "/peregrine-generator") {
+			found = append(found, file+": "+line)
+		}
+	}
+	return found
+}
+
+// Whenever a run is killed, cleanup leaves nothing of it with the runtime.
+func TestKilledRuns(t *testing.T) {
+	for name, start := range map[string]func(*testing.T) *engine{"docker": startDocker, "podman": startPodman, "containerd": startContainerd} {
+		t.Run(name, func(t *testing.T) {
+			e := start(t)
+			for i := range *kills {
+				state := t.TempDir()
+				cmd := killable(t, e, state, "helper")
+				moment := time.Duration(i) * 3 * time.Second / time.Duration(*kills)
+				time.Sleep(moment) // whatever the run is doing then
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				_ = cmd.Wait() // "signal: killed"
+				said := cleanup(t, e, state)
+				var rest string
+				eventually(t, "the end of what is left", func() bool {
+					if rest != "" {
+						t.Logf("killed after %v, cleanup: %s, left: %s", moment, said, rest)
+					}
+					rest = left(t, e)
+					return rest == ""
+				})
+			}
+		})
+	}
+}
+
+// gate is a proxy before dockerd, which keeps a request to make a container until
+// somebody has asked for a list of containers.
+type gate struct {
+	http.RoundTripper
+	asked, listed chan struct{}
+	once          sync.Once
+}
+
+func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(r.URL.Path, "/containers/create") {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, err
+		}
+		close(g.asked)
+		<-g.listed
+		r = r.Clone(context.WithoutCancel(r.Context())) // the client has gone
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		return g.RoundTripper.RoundTrip(r)
+	}
+	response, err := g.RoundTripper.RoundTrip(r)
+	if strings.HasSuffix(r.URL.Path, "/containers/json") {
+		g.once.Do(func() { close(g.listed) })
+	}
+	return response, err
+}
+
+// A daemon makes the container that a killed client has asked for, after cleanup
+// has looked for it: cleanup looks again.
+func TestKilledWhileMaking(t *testing.T) {
+	e := startDocker(t)
+	daemon := e.socket
+	g := &gate{asked: make(chan struct{}), listed: make(chan struct{}), RoundTripper: &http.Transport{
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", daemon) },
+	}}
+	listener, err := net.Listen("unix", daemon+".gate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: &httputil.ReverseProxy{
+		Director:  func(r *http.Request) { r.URL.Scheme, r.URL.Host = "http", "docker" },
+		Transport: g,
+	}}
+	go server.Serve(listener)
+	t.Cleanup(func() { server.Close() })
+	e.socket = daemon + ".gate"
+
+	state := t.TempDir()
+	cmd := killable(t, e, state, tag)
+	<-g.asked
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // "signal: killed"
+	said := cleanup(t, e, state)
+	if rest := left(t, e); rest != "" || !strings.Contains(said, "removed container peregrine-") {
+		t.Errorf("left: %s\ncleanup: %s", rest, said)
+	}
+}
