@@ -190,7 +190,7 @@ func (f *benchFlags) again(env Env) error {
 	return benchExit(env.Context, result, f.write(env, result, o), false)
 }
 
-func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
+func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) (failed error) {
 	if f.from != "" {
 		return f.again(env)
 	}
@@ -203,6 +203,11 @@ func (f *benchFlags) run(env Env, cmd *cobra.Command, args []string) error {
 		return err
 	}
 	defer cleanup()
+	leave, err := f.contain(env.Context, &o.Bench.Sandbox)
+	if err != nil {
+		return err
+	}
+	defer func() { failed = errors.Join(failed, leave()) }()
 	if f.dryRun {
 		o.Bench.Target, o.Bench.Drain, o.Bench.Linger = target.NewRunning(0, intake.NewNone(), nil), time.Millisecond, time.Millisecond
 	} else if o.Bench.Target, err = f.target(env, cmd, dir, args[1:]); err != nil {

@@ -129,7 +129,13 @@ func (g *generateFlags) warnLeftOut(expression string) {
 }
 
 func (g *generateFlags) sandbox() (generator.SandboxOptions, error) {
-	o := generator.SandboxOptions{Off: g.noSandbox, Egress: g.allowEgress, StateDir: g.stateDir, Privileged: g.privileged}
+	o := generator.SandboxOptions{Off: g.noSandbox, Egress: g.allowEgress, StateDir: g.stateDir, Privileged: g.privileged, Image: g.image}
+	switch {
+	case g.image == "" && g.engine != "":
+		return o, usagef("--container-engine needs --in-container")
+	case g.image != "" && (g.noSandbox || g.container != "auto"):
+		return o, usagef("--in-container, --container and --no-sandbox exclude each other")
+	}
 	switch g.container {
 	case "auto":
 	case "host", "container":
@@ -144,15 +150,9 @@ func (g *generateFlags) sandbox() (generator.SandboxOptions, error) {
 // the helper image, which leave removes.
 func (g *generateFlags) contain(ctx context.Context, o *generator.SandboxOptions) (leave func() error, err error) {
 	leave = func() error { return nil }
-	switch {
-	case g.image == "" && g.engine != "":
-		return leave, usagef("--container-engine needs --in-container")
-	case g.image == "":
+	if o.Image == "" {
 		return leave, nil
-	case g.noSandbox || g.container != "auto":
-		return leave, usagef("--in-container, --container and --no-sandbox exclude each other")
 	}
-	o.Image = g.image
 	if o.Engine, err = engine.Find(ctx, g.engine); err != nil {
 		return leave, &ExitError{Code: ExitPreflight, Err: err}
 	}

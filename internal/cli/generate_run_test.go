@@ -54,6 +54,10 @@ func TestGenerateUsage(t *testing.T) {
 		{"run --weights Nosuch=1", ExitUsage, "no such action"},
 		{"run --weights ClearLogActivities=x", ExitUsage, "NAME=N"},
 		{"run --container maybe", ExitUsage, "expected auto, host or container"},
+		{"run --container-engine docker", ExitUsage, "needs --in-container"},
+		{"plan --in-container helper --no-sandbox", ExitUsage, "exclude each other"},
+		{"test --in-container helper --container host", ExitUsage, "exclude each other"},
+		{"run --in-container helper --container-engine rkt", ExitPreflight, "expected docker, podman, containerd"},
 		{"run --nosuchflag", ExitUsage, "unknown flag"},
 		{"run --loglevel loud", ExitUsage, "log level"},
 		{"run --logformat xml", ExitUsage, "text or json"},
@@ -88,6 +92,13 @@ func TestGenerateList(t *testing.T) {
 func TestGeneratePlan(t *testing.T) {
 	code, stdout, _ := execute(t, nil, "generate", "plan", "WriteBelowEtc|PacketSocket|RunShellUntrusted|CreatePrivilegedPod", "--all", "--container", "host")
 	for _, want := range []string{"files      peregrine-* in /etc", "where      container look-alike", "processes  httpd, sh", "skipped    needs a Kubernetes cluster", "private /tmp"} {
+		if code != ExitOK || !strings.Contains(stdout, want) {
+			t.Errorf("exit %d, no %q in\n%s", code, want, stdout)
+		}
+	}
+	// What runs in containers is planned without asking an engine.
+	code, stdout, _ = execute(t, nil, "generate", "plan", "MountLaunchedInPrivileged|PacketSocket|SuspiciousNetworkToolOnHost", "--all", "--in-container", "helper")
+	for _, want := range []string{"sandbox  real containers of image helper", "where      real container\n", "where      real container, privileged\n", "skipped    only applicable to hosts"} {
 		if code != ExitOK || !strings.Contains(stdout, want) {
 			t.Errorf("exit %d, no %q in\n%s", code, want, stdout)
 		}

@@ -68,7 +68,11 @@ func (o *Options) describe() string {
 	if o.Sandbox.Off {
 		return "none: the host's own files, the host's network"
 	}
-	return "private /tmp, overlays on the directories below, " + network
+	place := "private /tmp, overlays on the directories below, " + network
+	if o.Sandbox.Image != "" {
+		place = "real containers of image " + o.Sandbox.Image + ", with " + place
+	}
+	return place
 }
 
 func (p *part) where() string {
