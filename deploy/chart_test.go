@@ -37,6 +37,10 @@ image: {tag: test, pullPolicy: Never}
 collectors: {containerEngine: {engines: {cri: {sockets: [` + c.Socket + `]}}}, kubernetes: {enabled: true}}
 metrics: {enabled: true}
 grafana: {dashboards: {enabled: true}}
+certs: {existingSecret: server}
+falco:
+  grpc: {enabled: true, bind_address: "0.0.0.0:5060", private_key: /etc/falco/certs/server.key, cert_chain: /etc/falco/certs/server.crt, root_certs: /etc/falco/certs/ca.crt}
+  grpc_output: {enabled: true}
 customRules:
   shop.yaml: |
     - rule: Shop reads a secret
@@ -91,6 +95,7 @@ spec:
 func TestChart(t *testing.T) {
 	c := kubernetes.Up(t, kubernetes.Options{})
 	checkDriverless(t, c)
+	checkFalcoValues(t, c)
 	chartImage(t, c)
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -100,8 +105,10 @@ func TestChart(t *testing.T) {
 		}
 		return path
 	}
-	chart := []string{"peregrine", "helm/peregrine", "--namespace", namespace, "--values", write("values.yaml", values(c)), "--wait", "--timeout", "90s"}
-	c.Run(t, c.Helm(append([]string{"install", "--create-namespace"}, chart...)...))
+	g := newGuide(t, c, write("values.yaml", values(c)))
+	certificates(t, c)
+	g.try("helm install peregrine deploy/helm/peregrine --namespace peregrine --create-namespace --values values.yaml --wait")
+	g.try("kubectl label namespace peregrine pod-security.kubernetes.io/enforce=privileged")
 	c.Run(t, c.Kubectl("apply", "-f", write("shop.yaml", shop)))
 	c.Run(t, c.Kubectl("wait", "pod/web-1", "-n", "shop", "--for=condition=Ready", "--timeout=60s"))
 	c.Run(t, c.Kubectl("exec", "-n", "shop", "web-1", "--", "/bin/sh", "-c", "cat /etc/secret; echo x > /etc/shadow; cat /etc/shadow"))
@@ -121,14 +128,20 @@ func TestChart(t *testing.T) {
 	checkWorkload(t, c)
 	alertOf(t, c, "Read sensitive file untrusted") // the rules in the image apply too
 	checkMetrics(t, scrape(t, c))
-	if status := c.Run(t, c.Kubectl("exec", "-n", namespace, "daemonset/peregrine", "--", "/usr/bin/peregrine", "sensor", "status")); !strings.Contains(status, "cri at /host"+c.Socket+": connected") || !strings.Contains(status, "kubernetes at https://10.96.0.1:443: connected") {
+	checkGRPC(t, c, write)
+	if logs := g.try("kubectl logs --namespace peregrine daemonset/peregrine"); !strings.Contains(logs, "Shop reads a secret") {
+		t.Errorf("logs:\n%s", logs)
+	}
+	if status := g.try("kubectl exec --namespace peregrine daemonset/peregrine -- /usr/bin/peregrine sensor status"); !strings.Contains(status, "cri at /host"+c.Socket+": connected") || !strings.Contains(status, "kubernetes at https://10.96.0.1:443: connected") {
 		t.Errorf("status:\n%s", status)
 	}
 
-	c.Run(t, c.Helm(append([]string{"upgrade"}, append(chart, "--set", "configReload=rollout,falco.priority=warning")...)...))
+	write("values.yaml", values(c)+"configReload: rollout\n")
+	g.try("helm upgrade peregrine deploy/helm/peregrine --namespace peregrine --values values.yaml --wait")
 	c.Run(t, c.Kubectl("rollout", "status", "-n", namespace, "daemonset/peregrine", "--timeout=60s"))
-	c.Run(t, c.Helm("uninstall", "peregrine", "--namespace", namespace, "--wait"))
+	g.try("helm uninstall peregrine --namespace peregrine --wait")
 	c.Run(t, c.Kubectl("wait", "pods", "-n", namespace, "--all", "--for=delete", "--timeout=60s"))
+	g.done()
 	left := c.Run(t, c.Kubectl("get", "all,configmaps,secrets,serviceaccounts,clusterroles,clusterrolebindings", "-n", namespace, "-o", "name", "-l", "app.kubernetes.io/instance=peregrine"))
 	if strings.TrimSpace(left) != "" {
 		t.Errorf("left over: %s", left)
@@ -204,11 +217,16 @@ func alertOf(t *testing.T, c *kubernetes.Cluster, rule string) alertLine {
 	return alertLine{}
 }
 
-// scrape reads the sensor's metrics as Prometheus does, from the node.
+// scrape reads the sensor's metrics as Prometheus does, from another pod.
 func scrape(t *testing.T, c *kubernetes.Cluster) string {
 	t.Helper()
-	ip := strings.TrimSpace(c.Run(t, c.Kubectl("get", "pods", "-n", namespace, "-o", "jsonpath={.items[0].status.podIP}")))
-	return c.Run(t, c.OnNode("/bin/busybox", "wget", "-qO-", "http://"+ip+":8765/metrics"))
+	return c.Run(t, c.Kubectl("exec", "-n", "shop", "web-1", "--", "/bin/busybox", "wget", "-qO-", "http://"+address(t, c)+":8765/metrics"))
+}
+
+// address is that of the sensor's pod.
+func address(t *testing.T, c *kubernetes.Cluster) string {
+	t.Helper()
+	return strings.TrimSpace(c.Run(t, c.Kubectl("get", "pods", "-n", namespace, "-o", "jsonpath={.items[0].status.podIP}")))
 }
 
 // names are names of the sensor's metrics in expressions.

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net"
 	"os"
@@ -68,6 +69,17 @@ func (a *authority) issue(name, cn, group string, hosts ...string) error {
 		return err
 	}
 	return writePEM(filepath.Join(a.dir, name+".crt"), "CERTIFICATE", der)
+}
+
+// Certificates makes an authority in dir, and by it the certificates of a server
+// called host and of a client: ca.crt, server.crt, server.key, client.crt and
+// client.key.
+func Certificates(dir, host string) error {
+	a, err := newAuthority(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.issue("server", host, "", host), a.issue("client", "client", ""))
 }
 
 func (a *authority) writeKey(name string) (*ecdsa.PrivateKey, error) {

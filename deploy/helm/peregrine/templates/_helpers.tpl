@@ -37,7 +37,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{/* The engines with an API that are asked, as {name: {enabled, sockets}}. */}}
 {{- define "peregrine.engines" -}}
 {{- if and .Values.collectors.enabled .Values.collectors.containerEngine.enabled -}}
-{{ .Values.collectors.containerEngine.engines | toYaml }}
+{{- $engines := deepCopy .Values.collectors.containerEngine.engines -}}
+{{/* Values of the chart before the container plugin: one socket for each. */}}
+{{- range $old, $engine := dict "docker" "docker" "containerd" "cri" "crio" "cri" -}}
+{{- with dig $old "socket" "" $.Values.collectors -}}
+{{- $_ := set (get $engines $engine) "sockets" (prepend (get $engines $engine).sockets .) -}}
+{{- end -}}
+{{- end -}}
+{{/* /var/run is a link to /run, which is what the pod mounts. */}}
+{{- range $name, $engine := $engines -}}
+{{- $sockets := list -}}
+{{- range $engine.sockets -}}{{- $sockets = append $sockets (regexReplaceAll "^/var/run/" . "/run/") -}}{{- end -}}
+{{- if $sockets -}}{{- $_ := set $engine "sockets" ($sockets | uniq) -}}{{- end -}}
+{{- end -}}
+{{ $engines | toYaml }}
 {{- else -}}
 {docker: {enabled: false}, podman: {enabled: false}, containerd: {enabled: false}, cri: {enabled: false}, lxc: {enabled: true}, libvirt_lxc: {enabled: true}, bpm: {enabled: true}}
 {{- end -}}
@@ -54,7 +67,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- range $name, $engine := include "peregrine.engines" . | fromYaml -}}
 {{- if $engine.enabled -}}
 {{- range $engine.sockets -}}
-{{- if not (or (hasPrefix "/run/" .) (hasPrefix "/var/run/" .)) -}}{{- $dirs = append $dirs (dir .) -}}{{- end -}}
+{{- if not (hasPrefix "/run/" .) -}}{{- $dirs = append $dirs (dir .) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -72,8 +85,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $init := dict "label_max_len" $c.labelMaxLen "with_size" $c.withSize "hooks" $c.hooks "engines" (include "peregrine.engines" . | fromYaml) -}}
 {{- $_ := set $config "plugins" (append $plugins (dict "name" "container" "init_config" $init)) -}}
 {{- end -}}
+{{- $modern := dict -}}
+{{- range $value, $key := dict "bufSizePreset" "buf_size_preset" "cpusForEachBuffer" "cpus_for_each_buffer" "dropFailedExit" "drop_failed_exit" -}}
+{{- if hasKey (default (dict) $.Values.driver.modernEbpf) $value -}}{{- $_ := set $modern $key (get $.Values.driver.modernEbpf $value) -}}{{- end -}}
+{{- end -}}
+{{- if $modern -}}
+{{- $_ := set $config "engine" (mergeOverwrite (dict "modern_ebpf" $modern) (default (dict) $config.engine)) -}}
+{{- end -}}
 {{- if .Values.metrics.enabled -}}
-{{- $_ := set $config "metrics" (mergeOverwrite (dict "enabled" true "interval" .Values.metrics.interval "output_rule" .Values.metrics.outputRule) (default (dict) $config.metrics)) -}}
+{{- $metrics := dict "enabled" true -}}
+{{- range $value := list "interval" "outputRule" "rulesCountersEnabled" "resourceUtilizationEnabled" "stateCountersEnabled" "kernelEventCountersEnabled" "libbpfStatsEnabled" "convertMemoryToMB" "includeEmptyValues" -}}
+{{- if hasKey $.Values.metrics $value -}}{{- $_ := set $metrics ($value | replace "MB" "Mb" | snakecase) (get $.Values.metrics $value) -}}{{- end -}}
+{{- end -}}
+{{- if hasKey .Values.metrics "kernelEventCountersPerCPUEnabled" -}}{{- $_ := set $metrics "kernel_event_counters_per_cpu_enabled" .Values.metrics.kernelEventCountersPerCPUEnabled -}}{{- end -}}
+{{- $_ := set $config "metrics" (mergeOverwrite $metrics (default (dict) $config.metrics)) -}}
 {{- $_ := set $config "webserver" (mergeOverwrite (deepCopy (default (dict) $config.webserver)) (dict "enabled" true "prometheus_metrics_enabled" true)) -}}
 {{- end -}}
 {{ $config | toYaml }}
