@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,9 +16,12 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
-// startContainerd starts containerd with its CRI; the pods' pause process is
-// the tests' own program.
-func startContainerd(t *testing.T) *engine {
+// startContainerd starts containerd with its CRI, in the host's network.
+func startContainerd(t *testing.T) *engine { return startContainerdBy(t) }
+
+// startContainerdBy starts it by a program before its command line. The pods'
+// pause process opens /tell/pause.
+func startContainerdBy(t *testing.T, before ...string) *engine {
 	t.Helper()
 	need(t, "containerd", "runc", "ctr")
 	dir := t.TempDir()
@@ -33,17 +37,22 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 [ttrpc]
   address = "`+e.socket+`.ttrpc"
 [plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "`+tag+`"
+  sandbox_image = "`+pauseTag+`"
   disable_tcp_service = true
   netns_mounts_under_state_dir = true
   restrict_oom_score_adj = true
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "`+dir+`/net"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
       SystemdCgroup = false
 `)
+	place(t, filepath.Join(dir, "net", "tests.conflist"), bridge(dir))
 	e.start = func() {
-		cmd := daemon(t, nil, "containerd", "-c", filepath.Join(dir, "config.toml"))
+		line := append(before, "containerd", "-c", filepath.Join(dir, "config.toml"))
+		cmd := daemon(t, nil, line[0], line[1:]...)
 		e.stop = func() { stop(cmd) }
 		needs.Eventually(t, "containerd's socket", func() bool { return exists(e.socket) })
 	}
@@ -52,14 +61,17 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 	for _, namespace := range []string{"k8s.io", "tests"} {
 		e.cli(t, "-n", namespace, "images", "import", built.archive)
 	}
+	e.cli(t, "-n", "k8s.io", "images", "import", built.pause)
 	return e
 }
 
 // pods makes pods as the kubelet does.
 type pods struct {
-	t       *testing.T
-	runtime api.RuntimeServiceClient
-	image   string // its id, by which the kubelet asks for it
+	t          *testing.T
+	runtime    api.RuntimeServiceClient
+	images     api.ImageServiceClient
+	namespace  string
+	tag, image string // its id, by which the kubelet asks for it
 }
 
 func newPods(t *testing.T, e *engine) *pods {
@@ -69,24 +81,29 @@ func newPods(t *testing.T, e *engine) *pods {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	p := &pods{t: t, runtime: api.NewRuntimeServiceClient(conn)}
-	resp, err := api.NewImageServiceClient(conn).ImageStatus(p.context(), &api.ImageStatusRequest{Image: &api.ImageSpec{Image: tag}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.image = resp.Image.Id
-	return p
+	p := &pods{t: t, runtime: api.NewRuntimeServiceClient(conn), images: api.NewImageServiceClient(conn)}
+	return p.with("shop", tag)
 }
 
-// pod makes a sandbox in the host's network, which needs no plugin.
-func (p *pods) pod(name string, privileged bool) (string, *api.PodSandboxConfig) {
+// with makes pods in a namespace, whose containers have an image.
+func (p *pods) with(namespace, tag string) *pods {
+	p.t.Helper()
+	resp, err := p.images.ImageStatus(p.context(), &api.ImageStatusRequest{Image: &api.ImageSpec{Image: tag}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return &pods{p.t, p.runtime, p.images, namespace, tag, resp.Image.Id}
+}
+
+// pod makes a sandbox in a network of its own or the host's, which needs no plugin.
+func (p *pods) pod(name string, privileged bool, network api.NamespaceMode) (string, *api.PodSandboxConfig) {
 	p.t.Helper()
 	config := &api.PodSandboxConfig{
-		Metadata:    &api.PodSandboxMetadata{Name: name, Namespace: "shop", Uid: "uid-" + name},
-		Labels:      map[string]string{"app": name, "io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": "shop", "io.kubernetes.pod.uid": "uid-" + name},
+		Metadata:    &api.PodSandboxMetadata{Name: name, Namespace: p.namespace, Uid: "uid-" + name},
+		Labels:      map[string]string{"app": name, "example.org/part": "front", "io.kubernetes.pod.name": name, "io.kubernetes.pod.namespace": p.namespace, "io.kubernetes.pod.uid": "uid-" + name},
 		Annotations: map[string]string{"note": "of " + name},
 		Linux: &api.LinuxPodSandboxConfig{CgroupParent: "/peregrine-tests", SecurityContext: &api.LinuxSandboxSecurityContext{
-			NamespaceOptions: &api.NamespaceOption{Network: api.NamespaceMode_NODE, Pid: api.NamespaceMode_CONTAINER}, Privileged: privileged,
+			NamespaceOptions: &api.NamespaceOption{Network: network, Pid: api.NamespaceMode_CONTAINER}, Privileged: privileged,
 		}},
 	}
 	resp, err := p.runtime.RunPodSandbox(p.context(), &api.RunPodSandboxRequest{Config: config})
@@ -105,7 +122,7 @@ func (p *pods) run(sandbox string, config *api.PodSandboxConfig, name string, mo
 	p.t.Helper()
 	resp, err := p.runtime.CreateContainer(p.context(), &api.CreateContainerRequest{
 		PodSandboxId: sandbox, SandboxConfig: config, Config: &api.ContainerConfig{
-			Metadata: &api.ContainerMetadata{Name: name}, Image: &api.ImageSpec{Image: p.image, UserSpecifiedImage: tag}, Command: command, Mounts: mounts,
+			Metadata: &api.ContainerMetadata{Name: name}, Image: &api.ImageSpec{Image: p.image, UserSpecifiedImage: p.tag}, Command: command, Mounts: mounts,
 			Labels: map[string]string{
 				"io.kubernetes.container.name": name, "io.kubernetes.pod.name": config.Metadata.Name,
 				"io.kubernetes.pod.namespace": config.Metadata.Namespace, "io.kubernetes.pod.uid": config.Metadata.Uid,
@@ -139,26 +156,34 @@ func (p *pods) context() context.Context {
 }
 
 func TestPods(t *testing.T) {
-	e := startContainerd(t)
+	needs.Programs(t, "unshare")
+	e := startContainerdBy(t, "unshare", "--net") // the pods' bridge is in it, and goes with it
 	p := newPods(t, e)
 	s := startSensor(t, tellRules, map[string]string{"cri": e.socket})
-	sandbox, config := p.pod("web", false)
+	sandbox, config := p.pod("web", false, api.NamespaceMode_POD)
 
-	// An init container, then the pod's own.
+	// The pause container comes first, then an init container, then the pod's own.
 	p.run(sandbox, config, "prepare", nil, "/app", "open", "/tell/init")
 	id := p.run(sandbox, config, "serve", []*api.Mount{{HostPath: t.TempDir(), ContainerPath: "/data", Readonly: true}}, "/app", "sleep")
+	p.run(sandbox, config, "beside", nil, "/app", "open", "/tell/beside")
 	p.exec(id, "/bin/open", "/tell/exec")
 	pod := map[string]string{
-		"k8s.pod.name": "web", "k8s.ns.name": "shop", "k8s.pod.uid": "uid-web", "k8s.pod.sandbox_id": sandbox[:12], "k8s.pod.labels": "app:web",
-		"container.type": "containerd", "container.image": tag, "container.image.repository": "localhost/tests/app", "container.image.tag": "v1",
-		"container.image.digest": "+", "container.image.id": "+", "container.privileged": "false", "container.host_network": "true", "container.host_pid": "false",
+		"k8s.pod.name": "web", "k8s.ns.name": "shop", "k8s.pod.uid": "uid-web", "k8s.pod.sandbox_id": sandbox[:12], "k8s.pod.labels": "app:web, example.org/part:front",
+		"k8s.pod.label[example.org/part]": "front", "k8s.pod.label[annotation.note]": "of web", "k8s.pod.ip": "+", "container.ip": "+",
+		"container.type": "containerd", "container.privileged": "false", "container.host_network": "false", "container.host_pid": "false",
 	}
-	first := s.await(t, "an alert of the init container", tells("/tell/init"))
-	compare(t, first, pod)
-	compare(t, first, map[string]string{"container.name": "prepare"})
-	second := s.await(t, "an alert of exec", tells("/tell/exec"))
-	compare(t, second, pod)
-	compare(t, second, map[string]string{"container.name": "serve", "container.id": id[:12], "container.full_id": id, "container.mount.dest[0]": "/data"})
+	paused := s.await(t, "an alert of the pause container", tells("/tell/pause"))
+	compare(t, paused, pod)
+	compare(t, paused, map[string]string{"container.id": sandbox[:12], "container.name": "", "container.image": pauseTag})
+	for file, name := range map[string]string{"/tell/init": "prepare", "/tell/exec": "serve", "/tell/beside": "beside"} {
+		a := s.await(t, "an alert of "+name, tells(file))
+		compare(t, a, pod)
+		compare(t, a, map[string]string{
+			"container.name": name, "container.image": tag, "container.image.repository": "localhost/tests/app", "container.image.tag": "v1",
+			"container.image.digest": "+", "container.image.id": "+", "container.ip": paused.text("k8s.pod.ip"),
+		})
+	}
+	compare(t, s.await(t, "an alert of exec", tells("/tell/exec")), map[string]string{"container.id": id[:12], "container.full_id": id, "container.mount.dest[0]": "/data"})
 
 	// A container made anew in the same pod has an id of its own.
 	if _, err := p.runtime.StopContainer(p.context(), &api.StopContainerRequest{ContainerId: id}); err != nil {
@@ -169,6 +194,32 @@ func TestPods(t *testing.T) {
 	}
 	again := p.run(sandbox, config, "serve", nil, "/app", "open", "/tell/again")
 	compare(t, s.await(t, "an alert after the restart", tells("/tell/again")), map[string]string{"container.id": again[:12], "container.name": "serve", "k8s.pod.uid": "uid-web"})
+
+	// A pod in the host's network has no address of its own.
+	shared, wide := p.pod("wide", false, api.NamespaceMode_NODE)
+	p.run(shared, wide, "wide", nil, "/app", "open", "/tell/wide")
+	compare(t, s.await(t, "an alert of a pod in the host's network", tells("/tell/wide")), map[string]string{
+		"container.name": "wide", "container.host_network": "true", "container.ip": "", "k8s.pod.ip": "", "k8s.pod.name": "wide",
+	})
+}
+
+// When containerd comes back, pods that have gone on are still known, and new
+// ones become known.
+func TestContainerdRestarts(t *testing.T) {
+	e := startContainerd(t)
+	p := newPods(t, e)
+	sandbox, config := p.pod("web", false, api.NamespaceMode_NODE)
+	id := p.run(sandbox, config, "serve", nil, "/app", "sleep")
+	s := startSensor(t, tellRules, map[string]string{"cri": e.socket})
+	eventually(t, "the connection", func() bool { return s.logged("container runtime connected") == 1 })
+	e.stop()
+	eventually(t, "the loss", func() bool { return s.logged("does not answer") == 1 })
+	e.start()
+	eventually(t, "the second connection", func() bool { return s.logged("container runtime connected") == 2 })
+	p.exec(id, "/bin/open", "/tell/old")
+	p.run(sandbox, config, "late", nil, "/app", "open", "/tell/new")
+	compare(t, s.await(t, "an alert of the old container", tells("/tell/old")), map[string]string{"container.name": "serve", "k8s.pod.name": "web"})
+	compare(t, s.await(t, "an alert of a new container", tells("/tell/new")), map[string]string{"container.name": "late", "k8s.pod.name": "web"})
 }
 
 // containerd's own API: a container that nothing else manages.
@@ -176,11 +227,33 @@ func TestContainerd(t *testing.T) {
 	e := startContainerd(t)
 	s := startSensor(t, tellRules, map[string]string{"containerd": e.socket})
 	id := "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
-	e.cli(t, "-n", "tests", "run", "--rm", "--label", "team=tests", "--mount", "type=bind,src="+t.TempDir()+",dst=/data,options=rbind:ro", tag, id, "/app", "open", "/tell/ctr")
-	compare(t, s.await(t, "an alert", tells("/tell/ctr")), map[string]string{
+	ctr := func(args ...string) { e.cli(t, append([]string{"-n", "tests"}, args...)...) }
+	whole := map[string]string{
 		"container.id": id[:12], "container.full_id": id, "container.type": "containerd", "container.image": tag, "container.image.tag": "v1",
 		"container.image.digest": "+", "container.name": id[:12], "container.label[team]": "tests", "container.privileged": "false", "container.host_pid": "false",
-	})
+		"container.ip": "", // which it does not tell
+	}
+	ctr("containers", "create", "--label", "team=tests", "--mount", "type=bind,src="+t.TempDir()+",dst=/data,options=rbind:ro", tag, id, "/app", "open", "/tell/first")
+	for range 2 { // a restart is a second task
+		ctr("tasks", "start", "--detach", id)
+		eventually(t, "the end of the task", func() bool { return strings.Contains(e.cli(t, "-n", "tests", "tasks", "list"), "STOPPED") })
+		ctr("tasks", "delete", id)
+	}
+	eventually(t, "an alert of each start", func() bool { return len(s.find(tells("/tell/first"))) == 2 })
+	for _, a := range s.find(tells("/tell/first")) {
+		compare(t, a, whole)
+	}
+	ctr("containers", "delete", id)
+
+	ctr("run", "--detach", "--label", "team=tests", tag, id, "/app", "sleep")
+	ctr("tasks", "pause", id)
+	ctr("tasks", "resume", id)
+	ctr("tasks", "exec", "--exec-id", "one", id, "/bin/open", "/tell/exec")
+	compare(t, s.await(t, "an alert of exec", tells("/tell/exec")), whole)
+	ctr("tasks", "kill", "--signal", "SIGKILL", id)
+	eventually(t, "the end of the task", func() bool { return strings.Contains(e.cli(t, "-n", "tests", "tasks", "list"), "STOPPED") })
+	ctr("tasks", "delete", id)
+	ctr("containers", "delete", id)
 }
 
 // unmountBelow lets go of what a runtime has mounted in its directory.

@@ -15,7 +15,8 @@ type engine struct {
 	kind    string // as container.type has it
 	socket  string
 	env     []string
-	command []string // docker, podman
+	command []string // docker, podman, ctr
+	network string   // one in which containers have addresses
 	stop    func()
 	start   func()
 }
@@ -25,6 +26,11 @@ func (e *engine) cli(t *testing.T, args ...string) string {
 	t.Helper()
 	args = append(append([]string{}, e.command[1:]...), args...)
 	return command(t, e.env, e.command[0], args...)
+}
+
+// environment is what the runtime's command line finds it by.
+func (e *engine) environment() []string {
+	return append(append(os.Environ(), e.env...), "DOCKER_HOST=unix://"+e.socket, "CONTAINERD_ADDRESS="+e.socket)
 }
 
 func place(t *testing.T, path, text string) {
@@ -40,15 +46,16 @@ func place(t *testing.T, path, text string) {
 // startDocker starts dockerd, which starts a containerd of its own.
 func startDocker(t *testing.T) *engine {
 	t.Helper()
-	need(t, "dockerd", "docker")
+	need(t, "unshare", "dockerd", "docker")
 	dir := t.TempDir()
-	e := &engine{kind: "docker", socket: filepath.Join(dir, "docker.sock")}
+	e := &engine{kind: "docker", socket: filepath.Join(dir, "docker.sock"), network: "bridge"}
 	e.command = []string{"docker", "-H", "unix://" + e.socket}
 	place(t, filepath.Join(dir, "daemon.json"), "{}")
 	e.start = func() {
-		cmd := daemon(t, nil, "dockerd", "--config-file="+filepath.Join(dir, "daemon.json"), "--data-root", filepath.Join(dir, "data"),
+		// Its bridge is in a network namespace of its own, and goes with it.
+		cmd := daemon(t, nil, "unshare", "--net", "dockerd", "--config-file="+filepath.Join(dir, "daemon.json"), "--data-root", filepath.Join(dir, "data"),
 			"--exec-root", filepath.Join(dir, "exec"), "--pidfile", filepath.Join(dir, "pid"), "-H", "unix://"+e.socket, "-G", "root",
-			"--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--bridge=none", "--storage-driver", "overlay2",
+			"--iptables=false", "--ip6tables=false", "--ip-forward=false", "--ip-masq=false", "--storage-driver", "overlay2",
 			"--exec-opt", "native.cgroupdriver=cgroupfs", "--userland-proxy=false")
 		e.stop = func() { stop(cmd) }
 		needs.Eventually(t, "dockerd's socket", func() bool { return exists(e.socket) })
@@ -59,12 +66,21 @@ func startDocker(t *testing.T) *engine {
 	return e
 }
 
+// bridge is the configuration of a network for CNI plugins, which keep their
+// books in dir: a bridge without a way out.
+func bridge(dir string) string {
+	return `{"cniVersion": "0.4.0", "name": "tests", "plugins": [{"type": "bridge", "bridge": "tests0",
+"ipam": {"type": "host-local", "dataDir": "` + dir + `/cni", "ranges": [[{"subnet": "10.251.0.0/24"}]]}}]}`
+}
+
 // startPodman starts Podman's service.
 func startPodman(t *testing.T) *engine {
 	t.Helper()
-	need(t, "podman")
+	need(t, "unshare", "podman")
 	dir := t.TempDir()
-	e := &engine{kind: "podman", socket: filepath.Join(dir, "podman.sock"), command: []string{"podman"}}
+	// Podman makes networks where its command line runs.
+	e := &engine{kind: "podman", socket: filepath.Join(dir, "podman.sock"), command: []string{"unshare", "--net", "podman"}, network: "tests"}
+	place(t, filepath.Join(dir, "net", "tests.conflist"), bridge(dir))
 	place(t, filepath.Join(dir, "containers.conf"), `[engine]
 cgroup_manager="cgroupfs"
 events_logger="file"
@@ -74,7 +90,9 @@ tmp_dir="`+dir+`/tmp"
 static_dir="`+dir+`/libpod"
 volume_path="`+dir+`/volumes"
 [network]
+network_backend="cni"
 network_config_dir="`+dir+`/net"
+cni_plugin_dirs=["/usr/lib/cni"]
 [containers]
 default_ulimits=["nofile=1024:20000","nproc=4096:4096"]
 `)

@@ -1,7 +1,6 @@
 package runtimes
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -25,9 +24,30 @@ func TestGenerateInContainers(t *testing.T) {
 	startSensor(t, "", map[string]string{"docker": e.socket}, args...)
 	cmd := exec.Command(built.binary, "generate", "test", "--in-container", "helper", "--container-engine", "docker", "--state-dir", t.TempDir(),
 		"--alerts", alerts, "--test-timeout", "20s", "--settle", "100ms", inContainers)
-	cmd.Env = append(os.Environ(), "DOCKER_HOST=unix://"+e.socket)
+	cmd.Env = e.environment()
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "passed=5") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if left := e.cli(t, "ps", "-aq") + e.cli(t, "images", "-q", "localhost/peregrine/helper"); left != "" {
+		t.Errorf("left over: %s", left)
+	}
+}
+
+// So do those of bench, also in a privileged container, and every alert is found.
+func TestBenchInContainers(t *testing.T) {
+	e := startPodman(t)
+	config := filepath.Join(t.TempDir(), "peregrine.yaml")
+	place(t, config, configuration(t.TempDir(), map[string]string{"podman": e.socket}))
+	args := []string{"bench", "run", "ReadSensitiveFileUntrusted|MountLaunchedInPrivilegedContainer", "--in-container", "helper", "--container-engine", "podman",
+		"--rate", "10", "--round-duration", "2s", "--no-preflight", "--out", "none", "--fail-if", "lost>0", "--state-dir", t.TempDir(), "--", "-c", config}
+	for _, file := range defaultRules(t) {
+		args = append(args, "-r", file)
+	}
+	cmd := exec.Command(built.binary, args...)
+	cmd.Env = e.environment()
+	out, err := cmd.CombinedOutput()
+	if err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}
 	if left := e.cli(t, "ps", "-aq") + e.cli(t, "images", "-q", "localhost/peregrine/helper"); left != "" {

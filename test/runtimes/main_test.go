@@ -1,6 +1,7 @@
 package runtimes
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,7 +14,7 @@ import (
 )
 
 // built is what the tests need, made once.
-var built struct{ dir, binary, archive string }
+var built struct{ dir, binary, archive, pause string }
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -26,8 +27,11 @@ func run(m *testing.M) int {
 	return leaks.Run(m)
 }
 
-// Tag is the image that all containers of the tests run.
-const tag = "localhost/tests/app:v1"
+// The images of the tests: that of all containers, and that of pods' own.
+const (
+	tag      = "localhost/tests/app:v1"
+	pauseTag = "localhost/tests/pause:v1"
+)
 
 func build() error {
 	var err error
@@ -43,16 +47,23 @@ func build() error {
 			return fmt.Errorf("build %s: %w\n%s", pkg, err, text)
 		}
 	}
-	f, err := os.Create(built.archive)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return image.Image{
+	built.pause = filepath.Join(built.dir, "pause.tar")
+	img := image.Image{
 		Tag: tag, Files: map[string]string{"/app": app}, Entrypoint: []string{"/app"}, Cmd: []string{"sleep"},
 		Links:  map[string]string{"/bin/debugfs": "/app", "/bin/mount": "/app", "/bin/open": "/app", "/bin/sleep": "/app"},
 		Labels: map[string]string{"team": "tests", "empty": ""},
-	}.Write(f)
+	}
+	pause := img
+	pause.Tag, pause.Cmd = pauseTag, []string{"pause", "/tell/pause"}
+	return errors.Join(archive(built.archive, img), archive(built.pause, pause))
+}
+
+func archive(path string, img image.Image) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(img.Write(f), f.Close())
 }
 
 // need skips a test where it cannot run, or fails it where that is promised.

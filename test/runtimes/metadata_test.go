@@ -2,6 +2,7 @@ package runtimes
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -18,7 +19,8 @@ const tellRules = `
     %fd.name %container.id %container.full_id %container.type %container.name %container.image %container.image.id
     %container.image.repository %container.image.tag %container.image.digest %container.privileged %container.host_pid
     %container.host_network %container.host_ipc %container.ip %container.mounts %container.labels %container.label[team]
-    %k8s.pod.name %k8s.ns.name %k8s.pod.uid %k8s.pod.sandbox_id %k8s.pod.labels %k8s.pod.ip %container.mount.dest[0]
+    %k8s.pod.name %k8s.ns.name %k8s.pod.uid %k8s.pod.sandbox_id %k8s.pod.labels %k8s.pod.label[example.org/part]
+    %k8s.pod.label[annotation.note] %k8s.pod.ip %container.mount.dest[0] %container.label[odd]
   priority: INFO
 - macro: container
   condition: (container.id != host)
@@ -63,15 +65,43 @@ func TestMetadata(t *testing.T) {
 		}
 		compare(t, s.await(t, "an alert with the host's namespaces", tells("/tell/wide")), wide)
 
+		// In a network, it has an address, which these engines tell when it has
+		// started; labels may have anything in them.
+		e.cli(t, "run", "-d", "--name", "networked", "--network", e.network, "--label", "odd="+oddLabel, tag)
+		addressed := func(a alertLine) bool { return tells("/tell/networked")(a) && a.text("container.ip") != "" }
+		eventually(t, "an alert with an address", func() bool {
+			e.cli(t, "exec", "networked", "/bin/open", "/tell/networked")
+			return len(s.find(addressed)) > 0
+		})
+		a := s.find(addressed)[0]
+		compare(t, a, map[string]string{"container.label[odd]": oddLabel, "container.host_network": "false", "container.name": "networked"})
+		if _, err := netip.ParseAddr(a.text("container.ip")); err != nil {
+			t.Error(err)
+		}
+		e.cli(t, "rm", "-f", "networked")
+
 		// A restarted container is the same; after a pause it goes on.
 		e.cli(t, "restart", "-t", "1", "old")
 		e.cli(t, "pause", "old")
 		e.cli(t, "unpause", "old")
 		e.cli(t, "exec", "old", "/bin/open", "/tell/restarted")
 		compare(t, s.await(t, "an alert after a restart", tells("/tell/restarted")), map[string]string{"container.id": old[:12], "container.name": "old"})
+
+		// Its name can be another's afterwards, and its image be named by its id.
 		e.cli(t, "rm", "-f", "old")
+		image := e.cli(t, "image", "inspect", "--format", "{{.Id}}", tag)
+		e.cli(t, "run", "--rm", "--name", "old", "--network", "none", image, "open", "/tell/anew")
+		compare(t, s.await(t, "an alert of the second of a name", tells("/tell/anew")), map[string]string{
+			"container.name": "old", "container.image.id": strings.TrimPrefix(image, "sha256:"), "container.image.repository": "localhost/tests/app", "container.image.tag": "v1",
+		})
+		if id := s.find(tells("/tell/anew"))[0].text("container.id"); id == old[:12] {
+			t.Error("a removed container's id")
+		}
 	})
 }
+
+// oddLabel is a label's value with what YAML, JSON and shells care about.
+const oddLabel = "a=\"b\",%c{d}[e]: 'f' ü\\, g:h"
 
 // After a restart of the runtime, containers are known again, and the log says
 // once that it was away.

@@ -15,7 +15,7 @@ const local = `
   items: [shop]
   override: {items: replace}
 - macro: allowed_containers
-  condition: (container.image.repository startswith localhost/good)
+  condition: (container.image.repository startswith localhost/tests/pause)
   override: {condition: replace}
 - rule: Done
   desc: a container has done what it should
@@ -39,13 +39,17 @@ func TestDefaultRules(t *testing.T) {
 	s := startSensor(t, "", map[string]string{"cri": e.socket}, args...)
 
 	etc := []*api.Mount{{HostPath: "/etc", ContainerPath: "/host/etc", Readonly: true}}
+	root := []*api.Mount{{HostPath: "/", ContainerPath: "/host", Readonly: true}}
+	harmless := []*api.Mount{{HostPath: dir, ContainerPath: "/host/etc", Readonly: true}}
+	elsewhere := p.with("bank", pauseTag) // an image and a namespace that may do as they like
 	for _, c := range []struct {
 		name       string
+		p          *pods
 		privileged bool
 		mounts     []*api.Mount
-	}{{"plain", false, nil}, {"mounts", false, etc}, {"privileged", true, nil}} {
-		sandbox, config := p.pod(c.name, c.privileged)
-		id := p.run(sandbox, config, c.name, c.mounts, "/app", "sleep")
+	}{{"plain", p, false, harmless}, {"mounts", p, false, etc}, {"root", p, false, root}, {"privileged", p, true, nil}, {"elsewhere", elsewhere, false, nil}} {
+		sandbox, config := c.p.pod(c.name, c.privileged, api.NamespaceMode_NODE)
+		id := c.p.run(sandbox, config, c.name, c.mounts, "/app", "sleep")
 		for _, command := range [][]string{{"/bin/mount", "/dev/x", "/mnt"}, {"/bin/debugfs", "/dev/x"}, {"/app", "connect", outside}, {"/app", "connect", "10.0.0.1:9"}, {"/bin/open", "/tell/done"}} {
 			p.exec(id, command...)
 		}
@@ -59,7 +63,7 @@ func TestDefaultRules(t *testing.T) {
 		{"Debugfs Launched in Privileged Container", "no", "no", "yes"},
 		{"Network Connection outside Local Subnet", "yes", "yes", "yes"},
 	} {
-		for name, want := range map[string]string{"plain": tt.plain, "mounts": tt.mounts, "privileged": tt.privileged} {
+		for name, want := range map[string]string{"plain": tt.plain, "mounts": tt.mounts, "root": tt.mounts, "privileged": tt.privileged, "elsewhere": "no"} {
 			found := s.find(func(a alertLine) bool { return a.Rule == tt.rule && a.text("container.name") == name })
 			if want == "yes" && len(found) != 1 || want == "no" && len(found) != 0 {
 				t.Errorf("%s in %s: %d alerts, want %s", tt.rule, name, len(found), want)

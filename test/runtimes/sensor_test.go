@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 )
 
 // alertLine is an alert as the sensor writes it.
@@ -70,25 +71,30 @@ func (s *sensor) logged(text string) int {
 	return strings.Count(s.log.String(), text)
 }
 
-// startSensor starts a sensor with rules, which asks only the given sockets:
-// engine to socket.
-func startSensor(t *testing.T, rules string, sockets map[string]string, more ...string) *sensor {
-	t.Helper()
-	s := &sensor{dir: t.TempDir()}
+// configuration is a sensor's that asks only the given sockets: engine to socket.
+func configuration(dir string, sockets map[string]string) string {
 	var engines strings.Builder
 	for _, name := range []string{"docker", "podman", "cri", "containerd"} {
 		socket, enabled := sockets[name]
 		fmt.Fprintf(&engines, "      %s: {enabled: %v, sockets: [%q]}\n", name, enabled, socket)
 	}
-	place(t, filepath.Join(s.dir, "peregrine.yaml"), `json_output: true
+	return `json_output: true
 priority: debug
 webserver: {enabled: false}
-peregrine: {status_socket: `+s.dir+`/status.sock}
+peregrine: {status_socket: ` + dir + `/status.sock}
 plugins:
 - name: container
   init_config:
     engines:
-`+engines.String())
+` + engines.String()
+}
+
+// startSensor starts a sensor with rules, which asks only the given sockets:
+// engine to socket.
+func startSensor(t *testing.T, rules string, sockets map[string]string, more ...string) *sensor {
+	t.Helper()
+	s := &sensor{dir: t.TempDir()}
+	place(t, filepath.Join(s.dir, "peregrine.yaml"), configuration(s.dir, sockets))
 	args := append([]string{"sensor", "-c", filepath.Join(s.dir, "peregrine.yaml")}, more...)
 	if rules != "" {
 		place(t, filepath.Join(s.dir, "rules.yaml"), rules)
@@ -108,6 +114,20 @@ plugins:
 	})
 	needs.Eventually(t, "the sensor's start", func() bool { return s.logged("events are being seen") > 0 })
 	return s
+}
+
+// told is how many containers the sensor has been told of.
+func (s *sensor) told(t *testing.T) (n uint64) {
+	t.Helper()
+	var status metrics.Snapshot
+	text := command(t, nil, built.binary, "sensor", "status", "--json", "--interval", "1ms", "--socket", s.dir+"/status.sock")
+	if err := json.Unmarshal([]byte(text), &status); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	for _, runtime := range status.Metadata.Runtimes {
+		n += runtime.Told
+	}
+	return n
 }
 
 // find returns the alerts that pass.

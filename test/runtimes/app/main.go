@@ -17,20 +17,31 @@ func main() {
 		args = args[1:]
 	}
 	switch filepath.Base(args[0]) {
-	case "sleep": // until it is told to end
-		c := make(chan os.Signal, 1)
-		signal.Notify(c, syscall.SIGTERM, syscall.SIGINT)
-		<-c
+	case "sleep":
+		sleep()
 	case "open":
-		f, err := os.Open(args[1])
-		if err == nil {
-			f.Close()
-		}
+		open(args[1])
+	case "pause": // first a file, then as above
+		open(args[1])
+		sleep()
 	case "connect": // a datagram socket: nothing is sent
 		if c, err := net.Dial("udp", args[1]); err == nil {
 			c.Close()
 		}
 	default: // a name that rules look for: debugfs, mount
 		fmt.Println(args[0], "was called")
+	}
+}
+
+// sleep waits until it is told to end.
+func sleep() {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT)
+	<-c
+}
+
+func open(path string) {
+	if f, err := os.Open(path); err == nil {
+		f.Close()
 	}
 }
