@@ -87,8 +87,6 @@ events_logger="file"
 lock_type="file"
 runtime="runc"
 tmp_dir="`+dir+`/tmp"
-static_dir="`+dir+`/libpod"
-volume_path="`+dir+`/volumes"
 [network]
 network_backend="cni"
 network_config_dir="`+dir+`/net"
