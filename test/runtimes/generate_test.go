@@ -3,6 +3,7 @@ package runtimes
 import (
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -40,15 +41,18 @@ func TestBenchInContainers(t *testing.T) {
 	config := filepath.Join(t.TempDir(), "peregrine.yaml")
 	place(t, config, configuration(t.TempDir(), map[string]string{"podman": e.socket}))
 	args := []string{"bench", "run", "ReadSensitiveFileUntrusted|MountLaunchedInPrivilegedContainer", "--in-container", "helper", "--container-engine", "podman",
-		"--rate", "10", "--round-duration", "2s", "--no-preflight", "--out", "none", "--fail-if", "lost>0", "--state-dir", t.TempDir(), "--", "-c", config}
+		"--rate", "10", "--round-duration", "2s", "--no-preflight", "--out", "none", "--state-dir", t.TempDir(), "--", "-c", config}
 	for _, file := range defaultRules(t) {
 		args = append(args, "-r", file)
 	}
 	cmd := exec.Command(built.binary, args...)
 	cmd.Env = e.environment()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%v\n%s", err, out)
+	out, err := cmd.CombinedOutput() // a busy machine makes it inconclusive
+	for _, action := range []string{"MountLaunchedInPrivilegedContainer", "ReadSensitiveFileUntrusted"} {
+		done := regexp.MustCompile(action + ` +([1-9][0-9]*) +([0-9]+) +0 `).FindSubmatch(out)
+		if done == nil || string(done[1]) != string(done[2]) {
+			t.Errorf("%s: not each has its alert: %v\n%s", action, err, out)
+		}
 	}
 	if left := e.cli(t, "ps", "-aq") + e.cli(t, "images", "-q", "localhost/peregrine/helper"); left != "" {
 		t.Errorf("left over: %s", left)
