@@ -11,7 +11,7 @@ import (
 var churn = flag.Int("churn", 15, "short-lived containers to run; 1000 for the whole test")
 
 // residentMiB is the memory of a process (proc(5), VmRSS).
-func residentMiB(t *testing.T, pid int) int {
+func residentMiB(t testing.TB, pid int) int {
 	t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -17,11 +17,11 @@ import (
 )
 
 // startContainerd starts containerd with its CRI, in the host's network.
-func startContainerd(t *testing.T) *engine { return startContainerdBy(t) }
+func startContainerd(t testing.TB) *engine { return startContainerdBy(t) }
 
 // startContainerdBy starts it by a program before its command line. The pods'
 // pause process opens /tell/pause.
-func startContainerdBy(t *testing.T, before ...string) *engine {
+func startContainerdBy(t testing.TB, before ...string) *engine {
 	t.Helper()
 	need(t, "containerd", "runc", "ctr")
 	dir := t.TempDir()
@@ -211,11 +211,11 @@ func TestContainerdRestarts(t *testing.T) {
 	sandbox, config := p.pod("web", false, api.NamespaceMode_NODE)
 	id := p.run(sandbox, config, "serve", nil, "/app", "sleep")
 	s := startSensor(t, tellRules, map[string]string{"cri": e.socket})
-	eventually(t, "the connection", func() bool { return s.logged("container runtime connected") == 1 })
+	needs.Eventually(t, "the connection", func() bool { return s.logged("container runtime connected") == 1 })
 	e.stop()
-	eventually(t, "the loss", func() bool { return s.logged("does not answer") == 1 })
+	needs.Eventually(t, "the loss", func() bool { return s.logged("does not answer") == 1 })
 	e.start()
-	eventually(t, "the second connection", func() bool { return s.logged("container runtime connected") == 2 })
+	needs.Eventually(t, "the second connection", func() bool { return s.logged("container runtime connected") == 2 })
 	p.exec(id, "/bin/open", "/tell/old")
 	p.run(sandbox, config, "late", nil, "/app", "open", "/tell/new")
 	compare(t, s.await(t, "an alert of the old container", tells("/tell/old")), map[string]string{"container.name": "serve", "k8s.pod.name": "web"})
@@ -236,10 +236,10 @@ func TestContainerd(t *testing.T) {
 	ctr("containers", "create", "--label", "team=tests", "--mount", "type=bind,src="+t.TempDir()+",dst=/data,options=rbind:ro", tag, id, "/app", "open", "/tell/first")
 	for range 2 { // a restart is a second task
 		ctr("tasks", "start", "--detach", id)
-		eventually(t, "the end of the task", func() bool { return strings.Contains(e.cli(t, "-n", "tests", "tasks", "list"), "STOPPED") })
+		needs.Eventually(t, "the end of the task", func() bool { return strings.Contains(e.cli(t, "-n", "tests", "tasks", "list"), "STOPPED") })
 		ctr("tasks", "delete", id)
 	}
-	eventually(t, "an alert of each start", func() bool { return len(s.find(tells("/tell/first"))) == 2 })
+	needs.Eventually(t, "an alert of each start", func() bool { return len(s.find(tells("/tell/first"))) == 2 })
 	for _, a := range s.find(tells("/tell/first")) {
 		compare(t, a, whole)
 	}
@@ -251,13 +251,13 @@ func TestContainerd(t *testing.T) {
 	ctr("tasks", "exec", "--exec-id", "one", id, "/bin/open", "/tell/exec")
 	compare(t, s.await(t, "an alert of exec", tells("/tell/exec")), whole)
 	ctr("tasks", "kill", "--signal", "SIGKILL", id)
-	eventually(t, "the end of the task", func() bool { return strings.Contains(e.cli(t, "-n", "tests", "tasks", "list"), "STOPPED") })
+	needs.Eventually(t, "the end of the task", func() bool { return strings.Contains(e.cli(t, "-n", "tests", "tasks", "list"), "STOPPED") })
 	ctr("tasks", "delete", id)
 	ctr("containers", "delete", id)
 }
 
 // unmountBelow lets go of what a runtime has mounted in its directory.
-func unmountBelow(t *testing.T, dir string) {
+func unmountBelow(t testing.TB, dir string) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {

@@ -22,7 +22,7 @@ type engine struct {
 }
 
 // cli runs a command of the runtime.
-func (e *engine) cli(t *testing.T, args ...string) string {
+func (e *engine) cli(t testing.TB, args ...string) string {
 	t.Helper()
 	args = append(append([]string{}, e.command[1:]...), args...)
 	return command(t, e.env, e.command[0], args...)
@@ -33,7 +33,7 @@ func (e *engine) environment() []string {
 	return append(append(os.Environ(), e.env...), "DOCKER_HOST=unix://"+e.socket, "CONTAINERD_ADDRESS="+e.socket)
 }
 
-func place(t *testing.T, path, text string) {
+func place(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -44,7 +44,7 @@ func place(t *testing.T, path, text string) {
 }
 
 // startDocker starts dockerd, which starts a containerd of its own.
-func startDocker(t *testing.T) *engine {
+func startDocker(t testing.TB) *engine {
 	t.Helper()
 	need(t, "unshare", "dockerd", "docker")
 	dir := t.TempDir()
@@ -74,7 +74,7 @@ func bridge(dir string) string {
 }
 
 // startPodman starts Podman's service.
-func startPodman(t *testing.T) *engine {
+func startPodman(t testing.TB) *engine {
 	t.Helper()
 	need(t, "unshare", "podman")
 	dir := t.TempDir()

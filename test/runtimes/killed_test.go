@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 var kills = flag.Int("kills", 2, "runs of the generator to kill with each runtime")
@@ -85,7 +87,7 @@ func running(t *testing.T, e *engine) []string {
 
 // Whenever a run is killed, cleanup leaves nothing of it with the runtime.
 func TestKilledRuns(t *testing.T) {
-	for name, start := range map[string]func(*testing.T) *engine{"docker": startDocker, "podman": startPodman, "containerd": startContainerd} {
+	for name, start := range map[string]func(testing.TB) *engine{"docker": startDocker, "podman": startPodman, "containerd": startContainerd} {
 		t.Run(name, func(t *testing.T) {
 			e := start(t)
 			for i := range *kills {
@@ -99,7 +101,7 @@ func TestKilledRuns(t *testing.T) {
 				_ = cmd.Wait() // "signal: killed"
 				said := cleanup(t, e, state)
 				var rest string
-				eventually(t, "the end of what is left", func() bool {
+				needs.Eventually(t, "the end of what is left", func() bool {
 					if rest != "" {
 						t.Logf("killed after %v, cleanup: %s, left: %s", moment, said, rest)
 					}

@@ -67,7 +67,7 @@ func archive(path string, img image.Image) error {
 }
 
 // need skips a test where it cannot run, or fails it where that is promised.
-func need(t *testing.T, programs ...string) {
+func need(t testing.TB, programs ...string) {
 	t.Helper()
 	needs.Root(t)
 	needs.Programs(t, programs...)

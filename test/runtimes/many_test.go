@@ -18,6 +18,8 @@ import (
 	api "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/peregrine-sec/peregrine/internal/linux/cgroup"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // node is a container runtime that tells of many containers as a real one does,
@@ -83,7 +85,7 @@ func labelsOf(id string) map[string]string {
 }
 
 // serve answers at a socket.
-func (f *node) serve(t *testing.T) (socket string) {
+func (f *node) serve(t testing.TB) (socket string) {
 	t.Helper()
 	socket = filepath.Join(t.TempDir(), "cri.sock")
 	l, err := net.Listen("unix", socket)
@@ -98,7 +100,7 @@ func (f *node) serve(t *testing.T) (socket string) {
 }
 
 // contain runs a command in a cgroup of a container's shape until the test ends.
-func contain(t *testing.T, id string, command ...string) {
+func contain(t testing.TB, id string, command ...string) {
 	t.Helper()
 	trees, err := cgroup.Trees("")
 	if err != nil {
@@ -137,7 +139,7 @@ func TestManyContainers(t *testing.T) {
 		args = append(args, "-r", file)
 	}
 	s := startSensor(t, tellRules, map[string]string{"cri": n.serve(t)}, args...)
-	eventually(t, "all containers are known", func() bool { return s.told(t) >= many })
+	needs.Eventually(t, "all containers are known", func() bool { return s.told(t) >= many })
 	app := filepath.Join(built.dir, "app")
 	for _, id := range n.ids {
 		contain(t, id, app, "pause", "/tell/"+id[:12])

@@ -13,7 +13,7 @@ import (
 
 // daemon starts a program that runs until the test ends. Its output is shown
 // when the test fails.
-func daemon(t *testing.T, env []string, name string, args ...string) *exec.Cmd {
+func daemon(t testing.TB, env []string, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := exec.Command(name, args...)
@@ -46,7 +46,7 @@ func stop(cmd *exec.Cmd) {
 }
 
 // command runs a command to its end and returns its standard output.
-func command(t *testing.T, env []string, name string, args ...string) string {
+func command(t testing.TB, env []string, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

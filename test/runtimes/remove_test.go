@@ -15,7 +15,7 @@ import (
 // removed, and not found again. A runtime that does not answer may have it still.
 func TestRemoves(t *testing.T) {
 	const name, image = "peregrine-0123", "localhost/peregrine/helper:0123"
-	for engine, start := range map[generator.Engine]func(*testing.T) *engine{
+	for engine, start := range map[generator.Engine]func(testing.TB) *engine{
 		generator.Docker: startDocker, generator.Podman: startPodman, generator.Containerd: startContainerd,
 	} {
 		t.Run(string(engine), func(t *testing.T) {

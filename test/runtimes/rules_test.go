@@ -81,7 +81,7 @@ func TestDefaultRules(t *testing.T) {
 const outside = "203.0.113.1:9"
 
 // defaultRules are the files of this repository's rules.
-func defaultRules(t *testing.T) []string {
+func defaultRules(t testing.TB) []string {
 	t.Helper()
 	files, err := filepath.Glob("../../rules/*.yaml")
 	if err != nil || len(files) == 0 {

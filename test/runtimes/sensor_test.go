@@ -91,7 +91,7 @@ plugins:
 
 // startSensor starts a sensor with rules, which asks only the given sockets:
 // engine to socket.
-func startSensor(t *testing.T, rules string, sockets map[string]string, more ...string) *sensor {
+func startSensor(t testing.TB, rules string, sockets map[string]string, more ...string) *sensor {
 	t.Helper()
 	s := &sensor{dir: t.TempDir()}
 	place(t, filepath.Join(s.dir, "peregrine.yaml"), configuration(s.dir, sockets))
@@ -117,7 +117,7 @@ func startSensor(t *testing.T, rules string, sockets map[string]string, more ...
 }
 
 // told is how many containers the sensor has been told of.
-func (s *sensor) told(t *testing.T) (n uint64) {
+func (s *sensor) told(t testing.TB) (n uint64) {
 	t.Helper()
 	var status metrics.Snapshot
 	text := command(t, nil, built.binary, "sensor", "status", "--json", "--interval", "1ms", "--socket", s.dir+"/status.sock")
@@ -144,7 +144,7 @@ func (s *sensor) find(pass func(alertLine) bool) []alertLine {
 }
 
 // await waits for an alert that passes.
-func (s *sensor) await(t *testing.T, what string, pass func(alertLine) bool) alertLine {
+func (s *sensor) await(t testing.TB, what string, pass func(alertLine) bool) alertLine {
 	t.Helper()
 	var found []alertLine
 	needs.Eventually(t, what, func() bool { found = s.find(pass); return len(found) > 0 })
@@ -152,7 +152,7 @@ func (s *sensor) await(t *testing.T, what string, pass func(alertLine) bool) ale
 }
 
 // compare checks fields of an alert; "+" is anything but empty or missing.
-func compare(t *testing.T, a alertLine, want map[string]string) {
+func compare(t testing.TB, a alertLine, want map[string]string) {
 	t.Helper()
 	for field, value := range want {
 		got := a.text(field)

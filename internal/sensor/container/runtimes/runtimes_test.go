@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -142,6 +143,35 @@ func TestListFollowAndLookUp(t *testing.T) {
 	if s := v.Status()[0]; !s.Connected || !s.Present || s.Told != 4 || !v.Present() {
 		t.Errorf("status %+v", s)
 	}
+}
+
+// While nothing happens, nobody is asked for anything.
+func TestIdle(t *testing.T) {
+	socket := listen(t, filepath.Join(t.TempDir(), "s"))
+	synctest.Test(t, func(t *testing.T) {
+		h := &host{told: make(chan container.Container, 100)}
+		asked := 0
+		f := &fake{list: []string{"a"}, events: make(chan string), find: func(ctx context.Context, id string) (container.Container, error) {
+			asked++
+			return byID(ctx, id)
+		}}
+		o := h.options(Endpoint{Socket: socket, Open: func() (Client, error) { asked++; return f, nil }})
+		known := o.Unknown
+		o.Unknown = func(ctx context.Context) []string { asked++; return known(ctx) }
+		v := New(o)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { v.Run(ctx); close(done) }()
+		synctest.Wait()
+		before := asked
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		if asked != before || before != 3 {
+			t.Errorf("asked %d times at the start, %d times in a day", before, asked-before)
+		}
+		cancel()
+		<-done
+	})
 }
 
 // A container that the runtime does not have yet is asked for until it has.
