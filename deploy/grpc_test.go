@@ -39,7 +39,7 @@ spec:
   - name: reader
     image: localhost/peregrine:test
     imagePullPolicy: Never
-    args: [generate, test, ClearLogActivities, --grpc-hostname, sensor, --grpc-port, "5060", --test-timeout, 30s, --settle, 100ms, --state-dir, /tmp/state]
+    args: [generate, test, ClearLogActivities, --grpc-hostname, sensor, --grpc-port, "5060", --test-timeout, 30s, --settle, 100ms, --state-dir, /state]
     securityContext: {privileged: true}
     volumeMounts:
     - {name: certs, mountPath: /etc/falco/certs}
