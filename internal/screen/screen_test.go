@@ -3,11 +3,13 @@ package screen
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 
 	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
@@ -34,51 +36,48 @@ func pty(t *testing.T) (terminal, other *os.File) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { terminal.Close() })
+	if _, err := term.MakeRaw(int(terminal.Fd())); err != nil { // what is written comes as it is
+		t.Fatal(err)
+	}
 	return terminal, other
 }
 
 // A view fits the window as it is when it is drawn.
 func TestResize(t *testing.T) {
 	terminal, other := pty(t)
+	expect := func(what string) {
+		t.Helper()
+		got := make([]byte, len(what))
+		if _, err := io.ReadFull(other, got); err != nil || string(got) != what {
+			t.Fatalf("%q, %v, want %q", got, err, what)
+		}
+	}
 	s, err := Open(terminal)
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := make([]byte, 4096)
-	read := func() string {
-		n, err := other.Read(seen)
-		if err != nil {
+	expect(enter)
+	lines := []string{"one", "two", "three"}
+	for rows := range 4 {
+		size := &unix.Winsize{Col: 40, Row: uint16(rows)}
+		if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, size); err != nil {
 			t.Fatal(err)
 		}
-		return string(seen[:n])
-	}
-	if got := read(); got != enter {
-		t.Errorf("%q", got)
-	}
-	for rows := range uint16(4) {
-		if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: 40, Row: rows}); err != nil {
-			t.Fatal(err)
-		}
-		if columns, known := Size(terminal); rows > 0 && (columns != 40 || known != int(rows)) {
+		shown := rows
+		if rows == 0 { // a window that does not tell its size
+			shown = len(lines)
+		} else if columns, known := Size(terminal); columns != 40 || known != rows {
 			t.Errorf("%d columns and %d rows", columns, known)
 		}
-		if err := s.Draw("one\ntwo\nthree\n"); err != nil {
+		if err := s.Draw(strings.Join(lines, "\n") + "\n"); err != nil {
 			t.Fatal(err)
 		}
-		want := 2 // a window of no rows does not tell its size
-		if rows > 0 {
-			want = int(rows) - 1
-		}
-		if got := strings.Count(read(), "\n"); got != want {
-			t.Errorf("%d line ends in %d rows", got, rows)
-		}
+		expect(home + strings.Join(lines[:shown], "\r\n"))
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := read(); got != leave {
-		t.Errorf("%q", got)
-	}
+	expect(leave)
 }
 
 func TestSizeUnknown(t *testing.T) {
