@@ -58,9 +58,18 @@ func TestCleanRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Conditions = conditions(t, "lost>0", "latency.p99>2ms")
+	o.Notes = []string{"the replay differs from the recording: so"}
+	var done []int
+	o.Done = func(r *bench.Round) { done = append(done, r.Number) }
 	run, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]int{1, 2, 3}, done); diff != "" {
+		t.Errorf("rounds told: %s", diff)
+	}
+	if diff := cmp.Diff(o.Notes, run.Notes); diff != "" {
+		t.Errorf("notes: %s", diff)
 	}
 	if len(run.Rounds) != 3 || run.Rounds[2].Rate.Offered != 2000 || run.Ceiling == nil || run.Partial {
 		t.Errorf("%+v", run)

@@ -55,6 +55,7 @@ func TestRun(t *testing.T) {
 	if err := os.WriteFile(o.Observed, []byte(query), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	o.Notes = []string{"the replay differs from the recording: so"}
 	r, err := Run(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -73,6 +74,9 @@ func TestRun(t *testing.T) {
 		if info, err := os.Stat(filepath.Join(o.Dir, name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if text, err := os.ReadFile(filepath.Join(o.Dir, "report.txt")); err != nil || !strings.Contains(string(text), "differs from the recording: so") {
+		t.Errorf("a note is not in the report: %v\n%s", err, text)
 	}
 	if ok, why := Conclusive(r); !ok {
 		t.Errorf("inconclusive: %s", why)

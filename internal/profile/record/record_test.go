@@ -164,9 +164,13 @@ func TestStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	p, err := Run(ctx, Options{Progress: func(Moment) { cancel() }})
+	var seen Moment
+	p, err := Run(ctx, Options{Progress: func(m Moment) { seen = m; cancel() }})
 	if err != nil || p.Seconds < 0.9 {
 		t.Errorf("%+v, %v", p, err)
+	}
+	if calls := seen.Host + seen.Container; seen.Elapsed < time.Second || calls == 0 || seen.Failed > calls {
+		t.Errorf("the first second: %+v", seen)
 	}
 }
 
@@ -243,4 +247,15 @@ func threadTime(b *testing.B) int64 {
 		b.Fatal(err)
 	}
 	return t.Nano()
+}
+
+// A moment is what was counted since an earlier one, per second.
+func TestSince(t *testing.T) {
+	var before, now counts
+	before.Calls[0][0][1], now.Calls[0][0][1] = 10, 30
+	now.Calls[0][1][2], now.Calls[1][1][3], now.Calls[1][0][3] = 4, 6, 8
+	before.Forks, now.Forks = [2]uint64{1, 1}, [2]uint64{2, 4}
+	if got, want := now.since(&before, 2), (Moment{Host: 12, Container: 7, Failed: 5, Starts: 2}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
 }
