@@ -29,7 +29,7 @@ template:
     serviceAccountName: {{ include "capacity.name" . }}
     # The time to put the sensor's pods back.
     terminationGracePeriodSeconds: 150
-    securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
+    securityContext: {runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, fsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
     {{- with .Values.imagePullSecrets }}
     imagePullSecrets: {{- toYaml . | nindent 6 }}
     {{- end }}
@@ -60,14 +60,25 @@ template:
       - --cpu={{ join "," .Values.limits.cpu }}
       - --memory={{ join "," .Values.limits.memory }}
       - --report-configmap={{ include "capacity.report" . }}
+      {{- if not .Values.reportClaim }}
       - --out=/tmp/run
+      {{- end }}
       {{- range .Values.extraArgs }}
       - {{ . | quote }}
+      {{- end }}
+      {{- if .Values.reportClaim }}
+      workingDir: /reports # in which each run makes a directory
       {{- end }}
       securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
       resources: {{- toYaml .Values.resources | nindent 8 }}
       volumeMounts:
       - {name: tmp, mountPath: /tmp}
+      {{- if .Values.reportClaim }}
+      - {name: reports, mountPath: /reports}
+      {{- end }}
     volumes:
     - {name: tmp, emptyDir: {}}
+    {{- with .Values.reportClaim }}
+    - {name: reports, persistentVolumeClaim: {claimName: {{ . }}}}
+    {{- end }}
 {{- end }}
