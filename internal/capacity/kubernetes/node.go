@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
@@ -159,6 +160,9 @@ func (s *site) row(ctx context.Context, number int, l capacity.Limit) (*capacity
 	}
 	began := s.Now()
 	found, err := s.perform(ctx, job, func(line string) {
+		if strings.HasPrefix(line, "report: ") {
+			return // of the load's own container
+		}
 		left := time.Duration(s.total()-number)*s.Row - s.Now().Sub(began)
 		s.Say("[%d/%d] %s  %s  (about %v left)", number+1, s.total(), s.name(), ofRow.ReplaceAllString(line, ""), max(0, left).Round(10*time.Second))
 	})

@@ -33,7 +33,7 @@ func measured(args string) (string, int) {
 		Trials: []capacity.Trial{{}}, Clean: 0, Failed: -1,
 	}}}
 	text, _ := json.MarshalIndent(result, "", " ")
-	return fmt.Sprintf("[1/1] %v CPU  ramp  1000/s for 3s  clean\n%s\nreport: /tmp/run/report.html\n", cpu, text), 0
+	return fmt.Sprintf("[1/1] %v CPU  ramp  1000/s for 3s  clean\nreport: /tmp/run/report.html\n%s\n", cpu, text), 0
 }
 
 func options(t *testing.T, client *kubeapi.Client) Options {
@@ -80,9 +80,15 @@ func TestRun(t *testing.T) {
 			t.Errorf("the other node was touched: %s %s", r.Method, r.URL)
 		}
 	}
-	found, err := Run(context.Background(), options(t, client))
+	o := options(t, client)
+	var said strings.Builder
+	o.Say = func(format string, args ...any) { fmt.Fprintf(&said, format+"\n", args...) }
+	found, err := Run(context.Background(), o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if !strings.Contains(said.String(), "[2/2] node-0  1 CPU  ramp  1000/s for 3s  clean  (about 0s left)") || strings.Contains(said.String(), "/tmp/run") {
+		t.Errorf("said:\n%s", &said) // the last is a file of the load's own
 	}
 	rows := found[0].Result.Rows
 	if len(rows) != 2 || rows[0].Syscalls != 50e3 || rows[1].Syscalls != 100e3 || found[0].Result.Partial {
