@@ -37,7 +37,10 @@ func (l *load) job() object {
 		"tolerations": []any{object{"operator": "Exists"}},
 		"containers": []any{object{
 			"name": loadContainer, "image": l.image, "imagePullPolicy": l.pullPolicy, "args": l.args(),
-			// Actions mount, trace and open what is not theirs.
+			// Actions and their sandbox need nine capabilities (docs/guide/capacity-on-kubernetes.md). With
+			// these alone, a container has a cgroup namespace of its own on cgroup v2 (containerd,
+			// internal/cri: cgroup namespace is the host's only if privileged), and the sensor's is not
+			// found by its path.
 			"securityContext": object{"privileged": true, "runAsUser": 0},
 			// Without a request it would get 2 shares of a busy CPU (cpu.shares).
 			"resources": object{"requests": object{"cpu": "100m", "memory": "64Mi"}},
