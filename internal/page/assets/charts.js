@@ -134,7 +134,7 @@ const peregrine = (() => {
     let u, key, view = null; // view is what is zoomed to
     const zoom = (lo, hi) => {
       const xs = data[0];
-      view = lo <= xs[0] && hi >= xs[xs.length - 1] || !(hi > lo) ? null : [Math.max(lo, xs[0]), Math.min(hi, xs[xs.length - 1])];
+      view = !xs.length || lo <= xs[0] && hi >= xs[xs.length - 1] || !(hi > lo) ? null : [Math.max(lo, xs[0]), Math.min(hi, xs[xs.length - 1])];
       key.button.hidden = view === null;
       box.dataset.zoomed = view !== null;
       if (view) u.setScale("x", { min: view[0], max: view[1] });
