@@ -25,7 +25,7 @@ type watchFlags struct{ ui, web string }
 
 func (f *watchFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.web, "web", "", "serve a live page of the run at this loopback PORT or HOST:PORT (0 for a free port) and print its address")
-	choiceFlag(cmd, cmd.Flags(), &f.ui, "ui", "progress on a terminal: live is a dashboard, plain is lines, auto is live if the terminal supports it", "auto", "plain", "live")
+	choiceFlag(cmd, cmd.Flags(), &f.ui, "ui", "show progress as a dashboard (live), as lines (plain), or as the terminal allows (auto)", "auto", "plain", "live")
 }
 
 // runBoard is what is seen of bench and capacity.
