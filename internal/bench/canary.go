@@ -147,9 +147,9 @@ func (c *canary) accept(a intake.Alert, t *try) {
 	}
 }
 
-// adopt takes a stranger for ours where thread ids mean something else to the
-// sensor: none of ours came, and every one of several tries had one at its
-// very time.
+// adopt accepts alerts with unknown thread ids as expected ones, if the sensor
+// numbers threads differently: no alert had a known id, and each of several tries
+// had one at its exact time.
 func (c *canary) adopt() {
 	for i := range c.tries {
 		if len(c.tries[i].strangers) != 1 {

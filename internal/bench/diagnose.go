@@ -16,7 +16,7 @@ const limitedGrowth = 0.10
 // LimitedAt finds the round in which the generator, not the sensor, became the
 // limit: the offered rate grew by less than a tenth in two rounds in a row
 // although the target grew twofold in each. targets may be nil when each round
-// doubles. -1 if there is none.
+// doubles. -1 if absent.
 func LimitedAt(offered, targets []float64) int {
 	slow := 0
 	for i := 1; i < len(offered); i++ {
@@ -43,7 +43,7 @@ type Culprit struct {
 }
 
 // SlowAction finds an action whose mean cost is more than half of all, or more
-// than three times the median of the others; nil if there is none. Costs of
+// than three times the median of the others; nil if absent. Costs of
 // two actions are too few for a median: only the half counts.
 func SlowAction(actions []ActionResult) *Culprit {
 	if len(actions) < 2 {
@@ -105,7 +105,7 @@ func diagnose(r *Round) []Finding {
 		say("foreign", "%d alerts of the same rules were caused by others on this host: not counted", r.Alerts.Foreign)
 	}
 	if r.Has(Ambiguous) {
-		say("ambiguous", "%d alerts of the same rules were caused by others while %d of ours are missing: what was lost cannot be told; stop what raises them and measure again", r.Alerts.Foreign, r.Total.Lost)
+		say("ambiguous", "other processes raised %d alerts of the same rules while %d expected alerts are missing, so the loss is unknown; stop these processes and measure again", r.Alerts.Foreign, r.Total.Lost)
 	}
 	if r.Has(Unreadable) {
 		say("unreadable", "%d lines or messages that arrived are no alerts: %s", r.Alerts.Malformed, human.Text(r.Alerts.MalformedError))

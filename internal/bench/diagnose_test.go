@@ -144,7 +144,7 @@ func TestAmbiguousAndUnreadable(t *testing.T) {
 	for _, f := range diagnose(&r) {
 		text += f.Text + "\n"
 	}
-	for _, want := range []string{"10 alerts of the same rules were caused by others while 9 of ours are missing", `3 lines or messages that arrived are no alerts: no "rule".[2J`} {
+	for _, want := range []string{"other processes raised 10 alerts of the same rules while 9 expected alerts are missing", `3 lines or messages that arrived are no alerts: no "rule".[2J`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("findings %q lack %q", text, want)
 		}

@@ -20,7 +20,7 @@ type patience struct {
 	canary time.Duration // from then on, until every action has raised its alert
 }
 
-// patienceOf is that for a limit in CPUs; 0 is none.
+// patienceOf is that for a limit in CPUs; 0 means unlimited.
 func patienceOf(cpus float64) patience {
 	p := patience{ready: 12 * time.Second, canary: 5 * time.Second}
 	if cpus > 0 {

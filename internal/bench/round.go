@@ -25,7 +25,7 @@ type Round struct {
 	Number int    `json:"round"`
 	Label  string `json:"label,omitempty"` // the caller's name for the round: "confirm", "warm-up"
 
-	Start    int64 `json:"start"`     // begin of the load window
+	Start    int64 `json:"start"`     // start of the load window
 	End      int64 `json:"end"`       // end of the load window
 	DrainEnd int64 `json:"drain_end"` // end of waiting for alerts and drops
 	// Partial says that the round was interrupted before its time.
@@ -93,7 +93,7 @@ type AlertCounts struct {
 	Received  int `json:"received"`
 	Matched   int `json:"matched"`
 	Duplicate int `json:"duplicate"`
-	// Foreign alerts carry a rule of ours, but no action of ours was running.
+	// Foreign alerts carry an expected rule, but were caused by another process.
 	Foreign int `json:"foreign"`
 	// Earlier alerts belong to instances of earlier rounds.
 	Earlier int `json:"earlier"`

@@ -7,7 +7,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
-// maxSettle bounds what is left out at the begin of a round: one sample, but
+// maxSettle bounds the part of a round's start that is left out: one sample, but
 // not more than this.
 const maxSettle = time.Second
 

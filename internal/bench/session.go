@@ -219,7 +219,7 @@ func (s *Session) StatsError() error {
 	return s.statsErr
 }
 
-// lastSample is the newest sample; nil if there is none yet.
+// lastSample is the newest sample; nil if absent.
 func (s *Session) lastSample() *sensorstats.Sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()

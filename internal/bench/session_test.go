@@ -47,7 +47,7 @@ func TestCleanRound(t *testing.T) {
 	if r.Actions[1].CostMean != 20_000 {
 		t.Errorf("cost %v, want 20 us", r.Actions[1].CostMean)
 	}
-	// The first sample straddles the begin; the second settles; 3 remain, as
+	// The first sample straddles the start; the second settles; 3 remain, as
 	// the sixth straddles the end.
 	if p := r.Sensor; p.Plateau != 3 || p.EventsMean != 30100 || p.EventsSD != 0 || p.Drops != 0 {
 		t.Errorf("sensor %+v", p)

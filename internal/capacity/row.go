@@ -101,7 +101,7 @@ type Verdict struct {
 // Loss is the share of what the sensor should have taken that it has lost.
 func (v Verdict) Loss() float64 { return max(v.DropShare, v.LostShare) }
 
-// LongFailure is the lowest long round that was not clean; nil if there is none.
+// LongFailure is the lowest long round that was not clean; nil if absent.
 func (r *Row) LongFailure() *Trial {
 	var lowest *Trial
 	for i := range r.Trials {

@@ -111,7 +111,7 @@ func TestBenchReportAndCompare(t *testing.T) {
 }
 
 // As event-generator: --pid alone means the sensor that runs, at its default
-// socket, never one of ours.
+// socket, never a sensor of this binary.
 func TestBenchPIDMeansTheRunningSensor(t *testing.T) {
 	for _, tt := range []struct {
 		args           []string

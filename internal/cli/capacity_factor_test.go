@@ -21,7 +21,7 @@ const expensive = `- rule: Expensive
   priority: NOTICE
 `
 
-// A sensor of ours that is made worse in one way each gets the factor that is
+// A Peregrine sensor that is made worse in one way gets the factor that is
 // to blame, on this machine, with real load.
 func TestCapacityFactorsOurSensor(t *testing.T) {
 	needBPF(t)

@@ -134,7 +134,7 @@ func TestCapacityAnalyze(t *testing.T) {
 		t.Errorf("exit %d, %s\n%s", code, stderr, stdout)
 	}
 	if code, _, stderr := execute(t, nil, "capacity", "analyze", "--log", data+"stats-1.txt"); code != ExitFailure || !strings.Contains(stderr, "stats-1.txt: no line of the form") {
-		t.Errorf("a log that is none: exit %d, %s", code, stderr)
+		t.Errorf("an invalid log: exit %d, %s", code, stderr)
 	}
 }
 

@@ -236,7 +236,7 @@ func (g *generateFlags) readConfig(env Env) (map[string]string, error) {
 }
 
 // kubernetes is where the cluster's actions among the selected ones work; nil if
-// there are none, or no cluster is configured: they are skipped then.
+// no such action is selected, or no cluster is configured: they are skipped then.
 func (g *generateFlags) kubernetes(flags *pflag.FlagSet, names []string) (action.APIServer, error) {
 	if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, "k8saudit.") }) {
 		return nil, nil

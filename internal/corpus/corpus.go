@@ -1,6 +1,6 @@
-// Package corpus gives tests the rule files and captures that the claims of
-// docs/compatibility.md are tried with: those of this repository always, and
-// Falco's own, which are not part of it, where they are at hand.
+// Package corpus provides the rule files and captures that test the claims of
+// docs/compatibility.md: always those of this repository, and Falco's own, which
+// are not part of it, if available.
 package corpus
 
 import (

@@ -1,6 +1,6 @@
-// Package endpoint is the grammar of where a sensor's alerts and statistics
-// are had, and the one rule of TLS for them: certificates are verified, unless
-// a flag says otherwise.
+// Package endpoint parses the addresses of a sensor's alerts and statistics, and
+// defines the TLS rule for all of them: certificates are verified unless a flag
+// says otherwise.
 //
 // Alerts:
 //

@@ -12,7 +12,7 @@ import (
 // Client says how a server that we connect to is known.
 type Client struct {
 	CA   string // PEM file of who signs the server's certificate; "" for the system's roots
-	Cert string // PEM files of ours, for mutual TLS; both or none
+	Cert string // the client's PEM files for mutual TLS; both or neither
 	Key  string
 	// Insecure accepts any certificate, because a flag said so.
 	Insecure bool

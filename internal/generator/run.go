@@ -171,7 +171,7 @@ func (r *running) close() error {
 	return errors.Join(errs...)
 }
 
-// lowest is the lower of two limits, of which 0 is none.
+// lowest is the lower of two limits; 0 means unlimited.
 func lowest(a, b uint64) uint64 {
 	if a == 0 || b != 0 && b < a {
 		return b

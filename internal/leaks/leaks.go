@@ -1,5 +1,5 @@
-// Package leaks lets a package's tests fail that leave goroutines or
-// descriptors behind.
+// Package leaks fails the tests of a package that leave goroutines or descriptors
+// behind.
 package leaks
 
 import (

@@ -1,4 +1,4 @@
-// Package nearest finds the name that was meant by a mistyped one.
+// Package nearest suggests the intended name for a mistyped one.
 package nearest
 
 import "strings"

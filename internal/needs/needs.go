@@ -1,6 +1,6 @@
-// Package needs says what a test cannot do without: root, eBPF, a program. Where
-// it is missing the test is skipped; with PEREGRINE_REQUIRE_BPF=1, as in
-// .ci/run, it fails.
+// Package needs declares the prerequisites of a test: root, eBPF, programs. If one
+// is missing, the test is skipped; with PEREGRINE_REQUIRE_BPF=1, as in .ci/run, it
+// fails. It also waits for conditions that tests need.
 package needs
 
 import (

@@ -1,8 +1,7 @@
-// Package profile is what a node does all day, as figures: which syscalls, how
-// often, in which bursts, how many processes and connections. A profile holds
-// no names of files, programs or hosts unless that was asked for, so that it
-// can be shared. Packages below it make profiles and show them; the generator
-// replays them.
+// Package profile describes the workload of a node in figures: its syscalls, their
+// rates and bursts, and the numbers of processes and connections. A profile
+// contains no names of files, programs or hosts unless requested, so that it can
+// be shared. Subpackages make and show profiles; the generator replays them.
 package profile
 
 import "time"

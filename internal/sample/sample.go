@@ -1,6 +1,6 @@
-// Package sample computes what a few measured values say: their median with
-// its interval, whether two sets of them differ, and how large a share may be
-// that was seen k times in n. Nothing is assumed about distributions.
+// Package sample provides statistics for small samples: the median with its
+// interval, whether two samples differ, and bounds for a share that was seen k
+// times in n. It assumes no distribution.
 package sample
 
 import (

@@ -53,7 +53,7 @@ func newRecordings(cfg *config.Config, list []*rules.Rule) *recordings {
 }
 
 // emitRecorded is emit, and records around the alert if its rule asks for that.
-// A limit on the rate of alerts is none on recordings, as in Falco.
+// As in Falco, a limit on the rate of alerts does not limit recordings.
 func (s *sensor) emitRecorded(emit func(*alert.Alert)) func(*alert.Alert) {
 	return func(a *alert.Alert) {
 		if r := s.now().recordings; r != nil {

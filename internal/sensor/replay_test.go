@@ -130,7 +130,7 @@ func TestReplayAlerts(t *testing.T) {
 }
 
 // A capture has events of all kinds, whatever is looked at live; they are
-// counted from 1, and the processes at its start are none.
+// counted from 1, and the processes at its start do not count.
 //
 // It shows a row of docs/compatibility.md.
 func TestReplayCountsEvents(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 )
 
 // What would be silence is told at the start: rules that nothing can match,
-// and names of syscalls that are none.
+// and unknown names of syscalls.
 func TestWarnsAtStart(t *testing.T) {
 	dir := t.TempDir()
 	rules := filepath.Join(dir, "rules.yaml")

@@ -14,7 +14,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
-// A user namespace gives all capabilities. Whoever makes one is judged by
+// A user namespace gives all capabilities. Its creator is judged by
 // those of before, or the rule about it would never see it succeed.
 //
 // It shows a row of docs/compatibility.md.

@@ -36,7 +36,7 @@ func startSensor(t *testing.T, args ...string) *sensor {
 	t.Helper()
 	requireBPF(t)
 	dir := t.TempDir()
-	// Without a file of ours, /etc/falco/falco.yaml of this host would be read.
+	// Without this file, /etc/falco/falco.yaml of the host would be read.
 	write(t, filepath.Join(dir, "empty.yaml"), "watch_config_files: false\n")
 	s := &sensor{t: t, alerts: filepath.Join(dir, "alerts.json"), stderr: &watched{}, exited: make(chan struct{})}
 	out, err := os.OpenFile(s.alerts, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// expected says which images pods may have: CreateDisallowedPod's is none.
+// expected says which images pods may have: CreateDisallowedPod's is not among them.
 const expected = `
 - macro: allowed_k8s_containers
   condition: (ka.req.pod.containers.image.repository in (busybox, localhost/sleeper))

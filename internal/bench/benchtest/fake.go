@@ -1,5 +1,5 @@
-// Package benchtest is a sensor and a generator in virtual time, for tests of
-// all that measures: what they do wrong is injected, and known exactly.
+// Package benchtest simulates a sensor and a generator in virtual time, for
+// tests of everything that measures. Their faults are injected and known exactly.
 package benchtest
 
 import (

@@ -1,8 +1,8 @@
-// Package classic is event-generator's bench, as the method document uses it:
-// a closed loop whose sleep is halved round by round, a rest after each, and
-// the log lines of old. What it counts comes from the rounds of package bench,
-// so that alerts of others, late ones and failed actions do not end up in the
-// ratio; the lines and their formulas are unchanged.
+// Package classic implements event-generator's bench, as used by the method
+// document: a closed loop that halves its sleep in each round, a rest after each
+// round, and the original log lines and formulas. The counts come from the
+// rounds of package bench, so foreign alerts, late alerts and failed actions do
+// not distort the ratio.
 package classic
 
 import (

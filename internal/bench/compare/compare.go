@@ -1,5 +1,5 @@
-// Package compare sets two bench runs side by side, round by round of the same
-// load, and says whether the second loses more or less than the first.
+// Package compare compares two bench runs, round by round of the same load, and
+// decides whether the second loses more or less than the first.
 package compare
 
 import (

@@ -325,7 +325,7 @@ func (c *cursor) integer() int64 {
 // gives it, with a time zone that has no colon.
 var layouts = []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999Z0700"}
 
-// time reads a time as ns since the epoch; bad says that it is none.
+// time reads a time as ns since the epoch; bad marks an invalid one.
 func (c *cursor) time() (ns int64, bad, err error) {
 	if c.space(); c.i >= len(c.b) || c.b[c.i] != '"' {
 		return 0, nil, c.skip()

@@ -1,6 +1,6 @@
 // Package intake receives alerts from any sensor: over HTTP, gRPC, a unix
-// socket, a file or a pipe. Whatever the road, alerts come out in batches, so
-// that receiving does not become a load that the sensor has to watch.
+// socket, a file or a pipe. It delivers alerts in batches, so that receiving them
+// adds no notable load for the sensor to watch.
 package intake
 
 import (
@@ -23,7 +23,7 @@ type Alert struct {
 	Run string `json:"run,omitempty"`
 }
 
-// Stranger stands for a process that is none of the generator's.
+// Stranger stands for a process that does not belong to the generator.
 const Stranger = "-"
 
 // ErrClosed is returned by Next after the sensor's side, or Close, ended the

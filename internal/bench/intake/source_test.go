@@ -284,7 +284,7 @@ func (service) Sub(stream grpc.BidiStreamingServer[outputs.Request, outputs.Resp
 			return nil
 		}
 		_ = stream.Send(&outputs.Response{Rule: "no time"})
-		_ = stream.Send(&outputs.Response{Rule: "a time that is none", Time: &timestamppb.Timestamp{Seconds: 1, Nanos: -1}})
+		_ = stream.Send(&outputs.Response{Rule: "an invalid time", Time: &timestamppb.Timestamp{Seconds: 1, Nanos: -1}})
 		_ = stream.Send(&outputs.Response{Time: timestamppb.New(time.Unix(0, n))})
 		err := stream.Send(&outputs.Response{
 			Rule: "r", Time: timestamppb.New(time.Unix(0, n)), Hostname: "h", Source: "syscall",
@@ -340,7 +340,7 @@ func TestGRPC(t *testing.T) {
 				t.Errorf("got %+v, want %+v", batch[0], want)
 			}
 			if c := s.Traffic(); c.Malformed < 3 || !strings.Contains(c.LastError, "no time") {
-				t.Errorf("%+v, want three that are none", c)
+				t.Errorf("%+v, want three malformed alerts", c)
 			}
 			if err := s.Close(); err != nil {
 				t.Error(err)

@@ -1,9 +1,8 @@
 // Package match finds, for each alert, the action instance that caused it: the
 // one of the same rule, and thread where both know it, whose interval contains
 // the event's time. It is pure: instances and alerts in, counts and
-// distributions out. A late alert is thereby credited to its own round, an
-// alert that somebody else caused is recognised, and a second alert for one
-// action cannot hide the loss of another's.
+// distributions out. So late alerts count in their own round, foreign alerts are
+// recognised, and a duplicate alert cannot hide the loss of another.
 package match
 
 import (
@@ -27,7 +26,7 @@ type Action struct {
 
 // Clock relates the two clocks of a match.
 type Clock struct {
-	// Offset is what the sensor's event times are ahead of ours, in ns.
+	// Offset is how far the sensor's event times are ahead of the generator's, in ns.
 	Offset int64
 	// Tolerance is how far outside of an interval an event may lie, in ns, if
 	// it lies in no interval.
@@ -43,7 +42,7 @@ const (
 	Late            // matched, but received after the deadline
 	Duplicate       // its instance has an alert already
 	Failed          // its instance reported an error
-	Foreign         // a rule of ours, but no instance of ours
+	Foreign         // an expected rule, but not one of this run's actions
 	Outside         // before the first instance
 	Other           // a rule that no action fires
 	classes
@@ -296,7 +295,7 @@ func (x *Index) better(a, b int32) bool {
 }
 
 // nearest is the instance that starts or ends closest to t, within tolerance;
-// -1 if there is none. Only the neighbours in order of start are looked at:
+// -1 if absent. Only the neighbours in order of start are looked at:
 // intervals that overlap are met by containing.
 func (x *Index) nearest(l *lane, t int64) int32 {
 	best, distance := int32(-1), x.clock.Tolerance+1

@@ -1,6 +1,6 @@
-// Package overhead measures what a sensor costs those it watches: the time of
-// fixed mixes of syscalls, and of a real program, with and without the sensor,
-// in pairs that are interleaved so that a drift of the machine cancels out.
+// Package overhead measures how much a sensor slows down the programs it watches:
+// the time of fixed mixes of syscalls, and of a real program, with and without
+// the sensor, in interleaved pairs that cancel out drift of the machine.
 package overhead
 
 import (

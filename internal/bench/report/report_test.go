@@ -170,7 +170,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// No link is followed, whoever has put it there.
+// No link is followed, no matter who created it.
 func TestLinks(t *testing.T) {
 	dir := t.TempDir()
 	victim := filepath.Join(dir, "victim")

@@ -1,6 +1,6 @@
-// Package run is a whole bench from start to end: the generator's
-// ceiling, the sensor's start, the preflight, the calibration, the rounds, the
-// judgement, the sensor's stop. The command line calls it once.
+// Package run performs a whole bench: it measures the generator's ceiling, starts
+// the sensor, runs the preflight, the calibration and the rounds, judges them, and
+// stops the sensor. The command line calls it once.
 package run
 
 import (

@@ -1,8 +1,6 @@
 // Package syscalls counts the syscalls of the whole host, with a few BPF
-// instructions at sys_enter: a figure that is the same for every sensor, as no
-// sensor takes part in it. It is the one package outside the sensor's probe
-// that loads BPF, for that reason; the program is assembled here, so that
-// bench needs no compiled object.
+// instructions at sys_enter. The count is independent of the sensor under test.
+// The program is assembled here, so that bench needs no compiled object.
 //
 // Counting is not free: attaching any program to a syscall tracepoint sends
 // each syscall through the kernel's slow path (about 95 ns where nothing else

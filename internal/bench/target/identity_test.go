@@ -81,8 +81,8 @@ func TestCheckSensor(t *testing.T) {
 	}
 }
 
-// A sensor's name is that of its program, which runs: programs around Falco,
-// and ours when it is no sensor, are none.
+// A sensor is recognised by the name of its running program: programs around
+// Falco, and this one when it is no sensor, are not.
 func TestCheckSensorByName(t *testing.T) {
 	sleep, err := os.ReadFile("/bin/sleep")
 	if err != nil {
@@ -118,7 +118,7 @@ func TestCheckSensorByName(t *testing.T) {
 		check(t, tt.name+", gone", CheckSensor(pid), "no process")
 	}
 	if !sensorName("peregrine", []string{"/usr/bin/peregrine", "sensor", "-c", "x"}) {
-		t.Error("our sensor is none")
+		t.Error("Peregrine's sensor is not recognised")
 	}
 }
 

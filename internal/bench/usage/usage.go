@@ -29,7 +29,7 @@ const (
 
 // Window is the use of one process over a window of time. CPU is in CPUs (1 is
 // one core), memory in bytes. Cgroup figures are those of the process's own
-// cgroup and zero where there is none to ask.
+// cgroup and zero without one.
 type Window struct {
 	Samples int     `json:"samples"`
 	Seconds float64 `json:"seconds"`
@@ -141,7 +141,7 @@ func (w *Watch) take() {
 }
 
 // Stop takes a last sample and sums up those of the window between two times;
-// zero times are the begin and the end of the watch. The Window is nil without
+// zero times are the start and the end of the watch. The Window is nil without
 // a pid.
 func (w *Watch) Stop(from, to time.Time) (*Window, Host) {
 	w.once.Do(func() { close(w.stop) })

@@ -1,5 +1,5 @@
-// Package advise turns what nodes do in production, and what a sensor takes
-// under which limit, into requests, limits and the needs of a fleet.
+// Package advise recommends requests, limits and resources for a fleet, given the
+// rates of nodes in production and the measured capacity under each limit.
 package advise
 
 import (

@@ -1,7 +1,6 @@
-// Package capacitytest is for tests: a sensor that exists only in arithmetic,
-// so many events per second and CPU, a ring, an output, a memory. It stands in
-// for a real one in the tests of sweep, run and report, where it has a
-// capacity that is known, and a clock that does not take time.
+// Package capacitytest simulates a sensor for tests: its events per second and
+// CPU, its ring, its output and its memory. In the tests of sweep, run and report,
+// it replaces a real sensor with one whose capacity is known, in virtual time.
 package capacitytest
 
 import (

@@ -1,5 +1,5 @@
-// Package compare sets two capacity runs side by side, and says whether the
-// second is better or worse than the first.
+// Package compare compares two capacity runs and decides whether the second is
+// better or worse than the first.
 package compare
 
 import (

@@ -1,6 +1,6 @@
-// Package diagnose works out what a measured row and a whole result say: the
-// answer and what limits it, the capacity curve, the cost of an event, and the
-// sentence to read first. What it finds is stored in the result.
+// Package diagnose draws conclusions from measured rows and whole results: the
+// answer and its limiting factor, the capacity curve, the cost of an event, and
+// the headline. Its findings are stored in the result.
 package diagnose
 
 import (

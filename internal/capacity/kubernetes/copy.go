@@ -56,7 +56,7 @@ func (d *daemonSet) makeCopy(c copied) object {
 		"apiVersion": "apps/v1", "kind": "DaemonSet", "name": d.Metadata.Name, "uid": d.Metadata.UID, "controller": true,
 	}}
 	pinTo(spec, c.node)
-	// When it is over, the controller replaces the pod, whoever else is still there.
+	// When it is over, the controller replaces the pod, even if the run is gone.
 	spec["activeDeadlineSeconds"] = int(c.deadline.Seconds())
 	for _, each := range spec["containers"].([]any) {
 		if one := each.(object); one["name"] == c.container {

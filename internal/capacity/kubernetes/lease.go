@@ -40,7 +40,7 @@ type leaseMetadata struct {
 	Annotations     map[string]string `json:"annotations,omitempty"`
 }
 
-// leaseRecord is in the lease's annotation, for whoever undoes a run that is killed: the
+// leaseRecord is in the lease's annotation, to undo a run that is killed: the
 // namespaces of its load, and of the runs whose end it was to undo.
 type leaseRecord struct {
 	Namespaces []string `json:"namespaces"`

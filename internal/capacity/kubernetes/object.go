@@ -132,7 +132,7 @@ type pod struct {
 	} `json:"status"`
 }
 
-// condition is the one of a type; the zero value if there is none.
+// condition is the one of a type; the zero value if absent.
 func (p *pod) condition(kind string) condition { return find(p.Status.Conditions, kind) }
 
 func find(all []condition, kind string) condition {

@@ -59,7 +59,7 @@ func TestArguments(t *testing.T) {
 		"a command":             {container{Command: []string{"/usr/bin/falco"}, Args: []string{"-A"}}, "-A"},
 		"a command alone":       {container{Command: []string{"/usr/bin/falco", "-A"}}, " "},
 		"those of Falco's":      {container{Image: "falco:0.44.1"}, "/usr/bin/falco"},
-		"those of ours":         {container{Image: "localhost/peregrine:1"}, "sensor"},
+		"Peregrine's":           {container{Image: "localhost/peregrine:1"}, "sensor"},
 		"a script":              {container{Command: []string{"/bin/sh", "-c", "exec falco -A"}}, ""},
 		"a script of arguments": {container{Args: []string{"bash", "-ec", "falco"}}, ""},
 		"a script that passes":  {container{Command: []string{"sh", "-c", `exec falco "$@"`, "--"}, Args: []string{"-A"}}, "-A"},

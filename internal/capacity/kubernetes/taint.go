@@ -30,7 +30,7 @@ func (t toleration) tolerates(x taint) bool {
 }
 
 // repels is a taint of a node that lets the sensor's pod run on, and lets no new one
-// come (NoSchedule); "" if there is none.
+// come (NoSchedule); "" if absent.
 func (d *daemonSet) repels(n *node) string {
 	tolerations := convert[[]toleration](tolerateAsDaemon(member(convert[object](d.Spec.Template), "spec")))
 	for _, t := range n.Spec.Taints {

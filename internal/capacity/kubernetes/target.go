@@ -40,7 +40,7 @@ func (d *daemonSet) label() string {
 }
 
 // knownSensors are the values of app.kubernetes.io/name that sensors have, and
-// the names of their containers: those of Falco's chart and of ours.
+// the names of their containers: those of Falco's and Peregrine's charts.
 var knownSensors = []string{"falco", "peregrine"}
 
 const nameLabel = "app.kubernetes.io/name"

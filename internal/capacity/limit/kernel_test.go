@@ -172,7 +172,7 @@ func mustStart(t *testing.T, pid int) uint64 {
 }
 
 // victim is a capacity run in the middle of a row: a running sensor that is
-// not ours has been moved, one of ours has been started.
+// not started here has been moved, one of this test's has been started.
 func victim() {
 	ctx, host := context.Background(), Host{}
 	fail := func(err error) {

@@ -1,4 +1,4 @@
-// Package limit gives a sensor so much CPU and memory, and takes it back.
+// Package limit sets CPU and memory limits for a sensor and restores them.
 //
 // A Place is where the sensor runs: a cgroup (v1 or v2), a systemd unit or
 // scope, a Docker container, a pod. Whatever a Place changes is written to a Journal

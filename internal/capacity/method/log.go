@@ -1,8 +1,8 @@
-// Package method reads a capacity off a sensor's stats file and the log of an
-// event-generator bench, after the fact, the way people have done it by hand:
-// the last round before the drops gives the EPS, the seconds before the first
-// drop give the syscalls per second. It reads every generation of both files,
-// and says from which lines each figure is.
+// Package method derives a capacity from a sensor's stats file and the log of an
+// event-generator bench, as in a manual evaluation: the last round before the
+// drops gives the EPS, the seconds before the first drop give the syscalls per
+// second. It reads all versions of both files and gives the lines that each
+// figure comes from.
 package method
 
 import (
@@ -76,7 +76,7 @@ func (r *Round) Events() int {
 var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
 
 // ReadLog reads a bench log: logrus text with or without colours and
-// time stamps, logrus JSON, or ours. Lines that are none of bench's are
+// time stamps, logrus JSON, or Peregrine's. Lines that bench did not write are
 // skipped. A log without a single round is an error.
 func ReadLog(r io.Reader) ([]Round, error) {
 	var rounds []Round

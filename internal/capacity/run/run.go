@@ -1,6 +1,6 @@
-// Package run is one capacity run from end to end: it undoes what a killed
-// run has left, measures the rows on the test stand, keeps every row on disk
-// as soon as it is there, says what they mean, and writes the reports.
+// Package run performs one capacity run: it undoes what a killed run left behind,
+// measures the rows on the test stand, stores each row as soon as it is complete,
+// draws the conclusions, and writes the reports.
 package run
 
 import (

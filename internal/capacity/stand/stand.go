@@ -1,6 +1,6 @@
-// Package stand is the test stand of a capacity run: a sensor that is started,
-// ours or a Falco, or one that runs already; the place where it is limited;
-// and a bench session that loads it. It implements sweep.Stand.
+// Package stand is the test stand of a capacity run: a started or running sensor
+// (Peregrine or Falco), the place that limits it, and a bench session that loads
+// it. It implements sweep.Stand.
 package stand
 
 import (

@@ -82,7 +82,7 @@ func Unusable(round *bench.Round) string {
 		return fmt.Sprintf("%d of %d actions failed: %s", t.Failed, t.Started, errnos(round))
 	}
 	if round.Has(bench.Ambiguous) {
-		return fmt.Sprintf("%d alerts of the same rules were raised by others while %d of ours were missing: loss cannot be told; stop what raises them", round.Alerts.Foreign, round.Total.Lost)
+		return fmt.Sprintf("other processes raised %d alerts of the same rules while %d expected alerts were missing, so the loss is unknown; stop these processes", round.Alerts.Foreign, round.Total.Lost)
 	}
 	if round.Has(bench.ClockStep) {
 		return "the wall clock was set during the round"

@@ -1,7 +1,7 @@
-// Package sweep measures the rows of a capacity table: for each limit it has
-// the sensor brought up, looks at it idle, warms it up, lets package search
-// find the highest clean rate in rounds of package bench, and judges each
-// round. What was changed is put back on every way out.
+// Package sweep measures the rows of a capacity table. For each limit, it starts
+// the sensor, observes it idle, warms it up, lets package search find the highest
+// clean rate in rounds of package bench, and judges each round. It always restores
+// what it changed.
 package sweep
 
 import (

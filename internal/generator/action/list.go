@@ -12,7 +12,7 @@ import (
 // Filter picks actions by what is said of them; "" picks all.
 type Filter struct{ Tag, Risk, Bench, RuleSet string }
 
-// Apply returns the actions that pass, and an error if there are none.
+// Apply returns the actions that pass, and an error without any.
 func (f Filter) Apply(actions []*Action) ([]*Action, error) {
 	for _, check := range []struct {
 		name, value string

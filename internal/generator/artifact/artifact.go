@@ -1,7 +1,7 @@
-// Package artifact is what actions put on a host: files, links, directories.
-// Each is known by path, kind, inode and content, so that undoing removes that
-// and nothing else: what somebody has changed, or put in its place or into it,
-// is left and named.
+// Package artifact describes the files, links and directories that actions create
+// on a host. Each is identified by path, kind, inode and content, so that undoing
+// removes nothing else: artifacts that were changed, replaced or filled by others
+// are kept and reported.
 package artifact
 
 import (

@@ -1,9 +1,9 @@
-// Package child is what this binary does when the generator starts it again
-// as somebody else: as httpd that runs a shell, as a user that may not setuid.
-// The parent picks file name, arguments, user and environment, which is what
-// rules look at; one environment variable says what to do, in a verb with
-// arguments. Nothing else is read, and every verb is over at once or when
-// standard input ends.
+// Package child implements the child processes of the generator: this binary,
+// started under another identity, such as httpd that runs a shell, or a user
+// without the right to setuid. The parent chooses the file name, arguments, user
+// and environment, which rules examine. One environment variable contains the
+// task, as a verb with arguments. A child reads nothing else, and ends at once or
+// when its standard input ends.
 //
 // The exit status is 0 or the errno of the syscall that failed.
 package child

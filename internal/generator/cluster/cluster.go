@@ -1,5 +1,5 @@
-// Package cluster is where k8saudit actions work: it creates objects in a
-// Kubernetes cluster and deletes them, and what killed runs left.
+// Package cluster creates and deletes objects in a Kubernetes cluster for k8saudit
+// actions, and deletes those that killed runs left behind.
 package cluster
 
 import (

@@ -1,5 +1,5 @@
-// Package eventlog writes log lines in the form of Falco's event-generator,
-// so that what reads those reads ours:
+// Package eventlog writes log lines in the format of Falco's event-generator, for
+// programs that parse its log:
 //
 //	INFO action executed                               action=syscall.ClearLogActivities
 //	{"action":"syscall.ClearLogActivities","level":"info","msg":"action executed"}

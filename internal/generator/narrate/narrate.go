@@ -1,5 +1,5 @@
-// Package narrate tells people how a run goes: event-generator's log lines for
-// slow runs, a progress line for fast ones, a summary at the end.
+// Package narrate reports the progress of a run: event-generator's log lines for
+// slow runs, a progress line for fast ones, and a summary at the end.
 package narrate
 
 import (

@@ -112,7 +112,7 @@ func TestScaleKeepsTheSum(t *testing.T) {
 		a, okA := Scale(p, share).(OpenLoop)
 		b, okB := Scale(p, 1-share).(OpenLoop)
 		if !okA || !okB {
-			t.Fatal("a scaled open loop is none")
+			t.Fatal("a scaled open loop is not an open loop")
 		}
 		whole, parts := float64(p.Planned(at)), float64(a.Planned(at)+b.Planned(at))
 		if math.Abs(whole-parts) > 6 { // each step of each part rounds up

@@ -104,7 +104,7 @@ func bindFile(fd int, path string) error {
 }
 
 // overlays lays an overlay over each directory, parents first. Directories
-// that do not exist are none of the host's files, but writing to them would
+// that do not exist are not the host's files, but writing to them would
 // be: their parent gets the overlay.
 func overlays(dirs []string) error {
 	targets := map[string]bool{}

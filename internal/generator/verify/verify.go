@@ -1,5 +1,5 @@
-// Package verify asks a running sensor: does each action fire its rule, does
-// noise fire none? It runs the actions one by one with generator.Spawn and
+// Package verify checks with a running sensor that each action fires its rule and
+// that noise fires none. It runs the actions one by one with generator.Spawn and
 // reads the sensor's alerts from a Source. An alert belongs to an action if it
 // carries its rule and the time of its event is within an instance: alerts of
 // earlier actions or of other processes do not count.

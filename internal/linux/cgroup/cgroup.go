@@ -90,7 +90,7 @@ func (t Tree) of(c procfs.Cgroup) bool {
 var ErrHidden = errors.New("not below what the mount shows")
 
 // Find returns which of the cgroups is in this tree, and its directory.
-// ErrHidden if the mount does not show it, fs.ErrNotExist if there is none.
+// ErrHidden if the mount does not show it, fs.ErrNotExist if absent.
 func (t Tree) Find(cgroups []procfs.Cgroup) (path, dir string, err error) {
 	for _, c := range cgroups {
 		if !t.of(c) {

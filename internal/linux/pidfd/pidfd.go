@@ -1,5 +1,5 @@
-// Package pidfd ends processes that are known by pid and start time, so that
-// a pid in use again is never taken for the process that had it.
+// Package pidfd ends processes identified by pid and start time, so that a reused
+// pid is never mistaken for the original process.
 package pidfd
 
 import (

@@ -1,7 +1,6 @@
-// Package regular reads files that may have been made to do harm: results of
-// other people's runs, and what another user's sensor writes. A pipe is not
-// waited for, a device not read for ever, and a text not taken whose few bytes
-// would stand for much memory.
+// Package regular reads untrusted files, such as the results of other people's
+// runs and the output of another user's sensor. It does not block on pipes, reads
+// no devices, and rejects texts whose few bytes would expand to much memory.
 package regular
 
 import (

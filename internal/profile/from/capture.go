@@ -1,6 +1,6 @@
-// Package from makes profiles of what others have recorded: captures, and the
-// rates that sensors and Prometheus keep. What such a source does not tell is
-// assumed, and said in the profile.
+// Package from makes profiles from other recordings: captures, and the rates
+// stored by sensors and Prometheus. Missing facts are assumed; the profile lists
+// the assumptions.
 package from
 
 import (

@@ -55,7 +55,7 @@ func (k *kernel) attach() error {
 		return err
 	}
 	// Programs of both types have the same helpers for tracing
-	// (bpf_tracing_func_proto); those of ours cannot be probed without a hook.
+	// (bpf_tracing_func_proto); those used here cannot be probed without a hook.
 	typed := features.HaveProgramHelper(ebpf.RawTracepoint, asm.FnGetCurrentTaskBtf) == nil
 	if err := errors.Join(spec.Variables["task_is_typed"].Set(typed), spec.Variables["facts_of"].Set(factTable())); err != nil {
 		return err

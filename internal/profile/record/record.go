@@ -1,6 +1,6 @@
-// Package record makes a profile of this host: a BPF program counts the
-// syscalls of all tasks, this package reads the counts ten times a second. A
-// sensor takes no part in it.
+// Package record makes a profile of this host: a BPF program counts the syscalls
+// of all tasks, and this package reads the counts ten times a second. It needs no
+// sensor.
 //
 // The program is attached to sys_exit, as a sensor is: what it adds to the
 // empty hook is one addition in memory of the CPU (see BenchmarkCost).

@@ -1,5 +1,5 @@
-// Package show prints profiles for people: tables and pictures of characters
-// that fit 80 columns.
+// Package show prints profiles as tables and character charts that fit 80
+// columns.
 package show
 
 import (

@@ -65,7 +65,7 @@ func watchDirectory(dir string) (*os.File, error) {
 type followed struct {
 	in    *intake
 	path  string
-	file  *os.File // nil while there is none
+	file  *os.File // nil while it does not exist
 	read  int64    // how far it was read
 	lines lineReader
 	// The start of a line whose end is not written yet; nothing of one that is

@@ -28,7 +28,7 @@ type Counters struct {
 	Bodies    uint64 // taken
 	Bytes     uint64 // of these
 	Events    uint64 // in these, without those that were left out
-	Malformed uint64 // events that are none, left out
+	Malformed uint64 // invalid events, left out
 	Oversized uint64 // events beyond a limit, left out
 	Refused   uint64 // bodies that nobody had time or room for; senders try again
 	Rejected  uint64 // requests that are not as they must be, or not allowed

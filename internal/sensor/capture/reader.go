@@ -41,7 +41,7 @@ type Reader struct {
 	users   int // entries of user lists in this section
 	waiting []byte
 
-	// exact: the file is a recording of ours, whose events come as they were.
+	// exact: Peregrine recorded the file, so its events are exactly as they were.
 	exact bool
 	words []uint64 // memory of those of a block
 	rest  []byte   // of them, those that follow waiting

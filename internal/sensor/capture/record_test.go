@@ -211,7 +211,7 @@ func sameParams(t *rapid.T, want, got []byte) {
 	}
 }
 
-// A file of several gzip members is one; what is behind the last and is none,
+// A file of several gzip members is one; data after the last that is no member,
 // of any length, is not part of it.
 func TestMembers(t *testing.T) {
 	file := capture(t, scripts["files"])

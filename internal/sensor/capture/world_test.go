@@ -2,7 +2,7 @@ package capture
 
 import "testing"
 
-// Whoever is said to be whose parent, and in whatever order they go: there is
+// Whatever the claimed parents, and the order of the exits: there is
 // an end to the search for a living one.
 func TestReapers(t *testing.T) {
 	var w world

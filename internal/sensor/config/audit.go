@@ -23,7 +23,7 @@ func (p *PluginNames) decodeNode(d *decoder, n *yaml.Node, path string) {
 	d.list(n, path, func(n *yaml.Node, path string) { *p = append(*p, d.text(n, path)) })
 }
 
-// K8sAuditOpen is where audit events come from; empty if there are none.
+// K8sAuditOpen is the source of audit events; empty without one.
 func (c *Config) K8sAuditOpen() string {
 	switch {
 	case c.Peregrine.K8sAudit.Open != "":

@@ -138,7 +138,7 @@ func (c *Config) ExpandRulesFiles() (files, missing []string, err error) {
 
 // RulesFilesOf are the rules files that the paths stand for: a file as it is, a
 // directory for the YAML files in it, and, as Falco splits them, what is no
-// file for those that its commas separate. The error says which is none.
+// file for those that its commas separate. The error names those that do not exist.
 func RulesFilesOf(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {

@@ -123,7 +123,7 @@ func SplitImage(ref string) (repository, tag, digest string) {
 func Short(fullID string) string { return Identity{FullID: fullID}.ID() }
 
 // KeepLabels returns the labels whose values are at most most bytes long, nil
-// if there are none.
+// without any.
 func KeepLabels(labels map[string]string, most int) map[string]string {
 	kept := make(map[string]string, len(labels))
 	for k, v := range labels {

@@ -100,7 +100,7 @@ func (r *Registry) Release(c *Container) {
 	}
 }
 
-// Get returns the container with the given short id, nil if there is none.
+// Get returns the container with the given short id, nil if absent.
 func (r *Registry) Get(id string) *Container {
 	if id == Host.ID {
 		return Host

@@ -40,7 +40,7 @@ func (v DropCategory) String() string {
 	return [...]string{"clone_fork", "execve", "connect", "open", "dir_file", "close", "proc", "other_interest"}[v]
 }
 
-// Family is a group of kinds that one program of the probe serves; 0 is none.
+// Family is a group of kinds that one program of the probe serves; 0 for no family.
 type Family uint8
 
 // The families.

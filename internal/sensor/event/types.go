@@ -93,7 +93,7 @@ func (i *Info) Slots() int { return len(i.Params) + len(i.Extras) }
 // Variable says whether the value of a slot travels in the event's tail.
 func (i *Info) Variable(slot int) bool { return i.variable&(1<<slot) != 0 }
 
-// Slot returns the slot of the named parameter or extra, -1 if there is none.
+// Slot returns the slot of the named parameter or extra, -1 if absent.
 func (i *Info) Slot(name string) int {
 	for n, p := range i.Params {
 		if p.Name == name {

@@ -41,7 +41,7 @@ type Header struct {
 	PIDNS    uint32 // inode of the pid namespace
 	Lost     uint32 // events lost on this CPU's ring since the last delivered one
 	CPU      uint16
-	Syscall  uint16 // ID of the syscall; NoSyscall if there is none
+	Syscall  uint16 // ID of the syscall; NoSyscall if absent
 	Start    uint64 // boot-time ns at which the thread group's leader started: with PID, the identity of the process
 	VTID     uint32 // TID in its own pid namespace
 	ExecID   uint32 // low half of task->self_exec_id: changes at every exec

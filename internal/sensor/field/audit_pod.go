@@ -51,7 +51,7 @@ func containerList(key, of string) []Field {
 }
 
 // requiredOfAll is a list of what every container must have: it is missing as a
-// whole if one of them has it not.
+// whole if one of them lacks it.
 func requiredOfAll(name, doc, containers, member string) Field {
 	p := route{{each: true}, {key: member}}
 	return listField(name, doc, func(c *Context, index int, yield func(string) bool) {

@@ -2,7 +2,7 @@ package field
 
 import "github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
 
-// audited is the audit event of c; nil if it is none: what has no auditID may
+// audited is the audit event of c; nil for other events: one without auditID may
 // be any JSON.
 func (c *Context) audited() *record.Record {
 	if c.Record == nil || c.Record.Part(record.AuditID) == nil {

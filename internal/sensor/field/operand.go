@@ -101,7 +101,7 @@ func (p *operandParser) take(n int) (Operand, error) {
 }
 
 // closing is the place of the bracket that closes the argument that text
-// starts with; -1 if there is none.
+// starts with; -1 if absent.
 func closing(text string) int {
 	if len(text) > 1 && (text[1] == '"' || text[1] == '\'') {
 		if i := strings.IndexByte(text[2:], text[1]); i >= 0 && strings.HasPrefix(text[i+3:], "]") {

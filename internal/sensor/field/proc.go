@@ -132,7 +132,7 @@ func eachEntry(list string, yield func(string) bool) bool {
 	return true
 }
 
-// entry is the nth entry of a NUL-separated list; "" if there is none.
+// entry is the nth entry of a NUL-separated list; "" if absent.
 func entry(list string, n int) string {
 	for {
 		s, rest, more := strings.Cut(list, "\x00")

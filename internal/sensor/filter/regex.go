@@ -28,8 +28,8 @@ func reason(err error) string {
 	return strings.TrimPrefix(err.Error(), "error parsing regexp: ")
 }
 
-// required returns the longest text that every match has in it, "" if there
-// is none to be seen at once.
+// required returns the longest text that every match contains, "" if none is
+// obvious.
 func required(re *syntax.Regexp) string {
 	switch re.Op {
 	case syntax.OpLiteral:

@@ -55,7 +55,7 @@ func digest(s string) uint64 {
 }
 
 // newPerfect finds a table for list, which has no duplicates; false if there
-// is none of a reasonable size, e.g. because two texts have the same digest.
+// would be too large, e.g. because two texts have the same digest.
 // For the shortest lists comparing is as fast; for long ones there is hardly
 // ever a table without collisions.
 func newPerfect(list []string) (*perfect, bool) {

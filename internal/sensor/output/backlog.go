@@ -125,9 +125,8 @@ func (r *reader) unsubscribe() {
 	b.trim()
 }
 
-// take appends to batch up to limit alerts that come next. If there are any,
-// the caller must send and settle them; if there are none, wait on wake, or
-// stop if closed.
+// take appends to batch up to limit alerts that come next. The caller
+// must send and settle them. Without any, it must wait on wake, or stop if closed.
 func (r *reader) take(batch []*alert.Alert, limit int) (_ []*alert.Alert, ok, closed bool) {
 	b := r.b
 	b.mu.Lock()

@@ -131,7 +131,7 @@ func sameSocket(l net.Listener) (net.Listener, error) {
 	return net.FileListener(f)
 }
 
-// credentials are none for the unix socket, and mutual TLS for an address.
+// credentials are insecure for the unix socket, and mutual TLS for an address.
 func (g *grpcChannel) credentials() ([]grpc.ServerOption, error) {
 	if _, ok := g.c.UnixSocket(); ok {
 		return nil, nil

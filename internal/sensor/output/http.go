@@ -201,7 +201,7 @@ func (s *httpSender) post(batch []*alert.Alert) (n int, err error) {
 		return 0, err
 	}
 	written, err := s.conn.Write(s.out)
-	for n > 0 && s.ends[n-1] > written { // a part of a request is none
+	for n > 0 && s.ends[n-1] > written { // an incomplete request does not count
 		n--
 	}
 	return n, err

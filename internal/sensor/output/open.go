@@ -14,7 +14,7 @@ type maker struct {
 	enabled func(*config.Config) bool
 	section func(*config.Config) any
 	// open takes over from was what both need, as a listening socket; was is
-	// nil if there is none.
+	// nil if absent.
 	open func(c *config.Config, opt Options, was channel) (channel, error)
 }
 

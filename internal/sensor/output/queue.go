@@ -53,7 +53,7 @@ func (q *queue) push(a *alert.Alert) {
 	}
 }
 
-// take appends up to limit waiting alerts to batch. If there are none it
+// take appends up to limit waiting alerts to batch. Without any it
 // returns false, and the caller must wait on wake before it asks again, or
 // stop if closed is true.
 func (q *queue) take(batch []*alert.Alert, limit int) (_ []*alert.Alert, ok, closed bool) {

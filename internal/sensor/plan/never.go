@@ -113,7 +113,7 @@ func matchable(n filter.Node) []occasion {
 	return found
 }
 
-// UnknownSyscalls are the names in base_syscalls.custom_set that are none: to
+// UnknownSyscalls are the unknown names in base_syscalls.custom_set: to
 // be added, and, with their "!", to be taken out.
 func UnknownSyscalls(custom []string) (added, removed []string) {
 	for _, entry := range custom {

@@ -179,7 +179,7 @@ func TestConnectFailures(t *testing.T) {
 	})
 }
 
-// UDP: the address is the message's, whoever called bind.
+// UDP: the address is the message's, no matter which end called bind.
 //
 // It shows a row of docs/compatibility.md.
 func TestUDP(t *testing.T) {
@@ -382,7 +382,7 @@ func TestMessages(t *testing.T) {
 	})
 }
 
-// A descriptor that came by SCM_RIGHTS is what it is, to whoever uses it.
+// A descriptor received by SCM_RIGHTS is known to every process that uses it.
 //
 // It shows a row of docs/compatibility.md.
 func TestReceivedDescriptor(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 )
 
 // memory is what the recording has told so far, and writes what it has not:
-// the state that whoever replays it needs for the next event. It belongs to
+// the state that a replay needs for the next event. It belongs to
 // the engine's goroutine.
 type memory struct {
 	told       map[int32]image
@@ -154,7 +154,7 @@ func (m *memory) event(v *event.View, now, later uint64) {
 	}
 }
 
-// shift adds to a time; 0 is none.
+// shift adds to a time; 0 stays 0.
 func shift(ns *uint64, by uint64) {
 	if *ns != 0 {
 		*ns += by

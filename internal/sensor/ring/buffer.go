@@ -49,8 +49,8 @@ func (b *buffer) extend() {
 	b.most = max(b.most, b.end-b.published)
 }
 
-// advance makes the next finished record of the batch the head; false if there
-// is none. A record still being written ends the batch for now: those behind
+// advance makes the next finished record of the batch the head; false without
+// one. A record still being written ends the batch for now: those behind
 // it are not looked at before it is finished.
 func (b *buffer) advance() bool {
 	for b.next < b.end {

@@ -110,7 +110,7 @@ func (it *item) named(key string, file *place) (string, error) {
 	return name, err
 }
 
-// unknownKeys warns about keys that are none of those known.
+// unknownKeys warns about unknown keys.
 func (r *reader) unknownKeys(it item, known map[string]bool) {
 	for i := 0; i+1 < len(it.Content); i += 2 {
 		if key := it.Content[i]; !known[key.Value] {

@@ -10,7 +10,7 @@ type number struct {
 func (p *Process) InPIDNS() bool { return p.VPID >= 0 && p.VPID != p.PID }
 
 // InNamespaceOf returns the process that has the number pid in p's pid
-// namespace, nil if there is none. Any container can make the sensor ask, as
+// namespace, nil if absent. Any container can make the sensor ask, as
 // often as it calls kill(2): that must not cost a look at all processes.
 func (t *Table) InNamespaceOf(p *Process, pid int32) *Process {
 	if q := t.numbers[number{p.PIDNS, pid}]; q != nil {

@@ -7,7 +7,7 @@ import "unsafe"
 // that has died stays linked until the kernel's choice of a new one is known:
 // from the exit event's reaper, or from the header of the child's next event.
 
-// Parent is the process that started p or adopted it; nil if there is none
+// Parent is the process that started p or adopted it; nil if absent
 // (init, kernel threads). It may be dead, or not Known. A parent that is not
 // in the table is fetched.
 func (t *Table) Parent(p *Process) *Process {

@@ -183,7 +183,7 @@ func (t *File) rotated() (*os.File, error) {
 // ModTime is the file's modification time just before the last Poll read it.
 func (t *File) ModTime() time.Time { return t.mtime }
 
-// Rest is the unfinished last line; nil if there is none. For a stream that
+// Rest is the unfinished last line; nil if absent. For a stream that
 // will not grow any more.
 func (t *File) Rest() []byte { return t.pending }
 

@@ -18,7 +18,7 @@ import (
 // Environment variables that a test sets.
 const (
 	// EventsEnv is a unix socket on which the player hears of events, as
-	// Events; without it, a sensor of ours sees those of the host.
+	// Events; without it, Peregrine's sensor provides those of the host.
 	EventsEnv = "FALCO_PLAYER_EVENTS"
 	// SensorEnv is the program of that sensor; default peregrine from PATH.
 	SensorEnv = "FALCO_PLAYER_SENSOR"

@@ -77,7 +77,7 @@ func (e Event) alert(threads bool) []byte {
 // notOfSensor are settings of the player itself.
 var notOfSensor = []string{"metrics.", "webserver.", "http_output.", "file_output.", "stdout_output.", "buffered_outputs", "syslog_output.", "grpc"}
 
-// watch sees the events of the host through a sensor of ours.
+// watch gets the events of the host from Peregrine's sensor.
 func watch(ctx context.Context, c config, arrived chan<- []byte) (func() error, error) {
 	program := os.Getenv(SensorEnv)
 	if program == "" {

@@ -11,8 +11,8 @@
 // -o before 0.40, buffered alerts unless started with -U, the kernel module as
 // driver from 0.34 to 0.37, -s until 0.35.
 //
-// It hears of events from the generator of a test, through a socket, or from a
-// sensor of ours that watches the host.
+// It receives events from the generator of a test, through a socket, or from
+// Peregrine's sensor on the host.
 package player
 
 import (

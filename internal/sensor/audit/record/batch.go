@@ -15,7 +15,7 @@ type Limits struct {
 // these. Its memory is used again by the next Parse.
 type Batch struct {
 	Records []Record
-	// What was left out: events that are none, and those above the limits.
+	// Events left out: invalid ones, and those above the limits.
 	Malformed, Oversized int
 	// Err is why the first of them was left out.
 	Err error
@@ -23,7 +23,7 @@ type Batch struct {
 	limits Limits
 }
 
-// errUnknown is the error for JSON that is none of the things expected.
+// errUnknown is the error for unexpected JSON.
 var errUnknown = errors.New("want an Event or EventList of audit.k8s.io, or an array of these")
 
 // Parse takes the events out of a body, which the records refer to. An event

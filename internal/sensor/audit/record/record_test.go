@@ -35,7 +35,7 @@ func TestParse(t *testing.T) {
 		{"no object among items", `{"kind":"EventList","items":[1,` + minimal + `,"x",null,[],` + minimal + `]}`, 2, 4, 0, "want an Event"},
 		{"no time", `[{"kind":"Event"},` + minimal + `]`, 1, 1, 0, "no stageTimestamp"},
 		{"time of another type", `[{"kind":"Event","stageTimestamp":5},` + minimal + `]`, 1, 1, 0, "no stageTimestamp"},
-		{"time that is none", `[{"kind":"Event","stageTimestamp":"yesterday"},` + minimal + `]`, 1, 1, 0, `"yesterday": want a time`},
+		{"invalid time", `[{"kind":"Event","stageTimestamp":"yesterday"},` + minimal + `]`, 1, 1, 0, `"yesterday": want a time`},
 		{"time before the epoch", `[{"kind":"Event","stageTimestamp":"1812-01-01T00:00:00Z"}]`, 0, 1, 0, "no time of this epoch"},
 		{"too large", `[` + strings.Replace(minimal, `"a"`, `"`+strings.Repeat("a", 600)+`"`, 1) + `,` + minimal + `]`, 1, 0, 1, "more than the limit of 512"},
 		{"large by blanks alone", strings.Replace(minimal, `,`, strings.Repeat(" ", 600)+`,`, 1), 1, 0, 0, ""},

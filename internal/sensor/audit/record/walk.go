@@ -8,7 +8,7 @@ type Cursor struct {
 	Value Value
 
 	of   Value
-	next int // the place of the next member; 0 when there is none
+	next int // the place of the next member; 0 when absent
 }
 
 // Parts returns a cursor before the first member or element of v; anything
@@ -21,7 +21,7 @@ func (v Value) Parts() Cursor {
 	return c
 }
 
-// Next goes to the next member or element; false when there is none.
+// Next goes to the next member or element; false when absent.
 func (c *Cursor) Next() bool {
 	v, i := c.of, c.next
 	if i == 0 || v[i] == '}' || v[i] == ']' {
@@ -54,7 +54,7 @@ func (v Value) Get(key string) Value {
 	return found
 }
 
-// At returns the n-th element of the array v; nil if there is none.
+// At returns the n-th element of the array v; nil if absent.
 func (v Value) At(n int) Value {
 	if v.Kind() == Array {
 		for c := v.Parts(); c.Next(); n-- {

@@ -89,7 +89,7 @@ func TestCredentials(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := c.whole.Get(t.Context(), "/x", nil); err == nil {
-			t.Error("an empty answer is none")
+			t.Error("an empty answer is accepted")
 		}
 		r := <-seen
 		got := r.Header.Get("Authorization")

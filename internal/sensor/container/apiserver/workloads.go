@@ -91,7 +91,7 @@ func (w *workloads) of(ctx context.Context, pod *metadata) (*container.Workload,
 	return &found, errs
 }
 
-// object returns the object at a path; a zero one if there is none.
+// object returns the object at a path; a zero one if absent.
 func (w *workloads) object(ctx context.Context, path string) (owned, error) {
 	if o, ok := w.known[path]; ok {
 		return o, nil

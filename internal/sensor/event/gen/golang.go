@@ -123,7 +123,7 @@ func plural(typ string) string {
 }
 
 func goFamilies(b *bytes.Buffer, families []word) {
-	b.WriteString("// Family is a group of kinds that one program of the probe serves; 0 is none.\ntype Family uint8\n\n// The families.\nconst (\n\t_ Family = iota\n")
+	b.WriteString("// Family is a group of kinds that one program of the probe serves; 0 for no family.\ntype Family uint8\n\n// The families.\nconst (\n\t_ Family = iota\n")
 	var names []string
 	for _, w := range families {
 		fmt.Fprintf(b, "\tFamily%s\n", camel(w.name))

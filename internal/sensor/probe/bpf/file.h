@@ -25,7 +25,7 @@
 #define HUGETLBFS_MAGIC 0x958458f6
 #define NSFS_MAGIC 0x6e736673 /* namespaces: files without a path */
 
-/* The open file behind a descriptor of the task, 0 if there is none. */
+/* The open file behind a descriptor of the task, 0 if absent. */
 INLINE u64 fd_file(struct task_struct *task, s32 fd)
 {
 	struct files_struct *files = READ(task, files);

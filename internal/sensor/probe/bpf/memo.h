@@ -13,7 +13,7 @@
  * it, which is another one once a directory on the way is renamed or mounted
  * elsewhere: made of the number before and of every dentry on the way, its
  * name's length and hash (which the kernel has ready; nobody outside knows what
- * it starts from, the parent's address). 0: there is none. */
+ * it starts from, the parent's address). 0 if absent. */
 #ifdef LEGACY
 
 INLINE u64 path_id(u64 path, u64 id)
@@ -48,7 +48,7 @@ INLINE u64 path_id(u64 path, u64 id)
 #endif
 
 /* A number for where an open began (the struct path at base, 0 if its path is
- * absolute) and the file it led to, by this filter, now. 0: there is none. */
+ * absolute) and the file it led to, by this filter, now. 0 if absent. */
 INLINE u64 open_id(u64 file, u64 base, u64 epoch)
 {
 	struct task_struct *task = current_task();

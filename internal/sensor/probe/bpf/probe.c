@@ -43,7 +43,7 @@ struct {
 _Static_assert(FAMILIES < FAMILY_SOCKETCALL, "indices of programs");
 
 /* A jump to a constant index is patched into a direct one; a variable one is an
- * indirect jump, dear where the CPU needs retpolines. */
+ * indirect jump, expensive where the CPU needs retpolines. */
 INLINE void tail_call(void *ctx, u32 family)
 {
 	switch (family) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All processes there are, as task events written to whoever reads the
+/* All existing processes, as task events for the reader of the
  * iterator. It may sleep, and so can bring in the memory of other tasks. */
 #include "exe.h"
 

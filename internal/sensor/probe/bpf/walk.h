@@ -85,7 +85,7 @@ INLINE enum step step_up(u64 *dentry, u64 *mount)
 #define MOUNTS_OF_FS 16 /* of a filesystem that are looked at */
 
 /* Another mount of the whole filesystem of a root dentry, in the namespace of
- * the task, to s->chain.mount; 0: there is none. */
+ * the task, to s->chain.mount; 0 if absent. */
 FUNC int find_mount(struct scratch *s, u64 root)
 {
 	struct task_struct *task = current_task();
