@@ -10,7 +10,7 @@ import (
 )
 
 // badValues are wrong for most keys: numbers out of all bounds, other types, and
-// texts that are none.
+// texts that are invalid.
 var badValues = []string{
 	"-1", "0", "4294967296", "5000000000000", "9223372036854775807", "18446744073709551616", "-9223372036854775808", "1e308", ".inf", ".nan",
 	"0x7fffffffffffffff", "1s", "-1h", "true", "~", `""`, `"\0"`, "[]", "{}", "[[]]", "{a: {b: c}}", "[1, x, {}]", "2001-01-01", "!!binary aGVsbG8=", "<<",

@@ -2,7 +2,7 @@
 // kube-apiserver, kube-controller-manager, kube-scheduler, kubelet and kubectl.
 // It runs the one that its first argument names.
 //
-// It is a module of its own: the dependencies of Kubernetes are not those of the
+// It is a module of its own: what Kubernetes depends on is none of the
 // project's dependencies.
 package main
 
