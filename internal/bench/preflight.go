@@ -93,6 +93,10 @@ func (s *Session) Preflight(ctx context.Context, idle time.Duration) (*Preflight
 			p.add("delay "+c.action.Name, CheckWarn, "its alert came %s after the event: does the sensor hold alerts back? (Falco: buffered_outputs: false, and the flag -U)", human.Duration(c.delay))
 		}
 	}
+	if exited(s.o.Target.Exited()) {
+		p.add("sensor", CheckFail, "the sensor's process has ended meanwhile")
+		return p, nil
+	}
 	s.checkClock(p)
 	if err := s.idle(ctx, p, idle); err != nil {
 		return p, fmt.Errorf("preflight: %w", err)
@@ -133,7 +137,7 @@ func (s *Session) await(ctx context.Context, start time.Time) []sensorstats.Samp
 	deadline := time.Now().Add(s.patience.canary)
 	for {
 		samples := plateau(s.Samples(), start.UnixNano(), time.Now().UnixNano())
-		if len(samples) > 0 || ctx.Err() != nil || time.Now().After(deadline) {
+		if len(samples) > 0 || ctx.Err() != nil || time.Now().After(deadline) || exited(s.o.Target.Exited()) {
 			return samples
 		}
 		s.nudge(ctx)
