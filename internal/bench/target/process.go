@@ -268,7 +268,7 @@ func (p *Process) terminate(ctx context.Context, r *run) error {
 	select {
 	case <-r.exited:
 		r.lastWords()
-		return fmt.Errorf("sensor ended by itself with %s; it said:\n%s", ending(r.err), r.tail)
+		return &EndedError{how: r.err, said: r.tail.String()}
 	default:
 	}
 	_ = r.cmd.Process.Signal(syscall.SIGTERM) // it may be gone meanwhile: exited tells
@@ -294,6 +294,23 @@ func (p *Process) terminate(ctx context.Context, r *run) error {
 		return fmt.Errorf("sensor stopped with %s; it said:\n%s", ending(r.err), r.tail)
 	}
 	return nil
+}
+
+// EndedError is that a sensor has ended although nobody stopped it.
+type EndedError struct {
+	how  error // of exec.Cmd.Wait
+	said string
+}
+
+func (e *EndedError) Error() string {
+	return fmt.Sprintf("sensor ended by itself with %s; it said:\n%s", ending(e.how), e.said)
+}
+
+// Killed says that a signal ended it: another process's, or the kernel's for want
+// of memory.
+func (e *EndedError) Killed() bool {
+	var exit *exec.ExitError
+	return errors.As(e.how, &exit) && exit.Sys().(syscall.WaitStatus).Signaled()
 }
 
 func ending(err error) string {

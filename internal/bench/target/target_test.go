@@ -228,5 +228,10 @@ func TestKilledMeanwhile(t *testing.T) {
 	}
 	syscall.Kill(p.PID(), syscall.SIGKILL)
 	<-p.Exited()
-	check(t, "stop", p.Stop(t.Context()), "ended by itself with signal: killed")
+	err := p.Stop(t.Context())
+	check(t, "stop", err, "ended by itself with signal: killed")
+	var ended *EndedError
+	if !errors.As(err, &ended) || !ended.Killed() {
+		t.Errorf("%v: want it killed", err)
+	}
 }

@@ -40,13 +40,28 @@ func (s *sensor) Start(ctx context.Context) error {
 	}
 	s.target = t
 	if err := s.ready(ctx); err != nil {
-		if s.Ended() && ctx.Err() == nil {
-			err = fmt.Errorf("%w: %w", sweep.ErrEnded, err)
+		ended := s.Ended() && ctx.Err() == nil
+		stopped := s.stop(context.WithoutCancel(ctx))
+		if ended {
+			return whyEnded(stopped, err)
 		}
-		_ = s.Stop(context.WithoutCancel(ctx)) // the reason is better known
-		return err
+		return err // how it stopped is of no interest
 	}
 	return nil
+}
+
+// whyEnded tells a sensor that gave up, and would again, from one that was
+// killed. A Falco opens its source long before it knows that it cannot load its
+// probe.
+func whyEnded(stopped, err error) error {
+	var ended *target.EndedError
+	switch {
+	case !errors.As(stopped, &ended):
+		return fmt.Errorf("%w: %w", sweep.ErrEnded, err)
+	case ended.Killed():
+		return fmt.Errorf("%w: %w", sweep.ErrEnded, ended)
+	}
+	return ended
 }
 
 // started puts our own sensor under the limit, before its first instruction.
@@ -118,14 +133,18 @@ func (s *sensor) Ended() bool {
 // Stop ends the session and the sensor. How a sensor ended that has been
 // killed is not an error here: the rounds have told.
 func (s *sensor) Stop(ctx context.Context) error {
+	ended := s.Ended()
+	if err := s.stop(ctx); !ended {
+		return err
+	}
+	return nil
+}
+
+func (s *sensor) stop(ctx context.Context) error {
 	if s.target == nil {
 		return nil
 	}
-	ended := s.Ended()
 	err := s.target.Stop(ctx)
-	if ended {
-		err = nil
-	}
 	if s.session != nil {
 		err = errors.Join(err, s.session.Close())
 	}

@@ -395,6 +395,25 @@ func TestRecordedFalco(t *testing.T) {
 	}
 }
 
+// A Falco that gives up after it has opened its source is not started again, and
+// what it said is told.
+func TestFalcoThatGivesUp(t *testing.T) {
+	s, _ := newStand(t, "1000")
+	t.Setenv(player.FailEnv, "1")
+	o, err := s.Open(t.Context(), capacity.Limit{CPU: 1})
+	check(t, err)
+	err = o.Start(t.Context())
+	if err == nil || errors.Is(err, sweep.ErrEnded) || !strings.Contains(err.Error(), "exit status 1") || !strings.Contains(err.Error(), "Initialization issues during scap_init") {
+		t.Errorf("%v", err)
+	}
+	if err := errors.Join(o.Stop(t.Context()), o.Restore(t.Context())); err != nil {
+		t.Error(err)
+	}
+	if left := leftovers(t, s); len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 // A process that is no sensor is not limited.
 func TestForeignProcess(t *testing.T) {
 	s, _ := newStand(t, "1000")

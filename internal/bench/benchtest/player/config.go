@@ -26,6 +26,9 @@ const (
 	CPUsEnv = "FALCO_PLAYER_CPUS"
 	// ReleaseEnv is the release to play; default the recorded one.
 	ReleaseEnv = "FALCO_PLAYER_RELEASE"
+	// FailEnv, if set, has the player end when it would see its first event, as a
+	// Falco that cannot load its probe.
+	FailEnv = "FALCO_PLAYER_FAILS"
 	// RateEnv replaces the alerts per second that the recorded Falco took.
 	RateEnv = "FALCO_PLAYER_RATE"
 )

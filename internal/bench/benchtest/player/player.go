@@ -17,6 +17,7 @@ package player
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -94,9 +95,15 @@ func play(ctx context.Context, c config, begin time.Time) error {
 	seen.Store(&engine{})
 	go speak(ctx, c, begin, out.grpc, &seen)
 	first := begin.Add(ms(c.start.FirstEvent))
+	var failing <-chan time.Time
+	if os.Getenv(FailEnv) != "" {
+		failing = time.After(time.Until(first))
+	}
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
+		case <-failing:
+			return errors.New("no probe: Initialization issues during scap_init")
 		case line := <-arrived:
 			now := time.Now()
 			if now.Before(first) {
