@@ -136,10 +136,11 @@ func (v *Inventory) lookUp(ctx context.Context) {
 		case <-v.fresh:
 		case <-timer.C:
 		}
-		due, next := pending.due(v.options.Unknown(ctx), time.Now())
+		at := time.Now()
+		due, next := pending.due(v.options.Unknown(ctx), at)
 		if len(due) > 0 {
 			for _, s := range v.sockets {
-				s.ask(due)
+				s.ask(question{due, at})
 			}
 		}
 		if next > 0 {

@@ -33,11 +33,18 @@ type socket struct {
 	options *Options
 	place   int           // among the endpoints
 	rank    int           // of its metadata, see rankOf
-	asked   chan []string // ids to look up; one list waits at most
+	asked   chan question // one waits at most
 	present atomic.Bool
+	told    told // of the connection
 
 	mu     sync.Mutex
 	status Status
+}
+
+// question is ids to look up, and when somebody had none of them.
+type question struct {
+	ids []string
+	at  time.Time
 }
 
 // absentPoll is how often a socket that does not exist is looked for.
@@ -48,7 +55,7 @@ const absentPoll = 2 * time.Second
 const firstReconnect = 100 * time.Millisecond
 
 func newSocket(e Endpoint, place int, o *Options) *socket {
-	s := &socket{Endpoint: e, place: place, options: o, asked: make(chan []string, 1)}
+	s := &socket{Endpoint: e, place: place, options: o, asked: make(chan question, 1)}
 	s.status.Engine, s.status.Socket = e.Engine, e.Socket
 	s.look()
 	return s
@@ -63,9 +70,9 @@ func (s *socket) look() bool {
 
 // ask hands over ids to look up; they are asked for again later if the runtime
 // is still busy with others.
-func (s *socket) ask(ids []string) {
+func (s *socket) ask(q question) {
 	select {
-	case s.asked <- ids:
+	case s.asked <- q:
 	default:
 	}
 }
@@ -146,6 +153,7 @@ const maxListed = 10000
 func (s *socket) serve(ctx context.Context, client Client, listed []string, changed <-chan string, broken <-chan error) error {
 	always := make(chan struct{})
 	close(always)
+	s.told = newTold(listed)
 	for {
 		more := always
 		if len(listed) == 0 {
@@ -157,10 +165,14 @@ func (s *socket) serve(ctx context.Context, client Client, listed []string, chan
 			return err
 		case id := <-changed:
 			ids = []string{id}
-		case ids = <-s.asked:
+		case q := <-s.asked:
+			ids = s.told.open(q)
 		case <-more:
 			id := listed[0]
 			listed = listed[1:]
+			if !s.told.pending[id] {
+				continue
+			}
 			err := s.find(ctx, client, id)
 			if errors.Is(err, errTimeout) {
 				s.note(id, err) // one that hangs must not keep the others unlisted
@@ -217,6 +229,7 @@ func (s *socket) deliver(ctx context.Context, m container.Container) {
 	s.status.Told++
 	s.mu.Unlock()
 	s.options.Deliver(ctx, m)
+	s.told.note(m.FullID, time.Now())
 }
 
 // note keeps why nothing was told of one container; the first since the

@@ -31,7 +31,7 @@ func TestLongList(t *testing.T) {
 		return byID(ctx, id)
 	}
 	s := newSocket(Endpoint{Socket: filepath.Join(t.TempDir(), "s"), Open: func() (Client, error) { return f, nil }}, 0, &o)
-	s.ask([]string{"asked"})
+	s.ask(question{ids: []string{"asked"}})
 	answered, err := s.connect(t.Context())
 	if !answered || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Fatalf("answered %v, %v", answered, err)
