@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,24 +151,24 @@ func TestIdle(t *testing.T) {
 	socket := listen(t, filepath.Join(t.TempDir(), "s"))
 	synctest.Test(t, func(t *testing.T) {
 		h := &host{told: make(chan container.Container, 100)}
-		asked := 0
+		var asked atomic.Int32
 		f := &fake{list: []string{"a"}, events: make(chan string), find: func(ctx context.Context, id string) (container.Container, error) {
-			asked++
+			asked.Add(1)
 			return byID(ctx, id)
 		}}
-		o := h.options(Endpoint{Socket: socket, Open: func() (Client, error) { asked++; return f, nil }})
+		o := h.options(Endpoint{Socket: socket, Open: func() (Client, error) { asked.Add(1); return f, nil }})
 		known := o.Unknown
-		o.Unknown = func(ctx context.Context) []string { asked++; return known(ctx) }
+		o.Unknown = func(ctx context.Context) []string { asked.Add(1); return known(ctx) }
 		v := New(o)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { v.Run(ctx); close(done) }()
 		synctest.Wait()
-		before := asked
+		before := asked.Load()
 		time.Sleep(24 * time.Hour)
 		synctest.Wait()
-		if asked != before || before != 3 {
-			t.Errorf("asked %d times at the start, %d times in a day", before, asked-before)
+		if after := asked.Load(); after != before || before != 3 {
+			t.Errorf("asked %d times at the start, %d times in a day", before, after-before)
 		}
 		cancel()
 		<-done
