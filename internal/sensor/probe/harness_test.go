@@ -53,6 +53,10 @@ func loadOwn(t *testing.T) *Probe {
 // legacy runs the tests on the programs for older kernels.
 func legacy() bool { return os.Getenv("PEREGRINE_LEGACY_PROBE") == "1" }
 
+// No test runs on the first thread, of which /proc/self speaks: tests of mounts
+// leave their thread in a namespace of its own.
+func init() { runtime.LockOSThread() }
+
 func TestMain(m *testing.M) {
 	if helper, ok := helpers[os.Getenv("PROBE_TEST_HELPER")]; ok {
 		helper()

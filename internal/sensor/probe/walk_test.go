@@ -184,8 +184,12 @@ type file struct {
 
 func (w *world) files() []file {
 	var all []file
+	host := w.host
+	if major, minor, _ := kernelVersion(); major == 5 && minor < 12 {
+		host = w.inside // these programs do not look for the filesystem's other mounts
+	}
 	for _, b := range w.loose {
-		all = append(all, file{b.fd, "file", []string{w.host(b.what) + "/file", "/file"}})
+		all = append(all, file{b.fd, "file", []string{host(b.what) + "/file", "/file"}})
 	}
 	for i, fd := range w.fds {
 		all = append(all, file{fd, "file", w.views(i)})
