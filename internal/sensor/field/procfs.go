@@ -41,7 +41,7 @@ func procfsFields() []Field {
 	}
 	for fd, name := range []string{"stdin", "stdout", "stderr"} {
 		fields = append(fields,
-			str("proc."+name+".type", AtEvent, "fd.type of the process's "+name+" now, when /proc is asked.", func(c *Context) (string, bool) {
+			str("proc."+name+".type", AtEvent, "fd.type of the process's "+name+", as fd.types has it.", func(c *Context) (string, bool) {
 				t, ok := c.typeOf(int64(fd))
 				return nameOfType(t), ok
 			}),

@@ -102,7 +102,8 @@ struct scratch {
 	struct open_memo opens[OPEN_MEMOS];
 	u32 file_slot; /* 0: none; see finish in shapes.h */
 	s32 file_fd;
-	struct open_fds open_fds;
+	struct open_fds open_fds; /* of the event in progress, if fds_told; see openfds.h */
+	u32 fds_told;
 	u8 direction; /* of the message that the event is about */
 	u8 role; /* FILE_CLIENT or FILE_SERVER, when the event says it */
 	union {
@@ -232,9 +233,15 @@ INLINE int ring_output(struct scratch *s, u32 len)
 	return bpf_ringbuf_output(ring, s->buf, len, 0);
 }
 
-#ifndef LEGACY
-FUNC int put_open_fds(struct scratch *s); /* openfds.h */
-#endif
+INLINE void put_open_fds(struct scratch *s)
+{
+	s->len = (s->len + 7) & ~7;
+	if (tail_full(s))
+		return;
+	*(struct open_fds *)tail(s) = s->open_fds;
+	s->len += sizeof(struct open_fds);
+	s->h.flags |= EVENT_OPEN_FDS;
+}
 
 /* Send the event; it is either delivered or counted as lost. */
 FUNC int submit(struct scratch *s, u32 category)
@@ -243,10 +250,8 @@ FUNC int submit(struct scratch *s, u32 category)
 
 	if (!s || !c)
 		return 0;
-#ifndef LEGACY
-	if (unlikely(interest.open_fds))
+	if (unlikely(s->fds_told))
 		put_open_fds(s);
-#endif
 	u32 len = (s->len + 7) & ~7;
 	s->busy = 0;
 	if (unlikely(len > BODY_MASK)) {

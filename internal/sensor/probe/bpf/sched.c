@@ -3,6 +3,7 @@
 #include "filter.h"
 #include "flags.h"
 #include "exe.h"
+#include "openfds.h"
 
 SEC("tp_btf/sched_process_exec")
 int sched_exec(u64 *ctx)
@@ -26,6 +27,7 @@ int sched_exec(u64 *ctx)
 	u64 exe_file = LOAD64(&mm->exe_file);
 	struct exe exe = exe_facts(task, exe_file);
 
+	look_at_open_fds(s);
 	slots_clear(s, EXECVE_SLOTS);
 	SLOT(s, EXECVE_TID) = s->h.tid;
 	SLOT(s, EXECVE_PID) = s->h.pid;

@@ -118,6 +118,7 @@ INLINE struct scratch *begin(u32 kind, u32 category)
 	s->h.time = bpf_ktime_get_boot_ns();
 	s->peer.family = 0;
 	s->role = s->direction = 0;
+	s->fds_told = 0;
 	header_fill(s, kind);
 	return s;
 }
