@@ -107,7 +107,7 @@ func TestFindSensor(t *testing.T) {
 	c, client := newCluster(t, 1, 1)
 	c.set["metadata"].(object)["labels"] = object{"app": "web"}
 	c.template()["containers"].([]any)[0].(object)["name"] = "web"
-	refuses(t, c, options(t, client), "no DaemonSet has the label app.kubernetes.io/name, or a container called, falco or peregrine")
+	refuses(t, c, options(t, client), "no DaemonSet is a sensor's by its label app.kubernetes.io/name or the name of its container (falco or peregrine)")
 
 	c, client = newCluster(t, 2, 1)
 	o := options(t, client)

@@ -67,7 +67,7 @@ func findSensor(ctx context.Context, client *kubeapi.Client, name string) (*daem
 	found := slices.DeleteFunc(all.Items, func(d daemonSet) bool { return !d.isSensor() })
 	switch len(found) {
 	case 0:
-		return nil, refuse("no DaemonSet has the label %s, or a container called, %s: name the sensor's with --daemonset NAMESPACE/NAME", nameLabel, strings.Join(knownSensors, " or "))
+		return nil, refuse("no DaemonSet is a sensor's by its label %s or the name of its container (%s): name the sensor's with --daemonset NAMESPACE/NAME", nameLabel, strings.Join(knownSensors, " or "))
 	case 1:
 		return &found[0], nil
 	}
