@@ -160,8 +160,8 @@ func (s *site) row(ctx context.Context, number int, l capacity.Limit) (*capacity
 	}
 	began := s.Now()
 	found, err := s.perform(ctx, job, func(line string) {
-		if strings.HasPrefix(line, "report: ") {
-			return // of the load's own container
+		if strings.HasPrefix(line, "report: ") || strings.HasPrefix(line, "Error: ") {
+			return // a file of the load's container; what the row says too
 		}
 		left := time.Duration(s.total()-number)*s.Row - s.Now().Sub(began)
 		s.Say("[%d/%d] %s  %s  (about %v left)", number+1, s.total(), s.name(), ofRow.ReplaceAllString(line, ""), max(0, left).Round(10*time.Second))
