@@ -48,8 +48,8 @@ func TestStyle(t *testing.T) {
 		generated := strings.HasSuffix(base, "_gen.go") || strings.HasSuffix(base, ".pb.go") || bytes.Contains(lines[0], []byte(" Code generated "))
 		switch ext := filepath.Ext(path); {
 		case generated || ext != ".go" && ext != ".c" && ext != ".h":
-		case len(lines) > 501:
-			t.Errorf("%s has %d lines, more than 500", path, len(lines)-1)
+		case len(lines) > 501 && !strings.HasSuffix(base, "_test.go"), len(lines) > 601:
+			t.Errorf("%s has %d lines, more than 500, or 600 of tests", path, len(lines)-1)
 		case ext == ".go":
 			goFunctions(t, path, text)
 		default:

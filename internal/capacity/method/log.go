@@ -63,15 +63,6 @@ func (r *Round) Printed() int {
 	return int(100 * (1 - sum/float64(len(r.Actions))))
 }
 
-// Events is the number of actions that were performed.
-func (r *Round) Events() int {
-	n := 0
-	for _, a := range r.Actions {
-		n += a.Expected
-	}
-	return n
-}
-
 // escape sequences of colours, which event-generator writes into files too.
 var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
 

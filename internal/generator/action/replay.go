@@ -1,7 +1,6 @@
 package action
 
 import (
-	"maps"
 	"slices"
 	"strings"
 )
@@ -82,14 +81,4 @@ func replayCall(syscall string) (replay, bool) {
 		}
 	}
 	return otherReplays["getppid"], false
-}
-
-// replayable are the syscalls that are made as they are.
-func replayable() []string {
-	var all []string
-	for _, table := range []map[string]replay{fileReplays, networkReplays, otherReplays, processReplays, replaysHere} {
-		all = slices.AppendSeq(all, maps.Keys(table))
-	}
-	slices.Sort(all)
-	return all
 }

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"debug/elf"
 	"errors"
+	"maps"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -165,4 +167,14 @@ func TestSmallestProgram(t *testing.T) {
 			t.Errorf("%+v", f.FileHeader)
 		}
 	}
+}
+
+// replayable are the syscalls that are made as they are.
+func replayable() []string {
+	var all []string
+	for _, table := range []map[string]replay{fileReplays, networkReplays, otherReplays, processReplays, replaysHere} {
+		all = slices.AppendSeq(all, maps.Keys(table))
+	}
+	slices.Sort(all)
+	return all
 }

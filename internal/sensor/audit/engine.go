@@ -71,9 +71,6 @@ func (e *Engine) Swap(r *Ruleset, static *field.Static) {
 	e.rules, e.ctx.Static, e.ctx.Memo = r, static, make([]uint64, r.memoWords)
 }
 
-// Rules returns the rules in force.
-func (e *Engine) Rules() *Ruleset { return e.rules }
-
 // Counts are how many events were matched, and alerts made; valid on the
 // engine's goroutine.
 func (e *Engine) Counts() (events, alerts uint64) { return e.events, e.alerts }

@@ -26,24 +26,6 @@ func Kinds(n Node) (kinds event.KindSet, syscalls IDSet, restricted bool) {
 	return s.kinds, s.ids, !slices.Equal(s.ids, universe.ids) || s.kinds != universe.kinds
 }
 
-// Count is the number of kinds of events, each syscall without a kind of its
-// own counting as one, that the condition can be true for.
-func Count(n Node) int {
-	kinds, ids, _ := Kinds(n)
-	count := 0
-	for k := range event.Kind(event.NumKinds) {
-		if k != event.KindSyscall && kinds.Has(k) {
-			count++
-		}
-	}
-	for id := range event.ID(event.NumSyscalls()) {
-		if ids.Has(id) {
-			count++
-		}
-	}
-	return count
-}
-
 // Names returns the names of the events the condition can be true for, sorted.
 func Names(n Node) []string {
 	kinds, ids, _ := Kinds(n)

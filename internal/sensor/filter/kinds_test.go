@@ -73,7 +73,7 @@ func TestKindsOfGenericSyscalls(t *testing.T) {
 	if kinds, _, _ := Kinds(mustParse(t, "evt.type = open")); kinds.Has(event.KindSyscall) {
 		t.Error("open needs generic events")
 	}
-	if Count(mustParse(t, "evt.type in (swapon, open)")) != 2 || Count(mustParse(t, "s.a = x")) < 200 {
+	if count(mustParse(t, "evt.type in (swapon, open)")) != 2 || count(mustParse(t, "s.a = x")) < 200 {
 		t.Error("wrong counts")
 	}
 }
@@ -171,4 +171,22 @@ func TestWiden(t *testing.T) {
 			t.Errorf("Widen(%s) = %s, want %s", tt.text, got, tt.want)
 		}
 	}
+}
+
+// count is the number of kinds of events, each syscall without a kind of its
+// own counting as one, that the condition can be true for.
+func count(n Node) int {
+	kinds, ids, _ := Kinds(n)
+	total := 0
+	for k := range event.Kind(event.NumKinds) {
+		if k != event.KindSyscall && kinds.Has(k) {
+			total++
+		}
+	}
+	for id := range event.ID(event.NumSyscalls()) {
+		if ids.Has(id) {
+			total++
+		}
+	}
+	return total
 }
