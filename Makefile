@@ -91,7 +91,7 @@ agree: build ## two capacity runs, compared: do its figures repeat here? Nine mi
 fuzz: ## every fuzz target for a short while
 	@for pkg in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
-	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(or $(FUZZTIME),10s) $$pkg || exit 1; \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(or $(FUZZTIME),10s) -fuzzminimizetime 10x $$pkg || exit 1; \
 	  done; done
 
 .PHONY: soak
