@@ -148,7 +148,8 @@ func (c *Cluster) up(o Options) error {
 	}
 	// The server is the only one at that address: its certificate is not looked at.
 	c.client = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true},
+		DisableKeepAlives: true, // no connection is left when the cluster ends
+		TLSClientConfig:   &tls.Config{Certificates: []tls.Certificate{cert}, InsecureSkipVerify: true},
 	}}
 	return c.startAll()
 }
