@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -155,4 +156,32 @@ func TestSensorFilesReplaced(t *testing.T) {
 			d.end(0)
 		})
 	}
+}
+
+// A command that waits for what never comes ends at the third signal, if not
+// before; one that comes at once with the second does not count.
+func TestStubbornCommandEnds(t *testing.T) {
+	pipe := fifo(t)
+	cmd := exec.Command(os.Args[0], "capacity", "analyze", "--stats", pipe)
+	cmd.Env = append(os.Environ(), "PEREGRINE_TEST_MAIN=1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	writer(t, pipe)
+	signals := 0
+	for start := time.Now(); time.Since(start) < 30*time.Second; signals++ {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		select {
+		case <-ended:
+			if code := cmd.ProcessState.ExitCode(); code != ExitInterrupted || signals < 2 {
+				t.Errorf("exit code %d after %d signals", code, signals+1)
+			}
+			return
+		case <-time.After(400 * time.Millisecond): // the next signal
+		}
+	}
+	t.Errorf("%d signals do not end it", signals)
 }
