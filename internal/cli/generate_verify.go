@@ -61,6 +61,7 @@ lines of a sensor with json_output=true, from a file or standard input.`,
 			if o.Source, err = alertSource(env, cmd, sensor); err != nil {
 				return &ExitError{Code: ExitPreflight, Err: err}
 			}
+			defer func() { failed = errors.Join(failed, o.Source.Close()) }()
 			return runVerify(env.Context, f.log, o, junit)
 		},
 	}
