@@ -1,4 +1,4 @@
-// Package deploy has no code: the tests check that what is shipped can be
+// Package deploy has no code: the tests check that the shipped files can be
 // built, is accepted by the tools that read it, and runs.
 package deploy
 

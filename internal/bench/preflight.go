@@ -30,7 +30,7 @@ const (
 	CheckFail = "fail"
 )
 
-// Preflight is what is known before the first round.
+// Preflight is the result of the checks before the first round.
 type Preflight struct {
 	Checks []Check `json:"checks"`
 	// Idle is the sensor's events per second without load.

@@ -17,7 +17,7 @@ type Progress struct {
 	Alerts   int    // received in this round
 	Drops    uint64 // in this round
 
-	// Moment is since the Progress before; what is not known is nil.
+	// Moment is since the Progress before; unknown values are nil.
 	Moment Moment
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/kubernetes"
 )
 
-// What is wrong with the flags is said before a cluster is asked.
+// Errors in flags are reported before a cluster is contacted.
 func TestCapacityKubernetesFlags(t *testing.T) {
 	for line, want := range map[string]struct {
 		code int

@@ -120,7 +120,7 @@ func (f *capacityRunFlags) add(cmd *cobra.Command) {
 	groupCapacity(flags)
 }
 
-// addMethod adds the flags that say what is measured, and how.
+// addMethod adds the flags of the measurement.
 func (f *capacityRunFlags) addMethod(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&f.cpus, "cpu", []string{"0.5", "1", "2"}, "CPU limits, such as 0.5, 500m or 2; capped at the CPUs of the machine")
 	flags.StringSliceVar(&f.memories, "memory", []string{"512Mi"}, "memory limits, combined with each CPU limit; 0 for none")
@@ -226,7 +226,7 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 		return usage(err)
 	}
 	stands = underWorkload(stands, workload)
-	// What is wrong with a sensor is told before anything is made.
+	// Report errors of a sensor before anything is created.
 	for _, s := range stands {
 		var preflight *sweep.PreflightError
 		switch _, err := stand.New(s.options); {

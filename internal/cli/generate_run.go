@@ -202,7 +202,7 @@ func (f *runFlags) options(cmd *cobra.Command, args []string) (generator.Options
 	return o, nil
 }
 
-// startBackground runs what is beside the actions until it is told to stop.
+// startBackground runs the background load until it is told to stop.
 func startBackground(ctx context.Context, o generator.Options, background *generator.Options) (stop func(), wait func() error) {
 	if background == nil {
 		return func() {}, func() error { return nil }

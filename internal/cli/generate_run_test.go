@@ -33,7 +33,7 @@ func needRoot(t *testing.T) {
 	needs.Root(t)
 }
 
-// What is wrong with a command line is said before anything runs.
+// Errors in a command line are reported before anything runs.
 func TestGenerateUsage(t *testing.T) {
 	for _, test := range []struct {
 		args string

@@ -11,7 +11,7 @@ var urlPassword = regexp.MustCompile(`(://[^/?#:@\s]*:)[^/?#@\s]*@`)
 // secretFlags are those whose value is a secret: kubectl's.
 var secretFlags = []string{"--token", "--password"}
 
-// recorded is a command line as reports keep it, without what is secret in it.
+// recorded is a command line as reports store it, without its secrets.
 // What stands for that is what url.URL's Redacted writes.
 func recorded(args []string) []string {
 	const hidden = "xxxxx"

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A report is given to others: what is secret in the command line is not in it.
+// Reports are shared, so they do not contain secrets of the command line.
 func TestRecorded(t *testing.T) {
 	for args, want := range map[string]string{
 		"capacity run --cpu 1":                                    "peregrine capacity run --cpu 1",

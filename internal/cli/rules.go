@@ -59,7 +59,7 @@ func (f *rulesFlags) sources() (sources []rules.Source, missing []string, err er
 	return sources, missing, err
 }
 
-// load loads the files; what is wrong with them goes to standard error.
+// load loads the files and prints their errors to standard error.
 func (f *rulesFlags) load(env Env) (*rules.Set, error) {
 	sources, missing, err := f.sources()
 	if err != nil {

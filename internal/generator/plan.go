@@ -140,7 +140,7 @@ func (p *Plan) text() string {
 	return b.String()
 }
 
-// Check says what is wrong with the options.
+// Check validates the options.
 func (o *Options) Check() error {
 	_, err := o.resolve()
 	return err

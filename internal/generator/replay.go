@@ -208,7 +208,7 @@ func course(whole, sample *profile.Shape, key strand, mean float64) []float64 {
 	return rates
 }
 
-// notes say what is not as it was recorded.
+// notes list the differences from the recording.
 func (r *replay) notes(p *profile.Profile) []string {
 	var notes []string
 	note := func(names []string, rate float64, format string) {

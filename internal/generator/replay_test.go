@@ -167,7 +167,7 @@ func TestReplaySampled(t *testing.T) {
 	}
 }
 
-// What is known of a rate alone is spread evenly.
+// If only a rate is known, calls are spread evenly.
 func TestReplayWithoutShape(t *testing.T) {
 	p := shop()
 	p.Shape = profile.Shape{}

@@ -148,7 +148,7 @@ func TestFailuresAreCounted(t *testing.T) {
 	}
 }
 
-// Out of descriptors: EMFILE is what is reported.
+// Out of descriptors: EMFILE is reported.
 func TestOutOfDescriptors(t *testing.T) {
 	var old syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &old); err != nil {

@@ -25,7 +25,7 @@ type Builder struct {
 	strands map[strandKey][]uint32
 }
 
-// tally is what is known of one syscall.
+// tally counts one syscall.
 type tally struct {
 	sum       [2][2]float64 // by container, by failed
 	now       float64       // in this window

@@ -81,7 +81,7 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
-// What is read is written the same, whatever it is.
+// Any profile that can be read is written unchanged.
 func FuzzRead(f *testing.F) {
 	var text bytes.Buffer
 	if err := sample().Write(&text); err != nil {

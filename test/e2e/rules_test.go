@@ -119,7 +119,7 @@ func TestDefaultRulesAreQuiet(t *testing.T) {
 		"touch " + dir + "/file", "cp /etc/services " + dir, "mv " + dir + "/file " + dir + "/moved", "rm " + dir + "/moved", "mount", "lsblk",
 		"sysctl -a", "dmesg", "date", "sync", "true",
 	} {
-		// What is not installed, or fails, is quiet too.
+		// Programs that are missing, or fail, raise no alert either.
 		cmd := exec.Command(shell, "-c", command)
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 		_ = cmd.Run()

@@ -12,7 +12,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
-// process is what is kept open of the watched process.
+// process holds the open files of the watched process.
 type process struct {
 	pid    int
 	stat   *os.File // stays that process's, should the pid be reused

@@ -10,7 +10,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
-// What is on every object of a run, and on every object that it has changed.
+// Labels of every object of a run, and of every object that it has changed.
 const (
 	product  = "peregrine-capacity"
 	partOf   = "app.kubernetes.io/part-of"

@@ -57,7 +57,7 @@ func TestNowhereToPublish(t *testing.T) {
 	}
 }
 
-// What is not a report is not replaced, though it was made during the run.
+// A ConfigMap that is no report is not replaced, even if made during the run.
 func TestPublishOver(t *testing.T) {
 	c, client := newCluster(t, 1, 1)
 	c.namespaces["ns/report"] = object{"metadata": object{"name": "report", "labels": object{partOf: "shop"}}, "data": object{"mine": "x"}}

@@ -229,7 +229,7 @@ func (c *cgroup) set(s setting) error {
 	case err != nil:
 		return err
 	}
-	// What is in a directory of our own goes with the directory.
+	// The contents of our own directory are removed with it.
 	if _, have := c.before[s.path]; !have && !c.own {
 		if err := c.journal.add(step{Kind: "write", Path: s.path, Value: old}); err != nil {
 			return err

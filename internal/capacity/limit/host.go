@@ -48,7 +48,7 @@ func execute(ctx context.Context, name string, args ...string) (string, error) {
 	return stdout.String(), nil
 }
 
-// undo takes one step back. What is no longer there needs no undoing.
+// undo undoes one step. Objects that no longer exist need no undoing.
 func (h Host) undo(s step) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()

@@ -64,7 +64,7 @@ func (j *Journal) add(s step) error { return j.file.Add(s) }
 // removes the journal when all of it could be undone.
 func (j *Journal) Undo() error {
 	if _, err := j.file.Undo(j.host.undoEntry); err != nil {
-		return fmt.Errorf("restore limits (what is left is in %s; run `peregrine capacity restore` again): %w", j.file.Path(), err)
+		return fmt.Errorf("restore limits (the remaining steps are in %s; run `peregrine capacity restore` again): %w", j.file.Path(), err)
 	}
 	return nil
 }

@@ -127,7 +127,7 @@ func (a *Analysis) readShape(samples []sensorstats.Sample, s Shape) {
 	if failing > 0 {
 		a.clean(samples, s.Bursts[failing-1])
 	} else {
-		a.remark("the stats hold no burst before the one that dropped: the plateau is that of the failing round, which may be above what is sustained for longer")
+		a.remark("the stats hold no burst before the one that dropped: the plateau is that of the failing round, which may exceed the sustainable rate")
 	}
 }
 

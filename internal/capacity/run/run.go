@@ -180,7 +180,7 @@ func (o *Options) enter() (leave func(), err error) {
 	return func() { _ = presence.Undo() }, nil // nothing is in it
 }
 
-// prepare fills in what is known before the first row.
+// prepare fills in the facts known before the first row.
 func (o *Options) prepare(ctx context.Context) *capacity.Result {
 	r := &capacity.Result{
 		Schema: capacity.Schema, Started: o.Now(), Command: o.Command,
@@ -233,7 +233,7 @@ func (o *Options) beside() []string {
 	if len(pids) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("a Falco runs on this host already (process %s): it has the same load to take, and takes CPU from what is measured: stop it, or measure it with --pid, --unit or --container", strings.Join(pids, ", "))}
+	return []string{fmt.Sprintf("a Falco already runs on this host (process %s): it handles the same load and takes CPU from the sensor under test; stop it, or measure it with --pid, --unit or --container", strings.Join(pids, ", "))}
 }
 
 // underTest names a sensor with its version and rules. Ours has this program's.

@@ -12,7 +12,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/limit"
 )
 
-// Describe says what is tested, for the report.
+// Describe describes the sensor under test, for the report.
 func (s *Stand) Describe(ctx context.Context) capacity.Sensor {
 	d := capacity.Sensor{Kind: string(s.Kind), Rules: s.Rules, Name: "the Peregrine sensor"}
 	files := s.Rules

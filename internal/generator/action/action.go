@@ -103,7 +103,7 @@ type Action struct {
 // Risk is what an action does to the host without the sandbox.
 type Risk string
 
-// The risks. What is made is removed in all cases.
+// The risks. In all cases, actions remove what they created.
 const (
 	NoRisk      Risk = "none"    // nothing but scratch files and processes of its own
 	FilesRisk   Risk = "files"   // makes files of its own among the system's

@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 )
 
-// Filter picks actions by what is said of them; "" picks all.
+// Filter selects actions by their properties; "" selects all.
 type Filter struct{ Tag, Risk, Bench, RuleSet string }
 
 // Apply returns the actions that pass, and an error without any.

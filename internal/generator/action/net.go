@@ -83,7 +83,7 @@ func (p *prep) listen(on netip.AddrPort) (fd int, err error) {
 	return fd, nil
 }
 
-// drain accepts and closes what is waiting at a server.
+// drain accepts and closes the waiting connections of a server.
 func drain(server int) error {
 	for {
 		fd, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(server), 0, 0, unix.SOCK_CLOEXEC, 0, 0)

@@ -122,7 +122,7 @@ var _ Pacer = Sleep{}
 // Pace implements Pacer.
 func (s Sleep) Pace(time.Duration, uint64) (time.Duration, bool) { return s.For, false }
 
-// Check says what is wrong with a pacer's figures.
+// Check validates a pacer's figures.
 func Check(p Pacer) error {
 	rates := []float64{1}
 	length := time.Second

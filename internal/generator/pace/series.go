@@ -76,7 +76,7 @@ func (s Series) Planned(d time.Duration) uint64 {
 	return count(math.Ceil(float64(rounds)*s.Ends[len(s.Ends)-1] + before + within*(s.Ends[i]-before) - slack))
 }
 
-// check says what is wrong with the figures.
+// check validates the figures.
 func (s Series) check() error {
 	if len(s.Ends) == 0 || s.Each <= 0 {
 		return fmt.Errorf("series: needs at least one rate and a positive duration")

@@ -23,7 +23,7 @@ func TestAppendSafe(t *testing.T) {
 	}
 }
 
-// What is quoted reads back as it was.
+// Quoted text reads back unchanged.
 func FuzzQuoted(f *testing.F) {
 	for _, s := range []string{"", "plain", `a"b\c`, "\xff\x00\u2028", strings.Repeat("x", 300) + `"` + strings.Repeat("y", 300) + `\`, `\\""`} {
 		f.Add(s)

@@ -65,7 +65,7 @@ func NewEngine(rules *Ruleset, static *field.Static, emit func(*alert.Alert)) *E
 	return e
 }
 
-// Swap replaces the rules and what is fixed about their fields. Called before
+// Swap replaces the rules and the fixed data of their fields. Called before
 // Run or on its goroutine.
 func (e *Engine) Swap(r *Ruleset, static *field.Static) {
 	e.rules, e.ctx.Static, e.ctx.Memo = r, static, make([]uint64, r.memoWords)

@@ -52,7 +52,7 @@ const (
 	maxBlock       = 128 << 20          // the process list of a machine is one block
 )
 
-// FormatError says what is wrong with a capture, and where.
+// FormatError is an error in a capture, with its place.
 type FormatError struct {
 	Offset int64 // in the file's uncompressed bytes
 	Err    error

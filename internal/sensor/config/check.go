@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// check reports what is wrong between keys, beyond each one's own type.
+// check reports errors between keys, beyond the type of each.
 func (c *Config) check(t *tree) {
 	fail := func(key, format string, args ...any) {
 		t.issues = append(t.issues, Issue{Severity: Error, Place: t.whereIs(key), Key: key, Text: fmt.Sprintf(format, args...)})

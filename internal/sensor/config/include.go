@@ -88,7 +88,7 @@ func (t *tree) combine(m, key, value *yaml.Node) {
 	}
 }
 
-// set puts key: value into m in place of what is there.
+// set sets key to value in m, replacing any other value.
 func set(m, key, value *yaml.Node) {
 	for i := 0; i+1 < len(m.Content); i += 2 {
 		if m.Content[i].Value == key.Value {

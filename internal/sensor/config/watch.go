@@ -92,7 +92,7 @@ func (w *watcher) add(fd int, path string) error {
 	return nil
 }
 
-// watch adds names in dir to what is of interest; nil: all of them.
+// watch adds names in dir to the watched ones; nil: all of them.
 func (w *watcher) watch(fd int, dir string, names map[string]bool) error {
 	wd, err := unix.InotifyAddWatch(fd, dir, watchMask)
 	if err != nil {

@@ -1,5 +1,5 @@
 // Package container tells which container a process belongs to, from its
-// cgroup path alone, and keeps what is known of each. Metadata (name, image,
+// cgroup path alone, and stores their metadata. Metadata (name, image,
 // labels) comes later, from the runtimes' own APIs (packages cri, docker,
 // podman and containerd, driven by package runtimes) or from a capture; until
 // then its members are empty and Known is false.

@@ -126,7 +126,7 @@ func New(opts Options) *Engine {
 	return e
 }
 
-// Swap replaces the rules and what is fixed about their fields. Called before
+// Swap replaces the rules and the fixed data of their fields. Called before
 // the loop or on its goroutine.
 func (e *Engine) Swap(r *Ruleset, static *field.Static) {
 	e.settle(math.MaxUint64)

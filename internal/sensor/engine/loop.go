@@ -68,7 +68,7 @@ func (e *Engine) idle(src Source) (more bool) {
 	return more
 }
 
-// Finish takes what is left in src, which gets nothing new any more.
+// Finish takes the remaining events of src, which gets no new ones.
 func (e *Engine) Finish(src Source) {
 	for range 2 { // the youngest events are handed out a moment later only
 		for e.drain(src) {

@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// What is kept of an event after its time is nonsense.
+// References to an event are invalid after its time.
 func TestLoan(t *testing.T) {
 	var b Builder
 	b.Start(KindTask, Header{})

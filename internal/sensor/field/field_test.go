@@ -245,7 +245,7 @@ func TestOrderOfEvaluation(t *testing.T) {
 	}
 }
 
-// What is known at exec is asked for without an event.
+// Facts known at exec are read without an event.
 func TestProcessFieldsNeedNoEvent(t *testing.T) {
 	c := shells(t).Event(t, 14, event.KindClose)
 	c.Event = nil

@@ -14,7 +14,7 @@ type Pos struct {
 	Text      string
 }
 
-// Error says what is wrong in a condition, and where.
+// Error is an error in a condition, with its place.
 type Error struct {
 	Pos Pos
 	Msg string

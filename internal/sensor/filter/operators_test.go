@@ -264,7 +264,7 @@ func TestMemory(t *testing.T) {
 	if p(ctx) || !q(ctx) || !ofProcess(ctx) {
 		t.Fatal("wrong values")
 	}
-	// What is remembered is not looked at again.
+	// Remembered values are not computed again.
 	r["s.a"], ctx.Proc.Comm = "other", "other"
 	if !q(ctx) || !ofProcess(ctx) {
 		t.Error("evaluated again")

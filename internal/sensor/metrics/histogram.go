@@ -7,7 +7,7 @@ import (
 )
 
 // Bounds are the upper ends of a Histogram's buckets, inclusive; one more
-// bucket takes what is longer.
+// bucket takes longer ones.
 var Bounds = [...]time.Duration{
 	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
 	time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
@@ -43,7 +43,7 @@ func (h *Histogram) Read() Latency {
 }
 
 // Latency is a Histogram at one moment. Counts has a number for each of
-// Bounds and one for what is longer.
+// Bounds and one for longer durations.
 type Latency struct {
 	Counts []uint64      `json:"counts"`
 	Sum    time.Duration `json:"sum"`

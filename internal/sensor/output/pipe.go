@@ -88,7 +88,7 @@ func (p *pipe) reopen() {
 	}
 }
 
-// work delivers what is in the queue until it is closed and empty, or ctx ends.
+// work delivers the queue until it is closed and empty, or ctx ends.
 func (p *pipe) work(ctx context.Context, s sender) {
 	batch := make([]*alert.Alert, 0, batchSize)
 	last, size := time.Time{}, 0

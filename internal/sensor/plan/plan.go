@@ -89,7 +89,7 @@ type Plan struct {
 	words   int
 }
 
-// Options limit what is looked at.
+// Options limit the observed events.
 type Options struct {
 	// All sends high-volume I/O syscalls too (-A, base_syscalls.all).
 	All bool

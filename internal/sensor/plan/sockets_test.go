@@ -57,7 +57,7 @@ func TestSockets(t *testing.T) {
 	}
 }
 
-// State does not depend on what is left out.
+// State does not depend on the events left out.
 func TestSocketKindsChangeNoState(t *testing.T) {
 	for _, k := range socketKinds {
 		if info := k.Info(); info.Traits&event.ModifiesState != 0 || info.File < 0 || info.Family != event.FamilySocket && info.Family != event.FamilyMessage {

@@ -33,7 +33,7 @@ func TestClosedFiles(t *testing.T) {
 	}
 }
 
-// What is no descriptor has no file.
+// An invalid descriptor has no file.
 func TestClosedNothing(t *testing.T) {
 	p := loadOwn(t)
 	tr := traceInterest(t, p, Interest{Syscalls: ids("close"), ClosedFiles: true}, func() { raw(unix.SYS_CLOSE, 12345) })

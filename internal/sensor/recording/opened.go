@@ -13,7 +13,7 @@ import (
 // there is nothing.
 type opened struct{ proc string }
 
-// What is listed of one process at most.
+// The most descriptors listed for one process.
 const (
 	maxThreads = 4096
 	maxFiles   = 1024

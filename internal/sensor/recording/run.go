@@ -110,7 +110,7 @@ func (w *writer) events(b []byte) {
 	}
 }
 
-// flush puts what is complete into the file.
+// flush writes complete blocks to the file.
 func (w *writer) flush() {
 	f := w.file
 	if f == nil {

@@ -103,7 +103,7 @@ func (v *Inventory) Present() bool {
 	return false
 }
 
-// Status is what is known of each socket.
+// Status describes each socket.
 func (v *Inventory) Status() []Status {
 	var all []Status
 	for _, s := range v.sockets {

@@ -16,7 +16,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
 )
 
-// Status is what is known of one socket.
+// Status describes one socket.
 type Status struct {
 	Engine    string `json:"engine"`
 	Socket    string `json:"socket"`
