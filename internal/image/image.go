@@ -22,6 +22,7 @@ import (
 type Image struct {
 	Tag        string            // HOST/NAME:TAG
 	Files      map[string]string // path in the image to path here
+	Texts      map[string]string // path in the image to content
 	Links      map[string]string // path in the image to what the symlink says
 	Entrypoint []string
 	Cmd        []string

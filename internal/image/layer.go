@@ -35,6 +35,11 @@ func (img Image) layer() ([]byte, error) {
 			return nil, err
 		}
 	}
+	for _, name := range sorted(img.Texts) {
+		if err := writeFile(w, strings.TrimPrefix(name, "/"), 0o644, []byte(img.Texts[name])); err != nil {
+			return nil, err
+		}
+	}
 	for _, name := range sorted(img.Links) {
 		header := &tar.Header{Name: strings.TrimPrefix(name, "/"), Typeflag: tar.TypeSymlink, Linkname: img.Links[name], Mode: 0o777}
 		if err := w.WriteHeader(header); err != nil {
@@ -49,7 +54,7 @@ func (img Image) layer() ([]byte, error) {
 // runtimes mount on, parents first.
 func (img Image) directories() []string {
 	all := []string{"dev", "etc", "proc", "run", "sys", "tmp"}
-	for _, names := range []map[string]string{img.Files, img.Links} {
+	for _, names := range []map[string]string{img.Files, img.Texts, img.Links} {
 		for name := range names {
 			for dir := path.Dir(strings.TrimPrefix(name, "/")); dir != "."; dir = path.Dir(dir) {
 				all = append(all, dir)

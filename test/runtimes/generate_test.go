@@ -10,8 +10,8 @@ import (
 )
 
 // actions are of several kinds: opens, writes below what an overlay covers,
-// programs, sockets, and one that needs a privileged container.
-var actions = flag.String("actions", "^syscall.(ReadSensitiveFileUntrusted|CreateSymlinkOverSensitiveFiles|PacketSocketCreatedInContainer|DropAndExecuteNewBinaryInContainer|ClearLogActivities|DebugfsLaunchedInPrivilegedContainer)$",
+// programs, sockets, a user by name, and one that needs a privileged container.
+var actions = flag.String("actions", "^syscall.(ReadSensitiveFileUntrusted|CreateSymlinkOverSensitiveFiles|PacketSocketCreatedInContainer|DropAndExecuteNewBinaryInContainer|ClearLogActivities|DebugfsLaunchedInPrivilegedContainer|SystemUserInteractive)$",
 	"what the generator does in containers; \"^syscall\" for the whole test")
 
 // The generator's actions fire their rules in real containers, which are gone

@@ -214,6 +214,9 @@ func (e Engine) sweep(ctx context.Context, id string) error {
 	return err
 }
 
+// passwd are the users that actions are done by: rules know them by name.
+const passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+
 // Helper makes the engine load an image that needs no registry: this program,
 // files that actions read, and the directories that are to be there. It goes
 // through a pipe, so that a kill leaves no archive on the host.
@@ -222,14 +225,13 @@ func (e Engine) Helper(ctx context.Context, tag string, directories []string) er
 	if err != nil {
 		return err
 	}
-	const empty = os.DevNull
-	// No hidden files: rules look for those.
-	files := map[string]string{Program: exe, "/etc/shadow": empty, "/etc/passwd": empty}
+	texts := map[string]string{"/etc/shadow": "", "/etc/passwd": passwd}
 	for _, d := range append([]string{"/proc", "/sys", "/dev", "/tmp"}, directories...) {
-		files[filepath.Join(d, "peregrine-keeps-this-directory")] = empty
+		texts[filepath.Join(d, "peregrine-keeps-this-directory")] = "" // no hidden files: rules look for those
 	}
 	var archive bytes.Buffer
-	if err := (image.Image{Tag: tag, Files: files, Entrypoint: []string{Program}}).Write(&archive); err != nil {
+	img := image.Image{Tag: tag, Files: map[string]string{Program: exe}, Texts: texts, Entrypoint: []string{Program}}
+	if err := img.Write(&archive); err != nil {
 		return err
 	}
 	load := []string{"load"}
