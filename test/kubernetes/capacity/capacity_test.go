@@ -28,10 +28,13 @@ func TestCapacity(t *testing.T) {
 		{"rights of the chart", (*lab).rights},
 		{"no permission", (*lab).noPermission},
 		{"a limit that the node cannot give", (*lab).tooLarge},
+		{"patches", (*lab).patches},
 		{"killed", (*lab).killed},
+		{"namespace deleted", (*lab).namespaceDeleted},
 		{"drained", (*lab).drained},
 		{"never ready", (*lab).neverReady},
 		{"whole run", (*lab).wholeRun},
+		{"socket", (*lab).socket},
 		{"falco", (*lab).falco},
 	} {
 		before := l.state(t)
@@ -130,12 +133,29 @@ func (l *lab) killed(t *testing.T) {
 		}
 		_ = cmd.Wait()
 	}
-	restore := l.capacity("restore", "--daemonset", namespace+"/peregrine", "-n", killedNamespace)
+	restore := l.capacity("restore", "--daemonset", namespace+"/peregrine") // which knows the namespace of the load
 	out, err := restore.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "deleted the copy") || !strings.Contains(string(out), "deleted namespace "+killedNamespace) {
 		t.Errorf("restore: %v\n%s", err, out)
 	}
 	l.Run(t, l.Kubectl("wait", "pods", "-n", namespace, "-l", "peregrine.dev/capacity-run", "--for=delete", "--timeout=120s"))
+}
+
+// namespaceDeleted deletes the namespace of a run.
+func (l *lab) namespaceDeleted(t *testing.T) {
+	cmd, out := l.begin(t, loadRuns...)
+	l.Run(t, l.Kubectl("delete", "namespace", killedNamespace))
+	if err := cmd.Wait(); err == nil || !strings.Contains(out.String(), "namespace "+killedNamespace+" of the load was deleted") {
+		t.Errorf("the run ended with %v\n%s", err, out)
+	}
+}
+
+// socket measures a limit with alerts by a socket in the sensor's pod.
+func (l *lab) socket(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "run")
+	text, err := l.capacity(append([]string{"--node", "node1", "--alerts", "socket", "--cpu", "0.7", "--max-duration", "10s", "--out", out}, short...)...).CombinedOutput()
+	t.Logf("%s\n%v", text, err)
+	checkRun(t, out, 1)
 }
 
 // drained drains the node while the load runs.

@@ -2,6 +2,7 @@ package capacity
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,20 +51,41 @@ func (l *lab) falco(t *testing.T) {
 	fails(t, l.capacity("--node", "node1", "--out", t.TempDir()), 3, "several sensors are installed", "falco/falco", namespace+"/peregrine")
 	l.chart(t)
 	l.Run(t, l.Kubectl("delete", "namespace", "falco", "capacity"))
+	l.Run(t, l.Kubectl("delete", "persistentvolume", "capacity"))
 }
 
-// chart measures the stand-in in the cluster, by the chart, and reads the ConfigMap.
+// volume is one that a pod of any user may write to.
+const volume = `
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: capacity}
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: %q}}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: reports, namespace: capacity}
+spec: {storageClassName: "", volumeName: capacity, accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+`
+
+// chart measures the stand-in in the cluster, by the CronJob of the chart, and reads the
+// ConfigMap and the volume.
 func (l *lab) chart(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "values.yaml")
 	args, err := json.Marshal(append(slices.Clone(short), "--max-duration", "10s"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	values := "image: {tag: test, pullPolicy: Never}\nsensor: {namespace: falco, daemonset: falco}\nnodes: [node1]\nlimits: {cpu: ['0.7']}\nextraArgs: " + string(args) + "\n"
-	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
+	file := l.write(t, t.TempDir(), "values.yaml", "image: {tag: test, pullPolicy: Never}\nsensor: {namespace: falco, daemonset: falco}\nnodes: [node1]\nlimits: {cpu: ['0.7']}\n"+
+		"schedule: 0 0 1 1 *\nreportClaim: reports\nextraArgs: "+string(args)+"\n")
+	l.Run(t, l.Helm("install", "capacity", chart, "--namespace", "capacity", "--create-namespace", "--values", file))
+	reports := t.TempDir()
+	if err := os.Chmod(reports, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	l.Run(t, l.Helm("install", "capacity", chart, "--namespace", "capacity", "--create-namespace", "--values", file))
+	apply := l.Kubectl("apply", "-f", "-")
+	apply.Stdin = strings.NewReader(fmt.Sprintf(volume, reports))
+	l.Run(t, apply)
+	l.Run(t, l.Kubectl("wait", "-n", "capacity", "pvc/reports", "--for=jsonpath={.status.phase}=Bound", "--timeout=60s"))
+	l.Run(t, l.Kubectl("create", "job", "-n", "capacity", "once", "--from=cronjob/capacity"))
 	out := filepath.Join(t.TempDir(), "run")
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
 		text, err := l.Kubectl("get", "configmap", "-n", "capacity", "capacity-report", "-o", `jsonpath={.data.result\.json}`).Output()
@@ -74,10 +96,15 @@ func (l *lab) chart(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			logs, _ := l.Kubectl("logs", "-n", "capacity", "job/capacity").CombinedOutput()
+			logs, _ := l.Kubectl("logs", "-n", "capacity", "job/once").CombinedOutput()
 			t.Fatalf("there is no report:\n%s", logs)
 		}
 	}
-	t.Log(l.Run(t, l.Kubectl("logs", "-n", "capacity", "job/capacity")))
+	t.Log(l.Run(t, l.Kubectl("logs", "-n", "capacity", "job/once")))
 	checkRows(t, out, 1)
+	kept, err := filepath.Glob(filepath.Join(reports, "peregrine-capacity-*"))
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("the volume has %q, %v", kept, err)
+	}
+	checkRun(t, kept[0], 1)
 }

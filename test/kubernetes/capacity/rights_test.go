@@ -23,10 +23,24 @@ func (l *lab) rights(t *testing.T) {
 	if diff := cmp.Diff(rules(t, printed), rules(t, rendered)); diff != "" {
 		t.Errorf("the chart's rights are not those of rbac (-rbac +chart):\n%s", diff)
 	}
-	job := l.Run(t, l.Helm("template", "capacity", chart, "--kube-version", "1.30.0", "--set", "schedule=0 3 * * 6"))
-	if !strings.Contains(job, "kind: CronJob") || strings.Contains(job, "kind: Job\n") {
-		t.Errorf("with a schedule:\n%s", job)
+	once, scheduled := l.rendered(t, "Job"), l.rendered(t, "CronJob", "--set", "schedule=0 3 * * 6")
+	if diff := cmp.Diff(once, scheduled["jobTemplate"].(map[string]any)["spec"]); diff != "" || scheduled["schedule"] != "0 3 * * 6" {
+		t.Errorf("scheduled is another Job (-once +scheduled):\n%s", diff)
 	}
+}
+
+// rendered is the specification of the only object of its kind in the chart.
+func (l *lab) rendered(t *testing.T, kind string, args ...string) map[string]any {
+	t.Helper()
+	args = append([]string{"template", "capacity", chart, "--kube-version", "1.30.0", "--show-only", "templates/job.yaml"}, args...)
+	var found struct {
+		Kind string
+		Spec map[string]any
+	}
+	if err := yaml.Unmarshal([]byte(l.Run(t, l.Helm(args...))), &found); err != nil || found.Kind != kind {
+		t.Fatalf("%s, %v, want a %s", found.Kind, err, kind)
+	}
+	return found.Spec
 }
 
 // rules are those of the roles in a manifest, as "kind namespace rule".
