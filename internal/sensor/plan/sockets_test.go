@@ -134,7 +134,7 @@ func checks() (all []string) {
 }
 
 // call draws a call on a socket, and what the probe knows of it (socket_facts
-// in probe/bpf/sockets.h).
+// in probe/bpf/socketfilter.h).
 func call(rt *rapid.T, t *testing.T, w *fieldtest.World, kind event.Kind) (*field.Context, event.SocketFacts) {
 	draw := func(name string, n int) int { return rapid.IntRange(0, n-1).Draw(rt, name) }
 	res := []int64{0, 7, -11, -115}[draw("res", 4)]

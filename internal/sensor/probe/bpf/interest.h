@@ -32,7 +32,7 @@ struct abi_entries {
 #define SYSCALLS 512
 
 /* In which combinations of facts the calls of a kind are needed: all of them,
- * or those of processes of some names; see sockets.h. */
+ * or those of processes of some names; see socketfilter.h. */
 struct socket_needs {
 	u64 always, named;
 };

@@ -2,7 +2,7 @@
 /* Data that goes through sockets. */
 #include "flags.h"
 #include "payload.h"
-#include "sockets.h"
+#include "socketfilter.h"
 
 /* struct user_msghdr, with 4 or 8 bytes a word. */
 struct message {

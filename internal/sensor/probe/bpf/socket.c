@@ -2,8 +2,7 @@
 /* Sockets: making, naming, connecting, options. */
 #include "flags.h"
 #include "payload.h"
-#include "sockets.h"
-
+#include "socketfilter.h"
 
 /* The value of a socket option, as Falco reads it: numbers for the options of
  * SOL_SOCKET that it knows, bytes for the rest. */
