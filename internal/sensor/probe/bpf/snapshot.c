@@ -37,6 +37,33 @@ struct {
 		tail_commit(s, slot, _n);                                                       \
 	} while (0)
 
+/* The arguments. A program that names itself, as nginx and PostgreSQL do, writes
+ * over them, their last NUL included, and on into its environment: they are then
+ * one string (get_mm_cmdline and get_mm_proctitle, fs/proc/base.c). */
+INLINE void put_task_args(struct scratch *s, struct task_struct *trusted, struct mm_struct *mm)
+{
+	u64 start = READ(mm, arg_start), end = READ(mm, arg_end), n = READ(mm, env_end) - start;
+	char last = 0;
+
+	if (start < end && end - start <= n)
+		COPY_FROM_TASK(&last, 1, end - 1, trusted);
+	if (!last) {
+		PUT_TASK_STRINGS(TASK_ARGV, start, end);
+		return;
+	}
+	if (tail_full(s))
+		return;
+	if (n > PART_MAX)
+		n = PART_MAX;
+	char *at = tail(s);
+	if (COPY_FROM_TASK(at, BOUND(n, 2 * PART_MAX - 1), start, trusted))
+		return;
+	at[(n - 1) & PATH_MASK] = 0;
+	long title = bpf_probe_read_kernel_str(s->path, PART_MAX, at);
+	if (title > 0)
+		tail_commit(s, TASK_ARGV, title);
+}
+
 SEC(ITER_TASK)
 int iter_task(struct bpf_iter__task *ctx)
 {
@@ -97,10 +124,8 @@ int iter_task(struct bpf_iter__task *ctx)
 	if (n > 0)
 		tail_commit(s, TASK_COMM, n - 1);
 	if (mm) {
-		u64 start = READ(mm, arg_start), end = READ(mm, arg_end);
-		PUT_TASK_STRINGS(TASK_ARGV, start, end);
-		start = READ(mm, env_start);
-		end = READ(mm, env_end);
+		u64 start = READ(mm, env_start), end = READ(mm, env_end);
+		put_task_args(s, trusted, mm);
 		PUT_TASK_STRINGS(TASK_ENV, start, end);
 		put_file_path(s, TASK_EXEPATH, exe_file);
 	}
