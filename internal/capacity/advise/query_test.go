@@ -72,7 +72,7 @@ func TestAsk(t *testing.T) {
 		status       int
 	}{
 		{`{"status":"error","error":"no such function"}`, "no such function", http.StatusBadRequest},
-		{`<html>`, "invalid character", http.StatusOK},
+		{`<html>`, "not JSON", http.StatusOK},
 		{`{"status":"success","data":{"result":[]}}`, "no finite rates", http.StatusOK},
 	} {
 		answer, status = test.answer, test.status
