@@ -265,7 +265,7 @@ func TestReplayOfWaysAroundTheRules(t *testing.T) {
 	_, got, _ := strings.Cut(replayed(t, path), "Triggered rules by rule name:\n")
 	want := `   Command Line Longer Than Recorded: 1
    Execution from /dev/shm: 1
-   Mount over System Configuration: 1
+   Mount over System Configuration: 2
    Program Under a Trusted Name: 1
    Set Setuid or Setgid bit: 2
    System Configuration Replaced: 2
