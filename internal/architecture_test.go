@@ -20,7 +20,7 @@ type goPackage struct {
 }
 
 // The picture of the floors and the table of packages in docs/ARCHITECTURE.md
-// are what the code says; PEREGRINE_UPDATE=1 writes them anew.
+// agree with the code; PEREGRINE_UPDATE=1 rewrites them.
 func TestArchitecture(t *testing.T) {
 	packages := listPackages(t)
 	page, err := os.ReadFile(architecture)

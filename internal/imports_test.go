@@ -9,8 +9,8 @@ import (
 
 const module = "github.com/peregrine-sec/peregrine/internal/"
 
-// forbidden lists what a package (and all below it) must not import, directly
-// or through others, and why.
+// forbidden lists imports that a package (and all below it) must not have,
+// directly or through others, with the reason.
 var forbidden = []struct{ pkg, imports, why string }{
 	{"sensor/event", "github.com/", "the language of the kernel and the engine needs the standard library only"},
 	{"sensor/event", "golang.org/", "the language of the kernel and the engine needs the standard library only"},

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { leaks.Main(m) }
 
 var update = flag.Bool("update", false, "write the list of Falco's rules anew")
 
-// What the corpus names is there, with Falco's files and without.
+// Every file that the corpus names exists, with Falco's files and without.
 func TestCorpus(t *testing.T) {
 	shared := t.TempDir()
 	t.Setenv("PEREGRINE_SHARED", shared)
@@ -47,7 +47,7 @@ func TestCorpus(t *testing.T) {
 	}
 }
 
-// The list of Falco's rules is that of its files, where they are at hand.
+// The list of Falco's rules agrees with its files, if present.
 func TestFalcoRules(t *testing.T) {
 	if n := len(FalcoRules(t)); n != 56 {
 		t.Errorf("%d rules, want 25 stable and 31 incubating", n)

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// FalcoRule is what users of Falco's rule files know a rule by.
+// FalcoRule holds the public facts about a rule in Falco's rule files.
 type FalcoRule struct {
 	Name    string
 	Enabled bool

@@ -11,7 +11,7 @@ import (
 
 // Client says how a server that we connect to is known.
 type Client struct {
-	CA   string // PEM file of who signs the server's certificate; "" for the system's roots
+	CA   string // PEM file of the server's CA; "" for the system's roots
 	Cert string // the client's PEM files for mutual TLS; both or neither
 	Key  string
 	// Insecure accepts any certificate, because a flag said so.
@@ -41,7 +41,7 @@ func (c Client) Config(name string) (*tls.Config, error) {
 	return config, nil
 }
 
-// Server says how those who connect to us are met.
+// Server configures our side of incoming connections.
 type Server struct {
 	Address string // host:port
 	// Security is "insecure", "tls" or "mtls"; "" is insecure on a loopback
@@ -49,7 +49,7 @@ type Server struct {
 	Security string
 	Cert     string // PEM files
 	Key      string
-	ClientCA string // who may connect, with mtls
+	ClientCA string // CA of allowed clients, with mtls
 }
 
 // Config is nil for a server without TLS.

@@ -1,5 +1,5 @@
 // Package human reads and writes numbers as people do: one way to write each
-// kind, and one way to read it. What a writer writes, its reader reads.
+// kind, and one way to read it. Each reader reads the output of its writer.
 //
 //	number    8674, 150K, 1.2M     Number, ParseNumber, ParseRate
 //	count     12,345               Count
@@ -44,7 +44,7 @@ func decimal(s string) (x float64, ok bool) {
 	return x, err == nil
 }
 
-// unit is a suffix and what one of it is worth.
+// unit is a suffix and its factor.
 type unit struct {
 	name  string
 	worth float64

@@ -137,7 +137,7 @@ func TestReadErrors(t *testing.T) {
 	}
 }
 
-// What a writer writes, its reader reads, within the digits written.
+// Each reader reads the output of its writer, within the digits written.
 func FuzzReadBack(f *testing.F) {
 	for _, x := range []float64{0, 1, 0.35, 9999.5, 999.5e3, 1 << 20, 1 << 30, 123456789} {
 		f.Add(x)

@@ -10,7 +10,7 @@ import (
 )
 
 // ParseJSON decodes a JSON text into v, as json.Unmarshal does. Its errors give
-// the line and column, what was expected and what was found.
+// the line and column, and the expected and the found value.
 func ParseJSON(text []byte, v any) error { return JSONError(text, json.Unmarshal(text, v)) }
 
 // JSONError rewords an error of encoding/json about a text.

@@ -5,8 +5,8 @@ import "strings"
 // bars are the eighths of a character's height.
 var bars = []rune(" ▁▂▃▄▅▆▇█")
 
-// Sparkline draws values as bars, a character each, up to a peak; what is above
-// zero is seen, and what is not a number is not.
+// Sparkline draws values as bars, a character each, up to a peak. Any value
+// above zero has a visible bar, NaN has none.
 func Sparkline(values []float64, peak float64) string {
 	var b strings.Builder
 	for _, x := range values {

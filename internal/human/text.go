@@ -6,9 +6,9 @@ import (
 	"unicode"
 )
 
-// Text makes a name of foreign origin fit to be shown, as Falco does: what
-// could steer a terminal (control characters, escapes, marks that turn the
-// direction of writing) becomes a dot.
+// Text makes a foreign name safe to show, as Falco does: characters that could
+// control a terminal (control characters, escapes, marks of text direction)
+// become dots.
 func Text(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -21,8 +21,8 @@ func Text(s string) string {
 	}, s)
 }
 
-// Texts makes every text in the value that into points to fit to be shown, the
-// keys of maps included: for files that somebody else has written.
+// Texts makes every text in the value that into points to safe to show, the
+// keys of maps included: for files of foreign origin.
 func Texts(into any) { texts(reflect.ValueOf(into)) }
 
 func texts(v reflect.Value) {
@@ -46,7 +46,7 @@ func texts(v reflect.Value) {
 			if key.Kind() != reflect.String {
 				continue
 			}
-			value := reflect.New(v.Type().Elem()).Elem() // what is in a map cannot be changed
+			value := reflect.New(v.Type().Elem()).Elem() // values in a map are not settable
 			value.Set(v.MapIndex(key))
 			texts(value)
 			v.SetMapIndex(key, reflect.Value{})

@@ -18,12 +18,12 @@ import (
 	"time"
 )
 
-// Image is what the archive has.
+// Image describes the contents of the archive.
 type Image struct {
 	Tag        string            // HOST/NAME:TAG
 	Files      map[string]string // path in the image to path here
 	Texts      map[string]string // path in the image to content
-	Links      map[string]string // path in the image to what the symlink says
+	Links      map[string]string // path in the image to the symlink's target
 	Entrypoint []string
 	Cmd        []string
 	User       string

@@ -17,7 +17,8 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
-// entries are what a tar archive has: name, mode, and content or target.
+// entries lists the entries of a tar archive: name, mode, and content or
+// target.
 func entries(t *testing.T, archive []byte) []string {
 	t.Helper()
 	var all []string

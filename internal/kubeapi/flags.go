@@ -1,7 +1,6 @@
 // Package kubeapi reaches the API server of a Kubernetes cluster: it finds it
-// and authenticates as kubectl does, and speaks JSON with it. Of client-go it
-// uses no more than that takes: typed clients would double what it adds to the
-// binary.
+// and authenticates as kubectl does, and speaks JSON with it. It uses no more
+// of client-go than that: typed clients would double its share of the binary.
 package kubeapi
 
 import (

@@ -13,8 +13,7 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main runs the tests of a package and ends the process. It is what TestMain
-// calls.
+// Main runs the tests of a package and ends the process, for TestMain.
 func Main(m Tests, options ...goleak.Option) { os.Exit(Run(m, options...)) }
 
 // Tests are a *testing.M, or one with something to end after it.
@@ -34,7 +33,7 @@ func Run(m Tests, options ...goleak.Option) int {
 	return code
 }
 
-// patience is how long what has been told to end may take.
+// patience is how long stopped work may take to close its descriptors.
 const patience = 2 * time.Second
 
 // settled waits until nothing is open that was not before.
@@ -47,7 +46,7 @@ func settled(before map[string]int) (err error) {
 	return err
 }
 
-// open counts this process's descriptors by what they are.
+// open counts this process's descriptors by target.
 func open() map[string]int {
 	const dir = "/proc/self/fd"
 	count := map[string]int{}
@@ -61,7 +60,7 @@ func open() map[string]int {
 	return count
 }
 
-// runtimes are what the Go runtime opens one of, when it needs it first.
+// runtimes are descriptors that the Go runtime opens once, at first use.
 var runtimes = []string{"anon_inode:[eventpoll]", "anon_inode:[eventfd]"}
 
 func compare(before, now map[string]int) error {

@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-// told is a test that keeps what it was told.
+// told is a test that records its failure.
 type told struct {
 	testing.TB
 	failed bool

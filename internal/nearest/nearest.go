@@ -3,8 +3,8 @@ package nearest
 
 import "strings"
 
-// Name returns the candidate that differs least from name, and whether it
-// is near enough to be what was meant: a third of the letters, or only its
+// Name returns the candidate that differs least from name, and whether it is
+// near enough to suggest: at most a third of the letters differ, or only its
 // end is missing.
 func Name(name string, candidates []string) (string, bool) {
 	best, least := "", len(name)/3+1

@@ -1,6 +1,6 @@
 // Package rundir makes the directory of a run's results, and files in it. Runs
-// work as root, in directories where somebody else may have put links: what is
-// there already has to be the user's own, and no link is followed.
+// work as root, in directories where other users may have put links: existing
+// files must be the user's own, and no link is followed.
 package rundir
 
 import (

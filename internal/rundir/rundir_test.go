@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
-// A directory that somebody else could have prepared is not written to.
+// A directory that another user could have prepared is not written to.
 func TestHostileDirectories(t *testing.T) {
 	parent := t.TempDir()
 	target := filepath.Join(parent, "target")
@@ -46,8 +46,8 @@ func TestHostileDirectories(t *testing.T) {
 	}
 }
 
-// A link is replaced, not followed, and what cannot be written leaves what was
-// there, and nothing else.
+// A link is replaced, not followed, and a failed write leaves the old file, and
+// nothing else.
 func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	victim, path := filepath.Join(dir, "victim"), filepath.Join(dir, "result")

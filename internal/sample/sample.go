@@ -32,9 +32,9 @@ func Quantile(xs []float64, q float64) float64 {
 	return sorted[min(max(rank, 1), len(sorted))-1]
 }
 
-// Interval is a median with its confidence interval. Confidence is what the
-// interval really has: below six values they cannot give 95 %, and it is from
-// the smallest to the largest.
+// Interval is a median with its confidence interval. Confidence is the
+// interval's actual confidence: fewer than six values cannot give 95 %, and the
+// interval is from the smallest to the largest.
 type Interval struct {
 	Median     float64 `json:"median"`
 	Low        float64 `json:"low"`
@@ -70,7 +70,7 @@ func Difference(xs, ys []float64) float64 {
 	return min(1, max(one, other))
 }
 
-// of copies xs, since benchmath sorts what it is given.
+// of copies xs, since benchmath sorts its input.
 func of(xs []float64) *benchmath.Sample {
 	return benchmath.NewSample(slices.Clone(xs), &benchmath.DefaultThresholds)
 }

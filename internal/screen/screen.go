@@ -1,5 +1,5 @@
-// Package screen draws views over one another on a terminal, and leaves what
-// was on it as it was.
+// Package screen draws views over one another on a terminal, and restores its
+// content afterwards.
 package screen
 
 import (
@@ -28,8 +28,8 @@ func Open(w io.Writer) (*Screen, error) {
 	return &Screen{w}, err
 }
 
-// Draw puts a view in place of the one before. What has more lines than the
-// screen is cut: it would scroll.
+// Draw replaces the previous view. A view with more lines than the screen is
+// cut: it would scroll.
 func (s *Screen) Draw(view string) error {
 	_, rows := Size(s.w)
 	lines := strings.Split(strings.TrimSuffix(view, "\n"), "\n")
@@ -37,7 +37,7 @@ func (s *Screen) Draw(view string) error {
 	return err
 }
 
-// Close goes back to what was on the terminal before.
+// Close restores the previous content of the terminal.
 func (s *Screen) Close() error {
 	_, err := io.WriteString(s.w, leave)
 	return err

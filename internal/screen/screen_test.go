@@ -36,7 +36,7 @@ func pty(t *testing.T) (terminal, other *os.File) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { terminal.Close() })
-	if _, err := term.MakeRaw(int(terminal.Fd())); err != nil { // what is written comes as it is
+	if _, err := term.MakeRaw(int(terminal.Fd())); err != nil { // output is passed on unchanged
 		t.Fatal(err)
 	}
 	return terminal, other

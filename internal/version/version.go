@@ -1,4 +1,4 @@
-// Package version knows what this binary is.
+// Package version returns the version of this binary.
 package version
 
 import "runtime/debug"
@@ -9,8 +9,8 @@ var version = ""
 // Engine is the version of Falco's rule language that the engine speaks.
 const Engine = "0.62.0"
 
-// Version is the version of this build: what the Makefile set, else what the
-// Go toolchain knows: a module's version, a commit, or nothing ("unreleased").
+// Version is the version of this build: set by the Makefile, else from the Go
+// toolchain: a module's version, a commit, or nothing ("unreleased").
 func Version() string {
 	if version != "" {
 		return version

@@ -12,8 +12,8 @@ import (
 // look is how often a wait for a pipe's writer looks at its context.
 const look = 100 * time.Millisecond
 
-// Open opens a file for reading. If it is a pipe, its writer is waited for until
-// ctx ends, and so is what it writes: reads fail then.
+// Open opens a file for reading. For a pipe, it waits for a writer until ctx
+// ends, and so do reads, which fail then.
 func Open(ctx context.Context, path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {

@@ -43,7 +43,7 @@ func TestOpenPipe(t *testing.T) {
 	}
 }
 
-// A wait for a writer, and one for what it writes, end with the context.
+// Waits for a writer and for its data end with the context.
 func TestOpenEnds(t *testing.T) {
 	path := pipe(t)
 	ctx, cancel := context.WithCancel(t.Context())
