@@ -28,7 +28,7 @@ type origin struct {
 	rule, priority, source, hostname, run string
 }
 
-// add keeps the sensor's alerts, without what it says of itself.
+// add keeps alerts of rules, without the sensor's messages about itself.
 func (b *backlog) add(alerts []intake.Alert) {
 	if b.numbers == nil {
 		b.numbers = make(map[origin]uint32)

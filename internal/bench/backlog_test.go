@@ -8,8 +8,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 )
 
-// What goes in comes out, in its order, whatever the chunks; what the sensor
-// says of itself does not; and what was taken is not there again.
+// Alerts come out in order, whatever the chunks, except the sensor's messages
+// about itself; each is taken once.
 func TestBacklog(t *testing.T) {
 	var b backlog
 	var want []intake.Alert

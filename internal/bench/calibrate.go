@@ -11,8 +11,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
-// Calibration is what the host's own syscalls, and those of an action, are:
-// measured once with our counter, so that rounds need not pay for counting.
+// Calibration holds the syscall rate of the idle host and the syscalls of an
+// action, measured once with our counter, so that rounds need not pay for
+// counting.
 type Calibration struct {
 	Idle      float64 `json:"idle_syscalls_per_second"`
 	PerAction float64 `json:"syscalls_per_action"`
@@ -25,7 +26,7 @@ const calibrationRate = 500
 // that perform the actions for as long; children that actions start are not
 // counted. Whatever else happens on the host is in Idle, and not in PerAction.
 func (s *Session) Calibrate(ctx context.Context, d time.Duration) (Calibration, error) {
-	// These rounds are nobody's result: they have no number and no raw data.
+	// These rounds are not results: they have no number and no raw data.
 	number, recorder := s.number, s.o.Recorder
 	s.o.Recorder = nil
 	defer func() { s.number, s.o.Recorder = number, recorder }()
@@ -46,7 +47,7 @@ func (s *Session) calibrate(ctx context.Context, counter *syscalls.Counter, d ti
 	if err != nil {
 		return c, err
 	}
-	_ = wait.For(ctx, d) // what was counted until then is true as well
+	_ = wait.For(ctx, d) // a shorter count is valid too
 	after, end, err := counter.Count()
 	if err != nil {
 		return c, err

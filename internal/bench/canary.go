@@ -39,7 +39,7 @@ type try struct {
 	strangers []intake.Alert
 }
 
-// done says that nothing more is to be waited for.
+// done says that there is nothing to wait for.
 func (c *canary) done() bool {
 	return c.alert != nil || c.result != nil && c.result.Completed == 0
 }
@@ -79,7 +79,7 @@ const (
 	unknown  kinship = iota // the alert does not tell
 	ours                    // its command line, or its thread, is the try's
 	stranger                // its thread is not the try's, its command line is not told
-	others                  // its command line is somebody else's
+	others                  // its command line is another process's
 )
 
 func (c *canary) kin(a *intake.Alert, t *try) kinship {
@@ -181,8 +181,8 @@ func (t *try) distance(at int64) time.Duration {
 	return 0
 }
 
-// check says whether the alert came; if not, what was tried, and what was
-// found out about the reason. A reason that was not checked is asked, not told.
+// check says whether the alert arrived; if not, it lists the attempts and the
+// reason. A reason that was not checked is worded as a question.
 func (c *canary) check() (status, text string) {
 	rule := c.action.Rule
 	counts := c.session.o.Target.Alerts().Traffic()
@@ -219,7 +219,7 @@ func (c *canary) attempts() string {
 	return fmt.Sprintf(", of %d tries in %s", len(c.tries), human.Duration(time.Since(c.began)))
 }
 
-// question asks for what is likely, by the catalogue.
+// question asks for the likely reason, by the catalogue.
 func (c *canary) question() string {
 	switch {
 	case c.action.RuleOff:

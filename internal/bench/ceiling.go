@@ -11,14 +11,14 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
 )
 
-// Ceiling is what the generator itself can do here: a bound of every rate
-// that may be asked of it.
+// Ceiling is the maximum rate of the generator on this host: a bound of every
+// target rate.
 type Ceiling struct {
 	Rate    float64       `json:"rate"` // actions per second of one worker, without a pause
 	Actions []CeilingCost `json:"actions"`
 }
 
-// CeilingCost is what one action takes without a sensor's load.
+// CeilingCost is the cost of one action without a sensor's load.
 type CeilingCost struct {
 	Name string  `json:"name"`
 	Mean float64 `json:"mean_ns"`

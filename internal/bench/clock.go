@@ -21,7 +21,7 @@ func (s *Session) settleClock() {
 	}
 }
 
-// checkClock says what the canaries have shown.
+// checkClock reports the clock offset that the canaries have shown.
 func (s *Session) checkClock(p *Preflight) {
 	p.Offset = s.clock.Offset
 	switch d := time.Duration(s.clock.Offset); {

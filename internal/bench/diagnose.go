@@ -79,7 +79,7 @@ func SlowAction(actions []ActionResult) *Culprit {
 	return &c
 }
 
-// diagnose says in sentences what a round's figures mean. It is pure.
+// diagnose explains a round's figures in sentences. It is pure.
 func diagnose(r *Round) []Finding {
 	var found []Finding
 	say := func(code, format string, args ...any) {

@@ -128,7 +128,7 @@ func TestDiagnosis(t *testing.T) {
 	}
 }
 
-// What cannot be told from alerts of others, or cannot be read, is said.
+// Alerts that cannot be attributed or cannot be read are reported.
 func TestAmbiguousAndUnreadable(t *testing.T) {
 	for _, tt := range []struct {
 		lost, foreign int

@@ -136,7 +136,7 @@ func (s *Session) place(o *observation, alerts []intake.Alert, deadline time.Tim
 	}
 }
 
-// maxStrays bounds what a storm of somebody else's alerts takes of memory.
+// maxStrays bounds the memory for a storm of foreign alerts.
 const maxStrays = 100_000
 
 func (o *observation) stray(a *intake.Alert, class string) {

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Load is what one round asks of the generator.
+// Load is the load of one round.
 type Load struct {
 	// Rate is actions per second over all selected actions together, open
 	// loop; 0 means no actions (an idle round).

@@ -26,7 +26,7 @@ import (
 // host is a host with a sensor that loses nothing: every action, and every one
 // of a neighbour's, raises an alert, which goes out by one road.
 type host struct {
-	threads, commands bool // what the alerts name
+	threads, commands bool // fields that the alerts have
 	mu                sync.Mutex
 	send              func(line []byte)
 	tid               int32

@@ -26,9 +26,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
-// tell performs actions of which a player hears through its socket, which has
-// one rule only. What happens while it does not listen yet is lost, as with a real one.
-// Each run has a thread of its own, as the real generator's workers have.
+// tell performs actions and sends them to a player's socket, which has one rule
+// only. Actions before it listens are lost, as with a real one. Each run has
+// its own thread, like the real generator's workers.
 func tell(socket string) Generate {
 	var runs atomic.Int32
 	return func(_ context.Context, o generator.Options) (*generator.Result, error) {
@@ -86,7 +86,7 @@ func TestRecordedFalco(t *testing.T) {
 			}
 			kept := 0
 			if tt.buffered == "true" {
-				kept = 10 // what a buffer of 4 KiB still holds
+				kept = 10 // alerts left in a buffer of 4 KiB
 			}
 			cleanRound(t, Options{Target: falco, Actions: benchSet(t)[2:], Generate: tell(socket), CPUs: tt.limit}, kept)
 		})
@@ -126,8 +126,8 @@ func cleanRound(t *testing.T, o Options, kept int) {
 	}
 }
 
-// A recorded Falco that somebody else has started, reached by each road that
-// one has had: what of its alerts names the thread, and what does not.
+// A recorded Falco that is already running, reached by each kind of output:
+// which of its alerts name the thread, and which do not.
 func TestRecordedFalcoByEachRoad(t *testing.T) {
 	const named = "append_output[]={match: {source: syscall}, extra_fields: [proc.pid, thread.tid]}"
 	for _, tt := range []struct {
@@ -210,8 +210,7 @@ func statistics(t *testing.T, dir, kind string) (sensorstats.Reader, []string) {
 	return reader, []string{"-o", "metrics.enabled=true", "-o", "metrics.output_file=" + path}
 }
 
-// Alerts as text, which is Falco's default, are told as such, with the setting
-// to change.
+// Text alerts, Falco's default, are reported with the setting to change.
 func TestRecordedFalcoThatWritesText(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	falco := target.NewProcess(target.Config{Command: []string{os.Args[0], "-o", "json_output=false"},
@@ -236,8 +235,7 @@ func TestRecordedFalcoThatWritesText(t *testing.T) {
 	}
 }
 
-// A canary that never comes says what was tried and for how long, and accuses
-// nobody.
+// A missing canary reports the attempts and their time, and blames nobody.
 func TestRecordedFalcoWithoutTheRule(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "s")

@@ -20,7 +20,7 @@ type Check struct {
 	// Status is "ok", "warn" or "fail". A failed check ends the run with
 	// ExitPreflight unless it is forced.
 	Status string `json:"status"`
-	Text   string `json:"text"` // what was found, and what to do about it
+	Text   string `json:"text"` // the finding and its remedy
 }
 
 // The statuses of a Check.
@@ -111,7 +111,7 @@ func (s *Session) idle(ctx context.Context, p *Preflight, d time.Duration) error
 		return err
 	}
 	start := time.Now()
-	_ = wait.For(ctx, d) // what was counted until then is true as well
+	_ = wait.For(ctx, d) // a shorter count is valid too
 	_, host := watch.Stop(time.Time{}, time.Time{})
 	p.checkHost(host)
 	if s.o.Target.Stats() == nil {
@@ -131,8 +131,8 @@ func (s *Session) idle(ctx context.Context, p *Preflight, d time.Duration) error
 	return nil
 }
 
-// await gives the whole samples since start. While there is none, actions are
-// performed: a sensor may write nothing while nothing happens.
+// await returns the whole samples since start. It performs actions until there
+// is one: an idle sensor may write none.
 func (s *Session) await(ctx context.Context, start time.Time) []sensorstats.Sample {
 	deadline := time.Now().Add(s.patience.canary)
 	for {

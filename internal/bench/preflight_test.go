@@ -31,7 +31,7 @@ func canaryOf(f *benchtest.Fake, ahead int64) Generate {
 		if r.Skipped > 0 {
 			r.Actions[0].Why = "only applicable to containers"
 		}
-		f.Sample(time.Now().Add(time.Minute), 10, 0) // covers what comes before
+		f.Sample(time.Now().Add(time.Minute), 10, 0) // covers earlier events
 		for _, a := range f.Reaction(0, o.Actions[0].Name, in) {
 			a.Time += ahead
 			f.Send(a)
@@ -146,7 +146,7 @@ func TestCanaryChecks(t *testing.T) {
 	}
 }
 
-// What an alert must be to be the canary's: in its time, and not another's.
+// Conditions for an alert to be the canary's: in its time, and not another's.
 func TestCanaryHears(t *testing.T) {
 	const start = int64(1_000_000_000)
 	reading := &action.Action{Name: "a.B", Rule: "r", Cost: action.Fast}

@@ -21,7 +21,7 @@ type Progress struct {
 	Moment Moment
 }
 
-// Moment is what happened in a moment: rates are per second.
+// Moment has the rates of a moment, per second.
 type Moment struct {
 	Alerts        float64
 	Events, Drops *float64 // of the sensor's last sample

@@ -7,7 +7,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
-// maxRounds bounds what one --rate may ask for.
+// maxRounds bounds the rounds of one --rate.
 const maxRounds = 1000
 
 // ParseRates reads the rates of a series of rounds: "5k", "1k,2k,5k",

@@ -31,13 +31,11 @@ func patienceOf(cpus float64) patience {
 }
 
 const (
-	// canaryGap is the pause before actions are performed again. What is added
-	// by chance keeps a neighbour with a period of its own from falling into
-	// step.
+	// canaryGap is the pause before actions are performed again. A random
+	// addition keeps a periodic neighbour from falling into step.
 	canaryGap = 500 * time.Millisecond
-	// agreeing is how many canaries must show the same thing before it is
-	// believed of the clock or of thread ids, and agreement how far apart their
-	// offsets may be.
+	// agreeing is the number of canaries that must agree about the clock or
+	// thread ids, and agreement the largest difference of their offsets.
 	agreeing  = 3
 	agreement = int64(5 * time.Millisecond)
 	// keepCanaries bounds how many canaries late alerts are credited to.
@@ -45,9 +43,9 @@ const (
 )
 
 // ready performs the actions again and again until each has raised its alert
-// and the sensor's statistics have moved: a sensor is ready when it has been
-// seen to work, not when it says so. Statistics may be silent while nothing
-// happens, so that one action goes on until they come.
+// and the sensor's statistics have moved: a sensor is ready when it works, not
+// when it says so. An idle sensor may write no statistics, so one action is
+// repeated until they appear.
 func (s *Session) ready(ctx context.Context) ([]*canary, error) {
 	var canaries []*canary
 	for _, a := range s.o.Actions {
@@ -109,8 +107,8 @@ func (s *Session) listen(ctx context.Context, canaries []*canary, until time.Tim
 	}
 }
 
-// remember keeps what was performed outside of rounds, so that its late alerts
-// are nobody else's.
+// remember keeps actions performed outside of rounds, so that their late alerts
+// are not taken for others'.
 func (s *Session) remember(r *generator.Result) {
 	s.runs[r.Run] = true
 	s.canaries = append(s.canaries, &past{number: -1, index: match.NewIndex(s.actions, slices.Clone(r.Instances), r.Run, s.clock)})
@@ -125,7 +123,7 @@ func (s *Session) nudge(ctx context.Context) {
 	if len(s.o.Actions) == 0 {
 		return
 	}
-	// Without an event there is no sample, which is told where it is missed.
+	// Without an event there is no sample: the caller reports that.
 	if r, err := s.o.Generate(ctx, generator.Options{Actions: choices(s.o.Actions[:1]), Count: 1, Sandbox: s.o.Sandbox}); err == nil {
 		s.remember(r)
 	}

@@ -57,7 +57,7 @@ type Round struct {
 	Samples []sensorstats.Sample `json:"samples,omitempty"`
 }
 
-// Rate is what was asked of the generator and what it did.
+// Rate holds the target rate of the generator and its actual rates.
 type Rate struct {
 	Target    float64 `json:"target"`    // actions per second asked for; 0 = as fast as possible
 	Offered   float64 `json:"offered"`   // started
@@ -69,7 +69,7 @@ type Rate struct {
 	NoiseOffered float64 `json:"noise_offered,omitempty"`
 }
 
-// Counts is what became of the instances of one action, or of all.
+// Counts counts the instances of one action, or of all, by their result.
 type Counts = match.Counts
 
 // ActionResult is one action's part of a round.
@@ -87,8 +87,8 @@ type ActionResult struct {
 	Errnos map[string]int `json:"errnos,omitempty"`
 }
 
-// AlertCounts is what became of the alerts received. Received is the sum of
-// the others.
+// AlertCounts counts the received alerts by class. Received is the sum of the
+// others.
 type AlertCounts struct {
 	Received  int `json:"received"`
 	Matched   int `json:"matched"`
@@ -127,8 +127,8 @@ type Queue struct {
 	Stable bool  `json:"stable"`
 }
 
-// SensorStats is what the sensor's own counters say of a round. The plateau
-// are the samples that lie wholly within the settled load window.
+// SensorStats holds the sensor's own counters of a round. The plateau is the
+// set of samples wholly within the settled load window.
 type SensorStats struct {
 	Plateau     int     `json:"plateau_samples"`
 	EventsMean  float64 `json:"events_mean"` // events per second, dropped ones included
@@ -164,9 +164,9 @@ type Observer struct {
 // HostCount is our own count of the host's syscalls, the same for any sensor.
 type HostCount struct {
 	PerSecond float64 `json:"per_second"`
-	// Estimated says that it was not counted in this round, for the cost of
-	// that, but computed: the idle host's rate, plus what an action takes by
-	// calibration, plus the noise.
+	// Estimated says that the number was not counted in this round, which would
+	// cost time, but computed: the idle host's rate, plus the calibrated
+	// syscalls of the actions, plus the noise.
 	Estimated bool `json:"estimated"`
 }
 
@@ -187,7 +187,7 @@ const (
 	ShortPlateau     Flag = "short_plateau"     // fewer than three plateau samples
 	SensorGone       Flag = "sensor_gone"       // the process ended
 	Ambiguous        Flag = "ambiguous"         // alerts of others may stand for missing ones
-	Unreadable       Flag = "unreadable"        // what arrived is no alert
+	Unreadable       Flag = "unreadable"        // lines that are not alerts arrived
 	Interrupted      Flag = "interrupted"
 )
 

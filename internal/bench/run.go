@@ -89,7 +89,7 @@ func (s *Session) Run(ctx context.Context, load Load) (Round, error) {
 	return round, ctx.Err()
 }
 
-// load runs the generator, and what watches meanwhile.
+// load runs the generator, and the samplers meanwhile.
 func (s *Session) load(ctx context.Context, o *observation) error {
 	watch, err := usage.Start(s.o.Target.PID())
 	if err != nil {
@@ -178,7 +178,8 @@ const (
 	fastTick = 500 * time.Microsecond
 )
 
-// plan says what the generator is asked for; nil for nothing.
+// plan returns the generator's options for the load and the noise; nil for
+// none.
 func (s *Session) plan(o *observation) (main, noise *generator.Options) {
 	base := generator.Options{Duration: o.load.Duration, Seed: s.o.Seed + uint64(o.number), Workers: 1, Sandbox: s.o.Sandbox, Abort: s.o.Abort}
 	if len(s.o.Actions) > 0 && (o.load.Rate > 0 || o.load.Closed) {
@@ -200,7 +201,7 @@ func (s *Session) plan(o *observation) (main, noise *generator.Options) {
 	return main, noise
 }
 
-// background is what runs beside the actions: noise, or the recorded workload at
+// background is the load beside the actions: noise, or the recorded workload at
 // the scale that makes as many syscalls.
 func (s *Session) background(load Load) generator.Options {
 	if p := s.o.Profile; p != nil {

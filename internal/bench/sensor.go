@@ -65,8 +65,8 @@ func newSensorStats(before *sensorstats.Sample, samples []sensorstats.Sample, st
 	return s
 }
 
-// detail adds what newer sensors tell, as the difference of two samples of
-// one life of the sensor.
+// detail adds the counters of newer sensors, as the difference of two samples
+// of one sensor process.
 func (s *SensorStats) detail(prev, sample *sensorstats.Sample) {
 	s.Detailed = true
 	x, p := sample.Extra, &sensorstats.Extra{}
@@ -74,7 +74,7 @@ func (s *SensorStats) detail(prev, sample *sensorstats.Sample) {
 	case prev != nil && prev.Extra != nil && !sample.Restarted:
 		p = prev.Extra
 	case prev == nil && sample.Number != 1:
-		return // cumulative since nobody knows when
+		return // cumulative since an unknown time
 	}
 	add := func(sum *uint64, now, before uint64) {
 		if now > before {

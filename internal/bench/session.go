@@ -16,8 +16,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
-// Generate performs actions as o says and reports what was done:
-// generator.Spawn, or a stand-in in tests.
+// Generate performs actions by the options o and reports them: generator.Spawn,
+// or a stand-in in tests.
 type Generate func(ctx context.Context, o generator.Options) (*generator.Result, error)
 
 // Options configures a Session.
@@ -65,13 +65,13 @@ type Recorder interface {
 // Stray is an alert that was not the expected one of an action of its round.
 type Stray struct {
 	intake.Alert
-	// Class is what it turned out to be: foreign, late, duplicate, failed, other.
+	// Class is its class: foreign, late, duplicate, failed, other.
 	Class string `json:"class"`
 }
 
 // Session runs rounds against one started target. Its collector and poller
-// work all the time, so that what happens between two rounds is credited
-// rightly. A Session runs one round at a time.
+// work all the time, so that alerts between two rounds are credited correctly.
+// A Session runs one round at a time.
 type Session struct {
 	o       Options
 	actions []match.Action
@@ -93,7 +93,7 @@ type Session struct {
 	cal      Calibration
 	patience patience
 	runs     map[string]bool // of the generator, that this session has asked for
-	canaries []*past         // what was performed outside of rounds, newest last
+	canaries []*past         // actions performed outside of rounds, newest last
 	offsets  []int64         // of the sensor's clock, as canaries that are known showed it
 }
 

@@ -273,7 +273,7 @@ func TestInterruptedRoundIsPartial(t *testing.T) {
 	}
 }
 
-// TestAbort: nobody waits for alerts that are missing.
+// TestAbort: an aborted round does not wait for missing alerts.
 func TestAbort(t *testing.T) {
 	f := benchtest.New()
 	f.React = func(int, string, generator.Instance) []intake.Alert { return nil }
@@ -362,8 +362,9 @@ func TestSensorStatsOfTheMethod(t *testing.T) {
 	}
 }
 
-// TestSettle: what a round has left in a queue is credited to it, and the next
-// round waits for it; a sensor that never gets there is given up in time.
+// TestSettle: alerts that a round has left in a queue are credited to it, and
+// the next round waits for them; the wait for a sensor that never delivers them
+// is bounded.
 func TestSettle(t *testing.T) {
 	f := benchtest.New()
 	var held []intake.Alert
@@ -379,7 +380,7 @@ func TestSettle(t *testing.T) {
 	if err != nil || r.Total.Lost != 100 {
 		t.Fatalf("lost %d (%v), want 100", r.Total.Lost, err)
 	}
-	// The queue gives what it held before the canary's alert.
+	// The queue delivers its alerts before the canary's.
 	f.React = func(_ int, rule string, in generator.Instance) []intake.Alert {
 		return append(held, benchtest.AlertOf(rule, in))
 	}

@@ -14,12 +14,11 @@ import (
 // another: a queue that is full drops the alert of a canary too.
 const canaryAgain = 2 * time.Second
 
-// Settle waits, without load, until the sensor has dealt with everything that
-// earlier rounds have left in its queues, so that the next round begins with
-// empty ones. Alerts of one thread arrive in order: once that of a canary is
-// there, none before it is under way any more. It is false if none has
-// arrived within most. What another output of the sensor still holds is not
-// seen from here.
+// Settle waits, without load, until the sensor has emptied the queues of
+// earlier rounds, so that the next round starts with empty ones. Alerts of one
+// thread arrive in order: once that of a canary has arrived, no earlier one is
+// under way. It is false if none has arrived within most. The queues of the
+// sensor's other outputs cannot be seen from here.
 func (s *Session) Settle(ctx context.Context, most time.Duration) (bool, error) {
 	if len(s.o.Actions) == 0 {
 		return true, nil

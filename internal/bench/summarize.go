@@ -22,8 +22,8 @@ const (
 	// busyBelow is the share of idle CPU under which the host is busy.
 	busyBelow = 0.1
 	// stableFactor and stableFloor: the p99 latency of the last third may be
-	// this many times that of the first, and so much more for the noise of a
-	// scheduler, before alerts are said to pile up.
+	// this many times that of the first, plus stableFloor for the noise of a
+	// scheduler, before alerts count as piling up.
 	stableFactor = 2
 	stableFloor  = int64(25 * time.Millisecond)
 	// maxBacklog is how long after the load the last alert may come.

@@ -5,7 +5,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/condition"
 )
 
-// Metrics are what conditions can ask of a round.
+// Metrics are the figures of a round for conditions.
 var Metrics = condition.Metrics[Round]{
 	"lost":         condition.Share(func(r *Round) (float64, bool) { return r.Loss.Share, r.Loss.Of > 0 }),
 	"lost.upper":   condition.Share(func(r *Round) (float64, bool) { return r.Loss.Upper, r.Loss.Of > 0 }),

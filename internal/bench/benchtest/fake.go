@@ -28,7 +28,7 @@ type Fake struct {
 	cur     sensorstats.Counters
 	extra   sensorstats.Extra
 	exited  chan struct{}
-	// Started is what the generator was asked for.
+	// Started has the options of each run of the generator.
 	Started []generator.Options
 	clock   time.Time // virtual; rounds follow each other in the past
 	waiting bool      // the consumer has taken all alerts and waits
@@ -156,7 +156,7 @@ func (f *Fake) Generate(ctx context.Context, o generator.Options) (*generator.Re
 			f.Send(f.Reaction(n, name, in)...)
 		}
 	}
-	if o.Discard { // nobody may be listening yet
+	if o.Discard { // there may be no listener yet
 		return r, nil
 	}
 	f.seconds(start, o.Duration, uint64(offered))
@@ -228,5 +228,5 @@ func (f *Fake) seconds(start time.Time, d time.Duration, rate uint64) {
 // Exit ends the sensor's process.
 func (f *Fake) Exit() { close(f.exited) }
 
-// Count sets what the intake has seen.
+// Count sets the traffic of the intake.
 func (f *Fake) Count(c intake.Traffic) { f.counts = c }

@@ -1,5 +1,5 @@
 // Package chart draws rounds of a bench: their course in time, loss and latency
-// by rate, the distribution of latencies, and what the sensor took.
+// by rate, the distribution of latencies, and the sensor's resource use.
 package chart
 
 import (

@@ -71,7 +71,7 @@ func TestOf(t *testing.T) {
 	}
 }
 
-// What was not measured is an empty chart, and no rounds are none.
+// A missing measurement gives an empty chart, and no rounds give no charts.
 func TestNothing(t *testing.T) {
 	for _, c := range Of(rounds()[1:], Options{}) {
 		if c.ID != "loss" && len(c.X.Values) > 0 {

@@ -27,7 +27,7 @@ type Options struct {
 	Rounds        int  // 0: until interrupted
 }
 
-// Check says what event-generator would have said.
+// Check returns the errors that event-generator would have returned.
 func (o Options) Check() error {
 	if o.RoundDuration <= o.Sleep {
 		return errors.New("--round-duration must be longer than --sleep")
@@ -39,7 +39,7 @@ func (o Options) Check() error {
 }
 
 // Run performs rounds and logs them until ctx ends, which is the usual way to
-// end it, and no error. each is told of every round.
+// end it, and no error. each is called for every round.
 func Run(ctx context.Context, runner bench.Runner, o Options, log *eventlog.Logger, each func(*bench.Round) error) error {
 	warned, stalled, before := false, false, 0.0
 	for n := 1; o.Rounds == 0 || n <= o.Rounds; n++ {
@@ -93,7 +93,7 @@ func stall(log *eventlog.Logger, r *bench.Round) {
 	log.Log(eventlog.Warn, "EPS no longer grows with a shorter sleep: the generator is the limit, not the sensor", fields)
 }
 
-// throughput is what event-generator calls EPS: actions by the round's length.
+// throughput is event-generator's EPS: actions by the round's length.
 func (o Options) throughput(r *bench.Round) float64 {
 	return float64(r.Total.Started) / o.RoundDuration.Seconds()
 }

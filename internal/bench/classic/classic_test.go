@@ -168,8 +168,8 @@ func TestBytes(t *testing.T) {
 	}
 }
 
-// A rule that is not loaded, and a generator that is at its end, are said when
-// they are seen; the second once.
+// A rule that is not loaded, and a generator at its limit, are reported when
+// detected; the second once.
 func TestHints(t *testing.T) {
 	slow := func(started int) bench.Round {
 		r := round([2]int{started, started}, [2]int{0, started})

@@ -12,7 +12,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
 )
 
-// Change is what B is, seen from A.
+// Change is the change from A to B.
 type Change string
 
 // The changes, from good to bad.
@@ -84,7 +84,7 @@ func sameLoad(a, b *bench.Round) bool {
 	return a.Rate.Target == b.Rate.Target && a.Rate.NoiseTarget == b.Rate.NoiseTarget && slices.Equal(actions(a), actions(b))
 }
 
-// load names a round by what sameLoad looks at.
+// load names a round by the settings that sameLoad compares.
 func load(r *bench.Round) string {
 	return fmt.Sprintf("%.0f actions/s and %.0f background syscalls/s with the actions %s", r.Rate.Target, r.Rate.NoiseTarget, strings.Join(actions(r), ", "))
 }

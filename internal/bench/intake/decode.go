@@ -12,7 +12,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator"
 )
 
-// errNotJSON is what a sensor with text output gives.
+// errNotJSON is the error for a sensor with text output.
 var errNotJSON = errors.New("alert is not a JSON object: set json_output: true in the sensor's configuration")
 
 // maxInterned bounds the memory that a sensor with odd rule names can take.
@@ -21,8 +21,8 @@ const maxInterned = 4096
 // decoder picks the few values bench needs out of an alert's JSON, and skips
 // the rest without looking into it: about a tenth of the cost of
 // encoding/json (BenchmarkDecode), and no allocation for rules seen before.
-// It accepts a little more than JSON in what it skips, and never less. A
-// decoder belongs to one goroutine.
+// In skipped values it accepts a little more than JSON, never less. A decoder
+// belongs to one goroutine.
 type decoder struct {
 	interned map[string]string
 }
@@ -33,7 +33,7 @@ func newDecoder() *decoder { return &decoder{interned: make(map[string]string)} 
 func (d *decoder) decode(text []byte, a *Alert) error {
 	*a = Alert{}
 	var eventTime, stamp int64
-	var badTime error // of a "time" that is not needed where evt.time is told
+	var badTime error // of a "time" that is not needed if there is an evt.time
 	c := cursor{b: text}
 	c.space()
 	if c.i >= len(c.b) || c.b[c.i] != '{' {
@@ -131,7 +131,8 @@ func (d *decoder) runOf(commandLine []byte) string {
 	return d.intern(id)
 }
 
-// runArgument is what names a run of the generator in a command line.
+// runArgument is the argument that names a run of the generator in a command
+// line.
 var runArgument = []byte(generator.RunArgument)
 
 // intern gives the string that equals b, the same each time.
@@ -229,7 +230,7 @@ func (c *cursor) object(value func(key []byte) error) error {
 	}
 }
 
-// text steps over a string and returns what is between its quotes, raw.
+// text steps over a string and returns the raw text between its quotes.
 func (c *cursor) text() ([]byte, error) {
 	if err := c.expect('"'); err != nil {
 		return nil, err

@@ -71,7 +71,7 @@ func NewGRPC(ctx context.Context, e endpoint.Endpoint, o Options) (*GRPC, error)
 	return s, nil
 }
 
-// poll asks for alerts until the stream ends.
+// poll requests alerts until the stream ends.
 func (s *GRPC) poll(ctx context.Context, stream outputs.Service_SubClient, interval time.Duration) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()

@@ -64,8 +64,8 @@ func NewHTTP(o endpoint.Server) (*HTTP, error) {
 // Addr is the address listened at.
 func (s *HTTP) Addr() net.Addr { return s.listener.Addr() }
 
-// serve takes one alert. It answers 200 also to what it cannot read, as a
-// sensor would try again with the same bytes.
+// serve takes one alert. It answers 200 to unreadable ones too, since a sensor
+// would retry with the same bytes.
 func (s *HTTP) serve(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodPost {
 		http.Error(w, "post alerts here", http.StatusMethodNotAllowed)

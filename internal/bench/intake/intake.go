@@ -8,7 +8,7 @@ import (
 	"errors"
 )
 
-// Alert is what matching needs to know of one alert.
+// Alert holds the facts about an alert that matching needs.
 type Alert struct {
 	Time     int64  `json:"time"`     // the event's time, ns since the epoch
 	Received int64  `json:"received"` // when the bytes were read, ns since the epoch
@@ -36,7 +36,7 @@ type Source interface {
 	// slice is valid until the next call. It returns ctx.Err() when ctx ends
 	// and ErrClosed at the end of the stream.
 	Next(ctx context.Context) ([]Alert, error)
-	// Traffic tells what the stream has seen so far. Safe at any time.
+	// Traffic returns the stream's counts so far. Safe at any time.
 	Traffic() Traffic
 	Close() error
 }
@@ -47,6 +47,6 @@ type Traffic struct {
 	Malformed uint64 `json:"malformed"` // lines or bodies that are no alert
 	Bytes     uint64 `json:"bytes"`
 	Reads     uint64 `json:"reads"` // batches: reads of a pipe, requests, messages
-	// LastError is the newest reason for Malformed, with what to do about it.
+	// LastError is the newest reason for Malformed, with its remedy.
 	LastError string `json:"last_error,omitempty"`
 }

@@ -19,11 +19,11 @@ const (
 	// readPause lets alerts gather between two reads: at most a thousand reads
 	// a second whatever the rate, for at most that much added to a latency.
 	readPause = time.Millisecond
-	// filePause is for files, which nobody announces: each look is three
-	// system calls.
+	// filePause is the polling interval of files: each poll is three system
+	// calls.
 	filePause = 5 * time.Millisecond
-	// pipeSize is what an unprivileged process may ask for, 40 ms of 20,000
-	// alerts a second (pipe(7), /proc/sys/fs/pipe-max-size).
+	// pipeSize is the most that an unprivileged process may request, 40 ms of
+	// 20,000 alerts a second (pipe(7), /proc/sys/fs/pipe-max-size).
 	pipeSize = 1 << 20
 )
 
@@ -138,7 +138,7 @@ func (s *Reader) pause() {
 	}
 }
 
-// Close stops reading. What was read can still be had from Next.
+// Close stops reading. Next still returns lines already read.
 func (s *Reader) Close() error {
 	var err error
 	s.once.Do(func() {

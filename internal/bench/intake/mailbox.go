@@ -13,7 +13,7 @@ type mailbox struct {
 
 	mu     sync.Mutex
 	alerts []Alert
-	given  []Alert // what Next returned last, reused as the next alerts
+	given  []Alert // last result of Next, reused as the next alerts
 	counts Traffic
 	closed bool
 	err    error

@@ -1,6 +1,6 @@
 package intake
 
-// None is a stream without alerts, for a load that nobody is asked about.
+// None is a stream without alerts, for a load without a check of alerts.
 type None struct{ *mailbox }
 
 var _ Source = None{}

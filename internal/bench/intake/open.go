@@ -9,12 +9,12 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/endpoint"
 )
 
-// Options are what an endpoint does not say itself.
+// Options are the settings that an endpoint's text does not hold.
 type Options struct {
 	Client endpoint.Client // for gRPC over the network
 	Server endpoint.Server // for HTTP; its address is the endpoint's
 	Stdin  io.Reader
-	// PollingInterval is how often a gRPC sensor is asked for what it holds:
+	// PollingInterval is how often a gRPC sensor is asked for its queued alerts:
 	// Falco up to 0.43 sends alerts only on a request. Default 100 ms.
 	PollingInterval time.Duration
 	// Timeout is how long a gRPC sensor may take to answer. Default 10 s.

@@ -160,7 +160,7 @@ func TestFileFollowed(t *testing.T) {
 
 func TestUnix(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
-	for range 2 { // the second replaces what the first left
+	for range 2 { // the second replaces the socket that the first left
 		listener, err := net.Listen("unix", path)
 		if err != nil {
 			t.Fatal(err)
@@ -272,8 +272,8 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// service answers each request with the next alert, as Falco does: nothing
-// comes without being asked for.
+// service answers each request with the next alert, as Falco does: it sends
+// nothing without a request.
 type service struct {
 	outputs.UnimplementedServiceServer
 }

@@ -50,7 +50,7 @@ func FuzzReader(f *testing.F) {
 }
 
 // A file of alerts that is replaced by a pipe or a device ends the stream with
-// an error; nobody waits for it.
+// an error, without a wait.
 func TestFileReplaced(t *testing.T) {
 	for name, put := range map[string]func(path string) error{
 		"pipe":   func(path string) error { return unix.Mkfifo(path, 0o600) },

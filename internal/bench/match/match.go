@@ -15,7 +15,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator"
 )
 
-// Action is what matching must know of one action of the generator.
+// Action holds the facts about an action of the generator that matching needs.
 type Action struct {
 	Name string
 	Rule string
@@ -33,7 +33,7 @@ type Clock struct {
 	Tolerance int64
 }
 
-// Class is what an alert turned out to be.
+// Class is the result of matching an alert.
 type Class uint8
 
 // The classes.
@@ -69,7 +69,7 @@ const (
 	skipped
 )
 
-// Index holds the instances of one round and what became of each.
+// Index holds the instances of one round and the state of each.
 type Index struct {
 	actions   []Action
 	instances []generator.Instance
@@ -180,8 +180,8 @@ func (x *Index) Ours(rule string) bool { return x.rules[rule] != nil }
 // Match takes alerts, in any order, and returns their classes in sum. Alerts
 // received after deadline that match are Late; deadline 0 is never. Matching
 // in the order of event times and preferring the instance that ends first
-// finds the most matches that there are, when workers overlap and alerts do
-// not tell their thread. each, if not nil, is told every alert's class, with
+// finds the maximum number of matches, when workers overlap and alerts do not
+// have their thread. each, if not nil, is called with every alert's class, and
 // the instance or nil.
 func (x *Index) Match(alerts []intake.Alert, deadline int64, each func(*intake.Alert, Class, *generator.Instance)) Tally {
 	order := make([]int32, len(alerts))

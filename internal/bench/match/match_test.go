@@ -72,7 +72,7 @@ func TestOverlap(t *testing.T) {
 	}
 }
 
-// faults is a simulated sensor and what it does wrong, per mille.
+// faults is a simulated sensor: its rates of faults, per mille.
 type faults struct {
 	drop, delay, duplicate, foreign, other int
 	threads                                bool // alerts tell the thread
@@ -138,7 +138,7 @@ func inject(t *testing.T, f faults, rng *rand.Rand) {
 	}
 }
 
-// react is the sensor's reaction to one instance, and what should come of it.
+// react is the sensor's reaction to one instance, and the expected counts.
 func (f faults) react(i generator.Instance, hit func(int) bool, rng *rand.Rand, want *Tally, c *Counts) (alerts []intake.Alert) {
 	alert := func(rule string, time int64, tid int32) {
 		a := intake.Alert{Rule: rule, Time: time, TID: tid, Received: time + 1000}

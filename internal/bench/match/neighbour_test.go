@@ -62,8 +62,8 @@ func TestNeighboursExact(t *testing.T) {
 
 // A clock that is wrong by more than instances are apart, or alerts without a
 // thread, credit some alerts to a neighbour. That is one loss and one
-// duplicate too many each time, and never one too few: the difference, which
-// a capacity trial is judged by, is what was lost.
+// duplicate too many each time, and never one too few: the difference, which a
+// capacity trial is judged by, is the number lost.
 func TestNeighboursNet(t *testing.T) {
 	for _, test := range []struct {
 		jitter int64
@@ -81,7 +81,7 @@ func TestNeighboursNet(t *testing.T) {
 				alerts[i].TID = 0
 			}
 		}
-		// What is sent twice makes up for nothing that is lost.
+		// A duplicate does not make up for a lost alert.
 		twice := 0
 		if test.thread {
 			twice = len(alerts) / 50

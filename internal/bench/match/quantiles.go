@@ -17,8 +17,8 @@ type Quantiles struct {
 	Max   int64 `json:"max_ns"`
 }
 
-// A Histogram spans 1 ns to 1000 s with 3 significant digits; what lies
-// outside is counted at the edge.
+// A Histogram spans 1 ns to 1000 s with 3 significant digits; values outside
+// are counted at the edge.
 const histogramMax = int64(1e12)
 
 // Histogram counts durations in fixed memory; it can be merged, which
@@ -48,7 +48,7 @@ func (h *Histogram) Quantiles() Quantiles {
 	}
 }
 
-// curveSteps is how many points of a curve halve what is beyond.
+// curveSteps is the number of points of a curve per halving of the remainder.
 const curveSteps = 4
 
 // CurveQuantile is the share of durations that element i of a curve bounds:

@@ -2,7 +2,7 @@ package match
 
 import "github.com/peregrine-sec/peregrine/internal/generator"
 
-// Counts is what became of the instances of one action, or of all.
+// Counts counts the instances of one action, or of all, by their result.
 // Started = OK + Failed + Skipped, and OK = Matched + Late + Lost.
 type Counts struct {
 	Started int `json:"started"`
@@ -74,7 +74,7 @@ func (x *Index) Span() (from, to int64) {
 	return x.start + x.clock.Offset - widen, to + x.clock.Offset + widen
 }
 
-// Fate is what became of one instance.
+// Fate is the result of one instance.
 type Fate struct {
 	generator.Instance
 	State    string // matched, late, lost, failed, skipped

@@ -25,7 +25,7 @@ import (
 // Schema is the version of Result's JSON form.
 const Schema = 1
 
-// Options says what to measure.
+// Options configures a measurement.
 type Options struct {
 	Target    target.Target // not started; it must be able to start again
 	Workloads []Workload
@@ -35,7 +35,7 @@ type Options struct {
 	Say       func(format string, args ...any)
 }
 
-// Result is what was found.
+// Result holds the measurements.
 type Result struct {
 	Schema int    `json:"schema"`
 	Pairs  int    `json:"pairs"`
@@ -69,7 +69,7 @@ type Cost struct {
 	Percent    float64 `json:"percent"` // Added by OffMedian
 }
 
-// Run measures. What was found so far is returned also with an error.
+// Run measures the overhead. It returns the results so far also with an error.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Pairs < 1 || o.Duration <= 0 {
 		return nil, fmt.Errorf("%d pairs of %v: expected at least one, of some length", o.Pairs, o.Duration)
@@ -108,7 +108,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 // whatever drifts meets both alike.
 func order(pair int) [2]bool { return [2]bool{pair%2 == 1, pair%2 == 0} }
 
-// seen adds up what was seen in all halves, in CPUs.
+// seen sums the CPU use observed in all halves, in CPUs.
 type seen struct {
 	halves       int
 	sensor, idle float64
@@ -158,8 +158,8 @@ func (o *Options) half(ctx context.Context, r *Result, on bool, sum *seen) (err 
 	})
 }
 
-// discard reads alerts and forgets them: a sensor whose output nobody takes
-// would be another one.
+// discard reads and drops alerts: a sensor whose output is not read behaves
+// differently.
 func discard(ctx context.Context, source intake.Source) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -220,10 +220,10 @@ func median(values []float64) float64 {
 	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
 }
 
-// interval is a confidence interval of the median that supposes nothing about
-// the distribution: from the k-th lowest to the k-th highest value, which hold
-// it with 1 - 2 P(Binomial(n, 1/2) < k). k is the highest that gives 95 %, or 1,
-// with what that gives, for fewer than six values.
+// interval is a distribution-free confidence interval of the median: from the
+// k-th lowest to the k-th highest value, which hold it with 1 - 2 P(Binomial(n,
+// 1/2) < k). k is the highest that gives 95 %, or 1, with its own confidence,
+// for fewer than six values.
 func interval(values []float64) (low, high, confidence float64) {
 	v := slices.Sorted(slices.Values(values))
 	n, k := len(v), 1

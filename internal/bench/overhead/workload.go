@@ -19,15 +19,15 @@ import (
 type Workload struct {
 	Name string
 	What string
-	// Syscalls is how many one operation makes; 0 if nobody knows, as of a
-	// program: its figures are per run then.
+	// Syscalls is the number of syscalls of one operation; 0 if unknown, as for
+	// a program, whose figures are per run.
 	Syscalls int
 	// prepare gives a function that does n operations.
 	prepare func() (run func(n int) error, close func() error, err error)
 }
 
-// Workloads are the fixed mixes: what no sensor asks for, what every sensor
-// asks for, what services do, and starting a program.
+// Workloads are the fixed mixes: a syscall that no sensor wants, one that every
+// sensor wants, the calls of services, and starting a program.
 func Workloads() []Workload {
 	return []Workload{
 		{"getpid", "getpid, of no interest to any rule", 1, prepareGetpid},
@@ -230,7 +230,7 @@ func prepareExec() (func(int) error, func() error, error) {
 }
 
 // slice is the length of one measured piece of a workload. A workload's figure
-// is the median of its pieces, which leaves out what the scheduler did to some.
+// is the median of its pieces, which leaves out scheduling delays in some.
 const slice = 10 * time.Millisecond
 
 // measure does the workload for d on this thread, and returns ns per

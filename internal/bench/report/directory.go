@@ -52,7 +52,7 @@ func (s *stream) settle(err error) error {
 	return errors.Join(err, serr, s.f.Truncate(s.kept))
 }
 
-// resultFile is what shows a run.
+// resultFile is the file that marks a run.
 const resultFile = "run.json"
 
 // NewDirectory makes the directory, which must not hold a run yet.

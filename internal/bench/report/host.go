@@ -19,7 +19,7 @@ type Host struct {
 	Load     float64 `json:"load_before"` // of the last minute
 }
 
-// ReadHost describes this host; what cannot be read stays empty.
+// ReadHost describes this host; unreadable fields stay empty.
 func ReadHost() Host {
 	h := Host{CPUs: runtime.NumCPU()}
 	h.Hostname, _ = os.Hostname()

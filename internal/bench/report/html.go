@@ -20,7 +20,7 @@ var assets embed.FS
 
 var template = page.Parse(assets, "assets/bench.html")
 
-// content is what the template is given.
+// content is the data of the template.
 type content struct {
 	Title, Subtitle string
 	Verdict         string
@@ -67,7 +67,7 @@ func (r *Run) html(w io.Writer) error {
 // clean says whether a round has lost nothing.
 func clean(r *bench.Round) bool { return r.Loss.Lost == 0 && (r.Sensor == nil || r.Sensor.Drops == 0) }
 
-// verdict is the sentence to read first, and whether it is to be doubted.
+// verdict is the first sentence, and whether it is doubtful.
 func (r *Run) verdict() (text string, doubtful bool) {
 	if len(r.Rounds) == 0 {
 		return "Nothing was measured.", true
@@ -124,7 +124,7 @@ func (r *Run) compared() []chart.Named {
 	return some
 }
 
-// notes are those of the run, and what the rounds have found.
+// notes are those of the run, and the findings of its rounds.
 func (r *Run) notes() []string {
 	all := slices.Clone(r.Notes)
 	if r.Partial {

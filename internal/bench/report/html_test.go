@@ -52,8 +52,8 @@ func TestHTMLDraws(t *testing.T) {
 	}
 }
 
-// What comes from the measured host stays text, and a run without rounds is a
-// page too.
+// Text from the measured host stays text, and a run without rounds has a page
+// too.
 func TestHTMLHostile(t *testing.T) {
 	r := drawable()
 	pagetest.Hostile(t, r, func() string { return html(t, r) })

@@ -33,7 +33,7 @@ type Run struct {
 	Ceiling     *bench.Ceiling     `json:"ceiling,omitempty"`
 	Calibration *bench.Calibration `json:"calibration,omitempty"`
 	Rounds      []bench.Round      `json:"rounds"`
-	Notes       []string           `json:"notes,omitempty"` // what is to be kept in mind, such as what a replay cannot do
+	Notes       []string           `json:"notes,omitempty"` // caveats, such as the limits of a replay
 	Conditions  []Evaluation       `json:"conditions,omitempty"`
 	Partial     bool               `json:"partial,omitempty"`
 }
@@ -62,7 +62,7 @@ func (r *Run) Evaluate(conditions []bench.Condition) {
 	}
 }
 
-// Formats are what Write knows.
+// Formats are the formats of Write.
 var Formats = []string{"text", "json", "csv", "markdown", "html"}
 
 // Write writes r in one of Formats.
@@ -123,8 +123,8 @@ func ofUsage(f func(*bench.Round) string) func(*bench.Round) string {
 
 func same(head, name string, f func(*bench.Round) string) column { return column{head, name, f, f} }
 
-// aboutSensor is the first of the columns about what the sensor did; those
-// before are about load and alerts.
+// aboutSensor is the first column about the sensor itself; those before are
+// about load and alerts.
 const aboutSensor = 10
 
 var columns = []column{

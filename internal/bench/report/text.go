@@ -144,7 +144,7 @@ func roundName(r *bench.Round) string {
 	return fmt.Sprintf("round %d (%s)", r.Number, r.Label)
 }
 
-// actionTables are what became of each action, its latency, and its cost.
+// actionTables are tables of each action's results, latency and cost.
 func actionTables(r *bench.Round) [][][]string {
 	counts := [][]string{{"action", "done", "alerts", "late", "lost", "double", "failed", "skipped", "loss below (95%)"}}
 	costs := [][]string{{"action", "cost p50", "p99", "from plan p99"}}
@@ -165,7 +165,7 @@ func actionTables(r *bench.Round) [][][]string {
 // short leaves out the collection of an action's name.
 func short(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
-// usage is what the sensor's process took in a round.
+// usage writes the resource use of the sensor's process in a round.
 func (p *printer) usage(r *bench.Round) {
 	u := r.Usage
 	if u == nil {
@@ -176,7 +176,7 @@ func (p *printer) usage(r *bench.Round) {
 	p.line("  sensor: RSS %s (peak %s), PSS %s, cgroup %s", human.Size(u.RSSMean), human.Size(u.RSSPeak), human.Size(u.PSSPeak), human.Size(u.CgroupPeak))
 }
 
-// observer states what bench itself cost, at its highest.
+// observer prints the highest cost of bench itself.
 func (p *printer) observer(rounds []bench.Round) {
 	var o bench.Observer
 	for i := range rounds {

@@ -21,7 +21,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
-// Options says what to measure.
+// Options configures a run.
 type Options struct {
 	Bench   bench.Options // Target is not started yet
 	Command []string      // for the record
@@ -47,7 +47,7 @@ type Options struct {
 	Notes      []string          // of the run, for the record
 	// Done is called after each round; nil for none.
 	Done func(*bench.Round)
-	// Say tells people what goes on; nil for silence.
+	// Say reports progress to people; nil for silence.
 	Say func(format string, args ...any)
 }
 
@@ -62,8 +62,8 @@ func (e *PreflightError) Error() string {
 	return "preflight: " + strings.Join(lines, "\n  ") + "\n(--force goes on all the same)"
 }
 
-// Run performs everything. What was found is returned also with an error,
-// and is Partial then.
+// Run performs everything. It returns the results also with an error, marked
+// Partial.
 func Run(ctx context.Context, o Options) (run *report.Run, err error) {
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}

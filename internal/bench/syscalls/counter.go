@@ -5,7 +5,7 @@
 // Counting is not free: attaching any program to a syscall tracepoint sends
 // each syscall through the kernel's slow path (about 95 ns where nothing else
 // is attached; see BenchmarkCost). Where the sensor under test has done that
-// already, what remains is the program itself.
+// already, only the cost of the program remains.
 package syscalls
 
 import (

@@ -68,8 +68,8 @@ func TestCountsThreadsApart(t *testing.T) {
 	}
 }
 
-// BenchmarkCost is the price of one syscall with no counter, with one, and
-// with a second one on top: what a sensor's own hook leaves to pay.
+// BenchmarkCost is the price of one syscall with no counter, with one, and with
+// a second one on top: the added cost of a counter beside a sensor's hook.
 func BenchmarkCost(b *testing.B) {
 	loop := func(b *testing.B) {
 		for b.Loop() {

@@ -78,10 +78,10 @@ func Identify(ctx context.Context, pid int, command []string) Identity {
 	return i
 }
 
-// mayRun says whether the program of a process may be asked for its version: it
-// could be anybody's, under a sensor's name, and we are root as a rule. It is
-// the host's own if the process sees our files, and only root or we can have
-// written it.
+// mayRun says whether it is safe to run the program of a process for its
+// version: any user's program could have a sensor's name, and we are usually
+// root. It is the host's own if the process sees our files, and only root or we
+// can have written it.
 func mayRun(pid int) bool {
 	proc := filepath.Join("/proc", fmt.Sprint(pid))
 	theirs, err := os.Readlink(filepath.Join(proc, "ns/mnt"))
@@ -128,7 +128,7 @@ func FalcoRelease(ctx context.Context, program string) string {
 	return version
 }
 
-// FalcoHelp is what a Falco says of its flags; "" if it says nothing.
+// FalcoHelp returns the help text of a Falco; "" if it prints none.
 func FalcoHelp(ctx context.Context, program string) string {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -203,9 +203,9 @@ func sensorName(name string, arguments []string) bool {
 	return strings.Contains(name, "falco") || strings.Contains(name, "peregrine") && slices.Contains(arguments, "sensor")
 }
 
-// uses says whether a process holds what only sensors hold, or one of the files.
-// The host's first process has eBPF programs of its own, for the devices of
-// control groups.
+// uses says whether a process holds a kind of descriptor that only sensors
+// hold, or one of the files. The host's first process has eBPF programs of its
+// own, for the devices of control groups.
 func uses(proc string, files []string) (bool, error) {
 	paths := make([]string, len(files))
 	for i, file := range files {

@@ -122,7 +122,7 @@ func TestCheckSensorByName(t *testing.T) {
 	}
 }
 
-// Only a program that nobody else can have written is asked for its version.
+// Only a program that no other user can have written is run for its version.
 func TestMayRun(t *testing.T) {
 	sleep, err := os.ReadFile("/bin/sleep")
 	if err != nil {

@@ -33,13 +33,13 @@ type Config struct {
 	// it sees events. With "", Start returns once the process runs.
 	Ready        string
 	ReadyTimeout time.Duration // default 30 s
-	// ReadyHint says that Ready need not come: after ReadyTimeout a process
-	// that still runs counts as started, and what is seen of it decides.
+	// ReadyHint says that Ready is optional: after ReadyTimeout a process that
+	// still runs counts as started, and its alerts decide.
 	ReadyHint   bool
 	StopTimeout time.Duration // from SIGTERM to SIGKILL; default 10 s
 	// StatsFile is the file that Command makes the sensor append stats to.
 	StatsFile string
-	// Log, if not nil, gets what the sensor writes to standard error.
+	// Log, if not nil, gets the sensor's standard error.
 	Log io.Writer
 }
 
@@ -287,7 +287,7 @@ func (p *Process) terminate(ctx context.Context, r *run) error {
 	}
 	var exit *exec.ExitError
 	if errors.As(r.err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == unix.SIGTERM {
-		return nil // it has no handler, which is no fault of its work
+		return nil // it has no handler, but works
 	}
 	if r.err != nil {
 		r.lastWords()
@@ -296,7 +296,7 @@ func (p *Process) terminate(ctx context.Context, r *run) error {
 	return nil
 }
 
-// EndedError is that a sensor has ended although nobody stopped it.
+// EndedError is the error of a sensor that ended without being stopped.
 type EndedError struct {
 	how  error // of exec.Cmd.Wait
 	said string
@@ -345,7 +345,7 @@ func (p *Process) Exited() <-chan struct{} {
 	return p.run.exited
 }
 
-// tail keeps the last lines of what a process said.
+// tail keeps the last lines of a process's output.
 type tail struct {
 	mu    sync.Mutex
 	lines []string

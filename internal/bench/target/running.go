@@ -8,7 +8,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
-// Running is a sensor that somebody else started, such as a Falco of the host.
+// Running is a sensor that is already running, such as a Falco of the host.
 type Running struct {
 	pid    int
 	alerts intake.Source

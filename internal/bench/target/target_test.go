@@ -171,7 +171,7 @@ func TestFaults(t *testing.T) {
 		change      func(*Config)
 		ctx         context.Context
 		started     func(int) error
-		start, stop string // what the errors must say; "" for none
+		start, stop string // text of the errors; "" for none
 	}{
 		{name: "dies", mode: "dies", start: "no such rule file"},
 		{name: "never ready", mode: "silent", change: func(c *Config) { c.ReadyTimeout = time.Millisecond }, start: "not ready after 1ms"},
@@ -211,7 +211,7 @@ func check(t *testing.T, what string, err error, want string) {
 }
 
 // A sensor whose log is one endless line takes no more memory than others, and
-// its last words cannot write to the terminal what they like.
+// its last lines cannot control the terminal.
 func TestEndlessLog(t *testing.T) {
 	p := player(t, "floods")
 	err := p.Start(t.Context(), nil)

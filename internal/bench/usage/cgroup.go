@@ -25,7 +25,7 @@ type cgroupSample struct {
 }
 
 // findCgroup looks pid's control groups up, v1 and v2, below root. The root
-// cgroups are left out: what they count is the host's, not the process's.
+// cgroups are left out: they count the host, not the process.
 func findCgroup(root string, pid int) cgroup {
 	own, err := procfs.Root(filepath.Join(root, "proc")).Cgroups(pid)
 	if err != nil {
@@ -65,7 +65,8 @@ func (c *cgroup) add(tree linuxcgroup.Tree, name, dir string) {
 }
 
 func (c *cgroup) read() (s cgroupSample) {
-	// What cannot be read is zero: the host does not have it, or the cgroup is gone.
+	// Unreadable counters are zero: the host does not have them, or the cgroup
+	// is gone.
 	cpu, _ := linuxcgroup.Counters(c.cpuStat)
 	s.throttles = cpu["nr_throttled"]
 	s.throttled = int64(cpu["throttled_usec"])*1000 + int64(cpu["throttled_time"]) // v2 or v1

@@ -1,5 +1,5 @@
-// Package usage samples what a process costs: CPU by kind, memory in its
-// several meanings, and what its cgroup withheld. It reads /proc and
+// Package usage samples the resource use of a process: CPU by kind, memory in
+// its several meanings, and throttling by its cgroup. It reads /proc and
 // /sys/fs/cgroup ten times a second and changes nothing.
 package usage
 

@@ -33,7 +33,7 @@ const (
 	RateEnv = "FALCO_PLAYER_RATE"
 )
 
-// config is what Falco's flags ask for, as far as a player needs it.
+// config holds the settings of Falco's flags that a player needs.
 type config struct {
 	start    Start
 	version  bool

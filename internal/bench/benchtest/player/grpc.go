@@ -20,7 +20,7 @@ import (
 )
 
 // Subscription is gRPC as Falco had it until 0.43: alerts wait until the client
-// asks, and each request takes what waits then.
+// asks, and each request takes those that wait then.
 type Subscription struct {
 	outputs.UnimplementedServiceServer
 	mu      sync.Mutex
@@ -64,7 +64,7 @@ func (s *Subscription) Sub(stream grpc.BidiStreamingServer[outputs.Request, outp
 
 // Serve listens at a unix socket until ctx ends.
 func (s *Subscription) Serve(ctx context.Context, path string) error {
-	_ = os.Remove(path) // what an earlier life has left
+	_ = os.Remove(path) // left by an earlier process
 	listener, err := net.Listen("unix", path)
 	if err != nil {
 		return err

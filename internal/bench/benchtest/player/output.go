@@ -20,8 +20,8 @@ type output struct {
 	grpc     *Subscription
 }
 
-// stdioBuffer is what the C library holds back of a standard output that is no
-// terminal.
+// stdioBuffer is the size of the C library's buffer for a standard output that
+// is not a terminal.
 const stdioBuffer = 4096
 
 func openOutput(c config) (*output, error) {

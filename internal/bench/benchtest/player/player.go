@@ -1,14 +1,14 @@
 // Package player is a Falco for tests: a program with Falco's flags that
 // replays the recorded starts of a real one, in real time. Log, health, alerts
-// and metrics come when they came from a Falco 0.44.1 under the same CPU
-// limit, with its traps: it says that it has opened its source, and is
-// healthy, seconds before its first event; it writes a line of metrics only
-// when an event arrives; with buffered_outputs, an alert leaves when 4 KiB are
-// full; with metrics.output_rule, its default, each sample is an alert too; its
-// last words on standard output are not JSON. It takes as many alerts per
-// second as the recorded one took, and drops what its ring cannot hold. It can
-// be an older release, with what that had: gRPC until 0.43, no append_output by
-// -o before 0.40, buffered alerts unless started with -U, the kernel module as
+// and metrics appear at the times of a Falco 0.44.1 under the same CPU limit,
+// with its traps: it says that it has opened its source, and is healthy,
+// seconds before its first event; it writes a line of metrics only when an
+// event arrives; with buffered_outputs, an alert leaves when 4 KiB are full;
+// with metrics.output_rule, its default, each sample is an alert too; its last
+// words on standard output are not JSON. It takes as many alerts per second as
+// the recorded one took, and drops what its ring cannot hold. It can be an
+// older release, with its features: gRPC until 0.43, no append_output by -o
+// before 0.40, buffered alerts unless started with -U, the kernel module as
 // driver from 0.34 to 0.37, -s until 0.35.
 //
 // It receives events from the generator of a test, through a socket, or from
@@ -137,7 +137,7 @@ func (c config) said(line string) string {
 	return line
 }
 
-// usage is what --help says, as far as it differs between releases.
+// usage is the part of --help that differs between releases.
 func (c config) usage() string {
 	text := "Usage:\n  falco [OPTION...]\n\n  -U, --unbuffered   Turn off output buffering\n"
 	if c.hasDriverFlag() {
@@ -146,7 +146,7 @@ func (c config) usage() string {
 	return text
 }
 
-// speak writes the log, and serves what it is asked to serve, at the recorded
+// speak writes the log, and starts the configured servers, at the recorded
 // times.
 func speak(ctx context.Context, c config, begin time.Time, alerts *Subscription, seen *atomic.Pointer[engine]) {
 	say := func(at int, do func()) bool {

@@ -97,7 +97,7 @@ func TestStarts(t *testing.T) {
 	}
 }
 
-// The engine takes its rate, holds its ring, and drops what is beyond.
+// The engine takes its rate, fills its ring, and drops the rest.
 func TestEngine(t *testing.T) {
 	for _, tt := range []struct {
 		rate, offered float64
@@ -130,7 +130,7 @@ func TestConfig(t *testing.T) {
 	if args := strings.Join(sensorArgs(c.args), " "); !strings.Contains(args, "-c f.yaml -o json_output=true") || strings.Contains(args, "metrics") || strings.Contains(args, "/n") {
 		t.Errorf("the sensor gets %q", args)
 	}
-	// Each release has what it had, and no more.
+	// Each release has only its own options.
 	line := []string{"-p", "tid=%thread.tid", "-U", "-o", "append_output[]={extra_fields: [thread.tid]}", "-o", "grpc.enabled=true", "-o", "grpc_output.enabled=true", "-o", "grpc.bind_address=unix:///g"}
 	for release, want := range map[string]string{"0.33.1": "unix:///g", "0.39.0": "unix:///g", "0.43.0": "unix:///g", "0.44.0": ""} {
 		t.Setenv(ReleaseEnv, release)

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Start is what was recorded of a Falco 0.44.1 that was started under a limit,
-// and how many alerts per second it then took without loss (two CPUs, default
-// rules, container plugin, Linux 6.18).
+// Start is a recording of a Falco 0.44.1 started under a limit, with the alerts
+// per second that it then took without loss (two CPUs, default rules, container
+// plugin, Linux 6.18).
 type Start struct {
 	CPUs float64 `json:"cpus"`
 	Log  []struct {
@@ -17,7 +17,7 @@ type Start struct {
 		Line string `json:"line"`
 	} `json:"log"`
 	Health     int     `json:"health_ms"`      // /healthz answers 200
-	FirstEvent int     `json:"first_event_ms"` // what happens before is never seen
+	FirstEvent int     `json:"first_event_ms"` // earlier events are never seen
 	Rate       float64 `json:"rate"`
 }
 
