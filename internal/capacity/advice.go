@@ -1,6 +1,6 @@
 package capacity
 
-// Observed is what a fleet's nodes do in production.
+// Observed is the load of a fleet's nodes in production.
 type Observed struct {
 	Source  string  `json:"source"` // file
 	Samples int     `json:"samples"`
@@ -26,8 +26,8 @@ type Recommendation struct {
 	Notes        []string    `json:"notes,omitempty"`
 }
 
-// NodeClass is a kind of node of the fleet, with what the sensor reserves on
-// all of them.
+// NodeClass is a kind of node of the fleet, with the resources that the sensor
+// reserves on all of them.
 type NodeClass struct {
 	Name    string  `json:"name"`
 	Nodes   int     `json:"nodes"`

@@ -1,8 +1,8 @@
-// Package capacity answers how much load a sensor takes under a limit before
-// it loses events. This package is the model, what a run has found; those
-// below it find it: search decides the next rate, sweep measures the rows,
-// stand and limit bring the sensor up under a limit, diagnose and advise say
-// what the rows mean, run puts them together, report shows the result.
+// Package capacity answers how much load a sensor takes under a limit before it
+// loses events. This package is the model of a result; its children produce it:
+// search decides the next rate, sweep measures the rows, stand and limit start
+// the sensor under a limit, diagnose and advise interpret the rows, run
+// combines them, report shows the result.
 package capacity
 
 import (
@@ -14,7 +14,7 @@ import (
 )
 
 // Schema is the version of Result's JSON form. Version 1 had one sensor and
-// left to the report what Findings holds.
+// left the findings to the report.
 const Schema = 2
 
 // Result is everything that one capacity run has found: the report and every
@@ -30,7 +30,7 @@ type Result struct {
 	Method      Method      `json:"method"`
 	Rows        []Row       `json:"rows"` // in the order in which they were measured
 	Notes       []string    `json:"notes,omitempty"`
-	Findings    Findings    `json:"findings"` // what the rows say
+	Findings    Findings    `json:"findings"` // conclusions from the rows
 
 	Recommendation *Recommendation `json:"recommendation,omitempty"`
 }
@@ -55,9 +55,9 @@ func (r *Result) Measured() bool {
 	return false
 }
 
-// Sensor is what was measured.
+// Sensor is a measured sensor.
 type Sensor struct {
-	Variant string   `json:"variant,omitempty"` // what its rows call it, if there are several
+	Variant string   `json:"variant,omitempty"` // its name in the rows, if there are several
 	Kind    string   `json:"kind"`              // embedded, falco, running
 	Name    string   `json:"name"`              // for people: "Falco 0.44.1"
 	Command []string `json:"command,omitempty"`
@@ -65,7 +65,7 @@ type Sensor struct {
 	SHA256  string   `json:"sha256,omitempty"` // of rules and configuration together
 }
 
-// String names the sensor, and what its rows call it.
+// String names the sensor, and its name in the rows.
 func (s Sensor) String() string {
 	if s.Variant == "" || s.Variant == s.Name {
 		return s.Name
@@ -85,9 +85,10 @@ type Method struct {
 	Margin float64 `json:"margin,omitempty"`
 }
 
-// Load is the mix of a load: so many actions that rules detect to so many
-// background syscalls that no rule does. Of a recorded workload it has the rates
-// per second, so that operations per second by their sum are multiples of it.
+// Load is the mix of a load: the ratio of actions that rules detect to
+// background syscalls that none does. For a recorded workload these are its
+// rates per second, so that operations per second divided by their sum are
+// multiples of it.
 type Load struct {
 	Alerts   float64 `json:"alerts"`
 	Others   float64 `json:"others"`

@@ -14,8 +14,8 @@ type Point struct {
 type Curve struct {
 	Sensor string  `json:"sensor,omitempty"`
 	Points []Point `json:"points"`
-	// Knee is the point after which more CPU brings less than half of what the
-	// first brought per CPU; nil where the confirmed points have none.
+	// Knee is the point after which more CPU adds less than half as much
+	// capacity per CPU as the first did; nil if the confirmed points have none.
 	Knee *Point `json:"knee,omitempty"`
 }
 

@@ -1,10 +1,10 @@
 package capacity
 
-// Factor is what stopped a row from going higher.
+// Factor is the factor that limited a row.
 type Factor struct {
 	Name     FactorName `json:"name"`
 	Evidence string     `json:"evidence"` // the figures that say so
-	Advice   string     `json:"advice"`   // what would help
+	Advice   string     `json:"advice"`   // remedy
 }
 
 // FactorName is a stable word for a limiting factor.

@@ -5,8 +5,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
-// Findings is what the rows of a result say together. It is worked out once,
-// by package diagnose, and stored.
+// Findings are the conclusions from all rows of a result. Package diagnose
+// computes them once, and they are stored.
 type Findings struct {
 	Headline Headline `json:"headline"`
 	Answers  []Answer `json:"answers"`         // by limit, smallest CPU first; those of a limit by sensor
@@ -17,7 +17,7 @@ type Findings struct {
 	Headroom []Headroom `json:"headroom,omitempty"`
 }
 
-// Headline is what to read first.
+// Headline is the first sentence of a report.
 type Headline struct {
 	Text string `json:"text"`
 	// Confirmed says that the text leads with a confirmed row.
@@ -46,8 +46,8 @@ type Answer struct {
 	Spread *sample.Interval `json:"spread,omitempty"`
 }
 
-// Claim is a figure of the table: rounded down, since it promises no more than
-// was measured, with what it is worth.
+// Claim formats a figure of the table: rounded down, so that it promises no
+// more than was measured, with a mark of its confidence.
 func (a *Answer) Claim(x float64) string {
 	switch text := human.Number(RoundDown(x)); {
 	case x == 0:
@@ -61,8 +61,8 @@ func (a *Answer) Claim(x float64) string {
 	}
 }
 
-// Cost is what an event and an alert cost a sensor, over all clean rounds: the
-// figure that depends least on the size of the machine. It is in CPU seconds.
+// Cost is the CPU time of an event and of an alert, over all clean rounds, in
+// seconds: the figure that depends least on the size of the machine.
 type Cost struct {
 	Sensor            string          `json:"sensor,omitempty"`
 	PerMillionEvents  sample.Interval `json:"per_million_events"`
@@ -75,7 +75,7 @@ type Pair struct {
 	Limit Limit  `json:"limit"`
 	A     string `json:"a"` // takes more
 	B     string `json:"b"`
-	// Times is how often A takes what B takes; 0 if that cannot be told.
+	// Times is A's capacity in multiples of B's; 0 if unknown.
 	Times    float64 `json:"times,omitempty"`
 	AtLeast  bool    `json:"at_least,omitempty"` // A is a lower bound
 	Sentence string  `json:"sentence"`

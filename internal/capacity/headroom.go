@@ -11,8 +11,8 @@ type Headroom struct {
 	// evenly; nil if that was not measured.
 	Bursts  Multiple  `json:"bursts"`
 	Average *Multiple `json:"average,omitempty"`
-	// Buffer is how many times as large a ring buffer has to be for the bursts to
-	// grow as far as the average; 0 where it is not what they fail at.
+	// Buffer is the factor by which the ring buffer must grow for the bursts to
+	// scale as far as the average; 0 if the buffer is not what limits them.
 	Buffer   float64 `json:"buffer_times,omitempty"`
 	Sentence string  `json:"sentence"`
 }

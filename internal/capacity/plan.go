@@ -8,14 +8,14 @@ import (
 // Plan says how a search goes about it. Rates are operations per second.
 type Plan struct {
 	Start     float64       `json:"start"`      // first rate
-	Ceiling   float64       `json:"ceiling"`    // highest rate to ask for
+	Ceiling   float64       `json:"ceiling"`    // highest rate to try
 	Precision float64       `json:"precision"`  // 0.05: the bounds are within 5 %
 	Partial   float64       `json:"partial"`    // loss that PDR tolerates, 0.001
 	Ramp      time.Duration `json:"ramp_ns"`    // length of a doubling round
 	Bisect    time.Duration `json:"bisect_ns"`  // length of a bisection round
 	Confirm   time.Duration `json:"confirm_ns"` // length of the confirming round
 	Budget    time.Duration `json:"budget_ns"`  // for one row
-	Spare     time.Duration `json:"-"`          // of the budget, for what is needed only: later rows have use for it
+	Spare     time.Duration `json:"-"`          // of the budget, for necessary rounds only: later rows can use it
 	Idle      time.Duration `json:"idle_ns"`    // length of the idle round before
 	WarmUp    time.Duration `json:"warm_up_ns"` // length of the round that does not count
 }
@@ -42,7 +42,7 @@ func (p Plan) Estimate() time.Duration {
 	return min(p.Budget, 6*(p.Ramp+settle)+6*(p.Bisect+settle)+p.Confirm+settle) + p.Idle + p.WarmUp + 5*time.Second
 }
 
-// String is for people: the time is what they plan with.
+// String describes the plan by its times, for people.
 func (p Plan) String() string {
 	return fmt.Sprintf("doubling in %v rounds, bisection to %.0f %% in %v rounds, confirmation of %v",
 		p.Ramp, 100*p.Precision, p.Bisect, p.Confirm)

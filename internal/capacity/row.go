@@ -39,13 +39,13 @@ type Row struct {
 	Failed int          `json:"failed_trial"`
 }
 
-// Trial is one round of a search, with what was decided about it.
+// Trial is one round of a search, with its verdict.
 type Trial struct {
 	Phase   Phase       `json:"phase"`
 	Target  float64     `json:"target"` // operations per second
 	Verdict Verdict     `json:"verdict"`
 	Round   bench.Round `json:"round"`
-	// Limits is what the place's counters have grown by in the round.
+	// Limits is the growth of the place's counters in the round.
 	Limits Usage `json:"limits"`
 }
 
@@ -74,8 +74,8 @@ func (r *Row) trial(i int) *Trial {
 	return &r.Trials[i]
 }
 
-// Bound is what a search knows of a rate. Trial numbers count from 0; -1 is
-// "none".
+// Bound is the interval of a rate found by a search. Trial numbers count from
+// 0; -1 is "none".
 type Bound struct {
 	Lower      float64 `json:"lower"` // highest rate that passed; 0 for none
 	Upper      float64 `json:"upper"` // lowest rate that failed; 0 for none
@@ -98,7 +98,7 @@ type Verdict struct {
 	Reasons   []string `json:"reasons,omitempty"` // why it is not clean
 }
 
-// Loss is the share of what the sensor should have taken that it has lost.
+// Loss is the share of its input that the sensor has lost.
 func (v Verdict) Loss() float64 { return max(v.DropShare, v.LostShare) }
 
 // LongFailure is the lowest long round that was not clean; nil if absent.

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// maxAnswer bounds what is read of Prometheus: a day of rates of a thousand
+	// maxAnswer bounds an answer of Prometheus: a day of rates of a thousand
 	// nodes.
 	maxAnswer = 64 << 20
 	// askTimeout is above Prometheus's own limit of a query's time by default,

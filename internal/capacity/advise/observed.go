@@ -156,7 +156,7 @@ func ParseQuery(text []byte) (Rates, error) {
 	return r, nil
 }
 
-// rates leaves out what is not finite: Prometheus divides zero by zero.
+// rates leaves out values that are not finite: Prometheus divides zero by zero.
 func rates(points []point, counter bool) []float64 {
 	points = slices.DeleteFunc(slices.Clone(points), func(p point) bool { return !finite(p.value) })
 	var out []float64

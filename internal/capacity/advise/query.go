@@ -17,7 +17,7 @@ type Query struct {
 	Step time.Duration
 }
 
-// eventRate is what Falco and Peregrine export.
+// eventRate is the rate of a counter that Falco and Peregrine export.
 const eventRate = "rate(falcosecurity_scap_n_evts_total[1m])"
 
 // NewQuery completes a URL: that of a Prometheus becomes a query for the rate of

@@ -34,11 +34,11 @@ type Sensor struct {
 	Backlog      float64 // bytes per alert in the queue, for a sensor that eats memory
 	Idle         float64 // events per second without load
 	Burst        float64 // how far the rate swings around its mean, a share
-	Tires        float64 // share of what it takes that a round of a minute does without
+	Tires        float64 // share of its capacity lost in a round of a minute
 
 	// Hiccup, if set, is asked in each step of a round, of a quarter of a
 	// second, whether the sensor is kept waiting in it. From then on, while it
-	// has a backlog, it takes only the share Behind of what it took.
+	// has a backlog, its capacity is multiplied by Behind.
 	Hiccup func() bool
 	Behind float64
 
@@ -154,7 +154,7 @@ func (r *Rig) pass(d time.Duration) {
 	r.queued = max(0, r.queued-r.Output*d.Seconds())
 }
 
-// Stop implements sweep.Sensor: what waits for the output is given time.
+// Stop implements sweep.Sensor: it gives waiting alerts time.
 func (r *Rig) Stop(context.Context) error {
 	if r.queued > 0 {
 		r.pass(2 * time.Second)
@@ -199,7 +199,7 @@ func (r *Rig) Run(ctx context.Context, load bench.Load) (bench.Round, error) {
 	round.End = r.Clock.UnixNano()
 	r.pass(500 * time.Millisecond) // until the last sample
 	if round.Total.Lost+round.Total.Late > 0 {
-		r.pass(500 * time.Millisecond) // what is missing may still come
+		r.pass(500 * time.Millisecond) // missing alerts may still come
 	}
 	round.DrainEnd = r.Clock.UnixNano()
 	if r.Dies != nil && r.Dies(r.rounds) {
@@ -294,7 +294,7 @@ func (x offered) account(r *Rig, round *bench.Round, seconds, busy float64) {
 	round.Syscalls = &bench.HostCount{PerSecond: x.events*1.2 + 500}
 }
 
-// alerts fills in what became of the actions.
+// alerts fills in the results of the actions.
 func (x offered) alerts(r *Rig, round *bench.Round, seconds, wait float64) {
 	started := int(x.actions * seconds)
 	if started == 0 {
@@ -344,7 +344,7 @@ func quantiles(n int, base, wait float64) match.Quantiles {
 	return match.Quantiles{Count: int64(n), P50: int64(base / 2), P90: int64(base * 0.8), P99: int64(base), P999: int64(base*2 + wait*1e9), Max: int64(base*5 + wait*2e9)}
 }
 
-// curve rises evenly from one half of what is beyond to the next.
+// curve rises evenly from each halving of the remainder to the next.
 func curve(n int, base, wait float64) (ns []int64) {
 	for i := 0; (1-match.CurveQuantile(i))*float64(n) >= 1; i++ {
 		ns = append(ns, int64(base*(0.3+0.1*float64(i))+wait*1e9*match.CurveQuantile(i)))

@@ -14,7 +14,7 @@ import (
 
 // Comparison is two runs side by side, limit by limit.
 type Comparison struct {
-	A, B    string // what they are
+	A, B    string // their titles
 	Rows    []Difference
 	Overall Change // the worst of the rows
 	Notes   []string
@@ -43,14 +43,14 @@ const (
 	Missing Change = "missing"
 )
 
-// significant is the usual level; relevant is the difference below which
-// nobody would change anything.
+// significant is the usual level; smaller differences than relevant are not
+// worth a change.
 const (
 	significant = 0.05
 	relevant    = 0.05
 )
 
-// key is what rows have in common that can be compared.
+// key identifies rows that can be compared.
 type key struct {
 	sensor string
 	limit  capacity.Limit
@@ -135,7 +135,7 @@ func pool(results []capacity.Result) map[key]*side {
 	return sides
 }
 
-// doubt says why a row is no evidence; "" if it is.
+// doubt says why a row does not count as evidence; "" if it does.
 func doubt(result capacity.Result, row capacity.Row) string {
 	switch {
 	case row.Status == capacity.AtLeast:
@@ -152,7 +152,7 @@ func doubt(result capacity.Result, row capacity.Row) string {
 	return ""
 }
 
-// keysOf lists what can be compared in the order of the first rows.
+// keysOf lists the comparable rows in the order of the first rows.
 func keysOf(results []capacity.Result) []key {
 	var order []key
 	for _, result := range results {
@@ -205,8 +205,8 @@ func difference(k key, a, b *side) Difference {
 	return d
 }
 
-// byRounds decides with few runs: only where every row of one side could not
-// carry what every row of the other side has passed.
+// byRounds decides with few runs: only if every row of one side failed at rates
+// that every row of the other side has passed.
 func byRounds(a, b []capacity.Row, delta float64) Change {
 	above := func(high, low []capacity.Row) bool {
 		for _, h := range high {
@@ -232,8 +232,8 @@ func byRounds(a, b []capacity.Row, delta float64) Change {
 const failures = 3
 
 // ceiling is a rate that a row's sensor cannot carry, by the row's own rounds:
-// so many have failed at or below it, and above it none has passed. 0 is that
-// it is not known.
+// enough have failed at or below it, and none has passed above it. 0 means
+// unknown.
 func ceiling(row *capacity.Row) float64 {
 	var failed []float64
 	passed := 0.0
@@ -266,7 +266,7 @@ func overall(rows []Difference) Change {
 	return worst
 }
 
-// differences lists what differs besides the figures.
+// differences lists differences besides the figures.
 func differences(x, y capacity.Result) []string {
 	var notes []string
 	differ := func(what string, p, q any) {

@@ -74,7 +74,7 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// What differs in the load cannot be compared.
+// Results with different loads cannot be compared.
 func TestCompareRefuses(t *testing.T) {
 	for want, change := range map[string]func(*capacity.Result, *capacity.Row){
 		"loads differ":   func(r *capacity.Result, _ *capacity.Row) { r.Method.Load = capacity.Load{Alerts: 1, Others: 50} },

@@ -8,7 +8,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
-// key is what the repeats of a row have in common.
+// key identifies the repeats of a row.
 type key struct {
 	sensor string
 	limit  capacity.Limit
@@ -79,8 +79,8 @@ func answerOf(r *capacity.Result, indexes []int) capacity.Answer {
 	return a
 }
 
-// carry raises what is not confirmed to what a smaller limit has carried: that
-// is a lower bound for the larger one.
+// carry raises an unconfirmed answer to the rate that a smaller limit has
+// carried: a lower bound for the larger one.
 func carry(a *capacity.Answer, smaller []capacity.Answer) {
 	if a.Status == capacity.Confirmed {
 		return

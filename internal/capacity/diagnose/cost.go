@@ -7,8 +7,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
-// fewest is how many events and alerts per second a round needs to say what
-// one costs: with fewer, what the sensor does anyway is most of it.
+// fewest is the number of events and alerts per second that a round needs for
+// their cost: with fewer, the sensor's background work dominates.
 const fewest = 1000
 
 // costOf is the CPU time of a sensor's events and alerts in all clean rounds.

@@ -11,20 +11,20 @@ import (
 
 // Thresholds of Explain.
 const (
-	cpuBusy       = 0.92 // of what the sensor may use: no more to be had
+	cpuBusy       = 0.92 // of the sensor's CPU: in effect all of it
 	oftenThrottle = 0.10 // of periods: the quota runs out in bursts
 	hostFull      = 0.10 // CPUs idle on the host: nothing left to share
 	longWait      = 0.50 // of the time the sensor's threads, together, were ready to run and others ran
 	memoryFull    = 0.98 // of the memory limit
-	nearBound     = 1.25 // times the lowest failing rate: what fails above that may fail for another reason
+	nearBound     = 1.25 // times the lowest failing rate: a failure above that may have another reason
 )
 
 // Explain names the limiting factor of a row: the one of most of the trials
 // that failed near the lowest failing rate, since a single one may have failed
 // for an accident, with the evidence of the lowest of them. Far above, every
 // sensor runs out of CPU. If none failed, it is the one of the trial in which
-// the generator was behind; without that, of the best clean one. What there is
-// not is nil. failed begins with the lowest.
+// the generator was behind; without that, of the best clean one. Missing trials
+// are nil. failed starts with the lowest.
 func Explain(l capacity.Limit, failed []*capacity.Trial, behind, clean *capacity.Trial) capacity.Factor {
 	switch {
 	case len(failed) == 0 && behind != nil:
@@ -67,8 +67,8 @@ func explainFailure(l capacity.Limit, failed *capacity.Trial) capacity.Factor {
 	return explainDrops(l, failed)
 }
 
-// explainNoFailure is about a row in which nothing has failed and the
-// generator managed what it was asked for: what was not reached is no limit.
+// explainNoFailure explains a row in which nothing has failed and the generator
+// reached its target: the sensor's limit was not reached.
 func explainNoFailure(clean *capacity.Trial) capacity.Factor {
 	if clean == nil {
 		return capacity.Factor{Name: capacity.FactorUnknown, Evidence: "no trial was completed", Advice: "run it again"}
@@ -120,7 +120,8 @@ func explainOutput(l capacity.Limit, t *capacity.Trial) capacity.Factor {
 		return capacity.Factor{Name: capacity.FactorOutput, Evidence: fmt.Sprintf("no kernel drops, but the sensor's rate limiter withheld %d alerts", s.Throttled),
 			Advice: "raise or disable the sensor's rate limit for alerts"}
 	}
-	// What we have got and others have not is no matter of load.
+	// Alerts that we received and other outputs dropped do not depend on the
+	// load.
 	if s != nil && s.OutputsDropped > 0 && Missing(&t.Round) == 0 {
 		return outputQueue(s.OutputsDropped)
 	}

@@ -87,8 +87,8 @@ func times(m capacity.Multiple) string {
 	return least + human.Number(capacity.RoundDown(m.Times)) + " times"
 }
 
-// enough says which is the smallest limit that carries the workload and its
-// bursts so many times; "" without a workload.
+// enough names the smallest limit that carries the workload and its bursts with
+// the margin; "" without a workload.
 func enough(r *capacity.Result) string {
 	margin := r.Method.Margin
 	if len(r.Findings.Headroom) == 0 || margin == 0 {

@@ -9,7 +9,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
-// Complete works out what the rows of a result say, and stores it there.
+// Complete computes the findings of a result's rows, and stores them there.
 func Complete(r *capacity.Result) {
 	f := capacity.Findings{Answers: answers(r)}
 	for _, s := range r.Sensors {

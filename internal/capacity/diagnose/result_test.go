@@ -32,8 +32,8 @@ func resultOf(rows ...capacity.Row) *capacity.Result {
 	return r
 }
 
-// What a smaller limit has carried is a lower bound for larger ones that are
-// not confirmed, and a bound stays one.
+// The rate carried by a smaller limit is a lower bound for larger ones that are
+// not confirmed, and stays a bound.
 func TestCarried(t *testing.T) {
 	for name, test := range map[string]struct {
 		rows []capacity.Row

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// bridges is what a ring has to bridge at least, the scheduler's period:
-	// a sensor with a quota may be kept from running for most of one.
+	// bridges is the shortest time that a ring must bridge, the scheduler's
+	// period: a sensor with a quota may be kept from running for most of one.
 	bridges = 100 * time.Millisecond
 	// quotaFull is the share of a quota that the scheduler gives for certain.
 	quotaFull = 0.98

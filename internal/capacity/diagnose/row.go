@@ -28,9 +28,8 @@ func find(r *capacity.Row, n int) int {
 	return -1
 }
 
-// Answer fills in the row's figures and its limiting factor, from what the
-// search has found: the bounds, of which the trials are known by the number
-// that the search gave them.
+// Answer fills in the row's figures and its limiting factor, from the search's
+// bounds, which name their trials by number.
 func Answer(r *capacity.Row) {
 	r.Clean, r.Failed = find(r, r.NDR.LowerTrial), find(r, r.NDR.UpperTrial)
 	clean := r.CleanTrial()
@@ -48,7 +47,7 @@ func Answer(r *capacity.Row) {
 }
 
 // failures are the trials at and above the upper bound that were not clean,
-// the lowest first: what failed below it has been outvoted.
+// the lowest first: failures below it have been outvoted.
 func failures(r *capacity.Row) []*capacity.Trial {
 	if r.FailedTrial() == nil {
 		return nil

@@ -1,5 +1,5 @@
-// Package falco knows how a Falco of a release is told what a measurement needs:
-// alerts as JSON, as many as there are, that name their thread; and statistics.
+// Package falco configures each Falco release for a measurement: alerts as
+// JSON, unthrottled, with their thread; and statistics.
 package falco
 
 import (
@@ -11,7 +11,7 @@ import (
 // Release is N of a release 0.N.
 type Release int
 
-// Newest has all that the releases up to today's have, and none of what has gone.
+// Newest has the options of the latest release, and none that were removed.
 const Newest Release = math.MaxInt
 
 // Releases since which Falco has a way to be measured, and until which it had

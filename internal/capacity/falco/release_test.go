@@ -20,7 +20,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Each release gets only what it has: an option that it does not know ends it.
+// Each release gets only options that it knows: an unknown option ends it.
 func TestReleases(t *testing.T) {
 	const printed, appended, limited, old, metrics = "-p pid=%proc.pid tid=%thread.tid", "append_output[]=", "outputs.rate=", "-s /stats --stats-interval 1000", "metrics.output_file=/stats"
 	for release := Release(30); release <= 45; release++ {

@@ -9,7 +9,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
 )
 
-// right is something that a run has to be allowed.
+// right is a permission that a run needs.
 type right struct {
 	namespace string // "" for the whole cluster
 	group     string
@@ -29,7 +29,7 @@ func (r right) String() string {
 	return fmt.Sprintf("%s %s %s", r.verb, name, where)
 }
 
-// Scope says what a run works with, and so what it has to be allowed.
+// Scope names the objects of a run, and so the permissions it needs.
 type Scope struct {
 	Sensor    string // namespace of the DaemonSet
 	Load      string // namespace of the Jobs
@@ -74,7 +74,8 @@ func (s Scope) rights() []right {
 	return all
 }
 
-// Check asks the API server what a run is allowed, and names all that it is not.
+// Check asks the API server for the run's permissions, and names all missing
+// ones.
 func (s Scope) Check(ctx context.Context, client *kubeapi.Client) error {
 	var missing []string
 	for _, r := range s.rights() {

@@ -22,7 +22,7 @@ func (c *cluster) runIn(o Options, made bool) Options {
 	return o
 }
 
-// Each right that is missing is said before anything changes.
+// Each missing right is reported before anything changes.
 func TestEachRight(t *testing.T) {
 	for _, made := range []bool{false, true} {
 		for _, missing := range scopeOf(made).rights() {
@@ -33,7 +33,7 @@ func TestEachRight(t *testing.T) {
 	}
 }
 
-// The role has what runs do, and no more.
+// The role has the rights that runs use, and no more.
 func TestSmallestRole(t *testing.T) {
 	used, want := map[right]bool{}, map[right]bool{}
 	for _, made := range []bool{false, true} {

@@ -13,8 +13,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
-// Advise derives what each kind of node needs, from what a node of it takes and
-// what all of them do.
+// Advise derives the needs of each kind of node, from the capacity of one node
+// and the load of all.
 func (o *Observed) Advise(measured []Node) []Advice {
 	result := map[string]Node{}
 	for _, n := range measured {

@@ -32,8 +32,9 @@ func installed(t *testing.T, file string) object {
 	return set
 }
 
-// What the charts of Falco's releases install is found, measured and put back. Each
-// release gets the arguments that it has, and is asked for statistics in its way.
+// Installations by the charts of Falco's releases are found, measured and put
+// back. Each release gets arguments that it knows, and is asked for statistics
+// in its own way.
 func TestCharts(t *testing.T) {
 	const (
 		json, http        = "-o json_output=true -o json_include_output_fields_property=true ", "-o http_output.enabled=true -o http_output.url=http://10.0.0.1:18080 -o http_output.keep_alive=true -o http_output.compress_uploads=false -o http_output.echo=false"

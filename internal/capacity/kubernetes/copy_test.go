@@ -16,7 +16,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/falco"
 )
 
-// A copy differs from the template in what is listed here, and in nothing else.
+// A copy differs from the template only in the points listed here.
 func TestCopy(t *testing.T) {
 	set := convert[daemonSet](daemonSetObject())
 	spec := member(set.Spec.Template, "spec")
@@ -63,7 +63,7 @@ func TestCopy(t *testing.T) {
 	}
 }
 
-// diffs lists what differs between two trees, in the order of the keys.
+// diffs lists the differences of two trees, in the order of the keys.
 func diffs(at string, before, after object, into *[]string) {
 	for key, value := range sorted(after) {
 		path := strings.TrimPrefix(at+"."+key, ".")

@@ -9,7 +9,7 @@
 // the node then runs "peregrine capacity run" against the copy, for this one
 // limit, and writes its result to its log.
 //
-// Putting things back is deleting the copy: the controller makes the pod of its
-// template again. Kubernetes does that by itself where nobody else can, because a
+// Restoring means deleting the copy: the controller makes the pod of its
+// template again. Kubernetes does that by itself if the run cannot, because a
 // copy has a deadline.
 package kubernetes

@@ -96,7 +96,7 @@ func TestKilledAnywhere(t *testing.T) {
 	}
 }
 
-// kill runs until a request that nobody makes any more: each goroutine ends there.
+// kill runs until a request that dead selects: each goroutine ends there.
 func (c *cluster) kill(o Options, dead func(*http.Request) bool) {
 	c.mu.Lock()
 	c.reach = func(r *http.Request) error {

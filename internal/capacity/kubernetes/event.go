@@ -7,8 +7,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
 )
 
-// tell puts an event on the DaemonSet, for those who wonder why a pod is not
-// what they know. One that fails is nothing that a run should fail for.
+// tell puts an event on the DaemonSet, to explain the changed pod to its
+// operators. A failure to do so must not fail the run.
 func (r *run) tell(ctx context.Context, reason, message string) {
 	now := r.Now().UTC().Format(time.RFC3339)
 	_ = r.Client.Create(ctx, kubeapi.In("api/v1", r.set.Metadata.Namespace, "events"), object{

@@ -18,7 +18,8 @@ import (
 )
 
 // cluster is an API server, with as much of the controllers and the kubelet as
-// a run meets. Each list of pods is a step of its time: what ends has ended then.
+// a run meets. Each list of pods is a step of its time: ending pods have ended
+// then.
 type cluster struct {
 	t  *testing.T
 	mu sync.Mutex
@@ -30,7 +31,7 @@ type cluster struct {
 	namespaces map[string]object
 	jobs       map[string]object
 	calls      map[string]int
-	used       map[right]bool // what was asked for, as a role has it
+	used       map[right]bool // requested rights, in the form of a role
 	made       int
 	bytes      int // of the largest answer
 
@@ -41,7 +42,7 @@ type cluster struct {
 	before  func(c *cluster, r *http.Request) // each request; it may change the cluster
 	reach   func(r *http.Request) error       // whether a request reaches the server
 	nowhere bool                              // the DaemonSet has no pods
-	late    int                               // so many looks at the pods of Jobs find none
+	late    int                               // this many lists of the pods of Jobs are empty
 }
 
 func (c *cluster) pass(r *http.Request) error {
@@ -71,7 +72,8 @@ const goesOn = -1
 
 const sensorNamespace = "security"
 
-// newCluster has nodes of so many kinds, each with a pod of DaemonSet falco.
+// newCluster makes a cluster with nodes of several kinds, each with a pod of
+// DaemonSet falco.
 func newCluster(t *testing.T, nodes, kinds int) (*cluster, *kubeapi.Client) {
 	c := &cluster{t: t, set: daemonSetObject(), pods: map[string]object{}, leases: map[string]object{}, namespaces: map[string]object{}, jobs: map[string]object{},
 		calls: map[string]int{}, used: map[right]bool{}, denied: map[right]bool{}}
@@ -84,7 +86,7 @@ func newCluster(t *testing.T, nodes, kinds int) (*cluster, *kubeapi.Client) {
 				"conditions":  []any{object{"type": "Ready", "status": "True"}},
 				"addresses":   []any{object{"type": "InternalIP", "address": "10.0.0.1"}},
 				"nodeInfo":    object{"architecture": "amd64"},
-				"images":      strings.Repeat("x", 4000), // what real ones have besides
+				"images":      strings.Repeat("x", 4000), // other data of real ones
 			},
 		})
 	}
@@ -147,8 +149,8 @@ func (c *cluster) add(p object) object {
 	return p
 }
 
-// step lets the pods of a node end that are to end, and the controller fill the
-// gap. A node of which nobody has asked is as it was.
+// step ends the deleted pods of a node, and lets the controller fill the gap.
+// Other nodes do not change.
 func (c *cluster) step(node any) {
 	has := false
 	for name, p := range c.pods {

@@ -16,7 +16,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
 )
 
-// Node is what was measured on one node.
+// Node is the measurement of one node.
 type Node struct {
 	Name   string           `json:"node"`
 	Kind   string           `json:"kind"`
@@ -37,7 +37,7 @@ type Kind struct {
 // instanceType is the label by which clouds tell kinds of nodes apart.
 const instanceType = "node.kubernetes.io/instance-type"
 
-// kind is the instance type of a node, or its size where nobody has set one.
+// kind is the instance type of a node, or its size if none is set.
 func (n *node) kind() string {
 	if name := n.Metadata.Labels[instanceType]; name != "" {
 		return name
@@ -45,7 +45,7 @@ func (n *node) kind() string {
 	return fmt.Sprintf("%s, %s CPU, %.0f GiB", n.Status.NodeInfo.Architecture, human.CPUs(n.cpus()), float64(n.memory())/(1<<30))
 }
 
-// pageSize is how many nodes one request asks for: one node is some 10 KB.
+// pageSize is the number of nodes of one request: one node is some 10 KB.
 const pageSize = 250
 
 // candidates are how many nodes of a kind are kept to choose from.
@@ -125,8 +125,8 @@ func (r *run) chooseOf(ctx context.Context, k Kind) (string, error) {
 	return "", nil
 }
 
-// measureAll measures the nodes, so many at a time. One that fails does not
-// keep the others from being measured.
+// measureAll measures the nodes, a bounded number at a time. A failing node
+// does not stop the others.
 func (r *run) measureAll(ctx context.Context) ([]Node, error) {
 	measured := make([]Node, len(r.Nodes))
 	var mu sync.Mutex
@@ -149,6 +149,6 @@ func (r *run) measureAll(ctx context.Context) ([]Node, error) {
 			return nil
 		})
 	}
-	_ = group.Wait() // what fails is in errs
+	_ = group.Wait() // failures are in errs
 	return measured, errors.Join(errs...)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // A run holds a Lease beside its DaemonSet while it is alive, so that no other
-// run measures at the same time, and none undoes what this one does. As with
+// run measures at the same time, or undoes this one's changes. As with
 // client-go's leader election, a holder is dead when its lease has not changed
 // for leaseLength of our own clock: its host's clock may be another.
 const (
@@ -46,7 +46,7 @@ type leaseRecord struct {
 	Namespaces []string `json:"namespaces"`
 }
 
-// inherit takes over what a killed run has used.
+// inherit takes over the namespaces that a killed run has used.
 func (r *run) inherit(theirs *lease) {
 	var used leaseRecord
 	if json.Unmarshal([]byte(theirs.Metadata.Annotations[record]), &used) != nil {
@@ -59,7 +59,7 @@ func (r *run) inherit(theirs *lease) {
 	}
 }
 
-// sign writes into the lease what this run uses.
+// sign writes this run's namespaces into the lease.
 func (r *run) sign(mine *lease) {
 	text, _ := json.Marshal(leaseRecord{append([]string{r.Namespace}, r.left...)})
 	mine.Metadata.Annotations = map[string]string{record: string(text)}
@@ -164,8 +164,8 @@ func (r *run) renew(ctx context.Context, mine *lease) error {
 	return nil
 }
 
-// take makes the lease. One that is there is watched for as long as it would last,
-// and deleted if nobody has renewed it.
+// take makes the lease. An existing one is watched for its duration, and
+// deleted if it was not renewed.
 func (r *run) take(ctx context.Context, mine *lease) error {
 	var seen leaseSpec
 	var since, deadline time.Time

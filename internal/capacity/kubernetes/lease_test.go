@@ -121,8 +121,8 @@ func TestLostLease(t *testing.T) {
 	}
 }
 
-// A run that has lost its lease ends, deletes its own copy, and leaves what is
-// the other's.
+// A run that has lost its lease ends, deletes its own copy, and leaves the
+// other's objects.
 func TestTakenOver(t *testing.T) {
 	c, client := newCluster(t, 1, 1)
 	c.log = func(string) (string, int) {

@@ -141,7 +141,7 @@ func (s *site) note(format string, args ...any) {
 	s.result.Notes = append(s.result.Notes, fmt.Sprintf(format, args...))
 }
 
-// ofRow is what the progress of a load says of its own one row.
+// ofRow matches the part of a load's progress that counts its single row.
 var ofRow = regexp.MustCompile(`^\[1/1\] |  \(about \S+ left\)$`)
 
 // row measures one limit.
@@ -161,7 +161,7 @@ func (s *site) row(ctx context.Context, number int, l capacity.Limit) (*capacity
 	began := s.Now()
 	found, err := s.perform(ctx, job, func(line string) {
 		if strings.HasPrefix(line, "report: ") || strings.HasPrefix(line, "Error: ") {
-			return // a file of the load's container; what the row says too
+			return // a file of the load's container; the row says it too
 		}
 		left := time.Duration(s.total()-number)*s.Row - s.Now().Sub(began)
 		s.Say("[%d/%d] %s  %s  (about %v left)", number+1, s.total(), s.name(), ofRow.ReplaceAllString(line, ""), max(0, left).Round(10*time.Second))
@@ -176,7 +176,7 @@ func (s *site) row(ctx context.Context, number int, l capacity.Limit) (*capacity
 	return &found.Rows[0], nil
 }
 
-// adopt takes over what a Job says of the machine and the method.
+// adopt takes over the machine and the method from a Job's result.
 func (s *site) adopt(found *capacity.Result) {
 	if len(s.result.Sensors) > 0 {
 		return

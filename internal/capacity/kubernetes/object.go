@@ -17,7 +17,8 @@ const (
 	runLabel = "peregrine.dev/capacity-run" // its value is the run's ID
 	// sensorLabel is on the load of a run: its value says for which DaemonSet.
 	sensorLabel = "peregrine.dev/capacity-sensor"
-	// record says of what an object is a copy, as JSON, or for which DaemonSet it is.
+	// record holds the original of a copied object, as JSON, or the DaemonSet
+	// that an object is for.
 	record = "peregrine.dev/capacity"
 )
 
@@ -207,7 +208,7 @@ type node struct {
 	} `json:"status"`
 }
 
-// cpus and memory are what pods may have of a node.
+// cpus and memory are the resources of a node for pods.
 func (n *node) cpus() float64 { cpus, _ := human.ParseCPUs(n.Status.Allocatable["cpu"]); return cpus }
 
 func (n *node) memory() int64 {
@@ -251,7 +252,7 @@ type list[T any] struct {
 // does not know too.
 type object = map[string]any
 
-// convert is a deep copy of what came from JSON, as another type or the same.
+// convert is a deep copy of a value from JSON, as another type or the same.
 func convert[T any](from any) (to T) {
 	text, err := json.Marshal(from)
 	if err == nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
 )
 
-// Observed is what the nodes do in production: for each kind, the rate of each
-// node that 99 of 100 five-minute rates of the last week do not exceed.
+// Observed is the load of the nodes in production: for each kind, the rate of
+// each node that 99 of 100 five-minute rates of the last week do not exceed.
 type Observed struct {
 	Source  string
 	Kinds   map[string]map[string]float64 // kind, node: events per second
@@ -80,12 +80,12 @@ func sortRates(source string, rates advise.Rates, kinds []Kind) (*Observed, erro
 	return o, nil
 }
 
-// Advice is what the sensor should have on nodes of one kind.
+// Advice is the recommended limit of the sensor on nodes of one kind.
 type Advice struct {
 	Kind  string `json:"kind"`
 	Nodes int    `json:"nodes"` // that were observed
 	*capacity.Recommendation
-	// Dropped are the nodes whose rate is above what the limit of today takes.
+	// Dropped are the nodes whose rate is above the capacity at today's limit.
 	Dropped []string `json:"would_have_dropped,omitempty"`
 	Why     string   `json:"why,omitempty"` // there is no recommendation
 	// Labelled says that the nodes have the kind as a label, by which they can be selected.

@@ -100,7 +100,8 @@ func overlay(t Target, a Advice, several bool) string {
 %[4]s`, t.Name, selector, t.Container, a.quantities("              "))
 }
 
-// writeVPA bounds an autoscaler by what the smallest kind needs and the largest may.
+// writeVPA bounds an autoscaler by the needs of the smallest kind and the limit
+// of the largest.
 func writeVPA(w io.Writer, t Target, all []Advice) error {
 	least, most := *all[0].Recommendation, *all[0].Recommendation
 	for _, a := range all {

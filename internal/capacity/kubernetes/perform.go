@@ -63,7 +63,7 @@ func whyNot(p *pod) string {
 	return ": " + p.trouble()
 }
 
-// loadPod is the pod of a Job; nil while there is none.
+// loadPod returns the pod of a Job; nil until it exists.
 func (s *site) loadPod(ctx context.Context, job meta) (*pod, error) {
 	var found list[pod]
 	path := kubeapi.In("api/v1", s.Namespace, "pods") + "?labelSelector=" + url.QueryEscape(runLabel+"="+s.id)
@@ -128,7 +128,7 @@ func (s *site) readLog(ctx context.Context, p *pod, l *log) error {
 	return l.read(stream)
 }
 
-// log is what a load has written: lines for people, then the result as JSON.
+// log is the output of a load: lines for people, then the result as JSON.
 type log struct {
 	tell   func(line string)
 	told   int    // lines, by earlier readings

@@ -122,7 +122,8 @@ func (s *site) replace(ctx context.Context, old *pod, l capacity.Limit) (*pod, e
 		c.url = alertsURL(s.node.address(), s.Port)
 	}
 	body := s.set.makeCopy(c)
-	// What the API server would refuse is not to cost the sensor its pod.
+	// Try the copy first: a refusal by the API server must not cost the sensor
+	// its pod.
 	path := kubeapi.In("api/v1", s.set.Metadata.Namespace, "pods")
 	if err := s.Client.Create(ctx, path+"?dryRun=All", body, nil); err != nil {
 		return nil, fmt.Errorf("copy the sensor's pod with %s: %w", l, err)

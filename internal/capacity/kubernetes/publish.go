@@ -9,12 +9,12 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
 )
 
-// roomInMap is what a ConfigMap may hold, with some for what is around it (1 MiB:
-// k8s.io/api/core/v1, MaxSecretSize).
+// roomInMap is the most data that we put into a ConfigMap: the maximum is 1
+// MiB, with the object around it (k8s.io/api/core/v1, MaxSecretSize).
 const roomInMap = 1000 << 10
 
 // mayPublish refuses, before the run, a ConfigMap that would be deleted with its
-// namespace, or is somebody's own.
+// namespace, or belongs to another owner.
 func (r *run) mayPublish(ctx context.Context, made bool) error {
 	if r.Publish == "" {
 		return nil

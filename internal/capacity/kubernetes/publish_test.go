@@ -9,7 +9,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 )
 
-// What does not fit into a ConfigMap is left out, the largest first.
+// Files that do not fit into a ConfigMap are left out, the largest first.
 func TestPublish(t *testing.T) {
 	c, client := newCluster(t, 1, 1)
 	files := map[string]string{"report.md": "| a |", "result.json": strings.Repeat("x", 900<<10), "report.html": strings.Repeat("y", 950<<10)}

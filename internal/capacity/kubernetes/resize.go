@@ -11,9 +11,9 @@ import (
 )
 
 // resize gives the copy that runs another CPU limit in place (pods/resize, since
-// Kubernetes 1.33). It returns nil where the cluster or the kubelet cannot, or the limit is
-// of memory, for which a process that has grown under another one is no measure: a
-// new copy does then.
+// Kubernetes 1.33). It returns nil if the cluster or the kubelet cannot, or the
+// limit is of memory, where a process that has grown under another limit would
+// falsify the result: a new copy is made then.
 func (s *site) resize(ctx context.Context, l capacity.Limit) (*pod, error) {
 	if s.copy == nil || s.given.Memory != l.Memory || s.given.CPU == 0 || l.CPU == 0 {
 		return nil, nil

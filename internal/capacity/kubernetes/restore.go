@@ -9,9 +9,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
 )
 
-// Restore undoes what a killed run has left of a sensor, and returns a line for
-// each thing that it did. Of Options, it needs those that say which sensor and
-// which namespace.
+// Restore undoes the changes of a killed run to a sensor, and returns a line
+// for each step. From Options, it needs the sensor and the namespace.
 func Restore(ctx context.Context, o Options) ([]string, error) {
 	r, err := newRun(ctx, o)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
-// Options are what a run is asked for.
+// Options configure a run.
 type Options struct {
 	Client    *kubeapi.Client
 	Namespace string   // of the Jobs; made, and deleted in the end, if it is not there
@@ -40,7 +40,7 @@ type Options struct {
 	Publish string // ConfigMap that the report will go to; "" for none
 
 	Command []string   // that repeats the run
-	Keep    func(Node) // is given each node as soon as it is measured; nil for nobody
+	Keep    func(Node) // called with each node as soon as it is measured; may be nil
 	Say     func(format string, args ...any)
 	Now     func() time.Time
 }
@@ -55,8 +55,8 @@ type run struct {
 	left    []string      // namespaces that killed runs have used for their load
 }
 
-// Run measures the limits on each node, and puts everything back. What was
-// measured is returned also when the error is not nil.
+// Run measures the limits on each node, and undoes its changes. It returns
+// measurements also with an error.
 func Run(ctx context.Context, o Options) ([]Node, error) {
 	r, err := newRun(ctx, o)
 	if err != nil {
@@ -83,7 +83,7 @@ func Run(ctx context.Context, o Options) ([]Node, error) {
 	r.tell(ctx, "CapacityTestStarted", fmt.Sprintf("nodes %s: pods are replaced by copies with other limits", strings.Join(r.Nodes, ", ")))
 	measured, err := r.measureAll(ctx)
 	if err := lost(ctx); err != nil {
-		return measured, err // what is there now is another run's
+		return measured, err // the objects there now are another run's
 	}
 	_, undone := r.undo(ctx)
 	end, cancel := afterwards(ctx)
@@ -107,7 +107,7 @@ func newRun(ctx context.Context, o Options) (*run, error) {
 	return r, err
 }
 
-// prepare checks what can be checked without a change.
+// prepare performs the checks that need no change.
 func (r *run) prepare(ctx context.Context) error {
 	var err error
 	if r.sensor, err = r.set.sensor(r.Container); err != nil {
@@ -152,7 +152,7 @@ func (r *run) alertsGo() string {
 	return "posts its alerts to the load " + r.sensor.inPlaceOf()
 }
 
-// suitable refuses a run of which no node can give what is asked for.
+// suitable refuses a run whose limits no node can provide.
 func (r *run) suitable(ctx context.Context) error {
 	var errs []error
 	for _, name := range r.Nodes {
@@ -211,7 +211,7 @@ func (r *run) makeNamespace(ctx context.Context) error {
 		err := r.Client.Create(ctx, kubeapi.In("api/v1", "", "namespaces"), object{"apiVersion": "v1", "kind": "Namespace", "metadata": object{
 			"name": r.Namespace, "labels": object{
 				partOf: product, runLabel: r.id, sensorLabel: r.set.label(),
-				enforceLabel: privilegedLevel, // what the load may do is of that level only
+				enforceLabel: privilegedLevel, // the load's privileges are of that level only
 			},
 			"annotations": object{record: r.set.name()},
 		}}, nil)
@@ -243,7 +243,7 @@ func afterwards(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 }
 
-// gone drops the error of an object that is not there any more.
+// gone drops the error of an object that no longer exists.
 func gone(err error) error {
 	if kubeapi.Is(err, 404) {
 		return nil

@@ -131,7 +131,7 @@ func TestResize(t *testing.T) {
 	}
 }
 
-// Whatever a run is not allowed is said before anything is changed.
+// Every missing permission is reported before anything is changed.
 func TestNoPermission(t *testing.T) {
 	c, client := newCluster(t, 1, 1)
 	c.denied[right{sensorNamespace, "", "pods", "create"}], c.denied[right{"peregrine-capacity", "", "pods/log", "get"}] = true, true
@@ -174,7 +174,7 @@ func TestNeverReady(t *testing.T) {
 	c.asBefore()
 }
 
-// A node that is cordoned meanwhile ends the run, with what was measured.
+// A node that is cordoned meanwhile ends the run, which keeps its measurements.
 func TestDrained(t *testing.T) {
 	c, client := newCluster(t, 1, 1)
 	c.log = func(args string) (string, int) {
@@ -227,7 +227,7 @@ func TestLimitOfNode(t *testing.T) {
 	c.asBefore()
 }
 
-// What a killed run has left is undone by Restore, and by the next run.
+// Restore undoes the changes of a killed run, and so does the next run.
 func TestKilled(t *testing.T) {
 	for _, next := range []string{"restore", "run"} {
 		t.Run(next, func(t *testing.T) {
@@ -251,7 +251,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// killed leaves what a run has made by the time of its load.
+// killed leaves the objects that a run has made by the time of its load.
 func (c *cluster) killed(o Options) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -279,8 +279,8 @@ func TestInterrupted(t *testing.T) {
 	c.asBefore()
 }
 
-// That the sensor's own http_output is cut off is said before it is, without
-// what may be a secret in its URL.
+// A run announces that it cuts off the sensor's own http_output, without
+// possible secrets in its URL.
 func TestHTTPOutput(t *testing.T) {
 	for want, args := range map[string][]any{
 		"in place of an http_output.url of its own":                 {"/usr/bin/falco"},
@@ -312,7 +312,8 @@ func TestPreflightOfLoad(t *testing.T) {
 	c.asBefore()
 }
 
-// The role is what the run asks for, no more: no secrets, no exec, no proxy.
+// The role has only the rights that the run requests: no secrets, no exec, no
+// proxy.
 func TestManifest(t *testing.T) {
 	text, err := json.Marshal(Scope{Sensor: "falco", Load: "peregrine-capacity", Find: true, Kinds: true}.Manifest())
 	if err != nil {
@@ -328,8 +329,8 @@ func TestManifest(t *testing.T) {
 	}
 }
 
-// What would not come back as it was, or would not be admitted, is refused before
-// anything is changed.
+// A run that could not restore a pod, or whose pods would not be admitted, is
+// refused before anything is changed.
 func TestRefused(t *testing.T) {
 	for why, change := range map[string]func(c *cluster, o *Options){
 		"namespace peregrine-capacity admits pods of level baseline, and the load is privileged": func(c *cluster, o *Options) {

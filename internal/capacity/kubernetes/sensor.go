@@ -34,9 +34,9 @@ func (c *container) ours() bool {
 	return c.Name == "peregrine" || strings.Contains(c.Image, "peregrine")
 }
 
-// inPlaceOf says what a copy's http_output stands for. The sensor's configuration
-// is in files that are not read: its arguments may name a URL. Of that, only
-// the host is shown: the rest may be a secret.
+// inPlaceOf names the output that a copy's http_output replaces. The sensor's
+// configuration files are not read, but its arguments may hold a URL. Only its
+// host is shown: the rest may be a secret.
 func (c *container) inPlaceOf() string {
 	text := "in place of an http_output.url of its own"
 	for _, arg := range c.Args {
@@ -65,8 +65,8 @@ func (d *daemonSet) release(c *container) falco.Release {
 	return falco.Parse(d.Metadata.Labels["app.kubernetes.io/version"])
 }
 
-// metricsPort is the port of a container's metrics endpoint; 0 if it has none that can
-// be read: a web server with TLS has a certificate that nobody here knows.
+// metricsPort is the port of a container's metrics endpoint; 0 if it has none
+// that can be read: the certificate of a web server with TLS is unknown here.
 func (c *container) metricsPort(r falco.Release) int {
 	if r.StatsEndpoint() == nil || c.ReadinessProbe.HTTPGet.Scheme == "HTTPS" || c.LivenessProbe.HTTPGet.Scheme == "HTTPS" {
 		return 0

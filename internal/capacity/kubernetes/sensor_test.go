@@ -48,8 +48,8 @@ func TestMetricsPort(t *testing.T) {
 	}
 }
 
-// Settings are added to arguments, those of the image too; where they would be lost in a
-// script, that is said.
+// Settings are added to arguments, those of the image too; where they would be
+// lost in a script, the run is refused.
 func TestArguments(t *testing.T) {
 	for name, test := range map[string]struct {
 		container container

@@ -9,7 +9,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 )
 
-// neighbour is what a run on another DaemonSet has in the namespace of the load.
+// neighbour makes the objects of a run on another DaemonSet in the namespace of
+// the load.
 func (c *cluster) neighbour(namespace string, labels object) {
 	c.namespaces["/"+namespace] = object{"metadata": object{"name": namespace, "labels": labels, "annotations": object{record: "elsewhere/peregrine"}}}
 	c.jobs[namespace+"/theirs"] = object{"metadata": object{"namespace": namespace, "name": "theirs",

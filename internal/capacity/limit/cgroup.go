@@ -218,7 +218,7 @@ func (c *cgroup) weight() setting {
 	return setting{path: filepath.Join(c.dirs["cpu"], "cpu.shares"), value: "262144"}
 }
 
-// set journals what a file holds, the first time, and writes the new value.
+// set journals the old value of a file, the first time, and writes the new one.
 func (c *cgroup) set(s setting) error {
 	old, err := linuxcgroup.Read(s.path)
 	switch {

@@ -30,8 +30,8 @@ type dockerSettings struct {
 	MemorySwap int64 `json:"MemorySwap,omitempty"`
 }
 
-// reset is the update that brings a container back to these settings: what
-// was unlimited has to be asked for with -1, since zero changes nothing.
+// reset is the update that restores these settings of a container: -1 makes a
+// resource unlimited, since zero changes nothing.
 func (d dockerSettings) reset() dockerSettings {
 	if d.NanoCPUs == 0 && d.CPUQuota == 0 {
 		d.CPUQuota = -1
@@ -117,7 +117,7 @@ func (d docker) call(ctx context.Context, method, id, verb string, body []byte, 
 	}
 	if response.StatusCode/100 != 2 {
 		var problem struct{ Message string }
-		_ = json.Unmarshal(text, &problem) // what is not JSON is told by the status
+		_ = json.Unmarshal(text, &problem) // without JSON, the status tells the error
 		return fmt.Errorf("docker: %s container %s: %s: %s", verb, id, response.Status, problem.Message)
 	}
 	if err := json.Unmarshal(text, into); err != nil {

@@ -75,7 +75,7 @@ func (h Host) undo(s step) error {
 	return fmt.Errorf("journal has a step of kind %q, which this version does not know", s.Kind)
 }
 
-// ignoreGone drops the errors that say that the thing does not exist any more.
+// ignoreGone drops errors about objects that no longer exist.
 func ignoreGone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) || errors.Is(err, syscall.ENODEV) {
 		return nil

@@ -12,21 +12,20 @@ import (
 )
 
 // JournalDir is where runs keep their journals. It is memory-backed, because
-// what the journals undo does not survive a reboot either, and root's own:
-// systemd gives /run/peregrine to the sensor's user and removes it with the
-// service.
+// the changes do not survive a reboot either, and root's own: systemd gives
+// /run/peregrine to the sensor's user and removes it with the service.
 const JournalDir = "/run/peregrine-capacity"
 
-// step is one change that has been or is about to be made, with what is
-// needed to undo it. Undoing a step that never happened does no harm.
+// step is one change that has been or is about to be made, with the data to
+// undo it. Undoing a step that never happened does no harm.
 type step struct {
 	Kind   string          `json:"kind"`             // write, mkdir, move, process, unit, scope, docker
 	Path   string          `json:"path,omitempty"`   // file, directory, unit or container
-	Value  string          `json:"value,omitempty"`  // what the file held
+	Value  string          `json:"value,omitempty"`  // old value of the file
 	PID    int             `json:"pid,omitempty"`    // move, process
 	Start  uint64          `json:"start,omitempty"`  // the process's start time, in ticks since boot
-	Docker *dockerSettings `json:"docker,omitempty"` // what the container had
-	Unit   *unitSettings   `json:"unit,omitempty"`   // what the unit had
+	Docker *dockerSettings `json:"docker,omitempty"` // old settings of the container
+	Unit   *unitSettings   `json:"unit,omitempty"`   // old settings of the unit
 	Socket string          `json:"socket,omitempty"` // the Docker daemon's
 }
 
@@ -69,8 +68,8 @@ func (j *Journal) Undo() error {
 	return nil
 }
 
-// Recover undoes what runs that are no longer alive have left in dir, and
-// returns one line for each journal that it dealt with.
+// Recover undoes the journals of dead runs in dir, and returns one line for
+// each.
 func Recover(dir string, host Host) ([]string, error) {
 	found, err := journal.Recover(dir, "", host.undoEntry)
 	var done []string

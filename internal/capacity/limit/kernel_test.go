@@ -71,7 +71,7 @@ func burner(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// until polls a condition; what it waits for is the kernel's doing.
+// until polls for a change that the kernel makes.
 func until(t *testing.T, what string, done func() bool) {
 	t.Helper()
 	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)

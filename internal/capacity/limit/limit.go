@@ -23,7 +23,7 @@ import (
 // Place is where a sensor runs.
 type Place interface {
 	fmt.Stringer
-	// Apply sets the limit, and journals first what was there.
+	// Apply journals the old values, then sets the limit.
 	Apply(ctx context.Context, l capacity.Limit) error
 	// Add puts a process and all its threads under the limit. A place that
 	// belongs to a running sensor already holds it and returns an error.
@@ -31,8 +31,7 @@ type Place interface {
 	// Usage reads the counters that the kernel keeps for the place. They
 	// never go back while the place exists.
 	Usage() (capacity.Usage, error)
-	// Restore returns everything to what it was before the first Apply. It
-	// may be called again.
+	// Restore restores the state before the first Apply. It may be called again.
 	Restore(ctx context.Context) error
 }
 

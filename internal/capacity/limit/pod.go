@@ -17,7 +17,7 @@ import (
 )
 
 // pod is the cgroup of a container of a Kubernetes pod. The kubelet sets its
-// limits: what is written there behind its back does not last.
+// limits: values written behind its back do not last.
 type pod struct {
 	cgroup
 	id string

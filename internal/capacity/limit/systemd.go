@@ -159,7 +159,7 @@ func parseUnit(properties map[string]string) (unitSettings, error) {
 	return u, nil
 }
 
-// parseTimespan reads what systemd prints for a duration: "1s 500ms", "2min"
+// parseTimespan reads systemd's form of a duration: "1s 500ms", "2min"
 // (systemd.time(7)).
 func parseTimespan(s string) (time.Duration, error) {
 	var sum time.Duration
@@ -229,7 +229,7 @@ func (u *unit) arrive(ctx context.Context, pid int) error {
 	}
 }
 
-// stopScope ends a scope and what runs in it; one that is gone is fine.
+// stopScope ends a scope and its processes; a missing one is no error.
 func (h Host) stopScope(ctx context.Context, name string) error {
 	if _, err := h.show(ctx, name); err != nil {
 		return nil

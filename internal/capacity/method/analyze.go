@@ -29,8 +29,8 @@ type Analysis struct {
 	LostGoal           *Round // the last round within the goal for alerts; nil for none
 	GeneratorLimited   *Round // the round in which the generator was the limit
 
-	Sources []string // what was read from where
-	Remarks []string // what to think about
+	Sources []string // the files read, with their kind
+	Remarks []string // caveats
 }
 
 // Goal is the share of lost alerts that a round may have to be called clean
@@ -92,7 +92,8 @@ func (a *Analysis) remark(format string, args ...any) {
 	a.Remarks = append(a.Remarks, fmt.Sprintf(format, args...))
 }
 
-// readShape takes what the stats alone tell: idle level, first drop, plateau.
+// readShape takes the facts in the stats alone: idle level, first drop,
+// plateau.
 func (a *Analysis) readShape(samples []sensorstats.Sample, s Shape) {
 	if len(samples) == 0 {
 		return
@@ -283,7 +284,7 @@ func (a *Analysis) slow(r *Round) {
 	a.remark("%s (%v per pass without sleep)", text, cost.Round(10*time.Microsecond))
 }
 
-// Write prints the row as the method's table has it, and what it is from.
+// Write prints the row in the form of the method's table, and its sources.
 func (a *Analysis) Write(w io.Writer, cpu, memory string) error {
 	syscalls, kind := a.Syscalls()
 	if kind != "" {

@@ -20,7 +20,7 @@ type Burst struct {
 	Drops       uint64
 }
 
-// Shape is what a stats file tells without knowing of rounds.
+// Shape is the shape of a stats file, read without knowledge of rounds.
 type Shape struct {
 	Bursts []Burst
 	Idle   float64 // events per second, mean of the resting samples

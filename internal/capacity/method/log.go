@@ -22,7 +22,7 @@ type Round struct {
 	Line    int // of the log
 	Sleep   time.Duration
 	Actions []Action
-	// As printed; negative for what the log does not say.
+	// As printed; negative if the log lacks it.
 	CPU        float64 // percent of a core, rest included
 	Throughput float64 // EPS
 	Repeated   bool    // a round at the same sleep follows: foreign or late alerts
@@ -154,7 +154,7 @@ func parseLine(text string) (string, map[string]string) {
 	if message, ok := fields["msg"]; ok {
 		return strings.TrimSpace(message), fields
 	}
-	// What stands between the level and the first key.
+	// The text between the level and the first key.
 	message := text
 	if at := pair.FindStringIndex(text); at != nil {
 		message = text[:at[0]]

@@ -8,8 +8,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/page"
 )
 
-// curveChart draws capacity against CPU: a full line through what is confirmed,
-// a dashed one through bounds. Several sensors are drawn in operations, which
+// curveChart draws capacity against CPU: a solid line through confirmed rows, a
+// dashed one through bounds. Several sensors are drawn in operations, which
 // mean the same for all. It is Empty if there is nothing to compare.
 func curveChart(r *capacity.Result) page.Chart {
 	c := page.Chart{ID: "curve", Height: 260, X: page.Axis{Label: "CPU limit"}, Y: page.Axis{Label: "sensor events/s"}, Wide: true,

@@ -6,7 +6,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
-// A report shows what was not measured as a dash.
+// none is how a report shows a missing measurement: a dash.
 const none = "–"
 
 func short(x float64) string { return human.Number(x) }

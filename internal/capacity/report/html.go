@@ -14,7 +14,7 @@ var assets embed.FS
 
 var template = page.Parse(assets, "assets/capacity.html")
 
-// content is what the template is given.
+// content is the data of the template.
 type content struct {
 	*view
 	Curve    []page.Chart // one, or none

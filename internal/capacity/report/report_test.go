@@ -100,7 +100,7 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
-// Which CPUs a sensor had is said of each limit that differs in it.
+// The CPUs of a sensor are shown for each limit where they differ.
 func TestPlaces(t *testing.T) {
 	row := func(cpu float64, place string) capacity.Row {
 		return capacity.Row{Limit: capacity.Limit{CPU: cpu, Memory: 512 << 20}, Place: place}
@@ -121,8 +121,8 @@ func TestPlaces(t *testing.T) {
 }
 
 // Prose and tables fit a terminal; commands are for copying.
-// On a terminal the headline has the colour of what it is worth, and nothing
-// else differs from the text.
+// On a terminal the headline's colour shows its confidence, and nothing else
+// differs from the text.
 func TestTerminalColors(t *testing.T) {
 	r := example(t)
 	r.Findings.Headline = capacity.Headline{Text: "sure", Confirmed: true}
@@ -257,7 +257,7 @@ func TestUnknownFormat(t *testing.T) {
 	}
 }
 
-// What comes from the measured host must stay text.
+// Text from the measured host must stay text.
 func TestHostileNames(t *testing.T) {
 	r := example(t)
 	const evil = `</script><script>alert(1)</script><img src=x onerror=alert(1)>|*x*`

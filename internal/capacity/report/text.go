@@ -28,12 +28,12 @@ func (e *errWriter) Write(p []byte) (int, error) {
 // width is that of a terminal as it comes.
 const width = 80
 
-// paint marks text for the eye: what can be relied on, and what cannot.
+// paint marks text as confirmed or not.
 type paint func(text string, sure bool) string
 
 func plain(text string, _ bool) string { return text }
 
-// colored is bold green for what is sure, and bold yellow for what is not
+// colored is bold green for confirmed text, and bold yellow for the rest
 // (ECMA-48, select graphic rendition).
 func colored(text string, sure bool) string {
 	if sure {

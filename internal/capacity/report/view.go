@@ -156,7 +156,7 @@ func rowLine(row *capacity.Row) line {
 	return l
 }
 
-// host is our own count of syscalls, with what it is worth.
+// host is our own count of syscalls, marked if it is an estimate.
 func host(row *capacity.Row) string {
 	if row.HostEstimated && row.Host > 0 {
 		return "≈ " + short(row.Host)
@@ -208,8 +208,8 @@ func bounds(b capacity.Bound) string {
 	return short(b.Lower) + " – " + short(b.Upper)
 }
 
-// curveOf lists a curve's points. What another CPU brings is told between
-// confirmed points only: a bound is no value.
+// curveOf lists a curve's points. The gain of another CPU is shown between
+// confirmed points only: a bound is not a value.
 func curveOf(c capacity.Curve) curve {
 	v := curve{Sensor: c.Sensor}
 	var before *capacity.Point
@@ -243,7 +243,7 @@ func curveOf(c capacity.Curve) curve {
 	return v
 }
 
-// costOf says what an event and an alert cost.
+// costOf formats the costs of an event and an alert.
 func costOf(c capacity.Cost) string {
 	var parts []string
 	for _, of := range []struct {
@@ -291,7 +291,7 @@ func recommend(r *capacity.Recommendation) *recommendation {
 	return v
 }
 
-// rules lists what the load has exercised, from the clean trials.
+// rules lists the rules that the load has exercised, from the clean trials.
 func rules(rows []capacity.Row) []rule {
 	count, action, total := map[string]int{}, map[string]string{}, 0
 	for i := range rows {

@@ -15,8 +15,8 @@ type Condition = condition.Condition[capacity.Row]
 // RowMetrics are the names of the figures that only a row has, for help.
 const RowMetrics = "syscalls eps ndr pdr"
 
-// metrics are what conditions can ask of a row: its own figures, and those of
-// its clean round.
+// metrics are the figures of a row for conditions: its own figures, and those
+// of its clean round.
 var metrics = rowMetrics()
 
 func rowMetrics() condition.Metrics[capacity.Row] {

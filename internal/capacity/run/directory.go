@@ -79,8 +79,8 @@ func Load(path string) (*capacity.Result, error) {
 	if len(r.Findings.Answers) == 0 {
 		diagnose.Complete(&r) // of a run that was killed before it could say
 	}
-	// What is stored has been worked out from the rows; a file whose findings
-	// do not fit them was made by hand.
+	// Stored findings were computed from the rows; a file whose findings do not
+	// fit them was edited by hand.
 	for _, a := range r.Findings.Answers {
 		if a.Row < 0 || a.Row >= len(r.Rows) {
 			return nil, fmt.Errorf("load result %s: findings about row %d of %d: the file is damaged", path, a.Row, len(r.Rows))

@@ -18,7 +18,7 @@ import (
 // the running machine).
 func Fingerprint(root, version string) capacity.Environment {
 	read := func(path string) string {
-		text, _ := os.ReadFile(filepath.Join(root+"/", path)) // what is not there stays empty
+		text, _ := os.ReadFile(filepath.Join(root+"/", path)) // a missing file leaves it empty
 		return strings.TrimSpace(string(text))
 	}
 	e := capacity.Environment{
@@ -70,7 +70,7 @@ func cgroupVersions(mountinfo string) string {
 	return "none"
 }
 
-// warn lists what makes figures from this machine less certain.
+// warnings lists conditions that make figures from this machine less certain.
 func warnings(e capacity.Environment) []string {
 	var found []string
 	if e.CPUs < 4 {
@@ -98,8 +98,8 @@ func falcosOf(root string) []string {
 	return pids
 }
 
-// CPUAffinity is the number of CPUs that this process may use, which is what
-// limits are capped to.
+// CPUAffinity is the number of CPUs that this process may use, which caps
+// limits.
 func CPUAffinity() int {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {

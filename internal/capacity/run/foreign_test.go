@@ -15,8 +15,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
-// A result of another machine cannot write to the terminal what it likes, nor
-// can any text in it be lost.
+// A result of another machine cannot control the terminal, and none of its text
+// is lost.
 func TestLoadNeutralises(t *testing.T) {
 	const evil = "Falco\x1b]0;owned\x07\n\u202e×–"
 	r := result(1)
@@ -40,7 +40,8 @@ func TestLoadNeutralises(t *testing.T) {
 	}
 }
 
-// Results of the first schema are still read, with what it left to the report.
+// Results of the first schema are still read, and fields that it left to the
+// report are computed.
 func TestLoadFirstSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "result.json")
 	text := `{"schema":1,"sensor":{"kind":"falco","name":"Falco 0.43"},"rows":[{"limit":{"cpu":1,"memory":0},"status":"confirmed",

@@ -8,8 +8,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 )
 
-// keeper puts rows on disk as they come. A disk that is full ends no
-// measurement: it is told once, and tried again with the next row.
+// keeper writes rows to disk as they arrive. A full disk does not end the
+// measurement: it is reported once, and tried again with the next row.
 type keeper struct {
 	*Options
 	result *capacity.Result
@@ -38,7 +38,7 @@ func (k *keeper) Keep(rows []capacity.Row) {
 	k.last = err
 }
 
-// notes tells in the result what could not be kept meanwhile.
+// notes reports in the result the rows that could not be written meanwhile.
 func (k *keeper) notes() []string {
 	if k.failed == 0 {
 		return nil

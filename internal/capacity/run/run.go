@@ -1,6 +1,6 @@
-// Package run performs one capacity run: it undoes what a killed run left behind,
-// measures the rows on the test stand, stores each row as soon as it is complete,
-// draws the conclusions, and writes the reports.
+// Package run performs one capacity run: it undoes the changes of a killed run,
+// measures the rows on the test stand, stores each row as soon as it is
+// complete, draws the conclusions, and writes the reports.
 package run
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
-// Options are what a run is asked for.
+// Options configure a run.
 type Options struct {
 	Sensors []Variant
 	// CPUs and Memories are combined: a row for each pair.
@@ -30,7 +30,7 @@ type Options struct {
 	Load     capacity.Load
 	Margin   float64 // times that a limit has to carry a recorded workload
 	Plan     capacity.Plan
-	Total    time.Duration // for all rows; 0 for what the plan needs
+	Total    time.Duration // for all rows; 0 for the time that the plan needs
 	Repeat   int
 	Seed     uint64
 	Force    bool
@@ -54,7 +54,7 @@ type Variant struct {
 	Stand Stand
 }
 
-// Stand is a test stand that can say what it tests.
+// Stand is a test stand that can describe its sensor.
 type Stand interface {
 	sweep.Stand
 	Describe(ctx context.Context) capacity.Sensor
@@ -88,8 +88,8 @@ func Limits(cpus []float64, memories []int64, machine float64) (limits []capacit
 	return limits, notes
 }
 
-// Run measures, and leaves raw data and reports in o.Dir. The result has what
-// was measured also when the error is not nil.
+// Run measures, and leaves raw data and reports in o.Dir. The result has the
+// measurements also with an error.
 func Run(ctx context.Context, o Options) (*capacity.Result, error) {
 	leave, err := o.enter()
 	if err != nil {
@@ -152,7 +152,7 @@ func Check(euid int, dir string) error {
 	return nil
 }
 
-// enter undoes what killed runs have left, and makes this run seen by others
+// enter undoes the changes of killed runs, and makes this run visible to others
 // until leave is called. It refuses to measure beside one that is going on.
 func (o *Options) enter() (leave func(), err error) {
 	dir := o.JournalDir
@@ -197,8 +197,8 @@ func (o *Options) prepare(ctx context.Context) *capacity.Result {
 	return r
 }
 
-// wide tells which confirmed rows are known less exactly than was asked for, as
-// there was no time for more: two runs may differ by that much.
+// wide names the confirmed rows with a wider interval than requested, for want
+// of time: two runs may differ by that much.
 func wide(r *capacity.Result) []string {
 	var all []string
 	for _, row := range r.Rows {
@@ -206,7 +206,7 @@ func wide(r *capacity.Result) []string {
 		if row.Status != capacity.Confirmed || b.Upper == 0 {
 			continue
 		}
-		// What was offered is never quite what was asked for.
+		// The offered rate is never quite the target.
 		if open := 1 - b.Lower/b.Upper; open > 1.1*r.Method.Plan.Precision {
 			all = append(all, fmt.Sprintf("%s%s: known to %.0f %%, not to the %.0f %% asked for: another run may differ by as much; allow more time (--max-duration)",
 				named(row.Sensor), row.Limit, 100*open, 100*r.Method.Plan.Precision))
@@ -222,7 +222,7 @@ func named(sensor string) string {
 	return sensor + " with "
 }
 
-// beside tells of a Falco that runs already, and is not the one to measure.
+// beside warns about a running Falco that is not the one to measure.
 func (o *Options) beside() []string {
 	pids := falcosOf("")
 	for _, s := range o.Sensors {
@@ -248,7 +248,7 @@ func underTest(d capacity.Sensor, version string) string {
 	return text + ", rules " + strings.Join(d.Rules, " ")
 }
 
-// recommend adds the resources for what production does, for the first sensor.
+// recommend adds the resources for the production load, for the first sensor.
 func recommend(r *capacity.Result, source string, production *advise.Rates) error {
 	seen, err := advise.Observe(source, production.Nodes)
 	if err != nil {

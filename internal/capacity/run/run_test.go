@@ -171,8 +171,8 @@ func ExampleLimits() {
 	// Output: [0.5 CPU, 256Mi 2 CPU, 256Mi] [8 CPU is more than this machine has: measured with 2]
 }
 
-// A disk without room is told once and counted; all rows are measured, and
-// those that fit no more are in the result that is returned.
+// A full disk is reported once and counted; all rows are measured, and those
+// not written are in the returned result.
 func TestFullDisk(t *testing.T) {
 	o := options(t, capacitytest.New(capacitytest.Default()))
 	o.Dir = t.TempDir()
@@ -261,8 +261,8 @@ func TestBesideAnotherRun(t *testing.T) {
 	}
 }
 
-// A confirmed row that is open by more than was asked for is told, with how
-// much.
+// A confirmed row whose interval is wider than requested is reported, with its
+// width.
 func TestWide(t *testing.T) {
 	r := &capacity.Result{Method: capacity.Method{Plan: capacity.DefaultPlan()}}
 	for _, b := range []capacity.Bound{{Lower: 96, Upper: 100}, {Lower: 95, Upper: 100}, {Lower: 91, Upper: 100}, {Lower: 50}} {

@@ -22,8 +22,8 @@ type passes func(trial) bool
 func (s *Search) clean(t trial) bool   { return t.Clean }
 func (s *Search) partial(t trial) bool { return t.Partial }
 
-// bound is what the trials of at least a length say about a goal. A pass
-// counts only below the lowest failure: what passes above a failure was luck.
+// bound is the interval that trials of at least a length leave for a goal. A
+// pass counts only below the lowest failure: a pass above a failure was luck.
 func (s *Search) bound(goal passes, length time.Duration) capacity.Bound {
 	b := capacity.Bound{LowerTrial: -1, UpperTrial: -1}
 	for i, t := range s.trials {
@@ -102,8 +102,8 @@ func (s *Search) order() []int {
 	return indexes
 }
 
-// widen keeps the order of the two answers: what loses nothing loses no more
-// than the partial goal allows.
+// widen keeps the order of the two answers: a rate without loss is within the
+// partial goal too.
 func (s *Search) widen(pdr, ndr capacity.Bound) capacity.Bound {
 	if pdr.Lower >= ndr.Lower {
 		return pdr

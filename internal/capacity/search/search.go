@@ -21,8 +21,8 @@ type trial struct {
 	Outcome
 }
 
-// rate is where on the axis of load a trial belongs: at what was offered,
-// since a generator that is behind has tested no more than that.
+// rate is the load that a trial has tested: the offered rate, since a generator
+// that fell behind has tested no more.
 func (t trial) rate() float64 { return min(t.target, t.Offered) }
 
 // Search is one search.
@@ -31,14 +31,14 @@ type Search struct {
 	try      Try
 	now      func() time.Time
 	deadline time.Time
-	spare    time.Duration // of the time until deadline, what may be left to others
+	spare    time.Duration // the part of the time until deadline that later rows may use
 	cost     time.Duration // of a trial beside its length, at most so far
 	trials   []trial
 	unsteady bool
 	limited  bool // by the generator
 }
 
-// usualCost is what a trial takes beside its length: setting up, draining.
+// usualCost is the time of a trial beside its length: setting up, draining.
 const usualCost = time.Second
 
 // New prepares a search. now is the clock that the budget is measured with: no
@@ -79,7 +79,7 @@ func (s *Search) Wide() bool {
 	return !s.within(long, 2.2*s.plan.Precision)
 }
 
-// More goes on where it is wide, for so much longer.
+// More continues a search with a wide bound, for that much longer.
 func (s *Search) More(ctx context.Context, budget time.Duration) (Found, error) {
 	s.deadline, s.spare = s.now().Add(budget), 0
 	if long := s.bound(s.clean, s.plan.Confirm); long.Lower > 0 && long.Upper == 0 {
@@ -139,7 +139,7 @@ func (s *Search) once(ctx context.Context, phase capacity.Phase, target float64,
 }
 
 // attempt is a trial that chance cannot fail: a marginal failure is tried
-// twice more, and the majority decides. What was found stays in the record.
+// twice more, and the majority decides. All tries stay in the record.
 func (s *Search) attempt(ctx context.Context, phase capacity.Phase, target float64, length time.Duration) (trial, error) {
 	first, err := s.once(ctx, phase, target, length)
 	if err != nil || first.Clean || !first.Marginal {
@@ -179,8 +179,8 @@ func (s *Search) forgive(target float64) {
 
 // fits says whether there is time for trials of these lengths, and for a long
 // one after them as long as none has passed; where a short one could improve
-// little, for two, as what passes for seconds often does not for a minute. A
-// budget without room for that is used for short ones.
+// little, for two, since a rate that passes for seconds often fails within a
+// minute. A budget without room for that is used for short ones.
 func (s *Search) fits(lengths ...time.Duration) bool {
 	if s.plan.Budget > s.plan.Confirm+2*s.plan.Ramp && s.bound(s.clean, s.plan.Confirm).Lower == 0 && lengths[0] < s.plan.Confirm {
 		lengths = append(lengths, s.plan.Confirm)
@@ -280,14 +280,14 @@ func (s *Search) confirm(ctx context.Context) error {
 }
 
 // longRate is the rate of the next long round: first the bisection's result,
-// then lower by steps that double, twice the precision at first (what does not
-// last for a minute is mostly further off than what fails at once), then
-// between what passed and what failed.
+// then lower by steps that double, twice the precision at first (a rate that
+// fails only within a minute is mostly further off than one that fails at
+// once), then between passes and failures.
 func (s *Search) longRate() float64 {
 	long := s.bound(s.clean, s.plan.Confirm)
 	switch {
 	case long.Upper == 0 && s.limited:
-		return 0.9 * s.target(s.bound(s.clean, 0)) // a generator at its limit leaves nobody any CPU
+		return 0.9 * s.target(s.bound(s.clean, 0)) // a generator at its limit leaves no CPU
 	case long.Upper == 0:
 		return s.target(s.bound(s.clean, 0))
 	case long.Lower > 0:
@@ -299,19 +299,19 @@ func (s *Search) longRate() float64 {
 			step = min(2*step, 0.5)
 		}
 	}
-	// What a sensor loses once it is behind is more than what it was asked too
-	// much: rounds of seconds would have shown that.
+	// A sensor that falls behind loses more than the excess of the rate: rounds
+	// of seconds would have shown an excess.
 	return long.Upper * (1 - max(step, min(s.trials[long.UpperTrial].Loss/2, 0.9)))
 }
 
-// target is the rate to ask for to repeat a bound's passing trial: where the
-// generator was behind, asking for what it managed is enough.
+// target is the rate that repeats a bound's passing trial: where the generator
+// was behind, the rate that it managed is enough.
 func (s *Search) target(b capacity.Bound) float64 {
 	t := s.trials[b.LowerTrial]
 	return min(t.target, t.Offered)
 }
 
-// Outcome is what a search needs to know of a trial.
+// Outcome holds the facts about a trial that a search needs.
 type Outcome struct {
 	Offered float64 // operations per second that the generator managed
 	Clean   bool    // nothing was lost and no queue grew

@@ -18,8 +18,8 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
-// sensorModel is a sensor as a search meets it: it takes so many operations
-// per second, its ring bridges so many more, and the generator has an end too.
+// sensorModel models a sensor for a search: it takes a number of operations per
+// second, its ring buffers more, and the generator has a maximum too.
 type sensorModel struct {
 	capacity  float64 // operations per second, for ever
 	ring      float64 // operations that are buffered above it
@@ -76,7 +76,7 @@ func patient() capacity.Plan {
 	return p
 }
 
-// consistent checks what holds for every search, whatever the sensor did.
+// consistent checks the invariants of every search, whatever the sensor did.
 func consistent(t *rapid.T, plan capacity.Plan, m *sensorModel, f Found) {
 	for name, b := range map[string]capacity.Bound{"NDR": f.NDR, "PDR": f.PDR} {
 		if (b.Lower > 0) != (b.LowerTrial >= 0) || (b.Upper > 0) != (b.UpperTrial >= 0) {
@@ -289,8 +289,8 @@ func ExampleSearch() {
 	// confirmed: no drops at 4967/s, drops at 5187/s
 }
 
-// Where there was time for a long pass and none to try what is above it, the
-// search says so, and narrows it when there is time again.
+// With time for a long pass but none to try higher rates, the search says so,
+// and narrows the bound when there is time again.
 func TestWideAboveALongPass(t *testing.T) {
 	m := &sensorModel{capacity: 20e3, overhead: time.Second}
 	plan := capacity.DefaultPlan()

@@ -61,8 +61,8 @@ func allowed(pid int) ([]int, error) {
 	return cpus, nil
 }
 
-// pin lets the threads of a process use these CPUs only. What they start later
-// inherits that (sched_setaffinity(2)).
+// pin lets the threads of a process use these CPUs only. Later threads and
+// children inherit that (sched_setaffinity(2)).
 func pin(pid int, cpus []int) error {
 	var set unix.CPUSet
 	for _, cpu := range cpus {

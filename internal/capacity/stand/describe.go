@@ -38,8 +38,8 @@ func (s *Stand) Describe(ctx context.Context) capacity.Sensor {
 	return d
 }
 
-// running names a sensor that runs, and the rule files that it was given. Why
-// its process is not found is told when it is limited.
+// running names a running sensor, and its rule files. The error of a missing
+// process is returned when it is limited.
 func (s *Stand) running(ctx context.Context) (name string, rules []string) {
 	pid, where := s.PID, ""
 	switch {

@@ -40,7 +40,7 @@ func findFalco(program string) (string, error) {
 	return "", fmt.Errorf("no falco in PATH, and none at %s: install Falco, name its program with --falco FILE, or measure one that runs with --unit, --container or --pid", strings.Join(usualPlaces, ", "))
 }
 
-// build is what a Falco's program tells of itself.
+// build describes a Falco's program.
 type build struct {
 	release string // "" if it does not tell
 	help    string // its flags
@@ -90,8 +90,8 @@ func falcoConfig(o *Options, program build) target.Config {
 const opening = "Opening "
 
 // hasDriver says whether a Falco that would take its kernel module by default,
-// as those with --modern-bpf do (0.34 to 0.37), finds it, or is told of another
-// driver. It refuses to be told twice.
+// as those with --modern-bpf do (0.34 to 0.37), finds it, or has a flag for
+// another driver. Falco refuses two such flags.
 func hasDriver(args []string) bool {
 	if loaded, err := filepath.Glob(devices); err == nil && len(loaded) > 0 {
 		return true

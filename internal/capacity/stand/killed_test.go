@@ -116,8 +116,8 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	}
 }
 
-// gone waits for processes that end by themselves when their parent has: one
-// that was made and not yet let go.
+// gone waits for processes that end by themselves after their parent, such as
+// one that was started and not yet released.
 func gone(t *testing.T, pids []int, mark string) bool {
 	t.Helper()
 	const most = 5000 // ms

@@ -12,9 +12,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
-// alertsFrom reads where a running sensor's alerts come from. It refuses what
-// a capacity run cannot read: it has no certificates, and opens the source anew
-// for each row.
+// alertsFrom parses the source of a running sensor's alerts. It refuses sources
+// that a capacity run cannot read: it has no certificates, and reopens the
+// source for each row.
 func (o *Options) alertsFrom() (endpoint.Endpoint, error) {
 	where := o.Alerts
 	from, err := endpoint.ParseAlerts(where)
@@ -35,8 +35,8 @@ func (o *Options) alertsFrom() (endpoint.Endpoint, error) {
 	return from, nil
 }
 
-// server is how alerts by HTTP are met. A sensor in a pod reaches its node's
-// address, not its loopback: what it sends there does not leave the node.
+// server is the server for alerts by HTTP. A sensor in a pod reaches its node's
+// address, not its loopback: traffic to it does not leave the node.
 func (o *Options) server(from endpoint.Endpoint) endpoint.Server {
 	s := endpoint.Server{Address: from.Address}
 	if o.Pod != "" {

@@ -21,7 +21,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
-// Kind is what the sensor is.
+// Kind is the kind of a sensor.
 type Kind string
 
 // The kinds of sensors.
@@ -64,7 +64,7 @@ type Options struct {
 	Dir        string // for the sensor's stats; must exist
 	Log        io.Writer
 	Generate   bench.Generate       // nil for the real one
-	Progress   func(bench.Progress) // of a round under way; nil for nobody
+	Progress   func(bench.Progress) // of a round under way; may be nil
 }
 
 // Stand implements sweep.Stand.
@@ -136,7 +136,7 @@ func (o *Options) checkRunning() error {
 	return nil
 }
 
-// ActionNames lists what raises the alerts.
+// ActionNames lists the actions that raise the alerts.
 func (s *Stand) ActionNames() []string {
 	var names []string
 	for _, a := range s.Actions {
@@ -186,8 +186,8 @@ func (s *Stand) place(ctx context.Context, journal *limit.Journal) (place limit.
 	return place, err
 }
 
-// checkSensor refuses a process that is no sensor: nobody else's is to be
-// limited.
+// checkSensor refuses a process that is not a sensor: other processes must not
+// be limited.
 func (s *Stand) checkSensor() error {
 	var files []string
 	if from, err := s.alertsFrom(); err == nil && from.Kind == endpoint.File {

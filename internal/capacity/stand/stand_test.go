@@ -57,7 +57,7 @@ func TestNewErrors(t *testing.T) {
 	}
 }
 
-// What cannot be read is refused before a limit is set.
+// Unreadable sources are refused before a limit is set.
 func TestNewRefusesSources(t *testing.T) {
 	for _, tt := range []struct{ alerts, stats, want string }{
 		{"stdin", "", "give file:PATH"},
@@ -113,7 +113,8 @@ func TestFalcoCommand(t *testing.T) {
 }
 
 // Flags that releases have or have not are given to those that name them. The
-// driver is only chosen where the default one is missing, and nobody else has.
+// driver is only chosen if the default one is missing, and the arguments do not
+// choose one.
 func TestFalcoFlags(t *testing.T) {
 	before := devices
 	t.Cleanup(func() { devices = before })
@@ -145,7 +146,7 @@ func TestFalcoFlags(t *testing.T) {
 	}
 }
 
-// Without a Falco, what is said tells what to do.
+// Without a Falco, the error says what to do.
 func TestFindFalco(t *testing.T) {
 	before := usualPlaces
 	t.Cleanup(func() { usualPlaces = before })
@@ -175,7 +176,7 @@ func TestDescribeRunning(t *testing.T) {
 	for want, o := range map[string]Options{
 		me:                            {PID: os.Getpid()},
 		me + " of unit falco.service": {Unit: "falco.service", Host: active},
-		"unit falco.service":          {Unit: "falco.service", Host: inactive}, // which ends the run when it is to be limited
+		"unit falco.service":          {Unit: "falco.service", Host: inactive}, // which ends the run when it is limited
 	} {
 		o.Kind = Running
 		if got := (&Stand{Options: o}).Describe(t.Context()).Name; got != want {
@@ -228,8 +229,9 @@ func sweepOptions(s *Stand, plan capacity.Plan) sweep.Options {
 		Total: time.Minute, Variants: []sweep.Variant{{Stand: s}}, Now: time.Now, Force: true}
 }
 
-// most is what a second hides at a rate of 1000: the player's ring holds sixteen
-// seconds, and a tenth more is a tenth of a second of latency at its end.
+// most is the highest rate that a second can pass at a capacity of 1000: the
+// player's ring holds sixteen seconds, and a tenth more is a tenth of a second
+// of latency at its end.
 const most = 1350
 
 // answered says whether a row has found the sensor's limit. On a machine that
@@ -238,7 +240,7 @@ func answered(row capacity.Row) bool {
 	return row.Status == capacity.Confirmed || row.Status == capacity.AtLeast && row.Factor.Name == capacity.FactorMachine
 }
 
-// observer is told of progress; nil is not.
+// observer receives progress; it may be nil.
 type observer func(sweep.Progress)
 
 func (o observer) Progress(p sweep.Progress) {
@@ -260,7 +262,7 @@ func leftovers(t *testing.T, s *Stand) []string {
 }
 
 // A whole row with a child process in a real cgroup, whose alerts and stats
-// come through pipe and file, and which drops what is above its capacity.
+// come through pipe and file, and which drops load above its capacity.
 func TestMeasureFalco(t *testing.T) {
 	s, _ := newStand(t, "1000")
 	description := s.Describe(context.Background())
@@ -285,7 +287,7 @@ func TestMeasureFalco(t *testing.T) {
 }
 
 // The sensor is killed in the middle of a round: it comes back, the round is
-// repeated, and the row is what it would have been.
+// repeated, and the row is the same as without the kill.
 func TestSensorKilledForReal(t *testing.T) {
 	s, g := newStand(t, "1000")
 	rounds := 0
@@ -371,7 +373,7 @@ func TestRecordedFalco(t *testing.T) {
 		t.Skip("takes a minute")
 	}
 	s, _ := newStand(t, "")
-	check(t, os.Unsetenv(player.RateEnv)) // what the recorded one took
+	check(t, os.Unsetenv(player.RateEnv)) // the recorded one's rate
 	plan := quick()
 	plan.Start = 2000
 	plan.Ramp, plan.Bisect, plan.Confirm = time.Second, time.Second, 2*time.Second
@@ -395,8 +397,8 @@ func TestRecordedFalco(t *testing.T) {
 	}
 }
 
-// A Falco that gives up after it has opened its source is not started again, and
-// what it said is told.
+// A Falco that exits after it has opened its source is not started again, and
+// the error has its message.
 func TestFalcoThatGivesUp(t *testing.T) {
 	s, _ := newStand(t, "1000")
 	t.Setenv(player.FailEnv, "1")
@@ -441,8 +443,8 @@ func TestForeignProcess(t *testing.T) {
 	}
 }
 
-// Falcos of older releases start with what each understands, and are seen to
-// work: their alerts leave at once, and name the thread.
+// Falcos of older releases start with flags that each understands, and work:
+// their alerts leave at once, and name the thread.
 func TestOlderFalcos(t *testing.T) {
 	before := devices
 	t.Cleanup(func() { devices = before })

@@ -10,10 +10,10 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
 )
 
-// Two runs of the same sensor agree within 5 % in their confirmed rows, or it
-// is said which rows do not, and why. The sensor has hiccups; in some models it
-// takes less while it is behind, so that a row has two states. Chance decides,
-// from seeds that are fixed.
+// Two runs of the same sensor agree within 5 % in their confirmed rows, or the
+// differing rows are named, with the reason. The sensor has hiccups; in some
+// models it takes less while it is behind, so that a row has two states. Chance
+// decides, from seeds that are fixed.
 func TestTwoRunsAgree(t *testing.T) {
 	const pairs = 60
 	for _, tt := range []struct {
@@ -21,7 +21,7 @@ func TestTwoRunsAgree(t *testing.T) {
 		hiccup float64 // in a quarter of a second
 		behind float64
 		same   int // rows of pairs*3 that agree, at least
-		wrong  int // rows that are said to be better or worse, at most
+		wrong  int // rows judged better or worse, at most
 	}{
 		{"steady", 0, 1, 140, 0},
 		{"a hiccup in a quarter of an hour", 1. / 3600, 1, 120, 0},

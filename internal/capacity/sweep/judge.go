@@ -18,9 +18,9 @@ const generatorKeepsUp = 0.9
 // scheduling rather than a limit.
 const marginalLoss = 0.005
 
-// Judge decides about a round that asked for target operations per second.
-// partial is the loss that PDR tolerates; limits is what the sensor's place
-// has counted in the round.
+// Judge judges a round with a target in operations per second. partial is the
+// loss that PDR tolerates; limits has the counts of the sensor's place in the
+// round.
 func Judge(round *bench.Round, target, partial float64, limits capacity.Usage) capacity.Verdict {
 	v := capacity.Verdict{Offered: round.Rate.Offered + round.Rate.NoiseOffered}
 	v.Limited = v.Offered < generatorKeepsUp*target
@@ -54,7 +54,8 @@ func Judge(round *bench.Round, target, partial float64, limits capacity.Usage) c
 	return v
 }
 
-// hardFailures reports what makes a round useless whatever was lost in it.
+// hardFailures reports failures that make a round useless whatever was lost in
+// it.
 func hardFailures(round *bench.Round, limits capacity.Usage, fail func(string, ...any)) bool {
 	broken := false
 	hard := func(format string, args ...any) { fail(format, args...); broken = true }
@@ -75,7 +76,7 @@ func hardFailures(round *bench.Round, limits capacity.Usage, fail func(string, .
 const failedTooMuch = 0.01
 
 // Unusable says why a round must stop the measurement; "" if it need not.
-// Such rounds are nobody's capacity: the load itself went wrong.
+// Such rounds say nothing about capacity: the load itself failed.
 func Unusable(round *bench.Round) string {
 	t := round.Total
 	if t.Started > 0 && float64(t.Failed) > failedTooMuch*float64(t.Started) {

@@ -13,7 +13,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator"
 )
 
-// A sensor that somebody kills once costs a repetition and no more.
+// A sensor that is killed once costs a repetition and no more.
 func TestSensorKilled(t *testing.T) {
 	plain := measure(t, options(capacitytest.New(capacitytest.Default())))
 	sensor := capacitytest.Default()
@@ -84,7 +84,7 @@ func TestSensorDiesAlways(t *testing.T) {
 	}
 }
 
-// Ctrl-C leaves what was measured until then, and restored limits.
+// Ctrl-C keeps the measurements so far, and restores limits.
 func TestInterrupt(t *testing.T) {
 	for _, at := range []int{1, 2, 3, 9, 25} {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -109,8 +109,8 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// A sensor that is killed in any phase is started again, and the phase is done
-// again: the row is what it would have been, and tells.
+// A sensor that is killed in any phase is started again, and the phase is
+// repeated: the row is the same as without the kill, and reports it.
 func TestKilledInEveryPhase(t *testing.T) {
 	plain := measure(t, options(capacitytest.New(capacitytest.Default())))[0]
 	at := func(which int) func(int) bool { return func(n int) bool { return n == which } }

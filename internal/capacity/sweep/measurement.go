@@ -23,17 +23,17 @@ type measurement struct {
 	sensor     Sensor // nil before it is under its limit
 	row        capacity.Row
 	index      int            // of the row
-	search     *search.Search // nil before it has begun
-	doubts     []string       // reasons to distrust what the search has found
+	search     *search.Search // nil before it starts
+	doubts     []string       // reasons to distrust the search's result
 	began      time.Time
 	restarts   int
-	burden     burden // what the latest round has left in the sensor
+	burden     burden // queues that the latest round has left in the sensor
 	slowOutput bool   // an output has dropped alerts in this row
 	told       bool   // of it
 }
 
-// measure brings a sensor up under a row's limit and searches. What it changes
-// is restored on every way out.
+// measure brings a sensor up under a row's limit and searches. It restores its
+// changes on every return.
 func (s *sweep) measure(ctx context.Context, m *measurement, find func() (search.Found, error)) (err error) {
 	m.began = s.Now()
 	m.sensor, err = m.stand.Open(ctx, m.row.Limit)
@@ -112,8 +112,8 @@ func (m *measurement) restart(ctx context.Context) error {
 	return m.start(ctx)
 }
 
-// settle looks at the idle sensor and warms it up. It refuses to measure what
-// is not quiet, or a sensor whose alerts do not arrive.
+// settle observes the idle sensor and warms it up. It refuses to measure a host
+// that is not quiet, or a sensor whose alerts do not arrive.
 func (m *measurement) settle(ctx context.Context) error {
 	m.say("settling with %s", m.row.Limit)
 	if err := m.quiet(ctx); err != nil {
@@ -149,7 +149,7 @@ func (m *measurement) lost(round *bench.Round, err error) bool {
 	return diagnose.Ended(&capacity.Trial{Round: *round})
 }
 
-// warmRate is what any sensor should take, in operations per second.
+// warmRate is a rate that any sensor should take, in operations per second.
 const warmRate = 500
 
 // warmUp is a round that does not count.
@@ -209,7 +209,7 @@ func (m *measurement) note(reason string) {
 	}
 }
 
-// finish turns what the search has found into the row's answer.
+// finish turns the search's result into the row's answer.
 func (m *measurement) finish(f search.Found) {
 	r := &m.row
 	r.Status, r.NDR, r.PDR = f.Status, f.NDR, f.PDR

@@ -87,8 +87,8 @@ func (s *sweep) narrow(ctx context.Context, _ int) error {
 	return nil
 }
 
-// onlyRefused is the refusal of the preflight that an error is; nil if there is
-// none, or something else has failed with it, such as the restoring of a limit, which
+// onlyRefused returns the preflight's refusal if the error is nothing else; nil
+// if another failure is joined to it, such as restoring a limit, which
 // errors.As would not see.
 func onlyRefused(err error) *PreflightError {
 	for err != nil {

@@ -40,7 +40,7 @@ func TestNarrow(t *testing.T) {
 	}
 }
 
-// What could not be narrowed in the end keeps the answer that it has.
+// A row that could not be narrowed in the end keeps its answer.
 func TestNarrowRefused(t *testing.T) {
 	sensor := capacitytest.Default()
 	sensor.Tires, sensor.Generator = 0.2, 45e3
@@ -175,7 +175,7 @@ func TestGoSmaller(t *testing.T) {
 	}
 }
 
-// Without time, no smaller limit is begun.
+// Without time, no smaller limit is started.
 func TestGoSmallerInTime(t *testing.T) {
 	sensor := capacitytest.Default()
 	sensor.Generator = 20e3

@@ -8,7 +8,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
 )
 
-// quietHost is the share of idle CPU without which a measurement is not begun.
+// quietHost is the minimum share of idle CPU for the start of a measurement.
 const quietHost = 0.2
 
 // disturbed says why no measurement should begin; "" if it may.
@@ -23,7 +23,7 @@ func disturbed(idle *bench.Round) string {
 	return ""
 }
 
-// findings appends what bench says about a round.
+// findings joins bench's findings about a round.
 func findings(round *bench.Round) string {
 	text := ""
 	for _, f := range round.Findings {
@@ -41,7 +41,7 @@ const (
 	stealLimit   = 0.02
 )
 
-// noise says what disturbs a measurement, from an idle round.
+// noise lists disturbances of a measurement, from an idle round.
 func noise(idle *bench.Round) []string {
 	var reasons []string
 	o := idle.Observer
@@ -56,8 +56,8 @@ func noise(idle *bench.Round) []string {
 	return reasons
 }
 
-// neighbours says what else used the host's CPUs in the rounds that decide; ""
-// for little.
+// neighbours names other work that used the host's CPUs in the deciding rounds;
+// "" for little.
 func neighbours(trials ...*capacity.Trial) string {
 	text, most := "", 0.0
 	for _, t := range trials {

@@ -9,8 +9,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
 )
 
-// burden is what a round may have left in the queues of a sensor. A trial that
-// begins with the queues of the one before is blamed for what it did not do.
+// burden says what a round may have left in the sensor's queues. A trial that
+// starts with the queues of the one before would be blamed for its losses.
 type burden int
 
 const (
@@ -19,12 +19,13 @@ const (
 	hidden        // alerts for another of the sensor's outputs, which only the sensor sees
 )
 
-// carry notes what a trial leaves: nothing, if it was clean and so has been
-// drained. But once an output has been seen to be slow, its queue may be half
-// full after a clean trial too.
+// carry notes the burden of a trial: none if it was clean, and so has been
+// drained. But once an output has proved slow, its queue may be half full after
+// a clean trial too.
 func (m *measurement) carry(t *capacity.Trial) {
 	s := t.Round.Sensor
-	// What was dropped and is missing here was dropped on its way to us.
+	// Alerts that are missing here and counted as dropped were dropped on the
+	// way to us.
 	switch slow := s != nil && int(s.OutputsDropped) > diagnose.Missing(&t.Round); {
 	case diagnose.Ended(t):
 		m.burden = none
@@ -78,7 +79,7 @@ func (m *measurement) relieve(ctx context.Context, next float64) error {
 // renew replaces the sensor by one with empty queues, which warming up at a
 // part of the next rate should leave empty.
 func (m *measurement) renew(ctx context.Context, next float64) error {
-	_ = m.sensor.Stop(ctx) // what it could not deliver while it ended is of a trial that has failed
+	_ = m.sensor.Stop(ctx) // alerts not delivered at its end are of a trial that has failed
 	if err := m.start(ctx); err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
 // Package sweep measures the rows of a capacity table. For each limit, it starts
 // the sensor, observes it idle, warms it up, lets package search find the highest
-// clean rate in rounds of package bench, and judges each round. It always restores
-// what it changed.
+// clean rate in rounds of package bench, and judges each round. It always
+// restores its changes.
 package sweep
 
 import (
@@ -32,12 +32,12 @@ type Sensor interface {
 	Start(ctx context.Context) error
 	// Run loads the sensor for one round.
 	Run(ctx context.Context, load bench.Load) (bench.Round, error)
-	// Settle waits until the sensor has dealt with the alerts of earlier
-	// rounds; false if it has not within most.
+	// Settle waits until the sensor has delivered the alerts of earlier rounds;
+	// false if it has not within most.
 	Settle(ctx context.Context, most time.Duration) (bool, error)
 	// Ended says whether the sensor's process has ended by itself.
 	Ended() bool
-	// Stop ends what Start has begun.
+	// Stop undoes Start.
 	Stop(ctx context.Context) error
 	// Restore puts everything back as it was before Open.
 	Restore(ctx context.Context) error
@@ -55,8 +55,8 @@ var ErrEnded = errors.New("the sensor has ended")
 // Observer follows a sweep.
 type Observer interface {
 	Progress(Progress)
-	// Keep is given the rows after each one, so that what was measured
-	// outlives a run that is killed.
+	// Keep is given the rows after each one, so that measurements outlive a run
+	// that is killed.
 	Keep([]capacity.Row)
 }
 
@@ -66,7 +66,7 @@ type Variant struct {
 	Stand Stand
 }
 
-// Options are what Run is asked for.
+// Options configure Run.
 type Options struct {
 	Variants []Variant
 	Limits   []capacity.Limit
@@ -81,7 +81,7 @@ type Options struct {
 	Observer Observer
 }
 
-// Progress is told before and after each round.
+// Progress is reported before and after each round.
 type Progress struct {
 	Row, Rows int
 	Sensor    string // of a comparison
@@ -156,9 +156,9 @@ func (s *sweep) order() []job {
 	return jobs
 }
 
-// budget is the time for the next row: what is left, less what the rows after
-// it will need: those begin near their answer and take two thirds. A
-// row that accidents of others have left nothing gets a few short rounds.
+// budget is the time for the next row: the remaining time, less the needs of
+// later rows, which start near their answer and take two thirds. A row left
+// without time by accidents of others gets a few short rounds.
 func (s *sweep) budget(after int) time.Duration {
 	reserved := time.Duration(after) * (s.Plan.Estimate() * 2 / 3)
 	return max(4*s.Plan.Ramp, s.left()-reserved)

@@ -147,8 +147,8 @@ func TestFactors(t *testing.T) {
 	}
 }
 
-// What short rounds promise and a long one does not keep is looked for lower;
-// where the time is not enough for that, the row says that it may differ.
+// A rate that passes short rounds but fails a long one is searched for lower;
+// without time for that, the row says that it may differ.
 func TestTires(t *testing.T) {
 	for _, tt := range []struct {
 		tires  float64

@@ -72,8 +72,8 @@ func (m *measurement) trial(ctx context.Context, phase capacity.Phase, target fl
 }
 
 // load performs a round, once more if the generator is killed in it or the
-// sensor was before it, and returns what the counters of the sensor's place
-// have grown by.
+// sensor was before it, and returns the growth of the counters of the sensor's
+// place.
 func (m *measurement) load(ctx context.Context, load bench.Load) (bench.Round, capacity.Usage, error) {
 	for attempt := 1; ; attempt++ {
 		before, err := m.sensor.Usage()
