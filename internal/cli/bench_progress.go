@@ -9,7 +9,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench"
 )
 
-// progress tells people what bench is doing: one line that is overwritten on a
+// progress shows the progress of bench: one line that is overwritten on a
 // terminal, plain lines for the steps elsewhere.
 type progress struct {
 	mu       sync.Mutex

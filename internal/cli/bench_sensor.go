@@ -107,7 +107,7 @@ func (s *sensorFlags) imply(cmd *cobra.Command) {
 	}
 }
 
-// running is a sensor that somebody else started.
+// running is a sensor that is already running.
 func (s *sensorFlags) running(env Env, cmd *cobra.Command) (target.Target, error) {
 	pid, err := findProcess("/proc", s.pid)
 	if err != nil {
@@ -161,8 +161,7 @@ func (s *sensorFlags) reader() (sensorstats.Reader, error) {
 	return sensorstats.Open(from, s.interval, s.statsTLS)
 }
 
-// findProcess understands a process id, or the name of the one process that
-// has it.
+// findProcess parses a process id, or the name of exactly one process.
 func findProcess(proc, s string) (int, error) {
 	if pid, err := strconv.Atoi(s); err == nil {
 		if _, err := os.Stat(filepath.Join(proc, s)); err != nil && pid != 0 {

@@ -69,7 +69,7 @@ func TestBenchUsage(t *testing.T) {
 	}
 }
 
-// The sub-commands do what the old spellings did, which go on working.
+// The sub-commands replace the old spellings, which still work.
 func TestBenchReportAndCompare(t *testing.T) {
 	dirs := [2]string{t.TempDir(), t.TempDir()}
 	for i, dir := range dirs {
@@ -146,7 +146,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// What a regular expression matches and is left out is said.
+// Actions that a regular expression matches but that are left out are reported.
 func TestLeftOutIsSaid(t *testing.T) {
 	_, _, stderr := runBench(t, "generate", "plan", "ChangeThreadNamespace|ReadSensitiveFileUntrusted|WriteBelowBinaryDir")
 	for _, want := range []string{"syscall.ChangeThreadNamespace", "syscall.WriteBelowBinaryDir", "--all"} {
@@ -223,7 +223,7 @@ func needBPF(t *testing.T) {
 	t.Setenv("PEREGRINE_TEST_MAIN", "1")
 }
 
-// embedded runs bench against our sensor and returns what it found. Others may
+// embedded runs bench against our sensor and returns the result. Others may
 // load this host: the preflight is forced, and figures are checked for sense,
 // not for size.
 func embedded(t *testing.T, args ...string) *report.Run {

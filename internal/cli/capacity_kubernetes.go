@@ -211,8 +211,8 @@ func (f *capacityKubernetesFlags) publishReport(env Env, o kubernetes.Options, d
 	return err
 }
 
-// keepNode keeps what was measured on a node: in a directory of its own, if
-// there are others.
+// keepNode writes the result of a node: into its own directory, if there are
+// others.
 func keepNode(dir string, n kubernetes.Node, one bool) error {
 	if n.Result == nil || !n.Result.Measured() {
 		return nil
@@ -226,8 +226,8 @@ func keepNode(dir string, n kubernetes.Node, one bool) error {
 	return errors.Join(run.Save(dir, n.Result), run.WriteReports(dir, n.Result))
 }
 
-// onlyResult is what decides whether a run is conclusive: the result of the only
-// node. Of a fleet, some kinds may be.
+// onlyResult decides whether a run is conclusive: the result of the only node.
+// In a fleet, some kinds may be.
 func onlyResult(measured []kubernetes.Node) *capacity.Result {
 	if len(measured) == 1 {
 		return measured[0].Result

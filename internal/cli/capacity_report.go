@@ -62,8 +62,8 @@ func reportOut(flags *pflag.FlagSet, name *string) {
 	flags.StringVar(name, "out", "", "file for the report (default: standard output)")
 }
 
-// into has a report written to a file, or to standard output without a name.
-// The file is made once all of it is known: a failure leaves what was there.
+// into writes a report to a file, or to standard output without a name. The
+// file is replaced once the report is complete: a failure leaves the old one.
 func (env Env) into(name string, write func(io.Writer) error) error {
 	if name == "" {
 		return write(env.Stdout)

@@ -258,7 +258,7 @@ func (f *capacityRunFlags) limits() (cpus []float64, memories []int64, err error
 	return cpus, memories, nil
 }
 
-// plan is the default or the quick one, with what was asked for otherwise.
+// plan is the default or the quick plan, changed by the given flags.
 func (f *capacityRunFlags) plan(cmd *cobra.Command) capacity.Plan {
 	plan := capacity.DefaultPlan()
 	if f.quick {

@@ -48,7 +48,7 @@ type namedStand struct {
 	options stand.Options
 }
 
-// stands are the sensors that the flags ask for.
+// stands are the sensors that the flags select.
 func (f *capacityRunFlags) stands(env Env, args []string) ([]namedStand, error) {
 	if len(f.variants) > 0 {
 		return f.variantStands(env, args)

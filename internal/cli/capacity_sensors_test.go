@@ -10,7 +10,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 )
 
-// sensors are what the flags of capacity run ask for, as "name kind rules args".
+// sensors returns the sensors that the flags of capacity run select, as "name
+// kind rules args".
 func sensors(t *testing.T, args ...string) (found []string, err error) {
 	t.Helper()
 	cmd := newCapacityRun(Env{})

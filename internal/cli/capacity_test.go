@@ -42,7 +42,8 @@ func TestCapacityUsage(t *testing.T) {
 	}
 }
 
-// Without a Falco, a run ends before it has made anything, and says what to do.
+// Without a Falco, a run ends before it has made anything, with an error that
+// says what to do.
 func TestCapacityNoFalco(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	code, _, stderr := execute(t, nil, "capacity", "run", "--sensor", "falco", "--falco", "/no/such/falco", "--out", dir)
@@ -95,7 +96,7 @@ func TestCapacityReport(t *testing.T) {
 	if code, stdout, stderr := execute(t, nil, "capacity", "report", dir, "--format", "html", "--out", file); code != ExitOK || stdout != "" {
 		t.Errorf("to a file: exit %d, %q, %q", code, stdout, stderr)
 	}
-	// What fails leaves the file as it was.
+	// A failure does not change the file.
 	if code, _, _ := execute(t, nil, "capacity", "report", dir, "--format", "pdf", "--out", file); code != ExitUsage {
 		t.Errorf("pdf to a file: exit %d", code)
 	}
@@ -154,9 +155,9 @@ func TestCapacityRestore(t *testing.T) {
 	}
 }
 
-// A whole run with our own sensor as a child in a real cgroup. What the row
-// says depends on the machine of the moment; that it says something, leaves
-// its data and puts everything back does not.
+// A whole run with our own sensor as a child in a real cgroup. The figures of
+// the row depend on the load of the machine; that it has some, leaves its data
+// and restores everything does not.
 func TestCapacityRunOurSensor(t *testing.T) {
 	needBPF(t)
 	if testing.Short() {
@@ -198,7 +199,7 @@ func TestCapacityInterrupted(t *testing.T) {
 	}
 }
 
-// What a report says to repeat makes a directory of its own.
+// The command that a report gives for a repeat makes a new directory.
 func TestWithoutOut(t *testing.T) {
 	for args, want := range map[string]string{
 		"capacity run":                                 "capacity run",

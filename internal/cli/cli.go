@@ -49,8 +49,8 @@ type Env struct {
 // OS is the Env of the running process.
 func OS() Env {
 	ctx, hurry := onSignals(endings(os.Args[1:])...)
-	// A reader of standard output or error that has gone must not kill what has
-	// something to undo, nor a sensor: with a handler, the write fails instead
+	// A closed reader of standard output or error must not kill a command with
+	// changes to undo, nor a sensor: with a handler, the write fails instead
 	// (os/signal, SIGPIPE).
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	return Env{
@@ -65,9 +65,9 @@ func OS() Env {
 	}
 }
 
-// endings are the signals that end a command, in order: what it has changed is
-// undone, and its files are removed. Those of a terminal stay ignored where
-// they are, as by nohup. A sensor takes SIGHUP for a reload.
+// endings are the signals that end a command gracefully: its changes are
+// undone, and its files are removed. Signals of a terminal that are ignored
+// stay so, as by nohup. A sensor takes SIGHUP for a reload.
 func endings(args []string) []os.Signal {
 	list := []os.Signal{os.Interrupt, syscall.SIGTERM}
 	for _, s := range []os.Signal{syscall.SIGQUIT, syscall.SIGHUP} {
@@ -79,8 +79,8 @@ func endings(args []string) []os.Signal {
 	return list
 }
 
-// onSignals returns what ends with the first of the signals, and with the
-// second.
+// onSignals returns contexts that end with the first of the signals, and with
+// the second.
 func onSignals(signals ...os.Signal) (first, second context.Context) {
 	first, end := context.WithCancel(context.Background())
 	second, hurry := context.WithCancel(context.Background())
@@ -101,13 +101,13 @@ func onSignals(signals ...os.Signal) (first, second context.Context) {
 	return first, second
 }
 
-// stubborn is when a command that two signals have not ended is taken for one
-// that waits for what never comes: the next signal ends it as it is. What it
-// leaves is undone by "generate cleanup" and "capacity restore".
+// stubborn is the time after which a command that two signals have not ended
+// counts as stuck: the next signal kills it. "generate cleanup" and "capacity
+// restore" undo the changes that it leaves.
 const stubborn = time.Second
 
-// ExitError carries the exit code that a command asks for. Err may be nil
-// when everything worth saying has been said.
+// ExitError carries a command's exit code. Err may be nil if the error has been
+// reported.
 type ExitError struct {
 	Code int
 	Err  error
@@ -154,8 +154,8 @@ func readerGone(err error) bool {
 	return errors.As(err, &path) && path.Path == os.Stdout.Name() && errors.Is(path.Err, syscall.EPIPE)
 }
 
-// say writes the last words of a command; a reader that stands still must not
-// keep it from ending.
+// say writes the last message of a command; a stalled reader must not keep it
+// from ending.
 func say(w io.Writer, text string) {
 	said := make(chan struct{})
 	go func() {

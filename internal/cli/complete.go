@@ -47,7 +47,8 @@ func completeActions(_ *cobra.Command, args []string, _ string) ([]cobra.Complet
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeGenerate offers what the commands that perform actions take.
+// completeGenerate completes the arguments and flags of commands that perform
+// actions.
 func completeGenerate(cmd *cobra.Command) {
 	cmd.ValidArgsFunction = completeActions
 	completeFlag(cmd, "container", "auto", "host", "container")

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Mistakes on the command line say what was expected, without Go's words.
+// Errors about the command line name the expected form, without Go's words.
 func TestCommandLineMistakes(t *testing.T) {
 	for _, tt := range []struct {
 		args string

@@ -13,8 +13,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
-// A run of the generator ends in order, with all undone, whichever way it is
-// told to: by hand, when its terminal is closed, when its reader goes.
+// A run of the generator ends in order, with its changes undone, however it is
+// ended: by hand, when its terminal is closed, when its reader goes.
 func TestGenerateEnds(t *testing.T) {
 	needs.Root(t)
 	// A run started by nohup leaves SIGHUP ignored; children of a process that

@@ -135,8 +135,8 @@ func (f *runFlags) run(env Env, cmd *cobra.Command, args []string) (err error) {
 	return nil
 }
 
-// loads are the actions, and what runs beside them: noise, or a recorded
-// workload; nil for nothing. Without actions, the workload is all there is.
+// loads are the actions, and the background load: noise, or a recorded
+// workload; nil for none. Without actions, the workload is the whole load.
 func (f *runFlags) loads(cmd *cobra.Command, args []string) (o generator.Options, background *generator.Options, err error) {
 	if err := f.replayFlags.check(cmd, args); err != nil {
 		return o, nil, err
@@ -202,7 +202,7 @@ func (f *runFlags) options(cmd *cobra.Command, args []string) (generator.Options
 	return o, nil
 }
 
-// startBackground runs the background load until it is told to stop.
+// startBackground runs the background load until stop is called.
 func startBackground(ctx context.Context, o generator.Options, background *generator.Options) (stop func(), wait func() error) {
 	if background == nil {
 		return func() {}, func() error { return nil }

@@ -96,7 +96,7 @@ func TestGeneratePlan(t *testing.T) {
 			t.Errorf("exit %d, no %q in\n%s", code, want, stdout)
 		}
 	}
-	// What runs in containers is planned without asking an engine.
+	// Actions in containers are planned without asking an engine.
 	code, stdout, _ = execute(t, nil, "generate", "plan", "MountLaunchedInPrivileged|PacketSocket|SuspiciousNetworkToolOnHost", "--all", "--in-container", "helper")
 	for _, want := range []string{"sandbox  real containers of image helper", "where      real container\n", "where      real container, privileged\n", "skipped    only applicable to hosts"} {
 		if code != ExitOK || !strings.Contains(stdout, want) {
@@ -223,7 +223,7 @@ func TestGenerateCleanup(t *testing.T) {
 	}
 }
 
-// Alerts come over HTTP as well, which is what event-generator listens to.
+// Alerts arrive over HTTP as well, which event-generator listens to.
 func TestGenerateTestOverHTTP(t *testing.T) {
 	needRoot(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -22,9 +22,9 @@ append_output:
 `
 
 // With our sensor and Falco's rules running, every action fires exactly its
-// rule, and the noise none. The rules of the sandbox set are our own words for
-// what they promise. e2e.TestActionsFireTheirRule is the same with the default
-// rules, wherever Falco's are not at hand.
+// rule, and the noise none. The rules of the sandbox set are our own, for the
+// behaviour that Falco's describe. e2e.TestActionsFireTheirRule is the same
+// with the default rules, wherever Falco's are not at hand.
 func TestEveryActionFiresExactlyItsRule(t *testing.T) {
 	needRoot(t)
 	if testing.Short() {
@@ -80,7 +80,7 @@ func startSensor(t *testing.T, alerts string, args ...string) {
 		if strings.Contains(words.Text(), "ready: ") {
 			late.Stop()
 			go func() {
-				for words.Scan() { // what else it says is not to block it
+				for words.Scan() { // read on, so that its output does not block it
 				}
 			}()
 			return

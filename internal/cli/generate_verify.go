@@ -107,7 +107,7 @@ func alertSource(env Env, cmd *cobra.Command, sensor *sensorFlags) (verify.Sourc
 	return verify.NewJSONLines(file, true), nil
 }
 
-// received gives what bench's intake receives to verify.
+// received adapts bench's intake to verify.
 type received struct{ intake.Source }
 
 var _ verify.Source = received{}

@@ -74,7 +74,7 @@ func profileFrom(ctx context.Context, path string, every, over time.Duration) (*
 		return nil, err
 	}
 	var head [4]byte
-	_, _ = file.Read(head[:]) // what is too short is no capture
+	_, _ = file.Read(head[:]) // a file that is too short is not a capture
 	if err := file.Close(); err != nil {
 		return nil, err
 	}

@@ -85,7 +85,7 @@ func recordProfile(env Env, o record.Options, out string, quiet bool, watch watc
 	return err
 }
 
-// recordBoard is what is seen of a recording.
+// recordBoard is the dashboard of a recording.
 func recordBoard() live.Board {
 	return live.Board{Title: "Recording a profile", Charts: []page.Chart{
 		{Wide: true, Caption: "Syscalls per second: on the host, in containers, and those of both that failed", Lines: []page.Line{

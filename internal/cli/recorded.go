@@ -12,7 +12,7 @@ var urlPassword = regexp.MustCompile(`(://[^/?#:@\s]*:)[^/?#@\s]*@`)
 var secretFlags = []string{"--token", "--password"}
 
 // recorded is a command line as reports store it, without its secrets.
-// What stands for that is what url.URL's Redacted writes.
+// The placeholder is that of url.URL's Redacted.
 func recorded(args []string) []string {
 	const hidden = "xxxxx"
 	kept := []string{"peregrine"}

@@ -20,7 +20,7 @@ const testRules = `
   tags: [shell]
 `
 
-// command runs a command line and returns what it printed and its exit code.
+// command runs a command line and returns its output and exit code.
 func command(t *testing.T, args ...string) (stdout, stderr string, code int) {
 	t.Helper()
 	var out, errs bytes.Buffer

@@ -207,8 +207,8 @@ func (l *listFlag) Set(source string) error {
 	return nil
 }
 
-// notMeant lists flags that are taken for the sake of older command lines, and
-// what to say about them.
+// notMeant lists flags that are accepted for older command lines, and the notes
+// about them.
 var notMeant = []struct{ name, short, arg, say string }{
 	{"disable-cri-async", "", "", "container metadata never holds events up"},
 	{"mesos-api", "m", "URL", "Mesos is not supported, as in Falco since 0.35"},

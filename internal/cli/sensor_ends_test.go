@@ -54,7 +54,7 @@ func startDaemon(t *testing.T, stdout, stderr *os.File, args ...string) *daemon 
 	return d
 }
 
-// until waits for what the sensor does.
+// until waits for a condition of the sensor.
 func (d *daemon) until(what string, ok func() bool) {
 	d.t.Helper()
 	d.t.Cleanup(func() {
@@ -126,8 +126,8 @@ func closedPipe(t *testing.T) *os.File {
 	return w
 }
 
-// Whether or not its standard output and error are read, the sensor ends when
-// it is told to, says what it could not deliver, and leaves nothing behind.
+// Whether or not its standard output and error are read, the sensor ends on a
+// signal, reports undelivered alerts, and leaves nothing behind.
 func TestSensorEndsBlocked(t *testing.T) {
 	d := startDaemon(t, fullPipe(t), nil, "--nodriver", "-o", "output_timeout=300")
 	d.until("the stall is told", func() bool { return strings.Contains(d.stderr.String(), "takes no alerts") })
@@ -172,7 +172,7 @@ func TestSensorEndsClosed(t *testing.T) {
 	d.end(0)
 }
 
-// A full disk under the statistics file and under metrics.output_file is told
+// A full disk under the statistics file and under metrics.output_file is logged
 // once, and ends nothing.
 func TestSensorFullDisk(t *testing.T) {
 	needs.Root(t)

@@ -82,8 +82,7 @@ func TestSensorEndsWhileStarting(t *testing.T) {
 	}
 }
 
-// At whichever moment of its start a sensor is told to end, it does, and leaves
-// nothing.
+// A sensor that is ended at any moment of its start leaves nothing.
 func TestSensorEndsAtAnyMoment(t *testing.T) {
 	for moment := range 12 {
 		t.Run(fmt.Sprint(moment), func(t *testing.T) {
@@ -113,8 +112,8 @@ func TestSensorEndsWhileReloading(t *testing.T) {
 	d.end(0)
 }
 
-// What takes the place of a file that a running sensor writes is its trouble, not
-// the sensor's: the others are written, and the file again when it is back.
+// A replaced output file does not stop a running sensor: it writes the others,
+// and the file again when it is back.
 func TestSensorFilesReplaced(t *testing.T) {
 	needs.Root(t)
 	for name, put := range map[string]func(path string) error{
@@ -158,8 +157,8 @@ func TestSensorFilesReplaced(t *testing.T) {
 	}
 }
 
-// A command that waits for what never comes ends at the third signal, if not
-// before; one that comes at once with the second does not count.
+// A stuck command ends at the third signal, if not before; a signal that
+// arrives together with the second does not count.
 func TestStubbornCommandEnds(t *testing.T) {
 	pipe := fifo(t)
 	cmd := exec.Command(os.Args[0], "capacity", "analyze", "--stats", pipe)

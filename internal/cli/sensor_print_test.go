@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// What the sensor prints instead of running, in the form that tools for Falco
-// parse.
+// Output of the flags that print instead of running, in the form that tools for
+// Falco parse.
 func TestSensorPrints(t *testing.T) {
 	rules := filepath.Join(t.TempDir(), "rules.yaml")
 	if err := os.WriteFile(rules, []byte(testRules), 0o600); err != nil {

@@ -20,7 +20,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/version"
 )
 
-// runSensor prints what a flag asks to be printed, or runs the sensor.
+// runSensor prints the output of an informational flag, or runs the sensor.
 func runSensor(env Env, f *daemonFlags, notes []string) error {
 	for _, note := range notes {
 		fmt.Fprintln(env.Stderr, "Warning:", note)
@@ -38,7 +38,8 @@ func runSensor(env Env, f *daemonFlags, notes []string) error {
 	return sensor.Run(env.Context, opt)
 }
 
-// printer returns what prints and exits, nil if the sensor is to run.
+// printer returns the function that prints and exits, nil if the sensor should
+// run.
 func (f *daemonFlags) printer(env Env) func(io.Writer) error {
 	switch {
 	case f.version:
@@ -71,7 +72,7 @@ func (f *daemonFlags) printer(env Env) func(io.Writer) error {
 	return nil
 }
 
-// printVersion prints what /versions of the web server answers, under Falco's
+// printVersion prints the answer of the web server's /versions, under Falco's
 // names, since tools look for these.
 func (f *daemonFlags) printVersion(env Env, w io.Writer) error {
 	cfg, err := f.loadConfig(env)
@@ -198,7 +199,7 @@ func (f *daemonFlags) describeRules(env Env, w io.Writer) error {
 	return d.WriteText(w)
 }
 
-// printSupport is --support: what a bug report needs.
+// printSupport is --support: the data for a bug report.
 func (f *daemonFlags) printSupport(env Env, w io.Writer) error {
 	cfg, err := f.loadConfig(env)
 	if err != nil {

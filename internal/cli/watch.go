@@ -28,7 +28,7 @@ func (f *watchFlags) add(cmd *cobra.Command) {
 	choiceFlag(cmd, cmd.Flags(), &f.ui, "ui", "show progress as a dashboard (live), as lines (plain), or as the terminal allows (auto)", "auto", "plain", "live")
 }
 
-// runBoard is what is seen of bench and capacity.
+// runBoard is the dashboard of bench and capacity.
 func runBoard(title string) live.Board {
 	return live.Board{Title: title, Charts: []page.Chart{
 		{Wide: true, Caption: "Load, alerts, events and drops, per second", Lines: []page.Line{
@@ -38,8 +38,8 @@ func runBoard(title string) live.Board {
 	}}
 }
 
-// watch is what people see of a run while it goes on: lines or a dashboard on
-// the terminal, and a page in a browser.
+// watch is the live view of a run: lines or a dashboard on the terminal, and a
+// page in a browser.
 type watch struct {
 	env   Env
 	lines *progress
@@ -178,8 +178,8 @@ func (w *watch) trial(p sweep.Progress) {
 	}
 }
 
-// end shows the report, "" for none, and gives the terminal back. The page ends
-// once those who look at it have it; a run is as good if they do not take it.
+// end shows the report, "" for none, and restores the terminal. The page ends
+// once its viewers have the report; a run does not fail if they do not take it.
 func (w *watch) end(html string) {
 	w.once.Do(func() {
 		w.lines.clear()

@@ -83,7 +83,8 @@ func TestWebPictures(t *testing.T) {
 	}
 }
 
-// watched is the address of the page of a run that begins when somebody looks.
+// watched is the address of the page of a run that starts when the page is
+// opened.
 func watched(t *testing.T, report string) (address string) {
 	t.Helper()
 	f := watchFlags{ui: "auto", web: "127.0.0.1:0"}

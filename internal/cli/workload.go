@@ -15,8 +15,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
-// readWorkload reads a profile that is to be replayed in a place; notes are how
-// the replay differs from it.
+// readWorkload reads a profile to replay in a place; notes are the differences
+// of the replay.
 func readWorkload(path string, place generator.SandboxOptions) (p *profile.Profile, notes []string, err error) {
 	if p, err = profile.ReadFile(path); err != nil {
 		return nil, nil, err
@@ -34,7 +34,8 @@ func readWorkload(path string, place generator.SandboxOptions) (p *profile.Profi
 	return p, notes, nil
 }
 
-// differences adds to the notes of a replay what is not where it was recorded.
+// differences adds to the notes of a replay the calls made elsewhere than they
+// were recorded.
 func differences(o generator.Options, notes []string, place generator.SandboxOptions) ([]string, error) {
 	o.Sandbox = place
 	misplaced, err := generator.Misplaced(o)
@@ -54,7 +55,7 @@ func perSecond(text string) (rate float64, is bool) {
 	return rate, err == nil
 }
 
-// workload is what --load asks for: a mix, or a profile; nil for a mix.
+// workload returns the load of --load: a mix, or a profile; nil for a mix.
 func (f *capacityRunFlags) workload() (load capacity.Load, p *profile.Profile, notes []string, err error) {
 	alerts := f.alertRate
 	if rate, is := perSecond(f.alerts); is {
