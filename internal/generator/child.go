@@ -35,11 +35,11 @@ const (
 	journalFD = 4
 )
 
-// brief is what the worker process is told.
+// brief is the task of the worker process.
 type brief struct {
 	Run     string
 	Options Options
-	Env     action.Env // what Spawn knows of it
+	Env     action.Env // as known to Spawn
 	Overlay []string
 	Network bool
 }
@@ -106,7 +106,7 @@ func refuse(frames *os.File, err error) int {
 
 // work is the worker process.
 func work(frames *os.File) int {
-	// What comes from the terminal is for the process that started us.
+	// Signals from the terminal are for the parent process.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	var b brief
 	if err := readGob(os.Stdin, &b); err != nil {

@@ -15,9 +15,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
 )
 
-// What the generator takes for an action: CPU time, which depends less on who
-// else wants the CPUs than the time does. At 10,000/s nearly each action has a
-// wake-up of its own.
+// BenchmarkAction measures the CPU time that the generator takes for an action,
+// which depends less on other load than elapsed time does. At 10,000/s nearly
+// each action has its own wake-up.
 func BenchmarkAction(b *testing.B) {
 	open := []Choice{{Name: "noise.OpenClose"}}
 	for _, bench := range []struct {

@@ -1,11 +1,11 @@
-// Package generator performs actions at an exact rate and says what it did.
+// Package generator performs actions at an exact rate and reports them.
 //
 // Run works in this process: N workers, each a locked OS thread, take the next
 // action of one shared schedule (package pace), run it (package action) and
 // note an Instance for each. Spawn does the same in a child process within a
-// sandbox (package sandbox), which is what bench and the command line want:
-// the host stays as it is, and the parent of whatever acts is this program.
-// Background noise is a second call of Spawn at the same time.
+// sandbox (package sandbox), for bench and the command line: the host does not
+// change, and this program is the parent of every acting process. Background
+// noise is a second call of Spawn at the same time.
 //
 // The generator knows nothing about sensors.
 package generator
@@ -40,7 +40,7 @@ type Instance struct {
 type Choice struct {
 	Name   string
 	Weight int
-	// Container has it done where sensors see a container.
+	// Container performs it where sensors see a container.
 	Container bool
 }
 
@@ -58,7 +58,7 @@ const (
 	Random Order = "random"
 )
 
-// Options says what to do.
+// Options configures a run.
 type Options struct {
 	Actions []Choice
 	// Rate is actions per second over all workers. Pacer, if not nil, is used
@@ -91,15 +91,15 @@ type Options struct {
 	// Ready, if not nil, is called when all is prepared and the schedule is
 	// about to start, with the reason of each action that will be skipped, by
 	// index, and "" for the others. A run in two processes calls it for each,
-	// with "" for what is the other's.
+	// with "" for the other's actions.
 	Ready func(skips []string) `json:"-"`
 
 	Sandbox SandboxOptions // for Spawn
 	// Kubernetes is where Spawn's actions on a cluster work, in this process;
 	// nil skips them.
 	Kubernetes action.APIServer `json:"-"`
-	// Abort, when closed, ends Spawn at once: its child is killed, and what
-	// that left is undone.
+	// Abort, when closed, ends Spawn at once: its child is killed, and the
+	// child's changes are undone.
 	Abort <-chan struct{} `json:"-"`
 }
 
@@ -108,8 +108,8 @@ type SandboxOptions struct {
 	Off      bool   // work on the host's own files
 	Egress   bool   // let actions reach addresses outside this host
 	StateDir string // where the undo journal is kept; "" stands for sandbox.DefaultStateDir
-	// Container says what sensors take this process for, if that is known
-	// better than by its cgroups.
+	// Container says how sensors classify this process, if that is known better
+	// than by its cgroups.
 	Container Containment
 	// Privileged says that the container is known to sensors as privileged.
 	Privileged bool
@@ -129,7 +129,7 @@ const (
 	InContainer Containment = "container"
 )
 
-// pacer is the schedule that o asks for.
+// pacer is the schedule of o.
 func (o *Options) pacer() pace.Pacer {
 	switch {
 	case o.Mix != nil:

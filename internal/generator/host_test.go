@@ -53,15 +53,15 @@ func hostState(t *testing.T) map[string]string {
 	return state
 }
 
-// listTree lists dir, its top only if shallow, without what this test run and
-// other users of this machine are known to write.
+// listTree lists dir, its top only if shallow, without known files of this test
+// run and of other users of this machine.
 func listTree(state map[string]string, dir string, shallow bool) {
 	_ = filepath.WalkDir(dir, func(path string, item fs.DirEntry, err error) error {
 		if err != nil {
 			return nil // vanished meanwhile
 		}
 		if path == "/tmp" {
-			return nil // everybody's; only what is in it counts
+			return nil // shared; only its entries count
 		}
 		if others(path) {
 			return filepath.SkipDir
@@ -76,15 +76,15 @@ func listTree(state map[string]string, dir string, shallow bool) {
 	})
 }
 
-// others says whether a path belongs to somebody else at work: build caches,
-// test directories of other packages, terminals.
+// others says whether a path belongs to other work: build caches, test
+// directories of other packages, terminals.
 func others(path string) bool {
 	for _, prefix := range []string{"/root/.cache", "/root/.config/go/telemetry", "/root/go", "/root/.pyenv", "/root/.cargo", "/root/.rustup", "/root/.npm", "/dev/pts", "/tmp/go-build", "/tmp/bash_jobs"} {
 		if strings.HasPrefix(path, prefix) {
 			return true
 		}
 	}
-	// In /tmp only what the generator makes is ours; others build and test there.
+	// In /tmp only the generator's files are ours; others build and test there.
 	return strings.HasPrefix(path, "/tmp/") && !strings.Contains(path, "peregrine-") || strings.HasPrefix(path, "/dev/shm/") && !strings.Contains(path, "peregrine-")
 }
 
@@ -105,8 +105,8 @@ func describe(path string, info fs.FileInfo) string {
 }
 
 // compareHost fails for every difference between before and now that lasts:
-// tests of other packages run the generator beside this one, and remove again
-// what they made within their round.
+// tests of other packages run the generator beside this one, and remove their
+// files within their round.
 func compareHost(t *testing.T, before map[string]string, normal func(map[string]string) map[string]string) {
 	t.Helper()
 	const longestRound = 2 * time.Minute

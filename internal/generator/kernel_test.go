@@ -15,8 +15,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
-// kernelCount counts syscalls where they enter the kernel, by thread: what the
-// generator says of itself is compared with it.
+// kernelCount counts syscalls at kernel entry, by thread, to check the
+// generator's own counts.
 type kernelCount struct{ byThread *ebpf.Map }
 
 // key is one thread's count of one syscall.
@@ -89,7 +89,7 @@ func (k *kernelCount) of(t *testing.T, tid int32, number uint32) uint64 {
 }
 
 // all is a thread's count of all but the scheduler's own: sleeps of the pacing
-// and of the Go runtime, and what it does once per thread.
+// and of the Go runtime, and its calls once per thread.
 func (k *kernelCount) all(t *testing.T, tid int32) (n uint64) {
 	t.Helper()
 	for number := range uint32(512) {

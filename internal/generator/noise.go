@@ -6,7 +6,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 )
 
-// noiseMix is the background load: what services do all day, by weight.
+// noiseMix is the background load: the usual calls of services, by weight.
 var noiseMix = []Choice{
 	{Name: "noise.Stat", Weight: 4},
 	{Name: "noise.OpenClose", Weight: 8},
@@ -19,9 +19,9 @@ var noiseMix = []Choice{
 // noiseTick makes some 75 syscalls of a worker at 150,000/s one burst.
 const noiseTick = 500 * time.Microsecond
 
-// Noise is a run of background load at so many syscalls per second that no
-// rule detects, without keeping instances. Nobody asks when each was made, so
-// that a worker wakes up once for many.
+// Noise is a run of background load at a rate of syscalls that no rule detects,
+// without instances. The time of each does not matter, so that a worker wakes
+// up once for many.
 func Noise(syscallsPerSecond float64) Options {
 	return Options{Actions: noiseMix, Rate: syscallsPerSecond / syscallsPerAction(noiseMix), Tick: noiseTick, Discard: true}
 }

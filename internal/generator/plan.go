@@ -15,7 +15,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
-// Plan says what a run would do, without doing it.
+// Plan describes a run without performing it.
 type Plan struct {
 	Sandbox string    `json:"sandbox"`
 	Journal string    `json:"journal"`

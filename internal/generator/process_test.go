@@ -19,7 +19,7 @@ import (
 type killing struct {
 	mode  string
 	delay time.Duration // after it has started
-	also  string        // what is done to its worker processes before
+	also  string        // signal to its worker processes before
 }
 
 // killRun starts a run and kills it.

@@ -15,18 +15,19 @@ import (
 )
 
 const (
-	// replayTick is how long what became due may wait, to be done at once.
+	// replayTick is how long due calls may wait, to be made in one batch.
 	replayTick = 500 * time.Microsecond
-	// replayPerWorker is how many syscalls a second one thread is trusted with.
+	// replayPerWorker is the most syscalls a second for one thread.
 	replayPerWorker = 100_000
 )
 
-// Replay is a run that makes the syscalls of a profile, scale times as many: the
-// same mix with the same share of failures but for what notes say, in the course
-// that was recorded, again and again. Those in containers are made where sensors see a container.
-// A length, if not 0, is that of the run: a longer course is sampled, whole
-// seconds of it from the quietest to the busiest, so that the run has its highest
-// burst. notes are the differences that cannot be avoided, in sentences.
+// Replay is a run that makes the syscalls of a profile, at scale times the
+// rate: the same mix with the same share of failures except as notes say, in
+// the recorded course, repeatedly. Those in containers are made where sensors
+// see a container. A length, if not 0, is that of the run: a longer course is
+// sampled, whole seconds of it from the quietest to the busiest, so that the
+// run has its highest burst. notes are the differences that cannot be avoided,
+// in sentences.
 func Replay(p *profile.Profile, scale float64, length time.Duration) (o Options, notes []string, err error) {
 	if !(scale > 0) {
 		return o, nil, fmt.Errorf("scale %g: must be above 0", scale)
@@ -54,8 +55,8 @@ type replayed struct {
 type replay struct {
 	calls   []replayed
 	unknown []string
-	others  []string           // what is made as another syscall, and as which
-	beyond  map[string]float64 // what calls bring, and the profile has not: per second
+	others  []string           // syscalls replaced by another one, with its name
+	beyond  map[string]float64 // side calls that the profile lacks, per second
 }
 
 func newReplay(p *profile.Profile) *replay {
@@ -95,8 +96,8 @@ func (r *replay) add(c replayed) {
 	}
 }
 
-// subtract takes away what other calls make besides themselves: those that
-// bring most with them first, since what they bring may bring something too.
+// subtract takes away the side calls of other calls: those with most of them
+// first, since side calls may have side calls too.
 func (r *replay) subtract() {
 	order := slices.Clone(r.calls)
 	sort.SliceStable(order, func(i, j int) bool { return depth(order[i].syscall) > depth(order[j].syscall) })
@@ -146,8 +147,8 @@ type strand struct {
 	container bool
 }
 
-// mix gives each call its strand of the shape. What a shape has no strand for
-// is spread evenly; nil if there is nothing to do.
+// mix gives each call its strand of the shape. Calls whose strand the shape
+// lacks are spread evenly; nil without calls.
 func (r *replay) mix(p *profile.Profile, scale float64, length time.Duration) *Mix {
 	m := &Mix{Each: profile.Window}
 	shape := p.Shape

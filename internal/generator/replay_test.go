@@ -15,8 +15,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
-// shop is a workload with everything that a replay has to deal with: calls that
-// bring others, failures, containers, bursts, and what nobody knows.
+// shop is a workload with all cases of a replay: side calls, failures,
+// containers, bursts, and unknown syscalls.
 func shop() *profile.Profile {
 	b := profile.NewBuilder()
 	for i := range 40 {
@@ -44,8 +44,8 @@ func shop() *profile.Profile {
 	return p
 }
 
-// rates is what a replay makes per second: of each syscall and its failures, on
-// the host and in containers together.
+// rates is the rate of each syscall and of its failures in a replay, on the
+// host and in containers together.
 func rates(o *Options) map[string]float64 {
 	made := map[string]float64{}
 	for i, c := range o.Actions {
@@ -66,7 +66,7 @@ func rates(o *Options) map[string]float64 {
 	return made
 }
 
-// With what calls bring, a replay makes what was recorded.
+// Side calls included, a replay makes the recorded calls.
 func TestReplayRates(t *testing.T) {
 	for _, scale := range []float64{0.5, 1, 20} {
 		o, notes, err := Replay(shop(), scale, 0)

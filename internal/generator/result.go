@@ -10,7 +10,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
 )
 
-// Counts is what became of the actions that were due.
+// Counts counts the due actions by their result.
 type Counts struct {
 	Offered   uint64 `json:"offered"`   // started or skipped
 	Completed uint64 `json:"completed"` // without an error
@@ -30,11 +30,10 @@ type ActionResult struct {
 	Cost *hdrhistogram.Histogram `json:"-"`
 }
 
-// Result is what a run did.
+// Result is the result of a run.
 type Result struct {
 	Start, End time.Time // of the schedule, and when the last worker was done
-	// TargetRate is what the schedule asks for per second, on average; 0 for
-	// closed loops.
+	// TargetRate is the schedule's average rate per second; 0 for closed loops.
 	TargetRate float64
 	// Target is how many actions were due between Start and End.
 	Target uint64
@@ -44,12 +43,12 @@ type Result struct {
 	Instances []Instance              `json:"-"` // nil if discarded
 	// ClockStep is how far the wall clock was set during the run.
 	ClockStep time.Duration
-	// Processes are the worker processes: what acted was one of them or a
-	// descendant.
+	// Processes are the worker processes: each acting process was one of them or
+	// a descendant.
 	Processes []int `json:"-"`
 	// Run is the id that the command line of the worker process carries.
 	Run string `json:"-"`
-	// CPU is what all threads and children of the run used.
+	// CPU is the CPU time of all threads and children of the run.
 	CPU time.Duration
 }
 

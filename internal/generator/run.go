@@ -39,7 +39,7 @@ func Run(ctx context.Context, o Options, env action.Env) (*Result, error) {
 	return r.result, errors.Join(err, r.close())
 }
 
-// running is a run: what its workers share.
+// running is a run: the state that its workers share.
 type running struct {
 	o       *Options
 	picker  *picker
@@ -94,11 +94,11 @@ func prepare(o Options, env action.Env) (*running, error) {
 	return r, nil
 }
 
-// run starts the workers and collects what they did.
+// run starts the workers and collects their results.
 func (r *running) run(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { r.stop.Store(true) })()
-	// Workers do not give up their places while they act or sleep for a short
-	// time: what is left is for everything else.
+	// Workers keep their places while they act or sleep for a short time: add
+	// places for everything else.
 	places := runtime.GOMAXPROCS(0)
 	runtime.GOMAXPROCS(places + len(r.workers))
 	defer runtime.GOMAXPROCS(places)
@@ -144,7 +144,7 @@ func (r *running) collect(batch []Instance) {
 	r.empty <- batch[:0]
 }
 
-// target says what the schedule asked for up to now.
+// target sets the number of actions due so far, and their rate.
 func (r *running) target(elapsed time.Duration) {
 	if r.o.Duration > 0 {
 		elapsed = min(elapsed, r.o.Duration)
@@ -179,7 +179,7 @@ func lowest(a, b uint64) uint64 {
 	return a
 }
 
-// cpuTime is what this process and its children that ended used so far.
+// cpuTime is the CPU time of this process and its ended children so far.
 func cpuTime() time.Duration {
 	var total time.Duration
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {

@@ -68,7 +68,7 @@ func skipIfStalled(t *testing.T, r *Result, o Options) {
 	}
 }
 
-// checkInstances looks for what must be true of all.
+// checkInstances checks the invariants of all instances.
 func checkInstances(t *testing.T, r *Result) {
 	t.Helper()
 	last := map[uint16]int64{}
@@ -238,8 +238,8 @@ func TestNoScratch(t *testing.T) {
 	}
 }
 
-// The loop itself allocates nothing: what a long run allocates is what a short
-// one does.
+// The loop itself allocates nothing: a long run allocates as much as a short
+// one.
 func TestLoopDoesNotAllocate(t *testing.T) {
 	allocs := func(count uint64) float64 {
 		return testing.AllocsPerRun(3, func() {

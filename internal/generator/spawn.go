@@ -141,7 +141,7 @@ func (s *spawned) exec(task child.Task, network bool) error {
 	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if !s.options.Sandbox.Off {
 		s.command.SysProcAttr.Cloneflags = sandbox.Cloneflags(network)
-		// A container has process ids of its own, by which it is told from the
+		// A container has its own process ids, which distinguish it from the
 		// host. Where instances are matched with alerts, threads are known by
 		// those of the host.
 		if s.options.Mix != nil && strings.HasPrefix(string(task), taskJoin) {
@@ -207,8 +207,8 @@ func (s *spawned) begin(writer *os.File) error {
 	return nil
 }
 
-// converse tells the worker process what to do, takes what it reports and
-// waits for its end.
+// converse sends the worker process its task, receives its report and waits for
+// its end.
 func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
 	defer s.frames.Close()
 	done := make(chan struct{})
@@ -249,8 +249,8 @@ func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
 	return result, err
 }
 
-// ErrEnded says that somebody has ended the worker process, or that it has
-// crashed: what it did is not known.
+// ErrEnded says that the worker process was killed or has crashed: its actions
+// are not known.
 var ErrEnded = errors.New("the load generator's process ended without a result")
 
 // receive reads frames until the result.
@@ -314,8 +314,8 @@ func copyExecutable(from, to string) error {
 	return errors.Join(err, in.Close(), out.Close())
 }
 
-// place says what the environment is before anything is made: what Spawn and
-// Plan tell actions that ask whether they apply.
+// place describes the environment before anything is made: Spawn and Plan use
+// it to decide which actions apply.
 func (p *part) place(o *Options) action.Env {
 	return action.Env{
 		InContainer: p.inside,

@@ -166,7 +166,7 @@ func TestKillAndCleanup(t *testing.T) {
 	}
 }
 
-// Ctrl-C once: the run ends, with what was done.
+// Ctrl-C once: the run ends, and reports its actions so far.
 func TestSpawnStops(t *testing.T) {
 	needRoot(t)
 	before := hostState(t)
@@ -181,7 +181,7 @@ func TestSpawnStops(t *testing.T) {
 	compareHost(t, before, withTimes)
 }
 
-// Twice: the worker is killed, and what it left is undone.
+// Twice: the worker is killed, and its changes are undone.
 func TestSpawnAborts(t *testing.T) {
 	needRoot(t)
 	for _, off := range []bool{false, true} {
@@ -272,7 +272,7 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// What goes wrong before the first action is told, and undone.
+// Failures before the first action are reported, and their changes undone.
 func TestSpawnReportsFailures(t *testing.T) {
 	needRoot(t)
 	state := filepath.Join(t.TempDir(), "file")
@@ -285,7 +285,7 @@ func TestSpawnReportsFailures(t *testing.T) {
 	}
 }
 
-// A worker process that is killed by somebody is an error, not a result.
+// A killed worker process is an error, not a result.
 func TestWorkerIsKilled(t *testing.T) {
 	needRoot(t)
 	state := t.TempDir()
@@ -301,8 +301,8 @@ func TestWorkerIsKilled(t *testing.T) {
 	}
 }
 
-// A program that does not call Child is told, and does not start itself again
-// and again.
+// A program that does not call Child gets an error, and does not start itself
+// repeatedly.
 func TestForgottenChild(t *testing.T) {
 	t.Setenv(child.Variable, "work")
 	if _, err := Spawn(t.Context(), Options{Actions: []Choice{{Name: "noise.Mmap"}}, Passes: 1}); err == nil || !strings.Contains(err.Error(), "generator.Child must be called") {

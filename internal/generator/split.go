@@ -22,8 +22,8 @@ import (
 // they take turns, pass by pass. Actions on a cluster are a third part, which
 // this process does itself.
 //
-// When ctx ends, the schedule does, and the result is that of what was done.
-// The caller must be a program whose main calls Child first.
+// When ctx ends, the schedule does, and the result has the actions so far. The
+// caller must be a program whose main calls Child first.
 func Spawn(ctx context.Context, o Options) (*Result, error) {
 	if os.Getenv(child.Variable) != "" {
 		// We are a worker process whose main did not ask: to go on would be to
@@ -143,7 +143,7 @@ func (p *part) renumber(batch []Instance) {
 	}
 }
 
-// spread puts what is said of the part's actions where they are in the whole.
+// spread maps the skips of the part's actions to their places in the whole.
 func (p *part) spread(skips []string, all int) []string {
 	whole := make([]string, all)
 	for i, why := range skips {
@@ -186,8 +186,8 @@ func together(ctx context.Context, o Options, parts []*part) (*Result, error) {
 	return merge(&o, parts, results), nil
 }
 
-// shares divides n actions among the parts by weight: each gets the whole ones
-// of its share, and what is left goes to the largest remainders.
+// shares divides n actions among the parts by weight: each gets the integer
+// part of its share, and the rest goes to the largest remainders.
 func shares(n uint64, parts []*part) []uint64 {
 	var total uint64
 	for _, p := range parts {

@@ -13,9 +13,9 @@ import (
 	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// The worker process speaks to Spawn in frames: a kind, a length and so many
-// bytes. Both are the same program, so that instances go as they lie in
-// memory and results as JSON.
+// The worker process speaks to Spawn in frames: a kind, a length and that many
+// bytes. Both are the same program, so that instances are sent as they lie in
+// memory, and results as JSON.
 const (
 	frameReady  = 'P' // []string: Options.Ready's argument
 	frameBatch  = 'B' // []Instance

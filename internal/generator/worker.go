@@ -113,8 +113,7 @@ func (w *worker) sleep(clock *pace.Clock, at time.Duration) time.Duration {
 	return now
 }
 
-// do runs one action that starts now, notes what happened, and returns the
-// time.
+// do runs one action that starts now, notes the result, and returns the time.
 func (w *worker) do(index uint16, due, now time.Duration) time.Duration {
 	in := Instance{Action: index, Worker: w.index, TID: w.tid, Planned: w.start.Real + int64(due), Start: w.start.Real + int64(now)}
 	runnable := w.actions[index]

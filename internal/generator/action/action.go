@@ -1,7 +1,7 @@
-// Package action holds what the generator can do: one file per action, each
-// with the rule that it fires, what it touches and needs, what it costs, and
-// how it cleans up after itself. Names and rules are those of Falco's
-// event-generator and rule files; noise.* actions fire no rule.
+// Package action is the catalogue of the generator's actions: one file per
+// action, each with the rule that it fires, the files it touches, its needs and
+// cost, and its cleanup. Names and rules are those of Falco's event-generator
+// and rule files; noise.* actions fire no rule.
 //
 // An action is prepared once per worker (Prepare: files, children and sockets
 // it uses every time) and then runs many times. Run takes syscalls of its own
@@ -100,17 +100,17 @@ type Action struct {
 	prepare func(*prep) (func() error, error)
 }
 
-// Risk is what an action does to the host without the sandbox.
+// Risk is the effect of an action on the host without the sandbox.
 type Risk string
 
-// The risks. In all cases, actions remove what they created.
+// The risks. In all cases, actions remove the files that they created.
 const (
 	NoRisk      Risk = "none"    // nothing but scratch files and processes of its own
 	FilesRisk   Risk = "files"   // makes files of its own among the system's
 	NetworkRisk Risk = "network" // needs addresses that are not on this host
 )
 
-// Risk is what the action does to the host without the sandbox.
+// Risk returns the effect of the action on the host without the sandbox.
 func (a *Action) Risk() Risk {
 	switch {
 	case a.Needs.Network:
@@ -134,8 +134,8 @@ func (e *SkipError) Error() string { return e.Reason }
 
 func skip(reason string) error { return &SkipError{reason} }
 
-// Journal is told of everything that outlives a run of an action, before it
-// is made, so that it can be undone when the process is killed meanwhile.
+// Journal records everything that outlives a run of an action, before it is
+// made, so that it can be undone if the process is killed meanwhile.
 type Journal interface {
 	// Artifact is called before a is made, and again when its inode is known.
 	Artifact(a artifact.Artifact) error
@@ -175,7 +175,7 @@ type Runnable struct {
 // process do, in fork). The error is a syscall.Errno where one was met.
 func (r *Runnable) Run() error { return r.run() }
 
-// Close removes what Prepare and Run left. All of it is tried.
+// Close removes the files of Prepare and Run. It tries all, whatever fails.
 func (r *Runnable) Close() error {
 	var errs []error
 	for len(r.undo) > 0 {
@@ -188,7 +188,7 @@ func (r *Runnable) Close() error {
 	return errors.Join(errs...)
 }
 
-// Prepare checks what the action needs and makes it ready. The error is a
+// Prepare checks the action's needs and makes it ready. The error is a
 // *SkipError if the action does not apply here.
 func (a *Action) Prepare(env Env) (*Runnable, error) {
 	if err := a.Applies(env); err != nil {

@@ -1,6 +1,6 @@
 package action
 
-// mknod rather than open makes the file: only its end is to be seen.
+// mknod rather than open makes the file: the rule must see only its end.
 var deleteOrRenameShellHistory = Action{
 	Name:    "syscall.DeleteOrRenameShellHistory",
 	Summary: "make an ash_history in a scratch directory and unlink it",

@@ -14,10 +14,10 @@ type Object struct {
 type APIServer interface {
 	// Create creates the object under a name of this run.
 	Create(Object) error
-	// Names is what the names of all objects start with that this run creates
-	// for the action of that name.
+	// Names is the prefix of the names of all objects that this run creates for
+	// an action.
 	Names(action string) string
-	// Delete deletes what this run created of the object's kind. It does so as a
+	// Delete deletes this run's objects of the object's kind. It does so as a
 	// collection: rules look at the deletion of single objects.
 	Delete(Object) error
 }

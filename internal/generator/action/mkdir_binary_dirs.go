@@ -6,8 +6,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
 )
 
-// The attempt is what the rule asks for. Removing the directory each time
-// would fire the rule of ModifyBinaryDirs as well.
+// The rule matches the attempt. Removing the directory each time would fire the
+// rule of ModifyBinaryDirs as well.
 var mkdirBinaryDirs = Action{
 	Name:    "syscall.MkdirBinaryDirs",
 	Summary: "mkdir in /bin, of a directory that is there from the second time on",

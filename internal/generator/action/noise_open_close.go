@@ -17,7 +17,7 @@ var noiseOpenClose = Action{
 	},
 }
 
-// harmlessFile makes a small file whose path no rule asks for.
+// harmlessFile makes a small file whose path no rule matches.
 func harmlessFile(p *prep) (cpath, error) {
 	name, err := p.inScratch("data")
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
 )
 
-// prep is what an action's prepare function works with: the environment, and
-// ways to make things that are undone when the action is closed.
+// prep is the context of an action's prepare function: the environment, and
+// methods to make objects that are removed when the action is closed.
 type prep struct {
 	Env
 	runnable *Runnable
@@ -22,8 +22,9 @@ type prep struct {
 // undo registers f for Close.
 func (p *prep) undo(f func() error) { p.runnable.undo = append(p.runnable.undo, f) }
 
-// announce registers what the action is about to make, or makes in Run: it is
-// in the journal before it can exist, and removed when the action is closed.
+// announce registers an artifact that the action is about to make, or makes in
+// Run: it is in the journal before it can exist, and removed when the action is
+// closed.
 func (p *prep) announce(a artifact.Artifact) (*artifact.Artifact, error) {
 	if p.Disposable {
 		return &a, nil
@@ -58,7 +59,7 @@ func (p *prep) made(a *artifact.Artifact) error {
 	return p.Journal.Artifact(*a)
 }
 
-// make announces an artifact, makes it, and notes what it has become.
+// make announces an artifact, makes it, and notes its inode.
 func (p *prep) make(a artifact.Artifact, create func() error) error {
 	announced, err := p.announce(a)
 	if err != nil {
@@ -120,7 +121,7 @@ func (p *prep) mknod(path string, mode uint32) error {
 	return p.mknodFor(artifact.Artifact{Path: path}, mode)
 }
 
-// mknodFor makes it empty too; a says what will be written to it.
+// mknodFor makes it empty too; a has the content to be written later.
 func (p *prep) mknodFor(a artifact.Artifact, mode uint32) error {
 	a.Kind = artifact.File
 	return p.make(a, func() error {

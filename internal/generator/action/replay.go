@@ -7,8 +7,8 @@ import (
 
 // Actions that replay a recorded workload make one syscall each, as cheaply as
 // the kernel lets them: there is one for each syscall, and one for its failure.
-// They are found by Lookup and are no part of the catalogue. What they touch is
-// their own: files in the scratch directory, sockets on loopback.
+// They are found by Lookup and are not in the catalogue. They touch only their
+// own files in the scratch directory and their own sockets on loopback.
 const (
 	replayPrefix = "replay."
 	failedSuffix = ".failed"
@@ -22,9 +22,9 @@ func Replayed(syscall string, failed bool) string {
 	return replayPrefix + syscall
 }
 
-// Besides is what Replayed makes besides the syscall itself, if that succeeds:
-// what is opened is closed. known is false for a syscall that getppid stands in
-// for, and makes is false for one that comes with others only: a process ends
+// Besides returns the side calls of Replayed for a syscall that succeeds, such
+// as the close after an open. known is false for a syscall that getppid
+// replaces, and makes is false for one that is only a side call: a process ends
 // once for each that is started.
 func Besides(syscall string) (besides map[string]int, known, makes bool) {
 	if slices.Contains(consequences, syscall) {

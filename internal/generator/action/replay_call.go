@@ -19,7 +19,7 @@ type replay struct {
 	neverSucceeds bool
 
 	besides map[string]int
-	// after undoes what a call has made: its result, and its arguments.
+	// after undoes the effect of a call, by its result and its arguments.
 	after func(result uintptr, args *[6]uintptr)
 	// run, if not nil, is all of a call that succeeds.
 	run func(*prep) (func() error, error)
@@ -45,7 +45,7 @@ func (r replay) prepare(p *prep, failed bool) (func() error, error) {
 	}
 	nr, after := r.nr, r.after
 	if fails {
-		return func() error { // an error is what was asked for
+		return func() error { // an error is expected
 			_, _, _ = unix.RawSyscall6(nr, args[0], args[1], args[2], args[3], args[4], args[5])
 			return nil
 		}, nil
@@ -78,8 +78,9 @@ var (
 // package do not move.
 var replayMemory [8192]byte
 
-// replayZeros is what all of them read, size bytes. It lies with the constants,
-// where the kernel cannot write: it is the timeout of polls and sleeps too.
+// replayZeros is the input of all of them, size bytes. It lies with the
+// constants, where the kernel cannot write: it is the timeout of polls and
+// sleeps too.
 var replayZeros = unsafe.StringData(eight + eight + eight + eight + eight + eight + eight + eight)
 
 const eight = "\x00\x00\x00\x00\x00\x00\x00\x00"
@@ -100,7 +101,7 @@ func missing(p *prep) (uintptr, error) {
 	return p.held(c(name)), err
 }
 
-// held is the address of what lives until the action is closed.
+// held is the address of a path that lives until the action is closed.
 func (p *prep) held(path cpath) uintptr {
 	p.undo(func() error {
 		runtime.KeepAlive(path)

@@ -61,8 +61,8 @@ var fileReplays = map[string]replay{
 	"sendfile":        {nr: unix.SYS_SENDFILE, fails: []word{noFD, noFD, zero, zero}, run: sends},
 }
 
-// closesCopy closes a copy of a descriptor. fcntl makes it, since what other
-// calls open they close themselves.
+// closesCopy closes a copy of a descriptor. fcntl makes it, since other calls
+// that open close their descriptors themselves.
 func closesCopy(p *prep) (func() error, error) {
 	original, err := device("/dev/null")(p)
 	return func() error {

@@ -48,8 +48,8 @@ func message(of *byte) word {
 	return pointer(unsafe.Pointer(m))
 }
 
-// receiver is a UDP socket on loopback that nobody reads; what does not fit is
-// dropped, without an error for the sender.
+// receiver is a UDP socket on loopback that nobody reads; datagrams that do not
+// fit are dropped, without an error for the sender.
 func (p *prep) receiver() (*unix.SockaddrInet4, error) {
 	fd, err := p.opened(socket(unix.AF_INET, unix.SOCK_DGRAM))
 	if err != nil {

@@ -12,8 +12,8 @@ const (
 	robustListHead                     = 24       // bytes: the same. Without a list it may be set: Go has none
 )
 
-// noPID is no process (PID_MAX_LIMIT, include/linux/threads.h): children of
-// replays are waited for where they are started, and by nobody else.
+// noPID is no process (PID_MAX_LIMIT, include/linux/threads.h): only the
+// starter of a replay's child waits for it.
 var noPID = number(1 << 30)
 
 // otherReplays are calls about memory, time, signals and the process itself,
@@ -65,7 +65,7 @@ var otherReplays = map[string]replay{
 	"wait4":             {nr: unix.SYS_WAIT4, fails: []word{noPID, zero, number(unix.WNOHANG), zero}, neverSucceeds: true},
 }
 
-var replayFutex uint32 // which nobody waits for
+var replayFutex uint32 // which has no waiter
 
 var futex = pointer(unsafe.Pointer(&replayFutex))
 

@@ -9,9 +9,9 @@ import (
 )
 
 // processReplays start processes that end at once: a copy of this one, or a
-// program of one syscall. Nothing but the clone, the exec, the end and the wait
-// is done for them, so that what else real programs do is replayed as it was
-// recorded, and not twice.
+// program of one syscall. They make only the clone, the exec, the exit and the
+// wait, so that other calls of real programs are replayed as recorded, and not
+// twice.
 var processReplays = map[string]replay{
 	"clone":  {nr: unix.SYS_CLONE, fails: []word{number(-1), zero, zero, zero, zero}, besides: map[string]int{"wait4": 1, "exit_group": 1}, run: func(*prep) (func() error, error) { return func() error { return startCopy(unix.SYS_CLONE) }, nil }},
 	"execve": {nr: unix.SYS_EXECVE, fails: []word{missing, zero, zero}, besides: map[string]int{"clone": 1, "wait4": 1, "exit_group": 1}, run: startsProgram},

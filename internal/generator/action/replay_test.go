@@ -51,8 +51,9 @@ func TestReplays(t *testing.T) {
 	}
 }
 
-// What replayed calls read as zero stays zero, though some have the kernel write
-// a new offset or the time that is left: a sleep of some of these lasts for an hour.
+// The zeros that replayed calls read stay zero, though some calls have the
+// kernel write a new offset or the remaining time, which could make a sleep
+// last for an hour.
 func TestReplaysReadZeros(t *testing.T) {
 	device, err := unix.Open("/dev/zero", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -65,7 +66,7 @@ func TestReplaysReadZeros(t *testing.T) {
 	}
 }
 
-// What a worker does besides a replay makes its files with the mode that it had.
+// A replayed umask does not change the mode of the worker's other files.
 func TestReplayedUmask(t *testing.T) {
 	defer unix.Umask(unix.Umask(0o027))
 	a, _ := Lookup(Replayed("umask", false))
@@ -140,7 +141,7 @@ func TestReplaysFail(t *testing.T) {
 	}
 }
 
-// What nobody knows is made, by a syscall that does nothing.
+// An unknown syscall is replayed as one that does nothing.
 func TestReplaysUnknown(t *testing.T) {
 	if _, known, makes := Besides("made_up"); known || !makes {
 		t.Error("known")

@@ -268,7 +268,7 @@ type failing struct{}
 
 func (failing) Artifact(artifact.Artifact) error { return syscall.ENOSPC }
 
-// What cannot be written down first is not made.
+// An artifact that cannot be journalled first is not made.
 func TestJournalFirst(t *testing.T) {
 	env := testEnv(t)
 	env.Journal = failing{}

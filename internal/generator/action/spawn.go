@@ -48,8 +48,8 @@ func (p *prep) program(g program) (*spawner, error) {
 		}
 	}
 	if !exists(g.path) {
-		// The kernel names a process after the path that was executed, not
-		// after what the link leads to (fs/exec.c, bprm->filename).
+		// The kernel names a process after the executed path, not after the
+		// link's target (fs/exec.c, bprm->filename).
 		link := artifact.Artifact{Path: g.path, Kind: artifact.Link, Content: p.Exe}
 		if err := p.make(link, func() error { return os.Symlink(p.Exe, g.path) }); err != nil {
 			return nil, err
@@ -110,8 +110,8 @@ func reap(pid int) error {
 	}
 }
 
-// spawns is the prepare function of actions whose rule asks for the start of
-// a process and nothing else.
+// spawns is the prepare function of actions whose rule matches only the start
+// of a process.
 func spawns(g program) func(*prep) (func() error, error) {
 	return func(p *prep) (func() error, error) {
 		s, err := p.program(g)

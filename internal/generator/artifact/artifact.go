@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Kind says what an artifact is.
+// Kind is the kind of an artifact.
 type Kind string
 
 // The kinds.
@@ -28,19 +28,19 @@ const (
 type Artifact struct {
 	Path string `json:"path"`
 	Kind Kind   `json:"kind"`
-	// Content is what is written to a file, the target of a link, the other
-	// path of a name. A file that holds only the start of it is the same one:
-	// it is being written.
+	// Content is the content of a file, the target of a link, the other path of
+	// a name. A file that holds only a prefix of it is the same one: it is being
+	// written.
 	Content string `json:"content,omitempty"`
 	// CopyOf is the file that is copied, in place of Content.
 	CopyOf string `json:"copy_of,omitempty"`
-	// Dev and Inode are those of what was made, 0 while it is only announced.
+	// Dev and Inode identify the made artifact; 0 while it is only announced.
 	Dev   uint64 `json:"dev,omitempty"`
 	Inode uint64 `json:"inode,omitempty"`
 }
 
-// Left is the error of an artifact that was not removed, since it is not, or
-// not only, what the run made.
+// Left is the error of an artifact that was not removed, since it was replaced
+// or has foreign content.
 type Left struct{ Path, Why string }
 
 func (e *Left) Error() string { return fmt.Sprintf("left %s: %s", e.Path, e.Why) }
@@ -56,7 +56,7 @@ func (a *Artifact) Identify() error {
 }
 
 // Remove takes the artifact away and says whether it was there. Its error is a
-// *Left if what is at the path is something else.
+// *Left if the path holds something else.
 func (a Artifact) Remove() (bool, error) {
 	var st unix.Stat_t
 	switch err := unix.Lstat(a.Path, &st); {
@@ -80,7 +80,8 @@ func (a Artifact) Remove() (bool, error) {
 	return err == nil, err
 }
 
-// differs says how what is at the path is not the artifact, "" if it is.
+// differs says how the file at the path differs from the artifact, "" if it
+// does not.
 func (a Artifact) differs(st *unix.Stat_t) (string, error) {
 	switch {
 	case a.Inode != 0 && (st.Dev != a.Dev || st.Ino != a.Inode):
@@ -104,7 +105,7 @@ func (a Artifact) differs(st *unix.Stat_t) (string, error) {
 		err = unix.Lstat(a.Content, &other)
 		same = other.Dev == st.Dev && other.Ino == st.Ino
 	case Directory:
-		same = true // what is in it is seen when it is removed
+		same = true // its entries are checked on removal
 	}
 	if err != nil || same {
 		return "", err

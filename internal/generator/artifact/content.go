@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// holdsContent says whether the file st holds what was written to it, or the
-// start of it.
+// holdsContent says whether the file st holds the artifact's content, or a
+// prefix of it.
 func (a Artifact) holdsContent(st *unix.Stat_t) (bool, error) {
 	switch {
 	case a.CopyOf == "" && st.Size > int64(len(a.Content)):
@@ -32,7 +32,7 @@ func (a Artifact) holdsContent(st *unix.Stat_t) (bool, error) {
 	}
 	original, err := os.Open(a.CopyOf)
 	if err != nil {
-		return false, nil // nothing can be said: somebody has to look at it
+		return false, nil // undecided: leave it to a person
 	}
 	defer original.Close()
 	return startsWith(original, file)

@@ -30,10 +30,10 @@ func task(words ...string) Task { return Task(strings.Join(words, separator)) }
 // Env is the task as an environment entry.
 func (t Task) Env() string { return Variable + "=" + string(t) }
 
-// A task of this package is done here rather than in main, before packages that
-// it does not need are initialised: Go initialises them by import path, each as
-// soon as what it imports is, and this one imports little. With gRPC linked in
-// that is a fifth of a child's time.
+// A task of this package runs here rather than in main, before packages that it
+// does not need are initialised: Go initialises them by import path, each once
+// its imports are, and this one imports little. With gRPC linked in that is a
+// fifth of a child's time.
 func init() {
 	t := os.Getenv(Variable)
 	words := strings.Split(t, separator)

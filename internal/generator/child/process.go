@@ -53,7 +53,7 @@ func traceme([]string) error {
 	return result(e)
 }
 
-// setuidRoot takes EPERM for success: the attempt is what counts.
+// setuidRoot takes EPERM for success: only the attempt matters.
 func setuidRoot([]string) error {
 	// The raw syscall, since package unix would do it on every thread.
 	switch _, _, e := unix.RawSyscall(unix.SYS_SETUID, 0, 0, 0); e {

@@ -25,7 +25,7 @@ func TraceMe() Task { return task("traceme") }
 // SetuidRoot tries to become root, and must not be able to.
 func SetuidRoot() Task { return task("setuid") }
 
-// Unshare calls unshare(2) for what needs no privilege.
+// Unshare calls unshare(2) with flags that need no privilege.
 func Unshare() Task { return task("unshare") }
 
 // Userfaultfd makes a userfaultfd and closes it.

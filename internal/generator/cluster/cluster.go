@@ -31,8 +31,8 @@ type Cluster struct {
 	run    string
 	owner  string
 	made   atomic.Uint64
-	// Failed is told of every request that failed; nil for nobody. An action's
-	// result has no more than a number for it.
+	// Failed, if not nil, is called for every failed request. An action's result
+	// has only an error number for it.
 	Failed func(error)
 }
 
@@ -98,8 +98,8 @@ var kinds = []struct{ api, resource string }{
 	{"apis/apps/v1", "deployments"}, {"apis/rbac.authorization.k8s.io/v1", "roles"},
 }
 
-// Cleanup deletes what all runs left in the namespace. Those that are going on
-// lose their objects too.
+// Cleanup deletes the objects of all runs in the namespace, those of live runs
+// too.
 func (c *Cluster) Cleanup() error {
 	var errs []error
 	for _, k := range kinds {

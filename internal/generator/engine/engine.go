@@ -47,7 +47,7 @@ func (e Engine) program() string {
 // answerTime bounds how long an engine has to say that it is there.
 const answerTime = 10 * time.Second
 
-// Find returns the engine that is asked for, or the first that answers.
+// Find returns the named engine, or the first that answers.
 func Find(ctx context.Context, name string) (Engine, error) {
 	candidates := Names
 	if name != "" {
@@ -75,7 +75,7 @@ func (e Engine) do(ctx context.Context, args ...string) error {
 	return err
 }
 
-// ask is what a command of the engine prints, given this input.
+// ask returns the output of a command of the engine, given this input.
 func (e Engine) ask(ctx context.Context, in io.Reader, args ...string) (string, error) {
 	var out, problems bytes.Buffer
 	cmd := exec.CommandContext(ctx, e.program(), args...)
@@ -100,8 +100,8 @@ type Spec struct {
 	Args       []string
 }
 
-// capabilities are what the sandbox and the actions need of a container that is
-// not privileged.
+// capabilities are those that the sandbox and the actions need in an
+// unprivileged container.
 var capabilities = []string{"SYS_ADMIN", "NET_ADMIN", "NET_RAW", "SYS_PTRACE"}
 
 // Run is the command that runs a container in the foreground and removes it.
@@ -142,7 +142,7 @@ func (e Engine) Run(s Spec) (*exec.Cmd, error) {
 	return exec.Command(e.program(), append(args, s.Args...)...), nil
 }
 
-// id is what the engine knows a container by. Sensors know containerd's by 64
+// id is the engine's name of a container. Sensors know containerd's by 64
 // hexadecimal digits, which CRI and Docker give them.
 func (e Engine) id(name string) string {
 	if e == Containerd {
@@ -178,14 +178,14 @@ func (e Engine) RemoveImage(ctx context.Context, tag string) (was bool, err erro
 	return e.clear(ctx, []string{"image", "ls", "--quiet", "--filter", "reference=" + tag}, []string{"rmi", "--force", tag})
 }
 
-// An engine refuses to remove what it is removing itself, as it does with a
-// container whose process has ended: it is asked attempts times, a pause apart.
+// An engine refuses to remove an object that it is removing itself, such as a
+// container whose process has ended: clear tries attempts times, a pause apart.
 const (
 	attempts = 20
 	pause    = 100 * time.Millisecond
 )
 
-// clear removes what a list shows, by commands of which the last must succeed.
+// clear removes the listed objects, by commands of which the last must succeed.
 func (e Engine) clear(ctx context.Context, list []string, remove ...[]string) (was bool, err error) {
 	for range attempts {
 		found, lerr := e.ask(ctx, nil, list...)
@@ -203,7 +203,7 @@ func (e Engine) clear(ctx context.Context, list []string, remove ...[]string) (w
 	return was, err
 }
 
-// sweep removes what a ctr that was killed leaves of a container besides its
+// sweep removes the objects that a killed ctr leaves besides the container's
 // entry: the snapshot, which is made first, and the pipes of its program.
 func (e Engine) sweep(ctx context.Context, id string) error {
 	_ = e.do(ctx, "snapshots", "rm", id) // it has gone with the container, or was never made
@@ -218,8 +218,8 @@ func (e Engine) sweep(ctx context.Context, id string) error {
 const passwd = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
 
 // Helper makes the engine load an image that needs no registry: this program,
-// files that actions read, and the directories that are to be there. It goes
-// through a pipe, so that a kill leaves no archive on the host.
+// files that actions read, and the required directories. It goes through a
+// pipe, so that a kill leaves no archive on the host.
 func (e Engine) Helper(ctx context.Context, tag string, directories []string) error {
 	exe, err := os.Executable()
 	if err != nil {

@@ -73,9 +73,9 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// What is not there is not removed; what is, is by force, again while the engine
-// refuses. An engine that cannot be asked may have it still: that is an error, or
-// a journal would forget it.
+// A missing object is not removed; an existing one is removed by force,
+// repeatedly while the engine refuses. An engine that does not answer may still
+// have it: that is an error, or a journal would forget it.
 func TestRemove(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
@@ -117,8 +117,8 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// The helper image has this program, and directories for what actions touch. It
-// is on the host in no file, which a kill would leave.
+// The helper image has this program, and directories for the files that actions
+// touch. It is not in a file on the host, which a kill would leave.
 func TestHelper(t *testing.T) {
 	temporary := t.TempDir()
 	for name, want := range map[string]string{"docker": "load", "podman": "load", "ctr": "images import -"} {

@@ -72,7 +72,7 @@ func (l *Logger) Log(level Level, message string, fields Fields) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_, _ = io.WriteString(l.Out, line+"\n") // nobody is left to be told
+	_, _ = io.WriteString(l.Out, line+"\n") // an error cannot be reported
 }
 
 func (l *Logger) text(level Level, message string, fields Fields) string {
@@ -120,7 +120,7 @@ func names(fields Fields) []string {
 	return list
 }
 
-// quote quotes what holds anything but letters, digits and -._/@^+.
+// quote quotes texts with anything but letters, digits and -._/@^+.
 func quote(s string) string {
 	for _, r := range s {
 		plain := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-._/@^+", r)

@@ -49,7 +49,7 @@ type failure struct {
 	errno  int32
 }
 
-// How often progress is told: on a terminal, and as log lines.
+// Intervals of progress: on a terminal, and as log lines.
 const (
 	lineEvery = time.Second
 	logEvery  = 10 * time.Second
@@ -106,7 +106,7 @@ func (s *Story) Sink(batch []generator.Instance) {
 	}
 }
 
-// failure tells of each kind of failure once in fast runs.
+// failure reports each kind of failure once in fast runs.
 func (s *Story) failure(in *generator.Instance) {
 	kind := failure{in.Action, in.Errno}
 	if !s.detailed && !s.failed[kind] {
@@ -124,7 +124,7 @@ func (s *Story) error(in *generator.Instance) {
 	s.log.Log(eventlog.Error, "action error", eventlog.Fields{"action": s.o.Actions[in.Action].Name, "error": text})
 }
 
-// line is what event-generator says of one action.
+// line is event-generator's line about one action.
 func (s *Story) line(in *generator.Instance) {
 	name := s.o.Actions[in.Action].Name
 	fields := eventlog.Fields{"action": name}

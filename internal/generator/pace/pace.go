@@ -13,9 +13,9 @@ import (
 type Pacer interface {
 	// Pace returns how long after elapsed (the time since the start) action n
 	// (from 0) is due; a negative wait means that it is overdue by that much.
-	// An open-loop pacer keeps elapsed+wait independent of elapsed: the
-	// schedule never moves because somebody was slow. stop says that action n
-	// is not part of the schedule any more.
+	// An open-loop pacer keeps elapsed+wait independent of elapsed: the schedule
+	// never moves because of a slow worker. stop says that action n is past the
+	// end of the schedule.
 	Pace(elapsed time.Duration, n uint64) (wait time.Duration, stop bool)
 }
 

@@ -34,7 +34,7 @@ func TestSeries(t *testing.T) {
 	}
 }
 
-// What is due before a time is what is planned by it.
+// The actions due before a time are those planned by it.
 func TestSeriesPlanned(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rates := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 50_000), func(n int) float64 { return float64(n) / 10 }), 1, 8).Draw(t, "rates")

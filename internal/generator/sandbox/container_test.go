@@ -81,7 +81,7 @@ func TestLookalike(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(l.Paths[0], "cgroup.procs"), []byte(strconv.Itoa(inside.Process.Pid)), 0); err != nil {
 		t.Fatal(err)
 	}
-	// It is not the run's: somebody has put it there.
+	// It is not the run's: another user has put it there.
 	defer func() { _ = inside.Process.Kill(); _ = inside.Wait() }()
 	if err := j.Undo(); err != nil {
 		t.Error(err)

@@ -12,25 +12,25 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
-// Journal is the list of what a run will leave on the host if it is killed.
+// Journal lists the objects that a run will leave on the host if it is killed.
 type Journal struct {
 	*journal.Journal
-	by *process // who adds to it, if not its owner
+	by *process // the process that adds to it, if not its owner
 }
 
 // entry is one line. Exactly one field is set besides By.
 type entry struct {
-	By       *process           `json:"by,omitempty"` // who made it, and may be making more: it is ended first
+	By       *process           `json:"by,omitempty"` // its maker, which may be making more: it is ended first
 	Artifact *artifact.Artifact `json:"artifact,omitempty"`
 	Cgroup   string             `json:"cgroup,omitempty"`
 	Process  *process           `json:"process,omitempty"`
-	// Container and Image are what a container engine has of the run.
+	// Container and Image are the run's objects in a container engine.
 	Container *contained `json:"container,omitempty"`
 	Image     *contained `json:"image,omitempty"`
 }
 
 // contained is announced before the engine is asked for it, and noted again when
-// the engine has answered: from then on, what it does not have will not come.
+// the engine has answered: from then on, a missing object will not appear.
 type contained struct {
 	Engine   engine.Engine `json:"engine"`
 	Name     string        `json:"name"`
@@ -71,7 +71,7 @@ func Inherit(file *os.File) (*Journal, error) {
 	return &Journal{journal.Inherit(file), &process{os.Getpid(), start}}, err
 }
 
-// Artifact announces an artifact, and says what it has become.
+// Artifact announces an artifact, or notes its identity.
 func (j *Journal) Artifact(a artifact.Artifact) error { return j.Add(entry{By: j.by, Artifact: &a}) }
 
 // Make announces an artifact, has it made, and notes its inode.
@@ -111,8 +111,8 @@ func (j *Journal) Process(pid int) error {
 	return j.Add(entry{Process: &process{pid, start}})
 }
 
-// Undo removes what the journal lists, last first, and then the journal. What
-// could not be undone stays listed. What is not the run's any more is left, and
+// Undo removes the listed objects, last first, and then the journal. Failed
+// removals stay listed. Objects that are no longer the run's are left, and
 // named in the error.
 func (j *Journal) Undo() error {
 	u := newUndoer()
@@ -123,8 +123,8 @@ func (j *Journal) Undo() error {
 	return err
 }
 
-// Cleanup undoes the journals of runs that are not running any more, ends what
-// is left of their processes, and says what it did and what it left.
+// Cleanup undoes the journals of ended runs, ends their remaining processes,
+// and reports the removed and the remaining objects.
 func Cleanup(stateDir string) (did []string, err error) {
 	if stateDir == "" {
 		stateDir = DefaultStateDir()

@@ -48,8 +48,8 @@ func identified(t *testing.T, a artifact.Artifact) entry {
 func announced(a artifact.Artifact) entry { return entry{Artifact: &a} }
 
 // A directory that the run has made, and that others use since, stays with all
-// that is theirs; a file of the run that somebody has replaced is left, though
-// it could be taken for the one that was announced.
+// that is theirs; a replaced file of the run is left, though it could be
+// mistaken for the announced one.
 func TestCleanupLeavesWhatIsNotTheRuns(t *testing.T) {
 	state, top := t.TempDir(), filepath.Join(t.TempDir(), "rpm")
 	dir := artifact.Artifact{Path: top, Kind: artifact.Directory}
@@ -106,7 +106,7 @@ func TestCleanupUndoesInReverse(t *testing.T) {
 	}
 }
 
-// The end of a run names what it leaves.
+// The end of a run names the objects that it leaves.
 func TestUndoNamesWhatIsLeft(t *testing.T) {
 	top := filepath.Join(t.TempDir(), "top")
 	j, err := OpenJournal(t.TempDir(), "run1")

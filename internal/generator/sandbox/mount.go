@@ -12,7 +12,7 @@ import (
 )
 
 // overlay mounts an overlay on dir whose changes go to a directory in state.
-// What is mounted below dir would be hidden by it, and is bound again.
+// Mounts below dir would be hidden, and are bound again.
 func overlay(dir, state string) error {
 	upper, work := state+"/upper", state+"/work"
 	if err := os.MkdirAll(work, 0o755); err != nil {
@@ -66,14 +66,14 @@ func mkdirLike(of, dir string) error {
 	return unix.Chmod(dir, mode)
 }
 
-// escape protects what the kernel's option parser takes for syntax
+// escape escapes the syntax characters of the kernel's option parser
 // (Documentation/filesystems/overlayfs.rst).
 func escape(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `,`, `\,`, `:`, `\:`).Replace(path)
 }
 
-// mountsBelow lists mount points below dir, the uppermost only: they are
-// bound with what is below them.
+// mountsBelow lists mount points below dir, the uppermost only: they are bound
+// with the mounts below them.
 func mountsBelow(dir string) ([]string, error) {
 	mounts, err := procfs.Host.Mounts()
 	if err != nil {

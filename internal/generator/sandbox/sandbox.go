@@ -1,5 +1,5 @@
-// Package sandbox keeps the host as it is while actions write to /bin and
-// /etc. Its parts, each of use alone:
+// Package sandbox protects the host while actions write to /bin and /etc. Its
+// parts, each of use alone:
 //
 //   - Enter makes the calling process's mount namespace private, puts a tmpfs
 //     on /tmp and an overlay on each directory that actions touch, and brings
@@ -22,7 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Spec says what Enter is to prepare.
+// Spec configures Enter.
 type Spec struct {
 	Run string // names everything; [a-z0-9]+
 	// Overlay are directories that may be written to.
@@ -33,7 +33,7 @@ type Spec struct {
 	Addresses []netip.Addr
 }
 
-// Place is what a sandboxed process works with.
+// Place is the environment of a sandboxed process.
 type Place struct {
 	Scratch string // an empty directory
 	Exe     string // this program, executable by everyone

@@ -29,7 +29,7 @@ func newUndoer() *undoer {
 	return &undoer{known: map[string]bool{}, ended: map[process]bool{}, answered: map[string]bool{}}
 }
 
-// undo takes one thing back, and says what it did, "" if nothing was there.
+// undo undoes one entry and describes it; "" if nothing was there.
 func (u *undoer) undo(raw json.RawMessage) (did string, err error) {
 	var e entry
 	if err := json.Unmarshal(raw, &e); err != nil {
@@ -72,7 +72,7 @@ const patience = 5 * time.Second
 
 func (u *undoer) remove(a *artifact.Artifact) (string, error) {
 	if u.known[a.Path] {
-		return "", nil // this entry announced what a later one has identified
+		return "", nil // this entry announced a file that a later one has identified
 	}
 	u.known[a.Path] = a.Inode != 0
 	was, err := a.Remove()
@@ -88,7 +88,7 @@ func (u *undoer) remove(a *artifact.Artifact) (string, error) {
 }
 
 // removeCgroup removes a cgroup of the run, whose processes have been ended by
-// now. Others that somebody has put into it go to its parent.
+// now. Other processes in it go to its parent.
 func removeCgroup(path string) (string, error) {
 	switch err := cgroup.Remove(path); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -102,11 +102,12 @@ func removeCgroup(path string) (string, error) {
 // enginePatience is how long a container engine has to remove something.
 const enginePatience = time.Minute
 
-// lateness is how long after its request an engine may still make what it was
-// asked for: a daemon goes on when the client that asked has been killed.
+// lateness is how long after a request an engine may still make the object: a
+// daemon goes on when its client has been killed.
 const lateness = 10 * time.Second
 
-// contained removes what a container engine has, or will have in a moment.
+// contained removes an object of a container engine, or one that it may make in
+// a moment.
 func (u *undoer) contained(c *contained, remove func(context.Context, string) (bool, error), what string) (string, error) {
 	if c.Answered {
 		u.answered[c.Name] = true

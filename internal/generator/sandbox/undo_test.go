@@ -23,8 +23,8 @@ func docker(t *testing.T, n string) (asked func() int) {
 	}
 }
 
-// What an engine was asked for and has not answered about may come late; what it
-// has answered about will not.
+// An object whose request was not answered may appear late; after an answer it
+// will not.
 func TestCleanupOfLateContainers(t *testing.T) {
 	for _, tt := range []struct {
 		name     string

@@ -19,24 +19,23 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 )
 
-// Alert is what matters of a sensor's alert.
+// Alert has the fields of a sensor's alert that matter.
 type Alert struct {
 	Rule   string
 	Source string
 	Time   time.Time // of the event, on the host's clock
 	// Processes are the pids of the process and of its ancestors, as far as
 	// the alert carries them (proc.pid, proc.ppid, proc.apid[2]...). With them,
-	// alerts that other processes cause at the same time are told apart.
+	// simultaneous alerts of other processes are distinguished.
 	Processes []int
-	// Text is the alert, with what it says: alerts of audit events name the
-	// object.
+	// Text is the whole alert: alerts of audit events name the object.
 	Text string
 }
 
 // Source gives alerts, whatever they come by.
 type Source interface {
-	// Next blocks until there are alerts, and returns io.EOF when there will
-	// be none any more.
+	// Next blocks until there are alerts, and returns io.EOF at the end of the
+	// stream.
 	Next(ctx context.Context) ([]Alert, error)
 	Close() error
 }
@@ -66,7 +65,7 @@ type Outcome struct {
 	Latency time.Duration // from the event to the receipt of the alert
 }
 
-// Options says what to test.
+// Options selects the actions to test.
 type Options struct {
 	Actions []*action.Action
 	Source  Source
@@ -127,7 +126,7 @@ func Run(ctx context.Context, o Options, report func(Outcome)) ([]Outcome, error
 
 // window is when an action ran.
 type window struct {
-	objects   string    // of actions on a cluster: in what alerts say
+	objects   string    // of actions on a cluster: their name in alerts
 	from, to  time.Time // with preparation
 	instances []generator.Instance
 	processes []int
@@ -139,7 +138,7 @@ func (w window) caused(alert Alert) bool {
 		return false // the sensor speaks of itself, of drops for example
 	}
 	if w.objects != "" || alert.Source == "k8s_audit" {
-		// What comes over HTTP or gRPC has no text here: its rule must do.
+		// Alerts over HTTP or gRPC have no text here: the rule must do.
 		return w.objects != "" && alert.Source == "k8s_audit" && (alert.Text == "" || strings.Contains(alert.Text, w.objects))
 	}
 	return len(alert.Processes) == 0 || slices.ContainsFunc(alert.Processes, func(pid int) bool { return slices.Contains(w.processes, pid) })

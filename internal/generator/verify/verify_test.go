@@ -15,7 +15,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 )
 
-// bench is a sensor and a generator in one: it answers what is spawned with
+// bench is a sensor and a generator in one: it answers each spawned action with
 // the alerts that a test wants.
 type bench struct {
 	alerts chan []Alert
