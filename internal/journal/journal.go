@@ -1,5 +1,5 @@
-// Package journal keeps what a run has changed on a host, on disk and before
-// it is changed, so that a run that was killed can be undone by a later one.
+// Package journal records the changes of a run to a host, on disk and before
+// each change, so that a later run can undo those of a killed one.
 //
 // A journal is a file of JSON lines: the owner, then one entry for each
 // change. It appears under its name whole, with its owner, and locked for as
@@ -26,7 +26,8 @@ import (
 const (
 	suffix    = ".journal"
 	temporary = ".new"
-	// maxSize bounds what is read of a journal. A run makes some dozen changes.
+	// maxSize bounds the bytes read of a journal. A run makes some dozen
+	// changes.
 	maxSize = 64 << 20
 )
 
@@ -63,7 +64,7 @@ func Open(dir, name string) (*Journal, error) {
 	}
 }
 
-// place makes a locked file with a content. Nobody sees it before it is whole.
+// place makes a locked file with a content. It appears only when complete.
 func place(path string, content []byte) (*os.File, error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -129,13 +130,13 @@ func (j *Journal) Add(entry any) error {
 	return nil
 }
 
-// Undo takes back one change, and says what it did; "" if nothing was left to
-// do. It is also asked about changes that were announced and never made.
+// Undo undoes one change, and describes it; "" if nothing was left to do. It is
+// also called for changes that were announced and never made.
 type Undo func(entry json.RawMessage) (did string, err error)
 
 // Undo takes back everything in the journal, the last change first, and
-// removes it. What could not be taken back stays in it for the next try. A
-// journal that has been undone has nothing left to do.
+// removes it. Failed entries stay in it for the next try. Undoing an undone
+// journal does nothing.
 func (j *Journal) Undo(undo Undo) (did []string, err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

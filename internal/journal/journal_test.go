@@ -63,7 +63,7 @@ func open1(t *testing.T, dir, name string) *Journal {
 	return j
 }
 
-// record undoes everything and remembers what.
+// record undoes everything and records the entries.
 func record(into *[]string) Undo {
 	return func(entry json.RawMessage) (string, error) {
 		var text string
@@ -108,7 +108,7 @@ func TestUndo(t *testing.T) {
 	}
 }
 
-// What cannot be undone stays, and only that.
+// Only entries that cannot be undone stay.
 func TestUndoPartly(t *testing.T) {
 	dir := t.TempDir()
 	j := open1(t, dir, "run")
@@ -254,7 +254,7 @@ func TestManyRuns(t *testing.T) {
 }
 
 // Of two that recover the same journal at once, one undoes it, and the other
-// waits for it: undoing twice would take back what somebody has done since.
+// waits for it: undoing twice would undo later changes of others.
 func TestRecoverAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	run := startVictim(t, dir)

@@ -6,8 +6,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
-// Owner is the process that a journal belongs to: a pid, and what tells it
-// from another process with the same pid.
+// Owner is the process that a journal belongs to: a pid, and facts that
+// distinguish it from another process with the same pid.
 type Owner struct {
 	PID       int    `json:"owner_pid"`
 	Start     uint64 `json:"owner_start"`             // clock ticks since boot

@@ -20,7 +20,7 @@ type Found struct {
 	Path  string
 	Owner Owner
 	Live  bool     // its run is going on: it was left alone
-	Did   []string // what undoing it has done
+	Did   []string // descriptions of the undone changes
 }
 
 // Live lists the journals in dir whose runs are going on, this process's own
@@ -69,8 +69,8 @@ func Recover(dir, prefix string, undo Undo) ([]Found, error) {
 	return found, err
 }
 
-// each calls f for the journals in dir, and removes what a run that was killed
-// while it made one has left.
+// each calls f for the journals in dir, and removes unfinished ones of runs
+// killed while making them.
 func each(dir, prefix string, f func(path string) error) error {
 	list, err := os.ReadDir(dir)
 	if err == nil {
@@ -139,8 +139,8 @@ func recoverOne(path string, undo Undo) (*Found, error) {
 var claimTimeout = 30 * time.Second
 
 // claim waits until no other process undoes a dead run's journal. The run's own
-// lock does not tell: its children hold that, who may outlive it. So this is
-// one of the other kind, F_OFD_SETLK in fcntl(2), which ends with the file.
+// lock is not enough: its children hold it and may outlive it. So this is a
+// lock of another kind, F_OFD_SETLK in fcntl(2), which ends with the file.
 func claim(file *os.File, patience time.Duration) error {
 	whole := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {

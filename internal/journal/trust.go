@@ -56,8 +56,9 @@ func private(dir string) error {
 	return err
 }
 
-// keepsNames says whether others can replace what is in a directory. The group
-// of a user's own directory is often the user's alone; root has no such group.
+// keepsNames returns an error if others can replace the entries of a directory.
+// The group of a user's own directory is often the user's alone; root has no
+// such group.
 func keepsNames(dir string) error {
 	info, err := os.Stat(dir)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 
 const dead = `{"owner_pid":999999999,"owner_start":1}` + "\n"
 
-// Nothing is done at the word of a file that somebody else may have written,
-// or that is no journal; it stays where it is and the error names it.
+// A file that another user may have written, or that is not a journal, is not
+// undone; it stays in place and the error names it.
 func TestHostileJournals(t *testing.T) {
 	write := func(text string, mode os.FileMode) func(*testing.T, string) {
 		return func(t *testing.T, path string) {
@@ -118,8 +118,8 @@ func TestPrivateDirectory(t *testing.T) {
 	}
 }
 
-// FuzzRead: a journal is undone, left alone or refused, whatever it holds; what
-// it asks to be undone is JSON.
+// FuzzRead: any journal is undone, left alone or refused; the entries passed to
+// Undo are JSON.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(dead + "\"one\"\n"))
 	f.Add([]byte("{}\n{}\n"))
