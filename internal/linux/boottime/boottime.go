@@ -1,7 +1,7 @@
 // Package boottime reads the clock by which the kernel dates events and
 // processes: CLOCK_BOOTTIME of the machine. In a time namespace, which
-// containers may have, that is neither what clock_gettime(2) returns nor what
-// /proc shows: both add the namespace's offset, see time_namespaces(7).
+// containers may have, clock_gettime(2) and /proc show other times: both add
+// the namespace's offset, see time_namespaces(7).
 package boottime
 
 import (
@@ -28,8 +28,9 @@ func own() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// offset is what this process's time namespace adds. It cannot change once a
-// process is in the namespace (kernel/time/namespace.c, proc_timens_set_offset).
+// offset is the offset of this process's time namespace. It cannot change once
+// a process is in the namespace (kernel/time/namespace.c,
+// proc_timens_set_offset).
 var offset = sync.OnceValue(func() time.Duration {
 	text, err := os.ReadFile("/proc/self/timens_offsets")
 	if err != nil {
@@ -57,10 +58,10 @@ func parse(text []byte) time.Duration {
 	return 0
 }
 
-// Epoch is the machine's start in ns since the epoch, by the clock as it is
-// set now: what to add to a time since boot. The two clocks cannot be read at
-// once, and a thread that runs into its CPU quota in between sleeps for up to
-// 100 ms: of several readings the one that took the least time counts.
+// Epoch is the machine's start in ns since the epoch, by the current setting of
+// the clock: the offset to add to a time since boot. The two clocks cannot be
+// read at once, and a thread that runs into its CPU quota in between sleeps for
+// up to 100 ms: of several readings the one that took the least time counts.
 func Epoch() int64 {
 	const readings = 8
 	best, epoch := time.Duration(math.MaxInt64), int64(0)

@@ -10,8 +10,8 @@ import (
 // forked in between.
 const attempts = 10
 
-// Remove removes a cgroup. Processes that are still in it go to its parent:
-// they may be somebody else's.
+// Remove removes a cgroup. Remaining processes go to its parent: they may be
+// other users'.
 func Remove(dir string) error {
 	for attempt := 1; ; attempt++ {
 		pids, err := Procs(dir)

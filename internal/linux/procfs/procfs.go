@@ -1,6 +1,6 @@
-// Package procfs reads what proc(5) says of processes, mounts and cgroups. The
-// parsers take a file's text and never panic; the readers take a Root, so that
-// tests, and sensors in a container, can point them at another tree.
+// Package procfs reads processes, mounts and cgroups from proc(5). The parsers
+// take a file's text and never panic; the readers take a Root, so that tests,
+// and sensors in a container, can point them at another tree.
 package procfs
 
 import (
@@ -67,8 +67,7 @@ func (r Root) Stat(pid int) (Stat, error) {
 
 // StartTime returns when a process started, in clock ticks since boot: with
 // the pid it names one process for as long as the machine runs. The error of a
-// process that has ended, also of one that nobody has waited for, is
-// fs.ErrNotExist.
+// process that has ended, zombies included, is fs.ErrNotExist.
 func (r Root) StartTime(pid int) (uint64, error) {
 	s, err := r.Stat(pid)
 	if err == nil && s.Ended() {

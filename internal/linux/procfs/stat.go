@@ -13,7 +13,7 @@ import (
 // architectures (include/asm-generic/param.h).
 const Tick = time.Second / 100
 
-// Stat is what /proc/PID/stat holds, as far as it is used: proc_pid_stat(5).
+// Stat holds the fields of /proc/PID/stat that are used: proc_pid_stat(5).
 type Stat struct {
 	Comm         string
 	State        byte // 'R', 'S', 'D', 'Z', ...

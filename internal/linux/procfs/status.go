@@ -2,9 +2,9 @@ package procfs
 
 import "strings"
 
-// Status is what /proc/PID/status holds, as far as it is used:
-// proc_pid_status(5). Kernels differ in what they write: ids that are missing
-// are -1, other numbers 0.
+// Status holds the fields of /proc/PID/status that are used:
+// proc_pid_status(5). Kernels write different fields: missing ids are -1, other
+// missing numbers 0.
 type Status struct {
 	Name                   string
 	UID, GID               uint32 // effective

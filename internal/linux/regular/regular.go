@@ -35,7 +35,7 @@ func Open(path string) (*os.File, error) {
 	return file, nil
 }
 
-// ReadJSON returns the text of a JSON file that is to be read into the value that
+// ReadJSON returns the text of a JSON file for decoding into the value that
 // into points to.
 func ReadJSON(path string, into any) ([]byte, error) {
 	file, err := Open(path)
@@ -54,5 +54,5 @@ func ReadJSON(path string, into any) ([]byte, error) {
 	if err := weighed.take(reflect.TypeOf(into)); errors.Is(err, errHeavy) {
 		return nil, fmt.Errorf("%s %w", path, err)
 	}
-	return text, nil // who decodes it says better what else is wrong with it
+	return text, nil // the decoder reports other errors better
 }

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// maxMemory bounds what a result may take once it is read. Those of many hours
+// maxMemory bounds the memory of a result once it is read. Those of many hours
 // take some tens of megabytes.
 const maxMemory = 256 << 20
 
@@ -67,7 +67,7 @@ func (s *scale) part(of json.Delim, t reflect.Type) error {
 	return s.take(s.element(t, reflect.Map))
 }
 
-// element is what a list or map has, which each takes.
+// element returns the element type of a list or map, and adds its size.
 func (s *scale) element(t reflect.Type, kind reflect.Kind) reflect.Type {
 	if t == nil || t.Kind() != kind {
 		return nil

@@ -17,8 +17,8 @@ import (
 )
 
 // Listen listens on path with mode 0600, and makes its directory if need be.
-// A socket that nobody serves is replaced; one that somebody serves, or a
-// file that is no socket, is an error. Closing the listener removes the file.
+// A stale socket is replaced; one that is in use, or a file that is not a
+// socket, is an error. Closing the listener removes the file.
 func Listen(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
@@ -45,7 +45,7 @@ func private(_, _ string, c syscall.RawConn) error {
 	return err
 }
 
-// clear removes a socket that nobody serves.
+// clear removes a stale socket.
 func clear(path string) error {
 	info, err := os.Lstat(path)
 	switch {
