@@ -6,7 +6,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/page"
 )
 
-// Board is what is shown of a run: each line of its charts is a figure that
+// Board is the dashboard of a run: each line of its charts is a figure that
 // changes. Lines have no values of their own.
 type Board struct {
 	Title  string
@@ -14,7 +14,7 @@ type Board struct {
 }
 
 // Update is a moment of a run: a value for each line, in the order of the
-// charts; NaN for what is not known.
+// charts; NaN for unknown ones.
 type Update struct {
 	Phase  string
 	Values page.Values

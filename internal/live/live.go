@@ -2,8 +2,8 @@
 // that grow by server-sent events, and the report at the end. (Package terminal
 // shows the same on a terminal.)
 //
-// The page holds all it needs and asks nobody else; its address has a token,
-// without which there is nothing to see.
+// The page is self-contained and contacts no other host; its address has a
+// token, without which the server shows nothing.
 package live
 
 import (
@@ -27,7 +27,8 @@ var assets embed.FS
 
 var template = htmltemplate.Must(htmltemplate.ParseFS(assets, "assets/live.html"))
 
-// maxHistory bounds what a browser that comes late is told: some hours.
+// maxHistory bounds the events kept for a browser that connects late: some
+// hours.
 const maxHistory = 1 << 16
 
 // Page is the page of one run. Its methods may be called from any goroutine.
@@ -94,7 +95,7 @@ func (p *Page) Show(u Update) {
 func (p *Page) Say(text string) { p.send("say", text) }
 
 // End says that the run is over, with its report in HTML; "" for none. The page
-// gets it with the word, as there may be nobody to ask a moment later.
+// gets it with the event, since the server may be gone a moment later.
 func (p *Page) End(report string) {
 	p.send("end", report)
 	p.mu.Lock()
@@ -103,8 +104,7 @@ func (p *Page) End(report string) {
 	close(p.more)
 }
 
-// Close ends the server, once those who look at the page have it all, or ctx
-// ends.
+// Close ends the server, once the page's viewers have all events, or ctx ends.
 func (p *Page) Close(ctx context.Context) error {
 	if err := p.server.Shutdown(ctx); err != nil {
 		return errors.Join(fmt.Errorf("end the page: %w", err), p.server.Close())
@@ -127,8 +127,8 @@ func (p *Page) send(event string, value any) {
 	p.more = make(chan struct{})
 }
 
-// after returns the events from the nth on, and what is closed when there are
-// more.
+// after returns the events from the nth on, and a channel that is closed when
+// there are more.
 func (p *Page) after(n int) (events [][]byte, more <-chan struct{}, ended bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,7 +138,7 @@ func (p *Page) after(n int) (events [][]byte, more <-chan struct{}, ended bool) 
 func (p *Page) servePage(w http.ResponseWriter, _ *http.Request) {
 	secure(w)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = template.Execute(w, p.data) // those who have gone get nothing
+	_ = template.Execute(w, p.data) // viewers that have gone get nothing
 }
 
 // serveEvents sends all events so far, and those that come, until the end.
@@ -165,7 +165,7 @@ func (p *Page) serveEvents(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// secure lets a page ask nobody but this server, and be in no other page.
+// secure restricts a page to this server, and forbids other pages to frame it.
 func secure(w http.ResponseWriter) {
 	w.Header().Set("Content-Security-Policy",
 		"default-src 'none'; connect-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'")

@@ -45,8 +45,8 @@ func get(t *testing.T, url string) *http.Response {
 	return r
 }
 
-// Those who come late hear all, and those who are there hear it as it comes,
-// up to the report.
+// Late viewers get all events, and present ones get them as they happen, up to
+// the report.
 func TestEvents(t *testing.T) {
 	p := open(t)
 	p.Say("begin")
@@ -78,7 +78,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// The page is on loopback, wants its token, and may ask nobody else.
+// The page is on loopback, requires its token, and may contact no other host.
 func TestPrivate(t *testing.T) {
 	p := open(t)
 	r := get(t, p.URL())

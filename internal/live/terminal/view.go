@@ -15,7 +15,7 @@ import (
 // columns.
 const maxCourse = 1000
 
-// view is what a dashboard shows.
+// view is the content of a dashboard.
 type view struct {
 	title   string
 	color   bool
