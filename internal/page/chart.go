@@ -9,7 +9,7 @@ import (
 type Chart struct {
 	ID      string `json:"id"`
 	Caption string `json:"-"`
-	Label   string `json:"-"` // for those who do not see it
+	Label   string `json:"-"` // for screen readers
 	Wide    bool   `json:"-"`
 	Height  int    `json:"height"` // pixels
 	X       Axis   `json:"x"`

@@ -1,6 +1,6 @@
-// Package page is what Peregrine's HTML pages are made of: one style, uPlot, and
-// a script that draws charts from data in the page. A page is one file, and
-// needs nothing but a browser.
+// Package page has the parts of Peregrine's HTML pages: one style, uPlot, and a
+// script that draws charts from data in the page. A page is one file, and needs
+// nothing but a browser.
 package page
 
 import (
@@ -41,8 +41,8 @@ func asset(name string) string {
 type Template struct{ t *template.Template }
 
 // Parse makes a page of a file, which defines the template "main". It may use
-// the templates "charts", for a list of Chart, "hint", which says how they are
-// handled, and "facts", for a list of what has a Name and a Value.
+// the templates "charts", for a list of Chart, "hint", which explains their
+// controls, and "facts", for a list of values with a Name and a Value.
 func Parse(files fs.FS, name string) Template {
 	t := template.Must(template.ParseFS(assets, "assets/page.html"))
 	return Template{template.Must(t.ParseFS(files, name))}

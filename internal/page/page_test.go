@@ -42,7 +42,8 @@ func TestAdd(t *testing.T) {
 	}
 }
 
-// handled is what a script does to the chart of the page, and what it sees then.
+// handled is a script that operates the chart of the page, and checks the
+// effects.
 const handled = `<script>
 addEventListener("load", async () => {
   const box = document.getElementById("it"), root = document.documentElement, pause = () => new Promise(done => setTimeout(done, 50));

@@ -12,8 +12,8 @@ import (
 const evil = `x"'` + "`" + `></title></style></script><script>document.documentElement.dataset.owned=1</script>` +
 	`<img src=x onerror="document.documentElement.dataset.owned=1"><a href="javascript:alert(1)">|*x*{{1}}` + "\u2028"
 
-// Hostile spoils every text of what a page shows, and wants a page of the same
-// elements that runs no script but its own. Value is a pointer.
+// Hostile puts markup into every text of value, and checks that the page has
+// the same elements and runs no script but its own. Value is a pointer.
 func Hostile(t *testing.T, value any, page func() string) {
 	t.Helper()
 	want := elements(t, page())
@@ -63,7 +63,8 @@ func spoil(v reflect.Value) {
 	}
 }
 
-// elements counts those of a page, and finds what only a break-out makes.
+// elements counts the elements of a page, and fails for those that only an
+// injection makes.
 func elements(t *testing.T, page string) map[string]int {
 	t.Helper()
 	root, err := html.Parse(strings.NewReader(page))

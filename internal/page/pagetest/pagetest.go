@@ -1,5 +1,5 @@
-// Package pagetest looks at pages with Chromium, for tests: what they become,
-// what goes wrong in them, and pictures of them.
+// Package pagetest loads pages in Chromium, for tests: their DOM, their errors,
+// and screenshots.
 package pagetest
 
 import (
@@ -31,8 +31,8 @@ func File(t *testing.T, html string) string {
 }
 
 // Browse opens a page in a headless browser that reaches no other host, and
-// returns what it is five seconds later in its own time, and what its console
-// says.
+// returns its DOM after five seconds of its virtual time, and its console
+// output.
 func Browse(t *testing.T, address string, args ...string) (dom, console string) {
 	t.Helper()
 	out, errs := chromium(t, address, append([]string{"--enable-logging=stderr", "--dump-dom"}, args...)...)
@@ -68,8 +68,8 @@ type Look struct {
 	Dark          bool
 }
 
-// Looks are those in which pages have to be readable. Chromium has no window
-// that is narrower than 500.
+// Looks are the window sizes and colour schemes in which pages must be
+// readable. Chromium's narrowest window is 500.
 var Looks = []Look{{"wide-light", 1200, 1300, false}, {"wide-dark", 1200, 1300, true}, {"narrow-light", 500, 1300, false}, {"narrow-dark", 500, 1300, true}}
 
 // Flags are those of a browser that has this look.
