@@ -15,8 +15,8 @@ type Count struct {
 	Calls     float64
 }
 
-// Builder makes a profile of windows as they come. What it holds does not grow
-// with what happens in a window, and by a few bytes with each window.
+// Builder makes a profile of windows as they come. Its memory does not depend
+// on the calls in a window, and grows by a few bytes with each window.
 type Builder struct {
 	windows int
 	total   *variation
@@ -80,8 +80,8 @@ func (b *Builder) Add(counts []Count) {
 // Elapsed is the time that the windows take.
 func (b *Builder) Elapsed() time.Duration { return time.Duration(b.windows) * Window }
 
-// Profile is what the windows say. The caller adds the source, and what is not
-// about the number of calls.
+// Profile returns the profile of the windows. The caller adds the source, and
+// all but the numbers of calls.
 func (b *Builder) Profile() *Profile {
 	seconds := b.Elapsed().Seconds()
 	p := &Profile{Schema: Schema, Seconds: seconds, Bursts: b.total.bursts(), Source: Source{Nodes: 1}}
@@ -132,5 +132,5 @@ func share(part, whole float64) float64 {
 	return part / whole
 }
 
-// round keeps five digits behind the point: a file is to be small.
+// round keeps five digits after the point, for small files.
 func round(x float64) float64 { return math.Round(x*1e5) / 1e5 }

@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// wave is so many windows in which opens come in bursts of a second.
+// wave makes windows in which opens come in bursts of a second.
 func wave(windows int) *Builder {
 	b := NewBuilder()
 	for i := range windows {

@@ -15,7 +15,7 @@ type Difference struct {
 	Change float64 `json:"change"`
 }
 
-// Diff is what tells two profiles apart.
+// Diff has the differences of two profiles.
 type Diff struct {
 	Totals   []Difference `json:"totals"`
 	Syscalls []Difference `json:"syscalls"` // calls per second, the largest difference of rates first

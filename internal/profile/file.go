@@ -19,7 +19,7 @@ import (
 //go:embed schema.json
 var JSONSchema []byte
 
-// mostBytes is far above what a profile takes.
+// mostBytes is far above the size of a profile.
 const mostBytes = 16 << 20
 
 // ReadFile reads a profile from a file.

@@ -17,7 +17,7 @@ const (
 // Groups are all of them, in the order in which they are shown.
 var Groups = []Group{File, Network, Process, Memory, Other}
 
-// members lists the syscalls of each group; what is in none is Other.
+// members lists the syscalls of each group; all others are Other.
 var members = map[Group]string{
 	File: `open openat openat2 creat close close_range read pread64 readv preadv preadv2 write pwrite64 writev pwritev pwritev2
 		stat fstat lstat newfstatat fstatat statx statfs fstatfs access faccessat faccessat2 readlink readlinkat getdents getdents64

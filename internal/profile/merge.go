@@ -7,8 +7,8 @@ import (
 
 // Merge makes one profile of several: that of a node between them. Rates are
 // means, weighted by the time that was recorded; medians too. P99 and Max are
-// those of the busiest profile: what one node must bear is not softened by the
-// others. The shape is theirs one after another.
+// those of the busiest profile: the others must not soften the peak of one
+// node. The shape is theirs one after another.
 func Merge(profiles []*Profile) (*Profile, error) {
 	if len(profiles) == 0 {
 		return nil, errors.New("merge: no profiles")
@@ -69,7 +69,7 @@ func (s *Source) merge(o *Source) {
 	}
 }
 
-// common is what two profiles both say, "several" if they differ.
+// common returns the common value of two profiles, "several" if they differ.
 func common(a, b string) string {
 	switch {
 	case a == "" || a == b:
@@ -127,7 +127,7 @@ func (q *Quantiles) merge(o *Quantiles) *Quantiles {
 	return &Quantiles{P50: max(q.P50, o.P50), P99: max(q.P99, o.P99), Max: max(q.Max, o.Max)}
 }
 
-// merge weighs the shares by what was sampled. Names stay with each node.
+// merge weighs the shares by the number of samples. Names stay with each node.
 func (p *Paths) merge(o *Paths) *Paths {
 	if o == nil || o.Sampled == 0 {
 		return p

@@ -8,10 +8,10 @@ import (
 )
 
 // Output is a file that a profile will be written to. It has a temporary name
-// until then: what was there before stays, and who cannot write to the directory
-// hears of it before the profile is made.
+// until then: an existing file stays, and a directory that is not writable is
+// reported before the profile is made.
 type Output struct {
-	path string // "": what is there is written to: a device, a pipe
+	path string // "": write to the existing device or pipe
 	file *os.File
 }
 
@@ -58,7 +58,7 @@ func (o *Output) Write(p *Profile) error {
 	return nil
 }
 
-// Discard is instead of Write, if there is no profile.
+// Discard replaces Write if there is no profile.
 func (o *Output) Discard() error {
 	err := o.file.Close()
 	if o.path != "" {

@@ -48,7 +48,7 @@ func TestOutput(t *testing.T) {
 	}
 }
 
-// What cannot be written is known before there is a profile.
+// An unwritable output is an error before the profile is made.
 func TestOutputRefused(t *testing.T) {
 	for _, path := range []string{t.TempDir(), "/nowhere/p.json", "/proc/p.json"} {
 		if o, err := Create(path); err == nil {

@@ -40,7 +40,7 @@ type Source struct {
 	Kernel  string    `json:"kernel,omitempty"`
 	Arch    string    `json:"arch,omitempty"`
 	CPUs    int       `json:"cpus,omitempty"` // of the largest node
-	// Assumed is what the source does not tell, in sentences.
+	// Assumed lists assumptions for facts that the source lacks, in sentences.
 	Assumed []string `json:"assumed,omitempty"`
 }
 
@@ -108,7 +108,7 @@ type Processes struct {
 	ArgumentBytes *Quantiles `json:"argument_bytes,omitempty"`
 }
 
-// Paths is what sampled path arguments look like.
+// Paths describes the sampled path arguments.
 type Paths struct {
 	Sampled  uint64     `json:"sampled"`
 	Distinct float64    `json:"distinct"` // share of the sampled ones that were new
@@ -133,7 +133,7 @@ type Socket struct {
 	Share    float64 `json:"share"`
 }
 
-// Quantiles sum up what was sampled.
+// Quantiles sum up samples.
 type Quantiles struct {
 	P50 float64 `json:"p50"`
 	P99 float64 `json:"p99"`

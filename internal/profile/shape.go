@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// maxWindows is two minutes: what a shape keeps of a recording.
+// maxWindows is the length of a shape: two minutes of a recording.
 const maxWindows = 120 * perSecond
 
-// Sample keeps at most so many windows, in whole seconds and in their order:
+// Sample keeps at most that many windows, in whole seconds and in their order:
 // evenly from the quietest second to the busiest, and the one with the highest
 // window among them. Windows within a second keep their neighbours, so that
 // bursts stay as they are.

@@ -57,7 +57,7 @@ type distribution struct {
 	first     float64
 }
 
-// mostCalls is what a histogram can hold: more than any machine makes.
+// mostCalls is the largest value of a histogram: more than any machine makes.
 const mostCalls = 1e10
 
 func newDistribution(scale float64) distribution {

@@ -10,8 +10,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
-// usual is how the calls of a service that waits for requests and serves files
-// divide, where nobody knows: shares of the rate.
+// usual is the assumed mix of an unknown load, that of a service that waits for
+// requests and serves files: shares of the rate.
 var usual = []struct {
 	syscall string
 	share   float64
@@ -20,8 +20,8 @@ var usual = []struct {
 	{"recvfrom", 0.06}, {"sendto", 0.05}, {"fcntl", 0.03}, {"mmap", 0.02},
 }
 
-// Rates makes a profile of what is known as rates alone: those of each node one
-// after another, each for a time of every. kind is profile.FromMetrics or
+// Rates makes a profile of a source that has rates alone: those of each node in
+// order, each for the time every. kind is profile.FromMetrics or
 // profile.FromPrometheus.
 func Rates(nodes map[string][]float64, every time.Duration, kind string) (*profile.Profile, error) {
 	if every < profile.Window {

@@ -17,7 +17,7 @@ import (
 
 //go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types record bpf/record.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -I../../sensor/probe/bpf
 
-// numbers is how many syscall numbers are told apart: NUMBERS in record.c.
+// numbers is the number of counted syscall numbers: NUMBERS in record.c.
 const numbers = 512
 
 // counts are those of one CPU since the start: struct counts in record.c. The
@@ -77,7 +77,7 @@ func (k *kernel) attach() error {
 	return nil
 }
 
-// read sums up what all CPUs have counted.
+// read sums up the counts of all CPUs.
 func (k *kernel) read(into *counts) error {
 	if err := k.objects.Counts.Lookup(uint32(0), &k.perCPU); err != nil {
 		return fmt.Errorf("read the counts: %w", err)
@@ -137,7 +137,7 @@ const (
 	cloneFacts
 )
 
-// looked is which syscalls are looked at, and for what.
+// looked maps the sampled syscalls to their sampled arguments.
 var looked = map[string]uint8{
 	"open": pathFirst, "creat": pathFirst, "stat": pathFirst, "lstat": pathFirst, "access": pathFirst, "readlink": pathFirst, "unlink": pathFirst,
 	"openat": pathSecond, "openat2": pathSecond, "newfstatat": pathSecond, "fstatat": pathSecond, "statx": pathSecond, "faccessat": pathSecond, "faccessat2": pathSecond,

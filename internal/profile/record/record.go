@@ -2,8 +2,8 @@
 // of all tasks, and this package reads the counts ten times a second. It needs no
 // sensor.
 //
-// The program is attached to sys_exit, as a sensor is: what it adds to the
-// empty hook is one addition in memory of the CPU (see BenchmarkCost).
+// The program is attached to sys_exit, as a sensor is: beyond the empty hook it
+// costs one addition in per-CPU memory (see BenchmarkCost).
 package record
 
 import (
@@ -18,15 +18,15 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
-// Options say how long is recorded, and what.
+// Options set the length and the extent of a recording.
 type Options struct {
 	For   time.Duration // 0: until the context ends
 	Paths bool          // keep the names of the most frequent paths
-	// Progress, if not nil, is told of each second.
+	// Progress, if not nil, is called every second.
 	Progress func(Moment)
 }
 
-// Moment is what happened in a second, as rates per second.
+// Moment has the rates of one second.
 type Moment struct {
 	Elapsed         time.Duration // since the recording began
 	Host, Container float64       // syscalls
@@ -99,7 +99,7 @@ func (r *recording) windows(ctx context.Context, o Options) error {
 	return nil
 }
 
-// since is what has been counted since an earlier reading.
+// since returns the counts since an earlier reading.
 func (c *counts) since(before *counts, seconds float64) (m Moment) {
 	for failed := range 2 {
 		for nr := range numbers {
@@ -114,7 +114,7 @@ func (c *counts) since(before *counts, seconds float64) (m Moment) {
 	return m
 }
 
-// window adds what was counted in the time since the last reading.
+// window adds the counts since the last reading.
 func (r *recording) window(length time.Duration) {
 	windows := max(1, int(math.Round(float64(length)/float64(profile.Window))))
 	scale := float64(profile.Window) / float64(length)

@@ -20,8 +20,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
-// recorded is a profile of what act does until it is told to stop, which is
-// once the recording has seen a second.
+// recorded is a profile of act, which is stopped once the recording has seen a
+// second.
 func recorded(t *testing.T, o Options, act func(stop *atomic.Bool)) *profile.Profile {
 	t.Helper()
 	k, err := attach()
@@ -54,9 +54,9 @@ func syscallOf(p *profile.Profile, name string) *profile.Syscall {
 	return &profile.Syscall{Name: name}
 }
 
-// What threads do is what is recorded: failures, sockets and processes too. Each
-// does one thing in a tight loop, so that it is among the few that are sampled,
-// whatever else this host does.
+// The recording has the calls of threads: failures, sockets and processes too.
+// Each thread repeats one call in a tight loop, so that it is among the few
+// that are sampled, whatever else this host does.
 func TestRecords(t *testing.T) {
 	acts := []func(){
 		func() {
@@ -207,8 +207,8 @@ func TestAddresses(t *testing.T) {
 }
 
 // BenchmarkCost is the price of one syscall with nothing attached, with an
-// empty program at the same hook, and with the one that records: the CPU time of
-// the shortest of many turns, which nobody disturbed.
+// empty program at the same hook, and with the one that records: the CPU time
+// of the shortest of many turns, which is undisturbed.
 func BenchmarkCost(b *testing.B) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -249,7 +249,7 @@ func threadTime(b *testing.B) int64 {
 	return t.Nano()
 }
 
-// A moment is what was counted since an earlier one, per second.
+// A moment has the counts since an earlier one, per second.
 func TestSince(t *testing.T) {
 	var before, now counts
 	before.Calls[0][0][1], now.Calls[0][0][1] = 10, 30

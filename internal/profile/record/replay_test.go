@@ -66,9 +66,9 @@ func serve() {
 	}
 }
 
-// A replay is what was recorded: a workload in a process namespace of its own,
-// its replay at scale 1 and at scale 2, and the recordings of these, side by
-// side. What else runs on this host is on the host, and does not count.
+// A replay repeats the recording: compares a workload in its own pid namespace
+// with recordings of its replays at scale 1 and at scale 2. Other processes of
+// this host count as the host's, and are left out.
 func TestReplayIsTheRecording(t *testing.T) {
 	needs.Root(t)
 	self, err := os.Executable()
@@ -185,7 +185,7 @@ func TestReplayMakesThemselves(t *testing.T) {
 	for name := range want {
 		calls := 30.0
 		if name == "close" {
-			calls *= 16 // more than what others open
+			calls *= 16 // more opens than by others
 		}
 		for _, failed := range []bool{false, true} {
 			counts = append(counts, profile.Count{Syscall: name, Container: true, Failed: failed, Calls: calls})
@@ -211,7 +211,7 @@ func find(p *profile.Profile, name string) profile.Syscall {
 	return profile.Syscall{Name: name}
 }
 
-// containers is the highest window of what containers do.
+// containers is the highest window of the calls in containers.
 func containers(p *profile.Profile) float64 {
 	c := contained(p)
 	most := 0.0

@@ -33,8 +33,8 @@ const (
 	mostNames   = 20      // paths that are named
 )
 
-// samples is what was seen in arguments. Paths are remembered as hashes, to
-// tell new ones, unless names were asked for.
+// samples holds the sampled arguments. Paths are kept as hashes, to tell new
+// ones, unless names were requested.
 type samples struct {
 	seed     maphash.Seed
 	seen     map[uint64]struct{}
@@ -179,7 +179,7 @@ func protocol(typ uint64) string {
 	return "other"
 }
 
-// address says what a sockaddr is about, and not which one it is.
+// address returns the kind of a sockaddr, without the address itself.
 func address(call string, data []byte) profile.Socket {
 	if len(data) < 2 {
 		return profile.Socket{Call: call, Family: "none"}

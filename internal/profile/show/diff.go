@@ -10,7 +10,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
-// Diff prints what tells two profiles apart.
+// Diff prints the differences of two profiles.
 func Diff(w io.Writer, d profile.Diff, o Options) error {
 	var b strings.Builder
 	t := tabwriter.NewWriter(&b, 0, 0, 3, ' ', tabwriter.AlignRight)

@@ -16,7 +16,7 @@ var assets embed.FS
 
 var template = page.Parse(assets, "assets/profile.html")
 
-// HTML writes a page with the course of the load, and what Text says.
+// HTML writes a page with the course of the load, and the output of Text.
 func HTML(w io.Writer, p *profile.Profile) error {
 	var text strings.Builder
 	if err := Text(&text, p, Options{}); err != nil {

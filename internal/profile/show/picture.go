@@ -43,7 +43,7 @@ func row(b *strings.Builder, name string, counts []float64) {
 	fmt.Fprintf(b, "%-11s %s %s/s\n", name, line, human.Number(peak/profile.Window.Seconds()))
 }
 
-// sparkline draws at most width columns; what is not zero is seen.
+// sparkline draws at most width columns; any count but zero is visible.
 func sparkline(counts []float64) (line string, peak float64) {
 	columns := make([]float64, min(width, len(counts)))
 	for i, n := range counts {

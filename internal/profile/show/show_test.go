@@ -89,7 +89,7 @@ func TestDiff(t *testing.T) {
 	golden(t, "diff.txt", b.String())
 }
 
-// What only a rate is known of is shown as that.
+// A profile with only a rate prints no NaN.
 func TestEmpty(t *testing.T) {
 	var b strings.Builder
 	p := profile.NewBuilder().Profile()
