@@ -1,7 +1,7 @@
-// Package alert is what leaves the detection loop: one Alert per match of a
-// rule, formatted while the event was still in ring memory, and owning every
-// byte it carries. Outputs receive Alerts by pointer, share them, must not
-// change them, and may release them.
+// Package alert is the output of the detection loop: one Alert per match of a
+// rule, formatted while the event was still in ring memory, and owning all its
+// bytes. Outputs receive Alerts by pointer, share them, must not change them,
+// and may release them.
 package alert
 
 import (
@@ -72,7 +72,7 @@ type Alert struct {
 	// Message is Output without time and priority.
 	Message string
 	Fields  []Field // sorted by name
-	// Line is what line-oriented channels write, without the newline: Output,
+	// Line is the line for line-oriented channels, without the newline: Output,
 	// or the JSON object, as configured.
 	Line []byte
 
@@ -80,9 +80,9 @@ type Alert struct {
 	holders  int32 // that have not released it
 }
 
-// Size is about how many bytes of memory the alert holds on to: itself, its
-// fields with their texts, Output, and Line if that is not Output. What it
-// shares with the alerts of its rule does not count.
+// Size is roughly the number of bytes that the alert retains: itself, its
+// fields with their texts, Output, and Line if that is not Output. Memory
+// shared with other alerts of its rule does not count.
 func (a *Alert) Size() int {
 	size := int(unsafe.Sizeof(*a)) + len(a.Fields)*int(unsafe.Sizeof(Field{})) + len(a.Output)
 	for i := range a.Fields {

@@ -8,7 +8,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 )
 
-// Rule is what an alert says about its rule.
+// Rule is the part of an alert that describes its rule.
 type Rule struct {
 	Name     string
 	Priority Priority
@@ -16,9 +16,9 @@ type Rule struct {
 	Tags     []string
 }
 
-// Formatter makes the alerts of one rule. All that can be known at load is
-// made then: what is left for a match is to read the values, each once, and to
-// copy. It belongs to one goroutine.
+// Formatter makes the alerts of one rule. Everything known at load is prepared
+// then: a match only reads the values, each once, and copies. It belongs to one
+// goroutine.
 type Formatter struct {
 	rule     Rule
 	opts     Options
@@ -62,8 +62,8 @@ type Scratch struct {
 // span is a part of Scratch.text.
 type span struct{ from, to int }
 
-// New returns the formatter of a rule with the given output. What opts.Append
-// adds is checked here too.
+// New returns the formatter of a rule with the given output. The additions of
+// opts.Append are checked here too.
 func New(rule Rule, output string, opts Options) (*Formatter, error) {
 	output, extra := opts.Extend(rule, output)
 	fields := field.Of(rule.Source)
@@ -89,20 +89,20 @@ func New(rule Rule, output string, opts Options) (*Formatter, error) {
 	return f, nil
 }
 
-// Metadata says whether the alerts show what a container's runtime tells, which
-// may come later than the event.
+// Metadata says whether the alerts show container metadata, which may arrive
+// later than the event.
 func (f *Formatter) Metadata() bool {
 	return slices.ContainsFunc(append(slices.Clone(f.formats), f.template), (*Template).metadata)
 }
 
-// Shows says whether a field's name is in what the alerts show.
+// Shows says whether the alerts show a field whose text contains name.
 func (f *Formatter) Shows(name string) bool {
 	return slices.ContainsFunc(append(slices.Clone(f.formats), f.template), func(t *Template) bool {
 		return slices.ContainsFunc(t.values, func(v templateValue) bool { return strings.Contains(v.Text, name) })
 	})
 }
 
-// addFields decides what output_fields has.
+// addFields sets the fields of output_fields.
 func (f *Formatter) addFields(extra []ExtraField, fields *field.Catalogue) error {
 	clock := "evt.time"
 	if f.opts.ISO8601 {

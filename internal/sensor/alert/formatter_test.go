@@ -59,7 +59,7 @@ func format(t testing.TB, c *field.Context, output string, opts alert.Options) *
 	return f.Format(c)
 }
 
-// What Falco 0.44.1 wrote for this very event, but for the rule's own words.
+// The output of Falco 0.44.1 for this event, except for the rule's own words.
 func TestFormatAsFalco(t *testing.T) {
 	local(t, time.UTC)
 	const text = "14:58:33.447936116: Warning Credentials read | file=/etc/shadow gparent=bash ggparent=bash gggparent=bash evt_type=openat user=root user_uid=0 user_loginuid=-1 process=cat proc_exepath=/usr/bin/cat parent=python3 command=cat /etc/shadow terminal=0 container_id=host container_name=host container_image_repository= container_image_tag= k8s_pod_name=<NA> k8s_ns_name=<NA>"
@@ -128,7 +128,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// What a process chooses cannot break a line, a terminal or JSON.
+// Text chosen by a process cannot break a line, a terminal or JSON.
 //
 // It shows a row of docs/compatibility.md.
 func TestHostileText(t *testing.T) {

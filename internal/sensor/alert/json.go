@@ -36,7 +36,7 @@ func (f *Formatter) write(a *Alert, s *Scratch) {
 		a.Line = append(a.Line, a.Output...)
 		return
 	case !f.opts.JSON:
-		// Nobody may change an alert's bytes, so the line can be the text.
+		// An alert's bytes never change, so the line can share the text.
 		a.Line = unsafe.Slice(unsafe.StringData(a.Output), len(a.Output))
 		return
 	}

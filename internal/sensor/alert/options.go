@@ -9,13 +9,13 @@ import (
 // Options are how alerts are written, as configured.
 type Options struct {
 	JSON bool // lines are JSON objects
-	// What JSON objects have besides.
+	// Optional members of JSON objects.
 	JSONOutput, JSONMessage, JSONFields, JSONTags bool
 	ISO8601                                       bool // times of text in UTC instead of local time of day
 	Hostname                                      string
 	Append                                        []Append
-	// LineOnly leaves out what only the gRPC output reads, two thirds of an
-	// alert: Output, Message and Fields.
+	// LineOnly leaves out Output, Message and Fields: two thirds of an alert,
+	// and read only by the gRPC output.
 	LineOnly bool
 
 	// Scratch is memory for alerts under construction, which formatters of one
@@ -40,7 +40,8 @@ type Append struct {
 // value, or, if Format is not empty, a text.
 type ExtraField struct{ Name, Format string }
 
-// suggested is what Falco's container plugin suggests for every output.
+// suggested is the output that Falco's container plugin suggests for every
+// rule.
 const suggested = "container_id=%container.id container_name=%container.name " +
 	"container_image_repository=%container.image.repository container_image_tag=%container.image.tag " +
 	"k8s_pod_name=%k8s.pod.name k8s_ns_name=%k8s.ns.name"
@@ -57,7 +58,7 @@ func (a *Append) matches(r Rule) bool {
 	return true
 }
 
-// Extend returns the rule's output and fields with what o adds to them.
+// Extend returns the rule's output and fields with the additions of o.
 func (o *Options) Extend(r Rule, output string) (string, []ExtraField) {
 	var fields []ExtraField
 	for i := range o.Append {

@@ -8,14 +8,13 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// spare are alerts of LineOnly formatters that nobody holds any more. Making
-// every one anew costs more in collecting than in making: the sensor's heap is
-// a few MiB, which 100,000 alerts a second fill 50 times.
+// spare holds released alerts of LineOnly formatters, for reuse. Allocating
+// each alert costs more in garbage collection than in allocation: the sensor's
+// heap is a few MiB, which 100,000 alerts a second fill 50 times.
 //
-// The latest that came back is the next to go out: its memory is in the caches
-// still. sync.Pool hands over from one thread to another the oldest first, so
-// that all the memory of a backlog, however long ago, went round for ever
-// (BenchmarkAfterBacklog).
+// The last one released is reused first: its memory is still in the caches.
+// sync.Pool passes the oldest first from one thread to another, so that all the
+// memory of a past backlog stayed in circulation (BenchmarkAfterBacklog).
 var spare stack
 
 // mostSpare bounds the memory, in bytes, that is kept after a backlog.

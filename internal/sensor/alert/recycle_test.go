@@ -4,8 +4,8 @@ package alert
 
 import "testing"
 
-// The memory that came back last goes out first, and after a backlog no more
-// than a bounded part is kept.
+// The memory released last is reused first, and a bounded part is kept after a
+// backlog.
 func TestSpare(t *testing.T) {
 	s := &stack{}
 	first, second := &Alert{}, &Alert{}
@@ -31,8 +31,8 @@ func TestSpare(t *testing.T) {
 	}
 }
 
-// An alert that was released becomes the next one, with room for its line and
-// nothing of what it was.
+// A released alert is reused for the next one: it keeps the capacity of its
+// line and none of its content.
 func TestReuse(t *testing.T) {
 	a := blank()
 	a.Rule, a.Line = "R", append(a.Line, "text"...)

@@ -2,6 +2,6 @@
 
 package alert
 
-// overwrite does nothing: with the build tag invariants, it makes an alert that
-// nobody holds any more unreadable.
+// overwrite does nothing: with the build tag invariants, it makes a released
+// alert unreadable.
 func (a *Alert) overwrite() {}

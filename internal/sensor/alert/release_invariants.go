@@ -2,7 +2,7 @@
 
 package alert
 
-// overwrite makes an alert that nobody holds any more unreadable.
+// overwrite makes a released alert unreadable.
 func (a *Alert) overwrite() {
 	const nonsense = "\xdb\xdb used after its release \xdb\xdb"
 	if a.recycled { // the line of another one may be its Output

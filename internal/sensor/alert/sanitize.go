@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// appendSafe appends s as alerts show it: what a process chooses, such as a
-// file name, must not break the line or drive a terminal. Control characters
+// appendSafe appends s as alerts show it: text chosen by a process, such as a
+// file name, must not break the line or control a terminal. Control characters
 // and invalid UTF-8 become U+FFFD, as in Falco's JSON.
 func appendSafe(dst []byte, s string) []byte {
 	i := 0

@@ -25,7 +25,7 @@ type Template struct {
 type segment struct {
 	text  string
 	value int // index of values; -1 for none
-	width int // pad or cut to so many characters; 0 for neither
+	width int // pad or cut to this many characters; 0 for neither
 }
 
 // metadata says whether a value comes from a container's runtime.

@@ -112,8 +112,8 @@ func TestTemplateFields(t *testing.T) {
 	}
 }
 
-// Any text compiles or is refused with an error; what compiles gives text that
-// fits on a line.
+// Any text compiles or is refused with an error; a compiled template gives text
+// that fits on a line.
 func FuzzTemplate(f *testing.F) {
 	for _, s := range []string{
 		output, "*%evt.time: x", "%proc.aname[2", "%%%", "%20proc.name", "%getopt(proc.args, \"ab:\")[b]",

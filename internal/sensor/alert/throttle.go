@@ -6,12 +6,12 @@ import (
 )
 
 // Throttle is a token bucket over alerts: rate tokens a second, at most burst
-// of them saved up, one for each alert that passes. What it holds back is
-// counted, never silent: Report says how many, at most once a second.
+// of them saved up, one for each alert that passes. Suppressed alerts are
+// counted: Report returns their number, at most once a second.
 //
-// Time is the caller's, in ns on any clock that nobody sets, as the time of
-// day may be; steps back count as no time. Allow belongs to the detection
-// goroutine, Report to another one; Held may be called from any.
+// Time is the caller's, in ns on a monotonic clock, not the time of day; steps
+// back count as no time. Allow belongs to the detection goroutine, Report to
+// another one; Held may be called from any.
 type Throttle struct {
 	rate   float64 // tokens a ns; 0: no limit
 	burst  float64

@@ -85,7 +85,7 @@ func hexReader(x field.Extractor) reader {
 	}
 }
 
-// bytesReader shows what does not print as dots.
+// bytesReader shows unprintable bytes as dots.
 func bytesReader(x field.Extractor) reader {
 	var text textBuffer
 	return func(c *field.Context) Value {
