@@ -103,7 +103,7 @@ func (r *running) seen() []string {
 	return slices.Clone(r.alerts)
 }
 
-// await waits until so many alerts have come.
+// await waits for n alerts.
 func (r *running) await(t testing.TB, n int) []string {
 	t.Helper()
 	needs.Eventually(t, fmt.Sprint(n, " alerts"), func() bool { return len(r.seen()) >= n })
@@ -237,7 +237,7 @@ func TestWebhookChunked(t *testing.T) {
 	}
 }
 
-// Senders that stop in the middle of large bodies keep nobody else waiting.
+// Senders that stop in the middle of large bodies do not delay others.
 func TestWebhookSlowSenders(t *testing.T) {
 	limits := testLimits
 	limits.BodyBytes = 1 << 20
@@ -290,8 +290,8 @@ func TestWebhookFromElsewhere(t *testing.T) {
 	}
 }
 
-// With an engine that does not come along, a sender waits, and is refused then;
-// what is held meanwhile stays within the bounds.
+// With an engine that does not keep up, a sender waits and is then refused; the
+// memory held meanwhile stays within the bounds.
 // It shows a row of docs/compatibility.md.
 func TestWebhookSlowEngine(t *testing.T) {
 	limits := testLimits
@@ -408,8 +408,8 @@ func TestFollow(t *testing.T) {
 	}
 }
 
-// A pipe is read as its writer goes on, and a source that waits for one ends when
-// it is told to.
+// A pipe is read as its writer goes on, and a source that waits for a writer
+// can be ended.
 func TestPipe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := unix.Mkfifo(path, 0o600); err != nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 )
 
-// Ruleset is what audit events are matched against. It is immutable but for
-// the counters, and is swapped as a whole on reload.
+// Ruleset is the set of rules that audit events are matched against. It is
+// immutable but for the counters, and is swapped as a whole on reload.
 type Ruleset struct {
 	Rules []*rules.Rule // in the order in which they are tried
 	// Evaluations and Matches count, per rule, since the Ruleset was made.

@@ -118,14 +118,14 @@ func (in *intake) takeLine(ctx context.Context, line []byte, tooLong bool) {
 	b := in.pool.Get().(*Body)
 	defer in.release(b)
 	b.text = append(b.text[:0], line...)
-	_ = in.match(ctx, b) // what is wrong with it has been counted and told
+	_ = in.match(ctx, b) // errors have been counted and reported
 }
 
 // lineReader reads lines up to a limit; of longer ones it keeps nothing.
 type lineReader struct {
 	limit   int
 	line    []byte
-	size    int // of the whole line, also of what was not kept
+	size    int // of the whole line, including the part not kept
 	tooLong bool
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/linux/regular"
 )
 
-// openFollowed makes a source of a log that grows: what is appended from now
-// on, also after it was truncated, or replaced by a new file of its name.
+// openFollowed makes a source of a growing log: it reads lines appended from
+// now on, also after the file is truncated or replaced.
 func (s *Source) openFollowed(path string) error {
 	if !filepath.IsAbs(path) {
 		return errors.New("expected file:///ABSOLUTE/PATH")
@@ -91,8 +91,8 @@ func (f *followed) closeFile() {
 	}
 }
 
-// readNew takes what was written since, of the old file first if there is a new
-// one of its name.
+// readNew reads the lines written since; if the file was replaced, the old
+// one's first.
 func (f *followed) readNew(ctx context.Context) error {
 	for {
 		if f.file != nil {
@@ -110,8 +110,8 @@ func (f *followed) readNew(ctx context.Context) error {
 	}
 }
 
-// turn goes on with the new file of that name, after what was written to the
-// old one between the last look and its renaming.
+// turn switches to the new file of that name, after reading the lines written
+// to the old one before its renaming.
 func (f *followed) turn(ctx context.Context) error {
 	if f.file != nil {
 		if err := f.readOn(ctx); err != nil {

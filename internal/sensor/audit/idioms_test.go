@@ -12,7 +12,7 @@ import (
 
 const anonymous = `"user":{"username":"system:anonymous"},"annotations":{"authorization.k8s.io/decision":"allow"}`
 
-// What Falco's rules for audit events are written with means the same here.
+// The idioms of Falco's rules for audit events mean the same here.
 func TestIdioms(t *testing.T) {
 	text, err := os.ReadFile("testdata/idioms.yaml")
 	if err != nil {

@@ -23,18 +23,18 @@ type Body struct {
 	done  chan struct{}
 }
 
-// Counters count what came in since the start.
+// Counters count the input since the start.
 type Counters struct {
 	Bodies    uint64 // taken
 	Bytes     uint64 // of these
 	Events    uint64 // in these, without those that were left out
 	Malformed uint64 // invalid events, left out
 	Oversized uint64 // events beyond a limit, left out
-	Refused   uint64 // bodies that nobody had time or room for; senders try again
+	Refused   uint64 // bodies for want of time or room; senders try again
 	Rejected  uint64 // requests that are not as they must be, or not allowed
 }
 
-// Limits bound what the source takes.
+// Limits bound the input of the source.
 type Limits struct {
 	EventBytes int           // of one event, as compact JSON
 	BodyBytes  int           // of one request
@@ -85,7 +85,7 @@ func (in *intake) counters() Counters {
 
 // take reads a body and returns when its events have been matched. The error is
 // errBusy if there was no room or no time for it, a syntax error if it is not
-// JSON, of which what came before the fault counts, or that of the reader.
+// JSON, where the events before the fault count, or that of the reader.
 func (in *intake) take(ctx context.Context, r io.Reader) error {
 	waiting, cancel := context.WithTimeout(ctx, in.limits.Patience)
 	defer cancel()
@@ -104,8 +104,8 @@ func (in *intake) take(ctx context.Context, r io.Reader) error {
 	return in.match(waiting, b)
 }
 
-// step is how much memory a body asks for at a time: a sender that stops in the
-// middle of it holds what it has sent, not what it said that it would send.
+// step is the memory that a body requests at a time: a sender that stops midway
+// holds memory for the bytes it has sent, not for its Content-Length.
 const step = 64 << 10
 
 // read is io.ReadAll into the memory of b, as far as there is room for it. It

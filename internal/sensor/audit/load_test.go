@@ -41,8 +41,7 @@ func mix(tb testing.TB) []byte {
 
 var fullLimits = Limits{EventBytes: 256 << 10, BodyBytes: 12 << 20, Patience: 30 * time.Second}
 
-// Of what several senders post at once, nothing is lost, and memory does not
-// grow with it.
+// Posts of several senders at once are not lost, and memory does not grow.
 func TestWebhookLosesNothing(t *testing.T) {
 	body := mix(t)
 	run := start(t, Options{Open: "http://127.0.0.1:0/k8s-audit", Limits: fullLimits}, ruleset(t, false, string(embedded.Read("k8s_audit.yaml"))))

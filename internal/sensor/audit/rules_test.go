@@ -88,7 +88,7 @@ var ruleExamples = []struct{ rule, yes, no string }{
 	{"Untrusted Node Unsuccessfully Tried to Join the Cluster", request("create", `"resource":"nodes","name":"odd"`, denied), request("create", `"resource":"nodes","name":"odd"`)},
 }
 
-// overrides is what people write who want the rules that are off.
+// overrides enables the rules that are off, as a user would.
 const overrides = `
 - list: k8s_audit_privileged_images
   items: [expected]
@@ -104,8 +104,8 @@ const overrides = `
   condition: (k8s_audit_always_true)
 `
 
-// defaultRules are the rules inside the binary, with some of what is off
-// switched on.
+// defaultRules are the rules inside the binary, with some disabled ones
+// enabled.
 func defaultRules(t *testing.T, all bool, override string) *Ruleset {
 	return ruleset(t, all, string(embedded.Read("k8s_audit.yaml"))+override)
 }
@@ -178,7 +178,7 @@ func TestDefaultRules(t *testing.T) {
 	}
 }
 
-// What matches nothing takes no memory.
+// Events that match no rule do not allocate.
 func TestNoMatchDoesNotAllocate(t *testing.T) {
 	var batch record.Batch
 	body := []byte(request("create", pod, podSpec(`"volumes":[{"name":"a","hostPath":{"path":"/srv"}}]`)))

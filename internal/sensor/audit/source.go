@@ -18,7 +18,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
-// Options say where audit events come from, and what of them is taken.
+// Options name the source of audit events, and bound the input.
 type Options struct {
 	// Open is as open_params of Falco's plugin k8saudit: http://HOST:PORT/PATH,
 	// https://..., file:///PATH to follow a file, or the path of a file or
@@ -26,8 +26,8 @@ type Options struct {
 	Open string
 	// Certificate is a PEM file with the server's key and certificates.
 	Certificate string
-	// ClientCA is a PEM file with who signs the senders' certificates; empty:
-	// no certificate is asked for.
+	// ClientCA is a PEM file with the CA of the senders' certificates; empty: no
+	// certificate is required.
 	ClientCA string
 	// Insecure takes plain HTTP from other hosts too.
 	Insecure bool
@@ -70,16 +70,16 @@ func Open(o Options) (*Source, error) {
 // no more.
 func (s *Source) Serve(ctx context.Context) error { return s.serve(ctx) }
 
-// Bodies are what the engine takes.
+// Bodies returns the bodies for the engine.
 func (s *Source) Bodies() <-chan *Body { return s.in.bodies }
 
 // Counters returns the counters; it may be called from any goroutine.
 func (s *Source) Counters() Counters { return s.in.counters() }
 
-// Close releases what Open opened, for a source that is not served.
+// Close releases the resources of Open, for a source that is not served.
 func (s *Source) Close() error { return s.close() }
 
-// What a webhook allows its senders. The API server keeps one connection.
+// Limits of the webhook for its senders. The API server keeps one connection.
 const (
 	maxConnections = 128
 	headerTimeout  = 10 * time.Second
@@ -142,8 +142,8 @@ func serveUntil(ctx context.Context, server *http.Server, l net.Listener) error 
 	return nil
 }
 
-// serverTLS reads the server's certificate and who its clients must be signed
-// by. A client without a certificate is refused in words, not by the handshake.
+// serverTLS reads the server's certificate and the CA of its clients. A client
+// without a certificate is refused by an HTTP answer, not by the handshake.
 func serverTLS(certificate, clientCA string) (*tls.Config, *x509.CertPool, error) {
 	cert, err := config.KeyPair(certificate, certificate)
 	if err != nil {

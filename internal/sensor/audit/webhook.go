@@ -15,7 +15,8 @@ import (
 type webhook struct {
 	in   *intake
 	path string
-	// clients are who may send over TLS; nil: anybody who reaches the server.
+	// clients are the CAs of allowed senders over TLS; nil: any sender is
+	// allowed.
 	clients *x509.CertPool
 	// anywhere takes plain HTTP from other hosts too.
 	anywhere bool
@@ -41,7 +42,7 @@ func (w *webhook) ServeHTTP(resp http.ResponseWriter, req *http.Request) {
 	}
 }
 
-// check says what is wrong with a request, before its body is read.
+// check rejects an invalid request before its body is read.
 func (w *webhook) check(req *http.Request) (status int, why error) {
 	if err := w.allowed(req); err != nil {
 		return http.StatusForbidden, err

@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Limits bound what one body may hold.
+// Limits bound the contents of one body.
 type Limits struct {
 	EventBytes int // of one event as compact JSON
 	Events     int // of one body
@@ -65,7 +65,7 @@ func (t *Batch) value(b []byte, at, depth int) (int, error) {
 // object takes an Event or the items of an EventList, without knowing yet
 // which of both it is: its kind may come last.
 func (t *Batch) object(b []byte, at, depth int) (int, error) {
-	was := *t // what was taken from items is given back if it is no list
+	was := *t // records taken from items are dropped if it is not a list
 	var kind Value
 	end, err := checkObject(b, at, depth, func(key Value, at int) (int, error) {
 		switch {
@@ -98,7 +98,7 @@ func (t *Batch) object(b []byte, at, depth int) (int, error) {
 	return end, nil
 }
 
-// restore gives back what was taken since t was like was, but keeps the memory.
+// restore drops the records taken since t was like was, but keeps the memory.
 func (t *Batch) restore(was Batch) {
 	was.Records = t.Records[:len(was.Records)]
 	*t = was

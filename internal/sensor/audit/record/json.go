@@ -13,7 +13,7 @@ import (
 // stands for one that is not there.
 type Value []byte
 
-// Kind is what a value is.
+// Kind is the JSON type of a value.
 type Kind uint8
 
 // The kinds.
@@ -27,7 +27,7 @@ const (
 	Array
 )
 
-// Kind says what v is.
+// Kind returns the kind of v.
 func (v Value) Kind() Kind {
 	if len(v) == 0 {
 		return Missing
@@ -161,7 +161,7 @@ func checkArray(b []byte, i, depth int, each element) (int, error) {
 	}
 }
 
-// separator reads a comma and what is blank around it, or the end of the list.
+// separator reads a comma and the blanks around it, or the end of the list.
 func separator(b []byte, i int, end byte) (next int, done bool, err error) {
 	i = blank(b, i)
 	switch {

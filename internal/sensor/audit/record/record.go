@@ -108,7 +108,7 @@ func (r *Record) Part(p Part) Value {
 	return r.Body[at.from:at.to]
 }
 
-// Follow returns what the pointer leads to; nil if that is not there.
+// Follow returns the value at the pointer; nil if absent.
 func (r *Record) Follow(p Pointer) Value {
 	if len(p) == 0 {
 		return r.Body
@@ -138,7 +138,7 @@ func (r *Record) object(b []byte, i, start, depth int, object Part) (int, error)
 		} else {
 			part = partOf(object, string(key.appendString(nil)))
 		}
-		r.forget(part) // what an earlier member with the same key had
+		r.forget(part) // drop the parts of an earlier member with the same key
 		var end int
 		var err error
 		if at < len(b) && b[at] == '{' && hasParts(part) {
@@ -157,7 +157,7 @@ func hasParts(p Part) bool {
 	return p == User || p == ImpersonatedUser || p == ObjectRef || p == ResponseStatus
 }
 
-// forget drops what is known of the parts within p.
+// forget drops the index of the parts within p.
 func (r *Record) forget(p Part) {
 	switch p {
 	case User:
@@ -171,7 +171,7 @@ func (r *Record) forget(p Part) {
 	}
 }
 
-// finish reads what every event must have.
+// finish reads the members that every event must have.
 func (r *Record) finish() error {
 	text, ok := r.Part(StageTimestamp).Plain()
 	if !ok {

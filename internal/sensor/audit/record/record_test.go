@@ -177,13 +177,13 @@ func same(a, b any) bool {
 	return bytes.Equal(x, y)
 }
 
-// sameTree compares a value, member by member, with what encoding/json made
-// of it.
+// sameTree compares a value, member by member, with the result of
+// encoding/json.
 func sameTree(t *testing.T, v Value, want any) {
 	switch want := want.(type) {
 	case map[string]any:
 		for key, member := range want {
-			if !strings.ContainsRune(key, '\uFFFD') { // encoding/json replaced what is no UTF-8
+			if !strings.ContainsRune(key, '\uFFFD') { // encoding/json replaced invalid UTF-8
 				sameTree(t, v.Get(key), member)
 			}
 		}

@@ -40,8 +40,8 @@ func (c *Cursor) Next() bool {
 	return true
 }
 
-// Get returns the member of the object v that has the key; nil if there is
-// none. Of several, the last counts, as it does for the API server.
+// Get returns the member of the object v with the key; nil if absent. Of
+// several, the last counts, as for the API server.
 func (v Value) Get(key string) Value {
 	var found Value
 	if v.Kind() == Object {
@@ -216,7 +216,7 @@ func cut(text string) (part, rest string, more bool) {
 	return string(b), "", false
 }
 
-// Follow returns what the pointer leads to from v; nil if that is not there.
+// Follow returns the value at the pointer from v; nil if absent.
 func (v Value) Follow(p Pointer) Value {
 	for _, t := range p {
 		switch v.Kind() {
