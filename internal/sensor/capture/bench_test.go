@@ -11,7 +11,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// load writes rounds of what busy processes do: opens, reads, closes, stats,
+// load writes rounds of events of busy processes: opens, reads, closes, stats,
 // connections, and now and then a fork, exec and exit.
 func load(s *script, rounds int) {
 	for i := range rounds {

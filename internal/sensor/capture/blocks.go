@@ -88,8 +88,8 @@ func newBlocks(r io.Reader) (*blocks, error) {
 	return &blocks{r: b}, nil
 }
 
-// members reads the members of a gzip file, and nothing behind them: what does
-// not begin as one is the last write of a recorder that was killed.
+// members reads the members of a gzip file and ignores trailing bytes that do
+// not start a member: they are the last write of a recorder that was killed.
 type members struct {
 	file *bufio.Reader
 	zip  *gzip.Reader
@@ -166,8 +166,7 @@ func (b *blocks) next() (typ uint32, body []byte, err error) {
 // pos is the offset of the block after the one returned last.
 func (b *blocks) pos() int64 { return b.offset + int64(b.at) }
 
-// fill makes sure that n bytes are there from b.at on; io.EOF if not so many
-// are left.
+// fill buffers at least n bytes from b.at on; io.EOF if fewer are left.
 func (b *blocks) fill(n int) error {
 	if len(b.buf)-b.at >= n {
 		return nil

@@ -28,7 +28,7 @@ type code struct {
 	other bool
 }
 
-// role is what becomes of an event with a code.
+// role is the treatment of an event code.
 type role uint8
 
 const (

@@ -47,7 +47,8 @@ func (r *Reader) event(typ uint32, body []byte) ([]byte, error) {
 	return r.convert(e, c.kind), nil
 }
 
-// fillFromEntry takes what the exit lacks from the entry into the same call.
+// fillFromEntry fills parameters missing from the exit event from the entry of
+// the same call.
 func (r *Reader) fillFromEntry(e *rawEvent) error {
 	t := r.world.threads[e.tid]
 	if t == nil || t.entry != e.code-1 || len(t.entryBody) == 0 {
@@ -73,7 +74,7 @@ func (r *Reader) convert(e *rawEvent, k event.Kind) []byte {
 	default:
 		t = r.world.get(e.tid)
 		if k == event.KindExecveat && r.vals.int(0) >= 0 {
-			k = event.KindExecve // what the kernel reports when it has succeeded
+			k = event.KindExecve // the kernel reports a successful one as execve
 			clear(r.vals.v[len(event.KindExecveat.Info().Params):len(k.Info().Params)])
 		}
 		if k == event.KindExecve {
@@ -110,7 +111,7 @@ func (r *Reader) convert(e *rawEvent, k event.Kind) []byte {
 	return r.main.Finish()
 }
 
-// plan is what there is to do for events of a kind.
+// plan describes the conversion of events of a kind.
 type plan struct {
 	result   bool // parameter 0 is the return value
 	noThread bool // the event is of no thread
@@ -186,7 +187,7 @@ func pathsOf(info *event.Info) (of [2]pathParam) {
 	return of
 }
 
-// addExtras adds what the kernel knows besides.
+// addExtras adds the extra parameters, which the kernel would fill in.
 func (r *Reader) addExtras(t *thread, plan *plan, info *event.Info) {
 	b, p := &r.main, t.p
 	for i := range plan.bases {

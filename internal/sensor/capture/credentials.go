@@ -5,7 +5,7 @@ import "github.com/peregrine-sec/peregrine/internal/sensor/event"
 // credentialEffects are those on directories, users, capabilities, sessions.
 func credentialEffects(of *[event.NumKinds]effect) {
 	of[event.KindChdir] = (*Reader).chdir
-	of[event.KindGetcwd] = (*Reader).chdir // says what it is
+	of[event.KindGetcwd] = (*Reader).chdir // its result is the current directory
 	of[event.KindFchdir] = (*Reader).fchdir
 	of[event.KindChroot] = (*Reader).chroot
 	of[event.KindSetuid] = setID(event.KindSetuid, "uid", true)

@@ -90,8 +90,8 @@ func (e *rawEvent) split(b []byte, width int, o order) error {
 	return nil
 }
 
-// splitV1 is split for an event that does not say how many parameters it has:
-// as many as make its length come out, and as are known.
+// splitV1 is split for an event without a parameter count: the known number
+// that fits its length.
 func (e *rawEvent) splitV1(b []byte, o order) error {
 	e.n = 0
 	if int(e.code) >= len(codes) || codes[e.code].role == skipped {
@@ -227,8 +227,8 @@ func (r *Reader) syscall(v *values) uint16 {
 	return event.NoSyscall
 }
 
-// native64 is our ID of a syscall of a 64-bit x86 machine. Files do not say
-// what machine they are from; nearly all are.
+// native64 is our ID of a syscall of a 64-bit x86 machine. Files do not name
+// their machine; nearly all are from such.
 func native64(n int) uint16 {
 	if n >= 0 && n < len(amd64) {
 		return amd64[n]

@@ -6,8 +6,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// effect is what an event does to descriptors and credentials, once it is in
-// Reader.vals. It may set Reader.file to what its descriptor was.
+// effect applies an event in Reader.vals to descriptors and credentials. It may
+// set Reader.file to the file that its descriptor referred to.
 type effect func(r *Reader, t *thread)
 
 // Bits of Falco's flags (libs' ppm_events_public.h).
@@ -103,7 +103,7 @@ func openEffect(k event.Kind) effect {
 	}
 }
 
-// setOpenFlags sets what the flags of an open, in Falco's bits, tell.
+// setOpenFlags applies the flags of an open, in Falco's bits.
 func (f *fd) setOpenFlags(flags uint32) {
 	if flags&openDirectory != 0 {
 		f.info.Type = event.FDDirectory
@@ -225,7 +225,7 @@ func (r *Reader) fcntl(t *thread) {
 }
 
 func (r *Reader) pidfdGetfd(t *thread) {
-	if n := r.vals.int(0); n >= 0 { // of another process: the capture does not say what it is
+	if n := r.vals.int(0); n >= 0 { // of another process: the capture does not say which file it refers to
 		t.p.fds.drop(n)
 	}
 }
@@ -363,7 +363,7 @@ func (r *Reader) accept(t *thread) {
 }
 
 // datagramEffect notes the peer of a UDP socket that is not connected: the
-// destination of what is sent, the source of what is received.
+// destination of sent datagrams, the source of received ones.
 func datagramEffect(k event.Kind, received bool) effect {
 	num, tuple := k.Info().Slot("fd"), k.Info().Slot("tuple")
 	return func(r *Reader, t *thread) {

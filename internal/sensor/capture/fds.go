@@ -6,7 +6,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// fd is what an open descriptor refers to.
+// fd is the file that an open descriptor refers to.
 type fd struct {
 	info    event.FileInfo
 	cloexec bool
@@ -128,7 +128,7 @@ func (t *fdTable) exec() {
 	}
 }
 
-// copyFrom fills the empty t with what is in q.
+// copyFrom fills the empty t with the descriptors of q.
 func (t *fdTable) copyFrom(q *fdTable) {
 	if t.grow(len(q.low)) {
 		copy(t.low, q.low)
@@ -199,7 +199,7 @@ func (f *fd) ends() (local, remote netip.AddrPort) {
 
 func (f *fd) isIP() bool { return f.info.Type == event.FDIPv4 || f.info.Type == event.FDIPv6 }
 
-// data appends what follows the fixed part of an encoded FileInfo.
+// data appends the variable part of an encoded FileInfo.
 func (f *fd) data(dst []byte, withName bool) []byte {
 	switch {
 	case f.isIP():
@@ -246,7 +246,8 @@ func (p *paths) get(b []byte) string {
 }
 
 // FDTypes calls yield for every open descriptor of the process pid, as of the
-// event that Next returned last. It is false if the capture has not told of it.
+// event that Next returned last. It is false if the capture does not have that
+// process.
 func (r *Reader) FDTypes(pid int32, yield func(n int64, t event.FDType)) bool {
 	t := r.world.threads[pid]
 	if t == nil {

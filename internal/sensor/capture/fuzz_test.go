@@ -22,9 +22,9 @@ var exampleEvents = rapid.Custom(func(t *rapid.T) (list [][]byte) {
 	return list
 }).Example(1)
 
-// Any bytes are read to an end or an error, in events that hold together and
-// that the process table survives, and in bounded memory: what is allocated
-// altogether is more than what is held at a time.
+// Any input is read to its end or an error, in bounded memory. Its events are
+// well-formed and the process table accepts them. The bound is on total
+// allocation, which exceeds the memory held at a time.
 func FuzzReader(f *testing.F) {
 	for _, s := range scripts {
 		f.Add(capture(f, s))

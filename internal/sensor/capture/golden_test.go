@@ -176,7 +176,7 @@ var scripts = map[string]func(*script){
 		s.ev(50, event.KindShutdown, Num(0), Num(10), Num(2))
 		s.ev(50, event.KindSocket, Num(19), Num(afNetlink), Num(3), Num(0))
 	},
-	// Something for each rule of the corpus, and what looks like it.
+	// An event for each rule of the corpus, and a harmless look-alike.
 	"alerts": func(s *script) {
 		open := func(tid, fd int64, path string, flags int64) {
 			s.ev(tid, event.KindOpenat, Num(fd), Num(-100), Text(path), Num(flags), Num(0o600), Num(8), Num(9))

@@ -8,8 +8,8 @@ const (
 	clThread = 1 << 13 // Falco's bits of clone flags
 	clParent = 1 << 8
 
-	// fresh is how long a child is known to be the one that its parent's or
-	// its own clone has told of: later, the thread id has been used again.
+	// fresh is how long, in ns, a thread id is taken for the child of its
+	// parent's or its own clone event: later, the id has been reused.
 	fresh = 2_000_000_000
 )
 
@@ -87,7 +87,7 @@ func (r *Reader) clone(e *rawEvent) *thread {
 	return t
 }
 
-// refresh takes over what a clone or exec says of the caller itself.
+// refresh updates the caller from the parameters of a clone or exec.
 func (p *proc) refresh(r *Reader) {
 	v := &r.vals
 	if v.has(clUID) && v.has(clGID) {
@@ -164,7 +164,7 @@ var exSlots = func() (s execSlots) {
 	return s
 }()
 
-// exec takes over what a successful exec says of the process.
+// exec updates the process from a successful exec.
 func (r *Reader) exec(t *thread) {
 	v, p, s := &r.vals, t.p, &exSlots
 	if v.int(s.res) < 0 {
@@ -203,8 +203,8 @@ func (r *Reader) exec(t *thread) {
 	}
 }
 
-// completeExec adds to an exec event what the kernel would say, and what old
-// files do not.
+// completeExec adds the parameters that the kernel would fill in and old files
+// lack.
 func (r *Reader) completeExec(b *event.Builder, t *thread) {
 	v, p, s := &r.vals, t.p, &exSlots
 	b.Int(s.sid, int64(p.sid))
@@ -250,8 +250,8 @@ func (r *Reader) completeExec(b *event.Builder, t *thread) {
 
 var exitReaper = event.KindProcexit.Info().Slot("reaper_tid")
 
-// exit notes who gets the children of a process that ends with t, and says
-// whether others of its threads live on. The thread goes once the event has
+// exit notes the new parent of the children of a process that ends with t, and
+// says whether other threads of it live on. The thread goes once the event has
 // been used.
 func (r *Reader) exit(t *thread) (threadOnly bool) {
 	r.leaving = t

@@ -8,8 +8,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// A file may claim what it wants: descriptors take no more room than there is,
-// and give it back.
+// The memory of descriptors is bounded whatever a file claims, and is released.
 func TestDescriptorsAreBounded(t *testing.T) {
 	var w world
 	w.reset()

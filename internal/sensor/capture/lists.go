@@ -8,7 +8,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// Machine is what a capture says about the machine that it was made on.
+// Machine describes the machine that a capture was made on.
 type Machine struct {
 	CPUs        uint32
 	MemoryBytes uint64
@@ -39,7 +39,7 @@ const (
 	if6NoSpeed
 )
 
-// Lists longer than this are no real ones.
+// Longer lists are not genuine.
 const (
 	maxInterfaces = 1 << 14
 	maxUsers      = 1 << 16 // of a section, in all its lists
@@ -218,8 +218,8 @@ func (p *processEntry) read(version int, e *cursor) {
 	}
 }
 
-// readTail reads what version 9 has at the end. Two members were put before
-// the others later; files without them have no more than 29 bytes left.
+// readTail reads the members at the end of version 9. Two members were put
+// before the others later; files without them have no more than 29 bytes left.
 func (p *processEntry) readTail(e *cursor) {
 	if len(e.b) > 29 {
 		p.pidns, p.tty = e.opt64(), e.opt32(0)
@@ -324,10 +324,11 @@ func (r *Reader) emitTask(t *thread, e *processEntry) error {
 	return r.pending.add(b.Finish())
 }
 
-// upTo is a list of strings as far as it is kept.
+// upTo is the part of a list of strings that is kept.
 func upTo(list []byte) []byte { return list[:min(len(list), maxList)] }
 
-// maxList is what the process table keeps of a command line or environment.
+// maxList is the longest command line or environment, in bytes, that the
+// process table keeps.
 const maxList = 4096
 
 // exeFlags are the bits of Falco's execve_flags.

@@ -34,7 +34,7 @@ var hostile = map[string]func(w *Writer){
 				list[i] = Process{TID: pid, PID: pid, Comm: "x", CWD: long, Root: "/" + long[1:], Cgroups: "=/" + long[2:]}
 			}
 			w.Processes(list...)
-			w.Event(uint64(n), 1, 0, event.KindSetsid, Num(1)) // what waits is taken
+			w.Event(uint64(n), 1, 0, event.KindSetsid, Num(1)) // waiting events are taken
 		}
 	},
 	"a user list that repeats": func(w *Writer) {
@@ -61,7 +61,7 @@ func many(p Process, n int) []Process {
 	return list
 }
 
-// maxMemory bounds what reading any file takes, the process table included.
+// maxMemory bounds the memory for reading any file, the process table included.
 const maxMemory = 1 << 30
 
 // TestMemory reads each hostile file in a process of its own, whose highest

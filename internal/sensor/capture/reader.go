@@ -13,7 +13,7 @@ import (
 type Reader struct {
 	closer  io.Closer
 	blocks  *blocks
-	err     error // what Next returns from now on
+	err     error // returned by Next from now on
 	skipped uint64
 	// unlinked: the parents of processes from lists are not looked up yet.
 	unlinked bool
@@ -27,8 +27,8 @@ type Reader struct {
 	// The event under way.
 	raw, stash rawEvent
 	vals       values
-	file       *fd  // what its descriptor is; nil if that is not known
-	given      bool // file's name is what the event gives
+	file       *fd  // behind its descriptor; nil if unknown
+	given      bool // file's name is the path in the event
 	fileBuf    fd
 	scratch    []byte
 	joined     []byte
@@ -47,7 +47,7 @@ type Reader struct {
 	rest  []byte   // of them, those that follow waiting
 }
 
-// Open opens a capture file, gzipped or not, and reads what comes before its
+// Open opens a capture file, gzipped or not, and reads the blocks before its
 // first event.
 func Open(path string) (*Reader, error) {
 	f, err := os.Open(path)
@@ -109,8 +109,9 @@ func (r *Reader) Skipped() uint64 { return r.skipped }
 
 // Next returns the next event, borrowed until the following call; io.EOF at
 // the end. Processes, users and groups that the capture begins with come
-// first, as task, useradded and groupadded events. A capture that is cut off
-// or broken yields what comes before; then Next returns a *FormatError.
+// first, as task, useradded and groupadded events. A truncated or damaged
+// capture yields the events before the damage; then Next returns a
+// *FormatError.
 func (r *Reader) Next() ([]byte, error) {
 	for {
 		if ev := r.pending.next(); ev != nil {

@@ -74,7 +74,7 @@ func TestGzip(t *testing.T) {
 	if lines := strings.Count(want, "\n") - 4; n != lines {
 		t.Errorf("%d events, want %d", n, lines)
 	}
-	// Cut off: what is there is read, then the error names the place.
+	// A truncated file is read up to the cut, then the error names the offset.
 	got, err := text(t, z.Bytes()[:z.Len()-20])
 	var format *FormatError
 	if !errors.As(err, &format) || !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(got, "openat") {
@@ -118,8 +118,8 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-// untimed drops what is not an event, and the times of the events before the
-// first real one, which they are taken from.
+// untimed drops lines that are not events, and the times of the events before
+// the first real one, whose time they have.
 func untimed(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, l := range lines {
@@ -180,7 +180,7 @@ func TestBroken(t *testing.T) {
 	}
 }
 
-// What a newer or another program writes is passed over.
+// Unknown blocks and events of newer or other programs are skipped.
 func TestUnknownIsSkipped(t *testing.T) {
 	file := capture(t, func(s *script) {
 		s.block(0x7777, append(s.begin(), "what is this"...))

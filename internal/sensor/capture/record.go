@@ -6,8 +6,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// Silent says whether an event only tells of state: other readers do not get
-// it, or get it as something else.
+// Silent says whether an event only describes state: other readers do not get
+// it, or get it in another form.
 func Silent(k event.Kind) bool {
 	switch k {
 	case event.KindTask, event.KindProcmove, event.KindUseradded, event.KindUserdeleted, event.KindGroupadded, event.KindGroupdeleted:
@@ -16,15 +16,15 @@ func Silent(k event.Kind) bool {
 	return false
 }
 
-// Opened tells what the process table does not: the threads of a process, but
-// for its main one, and its open files.
+// Opened returns facts that the process table lacks: the threads of a process,
+// except its main one, and its open files.
 type Opened interface {
 	Threads(pid int64) []int64
 	FDs(pid int64) []FD
 }
 
-// Lists writes what is known before the first event, from the task, useradded
-// and groupadded events in wire: one behind the other, as they are in memory.
+// Lists writes the state before the first event, from the task, useradded and
+// groupadded events in wire, which holds them back to back as in memory.
 func (c *Writer) Lists(wire []byte, host Opened) error {
 	b := c.order.AppendUint64(c.begin(), schema())
 	c.block(blockWire, append(b, wire...))
@@ -64,7 +64,7 @@ func (c *Writer) Lists(wire []byte, host Opened) error {
 	return c.err
 }
 
-// What libs takes of a list's strings, without the NUL that it adds
+// Limits of libs for the strings in lists, without the NUL that it adds
 // (SCAP_MAX_PATH_SIZE, SCAP_MAX_ARGS_SIZE).
 const (
 	maxListPath = 1023
@@ -168,8 +168,8 @@ func (c *Writer) Record(silent []byte, v *event.View) error {
 	return c.err
 }
 
-// large says whether the event, with so many bytes behind it, needs a block of
-// the type for large ones: libs reads 64 KiB of others (READER_BUF_SIZE).
+// large says whether the event, followed by that many bytes, needs a block of
+// the type for large events: libs reads 64 KiB of others (READER_BUF_SIZE).
 func (e *encoded) large(behind int) bool {
 	const most, overhead = 64 << 10, 64
 	return overhead+4*len(e.lens)+len(e.data)+behind > most

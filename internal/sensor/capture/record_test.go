@@ -20,7 +20,8 @@ type nothingOpen struct{}
 func (nothingOpen) Threads(int64) []int64 { return nil }
 func (nothingOpen) FDs(int64) []FD        { return nil }
 
-// drawEvent fills every slot of an event of kind k with what files can carry.
+// drawEvent fills every slot of an event of kind k with values that files can
+// hold.
 func drawEvent(t *rapid.T, b *event.Builder, k event.Kind) []byte {
 	info := k.Info()
 	b.Start(k, event.Header{
@@ -176,7 +177,7 @@ func TestRecordEveryKind(t *testing.T) {
 	})
 }
 
-// sameParams compares an event with what Falco's part of the file says of it.
+// sameParams compares an event with its form in Falco's part of the file.
 func sameParams(t *rapid.T, want, got []byte) {
 	var w, g event.View
 	if w.Reset(want) != nil || g.Reset(got) != nil {
@@ -231,7 +232,7 @@ func TestMembers(t *testing.T) {
 	}
 	for n := range 40 {
 		cut := append(bytes.Clone(packed.Bytes()), make([]byte, n)...)
-		if n > 2 { // what else a member has
+		if n > 2 { // other members
 			copy(cut[packed.Len()+2:], packed.Bytes()[2:])
 		}
 		if got, err := text(t, cut); err != nil || got != want {

@@ -134,8 +134,8 @@ func (r *Reader) appendTuple(dst, b []byte) []byte {
 	return appendEndpoint(dst, dest, t.dst.Port())
 }
 
-// unmap turns both ends of a connection into IPv4 addresses if they are that
-// in IPv6 form; an end that is not known (::) is what the other is.
+// unmap turns both ends of a connection from IPv4-mapped IPv6 into IPv4
+// addresses; an unknown end (::) takes the family of the other.
 func unmap(a, b netip.Addr) (netip.Addr, netip.Addr) {
 	is4 := func(x netip.Addr) bool { return x.Is4() || x.Is4In6() }
 	open := func(x netip.Addr) bool { return !x.IsValid() || x.IsUnspecified() }

@@ -39,8 +39,8 @@ func sysdigs(t failer, file []byte, format string) string {
 	return out.String()
 }
 
-// Sysdig reads recordings: the lists, the process of each event, and what the
-// events say.
+// Sysdig reads recordings: the lists, the process of each event, and its
+// parameters.
 func TestSysdigReadsRecordings(t *testing.T) {
 	needs.Programs(t, "sysdig")
 	var b event.Builder

@@ -29,7 +29,7 @@ func readAll(t testing.TB, r *Reader, f func(*event.View)) {
 	}
 }
 
-// What is known of the captures of Falco's own tests. TestCorpus is the same
+// Known contents of the captures of Falco's own tests. TestCorpus is the same
 // over captures of this repository.
 func TestUpstream(t *testing.T) {
 	for _, c := range []struct {

@@ -76,8 +76,8 @@ func (r *Reader) wire(tail []byte) (first []byte, err error) {
 	return first, err
 }
 
-// keepWire copies events to where a View can read them. What is too short for
-// one is the block's padding.
+// keepWire copies events to aligned memory, where a View can read them. A rest
+// too short for an event is the block's padding.
 func (r *Reader) keepWire(b []byte) []byte {
 	words := (len(b) + 7) / 8
 	if cap(r.words) < words {

@@ -2,8 +2,8 @@ package capture
 
 import "github.com/peregrine-sec/peregrine/internal/sensor/event"
 
-// world is what the kernel would know: the threads and processes at the time
-// of the last event.
+// world is the state that the kernel would have: the threads and processes at
+// the time of the last event.
 type world struct {
 	threads map[int32]*thread
 	last    *thread
@@ -27,8 +27,8 @@ type thread struct {
 // proc is one process.
 type proc struct {
 	pid, vpid, sid, pgid, vpgid int32
-	// parent is who gets its children next: as processes die, that moves on to
-	// their reaper.
+	// parent is the next parent of its children: as processes die, that moves on
+	// to their reaper.
 	parent *proc
 	ppid   int32 // of a parent that is not known
 	reaper *proc // of a dead one
@@ -137,9 +137,9 @@ func (w *world) remove(t *thread) {
 	p.fds = nil
 }
 
-// livingAncestor is who inherits p's children if the capture does not tell. As
-// every reaper is alive when it becomes one, the way from reaper to reaper
-// ends.
+// livingAncestor is the process that inherits p's children if the capture does
+// not name it. As every reaper is alive when it becomes one, the walk from
+// reaper to reaper ends.
 func (p *proc) livingAncestor() *proc {
 	q := p.parent
 	for n := 0; q != nil && (q.dead || q == p); n++ {
@@ -158,7 +158,7 @@ func (w *world) process(pid int32) *proc {
 	return nil
 }
 
-// link looks up the parents of processes that lists have told of.
+// link looks up the parents of processes in lists.
 func (w *world) link() {
 	for _, t := range w.threads {
 		if p := t.p; p.parent == nil && p.ppid > 0 {
@@ -169,7 +169,8 @@ func (w *world) link() {
 	}
 }
 
-// parentPID finds who is p's parent now: the dead hand on their children.
+// parentPID finds p's parent now: children of a dead process move to its
+// reaper.
 func (p *proc) parentPID() int32 {
 	for p.parent != nil && p.parent.dead {
 		p.parent = p.parent.reaper
@@ -192,7 +193,7 @@ func (t *thread) header(ts uint64, cpu uint16) event.Header {
 	}
 }
 
-// inherit copies from q what a new process has from its parent.
+// inherit copies from q the state that a new process inherits from its parent.
 func (p *proc) inherit(q *proc) {
 	p.sid, p.pgid, p.vpgid = q.sid, q.pgid, q.vpgid
 	p.uid, p.gid, p.loginuid, p.tty = q.uid, q.gid, q.loginuid, q.tty

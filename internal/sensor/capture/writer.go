@@ -97,7 +97,7 @@ func (c *Writer) Processes(list ...Process) {
 	c.block(blockProcess9, b)
 }
 
-// sized appends what f appends, with its length before it.
+// sized appends the output of f, preceded by its length.
 func (c *Writer) sized(b []byte, inclusive bool, f func([]byte) []byte) []byte {
 	at := len(b)
 	b = f(append(b, 0, 0, 0, 0))
