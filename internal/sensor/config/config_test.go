@@ -340,7 +340,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-// Every number has bounds: what the decoder lets through can be used.
+// Every number has bounds: a value that the decoder accepts can be used.
 func TestNumbersAreBounded(t *testing.T) {
 	var walk func(reflect.Type, string)
 	walk = func(v reflect.Type, path string) {
@@ -371,7 +371,7 @@ func TestNumbersAreBounded(t *testing.T) {
 	walk(reflect.TypeFor[Config](), "")
 }
 
-// Aliases repeat what they stand for: few bytes make no large configuration.
+// Aliases repeat their anchors: a small file cannot make a large configuration.
 func TestAliasesAreBounded(t *testing.T) {
 	for name, text := range map[string]string{
 		"lists": "append_output:\n- match: {tags: &t [" + strings.Repeat("x,", 1000) + "]}\n" +

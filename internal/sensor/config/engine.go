@@ -23,7 +23,7 @@ type EngineReplay struct {
 	CaptureFile string `yaml:"capture_file" doc:"A .scap file, needed by kind replay."`
 }
 
-// BaseSyscalls widens what the probe observes.
+// BaseSyscalls widens the set of observed syscalls.
 type BaseSyscalls struct {
 	CustomSet []string `yaml:"custom_set" doc:"Names of syscalls to observe in any case; !NAME takes one out."`
 	Repair    bool     `yaml:"repair" doc:"Accepted: the sensor always observes only what rules and its own state need."`
@@ -38,8 +38,8 @@ type FalcoLibs struct {
 	Snaplen         int `yaml:"snaplen" min:"0" max:"65535" doc:"Bytes of I/O data kept with an event."`
 }
 
-// Capture is when events are recorded around alerts; Recordings below
-// peregrine bounds what that takes.
+// Capture decides when events are recorded around alerts; Recordings below
+// peregrine bounds the disk space.
 type Capture struct {
 	Enabled       bool   `yaml:"enabled" doc:"Record. Off: rules with capture: true record nothing."`
 	PathPrefix    string `yaml:"path_prefix" doc:"Start of the names of the files: PREFIX_TIME_NUMBER.scap, by the first event's time in ns since the epoch, and its number."`

@@ -11,16 +11,16 @@ import (
 	"strings"
 )
 
-// Files reads the files of a configuration, and remembers what each had, so
-// that a change can be told: of content, not of times. It also remembers those
-// of a configuration that was refused: to correct one of them is a change. Nil
-// is a Files without memory. It is not safe for concurrent use.
+// Files reads the files of a configuration, and remembers their content, to
+// detect changes of content, not of times. It also remembers those of a refused
+// configuration: a correction of one is a change. Nil is a Files without
+// memory. It is not safe for concurrent use.
 type Files struct {
-	seen     map[string]sight  // what was found by path, since restart
-	fleeting map[string][]byte // content of what can be read once only
+	seen     map[string]sight  // by path, since restart
+	fleeting map[string][]byte // content of files that can be read only once
 }
 
-// sight is what was found at a path.
+// sight is the state of a path when it was read.
 type sight struct {
 	state string
 	limit int // of a file's size; 0: a directory, or nothing
@@ -29,7 +29,7 @@ type sight struct {
 // NewFiles returns a Files that has read nothing.
 func NewFiles() *Files { return &Files{seen: map[string]sight{}, fleeting: map[string][]byte{}} }
 
-// restart forgets what was read, but for the content of pipes and devices.
+// restart forgets all reads, except the content of pipes and devices.
 func (f *Files) restart() {
 	if f != nil {
 		clear(f.seen)
@@ -55,7 +55,7 @@ func (f *Files) Read(path string, limit int) ([]byte, error) {
 	return content, err
 }
 
-// state is a short word for what was read.
+// state is a short text that differs if the content or the error does.
 func state(content []byte, err error) string {
 	if err != nil {
 		return err.Error()
@@ -96,7 +96,7 @@ func (f *Files) Paths() []string {
 	return paths
 }
 
-// Changed says whether anything differs from what was read.
+// Changed says whether any path differs from its state when read.
 func (f *Files) Changed() bool {
 	for path, was := range f.seen {
 		if look(path, was.limit) != was.state {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Whatever is at a path, reading it ends soon, with no more than the limit.
+// Reading any path ends soon, with at most the limit.
 func TestReadFile(t *testing.T) {
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")
@@ -80,7 +80,7 @@ func TestReadPipe(t *testing.T) {
 	w.WriteString("all")
 	w.Close()
 	files := NewFiles()
-	for range 2 { // a reload has what the start has read
+	for range 2 { // a reload gets the content read at start
 		got, err = files.Read("/proc/self/fd/"+strconv.Itoa(int(r.Fd())), 1000)
 		if err != nil || string(got) != "all" {
 			t.Errorf("%q, %v", got, err)
@@ -91,8 +91,8 @@ func TestReadPipe(t *testing.T) {
 	}
 }
 
-// A change is one of content: of a file, of what a directory has, of what is
-// there at all. Devices and pipes do not change.
+// A change is a change of content: of a file, of a directory's entries, of
+// existence. Devices and pipes do not change.
 func TestFilesChanged(t *testing.T) {
 	dir := t.TempDir()
 	file, below, absent := filepath.Join(dir, "falco.yaml"), filepath.Join(dir, "rules.d"), filepath.Join(dir, "absent.yaml")

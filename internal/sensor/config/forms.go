@@ -29,9 +29,9 @@ func (e *Include) decodeNode(d *decoder, n *yaml.Node, path string) {
 	}
 }
 
-// AppendOutputs are a list, or a single addition by itself: what
-// "-o append_output.suggested_output=false" makes of the key. (Falco takes this
-// for nothing to add; it is the same for false.)
+// AppendOutputs are a list, or a single addition, as "-o
+// append_output.suggested_output=false" produces. (Falco adds nothing then; for
+// false that is the same.)
 func (a *AppendOutputs) decodeNode(d *decoder, n *yaml.Node, path string) {
 	if n.Kind == yaml.MappingNode {
 		n = &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{n}}

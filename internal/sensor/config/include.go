@@ -72,8 +72,8 @@ func (t *tree) merge(file, strategy string) error {
 	return nil
 }
 
-// combine puts key: value into m; lists are joined and maps merged with what
-// is there.
+// combine puts key: value into m; lists are appended to, and maps merged with,
+// the existing value.
 func (t *tree) combine(m, key, value *yaml.Node) {
 	old, value := resolve(lookup(m, key.Value)), resolve(value)
 	switch {

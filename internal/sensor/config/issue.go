@@ -10,7 +10,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/nearest"
 )
 
-// Severity says what an Issue means for the start.
+// Severity is the effect of an Issue on the start.
 type Severity uint8
 
 // An Error stops the start (or the reload); a Warning is very likely a
@@ -23,7 +23,7 @@ const (
 
 func (s Severity) String() string { return [...]string{"note", "warning", "error"}[s] }
 
-// Level is where a log has it.
+// Level is its level in a log.
 func (s Severity) Level() slog.Level {
 	return [...]slog.Level{slog.LevelInfo, slog.LevelWarn, slog.LevelError}[s]
 }

@@ -89,7 +89,7 @@ func (t *tree) helmPort() {
 }
 
 // containerEngines reads the key that Falco had before its container plugin as
-// that plugin's engines. What the plugin itself is told wins.
+// that plugin's engines. The plugin's own settings win.
 func (t *tree) containerEngines() {
 	const old = "container_engines"
 	key, engines := keyNode(t.root, old), lookup(t.root, old)

@@ -26,9 +26,8 @@ type Options struct {
 	Env func(string) string
 }
 
-// Load reads and checks the configuration. The error joins everything that is
-// wrong, an Issue each, so that one run shows all mistakes; what is only
-// doubtful is in Config.Notes.
+// Load reads and checks the configuration. The error joins all mistakes, an
+// Issue each, so that one run shows all of them; warnings are in Config.Notes.
 func Load(opt Options) (*Config, error) {
 	if opt.Env == nil {
 		opt.Env = os.Getenv
@@ -137,8 +136,9 @@ func (c *Config) ExpandRulesFiles() (files, missing []string, err error) {
 }
 
 // RulesFilesOf are the rules files that the paths stand for: a file as it is, a
-// directory for the YAML files in it, and, as Falco splits them, what is no
-// file for those that its commas separate. The error names those that do not exist.
+// directory for the YAML files in it, and, as in Falco, a path that does not
+// exist for the paths that its commas separate. The error names those that do
+// not exist.
 func RulesFilesOf(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {

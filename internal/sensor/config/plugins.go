@@ -94,7 +94,8 @@ func (p *Plugins) decodeNode(d *decoder, n *yaml.Node, path string) {
 	})
 }
 
-// decodePlugin reads one plugin. That its work is not done here is said.
+// decodePlugin reads one plugin. It notes that the plugin itself does not run
+// here.
 func (p *Plugins) decodePlugin(d *decoder, name string, n *yaml.Node, path string) {
 	switch name {
 	case "container":

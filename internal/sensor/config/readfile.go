@@ -43,9 +43,9 @@ func KeyPair(certFile, keyFile string) (tls.Certificate, error) {
 	return tls.X509KeyPair(cert, key)
 }
 
-// readAny also says whether the content may be another one, or none, at the
-// next reading, without a change of the file: that of pipes and devices, and
-// what the kernel makes as it is read.
+// readAny also says whether the next read may return other content, or none,
+// without a change of the file: true of pipes, devices, and files that the
+// kernel generates on read.
 func readAny(path string, limit int) (content []byte, fleeting bool, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {

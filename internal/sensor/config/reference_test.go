@@ -78,7 +78,7 @@ func TestEveryKey(t *testing.T) {
 	}
 }
 
-// What Falco ships as its configuration loads without a warning.
+// The configuration that Falco ships loads without a warning.
 func TestShippedKeys(t *testing.T) {
 	c, err := load(t, `
 config_files: [DIR/config.d]

@@ -19,11 +19,10 @@ import (
 // it, and Kubernetes swaps the link ..data beside it.
 const watchMask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_CREATE | unix.IN_DELETE
 
-// Watch calls changed when it has begun to watch, and after files at paths (or
-// in them, for directories) may have changed and nothing more has for the
-// debounce time. It returns when ctx
-// ends, with an error only if watching is impossible. Paths whose directory
-// does not exist are left out.
+// Watch calls changed when it has started to watch, and after files at paths
+// (or in them, for directories) may have changed, once they are quiet for the
+// debounce time. It returns when ctx ends, with an error only if watching is
+// impossible. Paths whose directory does not exist are left out.
 func Watch(ctx context.Context, paths []string, debounce time.Duration, changed func()) error {
 	w, err := newWatcher(paths)
 	if err != nil {
@@ -34,7 +33,7 @@ func Watch(ctx context.Context, paths []string, debounce time.Duration, changed 
 	failed := make(chan error, 1)
 	go func() { failed <- w.read(hits) }()
 
-	quiet := time.NewTimer(debounce) // for what has changed before the watch
+	quiet := time.NewTimer(debounce) // for changes before the watch
 	for {
 		select {
 		case <-hits:
@@ -72,8 +71,8 @@ func newWatcher(paths []string) (*watcher, error) {
 	return w, nil
 }
 
-// add watches path by its name in its directory, what is in it if it is a
-// directory, and where it leads to if it is a link.
+// add watches the name of path in its directory, the entries of a directory,
+// and the target of a link.
 func (w *watcher) add(fd int, path string) error {
 	err := w.watch(fd, filepath.Dir(path), map[string]bool{filepath.Base(path): true, "..data": true})
 	if err != nil {
