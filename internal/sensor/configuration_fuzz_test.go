@@ -61,7 +61,7 @@ func FuzzConfiguration(f *testing.F) {
 	})
 }
 
-// harmless are settings that win over what the fuzzer makes: no command, no
+// harmless returns settings that override those of the fuzzer: no command, no
 // path outside dir, no address.
 func harmless(dir string) []string {
 	return []string{
@@ -92,7 +92,7 @@ func drive(t *testing.T, s *sensor) func() {
 }
 
 // maker makes values of the configuration's types from bytes: for each key
-// whether it is given, and what it is.
+// whether it is present, and its value.
 type maker struct {
 	data []byte
 	all  string // the number for every key that has one

@@ -10,8 +10,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 )
 
-// newInventory makes what asks the container runtimes that the configuration
-// names; nil where containers are not those of this machine.
+// newInventory makes the client of the configured container runtimes; nil if
+// the containers are not on this machine.
 func (s *sensor) newInventory(cfg *config.Config) *runtimes.Inventory {
 	plugin := cfg.Plugins.Container
 	if cfg.Engine.Kind == "replay" || plugin.Engines.Static.Enabled {
@@ -54,8 +54,8 @@ func (s *sensor) containerOptions(cfg *config.Config) container.Options {
 	return o
 }
 
-// engineOptions are the engine's settings: alerts wait for metadata where there
-// is somebody to tell it.
+// engineOptions are the engine's settings: alerts wait for metadata if there is
+// a source of it.
 func (s *sensor) engineOptions(cfg *config.Config, first *settings) engine.Options {
 	o := engine.Options{Table: s.table, Rules: first.rules, Static: first.static, Emit: s.emit}
 	if s.inventory != nil {
@@ -66,11 +66,11 @@ func (s *sensor) engineOptions(cfg *config.Config, first *settings) engine.Optio
 
 // learn takes over metadata from a runtime, between two batches of events.
 func (s *sensor) learn(ctx context.Context, m container.Container) {
-	// It fails when the sensor stops: then nobody wants to know.
+	// It fails only when the sensor stops, and does not matter then.
 	_ = s.engine.Do(ctx, func() { s.table.UpdateContainer(m) })
 }
 
-// maxUnknown bounds how many containers are asked for at once.
+// maxUnknown bounds the containers of one request.
 const maxUnknown = 1024
 
 func (s *sensor) unknownContainers(ctx context.Context) []string {

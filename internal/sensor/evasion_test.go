@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// actArg makes the test binary perform one of acts instead of tests: a process
-// of its own does what the sensor has to see.
+// actArg makes the test binary perform one of acts instead of tests: a separate
+// process performs the act that the sensor must see.
 const actArg = "perform-act"
 
 var acts = map[string]func(args []string) error{

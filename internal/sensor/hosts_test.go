@@ -12,8 +12,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 )
 
-// A name that cannot be found is told once, and a name of this machine is
-// known before the first event.
+// An unknown name is logged once, and a name of this machine is resolved before
+// the first event.
 func TestHostsOfRules(t *testing.T) {
 	text := "- rule: r\n  desc: d\n  condition: evt.type = connect and fd.sip.name in (localhost, nosuch.invalid)\n  output: o\n  priority: INFO\n"
 	set, report := rules.Load([]rules.Source{{Name: "r.yaml", Content: []byte(text)}}, RuleOptions())

@@ -76,8 +76,8 @@ func (s *sensor) openAudit(cfg *config.Config) (*audit.Source, error) {
 	return source, err
 }
 
-// serveAudit takes audit events until ctx ends. The engine ends after the code that
-// sends: what was taken is matched.
+// serveAudit takes audit events until ctx ends. The engine ends after the code
+// that sends, so that every accepted event is matched.
 func (s *sensor) serveAudit(ctx context.Context) error {
 	matching, end := context.WithCancel(context.Background())
 	var engine sync.WaitGroup

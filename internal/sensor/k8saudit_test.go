@@ -135,7 +135,7 @@ func TestAuditReload(t *testing.T) {
 	}
 }
 
-// Rules without their source, and a source without rules, are told.
+// Rules without their source, and a source without rules, are logged.
 func TestAuditWithoutCounterpart(t *testing.T) {
 	dir := t.TempDir()
 	writeRule(t, dir, "a")

@@ -52,7 +52,7 @@ type running struct {
 	stderr *watched
 }
 
-// watched keeps what is written to it and tells when it contains a word.
+// watched keeps the text written to it and reports when it contains a word.
 type watched struct {
 	mu    sync.Mutex
 	text  bytes.Buffer
@@ -205,7 +205,7 @@ func (s *running) poll(length time.Duration, ok func(alertLine) bool) (alertLine
 }
 
 // provoke does something until its alert arrives: on a busy machine an event
-// may be lost, which is counted, and not what is tested here.
+// may be lost, which is counted and not under test here.
 func (s *running) provoke(what string, do func(), ok func(alertLine) bool) alertLine {
 	s.t.Helper()
 	for range 10 {

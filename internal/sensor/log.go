@@ -13,15 +13,15 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
-// newLogger makes the logger that the configuration asks for, and what writes
-// its lines, which is to be closed at the end.
+// newLogger makes the configured logger, and the writer of its lines, which the
+// caller closes at the end.
 func newLogger(cfg *config.Config, stderr io.Writer) (*slog.Logger, *logWriter) {
 	var to []io.Writer
 	if cfg.LogStderr {
 		to = append(to, stderr)
 	}
 	if cfg.LogSyslog {
-		// Without a syslog daemon there is nobody to tell.
+		// Without a syslog daemon, skip it.
 		if w, err := syslog.New(syslog.LOG_INFO|syslog.LOG_DAEMON, "peregrine"); err == nil {
 			to = append(to, w)
 		}

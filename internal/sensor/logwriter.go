@@ -10,9 +10,9 @@ import (
 // logLines is how many lines of the log may wait for its reader.
 const logLines = 1024
 
-// logWriter writes lines on a goroutine of its own: one that reads the log and
-// stands still must hold up neither detection nor the stop. Lines that do not
-// fit are counted, and the count is written once there is room.
+// logWriter writes lines on its own goroutine: a stalled reader of the log must
+// block neither detection nor the stop. Lines that do not fit are counted, and
+// the count is written once there is room.
 type logWriter struct {
 	out   io.Writer
 	lines chan []byte
@@ -28,7 +28,7 @@ func newLogWriter(out io.Writer) *logWriter {
 	go func() {
 		defer close(w.ended)
 		for line := range w.lines {
-			_, _ = w.out.Write(line) // there is nobody else to tell
+			_, _ = w.out.Write(line) // an error cannot be logged anywhere
 		}
 	}()
 	return w
@@ -54,7 +54,7 @@ func (w *logWriter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// close writes what waits, for at most d.
+// close writes waiting lines, for at most d.
 func (w *logWriter) close(d time.Duration) {
 	w.mu.Lock()
 	if !w.closed {
@@ -65,8 +65,8 @@ func (w *logWriter) close(d time.Duration) {
 	within(d, func() { <-w.ended })
 }
 
-// within returns when f has, or after d: f is for what a reader of a pipe can
-// hold up.
+// within returns when f has returned, or after d: use it for calls that the
+// reader of a pipe can block.
 func within(d time.Duration, f func()) {
 	done := make(chan struct{})
 	go func() {

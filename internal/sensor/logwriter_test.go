@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A reader of the log that stands still holds up nobody; what was lost is
-// counted in the log once it reads again.
+// A stalled reader of the log blocks nothing; lost lines are counted in the log
+// once it reads again.
 func TestLogWriterStalled(t *testing.T) {
 	r, out := io.Pipe()
 	w := newLogWriter(out)

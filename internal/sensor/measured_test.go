@@ -17,8 +17,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
 )
 
-// unprovoked are fields that stay zero on a host where nothing goes wrong, with
-// what sets them. Whatever else a snapshot has, a running sensor measures.
+// unprovoked are fields that stay zero on a healthy host, with their causes. A
+// running sensor measures all other fields of a snapshot.
 var unprovoked = map[string]string{
 	"Audit":                "the other source",
 	"Metadata":             "container runtimes",
@@ -126,7 +126,7 @@ peregrine: {status_socket: %s}
 	}
 }
 
-// checkSums wants what a snapshot promises to add up.
+// checkSums checks the sums that a snapshot promises.
 func checkSums(t *testing.T, s *metrics.Snapshot) {
 	t.Helper()
 	p := s.Probe

@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// giveBackMemory lets go of what only the start needed: garbage of the heap,
-// and the pages of the program's file that reading rules, compiling them and
-// loading the probe have touched, which is half of it. Those stay in the page
-// cache, where the kernel may take them; what the sensor goes on running is
-// mapped again when it is touched.
+// giveBackMemory releases memory that only the start needed: garbage of the
+// heap, and the pages of the executable touched while reading and compiling
+// rules and loading the probe, which are half of it. They stay in the page
+// cache, where the kernel may reclaim them; code that the sensor still runs is
+// mapped again on access.
 func giveBackMemory() error {
 	debug.FreeOSMemory()
 	exe, err := os.Readlink("/proc/self/exe")
@@ -27,8 +27,8 @@ func giveBackMemory() error {
 	return unmapPages(exe)
 }
 
-// unmapPages lets go of all pages of a file that are mapped for reading only
-// and are as they are in the file.
+// unmapPages releases all pages of a file that are mapped read-only and
+// unchanged.
 func unmapPages(path string) error {
 	smaps, err := os.Open("/proc/self/smaps")
 	if errors.Is(err, os.ErrNotExist) { // CONFIG_PROC_PAGE_MONITOR
@@ -52,10 +52,9 @@ func unmapPages(path string) error {
 // mapping is a range of addresses.
 type mapping struct{ start, end uintptr }
 
-// cleanMappings finds the mappings of a file in the format of /proc/PID/smaps
-// that cannot be written to, and none of whose pages has been (as the loader
-// does to those of a program that is not static, before it takes the right to
-// write away): these would be lost.
+// cleanMappings finds read-only mappings of a file, in the format of
+// /proc/PID/smaps, without modified pages. Modified pages would be lost: the
+// loader of a dynamic program writes to some before it makes them read-only.
 func cleanMappings(smaps io.Reader, path string) ([]mapping, error) {
 	var found []mapping
 	var at mapping

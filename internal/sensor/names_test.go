@@ -37,8 +37,7 @@ func private() error {
 	return unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
 }
 
-// detach returns a descriptor of what is bound at dir/on and mounted nowhere
-// any more.
+// detach returns a descriptor of the mount at on, then unmounts it.
 func detach(what, on string) (int, error) {
 	if err := private(); err != nil {
 		return -1, err
@@ -187,7 +186,7 @@ func longName(dir string) error {
 	return openAndClose(dir+"/"+strings.Repeat("./", 600)+"real/secret", unix.O_RDONLY)
 }
 
-// deep makes a path of more than 4096 bytes, and opens what is at its end.
+// deep makes a path of more than 4096 bytes, and opens the file at its end.
 func deep(dir string) error {
 	if err := os.Chdir(dir + "/real"); err != nil {
 		return err
@@ -343,7 +342,7 @@ func TestNames(t *testing.T) {
 	})
 }
 
-// What a user without rights does in a user namespace hides nothing either.
+// Mounts of an unprivileged user in a user namespace hide nothing either.
 //
 // It shows rows of docs/compatibility.md.
 func TestNamesInUserNamespace(t *testing.T) {

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// writePIDFile writes this process's id to a file, and returns what removes
-// the file at the end, unless it has become another process's.
+// writePIDFile writes this process's id to a file, and returns a function that
+// removes the file at the end, unless another process has taken it.
 func writePIDFile(path string) (remove func(), err error) {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {

@@ -40,8 +40,8 @@ func TestPIDFile(t *testing.T) {
 	}
 }
 
-// A device is not removed at the end, and a pipe that nobody reads not waited
-// for at the start.
+// A device is not removed at the end, and the start does not wait for the
+// reader of a pipe.
 func TestPIDFileIsRegular(t *testing.T) {
 	pipe := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(pipe, 0o600); err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/apiserver"
 )
 
-// newPods makes what asks the Kubernetes API server about the pods of this
-// node; nil where there is none to ask.
+// newPods makes the watcher that asks the Kubernetes API server about the pods
+// of this node; nil without a server.
 func (s *sensor) newPods(cfg *config.Config) *apiserver.Watcher {
 	k := cfg.Peregrine.Kubernetes
 	if s.inventory == nil || cfg.Engine.Kind == "nodriver" || !k.Enabled || k.APIServer == "" && !apiserver.InPod() {
@@ -28,7 +28,7 @@ func (s *sensor) newPods(cfg *config.Config) *apiserver.Watcher {
 	})
 }
 
-// learnPod is learn for what the API server tells of a pod.
+// learnPod is learn for facts from the API server about a pod.
 func (s *sensor) learnPod(ctx context.Context, uid string, w *container.Workload) {
 	_ = s.engine.Do(ctx, func() { s.table.UpdateWorkload(uid, w) }) // see learn
 }

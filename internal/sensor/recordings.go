@@ -65,14 +65,14 @@ func (s *sensor) emitRecorded(emit func(*alert.Alert)) func(*alert.Alert) {
 	}
 }
 
-// newRecorder makes what records; nothing is before the first alert.
+// newRecorder makes the recorder, which is idle until the first alert.
 func (s *sensor) newRecorder(proc string) *recording.Recorder {
 	return recording.New(recording.Options{
 		Table: s.table, Log: s.log, Machine: machine(s.host), Interfaces: interfaces(s.host), Proc: proc, Limited: s.captureLimited,
 	})
 }
 
-// startRecorder starts what writes recordings.
+// startRecorder starts the goroutine that writes recordings.
 func (s *sensor) startRecorder() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.recorder.stop = cancel

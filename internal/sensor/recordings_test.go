@@ -156,7 +156,7 @@ func TestReloadWhileRecording(t *testing.T) {
 		}})
 	})
 	open := func(name string) alertLine {
-		return s.provoke(name, func() { _, _ = os.Open("/proc/self/" + name) }, func(a alertLine) bool { // there is none
+		return s.provoke(name, func() { _, _ = os.Open("/proc/self/" + name) }, func(a alertLine) bool { // the file does not exist
 			return a.Fields["fd.name"] == "/proc/self/"+name
 		})
 	}

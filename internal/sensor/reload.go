@@ -10,7 +10,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
-// reloads counts what became of requests to reload.
+// reloads counts requests to reload by their result.
 type reloads struct {
 	last   time.Time
 	done   uint64
@@ -34,7 +34,8 @@ func (s *sensor) serveReload(ctx context.Context) error {
 	stop := func() {}
 	defer func() { stop() }()
 	for {
-		// Anew after each attempt: what was refused has named files too.
+		// Restart the watch after each attempt: a refused configuration names
+		// files too.
 		stop()
 		stop = s.watch(ctx, notify)
 		select {
@@ -67,8 +68,8 @@ func (s *sensor) watch(ctx context.Context, changed func()) context.CancelFunc {
 	return cancel
 }
 
-// reload prepares everything first and changes the running sensor then, all at
-// once: the probe stays attached, no event is lost. What fails changes nothing.
+// reload prepares everything first, then changes the running sensor at once:
+// the probe stays attached, no event is lost. A failed reload changes nothing.
 func (s *sensor) reload(ctx context.Context) bool {
 	next, err := s.prepare(ctx)
 	if err == nil {
@@ -99,7 +100,7 @@ func (s *sensor) noteReload(err error) uint64 {
 	return s.reloads.done
 }
 
-// prepare makes the settings that the files ask for now.
+// prepare makes the settings from the present files.
 func (s *sensor) prepare(ctx context.Context) (*settings, error) {
 	cfg, err := s.opt.LoadConfig()
 	if err != nil {
@@ -170,7 +171,7 @@ func fixedSections(was, now *config.Config) []string {
 	return changed
 }
 
-// serveReopen opens the outputs anew at SIGUSR1.
+// serveReopen reopens the outputs on SIGUSR1.
 func (s *sensor) serveReopen(ctx context.Context) error {
 	for {
 		select {

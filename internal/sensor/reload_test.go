@@ -112,8 +112,8 @@ func TestReloadEndsWithTheSensor(t *testing.T) {
 	}
 }
 
-// Reloads under everything that looks at a sensor: what they show is always of
-// one configuration, and the race detector finds nothing.
+// Reloads during every kind of query: each answer is of one configuration, and
+// the race detector finds nothing.
 func TestReloadWatched(t *testing.T) {
 	reloads := 200
 	if testing.Short() {
@@ -171,9 +171,8 @@ peregrine: {status_socket: %s}
 	s.stop()
 }
 
-// A refused reload watches what it has refused: once a file of it is correct,
-// it is in force. Writes that change nothing, and writes to devices, are no
-// change.
+// A refused reload watches the refused files: once corrected, they take effect.
+// Writes that change nothing, and writes to devices, do not reload.
 func TestReloadCorrected(t *testing.T) {
 	dir := t.TempDir()
 	configFile, first, second := filepath.Join(dir, "c.yaml"), filepath.Join(dir, "first.yaml"), filepath.Join(dir, "new", "second.yaml")
@@ -333,7 +332,7 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// What a reload cannot bring into force is named.
+// A reload names the settings that need a restart.
 func TestFixedSections(t *testing.T) {
 	for want, change := range map[string]func(*config.Config){
 		"syscall_event_drops":     func(c *config.Config) { c.Drops.Threshold = 0.5 },

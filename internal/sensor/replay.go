@@ -11,8 +11,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
-// replay plays a capture as fast as it goes. What could be read of a damaged
-// one is played before the error is returned.
+// replay plays a capture as fast as possible. Of a damaged one, it plays the
+// readable part before it returns the error.
 func (s *sensor) replay(ctx context.Context) error {
 	cfg := s.now().config
 	path := cfg.Engine.Replay.CaptureFile

@@ -178,7 +178,7 @@ func TestReplayKnowsDescriptors(t *testing.T) {
 	}
 }
 
-// A port that is taken does not matter to a replay, which serves nobody.
+// A port in use does not matter to a replay, which has no web server.
 func TestReplayHasNoWebserver(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -210,8 +210,8 @@ func TestReplaySimulatesDrops(t *testing.T) {
 	}
 }
 
-// The default rules see what goes around Falco's in captures as well, and not
-// what looks like it.
+// The default rules detect evasions of Falco's rules in captures as well,
+// without firing for harmless look-alikes.
 func TestReplayOfWaysAroundTheRules(t *testing.T) {
 	num, text := capture.Num, capture.Text
 	var file bytes.Buffer

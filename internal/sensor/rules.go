@@ -60,7 +60,7 @@ func EmbeddedRules() []rules.Source {
 	return sources
 }
 
-// RuleOptions are what rules are checked against.
+// RuleOptions are the fields and sources that rules are checked against.
 func RuleOptions() rules.Options {
 	return rules.Options{Lookup: field.Lookup, Sources: []string{field.SyscallSource, field.K8sAuditSource}}
 }
@@ -142,7 +142,7 @@ func AlertOptions(cfg *config.Config, hostname, print string) alert.Options {
 		o.Append = append(o.Append, add)
 	}
 	switch print {
-	case "", "c", "container", "k", "kubernetes", "m", "mesos": // what these added is suggested output today
+	case "", "c", "container", "k", "kubernetes", "m", "mesos": // these are part of the suggested output today
 	default:
 		o.Append = append(o.Append, alert.Append{Output: print})
 	}
@@ -154,8 +154,8 @@ func PlanOptions(cfg *config.Config) plan.Options {
 	return plan.Options{All: cfg.BaseSyscalls.All || cfg.Engine.Kind == "replay", Custom: cfg.BaseSyscalls.CustomSet}
 }
 
-// warnOfRules says what would otherwise be silence: rules that can match
-// nothing here, names that mean nothing, and a filter that could not be made.
+// warnOfRules logs silent defects: rules that can match nothing here, unknown
+// names, and a filter that could not be made.
 func (s *sensor) warnOfRules(list []*rules.Rule, p *plan.Plan, opts plan.Options) {
 	added, removed := plan.UnknownSyscalls(opts.Custom)
 	if len(added) > 0 { // Falco's wording

@@ -9,8 +9,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
-// What would be silence is told at the start: rules that nothing can match,
-// and unknown names of syscalls.
+// Silent defects are logged at the start: rules that nothing can match, and
+// unknown names of syscalls.
 func TestWarnsAtStart(t *testing.T) {
 	dir := t.TempDir()
 	rules := filepath.Join(dir, "rules.yaml")

@@ -10,7 +10,7 @@ import (
 )
 
 // run drives the engine until ctx ends, the capture does, or something fatal
-// happens. What serves the outside world runs beside it and ends with it.
+// happens. The services run beside it and end with it.
 func (s *sensor) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

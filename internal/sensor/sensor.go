@@ -29,17 +29,17 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// Options are what a sensor takes from its command line.
+// Options are the settings of a sensor from its command line.
 type Options struct {
 	// LoadConfig reads the configuration; it is called again for a reload.
 	LoadConfig func() (*config.Config, error)
-	// Files is what LoadConfig reads with; a change of these files reloads.
+	// Files tracks the files that LoadConfig reads; a change of these reloads.
 	// Nil: no file is watched.
 	Files  *config.Files
 	Stdout *os.File
 	Stderr io.Writer
 	Getenv func(string) string
-	// Hangup asks for a reload, Reopen for the outputs to be opened anew.
+	// Hangup requests a reload, Reopen requests that outputs are reopened.
 	Hangup, Reopen <-chan os.Signal
 	// Hurry ends when a stop must not wait for receivers; nil: never.
 	Hurry context.Context
@@ -100,8 +100,8 @@ type sensor struct {
 // outputs have been flushed and nothing is left attached.
 func Run(ctx context.Context, opt Options) error {
 	if opt.Getenv("GOGC") == "" {
-		// Only alerts allocate: collecting twice as often costs little and
-		// halves what the heap grows to between.
+		// Only alerts allocate: collecting twice as often costs little and halves
+		// the growth of the heap between collections.
 		defer debug.SetGCPercent(debug.SetGCPercent(50))
 	}
 	s, err := newSensor(opt)
@@ -110,7 +110,7 @@ func Run(ctx context.Context, opt Options) error {
 	}
 	defer func() { s.logOut.close(s.patience()) }()
 	if opt.DryRun {
-		s.now().hosts.wait() // those that are not found are told
+		s.now().hosts.wait() // logs names that are not found
 		return nil
 	}
 	if opt.PIDFile != "" {
@@ -213,7 +213,7 @@ func (s *sensor) open() error {
 	return nil
 }
 
-// noReceiver ends a sensor whose alerts nobody can get any more.
+// noReceiver ends a sensor whose alerts have no receiver left.
 func (s *sensor) noReceiver() {
 	s.fail(errors.New("standard output is closed, and no other output is enabled"))
 }
@@ -263,8 +263,8 @@ func (s *sensor) tableOptions(cfg *config.Config) state.Options {
 	return o
 }
 
-// stop ends the sensor after its loop: outputs deliver what they hold, for
-// output_timeout or until it is told to hurry, and only then does the summary
+// stop ends the sensor after its loop: outputs deliver their queues, for
+// output_timeout or until Options.Hurry ends, and only then does the summary
 // follow the alerts on standard output.
 func (s *sensor) stop() error {
 	s.recorder.Close(s.recorder.stop)

@@ -21,7 +21,7 @@ import (
 // sensor.
 type service func(context.Context) error
 
-// services are what this sensor's configuration asks for.
+// services returns the services that the configuration enables.
 func (s *sensor) services() ([]service, error) {
 	cfg := s.now().config
 	list := []service{s.serveReload, s.serveReopen, s.serveWatch, s.serveHosts}
@@ -133,8 +133,8 @@ func (s *sensor) writeStats(ctx context.Context, w *sensorstats.Writer, now time
 	return w.Write(now, sensorstats.Counters{Events: c.Seen, Drops: c.Dropped()}, extra)
 }
 
-// serveWatch looks every second at what has been lost or held back: nothing
-// is lost in silence.
+// serveWatch checks every second for lost events and throttled alerts: no loss
+// is silent.
 func (s *sensor) serveWatch(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -151,7 +151,7 @@ func (s *sensor) serveWatch(ctx context.Context) error {
 	}
 }
 
-// watchDrops does what syscall_event_drops asks for.
+// watchDrops applies syscall_event_drops.
 func (s *sensor) watchDrops(now time.Time) error {
 	c, err := s.source.Counters()
 	if err != nil || c == nil {
@@ -160,8 +160,7 @@ func (s *sensor) watchDrops(now time.Time) error {
 	return s.reactToDrops(now.UnixNano(), s.drops.Check(s.steady(now), probeCounters(c)))
 }
 
-// lastLook tells of what was lost or held back since the look before, when
-// the source has ended.
+// lastLook reports losses since the last check, after the source has ended.
 func (s *sensor) lastLook() error {
 	c, err := s.source.Counters()
 	if err != nil || c == nil {

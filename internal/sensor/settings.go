@@ -10,9 +10,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/output"
 )
 
-// settings are what a reload replaces, in one value: who looks at it sees all
-// of one configuration, and never a part of the next. Only the counters of
-// rules change, on the engine's goroutine.
+// settings holds everything that a reload replaces, in one value: readers
+// always see one whole configuration. Only the counters of rules change, on the
+// engine's goroutine.
 type settings struct {
 	config  *config.Config
 	sums    fileSums

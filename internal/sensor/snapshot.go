@@ -19,8 +19,8 @@ import (
 // topProcesses is how many processes a snapshot names.
 const topProcesses = 20
 
-// metricsSnapshot gathers all counters. What the engines own is read while none
-// looks at an event.
+// metricsSnapshot gathers all counters. Counters of the engines are read
+// between events.
 func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) {
 	now := s.now()
 	m := metrics.Snapshot{
@@ -43,7 +43,7 @@ func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) 
 	if err := s.onEngines(ctx, func() { s.engineSnapshot(&m) }); err != nil {
 		return m, err
 	}
-	// After the engine: what it has processed has been delivered before.
+	// Read after the engine's: every processed event was delivered before.
 	c, err := s.source.Counters()
 	if err != nil {
 		return m, err

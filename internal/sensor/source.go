@@ -17,16 +17,16 @@ import (
 // source is where live events come from.
 type source interface {
 	engine.Source
-	// Stop ends the flow; what has been taken in before can still be read.
+	// Stop ends the flow; events taken in before can still be read.
 	Stop() error
 	Close() error
-	// SetPlan asks for what the rules of all the plans need.
+	// SetPlan requests the events that the rules of all plans need.
 	SetPlan(...*plan.Plan) error
 	// Counters are the kernel's; nil if there is no kernel behind it.
 	Counters() (*probe.Counters, error)
 }
 
-// openSource opens what the configuration names, and fills the process table.
+// openSource opens the configured source, and fills the process table.
 func (s *sensor) openSource() (source, error) {
 	cfg := s.now().config
 	switch cfg.Engine.Kind {
@@ -51,8 +51,8 @@ func (k *kernel) Close() error { return k.Probe.Close() }
 
 func (k *kernel) SetPlan(plans ...*plan.Plan) error { return k.SetInterest(interest(plans...)) }
 
-// interest is the union of what the plans need. The filters of opens and of
-// calls on sockets are those of one plan: where there are several, all are sent.
+// interest is the union of the plans' needs. Opens and calls on sockets are
+// filtered only for a single plan: several plans get all of them.
 func interest(plans ...*plan.Plan) probe.Interest {
 	var all probe.Interest
 	if len(plans) == 1 {
@@ -76,8 +76,8 @@ func (k *kernel) Counters() (*probe.Counters, error) {
 }
 
 // openProbe attaches first and takes the snapshot of all processes then, so
-// that no process is missed; what the probe has sent meanwhile is consumed
-// after, and the table knows which of both is newer.
+// that no process is missed; events sent meanwhile are read afterwards, and the
+// table knows which of both is newer.
 func (s *sensor) openProbe(cfg *config.Config) (source, error) {
 	pr, err := probe.Load(probe.Options{
 		Interest:    interest(s.now().rules.Plan),

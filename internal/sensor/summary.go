@@ -10,8 +10,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 )
 
-// summary prints what Falco prints at its end: alerts by severity and rule on
-// standard output, drops and, with -v, events on standard error.
+// summary prints Falco's final summary: alerts by severity and rule on standard
+// output, drops and, with -v, events on standard error.
 func (s *sensor) summary() {
 	var b strings.Builder
 	rules := s.rules()

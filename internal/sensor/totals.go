@@ -5,7 +5,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 )
 
-// ruleCount is what one rule has done since the start.
+// ruleCount has the counts of one rule since the start.
 type ruleCount struct {
 	priority             alert.Priority
 	source               string

@@ -5,15 +5,15 @@ import (
 	"sync/atomic"
 )
 
-// trouble is what a file that is written again and again has: a full disk must
-// not end the sensor, nor fill its log.
+// trouble tracks failures of a file that is written repeatedly: a full disk
+// must not end the sensor, nor fill its log.
 type trouble struct {
 	what    string // the file, for the log
 	failing bool
 	errors  atomic.Uint64 // since the start
 }
 
-// note tells of the first error of a row, and of its end, and counts all. It
+// note logs the first of consecutive errors, and their end, and counts all. It
 // belongs to one goroutine.
 func (t *trouble) note(log *slog.Logger, err error) {
 	if err == nil {

@@ -104,8 +104,8 @@ func makeRing(string) error {
 
 func makeUserfault(string) error { return madeBy(unix.SYS_USERFAULTFD, 1 /* UFFD_USER_MODE_ONLY */, 0) }
 
-// madeBy is for calls that make a descriptor, and may be refused: what counts
-// is the event.
+// madeBy makes a call that returns a descriptor, and may be refused: only the
+// event matters.
 func madeBy(call, a, b uintptr) error {
 	fd, _, errno := unix.Syscall(call, a, b, 0)
 	if errno != 0 {
@@ -206,7 +206,7 @@ func connectBySending(call, protocol int) func(string) error {
 	}
 }
 
-// setAttribute sets an attribute in all ways; what counts is the event.
+// setAttribute sets an attribute in all ways; only the event matters.
 func setAttribute(path string) error {
 	const name = "user.peregrine"
 	value := []byte("value")
@@ -290,7 +290,8 @@ func endThread(string) error {
 	return fmt.Errorf("no thread has ended")
 }
 
-// TestValues shows rows of docs/compatibility.md: what fields say of real calls.
+// TestValues shows rows of docs/compatibility.md: the values of fields for real
+// calls.
 func TestValues(t *testing.T) {
 	requireBPF(t)
 	file := t.TempDir() + "/file"
