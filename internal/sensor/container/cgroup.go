@@ -2,7 +2,7 @@ package container
 
 import "strings"
 
-// Identity is what a cgroup path tells of a container.
+// Identity is the part of a container's identity that its cgroup path reveals.
 type Identity struct {
 	FullID string // "" for the host
 	Type   string
@@ -80,7 +80,7 @@ func fromComponent(dir, base string) Identity {
 }
 
 // bareType is the type of a container whose component is its id alone; the
-// directory is what the runtime or the orchestrator chose as parent.
+// runtime or the orchestrator chose the parent directory.
 func bareType(dir string) string {
 	parent := dir[strings.LastIndexByte(dir, '/')+1:]
 	switch {

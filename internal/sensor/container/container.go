@@ -105,9 +105,9 @@ func PodOf(labels map[string]string) *Pod {
 	return &Pod{Name: name, Namespace: labels[LabelPodNamespace], UID: labels[LabelPodUID]}
 }
 
-// SplitImage takes a reference to an image apart: what comes before tag and
-// digest, the tag, and the digest, which is "sha256:..." or empty. The host of
-// a registry may have a port. An image's id, which is no name, has none of these.
+// SplitImage splits a reference to an image: the part before tag and digest,
+// the tag, and the digest, which is "sha256:..." or empty. The host of a
+// registry may have a port. An image's id, which is no name, has none of these.
 func SplitImage(ref string) (repository, tag, digest string) {
 	if strings.HasPrefix(ref, "sha256:") || isHex(ref, fullLen) {
 		return "", "", ""

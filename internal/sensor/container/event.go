@@ -35,11 +35,12 @@ type described struct {
 	// Ours: Falco takes them from the entry of the sandbox's own container.
 	PodIP  string `json:"pod_ip,omitempty"`
 	PodCNI string `json:"pod_cni_json,omitempty"`
-	// Workload is told apart from the container there, and not in captures.
+	// Workload arrives separately from the API server, but is part of the
+	// container in captures.
 	Workload *Workload `json:"pod_workload,omitempty"`
 }
 
-// Metadata writes what Parse reads.
+// Metadata writes the form that Parse reads.
 func (c *Container) Metadata() []byte {
 	d := described{
 		ID: c.ID, FullID: c.FullID, Name: c.Name,

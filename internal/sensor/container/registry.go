@@ -9,10 +9,10 @@ type Options struct {
 	// Ignored are the types of containers (LXC, LibvirtLXC, BPM) that count as
 	// the host.
 	Ignored []string
-	// Fresh is called when a container appears of which nothing but the id is
-	// known. It must not block. nil: nobody wants to know.
+	// Fresh is called when a container appears of which only the id is known. It
+	// must not block. nil: not called.
 	Fresh func()
-	// Watched says whether the API server tells of new pods now; nil: never.
+	// Watched says whether the API server reports new pods now; nil: never.
 	Watched func() bool
 }
 
@@ -35,8 +35,8 @@ func NewRegistry(o Options) Registry { return Registry{options: o} }
 const (
 	// keepSweeps is how many sweeps a container without processes survives.
 	keepSweeps = 60
-	// askSweeps is how many sweeps long metadata of a container without
-	// processes is asked for: an alert may be waiting.
+	// askSweeps is the number of sweeps for which metadata of a container
+	// without processes is requested: an alert may be waiting.
 	askSweeps = 2
 )
 

@@ -71,8 +71,8 @@ func TestRegistrySweep(t *testing.T) {
 	}
 }
 
-// A container is complete when its pod's workload has come, which may be before
-// its metadata or after, if the API server tells of pods at all.
+// A container is complete when its pod's workload has arrived, before its
+// metadata or after, if the API server reports pods at all.
 func TestRegistryJoinsWorkloads(t *testing.T) {
 	watched := false
 	r := NewRegistry(Options{Watched: func() bool { return watched }})

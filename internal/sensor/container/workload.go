@@ -1,8 +1,8 @@
 package container
 
-// Workload is what the Kubernetes API server tells of a pod, and no runtime
-// knows: who runs it, and what leads to it. It does not change; what has
-// changed comes as a new one.
+// Workload holds facts about a pod from the Kubernetes API server that no
+// runtime knows: its owners, and the services that lead to it. It is immutable;
+// a change arrives as a new one.
 type Workload struct {
 	// Those that do not run the pod are zero.
 	ReplicaSet, Deployment, ReplicationController Object
@@ -16,10 +16,10 @@ type Object struct {
 	Labels    map[string]string
 }
 
-// UpdateWorkload takes over what the API server tells of the pod with a UID,
-// and returns the pod's containers. nil says that the pod has gone: containers
-// that are left keep what they know. Callers go through the process table, as
-// for Update.
+// UpdateWorkload stores the API server's facts about the pod with a UID, and
+// returns the pod's containers. nil says that the pod has gone: remaining
+// containers keep their facts. Callers go through the process table, as for
+// Update.
 func (r *Registry) UpdateWorkload(uid string, w *Workload) []*Container {
 	if w == nil {
 		delete(r.workloads, uid)

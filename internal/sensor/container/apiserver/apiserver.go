@@ -1,11 +1,12 @@
 // Package apiserver asks the Kubernetes API server about the pods of one node:
 // what runs them (replica set, deployment, replication controller), which
 // services lead to them, and the labels of these and of their namespaces. One
-// watch tells of the pods; the rest is asked for when a pod comes, and again
-// every few minutes. It works on a goroutine of its own, and holds up nobody.
+// watch reports the pods; the other facts are requested when a pod appears, and
+// again every few minutes. It works on its own goroutine, and blocks nothing
+// else.
 //
-// Of client-go it uses what finds and authenticates to the server: typed
-// clients would double what it adds to the binary.
+// It uses client-go only to find the server and authenticate to it: typed
+// clients would double its share of the binary.
 package apiserver
 
 import (
@@ -27,13 +28,13 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
-// Options say whom to ask about what, and whom to tell.
+// Options name the server, the node and the receiver of facts.
 type Options struct {
 	Address
 	Node     string // its name in the cluster
 	LabelMax int    // longest value of a label that is kept, in bytes
-	// Deliver takes over what is known of the pod with a UID; nil when the pod
-	// has gone.
+	// Deliver receives the facts about the pod with a UID; nil when the pod has
+	// gone.
 	Deliver func(ctx context.Context, uid string, w *container.Workload)
 	Log     *slog.Logger
 }
@@ -74,24 +75,24 @@ type Watcher struct {
 	// first and holds are the constants firstPause and holds, except in tests.
 	first, holds time.Duration
 	watched      atomic.Bool
-	pods         map[string]metadata // those that Deliver knows of, by UID
+	pods         map[string]metadata // delivered pods, by UID
 	cut          bool                // the node has more
 
 	mu      sync.Mutex
 	status  Status
 	listed  int  // pods
-	failing bool // is said, and no watch has held since
+	failing bool // logged, and no watch has held since
 	noted   bool // that something is missing
 }
 
-// New returns a Watcher that asks nobody before Run.
+// New returns a Watcher that sends no requests before Run.
 func New(o Options) *Watcher {
 	return &Watcher{options: o, first: firstPause, holds: holds, pods: map[string]metadata{}, status: Status{Server: o.Address.String()}}
 }
 
-// Watched says whether new pods are told of now. On a node of which no pod is
-// known, as with a wrong name, or more than maxPods, it cannot be promised. It
-// may be called from any goroutine, as may Status.
+// Watched says whether new pods are reported now. That is not so on a node
+// without known pods, as with a wrong name, or with more than maxPods. It may
+// be called from any goroutine, as may Status.
 func (w *Watcher) Watched() bool { return w.watched.Load() }
 
 // Status is how it goes now.
@@ -196,7 +197,7 @@ func (w *Watcher) list(ctx context.Context) (version string, pods []object, err 
 	}
 }
 
-// watch tells of what changes until the server ends the watch.
+// watch delivers changes until the server ends the watch.
 func (w *Watcher) watch(ctx context.Context, asked *workloads, version string, lasts time.Duration) error {
 	// The server ends it; the context is for one that hangs.
 	ctx, cancel := context.WithTimeout(ctx, lasts+askTimeout)
@@ -223,7 +224,7 @@ func (w *Watcher) see(ctx context.Context, asked *workloads, e event) error {
 		if err := json.Unmarshal(e.Object, &o); err != nil {
 			return fmt.Errorf("%w: a pod in the watch: %w", rest.ErrAnswer, err)
 		}
-	case "ERROR": // as when the version is too old: the list comes anew
+	case "ERROR": // as when the version is too old: list again
 		var status struct{ Message string }
 		_ = json.Unmarshal(e.Object, &status) // without it there is no message
 		return fmt.Errorf("%w: the watch ended: %s", rest.ErrAnswer, status.Message)
@@ -246,7 +247,7 @@ func (w *Watcher) see(ctx context.Context, asked *workloads, e event) error {
 	return err
 }
 
-// promise says whether new pods are told of, see Watched.
+// promise stores whether new pods are reported, see Watched.
 func (w *Watcher) promise() { w.watched.Store(len(w.pods) > 0 && !w.cut) }
 
 // tell finds and delivers the Workload of a pod. It says whether that is whole;

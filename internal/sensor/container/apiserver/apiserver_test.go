@@ -42,7 +42,7 @@ func TestListAndWatch(t *testing.T) {
 		t.Errorf("watch from version %q, watched %v", version, h.Watched())
 	}
 
-	// What changes nothing that is told is not told again.
+	// A change outside the delivered facts is not delivered.
 	c.events <- change("MODIFIED", pod("a", ofReplicaSet, web))
 	c.events <- `{"type":"BOOKMARK","object":{"metadata":{"resourceVersion":"9"}}}`
 	c.events <- change("MODIFIED", pod("a", ofReplicaSet, map[string]string{"app": "db"}))
@@ -80,7 +80,7 @@ func TestListAndWatch(t *testing.T) {
 }
 
 // A static pod is known to the runtime by the hash in its mirror, which belongs
-// to the node. Nobody takes another pod's place by such an annotation.
+// to the node. Such an annotation cannot impersonate another pod.
 func TestStaticPod(t *testing.T) {
 	t.Parallel()
 	const hash = "0123456789abcdef0123456789abcdef"
@@ -104,8 +104,8 @@ func TestStaticPod(t *testing.T) {
 	}
 }
 
-// After the end of a watch the pods are listed again: what has gone meanwhile
-// is forgotten.
+// After the end of a watch the pods are listed again: pods gone meanwhile are
+// forgotten.
 func TestListsAgain(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(chan string){
@@ -175,8 +175,8 @@ func TestWatchFails(t *testing.T) {
 	}
 }
 
-// A watch that lasts is said after one that did not, and after it, the next
-// failure is.
+// A lasting watch is logged after one that failed, and so is the next failure
+// after it.
 func TestWatchHolds(t *testing.T) {
 	t.Parallel()
 	c := newCluster()
@@ -195,7 +195,8 @@ func TestWatchHolds(t *testing.T) {
 	needs.Eventually(t, "the next failure", func() bool { return failures() > before })
 }
 
-// Without a right, the rest is told, and what is missing is said once.
+// Without a permission, the other facts are delivered, and the missing one is
+// logged once.
 func TestForbidden(t *testing.T) {
 	t.Parallel()
 	c := newCluster()
@@ -219,8 +220,8 @@ func TestForbidden(t *testing.T) {
 	}
 }
 
-// An answer that cannot be read is one: what it would have told is left out, and
-// the pods are watched.
+// An unreadable answer counts as an answer: its facts are left out, and the
+// pods are watched.
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]*container.Workload{
@@ -247,8 +248,8 @@ func TestUnreadable(t *testing.T) {
 	}
 }
 
-// Alerts wait for what will be told: not on a node of which no pod is known, as
-// with a wrong name.
+// Alerts wait only for facts that will arrive: not on a node without known
+// pods, as with a wrong name.
 func TestNoPod(t *testing.T) {
 	t.Parallel()
 	c := newCluster()
@@ -262,7 +263,7 @@ func TestNoPod(t *testing.T) {
 	needs.Eventually(t, "the pod to count", h.Watched)
 }
 
-// A server that refuses is asked again; the log says it once, and what to do.
+// A server that refuses is asked again; the log says it once, with the remedy.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	c := newCluster()
@@ -315,8 +316,8 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
-// More pods than a node has are left out, and it is said. Alerts do not wait
-// for what is told of them.
+// Pods beyond the maximum of a node are left out, which is logged. Alerts do
+// not wait for their facts.
 func TestTooManyPods(t *testing.T) {
 	t.Parallel()
 	for name, first := range map[string]int{"listed": maxPods + 10, "come": maxPods} {
@@ -345,8 +346,8 @@ func TestTooManyPods(t *testing.T) {
 	}
 }
 
-// A server that accepts and never answers holds up nobody but the watcher,
-// which ends at once when it has to.
+// A server that accepts and never answers blocks only the watcher, which still
+// ends at once.
 func TestHangs(t *testing.T) {
 	t.Parallel()
 	asked := make(chan struct{}, 1)

@@ -103,7 +103,7 @@ func (a Address) authenticate(config *rest.Config) error {
 
 // certify adds a certificate, its key and perhaps an authority. It adds their
 // text: client-go would watch over the files on a goroutine of its own. Here
-// they are read anew when the server has refused.
+// they are reread when the server has refused.
 func certify(to *rest.Config, paths []string) error {
 	texts := []*[]byte{&to.CertData, &to.KeyData, &to.CAData}
 	for i, path := range paths {
@@ -159,7 +159,7 @@ func (a Address) connect() (*connection, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client of the API server: %w", err)
 	}
-	// An API server sends nobody elsewhere; each request there, perhaps in the
+	// An API server does not redirect; a redirected request, perhaps in the
 	// clear, would carry the credentials.
 	whole.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	base := strings.TrimSuffix(server.String(), "/")
@@ -167,9 +167,9 @@ func (a Address) connect() (*connection, error) {
 	return &connection{metadata: asking.At(base, metadata), whole: asking.At(base, whole)}, nil
 }
 
-// onlyMetadata asks for no more of an object than its metadata. A server that
-// does not know how gives all of it; one that does is strict about what is a
-// list.
+// onlyMetadata asks for no more of an object than its metadata. A server
+// without that feature returns whole objects; one with it is strict about which
+// requests are lists.
 type onlyMetadata struct{ http.RoundTripper }
 
 func (m onlyMetadata) RoundTrip(r *http.Request) (*http.Response, error) {

@@ -61,8 +61,7 @@ func certificate(t *testing.T, dir string) {
 	write(t, filepath.Join(dir, "key"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: text}))
 }
 
-// Each form of credentials reaches a server with TLS, and is what the server
-// sees.
+// Each form of credentials reaches a server over TLS unchanged.
 func TestCredentials(t *testing.T) {
 	seen := make(chan *http.Request, 10)
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r }))
@@ -149,8 +148,7 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// What is said of credentials that cannot be used says what is wrong, and shows
-// no secret.
+// The error about unusable credentials names the cause, and shows no secret.
 func TestBadCredentials(t *testing.T) {
 	dir := t.TempDir()
 	file, pipe := filepath.Join(dir, "x"), filepath.Join(dir, "pipe")

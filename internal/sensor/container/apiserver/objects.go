@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// metadata is what is read of an object's metadata.
+// metadata is the part of an object's metadata that is read.
 type metadata struct {
 	Name, Namespace, UID string
 	ResourceVersion      string
@@ -47,7 +47,7 @@ type service struct {
 }
 
 // leadsTo says whether a service with a selector leads to a pod with these
-// labels. One without leads where it is told by other means.
+// labels. One without a selector has its endpoints set by other means.
 func (s *service) leadsTo(labels map[string]string) bool {
 	for k, v := range s.Spec.Selector {
 		if got, ok := labels[k]; !ok || got != v {
@@ -78,7 +78,7 @@ func isHex(s string) bool {
 	return true
 }
 
-// controller is what runs the object; nil for none.
+// controller is the owner that runs the object; nil for none.
 func (m *metadata) controller() *reference {
 	for i := range m.OwnerReferences {
 		if m.OwnerReferences[i].Controller {

@@ -16,8 +16,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 )
 
-// cluster is an API server with the answers of paths. Its watch sends what the
-// test puts into events, and ends when that is closed.
+// cluster is an API server with the answers of paths. Its watch sends the
+// events that the test puts into events, and ends when that is closed.
 type cluster struct {
 	mu      sync.Mutex
 	answers map[string]string // JSON, by path without query; "!CODE TEXT" for an error, code 0 for none
@@ -126,13 +126,13 @@ func list(items ...string) string {
 
 func change(kind, pod string) string { return fmt.Sprintf(`{"type":%q,"object":%s}`, kind, pod) }
 
-// told is what was delivered about one pod.
+// told is one delivery about a pod.
 type told struct {
 	uid string
 	w   *container.Workload
 }
 
-// host runs a Watcher and keeps what it delivers.
+// host runs a Watcher and keeps its deliveries.
 type host struct {
 	*Watcher
 	told chan told
@@ -186,7 +186,7 @@ func startWith(t *testing.T, c http.Handler, address Address, holds time.Duratio
 	return h
 }
 
-// next is what is delivered next.
+// next returns the next delivery.
 func (h *host) next(t *testing.T) told {
 	t.Helper()
 	select {

@@ -60,7 +60,7 @@ func (w *Watcher) failed(err error) {
 }
 
 // note keeps why a part of a workload is missing. It is logged once, until
-// nothing is missing any more.
+// nothing is missing.
 func (w *Watcher) note(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -71,7 +71,7 @@ func (w *Watcher) note(err error) {
 	w.status.Error, w.noted = text, true
 }
 
-// explain adds what to do to an error.
+// explain adds a remedy to an error.
 func explain(err error) string {
 	text := "the watch ended at once"
 	if err != nil {

@@ -24,8 +24,8 @@ const (
 	maxKnown = 4096
 )
 
-// workloads finds the Workload of pods. It remembers what it was told, since
-// the pods of a deployment have all but their names in common.
+// workloads finds the Workload of pods. It caches answers, since the pods of a
+// deployment have all but their names in common.
 type workloads struct {
 	*connection
 	labelMax int
@@ -33,7 +33,7 @@ type workloads struct {
 	services map[string]services // by namespace
 }
 
-// owned is an object, and what runs it; nil for nothing.
+// owned is an object, and its owner; nil for none.
 type owned struct {
 	container.Object
 	by *reference
@@ -50,8 +50,8 @@ func newWorkloads(c *connection, labelMax int) *workloads {
 	}
 }
 
-// of returns the Workload of a pod as far as the server tells it, and an error
-// for each question that failed. What that would have told is left out.
+// of returns the Workload of a pod, and an error for each request that failed,
+// whose facts are left out.
 func (w *workloads) of(ctx context.Context, pod *metadata) (*container.Workload, []error) {
 	if len(w.known) > maxKnown {
 		*w = *newWorkloads(w.connection, w.labelMax)

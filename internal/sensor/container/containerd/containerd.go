@@ -119,8 +119,8 @@ func (c *Client) find(ctx context.Context, id string) (container.Container, erro
 	return c.describe(resp.Container, digest), nil
 }
 
-// digest is that of an image's manifest; empty if there is no such image (any
-// more).
+// digest returns the digest of an image's manifest; empty if the image does not
+// exist.
 func (c *Client) digest(ctx context.Context, image string) (string, error) {
 	if image == "" {
 		return "", nil

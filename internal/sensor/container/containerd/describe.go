@@ -76,8 +76,8 @@ func (s *spec) shares(kind string) bool {
 	return true
 }
 
-// privileged guesses: containerd does not keep whether somebody asked for it,
-// but a privileged container has none of what confines the others.
+// privileged guesses: containerd does not store the setting, but a privileged
+// container has none of the confinement of the others.
 func (s *spec) privileged() bool {
 	if len(s.Linux.MaskedPaths) > 0 || len(s.Linux.ReadonlyPaths) > 0 || len(s.Linux.Seccomp) > 0 ||
 		s.Process.ApparmorProfile != "" || s.Process.SelinuxLabel != "" {

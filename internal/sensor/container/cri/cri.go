@@ -57,7 +57,8 @@ func (c *Client) version(ctx context.Context) (name string, err error) {
 	return v.RuntimeName, nil
 }
 
-// setKind asks what the runtime is, which decides the type of its containers.
+// setKind asks for the runtime's name, which decides the type of its
+// containers.
 func (c *Client) setKind(ctx context.Context) error {
 	name, err := c.version(ctx)
 	if err != nil {

@@ -64,7 +64,7 @@ func sandbox() *api.PodSandboxStatusResponse {
 	}
 }
 
-// labels are what a container has of the pod above.
+// labels are the labels of a container of the pod above.
 var labels = map[string]string{
 	"io.kubernetes.pod.name": "web-1", "io.kubernetes.pod.namespace": "shop", "io.kubernetes.pod.uid": "u", "io.kubernetes.sandbox.id": "s",
 }
@@ -112,8 +112,8 @@ func TestFind(t *testing.T) {
 			t.Errorf("%s: %v\n%s", name, err, diff)
 		}
 
-		// Without the sandbox there is what the container says; nothing at all is
-		// no reason to stop.
+		// Without the sandbox, the container's own labels count; their absence is
+		// no error.
 		f.sandbox, f.status.Status.Labels = nil, labels
 		if got, err := c.Find(t.Context(), "c"); err != nil || got.Pod == nil || got.Pod.Name != "web-1" || got.IP != "" {
 			t.Errorf("%s: without the sandbox: %+v, %v", name, got, err)

@@ -9,7 +9,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 )
 
-// pod is a sandbox, and what its containers share.
+// pod is a sandbox, with the facts that its containers share.
 type pod struct {
 	container.Pod
 	ip, cni, image                string

@@ -65,7 +65,7 @@ type info struct {
 
 func infoOf(texts map[string]string) info {
 	var i info
-	_ = json.Unmarshal([]byte(texts["info"]), &i) // what cannot be read is not told
+	_ = json.Unmarshal([]byte(texts["info"]), &i) // unreadable facts are left out
 	return i
 }
 

@@ -100,7 +100,8 @@ func (c *Client) setImage(ctx context.Context, m *container.Container, id string
 	return nil
 }
 
-// sameRepository compares what Docker writes in short form in some places.
+// sameRepository compares repositories, which Docker abbreviates in some
+// places.
 func sameRepository(a, b string) bool {
 	trim := func(s string) string {
 		return strings.TrimPrefix(strings.TrimPrefix(s, "docker.io/"), "library/")

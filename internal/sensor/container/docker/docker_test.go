@@ -84,7 +84,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// An image that is gone leaves what the container itself says.
+// Without its image, the facts in the container itself remain.
 func TestImageGone(t *testing.T) {
 	c := New(resttest.Serve(t, resttest.Answers{"/containers/" + id + "/json": web}), 10, nil)
 	defer c.Close()
@@ -121,7 +121,7 @@ func TestListAndFollow(t *testing.T) {
 	}
 }
 
-// Garbage, too much and nothing at all are errors, and cost no more than that.
+// Garbage, oversized and empty answers are errors, and cost nothing else.
 func TestBadAnswers(t *testing.T) {
 	huge := `{"Name":"` + strings.Repeat("x", 17<<20) + `"}`
 	for name, answer := range map[string]string{"html": "<html>", "a list": "[]", "a number": `{"Name":7}`, "empty": "", "huge": huge, "deep": strings.Repeat(`{"a":`, 20000)} {

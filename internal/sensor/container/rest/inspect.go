@@ -2,8 +2,8 @@ package rest
 
 import "github.com/peregrine-sec/peregrine/internal/sensor/container"
 
-// HostConfig is how a container was asked for. Docker and Podman write it
-// alike, and the NetworkSettings too.
+// HostConfig is the requested configuration of a container. Docker and Podman
+// write it alike, and the NetworkSettings too.
 type HostConfig struct {
 	Privileged  bool
 	PidMode     string
@@ -11,7 +11,7 @@ type HostConfig struct {
 	IpcMode     string
 }
 
-// Fill sets what the configuration says of a container.
+// Fill sets the fields that the configuration determines.
 func (h *HostConfig) Fill(m *container.Container) {
 	m.Privileged = h.Privileged
 	m.HostPID, m.HostNetwork, m.HostIPC = h.PidMode == "host", h.NetworkMode == "host", h.IpcMode == "host"

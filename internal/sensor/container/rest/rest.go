@@ -25,7 +25,7 @@ var ErrAnswer = errors.New("unusable answer")
 
 // Client asks one server.
 type Client struct {
-	name, base string // base is what comes before each path
+	name, base string // base is the prefix of each path
 	http       *http.Client
 }
 

@@ -21,7 +21,7 @@ type Engines struct{ Docker, Podman, CRI, Containerd Engine }
 
 // Settings are the same for all runtimes.
 type Settings struct {
-	HostRoot string // what is put before every path; "" for none
+	HostRoot string // prefix of every path; "" for none
 	LabelMax int    // longest value of a label that is kept, in bytes
 	Hooks    []string
 }

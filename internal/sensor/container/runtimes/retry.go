@@ -2,8 +2,8 @@ package runtimes
 
 import "time"
 
-// retries remembers when each container that is not known is to be asked for
-// again. The zero retries is ready.
+// retries holds the time of the next request for each unknown container. The
+// zero retries is ready.
 type retries map[string]*retry
 
 type retry struct {
@@ -11,8 +11,8 @@ type retry struct {
 	pause time.Duration
 }
 
-// due takes the containers that are not known now, and returns those that are
-// to be asked for, and after how long to look again; 0 for never.
+// due takes the containers that are unknown now, and returns those to ask for,
+// and the delay until the next check; 0 for never.
 func (r *retries) due(unknown []string, now time.Time) (due []string, next time.Duration) {
 	kept := make(retries, len(unknown))
 	for _, id := range unknown {

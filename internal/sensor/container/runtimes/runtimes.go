@@ -1,8 +1,8 @@
-// Package runtimes learns from the host's container runtimes what containers
-// there are: it lists them at start, follows their events, and looks up those
-// whose processes are seen before anybody has told of them. It asks from
-// goroutines of its own, one for each socket, and hands over what it has
-// learnt; a runtime that hangs, restarts or answers garbage holds up nobody.
+// Package runtimes collects container metadata from the host's container
+// runtimes: it lists containers at start, follows their events, and looks up
+// those whose processes appear before their metadata. It asks from its own
+// goroutines, one for each socket, and delivers the metadata; a runtime that
+// hangs, restarts or answers garbage blocks nothing else.
 package runtimes
 
 import (
@@ -36,7 +36,7 @@ type Endpoint struct {
 	Open func() (Client, error)
 }
 
-// Options say what to ask and whom to tell.
+// Options name the runtimes to ask and the receiver of metadata.
 type Options struct {
 	Endpoints []Endpoint
 	// Deliver takes over metadata. It is called from several goroutines.
@@ -55,8 +55,8 @@ const (
 	DefaultCallTimeout = 2 * time.Second
 )
 
-// A container that nobody knows is asked for again after firstRetry, and then
-// after twice as long each time, up to lastRetry, while it lives.
+// An unknown container is asked for again after firstRetry, and then after
+// twice as long each time, up to lastRetry, while it lives.
 const (
 	firstRetry = 30 * time.Millisecond
 	lastRetry  = 10 * time.Second
@@ -69,7 +69,7 @@ type Inventory struct {
 	sockets []*socket
 }
 
-// New returns an Inventory that asks nobody before Run.
+// New returns an Inventory that sends no requests before Run.
 func New(o Options) *Inventory {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout

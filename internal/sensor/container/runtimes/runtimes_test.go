@@ -58,8 +58,7 @@ func (f *fake) Follow(ctx context.Context, changed func(string)) error {
 
 func (f *fake) Close() error { return nil }
 
-// host is what stands for the sensor: it takes metadata and has containers
-// that are not known.
+// host stands in for the sensor: it takes metadata and has unknown containers.
 type host struct {
 	mu      sync.Mutex
 	unknown []string
@@ -146,7 +145,7 @@ func TestListFollowAndLookUp(t *testing.T) {
 	}
 }
 
-// While nothing happens, nobody is asked for anything.
+// While nothing happens, no runtime gets a request.
 func TestIdle(t *testing.T) {
 	socket := listen(t, filepath.Join(t.TempDir(), "s"))
 	synctest.Test(t, func(t *testing.T) {
@@ -191,7 +190,7 @@ func TestRetry(t *testing.T) {
 	h.expect(t, "late")
 }
 
-// A runtime that hangs is given up and asked anew; another one answers
+// A runtime that hangs is given up and asked again; another one answers
 // meanwhile. The log says it once.
 func TestHang(t *testing.T) {
 	h := &host{told: make(chan container.Container, 100), unknown: []string{"x"}}
@@ -216,8 +215,8 @@ func TestHang(t *testing.T) {
 	h.expect(t, "y")
 }
 
-// Containers that the runtime cannot tell of, or tells another one's metadata
-// for, or hangs on, are left out; the others are told on the same connection.
+// Containers without metadata, with another one's metadata, or on which the
+// runtime hangs, are left out; the others are delivered on the same connection.
 func TestBrokenContainers(t *testing.T) {
 	h := &host{told: make(chan container.Container, 100)}
 	opened := 0

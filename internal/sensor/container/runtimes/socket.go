@@ -23,7 +23,7 @@ type Status struct {
 	Present   bool   `json:"present"`
 	Connected bool   `json:"connected"` // it has answered, and since then always
 	Connects  uint64 `json:"connects"`
-	Told      uint64 `json:"told"` // containers that it has told of
+	Told      uint64 `json:"told"` // containers that it has reported
 	Error     string `json:"error,omitempty"`
 }
 
@@ -41,7 +41,7 @@ type socket struct {
 	status Status
 }
 
-// question is ids to look up, and when somebody had none of them.
+// question holds ids to look up, and the time at which they were unknown.
 type question struct {
 	ids []string
 	at  time.Time
@@ -50,8 +50,8 @@ type question struct {
 // absentPoll is how often a socket that does not exist is looked for.
 const absentPoll = 2 * time.Second
 
-// A broken connection is made anew after firstReconnect, and after twice as
-// long each time, up to lastRetry.
+// A broken connection is reopened after firstReconnect, and after twice as long
+// each time, up to lastRetry.
 const firstReconnect = 100 * time.Millisecond
 
 func newSocket(e Endpoint, place int, o *Options) *socket {
@@ -126,7 +126,7 @@ func (s *socket) connect(ctx context.Context) (answered bool, err error) {
 		broken <- client.Follow(ctx, func(id string) {
 			select {
 			case changed <- id:
-			default: // more than can be asked for: it is found when its process is seen
+			default: // the queue is full: it is looked up when its process is seen
 			}
 		})
 	})
@@ -190,8 +190,8 @@ func (s *socket) serve(ctx context.Context, client Client, listed []string, chan
 	}
 }
 
-// find looks one container up. It is no error if the runtime does not have the
-// container, or answers with an error: others may go well.
+// find looks one container up. It is not an error if the runtime does not have
+// the container, or answers with an error: others may succeed.
 func (s *socket) find(ctx context.Context, client Client, id string) error {
 	asked, cancel := context.WithTimeoutCause(ctx, s.options.CallTimeout, errTimeout)
 	defer cancel()
@@ -232,8 +232,8 @@ func (s *socket) deliver(ctx context.Context, m container.Container) {
 	s.told.note(m.FullID, time.Now())
 }
 
-// note keeps why nothing was told of one container; the first since the
-// connection was made is logged.
+// note keeps the error for one container; the first since the connection was
+// made is logged.
 func (s *socket) note(id string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,7 +26,7 @@ func TestLongList(t *testing.T) {
 	}
 	f.find = func(ctx context.Context, id string) (container.Container, error) {
 		if id == f.list[maxListed-1] {
-			return container.Container{}, io.ErrUnexpectedEOF // the connection breaks at the end of what is asked for
+			return container.Container{}, io.ErrUnexpectedEOF // the connection breaks after the requested ids
 		}
 		return byID(ctx, id)
 	}

@@ -44,8 +44,8 @@ func TestStartAsksOnce(t *testing.T) {
 	})
 }
 
-// A question leaves out what was told after it arose, and only that. The books
-// stay small, also where no question ever comes.
+// A question skips the containers delivered after it arose, and only those. The
+// record stays small, also without questions.
 func TestTold(t *testing.T) {
 	at := func(s int64) time.Time { return time.Unix(s, 0) }
 	b := newTold([]string{"a", "b"})

@@ -2,11 +2,11 @@ package runtimes
 
 import "time"
 
-// told is what a connection has told of, so that the list at its start and
-// questions, which overlap, do not ask for the same containers again: on a busy
-// node alerts wait for the last of them.
+// told records the containers that a connection has delivered, so that the list
+// at its start and questions, which overlap, do not ask for the same containers
+// again: on a busy node alerts wait for the last of them.
 type told struct {
-	pending map[string]bool // listed, and not told of since
+	pending map[string]bool // listed, and not delivered since
 	recent  map[string]time.Time
 }
 
@@ -21,13 +21,13 @@ func newTold(listed []string) told {
 func (t *told) note(id string, at time.Time) {
 	delete(t.pending, id)
 	if len(t.recent) >= maxListed {
-		clear(t.recent) // the worst is to be asked again
+		clear(t.recent) // at worst they are asked for again
 	}
 	t.recent[id] = at
 }
 
-// open are the ids of a question that have not been told of since it arose. What
-// was told before is forgotten: no later question is older.
+// open returns the ids of a question that have not been delivered since it
+// arose. It forgets earlier deliveries: no later question is older.
 func (t *told) open(q question) []string {
 	for id, at := range t.recent {
 		if at.Before(q.at) {
