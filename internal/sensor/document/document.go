@@ -1,6 +1,6 @@
-// Package document reads YAML files. It accepts what Falco's parser does and
-// the YAML library does not, bytes in comments that are not UTF-8, and gives
-// every error its line and column.
+// Package document reads YAML files. It accepts invalid UTF-8 in comments, as
+// Falco's parser does and the YAML library does not, and gives every error its
+// line and column.
 package document
 
 import (
