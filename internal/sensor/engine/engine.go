@@ -3,8 +3,8 @@
 // that can still match, evaluates those, and emits alerts.
 //
 // One goroutine owns the Engine and all it refers to.
-// An event is borrowed from the ring for the time of one Handle. Others ask
-// for something to be done on the engine's goroutine with Do.
+// An event is borrowed from the ring for the time of one Handle. Other
+// goroutines run code on the engine's goroutine with Do.
 package engine
 
 import (
@@ -26,8 +26,8 @@ type Formatter interface {
 	Format(*field.Context) *alert.Alert
 }
 
-// Ruleset is what events are matched against. It is immutable but for the
-// counters, and is swapped as a whole on reload.
+// Ruleset is the set of rules that events are matched against. It is immutable
+// but for the counters, and is swapped as a whole on reload.
 type Ruleset struct {
 	Plan *plan.Plan
 	// Formatters are parallel to Plan.Rules.
@@ -55,7 +55,7 @@ func NewRuleset(p *plan.Plan, formatters []Formatter, all bool) *Ruleset {
 	return r
 }
 
-// Counters count what the engine has seen since its start.
+// Counters count the engine's events since its start.
 type Counters struct {
 	Events    uint64 // events handled, malformed ones apart
 	Malformed uint64
@@ -66,7 +66,7 @@ type Counters struct {
 	Kinds     [event.NumKinds]uint64
 }
 
-// Recorder keeps what passes while it records.
+// Recorder keeps the events while it records.
 type Recorder interface {
 	// Event is called for each event once the rules have seen it, with its
 	// process and its time in ns since the epoch. All is borrowed.
@@ -75,11 +75,11 @@ type Recorder interface {
 	// it has been decided.
 	Postponed(p *state.Process)
 	// Idle says that all events older than now, by the clock of their headers,
-	// have come. It is called about once a second, unless events keep coming.
+	// have arrived. It is called about once a second, unless events keep coming.
 	Idle(now uint64)
 }
 
-// Options are what an Engine is made of.
+// Options are the parts of an Engine.
 type Options struct {
 	Table   *state.Table
 	Rules   *Ruleset
@@ -87,8 +87,8 @@ type Options struct {
 	Emit    func(*alert.Alert)
 	Observe func(*field.Context) // called for every event, if not nil
 	// MetadataWait is how long an event waits for metadata of its container
-	// that a rule needs; 0 for not at all. Awaited says whether there is
-	// anybody who could tell it.
+	// that a rule needs; 0 for not at all. Awaited says whether there is a
+	// source of it.
 	MetadataWait time.Duration
 	Awaited      func() bool
 }
@@ -111,7 +111,7 @@ type Engine struct {
 	dated    uint64   // the offset by which the table's processes are dated; 0: none yet
 	counters Counters
 	num      uint64 // evt.num of the event in view
-	epoch    uint64 // changes with the rules: part of what process masks depend on
+	epoch    uint64 // changes with the rules: process masks depend on it
 	waiting  waiting
 	calls    chan func()
 	wake     atomic.Pointer[func()] // ends the source's Wait; nil before Run
@@ -144,8 +144,8 @@ func (e *Engine) Counters() *Counters { return &e.counters }
 
 // SetClock sets the offset, in ns, from the time in an event's header to the
 // epoch: realtime minus boot time for the probe, 0 for captures. When the time
-// of day has been set meanwhile, the processes are dated anew: how old they are
-// does not change by it.
+// of day has been set meanwhile, the processes' start times are adjusted: their
+// age does not change.
 func (e *Engine) SetClock(offset uint64) {
 	e.offset = offset
 	step := time.Duration(offset - e.dated)
@@ -158,7 +158,7 @@ func (e *Engine) SetClock(offset uint64) {
 	}
 }
 
-// Record begins to tell r of what passes; nil ends that. It is called on the
+// Record passes all events to r from now on; nil ends that. It is called on the
 // engine's goroutine. Within Emit, it begins with the event of the alert.
 func (e *Engine) Record(r Recorder) { e.recorder = r }
 
@@ -291,8 +291,8 @@ func (e *Engine) alert(i int) {
 	e.use(0)
 }
 
-// processMask returns the rules that can match events of p, from what is
-// known of p alone.
+// processMask returns the rules that can match events of p, judged by facts
+// about p alone.
 func (e *Engine) processMask(p *state.Process) []uint64 {
 	generation := e.table.Generation(p) + e.epoch<<48
 	if p.MaskGeneration == generation && p.Mask != nil {

@@ -255,7 +255,8 @@ func stream() [][]byte {
 	return all
 }
 
-// Masks only skip what cannot match: alerts are the same with and without.
+// Masks only skip rules that cannot match: alerts are the same with and
+// without.
 func TestMasksChangeNothing(t *testing.T) {
 	for name, list := range ruleSets(t) {
 		t.Run(name, func(t *testing.T) {
@@ -279,7 +280,7 @@ func TestMasksChangeNothing(t *testing.T) {
 	}
 }
 
-// What the kernel is told not to send matches no rule.
+// Events that the kernel filters out match no rule.
 func TestOpensChangeNothing(t *testing.T) {
 	for name, list := range ruleSets(t) {
 		t.Run(name, func(t *testing.T) {

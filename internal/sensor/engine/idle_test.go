@@ -11,7 +11,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// silence is a source without events, and what records nothing of it.
+// silence is a source without events, and a recorder that ignores all events.
 type silence struct {
 	woken chan struct{}
 	idle  chan uint64
@@ -34,7 +34,7 @@ func (q silence) Idle(now uint64) {
 	}
 }
 
-// A recorder is told the time when no events do.
+// A recorder gets the time also when there are no events.
 func TestIdle(t *testing.T) {
 	l := newLate(t, nil, false, alert.Options{})
 	q := silence{woken: make(chan struct{}, 1), idle: make(chan uint64, 1)}

@@ -54,8 +54,8 @@ func (e *Engine) Run(ctx context.Context, src Source) {
 	}
 }
 
-// idle tells the recorder the time if there are no events that do. It says
-// whether there may be more.
+// idle passes the time to the recorder if no events do. It says whether there
+// may be more.
 func (e *Engine) idle(src Source) (more bool) {
 	if e.recorder == nil {
 		return false
@@ -128,8 +128,8 @@ func (e *Engine) drain(src Source) bool {
 }
 
 // Do runs f on the engine's goroutine and returns when it has run. If ctx ends
-// before f has begun, the error says so, and f does not run any more. Do must
-// not be called from the engine's goroutine.
+// before f has started, it returns an error, and f never runs. Do must not be
+// called from the engine's goroutine.
 func (e *Engine) Do(ctx context.Context, f func()) error {
 	done := make(chan struct{})
 	var taken atomic.Bool // by the engine, to run f, or by us, to give up

@@ -13,13 +13,13 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// The first events of a container come before its runtime has told of it. An
-// event that a rule matches, or could match, by what is not known yet is
-// copied, with its process and ancestors as they are now, and is decided when
-// the metadata has come: rules on images see the first process of a container
-// too, and its alerts say what it was. Everything else goes at once.
+// The first events of a container arrive before its metadata. An event that a
+// rule matches, or could match, depending on that metadata is copied, with its
+// process and ancestors as they are now, and evaluated when the metadata
+// arrives: rules on images see the first process of a container too, and its
+// alerts show the image. Other events are evaluated at once.
 
-// What may wait, at most.
+// Bounds on waiting events.
 const (
 	maxWaiting      = 1024    // events
 	maxWaitingBytes = 4 << 20 // about, with their processes
@@ -171,8 +171,8 @@ func (e *Engine) resume(x waiter) {
 	}
 }
 
-// record tells the recorder of the event in view. One that waits is told of
-// when it is decided, after the metadata that it waits for.
+// record passes the event in view to the recorder. A waiting event is passed
+// when it is evaluated, after its metadata.
 func (e *Engine) record(p *state.Process, now uint64) {
 	if e.waiting.last == e.counters.Events {
 		e.recorder.Postponed(p)
@@ -195,8 +195,8 @@ func (e *Engine) untilDue() time.Duration {
 	return max(due, 0)
 }
 
-// now is the time by the clock of events' headers, which nobody sets: a step
-// of the time of day neither prolongs nor ends a wait.
+// now is the time by the monotonic clock of events' headers: a step of the time
+// of day neither prolongs nor ends a wait.
 func (e *Engine) now() uint64 {
 	if len(e.waiting.events) == 0 {
 		return 0 // nothing depends on it

@@ -36,7 +36,7 @@ func (m *machine) exit(pid uint32) []byte {
 	return slices.Clone(m.b.Finish())
 }
 
-// late is an engine whose alerts are told as "rule container pid process".
+// late is an engine whose alerts are rendered as "rule container pid process".
 type late struct {
 	*Engine
 	got []string
@@ -63,7 +63,7 @@ func newLate(t *testing.T, list []*rules.Rule, all bool, outputs alert.Options) 
 	return l
 }
 
-// know tells what container n is.
+// know delivers the metadata of container n.
 func (l *late) know(n int, image string) {
 	l.table.UpdateContainer(container.Container{
 		ID: container.Short(box(n)), FullID: box(n), Name: fmt.Sprint("box", n), Image: image, ImageRepository: image, Privileged: n%2 == 0,
@@ -110,7 +110,7 @@ func TestAlertsWaitForMetadata(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLate(t, lateList(t), tt.all, alert.Options{})
-			for _, ev := range [][]byte{first, second, other, again, gone} { // what comes after changes nothing
+			for _, ev := range [][]byte{first, second, other, again, gone} { // later events change nothing
 				l.Handle(ev)
 			}
 			l.settle(0)
@@ -127,8 +127,8 @@ func TestAlertsWaitForMetadata(t *testing.T) {
 	}
 }
 
-// What a runtime does not know of a pod is waited for too, if the API server
-// tells of pods.
+// Alerts wait for facts from the API server about a pod too, if the sensor asks
+// one.
 func TestAlertsWaitForWorkload(t *testing.T) {
 	list := load(t, []rules.Source{{Name: "late.yaml", Content: []byte(`
 - rule: Deployment
@@ -162,8 +162,9 @@ func TestAlertsWaitForWorkload(t *testing.T) {
 	}
 }
 
-// What nobody tells in time is decided without, and the container is not
-// waited for again; nor is anybody where there is no runtime to ask.
+// An event whose metadata does not arrive in time is evaluated without it, and
+// the container is not waited for again. Without a runtime to ask, events do
+// not wait.
 func TestWaitIsBounded(t *testing.T) {
 	l := newLate(t, lateList(t), false, alert.Options{})
 	var m machine
@@ -207,9 +208,9 @@ func TestWaitIsBounded(t *testing.T) {
 	}
 }
 
-// When metadata comes changes nothing in what is alerted: told before the
-// first event, or at any time after it, with rules that ask for images,
-// privileges and names in every way.
+// The arrival time of metadata does not change the alerts: before the first
+// event or at any time after it, with rules that check images, privileges and
+// names in every way.
 func TestTimeOfMetadataChangesNothing(t *testing.T) {
 	sets := ruleSets(t)
 	sets["late"] = lateList(t)
