@@ -9,8 +9,8 @@ const Invariants = false
 // Loan is an event that is lent to its handler.
 type Loan struct{}
 
-// Begin returns the event as it is lent until End.
+// Begin returns the event, lent until End.
 func (*Loan) Begin(raw []byte) []byte { return raw }
 
-// End is the end of the loan: nobody may look at the event any more.
+// End ends the loan: the event must not be used afterwards.
 func (*Loan) End() {}

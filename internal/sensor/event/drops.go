@@ -36,7 +36,7 @@ func (d *Drops) Add(other *Drops) {
 	}
 }
 
-// Minus is what was lost since d was other.
+// Minus returns the losses since d was other.
 func (d Drops) Minus(other Drops) Drops {
 	for cause := range d {
 		for category := range d[cause] {
@@ -59,8 +59,8 @@ func (d Drops) MarshalJSON() ([]byte, error) {
 	return json.Marshal(table)
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote. It leaves out names that it does
-// not know: the sensor may be newer.
+// UnmarshalJSON reads the output of MarshalJSON. It leaves out unknown names:
+// the sensor may be newer.
 func (d *Drops) UnmarshalJSON(b []byte) error {
 	var table map[string]map[string]uint64
 	if err := json.Unmarshal(b, &table); err != nil {

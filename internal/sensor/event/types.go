@@ -34,7 +34,7 @@ const (
 	Internal
 )
 
-// Traits are what an event does, as a bit set.
+// Traits are the effects of an event, as a bit set.
 type Traits uint8
 
 // The traits of a kind.
@@ -66,7 +66,7 @@ type Info struct {
 	Lost     DropCategory // where a lost event of the kind is counted
 	Family   Family       // whose program makes it; 0: none does
 	Params   []Param      // Falco's parameters, in Falco's order
-	Extras   []Param      // what the kernel knew besides; slots follow those of Params
+	Extras   []Param      // additional facts from the kernel; slots follow those of Params
 	// FD is the slot of the event's descriptor (fd.num), -1 if it has none.
 	FD int
 	// Base, Base2 and File are the slots of those extras, -1 if absent.

@@ -56,7 +56,8 @@ const HeaderSize = 88
 // MaxLen bounds an event: args and env of 4096 bytes each, cgroups, paths.
 const MaxLen = 64 << 10
 
-// FileInfo is what a descriptor is: the decoded form of a File parameter.
+// FileInfo is the file behind a descriptor: the decoded form of a File
+// parameter.
 //
 //	0    1       2       3       4        6       8     16    20
 //	| type | flags | l4proto | family | sport | dport | ino | dev | data ...
@@ -116,8 +117,8 @@ func (f *FileInfo) UnixPaths() (local, remote string) {
 	return local, remote
 }
 
-// OpenFDs is what the process had open at the moment of the event; the C side
-// is struct open_fds in probe/bpf/wire.h.
+// OpenFDs are the descriptors that the process had open at the time of the
+// event; the C side is struct open_fds in probe/bpf/wire.h.
 type OpenFDs struct {
 	Types uint64         // of all descriptors; bit: FDType
 	Of    [toldFDs]uint8 // FDType of the first descriptors

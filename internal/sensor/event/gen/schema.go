@@ -82,8 +82,8 @@ func readKind(f []string) kind {
 	return k
 }
 
-// check refuses kinds that nobody serves, or two families do, and words for
-// kinds that do not exist.
+// check refuses kinds that no family serves, or two do, and words for kinds
+// that do not exist.
 func (s schema) check() {
 	var names, served, lost []string
 	for _, k := range s.kinds {
