@@ -18,7 +18,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// RuleCost is what one rule took.
+// RuleCost is the cost of one rule.
 type RuleCost struct {
 	Rule        string        `json:"rule"`
 	Evaluations uint64        `json:"evaluations"`
@@ -26,7 +26,7 @@ type RuleCost struct {
 	Time        time.Duration `json:"time_ns"`
 }
 
-// Costs is what the rules took for the events of a capture.
+// Costs is the time that the rules took for the events of a capture.
 type Costs struct {
 	Events  uint64        `json:"events"`
 	Skipped uint64        `json:"skipped"` // no rule was evaluated
@@ -95,7 +95,7 @@ func (m *meter) measure(prog *plan.Program) {
 	}
 }
 
-// costs are what has been measured until now in e.
+// costs returns the measurements of e so far.
 func (m *meter) costs(e *engine.Engine) *Costs {
 	overhead := clockCost()
 	counters, ruleset := e.Counters(), e.Rules()
@@ -111,7 +111,7 @@ func (m *meter) costs(e *engine.Engine) *Costs {
 	return c
 }
 
-// clockCost is what an empty measurement takes.
+// clockCost is the time of an empty measurement.
 func clockCost() time.Duration {
 	const n = 10_000
 	var sink filter.Predicate = func(*field.Context) bool { return true }

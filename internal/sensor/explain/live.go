@@ -14,7 +14,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// CostLive is Cost over what happens on this host for the given time, or until
+// CostLive is Cost over the events of this host for the given time, or until
 // ctx ends. Another sensor may run beside it.
 func CostLive(ctx context.Context, d time.Duration, list []*rules.Rule, log *slog.Logger) (c *Costs, err error) {
 	m, err := newMeter(list, false)

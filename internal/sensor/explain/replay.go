@@ -18,7 +18,7 @@ type Source interface {
 
 var _ Source = (*capture.Reader)(nil)
 
-// newEngine returns an engine that counts what matches, and makes no alerts.
+// newEngine returns an engine that counts matches, and makes no alerts.
 // observe, if not nil, sees each event after the rules of p.
 func newEngine(p *plan.Plan, table state.Options, observe func(*field.Context)) *engine.Engine {
 	formatters := make([]engine.Formatter, len(p.Rules))

@@ -16,8 +16,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 )
 
-// WriteRule explains a rule: its parts, which events it looks at, and at
-// which stage each part of the condition is known, when set is what is loaded.
+// WriteRule explains rule r, with set loaded: its parts, the events it looks
+// at, and the stage at which each part of the condition is known.
 func WriteRule(w io.Writer, r *rules.Rule, set *rules.Set) error {
 	var b bytes.Buffer
 	line := func(name, format string, args ...any) {
@@ -77,7 +77,7 @@ func WriteRule(w io.Writer, r *rules.Rule, set *rules.Set) error {
 	return err
 }
 
-// manyEvents is from how many events on only their number is told.
+// manyEvents is the number of events from which on only the number is shown.
 const manyEvents = 60
 
 func events(n filter.Node) string {
@@ -100,7 +100,7 @@ func writeOutline(b *bytes.Buffer, n filter.Node, kernel map[*filter.Check]bool)
 	}
 }
 
-// candidates says for which events a condition has to be looked at.
+// candidates names the events for which a condition must be evaluated.
 type candidates struct {
 	kinds event.KindSet
 	ids   filter.IDSet

@@ -17,7 +17,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// Verdict tells what a rule made of the events of a capture.
+// Verdict is the result of a rule over the events of a capture.
 type Verdict struct {
 	Rule *rules.Rule
 	// Events is how many events there were, Candidates how many of kinds that
@@ -40,7 +40,7 @@ type Part struct {
 	False, Alone uint64
 }
 
-// Event is one event, and what the parts of the condition made of it.
+// Event is one event, and the values of the condition's parts for it.
 type Event struct {
 	Number  uint64
 	Time    time.Time
@@ -207,8 +207,8 @@ func (e Event) String() string {
 	return s
 }
 
-// writeSteps writes why the condition has its value: the parts that decided,
-// marked with their value and what was found.
+// writeSteps writes why the condition has its value: the deciding parts, with
+// their values and the values of their fields.
 func (e *Event) writeSteps(b *bytes.Buffer) {
 	for _, s := range e.Steps {
 		if !s.Decisive {
