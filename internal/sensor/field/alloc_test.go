@@ -9,7 +9,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
 )
 
-// touch calls the extractor's getters and drops what they give.
+// touch calls the extractor's getters and drops the values.
 func touch(x field.Extractor, c *field.Context) {
 	switch {
 	case x.Each != nil:
@@ -43,7 +43,7 @@ func everyInt(int64) bool     { return true }
 func everyUint(uint64) bool   { return true }
 func everyIP(netip.Addr) bool { return true }
 
-// readsProc are the fields that read /proc, which costs what it costs.
+// readsProc lists the fields that read /proc and may allocate.
 var readsProc = map[string]bool{
 	"proc.fdopencount": true, "proc.fdusage": true, "proc.vmsize": true, "proc.vmrss": true, "proc.vmswap": true,
 	"thread.vmsize": true, "thread.vmrss": true, "thread.pfmajor": true, "thread.pfminor": true,

@@ -27,7 +27,7 @@ func argFields() []Field {
 	}
 }
 
-// missing is what Falco gives for parameters without a value.
+// missing is Falco's text for parameters without a value.
 const missing = "NULL"
 
 func allArgs(c *Context) (string, bool) {
@@ -58,8 +58,8 @@ func (p *slotParam) isMissing(c *Context) bool {
 	return p.Type.Variable() && c.Event.Uint(p.slot) == 0
 }
 
-// text is what evt.arg gives for a parameter. Text is borrowed from the event,
-// the rest is built once.
+// text is the value of evt.arg for a parameter. Text is borrowed from the
+// event, the rest is built once.
 func (p *slotParam) text(c *Context) string {
 	if bit := uint64(1) << p.slot; c.argsHave&bit == 0 {
 		c.args[p.slot] = p.render(c)
@@ -122,8 +122,8 @@ func paramsOf(arg string) (*paramsByKind, error) {
 	return params, nil
 }
 
-// HasParam says whether events of kind k have what evt.arg means by arg, a name
-// or a number.
+// HasParam says whether events of kind k have the parameter arg of evt.arg, a
+// name or a number.
 func HasParam(k event.Kind, arg string) bool {
 	params, err := paramsOf(arg)
 	return err == nil && params[k] != nil

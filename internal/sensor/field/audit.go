@@ -81,8 +81,8 @@ func uriParam() Field {
 	}
 }
 
-// queryParam returns the first value of key; it allocates only for what is
-// escaped.
+// queryParam returns the first value of key; it allocates only for escaped
+// values.
 func queryParam(query, key string) (string, bool) {
 	for query != "" {
 		var param string

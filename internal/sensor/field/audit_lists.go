@@ -40,7 +40,7 @@ func subjectNames(name, doc, kind string, namespaced bool) Field {
 	})
 }
 
-// emitVolumeType gives what a volume has besides its name.
+// emitVolumeType yields the keys of a volume other than its name.
 func emitVolumeType(c *Context, v record.Value, yield func(string) bool) bool {
 	if v.Kind() != record.Object {
 		return true

@@ -50,8 +50,8 @@ func containerList(key, of string) []Field {
 	return list
 }
 
-// requiredOfAll is a list of what every container must have: it is missing as a
-// whole if one of them lacks it.
+// requiredOfAll lists a member of every container: the field is missing if one
+// of them lacks it.
 func requiredOfAll(name, doc, containers, member string) Field {
 	p := route{{each: true}, {key: member}}
 	return listField(name, doc, func(c *Context, index int, yield func(string) bool) {
@@ -65,7 +65,7 @@ func requiredOfAll(name, doc, containers, member string) Field {
 	})
 }
 
-// effective is the list of what containers run as.
+// effective lists the users or groups that containers run as.
 func effective(name, doc, at, member string) Field {
 	pod := record.ParsePointer("/requestObject/spec/securityContext/" + member)
 	return auditList(name, doc, at, func(c *Context, v record.Value, yield func(string) bool) bool {

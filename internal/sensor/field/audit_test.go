@@ -260,7 +260,7 @@ func TestAuditFieldsMissing(t *testing.T) {
 			}
 		})
 	}
-	// What is on the way to a value may be anything.
+	// Any part of a path to a value may have any JSON type.
 	for _, of := range []string{"user", "objectRef", "annotations", "requestObject", "responseObject", "responseStatus", "impersonatedUser", "sourceIPs"} {
 		for _, value := range []string{`1`, `"x"`, `null`, `true`, `[]`, `{}`, `[1,"x",null]`, `[[]]`, `[{}]`} {
 			c := auditContext(t, `"auditID":"id","`+of+`":`+value)
@@ -304,7 +304,7 @@ func TestAuditFieldsInError(t *testing.T) {
 	}
 }
 
-// Reading what needs no unescaping takes no memory.
+// Reading values without escapes does not allocate.
 func TestAuditFieldsDoNotAllocate(t *testing.T) {
 	c := auditContext(t, `"auditID":"id","verb":"create","user":{"username":"u","groups":["g"]},"objectRef":{"resource":"pods"},"sourceIPs":["i"],`+
 		`"requestURI":"/a?b=c","annotations":{"authorization.k8s.io/reason":"a \"b\""},"responseStatus":{"code":200},`+

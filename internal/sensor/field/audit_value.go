@@ -19,8 +19,7 @@ func (c *Context) part(p record.Part) record.Value {
 	return nil
 }
 
-// follow is what the pointer leads to in the audit event; nil if that is not
-// there.
+// follow returns the value at the pointer in the audit event; nil if absent.
 func (c *Context) follow(p record.Pointer) record.Value {
 	if r := c.audited(); r != nil {
 		return r.Follow(p)

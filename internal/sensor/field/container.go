@@ -19,7 +19,7 @@ func containerFields() []Field {
 		}),
 		str("container.type", AtExec, "Runtime of the container: docker, containerd, cri-o, podman, lxc, ...; host outside containers.", func(c *Context) (string, bool) {
 			return c.Proc.Container.Type, true
-		}).with(Metadata), // until it comes, what the cgroup suggests
+		}).with(Metadata), // until metadata arrives, the type that the cgroup suggests
 		ofContainer("container.name", "Name of the container; host outside containers.", func(c *container.Container) string { return c.Name }),
 		ofContainer("container.image", "Image of the container: repository and tag.", func(c *container.Container) string { return c.Image }),
 		ofContainer("container.image.id", "Id of the container's image.", func(c *container.Container) string { return c.ImageID }),

@@ -95,7 +95,7 @@ func nonzeroOf(name string, t Type, doc string, get func(*state.Process) uint64)
 }
 
 // inKernel marks a field that the probe uses to rule calls out; a test in
-// package plan compares the marks with what it does.
+// package plan compares the marks with the probe's filters.
 func (f Field) inKernel() Field {
 	f.Stage = AtKernel
 	return f

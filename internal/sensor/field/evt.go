@@ -7,8 +7,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// eventFields are those of syscalls and tracepoints, but for the arguments
-// (arg.go) and what is told of opens (evt_open.go).
+// eventFields are the evt.* fields of syscalls and tracepoints, except the
+// arguments (arg.go) and the fields of opens (evt_open.go).
 func eventFields() []Field {
 	zero := func(*Context) (uint64, bool) { return 0, true }
 	one := func(*Context) (uint64, bool) { return 1, true }
@@ -141,8 +141,8 @@ func direction(c *Context) (string, bool) {
 	return "", false
 }
 
-// hasResult says for each kind whether its first parameter is what the syscall
-// returned.
+// hasResult says for each kind whether its first parameter is the return value
+// of the syscall.
 var hasResult = func() (has [event.NumKinds]bool) {
 	for k := range has {
 		info := event.Kind(k).Info()
@@ -186,7 +186,7 @@ func buffer(c *Context) (string, bool) {
 
 var dataSlots = slotsOf("data")
 
-// snap cuts a buffer to what may be shown of it.
+// snap truncates a buffer to the snaplen.
 func (c *Context) snap(s string) string {
 	if n := c.static().Snaplen; n > 0 && len(s) > n {
 		return s[:n]

@@ -41,8 +41,8 @@ func category(c *Context) string {
 	return "other"
 }
 
-// errorCount is 1 for events that failed in the way that is asks for. Errors
-// that are part of normal business do not count.
+// errorCount is 1 for events whose failure satisfies is. Errors that are part
+// of normal business do not count.
 func errorCount(name, doc string, is func(*Context) bool) Field {
 	return unsigned(name, Uint, AtEvent, doc, func(c *Context) (uint64, bool) {
 		res, ok := result(c)
@@ -79,7 +79,7 @@ func isNetError(c *Context) bool {
 func isMemoryError(c *Context) bool { return c.Event.Info().Category == event.Memory }
 
 // isSyslog says whether the event writes to the system log: its socket, or
-// what systemd has in its place.
+// systemd's replacement.
 func isSyslog(c *Context) bool {
 	f := c.fileInfo()
 	if f == nil || f.Type != event.FDUnix || c.Event.Info().Traits&event.WritesFD == 0 {

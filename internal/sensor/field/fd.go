@@ -18,7 +18,7 @@ func fdFields() []Field {
 				return 0, false
 			}
 			if dups[c.Event.Kind()] && c.Event.Int(slot) < 0 {
-				slot++ // oldfd: what could not be copied
+				slot++ // oldfd: the descriptor that could not be copied
 			}
 			return max(c.Event.Int(slot), minFD(c)), true
 		}).inKernel(),
@@ -66,8 +66,8 @@ func fdFields() []Field {
 
 var dups = [event.NumKinds]bool{event.KindDup: true, event.KindDup2: true, event.KindDup3: true}
 
-// minFD bounds fd.num: a descriptor that could not be made is -1, whatever the
-// error; AT_FDCWD stays what it is.
+// minFD is the lower bound of fd.num: -1 if the event creates a descriptor, so
+// that every failure reads -1; otherwise AT_FDCWD, which passes unchanged.
 func minFD(c *Context) int64 {
 	if c.Event.Info().Traits&event.CreatesFD != 0 {
 		return -1

@@ -45,8 +45,8 @@ func fdlistFields() []Field {
 
 var pollSlots = slotsOf("fds")
 
-// fdlist joins what add appends for each descriptor; nothing appended is left
-// out.
+// fdlist joins the texts that add appends for each descriptor; empty ones are
+// left out.
 func fdlist(name, doc string, add func(dst []byte, fd int64, get func() descriptor) []byte) Field {
 	return str(name, AtEvent, doc, func(c *Context) (string, bool) {
 		if k := c.Event.Kind(); k != event.KindPoll && k != event.KindPpoll {

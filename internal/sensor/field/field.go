@@ -87,9 +87,9 @@ type Extractor struct {
 	literal bool // the same for every event and process
 }
 
-// Context is what conditions and templates look at: one event, the process in
-// which it happened, and what is known besides. The engine has one Context,
-// and resets it for every event.
+// Context is the input of conditions and templates: one event, its process, and
+// the state around them. The engine has one Context, and resets it for every
+// event.
 type Context struct {
 	Event *event.View
 	// Record is the audit event, for events of that source; they have no Event,
@@ -103,7 +103,7 @@ type Context struct {
 	Num uint64
 	// Time is the event's time in ns since the epoch.
 	Time uint64
-	// Static is what does not change from event to event.
+	// Static holds values that do not change from event to event.
 	Static *Static
 
 	// Memo remembers, for package filter, the values of sub-conditions of this
@@ -113,7 +113,7 @@ type Context struct {
 	scratch // values built for this event, e.g. joined paths; see scratch.go
 }
 
-// Static is what the fields need of the world around the events.
+// Static holds the environment of the events that fields depend on.
 type Static struct {
 	Hostname string
 	Source   string // as in rules: SyscallSource, K8sAuditSource
@@ -122,8 +122,8 @@ type Static struct {
 	Base64  bool // buffer_format_base64
 	// StaticFields are the config's static_fields, as %static.KEY.
 	StaticFields map[string]string
-	// Proc is where procfs is mounted, for what only it knows: /proc. Empty for
-	// captures, whose processes are not those of this machine.
+	// Proc is the mount point of procfs (/proc), for fields that only it can
+	// answer. Empty for captures, whose processes are not those of this machine.
 	Proc string
 	// FDTypes calls yield for every open descriptor of a process of a capture;
 	// nil where Proc is asked.

@@ -5,7 +5,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pathRole is what a path is to a syscall on the file system.
+// pathRole is the role of a path in a file system syscall.
 type pathRole int
 
 const (
@@ -38,7 +38,8 @@ var fspathSlots = func() (slots [event.NumKinds][numPathRoles]int) {
 	for k, names := range map[event.Kind][2]string{
 		event.KindRename: {"oldpath", "newpath"}, event.KindRenameat: {"oldpath", "newpath"},
 		event.KindRenameat2: {"oldpath", "newpath"},
-		// Of links Falco calls the new name the source, what it points to the target.
+		// For links, Falco calls the new name the source and the linked file the
+		// target.
 		event.KindLink: {"newpath", "oldpath"}, event.KindLinkat: {"newpath", "oldpath"},
 		event.KindSymlink: {"linkpath", "target"}, event.KindSymlinkat: {"linkpath", "target"},
 		event.KindMount: {"dev", "dir"}, event.KindMoveMount: {"oldpath", "newpath"},

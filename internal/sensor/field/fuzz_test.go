@@ -8,8 +8,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
 )
 
-// Whatever an event carries, its fields have values or are missing: the
-// parameters are what a process chooses, or what a damaged capture has.
+// Fields of any event have values or are missing: its parameters come from an
+// arbitrary process or a damaged capture.
 func FuzzFields(f *testing.F) {
 	f.Add(uint16(event.KindOpenat), []byte("\x02\x01\x00../../etc/shadow"))
 	f.Add(uint16(event.KindConnect), []byte("\x02\x0a\x00\x00\x01\x50\x00\x0a\x00\x00\x02\x50\x00"))

@@ -9,8 +9,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
 )
 
-// What the API server tells of a pod has Falco's names of before 0.37 and those
-// of its plugin k8smeta: this shows a row of docs/compatibility.md.
+// Facts from the API server about a pod have Falco's names of before 0.37 and
+// those of its plugin k8smeta: this shows a row of docs/compatibility.md.
 func TestWorkload(t *testing.T) {
 	id := strings.Repeat("0123456789abcdef", 4)
 	w := fieldtest.New(t, fieldtest.Proc{PID: 20, Comm: "sh", Cgroups: []string{"memory=/docker/" + id}})

@@ -95,7 +95,7 @@ func ofServices(name, doc string, get func(*container.Object) string) Field {
 	return str(name, AtExec, doc, func(c *Context) (string, bool) { return joinServices(c, get) }).with(Metadata)
 }
 
-// joinServices joins what the services have; missing if none has anything.
+// joinServices joins the values of the pod's services; missing if none has one.
 func joinServices(c *Context, get func(*container.Object) string) (string, bool) {
 	start := len(c.buf)
 	for i := range podServices(c) {

@@ -54,7 +54,8 @@ func yieldAll(list []string, yield func(string) bool) bool {
 	return true
 }
 
-// serviceList is what each gives of every service, until that returns false.
+// serviceList yields the values of each for every service, until that returns
+// false.
 func serviceList(name, doc string, each func(*container.Object, func(string) bool) bool) Field {
 	return stringList(name, doc, func(c *Context, yield func(string) bool) bool {
 		list := podServices(c)

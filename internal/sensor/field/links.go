@@ -59,7 +59,7 @@ func (c *Context) textBase() string {
 }
 
 // withoutLinks is path, relative to base, as it is on the host now without the links
-// on its way. The kernel tells an open's file; what other calls were given is
+// on its way. The kernel reports an open's file; paths of other calls are
 // looked up again here, right after.
 func (c *Context) withoutLinks(base, path string, last bool) string {
 	if !strings.HasPrefix(path, "/") {
@@ -158,8 +158,8 @@ func (w *walker) walk(path string) string {
 	return "/" + strings.Join(w.at, "/")
 }
 
-// read is where the place that the walk has come to leads to; false if it is no
-// link. What /proc says of the process itself is known, also once it has gone.
+// read returns the target of the link at the walk's place; false if it is not a
+// link. Links in /proc of the process itself are known, also after its exit.
 func (w *walker) read() (string, bool) {
 	if len(w.at) >= 2 && w.at[0] == "proc" {
 		if target, ok := w.ofProcess(w.at[1:]); ok {

@@ -29,7 +29,7 @@ func (f *Field) Class() string {
 	return class
 }
 
-// tags are what there is to know of a field besides its type.
+// tags are the properties of a field besides its type.
 func (f *Field) tags() []string {
 	var tags []string
 	add := func(is bool, tag string) {

@@ -21,7 +21,7 @@ type Operand struct {
 const maxNesting = 100
 
 // ParseOperand reads the field or transformer at the start of text, as long as
-// it gets: "proc.aname[2]", "toupper(proc.name)". What follows it is left.
+// it gets: "proc.aname[2]", "toupper(proc.name)". The rest of text is ignored.
 func (c *Catalogue) ParseOperand(text string) (Operand, error) {
 	p := operandParser{catalogue: c, text: text}
 	o, err := p.operand(0)

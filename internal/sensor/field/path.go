@@ -2,8 +2,9 @@ package field
 
 import "strings"
 
-// MaxPath is the longest path that Falco joins, base and slash included; what is
-// longer is called tooLong. The path that the kernel resolved has no such limit.
+// MaxPath is the longest path that Falco joins, base and slash included; a
+// longer one is replaced by tooLong. The path that the kernel resolved has no
+// such limit.
 const MaxPath = 1024
 
 const tooLong = "/DIR_TOO_LONG/FILENAME_TOO_LONG"

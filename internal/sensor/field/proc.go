@@ -73,7 +73,7 @@ func processFields() []Field {
 	}
 }
 
-// na is what Falco gives for the name of a process that it does not know.
+// na is Falco's name of an unknown process.
 const na = "<NA>"
 
 func orNA(p *state.Process, s string) string {

@@ -5,8 +5,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// executableFields are the facts about the file that the process executes, and
-// what it may do.
+// executableFields are the facts about the process's executable and its
+// capabilities.
 func executableFields() []Field {
 	return []Field{
 		factOf("proc.is_exe_writable", "True if the process's user could write to the executable.", exeFlag(event.ExeWritable)),

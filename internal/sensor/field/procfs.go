@@ -8,9 +8,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// procfsFields are what only /proc knows at the moment of the event. They are
-// read when a condition or an output asks for them; by then the process may
-// have gone, and they are missing.
+// procfsFields are the fields that only /proc can answer at the time of the
+// event. They are read when a condition or an output asks for them; by then the
+// process may have gone, and they are missing.
 func procfsFields() []Field {
 	fields := []Field{
 		unsigned("proc.fdopencount", Uint, AtEvent, "Number of open descriptors now, when /proc is asked.", func(c *Context) (uint64, bool) { return c.openFDs() }),
@@ -85,7 +85,7 @@ func (c *Context) openFDs() (uint64, bool) {
 	return uint64(len(entries)), err == nil
 }
 
-// fdLimit is what /proc says now, or else what was known last.
+// fdLimit returns the current limit in /proc, or else the last known one.
 func (c *Context) fdLimit() (uint64, bool) {
 	if _, rest, ok := strings.Cut(c.readProc("limits"), "Max open files"); ok {
 		soft, _, _ := strings.Cut(strings.TrimLeft(rest, " "), " ")
@@ -96,7 +96,7 @@ func (c *Context) fdLimit() (uint64, bool) {
 	return c.Proc.FDLimit, c.Proc.FDLimit != 0
 }
 
-// memory is a line of /proc/PID/status, or what was known at the last exec.
+// memory is a line of /proc/PID/status, or the value at the last exec.
 func memory(name, key, doc string, known func(*state.Process) uint32) Field {
 	mainOnly := strings.HasPrefix(name, "thread.")
 	return unsigned(name, Uint, AtEvent, doc, func(c *Context) (uint64, bool) {
@@ -128,8 +128,8 @@ func statusLine(status, key string) (uint64, bool) {
 	return 0, false
 }
 
-// faults is a field of /proc/PID/stat (proc(5) numbers them from 1), or what
-// was known at the last exec.
+// faults is a field of /proc/PID/stat (proc(5) numbers them from 1), or the
+// value at the last exec.
 func faults(name string, number int, doc string, known func(*state.Process) uint64) Field {
 	return unsigned(name, Uint, AtEvent, doc, func(c *Context) (uint64, bool) {
 		stat := c.readProc("stat")

@@ -13,7 +13,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// descriptor is what /proc tells of one descriptor of a process.
+// descriptor is one descriptor of a process, read from /proc.
 type descriptor struct {
 	kind   event.FDType
 	name   string

@@ -88,7 +88,7 @@ func TestProcfsGone(t *testing.T) {
 	})
 }
 
-// The real /proc, for what the imitation above might get wrong.
+// Checks against the real /proc, in case the imitation above is wrong.
 func TestProcfsReal(t *testing.T) {
 	pid := os.Getpid()
 	w := fieldtest.New(t, fieldtest.Proc{PID: pid, Comm: "test"})

@@ -19,7 +19,7 @@ type rendering struct {
 // Renderers append to Context.out, never to Context.buf: they ask for values
 // that are built there.
 
-// slotParam is a parameter of a kind, with what its text needs.
+// slotParam is a parameter of a kind, with the settings of its text.
 type slotParam struct {
 	event.Param
 	slot   int
@@ -248,8 +248,8 @@ func rawString(c *Context, dst []byte, p *slotParam) []byte {
 	return append(dst, s...)
 }
 
-// rawBytes gives what does not print as dots, as Falco does; data of reads and
-// writes in base64 if that is configured.
+// rawBytes renders unprintable bytes as dots, as Falco does, and data of reads
+// and writes in base64 if configured.
 func rawBytes(c *Context, dst []byte, p *slotParam) []byte {
 	s, _ := c.Event.Str(p.slot)
 	switch p.Name {

@@ -22,7 +22,7 @@ type scratch struct {
 
 	listed int // values that a list field has given
 
-	// What follows outlives the event.
+	// The fields below outlive the event.
 	first    uint64 // Time of the first event, once there was a second one
 	previous uint64 // Time of the event before this one
 	clock    clock
@@ -62,14 +62,14 @@ func (c *Context) Reset() {
 	c.argsHave = 0
 }
 
-// built returns what has been appended to c.buf since it had length start.
-// Appending more to c.buf leaves the string as it is.
+// built returns the text appended to c.buf since it had length start. Further
+// appends to c.buf do not change the string.
 func (c *Context) built(start int) string { return text(c.buf[start:]) }
 
 // text is b as a string that borrows it.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// fileInfo is what the event's descriptor is; nil if that is not known.
+// fileInfo returns the file behind the event's descriptor; nil if unknown.
 func (c *Context) fileInfo() *event.FileInfo {
 	if c.fileState == unknown {
 		c.fileState = absent
@@ -83,7 +83,7 @@ func (c *Context) fileInfo() *event.FileInfo {
 	return &c.file
 }
 
-// static is what does not change between events; empty if it was not set.
+// static returns c.Static, or an empty one if it was not set.
 func (c *Context) static() *Static {
 	if c.Static == nil {
 		return &noStatic

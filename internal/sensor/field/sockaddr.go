@@ -32,7 +32,7 @@ func appendPeer(dst []byte, e event.Endpoint) []byte {
 	return appendEndpoint(dst, e.Addr.Addr().Unmap(), e.Addr.Port())
 }
 
-// appendFamily is what there is to say of addresses of other families.
+// appendFamily appends the family, for addresses of other families.
 func appendFamily(c *Context, dst []byte, p *slotParam) []byte {
 	b, _ := c.Event.Bytes(p.slot)
 	if len(b) == 0 {

@@ -42,11 +42,11 @@ func Tuple(items []Extractor) (Extractor, error) {
 	}}, nil
 }
 
-// Transform applies the named transformer to its arguments. index is what
-// stands in brackets after them, "" for nothing: only getopt takes one.
-// Strings it builds are valid until the next event; a missing argument makes
-// the result missing. The functions that walk lists are made here, once, so
-// that evaluation allocates nothing: the result belongs to one goroutine.
+// Transform applies the named transformer to its arguments. index is the text
+// in brackets after them, "" for none: only getopt takes one. Strings it builds
+// are valid until the next event; a missing argument makes the result missing.
+// The functions that walk lists are made here, once, so that evaluation
+// allocates nothing: the result belongs to one goroutine.
 func Transform(name string, args []Extractor, index string) (Extractor, error) {
 	if index != "" && name != "getopt" {
 		return Extractor{}, fmt.Errorf("transformer %s takes no argument in brackets", name)
@@ -154,9 +154,9 @@ func all(args []Extractor, is func(Extractor) bool) bool {
 	return !slices.ContainsFunc(args, func(x Extractor) bool { return !is(x) })
 }
 
-// stageOf says when something made of args is known: with the last of them.
-// What mixes facts about the kind of event and about the process needs both,
-// which only the event has.
+// stageOf returns the stage at which a value made of args is known: that of the
+// last. A mix of facts about the kind of event and about the process needs
+// both, which only the event has.
 func stageOf(args []Extractor) (stage Stage, literal bool) {
 	first := true
 	for _, x := range args {

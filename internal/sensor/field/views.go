@@ -56,8 +56,8 @@ func (c *Context) wanted() wanted {
 	return wanted{file: -1, followed: true}
 }
 
-// fileViews is the number of names that the kernel has for the file that an
-// open led to, 0 if the only one is what was given.
+// fileViews is the number of names that the kernel has for the opened file; 0
+// if the given path is the only one.
 func (c *Context) fileViews() int {
 	if !isOpen(c.Event.Kind()) {
 		return 0

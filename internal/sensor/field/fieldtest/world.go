@@ -156,7 +156,7 @@ func Text(name, s string) Param {
 	return func(b *event.Builder, info *event.Info) { b.Str(info.Slot(name), s) }
 }
 
-// File sets what the event's descriptor is.
+// File sets the file behind the event's descriptor.
 func File(f event.FileInfo, data string) Param {
 	return func(b *event.Builder, info *event.Info) { b.File(info.File, f, []byte(data)) }
 }
