@@ -119,8 +119,8 @@ const (
 	AllOf      Modifier = "allof"
 )
 
-// Operand is what has a value that a Check compares: *Field, *Transform, or,
-// as an argument of a transformer, *Literal or *Tuple.
+// Operand is a value that a Check compares: *Field, *Transform, or, as an
+// argument of a transformer, *Literal or *Tuple.
 type Operand interface {
 	Pos() Pos
 	String() string
@@ -141,8 +141,8 @@ type Field struct {
 	NeverSet bool
 }
 
-// Param is the parameter that the field asks for, by name or number; false if
-// it is another field.
+// Param is the parameter of the field, by name or number; false if it is
+// another field.
 func (f *Field) Param() (string, bool) {
 	for _, name := range []string{"evt.arg", "evt.rawarg"} {
 		if f.Name == name {

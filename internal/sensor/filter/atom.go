@@ -16,7 +16,7 @@ type atom struct {
 	stage field.Stage
 }
 
-// operand is what a check reads.
+// operand is the value that a check reads.
 type operand struct {
 	field.Extractor
 	flags field.Flags // of the field itself
@@ -73,7 +73,7 @@ func (c *Compiler) atom(n *Check) (atom, error) {
 	return a, nil
 }
 
-// within is the check of a distance: its = asks for at most so much.
+// within is the check of a distance: its = means "at most".
 func (n *Check) within() (*Check, error) {
 	if n.Op != Eq && n.Op != EqEq || n.Modifier != NoModifier || n.Right != nil {
 		return nil, &Error{Pos: n.At, Msg: fmt.Sprintf("filter error: %s supports only the '=' operator with a number of milliseconds", n.Left)}
@@ -116,8 +116,8 @@ func (n *Check) unsupported(kind string) error {
 	return &Error{Pos: n.At, Msg: fmt.Sprintf("filter error: '%s' operator not supported for %s fields such as %s", n.Op, kind, n.Left)}
 }
 
-// stringOps and the like are what the types take beside = != in intersects and
-// exists, which all do.
+// stringOps and the others list the operators of each type besides = != in
+// intersects and exists, which all types have.
 var (
 	anyOps    = []Op{Eq, EqEq, NotEq, In, Intersects}
 	stringOps = append([]Op{Less, LessEq, Greater, GreaterEq, Contains, IContains, StartsWith, EndsWith, Glob, IGlob, Regex, PMatch}, anyOps...)

@@ -23,8 +23,8 @@ func BenchmarkOperators(b *testing.B) {
 	}
 }
 
-// BenchmarkMemo measures what a remembered value costs: the figures that link
-// decides by.
+// BenchmarkMemo measures the cost of a remembered value, for the constants in
+// link.
 func BenchmarkMemo(b *testing.B) {
 	c := contextOf(nil)
 	c.Memo, c.Proc.Memo = make([]uint64, 1), make([]uint64, 1)

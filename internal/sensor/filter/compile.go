@@ -24,7 +24,7 @@ type Compiler struct {
 	procBits bitCounter
 	hosts    *Hosts
 	// forgetful conditions keep no values: those that are rarely evaluated are
-	// not worth the memory, and must not count as uses of what they share.
+	// not worth the memory, and must not count as uses of the checks they share.
 	forgetful bool
 }
 
@@ -60,7 +60,7 @@ func NewCompiler(lookup Lookup) *Compiler {
 	return &Compiler{lookup: lookup, units: map[string]*unit{}, hosts: newHosts()}
 }
 
-// Hosts returns the names of hosts in what has been compiled.
+// Hosts returns the host names in the compiled conditions.
 func (c *Compiler) Hosts() *Hosts { return c.hosts }
 
 // Forgetful returns a Compiler beside c, with the same names of hosts, whose
@@ -135,8 +135,8 @@ func (c *Compiler) internCheck(n *Check) (*unit, error) {
 	return c.add(key, &unit{op: unitAtom, cost: a.cost, stage: a.stage, pred: a.pred}), nil
 }
 
-// internList interns a conjunction or disjunction. What depends on the process
-// alone becomes one part, so that it is remembered as one.
+// internList interns a conjunction or disjunction. Parts that depend on the
+// process alone become one part, so that they are remembered as one.
 func (c *Compiler) internList(op unitOp, nodes []Node) (*unit, error) {
 	var ofProcess, others []*unit
 	for _, n := range nodes {

@@ -17,8 +17,8 @@ import (
 const hostTimeout = 5 * time.Second
 
 // Hosts are the names of hosts in conditions (fd.sip.name = example.com). Their
-// addresses are what Lookup found last: no event waits for a resolver. Until a
-// name has been found, no address is the host's.
+// addresses are those of the last Lookup: no event waits for a resolver. Until
+// a name has been found, no address is the host's.
 type Hosts struct {
 	byName  map[string]*host
 	resolve func(ctx context.Context, network, name string) ([]netip.Addr, error)
@@ -47,8 +47,8 @@ func (hs *Hosts) host(name string) *host {
 func (hs *Hosts) Names() []string { return slices.Sorted(maps.Keys(hs.byName)) }
 
 // Lookup looks all names up, as the system does: /etc/hosts, then DNS. It
-// returns why some were not found, by name; what was known of these before
-// still counts. It may be called while conditions are evaluated.
+// returns the errors by name; a name that fails keeps its earlier addresses. It
+// may be called while conditions are evaluated.
 func (hs *Hosts) Lookup(ctx context.Context) map[string]error {
 	ctx, cancel := context.WithTimeout(ctx, hostTimeout)
 	defer cancel()

@@ -49,7 +49,7 @@ func TestHosts(t *testing.T) {
 	}{
 		{"", false},
 		{"::ffff:10.0.0.1", true},
-		{"", true}, // what was known still counts
+		{"", true}, // the earlier addresses are kept
 		{"10.0.0.2", false},
 	} {
 		clear(answers)

@@ -14,9 +14,9 @@ func (s IDSet) Has(id event.ID) bool {
 	return int(id)/64 < len(s) && s[id/64]&(1<<(id%64)) != 0
 }
 
-// Kinds returns what kinds of events the condition can be true for and, where
-// KindSyscall is among them, for which syscalls. restricted is false when the
-// condition does not restrict the kinds at all.
+// Kinds returns the kinds of events that the condition can be true for and,
+// where KindSyscall is among them, for which syscalls. restricted is false when
+// the condition does not restrict the kinds at all.
 //
 // As in Falco, "and" intersects, "or" unites, "not" is pushed to the leaves;
 // a leaf on evt.type or syscall.type with = != or in is exact, one on evt.num

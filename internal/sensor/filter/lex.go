@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// isBlank is for what separates words.
+// isBlank says whether c separates words.
 func isBlank(c byte) bool {
 	return c == ' ' || c == '\t' || c == '\b' || c == '\r' || c == '\n'
 }

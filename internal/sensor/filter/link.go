@@ -28,8 +28,8 @@ func (c *Compiler) link() {
 	}
 }
 
-// expected is what evaluating a conjunction or disjunction costs on average:
-// the first part decides in most cases.
+// expected is the average cost of evaluating a conjunction or disjunction: the
+// first part decides in most cases.
 func expected(u *unit) float64 {
 	cost, share := 1.0, 1.0
 	for _, p := range cheapestFirst(flat(u)) {

@@ -38,7 +38,7 @@ func (c *Compiler) mergeAll(nodes []Node) []Node {
 	return out
 }
 
-// mergeChecks joins what can be joined, each where its first part stood.
+// mergeChecks joins checks where possible, each at the place of its first part.
 func (c *Compiler) mergeChecks(nodes []Node) []Node {
 	out := make([]Node, 0, len(nodes))
 	place := map[string]int{}

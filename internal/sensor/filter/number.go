@@ -28,7 +28,7 @@ func ordered[T int64 | uint64 | float64](c *Check, v T) (func(T) bool, error) {
 }
 
 // numbers compiles operator and constants of a check on a numeric field; parse
-// returns what a constant stands for, mostly one number.
+// returns the numbers that a constant stands for, mostly one.
 func numbers[T int64 | uint64 | float64](c *Check, parse func(Value) ([]T, error)) (func(T) bool, error) {
 	if _, err := ordered[T](c, 0); err != nil {
 		return nil, err
@@ -84,8 +84,8 @@ func parseInt(v Value) ([]int64, error) {
 	return []int64{n}, nil
 }
 
-// parseUint reads an unsigned number. A negative one wraps, as in C: to what
-// -1 is in 32 bits (user ids) and in 64.
+// parseUint reads an unsigned number. A negative one wraps, as in C: -1 stands
+// for both its 32-bit (user ids) and its 64-bit value.
 func parseUint(v Value) ([]uint64, error) {
 	if n, err := strconv.ParseUint(v.Text, 10, 64); err == nil {
 		return []uint64{n}, nil

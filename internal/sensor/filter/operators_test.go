@@ -8,8 +8,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 )
 
-// sample is one left value and, by operator, right values with what the
-// comparison must give.
+// sample is one left value and, by operator, right values with the expected
+// results.
 type sample struct {
 	field, left string
 	right       map[Op][]string // "x" is true, "!x" is false
@@ -139,7 +139,7 @@ func TestOperatorsOfTypes(t *testing.T) {
 	}
 }
 
-// TestWithin tries what may happen to the = of a distance on its way to the
+// TestWithin tests the transformations of the = of a distance on its way to the
 // compiled form.
 func TestWithin(t *testing.T) {
 	for text, want := range map[string]bool{

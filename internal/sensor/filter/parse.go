@@ -231,7 +231,7 @@ func (p *parser) check() (Node, error) {
 	return nil, p.fail("expected a '(' token, a field check, or an identifier")
 }
 
-// condition reads what follows an operand.
+// condition reads the operator and values after an operand.
 func (p *parser) condition(c *Check) (Node, error) {
 	p.blank()
 	var err error

@@ -16,8 +16,8 @@ func Unshare(n Node) Node {
 	})
 }
 
-// rewrite replaces each check by f(check, negated), where negated tells an odd
-// number of enclosing nots, and simplifies the result. What does not change is
+// rewrite replaces each check by f(check, negated), where negated means an odd
+// number of enclosing nots, and simplifies the result. Unchanged nodes are
 // shared with n.
 func rewrite(n Node, f func(c *Check, negated bool) Node) Node {
 	return rewritten(n, false, f)

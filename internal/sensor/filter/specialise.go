@@ -8,8 +8,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 )
 
-// Specialise returns what is left of the condition for events of kind k, or,
-// when k is KindSyscall, of syscall id: checks that the kind settles have
+// Specialise returns the condition that remains for events of kind k, or, when
+// k is KindSyscall, of syscall id: checks that the kind settles are replaced by
 // their value.
 func Specialise(n Node, k event.Kind, id event.ID) Node {
 	facts := factsOf(k, id)
@@ -43,9 +43,9 @@ func Project(n Node, stage field.Stage) Node {
 	})
 }
 
-// WithoutMetadata returns the projection of the condition onto what is known
-// before a container's runtime has told of it, in the way of Project; and
-// whether that is less than the condition.
+// WithoutMetadata returns the projection of the condition onto the facts known
+// before a container's metadata arrives, like Project, and whether it differs
+// from the condition.
 //
 // The tree must be resolved.
 func WithoutMetadata(n Node) (Node, bool) {
@@ -209,8 +209,8 @@ var aliases = []struct{ said, meant []string }{
 // setxattr for setxattrat.
 //
 // Only checks with = or in are widened, and only where that makes the
-// condition true for more events, so never under an odd number of nots: what
-// Falco's reading matches is matched here too.
+// condition true for more events, so never under an odd number of nots: every
+// event that Falco's reading matches is matched here too.
 func Widen(n Node) Node {
 	return rewrite(n, func(c *Check, negated bool) Node {
 		if negated || c.Op == NotEq || !c.onEventType() {

@@ -19,8 +19,8 @@ type Line struct {
 	Stage field.Stage
 }
 
-// Outline lists the parts of a condition, each before what it consists of.
-// Checks of the event that the kernel evaluates are in kernel.
+// Outline lists the parts of a condition, each before its own parts. Checks of
+// the event that the kernel evaluates are in kernel.
 func Outline(n Node, kernel map[*Check]bool) []Line {
 	var lines []Line
 	outline(n, 0, kernel, &lines)
