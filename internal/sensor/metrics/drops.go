@@ -13,8 +13,7 @@ import (
 // DropPolicy decides what to do about lost events: syscall_event_drops. Once
 // in a second of its caller's time it looks at the share of events lost since
 // its last look; above the threshold it acts, as far as its token bucket
-// allows. Pure: time and counters are passed in, the time by any clock that
-// nobody sets.
+// allows. Pure: time and counters are passed in, the time by a monotonic clock.
 type DropPolicy struct {
 	config config.EventDrops
 	bucket *alert.Throttle
@@ -40,8 +39,8 @@ func NewDropPolicy(c config.EventDrops) *DropPolicy {
 	return &DropPolicy{config: c, bucket: newBucket(c)}
 }
 
-// newBucket differs from alert.NewThrottle in that rate 0 means what it says:
-// after the burst, nothing more.
+// newBucket differs from alert.NewThrottle in that rate 0 is no exception:
+// nothing passes after the burst.
 func newBucket(c config.EventDrops) *alert.Throttle {
 	const once = 1e-18 // a token in 30 billion years
 	return alert.NewThrottle(max(c.Rate, once), c.MaxBurst)
@@ -63,8 +62,8 @@ func (d *DropPolicy) Check(now int64, p Probe) Reaction {
 	return d.look(now, p, false)
 }
 
-// Last looks at the counters once more at the end, however short the time
-// since the last look was, and whatever the bucket holds: nobody looks later.
+// Last checks the counters once more at the end, however short the time since
+// the last check, and whatever the bucket holds: there is no later check.
 func (d *DropPolicy) Last(now int64, p Probe) Reaction {
 	if !d.begun {
 		return Reaction{}

@@ -12,10 +12,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// Fields is snapshot s under the names of Falco's metrics, sorted, as far as c
-// asks for them. prev is the snapshot before, for rates; nil for the first.
-// Zero values are left out unless c includes them, but for those that tell
-// that nothing was lost.
+// Fields returns snapshot s under the names of Falco's metrics, sorted,
+// filtered by c. prev is the previous snapshot, for rates; nil for the first.
+// Zero values are left out unless c includes them, except counters of losses.
 func Fields(s, prev *Snapshot, c config.Metrics) []alert.Field {
 	f := &fieldList{empty: c.IncludeEmpty}
 	f.base(s, prev)

@@ -68,7 +68,7 @@ func (p *Publisher) Publish(s Snapshot) error {
 	return p.appendLine(fields)
 }
 
-// appendLine opens the file anew each time, so that rotation needs no signal.
+// appendLine reopens the file each time, so that rotation needs no signal.
 func (p *Publisher) appendLine(fields []alert.Field) error {
 	line, err := json.Marshal(struct {
 		Fields map[string]jsonValue `json:"output_fields"`
@@ -77,7 +77,7 @@ func (p *Publisher) appendLine(fields []alert.Field) error {
 	if err != nil {
 		return fmt.Errorf("metrics snapshot: %w", err)
 	}
-	// A pipe that nobody reads must not hold up the stop: O_NONBLOCK, open(2).
+	// A pipe without a reader must not block the stop: O_NONBLOCK, open(2).
 	f, err := os.OpenFile(p.config.OutputFile, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return fmt.Errorf("metrics.output_file: %w", err)

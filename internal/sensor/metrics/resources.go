@@ -18,8 +18,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
-// Resources is what the sensor and its host use. Bytes, and CPU time since
-// the start of the process; shares of a CPU are the reader's to compute.
+// Resources is the resource use of the sensor and its host. Bytes, and CPU time
+// since the start of the process; shares of a CPU are the reader's to compute.
 type Resources struct {
 	CPUTime         Duration `json:"cpu_time"` // user and system
 	Uptime          Duration `json:"uptime"`   // of the process
@@ -35,8 +35,8 @@ type Resources struct {
 	HeapInUse       uint64   `json:"heap_in_use"`
 }
 
-// ReadResources reads them below proc, normally "/proc". What cannot be read
-// stays zero, since no counter is worth stopping a sensor.
+// ReadResources reads them below proc, normally "/proc". Unreadable values stay
+// zero: no counter is worth stopping a sensor.
 func ReadResources(proc string) Resources {
 	r := Resources{Goroutines: runtime.NumGoroutine()}
 	// Not runtime.ReadMemStats, which stops the detection goroutine.
@@ -97,7 +97,7 @@ func cgroupMemory(proc string) uint64 {
 	return 0
 }
 
-// ReadHost describes the machine; what cannot be read stays empty.
+// ReadHost describes the machine; unreadable fields stay empty.
 func ReadHost(name string) Host {
 	var uts unix.Utsname
 	_ = unix.Uname(&uts) // cannot fail with a valid pointer

@@ -1,9 +1,9 @@
-// Package metrics is what the sensor knows about itself: a Snapshot of all
-// counters, its rendering under Falco's names, the decision what to do about
-// lost events, and the loop that publishes snapshots. It stands beside the
-// way of an event: the engine and the outputs fill a Snapshot when asked, and
-// nothing here is called per event. Its children serve snapshots: web by HTTP
-// (health, versions, Prometheus), live by a private socket (status, top).
+// Package metrics has the sensor's metrics about itself: a Snapshot of all
+// counters, its rendering under Falco's names, the reaction to lost events, and
+// the loop that publishes snapshots. It is not on the path of an event: the
+// engine and the outputs fill a Snapshot when asked, and nothing here is called
+// per event. Its children serve snapshots: web by HTTP (health, versions,
+// Prometheus), live by a private socket (status, top).
 package metrics
 
 import (
@@ -13,11 +13,11 @@ import (
 )
 
 // Snapshot is the sensor at one moment. All counters count since the start.
-// The sensor fills it; a reader owns what it was given.
+// The sensor fills it; the reader owns it.
 type Snapshot struct {
 	Time          int64      `json:"time"`        // ns since the epoch
 	Start         int64      `json:"start_time"`  // ns since the epoch
-	Elapsed       Duration   `json:"elapsed"`     // since the start, by a clock that nobody sets
+	Elapsed       Duration   `json:"elapsed"`     // since the start, by a monotonic clock
 	Reload        int64      `json:"reload_time"` // ns since the epoch; Start before the first reload
 	Version       string     `json:"version"`
 	EngineVersion string     `json:"engine_version"` // of the rule language
@@ -49,7 +49,7 @@ type Snapshot struct {
 	MetricsErrors uint64     `json:"metrics_file_errors"` // snapshots that metrics.output_file could not take
 }
 
-// Metadata is what the container runtimes have told.
+// Metadata counts the metadata received from container runtimes.
 type Metadata struct {
 	Known     int       `json:"known"`     // containers with metadata
 	Imageless int       `json:"imageless"` // of these, those without an image
@@ -58,7 +58,7 @@ type Metadata struct {
 	Runtimes  []Runtime `json:"runtimes"`
 }
 
-// Recordings counts what was recorded around alerts.
+// Recordings counts the recordings around alerts.
 type Recordings struct {
 	Files   uint64 `json:"files"`   // begun
 	Events  uint64 `json:"events"`  // in files
@@ -74,7 +74,7 @@ type Runtime struct {
 	Present   bool   `json:"present"`
 	Connected bool   `json:"connected"`
 	Connects  uint64 `json:"connects"`
-	Told      uint64 `json:"told"` // containers, or pods, that it has told of
+	Told      uint64 `json:"told"` // containers, or pods, that it has reported
 	Error     string `json:"error,omitempty"`
 }
 
@@ -124,8 +124,8 @@ type Hooks struct {
 	Because   string `json:"because,omitempty"` // with tracepoint
 }
 
-// Audit counts Kubernetes audit events: what came in was matched, or is counted
-// as left out.
+// Audit counts Kubernetes audit events: each received event was matched, or is
+// counted as left out.
 type Audit struct {
 	Bodies    uint64 `json:"bodies"`    // requests, or lines, that were taken
 	Bytes     uint64 `json:"bytes"`     // of these
@@ -150,7 +150,7 @@ type Ring struct {
 	MaxUsed uint64 `json:"max_used"` // since the start
 }
 
-// State counts what the sensor remembers.
+// State holds the counters of the process table.
 type State struct {
 	Threads    uint64 `json:"threads"`    // processes in the table
 	Added      uint64 `json:"added"`      // put into the table
@@ -203,7 +203,7 @@ type Program struct {
 
 // Channel counts the alerts of one output channel: Alerts = Sent + Queued +
 // Dropped at any moment. The counts are those of the channel's name: a reload
-// that changes its settings does not start them anew.
+// that changes its settings does not reset them.
 type Channel struct {
 	Name        string `json:"name"`
 	Alerts      uint64 `json:"alerts"`
@@ -216,7 +216,7 @@ type Channel struct {
 	Uncertain   uint64 `json:"uncertain"`   // http: a request got no answer, so that the receiver may have it twice
 	Errors      uint64 `json:"errors"`      // failed attempts
 	Capacity    uint64 `json:"capacity"`
-	// Idle says that nobody is there to take alerts, and need not be.
+	// Idle says that the channel has no receiver at present, which is no fault.
 	Idle bool `json:"idle,omitempty"`
 	// Gone says that the receiver is gone for good: standard output was closed.
 	Gone bool `json:"gone,omitempty"`

@@ -24,8 +24,8 @@ import (
 const (
 	// maxClients bounds the connections to the socket.
 	maxClients = 16
-	// maxAnswer bounds what a client reads of one answer: thousands of rules,
-	// or a full table of processes, are below.
+	// maxAnswer bounds the size of an answer that a client reads: thousands of
+	// rules, or a full table of processes, fit.
 	maxAnswer  = 64 << 20
 	askTimeout = 10 * time.Second
 )
@@ -36,7 +36,7 @@ type Server struct {
 	http     *http.Server
 }
 
-// Sensor is what a Server tells about.
+// Sensor is the sensor that a Server reports on.
 type Sensor struct {
 	Snapshot  func() (metrics.Snapshot, error)
 	Processes func() ([]metrics.KnownProcess, error)
@@ -58,7 +58,7 @@ func Listen(path string, sensor Sensor, log *slog.Logger) (*Server, error) {
 	}}, nil
 }
 
-// answer writes what take returns as JSON.
+// answer writes the result of take as JSON.
 func answer[T any](take func() (T, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		v, err := take()
@@ -100,7 +100,7 @@ func NewClient(path string) *Client {
 // Close ends the connection.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Snapshot asks for a snapshot of now.
+// Snapshot requests a current snapshot.
 func (c *Client) Snapshot(ctx context.Context) (*metrics.Snapshot, error) {
 	s := &metrics.Snapshot{}
 	if err := c.ask(ctx, "/snapshot", s); err != nil {
@@ -109,7 +109,7 @@ func (c *Client) Snapshot(ctx context.Context) (*metrics.Snapshot, error) {
 	return s, nil
 }
 
-// Processes asks for the processes that the sensor knows now.
+// Processes requests the sensor's current process table.
 func (c *Client) Processes(ctx context.Context) (all []metrics.KnownProcess, err error) {
 	return all, c.ask(ctx, "/processes", &all)
 }
@@ -134,7 +134,7 @@ func (c *Client) ask(ctx context.Context, path string, v any) error {
 	return nil
 }
 
-// explain says what to do about a socket that nobody answers.
+// explain adds the remedy to an error about a socket without an answer.
 func (c *Client) explain(err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):

@@ -81,7 +81,7 @@ func known() ([]metrics.KnownProcess, error) {
 	return []metrics.KnownProcess{{PID: 1, Start: 5, Name: "init"}, {PID: 7, PPID: 1, Start: 1e9, Name: "evil\x1b[2J", Container: "0123456789ab"}}, nil
 }
 
-// The table arrives as it is.
+// The table arrives unchanged.
 func TestProcesses(t *testing.T) {
 	c := NewClient(serve(t))
 	defer c.Close()

@@ -89,7 +89,7 @@ func (opt Options) show(w io.Writer, terminal *screen.Screen, prev, now *metrics
 	return nil
 }
 
-// after waits for d and asks for a snapshot.
+// after waits for d and requests a snapshot.
 func (c *Client) after(ctx context.Context, d time.Duration) (*metrics.Snapshot, error) {
 	if wait.For(ctx, d) != nil {
 		return nil, context.Canceled

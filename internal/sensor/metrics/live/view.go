@@ -16,7 +16,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 )
 
-// rates are what happened between two snapshots, per second.
+// rates are the differences of two snapshots, per second.
 type rates struct {
 	seen, filtered, processed, drops, alerts float64
 	cpu                                      float64 // 1 is one CPU
@@ -63,7 +63,7 @@ func writeHooks(w io.Writer, h metrics.Hooks) {
 	}
 }
 
-// writeAudit writes what became of Kubernetes audit events.
+// writeAudit writes the counts of Kubernetes audit events.
 func writeAudit(w io.Writer, a *metrics.Audit) {
 	if a != nil {
 		fmt.Fprintf(w, "\nKubernetes audit events matched %s, left out %s; requests refused %s, rejected %s.\n",
@@ -71,8 +71,8 @@ func writeAudit(w io.Writer, a *metrics.Audit) {
 	}
 }
 
-// writeRuntimes writes what the container runtimes know, and why one does not
-// tell.
+// writeRuntimes writes the containers that the runtimes know, and the error of
+// each failing runtime.
 func writeRuntimes(w io.Writer, m *metrics.Metadata, containers uint64) {
 	present := slices.DeleteFunc(slices.Clone(m.Runtimes), func(r metrics.Runtime) bool { return !r.Present })
 	if len(present) == 0 && containers == 0 {
@@ -211,7 +211,7 @@ func WriteTop(w io.Writer, prev, now *metrics.Snapshot, rows int) error {
 	return err
 }
 
-// grown is the growth of a counter; it may have begun anew.
+// grown is the growth of a counter, which may have been reset.
 func grown(before, after uint64) uint64 {
 	if after < before {
 		return after
@@ -219,7 +219,7 @@ func grown(before, after uint64) uint64 {
 	return after - before
 }
 
-// line is one row of a table: what it counts grew by rate to total.
+// line is one row of a table: a count that grew by rate to total.
 type line struct {
 	name                string
 	rate, total, second uint64

@@ -9,13 +9,14 @@ import (
 	"sync"
 )
 
-// maxConnections bounds what clients, broken or hostile, can hold open.
+// maxConnections bounds the connections that clients, broken or hostile, can
+// hold open.
 const maxConnections = 64
 
-// guard is a listener that takes every connection. Where there are too many,
-// an older one goes: one that asks for nothing now, the oldest of the peer that
-// has most. A health check is answered however many connections others hold
-// open, and whether or not they read what they have asked for.
+// guard is a listener that accepts every connection. Beyond the limit it closes
+// an older one: an idle one, the oldest of the peer that has most. A health
+// check is answered however many connections others hold open, and whether or
+// not they read their answers.
 type guard struct {
 	net.Listener
 	mu   sync.Mutex

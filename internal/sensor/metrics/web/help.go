@@ -2,8 +2,8 @@ package web
 
 import "strings"
 
-// helpOf says what a series is. A series without a text is a defect, which a
-// test finds.
+// helpOf returns the HELP text of a series. A series without a text is a
+// defect, which a test finds.
 func helpOf(name string) string {
 	if text, ok := help[name]; ok {
 		return text

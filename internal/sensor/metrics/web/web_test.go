@@ -226,7 +226,7 @@ func TestGuard(t *testing.T) {
 	for _, c := range g.open {
 		c.busy = true
 	}
-	// Nobody reads what they have asked for; a health check comes.
+	// No peer reads its answers when a health check arrives.
 	check := conn("loud")
 	if victim := g.add(check); victim == nil || victim.peer != "loud" || victim == check {
 		t.Errorf("the wrong one goes: %+v", victim)
