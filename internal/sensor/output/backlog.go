@@ -7,10 +7,9 @@ import (
 )
 
 // backlog keeps the latest alerts for any number of readers. Every reader gets
-// every alert from its start on; the first one also what came before it and
-// nobody has read. When the backlog is full the oldest alert goes, whether
-// read or not: one reader that stands still holds up neither push nor the
-// other readers.
+// every alert from its start on; the first one also earlier unread alerts. When
+// the backlog is full the oldest alert is dropped, read or not: a stalled
+// reader blocks neither push nor the other readers.
 //
 //	  tail         consumed      next          head
 //	   |--- read ----|--- unread by all but one --|
@@ -25,9 +24,9 @@ type backlog struct {
 	bytes, maxBytes int
 	lost            uint64 // overwritten, and never delivered to anybody
 	// open are the positions that were overwritten while readers were sending
-	// them, and nobody had: the last of these readers decides.
+	// them, and none had sent them: the last of these readers decides.
 	open        map[uint64]struct{}
-	undelivered uint64 // left at the end, and never delivered to anybody
+	undelivered uint64 // left at the end, and never delivered
 	readers     map[*reader]struct{}
 	closed      bool
 }
@@ -108,7 +107,7 @@ func (b *backlog) forget() {
 	b.tail++
 }
 
-// subscribe adds a reader, which starts at the first alert nobody has read.
+// subscribe adds a reader, which starts at the first unread alert.
 func (b *backlog) subscribe(peer string) *reader {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -176,7 +175,7 @@ func (b *backlog) counts() (sent, queued uint64) {
 	return b.head - queued - b.lost - b.undelivered, queued
 }
 
-// trim forgets what every reader has read.
+// trim drops alerts that every reader has read.
 func (b *backlog) trim() {
 	oldest := b.consumed
 	for r := range b.readers {
@@ -194,7 +193,7 @@ func (b *backlog) end() uint64 {
 	return b.head
 }
 
-// abandon gives up what nobody has read, and returns how many that are.
+// abandon gives up unread alerts, and returns their number.
 func (b *backlog) abandon() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 )
 
-// modelReader is a reader, and what it is sending.
+// modelReader is a reader, and the batch it is sending.
 type modelReader struct {
 	*reader
 	batch []*alert.Alert
@@ -93,7 +93,7 @@ func TestBacklogModel(t *testing.T) {
 				sentBefore = sent
 			},
 		})
-		// At the end, and for a reader that is told too late, too.
+		// Also at the end, and for a reader that finds out too late.
 		undelivered := b.abandon()
 		for _, m := range readers {
 			m.settle(len(m.batch))

@@ -14,7 +14,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 )
 
-// What encodeAlert writes, the generated code reads as meant.
+// The generated code decodes the output of encodeAlert.
 func TestEncodeAlert(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		text := rapid.StringN(0, 40, 400)

@@ -21,7 +21,7 @@ type file struct {
 
 	f     *os.File
 	lines lineBuffer
-	stale atomic.Bool // reopen was asked for
+	stale atomic.Bool // reopen was requested
 }
 
 var _ sender = (*file)(nil)
@@ -67,7 +67,7 @@ func (s *file) deliver(ctx context.Context, batch []*alert.Alert) (sent, refused
 
 func (s *file) drop() {
 	if s.f != nil {
-		_ = s.f.Close() // what was written is written; a late error has no addressee
+		_ = s.f.Close() // all lines are written; a late error has no addressee
 		s.f = nil
 	}
 }

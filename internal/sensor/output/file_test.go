@@ -63,7 +63,7 @@ func TestFileCannotOpen(t *testing.T) {
 }
 
 // A full disk: no line is torn or lost, the other channel goes on, the log
-// says what is wrong, and writing resumes when there is room.
+// names the error, and writing resumes when there is room.
 func TestFileOnFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	needs.That(t, "to mount a small disk", unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"))
@@ -146,8 +146,8 @@ func TestStdoutClosed(t *testing.T) {
 	closeClean(t, s)
 }
 
-// A reader that stands still: Send goes on, the queue overflows, the counts
-// add up, and Close returns in time and says what is lost.
+// A stalled reader: Send goes on, the queue overflows, the counts add up, and
+// Close returns in time and reports the losses.
 func TestStdoutStalled(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -177,7 +177,8 @@ func TestStdoutStalled(t *testing.T) {
 	if want := fmt.Sprintf("stdout: %d alerts not delivered", got.Undelivered); err == nil || !strings.HasPrefix(err.Error(), want) || got.Queued != 0 {
 		t.Errorf("Close: %v; %+v", err, got)
 	}
-	// What the pipe has taken is not lost: as many whole lines as are counted.
+	// Lines in the pipe are not lost: it holds as many whole lines as were
+	// counted.
 	text, err := io.ReadAll(r)
 	if err != nil {
 		t.Fatal(err)
@@ -187,8 +188,8 @@ func TestStdoutStalled(t *testing.T) {
 	}
 }
 
-// A reader that has gone leaves the channel without a receiver for good; the
-// sensor is told once no other channel is left.
+// A closed reader leaves the channel without a receiver for good; the sensor is
+// notified once no other channel is left.
 func TestAllGone(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -162,7 +162,7 @@ func (g *grpcChannel) limits() []grpc.ServerOption {
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(encodingproto.Name)}),
 		grpc.MaxRecvMsgSize(4 << 10), // requests are empty
 		grpc.MaxHeaderListSize(16 << 10),
-		grpc.MaxConcurrentStreams(uint32(g.maxStreams) + 16), // the excess is told why
+		grpc.MaxConcurrentStreams(uint32(g.maxStreams) + 16), // excess streams are refused with a reason
 		grpc.ConnectionTimeout(5 * time.Second),              // a handshake that never ends
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			MaxConnectionIdle: 5 * time.Minute,                             // without streams
@@ -207,7 +207,7 @@ func (g *grpcChannel) stats() metrics.Channel {
 	return c
 }
 
-// close lets streams send what waits until ctx ends.
+// close lets streams send waiting alerts until ctx ends.
 func (g *grpcChannel) close(ctx context.Context) error {
 	if g.served == nil {
 		g.server.Stop() // it has goroutines before it serves

@@ -50,7 +50,7 @@ func client(t *testing.T, address string, creds credentials.TransportCredentials
 	return outputs.NewServiceClient(conn)
 }
 
-// subscriber is one sub stream and what it has received.
+// subscriber is one sub stream and its received alerts.
 type subscriber struct {
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -102,7 +102,7 @@ func (s *subscriber) want(t *testing.T, want []string) {
 	}
 }
 
-// What waits goes to the first client, everything from then on to every client.
+// Waiting alerts go to the first client, later ones to every client.
 func TestGRPCSubscribers(t *testing.T) {
 	c, address := grpcConfig(t)
 	s, _ := open(t, c)
@@ -175,8 +175,8 @@ func TestGRPCClientRestarts(t *testing.T) {
 	}
 }
 
-// A client that never reads holds up neither the sensor nor other clients; it
-// loses the oldest alerts, which its stream's count says.
+// A client that never reads blocks neither the sensor nor other clients; it
+// loses the oldest alerts, which its stream counts.
 func TestGRPCClientThatNeverReads(t *testing.T) {
 	c, address := grpcConfig(t)
 	c.OutputsQueue.Capacity = 2000

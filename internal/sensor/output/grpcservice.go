@@ -33,9 +33,9 @@ func (s *outputsService) Get(_ *outputs.Request, stream grpc.ServerStreamingServ
 	return s.channel.serve(stream, s.channel.backlog.end())
 }
 
-// Sub sends alerts as they come, from the first request on. Falco sends what
-// waits at each request; a client that asks again and again gets the same
-// alerts here, only earlier.
+// Sub sends alerts as they come, from the first request on. Falco sends waiting
+// alerts at each request; a client that polls gets the same alerts here, only
+// earlier.
 func (s *outputsService) Sub(stream grpc.BidiStreamingServer[outputs.Request, outputs.Response]) error {
 	first, gone := make(chan error, 1), make(chan struct{})
 	go func() { // ends with the stream
@@ -124,8 +124,8 @@ func (g *grpcChannel) stream(stream grpc.ServerStream, until uint64, gone <-chan
 	}
 }
 
-// sendBatch sends alerts and moves r on. What Send has taken counts as sent:
-// the protocol has no acknowledgement.
+// sendBatch sends alerts and moves r on. An alert that Send accepted counts as
+// sent: the protocol has no acknowledgement.
 func (g *grpcChannel) sendBatch(stream grpc.ServerStream, r *reader, batch []*alert.Alert) error {
 	for i, a := range batch {
 		if err := stream.SendMsg(encoded(encodeAlert(a))); err != nil {

@@ -158,5 +158,5 @@ func firstDifference(a, b []string) string {
 	return ""
 }
 
-// quietLog swallows what test servers say about handshakes that fail.
+// quietLog swallows messages of test servers about failed handshakes.
 func quietLog() *log.Logger { return log.New(io.Discard, "", 0) }

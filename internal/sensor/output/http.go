@@ -22,7 +22,7 @@ import (
 // pipelining), which costs a fraction of a round trip for each.
 //
 // An alert counts as sent when the server has answered 2xx, and is posted once.
-// If a connection breaks before an answer, nobody knows whether the server has
+// If a connection breaks before an answer, it is unknown whether the server has
 // the alert: it is posted again, rather twice than never, and counted as
 // uncertain.
 type httpSender struct {
@@ -47,7 +47,7 @@ type httpSender struct {
 var _ sender = (*httpSender)(nil)
 
 const (
-	// maxAnswer bounds what is read of one answer.
+	// maxAnswer bounds the bytes read of one answer.
 	maxAnswer = 64 << 10
 	// maxRequests bounds one write.
 	maxRequests = 256 << 10
@@ -55,7 +55,7 @@ const (
 	maxBroken = 3
 )
 
-// verdict is what became of one alert.
+// verdict is the result of one post.
 type verdict uint8
 
 const (
@@ -90,7 +90,7 @@ func (s *httpSender) deliver(ctx context.Context, batch []*alert.Alert) (sent, r
 	if s.conn != nil && !errors.As(err, new(*statusError)) {
 		s.drop(n)
 		if reused && sent+refused == 0 && !isTimeout(err) {
-			return 0, 0, nil // the server closed an idle connection: connect anew at once
+			return 0, 0, nil // the server closed an idle connection: reconnect at once
 		}
 	}
 	// The answer to the alert before says nothing of one that was not posted yet.
@@ -165,8 +165,8 @@ func (s *httpSender) interrupt(conn net.Conn) func() {
 	return func() { _ = conn.SetDeadline(time.Unix(1, 0)) }
 }
 
-// closedByPeer says that an idle connection has come to its end: what would be
-// posted now would get no answer.
+// closedByPeer says whether the peer has closed an idle connection: a post
+// would get no answer.
 func closedByPeer(conn net.Conn) bool {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()
@@ -288,8 +288,8 @@ func (s *httpSender) readBody(r *http.Response) error {
 	return err
 }
 
-// explain prefers the connection's own error to what the parser makes of an
-// answer that was cut there.
+// explain prefers the connection's own error to the parser's error about the
+// truncated answer.
 func (s *httpSender) explain(err error) error {
 	if s.raw.err != nil && s.raw.err != io.EOF {
 		err = s.raw.err

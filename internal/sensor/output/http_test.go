@@ -25,7 +25,7 @@ func httpConfig(url string) *config.Config {
 	return c
 }
 
-// receiver is an HTTP server that keeps what it accepts.
+// receiver is an HTTP server that keeps the accepted bodies.
 type receiver struct {
 	mu       sync.Mutex
 	bodies   []string
@@ -116,7 +116,7 @@ func TestHTTPCompressed(t *testing.T) {
 	}
 }
 
-// What the server answers decides what becomes of an alert.
+// The server's answer decides between retry, success and refusal.
 func TestHTTPAnswers(t *testing.T) {
 	tests := []struct {
 		name          string
@@ -165,9 +165,9 @@ func TestHTTPAnswers(t *testing.T) {
 }
 
 // A server that is always busy costs an alert after the attempts that
-// max_consecutive_timeouts allows, and does not hold up the end for ever.
-// A refused alert costs the next one nothing, which was not posted with it, even
-// where a single failure is enough to give an alert up.
+// max_consecutive_timeouts allows, and does not delay the stop for ever. A
+// refused alert does not cost the next one, which was not posted with it, even
+// if a single failure is enough to give an alert up.
 func TestHTTPRefusalIsOneAlerts(t *testing.T) {
 	r := &receiver{answer: func(n int, w http.ResponseWriter, _ *http.Request) bool {
 		if n%2 == 0 {
@@ -267,8 +267,9 @@ func readRequest(in *bufio.Reader) (string, error) {
 	return string(body), err
 }
 
-// Servers that break the protocol in their own ways: the worker lives, says
-// what is wrong, and gives the alert up after the allowed attempts or keeps it.
+// Servers that break the protocol in their own ways: the worker survives,
+// reports the error, and gives the alert up after the allowed attempts or keeps
+// it.
 func TestHTTPBadServers(t *testing.T) {
 	tests := []struct {
 		name  string
@@ -387,8 +388,8 @@ func TestHTTPOld(t *testing.T) {
 	}
 }
 
-// Each alert is posted once, or counted as uncertain: what a server has
-// answered, it never gets again, whatever happens on the connection after.
+// Each alert is posted once, or counted as uncertain: an answered alert is
+// never posted again, whatever happens on the connection afterwards.
 func TestHTTPOnceOrUncertain(t *testing.T) {
 	const n = 2000
 	var mu sync.Mutex

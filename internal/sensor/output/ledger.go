@@ -14,7 +14,7 @@ import (
 // configuration replaces it; its counts stay, and go on with its successor's.
 type ledger struct {
 	log      *slog.Logger
-	allGone  func()             // called when no channel has a receiver any more
+	allGone  func()             // called when no channel has a receiver left
 	stop     context.CancelFunc // ends watch
 	watching sync.WaitGroup
 	retiring sync.WaitGroup
@@ -124,7 +124,7 @@ func (l *ledger) stats() []metrics.Channel {
 	return all
 }
 
-// sum adds up the counts; what is no count is that of b.
+// sum adds up the counts; the other fields are those of b.
 func sum(a, b metrics.Channel) metrics.Channel {
 	b.Alerts += a.Alerts
 	b.Sent += a.Sent

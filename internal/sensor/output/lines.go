@@ -9,9 +9,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 )
 
-// lineBuffer collects alerts into one write. It remembers how much of a line
-// an interrupted write has put out, so that the next one goes on there and no
-// line is torn or doubled.
+// lineBuffer collects alerts into one write. It remembers how much of a line an
+// interrupted write has written, so that the next one continues there and no
+// line is torn or repeated.
 type lineBuffer struct {
 	buf  []byte
 	part int // bytes of the first alert's line that are out already

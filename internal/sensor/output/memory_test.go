@@ -9,8 +9,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
 )
 
-// What full queues hold on to is about what the bound says, for the alerts of
-// a rule like the default ones, as text and as JSON.
+// The memory of full queues is close to the bound, for the alerts of a rule
+// like the default ones, as text and as JSON.
 func TestQueueMemory(t *testing.T) {
 	const bound = 8 << 20
 	for name, opts := range map[string]alert.Options{
@@ -48,13 +48,13 @@ func checkHeap(t *testing.T, what string, used, bound int64, held int) {
 // heap is the memory in use.
 func heap() int64 {
 	runtime.GC()
-	runtime.GC() // what finalizers and pools had kept
+	runtime.GC() // frees memory kept by finalizers and pools
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
 }
 
-// formatterOf returns what makes the alerts of one rule.
+// formatterOf returns a function that makes alerts of one rule.
 func formatterOf(t *testing.T, opts alert.Options) func() *alert.Alert {
 	w := fieldtest.New(t,
 		fieldtest.Proc{PID: 13, PPID: 1, Comm: "python3"},

@@ -13,8 +13,8 @@ type maker struct {
 	name    string
 	enabled func(*config.Config) bool
 	section func(*config.Config) any
-	// open takes over from was what both need, as a listening socket; was is
-	// nil if absent.
+	// open takes over shared resources from was, such as a listening socket; was
+	// is nil if absent.
 	open func(c *config.Config, opt Options, was channel) (channel, error)
 }
 

@@ -1,8 +1,8 @@
 // Package output takes alerts to their receivers: standard output, a file,
 // syslog, a program, HTTP, gRPC. Each channel has a bounded queue and workers
 // of its own, so that a slow or dead receiver stops neither detection nor the
-// other channels; what does not fit is dropped for that channel, counted and
-// reported. Alerts are shared and never changed.
+// other channels; alerts that do not fit are dropped for that channel, counted
+// and reported. Alerts are shared and never changed.
 //
 // Send is for the detection goroutine: it neither blocks nor allocates.
 package output
@@ -23,8 +23,7 @@ import (
 
 // channel is one way out.
 type channel interface {
-	// start begins to deliver. A channel that was never started only holds
-	// what it needs to do so.
+	// start begins to deliver. Before that, a channel only holds its resources.
 	start()
 	send(*alert.Alert)
 	reopen()
@@ -32,14 +31,15 @@ type channel interface {
 	close(context.Context) error
 }
 
-// Options is what a Set takes from the process around it.
+// Options are the parts of a Set from the process around it.
 type Options struct {
 	Log    *slog.Logger
 	Stdout *os.File // nil: os.Stdout
-	// ProgramOutput takes what the program of program_output prints; nil: os.Stderr.
+	// ProgramOutput takes the output of program_output's program; nil:
+	// os.Stderr.
 	ProgramOutput io.Writer
-	// AllGone is called, again and again, when no channel has a receiver that
-	// could come back; nil: nobody asks.
+	// AllGone is called repeatedly while no channel has a receiver that could
+	// come back; nil: not called.
 	AllGone func()
 	// SyslogPaths are the sockets of the syslog daemon; nil: the usual ones.
 	SyslogPaths []string
@@ -62,7 +62,7 @@ type Set struct {
 type entry struct {
 	channel
 	maker   *maker
-	section any // what of the configuration concerns it
+	section any // its section of the configuration
 }
 
 // Open opens the channels that c enables. Files, sockets and certificates are
@@ -112,7 +112,7 @@ func (s *Set) latest() *Set {
 	return s
 }
 
-// Reopen opens files and connections anew, and reads certificates again.
+// Reopen reopens files and connections, and rereads certificates.
 func (s *Set) Reopen() {
 	for _, e := range s.latest().entries {
 		e.reopen()
@@ -123,10 +123,10 @@ func (s *Set) Reopen() {
 // start.
 func (s *Set) Stats() []metrics.Channel { return s.ledger.stats() }
 
-// Close delivers what is queued, as far as that is possible before ctx ends,
-// and closes all channels, also those that were replaced and still deliver.
-// The error says what was not delivered. Alerts sent afterwards are counted as
-// dropped. Closing again does nothing.
+// Close delivers queued alerts until ctx ends, and closes all channels,
+// including replaced ones that still deliver. The error reports undelivered
+// alerts. Alerts sent afterwards are counted as dropped. Closing again does
+// nothing.
 func (s *Set) Close(ctx context.Context) error {
 	if !s.ledger.close() {
 		return nil

@@ -16,15 +16,15 @@ import (
 // sender is the receiving end of a channel as one worker sees it.
 type sender interface {
 	// deliver sends the alerts of batch, which has at least one. It returns how
-	// many the receiver has and how many are given up, because another attempt
-	// would meet the same error; they are the first of batch, which deliver
-	// may reorder. The rest is offered again, after a pause if err tells of a
-	// failure and nothing was given up. deliver returns soon after ctx ends.
+	// many the receiver has and how many are given up, because a retry would
+	// meet the same error; they are the first of batch, which deliver may
+	// reorder. The rest is offered again, after a pause if err is a failure and
+	// nothing was given up. deliver returns soon after ctx ends.
 	deliver(ctx context.Context, batch []*alert.Alert) (sent, refused int, err error)
-	// reopen makes the next deliver open file or connection anew. It may be
+	// reopen makes the next deliver reopen the file or connection. It may be
 	// called while deliver runs.
 	reopen()
-	// close ends the connection; deliver is not called any more.
+	// close ends the connection; deliver is not called afterwards.
 	close() error
 }
 
@@ -54,7 +54,7 @@ type pipe struct {
 	started bool
 
 	sent, refused, undelivered, errors atomic.Uint64
-	abandoned                          atomic.Bool // what is still held is undelivered
+	abandoned                          atomic.Bool // alerts still held are undelivered
 	gone                               atomic.Bool // the receiver, for good
 
 	uncertain *atomic.Uint64 // nil: every attempt has a result
@@ -175,8 +175,8 @@ func (p *pipe) delivered(done []*alert.Alert, all bool) {
 	}
 }
 
-// observe counts the time from event to now. What is beyond an hour is no
-// latency but the event of a capture file.
+// observe counts the time from event to now. More than an hour is not a latency
+// but an event of a capture file.
 func observe(h *metrics.Histogram, now time.Time, done []*alert.Alert) {
 	for _, a := range done {
 		if d := time.Duration(now.UnixNano() - a.Time); d >= 0 && d < time.Hour {
@@ -248,7 +248,7 @@ func (p *pipe) stats() metrics.Channel {
 // most writes can be interrupted, some system calls cannot.
 const stuck = 100 * time.Millisecond
 
-// close delivers what waits until ctx ends.
+// close delivers waiting alerts until ctx ends.
 func (p *pipe) close(ctx context.Context) error {
 	p.q.close()
 	if !p.started {

@@ -13,8 +13,8 @@ import (
 //lint:ignore ST1005 Falco's wording
 var errNoOutput = errors.New("No output configured, enable at least one of stdout_output, file_output, syslog_output, program_output, http_output, grpc_output")
 
-// Prepare opens what configuration c needs beside the channels of s that it
-// does not change. Nothing of s changes; the new set must be passed to
+// Prepare opens the channels of configuration c that differ from those of s,
+// and shares the others. s does not change; the new set must be passed to
 // Replace or to Discard.
 func (s *Set) Prepare(c *config.Config) (*Set, error) {
 	next := &Set{opt: s.opt, config: c, ledger: s.ledger}
@@ -41,9 +41,9 @@ func (s *Set) Prepare(c *config.Config) (*Set, error) {
 	return next, nil
 }
 
-// Replace makes next, which s has prepared, the set in force: what is sent to
-// s from now on goes there. It cannot fail and does not wait for receivers:
-// the channels that next does not share deliver what they hold beside it.
+// Replace puts next, which s has prepared, in force: alerts sent to s from now
+// on go there. It cannot fail and does not wait for receivers: channels that
+// next does not share deliver their queues in the background.
 func (s *Set) Replace(next *Set) {
 	s.ledger.setTimeout(timeoutOf(next.config))
 	for _, e := range next.without(s) {
@@ -59,8 +59,7 @@ func (s *Set) Replace(next *Set) {
 }
 
 // Settle waits until the channels that were replaced have ended, output_timeout
-// at most, or until ctx ends: who replaces sets faster than that would pile
-// them up.
+// at most, or until ctx ends: faster replacements would pile up sets.
 func (s *Set) Settle(ctx context.Context) {
 	settled := make(chan struct{})
 	go func() {
@@ -73,7 +72,8 @@ func (s *Set) Settle(ctx context.Context) {
 	}
 }
 
-// Discard closes what Prepare has opened for next, which is not to be used.
+// Discard closes the channels that Prepare has opened for next, which must not
+// be used afterwards.
 func (s *Set) Discard(next *Set) {
 	for _, e := range next.without(s) {
 		// Nothing was sent to it, so that there is nothing to deliver.

@@ -70,8 +70,8 @@ func TestApply(t *testing.T) {
 	wantLines(t, two+".moved", numberedLines(30, 40))
 }
 
-// What was prepared and is not wanted leaves nothing behind, and nothing of the
-// channels in force changes.
+// A discarded set leaves nothing behind, and the channels in force do not
+// change.
 func TestDiscard(t *testing.T) {
 	c, address := grpcConfig(t)
 	s, _ := open(t, c)
@@ -144,7 +144,7 @@ func TestRecycledAlerts(t *testing.T) {
 	closeClean(t, s)
 	wantLines(t, filepath.Join(dir, "file"), want)
 	wantLines(t, filepath.Join(dir, "program"), want)
-	got := r.got() // what was refused comes again, later than others
+	got := r.got() // refused alerts are sent again, after others
 	slices.Sort(got)
 	slices.Sort(want)
 	if !slices.Equal(got, want) {

@@ -32,11 +32,11 @@ func newStdout(f *os.File, timeout time.Duration) (*stdout, error) {
 	return &stdout{f: os.NewFile(uintptr(fd), "standard output"), timeout: timeout}, nil
 }
 
-// ownDescriptor is another descriptor for what fd is open on. A closed pipe
-// behind descriptor 1 itself would end the process (os/signal, SIGPIPE),
-// behind any other it is an error. A pipe or terminal is opened anew: whether
-// it blocks is a property of what open(2) makes, which others may share, and a
-// write that blocks cannot be ended.
+// ownDescriptor is another descriptor for the file behind fd. A closed pipe
+// behind descriptor 1 itself would end the process (os/signal, SIGPIPE), behind
+// any other it is an error. A pipe or terminal is reopened: blocking is a
+// property of the open file description, which others may share, and a blocked
+// write cannot be ended.
 func ownDescriptor(fd int) (int, error) {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
@@ -46,7 +46,7 @@ func ownDescriptor(fd int) (int, error) {
 		flags := unix.O_WRONLY | unix.O_NONBLOCK | unix.O_CLOEXEC | unix.O_NOCTTY
 		if own, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", fd), flags, 0); err == nil {
 			return own, nil
-		} // it belongs to somebody else, or has no reader: the copy will tell
+		} // it belongs to another user, or has no reader: the copy returns the error
 	}
 	return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
 }

@@ -11,7 +11,7 @@ import (
 // of one channel.
 const tellEvery = 30 * time.Second
 
-// health is what the supervisor remembers about a channel.
+// health is the supervisor's record of a channel.
 type health struct {
 	overflow uint64 // told so far
 	toldAt   time.Time

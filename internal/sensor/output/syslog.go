@@ -47,8 +47,9 @@ func (s *syslog) deliver(_ context.Context, batch []*alert.Alert) (sent, refused
 	}
 	switch err := s.connect(); {
 	case errors.Is(err, fs.ErrNotExist):
-		// As with syslog(3), what is sent to no daemon goes nowhere: every
-		// container is so, and waiting for one would hold memory and the stop.
+		// As with syslog(3), alerts sent without a daemon are discarded:
+		// containers have none, and waiting for one would hold memory and delay
+		// the stop.
 		return 0, len(batch), nil
 	case err != nil:
 		return 0, 0, err
