@@ -85,11 +85,11 @@ func sign(op filter.Op, text string, success bool) (value, known bool) {
 	return false, false
 }
 
-// setgid is S_ISGID: the lowest mode that asks for setuid or setgid.
+// setgid is S_ISGID: the lowest mode with setuid or setgid.
 const setgid = 0o2000
 
-// modeAbove decides whether a mode is at least a number that stands for setuid
-// or setgid: it is not, where neither is asked for.
+// modeAbove decides whether a mode is at least a number with setuid or setgid:
+// without either bit it is not.
 func modeAbove(op filter.Op, text string, special bool) (value, known bool) {
 	n, err := strconv.ParseUint(text, 10, 64)
 	if err != nil || special {
@@ -116,8 +116,8 @@ func result(c *filter.Check, success bool) (value, known bool) {
 	return false, false
 }
 
-// typechar decides only what cannot be otherwise: a directory is no file, and
-// nothing that was opened by name and is no directory has typechar d.
+// typechar decides only certain cases: a directory is not a file, and a file
+// opened by name that is not a directory never has typechar d.
 func typechar(c *filter.Check, success, directory bool) (value, known bool) {
 	if !success || c.Op != filter.Eq && c.Op != filter.EqEq || len(c.Values) != 1 {
 		return false, false

@@ -7,8 +7,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
 
-// need is what a condition cannot do without: one of the patterns, or one of
-// the names. Without either it is met by everything.
+// need is a necessary condition: one of the patterns, or one of the names, must
+// occur. If always is set, everything meets it.
 type need struct {
 	always   bool
 	patterns []pathset.Pattern
@@ -24,7 +24,8 @@ func (n need) cost() int {
 	return len(n.patterns) + len(n.names)
 }
 
-// facts are what the probe knows of a call before it makes an event of it.
+// facts are the facts about a call that the probe knows before it makes an
+// event.
 type facts interface {
 	// decide returns the value of a check that the facts settle.
 	decide(*filter.Field, *filter.Check) (value, known bool)
@@ -32,8 +33,8 @@ type facts interface {
 	paths() bool
 }
 
-// needOf returns what node, or its negation, cannot do without in a call with
-// the given facts.
+// needOf returns the necessary condition of node, or of its negation, in a call
+// with the given facts.
 func needOf(node filter.Node, facts facts, negated bool) need {
 	switch n := node.(type) {
 	case *filter.Not:

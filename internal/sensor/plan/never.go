@@ -11,8 +11,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 )
 
-// Never says why a rule can match no event with these options, and what to do
-// about it; empty for one that can.
+// Never says why a rule can match no event with these options, with a remedy;
+// empty if it can.
 func Never(r *rules.Rule, opts Options) string {
 	if r.Node == nil {
 		return fmt.Sprintf("there are no events of source %s here", r.Source)
@@ -45,7 +45,7 @@ func Never(r *rules.Rule, opts Options) string {
 	return strings.Join(why, "; ")
 }
 
-// without says what a condition asks for that no event has.
+// without names the requirements of a condition that no event meets.
 func without(n filter.Node) string {
 	kinds, _, _ := filter.Kinds(n)
 	var why []string

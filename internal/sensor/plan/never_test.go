@@ -38,7 +38,8 @@ func TestNever(t *testing.T) {
 		if got := Never(load(t, tt.condition)[0], tt.opts); got != tt.want {
 			t.Errorf("%s with %+v: %q, want %q", tt.condition, tt.opts, got, tt.want)
 		}
-		// The plan agrees: what is never looked at has no program and no syscall.
+		// The plan agrees: a rule that never matches has no program and no
+		// syscall.
 		if p := newPlan(t, tt.opts, tt.condition); tt.want != "" && len(tt.opts.Custom) == 0 && p.Programs() != 0 {
 			t.Errorf("%s: %d programs", tt.condition, p.Programs())
 		}

@@ -15,12 +15,11 @@ import (
 // Opens tells the probe which calls of open, openat and openat2 no rule can
 // match, so that it need not send them: most events of a host are these.
 //
-// What the probe knows of an open besides its path are a few bits; each of
-// their combinations (Facts) has a bit in every mask below. For each
-// combination, every rule that may match needs something of the path (or of
-// the name of the program) that its condition cannot do without: the
-// condition's projection onto path and name. The probe sends an open if any
-// rule's need may be met.
+// Besides the path, the probe knows a few bits about an open; each combination
+// of them (Facts) has a bit in every mask below. For each combination, a rule
+// has a necessary condition on the path or the program's name: the projection
+// of its condition onto path and name. The probe sends an open if any rule's
+// need may be met.
 type Opens struct {
 	// Paths finds the needs about paths. The probe feeds it the path as given,
 	// that path made absolute, and, where it led elsewhere, the path as

@@ -1,6 +1,6 @@
-// Package plan decides, from the rules alone, what has to be looked at and how
-// early each rule can be ruled out: which syscalls the probe sends, which
-// rules can match which kind of event, and which can match which process.
+// Package plan decides, from the rules alone, which events to observe and how
+// early each rule can be ruled out: which syscalls the probe sends, which rules
+// can match which kind of event, and which can match which process.
 //
 // Every stage speaks one language, a Mask over the enabled rules: those that
 // could still match, given what the stage knows. A mask is made from the
@@ -41,8 +41,8 @@ func (m Mask) Empty() bool {
 	return true
 }
 
-// Program is what one kind of event (or, for syscalls without a kind of their
-// own, one syscall) is matched against.
+// Program has the conditions for one kind of event (or, for syscalls without a
+// kind of their own, one syscall).
 type Program struct {
 	Mask Mask
 	// Conditions has the condition of rule i, specialised for the kind, for
@@ -58,17 +58,19 @@ type Plan struct {
 	// Process has, per rule, the projection of its condition onto facts about
 	// the process; nil where such facts can never rule it out.
 	Process []filter.Predicate
-	// Early has, per rule, the projection of its condition onto what is known
-	// without metadata of the event's container, and ProcessEarly the same of
-	// its entry in Process; nil where metadata makes no difference.
+	// Early has, per rule, the projection of its condition onto the facts known
+	// without container metadata, and ProcessEarly that of its entry in Process;
+	// nil where metadata makes no difference.
 	Early, ProcessEarly []filter.Predicate
 	// Opens rules opens out by path and flags; nil if it cannot, and then
 	// OpensError says why.
 	Opens      *Opens
 	OpensError error
-	// Sockets rules calls on sockets out by what the socket is; nil for none.
+	// Sockets rules out calls on sockets by facts about the socket; nil for
+	// none.
 	Sockets *Sockets
-	// Interest is what the probe must send, for rules and process table.
+	// Interest lists the syscalls that the probe must send, for rules and
+	// process table.
 	Interest []event.ID
 	// ThreadExits says whether exits of single threads are wanted: only rules
 	// on procexit look at them.
@@ -76,10 +78,10 @@ type Plan struct {
 	// Hosts are the names of hosts in the conditions. They are not looked up
 	// yet.
 	Hosts *filter.Hosts
-	// ClosedFiles says whether a descriptor has to be looked at before it is
-	// closed: afterwards nothing is known of it.
+	// ClosedFiles says whether a descriptor must be read before it is closed:
+	// afterwards its file is unknown.
 	ClosedFiles bool
-	// OpenFDs says whether a rule asks what descriptors the process has open.
+	// OpenFDs says whether a rule asks for the open descriptors of the process.
 	OpenFDs bool
 	// MemoWords and ProcMemoWords size Context.Memo and Process.Memo.
 	MemoWords, ProcMemoWords int
@@ -105,8 +107,8 @@ type Options struct {
 // Words is the length of a Mask.
 func (p *Plan) Words() int { return p.words }
 
-// Program returns what events of kind k, or of syscall id when k is
-// KindSyscall, are matched against; nil if no rule can match them.
+// Program returns the conditions for events of kind k, or of syscall id when k
+// is KindSyscall; nil if no rule can match them.
 func (p *Plan) Program(k event.Kind, id event.ID) *Program {
 	if k == event.KindSyscall {
 		if int(id) < len(p.generic) {

@@ -153,7 +153,7 @@ func TestMask(t *testing.T) {
 	}
 }
 
-// What each operator needs of a path, and where nothing can be said.
+// The need of each operator on a path, and cases without one.
 func TestOpensNeeded(t *testing.T) {
 	const ok = event.FactRead | event.FactSuccess
 	tests := []struct {

@@ -87,8 +87,8 @@ func TestSocketsAreSound(t *testing.T) {
 	})
 }
 
-// conditions draws conditions over what the probe knows, and over some things
-// that it does not.
+// conditions draws conditions over fields that the probe knows, and some that
+// it does not.
 func conditions(depth int) *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
 		if depth > 0 {
@@ -133,7 +133,7 @@ func checks() (all []string) {
 	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
 }
 
-// call draws a call on a socket, and what the probe knows of it (socket_facts
+// call draws a call on a socket, and the probe's facts about it (socket_facts
 // in probe/bpf/socketfilter.h).
 func call(rt *rapid.T, t *testing.T, w *fieldtest.World, kind event.Kind) (*field.Context, event.SocketFacts) {
 	draw := func(name string, n int) int { return rapid.IntRange(0, n-1).Draw(rt, name) }

@@ -23,7 +23,7 @@ const (
 	Contains             // anywhere
 )
 
-// Pattern is a text, where it has to occur, and what it stands for.
+// Pattern is a text, the place where it must occur, and the bits it sets.
 type Pattern struct {
 	Text string
 	Kind Kind
@@ -64,7 +64,8 @@ func (s *Set) MatchJoined(dir, name string) uint64 {
 	return s.end(s.feed(s.feed(at, "/"), name))
 }
 
-// position is how far a path has been read, and what has been seen of it.
+// position is the state of reading a path: the automaton's state and the bits
+// found.
 type position struct {
 	state uint16
 	mask  uint64

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
-// naive is what a Set must be equal to.
+// naive is the model of Set.
 func naive(patterns []Pattern, path string) (mask uint64) {
 	for _, p := range patterns {
 		ok := false
