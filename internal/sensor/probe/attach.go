@@ -12,8 +12,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// maxFunctions bounds how many are attached: each takes the kernel 6 ms, some
-// KiB, and 130 ms to let go of.
+// maxFunctions bounds the number of attached functions: each takes the kernel 6
+// ms to attach, some KiB, and 130 ms to detach.
 const maxFunctions = 256
 
 // impossible says why functions cannot be hooked here, whatever the rules.
@@ -93,7 +93,7 @@ func (h *hooks) attach(ctx context.Context, i Interest) (names []string, why str
 	return names, h.loadFamilies(i, types)
 }
 
-// loadFamilies loads what i needs for the functions that were attached before.
+// loadFamilies loads the programs that i needs for functions already attached.
 func (h *hooks) loadFamilies(i Interest, types *btf.Cache) (why string) {
 	for _, t := range h.prototypes {
 		if err := t.load(h.probe, i, types); err != nil {
@@ -179,7 +179,7 @@ func (h *hooks) prototypeOf(kernel *btf.Spec, f function) (*prototype, error) {
 	return t, nil
 }
 
-// release lets go of all functions but those.
+// release detaches all functions but those.
 func (h *hooks) release(but []string) {
 	stays := map[string]bool{}
 	for _, name := range but {

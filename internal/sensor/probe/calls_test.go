@@ -21,7 +21,7 @@ type call struct {
 	syscall string
 	do      func() int64
 	want    fields
-	// dynamic adds what is known only after the call.
+	// dynamic adds the fields that are known only after the call.
 	dynamic func(res int64) fields
 	fails   bool
 	opens   bool // a descriptor, which nobody else closes
@@ -45,7 +45,7 @@ func runCalls(t *testing.T, calls []call) {
 			if (res < 0) != c.fails {
 				t.Fatalf("%s = %d", c.syscall, res)
 			}
-			if c.syscall == "bpf" { // among the calls that tell the probe what to send
+			if c.syscall == "bpf" { // the test configures the probe with it
 				tr.events = slices.DeleteFunc(tr.of(event.KindBpf, os.Getpid()), func(e recorded) bool { return e.Header().Res != res })
 			}
 			e := tr.one(id.Kind())

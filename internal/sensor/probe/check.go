@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// check says, in one line, what is missing for the probe to work and what to
-// do about it.
+// check returns, in one line, the missing requirement of the probe and its
+// remedy.
 func check() error {
 	if err := checkKernel(); err != nil {
 		return err

@@ -76,7 +76,7 @@ func TestClose(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	load() // what the libraries open once for all
+	load() // opens the files that the libraries open only once
 	before := descriptors()
 	load()
 	if after := descriptors(); after != before {
@@ -153,8 +153,8 @@ func TestObjectOfKernel(t *testing.T) {
 	}
 }
 
-// The verifier accepts every program, also those that no test asks for, of the
-// kernel's object, and those of the objects for older kernels.
+// The verifier accepts every program, tested or not, of the kernel's object,
+// and those of the objects for older kernels.
 func TestProgramsLoad(t *testing.T) {
 	needBPF(t)
 	for _, object := range []struct {
@@ -222,8 +222,8 @@ func thisObject(t *testing.T) string {
 	return "direct"
 }
 
-// unlessGiven is what an event says of the path of an open's file where that is
-// the path given: nothing, or the path from the programs for old kernels.
+// unlessGiven is the resolved path in the event of an open that was given that
+// same path: empty, or the path with the programs for old kernels.
 func unlessGiven(t *testing.T, path string) string {
 	t.Helper()
 	if thisObject(t) == "direct" {

@@ -10,7 +10,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// A close says what was closed, where that is asked for, and only there.
+// A close event names the closed file only if the rules ask for it.
 func TestClosedFiles(t *testing.T) {
 	p := loadOwn(t)
 	path := filepath.Join(t.TempDir(), "file")

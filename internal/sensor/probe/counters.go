@@ -6,11 +6,11 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// Counters say what became of the events that the probe was asked for, summed
-// over all CPUs since Load. Seen = Filtered + Delivered + Dropped().
+// Counters count the requested events by their fate, summed over all CPUs since
+// Load. Seen = Filtered + Delivered + Dropped().
 type Counters struct {
 	Seen      uint64
-	Filtered  uint64 // decided in the kernel: nobody needs it
+	Filtered  uint64 // decided in the kernel: no rule needs it
 	Delivered uint64 // put into a ring
 
 	Drops event.Drops

@@ -1,6 +1,6 @@
 // Package probe is the kernel side of the sensor: eBPF programs that turn
 // syscalls and the life of processes into events, and the loader that attaches
-// them, tells them what to send and reads what they lost.
+// them, configures what they send and counts what they lost.
 //
 //	sys_exit ──table of wanted syscalls──> program of the family ──> ring
 //	sched_process_{exec,fork,exit} ─────────────────────────────────> ring

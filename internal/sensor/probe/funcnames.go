@@ -47,8 +47,8 @@ const (
 		bdflush: afs_syscall: _sysctl: query_module: nfsservctl: getpmsg: putpmsg: vserver: uselib:`
 )
 
-// later are syscalls that not all kernels from 5.8 on have: what has no function
-// and is not one of these is a name that is missing above.
+// later lists syscalls that are missing from some kernels since 5.8. Any other
+// syscall without a function lacks an entry in the table above.
 var later = setOf(`close_range process_madvise epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset
 	landlock_add_rule landlock_restrict_self memfd_secret process_mrelease futex_waitv set_mempolicy_home_node
 	cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount lsm_get_self_attr
@@ -94,8 +94,8 @@ func renamed(s string) map[string]string {
 	return m
 }
 
-// called are the syscalls that i asks for, and the one by which i386's tasks
-// may make its socket calls.
+// called lists the syscalls of i, and socketcall, by which i386 tasks may make
+// socket calls.
 func (i Interest) called() []event.ID {
 	mux, ok := event.SyscallByName("socketcall")
 	for _, id := range i.Syscalls {

@@ -73,9 +73,9 @@ func findFunction(kernel *btf.Spec, name string) (f function, found bool) {
 	return f, found
 }
 
-// prototype is what the functions of one prototype share: programs can be
-// jumped to only from those that are attached to functions of their own
-// (kernel/bpf/core.c, bpf_prog_map_compatible).
+// prototype holds the state shared by the functions of one prototype: a program
+// can tail-call only programs that are attached to functions of the same
+// prototype (kernel/bpf/core.c, bpf_prog_map_compatible).
 type prototype struct {
 	host     string // a function that its programs are loaded for
 	entry    *ebpf.Map
@@ -99,9 +99,9 @@ func (p *Probe) newPrototype(host string) (*prototype, error) {
 // again.
 const slots = 4096
 
-// newJumps makes the array through which stubs jump, each by a place of its
-// own: emptied, it makes a stub do nothing that the kernel has not let go of
-// yet, while another is attached to the same function.
+// newJumps makes the array through which stubs jump, each by its own slot.
+// Emptying a slot disables a stub that the kernel has not detached yet, while
+// another is attached to the same function.
 func newJumps() (*ebpf.Map, error) {
 	return ebpf.NewMap(&ebpf.MapSpec{Name: "entry", Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: slots})
 }
@@ -229,11 +229,11 @@ func loadStub(f function, entry *ebpf.Map, slot uint32) (*ebpf.Program, error) {
 }
 
 // keep is where attached functions are kept: files of a BPF file system that is
-// mounted nowhere. Letting go of a function takes the kernel an eighth of a
-// second, in which who closes the last descriptor waits; of a file that is
-// removed, or goes with its file system, it lets go in its own time
-// (kernel/bpf/inode.c, bpf_free_inode, and bpf_link_put). So neither a reload
-// nor the end of the process waits.
+// mounted nowhere. Detaching a function takes the kernel an eighth of a second,
+// for which the process that closes the last descriptor waits; a pinned link
+// whose file is removed, or goes with its file system, is detached in the
+// background (kernel/bpf/inode.c, bpf_free_inode, and bpf_link_put). So neither
+// a reload nor the end of the process waits.
 type keep struct{ mount *os.File }
 
 func newKeep() (keep, error) {

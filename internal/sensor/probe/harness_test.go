@@ -27,14 +27,14 @@ func needBPF(t testing.TB) {
 	needs.That(t, "eBPF", check())
 }
 
-// shared is the probe of all tests that ask for nothing special.
+// shared is the probe of all tests without special needs.
 var shared = sync.OnceValues(func() (*Probe, error) {
 	return Load(Options{CPUsPerRing: 1, Legacy: legacy(), Hooks: Hooks(*hooksFlag), underWay: time.Millisecond})
 })
 
 var hooksFlag = flag.String("hooks", string(Tracepoint), "where the tests' probe sees syscalls")
 
-// loadOwn is a probe of the test's own, which may change what it asks for.
+// loadOwn loads a probe for this test alone, which may change its interest.
 func loadOwn(t *testing.T) *Probe {
 	t.Helper()
 	needBPF(t)
@@ -78,10 +78,10 @@ func (t tests) Run() int {
 	return code
 }
 
-// helpers are what a copy of the test binary can be run as.
+// helpers are the programs that a copy of the test binary can act as.
 var helpers = map[string]func(){}
 
-// tracer records the events of what a test does.
+// tracer records the events that a test causes.
 type tracer struct {
 	t      *testing.T
 	probe  *Probe
@@ -122,7 +122,7 @@ func traceWith(t *testing.T, p *Probe, syscalls []string, do func()) *tracer {
 func traceInterest(t *testing.T, p *Probe, in Interest, do func()) *tracer {
 	t.Helper()
 	tr := &tracer{t: t, probe: p}
-	tr.drain(now()) // what earlier tests left
+	tr.drain(now()) // drop the events of earlier tests
 	if err := p.SetInterest(in); err != nil {
 		t.Fatal(err)
 	}
@@ -282,7 +282,8 @@ func endpointText(e event.Endpoint) string {
 	return e.Addr.String()
 }
 
-// fileText is a FileInfo as text: type, path or ends, and what else is set.
+// fileText is a FileInfo as text: type, path or ends, and other fields that are
+// set.
 func fileText(f *event.FileInfo) string {
 	s := fmt.Sprintf("%d", f.Type)
 	switch f.Type {

@@ -13,7 +13,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// checkHeader compares an event's header with what /proc says of this process.
+// checkHeader compares an event's header with /proc of this process.
 func checkHeader(t *testing.T, e *recorded, res int64, syscall string) {
 	t.Helper()
 	h := *e.Header()

@@ -10,7 +10,7 @@ import (
 )
 
 // cheaper says why sys_exit costs less than functions: nearly all syscalls are
-// asked for. It looks at the host for a second.
+// wanted. It observes the host for a second.
 func (h *hooks) cheaper(ctx context.Context) (why string) {
 	if h.mode != Auto {
 		return ""
@@ -34,8 +34,8 @@ func (h *hooks) cheaper(ctx context.Context) (why string) {
 	return ""
 }
 
-// counts are how often sys_exit has run, while it is counted, and how many
-// syscalls were asked for.
+// counts returns the runs of sys_exit, while they are counted, and the number
+// of wanted syscalls.
 func (h *hooks) counts() (all, wanted uint64) {
 	stats, err := h.probe.coll.Programs[sysExit].Stats()
 	if err != nil {
@@ -48,9 +48,9 @@ func (h *hooks) counts() (all, wanted uint64) {
 	return stats.RunCount, c.Seen
 }
 
-// tracepointCostsLess compares what a syscall costs at the tracepoint, for all
-// of them, with half as much again at its function, for those that are asked
-// for. Of few syscalls nothing is said.
+// tracepointCostsLess compares the cost of all syscalls at the tracepoint with
+// that of the wanted ones at their functions, where each costs half as much
+// again. It reports false for fewer than 1000 syscalls.
 func tracepointCostsLess(all, wanted uint64) bool {
 	return all >= 1000 && 3*wanted > 2*all
 }

@@ -14,8 +14,8 @@ import (
 
 var prices = flag.Bool("hook-prices", false, "print what syscalls cost without a sensor, and by each of its hooks")
 
-// What syscalls cost in three ways, for docs/benchmarks.md; a median of rounds
-// of all three in turn, so that a drift of the machine falls on each.
+// Cost of syscalls in three ways, for docs/benchmarks.md; a median of rounds of
+// all three in turn, so that a drift of the machine falls on each.
 //
 //	go run ./test/kernels -v -only 'functions=HookPrices -hook-prices' 6.12
 func TestHookPrices(t *testing.T) {

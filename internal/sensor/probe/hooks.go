@@ -14,12 +14,13 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
-// Hooks is where syscalls are to be seen.
+// Hooks selects the hooks that see syscalls.
 type Hooks string
 
 // The tracepoint sys_exit works everywhere, and costs every syscall of the host
-// some 100 ns. The ends of the syscalls' functions cost those that are asked
-// for half as much again, and nothing all others; not every kernel has them.
+// some 100 ns. Hooks at the exit of the syscalls' functions cost a wanted
+// syscall half as much again, and all others nothing; not every kernel has
+// them.
 const (
 	Auto       Hooks = "auto"       // functions where the kernel has them and they cost less
 	Functions  Hooks = "functions"  // where the kernel has them
@@ -66,7 +67,7 @@ type hooks struct {
 	said       string // of that in the log
 }
 
-// InForce says by what syscalls are seen.
+// InForce describes the hooks in use.
 type InForce struct {
 	Hooks     Hooks  // Functions or Tracepoint
 	Functions int    // that are attached
@@ -156,7 +157,7 @@ func (h *hooks) takeOver(ctx context.Context) {
 	}
 }
 
-// letGo detaches sys_exit, unless functions do not report beside it any more.
+// letGo detaches sys_exit, unless functions have stopped reporting beside it.
 // Calls that were in their functions before these were attached are seen by
 // sys_exit alone: it returns how much of the time is left that they get to end.
 func (h *hooks) letGo(ctx context.Context) (left time.Duration) {
@@ -239,8 +240,8 @@ func (h *hooks) forget() {
 	}
 }
 
-// change brings another interest into force with apply: what is new is
-// attached before, what is old is let go behind.
+// change applies a new interest: it attaches new hooks before apply and
+// releases old ones after it.
 func (h *hooks) change(i Interest, apply func() error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -309,7 +310,7 @@ func (h *hooks) stop() error {
 	return errors.Join(errs...)
 }
 
-// close lets go of the functions, which the kernel does in its own time.
+// close releases the functions, which the kernel detaches in the background.
 func (h *hooks) close() error {
 	var errs []error
 	for _, t := range h.prototypes {

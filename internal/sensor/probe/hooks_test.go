@@ -65,7 +65,8 @@ func awaitFunctions(t *testing.T, p *Probe) InForce {
 }
 
 // Where functions cannot be hooked, sys_exit reports, and the log says why, once.
-// Rules that ask for the files of closes are a reason on kernels that could.
+// Rules on the files of closes are a reason on kernels that could hook
+// functions.
 func TestFallBack(t *testing.T) {
 	needBPF(t)
 	var log bytes.Buffer

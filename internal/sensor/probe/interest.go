@@ -6,16 +6,16 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// Interest is what the probe is asked to send. The life of processes (execs,
-// forks, the exit of a process) is always sent.
+// Interest selects the events that the probe sends. The life of processes
+// (execs, forks, the exit of a process) is always sent.
 type Interest struct {
 	Syscalls    []event.ID
 	ThreadExits bool // the exit of every thread, not just of the last one
-	// ClosedFiles asks for the descriptors of closes as they were before; costs
-	// every syscall of the host a few ns.
+	// ClosedFiles requests the descriptors of closes as they were before; it
+	// costs every syscall of the host a few ns.
 	ClosedFiles bool
-	// OpenFDs asks every event for the descriptors that are open; kernels before
-	// 6.2 do not say it.
+	// OpenFDs requests the open descriptors in every event; kernels before 6.2
+	// do not provide them.
 	OpenFDs bool
 	// Opens says which calls of open, openat and openat2 may be left out; nil
 	// for none. They are counted as filtered.
@@ -24,7 +24,7 @@ type Interest struct {
 	Sockets *SocketFilter
 }
 
-// entry is struct entry of bpf/interest.h: what one syscall number means.
+// entry is struct entry of bpf/interest.h: the meaning of one syscall number.
 type entry struct {
 	ID       uint16
 	Kind     uint16
@@ -37,8 +37,8 @@ type entry struct {
 // its 32-bit one.
 type abiEntries struct{ Native, Compat entry }
 
-// interestData is struct interest, the section .data.interest: what can change
-// at run time.
+// interestData is struct interest, the section .data.interest: the settings
+// that can change at run time.
 type interestData struct {
 	Syscalls    [numSyscalls]abiEntries
 	Socketcalls [32]entry

@@ -12,9 +12,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
 
-// The filter remembers what it said of an open, for a second or so: that is not
-// said of another file that the same path leads to, nor of the same file under
-// another path or in another place, nor after the rules have changed.
+// The filter remembers its decision on an open for about a second. The decision
+// does not apply to another file at the same path, to the same file at another
+// path or place, or after the rules have changed.
 func TestOpenFilterRemembers(t *testing.T) {
 	p := loadOwn(t)
 	dir := cwd(t, t.TempDir())

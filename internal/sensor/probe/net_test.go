@@ -426,7 +426,7 @@ func TestReceivedDescriptor(t *testing.T) {
 func TestDatagramRoles(t *testing.T) {
 	socks := []int{socket(t, unix.AF_INET, unix.SOCK_DGRAM), socket(t, unix.AF_INET, unix.SOCK_DGRAM)}
 	for _, fd := range socks {
-		free := socket(t, unix.AF_INET, unix.SOCK_DGRAM) // whose port is taken over: to choose it is what counts
+		free := socket(t, unix.AF_INET, unix.SOCK_DGRAM) // whose port is taken over: only its choice matters
 		if err := unix.Bind(free, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 			t.Fatal(err)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// An event tells the types of all open descriptors, where that is asked for.
+// An event has the types of all open descriptors, if requested.
 //
 // It shows a row of docs/compatibility.md.
 func TestOpenFDs(t *testing.T) {
@@ -79,7 +79,7 @@ func TestOpenFDs(t *testing.T) {
 	}
 }
 
-// byLink are the starts of what /proc says of descriptors.
+// byLink maps prefixes of the links in /proc/PID/fd to types.
 var byLink = map[string]event.FDType{
 	"pipe:": event.FDPipe, "anon_inode:[eventpoll": event.FDEventPoll, "anon_inode:[eventfd": event.FDEvent,
 	"anon_inode:bpf-map": event.FDBPF, "anon_inode:bpf-prog": event.FDBPF, "/dev/null": event.FDFile,

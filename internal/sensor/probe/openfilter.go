@@ -33,7 +33,8 @@ type openFilter struct {
 // processName is struct name of bpf/filter.h.
 type processName [16]byte
 
-// nameNeeds is struct needs of bpf/record.h: what is needed of processes of a name.
+// nameNeeds is struct needs of bpf/record.h: the events needed of processes
+// with a name.
 type nameNeeds struct{ Opens, Sockets uint64 }
 
 // table is the form that the kernel reads, without the names.
@@ -60,8 +61,8 @@ func keyOf(name string) (key processName) {
 	return key
 }
 
-// names are those of which anything is needed. Longer ones no process has. Only
-// half of the room is used: the old names leave after the new have come.
+// names are the process names with needs. No process has a longer name. Only
+// half of the table is used: old names are removed after new ones are added.
 func (i *Interest) names() map[processName]nameNeeds {
 	all := map[processName]nameNeeds{}
 	add := func(name string, n nameNeeds) {
@@ -139,8 +140,8 @@ func (p *Probe) tidyNames(names map[processName]nameNeeds) error {
 	return nil
 }
 
-// learnName tells the probe the name of a process that was there before it;
-// what it knows itself is newer.
+// learnName tells the probe the name of a process that started before it. It
+// does not replace a name that the probe has recorded, which is newer.
 func (p *Probe) learnName(v *event.View) {
 	comm, ok := v.Str(taskComm)
 	if !ok {

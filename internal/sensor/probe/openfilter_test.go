@@ -13,8 +13,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
 
-// Opens that the filter does not ask for are counted and not sent; those that
-// it might ask for are sent.
+// Opens that the filter rules out are counted and not sent; all that it may
+// need are sent.
 func TestOpenFilter(t *testing.T) {
 	p := loadOwn(t)
 	dir := cwd(t, t.TempDir())
@@ -61,7 +61,7 @@ func TestOpenFilter(t *testing.T) {
 		{"other", unix.O_RDONLY, false},
 		{"secret", unix.O_RDONLY, true}, // by its absolute path
 		{"link", unix.O_RDONLY, true},
-		{"sub/../other", unix.O_RDONLY, false}, // the rules' patterns ask for such paths, if they must
+		{"sub/../other", unix.O_RDONLY, false}, // the rules' patterns cover such paths, if needed
 		{"missing", unix.O_RDONLY, true},
 		{"nothing", unix.O_RDONLY, false},
 		{"raw", unix.O_RDONLY, true}, // as given

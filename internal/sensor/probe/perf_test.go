@@ -49,9 +49,9 @@ func consume(p *Probe) (stop func()) {
 	return func() { close(done); <-stopped }
 }
 
-// BenchmarkAdded measures what the probe adds to syscalls: each loop without
-// and with it, interleaved. "floor" has the probe attached, interested in
-// nothing.
+// BenchmarkAdded measures the time that the probe adds to syscalls: each loop
+// runs without and with it, interleaved. "floor" is an attached probe with an
+// empty interest.
 func BenchmarkAdded(b *testing.B) {
 	path := b.TempDir() + "/file"
 	if err := os.WriteFile(path, []byte("x"), 0o644); err != nil {
@@ -91,8 +91,8 @@ func BenchmarkAdded(b *testing.B) {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			var without, with []float64
-			// The quickest of many short batches, in CPU time of this thread: what
-			// other programs do to the machine is left out as far as can be.
+			// The quickest of many short batches, in CPU time of this thread: this
+			// leaves out the effects of other programs as far as possible.
 			run := func() float64 {
 				best := math.Inf(1)
 				for range 20 {

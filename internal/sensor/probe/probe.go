@@ -24,7 +24,7 @@ const (
 	DefaultSnaplen     = 80
 )
 
-// Options say how the probe works; what is not in Interest is fixed at Load.
+// Options configure the probe; all but Interest is fixed at Load.
 type Options struct {
 	Interest Interest
 	// RingBytes is the size of each ring: a power of two of at least a page;
@@ -68,8 +68,8 @@ type Probe struct {
 	programs sync.Mutex // guards coll.Programs
 }
 
-// Load checks that the kernel can do what the probe needs, loads the programs
-// and attaches them. Events are collected from then on.
+// Load checks that the kernel supports the probe, loads the programs and
+// attaches them. Events are collected from then on.
 func Load(o Options) (*Probe, error) {
 	o, err := o.complete()
 	if err != nil {
@@ -247,8 +247,8 @@ func (p *Probe) attachTracepoint(name string) (link.Link, error) {
 	return l, nil
 }
 
-// SetInterest changes which syscalls are sent: what is new is attached first,
-// what is old goes last.
+// SetInterest changes which syscalls are sent: new hooks are attached first,
+// old ones released last.
 func (p *Probe) SetInterest(i Interest) error {
 	return p.hooks.change(i, func() error { return p.setInterest(i) })
 }
@@ -312,8 +312,8 @@ func (p *Probe) Detach() error {
 }
 
 // grace waits until the programs that run on any CPU have ended: none is
-// preempted, so that a grace period of RCU is enough, which is what this waits
-// for (kernel/sched/membarrier.c). Kernels with nohz_full CPUs do not have it.
+// preempted, so that a grace period of RCU is enough, for which this waits
+// (kernel/sched/membarrier.c). Kernels with nohz_full CPUs do not have it.
 func grace() error {
 	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, membarrierGlobal, 0, 0); errno != 0 {
 		return errno

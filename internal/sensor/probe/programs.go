@@ -73,8 +73,8 @@ func (p *Probe) Runs() ([]Run, error) {
 }
 
 // loadPrograms loads those of the named programs that are not loaded yet. Most
-// of the time goes to the verifier, which can look at several programs at
-// once, and need not look at those that nobody asks for.
+// of the time goes to the verifier, which can check several programs at once,
+// and need not check those that nothing uses.
 func (p *Probe) loadPrograms(names []string) error {
 	p.programs.Lock()
 	defer p.programs.Unlock()

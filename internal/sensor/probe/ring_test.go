@@ -62,7 +62,7 @@ func TestOverflow(t *testing.T) {
 	if c.Filtered < 5000 || buffer[event.LostOpen]+buffer[event.LostClose] < 5000 || c.Dropped() != c.Drops.Of(event.DropBuffer) {
 		t.Errorf("counters %+v", c)
 	}
-	// What was lost after the last delivered event of a CPU is not told by any.
+	// No event reports losses after the last delivered event of its CPU.
 	if lost == 0 || lost > c.Dropped() {
 		t.Errorf("the events tell of %d lost, %d were", lost, c.Dropped())
 	}

@@ -69,8 +69,8 @@ var (
 	taskExePath = event.KindTask.Info().Slot("exepath")
 )
 
-// complete adds what the iterator could not read: older kernels let it see
-// only kernel memory. Kernel threads have nothing to add.
+// complete adds the arguments and environment that the iterator could not read:
+// on older kernels it sees only kernel memory. Kernel threads have neither.
 func complete(v *event.View, b *event.Builder) []byte {
 	_, argv := v.Bytes(taskArgv)
 	_, env := v.Bytes(taskEnv)

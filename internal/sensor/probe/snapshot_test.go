@@ -13,7 +13,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// The snapshot says of a process what /proc says.
+// The snapshot of a process agrees with /proc.
 func TestSnapshot(t *testing.T) {
 	needBPF(t)
 	p, err := shared()
@@ -88,7 +88,7 @@ func TestSnapshotMemory(t *testing.T) {
 	}
 	defer cmd.Wait()
 	defer in.Close()
-	// Once it has answered, it maps nothing any more.
+	// After its answer, it maps nothing more.
 	if _, err := in.Write([]byte("x")); err != nil {
 		t.Fatal(err)
 	}

@@ -11,9 +11,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
 
-// What the probe knows of a call on a socket, asked fact by fact: with a filter
-// that needs all combinations with one of the facts, a call is sent if the
-// fact holds.
+// Tests each fact that the probe knows about a call on a socket: with a filter
+// that needs every combination containing that fact, a call is sent if the fact
+// holds.
 func TestSocketFacts(t *testing.T) {
 	const ok, tcp, udp, connected, loopback = event.SocketSuccess, event.SocketTcp, event.SocketUdp, event.SocketConnected, event.SocketLoopback
 	p := loadOwn(t)
@@ -109,14 +109,15 @@ func TestSocketFacts(t *testing.T) {
 	}
 }
 
-// Who sent the first datagram is known, although nobody asked for it.
+// The sender of the first datagram is known, although its event was not
+// requested.
 func TestSocketFilterLearnsRoles(t *testing.T) {
 	p := loadOwn(t)
 	server, client := socket(t, unix.AF_INET, unix.SOCK_DGRAM), socket(t, unix.AF_INET, unix.SOCK_DGRAM)
 	if err := unix.Bind(client, &unix.SockaddrInet4{Addr: loopback4}); err != nil {
 		t.Fatal(err)
 	}
-	// Of a port that the kernel has chosen nobody can be the server.
+	// A port chosen by the kernel is not a server's.
 	if err := unix.Bind(server, &unix.SockaddrInet4{Addr: loopback4, Port: freePort(t)}); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +140,7 @@ func TestSocketFilterLearnsRoles(t *testing.T) {
 	}
 }
 
-// Calls that only programs of some names are asked for.
+// Calls that are needed only of programs with some names.
 func TestSocketFilterNames(t *testing.T) {
 	p := loadOwn(t)
 	set, err := pathset.New(nil)
@@ -177,7 +178,7 @@ func TestSocketFilterNames(t *testing.T) {
 	}
 }
 
-// Names for which there is no room are asked for always, with all their calls.
+// Calls of names that do not fit into the table are always sent.
 func TestNamesWithoutRoom(t *testing.T) {
 	f := &SocketFilter{Always: map[event.Kind]uint64{event.KindConnect: 1}, Named: map[event.Kind]uint64{event.KindConnect: 6}, Names: map[string]uint64{}}
 	for i := range maxNames/2 + 1 {

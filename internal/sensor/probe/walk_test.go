@@ -15,9 +15,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// world is a model of what the probe's walk has to find: a filesystem of
-// nested directories, in a mount namespace of its own, that a fuzzer binds,
-// detaches, moves, renames and changes its root in.
+// world models the paths that the probe's walk must find: a filesystem of
+// nested directories in its own mount namespace, where a fuzzer binds,
+// detaches, moves, renames and changes its root.
 type world struct {
 	t       *testing.T
 	top     string   // where the filesystem is mounted as a whole
@@ -210,8 +210,8 @@ func (w *world) files() []file {
 	return append(all, file{unix.AT_FDCWD, own, []string{own}}, file{unix.AT_FDCWD, "/proc/thread-self/root" + own, []string{own}})
 }
 
-// host is the path of a directory in the namespace, or, where that has it no
-// more, in its filesystem.
+// host is the path of a directory in the namespace, or, if it is gone from
+// there, in its filesystem.
 func (w *world) host(depth int) string {
 	if w.pivoted {
 		return w.inside(depth)
