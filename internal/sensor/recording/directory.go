@@ -12,9 +12,8 @@ import (
 // minimum is the room in bytes that a new file gets in any case.
 const minimum = 1 << 20
 
-// makeRoom deletes the oldest recordings with the prefix until there are at
-// most so many files, and so many bytes in them. It returns the bytes that are
-// left.
+// makeRoom deletes the oldest recordings with the prefix until at most that
+// many files, of at most total bytes, remain. It returns the remaining bytes.
 func makeRoom(prefix string, files int, total int64) (kept int64, err error) {
 	dir, base := filepath.Split(prefix)
 	if dir == "" {

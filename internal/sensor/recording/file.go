@@ -28,7 +28,7 @@ type file struct {
 	zip    *gzip.Writer
 }
 
-// create makes the file, with what comes before its first event in memory.
+// create makes the file, with the blocks before its first event in memory.
 func create(o *opening, opt Options) (*file, error) {
 	l := o.limits
 	kept, err := makeRoom(l.Prefix, l.Files-1, l.Total-minimum)
@@ -59,7 +59,7 @@ func lists(o *opening) []byte {
 	return all
 }
 
-// add adds an event. One that only tells of state is carried by the next.
+// add adds an event. One that only describes state is stored with the next.
 func (f *file) add(v *event.View) {
 	if capture.Silent(v.Kind()) {
 		f.silent = append(f.silent, v.Raw()...)
@@ -73,8 +73,8 @@ func (f *file) add(v *event.View) {
 
 func (f *file) pending() int { return f.blocks.Len() }
 
-// flush writes all complete blocks, as one gzip member. It says whether there is
-// no room for them: then it has not.
+// flush writes all complete blocks, as one gzip member. It returns true,
+// without writing, if they do not fit.
 func (f *file) flush() (full bool, err error) {
 	if err := f.w.Err(); err != nil {
 		return false, err
@@ -106,13 +106,13 @@ func (f *file) flush() (full bool, err error) {
 }
 
 // write appends a gzip member, whole or not at all: a process that is killed
-// can be in the middle of a write. The member's magic number comes last, as
-// readers of gzip pass over what follows a member and does not begin with it;
-// and the file gets its name with its first member.
+// can be in the middle of a write. The member's magic number is written last,
+// as readers of gzip skip data after a member that does not start with it; and
+// the file gets its name with its first member.
 func (f *file) write(member []byte) (err error) {
 	first := f.f == nil
 	if first {
-		// Only root may read what others' processes say; a link in a directory
+		// Only root may read data of others' processes; a link in a directory
 		// that anyone may write to is not followed.
 		if f.f, err = os.OpenFile(f.path+partial, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
 			return err
@@ -148,8 +148,8 @@ func (f *file) close() error {
 	return nil
 }
 
-// abandon leaves what is whole of the file, or nothing. Its errors say nothing
-// new: there is one already.
+// abandon keeps the whole members of the file, or removes an empty one. It
+// drops its errors: one has been reported already.
 func (f *file) abandon() {
 	switch {
 	case f.f == nil:

@@ -9,9 +9,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// memory is what the recording has told so far, and writes what it has not:
-// the state that a replay needs for the next event. It belongs to
-// the engine's goroutine.
+// memory remembers the state that the recording holds so far, and writes the
+// rest of the state that a replay needs for the next event. It belongs to the
+// engine's goroutine.
 type memory struct {
 	told       map[int32]image
 	containers map[*container.Container]knowledge
@@ -19,11 +19,11 @@ type memory struct {
 	build      event.Builder
 	offset     uint64 // from times since boot to those since the epoch
 	redated    uint64 // from times since the epoch, as the probe tells them, to those of today
-	latest     uint64 // header time of the latest event: of all state that is told
+	latest     uint64 // header time of the latest event, for all written state
 }
 
-// image is what was told of a process that can become another without an event
-// of the process itself, or by one that the recording does not have.
+// image is the recorded state of a process that can change without an event of
+// the process itself, or by one that the recording lacks.
 type image struct {
 	start, cgroup          uint64
 	execID                 uint32
@@ -57,8 +57,8 @@ func (m *memory) reset(offset uint64, redated time.Duration) {
 	m.offset, m.redated, m.latest, m.out = offset, uint64(redated), 0, nil
 }
 
-// tell writes what is not told yet of the event's process, its ancestors and
-// its container. It returns what to add to the start of the event's process.
+// tell writes unrecorded state of the event's process, its ancestors and its
+// container. It returns the offset to add to the start of the event's process.
 func (m *memory) tell(table *state.Table, v *event.View, p *state.Process, now uint64) (later uint64) {
 	at := v.Header().Time
 	m.latest = max(m.latest, at)
@@ -71,7 +71,7 @@ func (m *memory) tell(table *state.Table, v *event.View, p *state.Process, now u
 		return m.past(table, p, latest)
 	}
 	switch v.Kind() {
-	case event.KindProcfork: // the child is told by this
+	case event.KindProcfork: // this event creates the child
 		if c := table.Get(int32(v.Int(forkChild))); c != nil {
 			m.told[c.PID] = imageOf(c)
 		}
@@ -91,9 +91,10 @@ func (m *memory) tell(table *state.Table, v *event.View, p *state.Process, now u
 }
 
 // past writes a process as it was when its event was postponed, with its
-// ancestors; what they are now is told again with their next events. Those that
-// have ended since get another start, as nobody believes that the dead live.
-// It returns what to add to the start of the event's process.
+// ancestors; their current state is written again with their next events.
+// Processes that have ended since get another start time, so that a replay does
+// not take them for living ones. It returns the offset to add to the start of
+// the event's process.
 func (m *memory) past(table *state.Table, p *state.Process, latest uint64) (later uint64) {
 	for q := p; q != nil && q.Known; q = table.Parent(q) {
 		was := *q
@@ -113,7 +114,7 @@ func (m *memory) process(p *state.Process, now uint64) {
 	m.out = append(m.out, p.Task(&m.build, now, m.offset)...)
 }
 
-// container writes what is new of a container: its metadata and its users.
+// container writes new metadata and users of a container.
 func (m *memory) container(table *state.Table, c *container.Container, now uint64) {
 	is := knowledgeOf(table, c)
 	was, told := m.containers[c]
@@ -133,8 +134,8 @@ func (m *memory) container(table *state.Table, c *container.Container, now uint6
 	}
 }
 
-// event writes the event itself, with the times of captures. Its process has
-// started so much later.
+// event writes the event itself, with the times of captures, and its process's
+// start moved by later.
 func (m *memory) event(v *event.View, now, later uint64) {
 	at := len(m.out)
 	m.out = append(m.out, v.Raw()...)

@@ -9,8 +9,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/capture"
 )
 
-// opened asks procfs what the process table does not know. Below an empty path
-// there is nothing.
+// opened reads facts from procfs that the process table lacks. An empty path
+// has none.
 type opened struct{ proc string }
 
 // The most descriptors listed for one process.
@@ -54,7 +54,7 @@ func (o opened) numbers(pid int64, what string, most int) (list []int64) {
 		return nil
 	}
 	defer d.Close()
-	names, _ := d.Readdirnames(most) // what could be read counts
+	names, _ := d.Readdirnames(most) // keep the names read before an error
 	for _, name := range names {
 		if n, err := strconv.ParseInt(name, 10, 64); err == nil {
 			list = append(list, n)

@@ -1,11 +1,11 @@
-// Package recording writes what passes around alerts to .scap files: the
-// events that were delivered, and what the process table knows.
+// Package recording writes the events around alerts to .scap files: the
+// delivered events, and the state of the process table.
 //
 // The engine's goroutine copies events into a bounded buffer, only while a
 // recording is on; another goroutine makes files of them (file.go). Each write
 // to a file is a whole gzip member of whole blocks, so that a sensor that is
-// killed leaves a file that can be read. What the buffer has no room for is
-// counted, and missing in the file.
+// killed leaves a file that can be read. Events that do not fit into the buffer
+// are counted, and missing in the file.
 package recording
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// Options are what a Recorder works with.
+// Options configure a Recorder.
 type Options struct {
 	Table      *state.Table
 	Log        *slog.Logger
@@ -60,7 +60,7 @@ type Recorder struct {
 	engine *engine.Engine // nil while nothing is recorded
 	memory memory
 	limits Limits
-	until  uint64        // ns by the clock of events' headers, which nobody sets
+	until  uint64        // ns by the monotonic clock of events' headers
 	serial uint64        // of the latest recording, from 1
 	broken atomic.Uint64 // serial of the latest whose file has ended before its time
 	paused atomic.Bool   // a file could not be written a moment ago
@@ -75,10 +75,10 @@ type Recorder struct {
 	stats   struct{ files, events, missed, limited, errors atomic.Uint64 }
 }
 
-// job is what there is to be written, in this order.
+// job is data to be written, in this order.
 type job struct {
 	begin  *opening // a file begins
-	events []byte   // of the probe, one behind the other
+	events []byte   // of the probe, back to back
 	finish bool     // the file ends
 }
 
@@ -106,10 +106,10 @@ func (r *Recorder) Stats() Stats {
 	return Stats{Files: s.files.Load(), Events: s.events.Load(), Missed: s.missed.Load(), Limited: s.limited.Load(), Errors: s.errors.Load()}
 }
 
-// Alert records from the event under way on, whose header has the time at, for
-// at least so long; a recording that is on goes on for so long. To note the
-// state costs a copy of the process table: that is not done while files cannot
-// be written, nor before the one of the last recording is written.
+// Alert starts a recording with the present event, whose header has the time
+// at, or extends a running one, for at least that long. Recording the state
+// costs a copy of the process table: it is not done while files cannot be
+// written, nor before that of the last recording is written.
 func (r *Recorder) Alert(e *engine.Engine, at uint64, d time.Duration, limits Limits) {
 	until := at + uint64(d)
 	if r.engine != nil && r.over(at) {
@@ -129,11 +129,11 @@ func (r *Recorder) Alert(e *engine.Engine, at uint64, d time.Duration, limits Li
 	e.Record(r)
 }
 
-// over says whether the recording does not take an event of that time any more.
+// over says whether the recording has ended before an event of that time.
 func (r *Recorder) over(at uint64) bool { return at > r.until || r.broken.Load() == r.serial }
 
-// Idle ends the recording whose time is over: no event that could tell the time
-// has come.
+// Idle ends a recording whose time is over when there are no events to show the
+// time.
 func (r *Recorder) Idle(now uint64) {
 	if r.over(now - min(now, grace)) {
 		r.Stop()
@@ -186,8 +186,8 @@ func (r *Recorder) Event(v *event.View, p *state.Process, now uint64) {
 	r.append(m.out)
 }
 
-// Postponed makes the next event of p tell what the one that comes later has
-// changed.
+// Postponed makes the next event of p write the state that the postponed one
+// has changed.
 func (r *Recorder) Postponed(p *state.Process) { delete(r.memory.told, p.PID) }
 
 // append hands events to the goroutine that writes, if there is room.
@@ -200,7 +200,7 @@ func (r *Recorder) append(events []byte) {
 	}
 	if r.held+len(events) > r.limits.Buffer && r.o.Proc != "" {
 		r.stats.missed.Add(1)
-		clear(r.memory.told) // what this one would have told, others must
+		clear(r.memory.told) // later events must write the state that this one would have
 		return
 	}
 	if len(r.jobs) == 0 {
@@ -213,8 +213,8 @@ func (r *Recorder) append(events []byte) {
 	}
 }
 
-// reserve makes sure that no more than one opening waits. During a replay it
-// waits for that.
+// reserve makes sure that at most one opening waits. During a replay it waits
+// for that.
 func (r *Recorder) reserve() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -255,7 +255,7 @@ func (r *Recorder) signal() {
 	}
 }
 
-// take returns what there is to be written.
+// take returns the jobs to be written.
 func (r *Recorder) take() []job {
 	r.mu.Lock()
 	defer r.mu.Unlock()

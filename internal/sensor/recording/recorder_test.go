@@ -217,8 +217,8 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// A disk that is full costs the recording, and no more: it is told once and
-// counted, and what was written is whole.
+// A full disk costs the recording, and no more: it is reported once and
+// counted, and the written part is whole.
 func TestFullDisk(t *testing.T) {
 	needs.Root(t)
 	b, l := newBench(t), limits(t)
@@ -265,8 +265,8 @@ func TestNoDirectory(t *testing.T) {
 	}
 }
 
-// What the buffer has no room for is counted, and told again as far as it is
-// state: the process of the next event that fits.
+// Events that do not fit into the buffer are counted, and the state in them is
+// written again with the next event that fits.
 func TestBufferFull(t *testing.T) {
 	b, l := newBench(t), limits(t)
 	b.o.Proc = t.TempDir() // of a live sensor, which does not wait

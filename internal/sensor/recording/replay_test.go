@@ -157,7 +157,8 @@ func (s *story) exit(pid uint32) {
 	}
 }
 
-// know tells what a container is, and decides what waits for it.
+// know delivers the metadata of a container, and evaluates the events that wait
+// for it.
 func (s *story) know(n int) {
 	s.table.UpdateContainer(container.Container{ID: container.Short(box(n)), FullID: box(n), Name: "box", Image: "wanted", ImageRepository: "wanted"})
 	s.engine.Swap(s.rules, &field.Static{Source: "syscall", Snaplen: 80})
@@ -208,7 +209,7 @@ func TestReplayGivesTheSameAlerts(t *testing.T) {
 		for range rapid.IntRange(0, 10).Draw(t, "before") {
 			s.step()
 		}
-		s.engine.Swap(s.rules, &field.Static{Source: "syscall", Snaplen: 80}) // nothing waits any more
+		s.engine.Swap(s.rules, &field.Static{Source: "syscall", Snaplen: 80}) // nothing waits now
 		s.got = nil
 		ctx, stop := context.WithCancel(context.Background())
 		go r.Run(ctx)

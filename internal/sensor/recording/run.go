@@ -13,11 +13,11 @@ import (
 const (
 	// piece is how many bytes of events make it worth to write.
 	piece = 256 << 10
-	// interval is how long events wait for more: what a sensor that is killed
-	// has not written.
+	// interval is how long events wait for more: a killed sensor loses at most
+	// that much.
 	interval = 100 * time.Millisecond
-	// pause is how long nothing is tried after a file that could not be
-	// written: a disk that is full is full for a while.
+	// pause is the time before the next file after a failed write: a full disk
+	// stays full for a while.
 	pause = 10 * time.Second
 	// grace is how much later than the clock, in ns, events may come.
 	grace = uint64(time.Second)
@@ -139,7 +139,7 @@ func (w *writer) finish() {
 	w.close()
 }
 
-// close ends the file; what it has no room for is missed.
+// close ends the file; events that do not fit are counted as missed.
 func (w *writer) close() {
 	f := w.file
 	if f == nil {
@@ -154,7 +154,7 @@ func (w *writer) close() {
 	w.r.o.Log.Info("recorded", "file", f.path, "events", f.events, "bytes", f.size)
 }
 
-// fail ends the file because of err: it is told once, and counted.
+// fail ends the file because of err, which is logged once, and counted.
 func (w *writer) fail(err error) {
 	w.until = time.Now().Add(pause)
 	w.r.paused.Store(true)
