@@ -154,7 +154,7 @@ func alertsOf(t rapid.TB, r *engine.Ruleset, next func(*engine.Engine) ([]byte, 
 	return got
 }
 
-// compile returns a function that makes the rules anew, with the masks and
+// compile returns a function that compiles the rules again, with the masks and
 // filters of the plan or without.
 func compile(t *testing.T, set corpus.RuleSet) func(unmasked bool) *engine.Ruleset {
 	t.Helper()
@@ -189,8 +189,8 @@ func compile(t *testing.T, set corpus.RuleSet) func(unmasked bool) *engine.Rules
 	return func(unmasked bool) *engine.Ruleset { return engine.NewRuleset(plans[unmasked], formatters, true) }
 }
 
-// events reads a capture. No two events have the same time: which of them came
-// first, nobody could tell.
+// events reads a capture. No two events have the same time, which would leave
+// their order undefined.
 func events(t *testing.T, path string) (stream [][]byte) {
 	t.Helper()
 	r, err := capture.Open(path)

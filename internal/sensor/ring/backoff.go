@@ -11,9 +11,9 @@ const (
 	busyEvents = 64
 )
 
-// After so many of the longest pauses without an event, the reader does not
-// look any more, but has the kernel wake it at the next event. That costs the
-// CPU as much as some eight pauses do: it is for when little happens, not for
+// quietPauses is the number of longest pauses without an event after which the
+// reader stops polling and has the kernel wake it at the next event. A wake-up
+// costs as much CPU as about eight pauses: it pays on a quiet machine, not in
 // the gaps between bursts.
 const quietPauses = 6
 

@@ -20,7 +20,7 @@ const (
 //
 //	| consumer page | producer page | data |
 type buffer struct {
-	consumer *atomic.Uint64 // ours: what is before it may be overwritten
+	consumer *atomic.Uint64 // ours: data before it may be overwritten
 	producer *atomic.Uint64 // the kernel's
 	data     []byte
 	mask     uint64
@@ -28,7 +28,7 @@ type buffer struct {
 
 	next      uint64 // position of the first record not parsed yet
 	end       uint64 // of the batch: the producer's position when it was read
-	published uint64 // what consumer says
+	published uint64 // the published value of consumer
 	most      uint64 // that was ever found in the ring
 
 	// The first record that has not been taken; time is the first number in it.

@@ -2,8 +2,7 @@
 // time. It knows bytes and the time that each event starts with, nothing else.
 //
 // The kernel writes to several rings, one per group of CPUs; a Reader merges
-// them. It works in batches: the position up to which a ring is filled is read
-// once, and what was consumed is given back once, since either costs more than
-// an event does. An event is borrowed ring memory: it is valid until the
-// following call of Next.
+// them. It works in batches: it reads the fill position of a ring once, and
+// gives back consumed space once, since each costs more than an event. An event
+// is borrowed ring memory: it is valid until the following call of Next.
 package ring

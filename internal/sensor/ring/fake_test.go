@@ -93,7 +93,7 @@ func event(time uint64, text string) []byte {
 	return append(binary.NativeEndian.AppendUint64(nil, time), text...)
 }
 
-// text is what follows the time.
+// text is the part of an event after the time.
 func text(event []byte) string { return string(event[8:]) }
 
 // page is the smallest ring there is.

@@ -35,7 +35,7 @@ func Open(fds []int, size int) (*Reader, error) {
 }
 
 // watch makes the rings' own notifications reach await: all go to one epoll
-// descriptor, and from there, when await asks for it, once to another, which is
+// descriptor, and from there, when await requests it, once to another, which is
 // in the Go runtime's poller. The rings' descriptors are duplicated: a map's
 // poll needs one that stays open.
 func (r *Reader) watch(fds []int) error {
@@ -71,8 +71,9 @@ func (r *Reader) watch(fds []int) error {
 
 // await returns when a ring has an event, after Wake, after d, or earlier. The
 // goroutine is parked in the Go runtime's own poller: after a system call that
-// blocks, the runtime's monitor thread looks some fifty times, in 7 ms, whether
-// to take the processor away, which was most of what an idle sensor did.
+// blocks, the runtime's monitor thread checks some fifty times, in 7 ms,
+// whether to retake the processor, which was most of the work of an idle
+// sensor.
 func (r *Reader) await(d time.Duration) {
 	_ = r.epoll.SetReadDeadline(time.Now().Add(d)) // without one, the next event ends it
 	if r.woken.Swap(false) {
@@ -90,14 +91,14 @@ func (r *Reader) await(d time.Duration) {
 	r.parked = true
 }
 
-// notify asks for one notification. True means that there will be none.
+// notify requests one notification. True means that there will be none.
 func notify(once uintptr, all int) bool {
 	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}
 	_, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_CTL, once, unix.EPOLL_CTL_MOD, uintptr(all), uintptr(unsafe.Pointer(&event)), 0, 0)
 	return errno != 0
 }
 
-// notified takes the notification, if it has come.
+// notified takes the notification, if it has arrived.
 func notified(once uintptr) bool {
 	var event unix.EpollEvent
 	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, once, uintptr(unsafe.Pointer(&event)), 1, 0, 0, 0)

@@ -17,9 +17,9 @@ import (
 //
 // With several rings, an event is handed out only when it is older than the
 // window, seen from a moment before the producers' positions were read: until
-// then, an older event may still be on its way into another ring. What takes
-// longer than that (the hypervisor stole the CPU in the middle of a program)
-// comes late, out of order, but comes.
+// then, an older event may still be on its way into another ring. An event that
+// takes longer (the hypervisor stole the CPU in the middle of a program) is
+// delivered late and out of order, but not lost.
 const window = 200 * time.Microsecond
 
 // Reader merges the events of several rings. It belongs to one goroutine.
@@ -81,8 +81,8 @@ func (r *Reader) Fill() []Fill {
 	return fill
 }
 
-// refill starts a batch: what was taken is given back, and new records are
-// looked for in every ring.
+// refill starts a batch: it gives back consumed records, and looks for new ones
+// in every ring.
 func (r *Reader) refill() {
 	r.horizon = math.MaxUint64
 	if len(r.rings) > 1 {
@@ -157,7 +157,7 @@ func (r *Reader) Wait(atMost time.Duration) {
 func (r *Reader) Wake() {
 	r.woken.Store(true)
 	if r.epoll != nil {
-		_ = r.epoll.SetReadDeadline(time.Unix(0, 1)) // closed: nobody waits
+		_ = r.epoll.SetReadDeadline(time.Unix(0, 1)) // closed: there is no wait
 	}
 }
 

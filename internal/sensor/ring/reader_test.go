@@ -55,7 +55,7 @@ func TestDiscardedAndBusy(t *testing.T) {
 	p := event(2, "two")
 	at, _ = f.reserve(len(p))
 	f.put(3, "three")
-	wantEvents(t, r, "one") // what is behind an unfinished record waits for it
+	wantEvents(t, r, "one") // records behind an unfinished one wait for it
 	wantEvents(t, r)
 	f.commit(at, p)
 	wantEvents(t, r, "two", "three")
@@ -64,8 +64,8 @@ func TestDiscardedAndBusy(t *testing.T) {
 	}
 }
 
-// An event on its way into another ring is older than what has arrived: young
-// events wait for it, for the window and no longer.
+// An event on its way into another ring may be older than those that have
+// arrived: young events wait for it, but no longer than the window.
 func TestWindow(t *testing.T) {
 	f := []*fake{newFake(t, page), newFake(t, page)}
 	clock := uint64(time.Second)
@@ -88,7 +88,7 @@ func TestOneRingNoWindow(t *testing.T) {
 	wantEvents(t, r, "from the future", "a little older")
 }
 
-// What was handed out is not given back before the following call.
+// A returned event is not given back before the following call.
 func TestBorrowed(t *testing.T) {
 	f := newFake(t, page)
 	r := newReader([]*buffer{f.buffer}, late)
@@ -203,9 +203,9 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-// Bursts with a gap of a pause or two between them are load, not quiet: to be
-// woken for each would cost several times what looking does. Events far apart
-// are quiet.
+// Bursts with a gap of a pause or two between them are load, not quiet: a
+// wake-up for each would cost several times as much as polling. Events far
+// apart are quiet.
 func TestBackoffQuiet(t *testing.T) {
 	for _, tt := range []struct {
 		burst, gap int // events; pauses from one burst to the next
