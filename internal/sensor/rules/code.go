@@ -31,8 +31,8 @@ const (
 	WarnUnknownKey         Code = "LOAD_UNKNOWN_KEY"
 )
 
-// short is what stands in parentheses behind a code, and, for errors, in JSON
-// as codedesc.
+// short is the text in parentheses after a code, and, for errors, codedesc in
+// JSON.
 var short = map[Code]string{
 	ErrFileRead:         "File read error",
 	ErrYAMLParse:        "YAML parse error",

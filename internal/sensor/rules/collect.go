@@ -11,8 +11,8 @@ import (
 const syscallSource = "syscall"
 
 // listDef, macroDef and ruleDef are definitions as the files have them. index
-// is when the name was first defined, visible when it was last changed: what
-// an item may refer to is decided by comparing the two.
+// is when the name was first defined, visible when it was last changed:
+// comparing the two decides which names an item may refer to.
 type listDef struct {
 	name           string
 	items          []string
@@ -146,7 +146,8 @@ func (c *collection) defineRule(def ruleDef) error {
 	return nil
 }
 
-// lookup returns what finds the fields of a rule; nil if its source is unknown.
+// lookup returns the lookup function for the fields of a rule; nil if its
+// source is unknown.
 func (c *collection) lookup(rule *ruleDef) filter.Lookup {
 	if rule.unknownSource {
 		return nil
@@ -154,8 +155,8 @@ func (c *collection) lookup(rule *ruleDef) filter.Lookup {
 	return c.opts.lookup(rule.source)
 }
 
-// existing returns the rule that u changes; missing is the error if there is
-// none. An update that names a source must name the rule's own.
+// existing returns the rule that u changes; missing is the error if it does not
+// exist. An update that names a source must name the rule's own.
 func (c *collection) existing(u update, missing string) (*ruleDef, error) {
 	old := c.rules.byName[u.name]
 	if old == nil {

@@ -57,8 +57,8 @@ func tooMany(n filter.Node) bool {
 	return count > tooManyKinds
 }
 
-// skip turns an error about something that does not exist into a warning, if
-// the rule asks for that; the rule is left out then.
+// skip turns an error about an unknown filter into a warning, if the rule
+// allows it; the rule is left out then.
 func (c *compiler) skip(err error, def *ruleDef) error {
 	var f *failure
 	if !def.skipUnknown || !errors.As(err, &f) || !isUnknown(f.Message) {
@@ -123,8 +123,7 @@ func (c *compiler) placeOf(err error, def *place) *place {
 	return def
 }
 
-// placeOf returns the place of the macro whose text it is; otherwise if it is
-// none's.
+// placeOf returns the place of the macro with that text, or otherwise.
 func (ms *macros) placeOf(text string, otherwise *place) *place {
 	for _, m := range ms.order {
 		if m.parsed.Pos().Text == text {

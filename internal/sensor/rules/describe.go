@@ -16,7 +16,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 )
 
-// Description is what -L and -l tell in JSON.
+// Description is the output of -L and -l in JSON.
 type Description struct {
 	Lists         []DescribedList  `json:"lists"`
 	Macros        []DescribedMacro `json:"macros"`
@@ -32,7 +32,7 @@ type DescribedNeed struct {
 	Version      string          `json:"version"`
 }
 
-// DescribedRule is a rule: as written, and what follows from that.
+// DescribedRule is a rule as written, with facts derived from it.
 type DescribedRule struct {
 	Details RuleDetails `json:"details"`
 	Info    RuleInfo    `json:"info"`
@@ -52,7 +52,7 @@ type RuleInfo struct {
 	Tags            []string `json:"tags"`
 }
 
-// RuleDetails is what a rule consists of.
+// RuleDetails lists the parts of a rule.
 type RuleDetails struct {
 	ConditionCompiled  string   `json:"condition_compiled"`
 	ConditionFields    []string `json:"condition_fields"`
@@ -83,7 +83,7 @@ type MacroInfo struct {
 	Name      string `json:"name"`
 }
 
-// MacroDetails is what a macro consists of.
+// MacroDetails lists the parts of a macro.
 type MacroDetails struct {
 	ConditionCompiled  string   `json:"condition_compiled"`
 	ConditionFields    []string `json:"condition_fields"`
@@ -107,7 +107,7 @@ type ListInfo struct {
 	Name  string   `json:"name"`
 }
 
-// ListDetails is what a list consists of.
+// ListDetails lists the parts of a list.
 type ListDetails struct {
 	ItemsCompiled []string `json:"items_compiled"`
 	Lists         []string `json:"lists"`
@@ -115,8 +115,8 @@ type ListDetails struct {
 	Used          bool     `json:"used"`
 }
 
-// Describe describes the rule of that name, or, for "", everything. outputs says
-// what is appended to the rules' outputs. An unknown name is an error.
+// Describe describes the rule of that name, or, for "", everything. outputs has
+// the text appended to the rules' outputs. An unknown name is an error.
 func (s *Set) Describe(name string, outputs alert.Options) (*Description, error) {
 	d := &Description{Lists: []DescribedList{}, Macros: []DescribedMacro{}, PluginVersion: []DescribedNeed{}, Rules: []DescribedRule{}}
 	if name != "" {
@@ -211,7 +211,7 @@ func orEmpty(list []string) []string {
 	return list
 }
 
-// parts are what a condition consists of.
+// parts are the names that a condition uses.
 type parts struct{ macros, lists, fields, operators texts }
 
 // partsOf finds the macros and lists that the text of a condition names.

@@ -1,5 +1,5 @@
-// Package rules loads rules files: lists, macros, rules, exceptions, and what
-// later files append to or override in earlier ones.
+// Package rules loads rules files: lists, macros, rules, exceptions, and
+// additions and overrides by later files.
 //
 //	files -read-> collection (definitions, merged by name) -compile-> Set, and
 //	a Report of every error and warning, with its code, place and source

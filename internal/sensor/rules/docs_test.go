@@ -73,7 +73,7 @@ func compileText(text string) error {
 }
 
 // TestDefaultDocs compares docs/rules-default.md with the rules inside the
-// binary; PEREGRINE_UPDATE=1 writes it anew.
+// binary; PEREGRINE_UPDATE=1 rewrites it.
 func TestDefaultDocs(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("<!-- Generated from rules/*.yaml by: PEREGRINE_UPDATE=1 go test ./internal/sensor/rules -run DefaultDocs -->\n" +

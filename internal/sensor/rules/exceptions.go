@@ -227,7 +227,8 @@ func withExceptions(cond string, list []exceptionDef) (string, error) {
 	return b.String(), nil
 }
 
-// condition is what an exception excludes; "" without values.
+// condition returns the condition that the exception excludes; "" without
+// values.
 func (ex *exceptionDef) condition() (string, error) {
 	if len(ex.values) == 0 {
 		return "", nil

@@ -9,7 +9,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 )
 
-// maxListItems limits what a list expands to: lists that name lists can grow
+// maxListItems limits the expansion of a list: lists that name lists can grow
 // exponentially.
 const maxListItems = 100_000
 
@@ -24,7 +24,7 @@ type List struct {
 	Lists []string
 	Used  bool
 
-	text string // what stands for the name in a condition
+	text string // its replacement in a condition
 	at   *place
 }
 
@@ -114,7 +114,7 @@ func (e *expansion) expand(def *listDef) bool {
 // but not in quotes. It may have such delimiters in it.
 func (l *lists) substitute(cond string) string {
 	var out []byte
-	done := 0 // what of cond has been written
+	done := 0 // length of cond already written
 	for i := 0; i < len(cond); {
 		if cond[i] == '"' || cond[i] == '\'' {
 			i = skipQuoted(cond, i)
@@ -158,8 +158,8 @@ func (l *lists) at(cond string, i int) (list *List, end int) {
 	return list, end
 }
 
-// dropComma takes away the comma before an empty list that ends at i, or else
-// the one behind it, and returns from where cond goes on.
+// dropComma removes the comma before an empty list that ends at i, or else the
+// one after it, and returns where cond continues.
 func dropComma(out []byte, cond string, i int) ([]byte, int) {
 	if before, ok := bytes.CutSuffix(bytes.TrimRight(out, " \t\r\n"), []byte(",")); ok {
 		return before, i

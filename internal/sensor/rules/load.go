@@ -17,7 +17,7 @@ type Source struct {
 	Content []byte
 }
 
-// Options say what rules can refer to.
+// Options name the fields and sources that rules can refer to.
 type Options struct {
 	// Lookup finds fields of syscalls; field.Lookup outside tests.
 	Lookup filter.Lookup
@@ -35,7 +35,7 @@ var BuiltinPlugins = []Plugin{
 	{Name: "json", Version: "0.7.4"},
 }
 
-// lookup returns what finds the fields of a source.
+// lookup returns the lookup function for the fields of a source.
 func (o *Options) lookup(source string) filter.Lookup {
 	if source == syscallSource {
 		return o.Lookup
@@ -60,8 +60,8 @@ func (o *Options) plugins() []Plugin {
 // Rule is a loaded rule.
 type Rule struct {
 	Name, Desc string
-	// Condition is the text as written, with what was appended to it but
-	// without exceptions.
+	// Condition is the text as written, with appended text but without
+	// exceptions.
 	Condition string
 	Output    string
 	Priority  alert.Priority
@@ -70,13 +70,13 @@ type Rule struct {
 	Enabled   bool
 	// Exceptions are those of the rule; they are part of AST and Node.
 	Exceptions []Exception
-	// Capture and CaptureDuration (ms) ask for a recording around alerts.
+	// Capture and CaptureDuration (ms) request a recording around alerts.
 	Capture         bool
 	CaptureDuration uint32
 
 	// AST is the condition with exceptions, lists and macros expanded; nil for
-	// rules of an unknown source. Node is what it means: AST with the aliases
-	// of syscalls (see filter.Widen).
+	// rules of an unknown source. Node is the AST to evaluate, widened by the
+	// aliases of syscalls (see filter.Widen).
 	AST, Node filter.Node
 	// Position in the files, for people.
 	File string
@@ -116,9 +116,9 @@ func (s *Set) Rule(name string) *Rule {
 }
 
 // Load reads the files in order. Each may refer to, append to and override
-// what earlier ones define, and is checked together with these. An error ends
-// the file it is in, and is reported for that file alone: the Set is nil then,
-// and the Report tells what and where.
+// definitions of earlier ones, and is checked together with these. An error
+// ends its file, and is reported for that file alone: the Set is nil then, and
+// the Report has the error and its place.
 func Load(sources []Source, opts Options) (*Set, *Report) {
 	col := &collection{opts: &opts}
 	report := &Report{}
@@ -175,14 +175,14 @@ type compiler struct {
 	checked map[string]*checks // by source
 }
 
-// checks are what was checked with an earlier file and need not be again.
+// checks are results from earlier files that need not be checked again.
 type checks struct {
 	resolver *filter.Resolver
 	outputs  map[string]error
 }
 
-// failures are errors that have been reported. Later files are compiled
-// without what is wrong.
+// failures are errors that have been reported. Later files are compiled without
+// the failing items.
 type failures map[string]bool
 
 func (f failures) add(err error) {
@@ -250,8 +250,8 @@ func (c *compiler) compile() (*Set, error) {
 	return set, nil
 }
 
-// unused warns, with the file that defines it, about what no file uses.
-// (Falco asks this of each file before it has read the next.)
+// unused warns about macros and lists that no file uses, in the result of the
+// defining file. (Falco checks this for each file before it reads the next.)
 func (c *compiler) unused(report *Report) {
 	warn := func(at *place, code Code, msg string) {
 		for _, res := range report.Results {

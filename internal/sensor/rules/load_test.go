@@ -199,7 +199,7 @@ func TestLaterFilesAreCheckedToo(t *testing.T) {
 	}
 }
 
-// One error is told once, for the file that is to be corrected.
+// One error is reported once, for the file to correct.
 //
 // It shows a row of docs/compatibility.md.
 func TestErrorsOnce(t *testing.T) {

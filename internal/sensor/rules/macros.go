@@ -6,7 +6,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 )
 
-// maxChecks limits what a condition expands to: macros that name macros can
+// maxChecks limits the expansion of a condition: macros that name macros can
 // grow exponentially.
 const maxChecks = 100_000
 
@@ -39,7 +39,7 @@ type macros struct {
 }
 
 // compileMacros expands all macros. One whose error is known is never true, so
-// that what uses it has no error of its own.
+// that its users have no error of their own.
 func (c *collection) compileMacros(ls *lists, known failures) (*macros, error) {
 	out := &macros{byName: map[string]*Macro{}}
 	for _, def := range c.macros.order {

@@ -7,8 +7,7 @@ import (
 )
 
 // item is a mapping of a rules file, with its place. Aliases are followed; the
-// reader counts what it visits, so that they cannot be used to blow a small
-// file up.
+// reader counts visited nodes, so that aliases cannot blow up a small file.
 type item struct {
 	*yaml.Node
 	place *place
@@ -28,7 +27,7 @@ func (it item) value(key string) *yaml.Node {
 
 func (it item) has(key string) bool { return it.value(key) != nil }
 
-// follow returns what an alias stands for.
+// follow resolves an alias.
 func follow(n *yaml.Node) *yaml.Node {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias

@@ -9,9 +9,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 )
 
-// Location is one step on the way from a file to what is wrong in it. Lines
-// and columns count from 1, Offset, in bytes, from 0. (Falco counts lines of
-// files from 0.)
+// Location is one step on the way from a file to the error in it. Lines and
+// columns count from 1, Offset, in bytes, from 0. (Falco counts lines of files
+// from 0.)
 type Location struct {
 	ItemType, ItemName string
 	Name               string // of the file, or the start of a condition in quotes
@@ -33,7 +33,7 @@ type Issue struct {
 type place struct {
 	Location
 	parent *place
-	text   string // what Line and Column refer to
+	text   string // text that Line and Column refer to
 }
 
 // The kinds of items, as contexts name them.

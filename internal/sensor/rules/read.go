@@ -81,8 +81,8 @@ func (r *reader) document(doc *yaml.Node, file *place) error {
 	return nil
 }
 
-// item reads one element of a rules file; the first of these keys says what
-// it is.
+// item reads one element of a rules file; the first of these keys decides its
+// kind.
 func (r *reader) item(it item, file *place) error {
 	switch {
 	case it.has("required_engine_version"):
@@ -100,7 +100,7 @@ func (r *reader) item(it item, file *place) error {
 	return nil
 }
 
-// named moves the item's place to what it defines, and returns the name.
+// named moves the item's place to its definition, and returns the name.
 func (it *item) named(key string, file *place) (string, error) {
 	it.place = file.at(it.Node, key, "")
 	name, err := it.text(key)

@@ -45,8 +45,8 @@ func (r *reader) rule(it item, file *place) error {
 	return r.defineRule(it, name)
 }
 
-// update is what an item changes of a rule: the keys in set. Its source is
-// empty if the item names none.
+// update is the change of a rule by an item: the keys in set. Its source is
+// empty if the item has none.
 type update struct {
 	set map[string]bool
 	ruleDef

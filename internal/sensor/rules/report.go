@@ -10,12 +10,12 @@ import (
 	"strings"
 )
 
-// Result is what came of one file.
+// Result is the result of one file.
 type Result struct {
 	Name             string
 	Errors, Warnings []Issue
-	// SchemaWarnings tell what the schema of rules files does not allow; nil if
-	// the file is no YAML. They say nothing about what can be loaded.
+	// SchemaWarnings lists violations of the schema of rules files; nil if the
+	// file is not YAML. A file with violations may still load.
 	SchemaWarnings []string
 }
 
@@ -58,8 +58,8 @@ func (r *Report) OK() bool {
 	return !slices.ContainsFunc(r.Results, func(r *Result) bool { return !r.OK() })
 }
 
-// Err is nil if all files were loaded; else it says, in one line for each bad
-// file, what is wrong with it.
+// Err is nil if all files were loaded; else it has one line for each bad file
+// with its error.
 func (r *Report) Err() error {
 	if r.OK() {
 		return nil
@@ -100,8 +100,8 @@ func (r *Result) Summary() string {
 	return r.Name + ": Ok"
 }
 
-// WriteText writes the report for people, as -V does. Warnings are told apart
-// only if asked for.
+// WriteText writes the report for people, as -V does. Warnings are listed only
+// if requested.
 func (r *Report) WriteText(w io.Writer, warnings bool) error {
 	var b bytes.Buffer
 	for _, res := range r.Results {

@@ -10,9 +10,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// schema is what a value of a rules file may be, stricter than what Load
-// takes: types are exact, and no other keys are allowed. It is informative
-// only; -V gives its warnings in JSON, as Falco does.
+// schema describes the valid values of a rules file more strictly than Load:
+// types are exact, and no other keys are allowed. It is informative only; -V
+// gives its warnings in JSON, as Falco does.
 type schema struct {
 	types  []string           // of JSON
 	enum   []string           // texts, in any case; nil for all
@@ -70,8 +70,7 @@ type validation struct {
 }
 
 // validate compares the documents of a file with the schema. There are at most
-// maxWarnings warnings, and what aliases make of a small file is not followed
-// without end.
+// maxWarnings warnings, and the expansion of aliases is bounded.
 func validate(name string, docs []*yaml.Node) []string {
 	v := validation{name: name, warnings: []string{}}
 	for _, doc := range docs {

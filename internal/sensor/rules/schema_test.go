@@ -11,7 +11,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 )
 
-// What the schema says of files, each of which Load takes.
+// Schema warnings for files that Load accepts.
 func TestSchema(t *testing.T) {
 	const rest = "  condition: evt.type = open\n  output: o\n"
 	tests := []struct {

@@ -21,8 +21,8 @@ func sources(t testing.TB, set corpus.RuleSet) (files []Source) {
 	return files
 }
 
-// The rule files of the corpus load without an error, and with no warning but
-// of what is not used, and of the older ways to append.
+// The rule files of the corpus load without an error, and with no warning
+// except about unused definitions and the older ways to append.
 func TestCorpusLoads(t *testing.T) {
 	counts := map[string]int{"corpus base": 10, "corpus base and site": 10, "stable": 25, "stable and incubating": 56}
 	for _, rs := range corpus.Rules(t) {

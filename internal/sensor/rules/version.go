@@ -47,7 +47,7 @@ func (v semver) less(w semver) bool {
 	return v.patch < w.patch
 }
 
-// compatible says whether what asks for version w can work with v.
+// compatible says whether v satisfies a requirement of version w.
 func (v semver) compatible(w semver) bool { return v.major == w.major && !v.less(w) }
 
 // engineVersion reads required_engine_version: N, which means 0.N.0, or
