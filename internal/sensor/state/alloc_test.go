@@ -140,8 +140,8 @@ func BenchmarkForkExecExit(b *testing.B) {
 	}
 }
 
-// BenchmarkInNamespaceOf is a number that no process of the namespace has, as
-// any container can ask for, among 10,000 processes.
+// BenchmarkInNamespaceOf looks up a number that no process of the namespace
+// has, as any container can cause, among 10,000 processes.
 func BenchmarkInNamespaceOf(b *testing.B) {
 	w := newWorld(b, Options{})
 	for pid := int32(10); pid < 10_010; pid++ {

@@ -8,8 +8,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// checkHeader compares the entry with what the kernel says in every event, and
-// so finds what a lost event would have told.
+// checkHeader compares the entry with the header that the kernel puts into
+// every event, and so corrects for lost events.
 func (t *Table) checkHeader(p *Process, h *event.Header) {
 	if p.UID != h.UID || p.GID != h.GID || p.LoginUID != h.LoginUID {
 		p.UID, p.GID, p.LoginUID = h.UID, h.GID, h.LoginUID
@@ -32,9 +32,10 @@ func (t *Table) checkHeader(p *Process, h *event.Header) {
 	// Only the main thread speaks for the process: cgroup v2 may put threads
 	// into cgroups of their own.
 	if p.CgroupID != h.Cgroup && h.Kind != event.KindProcmove {
-		t.moveCgroup(p, h.Cgroup) // the event that told of it was lost
+		t.moveCgroup(p, h.Cgroup) // its event was lost
 	}
-	// A fork into a new pid namespace is told with a number of the parent's.
+	// The event of a fork into a new pid namespace has the number in the
+	// parent's.
 	if p.VPID != int32(h.VTID) && h.VTID != 0 && p.Known {
 		p.VPID = int32(h.VTID)
 		t.changedTree(p)
@@ -98,9 +99,10 @@ func (t *Table) applyLimit(p *Process, v *event.View, resource, cur int) {
 	}
 }
 
-// setCaps is for what has taken effect. A new user namespace gives all
-// capabilities, but only in it, and rules ask who entered it: such an event is
-// evaluated with those of before, and the process's next event with the new.
+// setCaps sets capabilities that have taken effect. A new user namespace grants
+// all capabilities, but only inside it, and rules ask who entered it: such an
+// event is evaluated with the old capabilities, and the process's next event
+// with the new.
 func (t *Table) setCaps(p *Process, caps [3]uint64) {
 	p.CapInheritable, p.CapPermitted, p.CapEffective = caps[0], caps[1], caps[2]
 	p.joined = nil
@@ -140,7 +142,7 @@ func (t *Table) applyFork(p *Process, v *event.View, timeNS uint64) {
 	t.renumber(c)
 }
 
-// inherit copies from p what a child has from its parent.
+// inherit copies from q the state that a child inherits from its parent.
 func (p *Process) inherit(q *Process) {
 	p.Known = q.Known
 	p.Comm, p.Exe, p.ExePath, p.CWD, p.Root = q.Comm, q.Exe, q.ExePath, q.CWD, q.Root
@@ -220,7 +222,7 @@ func (t *Table) orphan(p *Process, reaper int32) {
 }
 
 // applyChdir sets the directory that the kernel reported, or, when it could
-// not, what the call's own argument comes to.
+// not, the directory of the call's own argument.
 func (t *Table) applyChdir(p *Process, v *event.View, cwd int, arg func(int) (string, bool), argSlot int) {
 	if v.Header().Res < 0 {
 		return

@@ -6,9 +6,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// fetch makes an entry for a process that no event has told of, from /proc;
-// not Known if /proc has nothing. It returns nil when the table is full. seen
-// is the time of the event that asks.
+// fetch makes an entry, from /proc, for a process without an earlier event; not
+// Known if /proc has nothing. It returns nil when the table is full. seen is
+// the time of the event that asks.
 func (t *Table) fetch(pid int32, seen uint64) *Process {
 	p := t.newProcess(pid)
 	if p == nil {
@@ -19,9 +19,9 @@ func (t *Table) fetch(pid int32, seen uint64) *Process {
 	return p
 }
 
-// refetch reads p's image again from /proc, when an event's header says that
-// there is one that the table has not been told of. Without an answer, p is
-// not known any more; that is remembered until its next exec.
+// refetch reads p's image again from /proc, when an event's header shows an
+// image whose event the table has missed. Without an answer, p becomes unknown
+// until its next exec.
 func (t *Table) refetch(p *Process, h *event.Header) {
 	t.read(p)
 	p.adopt, p.ExecID, p.CgroupID = false, h.ExecID, h.Cgroup
@@ -44,7 +44,7 @@ func (t *Table) read(p *Process) {
 	t.fill(p, &f)
 }
 
-// fill takes over what /proc told.
+// fill sets the fields read from /proc.
 func (t *Table) fill(p *Process, f *facts) {
 	p.Known = true
 	if p.Start == 0 {

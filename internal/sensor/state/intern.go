@@ -4,8 +4,8 @@ import "strings"
 
 // interner keeps one copy of each string that processes use, so that a storm
 // of alike processes costs no memory. It forgets by generations: strings that
-// were not asked for while a whole generation filled up are left to those who
-// still hold them. So its size is bounded, whatever the processes do.
+// were not used while a whole generation filled up are dropped, and live only
+// in their holders. So its size is bounded, whatever the processes do.
 type interner struct {
 	young, old map[string]string
 	size       int // bytes in young

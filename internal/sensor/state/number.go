@@ -1,6 +1,6 @@
 package state
 
-// number is what a process is called in its pid namespace.
+// number is the pid of a process in its pid namespace.
 type number struct {
 	ns  uint32 // inode number of the namespace
 	pid int32

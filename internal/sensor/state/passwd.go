@@ -20,8 +20,7 @@ const maxAccounts = 1 << 20
 var accountFiles = [...]string{"etc/passwd", "etc/group"}
 
 // readAccounts reads the passwd and group files below the directory root. It
-// returns nil when they are as they were at the time of prev, or when there is
-// none.
+// returns nil when they have not changed since prev, or are absent.
 func readAccounts(root string, prev stamp) *accounts {
 	dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// Process is what is known of one process (thread group). The engine's
-// goroutine owns it; strings in it are owned or interned, never borrowed.
+// Process is the state of one process (thread group). The engine's goroutine
+// owns it; strings in it are owned or interned, never borrowed.
 //
 // Until the process is known (its fork was lost and /proc has nothing), Known
 // is false, strings are empty and ids are -1: fields then read as Falco's do
@@ -75,8 +75,8 @@ type Process struct {
 
 	// Generation changes whenever anything above changes, or anything that a
 	// condition about this process can see: an ancestor's image, the
-	// container's metadata. What is cached per process is valid while
-	// Generation is the same.
+	// container's metadata. Values cached per process are valid while Generation
+	// is the same.
 	Generation uint64
 	// Mask caches, for the engine, the rules that can still match events of
 	// this process; MaskGeneration is the Generation it was made at.
@@ -102,9 +102,9 @@ type Process struct {
 
 	// The tree of processes, see tree.go. parent is nil until it is looked up.
 	parent, child, older, younger *Process
-	// number is what Table.numbers has p under, if it is in a pid namespace;
-	// namesake is another that claims the same: its exit was lost, or a capture
-	// does not tell the namespaces apart.
+	// number is p's key in Table.numbers, if it is in a pid namespace; namesake
+	// is another process with the same key: its exit was lost, or a capture does
+	// not distinguish the namespaces.
 	number   number
 	namesake *Process
 }
@@ -112,14 +112,14 @@ type Process struct {
 // noID stands for "none" and "not known" in ids.
 const noID = 0xffffffff
 
-// setUnknown fills in "not known" for what nobody has told yet.
+// setUnknown sets the ids of an unknown process.
 func (p *Process) setUnknown() {
 	p.PID, p.PPID, p.VPID, p.SID, p.PGID, p.VPGID = -1, -1, -1, -1, -1, -1
 	p.UID, p.GID, p.LoginUID = noID, noID, noID
 	p.Container = container.Host
 }
 
-// fromHeader sets what the header of an event tells.
+// fromHeader sets the fields in the header of an event.
 func (p *Process) fromHeader(h *event.Header) {
 	p.PPID, p.Start, p.ExecID = int32(h.PPID), h.Start, h.ExecID
 	p.UID, p.GID, p.LoginUID = h.UID, h.GID, h.LoginUID

@@ -13,11 +13,11 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// facts is what /proc tells of a process.
+// facts are the facts about a process from /proc.
 type facts struct {
 	start uint64 // ns since boot, of the resolution of clock ticks
 	time  uint64 // ns since boot, when it was read
-	epoch uint64 // what to add to a time since boot
+	epoch uint64 // offset to add to a time since boot
 
 	comm, exePath, cwd, root, argv, env, cgroups string
 
@@ -64,7 +64,7 @@ func (r *procReader) exists(pid int32) bool {
 	return unix.Access(r.path(pid, "stat"), unix.F_OK) == nil
 }
 
-// read fills f; false if the process is not there (any more). Start time is
+// read fills f; false if the process does not exist, or has gone. Start time is
 // read first and last, so that the facts are those of one process.
 func (r *procReader) read(pid int32, f *facts) bool {
 	*f = facts{loginuid: noID, sid: -1, vpgid: -1, vpid: -1}

@@ -24,8 +24,7 @@ func newPurge(o Options) purge {
 	return p
 }
 
-// Tick does what is due, now and then: it is to be called about once a second,
-// between events.
+// Tick does periodic work: call it about once a second, between events.
 func (t *Table) Tick(now time.Time) {
 	t.containers.Sweep()
 	t.tickUsers(now)

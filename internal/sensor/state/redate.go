@@ -17,7 +17,7 @@ func (t *Table) Redate(d time.Duration) {
 	}
 }
 
-// Redated is how far the time of day has been set in all. The probe tells some
-// times in ns since the epoch, by the time of day at which it was loaded: so
-// much later, or earlier, they were by today's.
+// Redated is the sum of all steps of the time of day. The probe reports some
+// times in ns since the epoch, by the time of day at which it was loaded: by
+// the present time of day they are later, or earlier, by this much.
 func (t *Table) Redated() time.Duration { return t.redated }

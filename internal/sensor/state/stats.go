@@ -1,6 +1,6 @@
 package state
 
-// Stats counts what the table does; the names in the comments are Falco's.
+// Stats are the table's counters; the names in the comments are Falco's.
 type Stats struct {
 	Threads         uint64 // n_threads: entries now
 	Added           uint64 // n_added_threads

@@ -128,8 +128,8 @@ func (t *Table) Apply(v *event.View, timeNS uint64) *Process {
 	return p
 }
 
-// find returns the entry for the event's process, which it makes if there is
-// none, or t.scratch filled from the header alone if none can be kept.
+// find returns the entry for the event's process, which it creates if missing,
+// or t.scratch filled from the header alone if it cannot keep one.
 func (t *Table) find(v *event.View, timeNS uint64) *Process {
 	h := v.Header()
 	switch h.Kind {
@@ -175,7 +175,7 @@ func (t *Table) find(v *event.View, timeNS uint64) *Process {
 	return p
 }
 
-// stranger fills t.scratch with what the header tells.
+// stranger fills t.scratch from the header.
 func (t *Table) stranger(h *event.Header) *Process {
 	p := t.scratch
 	mask, memo := p.Mask, p.Memo
@@ -225,7 +225,7 @@ func (t *Table) UpdateContainer(m container.Container) {
 	t.changedContainer(t.containers.Update(m))
 }
 
-// UpdateWorkload takes over what the API server tells of a pod, see
+// UpdateWorkload stores facts from the API server about a pod, see
 // container.Registry.UpdateWorkload.
 func (t *Table) UpdateWorkload(uid string, w *container.Workload) {
 	for _, c := range t.containers.UpdateWorkload(uid, w) {
@@ -233,8 +233,8 @@ func (t *Table) UpdateWorkload(uid string, w *container.Workload) {
 	}
 }
 
-// applyContainer takes over metadata from a capture; what is not metadata of a
-// container is nothing to the table.
+// applyContainer stores container metadata from a capture; the table ignores
+// other async events.
 func (t *Table) applyContainer(v *event.View) {
 	text, _ := v.Bytes(containerJSON)
 	if v.Kind() == event.KindAsyncevent {

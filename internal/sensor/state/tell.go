@@ -5,9 +5,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// Task builds the task event from which another table learns what this one
-// knows of p, as of now. Times since boot become times since the epoch by
-// offset, as in captures; both are in ns.
+// Task builds the task event that gives another table this one's state of p, as
+// of now. Times since boot become times since the epoch by offset, as in
+// captures; both are in ns.
 func (p *Process) Task(b *event.Builder, now, offset uint64) []byte {
 	s := &taskSlots
 	start := p.Start
@@ -96,7 +96,7 @@ func (t *Table) known(c *container.Container) (*accounts, string) {
 	return t.users.by[c.ID], c.ID
 }
 
-// AccountsVersion changes with what Accounts yields for c.
+// AccountsVersion changes with the results of Accounts for c.
 func (t *Table) AccountsVersion(c *container.Container) uint64 {
 	a, _ := t.known(c)
 	if a == nil {

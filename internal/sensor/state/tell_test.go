@@ -11,7 +11,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// learned is a table that is told what w knows: times since the epoch are its
+// learned is a table filled from the state of w: times since the epoch are its
 // times.
 func (w *world) learned() *Table {
 	w.t.Helper()
@@ -31,7 +31,7 @@ func (w *world) learned() *Table {
 	return table
 }
 
-// What a table tells, another one learns: all that fields show.
+// A table learns from the events of another all that fields show.
 func TestTold(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.start(10, 1, "bash")

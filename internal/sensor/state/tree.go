@@ -27,8 +27,8 @@ func (t *Table) Parent(p *Process) *Process {
 	return p.parent
 }
 
-// Ancestor is the nth ancestor of p: p itself for 0, its parent for 1; nil if
-// there are not so many.
+// Ancestor is the nth ancestor of p: p itself for 0, its parent for 1; nil if p
+// has fewer.
 func (t *Table) Ancestor(p *Process, n int) *Process {
 	for ; p != nil && n > 0; n-- {
 		p = t.Parent(p)
@@ -88,10 +88,10 @@ func (t *Table) changed(p *Process) {
 	p.Generation = t.generation
 }
 
-// changedTree marks p and its descendants after a change of what a descendant
-// can see of p: its image, its identity, its parent. That is exact, and cheap
-// where it is frequent: a process that has just been forked, or is about to
-// exit, rarely has children.
+// changedTree marks p and its descendants after a change that a descendant can
+// see: of p's image, identity or parent. That is exact, and cheap where it is
+// frequent: a process that has just been forked, or is about to exit, rarely
+// has children.
 func (t *Table) changedTree(p *Process) {
 	t.changed(p)
 	for c := p.child; c != nil; c = c.older {
@@ -99,9 +99,9 @@ func (t *Table) changedTree(p *Process) {
 	}
 }
 
-// Generation is what caches about p depend on: it changes whenever a condition
-// about p's own facts, its ancestors or its container could have another
-// value. Conditions about the leaders of its session and process group are not
+// Generation is the version for caches about p: it changes whenever a condition
+// about p's own facts, its ancestors or its container could have another value.
+// Conditions about the leaders of its session and process group are not
 // covered: those are not always ancestors.
 func (t *Table) Generation(p *Process) uint64 { return p.Generation }
 
@@ -149,7 +149,7 @@ func (t *Table) Freeze(p *Process) (*Process, int) {
 	var first, last *Process
 	for q := p; q != nil; q = t.Parent(q) {
 		c := *q
-		// gone: its parent is the copy, or none; nobody looks it up.
+		// gone: its parent is the copy, or none; it is not looked up.
 		c.gone, c.parent, c.child, c.older, c.younger, c.namesake, c.Mask, c.Memo = true, nil, nil, nil, nil, nil, nil, nil
 		if first == nil {
 			c.Memo = make([]uint64, len(p.Memo))

@@ -19,7 +19,7 @@ type Group struct {
 	Name string
 }
 
-// What a uid or gid is that no file knows, as Falco shows it.
+// User and group of an unknown uid or gid, as Falco shows them.
 var (
 	unknownUser  = &User{UID: noID, GID: noID, Name: "<NA>", Home: "<NA>", Shell: "<NA>"}
 	unknownGroup = &Group{GID: noID, Name: "<NA>"}
@@ -27,8 +27,8 @@ var (
 	rootGroup    = &Group{Name: "root"}
 )
 
-// User tells who uid is where p runs: in its container, or on the host. The
-// result is never nil: without an entry it is root for 0, and has the name
+// User returns the user of uid where p runs: in its container, or on the host.
+// The result is never nil: without an entry it is root for 0, and has the name
 // "<NA>" otherwise.
 func (t *Table) User(p *Process, uid uint32) *User {
 	if u := t.accounts(p).users[uid]; u != nil {
@@ -186,7 +186,7 @@ func (t *Table) changedContainer(c *container.Container) {
 	}
 }
 
-// apply takes over what a capture tells of users and groups.
+// apply stores the users and groups of a capture.
 func (u *users) apply(v *event.View) {
 	s := &userSlots[v.Kind()-event.KindUseradded]
 	id, _ := v.Str(s.container)

@@ -13,7 +13,7 @@ type world struct {
 	table *Table
 	b     event.Builder
 	now   uint64
-	procs map[int32]*event.Header // what the kernel knows of each process
+	procs map[int32]*event.Header // the kernel's state of each process
 }
 
 const epochAtBoot = 1_700_000_000_000_000_000
@@ -47,15 +47,14 @@ func (w *world) apply(raw []byte) *Process {
 	return p
 }
 
-// start makes a process out of nothing that the table is told of by a
-// snapshot.
+// start makes a process that the table gets from a snapshot.
 func (w *world) start(pid, ppid int32, comm string) *Process {
 	w.t.Helper()
 	w.born(pid, ppid, comm)
 	return w.apply(w.task(pid, comm))
 }
 
-// born makes a process that the table is not told of.
+// born makes a process without an event for the table.
 func (w *world) born(pid, ppid int32, comm string) {
 	w.now += 1000
 	w.procs[pid] = &event.Header{
