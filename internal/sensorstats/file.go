@@ -16,7 +16,7 @@ type sequence struct {
 	any  bool
 }
 
-// add completes s by what came before it.
+// add completes s from the samples before it.
 func (q *sequence) add(s Sample, hasDelta bool) Sample {
 	prev, first := q.prev, !q.any
 	q.prev, q.any = s, true

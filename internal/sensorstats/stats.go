@@ -1,7 +1,7 @@
-// Package sensorstats is what a sensor tells about its own work: how many events it
-// saw, how many it dropped, sample by sample. It has the one writer (our
-// sensor appends the method document's lines to its `-s` file) and readers for
-// every form met in the field: the `-s` file of Falco up to 0.32, with and
+// Package sensorstats holds a sensor's statistics about its own work: how many
+// events it saw, how many it dropped, sample by sample. It has the one writer
+// (our sensor appends the method document's lines to its `-s` file) and readers
+// for every form met in the field: the `-s` file of Falco up to 0.32, with and
 // without our extra keys, that of 0.33 and 0.34, the metrics file since 0.35,
 // and a Prometheus endpoint.
 //
@@ -15,7 +15,7 @@ import (
 )
 
 // Counters are cumulative counts of a sensor, or the difference of two.
-// Events counts what the probe saw, including what was then dropped.
+// Events counts the events that the probe saw, including those then dropped.
 type Counters struct {
 	Events      uint64 `json:"events"`
 	Drops       uint64 `json:"drops"`
@@ -30,7 +30,7 @@ type Causes struct {
 	Other     uint64 `json:"other"`
 }
 
-// Extra is what newer sensors tell besides Counters. All are cumulative.
+// Extra has the additional counters of newer sensors. All are cumulative.
 type Extra struct {
 	Filtered       uint64 `json:"filtered"`  // events the kernel side knew to match nothing
 	Delivered      uint64 `json:"delivered"` // events that reached user space
@@ -62,8 +62,8 @@ type Sample struct {
 	Extra *Extra `json:"extra,omitempty"`
 }
 
-// DropPercent is what the method document's drop_pct means: 100 times drops by
-// events, each of the same interval. 0 without events.
+// DropPercent is the method document's drop_pct: 100 times drops by events,
+// each of the same interval. 0 without events.
 func (c Counters) DropPercent() float64 {
 	if c.Events == 0 {
 		return 0

@@ -143,7 +143,7 @@ func TestRestartAndGap(t *testing.T) {
 	for _, s := range got {
 		brs = append(brs, brief{s.Missed, s.Restarted, s.Delta})
 	}
-	// The drops of the two samples that nobody saw must not vanish.
+	// The drops of the two unseen samples must not vanish.
 	want := []brief{{0, false, Counters{100, 0, 0}}, {2, false, Counters{600, 60, 0}},
 		{0, true, Counters{50, 0, 0}}, {0, false, Counters{40, 0, 0}}}
 	if diff := cmp.Diff(want, brs); diff != "" {
@@ -386,8 +386,8 @@ func FuzzReadAll(f *testing.F) {
 	})
 }
 
-// maxMemory bounds what reading a file of the fuzzer's, of less than a
-// megabyte, allocates altogether.
+// maxMemory bounds the total allocation of reading a fuzzer's file of less than
+// a megabyte.
 const maxMemory = 64 << 20
 
 // FuzzFile follows a file that a hostile sensor writes, of which half is there

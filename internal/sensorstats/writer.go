@@ -35,7 +35,7 @@ func Labels(environ []string) []Label {
 
 // AppendLine appends s as one line of a `-s` file: the shape of Falco's stats
 // file up to 0.32, trailing comma included, with our keys after drop_pct. Old
-// readers find what they know, in the place and form they know.
+// readers find their keys in the same place and form.
 func AppendLine(dst []byte, s Sample, labels []Label) []byte {
 	dst = append(dst, `{"sample": `...)
 	dst = strconv.AppendUint(dst, s.Number, 10)
@@ -69,14 +69,14 @@ type Writer struct {
 	labels []Label
 	last   Sample
 	line   []byte
-	torn   bool // the last line that was begun has no end
+	torn   bool // the last line is unfinished
 }
 
 // OpenWriter appends to the file at path, which is created if need be and
 // never truncated: the runs of a sensor follow each other in one file, and the
 // sample number begins at 1 with each.
 func OpenWriter(path string, labels []Label) (*Writer, error) {
-	// A pipe that nobody reads must not hold up the writer: O_NONBLOCK, open(2).
+	// A pipe without a reader must not block the writer: O_NONBLOCK, open(2).
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open stats file: %w", err)
@@ -131,7 +131,7 @@ func (w *Writer) takeBack(n int) bool {
 	return err == nil && f.Truncate(end-int64(n)) == nil
 }
 
-// Close closes what the writer writes to.
+// Close closes the underlying file.
 func (w *Writer) Close() error { return w.w.Close() }
 
 // quote writes a JSON string: labels come from the environment, and may hold

@@ -17,7 +17,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/linux/regular"
 )
 
-// maxLine bounds what one unfinished line may hold in memory.
+// maxLine bounds the memory of one unfinished line.
 const maxLine = 1 << 20
 
 // File follows the file at one path.
@@ -27,12 +27,12 @@ type File struct {
 	pending []byte // an unfinished last line
 	buf     []byte
 	offset  int64
-	skip    bool // the rest of an overlong line is to be dropped
+	skip    bool // drop the rest of an overlong line
 	mtime   time.Time
 }
 
-// Open follows path. It need not exist yet. With fromEnd, what the file holds
-// now is skipped, from its last newline on.
+// Open follows path. It need not exist yet. With fromEnd, the present content
+// up to its last newline is skipped.
 func Open(path string, fromEnd bool) (*File, error) {
 	t := &File{path: path, buf: make([]byte, 256<<10)}
 	if err := t.open(); err != nil {
@@ -97,8 +97,8 @@ func (t *File) Poll(line func([]byte)) error {
 		if err != nil || next == nil {
 			return err
 		}
-		// What was written between the drain and the rename is still in the
-		// old file, and nothing can be appended by path any more.
+		// Lines written between the drain and the rename are still in the old
+		// file, and nothing can be appended by path any more.
 		if err := t.drain(line); err != nil {
 			return fmt.Errorf("follow %s: %w", t.path, err)
 		}
@@ -183,8 +183,8 @@ func (t *File) rotated() (*os.File, error) {
 // ModTime is the file's modification time just before the last Poll read it.
 func (t *File) ModTime() time.Time { return t.mtime }
 
-// Rest is the unfinished last line; nil if absent. For a stream that
-// will not grow any more.
+// Rest is the unfinished last line; nil if absent. For a stream that no longer
+// grows.
 func (t *File) Rest() []byte { return t.pending }
 
 // Close stops following.

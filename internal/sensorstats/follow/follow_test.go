@@ -99,8 +99,8 @@ func TestRotationTwiceBetweenPolls(t *testing.T) {
 	}
 }
 
-// What is no file is refused at once, at the start and in the place of a file
-// that was followed: nobody waits for a pipe, or reads a device for ever.
+// Anything but a regular file is refused at once, at the start and in place of
+// a followed file: nothing waits for a pipe, or reads a device for ever.
 func TestNoFile(t *testing.T) {
 	for name, put := range map[string]func(path string) error{
 		"pipe":      func(path string) error { return unix.Mkfifo(path, 0o600) },
