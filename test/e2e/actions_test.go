@@ -59,8 +59,8 @@ func checkActions(t *testing.T, rules []string, match string, rulesArgs ...strin
 	generator, scope := scoped(t, dir, rules)
 	s := startSensor(t, append(slices.Clone(rulesArgs), "-r", scope, "-o", "rules[].enable.rule=*", "-o",
 		`append_output[].extra_fields=[evt.time, evt.type, proc.pid, proc.ppid, thread.tid, "proc.apid[2]", "proc.apid[3]"]`)...)
-	// Other work on this machine may be too much for the sensor. It says so, and
-	// what was lost then is tried again.
+	// Other work on this machine may overload the sensor. It reports losses, and
+	// the lost actions are tried again.
 	for range 3 {
 		failed, log := testActions(t, generator, s, match)
 		if len(failed) == 0 {
@@ -125,10 +125,10 @@ type message struct {
 	Text string `xml:"message,attr"`
 }
 
-// scoped makes the rules blind for everything but one generator, so that what
-// else happens on this machine neither fires them nor floods the sensor: it
-// returns that generator, the binary under a name of its own, and a file of
-// rules that restricts each rule to it and its descendants.
+// scoped restricts the rules to one generator, so that other work on this
+// machine neither fires them nor floods the sensor: it returns that generator,
+// the binary under a name of its own, and a file of rules that restricts each
+// rule to it and its descendants.
 func scoped(t *testing.T, dir string, rules []string) (generator, file string) {
 	t.Helper()
 	name := fmt.Sprintf("e2e-%d", os.Getpid())

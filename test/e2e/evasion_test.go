@@ -24,7 +24,7 @@ func TestUnshareIsJudgedByItsCaller(t *testing.T) {
 	if err != nil {
 		t.Skip(err)
 	}
-	dir := filepath.Dir(binary) // that nobody may enter
+	dir := filepath.Dir(binary) // which the user nobody can enter
 	name := fmt.Sprintf("unshare-%d", os.Getpid())
 	tool, rules := filepath.Join(dir, name), filepath.Join(t.TempDir(), "rules.yaml")
 	if err := os.Symlink(unshare, tool); err != nil {
@@ -55,7 +55,7 @@ func TestUnshareIsJudgedByItsCaller(t *testing.T) {
 	s.provoke("of the failed exec after it", act, func(a alert) bool { return a.Rule == "After" })
 }
 
-// The same of a user namespace that somebody else has made.
+// The same for a user namespace that another user has made.
 //
 // It shows a row of docs/compatibility.md.
 func TestSetnsIsJudgedByItsCaller(t *testing.T) {

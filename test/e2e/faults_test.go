@@ -17,12 +17,12 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
-// What cannot work ends at once, with exit code 1 and one line that says what
-// to do.
+// A fault at start ends the sensor at once, with exit code 1 and one line that
+// says what to do.
 func TestFaultsAtStart(t *testing.T) {
 	requireBPF(t)
 	dir := t.TempDir()
-	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // nobody has to reach the files
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the user nobody must reach the files
 		t.Fatal(err)
 	}
 	file := func(name, text string) string {
@@ -123,7 +123,7 @@ func TestNothingStaysAttached(t *testing.T) {
 	}
 }
 
-// objects are ids of what a process holds in the kernel.
+// objects are ids of the kernel objects that a process holds.
 type objects struct {
 	programs []ebpf.ProgramID
 	maps     []ebpf.MapID

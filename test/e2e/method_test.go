@@ -87,8 +87,8 @@ func TestMethodOverUnixSocket(t *testing.T) {
 	}
 }
 
-// The same over the network with mutual TLS; who shows no certificate, or one
-// of somebody else, gets nothing.
+// The same over the network with mutual TLS; a client without a certificate, or
+// with a foreign one, gets nothing.
 func TestMethodOverMutualTLS(t *testing.T) {
 	requireBPF(t)
 	dir := t.TempDir()
@@ -183,8 +183,8 @@ func refused(t *testing.T, port uint16, config *tls.Config) {
 	if err == nil {
 		t.Fatal("it was served")
 	}
-	// A reset or an end of the stream is how a refusal may look from this
-	// side of TLS 1.3; what it may not be is our own time-out.
+	// A refusal may look like a reset or an end of the stream from this side of
+	// TLS 1.3, but it must not be our own time-out.
 	if ctx.Err() != nil || status.Code(err).String() != "Unavailable" {
 		t.Errorf("refused with %v", err)
 	}

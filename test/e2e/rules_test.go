@@ -49,8 +49,8 @@ func TestDefaultRulesCoverUpstream(t *testing.T) {
 	}
 }
 
-// Every default rule says what it is about and how grave, and has tags for
-// maturity, tactic and technique.
+// Every default rule has a description and a priority, and tags for maturity,
+// tactic and technique.
 func TestDefaultRulesAreDescribed(t *testing.T) {
 	described := describeRules(t, defaultRules()...)
 	for _, r := range described {
@@ -101,9 +101,9 @@ func TestDefaultRulesCheck(t *testing.T) {
 	}
 }
 
-// What a Debian host does by itself and its administrators do all day fires
-// none of the rules that are on by default. The rules see these commands only:
-// what else runs on this machine is not known.
+// Routine work of a Debian host and its administrators fires none of the rules
+// enabled by default. The rules see these commands only: other work on this
+// machine is unknown.
 func TestDefaultRulesAreQuiet(t *testing.T) {
 	requireBPF(t)
 	dir := t.TempDir()

@@ -119,8 +119,8 @@ func (s *sensor) eachAlert(from int64, f func(alert)) int64 {
 	}
 }
 
-// again is how long an alert may take before what causes it is done again:
-// other work on this machine may make the sensor drop events.
+// again is how long an alert may take before its cause is repeated: other work
+// on this machine may make the sensor drop events.
 const again = 5 * time.Second
 
 // provoke acts until there is an alert for which ok is true, and returns it.
@@ -156,7 +156,7 @@ func peregrine(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
 }
 
-// watched keeps what is written to it and tells when it contains a word.
+// watched keeps the text written to it and reports when it contains a word.
 type watched struct {
 	mu    sync.Mutex
 	text  bytes.Buffer

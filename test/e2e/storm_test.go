@@ -18,8 +18,8 @@ import (
 
 const (
 	stormLoops = 4
-	// Every so many subshells a loop starts a program, which opens a file that
-	// its own pid names: proof that an alert's proc.pid is right.
+	// Once every stormExecEvery subshells a loop starts a program, which opens a
+	// file named after its own pid: proof that an alert's proc.pid is right.
 	stormExecEvery = 50
 )
 
@@ -48,7 +48,7 @@ func TestForkStorm(t *testing.T) {
 		"-o", "json_include_output_property=false",
 		"-o", "append_output[].extra_fields=[proc.name, proc.pname, proc.pid, proc.ppid, fd.name]")
 
-	blow(t, dir, "warm", each/10) // what the process table and Go's heap take for the load, they have then
+	blow(t, dir, "warm", each/10) // afterwards the process table and Go's heap have their size for the load
 	s.settle(t, metrics)
 	before, rssBefore := s.settle(t, metrics), s.rss(t)
 	parents := blow(t, dir, "storm", each)
@@ -96,7 +96,7 @@ func TestForkStorm(t *testing.T) {
 		want, total, lost, before.Threads, after.Threads, rssBefore>>10, rssAfter>>10)
 }
 
-// isOfStorm says what is wrong about an alert of one of the loops.
+// isOfStorm returns the errors in an alert of one of the loops.
 func (a alert) isOfStorm(dir, loop string, parent int) error {
 	pid, ppid := int(a.Fields["proc.pid"].(float64)), int(a.Fields["proc.ppid"].(float64))
 	file, name := a.Fields["fd.name"].(string), a.Fields["proc.name"].(string)

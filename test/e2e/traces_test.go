@@ -13,10 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// private is what the generator's command runs in: a mount namespace whose
-// /tmp and /var/tmp nobody else uses, so that what is in them at the end is
-// the generator's. $1 is a directory to keep, $2 the listing, the rest the
-// command.
+// private runs the generator's command in a mount namespace whose /tmp and
+// /var/tmp nobody else uses, so that all files in them at the end are the
+// generator's. $1 is a directory to keep, $2 the listing, the rest the command.
 const private = `set -e
 mount --make-rprivate /
 mkdir "$1/tmp" "$1/vartmp"

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// way is a way around the rules of Falco, which a default rule sees, and what
-// looks like it and is no matter of that rule.
+// way is an evasion of Falco's rules that a default rule detects, with a
+// harmless look-alike that it must not match.
 type way struct {
 	rule          string
 	act, harmless func(dir string) error
@@ -43,8 +43,8 @@ var waysAround = []way{
 	{"Unexpected UDP Traffic", datagram("192.0.2.7:9"), datagram("127.0.0.1:9")},
 }
 
-// The default rules see what goes around Falco's, and nothing besides: the
-// harmless acts leave "harmless" in their alerts, if there are any.
+// The default rules detect evasions of Falco's, and nothing else: the harmless
+// acts leave "harmless" in their alerts, if there are any.
 //
 // It shows a row of docs/compatibility.md.
 func TestWaysAroundTheRules(t *testing.T) {
@@ -275,7 +275,7 @@ func fromShm(dir string) error {
 	return (&exec.Cmd{Path: program, Args: []string{"cat"}}).Run()
 }
 
-// arguments starts find with so many arguments of 100 bytes.
+// arguments starts find with n arguments of 100 bytes.
 func arguments(n int) func(string) error {
 	return func(dir string) error {
 		var args []string
