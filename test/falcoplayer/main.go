@@ -3,7 +3,7 @@
 //	go build -o bin/falcoplayer ./test/falcoplayer
 //	sudo FALCO_PLAYER_SENSOR=$PWD/bin/peregrine bin/peregrine capacity run --quick --sensor falco --falco bin/falcoplayer --cpu 0.25,0.5,1
 //
-// See package player for what it plays.
+// See package player for its behaviour.
 package main
 
 import (

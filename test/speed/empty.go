@@ -6,8 +6,8 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// attachEmpty puts a program that does nothing where the sensor sees syscalls:
-// what no sensor at this hook can do without.
+// attachEmpty attaches an empty program to the sensor's hook of syscalls: the
+// minimum cost of any sensor at this hook.
 func attachEmpty() (detach func() error, err error) {
 	program, err := ebpf.NewProgram(&ebpf.ProgramSpec{
 		Type: ebpf.Tracing, AttachType: ebpf.AttachTraceRawTp, AttachTo: "sys_exit", License: "GPL",

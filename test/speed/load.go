@@ -56,7 +56,7 @@ func steady(binary, hooks string, l load, length time.Duration, limit float64) (
 	return r, p.stop()
 }
 
-// window is what happens in the given time.
+// window measures the given time.
 func (p *process) window(length time.Duration) (r result, err error) {
 	before, err := p.sample()
 	if err != nil {
@@ -113,7 +113,7 @@ func (l load) run(dir string, stop *atomic.Bool) {
 	}
 }
 
-// confine puts a process into a cgroup (v1) with so many CPUs.
+// confine limits a process to that many CPUs in a cgroup (v1).
 func confine(pid int, cpus float64) (undo func(), err error) {
 	dir := fmt.Sprintf("/sys/fs/cgroup/cpu/speed-%d", pid)
 	if err := os.Mkdir(dir, 0o755); err != nil {

@@ -1,4 +1,4 @@
-// Command speed measures what the sensor costs and takes on this machine, for
+// Command speed measures the sensor's cost and capacity on this machine, for
 // docs/benchmarks.md:
 //
 //	make build && sudo go run ./test/speed
@@ -70,7 +70,7 @@ func main() {
 	fmt.Printf("\nHooks in force: %s\n", inForce)
 }
 
-// result is one measurement; what does not apply is zero.
+// result is one measurement; figures that do not apply are zero.
 type result struct {
 	events, drops uint64
 	elapsed, cpu  time.Duration

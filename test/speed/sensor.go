@@ -23,7 +23,7 @@ type process struct {
 	ready  chan struct{}
 	alert  chan struct{} // closed at the first alert
 	output chan struct{} // closed at the end of the output
-	hooks  chan string   // what the log says of them
+	hooks  chan string   // the log's line about them
 }
 
 func start(binary, hooks string) (*process, error) {
@@ -132,8 +132,8 @@ func (p *process) sample() (sensorstats.Sample, error) {
 	return samples[len(samples)-1], nil
 }
 
-// settle waits until the hooks that were asked for are in force, and says which
-// are: the sensor starts at the tracepoint.
+// settle waits until the requested hooks are in force, and returns those in
+// force: the sensor starts at the tracepoint.
 func (p *process) settle(asked string) (string, error) {
 	if asked == "tracepoint" {
 		return asked, nil

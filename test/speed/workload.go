@@ -25,7 +25,7 @@ type workload struct {
 }
 
 // workloads need redis, nginx and wrk from Debian; those without their programs
-// are left out, by name. dir is for what the servers write.
+// are left out, by name. dir is for the servers' files.
 func workloads(dir string) ([]workload, error) {
 	config := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, dir), 0o600); err != nil {
@@ -90,8 +90,8 @@ func (w workload) run() (rate float64, err error) {
 	return strconv.ParseFloat(string(found[1]), 64)
 }
 
-// serve starts a server, waits until it takes connections, and gives what ends
-// it.
+// serve starts a server, waits until it takes connections, and returns a
+// function that ends it.
 func serve(args []string, port string) (end func() error, err error) {
 	cmd := exec.Command(args[0], args[1:]...)
 	if err := cmd.Start(); err != nil {
