@@ -76,7 +76,7 @@ func (a *apt) download(pkg string) (string, error) {
 	return debs[0], nil
 }
 
-// clean removes what only fetching needed.
+// clean removes files that only fetching needed.
 func (a *apt) clean() {
 	os.RemoveAll(filepath.Join(a.dir, "apt"))
 	debs, _ := filepath.Glob(filepath.Join(a.dir, "*.deb"))
@@ -85,7 +85,7 @@ func (a *apt) clean() {
 	}
 }
 
-// output runs a command; what it said to stderr is part of the error.
+// output runs a command; its standard error is part of the error.
 func output(cmd *exec.Cmd) (string, error) {
 	out, err := cmd.Output()
 	var exit *exec.ExitError

@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// arch is what differs between the architectures of machines.
+// arch describes an architecture of machines.
 type arch struct {
 	name     string // as Go and Debian call it
 	qemu     string // its emulator
 	pkg      string // Debian's package of that
 	machine  string // qemu's name of the machine
-	emulated string // what is other about an emulated CPU
+	emulated string // differences of an emulated CPU
 	console  string // the serial port
 	kernels  []kernel
 }

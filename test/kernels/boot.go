@@ -24,7 +24,7 @@ func boot(ctx context.Context, o options, vmlinuz, image string) (*result, error
 		"-accel", o.accel, "-smp", strconv.Itoa(o.cpus), "-m", strconv.Itoa(o.memory),
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
 		"-kernel", vmlinuz, "-initrd", image,
-		// An oops ends the machine; what the kernel warns of is shown.
+		// An oops ends the machine; kernel warnings are shown.
 		"-append", "console="+o.arch.console+" loglevel=5 oops=panic panic=-1 rdinit=/init")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()

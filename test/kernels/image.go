@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// files is the rest of what is expected to be there.
+// files are other files that programs expect.
 var files = map[string]string{
 	"etc/passwd":   "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
 	"etc/group":    "root:x:0:\nnogroup:x:65534:\n",
@@ -49,7 +49,7 @@ func buildImage(ctx context.Context, o options, dir, image string, jobs []job) e
 	return errors.Join(err, w.close(), buf.Flush(), out.Close())
 }
 
-// addBuilt adds what is compiled here, without symbol tables: the image is
+// addBuilt adds programs compiled here, without symbol tables: the image is
 // copied into the machine's memory.
 func addBuilt(ctx context.Context, w *cpio, arch, dir string, jobs []job) error {
 	build := func(to string, args ...string) error {

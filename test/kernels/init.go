@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prefix begins what init tells on the console.
+// prefix starts the messages of init on the console.
 const prefix = "peregrine-kernels: "
 
 func tell(what string, value any) { fmt.Printf("\n%s%s %v\n", prefix, what, value) }
@@ -62,7 +62,7 @@ func setUp() error {
 	}
 	_, err := unix.Setsid() // the session of the jobs, which are process groups in it
 	errs = append(errs, err, os.Chmod("/tmp", 0o1777), loopbackUp())
-	// What udev does: tests and the runtime look there.
+	// udev does the same: tests and the runtime look there.
 	errs = append(errs, os.Symlink("/proc/self/fd", "/dev/fd"))
 	return errors.Join(errs...)
 }
@@ -92,8 +92,8 @@ func requireHooks() string {
 	return "0"
 }
 
-// runJob runs a program to its end, with the console for output, and gives its
-// exit code. It waits for orphans as well: that is what a first process does.
+// runJob runs a program to its end, with the console for output, and returns
+// its exit code. It reaps orphans as well, as pid 1 must.
 func runJob(args []string) string {
 	null, err := os.Open(os.DevNull)
 	if err != nil {

@@ -53,7 +53,7 @@ func selectJobs(only string) ([]job, error) {
 // program is the job's test binary inside the machine.
 func (j job) program() string { return "/tests/" + filepath.Base(j.pkg) + ".test" }
 
-// line tells init what to run.
+// line is init's line for the job.
 func (j job) line() string {
 	return fmt.Sprintf("%s %s -test.v -test.timeout=15m -test.run=%s %s\n", j.name, j.program(), j.tests, j.flags)
 }

@@ -36,7 +36,7 @@ type options struct {
 	update, verbose            bool
 }
 
-// cached is the directory of what is kept for the architecture.
+// cached is the path of a cached file of the architecture.
 func (o options) cached(name string) string { return filepath.Join(o.cache, o.arch.name, name) }
 
 func main() {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// result is what the console of a machine told.
+// result is read from the console of a machine.
 type result struct {
 	kernel    string // its release
 	object    string // the probe's, as its test says
@@ -81,7 +81,7 @@ func (r *result) line(s string) {
 	}
 }
 
-// told takes a message of init's: what, and about what.
+// told takes a message of init: its kind, and its subject.
 func (r *result) told(words []string) {
 	if len(words) < 2 {
 		return
@@ -121,7 +121,7 @@ func (r *result) check(jobs []job) error {
 	return errors.Join(errs...)
 }
 
-// failures leaves out what tests said that went well.
+// failures leaves out the output of passing tests.
 func failures(lines []string) []string {
 	var out []string
 	for _, l := range lines {
