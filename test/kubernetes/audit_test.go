@@ -20,7 +20,7 @@ const expected = `
 
 // TestAudit lets the generator do its 13 actions on a real cluster, whose API
 // server sends its audit log, by the policy of the guide, to the sensor. Each
-// action fires its rule, and no other; what is killed is cleaned up.
+// action fires its rule, and no other; the objects of a killed run are removed.
 // It shows a row of docs/compatibility.md.
 func TestAudit(t *testing.T) {
 	policy, err := os.ReadFile("../../deploy/audit-policy.yaml")
@@ -116,8 +116,8 @@ func waitFor(t *testing.T, alerts, text string) {
 	}
 }
 
-// onlyThirteen says that what the generator did fired 13 rules, once each, and
-// no other rule spoke of what it made.
+// onlyThirteen checks that the generator's actions fired 13 rules, once each,
+// and that no other rule named its objects.
 func onlyThirteen(t *testing.T, alerts string) {
 	text, err := os.ReadFile(alerts)
 	if err != nil {
@@ -154,7 +154,7 @@ func nothingLeft(t *testing.T, c *Cluster) {
 	}
 }
 
-// killed kills a run that makes objects, and lets cleanup find what it left.
+// killed kills a run that makes objects, and lets cleanup find the rest.
 func killed(t *testing.T, c *Cluster, binary, alerts string) {
 	made := func() int {
 		text, _ := os.ReadFile(alerts)
@@ -171,8 +171,8 @@ func killed(t *testing.T, c *Cluster, binary, alerts string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Whether the kill came between creation and deletion is chance: this is
-	// what it leaves if so.
+	// The kill may or may not come between creation and deletion: make the
+	// object that it leaves if so.
 	c.Run(t, c.Kubectl("create", "configmap", "peregrine-dead"))
 	c.Run(t, c.Kubectl("label", "configmap", "peregrine-dead", "app.kubernetes.io/part-of=peregrine-generator"))
 	if out := c.Run(t, exec.Command(binary, "generate", "cleanup", "--kubeconfig", c.Kubeconfig)); !strings.Contains(out, "deleted what k8saudit") {
@@ -181,7 +181,7 @@ func killed(t *testing.T, c *Cluster, binary, alerts string) {
 	nothingLeft(t, c)
 }
 
-// execInPod looks at what kubectl does over WebSockets.
+// execInPod tests kubectl over WebSockets.
 func execInPod(t *testing.T, c *Cluster, alerts string) {
 	pause, err := programs[2].path()
 	if err != nil {

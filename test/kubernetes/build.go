@@ -19,7 +19,7 @@ const module = "github.com/peregrine-sec/peregrine/test/kubernetes"
 // program is one that a cluster needs and that is compiled here.
 type program struct {
 	name  string // also its directory, in this one
-	pkg   string // what is compiled, seen from there
+	pkg   string // the package to compile, as seen from that directory
 	stamp bool   // its version must be Kubernetes' own: v0.0.0-master refuses kubelets
 }
 
@@ -39,7 +39,7 @@ func Cache() (string, error) {
 	return filepath.Join(dir, "peregrine-test"), nil
 }
 
-// Build compiles what is not in the cache yet. It tells progress to w.
+// Build compiles programs that are not cached yet. It reports progress to w.
 func Build(w io.Writer) error {
 	for _, p := range programs {
 		path, err := p.path()

@@ -14,11 +14,12 @@ import (
 
 const (
 	cgroupFS = "/sys/fs/cgroup"
-	// cgroupRoot has the kubelet's kubepods below it: nobody else's pods are there.
+	// cgroupRoot has the kubelet's kubepods below it, apart from other kubelets'
+	// pods.
 	cgroupRoot = "peregrine-test-kubernetes"
 )
 
-// foreign says what shows another kubelet on this machine, or "". The cgroups
+// foreign names a trace of another kubelet on this machine, or "". The cgroups
 // are those of its cgroupfs and systemd drivers; it may have another root, so
 // its process counts too, unless it is in a container. Ours is not called so:
 // its program is hyper.

@@ -15,8 +15,8 @@ import (
 	"time"
 )
 
-// dir is the one place of a cluster's state: there is one cluster at a time,
-// and what a killed test left is found.
+// dir is the only place of a cluster's state: one cluster runs at a time, and
+// the next finds the remains of a killed test.
 const dir = "/var/tmp/peregrine-test-kubernetes"
 
 // Options say how a cluster is started.
@@ -61,7 +61,7 @@ func Up(t testing.TB, o Options) *Cluster {
 }
 
 // Start starts a cluster. It waits for another one of this machine to end, and
-// takes down what a killed process left. It refuses a machine with another
+// takes down the remains of a killed process. It refuses a machine with another
 // kubelet before it touches anything.
 func Start(o Options) (*Cluster, error) {
 	if why := missing(); why != "" {

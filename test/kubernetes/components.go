@@ -104,7 +104,7 @@ contexts: [{name: sensor, context: {cluster: sensor, user: ""}}]
 func (c *Cluster) Stop() error {
 	defer c.lock.Close()
 	// Pods end while there is a kubelet: their mounts, addresses and shims go
-	// with them. What makes pods goes first, or they would come back.
+	// with them. The makers of pods go first, or the pods would come back.
 	errs := []error{end(c.dir, "kube-controller-manager", 5*time.Second), end(c.dir, "kube-scheduler", 5*time.Second)}
 	if noted(c.dir, "kubelet") != 0 && noted(c.dir, "kube-apiserver") != 0 {
 		cmd := c.Kubectl("delete", "pods", "--all", "--all-namespaces", "--grace-period=1", "--timeout=30s")
@@ -115,7 +115,7 @@ func (c *Cluster) Stop() error {
 	return errors.Join(append(errs, takeDown(c.dir))...)
 }
 
-// takeDown removes what is left of the cluster in dir, in whatever state it is.
+// takeDown removes the remains of the cluster in dir, in any state.
 func takeDown(dir string) error {
 	if _, err := os.Stat(dir); err != nil {
 		return nil

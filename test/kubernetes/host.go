@@ -78,11 +78,11 @@ func sysctlFile(dir, name string) string {
 }
 
 // outside are the directories that the kubelet, containerd and the CNI plugins
-// write to, whatever they are told.
+// write to, whatever their configuration.
 var outside = []string{"/run/containerd", "/var/lib/kubelet", "/var/log/containers", "/var/lib/cni"}
 
-// A note is written before anything is changed or started. One that is not
-// whole, or is of an earlier boot, says nothing about this host: what it does
+// A note is written before anything is changed or started. An incomplete one,
+// or one of an earlier boot, says nothing about this host: objects that it does
 // not list may be someone else's by now.
 const noteEnd = "end\n"
 
@@ -124,8 +124,8 @@ func bootID() (string, error) {
 	return strings.TrimSpace(string(id)), err
 }
 
-// removeTree removes a directory with what is mounted there. It keeps it if an
-// unmount fails: a removal would go through the mount.
+// removeTree removes a directory with its mounts. It keeps it if an unmount
+// fails: a removal would go through the mount.
 func removeTree(dir string) error {
 	if err := unmountBelow(dir); err != nil {
 		return err

@@ -117,7 +117,7 @@ func TestCreated(t *testing.T) {
 	}
 }
 
-// TestSaveOutside reads what it wrote: what is there now was not made.
+// TestSaveOutside reads back a complete note, and finds no temporary file.
 func TestSaveOutside(t *testing.T) {
 	dir := t.TempDir()
 	if err := saveOutside(dir, "b"); err != nil {
@@ -172,7 +172,7 @@ func TestTakeDownForeignState(t *testing.T) {
 	}
 }
 
-// TestClaimRefused keeps what is left while there is another kubelet.
+// TestClaimRefused keeps the remains while another kubelet runs.
 func TestClaimRefused(t *testing.T) {
 	root := t.TempDir()
 	tree(t, root, map[string]string{

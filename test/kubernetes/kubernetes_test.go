@@ -14,8 +14,8 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
-// TestCluster runs a pod from an image of its own, with the API server's help
-// by kubectl, and looks at what is left afterwards.
+// TestCluster runs a pod from an image of its own, with kubectl through the API
+// server, and checks for leftovers afterwards.
 func TestCluster(t *testing.T) {
 	before := leftovers(t)
 	t.Run("up", func(t *testing.T) {
@@ -43,7 +43,7 @@ func TestCluster(t *testing.T) {
 	}
 }
 
-// TestKilled takes down what a killed process left.
+// TestKilled takes down the remains of a killed process.
 func TestKilled(t *testing.T) {
 	before := leftovers(t)
 	t.Run("up", func(t *testing.T) {
@@ -63,7 +63,8 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// leftovers is what a cluster changes on the host. It waits until there is none.
+// leftovers lists a cluster's changes to the host. It waits until there are
+// none.
 func leftovers(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() == 0 {

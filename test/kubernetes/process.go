@@ -14,8 +14,8 @@ import (
 )
 
 // start starts a component on the node, with its output in name.log. It is
-// noted by pid and start time, by which a later process finds what a killed
-// one left.
+// noted by pid and start time, by which a later process finds the remains of a
+// killed one.
 func (c *Cluster) start(name, program string, args ...string) error {
 	log, err := os.OpenFile(c.path(name+".log"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {

@@ -17,8 +17,8 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
-// TestCapacity has one cluster for all: to start one takes longer than most of
-// what is tried in it.
+// TestCapacity shares one cluster: starting one takes longer than most of its
+// parts.
 func TestCapacity(t *testing.T) {
 	l := setUp(t)
 	for _, part := range []struct {
@@ -93,8 +93,8 @@ func (l *lab) wholeRun(t *testing.T) {
 	}
 }
 
-// begin starts a run of one limit, and returns when the cluster has what the
-// kubectl command lists.
+// begin starts a run of one limit, and returns when the kubectl command lists
+// something.
 func (l *lab) begin(t *testing.T, kubectl ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
 	cmd := l.capacity(append([]string{"-n", killedNamespace, "--node", "node1", "--cpu", "0.7", "--out", filepath.Join(t.TempDir(), "run")}, short...)...)

@@ -21,7 +21,8 @@ type lab struct {
 
 const namespace = "peregrine"
 
-// values are what the chart needs here: no CRI, and soon ready.
+// values configure the chart for this test: no CRI, and a short readiness
+// period.
 const values = `
 image: {tag: test, pullPolicy: Never}
 healthChecks: {readinessProbe: {periodSeconds: 1}}
@@ -62,7 +63,7 @@ func (l *lab) capacity(args ...string) *exec.Cmd {
 	return exec.Command(l.program, args...)
 }
 
-// dump logs what the cluster has, for a test that has failed.
+// dump logs the cluster's objects, for a test that has failed.
 func (l *lab) dump(t *testing.T) {
 	for _, args := range [][]string{
 		{"get", "pods,jobs,daemonsets", "-A", "-o", "wide"}, {"get", "events", "-A", "--sort-by=.metadata.creationTimestamp"},
@@ -73,7 +74,7 @@ func (l *lab) dump(t *testing.T) {
 	}
 }
 
-// state is what a run has to leave as it was, without the names and times that
+// state is the state that a run must restore, without the names and times that
 // Kubernetes makes.
 func (l *lab) state(t *testing.T) string {
 	t.Helper()
@@ -121,8 +122,8 @@ func checkRun(t *testing.T, dir string, rows int) (capacities int) {
 	return checkRows(t, dir, rows)
 }
 
-// checkRows checks that each row of a result was measured. What it came to is
-// another matter: on a busy machine, not even the lowest rate may be clean.
+// checkRows checks that each row of a result was measured. It does not check
+// the results: on a busy machine, not even the lowest rate may be clean.
 func checkRows(t *testing.T, dir string, rows int) (capacities int) {
 	t.Helper()
 	r, err := run.Load(dir)
