@@ -13,13 +13,13 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
-// BenchmarkMetadata says what the metadata of 200 containers costs: the same
-// sensor with a runtime that tells of them, and with none.
+// BenchmarkMetadata measures the cost of metadata of 200 containers: the same
+// sensor with a runtime that serves it, and without one.
 //
 //	go test ./test/runtimes -run xxx -bench Metadata -count 5
 //
-// ns/op is the time that the work takes beside the sensor, cpu-ns/op what the
-// sensor itself spends on it.
+// ns/op is the time that the work takes beside the sensor, cpu-ns/op the CPU
+// time of the sensor itself.
 func BenchmarkMetadata(b *testing.B) {
 	need(b)
 	const many = 200

@@ -185,7 +185,7 @@ func TestPods(t *testing.T) {
 	}
 	compare(t, s.await(t, "an alert of exec", tells("/tell/exec")), map[string]string{"container.id": id[:12], "container.full_id": id, "container.mount.dest[0]": "/data"})
 
-	// A container made anew in the same pod has an id of its own.
+	// A recreated container in the same pod has a new id.
 	if _, err := p.runtime.StopContainer(p.context(), &api.StopContainerRequest{ContainerId: id}); err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +256,7 @@ func TestContainerd(t *testing.T) {
 	ctr("containers", "delete", id)
 }
 
-// unmountBelow lets go of what a runtime has mounted in its directory.
+// unmountBelow unmounts a runtime's mounts in its directory.
 func unmountBelow(t testing.TB, dir string) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/mounts")

@@ -28,7 +28,8 @@ func (e *engine) cli(t testing.TB, args ...string) string {
 	return command(t, e.env, e.command[0], args...)
 }
 
-// environment is what the runtime's command line finds it by.
+// environment is the environment of the runtime's command line, which names its
+// socket.
 func (e *engine) environment() []string {
 	return append(append(os.Environ(), e.env...), "DOCKER_HOST=unix://"+e.socket, "CONTAINERD_ADDRESS="+e.socket)
 }

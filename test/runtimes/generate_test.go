@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// actions are of several kinds: opens, writes below what an overlay covers,
-// programs, sockets, a user by name, and one that needs a privileged container.
+// actions are of several kinds: opens, writes below an overlay, programs,
+// sockets, a user by name, and one that needs a privileged container.
 var actions = flag.String("actions", "^syscall.(ReadSensitiveFileUntrusted|CreateSymlinkOverSensitiveFiles|PacketSocketCreatedInContainer|DropAndExecuteNewBinaryInContainer|ClearLogActivities|DebugfsLaunchedInPrivilegedContainer|SystemUserInteractive)$",
 	"what the generator does in containers; \"^syscall\" for the whole test")
 

@@ -38,13 +38,13 @@ func killable(t *testing.T, e *engine, state, image string) *exec.Cmd {
 	return cmd
 }
 
-// cleanup is what generate cleanup says.
+// cleanup returns the output of generate cleanup.
 func cleanup(t *testing.T, e *engine, state string) string {
 	t.Helper()
 	return command(t, e.environment(), built.binary, "generate", "cleanup", "--state-dir", state)
 }
 
-// left is what a runtime has of the generator's runs.
+// left lists the objects of the generator's runs in a runtime.
 func left(t *testing.T, e *engine) string {
 	t.Helper()
 	var lists [][]string
@@ -113,8 +113,8 @@ func TestKilledRuns(t *testing.T) {
 	}
 }
 
-// gate is a proxy before dockerd, which keeps a request to make a container until
-// somebody has asked for a list of containers.
+// gate is a proxy before dockerd, which holds a request to make a container
+// until a request lists containers.
 type gate struct {
 	http.RoundTripper
 	asked, listed chan struct{}

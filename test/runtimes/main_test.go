@@ -13,7 +13,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
-// built is what the tests need, made once.
+// built has the programs and images that the tests need, made once.
 var built struct{ dir, binary, archive, pause string }
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }

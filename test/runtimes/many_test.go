@@ -22,8 +22,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
-// node is a container runtime that tells of many containers as a real one does,
-// each in a pod of its own.
+// node is a container runtime that reports many containers as a real one does,
+// each in its own pod.
 type node struct {
 	api.UnimplementedRuntimeServiceServer
 	ids []string

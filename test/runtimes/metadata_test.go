@@ -100,7 +100,7 @@ func TestMetadata(t *testing.T) {
 	})
 }
 
-// oddLabel is a label's value with what YAML, JSON and shells care about.
+// oddLabel is a label's value with special characters of YAML, JSON and shells.
 const oddLabel = "a=\"b\",%c{d}[e]: 'f' ü\\, g:h"
 
 // After a restart of the runtime, containers are known again, and the log says

@@ -11,8 +11,9 @@ import (
 	generator "github.com/peregrine-sec/peregrine/internal/generator/engine"
 )
 
-// What the generator has made in each runtime is found by its whole name,
-// removed, and not found again. A runtime that does not answer may have it still.
+// The generator's objects in each runtime are found by their whole name,
+// removed, and not found again. A runtime that does not answer may have it
+// still.
 func TestRemoves(t *testing.T) {
 	const name, image = "peregrine-0123", "localhost/peregrine/helper:0123"
 	for engine, start := range map[generator.Engine]func(testing.TB) *engine{

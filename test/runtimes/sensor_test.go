@@ -116,7 +116,7 @@ func startSensor(t testing.TB, rules string, sockets map[string]string, more ...
 	return s
 }
 
-// told is how many containers the sensor has been told of.
+// told is the number of containers reported to the sensor.
 func (s *sensor) told(t testing.TB) (n uint64) {
 	t.Helper()
 	var status metrics.Snapshot

@@ -1,5 +1,5 @@
-// app is the one program of the images that the tests make. It does what its
-// name or its first argument says.
+// app is the only program of the tests' images. Its name or its first argument
+// selects its task.
 package main
 
 import (
@@ -33,7 +33,7 @@ func main() {
 	}
 }
 
-// sleep waits until it is told to end.
+// sleep waits for a signal to end.
 func sleep() {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGTERM, syscall.SIGINT)
