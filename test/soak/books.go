@@ -27,8 +27,8 @@ type books struct {
 
 func newBooks(s *sensor, w *world) *books { return &books{s: s, w: w} }
 
-// bound says what the sensor has held at rest: while it works and reloads, it
-// may hold more, up to a bound.
+// bound sets the bounds from the resources held at rest: while it works and
+// reloads, the sensor may hold more, up to a bound.
 func (b *books) bound(r rest) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -78,10 +78,10 @@ func (b *books) sample(ctx context.Context) {
 // keep is longer than a container without processes is remembered.
 const keep = 2 * time.Minute
 
-// within says what the sensor holds too much of.
+// within names the resources above their bounds.
 func (b *books) within(m *metrics.Snapshot) error {
 	var errs []error
-	// Others' containers are not known to the runtime that is asked.
+	// The queried runtime does not know others' containers.
 	if n := b.w.containers.recent(keep); m.Metadata.Known > n {
 		errs = append(errs, fmt.Errorf("%d containers are known, and %d were started in the last %v", m.Metadata.Known, n, keep))
 	}
@@ -118,10 +118,10 @@ func balanced(m *metrics.Snapshot) error {
 	return errors.Join(errs...)
 }
 
-// inFlight is what a channel may hold besides its queue.
+// inFlight is the number of alerts that a channel may hold besides its queue.
 const inFlight = 4096
 
-// forward says which counters have gone backwards.
+// forward names the counters that have gone backwards.
 func forward(before, now *metrics.Snapshot) error {
 	var errs []error
 	rising := func(name string, was, is uint64) {

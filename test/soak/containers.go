@@ -117,7 +117,7 @@ func (c *containers) inspect(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(summary{ID: id, Name: "/soak-" + id[:12]})
 }
 
-// events tells of the containers that start, until the client has gone.
+// events reports starting containers, until the client has gone.
 func (c *containers) events(w http.ResponseWriter, r *http.Request) {
 	ids := make(chan string, 64)
 	c.mu.Lock()

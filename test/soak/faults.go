@@ -96,7 +96,7 @@ func (f *fault) inject(ctx context.Context, w *world, s *sensor) error {
 	return nil
 }
 
-// reloads replaces a file, which is watched, and asks for a reload besides.
+// reloads replaces a watched file, and requests a reload besides.
 func reloads(name, text string) func(*world, *sensor) error {
 	return func(w *world, s *sensor) error { return errors.Join(w.write(name, text), s.signal(syscall.SIGHUP)) }
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// receiver serves HTTP, as long as it is not told otherwise.
+// receiver is an HTTP server that a fault can hang or stop.
 type receiver struct {
 	network, address string
 	handler          http.Handler

@@ -9,7 +9,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
-// rest is what the sensor holds when nothing is to be done.
+// rest holds the resources of an idle sensor.
 type rest struct {
 	rss         uint64
 	descriptors int
@@ -54,11 +54,12 @@ func (b *books) rest(ctx context.Context, l *load) (least rest, err error) {
 	return least, nil
 }
 
-// compare says what has grown. Memory may: queues and tables keep their room,
-// once, which is bounded by their sizes.
+// compare names the resources that have grown. Memory may grow once: queues and
+// tables keep their capacity, bounded by their sizes.
 func (r rest) compare(after rest) error { return r.exceeded(after, 48<<20) }
 
-// exceeded says what now has more of than r, and room for memory.
+// exceeded names the resources that now has more of than r, with an allowance
+// for memory.
 func (r rest) exceeded(now rest, room uint64) error {
 	var errs []error
 	if now.rss > r.rss+room {

@@ -24,9 +24,9 @@ type sensor struct {
 	client *live.Client
 	log    *os.File
 	lines  atomic.Uint64 // alerts read from its standard output
-	// contained is what it says of the programs in containers.
+	// contained has its alerts about the programs in containers.
 	contained contained
-	pause     sync.Mutex    // held: nobody reads its standard output
+	pause     sync.Mutex    // held: its standard output is not read
 	read      chan struct{} // closed at the end of its output
 	halted    atomic.Bool   // by SIGSTOP: it cannot answer
 	ended     bool
@@ -70,7 +70,7 @@ func start(ctx context.Context, binary string, w *world) (*sensor, error) {
 	return nil, fmt.Errorf("the sensor does not answer: %w\n%s", err, s.tail())
 }
 
-// mayRead waits while nobody is to read the sensor's output.
+// mayRead waits while reading the sensor's output is paused.
 func (s *sensor) mayRead() {
 	s.pause.Lock()
 	defer s.pause.Unlock()
@@ -90,7 +90,7 @@ func (s *sensor) kill() {
 
 // tail is the end of its log.
 func (s *sensor) tail() string {
-	text, _ := os.ReadFile(s.log.Name()) // for an error that is told already
+	text, _ := os.ReadFile(s.log.Name()) // for an error that is already reported
 	lines := bytes.Split(text, []byte("\n"))
 	return string(bytes.Join(lines[max(0, len(lines)-20):], []byte("\n")))
 }
@@ -106,8 +106,8 @@ func (s *sensor) descriptors() int {
 	return len(list)
 }
 
-// stop ends the sensor, and compares what it says of its last alerts with what
-// has come.
+// stop ends the sensor, and compares its counts of the last alerts with those
+// received.
 func (s *sensor) stop(w *world) error {
 	last, err := s.client.Snapshot(context.Background())
 	if err != nil {
@@ -135,8 +135,8 @@ func (s *sensor) stop(w *world) error {
 		s.contained.err())
 }
 
-// received compares what a channel counts as sent with what has come. Some
-// alerts of the sensor's own come at the very end.
+// received compares a channel's count of sent alerts with those received. Some
+// of the sensor's own alerts arrive at the very end.
 func received(last *metrics.Snapshot, name string, n, unsure uint64) error {
 	for _, c := range last.Channels {
 		const goodbye = 10

@@ -54,7 +54,7 @@ func running() (map[int32]procfs.Stat, error) {
 	return all, nil
 }
 
-// agree says what is wrong in known, between two looks at /proc.
+// agree returns the errors in known, between two reads of /proc.
 func agree(before, after map[int32]procfs.Stat, known []metrics.KnownProcess) error {
 	var errs []error
 	table := map[int32]metrics.KnownProcess{}

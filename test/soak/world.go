@@ -13,7 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// world is what the sensor depends on: its files, and the receivers of alerts.
+// world is the environment of the sensor: its files, and the receivers of
+// alerts.
 type world struct {
 	dir        string
 	http       *receiver
@@ -62,8 +63,7 @@ func (w *world) take(_ http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// rotate empties the file of alerts, so that the disk is full only when it is
-// to be.
+// rotate empties the file of alerts, so that the disk is full only on purpose.
 func (w *world) rotate() error {
 	if err := os.Truncate(w.file("disk/alerts"), 0); !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -85,7 +85,7 @@ func (w *world) write(name, text string) error {
 	return os.Rename(w.file(name+".new"), w.file(name))
 }
 
-// rules match what the load does: an open of the target, and its storm.
+// rules match the events of the load: an open of the target, and its storm.
 const rules = `
 - rule: Target
   desc: the load opens its file
@@ -122,7 +122,7 @@ plugins:
         containerd: {enabled: false}
 `
 
-// configure writes the configuration that the settings ask for.
+// configure writes the configuration for the settings.
 func (w *world) configure() error {
 	return w.write("config.yaml", strings.NewReplacer("DIR", w.dir, "JSON", fmt.Sprint(w.config.json),
 		"CAPACITY", fmt.Sprint(w.config.capacity), "URL", "http://"+w.http.address+w.config.path).Replace(configuration))
