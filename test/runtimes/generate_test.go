@@ -26,7 +26,7 @@ func TestGenerateInContainers(t *testing.T) {
 	}
 	startSensor(t, "", map[string]string{e.kind: e.socket}, args...)
 	cmd := exec.Command(built.binary, "generate", "test", "--in-container", "helper", "--container-engine", e.kind, "--all", "--state-dir", t.TempDir(),
-		"--alerts", alerts, "--test-timeout", "20s", "--settle", "100ms", *actions)
+		"--alerts", alerts, "--test-timeout", "60s", "--settle", "100ms", *actions)
 	cmd.Env = e.environment()
 	out, err := cmd.CombinedOutput()
 	t.Logf("%s", out)
