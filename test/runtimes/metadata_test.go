@@ -108,15 +108,11 @@ const oddLabel = "a=\"b\",%c{d}[e]: 'f' ü\\, g:h"
 func TestRuntimeRestarts(t *testing.T) {
 	each(t, func(t *testing.T, e *engine) {
 		s := startSensor(t, tellRules, map[string]string{e.kind: e.socket})
-		needs.Eventually(t, "the connection", func() bool { return s.logged("container runtime connected") == 1 })
-		e.stop()
-		needs.Eventually(t, "the loss", func() bool { return s.logged("does not answer") == 1 })
-		e.start()
-		needs.Eventually(t, "the second connection", func() bool { return s.logged("container runtime connected") == 2 })
+		losses := s.restart(t, e)
 		e.cli(t, "run", "--rm", "--name", "again", "--network", "none", tag, "open", "/tell/again")
 		compare(t, s.await(t, "an alert after the restart", tells("/tell/again")), map[string]string{"container.name": "again"})
-		if n := s.logged("does not answer"); n != 1 {
-			t.Errorf("the log says %d times that the runtime is away", n)
+		if losses != 1 {
+			t.Errorf("the log says %d times that the runtime is away", losses)
 		}
 	})
 }

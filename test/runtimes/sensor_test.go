@@ -117,6 +117,27 @@ func startSensor(t testing.TB, rules string, sockets map[string]string, more ...
 	return s
 }
 
+// restart stops a runtime that the sensor asks, starts it when the sensor has
+// noticed, and waits until it is asked again. It returns how often the log has
+// said meanwhile that the runtime is away. A slow answer before or after may be
+// taken for a loss too.
+func (s *sensor) restart(t testing.TB, e *engine) (losses int) {
+	t.Helper()
+	const connected, lost = "container runtime connected", "container runtime does not answer"
+	more := func(what, text string, than int) {
+		t.Helper()
+		needs.Eventually(t, what, func() bool { return s.logged(text) > than })
+	}
+	more("the connection", connected, 0)
+	before := s.logged(lost)
+	e.stop()
+	more("the loss", lost, before)
+	away := s.logged(connected)
+	e.start()
+	more("the second connection", connected, away)
+	return s.logged(lost) - before
+}
+
 // told is the number of containers reported to the sensor.
 func (s *sensor) told(t testing.TB) (n uint64) {
 	t.Helper()
