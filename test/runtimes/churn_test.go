@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 var churn = flag.Int("churn", 15, "short-lived containers to run; 1000 for the whole test")
@@ -25,4 +27,16 @@ func residentMiB(t testing.TB, pid int) int {
 	}
 	t.Fatal("no VmRSS")
 	return 0
+}
+
+// resident is the sensor's memory in MiB as soon as it is at most so much: the Go
+// runtime gives freed memory back later.
+func (s *sensor) resident(t testing.TB, most int) (rss int) {
+	t.Helper()
+	first := residentMiB(t, s.cmd.Process.Pid)
+	needs.Eventually(t, fmt.Sprintf("at most %d MiB resident, which were %d", most, first), func() bool {
+		rss = residentMiB(t, s.cmd.Process.Pid)
+		return rss <= most
+	})
+	return rss
 }

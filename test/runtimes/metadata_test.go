@@ -133,9 +133,9 @@ func TestChurn(t *testing.T) {
 		a := s.await(t, "an alert of each", tells(fmt.Sprintf("/tell/%d", i)))
 		compare(t, a, map[string]string{"container.name": fmt.Sprintf("c%d", i), "container.image": tag})
 	}
-	rss := residentMiB(t, s.cmd.Process.Pid)
-	t.Logf("%d containers: %d MiB resident, %d after half of them", *churn, rss, half)
-	if rss > 48 || rss > half+8 {
-		t.Errorf("the sensor has %d MiB after %d containers, and had %d after half of them: want at most 48, and 8 more", rss, *churn, half)
+	most := 48
+	if *churn >= 200 { // fewer say more of the garbage collector than of growth
+		most = min(most, half+8)
 	}
+	t.Logf("%d containers: %d MiB resident, %d after half of them", *churn, s.resident(t, most), half)
 }
