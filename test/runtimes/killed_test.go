@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	generator "github.com/peregrine-sec/peregrine/internal/generator/engine"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
@@ -67,10 +68,16 @@ func left(t *testing.T, e *engine) string {
 	return strings.Join(append(all, running(t, e)...), "\n")
 }
 
-// running are the processes of a runtime's containers.
+// running are the processes of a runtime's containers: those that watch over
+// them, and those of the program that the tests have built, which is mounted
+// there.
 func running(t *testing.T, e *engine) []string {
 	t.Helper()
 	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := os.Stat(built.binary)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +85,10 @@ func running(t *testing.T, e *engine) []string {
 	for _, file := range files {
 		text, _ := os.ReadFile(file) // it may have ended
 		line := string(bytes.ReplaceAll(text, []byte{0}, []byte{' '}))
-		if strings.Contains(line, filepath.Dir(e.socket)) && (strings.Contains(line, "shim") || strings.Contains(line, "conmon")) || strings.HasPrefix(line, "/peregrine-generator") {
+		watches := strings.Contains(line, filepath.Dir(e.socket)) && (strings.Contains(line, "shim") || strings.Contains(line, "conmon"))
+		exe, err := os.Stat(filepath.Join(filepath.Dir(file), "exe"))
+		contained := err == nil && os.SameFile(exe, program) && strings.HasPrefix(line, generator.Program)
+		if watches || contained {
 			found = append(found, file+": "+line)
 		}
 	}
