@@ -23,20 +23,52 @@ import (
 
 var kills = flag.Int("kills", 2, "runs of the generator to kill with each runtime")
 
-// killable starts a run in containers that kill -9 ends when the test wants it.
-func killable(t *testing.T, e *engine, state, image string) *exec.Cmd {
+// killable is a run in containers that kill -9 ends when the test wants it.
+type killable struct {
+	process *os.Process
+	log     string // a file: what it has started may outlive it, and keep a pipe open
+	ended   chan struct{}
+}
+
+func startKillable(t *testing.T, e *engine, state, image string) *killable {
 	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
 	cmd := exec.Command(built.binary, "generate", "run", "ClearLogActivities", "--sleep", "10ms", "--loop",
 		"--in-container", image, "--container-engine", e.kind, "--state-dir", state)
 	cmd.Env = e.environment()
+	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	k := &killable{cmd.Process, log.Name(), make(chan struct{})}
+	go func() {
+		_ = cmd.Wait() // "signal: killed"
+		close(k.ended)
+	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended
-		_ = cmd.Wait()
+		_ = k.process.Kill() // it may have ended
+		<-k.ended
 	})
-	return cmd
+	return k
+}
+
+// kill ends the run, which must not have ended by itself.
+func (k *killable) kill(t *testing.T) {
+	t.Helper()
+	err := k.process.Kill()
+	<-k.ended
+	if err != nil {
+		t.Fatalf("the run ended before it was killed: %v\n%s", err, k.said())
+	}
+}
+
+func (k *killable) said() []byte {
+	text, _ := os.ReadFile(k.log) // says why a test fails
+	return text
 }
 
 // cleanup returns the output of generate cleanup.
@@ -102,13 +134,10 @@ func TestKilledRuns(t *testing.T) {
 			e := start(t)
 			for i := range *kills {
 				state := t.TempDir()
-				cmd := killable(t, e, state, "helper")
+				run := startKillable(t, e, state, "helper")
 				moment := time.Duration(i) * 3 * time.Second / time.Duration(*kills)
 				time.Sleep(moment) // whatever the run is doing then
-				if err := cmd.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
-				_ = cmd.Wait() // "signal: killed"
+				run.kill(t)
 				said := cleanup(t, e, state)
 				var rest string
 				needs.Eventually(t, "the end of what is left", func() bool {
@@ -127,8 +156,8 @@ func TestKilledRuns(t *testing.T) {
 // until a request lists containers.
 type gate struct {
 	http.RoundTripper
-	asked, listed chan struct{}
-	once          sync.Once
+	asked, listed         chan struct{}
+	askedOnce, listedOnce sync.Once
 }
 
 func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -137,7 +166,7 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 		if err != nil {
 			return nil, err
 		}
-		close(g.asked)
+		g.askedOnce.Do(func() { close(g.asked) })
 		<-g.listed
 		r = r.Clone(context.WithoutCancel(r.Context())) // the client has gone
 		r.Body = io.NopCloser(bytes.NewReader(body))
@@ -145,7 +174,7 @@ func (g *gate) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response, err := g.RoundTripper.RoundTrip(r)
 	if strings.HasSuffix(r.URL.Path, "/containers/json") {
-		g.once.Do(func() { close(g.listed) })
+		g.listedOnce.Do(func() { close(g.listed) })
 	}
 	return response, err
 }
@@ -171,12 +200,14 @@ func TestKilledWhileMaking(t *testing.T) {
 	e.socket = daemon + ".gate"
 
 	state := t.TempDir()
-	cmd := killable(t, e, state, tag)
-	<-g.asked
-	if err := cmd.Process.Kill(); err != nil {
-		t.Fatal(err)
+	run := startKillable(t, e, state, tag)
+	select {
+	case <-g.asked:
+	case <-run.ended:
+	case <-time.After(time.Minute):
+		t.Fatalf("no container was asked for: %s", run.said())
 	}
-	_ = cmd.Wait() // "signal: killed"
+	run.kill(t)
 	said := cleanup(t, e, state)
 	if rest := left(t, e); rest != "" || !strings.Contains(said, "removed container peregrine-") {
 		t.Errorf("left: %s\ncleanup: %s", rest, said)
