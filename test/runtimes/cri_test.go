@@ -42,14 +42,14 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   netns_mounts_under_state_dir = true
   restrict_oom_score_adj = true
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
+    bin_dir = "`+plugins+`"
     conf_dir = "`+dir+`/net"
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
     runtime_type = "io.containerd.runc.v2"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
       SystemdCgroup = false
 `)
-	place(t, filepath.Join(dir, "net", "tests.conflist"), bridge(dir))
+	place(t, filepath.Join(dir, "net", "tests.conflist"), bridge(t, dir))
 	e.start = func() {
 		line := append(before, "containerd", "-c", filepath.Join(dir, "config.toml"))
 		cmd := daemon(t, nil, line[0], line[1:]...)

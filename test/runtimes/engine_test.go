@@ -67,9 +67,17 @@ func startDocker(t testing.TB) *engine {
 	return e
 }
 
+// plugins is where Debian's containernetworking-plugins has them.
+const plugins = "/usr/lib/cni"
+
 // bridge is the configuration of a network for CNI plugins, which keep their
 // books in dir: a bridge without a way out.
-func bridge(dir string) string {
+func bridge(t testing.TB, dir string) string {
+	t.Helper()
+	for _, name := range []string{"bridge", "host-local", "loopback"} { // containerd takes the last for each pod
+		_, err := os.Stat(filepath.Join(plugins, name))
+		needs.That(t, "CNI plugins", err)
+	}
 	return `{"cniVersion": "0.4.0", "name": "tests", "plugins": [{"type": "bridge", "bridge": "tests0",
 "ipam": {"type": "host-local", "dataDir": "` + dir + `/cni", "ranges": [[{"subnet": "10.251.0.0/24"}]]}}]}`
 }
@@ -81,7 +89,7 @@ func startPodman(t testing.TB) *engine {
 	dir := t.TempDir()
 	// Podman makes networks where its command line runs.
 	e := &engine{kind: "podman", socket: filepath.Join(dir, "podman.sock"), command: []string{"unshare", "--net", "podman"}, network: "tests"}
-	place(t, filepath.Join(dir, "net", "tests.conflist"), bridge(dir))
+	place(t, filepath.Join(dir, "net", "tests.conflist"), bridge(t, dir))
 	place(t, filepath.Join(dir, "containers.conf"), `[engine]
 cgroup_manager="cgroupfs"
 events_logger="file"
@@ -91,7 +99,7 @@ tmp_dir="`+dir+`/tmp"
 [network]
 network_backend="cni"
 network_config_dir="`+dir+`/net"
-cni_plugin_dirs=["/usr/lib/cni"]
+cni_plugin_dirs=["`+plugins+`"]
 [containers]
 default_ulimits=["nofile=1024:20000","nproc=4096:4096"]
 `)
