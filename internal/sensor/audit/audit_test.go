@@ -103,6 +103,18 @@ func (r *running) seen() []string {
 	return slices.Clone(r.alerts)
 }
 
+// end waits until the source ends, and returns its error.
+func (r *running) end(t testing.TB) error {
+	t.Helper()
+	select {
+	case err := <-r.served:
+		return err
+	case <-time.After(time.Minute):
+		t.Fatal("the source has not ended within a minute")
+		return nil
+	}
+}
+
 // await waits for n alerts.
 func (r *running) await(t testing.TB, n int) []string {
 	t.Helper()
@@ -116,7 +128,7 @@ func TestEngineFirstAndAll(t *testing.T) {
 		true:  {"all: verb get", "get: 1 get", "all: verb list"},
 	} {
 		run := start(t, Options{Open: write(t, "log", event("get")+"\n"+event("list")+"\n"), Limits: testLimits}, ruleset(t, all, verbRules))
-		if err := <-run.served; err != nil {
+		if err := run.end(t); err != nil {
 			t.Fatal(err)
 		}
 		if got := run.seen(); !slices.Equal(got, want) {
@@ -352,7 +364,7 @@ func TestFiles(t *testing.T) {
 		}
 	}
 	run := start(t, Options{Open: " " + dir + " ", Limits: testLimits}, ruleset(t, false, verbRules))
-	if err := <-run.served; err != nil {
+	if err := run.end(t); err != nil {
 		t.Fatal(err)
 	}
 	var got []string
@@ -403,7 +415,7 @@ func TestFollow(t *testing.T) {
 		t.Errorf("%q, want %s", got, want)
 	}
 	run.stop()
-	if err := <-run.served; err != nil {
+	if err := run.end(t); err != nil {
 		t.Error(err)
 	}
 }
@@ -416,7 +428,7 @@ func TestPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := start(t, Options{Open: path, Limits: testLimits}, ruleset(t, false, verbRules))
-	w, err := os.OpenFile(path, os.O_WRONLY, 0) // until it is read
+	w, err := os.OpenFile(path, os.O_RDWR, 0) // does not wait for a reader: fifo(7)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -426,14 +438,24 @@ func TestPipe(t *testing.T) {
 	}
 	run.await(t, 1)
 	run.stop()
-	if err := <-run.served; err != nil {
+	if err := errors.Join(run.end(t), w.Close()); err != nil {
 		t.Error(err)
 	}
 	run = start(t, Options{Open: path, Limits: testLimits}, ruleset(t, false, verbRules))
+	needs.Eventually(t, "a wait for a writer", func() bool { return isOpen(path) })
 	run.stop()
-	if err := <-run.served; err != nil {
+	if err := run.end(t); err != nil {
 		t.Error(err)
 	}
+}
+
+// isOpen says whether this process has a file open.
+func isOpen(path string) bool {
+	links, _ := filepath.Glob("/proc/self/fd/*")
+	return slices.ContainsFunc(links, func(link string) bool {
+		target, err := os.Readlink(link)
+		return err == nil && target == path
+	})
 }
 
 // A log in whose place a pipe or a device appears is not waited for.
@@ -447,7 +469,7 @@ func TestFollowNoFile(t *testing.T) {
 		if err := errors.Join(put(path+"~"), os.Rename(path+"~", path)); err != nil {
 			t.Fatal(err)
 		}
-		if err := <-run.served; err == nil || !strings.Contains(err.Error(), "no regular file") {
+		if err := run.end(t); err == nil || !strings.Contains(err.Error(), "no regular file") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -512,7 +534,7 @@ func TestOpenErrors(t *testing.T) {
 func TestLeftOutIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	o := Options{Open: write(t, "log", strings.Repeat("{}\n", 100)), Limits: testLimits, Log: slog.New(slog.NewTextHandler(&log, nil))}
-	if err := <-start(t, o, ruleset(t, false, verbRules)).served; err != nil {
+	if err := start(t, o, ruleset(t, false, verbRules)).end(t); err != nil {
 		t.Fatal(err)
 	}
 	if n := strings.Count(log.String(), "audit events were left out"); n != 1 || !strings.Contains(log.String(), "want an Event") {
