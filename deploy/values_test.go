@@ -45,7 +45,10 @@ func checkFalcoValues(t *testing.T, c *kubernetes.Cluster) {
 	if err := os.WriteFile(values, []byte(falcoValues), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rendered := c.Run(t, c.Helm("template", "falco", "helm/peregrine", "--kube-version", "1.30.0", "--values", values))
+	render := func(more ...string) string {
+		return c.Run(t, c.Helm(append([]string{"template", "falco", "helm/peregrine", "--kube-version", "1.30.0", "--values", values}, more...)...))
+	}
+	rendered := render()
 	f := loadRendered(t, rendered)
 	for _, note := range f.Notes {
 		if note.Severity != config.Note {
@@ -75,6 +78,9 @@ func checkFalcoValues(t *testing.T, c *kubernetes.Cluster) {
 		if !strings.Contains(rendered, part) {
 			t.Errorf("no %q in:\n%s", part, rendered)
 		}
+	}
+	if disabled := render("--set", "collectors.crio.enabled=false"); strings.Contains(disabled, "/opt/crio") {
+		t.Errorf("the socket of a disabled collector is asked:\n%s", disabled)
 	}
 }
 

@@ -40,8 +40,9 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- $engines := deepCopy .Values.collectors.containerEngine.engines -}}
 {{/* Values of the chart before the container plugin: one socket for each. */}}
 {{- range $old, $engine := dict "docker" "docker" "containerd" "cri" "crio" "cri" -}}
-{{- with dig $old "socket" "" $.Values.collectors -}}
-{{- $_ := set (get $engines $engine) "sockets" (prepend (get $engines $engine).sockets .) -}}
+{{- $socket := dig $old "socket" "" $.Values.collectors -}}
+{{- if and $socket (dig $old "enabled" true $.Values.collectors) -}}
+{{- $_ := set (get $engines $engine) "sockets" (prepend (get $engines $engine).sockets $socket) -}}
 {{- end -}}
 {{- end -}}
 {{/* /var/run is a link to /run, which is what the pod mounts. */}}
