@@ -39,6 +39,7 @@ metrics: {enabled: true}
 grafana: {dashboards: {enabled: true}}
 certs: {existingSecret: server}
 falco:
+  peregrine: {metadata_wait: 30000}
   grpc: {enabled: true, bind_address: "0.0.0.0:5060", private_key: /etc/falco/certs/server.key, cert_chain: /etc/falco/certs/server.crt, root_certs: /etc/falco/certs/ca.crt}
   grpc_output: {enabled: true}
 customRules:
@@ -110,7 +111,7 @@ func TestChart(t *testing.T) {
 	g.try("helm install peregrine deploy/helm/peregrine --namespace peregrine --create-namespace --values values.yaml --wait")
 	g.try("kubectl label namespace peregrine pod-security.kubernetes.io/enforce=privileged")
 	c.Run(t, c.Kubectl("apply", "-f", write("shop.yaml", shop)))
-	c.Run(t, c.Kubectl("wait", "pod/web-1", "-n", "shop", "--for=condition=Ready", "--timeout=60s"))
+	c.Run(t, c.Kubectl("wait", "pod/web-1", "-n", "shop", "--for=condition=Ready", "--timeout=5m"))
 	c.Run(t, c.Kubectl("exec", "-n", "shop", "web-1", "--", "/bin/sh", "-c", "cat /etc/secret; echo x > /etc/shadow; cat /etc/shadow"))
 
 	a := alertOf(t, c, "Shop reads a secret")
@@ -138,9 +139,9 @@ func TestChart(t *testing.T) {
 
 	write("values.yaml", values(c)+"configReload: rollout\n")
 	g.try("helm upgrade peregrine deploy/helm/peregrine --namespace peregrine --values values.yaml --wait")
-	c.Run(t, c.Kubectl("rollout", "status", "-n", namespace, "daemonset/peregrine", "--timeout=60s"))
+	c.Run(t, c.Kubectl("rollout", "status", "-n", namespace, "daemonset/peregrine", "--timeout=5m"))
 	g.try("helm uninstall peregrine --namespace peregrine --wait")
-	c.Run(t, c.Kubectl("wait", "pods", "-n", namespace, "--all", "--for=delete", "--timeout=60s"))
+	c.Run(t, c.Kubectl("wait", "pods", "-n", namespace, "--all", "--for=delete", "--timeout=5m"))
 	g.done()
 	left := c.Run(t, c.Kubectl("get", "all,configmaps,secrets,serviceaccounts,clusterroles,clusterrolebindings", "-n", namespace, "-o", "name", "-l", "app.kubernetes.io/instance=peregrine"))
 	if strings.TrimSpace(left) != "" {
@@ -204,7 +205,7 @@ type alertLine struct {
 // alertOf waits for an alert of a rule in the sensor's log.
 func alertOf(t *testing.T, c *kubernetes.Cluster, rule string) alertLine {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
 		logs := c.Run(t, c.Kubectl("logs", "-n", namespace, "daemonset/peregrine"))
 		for line := range strings.Lines(logs) {
 			var a alertLine

@@ -39,7 +39,7 @@ spec:
   - name: reader
     image: localhost/peregrine:test
     imagePullPolicy: Never
-    args: [generate, test, ClearLogActivities, --grpc-hostname, sensor, --grpc-port, "5060", --test-timeout, 30s, --settle, 100ms, --state-dir, /state]
+    args: [generate, test, ClearLogActivities, --grpc-hostname, sensor, --grpc-port, "5060", --test-timeout, 60s, --settle, 100ms, --state-dir, /state]
     securityContext: {privileged: true}
     volumeMounts:
     - {name: certs, mountPath: /etc/falco/certs}
@@ -53,7 +53,7 @@ spec:
 func checkGRPC(t *testing.T, c *kubernetes.Cluster, write func(name, text string) string) {
 	t.Helper()
 	c.Run(t, c.Kubectl("apply", "-f", write("reader.yaml", strings.Replace(reader, "ADDRESS", address(t, c), 1))))
-	ended := c.Kubectl("wait", "pod/reader", "-n", "reader", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s").Run()
+	ended := c.Kubectl("wait", "pod/reader", "-n", "reader", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=5m").Run()
 	if logs := c.Run(t, c.Kubectl("logs", "-n", "reader", "reader")); ended != nil || !strings.Contains(logs, "passed=1") {
 		t.Errorf("alerts by gRPC: %v\n%s", ended, logs)
 	}

@@ -50,7 +50,7 @@ func (g *guide) try(line string) string {
 		}
 	}
 	if words[0] == "helm" {
-		return g.c.Run(g.t, g.c.Helm(append(words[1:], "--timeout", "90s")...))
+		return g.c.Run(g.t, g.c.Helm(words[1:]...))
 	}
 	return g.c.Run(g.t, g.c.Kubectl(words[1:]...))
 }

@@ -192,7 +192,7 @@ func execInPod(t *testing.T, c *Cluster, alerts string) {
 		Entrypoint: []string{"/bin/sleeper"},
 	})
 	c.Run(t, c.Kubectl("run", "target", "--image=localhost/sleeper:1", "--image-pull-policy=Never"))
-	c.Run(t, c.Kubectl("wait", "pod/target", "--for=condition=Ready", "--timeout=60s"))
+	c.Run(t, c.Kubectl("wait", "pod/target", "--for=condition=Ready", "--timeout=5m"))
 	if out := c.Run(t, c.Kubectl("exec", "target", "--", "/bin/busybox", "echo", "hello")); out != "hello\n" {
 		t.Errorf("exec: %q", out)
 	}

@@ -107,7 +107,7 @@ func (c *Cluster) Stop() error {
 	// with them. The makers of pods go first, or the pods would come back.
 	errs := []error{end(c.dir, "kube-controller-manager", 5*time.Second), end(c.dir, "kube-scheduler", 5*time.Second)}
 	if noted(c.dir, "kubelet") != 0 && noted(c.dir, "kube-apiserver") != 0 {
-		cmd := c.Kubectl("delete", "pods", "--all", "--all-namespaces", "--grace-period=1", "--timeout=30s")
+		cmd := c.Kubectl("delete", "pods", "--all", "--all-namespaces", "--grace-period=1", "--timeout=2m")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			errs = append(errs, fmt.Errorf("delete all pods: %w: %s", err, out))
 		}

@@ -26,7 +26,7 @@ func TestCluster(t *testing.T) {
 		}
 		c.Import(t, Image{Tag: "localhost/sleeper:1", Files: map[string]string{"/bin/sleeper": pause}, Entrypoint: []string{"/bin/sleeper"}})
 		c.Run(t, c.Kubectl("run", "sleeper", "--image=localhost/sleeper:1", "--image-pull-policy=Never"))
-		c.Run(t, c.Kubectl("wait", "pod/sleeper", "--for=condition=Ready", "--timeout=60s"))
+		c.Run(t, c.Kubectl("wait", "pod/sleeper", "--for=condition=Ready", "--timeout=5m"))
 		var pod struct{ Status struct{ PodIP string } }
 		if err := json.Unmarshal([]byte(c.Run(t, c.Kubectl("get", "pod", "sleeper", "-o", "json"))), &pod); err != nil {
 			t.Fatal(err)
@@ -49,7 +49,7 @@ func TestKilled(t *testing.T) {
 	t.Run("up", func(t *testing.T) {
 		c := Up(t, Options{})
 		c.Run(t, c.Kubectl("run", "sleeper", "--image=localhost/pause:1", "--image-pull-policy=Never"))
-		c.Run(t, c.Kubectl("wait", "pod/sleeper", "--for=condition=Ready", "--timeout=60s"))
+		c.Run(t, c.Kubectl("wait", "pod/sleeper", "--for=condition=Ready", "--timeout=5m"))
 		// As after kill -9 of everything that would have cleaned up.
 		if err := end(c.dir, "kubelet", 5*time.Second); err != nil {
 			t.Fatal(err)

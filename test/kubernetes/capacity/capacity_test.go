@@ -138,7 +138,7 @@ func (l *lab) killed(t *testing.T) {
 	if err != nil || !strings.Contains(string(out), "deleted the copy") || !strings.Contains(string(out), "deleted namespace "+killedNamespace) {
 		t.Errorf("restore: %v\n%s", err, out)
 	}
-	l.Run(t, l.Kubectl("wait", "pods", "-n", namespace, "-l", "peregrine.dev/capacity-run", "--for=delete", "--timeout=120s"))
+	l.Run(t, l.Kubectl("wait", "pods", "-n", namespace, "-l", "peregrine.dev/capacity-run", "--for=delete", "--timeout=5m"))
 }
 
 // namespaceDeleted deletes the namespace of a run.
@@ -161,7 +161,7 @@ func (l *lab) socket(t *testing.T) {
 // drained drains the node while the load runs.
 func (l *lab) drained(t *testing.T) {
 	cmd, out := l.begin(t, loadRuns...)
-	l.Run(t, l.Kubectl("drain", "node1", "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=120s"))
+	l.Run(t, l.Kubectl("drain", "node1", "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--timeout=5m"))
 	err := cmd.Wait()
 	l.Run(t, l.Kubectl("uncordon", "node1"))
 	if err == nil || !strings.Contains(out.String(), "it is cordoned") {

@@ -47,7 +47,7 @@ func (l *lab) falco(t *testing.T) {
 	apply := l.Kubectl("apply", "-f", "-")
 	apply.Stdin = strings.NewReader(standIn)
 	l.Run(t, apply)
-	l.Run(t, l.Kubectl("rollout", "status", "-n", "falco", "daemonset/falco", "--timeout=120s"))
+	l.Run(t, l.Kubectl("rollout", "status", "-n", "falco", "daemonset/falco", "--timeout=5m"))
 	fails(t, l.capacity("--node", "node1", "--out", t.TempDir()), 3, "several sensors are installed", "falco/falco", namespace+"/peregrine")
 	l.chart(t)
 	l.Run(t, l.Kubectl("delete", "namespace", "falco", "capacity"))
@@ -84,7 +84,7 @@ func (l *lab) chart(t *testing.T) {
 	apply := l.Kubectl("apply", "-f", "-")
 	apply.Stdin = strings.NewReader(fmt.Sprintf(volume, reports))
 	l.Run(t, apply)
-	l.Run(t, l.Kubectl("wait", "-n", "capacity", "pvc/reports", "--for=jsonpath={.status.phase}=Bound", "--timeout=60s"))
+	l.Run(t, l.Kubectl("wait", "-n", "capacity", "pvc/reports", "--for=jsonpath={.status.phase}=Bound", "--timeout=5m"))
 	l.Run(t, l.Kubectl("create", "job", "-n", "capacity", "once", "--from=cronjob/capacity"))
 	out := filepath.Join(t.TempDir(), "run")
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(500 * time.Millisecond) {

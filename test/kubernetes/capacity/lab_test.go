@@ -78,7 +78,7 @@ func (l *lab) dump(t *testing.T) {
 // Kubernetes makes.
 func (l *lab) state(t *testing.T) string {
 	t.Helper()
-	l.Run(t, l.Kubectl("rollout", "status", "-n", namespace, "daemonset/peregrine", "--timeout=120s"))
+	l.Run(t, l.Kubectl("rollout", "status", "-n", namespace, "daemonset/peregrine", "--timeout=5m"))
 	set := l.Run(t, l.Kubectl("get", "daemonset", "-n", namespace, "peregrine", "-o", `jsonpath={.metadata.generation} {.metadata.annotations} {.spec}`))
 	pod := l.Run(t, l.Kubectl("get", "pods", "-n", namespace, "-o", `jsonpath={range .items[*]}{.metadata.labels} {.metadata.annotations} {.spec.containers[*].resources} {.spec.containers[*].args}{end}`))
 	node := l.Run(t, l.Kubectl("get", "node", "node1", "-o", `jsonpath={.spec}`))

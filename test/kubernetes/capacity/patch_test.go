@@ -107,7 +107,7 @@ func (l *lab) autoscaler(t *testing.T, file string) {
 	apply.Stdin = strings.NewReader(autoscalers)
 	l.Run(t, apply)
 	const name = "crd/verticalpodautoscalers.autoscaling.k8s.io"
-	l.Run(t, l.Kubectl("wait", "--for=condition=Established", name, "--timeout=60s"))
+	l.Run(t, l.Kubectl("wait", "--for=condition=Established", name, "--timeout=5m"))
 	got := l.Run(t, l.Kubectl("apply", "--dry-run=server", "--validate=strict", "-f", file, "-o",
 		"jsonpath={.spec.targetRef.name} {.spec.resourcePolicy.containerPolicies[0].minAllowed.cpu} {.spec.resourcePolicy.containerPolicies[0].maxAllowed.cpu}"))
 	if want := "peregrine 250m 750m"; got != want {
