@@ -36,8 +36,8 @@ func InPod() bool {
 // String is the server's URL, without the password.
 func (a Address) String() string {
 	if a.URL == "" {
-		if config, err := rest.InClusterConfig(); err == nil {
-			return config.Host
+		if to, err := rest.InClusterConfig(); err == nil {
+			return to.Host
 		}
 		return "that of this pod"
 	}
@@ -48,12 +48,12 @@ func (a Address) String() string {
 	return u.Redacted()
 }
 
-// config is the address in client-go's form.
-func (a Address) config() (*rest.Config, error) {
-	config := &rest.Config{}
+// restConfig is the address in client-go's form.
+func (a Address) restConfig() (*rest.Config, error) {
+	to := &rest.Config{}
 	if a.URL == "" {
 		var err error
-		if config, err = rest.InClusterConfig(); err != nil {
+		if to, err = rest.InClusterConfig(); err != nil {
 			return nil, fmt.Errorf("find the API server of this pod: %w", err)
 		}
 	} else {
@@ -62,25 +62,25 @@ func (a Address) config() (*rest.Config, error) {
 			return nil, fmt.Errorf("address of the API server: %w", err)
 		}
 		if u.User != nil { // as Falco's -k has it
-			config.Username = u.User.Username()
-			config.Password, _ = u.User.Password()
+			to.Username = u.User.Username()
+			to.Password, _ = u.User.Password()
 			u.User = nil
 		}
-		config.Host = u.String()
+		to.Host = u.String()
 	}
 	if a.Credentials == "" {
-		return config, nil
+		return to, nil
 	}
-	return config, a.authenticate(config)
+	return to, a.authenticate(to)
 }
 
 // authenticate adds the credentials. Errors show a path only if it is absolute:
 // anything else may be the token itself.
-func (a Address) authenticate(config *rest.Config) error {
+func (a Address) authenticate(to *rest.Config) error {
 	parts := strings.Split(a.Credentials, ":")
 	switch len(parts) {
 	case 1:
-		config.BearerToken, config.BearerTokenFile = "", parts[0]
+		to.BearerToken, to.BearerTokenFile = "", parts[0]
 		info, err := os.Stat(parts[0])
 		if err == nil && !info.Mode().IsRegular() {
 			err = errors.New("no regular file") // client-go would wait for a pipe for ever
@@ -89,14 +89,14 @@ func (a Address) authenticate(config *rest.Config) error {
 			return unreadable("TOKEN", parts[0], err)
 		}
 		if ca := filepath.Join(filepath.Dir(parts[0]), "ca.crt"); isFile(ca) {
-			config.CAFile = ca
+			to.CAFile = ca
 		}
 		return nil
 	case 2, 3:
 		if strings.Contains(parts[1], "#") {
 			return errors.New("credentials: KEY: keys with a password cannot be read; decrypt the key with openssl pkey")
 		}
-		return certify(config, parts)
+		return certify(to, parts)
 	}
 	return errors.New("credentials: expected TOKEN or CERTIFICATE:KEY[:CA], each the path of a file")
 }
@@ -146,16 +146,16 @@ type connection struct {
 }
 
 func (a Address) connect() (*connection, error) {
-	config, err := a.config()
+	to, err := a.restConfig()
 	if err != nil {
 		return nil, err
 	}
-	config.UserAgent = "peregrine-sensor"
-	server, _, err := rest.DefaultServerUrlFor(config)
+	to.UserAgent = "peregrine-sensor"
+	server, _, err := rest.DefaultServerUrlFor(to)
 	if err != nil {
 		return nil, fmt.Errorf("address of the API server: %w", err)
 	}
-	whole, err := rest.HTTPClientFor(config)
+	whole, err := rest.HTTPClientFor(to)
 	if err != nil {
 		return nil, fmt.Errorf("client of the API server: %w", err)
 	}
