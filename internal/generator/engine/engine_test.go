@@ -2,30 +2,15 @@ package engine
 
 import (
 	"context"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/generator/engine/enginetest"
 	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }
-
-// stub puts a program into PATH that notes its arguments and exits with a
-// status.
-func stub(t *testing.T, name, script string) (noted func() string) {
-	t.Helper()
-	dir := t.TempDir()
-	log := filepath.Join(dir, "log")
-	text := "#!/bin/sh\nlog=" + log + "\necho \"$@\" >> $log\n" + script + "\n"
-	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
-	return func() string { text, _ := os.ReadFile(log); return string(text) }
-}
 
 func TestRun(t *testing.T) {
 	for _, tt := range []struct {
@@ -63,11 +48,11 @@ func TestFind(t *testing.T) {
 	if _, err := Find(t.Context(), "rkt"); err == nil || !strings.Contains(err.Error(), "docker, podman, containerd") {
 		t.Errorf("%v", err)
 	}
-	stub(t, "docker", "echo no daemon; exit 1")
+	enginetest.Stub(t, "docker", "echo no daemon; exit 1")
 	if _, err := Find(t.Context(), "docker"); err == nil || !strings.Contains(err.Error(), "no daemon") {
 		t.Errorf("%v", err)
 	}
-	stub(t, "podman", "exit 0")
+	enginetest.Stub(t, "podman", "exit 0")
 	if e, err := Find(t.Context(), ""); err != nil || e != Podman {
 		t.Errorf("%s, %v", e, err)
 	}
@@ -101,7 +86,7 @@ func TestRemove(t *testing.T) {
 			{lists + `[ $(grep -cx "` + tt.command + `" "$log") = 3 ] || exit 1; echo 0123abc`, true, "", 3},
 			{`[ "$2" = ls ] || [ "$2" = list ] && [ $(grep -cx "` + tt.command + `" "$log") = 2 ] && exit; ` + lists + `exit 1; echo 0123abc`, true, "", 2}, // it has gone meanwhile
 		} {
-			noted := stub(t, tt.name, answer.script)
+			noted := enginetest.Stub(t, tt.name, answer.script)
 			was, err := tt.remove(t.Context(), "x")
 			lines := strings.Split(strings.TrimSpace(noted()), "\n")
 			removes := len(slices.DeleteFunc(slices.Clone(lines), func(line string) bool { return line != tt.command }))
@@ -111,7 +96,7 @@ func TestRemove(t *testing.T) {
 			}
 		}
 	}
-	stub(t, "docker", `[ "$2" = ls ] || exit 1; echo 0123abc`)
+	enginetest.Stub(t, "docker", `[ "$2" = ls ] || exit 1; echo 0123abc`)
 	if was, err := Docker.Remove(t.Context(), "x"); !was || err == nil || !strings.Contains(err.Error(), "rm --force x") {
 		t.Errorf("an engine that refuses for good: %v, %v", was, err)
 	}
@@ -122,7 +107,7 @@ func TestRemove(t *testing.T) {
 func TestHelper(t *testing.T) {
 	temporary := t.TempDir()
 	for name, want := range map[string]string{"docker": "load", "podman": "load", "ctr": "images import -"} {
-		noted := stub(t, name, `cd "$(dirname "$0")" && tar -xf - && tar -tf blobs/sha256/"$(ls -S blobs/sha256 | head -1)" | sed 's/^/in: /' >> log; ls "$TMPDIR" | sed 's/^/left: /' >> log`)
+		noted := enginetest.Stub(t, name, `cd "$(dirname "$0")" && tar -xf - && tar -tf blobs/sha256/"$(ls -S blobs/sha256 | head -1)" | sed 's/^/in: /' >> log; ls "$TMPDIR" | sed 's/^/left: /' >> log`)
 		t.Setenv("TMPDIR", temporary)
 		e := Engine(name)
 		if name == "ctr" {
