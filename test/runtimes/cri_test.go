@@ -144,13 +144,13 @@ func (p *pods) run(sandbox string, config *api.PodSandboxConfig, name string, mo
 // exec runs a command in a container, as kubectl exec does.
 func (p *pods) exec(id string, command ...string) {
 	p.t.Helper()
-	if _, err := p.runtime.ExecSync(p.context(), &api.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: 20}); err != nil {
+	if _, err := p.runtime.ExecSync(p.context(), &api.ExecSyncRequest{ContainerId: id, Cmd: command, Timeout: 60}); err != nil {
 		p.t.Fatal(err)
 	}
 }
 
 func (p *pods) context() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	p.t.Cleanup(cancel)
 	return ctx
 }

@@ -72,7 +72,7 @@ func (s *sensor) logged(text string) int {
 }
 
 // configuration is a sensor's that asks only the given sockets: engine to socket.
-// Its alerts wait for metadata as long as a runtime of a busy machine needs.
+// It is as patient with them as a busy machine needs.
 func configuration(dir string, sockets map[string]string) string {
 	var engines strings.Builder
 	for _, name := range []string{"docker", "podman", "cri", "containerd"} {
@@ -86,6 +86,7 @@ peregrine: {status_socket: ` + dir + `/status.sock, metadata_wait: 30000}
 plugins:
 - name: container
   init_config:
+    engine_timeout: 60
     engines:
 ` + engines.String()
 }
