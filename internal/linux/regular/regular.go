@@ -51,7 +51,7 @@ func ReadJSON(path string, into any) ([]byte, error) {
 		return nil, fmt.Errorf("%s has more than %d MiB: no result", path, maxBytes>>20)
 	}
 	weighed := scale{in: json.NewDecoder(bytes.NewReader(text)), left: maxMemory}
-	if err := weighed.take(reflect.TypeOf(into)); errors.Is(err, errHeavy) {
+	if err := weighed.take(reflect.TypeOf(into)); errors.Is(err, errHeavy) || errors.Is(err, errDeep) {
 		return nil, fmt.Errorf("%s %w", path, err)
 	}
 	return text, nil // the decoder reports other errors better

@@ -53,6 +53,10 @@ func TestReadJSON(t *testing.T) {
 		file("next", `{"rounds":[`+strings.Repeat(`{"next":{}},`, 100_000)+`{}]}`):                         "more than 256 MiB of memory",
 		file("others", `{"others":[`+strings.Repeat("{},", 200_000)+`{}],"rounds":[{"names":{"a":"b"}}]}`): "",
 		filepath.Join(dir, "none"): "no such file",
+
+		file("lists in lists", strings.Repeat("[", 8<<20)):                                                        "more than 10,000 levels",
+		file("rounds in rounds", strings.Repeat(`{"rounds":[`, 1<<20)):                                            "more than 10,000 levels",
+		file("few levels", strings.Repeat("[", 5000)+strings.Repeat("[],", 20_000)+"0"+strings.Repeat("]", 5000)): "",
 	} {
 		var into run
 		leaks.Within(t, 1<<30, func() {

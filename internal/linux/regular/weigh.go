@@ -7,17 +7,26 @@ import (
 	"strings"
 )
 
-// maxMemory bounds the memory of a result once it is read. Those of many hours
-// take some tens of megabytes.
-const maxMemory = 256 << 20
+const (
+	// maxMemory bounds the memory of a result once it is read. Those of many hours
+	// take some tens of megabytes.
+	maxMemory = 256 << 20
+	// maxDepth is the most levels that encoding/json decodes. Its Decoder.Token,
+	// which scale calls, has no limit.
+	maxDepth = 10_000
+)
 
-var errHeavy = errors.New("takes more than 256 MiB of memory: no result")
+var (
+	errHeavy = errors.New("takes more than 256 MiB of memory: no result")
+	errDeep  = errors.New("nests lists and objects in more than 10,000 levels: no result")
+)
 
 // scale weighs JSON before it is read: a few bytes may stand for much memory, as
 // "{}" does in a list of large structs.
 type scale struct {
-	in   *json.Decoder
-	left int // bytes that may still come
+	in    *json.Decoder
+	left  int // bytes that may still come
+	depth int // lists and objects that are open
 }
 
 // take weighs the next value, which is read as a t; nil is one that is not read.
@@ -34,6 +43,9 @@ func (s *scale) take(t reflect.Type) error {
 	case string:
 		s.left -= len(token)
 	case json.Delim:
+		if s.depth++; s.depth > maxDepth {
+			return errDeep
+		}
 		for s.in.More() {
 			if s.left < 0 {
 				return errHeavy
@@ -42,6 +54,7 @@ func (s *scale) take(t reflect.Type) error {
 				return err
 			}
 		}
+		s.depth--
 		_, err = s.in.Token()
 	}
 	if s.left < 0 {
