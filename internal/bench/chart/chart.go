@@ -16,7 +16,7 @@ import (
 type Round struct {
 	*bench.Round
 	Offered float64 // operations per second
-	Loss    float64 // share
+	Loss    float64 // share; NaN if nothing could be lost
 	Clean   bool
 }
 

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -64,8 +65,21 @@ func (r *Run) html(w io.Writer) error {
 	return template.Write(w, c.Title, c.Charts, c)
 }
 
-// clean says whether a round has lost nothing.
-func clean(r *bench.Round) bool { return r.Loss.Lost == 0 && (r.Sensor == nil || r.Sensor.Drops == 0) }
+// lossless says whether no alert is missing and no event was dropped.
+func lossless(r *bench.Round) bool {
+	return r.Loss.Lost == 0 && (r.Sensor == nil || r.Sensor.Drops == 0)
+}
+
+// void says whether a round without a loss proves nothing: there was nothing to
+// lose, or the sensor did not last.
+func void(r *bench.Round) bool {
+	noiseOnly := r.Total.Started == 0 && r.Rate.NoiseOffered > 0 && r.Sensor != nil
+	return r.Loss.Of == 0 && !noiseOnly || r.Has(bench.SensorGone) || r.Has(bench.SensorRestarted)
+}
+
+// doubts are the flags that question whether a round has lost what it shows.
+var doubts = []bench.Flag{bench.GeneratorLimited, bench.Ambiguous, bench.SensorGone, bench.SensorRestarted, bench.ActionsFailed,
+	bench.SampleGap, bench.HostBusy, bench.ClockStep, bench.Unreadable, bench.Interrupted}
 
 // verdict is the first sentence, and whether it is doubtful.
 func (r *Run) verdict() (text string, doubtful bool) {
@@ -73,18 +87,23 @@ func (r *Run) verdict() (text string, doubtful bool) {
 		return "Nothing was measured.", true
 	}
 	var best, worst *bench.Round
-	good := 0
+	good, voids := 0, 0
 	for i := range r.Rounds {
 		round := &r.Rounds[i]
-		if clean(round) {
+		switch {
+		case !lossless(round):
+			if worst == nil || round.Loss.Share > worst.Loss.Share {
+				worst = round
+			}
+		case void(round):
+			voids++
+		default:
 			good++
 			if best == nil || round.Rate.Offered > best.Rate.Offered {
 				best = round
 			}
-		} else if worst == nil || round.Loss.Share > worst.Loss.Share {
-			worst = round
 		}
-		doubtful = doubtful || round.Partial || round.Has(bench.GeneratorLimited) || round.Has(bench.Ambiguous)
+		doubtful = doubtful || void(round) || round.Partial || slices.ContainsFunc(doubts, round.Has)
 	}
 	text = fmt.Sprintf("%d of %d rounds lost nothing", good, len(r.Rounds))
 	if best != nil {
@@ -96,6 +115,9 @@ func (r *Run) verdict() (text string, doubtful bool) {
 			text += fmt.Sprintf(", and the probe dropped %s events", human.Count(int64(s.Drops)))
 		}
 	}
+	if voids > 0 {
+		text += fmt.Sprintf(". Rounds without an action, or without a sensor to their end, which prove nothing: %d", voids)
+	}
 	return text + ".", doubtful || r.Partial
 }
 
@@ -103,7 +125,11 @@ func (r *Run) charts() []page.Chart {
 	var rounds []chart.Round
 	for i := range r.Rounds {
 		round := &r.Rounds[i]
-		rounds = append(rounds, chart.Round{Round: round, Offered: round.Rate.Offered + round.Rate.NoiseOffered, Loss: round.Loss.Share, Clean: clean(round)})
+		loss := round.Loss.Share
+		if round.Loss.Of == 0 {
+			loss = math.NaN() // no point in the chart: 0 would be a result
+		}
+		rounds = append(rounds, chart.Round{Round: round, Offered: round.Rate.Offered + round.Rate.NoiseOffered, Loss: loss, Clean: lossless(round) && !void(round)})
 	}
 	return chart.Of(rounds, chart.Options{Latencies: r.compared()})
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"strings"
 	"testing"
 
@@ -48,6 +49,56 @@ func TestHTMLDraws(t *testing.T) {
 		"round 2: the probe dropped 76543 events", "peregrine bench ReadSensitiveFileUntrusted --rate 1k,100k"} {
 		if !strings.Contains(dom, want) {
 			t.Errorf("the page lacks %q", want)
+		}
+	}
+}
+
+// Only rounds that measured a sensor to their end have lost nothing; a flag that
+// questions a round's figures makes the verdict doubtful.
+func TestVerdict(t *testing.T) {
+	const (
+		lossless = "1 of 1 rounds lost nothing, the fastest of them at 1000 actions/s."
+		void     = "0 of 1 rounds lost nothing. Rounds without an action, or without a sensor to their end, which prove nothing: 1."
+		lossy    = "0 of 1 rounds lost nothing. At 1000 actions/s 1 % of the alerts did not come."
+	)
+	clean := example().Rounds[0]
+	for name, test := range map[string]struct {
+		change   func(*bench.Round)
+		want     string
+		doubtful bool
+	}{
+		"clean":            {func(*bench.Round) {}, lossless, false},
+		"short plateau":    {func(r *bench.Round) { r.Flags = []bench.Flag{bench.ShortPlateau} }, lossless, false},
+		"all actions fail": {func(r *bench.Round) { r.Loss, r.Total = bench.Loss{}, bench.Counts{Started: 5000, Failed: 5000} }, void, true},
+		"only noise":       {func(r *bench.Round) { r.Loss, r.Total, r.Rate.NoiseOffered = bench.Loss{}, bench.Counts{}, 5000 }, lossless, false},
+		"noise unseen": {func(r *bench.Round) {
+			r.Loss, r.Total, r.Rate.NoiseOffered, r.Sensor = bench.Loss{}, bench.Counts{}, 5000, nil
+		}, void, true},
+		"sensor gone":       {func(r *bench.Round) { r.Flags = []bench.Flag{bench.SensorGone} }, void, true},
+		"sensor restarted":  {func(r *bench.Round) { r.Flags = []bench.Flag{bench.SensorRestarted} }, void, true},
+		"lost":              {func(r *bench.Round) { r.Loss.Lost, r.Loss.Share = 50, 0.01 }, lossy, false},
+		"lost, sensor gone": {func(r *bench.Round) { r.Loss.Lost, r.Loss.Share, r.Flags = 50, 0.01, []bench.Flag{bench.SensorGone} }, lossy, true},
+		"sample gap":        {func(r *bench.Round) { r.Flags = []bench.Flag{bench.SampleGap} }, lossless, true},
+		"some fail":         {func(r *bench.Round) { r.Flags = []bench.Flag{bench.ActionsFailed} }, lossless, true},
+		"host busy":         {func(r *bench.Round) { r.Flags = []bench.Flag{bench.ShortPlateau, bench.HostBusy} }, lossless, true},
+		"clock step":        {func(r *bench.Round) { r.Flags = []bench.Flag{bench.ClockStep} }, lossless, true},
+		"unreadable":        {func(r *bench.Round) { r.Flags = []bench.Flag{bench.Unreadable} }, lossless, true},
+		"ambiguous":         {func(r *bench.Round) { r.Flags = []bench.Flag{bench.Ambiguous} }, lossless, true},
+		"limited":           {func(r *bench.Round) { r.Flags = []bench.Flag{bench.GeneratorLimited} }, lossless, true},
+		"partial":           {func(r *bench.Round) { r.Partial = true }, lossless, true},
+	} {
+		round := clean
+		test.change(&round)
+		r := &Run{Rounds: []bench.Round{round}}
+		if text, doubtful := r.verdict(); text != test.want || doubtful != test.doubtful {
+			t.Errorf("%s: %q, doubtful %v; want %q, %v", name, text, doubtful, test.want, test.doubtful)
+		}
+		charts := r.charts()
+		if loss := charts[1].Lines[0].Values[0]; math.IsNaN(loss) != (round.Loss.Of == 0) {
+			t.Errorf("%s: loss %v in the chart", name, loss)
+		}
+		if green := charts[0].Spans[0].Good; green != (test.want == lossless) {
+			t.Errorf("%s: green in the chart: %v", name, green)
 		}
 	}
 }
