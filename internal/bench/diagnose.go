@@ -88,6 +88,12 @@ func diagnose(r *Round) []Finding {
 	if r.Has(SensorGone) {
 		say("sensor_gone", "the sensor's process ended during the round")
 	}
+	if r.Has(SensorRestarted) {
+		say("sensor_restarted", "the sensor restarted during the round: its counters began again at 0")
+	}
+	if r.Has(SampleGap) {
+		say("sample_gap", "%d samples of the sensor's statistics are missing: peaks between the others are not seen", r.Sensor.Missed)
+	}
 	if r.Has(GeneratorLimited) {
 		say("generator_limited", "the generator did %.0f of the %.0f actions/s asked for: this round says nothing about the sensor's limit", r.Rate.Offered, r.Rate.Target)
 	}

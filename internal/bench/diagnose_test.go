@@ -114,6 +114,8 @@ func TestDiagnosis(t *testing.T) {
 			Actions: []ActionResult{{Name: "syscall.Slow", CostMean: 9e5}, {Name: "syscall.Quick", CostMean: 1e5}}},
 			[]string{"generator_limited", "slow_action"}, `syscall.Slow takes 90 % of the generator's time; without it one worker could do up to 10000 actions/s: use "Quick"`},
 		{"full disk", Round{Queue: stable, Total: Counts{Failed: 3}, Actions: []ActionResult{{Errnos: map[string]int{"ENOSPC": 3}}}}, []string{"actions_failed"}, "ENOSPC 3"},
+		{"restart", Round{Queue: stable, Flags: []Flag{SensorRestarted}}, []string{"sensor_restarted"}, "began again at 0"},
+		{"gap", Round{Queue: stable, Flags: []Flag{SampleGap}, Sensor: &SensorStats{Missed: 3}}, []string{"sample_gap"}, "3 samples"},
 		{"backlog", Round{}, []string{"backlog"}, "pile up"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
