@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/peregrine-sec/peregrine/internal/screen"
 )
 
 // Exit codes shared by all commands. The sensor, like Falco, knows only OK
@@ -96,6 +98,7 @@ func onSignals(signals ...os.Signal) (first, second context.Context) {
 			<-arrived
 		}
 		<-arrived
+		briefly(func() { _ = screen.Leave() })
 		os.Exit(ExitInterrupted)
 	}()
 	return first, second
@@ -142,7 +145,7 @@ func Main(env Env) int {
 		return 128 + int(syscall.SIGPIPE) // as of others that "| head" ends
 	}
 	if exit.Err != nil {
-		say(env.Stderr, fmt.Sprintf("Error: %v\n", exit.Err))
+		briefly(func() { fmt.Fprintf(env.Stderr, "Error: %v\n", exit.Err) })
 	}
 	return exit.Code
 }
@@ -154,12 +157,12 @@ func readerGone(err error) bool {
 	return errors.As(err, &path) && path.Path == os.Stdout.Name() && errors.Is(path.Err, syscall.EPIPE)
 }
 
-// say writes the last message of a command; a stalled reader must not keep it
-// from ending.
-func say(w io.Writer, text string) {
+// briefly waits a second for the last message of a command: a stalled reader must
+// not keep it from ending.
+func briefly(say func()) {
 	said := make(chan struct{})
 	go func() {
-		fmt.Fprint(w, text)
+		say()
 		close(said)
 	}()
 	select {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"golang.org/x/term"
 )
@@ -20,17 +22,40 @@ const (
 )
 
 // Screen is a terminal's second screen.
-type Screen struct{ w io.Writer }
+type Screen struct {
+	mu     sync.Mutex
+	w      io.Writer
+	closed bool
+}
+
+// open is the screen that is on the terminal; nil: none.
+var open atomic.Pointer[Screen]
 
 // Open goes to the second screen; Close goes back.
 func Open(w io.Writer) (*Screen, error) {
+	s := &Screen{w: w}
+	open.Store(s)
 	_, err := io.WriteString(w, enter)
-	return &Screen{w}, err
+	return s, err
 }
 
-// Draw replaces the previous view. A view with more lines than the screen is
-// cut: it would scroll.
+// Leave closes the open screen, if any: for a program that exits before its owner
+// can. It waits for a stalled terminal.
+func Leave() error {
+	if s := open.Load(); s != nil {
+		return s.Close()
+	}
+	return nil
+}
+
+// Draw replaces the previous view, until Close. A view with more lines than the
+// screen is cut: it would scroll.
 func (s *Screen) Draw(view string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
 	_, rows := Size(s.w)
 	lines := strings.Split(strings.TrimSuffix(view, "\n"), "\n")
 	_, err := io.WriteString(s.w, home+strings.Join(lines[:min(rows, len(lines))], "\r\n"))
@@ -39,6 +64,13 @@ func (s *Screen) Draw(view string) error {
 
 // Close restores the previous content of the terminal.
 func (s *Screen) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	open.CompareAndSwap(s, nil)
 	_, err := io.WriteString(s.w, leave)
 	return err
 }

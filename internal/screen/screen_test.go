@@ -2,6 +2,7 @@ package screen
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -78,6 +79,28 @@ func TestResize(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(leave)
+}
+
+// A program that exits without Close leaves the second screen too, and nothing
+// is drawn on the first one meanwhile.
+func TestLeave(t *testing.T) {
+	var out bytes.Buffer
+	if err := errors.Join(Leave(), Leave()); err != nil || out.Len() > 0 {
+		t.Fatalf("none is open: %q, %v", out.String(), err)
+	}
+	for _, end := range []func(*Screen) error{
+		func(s *Screen) error { return errors.Join(Leave(), s.Draw("late"), s.Close()) },
+		func(s *Screen) error { return errors.Join(s.Close(), s.Draw("late"), s.Close(), Leave()) },
+	} {
+		out.Reset()
+		s, err := Open(&out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.Draw("view"), end(s)); err != nil || out.String() != enter+home+"view"+leave {
+			t.Errorf("%q, %v", out.String(), err)
+		}
+	}
 }
 
 func TestSizeUnknown(t *testing.T) {
