@@ -169,8 +169,8 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 			stands[i].options.Progress = watch.moment
 		}
 	}
-	if o.Sensors, err = openStands(stands, o.Dir); err != nil {
-		return err
+	if o.Sensors, err = openStands(env.Context, stands, o.Dir); err != nil {
+		return capacityExit(env.Context, nil, err, nil)
 	}
 	o.Say, o.Progress = watch.say, watch.trial
 	result, err := run.Run(env.Context, o)
@@ -229,7 +229,9 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 	// Report errors of a sensor before anything is created.
 	for _, s := range stands {
 		var preflight *sweep.PreflightError
-		switch _, err := stand.New(s.options); {
+		switch _, err := stand.New(cmd.Context(), s.options); {
+		case errors.Is(err, context.Canceled):
+			return o, nil, nil, capacityExit(cmd.Context(), nil, err, nil)
 		case errors.As(err, &preflight):
 			return o, nil, nil, &ExitError{Code: ExitPreflight, Err: err}
 		case err != nil:

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -139,7 +140,7 @@ func (f *capacityRunFlags) stand(env Env, of *testedFlags, kind string, args []s
 }
 
 // openStands gives each sensor a directory of its own in the run's.
-func openStands(stands []namedStand, dir string) ([]run.Variant, error) {
+func openStands(ctx context.Context, stands []namedStand, dir string) ([]run.Variant, error) {
 	var all []run.Variant
 	for i, s := range stands {
 		s.options.Dir = dir
@@ -149,7 +150,7 @@ func openStands(stands []namedStand, dir string) ([]run.Variant, error) {
 				return nil, err
 			}
 		}
-		opened, err := stand.New(s.options)
+		opened, err := stand.New(ctx, s.options)
 		if err != nil {
 			return nil, err
 		}

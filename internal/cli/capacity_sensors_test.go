@@ -83,7 +83,7 @@ func TestOpenStandsAgain(t *testing.T) {
 	dir := t.TempDir()
 	o := stand.Options{Kind: stand.Embedded, Actions: action.All()[:1]}
 	for range 2 {
-		if all, err := openStands([]namedStand{{"a", o}, {"b", o}}, dir); err != nil || len(all) != 2 {
+		if all, err := openStands(t.Context(), []namedStand{{"a", o}, {"b", o}}, dir); err != nil || len(all) != 2 {
 			t.Errorf("%d sensors, %v", len(all), err)
 		}
 	}

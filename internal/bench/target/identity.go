@@ -98,9 +98,7 @@ func mayRun(pid int) bool {
 
 // versionOf asks a program as every Falco, and ours, answers.
 func versionOf(ctx context.Context, program, fallback string) (name, version string) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, program, "--version").Output()
+	out, err := answer(ctx, program, "--version")
 	if err != nil {
 		return fallback, ""
 	}
@@ -130,13 +128,20 @@ func FalcoRelease(ctx context.Context, program string) string {
 
 // FalcoHelp returns the help text of a Falco; "" if it prints none.
 func FalcoHelp(ctx context.Context, program string) string {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, program, "--help").Output()
+	out, err := answer(ctx, program, "--help")
 	if err != nil {
 		return ""
 	}
 	return string(out)
+}
+
+// answer is what a program prints if it is given one flag. It has ten seconds.
+func answer(ctx context.Context, program, flag string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, flag)
+	cmd.WaitDelay = time.Second // for children that keep its output open
+	return cmd.Output()
 }
 
 // ruleFiles are those of -r and --rules in Falco's command lines.

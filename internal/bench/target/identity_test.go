@@ -1,6 +1,7 @@
 package target
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -169,6 +171,27 @@ func TestFalcoHelp(t *testing.T) {
 		if got := FalcoHelp(t.Context(), program); got != want {
 			t.Errorf("%s: %q", script, got)
 		}
+	}
+}
+
+// A program that does not answer is waited for no longer than the context says,
+// nor is its child, which keeps the output open.
+func TestFalcoSilent(t *testing.T) {
+	dir := t.TempDir()
+	program, child := filepath.Join(dir, "falco"), filepath.Join(dir, "child")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nsleep 3600 &\necho $! > "+child+"\nwait\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		text, _ := os.ReadFile(child) // none if it has not started
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if text := FalcoHelp(ctx, program); text != "" {
+		t.Errorf("%q", text)
 	}
 }
 

@@ -39,7 +39,7 @@ func playRun() {
 	fail(os.Setenv("STAND_TEST_ROLE", "falco")) // of the children
 	read, _ := action.Lookup("syscall.ReadSensitiveFileUntrusted")
 	g := &fakeGenerator{socket: os.Getenv(player.EventsEnv)}
-	s, err := New(Options{Kind: Falco, Program: self, Actions: []*action.Action{read}, Dir: dir, JournalDir: filepath.Join(dir, "journal"),
+	s, err := New(context.Background(), Options{Kind: Falco, Program: self, Actions: []*action.Action{read}, Dir: dir, JournalDir: filepath.Join(dir, "journal"),
 		Log: io.Discard, Generate: g.generate, Drain: 100 * time.Millisecond, Watch: 50 * time.Millisecond})
 	fail(err)
 	plan := quick()

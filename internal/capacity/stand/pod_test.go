@@ -10,11 +10,11 @@ import (
 // A sensor in a pod may post to its node's address; one outside may not.
 func TestAlertsOfPod(t *testing.T) {
 	o := Options{Kind: Running, Pod: strings.Repeat("ab", 32), Alerts: "http://10.0.0.1:18080", Actions: action.All()[:1]}
-	if _, err := New(o); err != nil {
+	if _, err := New(t.Context(), o); err != nil {
 		t.Errorf("in a pod: %v", err)
 	}
 	o.Pod, o.PID = "", 1
-	if _, err := New(o); err == nil || !strings.Contains(err.Error(), "not encrypted") {
+	if _, err := New(t.Context(), o); err == nil || !strings.Contains(err.Error(), "not encrypted") {
 		t.Errorf("on the host: %v", err)
 	}
 }

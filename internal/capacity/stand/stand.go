@@ -79,7 +79,7 @@ var (
 )
 
 // New checks the options, as far as that needs no sensor.
-func New(o Options) (*Stand, error) {
+func New(ctx context.Context, o Options) (*Stand, error) {
 	if o.JournalDir == "" {
 		o.JournalDir = limit.JournalDir
 	}
@@ -100,7 +100,10 @@ func New(o Options) (*Stand, error) {
 		if err != nil {
 			return nil, &sweep.PreflightError{Reason: err.Error()}
 		}
-		o.Program, s.falco = program, askFalco(context.Background(), program)
+		o.Program, s.falco = program, askFalco(ctx, program)
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 	case Running:
 		if err := o.checkRunning(); err != nil {
 			return nil, err

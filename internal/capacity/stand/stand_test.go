@@ -51,9 +51,18 @@ func TestNewErrors(t *testing.T) {
 		"Give --alerts":     {Kind: Running, Actions: actions, PID: 1},
 		"no-such-falco":     {Kind: Falco, Actions: actions, Program: "/no-such-falco"},
 	} {
-		if _, err := New(o); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := New(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", o, err, want)
 		}
+	}
+}
+
+// A Falco that does not answer keeps nobody from leaving.
+func TestNewInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := New(ctx, Options{Kind: Falco, Actions: action.All()[:1], Program: "/bin/sh"}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 
@@ -75,7 +84,7 @@ func TestNewRefusesSources(t *testing.T) {
 		{"unix:/run/a.sock", "", ""},
 		{"file:/var/log/a.json", "", ""},
 	} {
-		_, err := New(Options{Kind: Running, Actions: action.All()[:1], PID: 1, Alerts: tt.alerts, Stats: tt.stats})
+		_, err := New(t.Context(), Options{Kind: Running, Actions: action.All()[:1], PID: 1, Alerts: tt.alerts, Stats: tt.stats})
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("--alerts %s --stats %s: %v, want %q", tt.alerts, tt.stats, err, tt.want)
 		}
@@ -200,7 +209,7 @@ func newStand(t *testing.T, rate string) (*Stand, *fakeGenerator) {
 	if !ok {
 		t.Fatal("no such action")
 	}
-	s, err := New(Options{Kind: Falco, Program: self, Actions: []*action.Action{read}, Dir: dir, JournalDir: filepath.Join(dir, "journal"),
+	s, err := New(t.Context(), Options{Kind: Falco, Program: self, Actions: []*action.Action{read}, Dir: dir, JournalDir: filepath.Join(dir, "journal"),
 		Log: io.Discard, Generate: g.generate, Drain: 300 * time.Millisecond, Watch: 400 * time.Millisecond})
 	check(t, err)
 	return s, g
@@ -347,7 +356,7 @@ func TestMeasureRunning(t *testing.T) {
 	before, err := os.ReadFile(filepath.Join("/proc", itoa(sensor.Process.Pid), "cgroup"))
 	check(t, err)
 
-	running, err := New(Options{Kind: Running, PID: sensor.Process.Pid, Alerts: "file:" + alerts, Stats: stats, Actions: s.Actions,
+	running, err := New(t.Context(), Options{Kind: Running, PID: sensor.Process.Pid, Alerts: "file:" + alerts, Stats: stats, Actions: s.Actions,
 		Dir: dir, JournalDir: s.JournalDir, Log: io.Discard, Generate: g.generate, Drain: s.Drain, Watch: s.Watch})
 	check(t, err)
 	rows, err := measure(t, running, nil)
@@ -427,7 +436,7 @@ func TestForeignProcess(t *testing.T) {
 	check(t, err)
 	alerts := filepath.Join(t.TempDir(), "alerts")
 	check(t, os.WriteFile(alerts, nil, 0o600))
-	running, err := New(Options{Kind: Running, PID: foreign.Process.Pid, Alerts: "file:" + alerts, Actions: s.Actions, Dir: t.TempDir(), JournalDir: s.JournalDir, Log: io.Discard})
+	running, err := New(t.Context(), Options{Kind: Running, PID: foreign.Process.Pid, Alerts: "file:" + alerts, Actions: s.Actions, Dir: t.TempDir(), JournalDir: s.JournalDir, Log: io.Discard})
 	check(t, err)
 	var refused *sweep.PreflightError
 	if _, err := running.Open(t.Context(), capacity.Limit{CPU: 1}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "--pid: process "+itoa(foreign.Process.Pid)+" (sleep) is no sensor") {
