@@ -17,8 +17,14 @@ type Query struct {
 	Step time.Duration
 }
 
-// eventRate is the rate of a counter that Falco and Peregrine export.
-const eventRate = "rate(falcosecurity_scap_n_evts_total[1m])"
+// eventRate is the rate of a counter that Falco and Peregrine export. Its range
+// holds the two samples that rate needs, even if a Prometheus takes one per minute,
+// as it does by default.
+const eventRate = "rate(falcosecurity_scap_n_evts_total[5m])"
+
+// maxPoints is the most points that a Prometheus returns per series
+// (https://github.com/prometheus/prometheus/blob/v3.0.0/web/api/v1/api.go, "exceeded maximum resolution").
+const maxPoints = 11_000
 
 // NewQuery completes a URL: that of a Prometheus becomes a query for the rate of
 // a sensor's events, and one of a range without times asks for the time over
@@ -43,12 +49,17 @@ func NewQuery(address string, now time.Time, over, step time.Duration) (Query, e
 	}
 	set("query", eventRate)
 	if strings.HasSuffix(u.Path, "/query_range") {
+		timed := q.Has("start") || q.Has("end")
 		seconds := func(t time.Time) string { return strconv.FormatInt(t.Unix(), 10) }
 		set("end", seconds(now))
 		set("start", seconds(now.Add(-over)))
 		set("step", strconv.FormatFloat(step.Seconds(), 'f', -1, 64))
 		if step, err = parseStep(q.Get("step")); err != nil {
 			return Query{}, err
+		}
+		if points := over / step; !timed && points > maxPoints {
+			least := (over/maxPoints + time.Second).Truncate(time.Second)
+			return Query{}, fmt.Errorf("the last %v in steps of %v are %d rates, and a Prometheus returns at most %d: expected steps of %v or more (--every)", over, step, points, maxPoints, least)
 		}
 	}
 	u.RawQuery = q.Encode()

@@ -48,6 +48,18 @@ func TestNewQuery(t *testing.T) {
 	if _, err := NewQuery("http://p", now, 0, time.Second); err == nil {
 		t.Error("the last 0 s are asked for")
 	}
+	const day = 24 * time.Hour
+	for address, want := range map[string]string{
+		"http://p":                      "24h0m0s in steps of 5s are 17280 rates, and a Prometheus returns at most 11000: expected steps of 8s or more (--every)",
+		"http://p?step=8":               "",
+		"http://p?step=7s":              "12342 rates",
+		"http://p?start=1&end=2":        "",
+		"http://p/api/v1/query?query=x": "",
+	} {
+		if _, err := NewQuery(address, now, day, 5*time.Second); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s of a day: %v, want %q", address, err, want)
+		}
+	}
 }
 
 func TestAsk(t *testing.T) {
