@@ -118,7 +118,7 @@ func (r *run) prepare(ctx context.Context) error {
 		return refuse("the sensor is %s, and Falco has no socket for alerts since 0.44: leave --alerts socket away, they come by HTTP then", r.sensor.Image)
 	}
 	if r.Image == "" {
-		if r.sensor.Name != "peregrine" {
+		if !r.sensor.ours() {
 			return refuse("the load comes from Peregrine's image, and the sensor's is %s: name one that the node can pull with --image", r.sensor.Image)
 		}
 		r.Image, r.PullPolicy = r.sensor.Image, r.sensor.ImagePullPolicy

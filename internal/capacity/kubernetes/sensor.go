@@ -29,9 +29,12 @@ func (c *container) arguments() []string {
 	return []string{"/usr/bin/falco"}
 }
 
-// ours says whether the sensor is Peregrine.
+// ours says whether the sensor is Peregrine: by the name of its container, or by
+// that of its image without registry and tag.
 func (c *container) ours() bool {
-	return c.Name == "peregrine" || strings.Contains(c.Image, "peregrine")
+	repository, _, _ := strings.Cut(c.Image, "@")
+	image, _, _ := strings.Cut(path.Base(repository), ":")
+	return c.Name == "peregrine" || strings.Contains(image, "peregrine") && !strings.Contains(image, "falco")
 }
 
 // inPlaceOf names the output that a copy's http_output replaces. The sensor's

@@ -32,6 +32,29 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// A registry or a namespace called peregrine makes no sensor ours.
+func TestOurs(t *testing.T) {
+	for _, test := range []struct {
+		name, image string
+		want        bool
+	}{
+		{"peregrine", "mirror/guard:7", true},
+		{"sensor", "peregrine", true},
+		{"sensor", "localhost:5000/peregrine:0.1.0", true},
+		{"sensor", "registry/peregrine-sec/peregrine-sensor@sha256:00", true},
+		{"sensor", "registry/peregrine/falco:0.37.1", false},
+		{"sensor", "peregrine.example.com:5000/falco:0.37.1", false},
+		{"sensor", "registry/guard:peregrine", false},
+		{"falco", "registry/peregrine:1", true}, // in place of a Falco
+		{"falco", "registry/peregrine-falco:0.37.1", false},
+		{"falco", "registry/peregrine/falco:0.37.1", false},
+	} {
+		if c := (container{Name: test.name, Image: test.image}); c.ours() != test.want {
+			t.Errorf("container %s of %s: ours %v", test.name, test.image, !test.want)
+		}
+	}
+}
+
 func TestMetricsPort(t *testing.T) {
 	c := convert[container](object{"ports": []any{object{"name": "web", "containerPort": 8765}}})
 	for release, want := range map[falco.Release]int{37: 0, 38: 8765, falco.Newest: 8765} {
