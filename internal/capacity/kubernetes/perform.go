@@ -139,12 +139,16 @@ type log struct {
 // errResult is a result that cannot be read, however often one tries.
 var errResult = errors.New("result of the load")
 
+// maxLog bounds a log. Those of many hours have some megabytes.
+const maxLog = 64 << 20
+
 // read reads a log from its beginning. The lines that an earlier reading has
 // told are not told again. The result is indented, so that its lines are known
 // among others: a runtime copies standard output and standard error each for
 // itself, and the last word of one may come amid the other.
 func (l *log) read(r io.Reader) error {
-	lines := bufio.NewReader(r)
+	left := &io.LimitedReader{R: r, N: maxLog}
+	lines := bufio.NewReader(left)
 	var result []byte
 	for n := 1; ; n++ {
 		line, err := lines.ReadString('\n')
@@ -161,6 +165,9 @@ func (l *log) read(r io.Reader) error {
 			l.tell(text)
 		}
 		if errors.Is(err, io.EOF) {
+			if left.N == 0 {
+				return fmt.Errorf("%w: its log has more than %d MiB", errResult, maxLog>>20)
+			}
 			return nil
 		}
 		if err != nil {

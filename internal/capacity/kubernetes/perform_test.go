@@ -2,9 +2,12 @@ package kubernetes
 
 import (
 	"errors"
+	"io"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
 // A result is found among lines that came from the other stream, at whatever
@@ -40,5 +43,27 @@ func TestLogWithoutResult(t *testing.T) {
 		if err := l.read(strings.NewReader(text)); !errors.Is(err, want) || l.result != nil {
 			t.Errorf("%q: %v, %+v", text, err, l.result)
 		}
+	}
+}
+
+// endless is a line without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = 'a'
+	}
+	return len(p), nil
+}
+
+// A log without an end, in a line or in a result, is given up.
+func TestLogWithoutEnd(t *testing.T) {
+	for _, start := range []string{"", "{\n"} {
+		l := &log{tell: func(string) {}}
+		leaks.Within(t, 8*maxLog, func() {
+			if err := l.read(io.MultiReader(strings.NewReader(start), endless{})); !errors.Is(err, errResult) || !strings.Contains(err.Error(), "64 MiB") {
+				t.Errorf("%q: %v", start, err)
+			}
+		})
 	}
 }
