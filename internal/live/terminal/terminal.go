@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/live"
 	"github.com/peregrine-sec/peregrine/internal/screen"
 )
@@ -17,7 +19,7 @@ const (
 	// every is how often the view is drawn, which is also how soon it fits a
 	// window that was resized.
 	every = 250 * time.Millisecond
-	// maxSteps bounds the steps that are kept for the end.
+	// maxSteps bounds the steps that are kept for the end: the last ones.
 	maxSteps = 1 << 16
 )
 
@@ -55,9 +57,8 @@ func (d *Dashboard) Show(u live.Update) {
 func (d *Dashboard) Say(text string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.view.steps) < maxSteps {
-		d.view.steps = append(d.view.steps, text)
-	}
+	steps := d.view.steps
+	d.view.steps = append(steps[max(0, len(steps)+1-maxSteps):], text)
 }
 
 // Close gives the terminal back, with the steps on it.
@@ -65,9 +66,14 @@ func (d *Dashboard) Close() error {
 	close(d.stop)
 	<-d.ended
 	err := d.screen.Close()
-	for _, step := range d.view.steps {
-		_, werr := fmt.Fprintln(d.out, step)
-		err = errors.Join(err, werr)
+	d.mu.Lock()
+	steps := d.view.steps
+	d.mu.Unlock()
+	for _, step := range steps {
+		for line := range strings.SplitSeq(step, "\n") {
+			_, werr := fmt.Fprintln(d.out, human.Text(line))
+			err = errors.Join(err, werr)
+		}
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -100,4 +101,36 @@ func TestDashboard(t *testing.T) {
 			t.Errorf("the end: %q", text[max(0, len(text)-100):])
 		}
 	})
+}
+
+// Of very many steps the last are left on the terminal, and none can steer it.
+// Others may still tell some meanwhile.
+func TestDashboardEnd(t *testing.T) {
+	var out bytes.Buffer
+	d, err := Open(&out, board, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range maxSteps + 2 {
+		d.Say(fmt.Sprint("step ", n))
+	}
+	d.Say("a\x1b[2J\nb\tc")
+	var others sync.WaitGroup
+	others.Go(func() {
+		for range 1000 {
+			d.Say("meanwhile")
+		}
+	})
+	err = d.Close()
+	others.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(out.String(), "\x1b[?1049l")
+	if strings.Contains(text, "\x1b") || !strings.Contains(text, "\na.[2J\nb c\n") || strings.Contains(text, "step 2\n") {
+		t.Errorf("the end: %q ... %q", text[:min(len(text), 100)], text[max(0, len(text)-100):])
+	}
+	if n := strings.Count(text, "\n"); n != maxSteps+1 {
+		t.Errorf("%d lines, want %d", n, maxSteps+1)
+	}
 }
