@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -97,5 +98,26 @@ func TestHandling(t *testing.T) {
 		if len(found) == 0 || found[1] != want {
 			t.Errorf("%s: %q, want %q", name, found, want)
 		}
+	}
+}
+
+// Values beyond what a logarithmic axis can show leave a page that works.
+func TestExtremeValues(t *testing.T) {
+	charts := []Chart{}
+	for _, values := range [][]float64{{1, math.MaxFloat64}, {0, 1}, {-1, 1}, {math.SmallestNonzeroFloat64, 1}} {
+		c := Chart{ID: "c" + strconv.Itoa(len(charts)), Height: 200, X: Axis{Log: true}, Y: Axis{Log: true}, Lines: []Line{{Name: "a", Color: "accent"}}}
+		for _, v := range values {
+			c.Add(v, v)
+		}
+		charts = append(charts, c)
+	}
+	template := Parse(fstest.MapFS{"main.html": {Data: []byte(`{{define "main"}}{{template "charts" .}}{{end}}`)}}, "main.html")
+	var b strings.Builder
+	if err := template.Write(&b, "extreme", charts, charts); err != nil {
+		t.Fatal(err)
+	}
+	dom, console := pagetest.Browse(t, pagetest.File(t, b.String()))
+	if n := strings.Count(dom, `data-drawn="`); console != "" || n != len(charts) {
+		t.Errorf("%d of %d charts drawn; console: %s", n, len(charts), console)
 	}
 }

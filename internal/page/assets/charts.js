@@ -28,6 +28,7 @@ const peregrine = (() => {
   // of them, between them; at even steps if it spans less.
   const between = [[1], [1, 3], [1, 2, 5], [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8]];
   const splits = unit => (_, __, lo, hi) => {
+    if (!(lo > 1e-300 && hi < 1e300)) return []; // a power of ten would be 0 or Infinity, and have no next one
     const named = steps => {
       const out = [];
       for (let p = Math.pow(10, Math.floor(Math.log10(lo))); p <= hi; p *= 10)
