@@ -13,7 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	htmltemplate "html/template"
+	"html/template"
 	"net"
 	"net/http"
 	"sync"
@@ -25,7 +25,7 @@ import (
 //go:embed assets
 var assets embed.FS
 
-var template = htmltemplate.Must(htmltemplate.ParseFS(assets, "assets/live.html"))
+var document = page.Parts(assets, "assets/live.html")
 
 // maxHistory bounds the events kept for a browser that connects late: some
 // hours.
@@ -47,11 +47,11 @@ type Page struct {
 
 type pageData struct {
 	Title  string
-	Style  htmltemplate.CSS
-	Script htmltemplate.JS
+	Style  template.CSS
+	Script template.JS
 	Charts []page.Chart
-	Data   htmltemplate.JS // the charts
-	Events string          // path
+	Data   template.JS // the charts
+	Events string      // path
 }
 
 // Listen serves the page at address: a port, or a host and a port. Without a
@@ -138,7 +138,7 @@ func (p *Page) after(n int) (events [][]byte, more <-chan struct{}, ended bool) 
 func (p *Page) servePage(w http.ResponseWriter, _ *http.Request) {
 	secure(w)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = template.Execute(w, p.data) // viewers that have gone get nothing
+	_ = document.ExecuteTemplate(w, "live.html", p.data) // viewers that have gone get nothing
 }
 
 // serveEvents sends all events so far, and those that come, until the end.

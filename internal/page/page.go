@@ -40,12 +40,15 @@ func asset(name string) string {
 // Template is a page around a main part.
 type Template struct{ t *template.Template }
 
-// Parse makes a page of a file, which defines the template "main". It may use
-// the templates "charts", for a list of Chart, "hint", which explains their
-// controls, and "facts", for a list of values with a Name and a Value.
-func Parse(files fs.FS, name string) Template {
+// Parse makes a page of a file, which defines the template "main".
+func Parse(files fs.FS, name string) Template { return Template{Parts(files, name)} }
+
+// Parts reads a file of templates, which may use those of all pages: "charts", for
+// a list of Chart; "hint", which explains their controls; and "facts", for a
+// list of structs with a Name and a Value.
+func Parts(files fs.FS, name string) *template.Template {
 	t := template.Must(template.ParseFS(assets, "assets/page.html"))
-	return Template{template.Must(t.ParseFS(files, name))}
+	return template.Must(t.ParseFS(files, name))
 }
 
 // Write writes the page with its charts; data is for its main part.
