@@ -55,16 +55,7 @@ type watch struct {
 // the terminal too, which then has lines.
 func (f *watchFlags) open(env Env, board live.Board, quiet, logs bool) (*watch, error) {
 	w := &watch{env: env, lines: newProgress(env, quiet)}
-	drawn := env.Terminal && env.Getenv("TERM") != "dumb" && !quiet
-	switch f.ui {
-	case "auto":
-		drawn = drawn && !logs
-	case "plain":
-		drawn = false
-	case "live":
-	default:
-		return nil, usagef("--ui %q: expected auto, plain or live", f.ui)
-	}
+	drawn := env.Terminal && env.Getenv("TERM") != "dumb" && !quiet && (f.ui == "live" || f.ui == "auto" && !logs)
 	var err error
 	if f.web != "" {
 		if w.page, err = live.Listen(f.web, board); err != nil {

@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -191,10 +190,5 @@ func TestTerminal(t *testing.T) {
 		if strings.Contains(text, "\x1b[3") {
 			t.Errorf("%+v: colours in spite of NO_COLOR: %q", test, text)
 		}
-	}
-	f := watchFlags{ui: "window"}
-	var exit *ExitError
-	if _, err := f.open(Env{Stderr: io.Discard, Getenv: func(string) string { return "" }}, runBoard(""), false, false); !errors.As(err, &exit) || exit.Code != ExitUsage {
-		t.Errorf("--ui window: %v", err)
 	}
 }
