@@ -30,6 +30,8 @@ func TestCommandLineMistakes(t *testing.T) {
 		{"generate run DoNothing --for -5s", ExitUsage, `--for "-5s": expected a value that is not negative`},
 		{"bench run DoNothing --workers -2", ExitUsage, `--workers "-2": expected a value that is not negative`},
 		{"bench run DoNothing --rest -1s", ExitUsage, `--rest "-1s": expected a value that is not negative`},
+		{"bench run DoNothing --ui window", ExitUsage, `--ui "window": expected auto, plain or live`},
+		{"overhead --cpu -1 --format pdf", ExitUsage, `--format "pdf"`}, // for any CPU
 		{"capacity run --repeat -1", ExitUsage, `--repeat "-1": expected a value that is not negative`},
 		{"overhead --cpu x", ExitUsage, `--cpu "x": expected a whole number`},
 		{"profile diff a", ExitUsage, `1 arguments, expected 2: peregrine profile diff A B`},

@@ -113,13 +113,16 @@ func (v notNegative) Set(s string) error {
 
 var errNegative = errors.New("expected a value that is not negative")
 
-// refuseNegative does so for all flags of a command and of its subcommands,
-// except those whose usage gives -1 a meaning.
+// negativeKey is the annotation of a flag that gives -1 a meaning.
+const negativeKey = "peregrine_negative"
+
+// refuseNegative makes all flags of a command and of its subcommands reject
+// negative values, except those with negativeKey.
 func refuseNegative(cmd *cobra.Command) {
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		switch f.Value.Type() {
 		case "int", "float64", "duration":
-			if !strings.Contains(f.Usage, "-1") {
+			if _, may := f.Annotations[negativeKey]; !may {
 				f.Value = notNegative{f.Value}
 			}
 		}

@@ -48,6 +48,7 @@ command of --sensor. It cannot measure a sensor that is already running.`,
 	flags.IntVar(&f.pairs, "pairs", 6, "number of pairs of measurements; at least 6 for 95 % confidence")
 	flags.DurationVar(&f.duration, "duration", 500*time.Millisecond, "duration of each measurement")
 	flags.IntVar(&f.cpu, "cpu", 0, "CPU on which the workloads run; -1 for any")
+	_ = flags.SetAnnotation("cpu", negativeKey, nil) // the error says that the flag does not exist
 	flags.StringVar(&f.program, "program", "find /usr/bin /usr/lib -xdev -name none", "program to measure, as a command; empty for none")
 	choiceFlag(cmd, flags, &f.output, "format", "format of the results", "text", "json")
 	completeFlag(cmd, "sensor", "embedded")
