@@ -80,8 +80,7 @@ Exit codes: the same as for capacity run.`,
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(env, cmd, args) },
 	}
-	f.add(cmd.Flags())
-	completeFlag(cmd, "format", slices.Concat([]string{"text", "markdown", "csv", "json"}, kubernetes.Patches)...)
+	f.add(cmd)
 	completeFlag(cmd, "load", "alerts", "noise", "1:50")
 	cmd.AddCommand(newCapacityKubernetesRestore(env), newCapacityKubernetesRBAC(env))
 	return cmd
@@ -95,7 +94,8 @@ func (f *capacityKubernetesFlags) which(flags *pflag.FlagSet) {
 	group(flags, "Cluster", "kubeconfig", "context", "namespace")
 }
 
-func (f *capacityKubernetesFlags) add(flags *pflag.FlagSet) {
+func (f *capacityKubernetesFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	f.which(flags)
 	flags.StringVar(&f.container, "sensor-container", "", "container of the sensor in its pod (default: falco, peregrine, or the only container)")
 	flags.StringSliceVar(&f.nodes, "node", nil, "node to measure (repeatable)")
@@ -103,12 +103,12 @@ func (f *capacityKubernetesFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.parallel, "parallel", 1, "number of nodes to measure at the same time")
 	flags.StringVar(&f.image, "image", "", "image that generates the load (default: the sensor's own image, if it is Peregrine)")
 	flags.IntVar(&f.port, "port", 18080, "port on the node that receives alerts")
-	flags.StringVar(&f.channel, "alerts", "http", "how alerts reach the test: http (to that port) or socket (gRPC in the sensor's pod; Peregrine, Falco up to 0.43)")
+	choiceFlag(cmd, flags, &f.channel, "alerts", "how alerts reach the test, to that port or by gRPC in the sensor's pod (Peregrine, Falco up to 0.43)", "http", "socket")
 	flags.DurationVar(&f.ready, "ready-timeout", 2*time.Minute, "how long a sensor may take to become ready")
 	f.addMethod(flags)
 	flags.Lookup("max-duration").Usage = "time for all rows of a node together (default: about 190s a row)"
 	flags.StringVar(&f.out, "out", "", "directory of the run (default peregrine-capacity-TIME)")
-	flags.StringVar(&f.format, "format", "text", "format of standard output: text, markdown, csv or json; with --observed also helm-values, kustomize or vpa")
+	choiceFlag(cmd, flags, &f.format, "format", "format of standard output (with --observed also a patch)", slices.Concat([]string{"text", "markdown", "csv", "json"}, kubernetes.Patches)...)
 	flags.StringVar(&f.observed, "observed", "", "URL of a Prometheus server: recommend resources for last week's rates, by kind of node")
 	flags.StringVar(&f.publish, "report-configmap", "", "also store the reports in this ConfigMap; the namespace of the load must already exist")
 	group(flags, "Results", "report-configmap", "observed")
@@ -269,9 +269,6 @@ func (f *capacityKubernetesFlags) options(env Env, cmd *cobra.Command, args []st
 	usage := func(err error) (kubernetes.Options, error) { return o, &ExitError{Code: ExitUsage, Err: err} }
 	if (len(f.nodes) == 0) != f.eachKind {
 		return usage(errors.New("no nodes selected: give --node NAME, or --each-node-kind for one node of each instance type"))
-	}
-	if f.channel != "http" && f.channel != "socket" {
-		return usage(fmt.Errorf("--alerts %q: expected http or socket", f.channel))
 	}
 	formats := []string{"text", "markdown", "csv", "json"}
 	if f.eachKind || len(f.nodes) > 1 {

@@ -45,7 +45,7 @@ func TestCapacityKubernetesFlags(t *testing.T) {
 func kubernetesOptions(t *testing.T, line string) (kubernetes.Options, *pflag.FlagSet) {
 	t.Helper()
 	f, cmd := &capacityKubernetesFlags{}, &cobra.Command{}
-	f.add(cmd.Flags())
+	f.add(cmd)
 	if err := cmd.ParseFlags(strings.Fields(line)); err != nil {
 		t.Fatal(err)
 	}
