@@ -27,7 +27,7 @@ func JSONError(text []byte, err error) error {
 		if key != "" {
 			key += ": "
 		}
-		return fmt.Errorf("%s: %sexpected %s, found %s", place(text, mismatch.Offset-1), key, jsonKind(mismatch.Type), mismatch.Value)
+		return fmt.Errorf("%s: %s%s", place(text, mismatch.Offset-1), key, jsonMismatch(mismatch))
 	case err != nil && strings.HasPrefix(err.Error(), "json: unknown field "):
 		return errors.New("unknown key " + strings.TrimPrefix(err.Error(), "json: unknown field "))
 	}
@@ -39,6 +39,25 @@ func place(text []byte, offset int64) string {
 	before := text[:min(max(offset, 0), int64(len(text)))]
 	line := bytes.Count(before, []byte("\n")) + 1
 	return fmt.Sprintf("%d:%d", line, len(before)-bytes.LastIndexByte(before, '\n'))
+}
+
+// jsonMismatch says why a value does not fit. Only that of a number that is out of
+// range, or no whole one, has its digits in it.
+func jsonMismatch(err *json.UnmarshalTypeError) string {
+	number, ranged := strings.CutPrefix(err.Value, "number ")
+	kind := err.Type.Kind()
+	whole := kind != reflect.Float32 && kind != reflect.Float64
+	switch {
+	case !ranged:
+		return fmt.Sprintf("expected %s, found %s", jsonKind(err.Type), err.Value)
+	case whole && strings.Trim(number, "-0123456789") != "" || number == "": // 1.5, or the key of a map
+		return "expected a whole number, found " + number
+	case kind >= reflect.Uint && kind <= reflect.Uintptr && strings.HasPrefix(number, "-"):
+		return "expected a number that is not negative, found " + number
+	case strings.HasPrefix(number, "-"):
+		return "too small: " + number
+	}
+	return "too large: " + number
 }
 
 func jsonKind(t reflect.Type) string {
