@@ -12,7 +12,7 @@ import (
 func writePIDFile(path string) (remove func(), err error) {
 	info, err := os.Stat(path)
 	if err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("write pid file: %s is no regular file; name one, or a new one", path)
+		return nil, fmt.Errorf("write pid file: %s is not a regular file; name one, or a new one", path)
 	}
 	fresh := errors.Is(err, os.ErrNotExist)
 	text := strconv.Itoa(os.Getpid()) + "\n"

@@ -48,7 +48,7 @@ func TestPIDFileIsRegular(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{pipe, os.DevNull, t.TempDir()} {
-		if _, err := writePIDFile(path); err == nil || !strings.Contains(err.Error(), "no regular file") {
+		if _, err := writePIDFile(path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

@@ -69,7 +69,7 @@ func TestFileReplaced(t *testing.T) {
 			if err := errors.Join(put(path+"~"), os.Rename(path+"~", path)); err != nil {
 				t.Fatal(err)
 			}
-			if batch, err := s.Next(t.Context()); err == nil || !strings.Contains(err.Error(), "no regular file") {
+			if batch, err := s.Next(t.Context()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 				t.Errorf("%v, %v", batch, err)
 			}
 		})

@@ -44,7 +44,7 @@ func TestReadJSON(t *testing.T) {
 	}
 	for path, want := range map[string]string{
 		good: "", link: "",
-		pipe: "no regular file", dir: "no regular file", "/dev/zero": "no regular file",
+		pipe: "not a regular file", dir: "not a regular file", "/dev/zero": "not a regular file",
 		large:               "more than 64 MiB",
 		file("half", `{"r`): "",
 		file("rounds", `{"rounds":[`+strings.Repeat("{},", 200_000)+`{}]}`):                                "more than 256 MiB of memory",

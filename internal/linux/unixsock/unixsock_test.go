@@ -59,7 +59,7 @@ func TestListenRefuses(t *testing.T) {
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for path, want := range map[string]string{served: "another process serves", file: "no socket", "/proc/nowhere/s": "no such file"} {
+	for path, want := range map[string]string{served: "another process serves", file: "not a socket", "/proc/nowhere/s": "no such file"} {
 		if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", path, err, want)
 		}

@@ -469,7 +469,7 @@ func TestFollowNoFile(t *testing.T) {
 		if err := errors.Join(put(path+"~"), os.Rename(path+"~", path)); err != nil {
 			t.Fatal(err)
 		}
-		if err := run.end(t); err == nil || !strings.Contains(err.Error(), "no regular file") {
+		if err := run.end(t); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

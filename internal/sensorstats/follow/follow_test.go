@@ -120,7 +120,7 @@ func TestNoFile(t *testing.T) {
 			}
 			var lines []string
 			err = f.Poll(func(b []byte) { lines = append(lines, string(b)) })
-			if err == nil || !strings.Contains(err.Error(), "no regular file") || len(lines) != 1 {
+			if err == nil || !strings.Contains(err.Error(), "not a regular file") || len(lines) != 1 {
 				t.Errorf("lines %q, error %v", lines, err)
 			}
 			for _, fromEnd := range []bool{false, true} {

@@ -83,7 +83,7 @@ func (a Address) authenticate(to *rest.Config) error {
 		to.BearerToken, to.BearerTokenFile = "", parts[0]
 		info, err := os.Stat(parts[0])
 		if err == nil && !info.Mode().IsRegular() {
-			err = errors.New("no regular file") // client-go would wait for a pipe for ever
+			err = errors.New("not a regular file") // client-go would wait for a pipe for ever
 		}
 		if err != nil {
 			return unreadable("TOKEN", parts[0], err)

@@ -160,7 +160,7 @@ func TestBadCredentials(t *testing.T) {
 		a    Address
 		want string
 	}{
-		"a pipe for a token": {Address{"https://localhost", pipe}, "no regular file"},
+		"a pipe for a token": {Address{"https://localhost", pipe}, "not a regular file"},
 		"a pipe for a key":   {Address{"https://localhost", file + ":" + pipe}, "nobody has written"},
 		"an endless key":     {Address{"https://localhost", file + ":/dev/zero"}, "more than"},
 		"no pod":             {Address{}, "of this pod"},
