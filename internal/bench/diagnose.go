@@ -16,7 +16,7 @@ const limitedGrowth = 0.10
 // LimitedAt finds the round in which the generator, not the sensor, became the
 // limit: the offered rate grew by less than a tenth in two rounds in a row
 // although the target grew twofold in each. targets may be nil when each round
-// doubles. -1 if absent.
+// doubles. -1 if the generator kept up.
 func LimitedAt(offered, targets []float64) int {
 	slow := 0
 	for i := 1; i < len(offered); i++ {
@@ -43,8 +43,8 @@ type Culprit struct {
 }
 
 // SlowAction finds an action whose mean cost is more than half of all, or more
-// than three times the median of the others; nil if absent. Costs of
-// two actions are too few for a median: only the half counts.
+// than three times the median of the others; nil if none is. Costs of two
+// actions are too few for a median: only the half counts.
 func SlowAction(actions []ActionResult) *Culprit {
 	if len(actions) < 2 {
 		return nil

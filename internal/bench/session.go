@@ -219,7 +219,7 @@ func (s *Session) StatsError() error {
 	return s.statsErr
 }
 
-// lastSample is the newest sample; nil if absent.
+// lastSample is the newest sample; nil before the first.
 func (s *Session) lastSample() *sensorstats.Sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Within fails a test in which do allocates more than most bytes. All that is
-// allocated counts, freed or not: more than is ever held at a time.
+// Within fails a test in which do allocates more than most bytes. The sum counts
+// memory that is freed meanwhile, so it is at least the peak.
 func Within(t testing.TB, most uint64, do func()) {
 	t.Helper()
 	before := allocated()

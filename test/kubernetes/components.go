@@ -152,7 +152,7 @@ func takeDown(dir string) error {
 			errs = append(errs, fmt.Errorf("delete the network namespace: %w: %s", err, out))
 		}
 	}
-	// At once, not when the namespace is gone; it fails if absent.
+	// At once, not when the kernel removes the namespace. It fails if the link is gone.
 	_ = exec.Command("ip", "link", "delete", "peregrine-k8s").Run()
 	if err := errors.Join(errs...); err != nil {
 		return err // the notes stay for the next attempt

@@ -295,7 +295,7 @@ func (x *Index) better(a, b int32) bool {
 }
 
 // nearest is the instance that starts or ends closest to t, within tolerance;
-// -1 if absent. Only the neighbours in order of start are looked at:
+// -1 if none is near. Only the neighbours in order of start are looked at:
 // intervals that overlap are met by containing.
 func (x *Index) nearest(l *lane, t int64) int32 {
 	best, distance := int32(-1), x.clock.Tolerance+1

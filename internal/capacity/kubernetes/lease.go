@@ -40,8 +40,8 @@ type leaseMetadata struct {
 	Annotations     map[string]string `json:"annotations,omitempty"`
 }
 
-// leaseRecord is in the lease's annotation, to undo a run that is killed: the
-// namespaces of its load, and of the runs whose end it was to undo.
+// leaseRecord is in the lease's annotation, for the run that undoes a killed one:
+// the namespaces of its load, and those of killed runs before it.
 type leaseRecord struct {
 	Namespaces []string `json:"namespaces"`
 }

@@ -30,7 +30,7 @@ type stack struct {
 // spareBytes is the memory of an alert: all but its line is shared, or gone.
 func spareBytes(a *Alert) int { return int(unsafe.Sizeof(*a)) + cap(a.Line) }
 
-// pop gives the latest; nil if absent.
+// pop takes the latest; nil if the stack is empty.
 func (s *stack) pop() *Alert {
 	s.mu.Lock()
 	defer s.mu.Unlock()

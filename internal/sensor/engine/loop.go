@@ -14,7 +14,7 @@ import (
 // Source yields events: the ring, or a capture.
 type Source interface {
 	// Next returns the next event, borrowed until the following call; false
-	// when absent.
+	// if none is ready.
 	Next() ([]byte, bool)
 	// Wait pauses until it is worth asking again, or for the given time.
 	Wait(atMost time.Duration)

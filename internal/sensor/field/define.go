@@ -58,7 +58,7 @@ func ofProcess(name, doc string, get func(*state.Process) string) Field {
 	return str(name, AtExec, doc, func(c *Context) (string, bool) { return get(c.Proc), true })
 }
 
-// ofParent is a string about the parent; missing when absent.
+// ofParent is a string about the parent; missing if the parent is not known.
 func ofParent(name, doc string, get func(*state.Process) string) Field {
 	return str(name, AtExec, doc, func(c *Context) (string, bool) {
 		p := c.Table.Parent(c.Proc)

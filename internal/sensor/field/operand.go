@@ -100,8 +100,8 @@ func (p *operandParser) take(n int) (Operand, error) {
 	return Operand{Text: text, Field: f, Extractor: x}, err
 }
 
-// closing is the place of the bracket that closes the argument that text
-// starts with; -1 if absent.
+// closing is the place of the bracket that closes the argument at the start of
+// text; -1 if it is not closed.
 func closing(text string) int {
 	if len(text) > 1 && (text[1] == '"' || text[1] == '\'') {
 		if i := strings.IndexByte(text[2:], text[1]); i >= 0 && strings.HasPrefix(text[i+3:], "]") {

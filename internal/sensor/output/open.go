@@ -13,8 +13,8 @@ type maker struct {
 	name    string
 	enabled func(*config.Config) bool
 	section func(*config.Config) any
-	// open takes over shared resources from was, such as a listening socket; was
-	// is nil if absent.
+	// open takes over shared resources from was, the channel that it
+	// replaces, such as a listening socket; was may be nil.
 	open func(c *config.Config, opt Options, was channel) (channel, error)
 }
 

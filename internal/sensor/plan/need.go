@@ -119,7 +119,7 @@ func texts(c *filter.Check) []string {
 }
 
 // patternFor returns a pattern that occurs in every path for which the check
-// of the named field with value is true; false if absent.
+// of the named field with value is true; false if none does.
 func patternFor(name string, op filter.Op, value string) (pathset.Pattern, bool) {
 	switch name {
 	case "fd.name", "fd.nameraw", "fs.path.name", "fs.path.nameraw", "evt.arg.name":

@@ -8,7 +8,7 @@ type Cursor struct {
 	Value Value
 
 	of   Value
-	next int // the place of the next member; 0 when absent
+	next int // the place of the next member; 0 if there is no next
 }
 
 // Parts returns a cursor before the first member or element of v; anything
@@ -21,7 +21,7 @@ func (v Value) Parts() Cursor {
 	return c
 }
 
-// Next goes to the next member or element; false when absent.
+// Next goes to the next member or element; false at the end.
 func (c *Cursor) Next() bool {
 	v, i := c.of, c.next
 	if i == 0 || v[i] == '}' || v[i] == ']' {
