@@ -8,6 +8,7 @@ import (
 
 	embedded "github.com/peregrine-sec/peregrine/rules"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/anyfile"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
@@ -37,7 +38,7 @@ func SourcesOf(paths []string) ([]rules.Source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read rules: %w", err)
 	}
-	return readSources(files, func(path string) ([]byte, error) { return config.ReadFile(path, config.MaxRulesFile) })
+	return readSources(files, func(path string) ([]byte, error) { return anyfile.Read(path, config.MaxRulesFile) })
 }
 
 func readSources(paths []string, read func(string) ([]byte, error)) (sources []rules.Source, err error) {

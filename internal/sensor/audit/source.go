@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/net/netutil"
 
-	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/linux/anyfile"
 )
 
 // Options name the source of audit events, and bound the input.
@@ -145,7 +145,7 @@ func serveUntil(ctx context.Context, server *http.Server, l net.Listener) error 
 // serverTLS reads the server's certificate and the CA of its clients. A client
 // without a certificate is refused by an HTTP answer, not by the handshake.
 func serverTLS(certificate, clientCA string) (*tls.Config, *x509.CertPool, error) {
-	cert, err := config.KeyPair(certificate, certificate)
+	cert, err := anyfile.KeyPair(certificate, certificate)
 	if err != nil {
 		return nil, nil, fmt.Errorf("certificate and key: %w", err)
 	}
@@ -153,7 +153,7 @@ func serverTLS(certificate, clientCA string) (*tls.Config, *x509.CertPool, error
 	if clientCA == "" {
 		return settings, nil, nil
 	}
-	pem, err := config.ReadFile(clientCA, config.MaxCertificateFile)
+	pem, err := anyfile.Read(clientCA, anyfile.MaxCertificates)
 	if err != nil {
 		return nil, nil, fmt.Errorf("client_ca: %w", err)
 	}

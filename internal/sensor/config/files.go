@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/anyfile"
 )
 
 // Files reads the files of a configuration, and remembers their content, to
@@ -36,16 +38,16 @@ func (f *Files) restart() {
 	}
 }
 
-// Read reads a file: see ReadFile. A pipe or device is read at the first call;
+// Read reads a file: see anyfile.Read. A pipe or device is read at the first call;
 // later ones return the same.
 func (f *Files) Read(path string, limit int) ([]byte, error) {
 	if f == nil {
-		return ReadFile(path, limit)
+		return anyfile.Read(path, limit)
 	}
 	if content, ok := f.fleeting[path]; ok {
 		return content, nil
 	}
-	content, fleeting, err := readAny(path, limit)
+	content, fleeting, err := anyfile.ReadFleeting(path, limit)
 	switch {
 	case fleeting && err == nil:
 		f.fleeting[path] = content
@@ -110,7 +112,7 @@ func look(path string, limit int) string {
 	if limit == 0 {
 		return listing(filesBelow(path))
 	}
-	content, _, err := readAny(path, limit)
+	content, _, err := anyfile.ReadFleeting(path, limit)
 	return state(content, err)
 }
 

@@ -167,5 +167,8 @@ func RulesFilesOf(paths []string) ([]string, error) {
 // for one that was not.
 func (c *Config) Sum(path string) string { return c.sums[path] }
 
+// MaxRulesFile bounds a rules file; the longest known have a tenth of it.
+const MaxRulesFile = 8 << 20
+
 // ReadRules reads a rules file.
 func (c *Config) ReadRules(path string) ([]byte, error) { return c.reads.Read(path, MaxRulesFile) }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/anyfile"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 )
 
@@ -49,7 +50,7 @@ func trusted(c config.HTTPOutput) (*x509.CertPool, error) {
 	}
 	pool, found := x509.NewCertPool(), false
 	for _, e := range entries {
-		if text, err := config.ReadFile(filepath.Join(c.CAPath, e.Name()), config.MaxCertificateFile); err == nil {
+		if text, err := anyfile.Read(filepath.Join(c.CAPath, e.Name()), anyfile.MaxCertificates); err == nil {
 			found = pool.AppendCertsFromPEM(text) || found
 		}
 	}
@@ -60,7 +61,7 @@ func trusted(c config.HTTPOutput) (*x509.CertPool, error) {
 }
 
 func poolOf(key, file string) (*x509.CertPool, error) {
-	text, err := config.ReadFile(file, config.MaxCertificateFile)
+	text, err := anyfile.Read(file, anyfile.MaxCertificates)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
 	}
@@ -92,7 +93,7 @@ func serverTLS(c config.GRPC) (*tls.Config, error) {
 
 // keyPair reads a certificate that can be used today.
 func keyPair(cert, key string) (tls.Certificate, error) {
-	pair, err := config.KeyPair(cert, key)
+	pair, err := anyfile.KeyPair(cert, key)
 	if err != nil {
 		return pair, err
 	}

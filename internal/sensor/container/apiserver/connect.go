@@ -12,7 +12,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/peregrine-sec/peregrine/internal/endpoint"
-	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/linux/anyfile"
 	asking "github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
 )
 
@@ -107,7 +107,7 @@ func (a Address) authenticate(to *rest.Config) error {
 func certify(to *rest.Config, paths []string) error {
 	texts := []*[]byte{&to.CertData, &to.KeyData, &to.CAData}
 	for i, path := range paths {
-		text, err := config.ReadFile(path, config.MaxCertificateFile)
+		text, err := anyfile.Read(path, anyfile.MaxCertificates)
 		if err != nil {
 			return unreadable([]string{"CERTIFICATE", "KEY", "CA"}[i], path, err)
 		}

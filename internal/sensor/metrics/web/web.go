@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/anyfile"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 )
@@ -93,7 +94,7 @@ func Listen(opt Options) (*Server, error) {
 	address := net.JoinHostPort(strings.Trim(c.ListenAddress, "[]"), strconv.Itoa(c.ListenPort))
 	var settings *tls.Config
 	if c.SSLEnabled {
-		pair, err := config.KeyPair(c.SSLCertificate, c.SSLCertificate)
+		pair, err := anyfile.KeyPair(c.SSLCertificate, c.SSLCertificate)
 		if err != nil {
 			return nil, fmt.Errorf("webserver.ssl_certificate: expected certificate and key in one PEM file: %w", err)
 		}

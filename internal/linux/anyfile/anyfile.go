@@ -1,4 +1,6 @@
-package config
+// Package anyfile reads the content of a path, whether a file, a device or a pipe,
+// such as that of a shell's <(command), within bounds of time and memory.
+package anyfile
 
 import (
 	"crypto/tls"
@@ -12,41 +14,39 @@ import (
 )
 
 const (
-	// MaxRulesFile bounds a rules file; the longest known have a tenth of it.
-	MaxRulesFile = 8 << 20
-	// MaxCertificateFile bounds a file of certificates: a bundle of all public
+	// MaxCertificates bounds a file of certificates: a bundle of all public
 	// authorities has a quarter of it.
-	MaxCertificateFile = 1 << 20
+	MaxCertificates = 1 << 20
 
 	// patience is how long the writer of a pipe may pause.
 	patience = time.Second
 )
 
-// ReadFile reads a file of at most limit bytes, whatever is at path: a pipe
-// without a writer, a device that never ends or /proc cannot hold the sensor or
-// fill its memory.
-func ReadFile(path string, limit int) ([]byte, error) {
-	content, _, err := readAny(path, limit)
+// Read reads a file of at most limit bytes, whatever is at path: a pipe without a
+// writer, a device that never ends or /proc cannot hold the program or fill its
+// memory.
+func Read(path string, limit int) ([]byte, error) {
+	content, _, err := ReadFleeting(path, limit)
 	return content, err
 }
 
 // KeyPair reads a certificate chain and its key, which may be in one PEM file.
 func KeyPair(certFile, keyFile string) (tls.Certificate, error) {
-	cert, err := ReadFile(certFile, MaxCertificateFile)
+	cert, err := Read(certFile, MaxCertificates)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
-	key, err := ReadFile(keyFile, MaxCertificateFile)
+	key, err := Read(keyFile, MaxCertificates)
 	if err != nil {
 		return tls.Certificate{}, err
 	}
 	return tls.X509KeyPair(cert, key)
 }
 
-// readAny also says whether the next read may return other content, or none,
-// without a change of the file: true of pipes, devices, and files that the
-// kernel generates on read.
-func readAny(path string, limit int) (content []byte, fleeting bool, err error) {
+// ReadFleeting also says whether the next read may return other content, or none,
+// without a change of the file: true of pipes, devices, and files that the kernel
+// generates on read.
+func ReadFleeting(path string, limit int) (content []byte, fleeting bool, err error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOCTTY, 0)
 	if err != nil {
 		return nil, false, &fs.PathError{Op: "open", Path: path, Err: err}
