@@ -1,10 +1,12 @@
 package endpoint
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
@@ -97,7 +99,15 @@ func TestTLS(t *testing.T) {
 	if said, err := (Client{Insecure: true}).Config(""); err != nil || !said.InsecureSkipVerify {
 		t.Errorf("the flag is not heeded: %v", err)
 	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for want, err := range map[string]error{
+		"CA of the server: read " + pipe + ": nobody has written":   configError(Client{CA: pipe}.Config("")),
+		"client certificate: read " + pipe + ": nobody has written": configError(Client{Cert: pipe, Key: pipe}.Config("")),
+		"server certificate: read " + pipe + ": nobody has written": configError(Server{Security: "tls", Cert: pipe}.Config()),
+
 		"both a certificate": configError(Client{Cert: "a"}.Config("")),
 		"no such file":       configError(Client{CA: "/nowhere"}.Config("")),
 		"no certificate":     configError(Client{CA: "tls.go"}.Config("")),

@@ -6,7 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/anyfile"
 )
 
 // Client says how a server that we connect to is known.
@@ -26,7 +27,7 @@ func (c Client) Config(name string) (*tls.Config, error) {
 		return nil, errors.New("client certificate: expected both a certificate and its key")
 	}
 	if c.Cert != "" {
-		cert, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+		cert, err := anyfile.KeyPair(c.Cert, c.Key)
 		if err != nil {
 			return nil, fmt.Errorf("client certificate: %w", err)
 		}
@@ -66,7 +67,7 @@ func (s Server) Config() (*tls.Config, error) {
 	default:
 		return nil, fmt.Errorf("unknown security mode %q: expected insecure, tls or mtls", s.Security)
 	}
-	cert, err := tls.LoadX509KeyPair(s.Cert, s.Key)
+	cert, err := anyfile.KeyPair(s.Cert, s.Key)
 	if err != nil {
 		return nil, fmt.Errorf("server certificate: %w", err)
 	}
@@ -94,7 +95,7 @@ func isLoopback(host string) bool {
 }
 
 func loadCA(path string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(path)
+	pem, err := anyfile.Read(path, anyfile.MaxCertificates)
 	if err != nil {
 		return nil, err
 	}
