@@ -14,9 +14,10 @@ const architecture = "../docs/ARCHITECTURE.md"
 
 // goPackage is a package of this module.
 type goPackage struct {
-	path    string // below internal/
-	doc     string // the first sentence of its comment
-	imports []string
+	path     string // below internal/
+	doc      string // the first sentence of its comment
+	imports  []string
+	external []string // imports from outside internal/
 }
 
 // The picture of the floors and the table of packages in docs/ARCHITECTURE.md
@@ -62,9 +63,11 @@ func listPackages(t *testing.T) []goPackage {
 		for dep := range strings.FieldsSeq(parts[2]) {
 			if dep, ours := strings.CutPrefix(dep, module); ours {
 				p.imports = append(p.imports, dep)
+			} else {
+				p.external = append(p.external, dep)
 			}
 		}
-		if parts[1] != "" { // test packages alone have no comment
+		if parts[1]+parts[2] != "" { // tests alone have neither a comment nor imports
 			packages = append(packages, p)
 		}
 	}
@@ -137,6 +140,9 @@ func table(packages []goPackage) string {
 	var b strings.Builder
 	b.WriteString("| package | |\n|---|---|\n")
 	for _, p := range packages {
+		if p.doc == "" { // generated
+			continue
+		}
 		doc := strings.TrimSuffix(strings.ReplaceAll(p.doc, "|", `\|`), ".")
 		words := strings.SplitN(doc, " ", 3) // "Package NAME ..."
 		fmt.Fprintf(&b, "| `%s` | %s |\n", p.path, words[len(words)-1])
