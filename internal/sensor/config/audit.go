@@ -8,11 +8,11 @@ import (
 
 // K8sAudit are our keys for Kubernetes audit events.
 type K8sAudit struct {
-	Open        string `yaml:"open" doc:"Where audit events come from, as plugins.k8saudit.open_params, which it replaces. Empty and without that plugin: from nowhere."`
+	Open        string `yaml:"open" doc:"Source of audit events; takes precedence over plugins.k8saudit.open_params and has the same form. If both are empty, there is no such source."`
 	Certificate string `yaml:"certificate" doc:"PEM file with key and certificate, for https. Empty: sslCertificate of the plugin."`
-	ClientCA    string `yaml:"client_ca" doc:"PEM file with who signs the senders' certificates. Empty: over https, anybody who reaches the port may send."`
-	Insecure    bool   `yaml:"insecure" doc:"Accept plain HTTP from other hosts too, from any sender."`
-	Patience    int    `yaml:"patience" min:"1" max:"600000" doc:"Milliseconds that a request waits while the sensor is behind, before it is refused with 429."`
+	ClientCA    string `yaml:"client_ca" doc:"PEM file with the authorities that sign the senders' certificates. Empty: with https, anyone who can reach the port may send events."`
+	Insecure    bool   `yaml:"insecure" doc:"Accept plain HTTP from other hosts too, and from any sender."`
+	Patience    int    `yaml:"patience" min:"1" max:"600000" doc:"Milliseconds that a request waits if the sensor falls behind, before it is refused with status 429."`
 }
 
 // PluginNames are the plugins that load_plugins names; nil without that key.

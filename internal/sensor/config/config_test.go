@@ -251,7 +251,7 @@ func TestNotes(t *testing.T) {
 		{"plugin", "plugins: [{name: dummy}]", Note, "plugins[0]: plugin \"dummy\" is not used here; ignored"},
 		{"plugin's key", "plugins: [{name: container, init_config: {engines: {dcoker: {enabled: true}}}}]", Warning, "engines.dcoker: unknown key, ignored, did you mean docker?"},
 		{"inert of old", "outputs_queue: {recovery: 1}", Note, "outputs_queue.recovery: a full queue drops and counts alerts; ignored"},
-		{"inert below", "webserver: {k8s_audit_endpoint: /k8s-audit}", Note, "audit events have a server of their own, see open_params of the plugin k8saudit; ignored"},
+		{"inert below", "webserver: {k8s_audit_endpoint: /k8s-audit}", Note, "audit events have a separate server, see open_params of the plugin k8saudit; ignored"},
 		{"old name", "syscall_buf_size_preset: 3", Note, "read as engine.modern_ebpf.buf_size_preset"},
 		{"env", "priority: ${NOT_SET}debug", Warning, "falco.yaml:1:11: environment variable NOT_SET is empty or not set"},
 	}

@@ -171,14 +171,14 @@ func (t *tree) removeEmpty(path string) {
 // inertKeys are known to some version of Falco and do nothing here.
 var inertKeys = map[string]string{
 	"plugins_hostinfo":                           "there are no plugins here; ignored",
-	"libs_logger":                                "there is one log; see log_level. Ignored",
+	"libs_logger":                                "there is only one log, see log_level; ignored",
 	"outputs_queue.recovery":                     "a full queue drops and counts alerts; ignored",
-	"metadata_download":                          "metadata does not come from the API server; ignored",
-	"webserver.k8s_audit_endpoint":               "audit events have a server of their own, see open_params of the plugin k8saudit; ignored",
+	"metadata_download":                          "the sensor watches the API server, see peregrine.kubernetes; ignored",
+	"webserver.k8s_audit_endpoint":               "audit events have a separate server, see open_params of the plugin k8saudit; ignored",
 	"engine.gvisor":                              "gVisor is not supported; ignored",
 	"engine.kmod":                                "there is no kernel module here; ignored",
 	"engine.ebpf":                                "the probe is inside the binary; ignored",
-	"metrics.jemalloc_stats_enabled":             "memory is not managed by jemalloc; ignored",
+	"metrics.jemalloc_stats_enabled":             "the sensor does not use jemalloc; ignored",
 	"metrics.plugins_metrics_enabled":            "there are no plugins here; ignored",
 	"metrics.kernel_iter_event_counters_enabled": "iterators are counted with the start-up time; ignored",
 }

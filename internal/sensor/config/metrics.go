@@ -10,10 +10,10 @@ import (
 
 // Webserver configures health, versions and Prometheus metrics.
 type Webserver struct {
-	Enabled        bool   `yaml:"enabled" doc:"Serve. (Falco: on.)"`
-	Threadiness    int    `yaml:"threadiness" min:"0" max:"1024" doc:"Accepted; requests are served as they come."`
+	Enabled        bool   `yaml:"enabled" doc:"Enable the server. (Falco's default: on.)"`
+	Threadiness    int    `yaml:"threadiness" min:"0" max:"1024" doc:"Accepted without effect: requests are served as they arrive."`
 	ListenPort     int    `yaml:"listen_port" min:"0" max:"65535" doc:"The port."`
-	ListenAddress  string `yaml:"listen_address" doc:"The IP address; 0.0.0.0 for all. (Falco: 0.0.0.0.)"`
+	ListenAddress  string `yaml:"listen_address" doc:"The IP address to listen on; 0.0.0.0 for all. (Falco's default: 0.0.0.0.)"`
 	HealthEndpoint string `yaml:"k8s_healthz_endpoint" doc:"Path of the health check."`
 	Prometheus     bool   `yaml:"prometheus_metrics_enabled" doc:"Serve /metrics. Needs metrics.enabled."`
 	SSLEnabled     bool   `yaml:"ssl_enabled" doc:"Serve HTTPS."`
@@ -24,12 +24,12 @@ type Webserver struct {
 type Metrics struct {
 	Enabled      bool     `yaml:"enabled" doc:"Take snapshots."`
 	Interval     Interval `yaml:"interval" doc:"Time between snapshots, like 15m; 100ms to 1y."`
-	OutputRule   bool     `yaml:"output_rule" doc:"Send each as an alert (rule \"Falco internal: metrics snapshot\")."`
-	OutputFile   string   `yaml:"output_file" doc:"Append each to this file, one JSON object a line."`
+	OutputRule   bool     `yaml:"output_rule" doc:"Send each snapshot as an alert (rule \"Falco internal: metrics snapshot\")."`
+	OutputFile   string   `yaml:"output_file" doc:"Append each snapshot to this file, one JSON object per line."`
 	Rules        bool     `yaml:"rules_counters_enabled" doc:"Matches for each rule."`
 	Resources    bool     `yaml:"resource_utilization_enabled" doc:"CPU and memory of the sensor and the host."`
-	State        bool     `yaml:"state_counters_enabled" doc:"Processes and containers that the sensor keeps."`
-	Kernel       bool     `yaml:"kernel_event_counters_enabled" doc:"Events and drops as the probe counts them."`
+	State        bool     `yaml:"state_counters_enabled" doc:"Numbers of known processes and containers."`
+	Kernel       bool     `yaml:"kernel_event_counters_enabled" doc:"Events and drops, as counted by the probe."`
 	PerCPU       bool     `yaml:"kernel_event_counters_per_cpu_enabled" doc:"The same for each CPU."`
 	LibbpfStats  bool     `yaml:"libbpf_stats_enabled" doc:"Run counts and times of the probe's programs; needs sysctl kernel.bpf_stats_enabled."`
 	ConvertToMB  bool     `yaml:"convert_memory_to_mb" doc:"Memory in MB, not kB or bytes."`

@@ -11,54 +11,54 @@ import (
 // one. In the file they are a list of {name, init_config}.
 type Plugins struct {
 	Container    ContainerPlugin `yaml:"container.init_config" doc:"Metadata of containers."`
-	K8sAudit     K8sAuditPlugin  `yaml:"k8saudit.init_config" doc:"Kubernetes audit events. They are taken if the plugin is listed and, where load_plugins is given, named there too."`
-	K8sAuditOpen string          `yaml:"k8saudit.open_params" doc:"Where they come from: http://HOST:PORT/PATH or https://HOST:PORT/PATH to listen at, file:///PATH of a log to follow, or the path of a file or directory to read once."`
+	K8sAudit     K8sAuditPlugin  `yaml:"k8saudit.init_config" doc:"Kubernetes audit events. Enabled if the plugin is listed here, and in load_plugins if that key is set."`
+	K8sAuditOpen string          `yaml:"k8saudit.open_params" doc:"Source: http://HOST:PORT/PATH or https://HOST:PORT/PATH to listen on, file:///PATH of a log to follow, or the path of a file or directory to read once."`
 }
 
 // K8sAuditPlugin is the init_config of Falco's plugin "k8saudit".
 type K8sAuditPlugin struct {
 	Certificate  string `yaml:"sslCertificate" doc:"PEM file with key and certificate, for https."`
-	Async        bool   `yaml:"useAsync" doc:"Accepted: there is nothing to choose."`
-	MaxEvent     int    `yaml:"maxEventSize" min:"1024" max:"16777216" doc:"Bytes of an event as compact JSON; a larger one is left out and counted."`
-	MaxBatchSize int    `yaml:"webhookMaxBatchSize" min:"1024" max:"134217728" doc:"Bytes of one request."`
+	Async        bool   `yaml:"useAsync" doc:"Accepted without effect."`
+	MaxEvent     int    `yaml:"maxEventSize" min:"1024" max:"16777216" doc:"Maximum size of an event in bytes, as compact JSON; larger ones are skipped and counted."`
+	MaxBatchSize int    `yaml:"webhookMaxBatchSize" min:"1024" max:"134217728" doc:"Maximum size of a request in bytes."`
 }
 
 // ContainerPlugin is the init_config of Falco's plugin "container".
 type ContainerPlugin struct {
-	LabelMaxLen   int              `yaml:"label_max_len" min:"0" max:"65536" doc:"Bytes; a label with a longer value is left out."`
-	WithSize      bool             `yaml:"with_size" doc:"Accepted: no field shows sizes, and they are not asked for."`
-	Hooks         []string         `yaml:"hooks" oneof:"create|start" doc:"Events of runtimes that are followed. What exists only later, as an address, comes with start."`
-	LogLevel      string           `yaml:"log_level" doc:"Accepted: see log_level at the top."`
-	EngineTimeout int              `yaml:"engine_timeout" min:"0" max:"3600" doc:"Seconds that a runtime has for the list of its containers; 0: 10."`
+	LabelMaxLen   int              `yaml:"label_max_len" min:"0" max:"65536" doc:"Maximum length of a label's value in bytes; labels with longer values are omitted."`
+	WithSize      bool             `yaml:"with_size" doc:"Accepted without effect: no field contains sizes."`
+	Hooks         []string         `yaml:"hooks" oneof:"create|start" doc:"Events of runtimes to follow. Data that does not exist at creation, such as an IP address, needs start."`
+	LogLevel      string           `yaml:"log_level" doc:"Accepted without effect: see the top-level key log_level."`
+	EngineTimeout int              `yaml:"engine_timeout" min:"0" max:"3600" doc:"Seconds within which a runtime must list its containers; 0: 10."`
 	Engines       ContainerEngines `yaml:"engines" doc:"Container runtimes."`
 }
 
 // ContainerEngines are the container runtimes.
 type ContainerEngines struct {
-	Docker     SocketEngine `yaml:"docker" doc:"Docker, by its HTTP API."`
-	Podman     SocketEngine `yaml:"podman" doc:"Podman, by libpod's HTTP API."`
-	CRI        SocketEngine `yaml:"cri" doc:"Kubernetes: containerd, CRI-O and others, by CRI."`
-	Containerd SocketEngine `yaml:"containerd" doc:"containerd, by its own API."`
+	Docker     SocketEngine `yaml:"docker" doc:"Docker, through its HTTP API."`
+	Podman     SocketEngine `yaml:"podman" doc:"Podman, through libpod's HTTP API."`
+	CRI        SocketEngine `yaml:"cri" doc:"Kubernetes: containerd, CRI-O and others, through CRI."`
+	Containerd SocketEngine `yaml:"containerd" doc:"containerd, through its own API."`
 	LXC        NamedEngine  `yaml:"lxc" doc:"LXC: the name is in the cgroup."`
 	LibvirtLXC NamedEngine  `yaml:"libvirt_lxc" doc:"libvirt's LXC: the name is in the cgroup."`
 	BPM        NamedEngine  `yaml:"bpm" doc:"BOSH process manager: the name is in the cgroup."`
-	Static     StaticEngine `yaml:"static" doc:"Everything is one container, where nothing can be asked."`
+	Static     StaticEngine `yaml:"static" doc:"Treats all processes as one container, if no runtime can be queried."`
 }
 
 // SocketEngine is a runtime with an API.
 type SocketEngine struct {
-	Enabled bool     `yaml:"enabled" doc:"Ask it."`
-	Sockets []string `yaml:"sockets" doc:"Its sockets, below HOST_ROOT. Empty: where distributions have root's. Sockets of users, such as Podman's in /run/user, are asked only if they are named here; what they tell does not replace what root's runtimes tell. Name only those of users you trust."`
+	Enabled bool     `yaml:"enabled" doc:"Query it."`
+	Sockets []string `yaml:"sockets" doc:"Its sockets, below HOST_ROOT. Empty: the usual sockets of root's runtimes. Sockets of other users, such as Podman's in /run/user, are queried only if listed here; their data does not replace that of root's runtimes. List only sockets of users you trust."`
 }
 
 // NamedEngine is a runtime whose containers are named in the cgroup.
 type NamedEngine struct {
-	Enabled bool `yaml:"enabled" doc:"Tell its containers from the host."`
+	Enabled bool `yaml:"enabled" doc:"Recognise its containers."`
 }
 
 // StaticEngine is one container for everything.
 type StaticEngine struct {
-	Enabled bool   `yaml:"enabled" doc:"Use it, and no other."`
+	Enabled bool   `yaml:"enabled" doc:"Use it, and no other engine."`
 	ID      string `yaml:"container_id" doc:"Its id."`
 	Name    string `yaml:"container_name" doc:"Its name."`
 	Image   string `yaml:"container_image" doc:"Its image."`
