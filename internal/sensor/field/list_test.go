@@ -19,21 +19,28 @@ const docsFile = "../../../docs/fields.md"
 const docsIntro = `<!-- Generated from the catalogue by: go test ./internal/sensor/field -run Docs -update -->
 # Fields
 
-What conditions and outputs of rules can ask about an event. ` + "`peregrine sensor --list`" + ` prints the same.
+Conditions and outputs of rules use these fields. ` + "`peregrine sensor --list`" + ` prints the same list.
 
-*Known* says when a value is decided: at *load* it depends on the type of event
-alone, at *exec* it belongs to the process and changes with its next exec at
-most, in the *kernel* the probe knows enough of it to leave out opens, and
-calls on sockets, that no rule can match, at *event* it is read from the event
-itself, as those of *kernel* are for all other events. Conditions are decided as
-early as their fields and operators allow; ` + "`peregrine rules explain RULE`" + ` tells how
-early the parts of a rule are.
+*Known* is the earliest time at which the value of a field is known:
 
-Notes: ARG\_REQUIRED and ARG\_ALLOWED: the field takes an argument, as in
-` + "`proc.aname[2]`" + `. MANY\_VALUES: a condition holds if it does for any value.
-IS\_LIST: a list, for in and intersects. FILTER\_ONLY: for conditions, not for
-outputs. NO\_RHS: not on the right of an operator. NO\_TRANSFORMER:
-transformers do not apply. DEPRECATED: kept so that old rules load.
+- *load*: it depends only on the type of the event;
+- *exec*: it belongs to the process, and changes at its next exec at the earliest;
+- *kernel*: the probe knows enough of it to filter opens, and calls on sockets, that no rule can match. For
+  other events, it is read from the event;
+- *event*: it is read from the event.
+
+Each part of a condition is evaluated as early as its fields and operators allow. ` + "`peregrine rules explain RULE`" + `
+shows this for each part.
+
+Notes:
+
+- ARG\_REQUIRED, ARG\_ALLOWED: the field takes an argument, as in ` + "`proc.aname[2]`" + `.
+- MANY\_VALUES: a check is true if it is true for any value.
+- IS\_LIST: a list, for in and intersects.
+- FILTER\_ONLY: for conditions, not for outputs.
+- NO\_RHS: not on the right of an operator.
+- NO\_TRANSFORMER: transformers do not apply.
+- DEPRECATED: kept so that old rules load.
 
 `
 

@@ -78,10 +78,10 @@ func TestDefaultDocs(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("<!-- Generated from rules/*.yaml by: PEREGRINE_UPDATE=1 go test ./internal/sensor/rules -run DefaultDocs -->\n" +
 		"# The default rules\n\n" +
-		"These rules are inside the binary and in force when the configuration names no rules files. They look for the\n" +
-		"same as Falco's rules of the same names, in words and structure of our own. *Off* are those that are noisy on\n" +
-		"many hosts; switch them on with `rules: [{enable: {rule: NAME}}]`. To adapt a rule, append to its lists, macros or\n" +
-		"condition from a file of your own, or give it exceptions: see [rules.md](rules.md).\n")
+		"These rules are inside the binary. They apply if the configuration names no rules files. They detect the same as\n" +
+		"Falco's rules of the same names, but share no text with them. Rules marked *off* are noisy on many hosts; enable them\n" +
+		"with `rules: [{enable: {rule: NAME}}]`. To adapt a rule, append to its lists, macros or condition in a rules file, or\n" +
+		"give it exceptions: see [rules.md](rules.md).\n")
 	file := ""
 	for _, r := range loadDefaults(t).Rules {
 		if r.File != file {
