@@ -9,7 +9,7 @@ import (
 // auditObjectFields are single values of the objects in requests.
 func auditObjectFields() []Field {
 	flag := func(name, doc, member string) Field {
-		return auditPointer(name, doc+" It is missing where the pod does not say.", "/requestObject/spec/"+member)
+		return auditPointer(name, doc+" Missing if the pod does not set it.", "/requestObject/spec/"+member)
 	}
 	return []Field{
 		auditPointer("ka.req.binding.role", "Role that a binding binds.", "/requestObject/roleRef/name"),

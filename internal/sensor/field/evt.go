@@ -27,7 +27,7 @@ func eventFields() []Field {
 			return c.sincePrevious() % 1e9, true
 		}),
 		str("evt.dir", AtLoad, "Always <: only the end of a syscall is seen.", func(*Context) (string, bool) { return "<", true }).with(Deprecated),
-		str("evt.type", AtLoad, "Name of the event: that of the syscall, or of what else happened.", eventType),
+		str("evt.type", AtLoad, "Name of the event: of the syscall, or of another event.", eventType),
 		typeIs(),
 		str("syscall.type", AtLoad, "As evt.type, but missing for events that are no syscalls.", func(c *Context) (string, bool) {
 			if c.Event.Info().Origin != event.Syscall {

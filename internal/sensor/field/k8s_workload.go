@@ -22,7 +22,7 @@ var kinds = []kind{
 }
 
 // fromAPI ends the texts about fields that the runtime does not tell.
-const fromAPI = "; told by the API server (-k)."
+const fromAPI = "; from the API server (-k)."
 
 // fields are those of Falco before 0.37: k8s.rs.name, id, labels, label.
 func (k kind) fields(prefix string) []Field {

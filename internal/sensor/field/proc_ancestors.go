@@ -24,7 +24,7 @@ func ancestorFields() []Field {
 	}
 }
 
-const anyAncestor = " Without a number, conditions hold if they do for any ancestor."
+const anyAncestor = " Without a number, a check is true if it is true for any ancestor."
 
 func ofAncestors(name, doc string, get func(*state.Process) string) Field {
 	return Field{

@@ -13,7 +13,7 @@ import (
 // process may have gone, and they are missing.
 func procfsFields() []Field {
 	fields := []Field{
-		unsigned("proc.fdopencount", Uint, AtEvent, "Number of open descriptors now, when /proc is asked.", func(c *Context) (uint64, bool) { return c.openFDs() }),
+		unsigned("proc.fdopencount", Uint, AtEvent, "Number of open descriptors, read from /proc when the field is evaluated.", func(c *Context) (uint64, bool) { return c.openFDs() }),
 		integer("proc.fdlimit", AtEvent, "Highest number of descriptors that the process may have open (RLIMIT_NOFILE).", func(c *Context) (int64, bool) {
 			n, ok := c.fdLimit()
 			return int64(n), ok
@@ -33,7 +33,7 @@ func procfsFields() []Field {
 		memory("thread.vmrss", "VmRSS:", "Resident memory of the process, in kB; of main threads only.", func(p *state.Process) uint32 { return p.VMRSS }),
 		faults("thread.pfmajor", 12, "Number of major page faults.", func(p *state.Process) uint64 { return p.MajorFaults }),
 		faults("thread.pfminor", 10, "Number of minor page faults.", func(p *state.Process) uint64 { return p.MinorFaults }),
-		unsigned("proc.nthreads", Uint, AtEvent, "Number of threads of the process now, when /proc is asked; else as last known.", threads),
+		unsigned("proc.nthreads", Uint, AtEvent, "Number of threads of the process, read from /proc when the field is evaluated; if that fails, the last known number.", threads),
 		unsigned("proc.nchilds", Uint, AtEvent, "Number of threads of the process besides the main one.", func(c *Context) (uint64, bool) {
 			n, ok := threads(c)
 			return n - 1, ok && n > 0
@@ -41,11 +41,11 @@ func procfsFields() []Field {
 	}
 	for fd, name := range []string{"stdin", "stdout", "stderr"} {
 		fields = append(fields,
-			str("proc."+name+".type", AtEvent, "fd.type of the process's "+name+", as fd.types has it.", func(c *Context) (string, bool) {
+			str("proc."+name+".type", AtEvent, "fd.type of the process's "+name+", as in fd.types.", func(c *Context) (string, bool) {
 				t, ok := c.typeOf(int64(fd))
 				return nameOfType(t), ok
 			}),
-			str("proc."+name+".name", AtEvent, "fd.name of the process's "+name+" now, when /proc is asked.", func(c *Context) (string, bool) {
+			str("proc."+name+".name", AtEvent, "fd.name of the process's "+name+", read from /proc when the field is evaluated.", func(c *Context) (string, bool) {
 				d, ok := c.descriptor(int64(fd))
 				return d.name, ok
 			}))

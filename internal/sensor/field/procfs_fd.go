@@ -121,7 +121,7 @@ func parseEnd(s string) (netip.Addr, uint16) {
 func typesField() Field {
 	return Field{
 		Name: "fd.types", Type: String, Match: List, Stage: AtEvent, Arg: ArgAllowed, Flags: NoRHS,
-		Doc: "Types of all open descriptors of the process, each once. fd.types[N] is that of descriptor N. For events that are not syscalls, for N above 63 and on kernels before 6.2, they are those that /proc has when it is asked.",
+		Doc: "Types of all open descriptors of the process, each once. fd.types[N] is that of descriptor N. For events that are not syscalls, for N above 63 and on kernels before 6.2, they are read from /proc when the field is evaluated.",
 		Bind: func(arg string) (Extractor, error) {
 			if arg == "" {
 				return Extractor{Type: String, Match: List, Stage: AtEvent, Each: eachType}, nil
