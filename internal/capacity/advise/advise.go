@@ -28,7 +28,7 @@ func Observe(source string, rates map[string][]float64) (capacity.Observed, erro
 
 // Rules of thumb of the recommendation.
 const (
-	limitHeadroom  = 1.3       // CPU limit for the busiest second and a third more
+	limitHeadroom  = 1.3       // CPU limit for the highest rate and 30 % more
 	memoryHeadroom = 1.5       // over the highest memory seen in any trial
 	memoryStep     = 64 << 20  // memory is recommended in these steps
 	minMemory      = 128 << 20 // never less than this
@@ -50,7 +50,7 @@ func Recommend(curve capacity.Curve, rows []capacity.Row, seen capacity.Observed
 	r.RequestMemory = r.LimitMemory
 	first, best := curve.Points[0], curve.Points[len(curve.Points)-1]
 	if r.OverCapacity = !enough; r.OverCapacity {
-		r.Notes = append(r.Notes, fmt.Sprintf("the busiest node sees %s events/s, and with a third in reserve that is more than the %s measured at %s CPU: with these limits it would drop events; filter more, or measure larger limits",
+		r.Notes = append(r.Notes, fmt.Sprintf("the busiest node sees %s events/s, and with 30 %% in reserve that is more than the %s measured at %s CPU: with these limits it would drop events; filter more, or measure larger limits",
 			human.Number(seen.Max), human.Number(best.Rate), human.CPUs(best.CPU)))
 	}
 	if request < first.CPU {

@@ -38,7 +38,7 @@ func TestRecommend(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// 150k is the capacity of half a CPU; a third more, 195k, of 0.725.
+	// 150k is the capacity of half a CPU; 30 % more, 195k, of 0.725.
 	if r.RequestCPU != 0.5 || !near(r.LimitCPU, 0.75, 1e-9) || r.LimitMemory != 192<<20 {
 		t.Errorf("recommended %v to %v CPU, %d bytes", r.RequestCPU, r.LimitCPU, r.LimitMemory)
 	}
