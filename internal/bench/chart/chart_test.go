@@ -10,9 +10,12 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
+	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/page"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
+
+func TestMain(m *testing.M) { leaks.Main(m) }
 
 // The second round has less load, and no more than its time and rate.
 func rounds() []Round {
