@@ -265,7 +265,7 @@ func TestPrometheus(t *testing.T) {
 			"falcosecurity_falco_rules_matches_total{rule_name=\"a\"} 3\nfalcosecurity_falco_rules_matches_total{rule_name=\"b\"} 4\n")
 	}))
 	defer server.Close()
-	r := NewPrometheus(server.URL, time.Second, server.Client())
+	r := NewPrometheus(server.URL, time.Minute, server.Client())
 	defer r.Close()
 	now := time.Unix(100, 0)
 	events, drops = 1000, 5
@@ -273,29 +273,29 @@ func TestPrometheus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := r.Poll(now.Add(999 * time.Millisecond)); err != nil || again != nil {
+	if again, err := r.Poll(now.Add(time.Minute - 1)); err != nil || again != nil {
 		t.Errorf("polled within the interval: %v, %v", again, err)
 	}
 	events, drops = 1700, 6
-	second, err := r.Poll(now.Add(time.Second))
+	second, err := r.Poll(now.Add(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []Sample{
 		{Number: 1, Time: 100e9, Stamped: true, Cur: Counters{1000, 5, 0}, Extra: &Extra{Alerts: 7, DropsByCause: Causes{Other: 5}}},
-		{Number: 2, Time: 101e9, Stamped: true, Cur: Counters{1700, 6, 0}, Delta: Counters{700, 1, 0}, Elapsed: 1e9,
+		{Number: 2, Time: 160e9, Stamped: true, Cur: Counters{1700, 6, 0}, Delta: Counters{700, 1, 0}, Elapsed: 60e9,
 			Extra: &Extra{Alerts: 7, DropsByCause: Causes{Other: 6}}},
 	}
 	if diff := cmp.Diff(want, append(first, second...)); diff != "" {
 		t.Error(diff)
 	}
 	events = 10
-	third, err := r.Poll(now.Add(2 * time.Second))
+	third, err := r.Poll(now.Add(2 * time.Minute))
 	if err != nil || len(third) != 1 || !third[0].Restarted {
 		t.Errorf("counter went back: %+v, %v; want a restart", third, err)
 	}
 	status = http.StatusForbidden
-	if _, err := r.Poll(now.Add(3 * time.Second)); err == nil || !strings.Contains(err.Error(), "403") {
+	if _, err := r.Poll(now.Add(3 * time.Minute)); err == nil || !strings.Contains(err.Error(), "403") {
 		t.Errorf("error %v, want the status", err)
 	}
 }
@@ -322,7 +322,7 @@ func TestPrometheusOfFalco(t *testing.T) {
 		family("falcosecurity_scap_n_evts_cpu_total", "counter", `{cpu="0"} 9000`, `{cpu="1"} 8613`)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) }))
 	defer server.Close()
-	r := NewPrometheus(server.URL, time.Second, server.Client())
+	r := NewPrometheus(server.URL, time.Minute, server.Client())
 	defer r.Close()
 	got, err := r.Poll(time.Unix(100, 0))
 	if err != nil {
@@ -334,7 +334,7 @@ func TestPrometheusOfFalco(t *testing.T) {
 		t.Error(diff)
 	}
 	text = "falcosecurity_scap_n_evts_total not-a-number\n"
-	if _, err := r.Poll(time.Unix(101, 0)); err == nil || !strings.Contains(err.Error(), server.URL) {
+	if _, err := r.Poll(time.Unix(160, 0)); err == nil || !strings.Contains(err.Error(), server.URL) {
 		t.Errorf("%v", err)
 	}
 }
