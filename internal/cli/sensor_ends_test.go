@@ -84,7 +84,7 @@ func (d *daemon) end(codes ...int) {
 		if !slices.Contains(codes, d.cmd.ProcessState.ExitCode()) {
 			d.t.Errorf("%v, want exit code %v\n%s", d.cmd.ProcessState, codes, d.stderr)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(needs.Patience):
 		d.t.Fatalf("never ends\n%s", d.stderr)
 	}
 	for _, path := range []string{d.pid, d.socket} {

@@ -171,7 +171,7 @@ func TestStubbornCommandEnds(t *testing.T) {
 	go func() { ended <- cmd.Wait() }()
 	writer(t, pipe)
 	signals := 0
-	for start := time.Now(); time.Since(start) < 30*time.Second; signals++ {
+	for start := time.Now(); time.Since(start) < needs.Patience; signals++ {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
