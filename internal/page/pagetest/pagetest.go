@@ -12,8 +12,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,23 +38,46 @@ func File(t *testing.T, html string) string {
 func Browse(t *testing.T, address string, args ...string) (dom, console string) {
 	t.Helper()
 	out, errs := chromium(t, address, append([]string{"--enable-logging=stderr", "--dump-dom"}, args...)...)
-	for line := range strings.Lines(errs) {
-		if strings.Contains(line, "CONSOLE") {
-			console += line
+	return out, said(errs)
+}
+
+// message is one on a console, in Chromium's log: its text, and the address of
+// the script or page that it is of.
+var message = regexp.MustCompile(`(?s):CONSOLE[:(]\d+\)?\] "(.*?)", source: (\S*) \(\d+\)\n`)
+
+// said are the messages in Chromium's log but those of its own pages and
+// extensions.
+func said(log string) string {
+	var texts strings.Builder
+	for _, m := range message.FindAllStringSubmatch(log, -1) {
+		if source := m[2]; !strings.HasPrefix(source, "chrome") && !strings.HasPrefix(source, "devtools:") {
+			fmt.Fprintf(&texts, "%s: %s\n", source, m[1])
 		}
 	}
-	return out, console
+	return texts.String()
 }
+
+const (
+	// patience bounds a browser: it starts many processes, on a machine that may
+	// be loaded.
+	patience = 5 * time.Minute
+	// ending is how long processes of a browser that has ended may go on.
+	ending = time.Minute
+)
 
 func chromium(t *testing.T, address string, args ...string) (out, errs string) {
 	t.Helper()
 	needs.Programs(t, "chromium")
-	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	base := []string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 		"--user-data-dir=" + t.TempDir(), "--virtual-time-budget=5000"}
 	cmd := exec.CommandContext(ctx, "chromium", append(append(base, args...), address)...)
+	// All its processes hold the pipes, also when the first one is killed.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = ending
 	var stdout, stderr strings.Builder
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
