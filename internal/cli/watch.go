@@ -47,6 +47,8 @@ type watch struct {
 	page  *live.Page          // nil: none
 	once  sync.Once
 
+	patience time.Duration // with viewers of the page, at the end
+
 	limit   atomic.Pointer[capacity.Limit]
 	latency atomic.Pointer[float64] // of the last round, ms
 }
@@ -54,7 +56,7 @@ type watch struct {
 // open begins to show a run; end must be called. logs says that others write to
 // the terminal too, which then has lines.
 func (f *watchFlags) open(env Env, board live.Board, quiet, logs bool) (*watch, error) {
-	w := &watch{env: env, lines: newProgress(env, quiet)}
+	w := &watch{env: env, lines: newProgress(env, quiet), patience: 5 * time.Second}
 	drawn := env.Terminal && env.Getenv("TERM") != "dumb" && !quiet && (f.ui == "live" || f.ui == "auto" && !logs)
 	var err error
 	if f.web != "" {
@@ -181,7 +183,7 @@ func (w *watch) end(html string) {
 			return
 		}
 		w.page.End(html)
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), w.patience)
 		defer cancel()
 		if err := w.page.Close(ctx); err != nil {
 			fmt.Fprintf(w.env.Stderr, "live: some viewers did not receive the end of the run: %v\n", err)

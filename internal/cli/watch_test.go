@@ -21,6 +21,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/page/pagetest"
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
@@ -91,6 +92,7 @@ func watched(t *testing.T, report string) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.patience = needs.Patience
 	ctx, cancel := context.WithCancel(t.Context())
 	address, begun := behind(t, w.page.URL())
 	done := make(chan struct{})

@@ -9,9 +9,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/page"
 )
 
@@ -25,7 +25,7 @@ func open(t *testing.T) *Page {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), needs.Patience)
 		defer cancel()
 		http.DefaultClient.CloseIdleConnections()
 		if err := p.Close(ctx); err != nil {
