@@ -23,6 +23,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/endpoint"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
@@ -97,6 +98,10 @@ func TestRecordedFalco(t *testing.T) {
 // it may keep some.
 func cleanRound(t *testing.T, o Options, kept int) {
 	t.Helper()
+	o.Patience = needs.Patience
+	if kept == 0 {
+		o.Drain = needs.Patience // it ends with the last alert
+	}
 	s, err := Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -222,7 +227,8 @@ func TestRecordedFalcoThatWritesText(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.patience = patience{ready: 6 * time.Second, canary: time.Second}
+	needs.Eventually(t, "it sees events", func() bool { _, err := os.Stat(socket); return err == nil })
+	s.patience = patience{ready: 4 * time.Second, canary: time.Second}
 	p, err := s.Preflight(t.Context(), time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +255,7 @@ func TestRecordedFalcoWithoutTheRule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.patience = patience{ready: 10 * time.Second, canary: time.Second}
+	s.patience = patience{ready: needs.Patience, canary: time.Second}
 	p, err := s.Preflight(t.Context(), time.Millisecond)
 	if err != nil {
 		t.Fatal(err)

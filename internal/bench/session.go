@@ -34,6 +34,9 @@ type Options struct {
 	// Load's Noise says how many of them.
 	Profile *profile.Profile
 
+	// Patience is how long the sensor may take until it has been seen to work.
+	// Default: what a Falco needs under the limit of CPUs.
+	Patience time.Duration
 	// Drain is how long after the load alerts count as in time. Default 3 s.
 	Drain time.Duration
 	// Linger is how long after that late alerts are waited for, if some are
@@ -132,6 +135,9 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 		o.Generate = generator.Spawn
 	}
 	s := &Session{o: o, clock: match.Clock{Tolerance: int64(o.Tolerance)}, patience: patienceOf(o.CPUs), runs: make(map[string]bool)}
+	if o.Patience > 0 {
+		s.patience = patience{ready: o.Patience, canary: o.Patience}
+	}
 	if o.Profile != nil {
 		if _, _, err := generator.Replay(o.Profile, 1, 0); err != nil {
 			return nil, fmt.Errorf("workload: %w", err)

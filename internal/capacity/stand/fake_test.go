@@ -15,6 +15,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench/benchtest/player"
 	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -36,7 +37,7 @@ func (g *fakeGenerator) await(t *testing.T) {
 }
 
 func (g *fakeGenerator) dial(ctx context.Context) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, needs.Patience)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

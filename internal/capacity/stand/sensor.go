@@ -83,7 +83,7 @@ func (s *sensor) started(ctx context.Context, pid int) error {
 
 // ready opens the bench session and has each action's alert seen.
 func (s *sensor) ready(ctx context.Context) error {
-	b, err := bench.Open(ctx, bench.Options{Target: s.target, CPUs: s.limit.CPU, Actions: s.Actions, Profile: s.Profile, Seed: s.Seed, CountSyscalls: s.CountSyscalls, Generate: s.Generate, Drain: s.Drain, Linger: s.Drain, Progress: s.Progress})
+	b, err := bench.Open(ctx, bench.Options{Target: s.target, CPUs: s.limit.CPU, Actions: s.Actions, Profile: s.Profile, Seed: s.Seed, CountSyscalls: s.CountSyscalls, Generate: s.Generate, Drain: s.Drain, Linger: s.Drain, Patience: s.Patience, Progress: s.Progress})
 	if err != nil {
 		return err
 	}

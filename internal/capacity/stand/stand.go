@@ -56,8 +56,9 @@ type Options struct {
 	Seed          uint64
 	Force         bool // measure although the preflight says not to
 	// Drain is how long after a round alerts count as in time, Watch how long
-	// the idle sensor is watched before the first round. 0 for the defaults.
-	Drain, Watch time.Duration
+	// the idle sensor is watched before the first round, Patience how long it may
+	// take until it has been seen to work. 0 for the defaults.
+	Drain, Watch, Patience time.Duration
 
 	Host       limit.Host
 	JournalDir string // "" for limit.JournalDir

@@ -210,7 +210,7 @@ func newStand(t *testing.T, rate string) (*Stand, *fakeGenerator) {
 		t.Fatal("no such action")
 	}
 	s, err := New(t.Context(), Options{Kind: Falco, Program: self, Actions: []*action.Action{read}, Dir: dir, JournalDir: filepath.Join(dir, "journal"),
-		Log: io.Discard, Generate: g.generate, Drain: 300 * time.Millisecond, Watch: 400 * time.Millisecond})
+		Log: io.Discard, Generate: g.generate, Drain: 300 * time.Millisecond, Watch: 400 * time.Millisecond, Patience: needs.Patience})
 	check(t, err)
 	return s, g
 }
@@ -357,7 +357,7 @@ func TestMeasureRunning(t *testing.T) {
 	check(t, err)
 
 	running, err := New(t.Context(), Options{Kind: Running, PID: sensor.Process.Pid, Alerts: "file:" + alerts, Stats: stats, Actions: s.Actions,
-		Dir: dir, JournalDir: s.JournalDir, Log: io.Discard, Generate: g.generate, Drain: s.Drain, Watch: s.Watch})
+		Dir: dir, JournalDir: s.JournalDir, Log: io.Discard, Generate: g.generate, Drain: s.Drain, Watch: s.Watch, Patience: s.Patience})
 	check(t, err)
 	rows, err := measure(t, running, nil)
 	check(t, err)
