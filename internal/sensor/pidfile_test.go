@@ -9,8 +9,6 @@ import (
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
@@ -56,12 +54,7 @@ func TestPIDFileIsRegular(t *testing.T) {
 
 // A full disk leaves no empty file.
 func TestPIDFileOnFullDisk(t *testing.T) {
-	needs.Root(t)
-	disk := t.TempDir()
-	if err := unix.Mount("pid", disk, "tmpfs", 0, "size=4k"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Unmount(disk, unix.MNT_DETACH) })
+	disk := needs.SmallDisk(t, "4k")
 	if err := os.WriteFile(filepath.Join(disk, "filler"), make([]byte, 8192), 0o600); !errors.Is(err, syscall.ENOSPC) {
 		t.Fatalf("the disk is not full: %v", err)
 	}

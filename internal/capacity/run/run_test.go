@@ -175,9 +175,7 @@ func ExampleLimits() {
 // not written are in the returned result.
 func TestFullDisk(t *testing.T) {
 	o := options(t, capacitytest.New(capacitytest.Default()))
-	o.Dir = t.TempDir()
-	needs.That(t, "to mount a small disk", unix.Mount("none", o.Dir, "tmpfs", 0, "size=4k"))
-	t.Cleanup(func() { _ = unix.Unmount(o.Dir, unix.MNT_DETACH) })
+	o.Dir = needs.SmallDisk(t, "4k")
 	told := 0
 	o.Say = func(format string, args ...any) {
 		if strings.Contains(format, "cannot be kept") {

@@ -65,9 +65,7 @@ func TestFileCannotOpen(t *testing.T) {
 // A full disk: no line is torn or lost, the other channel goes on, the log
 // names the error, and writing resumes when there is room.
 func TestFileOnFullDisk(t *testing.T) {
-	dir := t.TempDir()
-	needs.That(t, "to mount a small disk", unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k"))
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	dir := needs.SmallDisk(t, "64k")
 	path, other := filepath.Join(dir, "events.txt"), filepath.Join(t.TempDir(), "fifo")
 	ballast := filepath.Join(dir, "ballast")
 	if err := os.WriteFile(ballast, make([]byte, 48<<10), 0o600); err != nil {

@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
@@ -220,15 +218,8 @@ func TestBounds(t *testing.T) {
 // A full disk costs the recording, and no more: it is reported once and
 // counted, and the written part is whole.
 func TestFullDisk(t *testing.T) {
-	needs.Root(t)
 	b, l := newBench(t), limits(t)
-	dir := filepath.Dir(l.Prefix)
-	needs.That(t, "a tmpfs", unix.Mount("none", dir, "tmpfs", 0, "size=512k"))
-	t.Cleanup(func() {
-		if err := unix.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	l.Prefix = filepath.Join(needs.SmallDisk(t, "512k"), "test")
 	b.run()
 	b.alert(l)
 	for range 400 {
