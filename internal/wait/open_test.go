@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 func pipe(t *testing.T) string {
@@ -63,9 +65,11 @@ func TestOpenEnds(t *testing.T) {
 	}
 
 	ctx, cancel = context.WithCancel(t.Context())
-	if _, err := io.WriteString(w, "x"); err == nil {
-		t.Error("the pipe is still open")
-	}
+	needs.Eventually(t, "the pipe has no reader", func() bool {
+		_, err := io.WriteString(w, "x")
+		return errors.Is(err, unix.EPIPE)
+	})
+	path = pipe(t) // in the other one may be what was written
 	go func() {
 		w, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err == nil {
