@@ -142,8 +142,8 @@ func startWithFiles(t *testing.T, files *config.Files, load func() (*config.Conf
 	case <-ready:
 	case err := <-s.done:
 		t.Fatalf("the sensor ended: %v\n%s", err, s.stderr)
-	case <-time.After(time.Minute):
-		t.Fatalf("the sensor is not ready after a minute\n%s", s.stderr)
+	case <-time.After(needs.Patience):
+		t.Fatalf("the sensor is not ready after %v\n%s", needs.Patience, s.stderr)
 	}
 	t.Cleanup(func() { s.stop() })
 	return s
@@ -182,7 +182,7 @@ func (s *running) stop() []alertLine {
 // wait returns the first alert for which ok is true.
 func (s *running) wait(what string, ok func(alertLine) bool) alertLine {
 	s.t.Helper()
-	a, found := s.poll(20*time.Second, ok)
+	a, found := s.poll(needs.Patience, ok)
 	if !found {
 		s.t.Fatalf("no alert %s\n%s", what, s.stderr)
 	}
@@ -346,7 +346,7 @@ func TestReload(t *testing.T) {
 	s.hangup <- syscall.SIGHUP
 	select {
 	case <-kept:
-	case <-time.After(20 * time.Second):
+	case <-time.After(needs.Patience):
 		t.Fatal("the broken file was not refused")
 	}
 	close(stop)

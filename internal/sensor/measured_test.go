@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
@@ -81,7 +82,7 @@ peregrine: {status_socket: %s}
 		s.hangup <- syscall.SIGHUP
 		select {
 		case <-done:
-		case <-time.After(20 * time.Second):
+		case <-time.After(needs.Patience):
 			t.Fatalf("never: %s\n%s", word, s.stderr)
 		}
 		write(t, configFile+"~", "x: [")

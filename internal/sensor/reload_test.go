@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
@@ -162,7 +163,7 @@ peregrine: {status_socket: %s}
 		s.hangup <- syscall.SIGHUP
 		select {
 		case <-done:
-		case <-time.After(20 * time.Second):
+		case <-time.After(needs.Patience):
 			t.Fatalf("reload %d never ends\n%s", i, s.stderr)
 		}
 	}
@@ -196,7 +197,7 @@ func TestReloadCorrected(t *testing.T) {
 		t.Helper()
 		select {
 		case <-seen:
-		case <-time.After(20 * time.Second):
+		case <-time.After(needs.Patience):
 			t.Fatalf("never: %s\n%s", what, s.stderr)
 		}
 	}

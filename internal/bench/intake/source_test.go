@@ -28,6 +28,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/endpoint"
 	"github.com/peregrine-sec/peregrine/internal/falcoapi/outputs"
 	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }
@@ -40,7 +41,7 @@ func line(n int) string {
 // collect takes n alerts from s and checks that each is there once.
 func collect(t *testing.T, s Source, n int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), needs.Patience)
 	defer cancel()
 	seen := make(map[int64]bool)
 	for len(seen) < n {

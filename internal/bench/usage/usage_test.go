@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 func TestSummarize(t *testing.T) {
@@ -125,20 +126,18 @@ func TestRealProcess(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
 	w, err := Start(cmd.Process.Pid)
 	if err != nil {
 		t.Fatal(err)
 	}
-	deadline := time.Now().Add(30 * time.Second)
-	for {
+	needs.Eventually(t, "it uses CPU", func() bool {
 		s, err := w.process.read(false)
-		if err != nil || time.Now().After(deadline) {
-			t.Fatal("no CPU used: ", err)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if s.user+s.system >= 50*time.Millisecond && readWaited(cmd.Process.Pid) > 0 {
-			break
-		}
-	}
+		return s.user+s.system >= 50*time.Millisecond && readWaited(cmd.Process.Pid) > 0
+	})
 	cmd.Process.Kill()
 	cmd.Wait()
 	window, host := w.Stop(time.Time{}, time.Time{})

@@ -12,9 +12,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // cluster is an API server, with as much of the controllers and the kubelet as
@@ -90,7 +90,7 @@ func newCluster(t *testing.T, nodes, kinds int) (*cluster, *kubeapi.Client) {
 			},
 		})
 	}
-	return c, &kubeapi.Client{HTTP: &http.Client{Transport: c}, Server: "http://cluster", Timeout: 10 * time.Second, Patient: true}
+	return c, &kubeapi.Client{HTTP: &http.Client{Transport: c}, Server: "http://cluster", Timeout: needs.Patience, Patient: true}
 }
 
 func daemonSetObject() object {

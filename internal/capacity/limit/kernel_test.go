@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/leaks"
@@ -71,20 +70,6 @@ func burner(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// until polls for a change that the kernel makes.
-func until(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
-	defer tick.Stop()
-	for !done() {
-		select {
-		case <-deadline:
-			t.Fatalf("%s: not within 20 s", what)
-		case <-tick.C:
-		}
-	}
-}
-
 func cgroupText(pid int) string {
 	text, _ := linuxcgroup.Read(fmt.Sprintf("/proc/%d/cgroup", pid))
 	return text
@@ -106,7 +91,7 @@ func TestRealThrottle(t *testing.T) {
 	if text := cgroupText(os.Getpid()); strings.Contains(text, "peregrine-test-") {
 		t.Errorf("the generator is under the limit too:\n%s", text)
 	}
-	until(t, "throttling", func() bool {
+	needs.Eventually(t, "throttling", func() bool {
 		usage, err := place.Usage()
 		check(t, err)
 		return usage.ThrottledPeriods > 2 && usage.Throttled > 0 && usage.CPU > 0

@@ -25,7 +25,7 @@ func TestCollect(t *testing.T) {
 	if got := p.stats(); got.Sent != 1 || got.Queued != 9 {
 		t.Errorf("not collected: %+v", got)
 	}
-	if err := p.close(deadline(t, 10*time.Second)); err != nil {
+	if err := p.close(deadline(t, needs.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	wantLines(t, path, numberedLines(0, 10))

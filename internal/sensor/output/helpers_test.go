@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
@@ -112,7 +113,7 @@ func sendNumbered(s *Set, from, to int) {
 // closeClean closes s and wants nothing lost.
 func closeClean(t *testing.T, s *Set) {
 	t.Helper()
-	if err := s.Close(deadline(t, 10*time.Second)); err != nil {
+	if err := s.Close(deadline(t, needs.Patience)); err != nil {
 		t.Fatalf("Close: %v", err)
 	}
 }

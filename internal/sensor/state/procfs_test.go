@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
@@ -320,13 +321,10 @@ func TestContainerUsers(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(proc, "11/stat"), []byte(stat), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	name := w.table.User(p, 1000).Name
-	for deadline := time.Now().Add(10 * time.Second); name != "app" && time.Now().Before(deadline); name = w.table.User(p, 1000).Name {
+	needs.Eventually(t, "user 1000 of the container is app", func() bool {
 		w.table.Tick(time.Now()) // the machine is busy: it comes later
-	}
-	if name != "app" {
-		t.Errorf("user 1000 of the container is %q", name)
-	}
+		return w.table.User(p, 1000).Name == "app"
+	})
 	if u := w.table.User(w.call(10), 1000); u.Name != "<NA>" {
 		t.Errorf("user 1000 of the host is %q", u.Name)
 	}

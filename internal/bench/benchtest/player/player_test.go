@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
@@ -28,9 +29,10 @@ func TestMain(m *testing.M) {
 func feed(t *testing.T, socket string) {
 	t.Helper()
 	var conn net.Conn
-	for conn == nil {
+	needs.Eventually(t, "it listens", func() bool {
 		conn, _ = net.Dial("unix", socket)
-	}
+		return conn != nil
+	})
 	t.Cleanup(func() { conn.Close() })
 	go func() {
 		out := json.NewEncoder(conn)

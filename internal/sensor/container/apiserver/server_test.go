@@ -13,6 +13,7 @@ import (
 
 	"context"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 )
 
@@ -192,7 +193,7 @@ func (h *host) next(t *testing.T) told {
 	select {
 	case got := <-h.told:
 		return got
-	case <-time.After(30 * time.Second):
+	case <-time.After(needs.Patience):
 		t.Fatalf("nothing is told: %+v", h.Status())
 		return told{}
 	}

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
 )
@@ -97,7 +98,7 @@ func (h *host) expect(t *testing.T, want ...string) {
 			if m.FullID != id {
 				t.Fatalf("told of %q, want %q", m.FullID, id)
 			}
-		case <-time.After(10 * time.Second):
+		case <-time.After(needs.Patience):
 			t.Fatalf("not told of %q", id)
 		}
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
@@ -194,7 +195,7 @@ func TestHealthBesideSlowClients(t *testing.T) {
 		if i%32 != 0 {
 			continue
 		}
-		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
+		client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: needs.Patience}
 		r, err := client.Get(base + "/healthz")
 		if err != nil {
 			t.Fatalf("beside %d others: %v", i+1, err)
