@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -116,21 +117,23 @@ func TestOutcomes(t *testing.T) {
 		{"a generator that fails", "syscall.ClearLogActivities", bench{fails: errors.New("no sandbox")}, false, Errored, "no sandbox", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			b := test.bench
-			b.alerts = make(chan []Alert, 10)
-			o := Options{Actions: []*action.Action{lookup(t, test.action)}, Source: &b, Spawn: b.spawn, Timeout: 20 * time.Millisecond, Settle: 20 * time.Millisecond, Exact: test.exact}
-			var reported int
-			outcomes, err := Run(t.Context(), o, func(Outcome) { reported++ })
-			if err != nil || len(outcomes) != 1 || reported != 1 {
-				t.Fatal(outcomes, reported, err)
-			}
-			got := outcomes[0]
-			if got.Status != test.status || !strings.Contains(got.Detail, test.detail) || (got.Detail == "") != (test.detail == "") {
-				t.Errorf("%s (%s), want %s (%s)", got.Status, got.Detail, test.status, test.detail)
-			}
-			if diff := cmp.Diff(test.also, got.Also); diff != "" {
-				t.Error(diff)
-			}
+			synctest.Test(t, func(t *testing.T) { // a timeout passes once nobody has anything to do
+				b := test.bench
+				b.alerts = make(chan []Alert, 10)
+				o := Options{Actions: []*action.Action{lookup(t, test.action)}, Source: &b, Spawn: b.spawn, Timeout: 20 * time.Millisecond, Settle: 20 * time.Millisecond, Exact: test.exact}
+				var reported int
+				outcomes, err := Run(t.Context(), o, func(Outcome) { reported++ })
+				if err != nil || len(outcomes) != 1 || reported != 1 {
+					t.Fatal(outcomes, reported, err)
+				}
+				got := outcomes[0]
+				if got.Status != test.status || !strings.Contains(got.Detail, test.detail) || (got.Detail == "") != (test.detail == "") {
+					t.Errorf("%s (%s), want %s (%s)", got.Status, got.Detail, test.status, test.detail)
+				}
+				if diff := cmp.Diff(test.also, got.Also); diff != "" {
+					t.Error(diff)
+				}
+			})
 		})
 	}
 }
@@ -138,23 +141,25 @@ func TestOutcomes(t *testing.T) {
 // Rules that are published as disabled are waited for together: an alert of
 // the first action may come after the second one has run.
 func TestDisabledRulesAreAwaitedTogether(t *testing.T) {
-	b := bench{alerts: make(chan []Alert, 10)}
-	first := Alert{Rule: "Modify Container Entrypoint"}
-	b.answer = func(name string, start time.Time) []Alert {
-		if name == "syscall.ModifyContainerEntrypoint" {
-			first.Time = start
-			return nil
+	synctest.Test(t, func(t *testing.T) {
+		b := bench{alerts: make(chan []Alert, 10)}
+		first := Alert{Rule: "Modify Container Entrypoint"}
+		b.answer = func(name string, start time.Time) []Alert {
+			if name == "syscall.ModifyContainerEntrypoint" {
+				first.Time = start
+				return nil
+			}
+			return []Alert{first}
 		}
-		return []Alert{first}
-	}
-	o := Options{Actions: []*action.Action{lookup(t, "syscall.ModifyContainerEntrypoint"), lookup(t, "syscall.CreateHiddenFilesOrDirectories")},
-		Source: &b, Spawn: b.spawn, Timeout: 20 * time.Millisecond}
-	reported := map[string]Status{}
-	_, err := Run(t.Context(), o, func(outcome Outcome) { reported[outcome.Action.Name] = outcome.Status })
-	want := map[string]Status{"syscall.ModifyContainerEntrypoint": Passed, "syscall.CreateHiddenFilesOrDirectories": Failed}
-	if diff := cmp.Diff(want, reported); err != nil || diff != "" {
-		t.Error(err, diff)
-	}
+		o := Options{Actions: []*action.Action{lookup(t, "syscall.ModifyContainerEntrypoint"), lookup(t, "syscall.CreateHiddenFilesOrDirectories")},
+			Source: &b, Spawn: b.spawn, Timeout: 20 * time.Millisecond}
+		reported := map[string]Status{}
+		_, err := Run(t.Context(), o, func(outcome Outcome) { reported[outcome.Action.Name] = outcome.Status })
+		want := map[string]Status{"syscall.ModifyContainerEntrypoint": Passed, "syscall.CreateHiddenFilesOrDirectories": Failed}
+		if diff := cmp.Diff(want, reported); err != nil || diff != "" {
+			t.Error(err, diff)
+		}
+	})
 }
 
 // An action that was interrupted before its alert could come is no rule that
