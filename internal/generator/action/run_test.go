@@ -190,6 +190,9 @@ func TestFailuresAreErrnos(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { _ = r.Run() }); n != 0 {
 		t.Errorf("a failure allocates %v times", n)
 	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
 	missing := env
 	missing.Exe = "/nonexistent"
 	a, _ = Lookup("syscall.FindAwsCredentials")
@@ -198,6 +201,9 @@ func TestFailuresAreErrnos(t *testing.T) {
 	}
 	if err := r.Run(); err != syscall.ENOENT {
 		t.Errorf("without a program: %v", err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
