@@ -21,6 +21,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/endpoint"
 	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // host is a host with a sensor that loses nothing: every action, and every one
@@ -169,7 +170,7 @@ func TestNeighbour(t *testing.T) {
 				h.neighbour(t, benchRule)
 				tgt := target.NewRunning(0, source, nil)
 				t.Cleanup(func() { _ = tgt.Stop(context.Background()) })
-				s, err := Open(t.Context(), Options{Target: tgt, Actions: benchSet(t)[2:], Generate: h.generate, Drain: 500 * time.Millisecond, Linger: time.Second})
+				s, err := Open(t.Context(), Options{Target: tgt, Actions: benchSet(t)[2:], Generate: h.generate, Drain: needs.Patience, Patience: needs.Patience})
 				if err != nil {
 					t.Fatal(err)
 				}
