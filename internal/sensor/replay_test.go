@@ -242,7 +242,9 @@ func TestReplayOfWaysAroundTheRules(t *testing.T) {
 	open("/etc/passwd", read, 0)
 	open("/tmp/passwd", read|truncate, 0)
 	ev(event.KindRename, num(0), text("/tmp/x"), text("/etc/cron.d/x"))
+	ev(event.KindRename, num(0), text("/tmp/x"), text("/root"))
 	ev(event.KindRename, num(0), text("/tmp/x"), text("/tmp/y"))
+	ev(event.KindRename, num(0), text("/tmp/x"), text("/root/x"))
 	ev(event.KindRename, num(-13), text("/tmp/x"), text("/etc/cron.d/x"))
 	ev(event.KindLinkat, num(0), num(-100), text("/proc/self/fd/3"), num(-100), text("/etc/ld.so.preload"), num(0))
 	ev(event.KindLinkat, num(0), num(-100), text("/proc/self/fd/3"), num(-100), text("/tmp/y"), num(0))
@@ -268,7 +270,7 @@ func TestReplayOfWaysAroundTheRules(t *testing.T) {
    Mount over System Configuration: 2
    Program Under a Trusted Name: 1
    Set Setuid or Setgid bit: 2
-   System Configuration Replaced: 2
+   System Configuration Replaced: 3
    System File Emptied While Opened for Reading: 1
    Unexpected io_uring Setup: 1
 `
