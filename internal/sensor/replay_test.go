@@ -231,7 +231,8 @@ func TestReplayOfWaysAroundTheRules(t *testing.T) {
 			num(0), num(0), num(0), text(comm), text("memory=/user\x00"), text(""), num(0), num(1), num(0), num(0),
 			num(0), num(-1), num(-1), num(7), num(1), num(2), num(0), text(exepath), num(1), num(0), text(exepath))
 	}
-	const read, writeOnly, create, truncate, bind = 1, 2, 4, 0x100, 1 << 12
+	const read, writeOnly, create, truncate = 1, 2, 4, 0x100
+	const remount, bind, private = 1 << 5, 1 << 12, 1 << 18
 
 	open("/tmp/x", writeOnly|create, 0o4755) // setuid
 	open("/tmp/x", writeOnly|create, 0o755)
@@ -249,7 +250,17 @@ func TestReplayOfWaysAroundTheRules(t *testing.T) {
 	ev(event.KindLinkat, num(0), num(-100), text("/proc/self/fd/3"), num(-100), text("/etc/ld.so.preload"), num(0))
 	ev(event.KindLinkat, num(0), num(-100), text("/proc/self/fd/3"), num(-100), text("/tmp/y"), num(0))
 	ev(event.KindMount, num(0), text("/tmp/x"), text("/etc/hosts"), text(""), num(bind))
+	ev(event.KindMount, num(0), text("/tmp/x"), text("/etc/passwd"), text(""), num(bind|private)) // Linux binds
+	ev(event.KindMount, num(0), text("/tmp/x"), text("/etc/passwd"), text(""), num(2|bind|private))
+	ev(event.KindMount, num(0), text("/tmp/x"), text("/root/.ssh"), text(""), num(bind))
+	ev(event.KindMount, num(0), text("tmpfs"), text("/root/"), text("tmpfs"), num(0))
 	ev(event.KindMount, num(0), text("/tmp/x"), text("/mnt"), text(""), num(bind))
+	ev(event.KindMount, num(0), text("/tmp/x"), text("/root/x"), text(""), num(bind))
+	ev(event.KindMount, num(-1), text("/tmp/x"), text("/etc/passwd"), text(""), num(bind))
+	for propagation := 1 << 17; propagation <= 1<<20; propagation <<= 1 {
+		ev(event.KindMount, num(0), text(""), text("/etc"), text(""), num(int64(propagation)))
+	}
+	ev(event.KindMount, num(0), text(""), text("/etc"), text(""), num(remount|bind))
 	ev(event.KindMount, num(0), text("overlay"), text("/etc"), text("overlay"), num(0))
 	ev(event.KindIoUringSetup, num(3), num(8), num(8), num(16), num(0), num(0), num(0), num(0))
 	ev(event.KindIoUringSetup, num(-22), num(8), num(8), num(16), num(0), num(0), num(0), num(0))
@@ -267,7 +278,7 @@ func TestReplayOfWaysAroundTheRules(t *testing.T) {
 	_, got, _ := strings.Cut(replayed(t, path), "Triggered rules by rule name:\n")
 	want := `   Command Line Longer Than Recorded: 1
    Execution from /dev/shm: 1
-   Mount over System Configuration: 2
+   Mount over System Configuration: 6
    Program Under a Trusted Name: 1
    Set Setuid or Setgid bit: 2
    System Configuration Replaced: 3

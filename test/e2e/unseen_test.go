@@ -33,7 +33,8 @@ var waysAround = []way{
 	{"System Configuration Replaced", symlinked("/etc/cron.d"), symlinked("/etc")},
 	{"System Configuration Replaced", exchanged("/etc/cron.d"), exchanged("/etc")},
 	{"System File Truncated by Path", truncated("/etc"), truncated("/tmp")},
-	{"Mount over System Configuration", mounted("/etc"), mounted("/tmp")},
+	{"Mount over System Configuration", mounted("/etc", 0), mounted("/tmp", 0)},
+	{"Mount over System Configuration", mounted("/etc", unix.MS_PRIVATE), mounted("/tmp", unix.MS_PRIVATE)},
 	{"Mount over System Configuration", mountedAnew("/etc"), mountedAnew("/tmp")},
 	{"Mount over System Configuration", attached("/etc"), attached("/tmp")},
 	{"Program Under a Trusted Name", named("sshd"), named("harmless")},
@@ -233,15 +234,16 @@ func attached(where string) func(string) error {
 	}
 }
 
-// mounted covers a file by another for a moment.
-func mounted(where string) func(string) error {
+// mounted covers a file by another for a moment. Linux looks at the other flags
+// only where it does not bind.
+func mounted(where string, flags uintptr) func(string) error {
 	return func(dir string) error {
 		return below(where, dir, func(target string) error {
 			source := filepath.Join(dir, "source")
 			if err := os.WriteFile(source, nil, 0o600); err != nil {
 				return err
 			}
-			if err := unix.Mount(source, target, "", unix.MS_BIND, ""); err != nil {
+			if err := unix.Mount(source, target, "", unix.MS_BIND|flags, ""); err != nil {
 				return err
 			}
 			return unix.Unmount(target, unix.MNT_DETACH)
