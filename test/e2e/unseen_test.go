@@ -33,6 +33,7 @@ var waysAround = []way{
 	{"System Configuration Replaced", symlinked("/etc/cron.d"), symlinked("/etc")},
 	{"System Configuration Replaced", exchanged("/etc/cron.d"), exchanged("/etc")},
 	{"System File Truncated by Path", truncated("/etc"), truncated("/tmp")},
+	{"System File Truncated by Path", truncated("/root"), notTruncated},
 	{"Mount over System Configuration", mounted("/etc", 0), mounted("/tmp", 0)},
 	{"Mount over System Configuration", mounted("/etc", unix.MS_PRIVATE), mounted("/tmp", unix.MS_PRIVATE)},
 	{"Mount over System Configuration", mountedAnew("/etc"), mountedAnew("/tmp")},
@@ -202,6 +203,15 @@ func truncated(where string) func(string) error {
 	return func(dir string) error {
 		return below(where, dir, func(path string) error { return unix.Truncate(path, 0) })
 	}
+}
+
+// notTruncated fails: there is no such file.
+func notTruncated(dir string) error {
+	err := unix.Truncate(filepath.Join("/etc", "peregrine-"+filepath.Base(dir)), 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
+	return fmt.Errorf("truncate: expected ENOENT, have %w", err)
 }
 
 // covered makes a directory there for the time of f.
