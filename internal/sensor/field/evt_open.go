@@ -47,7 +47,8 @@ func openFields() []Field {
 		}).inKernel(),
 		ofOpen("evt.is_open_exec", "True for opens that may create an executable file.", func(c *Context) bool {
 			slot := openings[c.Event.Kind()].mode
-			return slot >= 0 && openFlags(c)&(event.OpenCreat|event.OpenTmpfile) != 0 && c.Event.Uint(slot)&anyExecute != 0
+			makes := openFlags(c)&event.OpenCreat != 0 || isTmpfile(c)
+			return slot >= 0 && makes && c.Event.Uint(slot)&anyExecute != 0
 		}),
 		ofOpen("evt.is_open_create", "True for opens that created a file.", func(c *Context) bool {
 			made := isTmpfile(c) || c.Event.Kind() == event.KindCreat

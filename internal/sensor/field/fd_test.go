@@ -160,10 +160,10 @@ func TestOpens(t *testing.T) {
 			map[string]string{"fd.name": "/n", "evt.is_open_create": "true", "evt.is_open_read": "true", "evt.is_open_write": "true", "evt.arg.flags": "O_CREAT|O_RDWR|O_F_CREATED"},
 		},
 		{
-			"directory", event.KindOpen, []fieldtest.Param{flags(rdonly | directory | tmpfile), fieldtest.Text("name", "/d/"), fieldtest.File(event.FileInfo{Type: event.FDDirectory}, "")},
+			"directory", event.KindOpen, []fieldtest.Param{flags(rdonly | directory | tmpfile), fieldtest.Num("mode", 0o700), fieldtest.Text("name", "/d/"), fieldtest.File(event.FileInfo{Type: event.FDDirectory}, "")},
 			map[string]string{
 				"fd.typechar": "d", "fd.type": "directory", "fd.name": "/d", "fd.directory": "/d", "fd.filename": "-",
-				"evt.is_open_create": "false", "evt.arg.flags": "O_DIRECTORY|O_RDONLY|O_TMPFILE",
+				"evt.is_open_create": "false", "evt.is_open_exec": "false", "evt.arg.flags": "O_DIRECTORY|O_RDONLY|O_TMPFILE",
 			},
 		},
 		{

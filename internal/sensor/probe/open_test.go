@@ -109,23 +109,31 @@ func TestOpenat(t *testing.T) {
 
 func TestOpenDirectory(t *testing.T) {
 	dir := t.TempDir()
-	var fd, tmp int64
+	file := dir + "/file"
+	write(t, file, "")
+	var fd, tmp, path int64
 	tr := trace(t, []string{"openat"}, func() {
-		fd = raw(unix.SYS_OPENAT, unix.AT_FDCWD, dir, unix.O_DIRECTORY)
+		fd = raw(unix.SYS_OPENAT, unix.AT_FDCWD, dir, unix.O_DIRECTORY, 0o4755)
 		tmp = raw(unix.SYS_OPENAT, unix.AT_FDCWD, dir, unix.O_TMPFILE|unix.O_RDWR, 0o600)
+		path = raw(unix.SYS_OPENAT, unix.AT_FDCWD, file, unix.O_PATH|unix.O_CREAT, 0o4755)
 	})
 	defer unix.Close(int(fd))
 	defer unix.Close(int(tmp))
+	defer unix.Close(int(path))
 	events := tr.of(event.KindOpenat, os.Getpid())
-	if len(events) != 2 {
+	if len(events) != 3 {
 		t.Fatalf("%d events", len(events))
 	}
 	// As Falco has it: any bit of O_TMPFILE, and O_DIRECTORY is one, shows both.
-	if f := events[0].fields(); f["flags"] != fmt.Sprint(fRDONLY|fDIRECTORY|fTMPFILE) || f["file"] != directory(unlessGiven(t, dir)) {
+	// Its mode is no mode: nothing is made.
+	if f := events[0].fields(); f["flags"] != fmt.Sprint(fRDONLY|fDIRECTORY|fTMPFILE) || f["mode"] != "0" || f["file"] != directory(unlessGiven(t, dir)) {
 		t.Errorf("directory: %v", f)
 	}
 	if f := events[1].fields(); f["flags"] != fmt.Sprint(fRDWR|fDIRECTORY|fTMPFILE) || f["mode"] != fmt.Sprint(0o600) {
 		t.Errorf("O_TMPFILE: %v", f)
+	}
+	if f := events[2].fields(); f["mode"] != "0" {
+		t.Errorf("O_PATH does not create: %v", f)
 	}
 }
 

@@ -32,13 +32,14 @@ func TestOpenFilter(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(deep, 0o700), os.WriteFile(deep+"/file", nil, 0o600), os.Symlink(deep+"/file", "shallow")); err != nil {
 		t.Fatal(err)
 	}
-	const readOK, readFailed = 1 << (1 | 4), 1 << 1
+	const readOK, readFailed, created = 1 << (1 | 4), 1 << 1, 1 << (event.FactRead | event.FactSuccess | event.FactCreate)
 	set, err := pathset.New([]pathset.Pattern{
 		{Text: dir + "/secret", Kind: pathset.Exact, Mask: readOK | readFailed},
 		{Text: dir + "/deep/", Kind: pathset.Prefix, Mask: readOK},
 		{Text: ".key", Kind: pathset.Suffix, Mask: readOK},
 		{Text: "/missing", Kind: pathset.Contains, Mask: readFailed},
 		{Text: "raw", Kind: pathset.Exact, Mask: readOK},
+		{Text: dir + "/other", Kind: pathset.Exact, Mask: created},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -72,13 +73,15 @@ func TestOpenFilter(t *testing.T) {
 		{dir + "/missing", unix.O_RDONLY, true},
 		{dir + "/new", unix.O_RDWR | unix.O_TMPFILE, true},
 		{dir, unix.O_DIRECTORY, false},
+		{dir + "/other", unix.O_CREAT, false}, // it has a mode of setuid files
+		{dir + "/other", unix.O_CREAT | unix.O_PATH, true},
 	} {
 		tr := &tracer{t: t, probe: p}
 		tr.drain(now())
 		if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: &OpenFilter{Paths: set, Always: 0}}); err != nil {
 			t.Fatal(err)
 		}
-		fd := raw(unix.SYS_OPENAT, unix.AT_FDCWD, tc.path, tc.flags, 0o600)
+		fd := raw(unix.SYS_OPENAT, unix.AT_FDCWD, tc.path, tc.flags, 0o4600)
 		if fd >= 0 {
 			unix.Close(int(fd))
 		}

@@ -234,7 +234,7 @@ INLINE bool open_call_get(struct scratch *s, struct task_struct *task, struct op
 		return false;
 	if (flags & K_CREAT) {
 		facts |= FACT_CREATE;
-		if (mode & 06000)
+		if (open_mode(flags, mode) & 06000)
 			facts |= FACT_DIRECTORY;
 	}
 	if (flags & K_TRUNC)

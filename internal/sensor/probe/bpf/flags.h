@@ -20,7 +20,9 @@
 #define K_LARGEFILE 0100000
 #define K_DIRECTORY 0200000
 #endif
-#define K_TMPFILE (020000000 | K_DIRECTORY)
+#define K_TMPFILE_ALONE 020000000 /* __O_TMPFILE */
+#define K_TMPFILE (K_TMPFILE_ALONE | K_DIRECTORY)
+#define K_PATH 010000000
 #define K_CREAT 0100
 #define K_TRUNC 01000
 
@@ -45,10 +47,11 @@ INLINE u32 open_flags(u64 flags)
 	return res;
 }
 
-/* The mode counts only when a file may be created. */
+/* The mode counts only when a file may be created; else it is whatever the
+ * register held (build_open_how of fs/open.c). O_PATH drops O_CREAT. */
 INLINE u32 open_mode(u64 flags, u64 mode)
 {
-	return flags & (K_CREAT | K_TMPFILE) ? mode & 07777 : 0;
+	return flags & (K_CREAT | K_TMPFILE_ALONE) && !(flags & K_PATH) ? mode & 07777 : 0;
 }
 
 INLINE u32 resolve_flags(u64 flags)
