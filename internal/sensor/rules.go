@@ -117,7 +117,9 @@ func BuildRuleset(list []*rules.Rule, cfg *config.Config, alerts alert.Options, 
 		if formatters[i], err = newFormatter(r, alerts); err != nil {
 			return nil, fmt.Errorf("rule %q: output: %w", r.Name, err)
 		}
-		p.OpenFDs = p.OpenFDs || slices.ContainsFunc(field.OfOpenFDs, formatters[i].(*alert.Formatter).Shows)
+		if slices.ContainsFunc(field.OfOpenFDs, formatters[i].(*alert.Formatter).Shows) {
+			p.LookAtOpenFDs(r)
+		}
 	}
 	return engine.NewRuleset(p, formatters, cfg.RuleMatch == "all"), nil
 }

@@ -63,7 +63,7 @@ func interest(plans ...*plan.Plan) probe.Interest {
 		all.Syscalls = append(all.Syscalls, p.Interest...)
 		all.ThreadExits = all.ThreadExits || p.ThreadExits
 		all.ClosedFiles = all.ClosedFiles || p.ClosedFiles
-		all.OpenFDs = all.OpenFDs || p.OpenFDs
+		all.OpenFDs.AddAll(p.OpenFDs)
 	}
 	slices.Sort(all.Syscalls)
 	all.Syscalls = slices.Compact(all.Syscalls)

@@ -165,6 +165,12 @@ func TestKindSet(t *testing.T) {
 	if !s.Has(KindOpen) || !s.Has(Kind(NumKinds-1)) || s.Has(KindClose) {
 		t.Errorf("set %v", s)
 	}
+	var o KindSet
+	o.Add(KindClose)
+	s.AddAll(o)
+	if !s.Has(KindOpen) || !s.Has(KindClose) || s.Has(KindDup) || o.Has(KindOpen) {
+		t.Errorf("sets %v and %v", s, o)
+	}
 }
 
 // No bytes make a View read outside of them.

@@ -131,5 +131,12 @@ type KindSet [(NumKinds + 63) / 64]uint64
 // Add puts k into the set.
 func (s *KindSet) Add(k Kind) { s[k/64] |= 1 << (k % 64) }
 
+// AddAll puts the kinds of o into the set.
+func (s *KindSet) AddAll(o KindSet) {
+	for i := range s {
+		s[i] |= o[i]
+	}
+}
+
 // Has says whether k is in the set.
 func (s *KindSet) Has(k Kind) bool { return s[k/64]&(1<<(k%64)) != 0 }

@@ -120,14 +120,19 @@ func (f *FileInfo) UnixPaths() (local, remote string) {
 // OpenFDs are the descriptors that the process had open at the time of the
 // event; the C side is struct open_fds in probe/bpf/wire.h.
 type OpenFDs struct {
-	Types uint64         // of all descriptors; bit: FDType
+	Types uint64         // of all descriptors; bit: FDType, or moreFDs
 	Of    [toldFDs]uint8 // FDType of the first descriptors
 }
 
 const (
 	toldFDs  = 64
 	closedFD = 0xff
+	moreFDs  = 1 << 63 // there may be more than the probe looks at
 )
+
+// All are the types of all open descriptors, as bits; false if there may be
+// others.
+func (o *OpenFDs) All() (types uint64, ok bool) { return o.Types &^ moreFDs, o.Types&moreFDs == 0 }
 
 // At is the type of descriptor fd, if it is open. It is not known of high ones.
 func (o *OpenFDs) At(fd int64) (t FDType, open, known bool) {

@@ -121,7 +121,7 @@ func parseEnd(s string) (netip.Addr, uint16) {
 func typesField() Field {
 	return Field{
 		Name: "fd.types", Type: String, Match: List, Stage: AtEvent, Arg: ArgAllowed, Flags: NoRHS,
-		Doc: "Types of all open descriptors of the process, each once. fd.types[N] is that of descriptor N. For events that are not syscalls, for N above 63 and on kernels before 6.2, they are read from /proc when the field is evaluated.",
+		Doc: "Types of all open descriptors of the process, each once. fd.types[N] is that of descriptor N. For events that are not syscalls, for N above 63, for all types of a process with room for more than 4096 descriptors, and on kernels before 6.2, they are read from /proc when the field is evaluated. If a rule uses this field in its condition or output, the kernel looks at every descriptor of the process at each call that makes an event of the rule's types.",
 		Bind: func(arg string) (Extractor, error) {
 			if arg == "" {
 				return Extractor{Type: String, Match: List, Stage: AtEvent, Each: eachType}, nil
@@ -167,7 +167,9 @@ func eachType(c *Context, yield func(string) bool) bool {
 // bits: those that the event tells, of the capture, or that /proc has now.
 func (c *Context) openTypes() (types uint64, known bool) {
 	if fds, ok := c.Event.OpenFDs(); ok {
-		return fds.Types, true
+		if types, ok := fds.All(); ok {
+			return types, true
+		}
 	}
 	if of := c.static().FDTypes; of != nil {
 		known = of(c.Proc.PID, func(_ int64, t event.FDType) { types |= 1 << t })

@@ -69,6 +69,38 @@ func TestProcfs(t *testing.T) {
 	})
 }
 
+// What an event tells of descriptors counts, and /proc only says what it leaves
+// open: those above 63, and all types where the probe has not looked at all.
+func TestOpenFDsOfEvent(t *testing.T) {
+	const told, more = 1 << 4, 1 << 63 // EVENT_OPEN_FDS, FDS_MORE of probe/bpf
+	w := shells(t)
+	w.Context.Static.Proc = procfs(t)
+	for _, tt := range []struct{ types, want string }{{"whole", "inotify"}, {"more", "directory,eventpoll,file,ipv4,ipv6,memfd,pipe,unix"}} {
+		c := w.Event(t, 14, event.KindClose)
+		fds := event.OpenFDs{Types: 1 << event.FDInotify}
+		if tt.types == "more" {
+			fds.Types |= more
+		}
+		for i := range fds.Of {
+			fds.Of[i] = 0xff // FD_CLOSED
+		}
+		fds.Of[1] = uint8(event.FDInotify)
+		h := *c.Event.Header()
+		var b event.Builder
+		h.Flags |= told
+		b.Start(event.KindClose, h)
+		raw, err := binary.Append(b.Finish(), binary.NativeEndian, fds)
+		if err != nil {
+			t.Fatal(err)
+		}
+		binary.NativeEndian.PutUint32(raw[8:], uint32(len(raw))) // Header.Len
+		if err := c.Event.Reset(raw); err != nil {
+			t.Fatal(err)
+		}
+		check(t, c, map[string]string{"fd.types": tt.want, "proc.stdin.type": "-", "proc.stdout.type": "inotify", "fd.types[7]": "-", "fd.types[99]": "-"})
+	}
+}
+
 // fds encodes an FDList of these descriptors, each waiting for POLLIN.
 func fds(list ...int64) string {
 	var b bytes.Buffer

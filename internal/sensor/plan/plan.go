@@ -81,8 +81,9 @@ type Plan struct {
 	// ClosedFiles says whether a descriptor must be read before it is closed:
 	// afterwards its file is unknown.
 	ClosedFiles bool
-	// OpenFDs says whether a rule asks for the open descriptors of the process.
-	OpenFDs bool
+	// OpenFDs are the kinds of events for which a rule asks for the open
+	// descriptors of the process.
+	OpenFDs event.KindSet
 	// MemoWords and ProcMemoWords size Context.Memo and Process.Memo.
 	MemoWords, ProcMemoWords int
 
@@ -163,7 +164,11 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 	p.Hosts = compiler.Hosts()
 	p.ThreadExits = p.kinds[event.KindProcexit] != nil
 	p.ClosedFiles = interest.named[event.KindClose] || slices.ContainsFunc(p.Rules, looksAtClosed)
-	p.OpenFDs = slices.ContainsFunc(p.Rules, looksAtOpenFDs)
+	for _, r := range p.Rules {
+		if asksForOpenFDs(r) {
+			p.LookAtOpenFDs(r)
+		}
+	}
 	p.MemoWords, p.ProcMemoWords = compiler.MemoWords(), compiler.ProcMemoWords()
 	return p, nil
 }
@@ -178,7 +183,13 @@ func looksAtClosed(r *rules.Rule) bool {
 	return found
 }
 
-func looksAtOpenFDs(r *rules.Rule) bool {
+// LookAtOpenFDs asks for the open descriptors at the events of a rule.
+func (p *Plan) LookAtOpenFDs(r *rules.Rule) {
+	kinds, _, _ := filter.Kinds(r.Node)
+	p.OpenFDs.AddAll(kinds)
+}
+
+func asksForOpenFDs(r *rules.Rule) bool {
 	found := false
 	filter.Fields(r.Node, func(f *filter.Field) { found = found || slices.Contains(field.OfOpenFDs, f.Name) })
 	return found

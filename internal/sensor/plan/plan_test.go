@@ -105,6 +105,27 @@ func TestAskedForLooks(t *testing.T) {
 	}
 }
 
+// Open descriptors are looked at for the kinds of events of the rules that ask.
+func TestAskedForOpenFDs(t *testing.T) {
+	for _, tt := range []struct {
+		conditions []string
+		want       map[event.Kind]bool
+	}{
+		{[]string{"evt.type=execve and proc.stdin.type=ipv4", "evt.type=openat and fd.name=/x"}, map[event.Kind]bool{event.KindExecve: true, event.KindOpenat: false}},
+		{[]string{"evt.type in (dup, swapon) and fd.types intersects (ipv4)"}, map[event.Kind]bool{event.KindDup: true, event.KindSyscall: true, event.KindDup2: false}},
+		{[]string{"evt.type=dup and fd.types[1] in (ipv4)", "evt.type=dup2 and proc.stderr.type=pipe"}, map[event.Kind]bool{event.KindDup: true, event.KindDup2: true, event.KindDup3: false}},
+		{[]string{"proc.stdout.type=pipe"}, map[event.Kind]bool{event.KindExecve: true, event.KindOpenat: true, event.KindDup: true}},
+		{[]string{"evt.type=openat and fd.type=file"}, map[event.Kind]bool{event.KindOpenat: false}},
+	} {
+		p := newPlan(t, Options{}, tt.conditions...)
+		for k, want := range tt.want {
+			if p.OpenFDs.Has(k) != want {
+				t.Errorf("%q: at %v %v, want %v", tt.conditions, k, !want, want)
+			}
+		}
+	}
+}
+
 func TestProgramsAndOrder(t *testing.T) {
 	p := newPlan(t, Options{}, "proc.name=x", "evt.type=openat and fd.name=/x", "evt.type in (swapon, connect)")
 	if got := []string{p.Rules[0].Name, p.Rules[1].Name, p.Rules[2].Name}; !slices.Equal(got, []string{"R1", "R2", "R0"}) {

@@ -14,9 +14,10 @@ type Interest struct {
 	// ClosedFiles requests the descriptors of closes as they were before; it
 	// costs every syscall of the host a few ns.
 	ClosedFiles bool
-	// OpenFDs requests the open descriptors in every event; kernels before 6.2
-	// do not provide them.
-	OpenFDs bool
+	// OpenFDs requests the open descriptors in events of these kinds; kernels
+	// before 6.2 do not provide them. Every call that makes such an event, sent or
+	// not, costs the time to look at each descriptor of its process.
+	OpenFDs event.KindSet
 	// Opens says which calls of open, openat and openat2 may be left out; nil
 	// for none. They are counted as filtered.
 	Opens *OpenFilter
@@ -44,9 +45,9 @@ type interestData struct {
 	Socketcalls [32]entry
 	ThreadExits uint64
 	OpenFilter  uint64
-	OpenFDs     uint64
+	OpenFDs     [numSocketKinds / 64]uint64
 	Sockets     [numSocketKinds]socketNeeds
-	_           [5]uint64 // the structure is aligned to 64 bytes
+	_           [6]uint64 // the structure is aligned to 64 bytes
 }
 
 const numSyscalls = 512 // SYSCALLS of bpf/interest.h
@@ -81,9 +82,7 @@ func (i Interest) table() *interestData {
 	if i.ThreadExits {
 		t.ThreadExits = 1
 	}
-	if i.OpenFDs {
-		t.OpenFDs = 1
-	}
+	copy(t.OpenFDs[:], i.OpenFDs[:])
 	t.Sockets = i.Sockets.table(i.names())
 	return &t
 }

@@ -4,12 +4,15 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
@@ -32,49 +35,101 @@ func TestOpenFDs(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	dir, err := unix.Open(t.TempDir(), unix.O_DIRECTORY, 0)
+	dir, err := os.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unix.Close(dir)
-	const high = 300
-	if err := unix.Dup3(dir, high, 0); err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close(high)
+	defer dir.Close()
 	counter, err := unix.Eventfd(0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer unix.Close(counter)
+	needs.That(t, "10000 descriptors", allowFDs(10_000))
 
-	for _, asked := range []bool{true, false} {
-		tr := traceInterest(t, p, Interest{Syscalls: ids("unlinkat"), OpenFDs: asked}, func() { raw(unix.SYS_UNLINKAT, dir, "none", 0) })
-		e := tr.one(event.KindUnlinkat)
-		fds, told := e.OpenFDs()
-		if told != asked {
-			t.Fatalf("asked %v, told %v", asked, told)
+	if fds, _ := fdsOfThread(t, p, 300, event.KindUnlink, event.KindExecve); fds != nil {
+		t.Error("told, although asked for other events")
+	}
+	for _, high := range []int{300, 5000} {
+		fds, links := fdsOfThread(t, p, high, event.KindUnlinkat, event.KindExecve)
+		if fds == nil {
+			t.Fatal("not told")
 		}
-		if !asked {
-			continue
-		}
-		for fd := range 64 {
-			link, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", fd))
-			kind, open, known := fds.At(int64(fd))
-			if !known || open != (err == nil) {
-				t.Errorf("descriptor %d: open %v, known %v; it is %q", fd, open, known, link)
-			}
-			if want, ok := byLink[strings.TrimRight(link, "[]0123456789")]; ok && kind != want {
-				t.Errorf("descriptor %d: type %d, want %d for %s", fd, kind, want, link)
-			}
+		checkFDs(t, fds, links)
+		if _, all := fds.All(); all != (high == 300) {
+			t.Errorf("descriptor %d is open: all are told: %v", high, all)
 		}
 		for _, want := range []event.FDType{event.FDPipe, event.FDDirectory, event.FDEvent, event.FDIPv6, event.FDEventPoll} {
 			if fds.Types&(1<<want) == 0 {
 				t.Errorf("no descriptor of type %d in %b", want, fds.Types)
 			}
 		}
-		if _, _, known := fds.At(high); known {
+		if _, _, known := fds.At(int64(high)); known {
 			t.Errorf("descriptor %d is known", high)
+		}
+	}
+}
+
+// allowFDs raises the limit of descriptors to n, if it is lower.
+func allowFDs(n uint64) error {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &l); err != nil || l.Cur >= n {
+		return err
+	}
+	return unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: max(n, l.Max)})
+}
+
+// fdsOfThread is what an unlinkat tells when the probe is asked for the
+// descriptors at these kinds of events, and the targets of the first descriptors
+// in /proc. A thread with descriptors of its own, one of which is high, makes the
+// call: nothing else closes them in between.
+func fdsOfThread(t *testing.T, p *Probe, high int, kinds ...event.Kind) (told *event.OpenFDs, links [64]string) {
+	t.Helper()
+	in := Interest{Syscalls: ids("unlinkat")}
+	for _, k := range kinds {
+		in.OpenFDs.Add(k)
+	}
+	path := filepath.Join(t.TempDir(), "none")
+	var tid int
+	var err error
+	tr := traceInterest(t, p, in, func() {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			runtime.LockOSThread() // the thread ends with the function
+			if err = unix.Unshare(unix.CLONE_FILES); err != nil {
+				return
+			}
+			if _, err = unix.FcntlInt(0, unix.F_DUPFD, high); err != nil {
+				return
+			}
+			tid = unix.Gettid()
+			raw(unix.SYS_UNLINKAT, unix.AT_FDCWD, path, 0)
+			for fd := range links {
+				links[fd], _ = os.Readlink(fmt.Sprintf("/proc/thread-self/fd/%d", fd))
+			}
+		}()
+		<-done
+	})
+	if err != nil {
+		t.Fatalf("thread with descriptor %d: %v", high, err)
+	}
+	tr.tid = uint32(tid)
+	e := tr.one(event.KindUnlinkat)
+	told, _ = e.OpenFDs()
+	return told, links
+}
+
+// checkFDs compares the first descriptors with their links in /proc.
+func checkFDs(t *testing.T, fds *event.OpenFDs, links [64]string) {
+	t.Helper()
+	for fd, link := range links {
+		kind, open, known := fds.At(int64(fd))
+		if !known || open != (link != "") {
+			t.Errorf("descriptor %d: open %v, known %v; it is %q", fd, open, known, link)
+		}
+		if want, ok := byLink[strings.TrimRight(link, "[]0123456789")]; ok && kind != want {
+			t.Errorf("descriptor %d: type %d, want %d for %s", fd, kind, want, link)
 		}
 	}
 }

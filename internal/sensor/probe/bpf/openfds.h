@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which descriptors the task has open, at the end of events of syscalls and of
- * execs while a rule asks for it: event.OpenFDs. Kernels without bpf_loop do not
- * say it.
+ * Which descriptors the task has open, at the end of events of the kinds for
+ * which a rule asks for it: event.OpenFDs. Kernels without bpf_loop do not say
+ * it.
  */
 #pragma once
 #include "file.h"
@@ -61,7 +61,7 @@ FUNC int read_open_fds(struct scratch *s)
 	w.files = (u64)READ(fdt, fd);
 	w.n = READ(fdt, max_fds);
 	s->peer.family = 0; /* it is that of an event's socket alone */
-	s->open_fds.types = 0;
+	s->open_fds.types = w.n > FDS_MAX ? FDS_MORE : 0;
 	memset(s->open_fds.of, FD_CLOSED, FDS_TOLD);
 	bpf_loop(FDS_MAX, open_fds_step, &w, 0);
 	s->fds_told = 1;
@@ -70,11 +70,11 @@ FUNC int read_open_fds(struct scratch *s)
 
 #endif
 
-INLINE void look_at_open_fds(struct scratch *s)
+INLINE void look_at_open_fds(struct scratch *s, u32 kind)
 {
 	s->fds_told = 0;
 #ifndef LEGACY
-	if (unlikely(interest.open_fds))
+	if (unlikely(interest.open_fds[BOUND(kind / 64, SOCKET_KINDS / 64 - 1)] >> (kind % 64) & 1))
 		read_open_fds(s);
 #endif
 }

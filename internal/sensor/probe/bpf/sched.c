@@ -27,7 +27,7 @@ int sched_exec(u64 *ctx)
 	u64 exe_file = LOAD64(&mm->exe_file);
 	struct exe exe = exe_facts(task, exe_file);
 
-	look_at_open_fds(s);
+	look_at_open_fds(s, KIND_EXECVE);
 	slots_clear(s, EXECVE_SLOTS);
 	SLOT(s, EXECVE_TID) = s->h.tid;
 	SLOT(s, EXECVE_PID) = s->h.pid;

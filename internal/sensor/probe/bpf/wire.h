@@ -53,8 +53,9 @@ _Static_assert(sizeof(struct file_info) == FILE_INFO_SIZE, "file info");
 /* At the end of an event with EVENT_OPEN_FDS: what descriptors are open. */
 #define FDS_TOLD 64 /* the types of these one by one */
 #define FD_CLOSED 0xff
+#define FDS_MORE (1ull << 63) /* there may be more than were looked at */
 
 struct open_fds {
-	u64 types; /* of all; bit: FD_... */
+	u64 types; /* of all; bit: FD_..., or FDS_MORE */
 	u8 of[FDS_TOLD];
 };
