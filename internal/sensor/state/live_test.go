@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -85,9 +87,12 @@ func TestSnapshotIsWhatProcSays(t *testing.T) {
 	cmd := exec.Command("/bin/sh", "-c", "echo ready; read line", long)
 	cmd.Env = []string{"A=" + long, "B=short"}
 	startReady(t, cmd)
-	needs.Programs(t, "perl")
-	titled := exec.Command("perl", "-e", `$| = 1; $0 = "titled: " . "y" x 500; print "ready\n"; <STDIN>`)
-	titled.Env = []string{"A=" + long}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	titled := exec.Command(self)
+	titled.Env = []string{titledHelper + "=1", "A=" + long}
 	startReady(t, titled)
 	before := scanProc(t)
 	l := follow(t)
@@ -131,6 +136,20 @@ func TestSnapshotIsWhatProcSays(t *testing.T) {
 		t.Errorf("only %d processes compared, of the test's own two %d", compared, ours)
 	}
 	t.Logf("%d processes", compared)
+}
+
+// titledHelper in its environment makes the test binary a program that names
+// itself.
+const titledHelper = "STATE_TEST_TITLED"
+
+// nameSelf writes a title over the arguments and on into the environment, as
+// nginx and PostgreSQL do, and waits for the end of the input. The strings of
+// os.Args lie in that memory.
+func nameSelf() {
+	title := "titled: " + strings.Repeat("y", 500) + "\x00"
+	copy(unsafe.Slice(unsafe.StringData(os.Args[0]), len(title)), title)
+	fmt.Println("ready")
+	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
 func scanProc(t *testing.T) *state.Table {

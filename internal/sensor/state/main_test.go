@@ -1,9 +1,16 @@
-package state
+package state_test
 
 import (
+	"os"
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/leaks"
 )
 
-func TestMain(m *testing.M) { leaks.Main(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(titledHelper) != "" {
+		nameSelf()
+		return
+	}
+	leaks.Main(m)
+}
