@@ -394,3 +394,16 @@ func manyKeys(n int) string {
 }
 
 func manyKeyLines(n int) string { return strings.ReplaceAll(manyKeys(n), ", ", "\n") }
+
+// A key is moved into a section; the section may be something else.
+func TestRenamedIntoWrongSection(t *testing.T) {
+	for _, bad := range []string{
+		"syscall_buf_size_preset: 4\nengine: 5\n",
+		"syscall_buf_size_preset: 4\nengine: [x]\n",
+		"syscall_buf_size_preset: 4\nengine: {modern_ebpf: x}\n",
+	} {
+		if _, err := load(t, bad); err == nil || !strings.Contains(err.Error(), "engine") {
+			t.Errorf("%s: error %v", bad, err)
+		}
+	}
+}

@@ -119,6 +119,8 @@ func (t *tree) containerEngines() {
 		return
 	case given != nil && given.Kind == yaml.SequenceNode:
 		list = append(list, given.Content...)
+	case given != nil && !isNull(given):
+		return // it is refused when it is decoded
 	}
 	set(t.root, text("plugins"), &yaml.Node{Kind: yaml.SequenceNode, Tag: "!!seq", Content: list})
 	for _, n := range []*yaml.Node{plugin, config} {
@@ -126,10 +128,16 @@ func (t *tree) containerEngines() {
 	}
 }
 
-// put sets a dotted path.
+// put sets a dotted path, unless one of its sections is something else, which is
+// refused when it is decoded.
 func (t *tree) put(path string, value *yaml.Node) {
 	var steps []step
+	section := t.root
 	for key := range strings.SplitSeq(path, ".") {
+		if section != nil && section.Kind != yaml.MappingNode && !isNull(section) {
+			return
+		}
+		section = resolve(lookup(section, key))
 		steps = append(steps, step{key: key})
 	}
 	// No step is a list, so that nothing can be out of range.

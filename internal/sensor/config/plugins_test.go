@@ -82,4 +82,12 @@ container_engines:
 	if _, err := load(t, "container_engines: {cri: {enabled: perhaps}}"); err == nil || !strings.Contains(err.Error(), "falco.yaml:1:36") {
 		t.Errorf("a mistake in it: %v", err)
 	}
+	for _, bad := range []string{"plugins: 5", "plugins: container", `plugins: ""`, "plugins: &p container", "x: &p 5\nplugins: *p"} {
+		if _, err := load(t, "container_engines: {docker: {enabled: false}}\n"+bad+"\n"); err == nil || !strings.Contains(err.Error(), "plugins") {
+			t.Errorf("beside %q: error %v", bad, err)
+		}
+	}
+	if c, err := load(t, "container_engines: {docker: {enabled: false}}\nplugins:\n"); err != nil || c.Plugins.Container.Engines.Docker.Enabled {
+		t.Errorf("beside nothing: error %v", err)
+	}
 }
