@@ -42,7 +42,7 @@ type Answer struct {
 	// limit that they are from, where that has carried more.
 	AtLeast bool   `json:"at_least,omitempty"`
 	Carried *Limit `json:"carried_by,omitempty"`
-	// Spread is over the events per second of the repeats; nil without any.
+	// Spread is over the events per second of the repeats; nil without repeats.
 	Spread *sample.Interval `json:"spread,omitempty"`
 }
 

@@ -12,7 +12,7 @@ import (
 // Filter selects actions by their properties; "" selects all.
 type Filter struct{ Tag, Risk, Bench, RuleSet string }
 
-// Apply returns the actions that pass, and an error without any.
+// Apply returns the actions that pass, or an error if none does.
 func (f Filter) Apply(actions []*Action) ([]*Action, error) {
 	for _, check := range []struct {
 		name, value string

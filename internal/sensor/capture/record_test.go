@@ -212,8 +212,8 @@ func sameParams(t *rapid.T, want, got []byte) {
 	}
 }
 
-// A file of several gzip members is one; data after the last that is no member,
-// of any length, is not part of it.
+// A file of several gzip members is one. Data after the last member, of any
+// length, is not part of it.
 func TestMembers(t *testing.T) {
 	file := capture(t, scripts["files"])
 	want, err := text(t, file)

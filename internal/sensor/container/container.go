@@ -122,8 +122,8 @@ func SplitImage(ref string) (repository, tag, digest string) {
 // Short is the form of a runtime's full id that container.id shows.
 func Short(fullID string) string { return Identity{FullID: fullID}.ID() }
 
-// KeepLabels returns the labels whose values are at most most bytes long, nil
-// without any.
+// KeepLabels returns the labels whose values are at most most bytes long; nil
+// instead of an empty map.
 func KeepLabels(labels map[string]string, most int) map[string]string {
 	kept := make(map[string]string, len(labels))
 	for k, v := range labels {

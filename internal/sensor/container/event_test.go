@@ -35,7 +35,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// Events are read as they were written.
+// Metadata is read as it was written.
 func TestMetadataRoundTrip(t *testing.T) {
 	for _, c := range []Container{
 		{ID: "3ad7b26ded6d", FullID: idA, Type: Podman, Name: "web", Image: "nginx", ImageID: "abc", Privileged: true, HostIPC: true, CNI: `{"a":1}`},

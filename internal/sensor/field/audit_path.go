@@ -78,8 +78,8 @@ func auditList(name, doc, at string, emit emit) Field {
 	})
 }
 
-// listField is a list field, whose values fill gives one by one. A list
-// without any is missing.
+// listField is a list field, whose values fill gives one by one. An empty list
+// is missing.
 func listField(name, doc string, fill func(c *Context, index int, yield func(string) bool)) Field {
 	return Field{
 		Name: name, Type: String, Match: List, Stage: AtEvent, Doc: doc,

@@ -54,8 +54,8 @@ func digest(s string) uint64 {
 		uint64(s[n/4])<<32 | uint64(s[3*n/4])<<40 | uint64(s[n-1-n/8])<<48
 }
 
-// newPerfect finds a table for list, which has no duplicates; false if there
-// would be too large, e.g. because two texts have the same digest.
+// newPerfect finds a table for list, which has no duplicates; false if every
+// table would be too large, e.g. because two texts have the same digest.
 // For the shortest lists comparing is as fast; for long ones there is hardly
 // ever a table without collisions.
 func newPerfect(list []string) (*perfect, bool) {

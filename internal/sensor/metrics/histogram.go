@@ -71,7 +71,7 @@ func (l Latency) Total() (n uint64) {
 }
 
 // Quantile is the bucket bound that a share q of the durations does not
-// exceed, 0 without any. Longer ones count as the last bound.
+// exceed; 0 without durations. Longer ones count as the last bound.
 func (l Latency) Quantile(q float64) time.Duration {
 	rank, seen := q*float64(l.Total()), uint64(0)
 	for i, c := range l.Counts {

@@ -13,7 +13,7 @@ import (
 // has none.
 type opened struct{ proc string }
 
-// The most descriptors listed for one process.
+// The most threads and descriptors listed for one process.
 const (
 	maxThreads = 4096
 	maxFiles   = 1024

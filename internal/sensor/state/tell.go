@@ -88,7 +88,7 @@ func (t *Table) Accounts(b *event.Builder, now uint64, c *container.Container, y
 }
 
 // known are the accounts of c as far as they have been read, with the name
-// that events have for c; nil without any.
+// that events have for c; nil before that.
 func (t *Table) known(c *container.Container) (*accounts, string) {
 	if c == container.Host {
 		return &t.users.host, ""
