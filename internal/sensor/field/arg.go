@@ -184,7 +184,7 @@ func bindRawArg(arg string) (Extractor, error) {
 			if p == nil {
 				return 0, false
 			}
-			return c.Event.Uint(p.slot), true
+			return c.number(p), true
 		}
 	}
 	return x, nil

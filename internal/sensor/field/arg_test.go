@@ -2,6 +2,7 @@ package field_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
@@ -87,4 +88,20 @@ func TestRawArgTypes(t *testing.T) {
 			t.Errorf("evt.rawarg.%s has type %v (%v), want %v", name, x.Type, err, want)
 		}
 	}
+}
+
+// When the time of day has been set, the pid namespace of a clone has started by
+// the new one, as proc.pidns_init_start_ts says.
+func TestPIDNamespaceStartAfterRedate(t *testing.T) {
+	w := fieldtest.New(t, fieldtest.Proc{PID: 7, Comm: "sh"})
+	ts := func(n int64) *field.Context {
+		return w.Event(t, 7, event.KindClone, fieldtest.Num("pidns_init_start_ts", n))
+	}
+	w.Table.Redate(time.Hour)
+	check(t, ts(1_700_000_000_000_000_000), map[string]string{
+		"evt.arg.pidns_init_start_ts": "1700003600000000000", "evt.rawarg.pidns_init_start_ts": "1700003600000000000",
+	})
+	check(t, ts(0), map[string]string{"evt.arg.pidns_init_start_ts": "0", "evt.rawarg.pidns_init_start_ts": "0"})
+	w.Table.Redate(-2 * time.Hour)
+	check(t, ts(1_700_000_000_000_000_000), map[string]string{"evt.rawarg.pidns_init_start_ts": "1699996400000000000"})
 }

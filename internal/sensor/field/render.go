@@ -25,7 +25,8 @@ type slotParam struct {
 	slot   int
 	format format
 	flags  flagTable
-	paths  int // number of path parameters before this one
+	paths  int  // number of path parameters before this one
+	dated  bool // by the probe, in ns since the epoch
 }
 
 // format is the base in which a number prints.
@@ -45,6 +46,7 @@ var kindParams = func() (params [event.NumKinds][]slotParam) {
 		for i, p := range event.Kind(k).Info().Params {
 			params[k] = append(params[k], slotParam{
 				Param: p, slot: i, format: formatOf(event.Kind(k), p), flags: flagTables[p.Table], paths: paths,
+				dated: p.Name == "pidns_init_start_ts",
 			})
 			if p.Type == event.Path || p.Type == event.RelPath {
 				paths++
@@ -158,7 +160,17 @@ func rawSigned(c *Context, dst []byte, p *slotParam) []byte {
 }
 
 func rawNumber(c *Context, dst []byte, p *slotParam) []byte {
-	return p.format.append(dst, c.Event.Uint(p.slot))
+	return p.format.append(dst, c.number(p))
+}
+
+// number is an unsigned parameter. The probe dates the starts of pid namespaces
+// by the time of day at which it was loaded.
+func (c *Context) number(p *slotParam) uint64 {
+	n := c.Event.Uint(p.slot)
+	if p.dated && n != 0 {
+		n += uint64(c.Table.Redated())
+	}
+	return n
 }
 
 func resolvedErrno(c *Context, dst []byte, p *slotParam) []byte {
