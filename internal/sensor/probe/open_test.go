@@ -107,6 +107,7 @@ func TestOpenat(t *testing.T) {
 	}
 }
 
+// TestOpenDirectory shows a row of docs/compatibility.md.
 func TestOpenDirectory(t *testing.T) {
 	dir := t.TempDir()
 	file := dir + "/file"
