@@ -472,6 +472,7 @@ func TestFollowNoFile(t *testing.T) {
 		if err := run.end(t); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 			t.Errorf("%s: %v", name, err)
 		}
+		needs.Eventually(t, "the directory is watched no more", func() bool { return !isOpen("anon_inode:inotify") })
 	}
 }
 

@@ -31,6 +31,7 @@ func (s *Source) openFollowed(path string) error {
 	s.close = changes.Close
 	s.serve = func(ctx context.Context) error {
 		defer f.closeFile()
+		defer changes.Close()
 		defer context.AfterFunc(ctx, func() { changes.Close() })()
 		buf := make([]byte, 16<<10)
 		for ctx.Err() == nil {
