@@ -207,6 +207,7 @@ func TestAlive(t *testing.T) {
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	j := open1(t, dir, "run")
+	defer j.Descriptor().Close()
 	if _, err := Open(dir, "run"); err == nil {
 		t.Error("the same journal was opened twice")
 	}
