@@ -304,7 +304,7 @@ func (c *cursor) scalar() {
 }
 
 // integer reads the number at the cursor, quoted or not, without moving; 0 if
-// there is none.
+// it is on no number.
 func (c *cursor) integer() int64 {
 	at := *c
 	at.space()

@@ -269,8 +269,8 @@ func (x *Index) one(a *intake.Alert, deadline int64) (id int32, v Class) {
 }
 
 // containing is the best instance whose interval contains t: a free one, the
-// one that ends first, else one that is taken, else one that failed; -1 if
-// there is none.
+// one that ends first, else one that is taken, else one that failed; -1 if no
+// interval does.
 func (x *Index) containing(l *lane, t int64) int32 {
 	best := int32(-1)
 	n := sort.Search(len(l.ids), func(i int) bool { return x.instances[l.ids[i]].Start > t })

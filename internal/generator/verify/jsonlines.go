@@ -111,7 +111,7 @@ func parseAlert(line []byte) (Alert, error) {
 	return alert, nil
 }
 
-// integer reads a number, or a string that holds one; 0 is none.
+// integer reads a number, or a string that holds one; 0 stands for neither.
 func integer(value json.RawMessage) int64 {
 	n, err := strconv.ParseInt(strings.Trim(string(value), `"`), 10, 64)
 	if err != nil {

@@ -31,8 +31,8 @@ func (p *pending) add(ev []byte) error {
 	return nil
 }
 
-// next returns the next event, borrowed until the following call; nil if there
-// is none.
+// next returns the next event, borrowed until the following call; nil after
+// the last.
 func (p *pending) next() []byte {
 	if len(p.chunks) > 0 && p.read == len(p.chunks[0]) {
 		p.chunks[0] = nil
