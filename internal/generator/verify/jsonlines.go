@@ -111,7 +111,7 @@ func parseAlert(line []byte) (Alert, error) {
 	return alert, nil
 }
 
-// integer reads a number, or a string that holds one; 0 stands for neither.
+// integer reads a number, or a string that holds one. Other values give 0.
 func integer(value json.RawMessage) int64 {
 	n, err := strconv.ParseInt(strings.Trim(string(value), `"`), 10, 64)
 	if err != nil {
