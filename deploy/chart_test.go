@@ -109,6 +109,7 @@ func TestChart(t *testing.T) {
 	g := newGuide(t, c, write("values.yaml", values(c)))
 	certificates(t, c)
 	g.try("helm install peregrine deploy/helm/peregrine --namespace peregrine --create-namespace --values values.yaml --wait")
+	g.try("kubectl rollout status --namespace peregrine daemonset/peregrine")
 	g.try("kubectl label namespace peregrine pod-security.kubernetes.io/enforce=privileged")
 	c.Run(t, c.Kubectl("apply", "-f", write("shop.yaml", shop)))
 	c.Run(t, c.Kubectl("wait", "pod/web-1", "-n", "shop", "--for=condition=Ready", "--timeout=5m"))

@@ -43,7 +43,9 @@ func setUp(t *testing.T) *lab {
 	if err := os.WriteFile(file, []byte(values), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c.Run(t, c.Helm("install", "peregrine", "../../../deploy/helm/peregrine", "--namespace", namespace, "--create-namespace", "--values", file, "--wait", "--timeout", "90s"))
+	c.Run(t, c.Helm("install", "peregrine", "../../../deploy/helm/peregrine", "--namespace", namespace, "--create-namespace", "--values", file, "--wait"))
+	// Helm does not wait for the pods that maxUnavailable allows to be missing.
+	c.Run(t, c.Kubectl("rollout", "status", "-n", namespace, "daemonset/peregrine", "--timeout=5m"))
 	return l
 }
 
