@@ -391,10 +391,13 @@ func TestRecordedFalco(t *testing.T) {
 	o.Total = 75 * time.Second
 	rows, err := sweep.Run(context.Background(), o)
 	check(t, err)
+	// A row for which no time is left after the ramp is known to a doubling only,
+	// and the ramp may fail a little below what Falco takes.
+	const coarsest = 0.45
 	took := []float64{5.1e3, 8.8e3, 18e3}
 	for i, row := range rows[:3] { // smaller ones follow where the machine is the limit
 		t.Logf("%s: %s, %.0f alerts/s, %s", row.Limit, row.Status, row.NDR.Lower, row.Factor.Name)
-		if !answered(row) || row.NDR.Lower < took[i]/2 || row.NDR.Lower > took[i]*1.2 {
+		if !answered(row) || row.NDR.Lower < took[i]*coarsest || row.NDR.Lower > took[i]*1.2 {
 			t.Errorf("%s: %s at %+v, want about %.0f", row.Limit, row.Status, row.NDR, took[i])
 		}
 		if len(row.Trials) == 0 || row.Trials[0].Round.Sensor == nil {
