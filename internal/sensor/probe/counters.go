@@ -6,14 +6,37 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
+// Fate is what became of an event; enum fate of bpf/counters.h.
+type Fate uint8
+
+// The fates.
+const (
+	Delivered Fate = iota // put into a ring
+	Filtered              // decided in the kernel: no rule needs it
+	Dropped
+
+	numFates = iota
+)
+
+// Tally counts events of one fate.
+type Tally struct {
+	Events uint64
+	Ns     uint64 // that they took, while Measure runs
+}
+
+// Tallies count the events by the family whose program made them, and by their
+// fate. Family 0 is the life of processes: execs, forks, exits.
+type Tallies [16][4]Tally
+
 // Counters count the requested events by their fate, summed over all CPUs since
 // Load. Seen = Filtered + Delivered + Dropped().
 type Counters struct {
 	Seen      uint64
-	Filtered  uint64 // decided in the kernel: no rule needs it
-	Delivered uint64 // put into a ring
+	Filtered  uint64
+	Delivered uint64
 
-	Drops event.Drops
+	Tallies Tallies
+	Drops   event.Drops
 
 	// Faults are parameters that could not be read from the task's memory; the
 	// events were delivered without them.
@@ -33,10 +56,11 @@ func (c *Counters) Dropped() uint64 { return c.Drops.Total() }
 
 // cpuCounters is struct counters of bpf/counters.h.
 type cpuCounters struct {
-	Seen, Filtered, Delivered uint64
-	Drops                     event.Drops
-	Faults, Foreign           uint64
-	_                         [3]uint64
+	Seen            uint64
+	Tallies         Tallies
+	Drops           event.Drops
+	Faults, Foreign uint64
+	_               [5]uint64
 }
 
 // Counters reads the counters of all CPUs.
@@ -61,7 +85,7 @@ const looks = 1000
 // under way there: seen already, and not yet filtered, delivered or dropped.
 func (p *Probe) cpuCounters(cpu uint32) (c cpuCounters, err error) {
 	for range looks {
-		if err = p.coll.Maps["counts"].Lookup(cpu, &c); err != nil || c.Seen == c.Filtered+c.Delivered+c.Drops.Total() {
+		if err = p.coll.Maps["counts"].Lookup(cpu, &c); err != nil || c.Seen == c.Tallies.total() {
 			break
 		}
 	}
@@ -70,9 +94,25 @@ func (p *Probe) cpuCounters(cpu uint32) (c cpuCounters, err error) {
 
 func (c *Counters) add(o *cpuCounters) {
 	c.Seen += o.Seen
-	c.Filtered += o.Filtered
-	c.Delivered += o.Delivered
+	c.Filtered += o.Tallies.of(Filtered)
+	c.Delivered += o.Tallies.of(Delivered)
 	c.Faults += o.Faults
 	c.Foreign += o.Foreign
 	c.Drops.Add(&o.Drops)
+	for family := range o.Tallies {
+		for fate, t := range o.Tallies[family] {
+			c.Tallies[family][fate].Events += t.Events
+			c.Tallies[family][fate].Ns += t.Ns
+		}
+	}
 }
+
+// of is the number of events of a fate.
+func (t *Tallies) of(f Fate) (n uint64) {
+	for family := range t {
+		n += t[family][f].Events
+	}
+	return n
+}
+
+func (t *Tallies) total() uint64 { return t.of(Delivered) + t.of(Filtered) + t.of(Dropped) }

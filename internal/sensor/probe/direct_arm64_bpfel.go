@@ -57,6 +57,7 @@ const (
 	directVarInterest       = "interest"
 	directVarPageKib        = "page_kib"
 	directVarSnaplen        = "snaplen"
+	directVarTimed          = "timed"
 )
 
 // loadDirect returns the embedded CollectionSpec for direct.
@@ -154,6 +155,7 @@ type directVariableSpecs struct {
 	Interest     *ebpf.VariableSpec `ebpf:"interest"`
 	PageKib      *ebpf.VariableSpec `ebpf:"page_kib"`
 	Snaplen      *ebpf.VariableSpec `ebpf:"snaplen"`
+	Timed        *ebpf.VariableSpec `ebpf:"timed"`
 }
 
 // directObjects contains all objects after they have been loaded into the kernel.
@@ -217,6 +219,7 @@ type directVariables struct {
 	Interest     *ebpf.Variable `ebpf:"interest"`
 	PageKib      *ebpf.Variable `ebpf:"page_kib"`
 	Snaplen      *ebpf.Variable `ebpf:"snaplen"`
+	Timed        *ebpf.Variable `ebpf:"timed"`
 }
 
 // directPrograms contains all programs after they have been loaded into the kernel.

@@ -57,6 +57,7 @@ const (
 	legacyVarInterest       = "interest"
 	legacyVarPageKib        = "page_kib"
 	legacyVarSnaplen        = "snaplen"
+	legacyVarTimed          = "timed"
 )
 
 // loadLegacy returns the embedded CollectionSpec for legacy.
@@ -154,6 +155,7 @@ type legacyVariableSpecs struct {
 	Interest     *ebpf.VariableSpec `ebpf:"interest"`
 	PageKib      *ebpf.VariableSpec `ebpf:"page_kib"`
 	Snaplen      *ebpf.VariableSpec `ebpf:"snaplen"`
+	Timed        *ebpf.VariableSpec `ebpf:"timed"`
 }
 
 // legacyObjects contains all objects after they have been loaded into the kernel.
@@ -217,6 +219,7 @@ type legacyVariables struct {
 	Interest     *ebpf.Variable `ebpf:"interest"`
 	PageKib      *ebpf.Variable `ebpf:"page_kib"`
 	Snaplen      *ebpf.Variable `ebpf:"snaplen"`
+	Timed        *ebpf.Variable `ebpf:"timed"`
 }
 
 // legacyPrograms contains all programs after they have been loaded into the kernel.

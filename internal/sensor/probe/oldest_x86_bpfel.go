@@ -57,6 +57,7 @@ const (
 	oldestVarInterest       = "interest"
 	oldestVarPageKib        = "page_kib"
 	oldestVarSnaplen        = "snaplen"
+	oldestVarTimed          = "timed"
 )
 
 // loadOldest returns the embedded CollectionSpec for oldest.
@@ -154,6 +155,7 @@ type oldestVariableSpecs struct {
 	Interest     *ebpf.VariableSpec `ebpf:"interest"`
 	PageKib      *ebpf.VariableSpec `ebpf:"page_kib"`
 	Snaplen      *ebpf.VariableSpec `ebpf:"snaplen"`
+	Timed        *ebpf.VariableSpec `ebpf:"timed"`
 }
 
 // oldestObjects contains all objects after they have been loaded into the kernel.
@@ -217,6 +219,7 @@ type oldestVariables struct {
 	Interest     *ebpf.Variable `ebpf:"interest"`
 	PageKib      *ebpf.Variable `ebpf:"page_kib"`
 	Snaplen      *ebpf.Variable `ebpf:"snaplen"`
+	Timed        *ebpf.Variable `ebpf:"timed"`
 }
 
 // oldestPrograms contains all programs after they have been loaded into the kernel.

@@ -66,6 +66,9 @@ type Probe struct {
 
 	snapshot sync.Mutex // one at a time: the iterator has one buffer
 	programs sync.Mutex // guards coll.Programs
+
+	measuring sync.Mutex
+	measures  int // under way; see Measure
 }
 
 // Load checks that the kernel supports the probe, loads the programs and

@@ -4,12 +4,30 @@
 #include "bpf.h"
 #include "schema.h"
 
-/* The rings and what was lost in front of them. seen = filtered + delivered +
- * the sum of drops, on every CPU. */
+/* What became of an event. */
+enum fate {
+	DELIVERED, /* put into a ring */
+	FILTERED,  /* no rule needs it */
+	DROPPED,
+	FATES,
+};
+
+#define FAMILY_ROWS 16
+#define FATE_COLUMNS 4
+
+_Static_assert(FAMILIES <= FAMILY_ROWS && FATES <= FATE_COLUMNS, "tallies");
+
+/* Events, and the time that they took while that is measured. */
+struct tally {
+	u64 events, ns;
+};
+
+/* The rings and what was lost in front of them. seen = the sum of the tallies;
+ * those of dropped events are the sum of drops; on every CPU. */
 struct counters {
 	u64 seen;
-	u64 filtered;
-	u64 delivered;
+	/* By the family of the program, or FAMILY_NONE for the scheduler's. */
+	struct tally tallies[FAMILY_ROWS][FATE_COLUMNS];
 	u64 drops[DROP_CAUSES][DROP_CATEGORIES];
 	u64 faults;  /* parameters in user memory that could not be read */
 	u64 foreign; /* syscalls of an ABI that is not translated; not in seen */
@@ -40,9 +58,16 @@ INLINE struct counters *counters_get(void)
 	return bpf_map_lookup_elem(&counts, &cpu);
 }
 
-INLINE void count_drop(struct counters *c, u32 cause, u32 category)
+INLINE struct tally *tally_of(struct counters *c, u32 family, u32 fate)
+{
+	return &c->tallies[BOUND(family, FAMILY_ROWS - 1)][fate & (FATE_COLUMNS - 1)];
+}
+
+/* An event that is lost before it has begun. */
+INLINE void count_lost(struct counters *c, u32 family, u32 cause, u32 category)
 {
 	c->drops[cause & 3][category & 7]++;
+	tally_of(c, family, DROPPED)->events++;
 }
 
 INLINE void count_fault(void)

@@ -331,7 +331,6 @@ INLINE bool open_left_out(struct scratch *s, struct counters *c, struct task_str
 	s->given_len = s->how_read = 0;
 	if (!interest.open_filter || open_needed(s, task))
 		return false;
-	s->busy = 0;
-	c->filtered++;
+	leave_out(s, c);
 	return true;
 }

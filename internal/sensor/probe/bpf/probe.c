@@ -124,7 +124,7 @@ INLINE int syscall_returns(u64 *ctx, u32 hook)
 		return 0;
 	if (unlikely(s->busy)) {
 		c->seen++;
-		count_drop(c, DROP_SCRATCH, e.category);
+		count_lost(c, e.family, DROP_SCRATCH, e.category);
 		s->lost++;
 		return 0;
 	}
@@ -137,7 +137,7 @@ INLINE int syscall_returns(u64 *ctx, u32 hook)
 			return 0;
 		if (found < 0) {
 			c->seen++;
-			count_drop(c, DROP_PAGE_FAULT, e.category);
+			count_lost(c, FAMILY_SOCKET, DROP_PAGE_FAULT, e.category);
 			return 0;
 		}
 	}
@@ -145,8 +145,10 @@ INLINE int syscall_returns(u64 *ctx, u32 hook)
 	if (s->entry.category == LOST_EXECVE && ret >= 0)
 		return 0;
 	c->seen++;
+	if (unlikely(timed))
+		s->began = bpf_ktime_get_boot_ns();
 	if (drop_failed && ret < 0) {
-		c->filtered++;
+		leave_out(s, c);
 		return 0;
 	}
 	s->busy = 1;
@@ -161,7 +163,7 @@ INLINE int syscall_returns(u64 *ctx, u32 hook)
 	tail_call(ctx, s->entry.family);
 	/* Not reached unless the family's program is missing. */
 	s->busy = 0;
-	count_drop(c, DROP_BUG, s->entry.category);
+	count_drop(s, c, DROP_BUG, s->entry.category);
 	return 0;
 }
 

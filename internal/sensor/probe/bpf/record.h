@@ -82,6 +82,7 @@ struct scratch {
 	u32 lost; /* since the last delivered event of this CPU */
 	u32 len;  /* end of the event in progress */
 	u32 cpu;
+	u64 began; /* the program, in ns, while its time is measured; else 0 */
 	union entry entry; /* the syscall, its result and arguments */
 	s64 ret;
 	u64 args[6];
@@ -128,6 +129,34 @@ INLINE struct scratch *scratch_get(void)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	return bpf_map_lookup_elem(&scratches, &cpu);
+}
+
+/* 1: programs measure the time that an event takes. */
+volatile u64 timed SEC(".data.timed");
+
+/* The event in progress has come to its end. */
+INLINE void count_fate(struct scratch *s, struct counters *c, u32 fate)
+{
+	struct tally *t = tally_of(c, s->entry.family, fate);
+
+	t->events++;
+	if (unlikely(s->began)) {
+		t->ns += bpf_ktime_get_boot_ns() - s->began;
+		s->began = 0;
+	}
+}
+
+INLINE void count_drop(struct scratch *s, struct counters *c, u32 cause, u32 category)
+{
+	c->drops[cause & 3][category & 7]++;
+	count_fate(s, c, DROPPED);
+}
+
+/* The event is not needed: nothing is sent. */
+INLINE void leave_out(struct scratch *s, struct counters *c)
+{
+	s->busy = 0;
+	count_fate(s, c, FILTERED);
 }
 
 #define SLOT(s, i) (s)->slots[i]
@@ -255,18 +284,18 @@ FUNC int submit(struct scratch *s, u32 category)
 	u32 len = (s->len + 7) & ~7;
 	s->busy = 0;
 	if (unlikely(len > BODY_MASK)) {
-		count_drop(c, DROP_BUG, category);
+		count_drop(s, c, DROP_BUG, category);
 		return 0;
 	}
 	s->h.len = len;
 	s->h.lost = s->lost;
 	if (unlikely(ring_output(s, len))) {
-		count_drop(c, DROP_BUFFER, category);
+		count_drop(s, c, DROP_BUFFER, category);
 		s->lost++;
 		return 0;
 	}
 	s->lost = 0;
-	c->delivered++;
+	count_fate(s, c, DELIVERED);
 	return 0;
 }
 
@@ -278,6 +307,6 @@ INLINE int wrong_family(struct scratch *s)
 
 	s->busy = 0;
 	if (c)
-		count_drop(c, DROP_BUG, s->entry.category);
+		count_drop(s, c, DROP_BUG, s->entry.category);
 	return 0;
 }

@@ -98,8 +98,9 @@ INLINE bool socket_left_out(struct scratch *s, struct task_struct *task, s32 fd)
 	struct counters *c = counters_get();
 	if ((facts & (SOCK_IS_UDP | SOCK_IS_SUCCESS | SOCK_IS_CONNECTED)) == (SOCK_IS_UDP | SOCK_IS_SUCCESS))
 		learn_role(s, task, fd, sk);
-	s->busy = 0;
 	if (c)
-		c->filtered++;
+		leave_out(s, c);
+	else
+		s->busy = 0;
 	return true;
 }

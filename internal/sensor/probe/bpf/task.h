@@ -109,13 +109,16 @@ INLINE struct scratch *begin(u32 kind, u32 category)
 		return NULL;
 	c->seen++;
 	if (unlikely(s->busy)) {
-		count_drop(c, DROP_SCRATCH, category);
+		count_lost(c, FAMILY_NONE, DROP_SCRATCH, category);
 		s->lost++;
 		return NULL;
 	}
 	s->busy = 1;
+	s->entry.all = 0;
 	s->cpu = bpf_get_smp_processor_id();
 	s->h.time = bpf_ktime_get_boot_ns();
+	if (unlikely(timed))
+		s->began = s->h.time;
 	s->peer.family = 0;
 	s->role = s->direction = 0;
 	s->fds_told = 0;
