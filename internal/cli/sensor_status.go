@@ -18,15 +18,22 @@ func newSensorStatus(env Env) *cobra.Command {
 		Short: "Show rates, totals and resource usage of a running sensor",
 		Long: `Status reads the counters of the running sensor twice and shows rates and
 totals: events seen, filtered and dropped; alerts and latency of each output
-channel; CPU and memory. The exit code is 1 if no sensor responds.`,
+channel; CPU and memory. The exit code is 1 if no sensor responds.
+
+With --programs, it also counts and times the BPF programs for the interval: the
+runs of each, and the events of each family of syscalls, delivered, filtered and
+dropped. Meanwhile the kernel reads its clock twice for each run, which every
+syscall of the host pays; afterwards nothing is measured any more.`,
 		Example: `  sudo peregrine sensor status
-  sudo peregrine sensor status --format json | jq .probe.drops`,
+  sudo peregrine sensor status --format json | jq .probe.drops
+  sudo peregrine sensor status --programs --interval 5s`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opt.JSON = format == "json"
 			return live.Status(cmd.Context(), env.Stdout, opt)
 		},
 	}
+	cmd.Flags().BoolVar(&opt.Programs, "programs", false, "measure the programs in the kernel for the interval (at most 1m)")
 	liveFlags(cmd, &opt, &format)
 	return cmd
 }

@@ -53,7 +53,7 @@ func (s *sensor) services() ([]service, error) {
 	}
 	if cfg.Peregrine.StatusSocket != "" {
 		// A second sensor on the host finds the socket taken: it works without.
-		server, err := live.Listen(cfg.Peregrine.StatusSocket, live.Sensor{Snapshot: s.takeSnapshot, Processes: s.knownProcesses}, s.log)
+		server, err := live.Listen(cfg.Peregrine.StatusSocket, live.Sensor{Snapshot: s.takeSnapshot, Processes: s.knownProcesses, Costs: s.costs}, s.log)
 		if err != nil {
 			s.log.Warn("sensor status and top cannot ask this sensor", "error", err)
 		} else {

@@ -3,6 +3,7 @@ package sensor
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -63,9 +64,7 @@ func (s *sensor) metricsSnapshot(ctx context.Context) (metrics.Snapshot, error) 
 		if err != nil {
 			return m, err
 		}
-		for _, r := range runs {
-			m.Programs = append(m.Programs, metrics.Program{Name: r.Name, Runs: r.Count, Time: r.Time})
-		}
+		m.Programs = programs(runs)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,8 +161,47 @@ func probeCounters(c *probe.Counters) metrics.Probe {
 	return metrics.Probe{
 		PerCPU: cpus,
 		Seen:   c.Seen, Filtered: c.Filtered, Delivered: c.Delivered,
-		Drops: c.Drops,
+		Drops: c.Drops, Families: families(&c.Tallies),
 	}
+}
+
+// families are those that saw an event.
+func families(all *probe.Tallies) (list []metrics.Family) {
+	for family, t := range all {
+		tally := func(f probe.Fate) metrics.Tally {
+			return metrics.Tally{Events: t[f].Events, Time: time.Duration(t[f].Ns)}
+		}
+		f := metrics.Family{Name: "scheduler", Delivered: tally(probe.Delivered), Filtered: tally(probe.Filtered), Dropped: tally(probe.Dropped)}
+		if f.Delivered.Events+f.Filtered.Events+f.Dropped.Events == 0 {
+			continue
+		}
+		if family > 0 {
+			f.Name = event.Family(family).String()
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+// costs measures the programs in the kernel.
+func (s *sensor) costs(ctx context.Context, d time.Duration) (m metrics.Costs, err error) {
+	k, ok := s.source.(*kernel)
+	if !ok {
+		return m, fmt.Errorf("no programs in the kernel to measure: engine.kind is %s", s.now().config.Engine.Kind)
+	}
+	c, err := k.Measure(ctx, d)
+	if err != nil {
+		return m, err
+	}
+	m = metrics.Costs{Elapsed: c.Elapsed, Because: c.Because, Programs: programs(c.Programs), Families: families(&c.Tallies)}
+	return m, nil
+}
+
+func programs(runs []probe.Run) (list []metrics.Program) {
+	for _, r := range runs {
+		list = append(list, metrics.Program{Name: r.Name, Runs: r.Count, Time: r.Time})
+	}
+	return list
 }
 
 // engineName is Falco's name for a source of events.

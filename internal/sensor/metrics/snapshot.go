@@ -42,6 +42,7 @@ type Snapshot struct {
 	Channels      []Channel  `json:"channels"`
 	Resources     Resources  `json:"resources"`
 	Programs      []Program  `json:"programs,omitempty"` // with kernel.bpf_stats_enabled
+	Costs         *Costs     `json:"costs,omitempty"`    // measured for sensor status --programs
 	Reloads       uint64     `json:"reloads"`
 	ReloadErrors  uint64     `json:"reload_errors"`
 	LastReloadErr string     `json:"last_reload_error,omitempty"`
@@ -111,6 +112,9 @@ type Probe struct {
 	Delivered uint64      `json:"delivered"` // of these, put into a ring
 	Drops     event.Drops `json:"drops"`
 	PerCPU    []CPU       `json:"per_cpu,omitempty"`
+	// Families are Filtered, Delivered and Drops by the program that saw the
+	// event; those that saw none are left out.
+	Families []Family `json:"families,omitempty"`
 	// OpenFilter says that the kernel rules out opens that no rule can match;
 	// false where the rules have more patterns than fit.
 	OpenFilter bool  `json:"open_filter"`
@@ -199,6 +203,31 @@ type Program struct {
 	Name string   `json:"name"`
 	Runs uint64   `json:"runs"`
 	Time Duration `json:"time"`
+}
+
+// Family counts the events of a family of syscalls, which one program makes.
+type Family struct {
+	Name      string `json:"name"` // "scheduler": execs, forks and exits of processes
+	Delivered Tally  `json:"delivered"`
+	Filtered  Tally  `json:"filtered"`
+	Dropped   Tally  `json:"dropped"`
+}
+
+// Tally counts events; Time is what the kernel's part took for them, while that
+// was measured.
+type Tally struct {
+	Events uint64   `json:"events"`
+	Time   Duration `json:"time"`
+}
+
+// Costs are the runs of the programs in the kernel in a measured time.
+type Costs struct {
+	Elapsed Duration `json:"elapsed"`
+	// Programs are those that hooks start; a family's time is in that of the
+	// program that jumps to it.
+	Programs []Program `json:"programs"`
+	Because  string    `json:"because,omitempty"` // there are no Programs
+	Families []Family  `json:"families"`
 }
 
 // Channel counts the alerts of one output channel: Alerts = Sent + Queued +

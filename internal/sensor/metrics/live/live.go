@@ -8,15 +8,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/net/netutil"
 
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/linux/unixsock"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 )
@@ -28,6 +31,8 @@ const (
 	// rules, or a full table of processes, fit.
 	maxAnswer  = 64 << 20
 	askTimeout = 10 * time.Second
+	// maxMeasure bounds the time for which programs are measured at a request.
+	maxMeasure = time.Minute
 )
 
 // Server serves snapshots.
@@ -40,6 +45,7 @@ type Server struct {
 type Sensor struct {
 	Snapshot  func() (metrics.Snapshot, error)
 	Processes func() ([]metrics.KnownProcess, error)
+	Costs     func(context.Context, time.Duration) (metrics.Costs, error)
 }
 
 // Listen opens the socket at path with mode 0600, in place of one that a
@@ -52,6 +58,7 @@ func Listen(path string, sensor Sensor, log *slog.Logger) (*Server, error) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /snapshot", answer(sensor.Snapshot))
 	mux.HandleFunc("GET /processes", answer(sensor.Processes))
+	mux.HandleFunc("GET /costs", measure(sensor.Costs))
 	return &Server{netutil.LimitListener(l, maxClients), &http.Server{
 		Handler: mux, ReadTimeout: askTimeout, WriteTimeout: askTimeout, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -68,6 +75,24 @@ func answer[T any](take func() (T, error)) http.HandlerFunc {
 		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(v) // the client has gone if this fails
+	}
+}
+
+// measure writes the costs in the time that the request names, or until it is
+// given up.
+func measure(take func(context.Context, time.Duration) (metrics.Costs, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		d, err := time.ParseDuration(r.FormValue("for"))
+		if err != nil || d <= 0 || d > maxMeasure {
+			http.Error(w, fmt.Sprintf("for: expected a duration of at most %v, such as /costs?for=1s", maxMeasure), http.StatusBadRequest)
+			return
+		}
+		control, end := http.NewResponseController(w), time.Now().Add(d+askTimeout)
+		if err := errors.Join(control.SetReadDeadline(end), control.SetWriteDeadline(end)); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		answer(func() (metrics.Costs, error) { return take(r.Context(), d) })(w, r)
 	}
 }
 
@@ -114,6 +139,17 @@ func (c *Client) Processes(ctx context.Context) (all []metrics.KnownProcess, err
 	return all, c.ask(ctx, "/processes", &all)
 }
 
+// Costs measures the programs in the kernel for d.
+func (c *Client) Costs(ctx context.Context, d time.Duration) (*metrics.Costs, error) {
+	if d > maxMeasure {
+		return nil, fmt.Errorf("programs are measured for at most %v, not %v", maxMeasure, d)
+	}
+	longer := *c.http
+	longer.Timeout += d
+	m := &metrics.Costs{}
+	return m, (&Client{c.path, &longer}).ask(ctx, "/costs?for="+d.String(), m)
+}
+
 func (c *Client) ask(ctx context.Context, path string, v any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://sensor"+path, nil)
 	if err != nil {
@@ -126,7 +162,8 @@ func (c *Client) ask(ctx context.Context, path string, v any) error {
 	defer r.Body.Close()
 	body := http.MaxBytesReader(nil, r.Body, maxAnswer)
 	if r.StatusCode != http.StatusOK {
-		return fmt.Errorf("the sensor at %s answers %s", c.path, r.Status)
+		why, _ := io.ReadAll(io.LimitReader(body, 1<<10)) // the status says it, too
+		return fmt.Errorf("the sensor at %s answers %s: %s", c.path, r.Status, human.Text(strings.TrimSpace(string(why))))
 	}
 	if err := json.NewDecoder(body).Decode(v); err != nil {
 		return fmt.Errorf("the answer from %s: %w; is a sensor of another version running?", c.path, err)

@@ -57,7 +57,7 @@ func serve(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s.sock")
 	n := uint64(9)
-	s, err := Listen(path, Sensor{Snapshot: func() (metrics.Snapshot, error) { n++; return at(n), nil }, Processes: known}, slog.New(slog.DiscardHandler))
+	s, err := Listen(path, Sensor{Snapshot: func() (metrics.Snapshot, error) { n++; return at(n), nil }, Processes: known, Costs: costs}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +79,96 @@ func serve(t *testing.T) string {
 // known is a table of two processes.
 func known() ([]metrics.KnownProcess, error) {
 	return []metrics.KnownProcess{{PID: 1, Start: 5, Name: "init"}, {PID: 7, PPID: 1, Start: 1e9, Name: "evil\x1b[2J", Container: "0123456789ab"}}, nil
+}
+
+// costs are those of a host with a million syscalls a second.
+func costs(_ context.Context, d time.Duration) (metrics.Costs, error) {
+	return metrics.Costs{
+		Elapsed: d,
+		Programs: []metrics.Program{
+			{Name: "sched_exec", Runs: uint64(d / 100_000_000), Time: d / 10_000},
+			{Name: "sys_exit", Runs: uint64(d / 1000), Time: d / 25},
+		},
+		Families: []metrics.Family{
+			{Name: "scheduler", Delivered: metrics.Tally{Events: uint64(d / 100_000_000), Time: d / 20_000}},
+			{Name: "open", Filtered: metrics.Tally{Events: uint64(d / 10_000), Time: d / 50}, Dropped: metrics.Tally{Events: uint64(d / 1_000_000), Time: d / 1000}},
+		},
+	}, nil
+}
+
+// Programs are measured for the time asked for, and shown with what they cost.
+func TestPrograms(t *testing.T) {
+	path := serve(t)
+	var b strings.Builder
+	if err := Status(t.Context(), &b, Options{Socket: path, Interval: 2 * time.Second, Programs: true}); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "programs.txt", b.String())
+	b.Reset()
+	if err := Status(t.Context(), &b, Options{Socket: path, Interval: 2 * time.Second, Programs: true, JSON: true}); err != nil {
+		t.Fatal(err)
+	}
+	var got metrics.Snapshot
+	if err := json.Unmarshal([]byte(b.String()), &got); err != nil {
+		t.Fatal(err)
+	}
+	want, _ := costs(t.Context(), 2*time.Second)
+	if diff := cmp.Diff(&want, got.Costs); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// Without a kernel that counts, the view says why.
+func TestProgramsNotCounted(t *testing.T) {
+	var b strings.Builder
+	writeCosts(&b, &metrics.Costs{Elapsed: time.Second, Because: "it\x1b[2J refuses"})
+	if want := "\nPrograms in the kernel, measured for 1s:\n  it.[2J refuses\n  no event was seen\n"; b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+}
+
+// No time, and too long a one, are refused with what is expected.
+func TestProgramsTooLong(t *testing.T) {
+	c := NewClient(serve(t))
+	defer c.Close()
+	if _, err := c.Costs(t.Context(), time.Hour); err == nil || !strings.Contains(err.Error(), "at most 1m0s") {
+		t.Errorf("error %v", err)
+	}
+	for _, query := range []string{"", "?for=1h", "?for=-1s", "?for=0", "?for=x"} {
+		if err := c.ask(t.Context(), "/costs"+query, &metrics.Costs{}); err == nil || !strings.Contains(err.Error(), "at most 1m0s, such as") {
+			t.Errorf("%s: error %v", query, err)
+		}
+	}
+}
+
+// A client that goes ends the measurement.
+func TestProgramsGivenUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "s.sock")
+	began, ended := make(chan bool), make(chan bool)
+	s, err := Listen(path, Sensor{Costs: func(ctx context.Context, _ time.Duration) (metrics.Costs, error) {
+		close(began)
+		<-ctx.Done()
+		close(ended)
+		return metrics.Costs{}, nil
+	}}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx) }()
+	c := NewClient(path)
+	asking, giveUp := context.WithCancel(ctx)
+	go func() { <-began; giveUp() }()
+	if _, err := c.Costs(asking, time.Minute); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	<-ended
+	c.Close()
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
 }
 
 // The table arrives unchanged.

@@ -19,6 +19,7 @@ type Options struct {
 	Socket   string
 	Interval time.Duration // between two snapshots
 	JSON     bool
+	Programs bool // Status: measure those in the kernel for Interval
 	Once     bool // Top: one view, then end
 	Rows     int  // Top: lines of each table
 	Terminal bool // Top: draw over the last view
@@ -32,14 +33,34 @@ func Status(ctx context.Context, w io.Writer, opt Options) error {
 	if err != nil {
 		return err
 	}
-	if opt.JSON {
+	if opt.JSON && !opt.Programs {
 		return writeJSON(w, prev, "  ")
 	}
-	now, err := c.after(ctx, opt.Interval)
+	now, err := c.second(ctx, opt)
 	if err != nil {
 		return err
 	}
+	if opt.JSON {
+		return writeJSON(w, now, "  ")
+	}
 	return WriteStatus(w, prev, now)
+}
+
+// second is the snapshot after the interval, with what programs cost in it if
+// that is asked for.
+func (c *Client) second(ctx context.Context, opt Options) (*metrics.Snapshot, error) {
+	if !opt.Programs {
+		return c.after(ctx, opt.Interval)
+	}
+	costs, err := c.Costs(ctx, opt.Interval)
+	if err != nil {
+		return nil, err
+	}
+	now, err := c.Snapshot(ctx)
+	if err == nil {
+		now.Costs = costs
+	}
+	return now, err
 }
 
 // Top writes a view at each interval until ctx ends.
