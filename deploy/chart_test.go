@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/test/kubernetes"
 )
 
@@ -204,19 +205,22 @@ type alertLine struct {
 }
 
 // alertOf waits for an alert of a rule in the sensor's log.
-func alertOf(t *testing.T, c *kubernetes.Cluster, rule string) alertLine {
+func alertOf(t *testing.T, c *kubernetes.Cluster, rule string) (found alertLine) {
 	t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-		logs := c.Run(t, c.Kubectl("logs", "-n", namespace, "daemonset/peregrine"))
+	logs := ""
+	if !needs.Within(2*time.Minute, func() bool {
+		logs = c.Run(t, c.Kubectl("logs", "-n", namespace, "daemonset/peregrine"))
 		for line := range strings.Lines(logs) {
-			var a alertLine
-			if json.Unmarshal([]byte(line), &a) == nil && a.Rule == rule && a.Fields["k8s.ns.name"] == "shop" {
-				return a
+			found = alertLine{}
+			if json.Unmarshal([]byte(line), &found) == nil && found.Rule == rule && found.Fields["k8s.ns.name"] == "shop" {
+				return true
 			}
 		}
+		return false
+	}) {
+		t.Fatalf("no alert of %q:\n%s", rule, logs)
 	}
-	t.Fatalf("no alert of %q:\n%s", rule, c.Run(t, c.Kubectl("logs", "-n", namespace, "daemonset/peregrine")))
-	return alertLine{}
+	return found
 }
 
 // scrape reads the sensor's metrics as Prometheus does, from another pod.

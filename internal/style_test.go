@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // unclear lists phrases that read as translated, or mean two things.
@@ -20,9 +22,7 @@ var unclear = regexp.MustCompile(`(?i)\b(of ours|of theirs|whoever|so often|dear
 // short enough to read.
 func TestStyle(t *testing.T) {
 	list, err := exec.Command("git", "ls-files", "-z", "..").Output()
-	if err != nil {
-		t.Skip("not a git repository: ", err)
-	}
+	needs.That(t, "a git repository", err)
 	for _, path := range strings.Split(strings.TrimSuffix(string(list), "\x00"), "\x00") {
 		switch filepath.Ext(path) {
 		case ".go", ".c", ".h", ".md", ".yaml", ".txt", ".sh":
@@ -45,6 +45,9 @@ func TestStyle(t *testing.T) {
 				t.Errorf("%s:%d: reword %q", path, i+1, m)
 			}
 		}
+		if strings.HasSuffix(base, "_test.go") {
+			testHabits(t, path, lines)
+		}
 		generated := strings.HasSuffix(base, "_gen.go") || strings.HasSuffix(base, ".pb.go") || bytes.Contains(lines[0], []byte(" Code generated "))
 		switch ext := filepath.Ext(path); {
 		case generated || ext != ".go" && ext != ".c" && ext != ".h":
@@ -54,6 +57,23 @@ func TestStyle(t *testing.T) {
 			goFunctions(t, path, text)
 		default:
 			cFunctions(t, path, lines)
+		}
+	}
+}
+
+// lookedFor matches a skip for want of something that package needs declares.
+var lookedFor = regexp.MustCompile(`\bSkipf?\((err\)|.*\b([Nn]eeds?|root)\b)`)
+
+// testHabits checks that a test says what a pause is for, which must not be
+// synchronisation, and leaves prerequisites to package needs, which fails in CI.
+func testHabits(t *testing.T, path string, lines [][]byte) {
+	t.Helper()
+	for i, line := range lines {
+		if bytes.Contains(line, []byte("time.Sleep(")) && !bytes.Contains(line, []byte("//")) {
+			t.Errorf("%s:%d: say what the sleep is for (load, pace), or wait for an event, or with needs.Eventually", path, i+1)
+		}
+		if m := lookedFor.Find(line); m != nil {
+			t.Errorf("%s:%d: %s: use package needs, which fails in CI instead of skipping", path, i+1, m)
 		}
 	}
 }

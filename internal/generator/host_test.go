@@ -111,12 +111,11 @@ func compareHost(t *testing.T, before map[string]string, normal func(map[string]
 	t.Helper()
 	const longestRound = 2 * time.Minute
 	lasting := compare(before, normal(hostState(t)))
-	for deadline := time.Now().Add(longestRound); len(lasting) > 0 && time.Now().Before(deadline); {
-		time.Sleep(100 * time.Millisecond)
+	if !needs.Within(longestRound, func() bool {
 		now := compare(before, normal(hostState(t)))
 		lasting = slices.DeleteFunc(lasting, func(d string) bool { return !slices.Contains(now, d) })
-	}
-	if len(lasting) > 0 {
+		return len(lasting) == 0
+	}) {
 		t.Errorf("the host is not as it was:\n%s", strings.Join(lasting, "\n"))
 	}
 }

@@ -264,7 +264,7 @@ func TestRecoverAtOnce(t *testing.T) {
 	var undone atomic.Int32
 	undo := func(json.RawMessage) (string, error) {
 		if undone.Add(1) == 1 {
-			time.Sleep(100 * time.Millisecond) // the others would come meanwhile
+			time.Sleep(100 * time.Millisecond) // a wide window for the others, which must not use it
 		}
 		return "", nil
 	}

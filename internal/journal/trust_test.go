@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 const dead = `{"owner_pid":999999999,"owner_start":1}` + "\n"
@@ -46,9 +47,7 @@ func TestHostileJournals(t *testing.T) {
 		"pipe":      {func(t *testing.T, path string) { check(t, unix.Mkfifo(path, 0o600)) }, "not a regular file"},
 		"directory": {func(t *testing.T, path string) { check(t, os.Mkdir(path, 0o700)) }, "is a directory"},
 		"another user's": {func(t *testing.T, path string) {
-			if os.Geteuid() != 0 {
-				t.Skip("only root can give files away")
-			}
+			needs.Root(t) // who alone can give files away
 			write(dead+"\"x\"\n", 0o600)(t, path)
 			check(t, os.Chown(path, 12345, 12345))
 		}, "another user"},
@@ -83,9 +82,7 @@ func TestCutEntry(t *testing.T) {
 }
 
 func TestPrivateDirectory(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can give directories away")
-	}
+	needs.Root(t) // who alone can give directories away
 	for name, spoil := range map[string]func(t *testing.T, above, dir string){
 		"another user's": func(t *testing.T, _, dir string) { check(t, os.Chown(dir, 12345, 12345)) },
 		"writable":       func(t *testing.T, _, dir string) { check(t, os.Chmod(dir, 0o777)) },

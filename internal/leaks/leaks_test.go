@@ -47,9 +47,9 @@ func TestSettled(t *testing.T) {
 		t.Fatal(err)
 	}
 	go func() {
-		time.Sleep(time.Second) // what takes its time
+		time.Sleep(time.Second) // the lateness under test
 		file.Close()
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // a goroutine that ends later still
 	}()
 	if err := settled(before); err != nil {
 		t.Error(err)

@@ -13,9 +13,18 @@ const Patience = 60 * time.Second
 // nor the kernel signals the change.
 func Eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(Patience); !ok(); time.Sleep(5 * time.Millisecond) {
+	if !Within(Patience, ok) {
+		t.Fatalf("not within %v: %s", Patience, what)
+	}
+}
+
+// Within is Eventually with a limit of its own, for callers that can say more
+// about a failure. It is false if ok does not hold in time.
+func Within(limit time.Duration, ok func() bool) bool {
+	for end := time.Now().Add(limit); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", Patience, what)
+			return false
 		}
 	}
+	return true
 }

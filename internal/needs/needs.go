@@ -33,10 +33,18 @@ func Root(t testing.TB) {
 func Programs(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
-		if _, err := exec.LookPath(name); err != nil {
-			missing(t, "the program "+name)
-		}
+		Program(t, name)
 	}
+}
+
+// Program needs a program in the path, and returns its own.
+func Program(t testing.TB, name string) (path string) {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		missing(t, "the program "+name)
+	}
+	return path
 }
 
 func missing(t testing.TB, what string) {

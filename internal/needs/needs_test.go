@@ -3,6 +3,7 @@ package needs
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/leaks"
@@ -24,6 +25,23 @@ func (r *recorder) Skipf(string, ...any)  { r.end("skipped") }
 func (r *recorder) end(how string) {
 	if r.ended == "" {
 		r.ended = how
+	}
+}
+
+// Within asks until it is so, or the time is over.
+func TestWithin(t *testing.T) {
+	n := 0
+	if !Within(Patience, func() bool { n++; return n == 3 }) || n != 3 {
+		t.Errorf("not seen in call 3 of %d", n)
+	}
+	if Within(-1, func() bool { n++; return false }) || n != 4 {
+		t.Errorf("asked %d times, want 4", n)
+	}
+}
+
+func TestProgram(t *testing.T) {
+	if path := Program(t, "sh"); !filepath.IsAbs(path) {
+		t.Errorf("sh is %q", path)
 	}
 }
 

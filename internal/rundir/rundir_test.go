@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }
@@ -31,13 +32,13 @@ func TestHostileDirectories(t *testing.T) {
 			return errors.Join(os.Mkdir(path, 0o755), os.Symlink("/nowhere", filepath.Join(path, "result")))
 		},
 	} {
-		path := filepath.Join(parent, name)
-		if err := make(path); err != nil {
-			t.Skipf("%s: %v", name, err) // only root can give a directory away
-		}
-		if _, err := Create(path, "result"); err == nil || !strings.Contains(err.Error(), "--out") {
-			t.Errorf("%s: %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(parent, name)
+			needs.That(t, "root, who alone can give directories away", make(path))
+			if _, err := Create(path, "result"); err == nil || !strings.Contains(err.Error(), "--out") {
+				t.Error(err)
+			}
+		})
 	}
 	for _, name := range []string{target, filepath.Join(parent, "new", "below")} {
 		if dir, err := Create(name, "result"); err != nil || dir != name {

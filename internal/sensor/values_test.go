@@ -1,12 +1,14 @@
 package sensor
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +16,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 func init() {
@@ -279,15 +283,12 @@ func endThread(string) error {
 		}()
 	}
 	tids.Wait()
-	for range 2000 {
-		for _, tid := range ended {
-			if err := unix.Tgkill(os.Getpid(), tid, 0); err == unix.ESRCH {
-				return nil
-			}
-		}
-		time.Sleep(time.Millisecond)
+	if !needs.Within(needs.Patience, func() bool {
+		return slices.ContainsFunc(ended, func(tid int) bool { return unix.Tgkill(os.Getpid(), tid, 0) == unix.ESRCH })
+	}) {
+		return errors.New("no thread has ended")
 	}
-	return fmt.Errorf("no thread has ended")
+	return nil
 }
 
 // TestValues shows rows of docs/compatibility.md: the values of fields for real

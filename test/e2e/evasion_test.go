@@ -20,10 +20,7 @@ import (
 // It shows a row of docs/compatibility.md.
 func TestUnshareIsJudgedByItsCaller(t *testing.T) {
 	requireBPF(t)
-	unshare, err := exec.LookPath("unshare")
-	if err != nil {
-		t.Skip(err)
-	}
+	unshare := needs.Program(t, "unshare")
 	dir := filepath.Dir(binary) // which the user nobody can enter
 	name := fmt.Sprintf("unshare-%d", os.Getpid())
 	tool, rules := filepath.Join(dir, name), filepath.Join(t.TempDir(), "rules.yaml")

@@ -57,9 +57,7 @@ func TestFaultsAtStart(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.via != nil {
-				if _, err := exec.LookPath(c.via[0]); err != nil {
-					t.Skip(err)
-				}
+				needs.Programs(t, c.via[0])
 			}
 			line := append(append([]string{}, c.via...), binary, "sensor", "-M", "60", "-o", "peregrine.status_socket=")
 			line = append(line, c.args...)

@@ -119,10 +119,7 @@ func (a alert) isOfStorm(dir, loop string, parent int) error {
 // name.
 func blow(t *testing.T, dir, name string, each int) map[string]int {
 	t.Helper()
-	dash, err := exec.LookPath("dash")
-	if err != nil {
-		t.Skip("needs dash")
-	}
+	dash := needs.Program(t, "dash")
 	script := fmt.Sprintf(`i=0; while [ $i -lt %d ]; do i=$((i+1))
 if [ $((i %% %d)) -eq 0 ]; then dash -c ': > marker.$$; exit'; else (: < marker); fi; done`, each, stormExecEvery)
 	parents := map[string]int{}

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // dir is the only place of a cluster's state: one cluster runs at a time, and
@@ -40,10 +42,7 @@ type Cluster struct {
 func Up(t testing.TB, o Options) *Cluster {
 	t.Helper()
 	if why := missing(); why != "" {
-		if os.Getenv("PEREGRINE_REQUIRE_BPF") == "1" {
-			t.Fatal("Kubernetes: " + why)
-		}
-		t.Skip("Kubernetes: " + why)
+		needs.That(t, "Kubernetes", errors.New(why))
 	}
 	c, err := Start(o)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }
@@ -74,11 +75,12 @@ func leftovers(t *testing.T) string {
 		}
 		defer alone.Close()
 	}
+	needs.Programs(t, "ip")
 	var b strings.Builder
 	for _, args := range [][]string{{"ip", "netns"}, {"ip", "-o", "link"}, {"ip", "route"}} {
 		out, err := exec.Command(args[0], args[1:]...).Output()
 		if err != nil {
-			t.Skip(err)
+			t.Fatal(err)
 		}
 		if args[1] == "-o" {
 			out = []byte(strings.Join(links(string(out)), "\n"))

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // start starts a component on the node, with its output in name.log. It is
@@ -76,12 +78,10 @@ func startTime(pid int) string {
 	return after[19]
 }
 
-// wait asks every 50 ms until ready says yes.
+// wait waits until ready holds.
 func wait(patience time.Duration, what string, ready func() bool) error {
-	for deadline := time.Now().Add(patience); !ready(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("waited %v for %s", patience, what)
-		}
+	if !needs.Within(patience, ready) {
+		return fmt.Errorf("waited %v for %s", patience, what)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 var churn = flag.Int("churn", 15, "short-lived containers to run; 1000 for the whole test")
@@ -34,13 +36,12 @@ func residentMiB(t testing.TB, pid int) int {
 func (s *sensor) resident(t testing.TB, most int) int {
 	t.Helper()
 	first := residentMiB(t, s.cmd.Process.Pid)
-	for end := time.Now().Add(4 * time.Minute); ; time.Sleep(100 * time.Millisecond) {
-		rss := residentMiB(t, s.cmd.Process.Pid)
-		if rss <= most {
-			return rss
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the sensor has %d MiB, and had %d four minutes ago; want at most %d", rss, first, most)
-		}
+	rss := first
+	if !needs.Within(4*time.Minute, func() bool {
+		rss = residentMiB(t, s.cmd.Process.Pid)
+		return rss <= most
+	}) {
+		t.Fatalf("the sensor has %d MiB, and had %d four minutes ago; want at most %d", rss, first, most)
 	}
+	return rss
 }

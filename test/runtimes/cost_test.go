@@ -40,7 +40,7 @@ func BenchmarkMetadata(b *testing.B) {
 			}{
 				{"delivered event", dup},
 				{"fork and exec", func() error { return exec.Command(filepath.Join(built.dir, "app"), "nothing").Run() }},
-				{"idle second", func() error { time.Sleep(time.Second); return nil }},
+				{"idle second", func() error { time.Sleep(time.Second); return nil }}, // no load
 			} {
 				b.Run(work.name, func(b *testing.B) {
 					before := cpu(b, s.cmd.Process.Pid)

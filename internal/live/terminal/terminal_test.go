@@ -87,7 +87,7 @@ func TestDashboard(t *testing.T) {
 		}
 		d.Say("first")
 		d.Show(live.Update{Phase: "the phase", Values: page.Values{1, 2, 3}})
-		time.Sleep(3 * every)
+		time.Sleep(3 * every) // of virtual time
 		synctest.Wait()
 		d.Say("last")
 		if err := d.Close(); err != nil {

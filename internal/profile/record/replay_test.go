@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 func shop() {
 	start := time.Now()
 	for tick := time.Duration(0); ; tick++ {
-		time.Sleep(time.Until(start.Add(tick * 10 * time.Millisecond)))
+		time.Sleep(time.Until(start.Add(tick * 10 * time.Millisecond))) // the pace of the load
 		customers := 4
 		if tick%50 < 10 {
 			customers = 20

@@ -228,7 +228,7 @@ func TestLoad(t *testing.T) {
 	n := rate * seconds
 	for i := range n {
 		if ahead := time.Duration(i)*time.Second/time.Duration(rate) - time.Since(start); ahead > time.Millisecond {
-			time.Sleep(ahead)
+			time.Sleep(ahead) // the rate of the alerts
 		}
 		a := numbered(i)
 		if len(a.Line) < 600 { // as long as an alert of the default rules

@@ -126,9 +126,7 @@ func traceInterest(t *testing.T, p *Probe, in Interest, do func()) *tracer {
 	if err := p.SetInterest(in); err != nil {
 		t.Fatal(err)
 	}
-	for p.Hooks().Why == attaching {
-		time.Sleep(time.Millisecond)
-	}
+	settled(p)
 	if why := p.Hooks().Why; why != "" && Hooks(*hooksFlag) == Functions {
 		t.Logf("not by function: %s", why)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
@@ -44,13 +45,8 @@ func loadHooked(t *testing.T, in Interest) *Probe {
 
 // settled waits until functions report, or it is known why they do not.
 func settled(p *Probe) InForce {
-	for {
-		in := p.Hooks()
-		if in.Why != attaching {
-			return in
-		}
-		time.Sleep(time.Millisecond)
-	}
+	needs.Within(needs.Patience, func() bool { return p.Hooks().Why != attaching })
+	return p.Hooks()
 }
 
 // awaitFunctions is settled where functions have to report if the kernel is one
@@ -166,7 +162,7 @@ func TestHandOver(t *testing.T) {
 					t.Error(err)
 				}
 				if in.ClosedFiles {
-					time.Sleep(50 * time.Millisecond)
+					time.Sleep(50 * time.Millisecond) // the pace of the changes
 				}
 			}
 			awaitFunctions(t, p)

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }
@@ -104,13 +104,11 @@ func (l *lab) begin(t *testing.T, kubectl ...string) (*exec.Cmd, *bytes.Buffer) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = cmd.Process.Kill() })
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
-		if found, err := l.Kubectl(kubectl...).Output(); err == nil && len(bytes.TrimSpace(found)) > 0 {
-			return cmd, &out
-		}
-	}
-	t.Fatalf("there is nothing to `kubectl %s`", strings.Join(kubectl, " "))
-	return nil, nil
+	needs.Eventually(t, "something to `kubectl "+strings.Join(kubectl, " ")+"`", func() bool {
+		found, err := l.Kubectl(kubectl...).Output()
+		return err == nil && len(bytes.TrimSpace(found)) > 0
+	})
+	return cmd, &out
 }
 
 // killedNamespace is made by the runs that are killed.

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/test/kubernetes"
 )
 
@@ -87,18 +88,18 @@ func (l *lab) chart(t *testing.T) {
 	l.Run(t, l.Kubectl("wait", "-n", "capacity", "pvc/reports", "--for=jsonpath={.status.phase}=Bound", "--timeout=5m"))
 	l.Run(t, l.Kubectl("create", "job", "-n", "capacity", "once", "--from=cronjob/capacity"))
 	out := filepath.Join(t.TempDir(), "run")
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(500 * time.Millisecond) {
+	if !needs.Within(2*time.Minute, func() bool {
 		text, err := l.Kubectl("get", "configmap", "-n", "capacity", "capacity-report", "-o", `jsonpath={.data.result\.json}`).Output()
-		if err == nil {
-			if err := os.WriteFile(out, text, 0o600); err != nil {
-				t.Fatal(err)
-			}
-			break
+		if err != nil {
+			return false
 		}
-		if time.Now().After(deadline) {
-			logs, _ := l.Kubectl("logs", "-n", "capacity", "job/once").CombinedOutput()
-			t.Fatalf("there is no report:\n%s", logs)
+		if err := os.WriteFile(out, text, 0o600); err != nil {
+			t.Fatal(err)
 		}
+		return true
+	}) {
+		logs, _ := l.Kubectl("logs", "-n", "capacity", "job/once").CombinedOutput()
+		t.Fatalf("no report:\n%s", logs)
 	}
 	t.Log(l.Run(t, l.Kubectl("logs", "-n", "capacity", "job/once")))
 	checkRows(t, out, 1)

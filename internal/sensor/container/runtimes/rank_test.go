@@ -4,12 +4,12 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 func TestRankOf(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to make files of users")
-	}
+	needs.Root(t) // to make files of users
 	dir := t.TempDir()
 	user := filepath.Join(dir, "user")
 	if err := os.Mkdir(user, 0o755); err != nil {

@@ -165,7 +165,7 @@ func TestIdle(t *testing.T) {
 		go func() { v.Run(ctx); close(done) }()
 		synctest.Wait()
 		before := asked.Load()
-		time.Sleep(24 * time.Hour)
+		time.Sleep(24 * time.Hour) // of virtual time
 		synctest.Wait()
 		if after := asked.Load(); after != before || before != 3 {
 			t.Errorf("asked %d times at the start, %d times in a day", before, after-before)

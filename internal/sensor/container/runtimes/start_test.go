@@ -27,14 +27,14 @@ func TestStartAsksOnce(t *testing.T) {
 		asked := 0
 		f.find = func(ctx context.Context, id string) (container.Container, error) {
 			asked++
-			time.Sleep(5 * time.Millisecond)
+			time.Sleep(5 * time.Millisecond) // of virtual time: the answer takes its time
 			return byID(ctx, id)
 		}
 		v := New(h.options(Endpoint{Socket: socket, Open: func() (Client, error) { return f, nil }}))
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { v.Run(ctx); close(done) }()
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // of virtual time
 		synctest.Wait()
 		if asked != many || len(h.told) != many {
 			t.Errorf("asked %d times, told of %d, for %d containers", asked, len(h.told), many)
