@@ -2,7 +2,7 @@
 // docs/benchmarks.md:
 //
 //	make build && sudo go run ./test/speed
-//	sudo go run ./test/speed -workloads
+//	sudo go run ./test/speed -workloads -seconds 3 -programs
 //
 // It starts bin/peregrine as a process of its own, again for each row, and
 // reads that process's times from /proc and its counters from the statistics
@@ -18,6 +18,13 @@ import (
 	"time"
 )
 
+// options of a comparison.
+type options struct {
+	binary, hooks string
+	runs, seconds int
+	programs      bool
+}
+
 func main() {
 	log.SetFlags(0)
 	binary := flag.String("binary", "bin/peregrine", "the sensor")
@@ -25,9 +32,10 @@ func main() {
 	seconds := flag.Int("seconds", 8, "length of each run")
 	hooks := flag.String("hooks", "tracepoint", "peregrine.hooks of the sensor: auto, functions or tracepoint")
 	real := flag.Bool("workloads", false, "measure real work with and without the sensor instead")
+	programs := flag.Bool("programs", false, "with -workloads: show what the programs in the kernel cost, in a run of their own")
 	flag.Parse()
 	if *real {
-		if err := kept(*binary, *hooks, *runs); err != nil {
+		if err := kept(options{*binary, *hooks, *runs, *seconds, *programs}); err != nil {
 			log.Fatal(err)
 		}
 		return

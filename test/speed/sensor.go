@@ -32,7 +32,7 @@ func start(binary, hooks string) (*process, error) {
 		return nil, err
 	}
 	p := &process{dir: dir, ready: make(chan struct{}), alert: make(chan struct{}), output: make(chan struct{}), hooks: make(chan string, 1)}
-	p.cmd = exec.Command(binary, "sensor", "-o", "json_output=true", "-o", "peregrine.status_socket=", "-o", "peregrine.hooks="+hooks,
+	p.cmd = exec.Command(binary, "sensor", "-o", "json_output=true", "-o", "peregrine.status_socket="+p.socket(), "-o", "peregrine.hooks="+hooks,
 		"-s", p.stats(), "--stats-interval", "250")
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -60,6 +60,8 @@ func (p *process) read(r io.Reader) {
 	close(p.alert)
 	_, _ = io.Copy(io.Discard, r) // until it has closed its output
 }
+
+func (p *process) socket() string { return filepath.Join(p.dir, "status.sock") }
 
 func (p *process) stats() string { return filepath.Join(p.dir, "stats.txt") }
 

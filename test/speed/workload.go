@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"syscall"
@@ -18,39 +17,15 @@ import (
 // that the command prints, or how often it ran.
 type workload struct {
 	name    string
-	server  []string // started before; "": none
+	server  []string // started before; empty: none
 	port    string   // that it listens on
 	command []string
-	figure  *regexp.Regexp
+	figure  *regexp.Regexp // nil: the command does one operation
+	user    *syscall.Credential
+	prepare func() error // once, before the first run; nil: nothing
+	renew   func() error // before each run; nil: nothing
+	clean   func() error // after the last run; nil: nothing
 }
-
-// workloads need redis, nginx and wrk from Debian; those without their programs
-// are left out, by name. dir is for the servers' files.
-func workloads(dir string) ([]workload, error) {
-	config := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, dir), 0o600); err != nil {
-		return nil, err
-	}
-	redis := []string{"redis-server", "--port", "16379", "--save", "", "--dir", dir}
-	nginx := []string{"nginx", "-e", filepath.Join(dir, "error.log"), "-c", config}
-	wrk := func(connection string) []string {
-		return []string{"wrk", "-t1", "-c20", "-d5s", "-H", "Connection: " + connection, "http://127.0.0.1:18080/"}
-	}
-	requests := regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
-	return []workload{
-		{"redis-benchmark, 50 clients", redis, "16379",
-			[]string{"redis-benchmark", "-p", "16379", "-t", "get", "-n", "250000", "-c", "50", "-q"}, regexp.MustCompile(`GET: ([0-9.]+) requests`)},
-		{"wrk against nginx, keep-alive", nginx, "18080", wrk("keep-alive"), requests},
-		{"wrk against nginx, a connection each", nginx, "18080", wrk("close"), requests},
-		{"find over /usr", nil, "", []string{"find", "/usr", "-newer", "/etc/hostname"}, nil},
-		{"500 short processes", nil, "", []string{"sh", "-c", "i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done"}, nil},
-	}, nil
-}
-
-const nginxConfig = `daemon off; pid %[1]s/pid; error_log %[1]s/error.log; worker_processes 1;
-events { worker_connections 1024; }
-http { access_log off; server { listen 127.0.0.1:18080; location / { return 200 "ok"; } } }
-`
 
 // missing is the first program that is not installed.
 func (w workload) missing() string {
@@ -64,21 +39,41 @@ func (w workload) missing() string {
 	return ""
 }
 
+// ready does what comes before the first run. Work without a server runs once,
+// so that its files are in the page cache.
+func (w workload) ready() error {
+	if w.prepare != nil {
+		if err := w.prepare(); err != nil {
+			return err
+		}
+	}
+	if len(w.server) > 0 {
+		return nil
+	}
+	_, err := w.run()
+	return err
+}
+
 // run gives the operations per second.
 func (w workload) run() (rate float64, err error) {
+	if w.renew != nil {
+		if err := w.renew(); err != nil {
+			return 0, err
+		}
+	}
 	if len(w.server) > 0 {
-		end, err := serve(w.server, w.port)
+		end, err := w.serve()
 		if err != nil {
 			return 0, err
 		}
 		defer func() { err = errors.Join(err, end()) }()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	begin := time.Now()
-	out, err := exec.CommandContext(ctx, w.command[0], w.command[1:]...).Output()
+	out, err := w.cmd(ctx, w.command).Output()
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", w.command[0], err)
+		return 0, fmt.Errorf("%s: %w%s", w.command[0], err, said(err))
 	}
 	if w.figure == nil {
 		return 1 / time.Since(begin).Seconds(), nil
@@ -90,25 +85,44 @@ func (w workload) run() (rate float64, err error) {
 	return strconv.ParseFloat(string(found[1]), 64)
 }
 
-// serve starts a server, waits until it takes connections, and returns a
+// cmd is a command of the workload's user.
+func (w workload) cmd(ctx context.Context, args []string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	if w.user != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: w.user}
+		cmd.Dir, cmd.Env = "/", []string{"PATH=" + os.Getenv("PATH"), "HOME=/"}
+	}
+	return cmd
+}
+
+// said is what a failed command said.
+func said(err error) string {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || len(exit.Stderr) == 0 {
+		return ""
+	}
+	return ": " + string(exit.Stderr)
+}
+
+// serve starts the server, waits until it takes connections, and returns a
 // function that ends it.
-func serve(args []string, port string) (end func() error, err error) {
-	cmd := exec.Command(args[0], args[1:]...)
+func (w workload) serve() (end func() error, err error) {
+	cmd := w.cmd(context.Background(), w.server)
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
 	end = func() error {
-		err := cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait() // ended by the signal
+		err := cmd.Process.Signal(syscall.SIGINT) // of PostgreSQL, one that does not wait for clients
+		_ = cmd.Wait()                            // ended by the signal
 		return err
 	}
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		conn, err := net.Dial("tcp", "127.0.0.1:"+w.port)
 		if err == nil {
 			return end, conn.Close()
 		}
 		if time.Now().After(deadline) {
-			return nil, errors.Join(fmt.Errorf("%s does not serve port %s", args[0], port), err, end())
+			return nil, errors.Join(fmt.Errorf("%s does not serve port %s", w.server[0], w.port), err, end())
 		}
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 )
 
-// writeCosts writes what the programs in the kernel cost while they were
+// WriteCosts writes what the programs in the kernel cost while they were
 // measured.
-func writeCosts(w io.Writer, c *metrics.Costs) {
+func WriteCosts(w io.Writer, c *metrics.Costs) {
 	if c == nil {
 		return
 	}

@@ -121,7 +121,7 @@ func TestPrograms(t *testing.T) {
 // Without a kernel that counts, the view says why.
 func TestProgramsNotCounted(t *testing.T) {
 	var b strings.Builder
-	writeCosts(&b, &metrics.Costs{Elapsed: time.Second, Because: "it\x1b[2J refuses"})
+	WriteCosts(&b, &metrics.Costs{Elapsed: time.Second, Because: "it\x1b[2J refuses"})
 	if want := "\nPrograms in the kernel, measured for 1s:\n  it.[2J refuses\n  no event was seen\n"; b.String() != want {
 		t.Errorf("%q, want %q", b.String(), want)
 	}

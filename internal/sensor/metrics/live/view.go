@@ -45,7 +45,7 @@ func WriteStatus(w io.Writer, prev, now *metrics.Snapshot) error {
 	writeChannels(&b, now)
 	writeRuntimes(&b, &now.Metadata, now.State.Containers)
 	writeAudit(&b, now.Audit)
-	writeCosts(&b, now.Costs)
+	WriteCosts(&b, now.Costs)
 	if now.LastReloadErr != "" {
 		fmt.Fprintf(&b, "\nThe last reload failed, the configuration before it is in force:\n  %s\n", human.Text(now.LastReloadErr))
 	}
