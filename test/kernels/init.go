@@ -25,7 +25,8 @@ func initMain() {
 	}
 	var u unix.Utsname
 	_ = unix.Uname(&u) // cannot fail
-	tell("kernel", unix.ByteSliceToString(u.Release[:]))
+	release := unix.ByteSliceToString(u.Release[:])
+	tell("kernel", release)
 	jobs, err := os.ReadFile("/jobs")
 	if err != nil {
 		tell("error", err)
@@ -34,7 +35,7 @@ func initMain() {
 	for line := range strings.Lines(string(jobs)) {
 		words := strings.Fields(line)
 		tell("job", words[0])
-		tell("exit", runJob(words[1:]))
+		tell("exit", runJob(words[1:], requireHooks(runtime.GOARCH, release)))
 	}
 	tell("done", "all")
 	powerOff()
@@ -84,9 +85,12 @@ func loopbackUp() error {
 	return nil
 }
 
-// requireHooks is 1 where the probe hooks functions on all kernels.
-func requireHooks() string {
-	if runtime.GOARCH == "amd64" {
+// requireHooks is 1 where the probe hooks functions: on all kernels of amd64,
+// on those from 6.4 on of arm64.
+func requireHooks(arch, release string) string {
+	var major, minor int
+	_, _ = fmt.Sscanf(release, "%d.%d", &major, &minor)
+	if arch == "amd64" || arch == "arm64" && major*100+minor >= 604 {
 		return "1"
 	}
 	return "0"
@@ -94,7 +98,7 @@ func requireHooks() string {
 
 // runJob runs a program to its end, with the console for output, and returns
 // its exit code. It reaps orphans as well, as pid 1 must.
-func runJob(args []string) string {
+func runJob(args []string, hooks string) string {
 	null, err := os.Open(os.DevNull)
 	if err != nil {
 		return err.Error()
@@ -104,7 +108,7 @@ func runJob(args []string) string {
 		Dir: "/root", Files: []uintptr{null.Fd(), 1, 2},
 		Env: []string{
 			"PATH=/usr/bin:/bin", "HOME=/root", "TMPDIR=/tmp",
-			"PEREGRINE_REQUIRE_BPF=1", "PEREGRINE_REQUIRE_HOOKS=" + requireHooks(), "PEREGRINE_BINARY=/usr/bin/peregrine",
+			"PEREGRINE_REQUIRE_BPF=1", "PEREGRINE_REQUIRE_HOOKS=" + hooks, "PEREGRINE_BINARY=/usr/bin/peregrine",
 		},
 		Sys: &syscall.SysProcAttr{Setpgid: true},
 	})

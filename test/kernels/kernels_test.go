@@ -102,3 +102,17 @@ func TestArchByName(t *testing.T) {
 		t.Errorf("an unknown architecture: %v", err)
 	}
 }
+
+func TestRequireHooks(t *testing.T) {
+	for _, tc := range []struct{ arch, release, want string }{
+		{"amd64", "5.10.0-46-amd64", "1"},
+		{"arm64", "6.12.117+deb13-cloud-arm64", "1"},
+		{"arm64", "6.4.0", "1"},
+		{"arm64", "6.1.0-50-cloud-arm64", "0"},
+		{"arm64", "7.0-rc1", "1"},
+	} {
+		if got := requireHooks(tc.arch, tc.release); got != tc.want {
+			t.Errorf("%s %s: %s, want %s", tc.arch, tc.release, got, tc.want)
+		}
+	}
+}

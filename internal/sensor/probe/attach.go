@@ -20,15 +20,18 @@ const maxFunctions = 256
 func (h *hooks) impossible() string {
 	all := numberings(nativeABI())
 	if all == nil {
-		return "functions are hooked on amd64 only, not on " + runtime.GOARCH
+		return "functions are hooked on amd64 and arm64 only, not on " + runtime.GOARCH
 	}
 	kernel, err := h.probe.types.Kernel()
 	if err != nil {
 		return err.Error()
 	}
-	f, ok := findFunction(kernel, "__x64_sys_openat")
+	f, ok := findFunction(kernel, all[0].openat())
 	if !ok {
-		return "the kernel's types have no __x64_sys_openat"
+		return "the kernel's types have no " + all[0].openat()
+	}
+	if runtime.GOARCH == "arm64" && !kernelHasFunc(h.probe.types, directCalls) {
+		return "the kernel attaches no programs to its functions, as arm64 does from 6.4 on, with CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS"
 	}
 	entry, err := newJumps()
 	if err != nil {
@@ -48,6 +51,10 @@ func (h *hooks) impossible() string {
 	}
 	return ""
 }
+
+// directCalls is what attaches programs to functions of arm64's kernels. Those
+// without it load such programs as well, from 6.0 on.
+const directCalls = "register_ftrace_direct"
 
 func nativeABI() event.ABI {
 	native, _ := abis()
@@ -145,14 +152,17 @@ func (h *hooks) freeSlot() uint32 {
 
 // hosts are functions for which the programs of their prototypes are loaded;
 // nothing is attached to them for that.
-var hosts = []string{"__x64_sys_openat", "__do_sys_getpid", "__x64_sys_connect", "__x64_sys_socket"}
+var hosts = []string{
+	"__x64_sys_openat", "__do_sys_getpid", "__x64_sys_connect", "__x64_sys_socket",
+	"__arm64_sys_openat", "__arm64_sys_getpid",
+}
 
 func (h *hooks) prototypeOf(kernel *btf.Spec, f function) (*prototype, error) {
 	proto := f.proto
 	if f.opaque {
 		// Before 5.18, the kernel lets programs of one prototype jump to those of
 		// another, and there are opaque ones on these kernels only.
-		open, ok := findFunction(kernel, hosts[0])
+		open, ok := findFunction(kernel, numberings(nativeABI())[0].openat())
 		if !ok || open.opaque {
 			return nil, errors.New("its argument has no type")
 		}

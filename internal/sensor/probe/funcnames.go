@@ -2,97 +2,42 @@ package probe
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
-
-// Names of syscalls' functions that are not made of the syscall's own name, as
-// "syscall:function" (arch/x86/entry/syscalls/syscall_{64,32}.tbl). A function
-// named "" is that of no syscall: the number is not in use.
-const (
-	amd64Renamed = `umount2:umount sendfile:sendfile64 stat:newstat fstat:newfstat lstat:newlstat uname:newuname
-		_sysctl: create_module: get_kernel_syms: query_module: nfsservctl: getpmsg: putpmsg: afs_syscall: tuxcall:
-		security: epoll_ctl_old: epoll_wait_old: vserver: uselib: set_thread_area: get_thread_area:`
-
-	i386Renamed = `umount:oldumount umount2:umount oldstat:stat oldfstat:fstat oldlstat:lstat oldolduname:olduname
-		olduname:uname uname:newuname stat:newstat fstat:newfstat lstat:newlstat fcntl:fcntl64 getrlimit:old_getrlimit
-		ugetrlimit:getrlimit select:old_select _newselect:select readdir:old_readdir mmap:ia32_mmap mmap2:mmap_pgoff
-		clone:ia32_clone _llseek:llseek pread64:ia32_pread64 pwrite64:ia32_pwrite64 truncate64:ia32_truncate64
-		ftruncate64:ia32_ftruncate64 stat64:ia32_stat64 lstat64:ia32_lstat64 fstat64:ia32_fstat64
-		fstatat64:ia32_fstatat64 readahead:ia32_readahead fadvise64:ia32_fadvise64 fadvise64_64:ia32_fadvise64_64
-		sync_file_range:ia32_sync_file_range fallocate:ia32_fallocate
-		lchown:lchown16 setuid:setuid16 getuid:getuid16 setgid:setgid16 getgid:getgid16 geteuid:geteuid16
-		getegid:getegid16 setreuid:setreuid16 setregid:setregid16 getgroups:getgroups16 setgroups:setgroups16
-		fchown:fchown16 setfsuid:setfsuid16 setfsgid:setfsgid16 setresuid:setresuid16 getresuid:getresuid16
-		setresgid:setresgid16 getresgid:getresgid16 chown:chown16
-		lchown32:lchown setuid32:setuid getuid32:getuid setgid32:setgid getgid32:getgid geteuid32:geteuid
-		getegid32:getegid setreuid32:setreuid setregid32:setregid getgroups32:getgroups setgroups32:setgroups
-		fchown32:fchown setfsuid32:setfsuid setfsgid32:setfsgid setresuid32:setresuid getresuid32:getresuid
-		setresgid32:setresgid getresgid32:getresgid chown32:chown
-		time:time32 stime:stime32 utime:utime32 adjtimex:adjtimex_time32 nanosleep:nanosleep_time32
-		sched_rr_get_interval:sched_rr_get_interval_time32 rt_sigtimedwait:rt_sigtimedwait_time32 futex:futex_time32
-		io_getevents:io_getevents_time32 timer_settime:timer_settime32 timer_gettime:timer_gettime32
-		clock_settime:clock_settime32 clock_gettime:clock_gettime32 clock_getres:clock_getres_time32
-		clock_nanosleep:clock_nanosleep_time32 clock_adjtime:clock_adjtime32 utimes:utimes_time32
-		futimesat:futimesat_time32 utimensat:utimensat_time32 mq_timedsend:mq_timedsend_time32
-		mq_timedreceive:mq_timedreceive_time32 pselect6:pselect6_time32 ppoll:ppoll_time32
-		timerfd_settime:timerfd_settime32 timerfd_gettime:timerfd_gettime32 recvmmsg:recvmmsg_time32
-		clock_gettime64:clock_gettime clock_settime64:clock_settime clock_adjtime64:clock_adjtime
-		clock_getres_time64:clock_getres clock_nanosleep_time64:clock_nanosleep timer_gettime64:timer_gettime
-		timer_settime64:timer_settime timerfd_gettime64:timerfd_gettime timerfd_settime64:timerfd_settime
-		utimensat_time64:utimensat mq_timedsend_time64:mq_timedsend mq_timedreceive_time64:mq_timedreceive
-		semtimedop_time64:semtimedop futex_time64:futex sched_rr_get_interval_time64:sched_rr_get_interval
-		break: stty: gtty: ftime: prof: lock: mpx: ulimit: profil: idle: vm86old: vm86: create_module: get_kernel_syms:
-		bdflush: afs_syscall: _sysctl: query_module: nfsservctl: getpmsg: putpmsg: vserver: uselib:`
-)
-
-// later lists syscalls that are missing from some kernels since 5.8. Any other
-// syscall without a function lacks an entry in the table above.
-var later = setOf(`close_range process_madvise epoll_pwait2 mount_setattr quotactl_fd landlock_create_ruleset
-	landlock_add_rule landlock_restrict_self memfd_secret process_mrelease futex_waitv set_mempolicy_home_node
-	cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount lsm_get_self_attr
-	lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat listxattrat removexattrat open_tree_attr
-	file_getattr file_setattr listns rseq_slice_yield lookup_dcookie
-	uretprobe uprobe`)
-
-func setOf(s string) map[string]bool {
-	set := map[string]bool{}
-	for _, name := range strings.Fields(s) {
-		set[name] = true
-	}
-	return set
-}
 
 // numbering is how functions of syscalls of an ABI are called.
 type numbering struct {
 	abi      event.ABI
 	renamed  map[string]string
 	prefixes []string // the first that a function has is that of its syscalls
+	needs    string   // a function of kernels with such tasks; "" for all kernels
 }
 
 // numberings of the machine's own tasks and of its 32-bit ones; nil where
 // functions are not hooked.
 func numberings(native event.ABI) []numbering {
-	if native != event.AMD64 {
-		return nil
+	switch native {
+	case event.AMD64:
+		// Functions without arguments are one for both ABIs
+		// (arch/x86/include/asm/syscall_wrapper.h, SYSCALL_DEFINE0).
+		return []numbering{
+			{event.AMD64, renamed(amd64Renamed), []string{"__x64_sys_", "__do_sys_"}, ""},
+			{event.I386, renamed(i386Renamed), []string{"__ia32_compat_sys_", "__do_compat_sys_", "__ia32_sys_", "__do_sys_"}, "__ia32_compat_sys_execve"},
+		}
+	case event.ARM64:
+		// All functions without a compat one are one for both ABIs
+		// (arch/arm64/include/asm/syscall_wrapper.h).
+		return []numbering{
+			{event.ARM64, renamed(arm64Renamed), []string{"__arm64_sys_"}, ""},
+			{event.ARM, renamed(armRenamed), []string{"__arm64_compat_sys_", "__arm64_sys_"}, "__arm64_compat_sys_execve"},
+		}
 	}
-	// Functions without arguments are one for both ABIs
-	// (arch/x86/include/asm/syscall_wrapper.h, SYSCALL_DEFINE0).
-	return []numbering{
-		{event.AMD64, renamed(amd64Renamed), []string{"__x64_sys_", "__do_sys_"}},
-		{event.I386, renamed(i386Renamed), []string{"__ia32_compat_sys_", "__do_compat_sys_", "__ia32_sys_", "__do_sys_"}},
-	}
+	return nil
 }
 
-func renamed(s string) map[string]string {
-	m := map[string]string{}
-	for _, pair := range strings.Fields(s) {
-		name, function, _ := strings.Cut(pair, ":")
-		m[name] = function
-	}
-	return m
-}
+// openat is the name of its function, which all kernels have.
+func (n numbering) openat() string { return n.prefixes[0] + "openat" }
 
 // called lists the syscalls of i, and socketcall, by which i386 tasks may make
 // socket calls.
@@ -112,40 +57,45 @@ func (i Interest) called() []event.ID {
 func functionsOf(ids []event.ID, all []numbering, has func(string) bool) (names, unknown []string) {
 	seen := map[string]bool{}
 	for _, n := range all {
-		if n.abi == event.I386 && !has("__ia32_compat_sys_execve") { // no 32-bit tasks: CONFIG_IA32_EMULATION
+		if n.needs != "" && !has(n.needs) { // CONFIG_IA32_EMULATION, CONFIG_COMPAT
 			continue
 		}
 		for _, id := range ids {
 			if _, ok := id.Number(n.abi); !ok {
 				continue
 			}
-			name, ok := n.function(id.String(), has)
-			switch {
-			case !ok:
+			all, ok := n.functions(id.String(), has)
+			if !ok {
 				unknown = append(unknown, id.String())
-			case name != "" && !seen[name]:
-				seen[name] = true
-				names = append(names, name)
+			}
+			for _, name := range all {
+				if !seen[name] {
+					seen[name] = true
+					names = append(names, name)
+				}
 			}
 		}
 	}
 	return names, unknown
 }
 
-// function is the name of a syscall's function, "" where the kernel does not
-// have that syscall.
-func (n numbering) function(syscall string, has func(string) bool) (string, bool) {
+// functions are the names of a syscall's functions, none where the kernel does
+// not have that syscall; false if it should have it.
+func (n numbering) functions(syscall string, has func(string) bool) (names []string, ok bool) {
 	base, other := n.renamed[syscall]
 	if !other {
 		base = syscall
 	}
 	if base == "" {
-		return "", true
+		return nil, true
 	}
 	for _, prefix := range n.prefixes {
 		if has(prefix + base) {
-			return prefix + base, true
+			names = append(names, prefix+base)
 		}
 	}
-	return "", later[syscall]
+	if len(names) > 1 && !leftover[syscall] {
+		names = names[:1]
+	}
+	return names, len(names) > 0 || later[syscall]
 }

@@ -15,7 +15,8 @@ func TestFunctionsOf(t *testing.T) {
 	kernel := setOf(`__x64_sys_openat __ia32_compat_sys_openat __ia32_sys_openat __do_sys_getpid __x64_sys_umount
 		__ia32_sys_umount __ia32_sys_oldumount __x64_sys_setuid __ia32_sys_setuid __ia32_sys_setuid16
 		__x64_sys_sendfile64 __ia32_compat_sys_sendfile __x64_sys_clone __ia32_compat_sys_ia32_clone
-		__ia32_sys_clone __x64_sys_accept __ia32_compat_sys_execve __ia32_compat_sys_socketcall`)
+		__ia32_sys_clone __x64_sys_accept __ia32_compat_sys_execve __ia32_compat_sys_socketcall __x64_sys_process_vm_readv __ia32_compat_sys_process_vm_readv
+		__ia32_sys_process_vm_readv`)
 	for _, tc := range []struct{ syscalls, names, unknown string }{
 		{"", "", ""},
 		{"openat", "__x64_sys_openat __ia32_compat_sys_openat", ""},
@@ -28,9 +29,10 @@ func TestFunctionsOf(t *testing.T) {
 		{"sendfile", "__x64_sys_sendfile64 __ia32_compat_sys_sendfile", ""},               //
 		{"clone", "__x64_sys_clone __ia32_compat_sys_ia32_clone", ""},                     //
 		{"accept", "__x64_sys_accept", ""},                                                // i386 has none
-		{"fchmodat2", "", ""},                                                             // the kernel is older
-		{"vserver", "", ""},                                                               // a number that is not in use
-		{"openat mount", "__x64_sys_openat __ia32_compat_sys_openat", "mount mount"},      // one that should be there
+		{"process_vm_readv", "__x64_sys_process_vm_readv __ia32_compat_sys_process_vm_readv __ia32_sys_process_vm_readv", ""},
+		{"fchmodat2", "", ""}, // the kernel is older
+		{"vserver", "", ""},   // a number that is not in use
+		{"openat mount", "__x64_sys_openat __ia32_compat_sys_openat", "mount mount"},                                          // one that should be there
 		{"openat openat umount2 umount2", "__x64_sys_openat __x64_sys_umount __ia32_compat_sys_openat __ia32_sys_umount", ""}, // once each
 	} {
 		names, unknown := functionsOf(ids(strings.Fields(tc.syscalls)...), numberings(event.AMD64), func(n string) bool { return kernel[n] })
@@ -42,14 +44,40 @@ func TestFunctionsOf(t *testing.T) {
 	if names, unknown := functionsOf(ids("openat"), numberings(event.AMD64), only64); len(names) != 1 || unknown != nil {
 		t.Errorf("a kernel without 32-bit tasks: %v, %v", names, unknown)
 	}
-	if numberings(event.ARM64) != nil {
-		t.Error("functions of arm64")
+}
+
+func TestFunctionsOfARM64(t *testing.T) {
+	kernel := setOf(`__arm64_sys_openat __arm64_compat_sys_openat __arm64_sys_getpid __arm64_sys_umount __arm64_compat_sys_execve
+		__arm64_sys_setuid __arm64_sys_setuid16 __arm64_sys_sendfile64 __arm64_compat_sys_sendfile __arm64_compat_sys_sendfile64
+		__arm64_sys_clone __arm64_sys_arm64_personality __arm64_sys_personality __arm64_compat_sys_aarch32_pread64 __arm64_sys_pread64`)
+	has := func(n string) bool { return kernel[n] }
+	for _, tc := range []struct{ syscalls, names, unknown string }{
+		{"", "", ""},
+		{"openat", "__arm64_sys_openat __arm64_compat_sys_openat", ""},
+		{"getpid clone umount2", "__arm64_sys_getpid __arm64_sys_clone __arm64_sys_umount", ""}, // one for both
+		{"setuid", "__arm64_sys_setuid __arm64_sys_setuid16", ""},
+		{"setuid32", "__arm64_sys_setuid", ""}, // ARM alone, by the function of both
+		{"sendfile", "__arm64_sys_sendfile64 __arm64_compat_sys_sendfile", ""},
+		{"sendfile64", "__arm64_compat_sys_sendfile64 __arm64_sys_sendfile64", ""},
+		{"personality", "__arm64_sys_arm64_personality __arm64_sys_personality", ""},
+		{"pread64", "__arm64_sys_pread64 __arm64_compat_sys_aarch32_pread64", ""},
+		{"socketcall nfsservctl fchmodat2", "", ""}, // i386 alone; not in use; newer
+		{"mount", "", "mount mount"},                // one that should be there
+	} {
+		names, unknown := functionsOf(ids(strings.Fields(tc.syscalls)...), numberings(event.ARM64), has)
+		if d := cmp.Diff([2]string{tc.names, tc.unknown}, [2]string{strings.Join(names, " "), strings.Join(unknown, " ")}); d != "" {
+			t.Errorf("%s (-want +got):\n%s", tc.syscalls, d)
+		}
+	}
+	delete(kernel, "__arm64_compat_sys_execve")
+	if names, unknown := functionsOf(ids("pread64"), numberings(event.ARM64), has); len(names) != 1 || unknown != nil {
+		t.Errorf("a kernel without 32-bit tasks: %v, %v", names, unknown)
 	}
 }
 
 // Names that differ are those of syscalls that there are.
 func TestRenamed(t *testing.T) {
-	for _, n := range numberings(event.AMD64) {
+	for _, n := range append(numberings(event.AMD64), numberings(event.ARM64)...) {
 		for name := range n.renamed {
 			id, ok := event.SyscallByName(name)
 			if !ok {

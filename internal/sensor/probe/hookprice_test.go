@@ -26,7 +26,7 @@ func TestHookPrices(t *testing.T) {
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	fd := int(raw(unix.SYS_OPEN, file, unix.O_RDWR))
+	fd := int(raw(unix.SYS_OPENAT, unix.AT_FDCWD, file, unix.O_RDWR))
 	path, _ := unix.BytePtrFromString(file)
 	b := buffer(1)
 	calls := []struct {

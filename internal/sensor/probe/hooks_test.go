@@ -72,7 +72,7 @@ func TestFallBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	force := settled(p)
-	reasons := regexp.MustCompile(`^(rules ask for the files of closes|the kernel takes no programs on functions: .|the kernel is preemptible|it is not known whether the kernel is preemptible: .|functions are hooked on amd64 only, not on .|the kernel's types have no )`)
+	reasons := regexp.MustCompile(`^(rules ask for the files of closes|the kernel takes no programs on functions: .|the kernel is preemptible|it is not known whether the kernel is preemptible: .|the kernel attaches no programs to its functions|the kernel's types have no )`)
 	if force.Hooks != Tracepoint || force.Functions != 0 || !reasons.MatchString(force.Why) {
 		t.Errorf("%+v", force)
 	}
@@ -275,7 +275,7 @@ func stubs(t *testing.T) (n int) {
 		if err != nil {
 			continue // gone meanwhile
 		}
-		if info, err := p.Info(); err == nil && (strings.HasPrefix(info.Name, "x64_sys_") || strings.HasPrefix(info.Name, "do_sys_")) {
+		if info, err := p.Info(); err == nil && (strings.HasPrefix(info.Name, "x64_sys_") || strings.HasPrefix(info.Name, "arm64_sys_") || strings.HasPrefix(info.Name, "do_sys_")) {
 			n++
 		}
 		p.Close()
