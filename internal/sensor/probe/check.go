@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,9 @@ func check() error {
 		return err
 	}
 	if err := checkCapabilities(); err != nil {
+		return err
+	}
+	if err := checkLockdown(func() ([]byte, error) { return readNowhere("securityfs", "lockdown") }); err != nil {
 		return err
 	}
 	if _, err := os.Stat("/sys/kernel/btf/vmlinux"); err != nil {
@@ -36,6 +40,16 @@ func checkKernel() error {
 		return fmt.Errorf("kernel %d.%d is too old: 5.8 or later is needed (BPF ring buffers)", major, minor)
 	}
 	return nil
+}
+
+// checkLockdown refuses kernels that let no program read their memory; levels is
+// their list of levels, with the one in force in brackets.
+func checkLockdown(levels func() ([]byte, error)) error {
+	text, err := levels()
+	if err != nil || !bytes.Contains(text, []byte("[confidentiality]")) {
+		return nil // unknown: loading will tell
+	}
+	return errors.New("the kernel is locked down: at level confidentiality, programs cannot read its memory; boot with lockdown=integrity, or without lockdown")
 }
 
 // kernelVersion is false if the kernel counts in an unknown way.

@@ -46,6 +46,25 @@ func TestCapabilityMissing(t *testing.T) {
 	}
 }
 
+func TestLockdown(t *testing.T) {
+	for levels, want := range map[string]string{
+		"none [integrity] confidentiality\n": "",
+		"[none] integrity confidentiality\n": "",
+		"none integrity [confidentiality]\n": "lockdown=integrity",
+		"":                                   "", // there is no such file
+	} {
+		err := checkLockdown(func() ([]byte, error) {
+			if levels == "" {
+				return nil, os.ErrNotExist
+			}
+			return []byte(levels), nil
+		})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", levels, err)
+		}
+	}
+}
+
 func TestBadOptions(t *testing.T) {
 	for _, o := range []Options{{RingBytes: 1000}, {RingBytes: 3 * 4096}, {Snaplen: 5000}, {Snaplen: -1}} {
 		if _, err := Load(o); err == nil || !strings.Contains(err.Error(), "expected") {

@@ -54,17 +54,20 @@ func preemption(version string, dynamic func() ([]byte, error)) string {
 	return fmt.Sprintf("the kernel is preemptible (mode %q)", mode)
 }
 
-func dynamicPreemption() ([]byte, error) {
-	debug, err := mountNowhere("debugfs")
+func dynamicPreemption() ([]byte, error) { return readNowhere("debugfs", "sched/preempt") }
+
+// readNowhere reads a short file of a file system that need not be mounted.
+func readNowhere(kind, name string) ([]byte, error) {
+	root, err := mountNowhere(kind)
 	if err != nil {
 		return nil, err
 	}
-	defer debug.Close()
-	fd, err := unix.Openat(int(debug.Fd()), "sched/preempt", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	defer root.Close()
+	fd, err := unix.Openat(int(root.Fd()), name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: "sched/preempt of debugfs", Err: err}
+		return nil, &os.PathError{Op: "open", Path: name + " of " + kind, Err: err}
 	}
-	f := os.NewFile(uintptr(fd), "sched/preempt")
+	f := os.NewFile(uintptr(fd), name)
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, 1024))
 }
