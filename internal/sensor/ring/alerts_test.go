@@ -156,7 +156,7 @@ func alertsOf(t rapid.TB, r *engine.Ruleset, next func(*engine.Engine) ([]byte, 
 
 // compile returns a function that compiles the rules again, with the masks and
 // filters of the plan or without.
-func compile(t *testing.T, set corpus.RuleSet) func(unmasked bool) *engine.Ruleset {
+func compile(t testing.TB, set corpus.RuleSet) func(unmasked bool) *engine.Ruleset {
 	t.Helper()
 	var sources []rules.Source
 	for _, path := range set.Files {

@@ -250,28 +250,3 @@ func TestWake(t *testing.T) {
 	}
 	r.Wake()
 }
-
-func BenchmarkNext(b *testing.B) {
-	for _, rings := range []int{1, 2, 16} {
-		b.Run(fmt.Sprint(rings), func(b *testing.B) {
-			var f []*fake
-			for range rings {
-				f = append(f, newFake(b, 1<<20))
-			}
-			r := newReader(buffers(f), late)
-			payload := event(0, string(make([]byte, 240)))
-			n := 0
-			for b.Loop() {
-				if n%1024 == 0 {
-					b.StopTimer()
-					for i := range 1024 {
-						f[i%rings].put(uint64(n+i), string(payload[8:]))
-					}
-					b.StartTimer()
-				}
-				n++
-				r.Next()
-			}
-		})
-	}
-}
