@@ -43,6 +43,7 @@ type Options struct {
 	// underWay is how long sys_exit stays for calls that began before the
 	// functions were attached; 0 is ten seconds.
 	underWay time.Duration
+	online   []int // CPUs, for tests; nil is those that are online
 	// Legacy loads the programs for kernels before 6.2 on any kernel; for tests.
 	Legacy bool
 	Log    *slog.Logger
@@ -105,7 +106,7 @@ func Load(o Options) (*Probe, error) {
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
-	o.Log.Info("probe attached", "rings", p.rings(o), "ring_bytes", o.RingBytes, "cpus", cpus)
+	o.Log.Info("probe attached", "rings", len(p.reader.Fill()), "ring_bytes", o.RingBytes, "cpus", cpus)
 	return p, nil
 }
 
@@ -124,6 +125,12 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.online == nil {
+		var err error
+		if o.online, err = onlineCPUs(); err != nil {
+			o.Log.Warn("a ring for each group of possible CPUs", "because", err)
+		}
 	}
 	if n := o.RingBytes; n < os.Getpagesize() || n&(n-1) != 0 {
 		return o, fmt.Errorf("ring buffer of %d bytes: expected a power of two of at least a page (%d)", n, os.Getpagesize())
@@ -193,13 +200,16 @@ func (p *Probe) start(o Options) error {
 			m.Close() // the array of maps, and the reader's mapping, keep it
 		}
 	}()
-	for i := range p.rings(o) {
+	ringOf, n := allot(p.groups(o), o.CPUsPerRing, o.online)
+	for i := range n {
 		m, err := ebpf.NewMap(&ebpf.MapSpec{Name: "ring", Type: ebpf.RingBuf, MaxEntries: uint32(o.RingBytes)})
 		if err != nil {
 			return fmt.Errorf("make ring buffer %d of %d bytes: %w", i, o.RingBytes, err)
 		}
 		rings = append(rings, m)
-		if err := p.coll.Maps["rings"].Put(uint32(i), m); err != nil {
+	}
+	for group, i := range ringOf {
+		if err := p.coll.Maps["rings"].Put(uint32(group), rings[i]); err != nil {
 			return fmt.Errorf("register ring buffer %d: %w", i, err)
 		}
 	}
@@ -221,7 +231,8 @@ func (p *Probe) start(o Options) error {
 	return nil
 }
 
-func (p *Probe) rings(o Options) int {
+// groups is the number of groups of possible CPUs that share a ring.
+func (p *Probe) groups(o Options) int {
 	if o.CPUsPerRing == 0 {
 		return 1
 	}
