@@ -32,6 +32,9 @@ func kept(o options) error {
 	fmt.Println("|---|---|---|---|---|---|---|---|")
 	var costs strings.Builder
 	for _, w := range list {
+		if !strings.Contains(w.name, o.only) {
+			continue
+		}
 		if program := w.missing(); program != "" {
 			fmt.Printf("| %s | %s is not installed |\n", w.name, program)
 			continue

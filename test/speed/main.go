@@ -20,9 +20,9 @@ import (
 
 // options of a comparison.
 type options struct {
-	binary, hooks string
-	runs, seconds int
-	programs      bool
+	binary, hooks, only string
+	runs, seconds       int
+	programs            bool
 }
 
 func main() {
@@ -32,10 +32,11 @@ func main() {
 	seconds := flag.Int("seconds", 8, "length of each run")
 	hooks := flag.String("hooks", "tracepoint", "peregrine.hooks of the sensor: auto, functions or tracepoint")
 	real := flag.Bool("workloads", false, "measure real work with and without the sensor instead")
+	only := flag.String("only", "", "with -workloads: those whose name contains this")
 	programs := flag.Bool("programs", false, "with -workloads: show what the programs in the kernel cost, in a run of their own")
 	flag.Parse()
 	if *real {
-		if err := kept(options{*binary, *hooks, *runs, *seconds, *programs}); err != nil {
+		if err := kept(options{*binary, *hooks, *only, *runs, *seconds, *programs}); err != nil {
 			log.Fatal(err)
 		}
 		return

@@ -24,6 +24,7 @@ func postgresql(seconds int) (w workload, err error) {
 		return w, err
 	}
 	w.server = []string{filepath.Join(bin, "postgres"), "-D", "", "-p", w.port, "-k", "", "-c", "fsync=off", "-c", "max_connections=20"}
+	w.check = []string{filepath.Join(bin, "pg_isready"), "-q", "-h", "127.0.0.1", "-p", w.port}
 	connect := []string{"-h", "127.0.0.1", "-p", w.port, "postgres"}
 	w.command = append([]string{filepath.Join(bin, "pgbench"), "-n", "-c", "10", "-T", strconv.Itoa(seconds)}, connect...)
 	dir := ""

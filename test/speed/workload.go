@@ -19,6 +19,7 @@ type workload struct {
 	name    string
 	server  []string // started before; empty: none
 	port    string   // that it listens on
+	check   []string // succeeds when the server is ready; empty: it is when it listens
 	command []string
 	figure  *regexp.Regexp // nil: the command does one operation
 	user    *syscall.Credential
@@ -116,13 +117,25 @@ func (w workload) serve() (end func() error, err error) {
 		_ = cmd.Wait()                            // ended by the signal
 		return err
 	}
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", "127.0.0.1:"+w.port)
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		err := w.serves()
 		if err == nil {
-			return end, conn.Close()
+			return end, nil
 		}
 		if time.Now().After(deadline) {
 			return nil, errors.Join(fmt.Errorf("%s does not serve port %s", w.server[0], w.port), err, end())
 		}
 	}
+}
+
+// serves is nil when the server is ready.
+func (w workload) serves() error {
+	if len(w.check) > 0 {
+		return w.cmd(context.Background(), w.check).Run()
+	}
+	conn, err := net.Dial("tcp", "127.0.0.1:"+w.port)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
