@@ -47,6 +47,7 @@ Ctrl-C ends the recording and writes the profile.`,
 	flags := cmd.Flags()
 	flags.DurationVar(&o.For, "for", 10*time.Minute, "duration of the recording; 0 for until Ctrl-C")
 	flags.BoolVar(&o.Paths, "with-paths", false, "include the most frequent paths; the profile is then no longer anonymous")
+	flags.BoolVar(&o.Containers, "containers", false, "record containers only")
 	flags.StringVarP(&out, "out", "o", "", "file to write, - for standard output (default peregrine-profile-TIME.json)")
 	flags.BoolVarP(&quiet, "quiet", "q", false, "show no progress and no summary")
 	watch.add(cmd)

@@ -13,6 +13,8 @@ type Count struct {
 	Container bool
 	Failed    bool
 	Calls     float64
+	// Slots are the calls in each slot of the window; nil if they came evenly.
+	Slots *[Slots]float64
 }
 
 // Builder makes a profile of windows as they come. Its memory does not depend
@@ -22,7 +24,9 @@ type Builder struct {
 	total   *variation
 	failed  float64
 	calls   map[string]*tally
-	strands map[strandKey][]uint32
+	strands map[strandKey]*course
+	// chosen are the syscalls that have strands of their own, once that is known.
+	chosen map[strandKey]bool
 }
 
 // tally counts one syscall.
@@ -32,20 +36,22 @@ type tally struct {
 	variation *variation
 }
 
+// strandKey names a strand; syscall is "" for that of a group's others.
 type strandKey struct {
 	group     Group
+	syscall   string
 	container bool
 }
 
 // NewBuilder makes an empty one.
 func NewBuilder() *Builder {
-	return &Builder{total: newVariation(), calls: map[string]*tally{}, strands: map[strandKey][]uint32{}}
+	return &Builder{total: newVariation(), calls: map[string]*tally{}, strands: map[strandKey]*course{}}
 }
 
 // Add takes the calls of the next window.
 func (b *Builder) Add(counts []Count) {
 	var total float64
-	sums := map[strandKey]float64{}
+	sums := map[strandKey]*[Slots]float64{}
 	for _, c := range counts {
 		t := b.calls[c.Syscall]
 		if t == nil {
@@ -59,7 +65,11 @@ func (b *Builder) Add(counts []Count) {
 		if c.Failed {
 			b.failed += c.Calls
 		}
-		sums[strandKey{GroupOf(c.Syscall), c.Container}] += c.Calls
+		key := b.key(c.Syscall, c.Container)
+		if sums[key] == nil {
+			sums[key] = new([Slots]float64)
+		}
+		c.addTo(sums[key])
 	}
 	for _, t := range b.calls {
 		t.variation.add(t.now)
@@ -68,13 +78,15 @@ func (b *Builder) Add(counts []Count) {
 	b.total.add(total)
 	for key := range sums {
 		if b.strands[key] == nil {
-			b.strands[key] = make([]uint32, b.windows)
+			b.strands[key] = newCourse(b.windows)
 		}
 	}
-	for key, counts := range b.strands {
-		b.strands[key] = append(counts, uint32(math.Round(min(sums[key], math.MaxUint32))))
+	for key, c := range b.strands {
+		c.add(sums[key])
 	}
-	b.windows++
+	if b.windows++; b.windows == undecided {
+		b.strands, b.chosen = b.own()
+	}
 }
 
 // Elapsed is the time that the windows take.
@@ -98,8 +110,9 @@ func (b *Builder) Profile() *Profile {
 		p.Syscalls = append(p.Syscalls, Syscall{Name: name, Host: calls(0), Container: calls(1), Bursts: t.variation.bursts()})
 	}
 	sortSyscalls(p.Syscalls)
-	for key, counts := range b.strands {
-		p.Shape.Strands = append(p.Shape.Strands, Strand{Group: key.group, Container: key.container, Counts: counts})
+	strands, _ := b.own()
+	for key, c := range strands {
+		p.Shape.Strands = append(p.Shape.Strands, c.strand(key))
 	}
 	sortStrands(p.Shape.Strands)
 	p.Shape = p.Shape.Sample(maxWindows)
@@ -114,7 +127,7 @@ func sortSyscalls(list []Syscall) {
 
 func sortStrands(list []Strand) {
 	slices.SortFunc(list, func(a, b Strand) int {
-		return cmp.Or(slices.Index(Groups, a.Group)-slices.Index(Groups, b.Group), index(a.Container)-index(b.Container))
+		return cmp.Or(slices.Index(Groups, a.Group)-slices.Index(Groups, b.Group), index(a.Container)-index(b.Container), cmp.Compare(a.Syscall, b.Syscall))
 	})
 }
 

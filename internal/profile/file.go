@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/human"
 )
@@ -135,6 +136,9 @@ func (s *Shape) check() error {
 		}
 		if len(strand.Counts) != s.Windows() {
 			return fmt.Errorf("shape.strands[%d]: %d windows, others have %d", i, len(strand.Counts), s.Windows())
+		}
+		if strand.Slots != "" && (len(strand.Slots) != 2*len(strand.Counts) || strings.Trim(strand.Slots, digits) != "") {
+			return fmt.Errorf("shape.strands[%d]: slots of %d characters: expected two of %s for each window", i, len(strand.Slots), digits)
 		}
 	}
 	return nil

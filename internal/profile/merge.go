@@ -148,21 +148,24 @@ func chain(profiles []*Profile) Shape {
 	for _, p := range profiles {
 		all += p.Shape.Windows()
 	}
-	counts := map[strandKey][]uint32{}
+	strands := map[strandKey]*Strand{}
 	length := 0
 	for _, p := range profiles {
 		own := p.Shape.Windows()
 		part := p.Shape.Sample(max(perSecond, own*maxWindows/max(all, maxWindows)))
 		for _, s := range part.Strands {
-			key := strandKey{s.Group, s.Container}
-			counts[key] = append(append(counts[key], make([]uint32, length-len(counts[key]))...), s.Counts...)
+			key := strandKey{s.Group, s.Syscall, s.Container}
+			if strands[key] == nil {
+				strands[key] = &Strand{Group: key.group, Syscall: key.syscall, Container: key.container}
+			}
+			strands[key].follow(s, length)
 		}
 		length += part.Windows()
 	}
 	var shape Shape
-	for key, c := range counts {
-		c = append(c, make([]uint32, length-len(c))...)
-		shape.Strands = append(shape.Strands, Strand{Group: key.group, Container: key.container, Counts: c})
+	for _, s := range strands {
+		s.pad(length)
+		shape.Strands = append(shape.Strands, *s)
 	}
 	sortStrands(shape.Strands)
 	return shape

@@ -140,19 +140,24 @@ type Quantiles struct {
 	Max float64 `json:"max"`
 }
 
-// Shape is the course of the load in windows: a recording as it was if it is
-// short, otherwise whole seconds of it, chosen so that quiet and busy ones have
+// Shape is the course of the load in windows and their slots: a recording as it
+// was if it is short, otherwise whole seconds of it, chosen so that quiet and busy ones have
 // their shares. Its strands have the same number of windows.
 type Shape struct {
 	Strands []Strand `json:"strands"`
 }
 
-// Strand is one group of syscalls, on the host or in containers.
+// Strand is one of the most frequent syscalls, or the others of a group, on the
+// host or in containers.
 type Strand struct {
-	Group     Group `json:"group"`
-	Container bool  `json:"container"`
+	Group     Group  `json:"group"`
+	Syscall   string `json:"syscall,omitempty"` // "" for the others
+	Container bool   `json:"container"`
 	// Counts are calls per window.
 	Counts []uint32 `json:"counts"`
+	// Slots has two characters for each window, which say in which of its slots
+	// the calls came; "" stands for all.
+	Slots string `json:"slots,omitempty"`
 }
 
 // Windows is the length of the shape.

@@ -2,11 +2,12 @@ package profile
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
-// maxWindows is the length of a shape: two minutes of a recording.
-const maxWindows = 120 * perSecond
+// maxWindows is the length of a shape: a minute of a recording.
+const maxWindows = 60 * perSecond
 
 // Sample keeps at most that many windows, in whole seconds and in their order:
 // evenly from the quietest second to the busiest, and the one with the highest
@@ -20,13 +21,30 @@ func (s *Shape) Sample(windows int) Shape {
 	var kept Shape
 	keep := chosen(s.Totals(), windows/perSecond)
 	for _, strand := range s.Strands {
-		k := Strand{Group: strand.Group, Container: strand.Container}
+		k := Strand{Group: strand.Group, Syscall: strand.Syscall, Container: strand.Container}
 		for _, second := range keep {
-			k.Counts = append(k.Counts, strand.Counts[second*perSecond:(second+1)*perSecond]...)
+			k.follow(strand.windows(second*perSecond, (second+1)*perSecond), len(k.Counts))
 		}
 		kept.Strands = append(kept.Strands, k)
 	}
 	return kept
+}
+
+// Groups is the shape with one strand for each group, on the host and in
+// containers: for pictures.
+func (s *Shape) Groups() Shape {
+	var g Shape
+	for _, strand := range s.Strands {
+		i := slices.IndexFunc(g.Strands, func(o Strand) bool { return o.Group == strand.Group && o.Container == strand.Container })
+		if i < 0 {
+			g.Strands = append(g.Strands, Strand{Group: strand.Group, Container: strand.Container, Counts: slices.Clone(strand.Counts)})
+			continue
+		}
+		for w, n := range strand.Counts {
+			g.Strands[i].Counts[w] += min(n, math.MaxUint32-g.Strands[i].Counts[w])
+		}
+	}
+	return g
 }
 
 // Flat is the same load without its course: only rates are left.

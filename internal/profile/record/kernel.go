@@ -37,15 +37,15 @@ type kernel struct {
 }
 
 // attach starts counting.
-func attach() (*kernel, error) {
+func attach(containers bool) (*kernel, error) {
 	k := &kernel{}
-	if err := k.attach(); err != nil {
+	if err := k.attach(containers); err != nil {
 		return nil, errors.Join(fmt.Errorf("count syscalls in the kernel (needs root, or CAP_BPF and CAP_PERFMON, and Linux 5.8 with BTF): %w", err), k.close())
 	}
 	return k, nil
 }
 
-func (k *kernel) attach() error {
+func (k *kernel) attach(containers bool) error {
 	// Before 5.11, maps count as locked memory.
 	if err := rlimit.RemoveMemlock(); err != nil {
 		return fmt.Errorf("raise the limit of locked memory: %w", err)
@@ -57,7 +57,8 @@ func (k *kernel) attach() error {
 	// Programs of both types have the same helpers for tracing
 	// (bpf_tracing_func_proto); those used here cannot be probed without a hook.
 	typed := features.HaveProgramHelper(ebpf.RawTracepoint, asm.FnGetCurrentTaskBtf) == nil
-	if err := errors.Join(spec.Variables["task_is_typed"].Set(typed), spec.Variables["facts_of"].Set(factTable())); err != nil {
+	if err := errors.Join(spec.Variables["task_is_typed"].Set(typed), spec.Variables["facts_of"].Set(factTable()),
+		spec.Variables["containers_only"].Set(containers)); err != nil {
 		return err
 	}
 	if err := spec.LoadAndAssign(&k.objects, nil); err != nil {

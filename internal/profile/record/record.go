@@ -22,6 +22,11 @@ import (
 type Options struct {
 	For   time.Duration // 0: until the context ends
 	Paths bool          // keep the names of the most frequent paths
+	// Containers leaves out the host.
+	Containers bool
+	// After, if set, is a time with which the windows are aligned: the first
+	// begins a whole number of windows later.
+	After time.Time
 	// Progress, if not nil, is called every second.
 	Progress func(Moment)
 }
@@ -37,21 +42,24 @@ type Moment struct {
 // recording is one Run.
 type recording struct {
 	kernel  *kernel
+	inside  bool // only containers
 	builder *profile.Builder
 	samples *samples
 	before  counts
 	first   counts
 	now     counts
-	list    []profile.Count // of one window
+	// readings are those of this window.
+	readings []reading
+	list     []profile.Count // of one window
 }
 
 // Run records until the time is over or ctx ends, which is no error.
 func Run(ctx context.Context, o Options) (*profile.Profile, error) {
-	k, err := attach()
+	k, err := attach(o.Containers)
 	if err != nil {
 		return nil, err
 	}
-	r := &recording{kernel: k, builder: profile.NewBuilder(), samples: newSamples(o.Paths)}
+	r := &recording{kernel: k, inside: o.Containers, builder: profile.NewBuilder(), samples: newSamples(o.Paths)}
 	drained := make(chan error, 1)
 	go func() { drained <- r.samples.drain(k.samples) }()
 	started := time.Now()
@@ -63,17 +71,21 @@ func Run(ctx context.Context, o Options) (*profile.Profile, error) {
 	return r.profile(started), nil
 }
 
-// windows reads the counts at the end of each window. One that was read late
-// is longer: its counts are made those of the nominal length, so that bursts
-// come out as high as they were; two or more that were missed are alike.
+// windows reads the counts at the end of each slot, and of each window. One that
+// was read late is longer: its counts are made those of the nominal length, so
+// that bursts come out as high as they were; two or more that were missed are
+// alike.
 func (r *recording) windows(ctx context.Context, o Options) error {
+	if since := time.Since(o.After); !o.After.IsZero() && since > 0 {
+		time.Sleep(profile.Window - since%profile.Window)
+	}
 	if err := r.kernel.read(&r.now); err != nil {
 		return err
 	}
 	r.first, r.before = r.now, r.now
 	start := time.Now()
 	last := start
-	timer := time.NewTimer(profile.Window)
+	timer := time.NewTimer(slot)
 	defer timer.Stop()
 	before := r.now // a second ago
 	for told := start; o.For == 0 || r.builder.Elapsed() < o.For; {
@@ -82,13 +94,22 @@ func (r *recording) windows(ctx context.Context, o Options) error {
 			return nil
 		case <-timer.C:
 		}
-		if err := errors.Join(r.kernel.read(&r.now), r.kernel.renew()); err != nil {
+		if err := r.kernel.read(&r.now); err != nil {
 			return err
 		}
 		now := time.Now()
+		end := start.Add(r.builder.Elapsed() + profile.Window)
+		if now.Before(end) {
+			r.readings = append(r.readings, reading{now.Sub(last), r.now})
+			timer.Reset(min(time.Until(end), slot-now.Sub(start)%slot))
+			continue
+		}
+		if err := r.kernel.renew(); err != nil {
+			return err
+		}
 		r.window(now.Sub(last))
 		last = now
-		timer.Reset(time.Until(start.Add(r.builder.Elapsed() + profile.Window)))
+		timer.Reset(slot)
 		if since := now.Sub(told); since >= time.Second && o.Progress != nil {
 			m := r.now.since(&before, since.Seconds())
 			m.Elapsed = now.Sub(start)
@@ -118,17 +139,21 @@ func (c *counts) since(before *counts, seconds float64) (m Moment) {
 func (r *recording) window(length time.Duration) {
 	windows := max(1, int(math.Round(float64(length)/float64(profile.Window))))
 	scale := float64(profile.Window) / float64(length)
+	r.readings = append(r.readings, reading{length, r.now})
 	r.list = r.list[:0]
 	add := func(name string, container, failed int, n uint64) {
 		if n > 0 && name != "" {
 			r.list = append(r.list, profile.Count{Syscall: name, Container: container == 1, Failed: failed == 1, Calls: float64(n) * scale})
 		}
 	}
-	for container := range 2 {
+	for _, container := range r.places() {
 		for failed := range 2 {
 			now, before := &r.now.Calls[container][failed], &r.before.Calls[container][failed]
 			for nr, name := range names {
 				add(name, container, failed, now[nr]-before[nr])
+				if n := len(r.list); name != "" && now[nr] > before[nr] {
+					r.list[n-1].Slots = r.slots(func(c *counts) uint64 { return c.Calls[container][failed][nr] }, scale)
+				}
 			}
 		}
 		// These do not return.
@@ -138,10 +163,18 @@ func (r *recording) window(length time.Duration) {
 			add("execve", container, 0, r.now.Execs[container]-r.before.Execs[container])
 		}
 	}
-	r.before = r.now
+	r.before, r.readings = r.now, r.readings[:0]
 	for range windows {
 		r.builder.Add(r.list)
 	}
+}
+
+// places are those that are recorded: 0 for the host, 1 for containers.
+func (r *recording) places() []int {
+	if r.inside {
+		return []int{1}
+	}
+	return []int{0, 1}
 }
 
 func (r *recording) profile(started time.Time) *profile.Profile {
@@ -153,8 +186,11 @@ func (r *recording) profile(started time.Time) *profile.Profile {
 		return p
 	}
 	perSecond := func(of func(*counts) [2]uint64) float64 {
-		now, first := of(&r.now), of(&r.first)
-		return math.Round(float64(now[0]+now[1]-first[0]-first[1])/seconds*1000) / 1000
+		var n uint64
+		for _, place := range r.places() {
+			n += of(&r.now)[place] - of(&r.first)[place]
+		}
+		return math.Round(float64(n)/seconds*1000) / 1000
 	}
 	p.Processes = &profile.Processes{
 		Forks:   perSecond(func(c *counts) [2]uint64 { return c.Forks }),

@@ -16,16 +16,17 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	recordMapBudgets       = "budgets"
-	recordMapCounts        = "counts"
-	recordMapSamples       = "samples"
-	recordProgCountExec    = "count_exec"
-	recordProgCountExit    = "count_exit"
-	recordProgCountFork    = "count_fork"
-	recordProgCountSyscall = "count_syscall"
-	recordVarEpoch         = "epoch"
-	recordVarFactsOf       = "facts_of"
-	recordVarTaskIsTyped   = "task_is_typed"
+	recordMapBudgets        = "budgets"
+	recordMapCounts         = "counts"
+	recordMapSamples        = "samples"
+	recordProgCountExec     = "count_exec"
+	recordProgCountExit     = "count_exit"
+	recordProgCountFork     = "count_fork"
+	recordProgCountSyscall  = "count_syscall"
+	recordVarContainersOnly = "containers_only"
+	recordVarEpoch          = "epoch"
+	recordVarFactsOf        = "facts_of"
+	recordVarTaskIsTyped    = "task_is_typed"
 )
 
 // loadRecord returns the embedded CollectionSpec for record.
@@ -89,9 +90,10 @@ type recordMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type recordVariableSpecs struct {
-	Epoch       *ebpf.VariableSpec `ebpf:"epoch"`
-	FactsOf     *ebpf.VariableSpec `ebpf:"facts_of"`
-	TaskIsTyped *ebpf.VariableSpec `ebpf:"task_is_typed"`
+	ContainersOnly *ebpf.VariableSpec `ebpf:"containers_only"`
+	Epoch          *ebpf.VariableSpec `ebpf:"epoch"`
+	FactsOf        *ebpf.VariableSpec `ebpf:"facts_of"`
+	TaskIsTyped    *ebpf.VariableSpec `ebpf:"task_is_typed"`
 }
 
 // recordObjects contains all objects after they have been loaded into the kernel.
@@ -131,9 +133,10 @@ func (m *recordMaps) Close() error {
 //
 // It can be passed to loadRecordObjects or ebpf.CollectionSpec.LoadAndAssign.
 type recordVariables struct {
-	Epoch       *ebpf.Variable `ebpf:"epoch"`
-	FactsOf     *ebpf.Variable `ebpf:"facts_of"`
-	TaskIsTyped *ebpf.Variable `ebpf:"task_is_typed"`
+	ContainersOnly *ebpf.Variable `ebpf:"containers_only"`
+	Epoch          *ebpf.Variable `ebpf:"epoch"`
+	FactsOf        *ebpf.Variable `ebpf:"facts_of"`
+	TaskIsTyped    *ebpf.Variable `ebpf:"task_is_typed"`
 }
 
 // recordPrograms contains all programs after they have been loaded into the kernel.

@@ -24,7 +24,7 @@ import (
 // second.
 func recorded(t *testing.T, o Options, act func(stop *atomic.Bool)) *profile.Profile {
 	t.Helper()
-	k, err := attach()
+	k, err := attach(false)
 	needs.That(t, "eBPF", err)
 	if err := k.close(); err != nil {
 		t.Fatal(err)
@@ -142,23 +142,40 @@ func TestNoNames(t *testing.T) {
 	}
 }
 
-// A process of its own process namespace is in a container.
+// A process of its own process namespace is in a container. The host, on which
+// this test works too, can be left out: its calls, sockets and processes.
 func TestContainers(t *testing.T) {
-	p := recorded(t, Options{}, func(stop *atomic.Bool) {
+	p := recorded(t, Options{Containers: true, After: time.Now()}, func(stop *atomic.Bool) {
 		for !stop.Load() {
 			c := exec.Command("/bin/true")
 			c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
 			_ = c.Run()
+			if fd, err := unix.Socket(unix.AF_INET6, unix.SOCK_RAW, 0x40); err == nil {
+				_ = unix.Close(fd)
+			}
 		}
 	})
-	if s := syscallOf(p, "execve"); s.Container.Rate <= 0 {
-		t.Errorf("%+v", s)
+	if s := syscallOf(p, "execve"); s.Container.Rate <= 0 || p.Processes.Execs <= 0 {
+		t.Errorf("%+v, %+v", s, p.Processes)
+	}
+	for _, s := range p.Syscalls {
+		if s.Host.Rate != 0 {
+			t.Errorf("%s of the host: %+v", s.Name, s.Host)
+		}
+	}
+	for _, s := range p.Shape.Strands {
+		if !s.Container {
+			t.Errorf("a strand of the host: %+v", s)
+		}
+	}
+	if i := slices.IndexFunc(p.Sockets, func(s profile.Socket) bool { return s.Protocol == "raw" && s.Family == "ipv6" }); i >= 0 {
+		t.Errorf("a socket of the host: %+v", p.Sockets[i])
 	}
 }
 
 // The end of the context is the end of the recording, not an error.
 func TestStops(t *testing.T) {
-	k, err := attach()
+	k, err := attach(false)
 	needs.That(t, "eBPF", err)
 	if err := k.close(); err != nil {
 		t.Fatal(err)
@@ -229,7 +246,7 @@ func BenchmarkCost(b *testing.B) {
 		detach := emptyProgram(b)
 		turn("empty")
 		detach()
-		k, err := attach()
+		k, err := attach(false)
 		needs.That(b, "eBPF", err)
 		turn("record")
 		if err := k.close(); err != nil {

@@ -49,7 +49,7 @@ func courses(p *profile.Profile) []page.Chart {
 		all.Values = append(all.Values, total/perSecond)
 	}
 	colors := map[profile.Group]string{profile.File: "load", profile.Network: "good", profile.Process: "drops", profile.Memory: "warn", profile.Other: "soft"}
-	for _, s := range p.Shape.Strands {
+	for _, s := range p.Shape.Groups().Strands {
 		name, dash := string(s.Group), []int(nil)
 		if s.Container {
 			name, dash = name+", containers", page.Dashed

@@ -12,7 +12,7 @@ import (
 const width = 56
 
 // picture draws the course of the load: a line for all syscalls and one for
-// each strand, each as high as its own peak, which is written beside it. A
+// each group, each as high as its own peak, which is written beside it. A
 // column is the highest of its windows.
 func picture(b *strings.Builder, p *profile.Profile) {
 	n := p.Shape.Windows()
@@ -22,10 +22,11 @@ func picture(b *strings.Builder, p *profile.Profile) {
 	fmt.Fprintf(b, "\n%.1f s in windows of 100 ms, up to the peak of each line\n", float64(n)*profile.Window.Seconds())
 	totals := p.Shape.Totals()
 	row(b, "all", totals)
-	if len(p.Shape.Strands) < 2 {
+	strands := p.Shape.Groups().Strands
+	if len(strands) < 2 {
 		return
 	}
-	for _, s := range p.Shape.Strands {
+	for _, s := range strands {
 		name := string(s.Group)
 		if s.Container {
 			name += ", c."

@@ -66,6 +66,8 @@ enum facts { NO_FACTS, PATH_0, PATH_1, SOCKET, ADDRESS_1, EXEC, EXIT, CLONE };
 const volatile u8 facts_of[NUMBERS];
 /* The helper that gives the current task as a pointer to load from is of 5.11. */
 const volatile bool task_is_typed;
+/* Whether arguments of the host's calls are not looked at. */
+const volatile bool containers_only;
 /* Counts windows; a new one renews what may be looked at. */
 volatile u32 epoch;
 
@@ -112,11 +114,11 @@ INLINE u32 in_container(struct task_struct *task)
 	return task->thread_pid->level > 0;
 }
 
-static NOINLINE struct sample *sampled(u32 budget)
+static NOINLINE struct sample *sampled(u32 budget, u32 of_task)
 {
 	struct budget *b = bpf_map_lookup_elem(&budgets, &budget);
 
-	if (!b)
+	if (!b || (containers_only && !(of_task & IN_CONTAINER)))
 		return NULL;
 	if (b->epoch != epoch) {
 		b->epoch = epoch;
@@ -135,9 +137,10 @@ INLINE void submit(struct sample *s, u32 facts, u64 nr)
 	bpf_ringbuf_submit(s, 0);
 }
 
-static NOINLINE void look(u32 nr, u32 facts, u64 arg0, u64 arg1, u64 arg2)
+static NOINLINE void look(u32 nr, u32 of_task, u64 arg0, u64 arg1, u64 arg2)
 {
-	struct sample *s = sampled(facts <= PATH_1 ? FOR_PATHS : FOR_SOCKETS);
+	u32 facts = facts_of[BOUND(nr, NUMBERS - 1)];
+	struct sample *s = sampled(facts <= PATH_1 ? FOR_PATHS : FOR_SOCKETS, of_task);
 
 	if (!s)
 		return;
@@ -209,7 +212,7 @@ int count_syscall(u64 *ctx)
 	c->calls[of_task & IN_CONTAINER][(unsigned long)result >= (unsigned long)-MAX_ERRNO][nr]++;
 	/* An address that a failed accept leaves is not one. */
 	if (unlikely(facts) && !(facts == ADDRESS_1 && result < 0 && result != -EINPROGRESS))
-		look(nr, facts, ARG0(regs), ARG1(regs), ARG2(regs));
+		look(nr, of_task, ARG0(regs), ARG1(regs), ARG2(regs));
 	return 0;
 }
 
@@ -238,8 +241,10 @@ int count_exec(u64 *ctx)
 
 	if (!c)
 		return 0;
-	c->execs[in_container(task) & 1]++;
-	struct sample *s = sampled(FOR_PROCESSES);
+	u32 container = in_container(task) & 1;
+
+	c->execs[container]++;
+	struct sample *s = sampled(FOR_PROCESSES, container);
 	if (!s)
 		return 0;
 	s->args[0] = bprm->argc;
@@ -269,7 +274,7 @@ int count_exit(u64 *ctx)
 		return 0;
 	}
 	c->exits[container]++;
-	struct sample *s = sampled(FOR_PROCESSES);
+	struct sample *s = sampled(FOR_PROCESSES, container);
 	if (!s)
 		return 0;
 	s->args[0] = bpf_ktime_get_boot_ns() - task->start_boottime;

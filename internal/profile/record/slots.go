@@ -1,0 +1,33 @@
+package record
+
+import (
+	"math"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/profile"
+)
+
+const slot = profile.Window / profile.Slots
+
+// reading is the counts at some time after the start of the window.
+type reading struct {
+	at time.Duration
+	counts
+}
+
+// slots are the calls of one kind in each slot of the window. Those between two
+// readings are taken to be evenly spaced; the last one is at the window's end.
+func (r *recording) slots(of func(*counts) uint64, scale float64) *[profile.Slots]float64 {
+	slots := new([profile.Slots]float64)
+	length := float64(r.readings[len(r.readings)-1].at) / profile.Slots
+	from, before := 0.0, of(&r.before)
+	for i := range r.readings {
+		to, now := float64(r.readings[i].at)/length, of(&r.readings[i].counts)
+		for s := int(from); now > before && s < profile.Slots && float64(s) < to; s++ {
+			overlap := math.Min(to, float64(s+1)) - math.Max(from, float64(s))
+			slots[s] += scale * float64(now-before) * overlap / max(to-from, 1e-9)
+		}
+		from, before = to, now
+	}
+	return slots
+}

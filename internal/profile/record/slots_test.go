@@ -1,0 +1,35 @@
+package record
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/profile"
+)
+
+// Calls belong to the slots between the two readings that saw them, however
+// late these were; a window that was too long is scaled.
+func TestSlots(t *testing.T) {
+	const ms = time.Millisecond
+	of := func(c *counts) uint64 { return c.Forks[0] }
+	read := func(at time.Duration, n uint64) reading { return reading{at, counts{Forks: [2]uint64{n, 0}}} }
+	for name, test := range map[string]struct {
+		readings []reading
+		scale    float64
+		want     [profile.Slots]float64
+	}{
+		"on time":    {[]reading{read(10*ms, 100), read(20*ms, 105), read(100*ms, 105)}, 1, [profile.Slots]float64{0: 100, 1: 5}},
+		"late":       {[]reading{read(15*ms, 30), read(35*ms, 50), read(100*ms, 50)}, 1, [profile.Slots]float64{0: 20, 1: 15, 2: 10, 3: 5}},
+		"none since": {[]reading{read(100*ms, 10)}, 1, [profile.Slots]float64{1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
+		"too long":   {[]reading{read(100*ms, 100), read(200*ms, 200)}, 0.5, [profile.Slots]float64{10, 10, 10, 10, 10, 10, 10, 10, 10, 10}},
+	} {
+		got := (&recording{readings: test.readings}).slots(of, test.scale)
+		for i := range got {
+			if math.Abs(got[i]-test.want[i]) > 1e-6 {
+				t.Errorf("%s: %v, want %v", name, *got, test.want)
+				break
+			}
+		}
+	}
+}
