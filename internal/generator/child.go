@@ -42,6 +42,8 @@ type brief struct {
 	Env     action.Env // as known to Spawn
 	Overlay []string
 	Network bool
+	// Instances says that they are asked for, not only counted.
+	Instances bool
 }
 
 func init() {
@@ -125,12 +127,14 @@ func work(frames *os.File) int {
 	}()
 	var lost error
 	b.Options.Discard = true
-	b.Options.Sink = func(batch []Instance) {
-		if lost == nil {
-			lost = writeFrame(frames, frameBatch, instanceBytes(batch))
-		}
-		if lost != nil {
-			stop()
+	if b.Instances {
+		b.Options.Sink = func(batch []Instance) {
+			if lost == nil {
+				lost = writeFrame(frames, frameBatch, instanceBytes(batch))
+			}
+			if lost != nil {
+				stop()
+			}
 		}
 	}
 	b.Options.Ready = func(skips []string) {

@@ -2,6 +2,7 @@ package generator
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
@@ -20,9 +21,25 @@ type Mix struct {
 	Shares  []float64
 }
 
+// peak is the highest rate of all strands together, over a tenth of a second.
+func (m *Mix) peak() (highest float64) {
+	totals := m.totals()
+	steps := max(1, int(100*time.Millisecond/m.Each))
+	for i := 0; i < len(totals); i += steps {
+		sum := 0.0
+		part := totals[i:min(i+steps, len(totals))]
+		for _, rate := range part {
+			sum += rate
+		}
+		highest = max(highest, sum/float64(len(part)))
+	}
+	return highest
+}
+
 // pacer is the schedule of all strands together.
-func (m *Mix) pacer() pace.Series {
-	var totals []float64
+func (m *Mix) pacer() pace.Series { return pace.NewSeries(m.totals(), m.Each) }
+
+func (m *Mix) totals() (totals []float64) {
 	for _, rates := range m.Rates {
 		if totals == nil {
 			totals = make([]float64, len(rates))
@@ -33,7 +50,7 @@ func (m *Mix) pacer() pace.Series {
 			}
 		}
 	}
-	return pace.NewSeries(totals, m.Each)
+	return totals
 }
 
 func (m *Mix) check(actions int) error {
@@ -75,14 +92,18 @@ func (m *Mix) of(actions []int) *Mix {
 	return part
 }
 
-// mixPicker gives the places of a mix's schedule to its actions. In each step
-// an action has a part of the numbers from 0 to 1. Place n takes the one that
-// holds the fraction of n times the golden ratio: of any n places in a row,
-// each action gets its share to within one or two, where drawing by lot would
-// be off by the square root.
+// mixPicker gives the places of a mix's schedule to its actions. In each step a
+// strand has a part of the time, and takes the places in it: calls of one kind
+// come together, as those of real programs do, so that a sensor rests between
+// those that it has to look at. So that no strand falls between two places in
+// every step, the parts are moved by up to one place: by the fraction of the
+// step's number times the golden ratio, which gives each strand its share sooner
+// than a lot would. Of a strand's places, place n goes to the action whose part
+// of the numbers from 0 to 1 holds the fraction of n times the golden ratio.
 type mixPicker struct {
 	series  pace.Series
 	ends    [][]float64 // of each step: the upper ends of the strands' parts
+	counts  []float64   // of each step: the places in it
 	strands []mixStrand
 }
 
@@ -90,6 +111,7 @@ type mixPicker struct {
 type mixStrand struct {
 	actions []uint16
 	ends    []float64
+	before  []float64 // places before each step, and in all steps
 }
 
 const goldenRatio = 0.6180339887498949 // its fraction
@@ -105,6 +127,13 @@ func newMixPicker(m *Mix) *mixPicker {
 		strand.actions = append(strand.actions, uint16(a))
 		strand.ends = append(strand.ends, before+m.Shares[a])
 	}
+	for s, rates := range m.Rates {
+		before := make([]float64, 1, len(rates)+1)
+		for i, rate := range rates {
+			before = append(before, before[i]+rate*m.Each.Seconds())
+		}
+		p.strands[s].before = before
+	}
 	for i := range m.Rates[0] {
 		ends := make([]float64, len(m.Rates))
 		var sum float64
@@ -115,40 +144,48 @@ func newMixPicker(m *Mix) *mixPicker {
 		for s := range ends {
 			ends[s] /= max(sum, 1e-300)
 		}
+		p.counts = append(p.counts, sum*m.Each.Seconds())
 		p.ends = append(p.ends, ends)
 	}
 	return p
 }
 
-// at is the action in place n, which is due then.
-func (p *mixPicker) at(n uint64, due time.Duration) uint16 {
-	x := float64(n) * goldenRatio
-	x -= float64(uint64(x))
-	ends := p.busy(p.series.Step(due))
+// at is the action in the place that is due then.
+func (p *mixPicker) at(due time.Duration) uint16 {
+	each := p.series.Each
+	step := p.series.Step(due)
+	moved := fraction(float64(due/each)*goldenRatio) / max(p.counts[step], 1)
+	x := fraction(float64(due%each)/float64(each) + moved)
+	step = p.busy(step)
+	ends := p.ends[step]
 	s := find(ends, x)
 	before := 0.0
 	if s > 0 {
 		before = ends[s-1]
 	}
-	strand := &p.strands[s]
 	if width := ends[s] - before; width > 0 {
 		x = (x - before) / width
 	}
-	return strand.actions[find(strand.ends, x*strand.ends[len(strand.ends)-1])]
+	strand := &p.strands[s]
+	steps := len(p.ends)
+	round := float64(int(due/each) / steps)
+	n := math.Floor(round*strand.before[steps] + strand.before[step] + x*(strand.before[step+1]-strand.before[step]))
+	return strand.actions[find(strand.ends, fraction(n*goldenRatio)*strand.ends[len(strand.ends)-1])]
 }
 
-// busy is the parts of a step, or those of the last one before it in which
-// anything is due: the time of an action at the very end of a step is rounded,
-// and may be in the next.
-func (p *mixPicker) busy(step int) []float64 {
+func fraction(x float64) float64 { return x - math.Floor(x) }
+
+// busy is the step, or the last one before it in which anything is due: the time
+// of an action at the very end of a step is rounded, and may be in the next.
+func (p *mixPicker) busy(step int) int {
 	for range p.ends {
 		ends := p.ends[step]
 		if ends[len(ends)-1] > 0 {
-			return ends
+			return step
 		}
 		step = (step - 1 + len(p.ends)) % len(p.ends)
 	}
-	return p.ends[step]
+	return step
 }
 
 // find is the first part that x lies in.

@@ -25,7 +25,7 @@ func TestMixPicker(t *testing.T) {
 		if due >= rounds*300*time.Millisecond {
 			break
 		}
-		counts[p.series.Step(due)][p.at(n, due)]++
+		counts[p.series.Step(due)][p.at(due)]++
 	}
 	want := [3][3]float64{{90, 10, 0}, {0, 0, 200}, {45, 5, 50}}
 	for step := range counts {
@@ -54,7 +54,7 @@ func TestMixPickerIdleStep(t *testing.T) {
 	} {
 		p := newMixPicker(test.mix)
 		for n := range uint64(20) {
-			if got := p.at(n, test.due); !slices.Contains(test.of, got) {
+			if got := p.at(test.due); !slices.Contains(test.of, got) {
 				t.Errorf("%s: place %d has action %d, want one of %v", name, n, got, test.of)
 			}
 		}

@@ -18,7 +18,7 @@ const (
 	// replayTick is how long due calls may wait, to be made in one batch.
 	replayTick = 500 * time.Microsecond
 	// replayPerWorker is the most syscalls a second for one thread.
-	replayPerWorker = 100_000
+	replayPerWorker = 60_000
 )
 
 // Replay is a run that makes the syscalls of a profile, at scale times the
@@ -33,6 +33,8 @@ func Replay(p *profile.Profile, scale float64, length time.Duration) (o Options,
 		return o, nil, fmt.Errorf("scale %g: must be above 0", scale)
 	}
 	r := newReplay(p)
+	r.threads(p.Processes)
+	r.leaveOut(scale)
 	r.subtract()
 	o = Options{Mix: r.mix(p, scale, length), Tick: replayTick, Discard: true}
 	if o.Mix == nil {
@@ -41,7 +43,7 @@ func Replay(p *profile.Profile, scale float64, length time.Duration) (o Options,
 	for _, c := range r.calls {
 		o.Actions = append(o.Actions, Choice{Name: action.Replayed(c.syscall, c.failed), Container: c.container})
 	}
-	o.Workers = min(runtime.NumCPU(), 1+int(p.Rate*scale/replayPerWorker))
+	o.Workers = min(runtime.NumCPU(), 1+int(o.Mix.peak()/replayPerWorker))
 	return o, r.notes(p), o.Check()
 }
 
@@ -96,6 +98,34 @@ func (r *replay) add(c replayed) {
 	}
 }
 
+// threads makes the share of the clones that started threads start threads.
+func (r *replay) threads(p *profile.Processes) {
+	if p == nil || p.Threads == 0 {
+		return
+	}
+	for _, c := range slices.Clone(r.calls) {
+		if c.syscall == "clone" && !c.failed {
+			started := c.rate * p.Threads / (p.Threads + p.Forks)
+			r.find(c.syscall, c.container, false).rate -= started
+			r.add(replayed{action.Thread, c.container, false, started})
+		}
+	}
+}
+
+// runtimeCalls are those per second that the Go runtime makes in a worker
+// process that is never idle: its monitor looks every 10 ms.
+var runtimeCalls = map[string]float64{"nanosleep": 97, "epoll_pwait": 97}
+
+// leaveOut leaves calls to the runtime that it makes anyhow.
+func (r *replay) leaveOut(scale float64) {
+	for i := range r.calls {
+		if c := &r.calls[i]; !c.failed {
+			c.rate = max(0, c.rate-runtimeCalls[c.syscall]/scale)
+		}
+	}
+	r.calls = slices.DeleteFunc(r.calls, func(c replayed) bool { return c.rate <= 0 })
+}
+
 // subtract takes away the side calls of other calls: those with most of them
 // first, since side calls may have side calls too.
 func (r *replay) subtract() {
@@ -141,16 +171,18 @@ func depth(syscall string) int {
 	return most
 }
 
-// strand names a part of the profile's shape.
+// strand names a part of the profile's shape; syscall is "" for the others of a
+// group.
 type strand struct {
 	group     profile.Group
+	syscall   string
 	container bool
 }
 
 // mix gives each call its strand of the shape. Calls whose strand the shape
 // lacks are spread evenly; nil without calls.
 func (r *replay) mix(p *profile.Profile, scale float64, length time.Duration) *Mix {
-	m := &Mix{Each: profile.Window}
+	m := &Mix{Each: profile.Window / profile.Slots}
 	shape := p.Shape
 	if seconds := max(1, int(length/time.Second)); length > 0 {
 		shape = shape.Sample(seconds * int(time.Second/profile.Window))
@@ -158,7 +190,7 @@ func (r *replay) mix(p *profile.Profile, scale float64, length time.Duration) *M
 	index := map[strand]int{}
 	sums := []float64{}
 	for _, c := range r.calls {
-		key := strand{profile.GroupOf(c.syscall), c.container}
+		key := strandOf(&p.Shape, &c)
 		i, ok := index[key]
 		if !ok {
 			i = len(sums)
@@ -184,29 +216,60 @@ func (r *replay) mix(p *profile.Profile, scale float64, length time.Duration) *M
 // course is a strand's rate in each window of a sample of the whole shape, which
 // has the given mean.
 func course(whole, sample *profile.Shape, key strand, mean float64) []float64 {
-	counts := func(shape *profile.Shape) []uint32 {
-		for _, s := range shape.Strands {
-			if s.Group == key.group && s.Container == key.container {
-				return s.Counts
-			}
-		}
-		return nil
-	}
 	var sum float64
-	for _, n := range counts(whole) {
+	for _, n := range key.in(whole).Counts {
 		sum += float64(n)
 	}
-	rates := make([]float64, max(1, sample.Windows()))
+	rates := make([]float64, max(1, sample.Windows())*profile.Slots)
 	if sum == 0 {
 		for i := range rates {
 			rates[i] = mean
 		}
 		return rates
 	}
-	for i, n := range counts(sample) {
-		rates[i] = float64(n) * mean * float64(whole.Windows()) / sum
+	played := key.in(sample)
+	for i, n := range played.Counts {
+		slots := played.Busy(i)
+		busy := 0
+		for _, is := range slots {
+			busy += bit(is)
+		}
+		rate := float64(n) * mean * float64(whole.Windows()) / sum
+		for s, is := range slots {
+			rates[i*profile.Slots+s] = rate * float64(profile.Slots) / float64(busy) * float64(bit(is))
+		}
 	}
 	return rates
+}
+
+// strandOf is the strand that a call belongs to.
+func strandOf(shape *profile.Shape, c *replayed) strand {
+	name := c.syscall
+	if name == action.Thread {
+		name = "clone"
+	}
+	own := strand{profile.GroupOf(name), name, c.container}
+	if own.in(shape).Counts == nil {
+		own.syscall = ""
+	}
+	return own
+}
+
+// in is the strand of a shape, an empty one if the shape lacks it.
+func (key strand) in(shape *profile.Shape) profile.Strand {
+	for _, s := range shape.Strands {
+		if s.Group == key.group && s.Syscall == key.syscall && s.Container == key.container {
+			return s
+		}
+	}
+	return profile.Strand{}
+}
+
+func bit(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // notes list the differences from the recording.
@@ -240,9 +303,6 @@ func (r *replay) notes(p *profile.Profile) []string {
 	note(slices.Sorted(maps.Keys(r.beyond)), beyond, "%.1f %% more calls are made, which others need")
 	if len(r.others) > 0 {
 		notes = append(notes, "made as another syscall: "+enumerate(r.others))
-	}
-	if p.Processes != nil && p.Processes.Threads > 0 {
-		notes = append(notes, "threads are started as processes")
 	}
 	return append(notes, p.Source.Assumed...)
 }

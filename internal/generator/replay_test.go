@@ -74,7 +74,7 @@ func TestReplayRates(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := map[string]float64{"openat": 400, "openat.failed": 40, "close": 600, "read": 500, "recvfrom.failed": 100,
-			"clone": 30, "execve": 20, "wait4": 40, "exit_group": 30, "quux": 10}
+			"clone": 30. / 31 * 30, "thread": 30. / 31, "execve": 20, "wait4": 40, "exit_group": 30. / 31 * 30, "quux": 10}
 		got := rates(&o)
 		for name, rate := range want {
 			if math.Abs(got[name]-scale*rate) > 1e-3*scale*rate {
@@ -86,7 +86,6 @@ func TestReplayRates(t *testing.T) {
 			"0.6 % of the calls fail, and succeeded: wait4",
 			"11.3 % more calls are made, which others need: fcntl", // to have something to close
 			"made as another syscall: vfork as clone",
-			"threads are started as processes",
 		}, notes); diff != "" {
 			t.Error(diff)
 		}
@@ -103,12 +102,12 @@ func TestReplayCourse(t *testing.T) {
 		steps := o.Mix.Rates[o.Mix.Strands[i]]
 		switch c.Name {
 		case "replay.openat":
-			if r := steps[3] / steps[0]; math.Abs(r-(5*50+4)/54.0) > 1e-9 {
+			if r := steps[3*profile.Slots] / steps[0]; math.Abs(r-(5*20+4)/24.0) > 1e-9 {
 				t.Errorf("%s: a burst is %g times the rest", c.Name, r)
 			}
 		case "replay.read":
-			if steps[3] != steps[0] || !c.Container {
-				t.Errorf("%s: %+v, %g/s and %g/s", c.Name, c, steps[0], steps[3])
+			if steps[3*profile.Slots] != steps[0] || !c.Container {
+				t.Errorf("%s: %+v, %g/s and %g/s", c.Name, c, steps[0], steps[3*profile.Slots])
 			}
 		}
 	}
@@ -158,8 +157,8 @@ func TestReplaySampled(t *testing.T) {
 		t.Fatal(err)
 	}
 	for s := range o.Mix.Rates {
-		if n := len(o.Mix.Rates[s]); n != 10 {
-			t.Errorf("%d windows in a second", n)
+		if n := len(o.Mix.Rates[s]); n != 100 {
+			t.Errorf("%d slots in a second", n)
 		}
 		if got, want := slices.Max(o.Mix.Rates[s]), slices.Max(whole.Mix.Rates[s]); math.Abs(got-want) > 1e-6*want {
 			t.Errorf("strand %d: up to %g/s, want %g/s", s, got, want)

@@ -100,7 +100,11 @@ func (r *running) run(ctx context.Context) error {
 	// Workers keep their places while they act or sleep for a short time: add
 	// places for everything else.
 	places := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(places + len(r.workers))
+	if r.free() {
+		runtime.GOMAXPROCS(len(r.workers))
+	} else {
+		runtime.GOMAXPROCS(places + len(r.workers))
+	}
 	defer runtime.GOMAXPROCS(places)
 	before := cpuTime()
 	r.start = pace.NewStart()
@@ -125,10 +129,16 @@ func (r *running) run(ctx context.Context) error {
 	return nil
 }
 
+// free says that nobody asks for the threads of instances. Then workers may
+// change threads, and have no places but their own: every 10 ms the runtime
+// interrupts a worker, which wakes other threads if there is a place for them, or
+// if the worker is locked to its own. Those are syscalls that no profile has.
+func (r *running) free() bool { return r.o.Mix != nil && r.o.Sink == nil }
+
 // pick is the action in place n of the schedule, which is due then.
 func (r *running) pick(n uint64, due time.Duration) uint16 {
 	if r.mix != nil {
-		return r.mix.at(n, due)
+		return r.mix.at(due)
 	}
 	return r.picker.at(n)
 }

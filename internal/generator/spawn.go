@@ -136,6 +136,10 @@ func (s *spawned) exec(task child.Task, network bool) error {
 	s.frames = reader
 	s.command = exec.Command(exe, RunArgument+s.run)
 	s.command.Env = append(os.Environ(), task.Env())
+	if s.options.Mix != nil {
+		// Without signals to interrupt workers: function calls do.
+		s.command.Env = append(s.command.Env, "GODEBUG=asyncpreemptoff=1")
+	}
 	s.command.ExtraFiles = []*os.File{writer, s.journal.Descriptor()}
 	s.command.Stderr = &s.stderr
 	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

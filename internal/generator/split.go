@@ -114,7 +114,7 @@ func (p *part) spawn(ctx context.Context, o Options) (*Result, error) {
 		return result, err
 	}
 	o.Kubernetes = nil
-	b := brief{Options: o, Env: p.place(&o), Network: !o.Sandbox.Off && !o.Sandbox.Egress}
+	b := brief{Options: o, Env: p.place(&o), Network: !o.Sandbox.Off && !o.Sandbox.Egress, Instances: sink != nil || !o.Discard}
 	for _, a := range p.actions {
 		b.Overlay = append(b.Overlay, a.Touches...)
 	}

@@ -26,17 +26,21 @@ const (
 	nap = 50 * time.Millisecond
 )
 
-// worker runs actions on one locked OS thread.
+// worker runs actions on one locked OS thread, unless it is free.
 type worker struct {
 	*running
 	index   uint16
 	tid     int32
 	actions []*action.Runnable // nil for those that are skipped
+	rest    *rest
 	batch   []Instance
 	flushed int64 // End of the first instance in batch
 }
 
-func (w *worker) prepare(actions []*action.Action, env action.Env) error {
+func (w *worker) prepare(actions []*action.Action, env action.Env) (err error) {
+	if w.rest, err = newRest(w.o); err != nil {
+		return err
+	}
 	for i, a := range actions {
 		runnable, err := a.Prepare(env)
 		var skip *action.SkipError
@@ -59,6 +63,9 @@ func (w *worker) close() error {
 		}
 	}
 	w.actions = nil
+	if w.rest != nil {
+		errs = append(errs, w.rest.close())
+	}
 	return errors.Join(errs...)
 }
 
@@ -67,7 +74,10 @@ func (w *worker) close() error {
 // and it looks at the clock once per action: an action starts when the one
 // before has ended, or when the sleep has.
 func (w *worker) loop() {
-	clock := pace.NewClock(w.start)
+	clock := pace.NewFreeClock(w.start)
+	if !w.free() {
+		clock = pace.NewClock(w.start)
+	}
 	w.tid = int32(unix.Gettid())
 	w.batch = <-w.empty
 	var woke time.Duration
@@ -107,7 +117,7 @@ func (w *worker) sleep(clock *pace.Clock, at time.Duration) time.Duration {
 		w.flush()
 	}
 	for now < at && !w.stop.Load() {
-		clock.SleepUntil(now, min(at, now+nap))
+		w.rest.until(clock, now, min(at, now+nap))
 		now = w.start.Elapsed()
 	}
 	return now
@@ -119,6 +129,8 @@ func (w *worker) do(index uint16, due, now time.Duration) time.Duration {
 	runnable := w.actions[index]
 	if runnable == nil {
 		in.Skipped = true
+	} else if w.rest.made(index) {
+		// It was a pause.
 	} else if err := runnable.Run(); err != nil {
 		in.Errno = errno(err)
 	}

@@ -52,6 +52,9 @@ func (r replay) prepare(p *prep, failed bool) (func() error, error) {
 	}
 	return func() error {
 		result, _, errno := unix.RawSyscall6(nr, args[0], args[1], args[2], args[3], args[4], args[5])
+		if errno == unix.EINTR { // made, if only until a signal of the Go runtime
+			return nil
+		}
 		if errno != 0 {
 			return errno
 		}
@@ -156,7 +159,3 @@ func emptyPipe(p *prep) (uintptr, error) {
 var reserved = device("/dev/null")
 
 func closeResult(fd uintptr, _ *[6]uintptr) { _ = closeFD(int(fd)) }
-
-func unmap(address uintptr, args *[6]uintptr) {
-	_, _, _ = unix.RawSyscall(unix.SYS_MUNMAP, address, args[1], 0)
-}

@@ -19,7 +19,7 @@ var noPID = number(1 << 30)
 // otherReplays are calls about memory, time, signals and the process itself,
 // which ask and change nothing.
 var otherReplays = map[string]replay{
-	"mmap":              {nr: unix.SYS_MMAP, args: []word{zero, number(4096), number(unix.PROT_READ), number(unix.MAP_PRIVATE | unix.MAP_ANONYMOUS), noFD, zero}, fails: []word{zero, zero, zero, zero, noFD, zero}, besides: map[string]int{"munmap": 1}, after: unmap},
+	"mmap":              {nr: unix.SYS_MMAP, args: []word{page, number(4096), number(unix.PROT_READ), number(unix.MAP_PRIVATE | unix.MAP_ANONYMOUS | unix.MAP_FIXED), noFD, zero}, fails: []word{zero, zero, zero, zero, noFD, zero}},
 	"munmap":            {nr: unix.SYS_MUNMAP, args: []word{nowhere, number(4096)}, fails: []word{zero, zero}},
 	"mprotect":          {nr: unix.SYS_MPROTECT, args: []word{page, number(4096), number(unix.PROT_READ | unix.PROT_WRITE)}, fails: []word{number(1), number(4096), zero}},
 	"madvise":           {nr: unix.SYS_MADVISE, args: []word{page, number(4096), number(unix.MADV_NORMAL)}, fails: []word{number(1), number(4096), zero}},
@@ -33,6 +33,8 @@ var otherReplays = map[string]replay{
 	"sched_yield":       {nr: unix.SYS_SCHED_YIELD},
 	"sched_getaffinity": {nr: unix.SYS_SCHED_GETAFFINITY, args: []word{zero, number(1024), toMemory}, fails: []word{zero, zero, toMemory}},
 	"getrandom":         {nr: unix.SYS_GETRANDOM, args: []word{toMemory, number(8), zero}, fails: []word{toMemory, number(8), number(-1)}},
+	"chdir":             {nr: unix.SYS_CHDIR, args: []word{dot}, fails: []word{missing}},
+	"set_tid_address":   {nr: unix.SYS_SET_TID_ADDRESS, args: []word{toMemory}},
 	"getpid":            {nr: unix.SYS_GETPID},
 	"gettid":            {nr: unix.SYS_GETTID},
 	"getppid":           {nr: unix.SYS_GETPPID},
@@ -64,6 +66,9 @@ var otherReplays = map[string]replay{
 	"waitid":            {nr: unix.SYS_WAITID, fails: []word{number(unix.P_PID), noPID, zero, number(unix.WNOHANG | unix.WEXITED), zero}, neverSucceeds: true},
 	"wait4":             {nr: unix.SYS_WAIT4, fails: []word{noPID, zero, number(unix.WNOHANG), zero}, neverSucceeds: true},
 }
+
+// dot is where this process is already.
+func dot(p *prep) (uintptr, error) { return p.held(c(".")), nil }
 
 var replayFutex uint32 // which has no waiter
 

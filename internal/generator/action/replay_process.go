@@ -14,6 +14,7 @@ import (
 // twice.
 var processReplays = map[string]replay{
 	"clone":  {nr: unix.SYS_CLONE, fails: []word{number(-1), zero, zero, zero, zero}, besides: map[string]int{"wait4": 1, "exit_group": 1}, run: func(*prep) (func() error, error) { return func() error { return startCopy(unix.SYS_CLONE) }, nil }},
+	"thread": {fails: nil, besides: map[string]int{"exit": 1}, run: startsThread},
 	"execve": {nr: unix.SYS_EXECVE, fails: []word{missing, zero, zero}, besides: map[string]int{"clone": 1, "wait4": 1, "exit_group": 1}, run: startsProgram},
 }
 

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -66,6 +68,40 @@ func TestReplaysReadZeros(t *testing.T) {
 	}
 }
 
+// A thread that a replay starts gets no signal of a child that ends meanwhile.
+func TestThreadsAndChildren(t *testing.T) {
+	var made []*Runnable
+	for i, name := range []string{Thread, "clone", "execve"} {
+		a, _ := Lookup(Replayed(name, false))
+		r, err := a.Prepare(Env{Scratch: filepath.Join(t.TempDir(), "w"+strconv.Itoa(i)), Prefix: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		made = append(made, r)
+	}
+	var children sync.WaitGroup
+	for _, child := range made[1:] {
+		children.Go(func() {
+			for range 200 {
+				if err := child.Run(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 5000 {
+		if err := made[0].Run(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	children.Wait()
+	for _, r := range made {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A replayed umask does not change the mode of the worker's other files.
 func TestReplayedUmask(t *testing.T) {
 	defer unix.Umask(unix.Umask(0o027))
@@ -112,7 +148,7 @@ func TestReplayedWaits(t *testing.T) {
 // descriptor. Those listed cannot fail, or fail in any case.
 func TestReplaysFail(t *testing.T) {
 	cannot := map[string]bool{}
-	for _, name := range []string{"umask", "brk", "sched_yield", "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "times", "getpgrp"} {
+	for _, name := range []string{"umask", "brk", "sched_yield", "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "times", "getpgrp", "set_tid_address", Thread} {
 		cannot[name] = true
 	}
 	for _, name := range replayable() {

@@ -9,7 +9,7 @@ import (
 )
 
 // Clock sleeps until points of CLOCK_MONOTONIC, counted from a start that all
-// workers of a run share. It belongs to one locked OS thread.
+// workers of a run share. It belongs to one worker.
 type Clock struct {
 	start Start
 	until unix.Timespec // kept here so that a sleep does not allocate
@@ -86,6 +86,10 @@ func NewClock(start Start) *Clock {
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // without it sleeps are only less exact
 	return &Clock{start: start}
 }
+
+// NewFreeClock leaves the goroutine free to change threads, and its timers with
+// the usual slack: for workers whose threads nobody asks for.
+func NewFreeClock(start Start) *Clock { return &Clock{start: start} }
 
 // short is the longest sleep that keeps its place among the Go runtime's
 // threads (GOMAXPROCS).
