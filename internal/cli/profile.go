@@ -14,7 +14,7 @@ func newProfile(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "profile",
 		Short: "Record the workload of a node; show, compare and merge such profiles",
-		Long: `A profile is a file of about ten kilobytes that describes the workload of a
+		Long: `A profile is a file of some ten kilobytes that describes the workload of a
 node: its syscalls, their rates and bursts, and how many processes and
 connections come and go. It contains no names of files, programs or hosts
 (unless recorded with --with-paths), so it can be shared.

@@ -1,5 +1,5 @@
 // Package record makes a profile of this host: a BPF program counts the syscalls
-// of all tasks, and this package reads the counts ten times a second. It needs no
+// of all tasks, and this package reads the counts every 10 ms. It needs no
 // sensor.
 //
 // The program is attached to sys_exit, as a sensor is: beyond the empty hook it
