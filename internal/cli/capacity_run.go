@@ -195,7 +195,7 @@ func capacityReport(result *capacity.Result) string {
 // options are the flags as a run, but for its sensors.
 func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (o run.Options, stands []namedStand, conditions []run.Condition, err error) {
 	o = run.Options{Plan: f.plan(cmd), Total: f.max, Repeat: f.repeat, Seed: f.seed, Force: f.force, Fixed: f.pod != "", Observed: f.observed,
-		Command: recorded(withoutOut(env.Args)), Version: version.Version(), Now: time.Now}
+		Command: recorded(withoutOut(env.Args)), Version: version.Version(), Now: time.Now, Idle: time.Second}
 	usage := func(err error) (run.Options, []namedStand, []run.Condition, error) {
 		return o, nil, nil, &ExitError{Code: ExitUsage, Err: err}
 	}

@@ -61,7 +61,11 @@ func TestCompare(t *testing.T) {
 		"unconfirmed":                {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Status = capacity.Unconfirmed }), Unsure, "unconfirmed"},
 		"noisy rows":                 {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Noisy = []string{"others"} }), Unsure, "noisy: others"},
 		"a busy machine":             {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Environment.LoadBefore = 1.5 }), Unsure, "busy"},
-		"forced":                     {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Method.Force = true }), Unsure, "--force"},
+		"after another run": {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) {
+			r.Environment.LoadBefore, r.Environment.IdleBefore = 1.5, new(1.8)
+		}), Worse, ""},
+		"busy with other work": {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Environment.IdleBefore = new(0.8) }), Unsure, "busy"},
+		"forced":               {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Method.Force = true }), Unsure, "--force"},
 	} {
 		got, err := Compare(base, test.b)
 		if err != nil || len(got.Rows) != 1 || got.Rows[0].Change != test.want || got.Overall != test.want {

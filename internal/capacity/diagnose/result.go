@@ -115,7 +115,7 @@ func headline(r *capacity.Result) capacity.Headline {
 		h.Caveats = append(h.Caveats, "measured with --force: a check that would have refused was passed over")
 	}
 	if e := r.Environment; e.Busy() {
-		h.Caveats = append(h.Caveats, fmt.Sprintf("the machine was busy before the run: load average %.1f on %d CPUs", e.LoadBefore, e.CPUs))
+		h.Caveats = append(h.Caveats, "the machine was busy before the run: "+e.Before())
 	}
 	for _, reason := range slices.Compact(slices.Clone(r.Rows[best.Row].Noisy)) {
 		h.Caveats = append(h.Caveats, "this row is noisy: "+reason)

@@ -328,10 +328,19 @@ func facts(r *capacity.Result) []fact {
 		{"Actions", strings.Join(r.Method.Actions, ", ")}, {"Load", r.Method.Load.String()}, {"Search", r.Method.Plan.String()},
 		{"Host", e.Hostname}, {"CPU", fmt.Sprintf("%d × %s", e.CPUs, orUnknown(e.CPU))}, {"Memory", mebi(uint64(e.Memory))},
 		{"Kernel", strings.TrimSpace(e.Kernel + " " + e.Arch)}, {"Operating system", e.OS}, {"Virtualisation", e.Virtual}, {"CPU governor", e.Governor},
-		{"Clock", e.Clock}, {"Cgroups", e.Cgroup}, {"Sensor's place", places(r)}, {"Load average before", fmt.Sprintf("%.2f", e.LoadBefore)}, {"Peregrine", e.Peregrine},
+		{"Clock", e.Clock}, {"Cgroups", e.Cgroup}, {"Sensor's place", places(r)}, {"Load average before", fmt.Sprintf("%.2f", e.LoadBefore)},
+		{"Idle before", idleBefore(e)}, {"Peregrine", e.Peregrine},
 		{"Took", r.Ended.Sub(r.Started).Round(time.Second).String()},
 	}...)
 	return slices.DeleteFunc(all, func(f fact) bool { return f.Value == "" })
+}
+
+// idleBefore is "" if it was not measured.
+func idleBefore(e capacity.Environment) string {
+	if e.IdleBefore == nil {
+		return ""
+	}
+	return e.Before()
 }
 
 // places are where the sensors were limited, and which CPUs they had: with the

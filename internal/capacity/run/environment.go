@@ -3,15 +3,19 @@ package run
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // Fingerprint reads the environment from the file system below root ("" for
@@ -40,8 +44,22 @@ func Fingerprint(root, version string) capacity.Environment {
 		e.LoadBefore, _ = strconv.ParseFloat(text, 64)
 	}
 	e.Cgroup = cgroupVersions(read("proc/self/mountinfo"))
-	e.Warnings = warnings(e)
 	return e
+}
+
+// idle measures how many CPUs are idle for some time; nil if the kernel does not
+// tell.
+func idle(ctx context.Context, cpus int, length time.Duration, read func() (procfs.CPU, error)) *float64 {
+	before, err := read()
+	if err != nil || wait.For(ctx, length) != nil {
+		return nil
+	}
+	after, err := read()
+	if err != nil || after.Total <= before.Total {
+		return nil
+	}
+	free := float64(cpus) * float64(after.Idle-before.Idle) / float64(after.Total-before.Total)
+	return &free
 }
 
 // field returns the value of the first "name : value" line.
@@ -80,7 +98,7 @@ func warnings(e capacity.Environment) []string {
 		found = append(found, "CPU frequency governor is "+e.Governor+": figures depend on the clock rate of the moment")
 	}
 	if e.Busy() {
-		found = append(found, "the machine was not idle before the run: load average "+strconv.FormatFloat(e.LoadBefore, 'f', 1, 64))
+		found = append(found, "the machine was not idle before the run: "+e.Before())
 	}
 	return found
 }

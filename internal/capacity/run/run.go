@@ -19,6 +19,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/stand"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/human"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // Options configure a run.
@@ -37,6 +38,8 @@ type Options struct {
 	Fixed    bool     // only these limits can be measured: they are set by others
 	Observed string   // file with production rates; "" for none
 	Notes    []string // of the load, for the result
+	// Idle is how long the machine is watched before the run; 0 leaves it out.
+	Idle time.Duration
 
 	Command    []string // that repeats the run
 	Version    string
@@ -180,11 +183,21 @@ func (o *Options) enter() (leave func(), err error) {
 	return func() { _ = presence.Undo() }, nil // nothing is in it
 }
 
+// environment is the fingerprint, with how idle the machine is now.
+func (o *Options) environment(ctx context.Context) capacity.Environment {
+	e := Fingerprint("", o.Version)
+	if o.Idle > 0 {
+		e.IdleBefore = idle(ctx, e.CPUs, o.Idle, procfs.Host.CPU)
+	}
+	e.Warnings = warnings(e)
+	return e
+}
+
 // prepare fills in the facts known before the first row.
 func (o *Options) prepare(ctx context.Context) *capacity.Result {
 	r := &capacity.Result{
 		Schema: capacity.Schema, Started: o.Now(), Command: o.Command,
-		Environment: Fingerprint("", o.Version),
+		Environment: o.environment(ctx),
 		Method:      capacity.Method{Load: o.Load, Plan: o.Plan, Repeat: max(1, o.Repeat), Seed: o.Seed, Force: o.Force, Margin: o.Margin},
 	}
 	for _, s := range o.Sensors {
