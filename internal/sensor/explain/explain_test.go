@@ -180,7 +180,7 @@ func TestCost(t *testing.T) {
 		t.Errorf("%v, %d events", got["never"], c.Events)
 	}
 	var b bytes.Buffer
-	if err := c.Write(&b); err != nil || !strings.Contains(b.String(), "1 more rules were never evaluated") {
+	if err := c.Write(&b); err != nil || !strings.Contains(b.String(), "2 more rules were never evaluated") {
 		t.Errorf("%v\n%s", err, &b)
 	}
 }

@@ -60,7 +60,9 @@ func WriteRule(w io.Writer, r *rules.Rule, set *rules.Set) error {
 		maps.Copy(kernel, plan.OpenChecks(node))
 	}
 	writeOutline(&b, node, kernel)
-	if tooMany != nil {
+	if tooMany == nil {
+		writeOpenNeeds(&b, node)
+	} else {
 		b.WriteString("\nThe kernel sends every open: the rules have more patterns on paths than it takes.\n")
 	}
 	b.WriteString("\nProcesses whose events can match (decided once for each process):\n\n")
@@ -75,6 +77,31 @@ func WriteRule(w io.Writer, r *rules.Rule, set *rules.Set) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// writeOpenNeeds says which opens the kernel sends for a condition.
+func writeOpenNeeds(b *bytes.Buffer, n filter.Node) {
+	needs := plan.OpenNeeds(n)
+	if len(needs) == 0 {
+		return
+	}
+	b.WriteString("\nOpens that the kernel sends for this rule (all lines of a group must be met):\n")
+	for _, o := range needs {
+		b.WriteByte('\n')
+		line := func(format, text string) {
+			if text != "" {
+				fmt.Fprintf(b, "  "+format+"\n", text)
+			}
+		}
+		line("open is %s", o.Facts)
+		for _, clause := range o.Clauses {
+			line("%s", clause)
+		}
+		line("not: %s", o.Excluded)
+		if len(o.Clauses) == 0 && o.Excluded == "" {
+			line("%s", "any path")
+		}
+	}
 }
 
 // manyEvents is the number of events from which on only the number is shown.

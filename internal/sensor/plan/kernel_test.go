@@ -48,15 +48,15 @@ func TestOpenChecks(t *testing.T) {
 		{"evt.type=openat and fd.name=/x", []string{"fd.name = /x"}},
 		{"evt.type=unlink and fd.name=/x", nil},
 		{"evt.type=openat and fd.name icontains x", nil},
-		{"evt.type=openat and not fd.name startswith /x", nil},
-		{"evt.type=openat and fd.name glob *x", nil},
-		{"evt.type=openat and fd.name glob *x and fd.name in (/a, /b)", []string{"fd.name in (/a, /b)"}},
+		{"evt.type=openat and not fd.name startswith /x", []string{"fd.name startswith /x"}},
+		{"evt.type=openat and fd.name glob [a-z]x", nil},
+		{"evt.type=openat and fd.name glob *x and fd.name in (/a, /b)", []string{"fd.name glob *x", "fd.name in (/a, /b)"}},
 		{"evt.type=openat and evt.is_open_write=true and fd.name startswith /etc", []string{"evt.is_open_write = true", "fd.name startswith /etc"}},
 		{"evt.type=openat and not evt.is_open_write=true", []string{"evt.is_open_write = true"}},
 		{"evt.type=openat and (fd.name=/x or proc.tty=0)", nil},
 		{"evt.type=openat and (fd.name=/x or proc.name=tar)", []string{"fd.name = /x", "proc.name = tar"}},
-		// One of the two is enough, and the smaller one is taken.
-		{"evt.type=openat and fd.name in (/x, /y) and fd.filename=x", []string{"fd.filename = x"}},
+		// Both must be met.
+		{"evt.type=openat and fd.name in (/x, /y) and fd.filename=x", []string{"fd.filename = x", "fd.name in (/x, /y)"}},
 		{"evt.type in (openat, unlink) and (evt.type=unlink or fd.name=/x)", []string{"fd.name = /x"}},
 	}
 	for _, tt := range tests {

@@ -1,27 +1,60 @@
 package plan
 
 import (
-	"strings"
+	"slices"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
 
-// need is a necessary condition: one of the patterns, or one of the names, must
-// occur. If always is set, everything meets it.
-type need struct {
-	always   bool
+// clause is met by a call in whose paths one of the patterns occurs, or whose
+// program has one of the names; without either, by none.
+type clause struct {
 	patterns []pathset.Pattern
 	names    []string
 	// by are the checks that it comes from, or that exclude the facts.
 	by []*filter.Check
 }
 
-func (n need) cost() int {
-	if n.always {
-		return 1 << 30
+func (c clause) size() int { return len(c.patterns) + len(c.names) }
+
+// or is met where c or other is.
+func (c clause) or(other clause) clause {
+	return clause{
+		append(slices.Clip(c.patterns), other.patterns...),
+		append(slices.Clip(c.names), other.names...),
+		append(slices.Clip(c.by), other.by...),
 	}
-	return len(n.patterns) + len(n.names)
+}
+
+// need is a necessary condition: that all clauses are met, and that some name of
+// the file does not meet excluded, which has no names.
+type need struct {
+	clauses  []clause
+	excluded clause
+}
+
+// always says that every call meets the need.
+func (n need) always() bool { return len(n.clauses) == 0 && n.excluded.size() == 0 }
+
+// never says that no call meets the need.
+func (n need) never() bool { return len(n.clauses) > 0 && n.clauses[0].size() == 0 }
+
+// names are those of the programs whose calls may be needed, whatever their
+// paths; false if those of all may be.
+func (n need) names() ([]string, bool) {
+	if len(n.clauses) == 0 {
+		return nil, false
+	}
+	return n.clauses[0].names, true
+}
+
+// checks are those that the need comes from.
+func (n need) checks() (list []*filter.Check) {
+	for _, c := range n.clauses {
+		list = append(list, c.by...)
+	}
+	return append(list, n.excluded.by...)
 }
 
 // facts are the facts about a call that the probe knows before it makes an
@@ -44,70 +77,156 @@ func needOf(node filter.Node, facts facts, negated bool) need {
 	case *filter.Or:
 		return needOfList(n.Nodes, facts, negated, negated)
 	case *filter.Const:
-		return need{always: n.Value != negated}
+		return needOfFact(n.Value != negated)
 	case *filter.Check:
 		return needOfCheck(n, facts, negated)
 	}
-	return need{always: true}
+	return need{}
 }
 
-// needOfList: of a conjunction any one part's need will do, and the smallest
-// is taken; of a disjunction all are needed.
-func needOfList(nodes []filter.Node, facts facts, negated, and bool) need {
-	var all need
-	best := need{always: true}
-	for _, node := range nodes {
-		n := needOf(node, facts, negated)
-		if n.cost() < best.cost() {
-			best = n
-		}
-		all.always = all.always || n.always
-		all.patterns = append(all.patterns, n.patterns...)
-		all.names = append(all.names, n.names...)
-		all.by = append(all.by, n.by...)
+// needOfFact is the need of a part that is true, or false because of checks.
+func needOfFact(value bool, by ...*filter.Check) need {
+	if value {
+		return need{}
 	}
-	switch {
-	case and:
-		return best
-	case all.always:
-		return need{always: true}
+	return need{clauses: []clause{{by: by}}}
+}
+
+func needOfList(nodes []filter.Node, facts facts, negated, and bool) need {
+	list := make([]need, len(nodes))
+	for i, node := range nodes {
+		list[i] = needOf(node, facts, negated)
+	}
+	if and {
+		return conjunction(list)
+	}
+	return disjunction(list)
+}
+
+// conjunction needs all clauses of its parts, and is excluded by whatever
+// excludes one.
+func conjunction(list []need) (all need) {
+	for _, n := range list {
+		all.clauses = append(all.clauses, n.clauses...)
+		all.excluded = all.excluded.or(n.excluded)
+	}
+	all.clauses = tidy(all.clauses)
+	return all
+}
+
+// disjunction needs, for any choice of a clause of each part, one of these. It is
+// excluded only by what excludes all parts: that is not looked for, but a part
+// that is never met counts for nothing.
+func disjunction(list []need) need {
+	var one clause // of the parts that have no more
+	var several []need
+	for _, n := range list {
+		switch {
+		case n.always():
+			return need{}
+		case len(n.clauses) == 1 && n.excluded.size() == 0:
+			c := n.clauses[0]
+			one.patterns, one.names, one.by = append(one.patterns, c.patterns...), append(one.names, c.names...), append(one.by, c.by...)
+		default:
+			several = append(several, n)
+		}
+	}
+	all := need{clauses: []clause{one}}
+	for _, n := range several {
+		if all.never() {
+			n.excluded = n.excluded.or(clause{by: one.by})
+			all = n
+			continue
+		}
+		var both []clause
+		for _, a := range all.clauses {
+			for _, b := range n.clauses {
+				both = append(both, a.or(b))
+			}
+		}
+		all = need{clauses: tidy(both)}
 	}
 	return all
+}
+
+// tidy leaves the clauses that say most, as many as there is room for, and of
+// those with names one, which it puts first: so a process's name has a bit for a
+// need, not for each clause.
+func tidy(list []clause) []clause {
+	if len(list) < 2 {
+		return list
+	}
+	slices.SortStableFunc(list, func(a, b clause) int { return a.size() - b.size() })
+	if list[0].size() == 0 {
+		return list[:1]
+	}
+	best, named := make([]clause, 0, pathset.NumClauses), false
+	for _, c := range list {
+		switch {
+		case len(best) == pathset.NumClauses || len(c.names) > 0 && named || slices.ContainsFunc(best, c.has):
+		case len(c.names) > 0:
+			best, named = slices.Insert(best, 0, c), true
+		default:
+			best = append(best, c)
+		}
+	}
+	return best
+}
+
+// has says whether everything that meets other meets c as well.
+func (c clause) has(other clause) bool {
+	for _, p := range other.patterns {
+		if !slices.Contains(c.patterns, p) {
+			return false
+		}
+	}
+	for _, name := range other.names {
+		if !slices.Contains(c.names, name) {
+			return false
+		}
+	}
+	return true
 }
 
 func needOfCheck(c *filter.Check, facts facts, negated bool) need {
 	f, ok := c.Left.(*filter.Field)
 	if !ok || c.Right != nil || c.Modifier != filter.NoModifier {
-		return need{always: true}
+		return need{}
 	}
 	if value, known := facts.decide(f, c); known {
-		if value != negated {
-			return need{always: true}
+		return needOfFact(value != negated, c)
+	}
+	op := c.Op
+	if op == filter.NotEq && !negated { // both are false where there is no value
+		op, negated = filter.Eq, true
+	}
+	isEqual := op == filter.Eq || op == filter.EqEq || op == filter.In
+	switch {
+	case f.Name == "proc.name" && isEqual && !negated:
+		return need{clauses: []clause{{names: texts(c), by: []*filter.Check{c}}}}
+	case !facts.paths():
+		return need{}
+	case negated:
+		return need{excluded: exclusion(f.Name, op, c)}
+	case len(c.Values) == 1:
+		list := pathNeed(f.Name, op, c.Values[0].Text)
+		for i := range list {
+			list[i].by = []*filter.Check{c}
 		}
-		return need{by: []*filter.Check{c}}
+		return need{clauses: list}
 	}
-	if negated {
-		return need{always: true}
-	}
-	n := need{by: []*filter.Check{c}}
-	if f.Name == "proc.name" && (c.Op == filter.Eq || c.Op == filter.EqEq || c.Op == filter.In) {
-		n.names = texts(c)
-		return n
-	}
-	if !facts.paths() {
-		return need{always: true}
-	}
+	some := clause{by: []*filter.Check{c}}
 	for _, value := range texts(c) {
-		p, ok := patternFor(f.Name, c.Op, value)
-		if !ok || p.Text == "" && p.Kind != pathset.Exact { // which occurs everywhere
-			return need{always: true}
+		list := pathNeed(f.Name, op, value)
+		if len(list) == 0 {
+			return need{}
 		}
-		n.patterns = append(n.patterns, p)
+		some.patterns = append(some.patterns, list[0].patterns...)
 	}
-	if len(n.patterns) == 0 && c.Op != filter.In { // an empty list is never matched
-		return need{always: true}
+	if some.size() == 0 && op != filter.In { // an empty list is never matched
+		return need{}
 	}
-	return n
+	return need{clauses: []clause{some}}
 }
 
 func texts(c *filter.Check) []string {
@@ -116,48 +235,4 @@ func texts(c *filter.Check) []string {
 		list = append(list, v.Text)
 	}
 	return list
-}
-
-// patternFor returns a pattern that occurs in every path for which the check
-// of the named field with value is true; false if none does.
-func patternFor(name string, op filter.Op, value string) (pathset.Pattern, bool) {
-	switch name {
-	case "fd.name", "fd.nameraw", "fs.path.name", "fs.path.nameraw", "evt.arg.name":
-		return namePattern(op, value)
-	case "fd.directory":
-		if op != filter.Eq && op != filter.EqEq && op != filter.In && op != filter.StartsWith {
-			return pathset.Pattern{}, false
-		}
-		return pathset.Pattern{Text: value, Kind: pathset.Prefix}, true
-	case "fd.filename":
-		if op != filter.Eq && op != filter.EqEq && op != filter.In {
-			return pathset.Pattern{}, false
-		}
-		return pathset.Pattern{Text: "/" + value, Kind: pathset.Suffix}, true
-	}
-	return pathset.Pattern{}, false
-}
-
-func namePattern(op filter.Op, value string) (pathset.Pattern, bool) {
-	switch op {
-	case filter.Eq, filter.EqEq, filter.In:
-		return pathset.Pattern{Text: value, Kind: pathset.Exact}, true
-	case filter.StartsWith:
-		return pathset.Pattern{Text: value, Kind: pathset.Prefix}, true
-	case filter.EndsWith:
-		return pathset.Pattern{Text: value, Kind: pathset.Suffix}, true
-	case filter.Contains:
-		return pathset.Pattern{Text: value, Kind: pathset.Contains}, true
-	case filter.PMatch, filter.Glob:
-		if i := strings.IndexAny(value, `*?[\`); i >= 0 {
-			value = value[:i]
-		} else if op == filter.PMatch {
-			value = strings.TrimRight(value, "/")
-		}
-		if op == filter.PMatch && (!strings.HasPrefix(value, "/") && value != "" || strings.Contains(value, "//")) {
-			return pathset.Pattern{}, false // its components are compared, not its text
-		}
-		return pathset.Pattern{Text: value, Kind: pathset.Prefix}, true
-	}
-	return pathset.Pattern{}, false
 }

@@ -15,20 +15,25 @@ import (
 // Opens tells the probe which calls of open, openat and openat2 no rule can
 // match, so that it need not send them: most events of a host are these.
 //
-// Besides the path, the probe knows a few bits about an open; each combination
-// of them (Facts) has a bit in every mask below. For each combination, a rule
-// has a necessary condition on the path or the program's name: the projection
-// of its condition onto path and name. The probe sends an open if any rule's
-// need may be met.
+// Besides the path, the probe knows a few bits about an open, a combination of
+// facts. In each combination, a rule has a need: the projection of its condition
+// onto paths and the program's name, as a few clauses, all of which must be met.
+// Needs, grouped, have a bit each in the masks below. The probe sends an open if
+// any rule's need may be met.
 type Opens struct {
-	// Paths finds the needs about paths. The probe feeds it the path as given,
-	// that path made absolute, and, where it led elsewhere, the path as
-	// resolved.
+	// Paths finds the clauses that paths meet. The probe feeds it the path as
+	// given, that path made absolute, and, where it led elsewhere, the path as
+	// resolved, and takes all together: of an open, a rule may look at the
+	// one name in one part and at another name in another.
 	Paths *pathset.Set
-	// Names has, by proc.name, the combinations in which such a program's
-	// opens are needed whatever their path.
+	// Facts has, by combination of facts, the needs that there are in it.
+	Facts [event.NumOpenFacts]uint64
+	// Rest has the clauses that are met anyhow: those that a need does not have.
+	Rest [pathset.NumClauses]uint64
+	// Names has, by proc.name, the needs whose first clause such a program meets
+	// whatever the path.
 	Names map[string]uint64
-	// Always has the combinations in which every open is needed.
+	// Always has the combinations (a bit each) in which every open is needed.
 	Always uint64
 }
 
@@ -36,28 +41,39 @@ type Opens struct {
 var filteredKinds = []event.Kind{event.KindOpen, event.KindOpenat, event.KindOpenat2}
 
 // unclean are parts of a path that make fd.name differ from the text that was
-// given; such opens are always sent, so that a pattern on fd.name may be
-// looked for in the given text.
+// given; such opens are sent if there are any needs, so that a pattern on fd.name
+// may be looked for in the given text.
 var unclean = []pathset.Pattern{
 	{Text: "//", Kind: pathset.Contains}, {Text: "/./", Kind: pathset.Contains}, {Text: "/../", Kind: pathset.Contains},
-	{Text: "/.", Kind: pathset.Suffix}, {Text: "/..", Kind: pathset.Suffix}, {Text: "/", Kind: pathset.Suffix},
+	{Text: "/.", Kind: pathset.Suffix}, {Text: "/..", Kind: pathset.Suffix},
 }
+
+// uncleanBit, in the first clauses, stands for them; FILTER_UNCLEAN of
+// probe/bpf/filter.h.
+const uncleanBit = 1 << 63
 
 // NewOpens derives the filter from the rules. If the patterns do not fit into
 // the probe's tables, every open is needed, and the error says so.
 func NewOpens(list []*rules.Rule) (*Opens, error) {
-	o := &Opens{Names: map[string]uint64{}}
-	masks := map[pathset.Pattern]uint64{}
-	for _, p := range unclean {
-		masks[p] = ^uint64(0)
-	}
+	o, all := &Opens{Names: map[string]uint64{}}, groups{}
 	for _, rule := range list {
-		for _, kind := range filteredKinds {
-			node := filter.Specialise(rule.Node, kind, 0)
-			for facts := range event.NumOpenFacts {
-				o.require(masks, needOf(node, openCall(facts), false), 1<<facts)
+		for _, g := range openNeeds(rule.Node) {
+			switch {
+			case g.need.always():
+				o.Always |= g.facts
+			case !g.need.never():
+				all.add(g.need, g.facts)
 			}
 		}
+	}
+	masks := map[pathset.Pattern]pathset.Clauses{}
+	for i, g := range all.list() {
+		o.require(masks, g, 1<<i)
+	}
+	for _, p := range unclean {
+		mask := masks[p]
+		mask.Met[0] |= uncleanBit
+		masks[p] = mask
 	}
 	var patterns []pathset.Pattern
 	for p, mask := range masks {
@@ -73,16 +89,80 @@ func NewOpens(list []*rules.Rule) (*Opens, error) {
 	return o, nil
 }
 
-func (o *Opens) require(masks map[pathset.Pattern]uint64, n need, mask uint64) {
-	if n.always {
-		o.Always |= mask
+// require gives a group its bit.
+func (o *Opens) require(masks map[pathset.Pattern]pathset.Clauses, g group, bit uint64) {
+	for facts := range event.NumOpenFacts {
+		if g.facts&(1<<facts) != 0 {
+			o.Facts[facts] |= bit
+		}
 	}
-	for _, p := range n.patterns {
-		masks[p] |= mask
+	for c := range pathset.NumClauses {
+		if c >= len(g.need.clauses) {
+			o.Rest[c] |= bit
+			continue
+		}
+		for _, p := range g.need.clauses[c].patterns {
+			mask := masks[p]
+			mask.Met[c] |= bit
+			masks[p] = mask
+		}
 	}
-	for _, name := range n.names {
-		o.Names[name] |= mask
+	for _, p := range g.need.excluded.patterns {
+		mask := masks[p]
+		mask.Excluded |= bit
+		masks[p] = mask
 	}
+	names, _ := g.need.names()
+	for _, name := range names {
+		o.Names[name] |= bit
+	}
+}
+
+// openNeeds are the needs of a condition in all combinations of facts. Most of
+// these look alike to its checks, and are looked at once.
+func openNeeds(n filter.Node) (list []group) {
+	for _, kind := range filteredKinds {
+		node := filter.Specialise(n, kind, 0)
+		if filter.IsFalse(node) {
+			continue
+		}
+		var checks []*filter.Check
+		filter.Walk(node, func(n filter.Node) {
+			if c, ok := n.(*filter.Check); ok {
+				checks = append(checks, c)
+			}
+		})
+		alike := map[string]int{}
+		for facts := range event.NumOpenFacts {
+			key := decided(checks, openCall(facts))
+			i, ok := alike[key]
+			if !ok {
+				i = len(list)
+				alike[key] = i
+				list = append(list, group{need: needOf(node, openCall(facts), false)})
+			}
+			list[i].facts |= 1 << facts
+		}
+	}
+	return list
+}
+
+// decided says what facts make of checks.
+func decided(checks []*filter.Check, call facts) string {
+	key := make([]byte, len(checks))
+	for i, c := range checks {
+		f, ok := c.Left.(*filter.Field)
+		if !ok {
+			continue
+		}
+		switch value, known := call.decide(f, c); {
+		case known && value:
+			key[i] = 2
+		case known:
+			key[i] = 1
+		}
+	}
+	return string(key)
 }
 
 // OpenChecks are the checks of a condition by which the probe rules opens out:
@@ -90,12 +170,9 @@ func (o *Opens) require(masks map[pathset.Pattern]uint64, n need, mask uint64) {
 // in the condition, as one pointer, both are meant.
 func OpenChecks(n filter.Node) map[*filter.Check]bool {
 	used := map[*filter.Check]bool{}
-	for _, kind := range filteredKinds {
-		node := filter.Specialise(n, kind, 0)
-		for facts := range event.NumOpenFacts {
-			for _, c := range needOf(node, openCall(facts), false).by {
-				used[c] = true
-			}
+	for _, g := range openNeeds(n) {
+		for _, c := range g.need.checks() {
+			used[c] = true
 		}
 	}
 	return used
@@ -117,7 +194,7 @@ func (o *Opens) NeededEvent(v *event.View, name string) bool {
 	if !ok || !given || path == "" || len(path) >= field.MaxPath-1 { // whose name is another, or none
 		return true
 	}
-	mask := o.Paths.Match(path)
+	paths := o.Paths.Match(path)
 	if path[0] != '/' {
 		base, ok := v.Str(v.Info().Base)
 		if !ok {
@@ -126,21 +203,29 @@ func (o *Opens) NeededEvent(v *event.View, name string) bool {
 		if len(base)+len(path) >= field.MaxPath {
 			return true
 		}
+		paths.Excluded = ^uint64(0) // it is part of a name
 		for i := range event.Views(base).Len() {
-			mask |= o.Paths.MatchJoined(event.Views(base).At(i), path)
+			paths.Also(o.Paths.MatchJoined(event.Views(base).At(i), path))
 		}
 	}
 	for i := range file.Views().Len() {
-		mask |= o.Paths.Match(file.Views().At(i))
+		paths.Also(o.Paths.Match(file.Views().At(i)))
 	}
-	return o.needed(facts, name, mask)
+	return o.needed(facts, name, paths)
 }
 
 // needed says whether an open with these facts is, by a program of this name,
-// whose paths have these combinations.
-func (o *Opens) needed(facts event.OpenFacts, name string, paths uint64) bool {
-	bit := uint64(1) << facts
-	return (o.Always|paths|o.Names[name])&bit != 0
+// whose paths meet these clauses.
+func (o *Opens) needed(facts event.OpenFacts, name string, paths pathset.Clauses) bool {
+	needs := o.Facts[facts]
+	if needs == 0 || paths.Met[0]&uncleanBit != 0 {
+		return needs != 0 || o.Always&(1<<facts) != 0
+	}
+	needs &= (paths.Met[0] | o.Rest[0] | o.Names[name]) &^ paths.Excluded
+	for c := 1; c < pathset.NumClauses; c++ {
+		needs &= paths.Met[c] | o.Rest[c]
+	}
+	return needs != 0 || o.Always&(1<<facts) != 0
 }
 
 // factsOf is false for O_TMPFILE, whose descriptor has the name of a

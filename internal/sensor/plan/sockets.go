@@ -50,10 +50,11 @@ func NewSockets(list []*rules.Rule) *Sockets {
 }
 
 func (s *Sockets) require(kind event.Kind, n need, mask uint64) {
-	if n.always {
+	names, some := n.names()
+	if !some {
 		s.Always[kind] |= mask
 	}
-	for _, name := range n.names {
+	for _, name := range names {
 		s.Named[kind] |= mask
 		s.Names[name] |= mask
 	}
@@ -75,7 +76,7 @@ func SocketChecks(n filter.Node) map[*filter.Check]bool {
 			continue
 		}
 		for f := range event.NumSocketFacts {
-			for _, c := range needOf(node, socketCall{kind, f}, false).by {
+			for _, c := range needOf(node, socketCall{kind, f}, false).checks() {
 				used[c] = true
 			}
 		}

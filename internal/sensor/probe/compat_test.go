@@ -168,7 +168,7 @@ func TestCompatOpenFilter(t *testing.T) {
 	defer pr.Close()
 	dir := t.TempDir()
 	wanted, other := write(t, filepath.Join(dir, "wanted"), "x"), write(t, filepath.Join(dir, "other"), "x")
-	set, err := pathset.New([]pathset.Pattern{{Text: wanted, Kind: pathset.Exact, Mask: ^uint64(0)}})
+	set, err := pathset.New([]pathset.Pattern{{Text: wanted, Kind: pathset.Exact, Mask: asked(^uint64(0))}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestCompatOpenFilter(t *testing.T) {
 
 	tr := &tracer{t: t, probe: pr}
 	tr.drain(now())
-	if err := pr.SetInterest(Interest{Syscalls: ids("openat"), Opens: &OpenFilter{Paths: set}}); err != nil {
+	if err := pr.SetInterest(Interest{Syscalls: ids("openat"), Opens: byFacts(set)}); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(exe)

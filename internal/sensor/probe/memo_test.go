@@ -40,10 +40,10 @@ func TestOpenFilterRemembers(t *testing.T) {
 	}
 
 	const read = 1 << (1 | 4)
-	asked := []pathset.Pattern{
-		{Text: dir + "/asked/", Kind: pathset.Prefix, Mask: read},
-		{Text: dir + "/renamed/", Kind: pathset.Prefix, Mask: read},
-		{Text: dir + "/by-plain/file", Kind: pathset.Exact, Mask: read},
+	wanted := []pathset.Pattern{
+		{Text: dir + "/asked/", Kind: pathset.Prefix, Mask: asked(read)},
+		{Text: dir + "/renamed/", Kind: pathset.Prefix, Mask: asked(read)},
+		{Text: dir + "/by-plain/file", Kind: pathset.Exact, Mask: asked(read)},
 	}
 	tr := &tracer{t: t, probe: p}
 	ask := func(patterns ...pathset.Pattern) {
@@ -52,7 +52,7 @@ func TestOpenFilterRemembers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: &OpenFilter{Paths: set}}); err != nil {
+		if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: byFacts(set)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -92,7 +92,7 @@ func TestOpenFilterRemembers(t *testing.T) {
 	}
 	here, askedHere := openDir(t, "here"), openDir(t, "asked/here")
 	for range 3 {
-		ask(asked...)
+		ask(wanted...)
 		// One path, two files; and one file in two places.
 		for _, way := range []struct {
 			to   string
@@ -128,7 +128,7 @@ func TestOpenFilterRemembers(t *testing.T) {
 		link("plain")
 		check("way/file", unix.O_RDONLY, false)
 		// Other rules.
-		ask(pathset.Pattern{Text: "/file", Kind: pathset.Suffix, Mask: read})
+		ask(pathset.Pattern{Text: "/file", Kind: pathset.Suffix, Mask: asked(read)})
 		check("way/file", unix.O_RDONLY, true)
 		ask()
 		check("way/file", unix.O_RDONLY, false)

@@ -15,6 +15,8 @@ import (
 // fields and explains them.
 type OpenFilter struct {
 	Paths  *pathset.Set
+	Facts  [event.NumOpenFacts]uint64
+	Rest   [pathset.NumClauses]uint64
 	Names  map[string]uint64
 	Always uint64
 }
@@ -24,10 +26,12 @@ type openFilter struct {
 	Epoch   uint64
 	Always  uint64
 	Named   uint64
+	Rest    [pathset.NumClauses]uint64
+	Facts   [event.NumOpenFacts]uint64
 	Classes [256]uint8
 	Next    [pathset.MaxStates * pathset.MaxClasses]uint16
-	Seen    [pathset.MaxStates]uint64
-	End     [pathset.MaxStates]uint64
+	Seen    [pathset.MaxStates]pathset.Clauses
+	End     [pathset.MaxStates]pathset.Clauses
 }
 
 // processName is struct name of bpf/filter.h.
@@ -39,12 +43,12 @@ type nameNeeds struct{ Opens, Sockets uint64 }
 
 // table is the form that the kernel reads, without the names.
 func (f *OpenFilter) table(names map[processName]nameNeeds) *openFilter {
-	t := &openFilter{Always: f.Always, Classes: f.Paths.Classes}
+	t := &openFilter{Always: f.Always, Rest: f.Rest, Facts: f.Facts, Classes: f.Paths.Classes}
 	for name, mask := range f.Names {
 		if _, ok := names[keyOf(name)]; ok {
 			t.Named |= mask
 		} else if len(name) <= maxName {
-			t.Always |= mask // there is no room for the name
+			t.Rest[0] |= mask // there is no room for the name
 		}
 	}
 	copy(t.Next[:], f.Paths.Next)

@@ -13,6 +13,21 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
 
+// byFacts is a filter with a need of one clause in each combination of facts.
+func byFacts(set *pathset.Set) *OpenFilter {
+	all := ^uint64(0)
+	f := &OpenFilter{Paths: set, Rest: [pathset.NumClauses]uint64{0, all, all, all}}
+	for facts := range f.Facts {
+		f.Facts[facts] = 1 << facts
+	}
+	return f
+}
+
+// asked meets the first clause of needs.
+func asked(needs uint64) pathset.Clauses {
+	return pathset.Clauses{Met: [pathset.NumClauses]uint64{needs}}
+}
+
 // Opens that the filter rules out are counted and not sent; all that it may
 // need are sent.
 func TestOpenFilter(t *testing.T) {
@@ -34,12 +49,12 @@ func TestOpenFilter(t *testing.T) {
 	}
 	const readOK, readFailed, created = 1 << (1 | 4), 1 << 1, 1 << (event.FactRead | event.FactSuccess | event.FactCreate)
 	set, err := pathset.New([]pathset.Pattern{
-		{Text: dir + "/secret", Kind: pathset.Exact, Mask: readOK | readFailed},
-		{Text: dir + "/deep/", Kind: pathset.Prefix, Mask: readOK},
-		{Text: ".key", Kind: pathset.Suffix, Mask: readOK},
-		{Text: "/missing", Kind: pathset.Contains, Mask: readFailed},
-		{Text: "raw", Kind: pathset.Exact, Mask: readOK},
-		{Text: dir + "/other", Kind: pathset.Exact, Mask: created},
+		{Text: dir + "/secret", Kind: pathset.Exact, Mask: asked(readOK | readFailed)},
+		{Text: dir + "/deep/", Kind: pathset.Prefix, Mask: asked(readOK)},
+		{Text: ".key", Kind: pathset.Suffix, Mask: asked(readOK)},
+		{Text: "/missing", Kind: pathset.Contains, Mask: asked(readFailed)},
+		{Text: "raw", Kind: pathset.Exact, Mask: asked(readOK)},
+		{Text: dir + "/other", Kind: pathset.Exact, Mask: asked(created)},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +83,7 @@ func TestOpenFilter(t *testing.T) {
 		{"raw", unix.O_RDONLY, true}, // as given
 		{dir + "/raw", unix.O_RDONLY, false},
 		{".", unix.O_DIRECTORY, false},
-		{long + "/other", unix.O_RDONLY, true},
+		{long + "/other", unix.O_RDONLY, thisObject(t) == "oldest"},
 		{dir + "/nothing", unix.O_RDONLY, false},
 		{dir + "/missing", unix.O_RDONLY, true},
 		{dir + "/new", unix.O_RDWR | unix.O_TMPFILE, true},
@@ -78,7 +93,7 @@ func TestOpenFilter(t *testing.T) {
 	} {
 		tr := &tracer{t: t, probe: p}
 		tr.drain(now())
-		if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: &OpenFilter{Paths: set, Always: 0}}); err != nil {
+		if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: byFacts(set)}); err != nil {
 			t.Fatal(err)
 		}
 		fd := raw(unix.SYS_OPENAT, unix.AT_FDCWD, tc.path, tc.flags, 0o4600)
@@ -111,6 +126,52 @@ func TestOpenFilter(t *testing.T) {
 	}
 }
 
+// Paths are read in pieces; the longest are always sent.
+func TestOpenFilterLong(t *testing.T) {
+	p := loadOwn(t)
+	dir := cwd(t, t.TempDir())
+	const failed = 1 << 1
+	set, err := pathset.New([]pathset.Pattern{
+		{Text: "/missing", Kind: pathset.Contains, Mask: asked(failed)},
+		{Text: dir + "/not", Kind: pathset.Prefix, Mask: pathset.Clauses{Excluded: failed}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: byFacts(set)}); err != nil {
+		t.Fatal(err)
+	}
+	tr := &tracer{t: t, probe: p}
+	check := func(path string, want bool) {
+		t.Helper()
+		tr.drain(now())
+		if fd := raw(unix.SYS_OPENAT, unix.AT_FDCWD, path, unix.O_RDONLY, 0); fd >= 0 {
+			t.Fatalf("%s is there", path)
+		}
+		sent := false
+		for _, e := range tr.drain(now()) {
+			name, _ := openName(&e)
+			sent = sent || name == path
+		}
+		if sent != want {
+			t.Errorf("path of %d bytes, ...%s: sent %v, want %v", len(path), path[len(path)-12:], sent, want)
+		}
+	}
+	pad := func(path string, n int) string { return path + strings.Repeat("x", n-len(path)) }
+	always := func(n int) bool { return thisObject(t) == "oldest" && n >= 255 }
+	for _, n := range []int{200, 246, 247, 248, 249, 250, 251, 252, 253, 254, 255, 256, 300, 505, 506, 507, 508, 509, 510, 760, 765, 1000} {
+		check(pad(dir+"/", n), always(n))
+		check(pad(dir+"/", n)+"/", always(n+1))
+		check(pad(dir+"/", n)+"/missing", true)
+		check(pad(dir+"/not", n)+"/missing", always(n+8))
+		check(pad("rel", n), !judgesRelative(t) || len(dir)+1+n >= 1020)
+		check(pad("rel", n-len(dir))+"/missing", true)
+	}
+	check(pad(dir+"/", 1019), always(1019))
+	check(pad(dir+"/", 1020), true)
+	check(pad(dir+"/", 4000), true)
+}
+
 // A process that the rules name, however it calls itself since its exec.
 func TestOpenFilterNames(t *testing.T) {
 	p := loadOwn(t)
@@ -123,7 +184,9 @@ func TestOpenFilterNames(t *testing.T) {
 		t.Helper()
 		tr := &tracer{t: t, probe: p}
 		tr.drain(now())
-		if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: &OpenFilter{Paths: set, Names: names}}); err != nil {
+		filter := byFacts(set)
+		filter.Names = names
+		if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: filter}); err != nil {
 			t.Fatal(err)
 		}
 		cmd := exec.Command("/bin/sh", "-c", script)

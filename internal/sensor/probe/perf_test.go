@@ -68,11 +68,11 @@ func BenchmarkAdded(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	set, err := pathset.New([]pathset.Pattern{{Text: "/etc/shadow", Kind: pathset.Exact, Mask: ^uint64(0)}})
+	set, err := pathset.New([]pathset.Pattern{{Text: "/etc/shadow", Kind: pathset.Exact, Mask: asked(^uint64(0))}})
 	if err != nil {
 		b.Fatal(err)
 	}
-	nothing := &OpenFilter{Paths: set}
+	nothing := byFacts(set)
 	for _, bc := range []struct {
 		name     string
 		do       func()

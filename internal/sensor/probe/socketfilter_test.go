@@ -162,7 +162,7 @@ func TestSocketFilterNames(t *testing.T) {
 			Always: map[event.Kind]uint64{event.KindConnect: 0}, Named: map[event.Kind]uint64{event.KindConnect: all}, Names: tc.names,
 		}}
 		if tc.opens {
-			in.Opens = &OpenFilter{Paths: set}
+			in.Opens = byFacts(set)
 		}
 		var pid int
 		tr := traceInterest(t, p, in, func() {

@@ -13,36 +13,55 @@ import (
 
 func TestMain(m *testing.M) { leaks.Main(m) }
 
+// met is the mask of one clause of a need.
+func met(clause, bit int) (mask Clauses) {
+	mask.Met[clause] = 1 << bit
+	return mask
+}
+
+func occurs(p Pattern, path string) bool {
+	switch p.Kind {
+	case Exact:
+		return path == p.Text
+	case Prefix:
+		return strings.HasPrefix(path, p.Text)
+	case Suffix:
+		return strings.HasSuffix(path, p.Text)
+	case Contains:
+		return strings.Contains(path, p.Text)
+	case Within:
+		rest, ok := strings.CutPrefix(path, p.Text)
+		return ok && rest != "" && !strings.Contains(rest, "/")
+	}
+	panic("another kind")
+}
+
 // naive is the model of Set.
-func naive(patterns []Pattern, path string) (mask uint64) {
+func naive(patterns []Pattern, path string) (mask Clauses) {
+	name, slash := strings.CutSuffix(path, "/")
 	for _, p := range patterns {
-		ok := false
-		switch p.Kind {
-		case Exact:
-			ok = path == p.Text
-		case Prefix:
-			ok = strings.HasPrefix(path, p.Text)
-		case Suffix:
-			ok = strings.HasSuffix(path, p.Text)
-		case Contains:
-			ok = strings.Contains(path, p.Text)
+		if occurs(p, path) || slash && occurs(p, name) {
+			mask.add(&p.Mask)
 		}
-		if ok {
-			mask |= p.Mask
-		}
+	}
+	if slash {
+		mask.Excluded = 0
 	}
 	return mask
 }
 
 func TestMatch(t *testing.T) {
 	patterns := []Pattern{
-		{"/etc/shadow", Exact, 1},
-		{"/etc/", Prefix, 2},
-		{"/.bashrc", Suffix, 4},
-		{"/.ssh/", Contains, 8},
-		{"s", Contains, 16},
-		{"", Prefix, 32},
-		{"w", Suffix, 64},
+		{"/etc/shadow", Exact, met(0, 0)},
+		{"/etc/", Prefix, met(1, 1)},
+		{"/.bashrc", Suffix, met(2, 2)},
+		{"/.ssh/", Contains, met(3, 3)},
+		{"s", Contains, met(0, 4)},
+		{"", Prefix, met(1, 5)},
+		{"w", Suffix, met(2, 6)},
+		{"/", Within, met(0, 7)},
+		{"/etc/", Within, met(1, 8)},
+		{"/etc/s", Prefix, Clauses{Excluded: 1}},
 	}
 	set, err := New(patterns)
 	if err != nil {
@@ -50,18 +69,18 @@ func TestMatch(t *testing.T) {
 	}
 	for _, path := range []string{
 		"", "/", "/etc", "/etc/", "/etc/shadow", "/etc/shadow2", "/x/etc/shadow", "/root/.bashrc", "/home/a/.ssh/id",
-		"/etc/.ssh/.bashrc", "/etc/\xff/w", "/.ssh/", "/.bashrc/w",
+		"/etc/.ssh/.bashrc", "/etc/\xff/w", "/.ssh/", "/.bashrc/w", "/etc/shadow/", "/e/shadow", "/etc/sh/", "/shadow",
 	} {
 		want := naive(patterns, path)
 		if got := set.Match(path); got != want {
-			t.Errorf("%q: %#x, want %#x", path, got, want)
+			t.Errorf("%q: %x, want %x", path, got, want)
 		}
-		if !strings.HasPrefix(path, "/") {
+		if len(path) < 2 {
 			continue
 		}
-		i := strings.LastIndexByte(path, '/')
+		i := strings.LastIndexByte(path[:max(1, len(path)-1)], '/')
 		if got := set.MatchJoined(path[:max(i, 1)], path[i+1:]); got != want {
-			t.Errorf("%q in two parts: %#x, want %#x", path, got, want)
+			t.Errorf("%q in two parts: %x, want %x", path, got, want)
 		}
 	}
 }
@@ -73,9 +92,14 @@ func TestMatchesNaive(t *testing.T) {
 		n := rapid.IntRange(0, 12).Draw(t, "n")
 		var patterns []Pattern
 		for i := range n {
-			patterns = append(patterns, Pattern{
-				text.Draw(t, fmt.Sprint("pattern", i)), Kind(rapid.IntRange(0, 3).Draw(t, "kind")), 1 << i,
-			})
+			p := Pattern{text.Draw(t, fmt.Sprint("pattern", i)), Kind(rapid.IntRange(0, 4).Draw(t, "kind")), met(i%NumClauses, i)}
+			if p.Kind == Within {
+				p.Text += "/"
+			}
+			if i%5 == 4 {
+				p.Mask = Clauses{Excluded: 1 << i}
+			}
+			patterns = append(patterns, p)
 		}
 		set, err := New(patterns)
 		if err != nil {
@@ -83,26 +107,26 @@ func TestMatchesNaive(t *testing.T) {
 		}
 		path := rapid.StringOfN(rapid.RuneFrom([]rune("abc/")), 0, 20, -1).Draw(t, "path")
 		if got, want := set.Match(path), naive(patterns, path); got != want {
-			t.Fatalf("%v on %q: %#x, want %#x", patterns, path, got, want)
+			t.Fatalf("%v on %q: %x, want %x", patterns, path, got, want)
 		}
 	})
 }
 
 func TestTooLarge(t *testing.T) {
-	if _, err := New([]Pattern{{strings.Repeat("x", MaxStates), Contains, 1}}); !errors.Is(err, ErrTooLarge) {
+	if _, err := New([]Pattern{{strings.Repeat("x", MaxStates), Contains, met(0, 0)}}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("too many states: %v", err)
 	}
 	var all strings.Builder
 	for c := range MaxClasses {
 		all.WriteByte(byte(c))
 	}
-	if _, err := New([]Pattern{{all.String(), Contains, 1}}); !errors.Is(err, ErrTooLarge) {
+	if _, err := New([]Pattern{{all.String(), Contains, met(0, 0)}}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("too many classes: %v", err)
 	}
 }
 
 func BenchmarkMatch(b *testing.B) {
-	set, err := New([]Pattern{{"/etc/shadow", Exact, 1}, {"/etc/", Prefix, 2}, {"/.ssh/", Contains, 8}})
+	set, err := New([]Pattern{{"/etc/shadow", Exact, met(0, 0)}, {"/etc/", Prefix, met(1, 1)}, {"/.ssh/", Contains, met(3, 3)}})
 	if err != nil {
 		b.Fatal(err)
 	}

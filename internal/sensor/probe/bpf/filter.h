@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Opens that no rule can match, dropped where they happen. The rules' patterns
- * on paths are one automaton (internal/sensor/plan/pathset); what is known of
- * an open besides its path is a combination of facts, and every combination
- * has a bit in the masks that the automaton gives (internal/sensor/plan,
- * Opens). An open is needed if its bit is set for the path as given, for that
- * path made absolute, for the path that it led to, for any path, or for the
- * name of the process. Where nothing can be said it is needed.
+ * Opens that no rule can match, dropped where they happen. What a rule needs of
+ * an open's paths and of the process's name is a few clauses, all of which must
+ * be met; needs have a bit each (internal/sensor/plan, Opens). What is known of
+ * an open besides its path is a combination of facts, which says what needs there
+ * are. The rules' patterns on paths are one automaton (plan/pathset): it gives,
+ * for each clause, the needs of which a path meets it. An open is needed if all
+ * clauses of one need are met, by the path as given, by that path made absolute,
+ * by the path that it led to, or the first by the name of the process. Where
+ * nothing can be said it is needed.
  */
 #pragma once
 #include "file.h"
@@ -15,16 +17,34 @@
 
 #define FILTER_STATES 4096
 #define FILTER_CLASSES 64
-#define FILTER_PATH 255 /* longer paths are not looked at */
+#define FILTER_PATH 255 /* read at once */
+#ifdef NO_GLOBAL_FUNCTIONS
+#define LONG_PATH FILTER_PATH
+#else
+#define LONG_PATH (4 * FILTER_PATH) /* less than MaxPath of internal/sensor/field */
+#endif
+#define PATH_ROOM 1024 /* for one on the notepad */
+
+#define FILTER_OUTPUT 0x8000 /* of a state: something has occurred there */
+#define FILTER_UNCLEAN (1ull << 63) /* of the first clauses: the path's text is not its name */
+
+/* Needs of which some text meets the clause, by clause, and those that it
+ * excludes. */
+struct clauses {
+	u64 met[NEED_CLAUSES];
+	u64 excluded;
+};
 
 struct open_filter {
 	u64 epoch; /* no two filters have the same */
-	u64 always;
-	u64 named; /* combinations that some name asks for */
+	u64 always; /* combinations of facts */
+	u64 named; /* needs whose first clause some name meets */
+	u64 rest[NEED_CLAUSES]; /* clauses that are met anyhow */
+	u64 facts[64]; /* needs by combination of facts */
 	u8 classes[256];
 	u16 next[FILTER_STATES * FILTER_CLASSES];
-	u64 seen[FILTER_STATES];
-	u64 end[FILTER_STATES];
+	struct clauses seen[FILTER_STATES];
+	struct clauses end[FILTER_STATES];
 };
 
 /* Two: one in use, one to be written. */
@@ -111,84 +131,151 @@ INLINE struct open_filter *open_filter_get(void)
 	return bpf_map_lookup_elem(&open_filters, &i);
 }
 
-/* The mask of the path that is n bytes at an offset of the event: to s->mask. */
-FUNC int open_path_mask(struct scratch *s, u32 at, u32 n)
+INLINE void clauses_add(struct scratch *s, const struct clauses *c)
+{
+#pragma unroll
+	for (u32 i = 0; i < NEED_CLAUSES; i++)
+		s->clauses[i] |= c->met[i];
+}
+
+INLINE u32 next_state(struct open_filter *f, u32 state, u8 c)
+{
+	u32 class = f->classes[c] & (FILTER_CLASSES - 1);
+	return f->next[BOUND(state * FILTER_CLASSES + class, FILTER_STATES * FILTER_CLASSES - 1)];
+}
+
+/* Reads on from s->state over the first FILTER_PATH of n bytes. */
+FUNC int path_read(struct scratch *s, u32 at, u32 n)
+{
+	struct open_filter *f = open_filter_get();
+
+	if (!s || !f)
+		return 0;
+	u64 excluded = 0;
+	u32 state = BOUND(s->state, FILTER_STATES - 1);
+	for (u32 i = 0; i < FILTER_PATH; i++) {
+		if (i >= n)
+			break;
+		u32 next = next_state(f, state, s->buf[(at + i) & BODY_MASK]);
+		state = BOUND(next, FILTER_STATES - 1);
+		if (unlikely(next & FILTER_OUTPUT)) {
+			clauses_add(s, &f->seen[state]);
+			excluded |= f->seen[state].excluded;
+		}
+	}
+	s->state = state;
+	s->path_excluded |= excluded;
+	return 0;
+}
+
+/* Adds what the path that is n bytes at an offset of the event meets; a need is
+ * excluded if every path excludes it. A slash at the end is not in the name, but
+ * in the text. */
+FUNC int open_path_add(struct scratch *s, u32 at, u32 n)
 {
 	struct open_filter *f = open_filter_get();
 
 	if (!s)
 		return 0;
-	s->mask = ~0ull;
-	if (!f || !n || n > FILTER_PATH)
+	if (!f || !n || n > LONG_PATH) {
+		s->clauses[0] |= FILTER_UNCLEAN;
 		return 0;
-	u64 mask = f->seen[0];
-	u32 state = 0;
-	for (u32 i = 0; i < FILTER_PATH; i++) {
-		if (i >= n)
-			break;
-		u32 class = f->classes[(u8)s->buf[(at + i) & BODY_MASK]] & (FILTER_CLASSES - 1);
-		state = f->next[BOUND(state * FILTER_CLASSES + class, FILTER_STATES * FILTER_CLASSES - 1)] & (FILTER_STATES - 1);
-		mask |= f->seen[state];
 	}
-	s->mask = mask | f->end[state];
+	bool slash = s->buf[(at + n - 1) & BODY_MASK] == '/';
+	u32 rest = slash ? n - 1 : n;
+	s->state = 0;
+	s->path_excluded = 0;
+	clauses_add(s, &f->seen[0]);
+	path_read(s, at, rest);
+#if LONG_PATH > FILTER_PATH
+	for (u32 done = FILTER_PATH; done < LONG_PATH; done += FILTER_PATH) {
+		if (likely(rest <= done))
+			break;
+		path_read(s, at + done, rest - done);
+	}
+#endif
+	u32 state = BOUND(s->state, FILTER_STATES - 1);
+	clauses_add(s, &f->end[state]);
+	s->path_excluded |= f->end[state].excluded;
+	if (slash) {
+		s->path_excluded = 0; /* which may be for the slash */
+		state = BOUND(next_state(f, state, '/'), FILTER_STATES - 1);
+		clauses_add(s, &f->seen[state]);
+		clauses_add(s, &f->end[state]);
+	}
+	s->excluded &= s->path_excluded;
 	return 0;
 }
 
 _Static_assert(FACT_READ == OPEN_READ && FACT_WRITE == OPEN_WRITE, "the lowest facts are flags");
 
-/* Adds to s->paths the masks of the n bytes at an offset and of the other views
- * of the path of len bytes that they start with. */
-INLINE void add_path_masks(struct scratch *s, u32 at, u32 len, u32 n)
+/* Adds the n bytes at an offset and the other views of the path of len bytes
+ * that they start with. */
+INLINE void add_path_views(struct scratch *s, u32 at, u32 len, u32 n)
 {
 	struct views *v = &s->views;
 
-	open_path_mask(s, at, n);
-	s->paths |= s->mask;
+	open_path_add(s, at, n);
 #ifdef NO_GLOBAL_FUNCTIONS /* verified at each call, five paths are too much */
 	if (v->own | v->mount)
-		s->paths = ~0ull;
+		s->clauses[0] |= FILTER_UNCLEAN;
 #else
-	if (unlikely(v->own && v->own <= len)) {
-		open_path_mask(s, at + v->own, n - v->own);
-		s->paths |= s->mask;
-	}
-	if (unlikely(v->mount && v->mount <= len)) {
-		open_path_mask(s, at + v->mount, n - v->mount);
-		s->paths |= s->mask;
-	}
+	if (unlikely(v->own && v->own <= len))
+		open_path_add(s, at + v->own, n - v->own);
+	if (unlikely(v->mount && v->mount <= len))
+		open_path_add(s, at + v->mount, n - v->mount);
 #endif
 }
 
-/* The masks of an open's paths together: of the one that was given, n bytes at
+/* What the paths of an open meet together: of the one that was given, n bytes at
  * the tail, of that behind its base if it has one, and of the one that it led
- * to. To s->mask. */
-FUNC int open_paths_mask(struct scratch *s, u64 file, u64 base, u32 n)
+ * to. To s->clauses and s->excluded. */
+FUNC int open_paths_add(struct scratch *s, u64 file, u64 base, u32 n)
 {
 	if (!s)
 		return 0;
 	u32 at = s->len;
 	s->h.flags = 0;
-	open_path_mask(s, at, n);
-	s->paths = s->mask;
+#pragma unroll
+	for (u32 i = 0; i < NEED_CLAUSES; i++)
+		s->clauses[i] = 0;
+	s->excluded = ~0ull;
+	open_path_add(s, at, n);
 	if (base) {
+		s->excluded = ~0ull; /* a relative path is part of a name */
 		u32 given = at;
-		at = s->len = given + FILTER_PATH + 1;
+		at = s->len = given + PATH_ROOM;
 		u32 len = path_append_at(s, base);
 		if (len == 1) /* "/" */
 			len = 0;
 		s->buf[(at + len) & BODY_MASK] = '/';
-		bpf_probe_read_kernel(&s->buf[(at + len + 1) & BODY_MASK], BOUND(n, FILTER_PATH), &s->buf[given & BODY_MASK]);
+		bpf_probe_read_kernel(&s->buf[(at + len + 1) & BODY_MASK], BOUND(n, PATH_ROOM - 1), &s->buf[given & BODY_MASK]);
 		n += len + 1;
-		add_path_masks(s, at, len, n);
+		add_path_views(s, at, len, n);
 	}
-	if (file && s->paths != ~0ull && !file_is_at(s, file, at, n)) {
-		s->len = at + FILTER_PATH + 1;
+	if (file && !(s->clauses[0] & FILTER_UNCLEAN) && !file_is_at(s, file, at, n)) {
+		s->len = at + PATH_ROOM;
 		u32 len = path_append_at(s, file_path(file));
-		add_path_masks(s, s->len, len, len);
+		add_path_views(s, s->len, len, len);
 	}
-	/* Of a path that is cut, the beginning is not known. */
-	s->mask = s->h.flags & EVENT_TRUNCATED ? ~0ull : s->paths;
+	if (s->h.flags & EVENT_TRUNCATED) /* of a path that is cut, the beginning is not known */
+		s->clauses[0] |= FILTER_UNCLEAN;
 	return 0;
+}
+
+static const struct met all_met = { ~0ull, ~0ull };
+
+/* What open_paths_add found. */
+INLINE struct met paths_met(struct scratch *s, struct open_filter *f)
+{
+	struct met met = { s->clauses[0] | f->rest[0], ~s->excluded };
+
+	if (met.first & FILTER_UNCLEAN)
+		return all_met;
+#pragma unroll
+	for (u32 i = 1; i < NEED_CLAUSES; i++)
+		met.others &= s->clauses[i] | f->rest[i];
+	return met;
 }
 
 /* A call of open, openat or openat2. */
@@ -196,7 +283,7 @@ struct open_call {
 	u64 name;  /* address of the path */
 	s32 dirfd; /* that a relative path starts from */
 	u64 file;  /* 0: it failed */
-	u64 bit;   /* of its combination of facts */
+	u32 facts;
 };
 
 /* False where nothing can be said of the call. */
@@ -252,13 +339,13 @@ INLINE bool open_call_get(struct scratch *s, struct task_struct *task, struct op
 		}
 	}
 	o->file = file;
-	o->bit = 1ull << facts;
+	o->facts = facts;
 	return true;
 }
 
-/* The mask of the paths of a call. Nothing of the event has been put together
- * yet; its place serves as a notepad. */
-INLINE u64 open_mask(struct scratch *s, struct task_struct *task, struct open_filter *f, struct open_call *o)
+/* What the paths of a call meet, for needs there are. Nothing of the event has
+ * been put together yet; its place serves as a notepad. */
+INLINE struct met open_met(struct scratch *s, struct task_struct *task, struct open_filter *f, struct open_call *o, u64 needs)
 {
 #ifdef PLAIN_TAIL_CALLS
 	u64 *path = s->given; /* the family's functions need the stack */
@@ -272,20 +359,30 @@ INLINE u64 open_mask(struct scratch *s, struct task_struct *task, struct open_fi
 	for (u32 i = 0; i < MEMO_PATH / 8; i++)
 		path[i] = 0;
 	long n = bpf_probe_read_user_str(path, FILTER_PATH + 1, (void *)o->name);
-	if (n <= 1 || n > FILTER_PATH)
-		return ~0ull;
+	if (n <= 1 || (LONG_PATH == FILTER_PATH && n > FILTER_PATH))
+		return all_met;
 	if ((path[0] & 0xff) != '/') {
 #ifndef NO_GLOBAL_FUNCTIONS /* verified at each call, two walks and three paths are too much */
 		base = base_path(task, o->dirfd);
 #endif
 		if (!base)
-			return ~0ull;
+			return all_met;
 	}
+#if LONG_PATH > FILTER_PATH
+	if (unlikely(n > FILTER_PATH)) { /* read again for the event */
+		s->len = HEADER_SIZE;
+		n = bpf_probe_read_user_str(tail(s), LONG_PATH + 1, (void *)o->name);
+		if (n <= 1 || n > LONG_PATH || *tail(s) != (char)path[0])
+			return all_met;
+		open_paths_add(s, o->file, base, n - 1);
+		return paths_met(s, f);
+	}
+#endif
 	u64 id = o->file && n <= MEMO_PATH ? open_id(o->file, base, f->epoch) : 0;
 	struct open_memo *m = &s->opens[id & (OPEN_MEMOS - 1)];
 	bool known = id && m->id == id && memo_has(m, path);
-	if (known && !(m->mask & o->bit) && !(f->named & o->bit))
-		return m->mask; /* left out: nobody asks for the path */
+	if (known && !((m->met.first | f->named) & m->met.others & needs))
+		return m->met; /* left out: nobody asks for the path */
 
 	s->given_len = n;
 	s->len = HEADER_SIZE;
@@ -297,11 +394,13 @@ INLINE u64 open_mask(struct scratch *s, struct task_struct *task, struct open_fi
 		s->given[i] = path[i];
 	}
 	if (known)
-		return m->mask;
-	open_paths_mask(s, o->file, base, n - 1);
+		return m->met;
+	/* Read back, so that the verifier does not follow each length. */
+	open_paths_add(s, o->file, base, *(volatile u32 *)&s->given_len - 1);
+	struct met met = paths_met(s, f);
 	if (id)
-		memo_put(m, id, path, s->mask);
-	return s->mask;
+		memo_put(m, id, path, met);
+	return met;
 }
 
 /* Can any rule match this call? */
@@ -315,14 +414,19 @@ bool open_needed(struct scratch *s, struct task_struct *task)
 	struct open_filter *f = open_filter_get();
 	struct open_call o;
 
-	if (!f || !open_call_get(s, task, &o) || f->always & o.bit)
+	if (!f || !open_call_get(s, task, &o) || f->always & (1ull << (o.facts & 63)))
 		return true;
-	if (open_mask(s, task, f, &o) & o.bit)
+	u64 needs = f->facts[BOUND(o.facts, 63)];
+	if (!needs)
+		return false;
+	struct met met = open_met(s, task, f, &o, needs);
+	needs &= met.others;
+	if (needs & met.first)
 		return true;
-	if (!(f->named & o.bit))
+	if (!(needs & f->named))
 		return false;
 	struct needs *named = name_needs(s, task, f);
-	return !named || named->opens & o.bit;
+	return !named || named->opens & needs;
 }
 
 /* True for a call that is left out, and counted. */

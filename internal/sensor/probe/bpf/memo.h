@@ -73,10 +73,10 @@ INLINE bool memo_has(struct open_memo *m, u64 *path)
 	return !diff;
 }
 
-INLINE void memo_put(struct open_memo *m, u64 id, u64 *path, u64 mask)
+INLINE void memo_put(struct open_memo *m, u64 id, u64 *path, struct met met)
 {
 	m->id = id;
-	m->mask = mask;
+	m->met = met;
 #pragma unroll
 	for (u32 i = 0; i < MEMO_PATH / 8; i++)
 		m->given[i] = path[i];

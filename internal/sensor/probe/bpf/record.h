@@ -52,8 +52,8 @@ struct iov {
 	u32 start;
 };
 
-/* What is needed of the calls of a process by its name: the combinations of
- * facts. */
+/* What is needed of the calls of a process by its name: the needs whose first
+ * clause it meets, and combinations of facts. */
 struct needs {
 	u64 opens, sockets;
 };
@@ -66,11 +66,18 @@ struct name_memo {
 };
 
 #define NAME_MEMOS 64
+#define NEED_CLAUSES 4
+
+/* What the paths of an open meet of the rules' needs, a bit each: the first
+ * clause, and all others. */
+struct met {
+	u64 first, others;
+};
 
 /* What the filter said of an open; see memo.h. */
 struct open_memo {
 	u64 id;   /* open_id; 0: empty */
-	u64 mask;
+	struct met met;
 	u64 given[8]; /* the path as given, with zeros behind it */
 };
 
@@ -91,8 +98,11 @@ struct scratch {
 	struct views views;
 	u32 path_pos; /* of the path so far in path; in memory, where verifiers do not follow its values */
 	struct iov iov;
-	u64 mask;  /* of open_path_mask */
-	u64 paths; /* masks of all paths of an open */
+	/* Of all paths of an open, see open_path_add in filter.h. */
+	u64 clauses[NEED_CLAUSES];
+	u64 excluded;
+	u64 path_excluded; /* of the path that is read */
+	u32 state;	   /* of the automaton that reads it */
 	/* What the filter read of an open, so that the event says what was judged;
 	 * see filter.h. */
 	u64 given[32]; /* the path */
