@@ -45,6 +45,8 @@ func TestVerdicts(t *testing.T) {
 		{"of a failed action", []intake.Alert{alert(305, 1)}, []Class{Failed}},
 		{"of a skipped action", []intake.Alert{alert(405, 1)}, []Class{Foreign}},
 		{"before the round", []intake.Alert{alert(50, 1)}, []Class{Outside}},
+		{"before the round, as far as tolerated", []intake.Alert{alert(95, 1)}, []Class{Matched}},
+		{"a moment before that", []intake.Alert{alert(94, 1)}, []Class{Outside}},
 		{"late", []intake.Alert{{Time: 105, TID: 1, Rule: "Rule one", Received: 5001}}, []Class{Late}},
 		{"other rule", []intake.Alert{{Time: 105, TID: 1, Rule: "Rule x"}}, []Class{Other}},
 		{"our rule, but another action's", []intake.Alert{{Time: 105, TID: 1, Rule: "Rule two"}}, []Class{Foreign}},
