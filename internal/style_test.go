@@ -16,7 +16,7 @@ import (
 )
 
 // unclear lists phrases that read as translated, or mean two things.
-var unclear = regexp.MustCompile(`(?i)\b(of ours|of theirs|whoever|so often|dear|dearer|has it not|have it not|that (is|are) none|if there (is|are) none|when there is none|the begin( |\.|,|$))\b`)
+var unclear = regexp.MustCompile(`(?i)\b(of ours|of theirs|whoever|so often|dear|dearer|has it not|have it not|that (is|are) none|if there (is|are) none|when there is none|sees? to it|stands? for itself|nobody (has|reads?|read|else)|the begin( |\.|,|$))\b`)
 
 // The project's own texts avoid unclear phrases, and files and functions are
 // short enough to read.

@@ -282,7 +282,7 @@ func TestBenchOurSensor(t *testing.T) {
 	for _, r := range run.Rounds {
 		s := r.Sensor
 		if r.Total.Lost > 0 && s.Drops == 0 && s.OutputsDropped == 0 && s.Throttled == 0 {
-			t.Errorf("round %d: %d alerts lost, and nobody knows where: %+v", r.Number, r.Total.Lost, s)
+			t.Errorf("round %d: %d alerts lost at an unknown place: %+v", r.Number, r.Total.Lost, s)
 		}
 	}
 }

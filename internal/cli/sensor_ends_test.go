@@ -94,7 +94,7 @@ func (d *daemon) end(codes ...int) {
 	}
 }
 
-// fullPipe is a pipe that nobody reads.
+// fullPipe is a pipe without a reader.
 func fullPipe(t *testing.T) *os.File {
 	t.Helper()
 	r, w, err := os.Pipe()

@@ -84,7 +84,7 @@ func TestSensorStartIsBounded(t *testing.T) {
 			d := startDaemon(t, devNull(t), nil, append(args(pipe), "--nodriver")...)
 			writer(t, pipe)
 			d.end(1)
-			if !strings.Contains(d.stderr.String(), "nobody has written to this pipe") {
+			if !strings.Contains(d.stderr.String(), "no data from this pipe") {
 				t.Errorf("%s", d.stderr)
 			}
 		})

@@ -104,9 +104,9 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, err := range map[string]error{
-		"CA of the server: read " + pipe + ": nobody has written":   configError(Client{CA: pipe}.Config("")),
-		"client certificate: read " + pipe + ": nobody has written": configError(Client{Cert: pipe, Key: pipe}.Config("")),
-		"server certificate: read " + pipe + ": nobody has written": configError(Server{Security: "tls", Cert: pipe}.Config()),
+		"CA of the server: read " + pipe + ": no data from this pipe":   configError(Client{CA: pipe}.Config("")),
+		"client certificate: read " + pipe + ": no data from this pipe": configError(Client{Cert: pipe, Key: pipe}.Config("")),
+		"server certificate: read " + pipe + ": no data from this pipe": configError(Server{Security: "tls", Cert: pipe}.Config()),
 
 		"both a certificate": configError(Client{Cert: "a"}.Config("")),
 		"no such file":       configError(Client{CA: "/nowhere"}.Config("")),

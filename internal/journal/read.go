@@ -169,7 +169,7 @@ func replaced(file *os.File, path string) (bool, error) {
 	return err == nil && !os.SameFile(mine, there), err
 }
 
-// open opens a journal that nobody else can have made or changed.
+// open opens a journal that no other user can have made or changed.
 func open(path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {

@@ -41,7 +41,7 @@ func private(dir string) error {
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || int(stat.Uid) != os.Geteuid() || info.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("%s must belong to the user who runs this and be writable for nobody else (chmod 700)", dir)
+		return fmt.Errorf("%s must belong to the user who runs this, and must not be writable by others (chmod 700)", dir)
 	}
 	above, err := filepath.Abs(dir)
 	if err == nil {

@@ -43,7 +43,7 @@ func (w *logWriter) Write(line []byte) (int, error) {
 	}
 	text := line
 	if w.lost > 0 {
-		text = fmt.Appendf(nil, "(%d lines of the log were lost: nobody read them)\n%s", w.lost, line)
+		text = fmt.Appendf(nil, "(%d lines of the log were lost: their reader is too slow)\n%s", w.lost, line)
 	}
 	select {
 	case w.lines <- append([]byte(nil), text...):

@@ -52,7 +52,7 @@ func TestLogWriterTellsOfLoss(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.HasSuffix(string(text), "lines of the log were lost: nobody read them)\nlast\n") {
+	if !strings.HasSuffix(string(text), "lines of the log were lost: their reader is too slow)\nlast\n") {
 		t.Errorf("...%s", text[max(0, len(text)-200):])
 	}
 }

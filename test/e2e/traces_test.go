@@ -14,7 +14,7 @@ import (
 )
 
 // private runs the generator's command in a mount namespace whose /tmp and
-// /var/tmp nobody else uses, so that all files in them at the end are the
+// /var/tmp no other program uses, so that all files in them at the end are the
 // generator's. $1 is a directory to keep, $2 the listing, the rest the command.
 const private = `set -e
 mount --make-rprivate /

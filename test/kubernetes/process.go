@@ -97,7 +97,7 @@ func missing() string {
 		}
 	}
 	if _, err := os.Stat("/usr/lib/cni/bridge"); err != nil {
-		return "/usr/lib/cni/bridge is not there: package containernetworking-plugins"
+		return "/usr/lib/cni/bridge is missing: install the package containernetworking-plugins"
 	}
 	for _, p := range programs {
 		path, err := p.path()

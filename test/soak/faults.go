@@ -27,7 +27,7 @@ var kinds = []kind{
 		func(w *world, _ *sensor) error { return w.http.comeBack() }},
 	{"the HTTP receiver hangs", func(w *world, _ *sensor) error { w.http.setHang(true); return nil },
 		func(w *world, _ *sensor) error { w.http.setHang(false); return nil }},
-	{"nobody reads standard output", func(_ *world, s *sensor) error { s.pause.Lock(); return nil },
+	{"standard output is not read", func(_ *world, s *sensor) error { s.pause.Lock(); return nil },
 		func(_ *world, s *sensor) error { s.pause.Unlock(); return nil }},
 	{"the disk is full", fillDisk, emptyDisk},
 	{"the program dies", killProgram, nil},

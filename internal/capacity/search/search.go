@@ -79,7 +79,7 @@ func (s *Search) Wide() bool {
 	return !s.within(long, 2.2*s.plan.Precision)
 }
 
-// More continues a search with a wide bound, for that much longer.
+// More continues a search with a wide bound, for the time of another budget.
 func (s *Search) More(ctx context.Context, budget time.Duration) (Found, error) {
 	s.deadline, s.spare = s.now().Add(budget), 0
 	if long := s.bound(s.clean, s.plan.Confirm); long.Lower > 0 && long.Upper == 0 {

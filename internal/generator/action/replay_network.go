@@ -48,7 +48,7 @@ func message(of *byte) word {
 	return pointer(unsafe.Pointer(m))
 }
 
-// receiver is a UDP socket on loopback that nobody reads; datagrams that do not
+// receiver is a UDP socket on loopback without a reader; datagrams that do not
 // fit are dropped, without an error for the sender.
 func (p *prep) receiver() (*unix.SockaddrInet4, error) {
 	fd, err := p.opened(socket(unix.AF_INET, unix.SOCK_DGRAM))

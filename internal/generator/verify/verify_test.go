@@ -117,7 +117,7 @@ func TestOutcomes(t *testing.T) {
 		{"a generator that fails", "syscall.ClearLogActivities", bench{fails: errors.New("no sandbox")}, false, Errored, "no sandbox", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // a timeout passes once nobody has anything to do
+			synctest.Test(t, func(t *testing.T) { // a timeout passes once all goroutines wait
 				b := test.bench
 				b.alerts = make(chan []Alert, 10)
 				o := Options{Actions: []*action.Action{lookup(t, test.action)}, Source: &b, Spawn: b.spawn, Timeout: 20 * time.Millisecond, Settle: 20 * time.Millisecond, Exact: test.exact}

@@ -125,7 +125,7 @@ func awaitInput(fd int, d time.Duration) (ended bool, err error) {
 	case err != nil:
 		return false, err
 	case n == 0:
-		return false, fmt.Errorf("nobody has written to this pipe for %v: %w", patience, os.ErrDeadlineExceeded)
+		return false, fmt.Errorf("no data from this pipe for %v: %w", patience, os.ErrDeadlineExceeded)
 	}
 	var queued int // TIOCINQ is FIONREAD: asm-generic/ioctls.h
 	if p[0].Revents&unix.POLLIN != 0 {

@@ -39,7 +39,7 @@ func TestRead(t *testing.T) {
 		{"/dev/urandom", "", "more than 1000 bytes"},
 		{"/proc/sys/kernel/ostype", "Linux\n", ""},
 		{"/proc/kallsyms", "", "more than 1000 bytes"},
-		{fifo, "", "nobody has written to this pipe"},
+		{fifo, "", "no data from this pipe"},
 		{dir, "", "is a directory"},
 		{dir + "/missing", "", "no such file"},
 	}

@@ -43,7 +43,7 @@ type key struct {
 	container, failed bool
 }
 
-// read takes all events. A capture that is cut off is one up to there.
+// read takes all events. A capture that is cut off counts up to its last whole event.
 func (c *captured) read(r *capture.Reader) error {
 	for {
 		raw, err := r.Next()

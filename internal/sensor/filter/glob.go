@@ -87,7 +87,7 @@ func sameByte(a, b byte, fold bool) bool {
 }
 
 // classEnd is the length of the bracket expression at the start of pattern, 0
-// if it has no end: then the bracket stands for itself.
+// if it has no end: then the bracket is an ordinary character.
 func classEnd(pattern string) int {
 	i := 1
 	if i < len(pattern) && (pattern[i] == '!' || pattern[i] == '^') {

@@ -55,7 +55,7 @@ func (s *file) deliver(ctx context.Context, batch []*alert.Alert) (sent, refused
 			return 0, 0, err
 		}
 		if s.f == nil {
-			return 0, 0, fmt.Errorf("%s: nobody reads this pipe", s.name)
+			return 0, 0, fmt.Errorf("%s: this pipe has no reader", s.name)
 		}
 	}
 	sent, err = s.lines.writeWithin(ctx, s.timeout, s.f, batch)

@@ -103,7 +103,7 @@ func TestSyslogDaemonRestarts(t *testing.T) {
 		}
 		return daemon
 	}
-	listen().Close() // a socket that nobody reads
+	listen().Close() // a socket without a reader
 	s, _ := openSyslogAt(t, path)
 	for round := range 2 {
 		sendNumbered(s, round, round+1)

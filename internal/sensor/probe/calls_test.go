@@ -24,7 +24,7 @@ type call struct {
 	// dynamic adds the fields that are known only after the call.
 	dynamic func(res int64) fields
 	fails   bool
-	opens   bool // a descriptor, which nobody else closes
+	opens   bool // a descriptor, which the test has to close
 }
 
 func runCalls(t *testing.T, calls []call) {

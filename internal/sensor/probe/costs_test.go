@@ -11,8 +11,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// loadUnread is a probe that asks for calls that nobody else on the host makes,
-// leaves out those that fail, and whose smallest of rings nobody reads.
+// loadUnread is a probe that asks for calls that no other program on the host makes,
+// leaves out those that fail, and whose rings, of the smallest size, are not read.
 func loadUnread(t *testing.T) *Probe {
 	t.Helper()
 	needBPF(t)

@@ -29,9 +29,9 @@ const (
 
 const sysExit = "sys_exit"
 
-// hooks sees to it that each syscall is reported by one of the two hooks, and
-// once. sys_exit is attached first; the functions are attached behind, and take
-// over when all are there.
+// hooks ensures that each syscall is reported by one of the two hooks, and once.
+// sys_exit is attached first; the functions are attached in the background, and
+// take over when all are attached.
 //
 // A call passes its function's end, then sys_exit, and the hooks may change
 // between. So they change in steps, with a grace period after each, in which

@@ -129,7 +129,7 @@ func mapRing(fd, size int) (*buffer, func() error, error) {
 
 // sleep pauses the thread without telling the Go runtime of a system call: the
 // goroutine keeps its processor, for the reason that await parks. The code that runs
-// a Reader sees to it that there are two. A signal of the runtime ends the
+// a Reader ensures that there are two. A signal of the runtime ends the
 // pause early, which does no harm.
 func sleep(d time.Duration) {
 	t := unix.NsecToTimespec(int64(d))

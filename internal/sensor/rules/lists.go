@@ -173,6 +173,6 @@ func dropComma(out []byte, cond string, i int) ([]byte, int) {
 
 func isDelimiter(c byte) bool { return strings.IndexByte(" \t\n\r(),=", c) >= 0 }
 
-// skipQuoted returns the index behind the quoted string at i; a quote that is
-// not closed stands for itself.
+// skipQuoted returns the index after the quoted string at i; a quote that is
+// not closed is an ordinary character.
 func skipQuoted(s string, i int) int { return i + max(1, filter.Quoted(s[i:])) }

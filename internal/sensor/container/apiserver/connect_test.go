@@ -161,7 +161,7 @@ func TestBadCredentials(t *testing.T) {
 		want string
 	}{
 		"a pipe for a token": {Address{"https://localhost", pipe}, "not a regular file"},
-		"a pipe for a key":   {Address{"https://localhost", file + ":" + pipe}, "nobody has written"},
+		"a pipe for a key":   {Address{"https://localhost", file + ":" + pipe}, "no data from this pipe"},
 		"an endless key":     {Address{"https://localhost", file + ":/dev/zero"}, "more than"},
 		"no pod":             {Address{}, "of this pod"},
 		"no file":            {Address{"https://localhost", filepath.Join(dir, "nosuch")}, "nosuch"},
