@@ -59,6 +59,52 @@ func TestRecommend(t *testing.T) {
 	}
 }
 
+// Advice by what the nodes see and how much memory the sensor used.
+func TestAdvice(t *testing.T) {
+	other := published()[0]
+	other.Sensor, other.Trials = "other", []capacity.Trial{{Round: bench.Round{Usage: &usage.Window{RSSPeak: 1 << 30}}}}
+	small := published()
+	for i := range small {
+		small[i].Trials = []capacity.Trial{{Round: bench.Round{Usage: &usage.Window{RSSPeak: 10 << 20}}}}
+	}
+	large := published()
+	large[2].Trials[0].Limits.MemoryPeak = 300 << 20
+	for _, tt := range []struct {
+		name     string
+		rows     []capacity.Row
+		seen     []float64
+		request  float64
+		memory   int64
+		headroom float64
+		notes    string // a part of the only one
+	}{
+		{"a quiet node", published(), []float64{30e3}, 0.1, 192 << 20, 1, "below 0.5 CPU"},
+		{"exactly the smallest row", published(), []float64{150e3}, 0.5, 192 << 20, 1.3, ""},
+		{"no events at all", published(), []float64{0}, 0.05, 192 << 20, 0, "below 0.5 CPU"},
+		{"rows of another sensor first", append([]capacity.Row{other}, published()...), []float64{150e3}, 0.5, 192 << 20, 1.3, ""},
+		{"little memory", small, []float64{150e3}, 0.5, 128 << 20, 1.3, ""},
+		{"memory of the cgroup in the last row", large, []float64{150e3}, 0.5, 512 << 20, 1.3, ""},
+	} {
+		seen, err := Observe("prod.txt", map[string][]float64{"a": tt.seen})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := Recommend(curve(), tt.rows, seen, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !near(r.RequestCPU, tt.request, 1e-9) || r.LimitMemory != tt.memory || r.RequestMemory != tt.memory {
+			t.Errorf("%s: request %v CPU, %d bytes, want %v, %d", tt.name, r.RequestCPU, r.LimitMemory, tt.request, tt.memory)
+		}
+		if r.Headroom < tt.headroom || tt.headroom == 0 && r.Headroom != 0 {
+			t.Errorf("%s: headroom %v, want at least %v", tt.name, r.Headroom, tt.headroom)
+		}
+		if notes := strings.Join(r.Notes, "; "); (notes == "") != (tt.notes == "") || !strings.Contains(notes, tt.notes) {
+			t.Errorf("%s: notes %q, want %q", tt.name, notes, tt.notes)
+		}
+	}
+}
+
 func TestObserveNothing(t *testing.T) {
 	if _, err := Observe("empty.txt", nil); err == nil || !strings.Contains(err.Error(), "empty.txt") {
 		t.Errorf("nothing observed: %v", err)
