@@ -16,6 +16,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/endpoint"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
@@ -169,17 +170,9 @@ func findProcess(proc, s string) (int, error) {
 		}
 		return pid, nil
 	}
-	names, err := filepath.Glob(filepath.Join(proc, "[0-9]*", "comm"))
+	found, err := procfs.Root(proc).Named(s)
 	if err != nil {
 		return 0, err
-	}
-	var found []int
-	for _, name := range names {
-		comm, err := os.ReadFile(name)
-		if err == nil && strings.TrimSpace(string(comm)) == s {
-			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-			found = append(found, pid)
-		}
 	}
 	switch len(found) {
 	case 0:

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/sensor"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
@@ -209,8 +210,6 @@ func (f *daemonFlags) printSupport(env Env, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	var u syscall.Utsname
-	_ = syscall.Uname(&u) // an empty release is as much as can be said then
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	var names []string
@@ -219,20 +218,9 @@ func (f *daemonFlags) printSupport(env Env, w io.Writer) error {
 	}
 	return enc.Encode(map[string]any{
 		"version": version.Version(), "engine_version": version.Engine, "go": runtime.Version(),
-		"kernel": utsString(u.Release[:]), "arch": runtime.GOARCH, "cpus": runtime.NumCPU(),
+		"kernel": procfs.Host.Kernel(), "arch": runtime.GOARCH, "cpus": runtime.NumCPU(),
 		"cmdline": os.Args, "config_files": cfg.Files, "rules_files": names, "event_kinds": event.NumKinds,
 	})
-}
-
-func utsString(c []int8) string {
-	var b []byte
-	for _, x := range c {
-		if x == 0 {
-			break
-		}
-		b = append(b, byte(x))
-	}
-	return string(b)
 }
 
 func (f *daemonFlags) selection() sensor.Selection {

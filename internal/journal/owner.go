@@ -17,13 +17,7 @@ type Owner struct {
 
 func self() (Owner, error) {
 	start, err := procfs.Host.StartTime(os.Getpid())
-	return Owner{PID: os.Getpid(), Start: start, Boot: bootID(), Namespace: pidNamespace()}, err
-}
-
-// bootID is "" where the kernel does not tell; then every boot is the same.
-func bootID() string {
-	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return string(text[:min(len(text), 36)])
+	return Owner{PID: os.Getpid(), Start: start, Boot: procfs.Host.BootID(), Namespace: pidNamespace()}, err
 }
 
 func pidNamespace() string {
@@ -36,7 +30,7 @@ func pidNamespace() string {
 // tells; of one that is seen, it may be a child that has outlived it.
 func (o Owner) alive(locked bool) bool {
 	switch {
-	case o.Boot != bootID():
+	case o.Boot != procfs.Host.BootID():
 		return false
 	case o.Namespace != pidNamespace():
 		return locked

@@ -3,10 +3,8 @@ package report
 import (
 	"os"
 	"runtime"
-	"strconv"
-	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // Host is where a result comes from.
@@ -21,25 +19,7 @@ type Host struct {
 
 // ReadHost describes this host; unreadable fields stay empty.
 func ReadHost() Host {
-	h := Host{CPUs: runtime.NumCPU()}
-	h.Hostname, _ = os.Hostname()
-	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		h.Kernel = unix.ByteSliceToString(u.Release[:])
-	}
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) == nil {
-		h.Memory = uint64(info.Totalram) * uint64(info.Unit)
-	}
-	cpuinfo, _ := os.ReadFile("/proc/cpuinfo")
-	for line := range strings.Lines(string(cpuinfo)) {
-		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
-			h.CPU = strings.TrimSpace(value)
-			break
-		}
-	}
-	load, _ := os.ReadFile("/proc/loadavg")
-	first, _, _ := strings.Cut(string(load), " ")
-	h.Load, _ = strconv.ParseFloat(first, 64)
-	return h
+	m := procfs.Host.Machine()
+	name, _ := os.Hostname()
+	return Host{Hostname: name, Kernel: m.Kernel, CPU: m.CPU, CPUs: runtime.NumCPU(), Memory: m.Memory, Load: m.Load}
 }

@@ -4,10 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
@@ -50,7 +46,8 @@ func (p *process) read(costly bool) (sample, error) {
 	}
 	p.start = start
 	if costly {
-		s.pss, s.waited = readPSS(p.pid), readWaited(p.pid)
+		s.pss = readPSS(p.pid)
+		_, s.waited = procfs.Host.Schedstat(p.pid)
 	}
 	s.cgroup = p.cgroup.read()
 	return s, nil
@@ -77,18 +74,4 @@ func readPSS(pid int) uint64 {
 		return 0
 	}
 	return procfs.Number(string(b), "Pss") << 10
-}
-
-// readWaited sums up how long the threads there are have waited for a CPU: the
-// second figure of their schedstat (Documentation/scheduler/sched-stats.rst).
-func readWaited(pid int) (sum time.Duration) {
-	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-	for _, thread := range threads {
-		text, _ := os.ReadFile(thread) // a thread may have ended
-		if fields := strings.Fields(string(text)); len(fields) > 1 {
-			ns, _ := strconv.ParseInt(fields[1], 10, 64)
-			sum += time.Duration(ns)
-		}
-	}
-	return sum
 }

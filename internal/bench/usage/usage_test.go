@@ -136,7 +136,8 @@ func TestRealProcess(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return s.user+s.system >= 50*time.Millisecond && readWaited(cmd.Process.Pid) > 0
+		_, waited := procfs.Host.Schedstat(cmd.Process.Pid)
+		return s.user+s.system >= 50*time.Millisecond && waited > 0
 	})
 	cmd.Process.Kill()
 	cmd.Wait()

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // unitSettings are the properties of a systemd unit that a limit changes.
@@ -213,11 +214,11 @@ func (u *unit) arrive(ctx context.Context, pid int) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		text, err := linuxcgroup.Read(u.host.path(fmt.Sprintf("proc/%d/cgroup", pid)))
+		cgroups, err := procfs.Root(u.host.path("proc")).Cgroups(pid)
 		if err != nil {
 			return err
 		}
-		if strings.Contains(text, "/"+u.name) {
+		if slices.ContainsFunc(cgroups, func(c procfs.Cgroup) bool { return strings.Contains(c.Path, "/"+u.name) }) {
 			u.cgroup, err = u.host.cgroupsOf(pid)
 			return err
 		}

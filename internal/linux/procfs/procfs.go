@@ -9,8 +9,11 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Root is where a procfs is mounted.
@@ -50,6 +53,32 @@ func (r Root) PIDs() ([]int, error) {
 		}
 	}
 	return pids, nil
+}
+
+// Named lists the processes with a name, the smallest pid first.
+func (r Root) Named(name string) ([]int, error) {
+	pids, err := r.PIDs()
+	pids = slices.DeleteFunc(pids, func(pid int) bool {
+		comm, err := r.read(pid, "comm")
+		return err != nil || strings.TrimSuffix(string(comm), "\n") != name // it may have ended
+	})
+	slices.Sort(pids)
+	return pids, err
+}
+
+// Schedstat sums up, over the threads that a process has now, how long they
+// ran on a CPU and how long they waited for one
+// (Documentation/scheduler/sched-stats.rst).
+func (r Root) Schedstat(pid int) (ran, waited time.Duration) {
+	threads, _ := filepath.Glob(r.path(pid, "task/*/schedstat")) // the pattern is well formed
+	for _, thread := range threads {
+		text, _ := os.ReadFile(thread) // a thread may have ended
+		if fields := strings.Fields(string(text)); len(fields) > 1 {
+			ran += time.Duration(number(fields[0], 10))
+			waited += time.Duration(number(fields[1], 10))
+		}
+	}
+	return ran, waited
 }
 
 // Stat reads a process's stat file; pid 0 is the reader itself.
@@ -128,13 +157,8 @@ func Fields(text string) iter.Seq2[string, string] {
 // Number returns the number that the value of key starts with; 0 if the file
 // has none.
 func Number(text, key string) uint64 {
-	for k, value := range Fields(text) {
-		if k == key {
-			first, _, _ := strings.Cut(value, " ")
-			return number(first, 10)
-		}
-	}
-	return 0
+	first, _, _ := strings.Cut(value(text, key), " ")
+	return number(first, 10)
 }
 
 func number(s string, base int) uint64 {

@@ -13,8 +13,7 @@ import (
 	"runtime"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
@@ -180,7 +179,7 @@ func (r *recording) places() []int {
 func (r *recording) profile(started time.Time) *profile.Profile {
 	p := r.builder.Profile()
 	p.Source = profile.Source{Kind: profile.FromKernel, Started: started.UTC().Truncate(time.Second), Nodes: 1,
-		Kernel: release(), Arch: runtime.GOARCH, CPUs: runtime.NumCPU()}
+		Kernel: procfs.Host.Kernel(), Arch: runtime.GOARCH, CPUs: runtime.NumCPU()}
 	seconds := r.builder.Elapsed().Seconds()
 	if seconds == 0 {
 		return p
@@ -200,12 +199,4 @@ func (r *recording) profile(started time.Time) *profile.Profile {
 	}
 	r.samples.complete(p)
 	return p
-}
-
-func release() string {
-	var u unix.Utsname
-	if unix.Uname(&u) != nil {
-		return ""
-	}
-	return unix.ByteSliceToString(u.Release[:])
 }

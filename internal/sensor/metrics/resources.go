@@ -1,7 +1,6 @@
 package metrics
 
 import (
-	"bytes"
 	"errors"
 	"net"
 	"os"
@@ -10,8 +9,6 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
 	"github.com/peregrine-sec/peregrine/internal/linux/cgroup"
@@ -99,11 +96,9 @@ func cgroupMemory(proc string) uint64 {
 
 // ReadHost describes the machine; unreadable fields stay empty.
 func ReadHost(name string) Host {
-	var uts unix.Utsname
-	_ = unix.Uname(&uts) // cannot fail with a valid pointer
 	return Host{
 		Name:          name,
-		KernelRelease: string(bytes.TrimRight(uts.Release[:], "\x00")),
+		KernelRelease: procfs.Host.Kernel(),
 		BootTime:      boottime.Epoch(),
 		CPUs:          runtime.NumCPU(),
 		Interfaces:    interfaces(),
