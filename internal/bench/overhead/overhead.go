@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"runtime"
-	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -20,6 +18,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/human"
+	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
 // Schema is the version of Result's JSON form.
@@ -203,39 +202,11 @@ func (c *Cost) sum(n int) {
 	for i := range n {
 		differences[i] = c.On[i] - c.Off[i]
 	}
-	c.OffMedian, c.OnMedian = median(c.Off[:n]), median(c.On[:n])
-	c.Added = median(differences)
-	c.Low, c.High, c.Confidence = interval(differences)
+	c.OffMedian, c.OnMedian = sample.Median(c.Off[:n]), sample.Median(c.On[:n])
+	added := sample.MedianInterval(differences)
+	c.Added, c.Low, c.High, c.Confidence = added.Median, added.Low, added.High, added.Confidence
 	if c.OffMedian > 0 {
 		c.Percent = 100 * c.Added / c.OffMedian
-	}
-}
-
-// median leaves its values in place; 0 for none.
-func median(values []float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	v := slices.Sorted(slices.Values(values))
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-}
-
-// interval is a distribution-free confidence interval of the median: from the
-// k-th lowest to the k-th highest value, which hold it with 1 - 2 P(Binomial(n,
-// 1/2) < k). k is the highest that gives 95 %, or 1, with its own confidence,
-// for fewer than six values.
-func interval(values []float64) (low, high, confidence float64) {
-	v := slices.Sorted(slices.Values(values))
-	n, k := len(v), 1
-	term := math.Pow(0.5, float64(n)) // P(Binomial = k-1)
-	below := term                     // P(Binomial < k)
-	for {
-		term *= float64(n-k+1) / float64(k)
-		if 1-2*(below+term) < 0.95 {
-			return v[k-1], v[n-k], 1 - 2*below
-		}
-		below += term
-		k++
 	}
 }
 

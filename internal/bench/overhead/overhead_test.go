@@ -27,34 +27,6 @@ func TestMain(m *testing.M) {
 	leaks.Main(m)
 }
 
-func TestInterval(t *testing.T) {
-	values := func(n int) (v []float64) {
-		for i := range n {
-			v = append(v, float64((i*7)%n)+1) // 1 to n, shuffled
-		}
-		return v
-	}
-	for _, tt := range []struct {
-		n          int
-		low, high  float64
-		confidence float64
-	}{ // the usual table of intervals of the median
-		{1, 1, 1, 0},
-		{3, 1, 3, 0.75},
-		{5, 1, 5, 0.9375},
-		{6, 1, 6, 0.96875},
-		{9, 2, 8, 0.9609375},
-		{11, 2, 10, 0.98828125},
-		{12, 3, 10, 0.96142578125},
-		{20, 6, 15, 0.958610534668},
-	} {
-		low, high, confidence := interval(values(tt.n))
-		if low != tt.low || high != tt.high || math.Abs(confidence-tt.confidence) > 1e-9 {
-			t.Errorf("n=%d: %v to %v at %v, want %v to %v at %v", tt.n, low, high, confidence, tt.low, tt.high, tt.confidence)
-		}
-	}
-}
-
 // TestDriftCancels: the machine gets slower all the time; the pairs' order
 // keeps that out of the difference.
 func TestDriftCancels(t *testing.T) {

@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
 // Workload is a fixed piece of work whose time is taken with and without a
@@ -264,5 +266,5 @@ func (w *Workload) measure(d time.Duration) (float64, error) {
 		}
 		pieces = append(pieces, float64(time.Since(at).Nanoseconds())/float64(n))
 	}
-	return median(pieces), nil
+	return sample.Median(pieces), nil
 }

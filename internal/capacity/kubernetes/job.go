@@ -72,7 +72,7 @@ func (l *load) job() object {
 // args are those of capacity run, for one row.
 func (l *load) args() []any {
 	args := []any{"capacity", "run", "--pod", l.container, "--alerts", l.alerts, "--format", "json", "--out", "/tmp/run",
-		"--cpu", cpuFlag(l.limit), "--memory", human.Quantity(l.limit.Memory), "--max-duration", l.length.String()}
+		"--cpu", human.CPUs(l.limit.CPU), "--memory", human.Quantity(l.limit.Memory), "--max-duration", l.length.String()}
 	if l.stats != "" {
 		args = append(args, "--stats", l.stats)
 	}
@@ -81,9 +81,6 @@ func (l *load) args() []any {
 	}
 	return args
 }
-
-// cpuFlag writes a CPU limit as capacity run reads it.
-func cpuFlag(l capacity.Limit) string { return strconv.FormatFloat(l.CPU, 'f', -1, 64) }
 
 // alertsURL is where a node's sensor posts its alerts.
 func alertsURL(address string, port int) string {

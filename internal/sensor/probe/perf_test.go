@@ -5,13 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"slices"
 	"testing"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/sample"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
@@ -115,9 +115,9 @@ func BenchmarkAdded(b *testing.B) {
 				stop()
 				p.Close()
 			}
-			b.ReportMetric(median(without), "ns-without")
-			b.ReportMetric(median(with), "ns-with")
-			b.ReportMetric(median(with)-median(without), "ns-added")
+			b.ReportMetric(sample.Median(without), "ns-without")
+			b.ReportMetric(sample.Median(with), "ns-with")
+			b.ReportMetric(sample.Median(with)-sample.Median(without), "ns-added")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
@@ -134,9 +134,4 @@ func threadTime() int64 {
 		panic(err)
 	}
 	return t.Nano()
-}
-
-func median(x []float64) float64 {
-	slices.Sort(x)
-	return x[len(x)/2]
 }
