@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/peregrine-sec/peregrine/internal/screen"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // Exit codes shared by all commands. The sensor, like Falco, knows only OK
@@ -98,7 +99,7 @@ func onSignals(signals ...os.Signal) (first, second context.Context) {
 			<-arrived
 		}
 		<-arrived
-		briefly(func() { _ = screen.Leave() })
+		wait.Within(lastWord, func() { _ = screen.Leave() })
 		os.Exit(ExitInterrupted)
 	}()
 	return first, second
@@ -145,7 +146,7 @@ func Main(env Env) int {
 		return 128 + int(syscall.SIGPIPE) // as of others that "| head" ends
 	}
 	if exit.Err != nil {
-		briefly(func() { fmt.Fprintf(env.Stderr, "Error: %v\n", exit.Err) })
+		wait.Within(lastWord, func() { fmt.Fprintf(env.Stderr, "Error: %v\n", exit.Err) })
 	}
 	return exit.Code
 }
@@ -157,19 +158,9 @@ func readerGone(err error) bool {
 	return errors.As(err, &path) && path.Path == os.Stdout.Name() && errors.Is(path.Err, syscall.EPIPE)
 }
 
-// briefly waits a second for the last message of a command: a stalled reader must
+// lastWord is the time for the last message of a command: a stalled reader must
 // not keep it from ending.
-func briefly(say func()) {
-	said := make(chan struct{})
-	go func() {
-		say()
-		close(said)
-	}()
-	select {
-	case <-said:
-	case <-time.After(time.Second):
-	}
-}
+const lastWord = time.Second
 
 // noteStart lets every command say when it starts: errors before that are
 // cobra's, about arguments, flags that are missing or exclude each other.

@@ -5,6 +5,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // logLines is how many lines of the log may wait for its reader.
@@ -62,21 +64,5 @@ func (w *logWriter) close(d time.Duration) {
 	}
 	w.closed = true
 	w.mu.Unlock()
-	within(d, func() { <-w.ended })
-}
-
-// within returns when f has returned, or after d: use it for calls that the
-// reader of a pipe can block.
-func within(d time.Duration, f func()) {
-	done := make(chan struct{})
-	go func() {
-		f()
-		close(done)
-	}()
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-done:
-	case <-t.C:
-	}
+	wait.Within(d, func() { <-w.ended })
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // summary prints Falco's final summary: alerts by severity and rule on standard
@@ -33,9 +34,9 @@ func (s *sensor) summary() {
 			fmt.Fprintf(&b, "   %s: %d\n", name, n)
 		}
 	}
-	within(s.patience(), func() { fmt.Fprint(s.opt.Stdout, b.String()) })
+	wait.Within(s.patience(), func() { fmt.Fprint(s.opt.Stdout, b.String()) })
 	if drops := s.dropSummary(); drops != "" {
-		within(s.patience(), func() { fmt.Fprint(s.opt.Stderr, drops) })
+		wait.Within(s.patience(), func() { fmt.Fprint(s.opt.Stderr, drops) })
 	}
 }
 

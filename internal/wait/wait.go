@@ -1,5 +1,5 @@
-// Package wait waits for a time, or for a pipe's writer, as far as a context
-// allows.
+// Package wait waits for a time, for a pipe's writer or for a call, as far as a
+// context or a time allows.
 package wait
 
 import (
@@ -16,5 +16,21 @@ func For(ctx context.Context, d time.Duration) error {
 		return ctx.Err()
 	case <-timer.C:
 		return nil
+	}
+}
+
+// Within returns when f has returned, or after d: for calls that the reader of
+// a pipe can block.
+func Within(d time.Duration, f func()) {
+	done := make(chan struct{})
+	go func() {
+		f()
+		close(done)
+	}()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/falcoapi/version"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	build "github.com/peregrine-sec/peregrine/internal/version"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // outputsService is falco.outputs.service.
@@ -113,7 +114,7 @@ func (g *grpcChannel) stream(stream grpc.ServerStream, until uint64, gone <-chan
 		}
 		select {
 		case <-r.wake:
-			sleep(stream.Context(), gatherFor)
+			_ = wait.For(stream.Context(), gatherFor)
 		case <-stream.Context().Done():
 			return status.FromContextError(stream.Context().Err()).Err()
 		case <-gone: // it asks for no more

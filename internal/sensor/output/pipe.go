@@ -11,6 +11,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // sender is the receiving end of a channel as one worker sees it.
@@ -149,7 +150,7 @@ func (p *pipe) deliver(ctx context.Context, s sender, batch []*alert.Alert) {
 		default:
 			p.failed(err)
 			if refused == 0 {
-				sleep(ctx, pause)
+				_ = wait.For(ctx, pause)
 				pause = min(2*pause, longestPause)
 			}
 		}
@@ -283,14 +284,4 @@ func (p *pipe) closeSenders() error {
 		errs = append(errs, s.close())
 	}
 	return errors.Join(errs...)
-}
-
-// sleep waits for d or until ctx ends.
-func sleep(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // Status describes one socket.
@@ -90,7 +91,7 @@ func (s *socket) run(ctx context.Context) {
 	pause := firstReconnect
 	for ctx.Err() == nil {
 		if !s.look() {
-			sleep(ctx, absentPoll)
+			_ = wait.For(ctx, absentPoll)
 			continue
 		}
 		s.rank = rankOf(s.Endpoint, s.place)
@@ -102,7 +103,7 @@ func (s *socket) run(ctx context.Context) {
 			pause = firstReconnect
 		}
 		s.failed(err)
-		sleep(ctx, pause)
+		_ = wait.For(ctx, pause)
 		pause = min(2*pause, lastRetry)
 	}
 }
@@ -264,13 +265,4 @@ func (s *socket) failed(err error) {
 		s.options.Log.Warn("container runtime does not answer; asking again until it does", "engine", s.Engine, "socket", s.Socket, "error", text)
 	}
 	s.status.Connected, s.status.Error = false, text
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	}
 }
