@@ -33,7 +33,7 @@ func TestReference(t *testing.T) {
 	}
 	var want strings.Builder
 	want.WriteByte('\n')
-	if err := WriteReference(&want); err != nil {
+	if err := writeReference(&want); err != nil {
 		t.Fatal(err)
 	}
 	if *update {

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// WriteReference writes every key as a Markdown table for each top-level key,
+// writeReference writes every key as a Markdown table for each top-level key,
 // and the keys that are accepted without effect.
-func WriteReference(w io.Writer) error {
+func writeReference(w io.Writer) error {
 	var b strings.Builder
 	var sections, scalars []Key
 	below := map[string][]Key{}
