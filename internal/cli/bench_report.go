@@ -65,7 +65,7 @@ Exit codes: 0 same or better, 4 inconclusive, 99 worse.`,
 func printBenchComparison(env Env, c compare.Comparison) error {
 	fmt.Fprintf(env.Stdout, "A: %s\nB: %s\n\n", c.A, c.B)
 	table := tabwriter.NewWriter(env.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "Actions/s\tA lost\tB lost\tA p99\tB p99\tA CPU\tB CPU\tVerdict")
+	fmt.Fprintln(table, "Actions/s\tA lost\tB lost\tA p99\tB p99\tA CPU\tB CPU\tChange")
 	for _, r := range c.Rows {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", human.Number(r.Target), human.Share(r.A.Loss.Share), human.Share(r.B.Loss.Share),
 			human.Duration(time.Duration(r.A.Latency.P99)), human.Duration(time.Duration(r.B.Latency.P99)), cpuOf(&r.A), cpuOf(&r.B), r.Change)

@@ -24,7 +24,7 @@ var template = page.Parse(assets, "assets/bench.html")
 // content is the data of the template.
 type content struct {
 	Title, Subtitle string
-	Verdict         string
+	Headline        string
 	Doubtful        bool
 	Failed          []string // conditions
 	Table           [][]string
@@ -50,7 +50,7 @@ func (r *Run) html(w io.Writer) error {
 			cmp.Or(e.CPU, "unknown CPU")),
 		Table: r.table(columns), Charts: r.charts(), Notes: r.notes(), Facts: r.facts(), Command: human.Command(r.Command),
 	}
-	c.Verdict, c.Doubtful = r.verdict()
+	c.Headline, c.Doubtful = r.headline()
 	for _, o := range r.Conditions {
 		switch {
 		case o.Unknown:
@@ -81,8 +81,8 @@ func void(r *bench.Round) bool {
 var doubts = []bench.Flag{bench.GeneratorLimited, bench.Ambiguous, bench.SensorGone, bench.SensorRestarted, bench.ActionsFailed,
 	bench.SampleGap, bench.HostBusy, bench.ClockStep, bench.Unreadable, bench.Interrupted}
 
-// verdict is the first sentence, and whether it is doubtful.
-func (r *Run) verdict() (text string, doubtful bool) {
+// headline is the first sentence, and whether it is doubtful.
+func (r *Run) headline() (text string, doubtful bool) {
 	if len(r.Rounds) == 0 {
 		return "Nothing was measured.", true
 	}

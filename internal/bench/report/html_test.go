@@ -54,8 +54,8 @@ func TestHTMLDraws(t *testing.T) {
 }
 
 // Only rounds that measured a sensor to their end have lost nothing; a flag that
-// questions a round's figures makes the verdict doubtful.
-func TestVerdict(t *testing.T) {
+// questions a round's figures makes the headline doubtful.
+func TestHeadline(t *testing.T) {
 	const (
 		lossless = "1 of 1 rounds lost nothing, the fastest of them at 1000 actions/s."
 		void     = "0 of 1 rounds lost nothing. Rounds without an action, or without a sensor to their end, which prove nothing: 1."
@@ -90,7 +90,7 @@ func TestVerdict(t *testing.T) {
 		round := clean
 		test.change(&round)
 		r := &Run{Rounds: []bench.Round{round}}
-		if text, doubtful := r.verdict(); text != test.want || doubtful != test.doubtful {
+		if text, doubtful := r.headline(); text != test.want || doubtful != test.doubtful {
 			t.Errorf("%s: %q, doubtful %v; want %q, %v", name, text, doubtful, test.want, test.doubtful)
 		}
 		charts := r.charts()

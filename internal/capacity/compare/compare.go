@@ -31,10 +31,10 @@ type Difference struct {
 	Why    string // it is inconclusive
 }
 
-// Change is a verdict on B seen from A.
+// Change says how B compares with A.
 type Change string
 
-// The verdicts, from good to bad.
+// The changes, from good to bad.
 const (
 	Better  Change = "better"
 	Same    Change = "same"
@@ -251,7 +251,7 @@ func ceiling(row *capacity.Row) float64 {
 	return max(failed[failures-1], passed)
 }
 
-// overall is the worst of the rows' verdicts.
+// overall is the worst of the rows' changes.
 func overall(rows []Difference) Change {
 	rank := map[Change]int{Better: 0, Same: 1, Unsure: 2, Missing: 3, Worse: 4}
 	if len(rows) == 0 {

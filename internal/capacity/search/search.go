@@ -12,13 +12,13 @@ import (
 )
 
 // Try performs one trial at target operations per second.
-type Try func(ctx context.Context, phase capacity.Phase, target float64, length time.Duration) (Outcome, error)
+type Try func(ctx context.Context, phase capacity.Phase, target float64, length time.Duration) (Observation, error)
 
 // trial is a trial as the search remembers it.
 type trial struct {
 	target float64
 	length time.Duration
-	Outcome
+	Observation
 }
 
 // rate is the load that a trial has tested: the offered rate, since a generator
@@ -311,8 +311,8 @@ func (s *Search) target(b capacity.Bound) float64 {
 	return min(t.target, t.Offered)
 }
 
-// Outcome holds the facts about a trial that a search needs.
-type Outcome struct {
+// Observation holds the facts about a trial that a search needs.
+type Observation struct {
 	Offered float64 // operations per second that the generator managed
 	Clean   bool    // nothing was lost and no queue grew
 	Partial bool    // no more was lost than capacity.Plan.Partial

@@ -35,14 +35,14 @@ type modelTrial struct {
 	phase  capacity.Phase
 	target float64
 	length time.Duration
-	Outcome
+	Observation
 }
 
 func (m *sensorModel) now() time.Time { return m.clock }
 
-func (m *sensorModel) try(_ context.Context, phase capacity.Phase, target float64, length time.Duration) (Outcome, error) {
+func (m *sensorModel) try(_ context.Context, phase capacity.Phase, target float64, length time.Duration) (Observation, error) {
 	m.clock = m.clock.Add(length + m.overhead)
-	o := Outcome{Offered: target}
+	o := Observation{Offered: target}
 	if m.generator > 0 && target > m.generator {
 		o.Offered = m.generator
 	}
@@ -240,10 +240,10 @@ func TestSearchHopeless(t *testing.T) {
 func TestSearchPartial(t *testing.T) {
 	m := &sensorModel{capacity: 100e3, overhead: time.Second}
 	loss := func(rate float64) float64 { return max(0, (rate-100e3)/100e6) } // 0.1 % at 200k
-	try := func(ctx context.Context, phase capacity.Phase, target float64, length time.Duration) (Outcome, error) {
+	try := func(ctx context.Context, phase capacity.Phase, target float64, length time.Duration) (Observation, error) {
 		m.clock = m.clock.Add(length)
 		l := loss(target)
-		return Outcome{Offered: target, Clean: l == 0, Partial: l <= 0.001, Loss: l}, nil
+		return Observation{Offered: target, Clean: l == 0, Partial: l <= 0.001, Loss: l}, nil
 	}
 	f, err := New(patient(), m.now, try).Run(context.Background())
 	if err != nil {
@@ -258,9 +258,9 @@ func TestSearchStopsOnError(t *testing.T) {
 	stop := errors.New("stop")
 	for at := range 9 {
 		m, n := &sensorModel{capacity: 30e3, overhead: time.Second}, 0
-		_, err := New(capacity.DefaultPlan(), m.now, func(ctx context.Context, phase capacity.Phase, target float64, length time.Duration) (Outcome, error) {
+		_, err := New(capacity.DefaultPlan(), m.now, func(ctx context.Context, phase capacity.Phase, target float64, length time.Duration) (Observation, error) {
 			if n++; n > at {
-				return Outcome{}, stop
+				return Observation{}, stop
 			}
 			return m.try(ctx, phase, target, length)
 		}).Run(context.Background())

@@ -15,38 +15,38 @@ import (
 
 // try performs one trial of the search, and brings the sensor back when it
 // has ended.
-func (m *measurement) try(ctx context.Context, phase capacity.Phase, target float64, length time.Duration) (search.Outcome, error) {
+func (m *measurement) try(ctx context.Context, phase capacity.Phase, target float64, length time.Duration) (search.Observation, error) {
 	began := m.Now()
 	for attempt := 1; ; attempt++ {
 		accident := m.Now().Sub(began)
 		t, err := m.trial(ctx, phase, target, length)
 		if err != nil {
-			return search.Outcome{}, err
+			return search.Observation{}, err
 		}
 		if !diagnose.Ended(t) {
-			o := outcome(t.Verdict)
+			o := observation(t.Verdict)
 			o.Accident = accident
 			return o, nil
 		}
 		if err := m.restart(ctx); err != nil {
-			return search.Outcome{}, err
+			return search.Observation{}, err
 		}
 		// Killed for memory, or dead twice at the same rate: that is the load.
 		if t.Limits.OOMKills > 0 || attempt == 2 {
-			return outcome(t.Verdict), nil
+			return observation(t.Verdict), nil
 		}
 		if m.left() < length {
 			m.note("the sensor was ended from outside, and there was no time to repeat the round")
-			return outcome(t.Verdict), nil
+			return observation(t.Verdict), nil
 		}
 		m.say("the sensor ended during the round and was started again; repeating it")
 		m.note("the sensor was ended from outside once, and the round was repeated")
 	}
 }
 
-// outcome is the part of a verdict that steers a search.
-func outcome(v capacity.Verdict) search.Outcome {
-	return search.Outcome{Offered: v.Offered, Clean: v.Clean, Partial: v.Partial, Loss: v.Loss(), Marginal: v.Marginal, Limited: v.Limited}
+// observation is the part of a verdict that steers a search.
+func observation(v capacity.Verdict) search.Observation {
+	return search.Observation{Offered: v.Offered, Clean: v.Clean, Partial: v.Partial, Loss: v.Loss(), Marginal: v.Marginal, Limited: v.Limited}
 }
 
 // trial runs and judges one round, and puts it on record.

@@ -114,7 +114,7 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-func TestVerdicts(t *testing.T) {
+func TestSummaries(t *testing.T) {
 	for name, cond := range map[string]string{
 		"match":   "opens and fd.name = /etc/shadow",
 		"nearest": "opens and proc.name = cat and (fd.name startswith /etc/sh or fd.name contains passwd) and not fd.name endswith cache",
@@ -135,12 +135,12 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func TestVerdictOfBrokenCapture(t *testing.T) {
+func TestSummaryOfBrokenCapture(t *testing.T) {
 	src := source()
 	src.err = errors.New("cut off")
 	v, err := Test(context.Background(), src, rule(t, "opens and fd.name = /etc/shadow"))
 	if err == nil || err.Error() != "cut off" || v == nil || v.Matches != 1 {
-		t.Errorf("verdict %+v, error %v", v, err)
+		t.Errorf("summary %+v, error %v", v, err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -17,8 +17,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// Verdict is the result of a rule over the events of a capture.
-type Verdict struct {
+// Summary says what a rule did over the events of a capture.
+type Summary struct {
 	Rule *rules.Rule
 	// Events is how many events there were, Candidates how many of kinds that
 	// the rule looks at.
@@ -52,16 +52,16 @@ type Event struct {
 	missed  int
 }
 
-// maxFirst limits Verdict.First.
+// maxFirst limits Summary.First.
 const maxFirst = 5
 
 // Test evaluates one rule for every event of src. One that breaks off gives a
-// Verdict about its beginning, and its error.
-func Test(ctx context.Context, src Source, r *rules.Rule) (*Verdict, error) {
+// Summary of its beginning, and its error.
+func Test(ctx context.Context, src Source, r *rules.Rule) (*Summary, error) {
 	if r.Source != field.SyscallSource {
 		return nil, fmt.Errorf("rule %q is about events of source %s, which captures do not have", r.Name, r.Source)
 	}
-	t := tester{v: &Verdict{Rule: r}, candidates: candidatesOf(r.Node)}
+	t := tester{v: &Summary{Rule: r}, candidates: candidatesOf(r.Node)}
 	compiler := filter.NewCompiler(field.Lookup)
 	for _, part := range conjuncts(r.Node) {
 		p, err := compiler.Compile(part)
@@ -83,7 +83,7 @@ func Test(ctx context.Context, src Source, r *rules.Rule) (*Verdict, error) {
 }
 
 type tester struct {
-	v          *Verdict
+	v          *Summary
 	candidates candidates
 	parts      []filter.Predicate
 	isFalse    []int
@@ -160,7 +160,7 @@ func text(name string, c *field.Context) string {
 }
 
 // Write writes the verdict for people.
-func (v *Verdict) Write(w io.Writer) error {
+func (v *Summary) Write(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s: %d matches in %d events, of which %d are of kinds that the rule looks at\n", v.Rule.Name, v.Matches, v.Events, v.Candidates)
 	for _, e := range v.First {
@@ -180,7 +180,7 @@ func (v *Verdict) Write(w io.Writer) error {
 	return err
 }
 
-func (v *Verdict) writeParts(b *bytes.Buffer) {
+func (v *Summary) writeParts(b *bytes.Buffer) {
 	b.WriteString("\nParts of the condition that excluded events:\n\n      false      alone\n")
 	parts := slices.Clone(v.Parts)
 	slices.SortStableFunc(parts, func(a, c Part) int { return cmp.Compare(c.False, a.False) })

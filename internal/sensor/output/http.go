@@ -55,13 +55,13 @@ const (
 	maxBroken = 3
 )
 
-// verdict is the result of one post.
-type verdict uint8
+// reply is the result of one post.
+type reply uint8
 
 const (
-	accepted verdict = iota
-	rejected         // 4xx, 3xx: another attempt would meet the same answer
-	busy             // 429, 5xx: another attempt may succeed
+	accepted reply = iota
+	rejected       // 4xx, 3xx: another attempt would meet the same answer
+	busy           // 429, 5xx: another attempt may succeed
 )
 
 func (s *httpSender) deliver(ctx context.Context, batch []*alert.Alert) (sent, refused int, err error) {
@@ -73,12 +73,12 @@ func (s *httpSender) deliver(ctx context.Context, batch []*alert.Alert) (sent, r
 	defer stop()
 	n, err := s.post(batch)
 	if err == nil {
-		var verdicts []verdict
-		verdicts, err = s.answers(batch[:n])
-		if len(verdicts) < n {
-			s.doubts(batch[len(verdicts):n])
+		var replies []reply
+		replies, err = s.answers(batch[:n])
+		if len(replies) < n {
+			s.doubts(batch[len(replies):n])
 		}
-		sent, refused = sortOut(batch, verdicts)
+		sent, refused = sortOut(batch, replies)
 	} else {
 		s.doubts(batch[:n])
 	}
@@ -207,28 +207,28 @@ func (s *httpSender) post(batch []*alert.Alert) (n int, err error) {
 	return n, err
 }
 
-// answers reads an answer for each request. The verdicts end early if the
+// answers reads an answer for each request. The replies end early if the
 // server closes the connection or breaks it.
-func (s *httpSender) answers(requests []*alert.Alert) ([]verdict, error) {
-	verdicts := make([]verdict, 0, len(requests))
+func (s *httpSender) answers(requests []*alert.Alert) ([]reply, error) {
+	replies := make([]reply, 0, len(requests))
 	var trouble error
 	for range requests {
 		v, last, err := s.answer()
 		var status *statusError
 		if err != nil && !errors.As(err, &status) {
-			return verdicts, err
+			return replies, err
 		}
 		if trouble == nil {
 			trouble = err
 		}
-		verdicts = append(verdicts, v)
+		replies = append(replies, v)
 		if last {
 			s.drop(0)
-			return verdicts, trouble
+			return replies, trouble
 		}
 	}
 	s.depth = min(2*s.depth, s.ceiling)
-	return verdicts, trouble
+	return replies, trouble
 }
 
 // statusError is an answer other than 2xx.
@@ -245,7 +245,7 @@ func (e *statusError) Error() string {
 }
 
 // answer reads one; last says that the server closes the connection after it.
-func (s *httpSender) answer() (v verdict, last bool, err error) {
+func (s *httpSender) answer() (v reply, last bool, err error) {
 	if err := s.conn.SetReadDeadline(time.Now().Add(s.target.timeout)); err != nil {
 		return 0, true, err
 	}
@@ -319,9 +319,9 @@ func (a *answerReader) Read(p []byte) (n int, err error) {
 
 // sortOut moves the accepted alerts to the front of batch, the rejected ones
 // behind them, and counts both.
-func sortOut(batch []*alert.Alert, verdicts []verdict) (sent, refused int) {
+func sortOut(batch []*alert.Alert, replies []reply) (sent, refused int) {
 	var no, again []*alert.Alert
-	for i, v := range verdicts {
+	for i, v := range replies {
 		switch v {
 		case accepted:
 			batch[sent] = batch[i]
