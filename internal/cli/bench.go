@@ -71,6 +71,15 @@ received, late, or lost, and where it was lost. "bench REGEXP" is short for
   peregrine bench compare before after`
 	cmd.Flags().VisitAll(func(f *pflag.Flag) { f.Hidden = true })
 	cmd.AddCommand(newBenchRun(env), newBenchReport(env), newBenchCompare(env))
+	regexp := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 && meant("", args[0], commandNames(cmd)) != "" {
+			if _, err := action.Select(args[0], true); err != nil {
+				return unknownCommand(cmd, args[0])
+			}
+		}
+		return regexp(cmd, args)
+	}
 	return cmd
 }
 
@@ -170,7 +179,7 @@ func (f *benchFlags) args(cmd *cobra.Command, args []string) error {
 		n = dash
 	}
 	if n != 1 {
-		return usagef("%d arguments: expected one regular expression that selects actions; join alternatives with |, and put flags for the sensor after --", n)
+		return usagef("arguments: expected one regular expression that selects actions, got %d; join alternatives with |, and put flags for the sensor after --", n)
 	}
 	return nil
 }

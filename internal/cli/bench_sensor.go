@@ -71,6 +71,9 @@ func (s *sensorFlags) target(env Env, cmd *cobra.Command, dir string, args []str
 	if s.sensor != "running" && cmd.Flags().Changed("pid") {
 		return nil, usagef("--pid is for a sensor that is already running, but --sensor %s starts one: omit --pid", s.sensor)
 	}
+	if s.sensor == "embedded" && s.stats != "" {
+		return nil, usagef("--stats is for a sensor that is not embedded: omit it, or name the sensor with --sensor, --alerts or --pid")
+	}
 	var log io.Writer
 	if s.verbose {
 		log = env.Stderr

@@ -20,7 +20,7 @@ end, it restores everything that it changed.`,
   peregrine capacity compare before/ after/
   peregrine capacity kubernetes --node worker-1
   peregrine capacity analyze --stats falco-stats.txt --log bench.log`,
-		Args: cobra.NoArgs,
+		Args: exactArgs(0),
 	}
 	cmd.AddCommand(newCapacityRun(env), newCapacityReport(env), newCapacityCompare(env), newCapacityAnalyze(env), newCapacityRestore(env), newCapacityKubernetes(env))
 	return cmd

@@ -27,7 +27,7 @@ It reads stats files of any Falco version (-s FILE or metrics.output_file) and
 bench logs of any event-generator version, as text or JSON. Either file alone is
 enough.`,
 		Example: `  peregrine capacity analyze --stats falco-stats.txt --log bench.log --cpu 1 --memory 512Mi`,
-		Args:    cobra.NoArgs,
+		Args:    exactArgs(0),
 		RunE: func(*cobra.Command, []string) error {
 			if statsFile == "" && logFile == "" {
 				return usagef("nothing to analyze: give --stats, --log or both")
@@ -95,7 +95,7 @@ func newCapacityRestore(env Env) *cobra.Command {
 		Short: "Undo the limits that a killed capacity run left behind",
 		Long: `Restore resets the limits that a killed run changed. It does not touch runs that
 are still active. The next capacity run does the same before it starts.`,
-		Args: cobra.NoArgs,
+		Args: exactArgs(0),
 		RunE: func(*cobra.Command, []string) error {
 			done, err := limit.Recover(dir, limit.Host{})
 			for _, line := range done {

@@ -343,7 +343,7 @@ func newCapacityKubernetesRestore(env Env) *cobra.Command {
 sensor's pods. The DaemonSet then recreates its own pods. Restore does not touch
 active runs, or runs on other DaemonSets. The next run does the same before it
 starts.`,
-		Args: cobra.NoArgs,
+		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			o := kubernetes.Options{DaemonSet: f.daemonset, Now: time.Now, Say: newProgress(env, false).say}
 			if err := f.connect(cmd, &o); err != nil {
@@ -374,7 +374,7 @@ func newCapacityKubernetesRBAC(env Env) *cobra.Command {
 account in it, and the roles that let this account run capacity kubernetes. It
 does not contact the cluster.`,
 		Example: `  peregrine capacity kubernetes rbac --sensor-namespace falco | kubectl apply -f -`,
-		Args:    cobra.NoArgs,
+		Args:    exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, object := range (kubernetes.Scope{Sensor: sensor, Load: f.namespace(cmd), Find: true, Kinds: true, Publish: publish}).Manifest() {
 				text, err := yaml.Marshal(object)

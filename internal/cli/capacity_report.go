@@ -50,10 +50,13 @@ func newCapacityReport(env Env) *cobra.Command {
 
 func exactArgs(n int) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) != n {
-			return usagef("%d arguments, expected %d: %s", len(args), n, cmd.UseLine())
+		switch {
+		case len(args) == n:
+			return nil
+		case n == 0:
+			return fmt.Errorf("unexpected argument %q; see '%s --help'", args[0], cmd.CommandPath())
 		}
-		return nil
+		return fmt.Errorf("arguments: expected %d, got %d: %s", n, len(args), cmd.UseLine())
 	}
 }
 
@@ -117,7 +120,7 @@ Exit codes: 0 same or better, 4 inconclusive, 99 worse.`,
 func printComparison(env Env, c compare.Comparison) error {
 	fmt.Fprintf(env.Stdout, "A: %s\nB: %s\n\n", c.A, c.B)
 	table := tabwriter.NewWriter(env.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "CPU\tMemory\tA operations/s\tB operations/s\tDifference\tp\tVerdict")
+	fmt.Fprintln(table, "CPU\tMemory\tA operations/s\tB operations/s\tDifference\tp\tChange")
 	for _, d := range c.Rows {
 		cpu := d.Limit.CPUString()
 		if d.Sensor != "" {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -218,7 +219,7 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 	for _, text := range f.failIf {
 		c, err := run.ParseCondition(text)
 		if err != nil {
-			return usage(err)
+			return usage(fmt.Errorf("--fail-if: %w", err))
 		}
 		conditions = append(conditions, c)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,6 +16,7 @@ import (
 func flagError(cmd *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
 	var unknown *pflag.NotExistError
+	var missing *pflag.ValueRequiredError
 	switch {
 	case errors.As(err, &invalid):
 		f := invalid.GetFlag()
@@ -23,9 +25,20 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 		return fmt.Errorf("--%s: %w", f.Name, invalid.Unwrap())
 	case errors.As(err, &unknown):
-		return fmt.Errorf("%w%s; see '%s --help'", err, meant("--", unknown.GetSpecifiedName(), flagNames(cmd)), cmd.CommandPath())
+		name := unknown.GetSpecifiedName()
+		return fmt.Errorf("unknown flag: %s%s; see '%s --help'", dashed(name), meant("--", name, flagNames(cmd)), cmd.CommandPath())
+	case errors.As(err, &missing):
+		return fmt.Errorf("%s needs a value; see '%s --help'", dashed(missing.GetSpecifiedName()), cmd.CommandPath())
 	}
 	return err
+}
+
+// dashed writes a flag as on the command line.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
 }
 
 // expectation describes the values that a flag takes; "" if the cause does not
@@ -33,6 +46,8 @@ func flagError(cmd *cobra.Command, err error) error {
 func expectation(f *pflag.Flag, cause error) string {
 	switch t := f.Value.Type(); {
 	case errors.Is(cause, errNegative): // the end says it
+	case errors.Is(cause, strconv.ErrRange):
+		return "a smaller number"
 	case t == "duration":
 		return "a duration with its unit, such as 500ms, 30s or 5m"
 	case t == "bool":
@@ -60,13 +75,17 @@ func flagNames(cmd *cobra.Command) []string {
 
 // unknownCommand is the error for a word where a command was expected.
 func unknownCommand(cmd *cobra.Command, word string) error {
+	return fmt.Errorf("unknown command %q for %q%s; see '%s --help'", word, cmd.CommandPath(), meant("", word, commandNames(cmd)), cmd.CommandPath())
+}
+
+func commandNames(cmd *cobra.Command) []string {
 	var names []string
 	for _, c := range cmd.Commands() {
 		if c.IsAvailableCommand() {
 			names = append(names, c.Name())
 		}
 	}
-	return fmt.Errorf("unknown command %q for %q%s; see '%s --help'", word, cmd.CommandPath(), meant("", word, names), cmd.CommandPath())
+	return names
 }
 
 // meant suggests one of the names for a word.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -32,9 +33,18 @@ func (p *parsed) Set(s string) error {
 // rateFlag adds a flag such as "20k".
 func rateFlag(flags *pflag.FlagSet, value *float64, name, usage string) {
 	flags.Var(&parsed{kind: "rate", set: func(s string) (err error) {
-		*value, err = human.ParseNumber(s)
+		*value, err = parseRate(s)
 		return err
 	}}, name, usage)
+}
+
+// parseRate reads a rate that may be 0.
+func parseRate(s string) (float64, error) {
+	rate, err := human.ParseNumber(s)
+	if rate > human.MaxRate {
+		err = fmt.Errorf("expected at most %s", human.Number(human.MaxRate))
+	}
+	return rate, err
 }
 
 // ratesFlag adds a flag such as "1k,20k".
@@ -42,7 +52,7 @@ func ratesFlag(flags *pflag.FlagSet, values *[]float64, name, usage string) {
 	flags.Var(&parsed{kind: "rates", set: func(s string) error {
 		*values = nil
 		for _, text := range strings.Split(s, ",") {
-			rate, err := human.ParseNumber(text)
+			rate, err := parseRate(text)
 			if err != nil {
 				return err
 			}

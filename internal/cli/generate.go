@@ -260,7 +260,7 @@ func usagef(format string, args ...any) error {
 // generateArgs allows at most one regular expression.
 func generateArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return usagef("%d arguments: expected one regular expression; join alternatives with |", len(args))
+		return usagef("arguments: expected one regular expression, got %d; join alternatives with |", len(args))
 	}
 	return nil
 }

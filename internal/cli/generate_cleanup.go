@@ -20,7 +20,7 @@ of the run. It does not touch active runs.
 
 With --kubeconfig, --context or --namespace it also deletes the objects that
 k8saudit actions of any run created in that namespace, by their label.`,
-		Args: cobra.NoArgs,
+		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if kubeapi.Given(cmd.Flags()) {
 				if err := f.cleanCluster(env); err != nil {

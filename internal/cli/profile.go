@@ -139,7 +139,7 @@ func newProfileSchema(env Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON schema of profiles",
-		Args:  cobra.NoArgs,
+		Args:  exactArgs(0),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := env.Stdout.Write(profile.JSONSchema)
 			return err

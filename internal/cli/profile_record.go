@@ -36,7 +36,7 @@ Ctrl-C ends the recording and writes the profile.`,
 		Example: `  sudo peregrine profile record --for 10m --out node.json
   sudo peregrine profile record --with-paths
   sudo peregrine profile record --for 1h --web 8080`,
-		Args: cobra.NoArgs,
+		Args: exactArgs(0),
 		RunE: func(*cobra.Command, []string) error {
 			if out == "" {
 				out = "peregrine-profile-" + time.Now().UTC().Format("20060102-150405") + ".json"

@@ -35,6 +35,8 @@ rule language), a load generator, a bench, and the capacity test.`,
 	for _, command := range commands {
 		root.AddCommand(command(env))
 	}
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
 	refuseUnknown(root)
 	refuseNegative(root)
 	return root
@@ -45,6 +47,9 @@ rule language), a load generator, a bench, and the capacity test.`,
 func refuseUnknown(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		refuseUnknown(sub)
+	}
+	if cmd.Name() == "help" {
+		cmd.Args = helpTopic
 	}
 	if cmd.Runnable() || !cmd.HasSubCommands() {
 		return
@@ -57,6 +62,14 @@ func refuseUnknown(cmd *cobra.Command) {
 		return nil
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
+
+// helpTopic rejects words that name no command.
+func helpTopic(cmd *cobra.Command, args []string) error {
+	if of, rest, _ := cmd.Root().Find(args); len(rest) > 0 {
+		return unknownCommand(of, rest[0])
+	}
+	return nil
 }
 
 // commands are the constructors of the sub-commands, in the order of help.
@@ -76,7 +89,7 @@ func newVersion(env Env) *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  cobra.NoArgs,
+		Args:  exactArgs(0),
 		RunE: func(*cobra.Command, []string) error {
 			_, err := fmt.Fprintf(env.Stdout, "Peregrine %s\n", version.Version())
 			return err

@@ -65,8 +65,8 @@ func (f *rulesFlags) load(env Env) (*rules.Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(missing) > 0 {
-		return nil, fmt.Errorf("no such rules file: %s", strings.Join(missing, ", "))
+	if err := noFile(missing); err != nil {
+		return nil, err
 	}
 	set, report := rules.Load(sources, sensor.RuleOptions())
 	if set == nil {
@@ -76,6 +76,14 @@ func (f *rulesFlags) load(env Env) (*rules.Set, error) {
 		return nil, fmt.Errorf("the rules are invalid")
 	}
 	return set, nil
+}
+
+// noFile is an error if rules files are missing.
+func noFile(missing []string) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("no such rules file: %s; correct the path", strings.Join(missing, ", "))
 }
 
 func (f *rulesFlags) rule(env Env, name string) (*rules.Rule, *rules.Set, error) {
@@ -112,6 +120,9 @@ Exit codes: 0 all files are valid, 1 some are not, 2 invalid command line.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			f := rulesFlags{files: args}
 			sources, missing, err := f.sources()
+			if err == nil && format == "text" {
+				err = noFile(missing)
+			}
 			if err != nil {
 				return err
 			}
@@ -143,7 +154,7 @@ func newRulesList(env Env) *cobra.Command {
 		Example: `  peregrine rules list
   peregrine rules list --tag mitre_credential_access
   peregrine rules list --format json -r my_rules.yaml | jq '.rules[].info.name'`,
-		Args: cobra.NoArgs,
+		Args: exactArgs(0),
 		RunE: func(*cobra.Command, []string) error {
 			set, err := f.load(env)
 			if err != nil {
@@ -262,7 +273,7 @@ events that a rule cannot match because of their kind or process.
 		Example: `  peregrine rules cost --live 1m
   peregrine rules cost --capture typical.scap
   peregrine rules cost -r my_rules.yaml --capture typical.scap --format json`,
-		Args: cobra.NoArgs,
+		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			set, err := f.load(env)
 			if err != nil {

@@ -118,7 +118,7 @@ func TestUsageErrors(t *testing.T) {
 		{"nosuch", ExitUsage, `unknown command "nosuch"`},
 		{"rules nosuch", ExitUsage, `unknown command "nosuch" for "peregrine rules"`},
 		{"rules", ExitOK, "Usage:"},
-		{"rules test", ExitUsage, "0 arguments, expected 1"},
+		{"rules test", ExitUsage, "arguments: expected 1, got 0"},
 		{"rules test x", ExitUsage, "capture"},
 		{"rules cost", ExitUsage, "expected either --capture"},
 		{"rules list --nosuch", ExitUsage, "unknown flag"},

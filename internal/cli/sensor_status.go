@@ -27,7 +27,7 @@ syscall of the host pays; afterwards nothing is measured any more.`,
 		Example: `  sudo peregrine sensor status
   sudo peregrine sensor status --format json | jq .probe.drops
   sudo peregrine sensor status --programs --interval 5s`,
-		Args: cobra.NoArgs,
+		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			opt.JSON = format == "json"
 			return live.Status(cmd.Context(), env.Stdout, opt)

@@ -26,7 +26,7 @@ view replaces the previous one.`,
 		Example: `  sudo peregrine sensor top
   sudo peregrine sensor top --once --rows 20
   sudo peregrine sensor top --format json --interval 5s >> snapshots.jsonl`,
-		Args: cobra.NoArgs,
+		Args: exactArgs(0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if opt.Interval < minTopInterval || opt.Rows < 1 {
 				return &ExitError{Code: ExitUsage, Err: errors.New("expected --interval of at least 100ms and --rows of at least 1")}

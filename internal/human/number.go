@@ -35,11 +35,17 @@ func ParseNumber(s string) (float64, error) {
 	return x, nil
 }
 
-// ParseRate reads a number above zero: "0.5", "500", "2.5k", "1M".
+// MaxRate is the highest rate that makes sense to ask for.
+const MaxRate = 1e9
+
+// ParseRate reads a number above zero, up to MaxRate: "0.5", "500", "2.5k", "1M".
 func ParseRate(s string) (float64, error) {
 	x, _, ok := scaled(strings.TrimSpace(s), numberUnits)
 	if !ok || x <= 0 {
 		return 0, fmt.Errorf("rate %q: expected a number above 0, such as 500, 2.5k or 1M", s)
+	}
+	if x > MaxRate {
+		return 0, fmt.Errorf("rate %q: expected at most %s", s, Number(MaxRate))
 	}
 	return x, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/version"
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
@@ -170,7 +171,7 @@ func (c *measurement) ceiling(ctx context.Context) (err error) {
 		c.Bench.Workers = c.run.Ceiling.Workers(highest)
 	}
 	if most := c.run.Ceiling.Rate * float64(c.Bench.Workers); highest > most {
-		c.Say("warn: generator: %.0f actions/s are asked for, about %.0f are possible with %d workers", highest, most, c.Bench.Workers)
+		c.Say("warn: generator: %s actions/s are asked for, about %s are possible with %d workers", human.Number(highest), human.Number(most), c.Bench.Workers)
 	}
 	return nil
 }

@@ -61,7 +61,7 @@ func Load(path string) (*capacity.Result, error) {
 	var r capacity.Result
 	text, err := regular.ReadJSON(path, &r)
 	if err != nil {
-		return nil, fmt.Errorf("load result (expected the directory of a capacity run): %w", err)
+		return nil, fmt.Errorf("expected the directory of a capacity run: %w", err)
 	}
 	if err := human.ParseJSON(text, &r); err != nil {
 		return nil, fmt.Errorf("load result %s: %w", path, err)
