@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -67,20 +68,27 @@ func (h *hooks) attach(ctx context.Context, i Interest) (names []string, why str
 	if i.ClosedFiles {
 		return nil, "rules ask for the files of closes, which takes a look before each syscall"
 	}
-	types := btf.NewCache() // of megabytes, and no longer than this function
-	kernel, err := types.Kernel()
-	if err != nil {
-		return nil, err.Error()
+	if len(i.Syscalls) == 0 {
+		return nil, ""
 	}
-	found := map[string]function{}
+	types := btf.NewCache() // of megabytes, and no longer than this function; read on demand
+	var err error
 	names, unknown := functionsOf(i.called(), numberings(nativeABI()), func(name string) bool {
-		f, ok := findFunction(kernel, name)
-		if ok {
-			found[name] = f
+		f, known := h.found[name]
+		if !known {
+			kernel, failed := types.Kernel()
+			if failed != nil {
+				err = failed
+				return false
+			}
+			f, _ = findFunction(kernel, name)
+			h.found[name] = f
 		}
-		return ok
+		return f.name != ""
 	})
 	switch {
+	case err != nil:
+		return nil, err.Error()
 	case len(unknown) > 0:
 		return nil, fmt.Sprintf("the kernel has no function of its own for %v", unknown)
 	case len(names) > maxFunctions:
@@ -93,7 +101,7 @@ func (h *hooks) attach(ctx context.Context, i Interest) (names []string, why str
 		if ctx.Err() != nil {
 			return nil, ctx.Err().Error()
 		}
-		if err := h.attachOne(kernel, types, i, found[name]); err != nil {
+		if err := h.attachOne(types, i, h.found[name]); err != nil {
 			return nil, fmt.Sprintf("function %s: %v", name, err)
 		}
 	}
@@ -110,7 +118,11 @@ func (h *hooks) loadFamilies(i Interest, types *btf.Cache) (why string) {
 	return ""
 }
 
-func (h *hooks) attachOne(kernel *btf.Spec, types *btf.Cache, i Interest, f function) error {
+func (h *hooks) attachOne(types *btf.Cache, i Interest, f function) error {
+	kernel, err := types.Kernel()
+	if err != nil {
+		return err
+	}
 	t, err := h.prototypeOf(kernel, f)
 	if err != nil {
 		return err
@@ -119,14 +131,14 @@ func (h *hooks) attachOne(kernel *btf.Spec, types *btf.Cache, i Interest, f func
 		return err
 	}
 	slot := h.freeSlot()
-	l, err := attachStub(f, t, slot)
+	l, id, err := attachStub(f, t, slot)
 	if err != nil {
 		return fmt.Errorf("attach: %w", err)
 	}
 	if err := h.keep.put(f.name, l); err != nil {
 		return fmt.Errorf("keep: %w", err)
 	}
-	h.attached[f.name], h.attachedAt = place{t, slot}, time.Now()
+	h.attached[f.name], h.attachedAt = place{t, slot, id}, time.Now()
 	return nil
 }
 
@@ -134,6 +146,25 @@ func (h *hooks) attachOne(kernel *btf.Spec, types *btf.Cache, i Interest, f func
 type place struct {
 	prototype *prototype
 	slot      uint32
+	stub      ebpf.ProgramID
+}
+
+// runs returns those of the attached stubs.
+func (h *hooks) runs() (runs []Run, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name, at := range h.attached {
+		stub, err := ebpf.NewProgramFromID(at.stub)
+		if err != nil {
+			return nil, fmt.Errorf("program of function %s: %w", name, err)
+		}
+		stats, err := stub.Stats()
+		if err = errors.Join(err, stub.Close()); err != nil {
+			return nil, fmt.Errorf("statistics of function %s: %w", name, err)
+		}
+		runs = append(runs, Run{name, stats.RunCount, stats.Runtime})
+	}
+	return runs, nil
 }
 
 // freeSlot is one that has not been used for the longest time.

@@ -169,16 +169,22 @@ func (p *Probe) loadFor(name string, t *prototype, types *btf.Cache) (*ebpf.Prog
 
 // attachStub attaches a program to the end of a function that does nothing but
 // jump to the one of its prototype.
-func attachStub(f function, t *prototype, slot uint32) (link.Link, error) {
+func attachStub(f function, t *prototype, slot uint32) (l link.Link, id ebpf.ProgramID, err error) {
 	if err := t.entry.Put(slot, t.programs[functionExit]); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	prog, err := loadStub(f, t.entry, slot)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer prog.Close() // the link keeps it
-	return link.AttachTracing(link.TracingOptions{Program: prog})
+	info, err := prog.Info()
+	if err != nil {
+		return nil, 0, err
+	}
+	id, _ = info.ID() // known since 4.13
+	l, err = link.AttachTracing(link.TracingOptions{Program: prog})
+	return l, id, err
 }
 
 // loadStub loads by bpf(2): the library knows functions by name, and on some

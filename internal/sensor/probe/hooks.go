@@ -58,6 +58,7 @@ type hooks struct {
 	interest   Interest
 	sysExit    link.Link // nil while the functions report
 	state      uint64
+	found      map[string]function // those that were looked for; without a name if the kernel lacks it
 	attached   map[string]place
 	attachedAt time.Time // the last of them
 	lastSlot   uint32
@@ -96,7 +97,7 @@ func (h *hooks) start(p *Probe, mode Hooks, underWay time.Duration) {
 		h.fallBack(why)
 		return
 	}
-	h.attached, h.prototypes = map[string]place{}, map[btf.TypeID]*prototype{}
+	h.found, h.attached, h.prototypes = map[string]function{}, map[string]place{}, map[btf.TypeID]*prototype{}
 	h.wake = make(chan struct{}, 1)
 	h.wakeUp()
 	ctx, cancel := context.WithCancel(context.Background())

@@ -56,11 +56,15 @@ type Run struct {
 	Time  time.Duration
 }
 
-// Runs returns those of the programs that are loaded.
+// Runs returns those of the programs that are loaded, and of those on functions
+// by the names of the functions.
 func (p *Probe) Runs() ([]Run, error) {
+	runs, err := p.hooks.runs()
+	if err != nil {
+		return nil, err
+	}
 	p.programs.Lock()
 	defer p.programs.Unlock()
-	var runs []Run
 	for name, program := range p.coll.Programs {
 		stats, err := program.Stats()
 		if err != nil {
