@@ -84,10 +84,11 @@ func TestClose(t *testing.T) {
 		return len(d)
 	}
 	load := func() {
-		p, err := Load(Options{CPUsPerRing: 1, Legacy: legacy(), Interest: Interest{Syscalls: ids("openat", "connect")}})
+		p, err := Load(asTested(Options{CPUsPerRing: 1, Interest: Interest{Syscalls: ids("openat", "connect")}}))
 		if err != nil {
 			t.Fatal(err)
 		}
+		awaitHooks(t, p)
 		if err := p.Snapshot(func([]byte) {}); err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +127,8 @@ func TestWrongFamily(t *testing.T) {
 			continue
 		}
 		t.Run(f.String(), func(t *testing.T) {
-			p := loadOwn(t)
+			// The tables that the test writes are the tracepoint's.
+			p := load(t, Options{CPUsPerRing: 1, Hooks: Tracepoint})
 			if err := p.loadPrograms([]string{program(f)}); err != nil {
 				t.Fatal(err)
 			}

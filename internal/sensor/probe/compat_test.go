@@ -160,12 +160,7 @@ func TestCompat(t *testing.T) {
 // The filter of opens keeps its notes where an event begins: an event behind
 // it says as before that it is of a 32-bit task.
 func TestCompatOpenFilter(t *testing.T) {
-	needBPF(t)
-	pr, err := Load(Options{CPUsPerRing: 1, Legacy: legacy()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pr.Close()
+	pr := loadOwn(t)
 	dir := t.TempDir()
 	wanted, other := write(t, filepath.Join(dir, "wanted"), "x"), write(t, filepath.Join(dir, "other"), "x")
 	set, err := pathset.New([]pathset.Pattern{{Text: wanted, Kind: pathset.Exact, Mask: asked(^uint64(0))}})

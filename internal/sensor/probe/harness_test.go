@@ -27,18 +27,32 @@ func needBPF(t testing.TB) {
 	needs.That(t, "eBPF", check())
 }
 
-// shared is the probe of all tests without special needs.
+// shared is the probe of all tests without special needs. It is loaded without
+// interest, and each test has only its own functions attached.
 var shared = sync.OnceValues(func() (*Probe, error) {
-	return Load(Options{CPUsPerRing: 1, Legacy: legacy(), Hooks: Hooks(*hooksFlag), underWay: time.Millisecond})
+	p, err := Load(asTested(Options{CPUsPerRing: 1}))
+	if err == nil {
+		settled(p)
+	}
+	return p, err
 })
 
-var hooksFlag = flag.String("hooks", string(Tracepoint), "where the tests' probe sees syscalls")
+var hooksFlag = flag.String("hooks", string(Tracepoint), "where the tests' probes see syscalls")
 
-// loadOwn loads a probe for this test alone, which may change its interest.
-func loadOwn(t *testing.T) *Probe {
+// asTested completes the options of a test's probe.
+func asTested(o Options) Options {
+	o.Legacy, o.underWay = legacy(), time.Millisecond
+	if o.Hooks == "" {
+		o.Hooks = Hooks(*hooksFlag)
+	}
+	return o
+}
+
+// load loads a probe for this test alone, and waits for its hooks.
+func load(t testing.TB, o Options) *Probe {
 	t.Helper()
 	needBPF(t)
-	p, err := Load(Options{CPUsPerRing: 1, Legacy: legacy()})
+	p, err := Load(asTested(o))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +61,32 @@ func loadOwn(t *testing.T) *Probe {
 			t.Error(err)
 		}
 	})
+	awaitHooks(t, p)
 	return p
+}
+
+// loadOwn is load for tests that change the interest.
+func loadOwn(t testing.TB) *Probe {
+	t.Helper()
+	return load(t, Options{CPUsPerRing: 1})
+}
+
+// settled waits until functions report, or it is known why they do not.
+func settled(p *Probe) InForce {
+	// Emulated, the verifier takes minutes.
+	needs.Within(10*needs.Patience, func() bool { return p.Hooks().Why != attaching })
+	return p.Hooks()
+}
+
+// awaitHooks is settled where functions that are asked for have to report, if
+// the kernel is one that can.
+func awaitHooks(t testing.TB, p *Probe) InForce {
+	t.Helper()
+	in := settled(p)
+	if p.hooks.mode == Functions && in.Hooks != Functions && !p.hooks.interest.ClosedFiles && os.Getenv("PEREGRINE_REQUIRE_HOOKS") == "1" {
+		t.Errorf("functions are not hooked: %s", in.Why)
+	}
+	return in
 }
 
 // legacy runs the tests on the programs for older kernels.
@@ -122,14 +161,11 @@ func traceWith(t *testing.T, p *Probe, syscalls []string, do func()) *tracer {
 func traceInterest(t *testing.T, p *Probe, in Interest, do func()) *tracer {
 	t.Helper()
 	tr := &tracer{t: t, probe: p}
-	tr.drain(now()) // drop the events of earlier tests
 	if err := p.SetInterest(in); err != nil {
 		t.Fatal(err)
 	}
-	settled(p)
-	if why := p.Hooks().Why; why != "" && Hooks(*hooksFlag) == Functions {
-		t.Logf("not by function: %s", why)
-	}
+	awaitHooks(t, p)
+	tr.drain(now()) // drop the events of earlier tests, and of the change of hooks
 	runtime.LockOSThread()
 	tr.tid = uint32(unix.Gettid())
 	unblock := blockPreemption(t)

@@ -13,7 +13,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,44 +20,10 @@ import (
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 var handOverOpens = flag.Int("hand-over-opens", 20_000, "opens of each thread during a hand-over")
-
-// loadHooked is a probe that hooks functions where the kernel can.
-func loadHooked(t *testing.T, in Interest) *Probe {
-	t.Helper()
-	needBPF(t)
-	p, err := Load(Options{CPUsPerRing: 1, Legacy: legacy(), Interest: in, Hooks: Functions, underWay: time.Millisecond})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := p.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
-}
-
-// settled waits until functions report, or it is known why they do not.
-func settled(p *Probe) InForce {
-	needs.Within(needs.Patience, func() bool { return p.Hooks().Why != attaching })
-	return p.Hooks()
-}
-
-// awaitFunctions is settled where functions have to report if the kernel is one
-// that can.
-func awaitFunctions(t *testing.T, p *Probe) InForce {
-	t.Helper()
-	in := settled(p)
-	if in.Hooks != Functions && os.Getenv("PEREGRINE_REQUIRE_HOOKS") == "1" {
-		t.Errorf("functions are not hooked: %s", in.Why)
-	}
-	return in
-}
 
 // Where functions cannot be hooked, sys_exit reports, and the log says why, once.
 // Rules on the files of closes are a reason on kernels that could hook
@@ -67,7 +32,7 @@ func TestFallBack(t *testing.T) {
 	needBPF(t)
 	var log bytes.Buffer
 	in := Interest{Syscalls: ids("openat", "close"), ClosedFiles: true}
-	p, err := Load(Options{CPUsPerRing: 1, Legacy: legacy(), Interest: in, Hooks: Functions, underWay: time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	p, err := Load(asTested(Options{CPUsPerRing: 1, Interest: in, Hooks: Functions, Log: slog.New(slog.NewTextHandler(&log, nil))}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,76 +99,34 @@ func TestUnderWay(t *testing.T) {
 // while syscalls come and go, and while sys_exit takes over again.
 func TestHandOver(t *testing.T) {
 	one := Interest{Syscalls: ids("openat")}
-	p := loadHooked(t, one)
-	more := Interest{Syscalls: ids("openat", "dup", "connect", "unlinkat", "setsid", "mkdirat", "getpid")}
-	back := one
-	back.ClosedFiles = true // takes sys_exit
-
-	const threads = 2
-	dir := t.TempDir()
-	var begun, stop atomic.Int64
-	var group sync.WaitGroup
-	for i := range threads {
-		group.Go(func() {
-			for n := range *handOverOpens {
-				raw(unix.SYS_OPENAT, unix.AT_FDCWD, filepath.Join(dir, fmt.Sprintf("%d-%d", i, n)), unix.O_RDONLY)
-				begun.Add(1)
-			}
-			stop.Add(1)
-		})
+	o := newOpens(t)
+	p, err := Load(asTested(Options{CPUsPerRing: 1, Interest: one, Hooks: Functions})) // the first hand-over is under load too
+	if err != nil {
+		t.Fatal(err)
 	}
+	defer p.Close()
+	o.begin()
 	changes := make(chan int)
-	go func() {
-		awaitFunctions(t, p)
-		n := 0
-		for ; stop.Load() < threads; n++ {
-			for _, in := range []Interest{more, one, back, one} {
-				if err := p.SetInterest(in); err != nil {
-					t.Error(err)
-				}
-				if in.ClosedFiles {
-					time.Sleep(50 * time.Millisecond) // the pace of the changes
-				}
-			}
-			awaitFunctions(t, p)
-		}
-		changes <- n
-	}()
-	seen := map[string]int{}
+	go func() { changes <- changeHooks(t, p, one, func() bool { return o.left.Load() == 0 }) }()
 	tr := &tracer{t: t, probe: p}
-	total := 0
-	count := func(all []recorded) {
-		for _, e := range all {
-			if e.Kind() != event.KindOpenat {
-				continue
-			}
-			name, _ := e.Str(event.KindOpenat.Info().Slot("name"))
-			if base, ok := strings.CutPrefix(name, dir+"/"); ok {
-				seen[base]++
-				total++
-			}
-		}
-	}
-	n := -1
-	for n < 0 {
+	rounds := -1
+	for rounds < 0 {
 		select {
-		case n = <-changes:
+		case rounds = <-changes:
 		default:
-			count(tr.drain(0))
+			o.count(tr.drain(0))
 		}
 	}
-	group.Wait()
-	count(tr.drain(now()))
+	o.count(tr.drain(now()))
 	if c, err := p.Counters(); err != nil || c.Dropped() > 0 {
 		t.Fatalf("lost events: %+v, %v", c, err)
 	}
-	in := awaitFunctions(t, p)
-	t.Logf("%d opens, %d rounds of changes, hooks %+v", threads**handOverOpens, n, in)
-	for i := range threads {
-		for k := range *handOverOpens {
-			name := strconv.Itoa(i) + "-" + strconv.Itoa(k)
-			if seen[name] != 1 {
-				t.Errorf("open %s was reported %d times", name, seen[name])
+	in := awaitHooks(t, p)
+	t.Logf("%d opens, %d rounds of changes, hooks %+v", openThreads**handOverOpens, rounds, in)
+	for thread := range o.seen {
+		for number, seen := range o.seen[thread] {
+			if seen != 1 {
+				t.Errorf("open %d of thread %d was reported %d times", number, thread, seen)
 			}
 		}
 	}
@@ -212,9 +135,84 @@ func TestHandOver(t *testing.T) {
 	}
 }
 
+// changeHooks adds syscalls and takes them away, and makes sys_exit and the
+// functions take over in turn, until it is done. It counts the rounds.
+func changeHooks(t *testing.T, p *Probe, one Interest, done func() bool) (rounds int) {
+	more := Interest{Syscalls: ids("openat", "dup", "connect", "unlinkat", "setsid", "mkdirat", "getpid")}
+	back := one
+	back.ClosedFiles = true // takes sys_exit
+	awaitHooks(t, p)
+	for ; !done(); rounds++ {
+		for _, in := range []Interest{more, one, back, one} {
+			if err := p.SetInterest(in); err != nil {
+				t.Error(err)
+			}
+			if in.ClosedFiles {
+				time.Sleep(50 * time.Millisecond) // the pace of the changes
+			}
+		}
+		awaitHooks(t, p)
+	}
+	return rounds
+}
+
+const openThreads = 2
+
+// opens are numbered opens by several threads, and how often each was seen.
+type opens struct {
+	dir   string
+	seen  [openThreads][]uint8
+	ahead chan struct{} // of opens that were not seen yet: the rings hold so many
+	left  atomic.Int32  // threads
+}
+
+func newOpens(t *testing.T) *opens {
+	o := &opens{dir: t.TempDir() + "/", ahead: make(chan struct{}, 10_000)}
+	for i := range o.seen {
+		o.seen[i] = make([]uint8, *handOverOpens)
+	}
+	return o
+}
+
+// begin starts the threads. Each ends with its last open.
+func (o *opens) begin() {
+	o.left.Store(openThreads)
+	for thread := range o.seen {
+		go func() {
+			for n := range o.seen[thread] {
+				o.ahead <- struct{}{}
+				raw(unix.SYS_OPENAT, unix.AT_FDCWD, fmt.Sprintf("%s%d-%d", o.dir, thread, n), unix.O_RDONLY)
+			}
+			o.left.Add(-1)
+		}()
+	}
+}
+
+func (o *opens) count(all []recorded) {
+	for _, e := range all {
+		if e.Kind() != event.KindOpenat {
+			continue
+		}
+		name, _ := e.Str(event.KindOpenat.Info().Slot("name"))
+		if base, ok := strings.CutPrefix(name, o.dir); ok {
+			first, second, _ := strings.Cut(base, "-")
+			thread, err := strconv.Atoi(first)
+			n, err2 := strconv.Atoi(second)
+			if err != nil || err2 != nil {
+				continue // not one of these
+			}
+			o.seen[thread][n]++
+			select {
+			case <-o.ahead:
+			default: // seen twice
+			}
+		}
+	}
+}
+
 func init() {
 	helpers["hooked"] = func() {
-		p, err := Load(Options{Interest: Interest{Syscalls: ids("openat", "connect", "getpid")}, Hooks: Functions, underWay: time.Millisecond})
+		p, err := Load(asTested(Options{Interest: Interest{Syscalls: ids("openat", "connect", "getpid")}, Hooks: Functions}))
 		if err != nil {
 			panic(err)
 		}

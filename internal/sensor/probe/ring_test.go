@@ -14,13 +14,7 @@ import (
 // More events than the rings hold: nothing is lost without being counted, and
 // the next event that gets through says how many were.
 func TestOverflow(t *testing.T) {
-	needBPF(t)
-	p, err := Load(Options{CPUsPerRing: 0, RingBytes: os.Getpagesize(), DropFailed: true, Legacy: legacy(),
-		Interest: Interest{Syscalls: ids("openat", "close")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer p.Close()
+	p := load(t, Options{CPUsPerRing: 0, RingBytes: os.Getpagesize(), DropFailed: true, Interest: Interest{Syscalls: ids("openat", "close")}})
 	file := filepath.Join(t.TempDir(), "file")
 	name := cstring(write(t, file, "x"))
 	missing := cstring(file + "-missing")
