@@ -45,7 +45,7 @@ func buildImage(ctx context.Context, o options, dir, image string, jobs []job) e
 	for name, text := range files {
 		w.file(name, 0o644, []byte(text))
 	}
-	err = errors.Join(addBuilt(ctx, w, o.arch.name, dir, jobs), addPrograms(ctx, o, w))
+	err = errors.Join(addBuilt(ctx, w, o.arch.name, dir, jobs), addPrograms(ctx, o, w, jobs))
 	return errors.Join(err, w.close(), buf.Flush(), out.Close())
 }
 
@@ -68,7 +68,7 @@ func addBuilt(ctx context.Context, w *cpio, arch, dir string, jobs []job) error 
 		return err
 	}
 	for _, j := range jobs {
-		if err := build(j.program()[1:], "test", "-c", j.pkg); err != nil {
+		if err := build(j.program()[1:], j.build()...); err != nil {
 			return err
 		}
 	}

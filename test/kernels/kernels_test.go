@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +20,7 @@ func TestResult(t *testing.T) {
 		"peregrine-kernels: job probe\r\n=== RUN   TestA\r\n    x_test.go:1: object=legacy\r\n--- PASS: TestA (0.00s)\r\n    --- PASS: TestA/b (0.00s)\r\n" +
 		"--- SKIP: TestB (0.00s)\r\n[    1.0] a message peregrine-kernels: exit 0\r\n"
 	const more = "peregrine-kernels: job sensor\r\n--- FAIL: TestC (0.00s)\r\nperegrine-kernels: exit 1\r\nperegrine-kernels: done all\r\n"
-	want := []job{{name: "probe"}, {name: "sensor"}}
+	want := []job{{name: "probe", tests: "."}, {name: "sensor", tests: "."}}
 	for _, tc := range []struct{ name, console, err string }{
 		{"good", console + strings.NewReplacer("FAIL", "PASS", "exit 1", "exit 0").Replace(more), ""},
 		{"failed test", console + more, `sensor (exit "1")`},
@@ -72,6 +74,32 @@ func TestSelectJobs(t *testing.T) {
 	if _, err := selectJobs("nothing"); err == nil {
 		t.Error("no error for an unknown job")
 	}
+	if all, err := selectJobs(""); err != nil || len(all) < 5 || slices.ContainsFunc(all, func(j job) bool { return j.alone }) {
+		t.Errorf("%v, %v", all, err)
+	}
+	if one, err := selectJobs("prices"); err != nil || len(one) != 1 || !one[0].alone {
+		t.Errorf("%v, %v", one, err)
+	}
+	if _, err := selectJobs("sensor,prices"); err == nil {
+		t.Error("no error for a job beside one that runs alone")
+	}
+}
+
+// A command has no tests, of which some would have to pass; its output is shown.
+func TestCommand(t *testing.T) {
+	const console = "peregrine-kernels: kernel 6.1.0\r\nperegrine-kernels: job prices\r\n| getpid | 1 ns |\r\nperegrine-kernels: exit 0\r\nperegrine-kernels: done all\r\n"
+	jobs := []job{{name: "prices", pkg: "./test/speed", flags: "-prices"}}
+	if got := jobs[0].line(); got != "prices /tests/speed.test -prices\n" {
+		t.Errorf("line %q", got)
+	}
+	var r result
+	var out bytes.Buffer
+	if err := errors.Join(r.read(bufio.NewReader(strings.NewReader(console))), r.check(jobs)); err != nil {
+		t.Error(err)
+	}
+	if r.print(&out, jobs, 0); !strings.Contains(out.String(), "\n| getpid | 1 ns |\n") {
+		t.Errorf("output %q", out.String())
+	}
 }
 
 func TestDependency(t *testing.T) {
@@ -92,7 +120,7 @@ func TestArchByName(t *testing.T) {
 		}
 		names := map[string]bool{}
 		for _, k := range a.kernels { // a kernel's name is its directory in the cache
-			if names[k.name] || k.name == "programs" {
+			if names[k.name] || k.name == common.name || k.name == redis.name {
 				t.Errorf("%s: a second directory %s", a.name, k.name)
 			}
 			names[k.name] = true

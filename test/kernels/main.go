@@ -52,11 +52,11 @@ func main() {
 	archName := flag.String("arch", runtime.GOARCH, "architecture of the machines, of "+strings.Join(archNames(), ", "))
 	flag.StringVar(&o.cache, "cache", filepath.Join(home, "peregrine-kernels"), "where kernels and programs are kept")
 	flag.StringVar(&o.mirror, "mirror", "http://deb.debian.org/debian", "Debian's archive; the security archive is this with -security behind")
-	flag.StringVar(&o.only, "only", "", "run these jobs, of "+strings.Join(jobNames(), ", ")+", each with =PATTERN for some of its tests (comma-separated; default all)")
+	flag.StringVar(&o.only, "only", "", "run these jobs, of "+strings.Join(jobNames(), ", ")+", each with =PATTERN for some of its tests (comma-separated; default all but those that run alone, which are the measurements)")
 	// With a thread for each CPU, qemu 7.2 goes on executing the breakpoints
 	// that a kernel patches over, for ever, when a tracepoint gets its first program.
 	flag.StringVar(&o.accel, "accel", "tcg,thread=single", "qemu's accelerator: tcg emulates, kvm needs /dev/kvm")
-	flag.DurationVar(&o.limit, "limit", 20*time.Minute, "time limit of one machine")
+	flag.DurationVar(&o.limit, "limit", 40*time.Minute, "time limit of one machine")
 	flag.IntVar(&o.memory, "memory", 1536, "MiB of memory of a machine")
 	flag.IntVar(&o.cpus, "cpus", 2, "CPUs of a machine")
 	flag.BoolVar(&o.update, "update", false, "look for newer kernels than those kept")
@@ -108,7 +108,7 @@ func run(ctx context.Context, o options, names []string) error {
 		}
 		log.Printf("%s: booting %s", name, filepath.Base(vmlinuz))
 		start := time.Now()
-		r, err := boot(ctx, o, vmlinuz, image)
+		r, err := boot(ctx, o, vmlinuz, image, jobs[0].alone)
 		if err == nil {
 			err = r.check(jobs)
 		}
@@ -116,7 +116,7 @@ func run(ctx context.Context, o options, names []string) error {
 			failed = append(failed, name)
 			log.Printf("%s: %v", name, err)
 		}
-		r.print(os.Stdout, time.Since(start))
+		r.print(os.Stdout, jobs, time.Since(start))
 	}
 	if len(failed) > 0 {
 		return errors.New("failed on " + strings.Join(failed, ", "))

@@ -3,6 +3,7 @@
 //
 //	make build && sudo go run ./test/speed
 //	sudo go run ./test/speed -workloads -seconds 3 -programs
+//	sudo go run ./test/speed -prices
 //
 // It starts bin/peregrine as a process of its own, again for each row, and
 // reads that process's times from /proc and its counters from the statistics
@@ -34,9 +35,17 @@ func main() {
 	real := flag.Bool("workloads", false, "measure real work with and without the sensor instead")
 	only := flag.String("only", "", "with -workloads: those whose name contains this")
 	programs := flag.Bool("programs", false, "with -workloads: show what the programs in the kernel cost, in a run of their own")
+	three := flag.Bool("prices", false, "measure syscalls and redis without a sensor and with each of its hooks instead")
 	flag.Parse()
+	o := options{*binary, *hooks, *only, *runs, *seconds, *programs}
+	if *three {
+		if err := prices(o); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	if *real {
-		if err := kept(options{*binary, *hooks, *only, *runs, *seconds, *programs}); err != nil {
+		if err := kept(o); err != nil {
 			log.Fatal(err)
 		}
 		return

@@ -15,7 +15,6 @@ func workloads(dir string, seconds int) ([]workload, error) {
 	if err := os.WriteFile(config, fmt.Appendf(nil, nginxConfig, dir), 0o600); err != nil {
 		return nil, err
 	}
-	redis := []string{"redis-server", "--port", "16379", "--save", "", "--dir", dir}
 	nginx := []string{"nginx", "-e", filepath.Join(dir, "error.log"), "-c", config}
 	wrk := func(connection string) []string {
 		return []string{"wrk", "-t1", "-c20", fmt.Sprintf("-d%ds", seconds), "-H", "Connection: " + connection, "http://127.0.0.1:18080/"}
@@ -26,9 +25,7 @@ func workloads(dir string, seconds int) ([]workload, error) {
 		return nil, err
 	}
 	return []workload{
-		{name: "redis-benchmark, 50 clients", server: redis, port: "16379",
-			command: []string{"redis-benchmark", "-p", "16379", "-t", "get", "-n", fmt.Sprint(50_000 * seconds), "-c", "50", "-q"},
-			figure:  regexp.MustCompile(`GET: ([0-9.]+) requests`)},
+		redis(dir, seconds),
 		{name: "wrk against nginx, keep-alive", server: nginx, port: "18080", command: wrk("keep-alive"), figure: requests},
 		{name: "wrk against nginx, a connection each", server: nginx, port: "18080", command: wrk("close"), figure: requests},
 		pgbench,
@@ -37,6 +34,13 @@ func workloads(dir string, seconds int) ([]workload, error) {
 		{name: "1,000 short processes", command: []string{"sh", "-c", "i=0; while [ $i -lt 1000 ]; do /bin/true; i=$((i+1)); done"}},
 		python(),
 	}, nil
+}
+
+func redis(dir string, seconds int) workload {
+	return workload{name: "redis-benchmark, 50 clients", port: "16379",
+		server:  []string{"redis-server", "--port", "16379", "--save", "", "--dir", dir},
+		command: []string{"redis-benchmark", "-p", "16379", "-t", "get", "-n", fmt.Sprint(50_000 * seconds), "-c", "50", "-q"},
+		figure:  regexp.MustCompile(`GET: ([0-9.]+) requests`)}
 }
 
 const nginxConfig = `daemon off; pid %[1]s/pid; error_log %[1]s/error.log; worker_processes 1;

@@ -98,6 +98,7 @@ func TestUnderWay(t *testing.T) {
 // Each numbered open is reported once: while functions take over from sys_exit,
 // while syscalls come and go, and while sys_exit takes over again.
 func TestHandOver(t *testing.T) {
+	needBPF(t)
 	one := Interest{Syscalls: ids("openat")}
 	o := newOpens(t)
 	p, err := Load(asTested(Options{CPUsPerRing: 1, Interest: one, Hooks: Functions})) // the first hand-over is under load too
