@@ -89,10 +89,10 @@ func (h *hooks) attach(ctx context.Context, i Interest) (names []string, why str
 	switch {
 	case err != nil:
 		return nil, err.Error()
-	case len(unknown) > 0:
-		return nil, fmt.Sprintf("the kernel has no function of its own for %v", unknown)
 	case len(names) > maxFunctions:
 		return nil, fmt.Sprintf("rules look at syscalls of %d functions, more than %d", len(names), maxFunctions)
+	case len(unknown) > 0:
+		return nil, fmt.Sprintf("the kernel has no function of its own for %v", unknown)
 	}
 	for _, name := range names {
 		if _, there := h.attached[name]; there {

@@ -19,11 +19,12 @@ type numbering struct {
 func numberings(native event.ABI) []numbering {
 	switch native {
 	case event.AMD64:
-		// Functions without arguments are one for both ABIs
-		// (arch/x86/include/asm/syscall_wrapper.h, SYSCALL_DEFINE0).
+		// Functions without arguments are one for both ABIs, under three names
+		// (arch/x86/include/asm/syscall_wrapper.h, SYSCALL_DEFINE0). 5.10 refuses a
+		// second program under another name of the same function.
 		return []numbering{
-			{event.AMD64, renamed(amd64Renamed), []string{"__x64_sys_", "__do_sys_"}, ""},
-			{event.I386, renamed(i386Renamed), []string{"__ia32_compat_sys_", "__do_compat_sys_", "__ia32_sys_", "__do_sys_"}, "__ia32_compat_sys_execve"},
+			{event.AMD64, renamed(amd64Renamed), []string{"__do_sys_", "__x64_sys_"}, ""},
+			{event.I386, renamed(i386Renamed), []string{"__ia32_compat_sys_", "__do_compat_sys_", "__do_sys_", "__ia32_sys_"}, "__ia32_compat_sys_execve"},
 		}
 	case event.ARM64:
 		// All functions without a compat one are one for both ABIs

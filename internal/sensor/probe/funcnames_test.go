@@ -16,11 +16,12 @@ func TestFunctionsOf(t *testing.T) {
 		__ia32_sys_umount __ia32_sys_oldumount __x64_sys_setuid __ia32_sys_setuid __ia32_sys_setuid16
 		__x64_sys_sendfile64 __ia32_compat_sys_sendfile __x64_sys_clone __ia32_compat_sys_ia32_clone
 		__ia32_sys_clone __x64_sys_accept __ia32_compat_sys_execve __ia32_compat_sys_socketcall __x64_sys_process_vm_readv __ia32_compat_sys_process_vm_readv
-		__ia32_sys_process_vm_readv`)
+		__ia32_sys_process_vm_readv __do_sys_munlockall __x64_sys_munlockall __ia32_sys_munlockall`)
 	for _, tc := range []struct{ syscalls, names, unknown string }{
 		{"", "", ""},
 		{"openat", "__x64_sys_openat __ia32_compat_sys_openat", ""},
 		{"getpid", "__do_sys_getpid", ""},                                                 // without arguments: one for both
+		{"munlockall", "__do_sys_munlockall", ""},                                         // whatever its other names
 		{"umount2", "__x64_sys_umount __ia32_sys_umount", ""},                             // named otherwise
 		{"umount", "__ia32_sys_oldumount", ""},                                            // i386 alone
 		{"setuid", "__x64_sys_setuid __ia32_sys_setuid16", ""},                            // i386's old one has 16 bits
@@ -30,8 +31,8 @@ func TestFunctionsOf(t *testing.T) {
 		{"clone", "__x64_sys_clone __ia32_compat_sys_ia32_clone", ""},                     //
 		{"accept", "__x64_sys_accept", ""},                                                // i386 has none
 		{"process_vm_readv", "__x64_sys_process_vm_readv __ia32_compat_sys_process_vm_readv __ia32_sys_process_vm_readv", ""},
-		{"fchmodat2", "", ""}, // the kernel is older
-		{"vserver", "", ""},   // a number that is not in use
+		{"fchmodat2", "", ""},                                                                                                 // the kernel is older
+		{"vserver", "", ""},                                                                                                   // a number that is not in use
 		{"openat mount", "__x64_sys_openat __ia32_compat_sys_openat", "mount mount"},                                          // one that should be there
 		{"openat openat umount2 umount2", "__x64_sys_openat __x64_sys_umount __ia32_compat_sys_openat __ia32_sys_umount", ""}, // once each
 	} {

@@ -226,7 +226,13 @@ func loadStub(f function, entry *ebpf.Map, slot uint32) (*ebpf.Program, error) {
 	pin.Pin(&code.Bytes()[0])
 	pin.Pin(&license[0])
 	defer pin.Unpin()
-	fd, _, errno := unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	var fd uintptr
+	errno := unix.EAGAIN
+	// The verifier gives up while a signal is pending, such as those by which the
+	// Go runtime interrupts a thread (kernel/bpf/verifier.c, do_check).
+	for tries := 0; errno == unix.EAGAIN && tries < 100; tries++ {
+		fd, _, errno = unix.Syscall(unix.SYS_BPF, unix.BPF_PROG_LOAD, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr))
+	}
 	runtime.KeepAlive(entry)
 	if errno != 0 {
 		return nil, errno
@@ -257,6 +263,9 @@ func (k keep) put(name string, l link.Link) error {
 	return errors.Join(err, l.Close())
 }
 
-func (k keep) remove(name string) error { return os.Remove(k.path(name)) }
+// remove needs no path, as the thread may have another root.
+func (k keep) remove(name string) error {
+	return os.NewSyscallError("unlinkat", unix.Unlinkat(int(k.mount.Fd()), name, 0))
+}
 
 func (k keep) Close() error { return k.mount.Close() }
