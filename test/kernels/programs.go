@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -21,8 +22,8 @@ type programSet struct {
 // common are programs that tests start.
 var common = programSet{
 	name:     "programs",
-	programs: []string{"sh", "cat", "tac", "true", "sleep", "setsid", "unshare", "ls", "id"},
-	packages: []string{"dash", "coreutils", "util-linux", "libc6", "libcap2", "libselinux1", "libpcre2-8-0"},
+	programs: []string{"sh", "cat", "tac", "true", "sleep", "setsid", "unshare", "ls", "id", "bash"},
+	packages: []string{"dash", "coreutils", "util-linux", "libc6", "libcap2", "libselinux1", "libpcre2-8-0", "bash", "libtinfo6"},
 }
 
 var redis = programSet{
@@ -83,7 +84,11 @@ func (s *programSet) add(ctx context.Context, o options, w *cpio, added map[stri
 func (s *programSet) fetch(ctx context.Context, o options) (string, error) {
 	dir := o.cached(s.name)
 	root := filepath.Join(dir, "root")
-	if _, err := os.Stat(root); err == nil && !o.update {
+	lacks := func(name string) bool {
+		_, err := os.Stat(filepath.Join(root, "usr/bin", name))
+		return err != nil
+	}
+	if !o.update && !slices.ContainsFunc(s.programs, lacks) {
 		return root, nil
 	}
 	a, err := newApt(ctx, o, dir, programSuite, false)

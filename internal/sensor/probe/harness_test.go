@@ -161,9 +161,7 @@ func traceWith(t *testing.T, p *Probe, syscalls []string, do func()) *tracer {
 func traceInterest(t *testing.T, p *Probe, in Interest, do func()) *tracer {
 	t.Helper()
 	tr := &tracer{t: t, probe: p}
-	if err := p.SetInterest(in); err != nil {
-		t.Fatal(err)
-	}
+	setInterest(t, p, in)
 	awaitHooks(t, p)
 	tr.drain(now()) // drop the events of earlier tests, and of the change of hooks
 	runtime.LockOSThread()
@@ -172,11 +170,20 @@ func traceInterest(t *testing.T, p *Probe, in Interest, do func()) *tracer {
 	do()
 	unblock()
 	runtime.UnlockOSThread()
-	if err := p.SetInterest(Interest{}); err != nil {
-		t.Fatal(err)
-	}
+	setInterest(t, p, Interest{})
 	tr.events = tr.drain(now())
 	return tr
+}
+
+// setInterest changes the interest from another thread: the test's own may have
+// another root, and is the one whose calls are looked at.
+func setInterest(t *testing.T, p *Probe, in Interest) {
+	t.Helper()
+	err := make(chan error)
+	go func() { err <- p.SetInterest(in) }()
+	if err := <-err; err != nil {
+		t.Fatal(err)
+	}
 }
 
 // blockPreemption keeps the Go runtime's signals from the thread: they would
