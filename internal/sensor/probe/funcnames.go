@@ -20,8 +20,8 @@ func numberings(native event.ABI) []numbering {
 	switch native {
 	case event.AMD64:
 		// Functions without arguments are one for both ABIs, under three names
-		// (arch/x86/include/asm/syscall_wrapper.h, SYSCALL_DEFINE0). 5.10 refuses a
-		// second program under another name of the same function.
+		// (arch/x86/include/asm/syscall_wrapper.h, SYSCALL_DEFINE0). The kernel
+		// refuses a second program under another name of the same function.
 		return []numbering{
 			{event.AMD64, renamed(amd64Renamed), []string{"__do_sys_", "__x64_sys_"}, ""},
 			{event.I386, renamed(i386Renamed), []string{"__ia32_compat_sys_", "__do_compat_sys_", "__do_sys_", "__ia32_sys_"}, "__ia32_compat_sys_execve"},
