@@ -9,6 +9,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
 	"github.com/peregrine-sec/peregrine/internal/sensor/probe"
 	"github.com/peregrine-sec/peregrine/internal/sensor/ring"
@@ -58,6 +59,7 @@ func interest(plans ...*plan.Plan) probe.Interest {
 	if len(plans) == 1 {
 		all.Opens = (*probe.OpenFilter)(plans[0].Opens)
 		all.Sockets = (*probe.SocketFilter)(plans[0].Sockets)
+		all.Kinds = kinds(plans[0].Kinds)
 	}
 	for _, p := range plans {
 		all.Syscalls = append(all.Syscalls, p.Interest...)
@@ -68,6 +70,18 @@ func interest(plans ...*plan.Plan) probe.Interest {
 	slices.Sort(all.Syscalls)
 	all.Syscalls = slices.Compact(all.Syscalls)
 	return all
+}
+
+// kinds is the filter in the words of the probe.
+func kinds(k *plan.Kinds) *probe.KindFilter {
+	if k == nil {
+		return nil
+	}
+	f := &probe.KindFilter{Always: k.Always, Named: k.Named, Names: k.Names, Specials: map[event.Kind]probe.Special{}}
+	for kind, s := range k.Specials {
+		f.Specials[kind] = probe.Special(s)
+	}
+	return f
 }
 
 func (k *kernel) Counters() (*probe.Counters, error) {
@@ -92,6 +106,11 @@ func (s *sensor) openProbe(cfg *config.Config) (source, error) {
 		return nil, fmt.Errorf("load probe: %w", err)
 	}
 	s.engine.SetClock(uint64(boottime.Epoch()))
+	s.engine.TellGroups(func(set []byte, host bool) {
+		if err := pr.SetHost(set, host); err != nil {
+			s.log.Debug("the probe does not know which groups are the host's: it sends more than is needed", "error", err)
+		}
+	})
 	if err := s.snapshot(cfg, pr); err != nil {
 		return nil, errors.Join(fmt.Errorf("take snapshot of processes: %w", err), pr.Close())
 	}

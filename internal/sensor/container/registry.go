@@ -47,7 +47,7 @@ func (r *Registry) Acquire(cgroups string) *Container {
 		return r.options.Static
 	}
 	i := Identify(cgroups)
-	if i.FullID == "" || r.ignores(i.Type) {
+	if r.isHost(i) {
 		return Host
 	}
 	c := r.byID[i.ID()]
@@ -58,6 +58,14 @@ func (r *Registry) Acquire(cgroups string) *Container {
 	}
 	return r.Share(c)
 }
+
+// Outside says whether processes in these cgroups are in no container: whether
+// Acquire gives Host.
+func (r *Registry) Outside(cgroups string) bool {
+	return r.options.Static == nil && r.isHost(Identify(cgroups))
+}
+
+func (r *Registry) isHost(i Identity) bool { return i.FullID == "" || r.ignores(i.Type) }
 
 func (r *Registry) ignores(kind string) bool {
 	for _, t := range r.options.Ignored {

@@ -111,6 +111,7 @@ type Engine struct {
 	dated    uint64   // the offset by which the table's processes are dated; 0: none yet
 	counters Counters
 	num      uint64 // evt.num of the event in view
+	groups   groups
 	epoch    uint64 // changes with the rules: process masks depend on it
 	waiting  waiting
 	calls    chan func()
@@ -184,6 +185,7 @@ func (e *Engine) Handle(raw []byte) {
 	}
 	now := h.Time + e.offset
 	p := e.table.Apply(&e.view, now)
+	e.learnGroups()
 	p.Events++
 	if prog := e.rules.Plan.Program(h.Kind, event.ID(h.Syscall)); prog != nil {
 		e.match(prog, p, now)

@@ -112,6 +112,7 @@ func (e *Engine) Learn(raw []byte) {
 		return
 	}
 	e.table.Apply(&e.view, e.view.Header().Time+e.offset)
+	e.learnGroups()
 	e.table.Done(&e.view)
 }
 

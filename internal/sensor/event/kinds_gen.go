@@ -122,6 +122,19 @@ const (
 	NumSocketFacts SocketFacts = 1 << 6
 )
 
+// CallFacts is a combination of what the probe knows of any call.
+type CallFacts uint8
+
+// The facts.
+const (
+	CallSuccess CallFacts = 1 << 0 // it did not fail
+	CallSpecial CallFacts = 1 << 1 // what plan.Special says of its arguments
+	CallHost    CallFacts = 1 << 2 // its process is known to be in no container
+
+	// NumCallFacts is the number of combinations.
+	NumCallFacts CallFacts = 1 << 3
+)
+
 // Type is the type of a parameter. It says how the parameter travels (a number
 // in its slot, or bytes in the tail) and how it is rendered in evt.arg. Numbers
 // come first; String and all after it travel as bytes.
@@ -680,7 +693,7 @@ var kinds = [...]Info{
 		Extras: []Param{{Name: "cur_inheritable", Type: Uint64}, {Name: "cur_permitted", Type: Uint64}, {Name: "cur_effective", Type: Uint64}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x0},
 	{Name: "execve", Category: Process, Origin: Syscall, Lost: LostExecve, Family: FamilyProcess, Traits: ModifiesState,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "exe", Type: String}, {Name: "args", Type: Bytes}, {Name: "tid", Type: PID}, {Name: "pid", Type: PID}, {Name: "ptid", Type: PID}, {Name: "cwd", Type: String}, {Name: "fdlimit", Type: Uint64}, {Name: "pgft_maj", Type: Uint64}, {Name: "pgft_min", Type: Uint64}, {Name: "vm_size", Type: Uint32}, {Name: "vm_rss", Type: Uint32}, {Name: "vm_swap", Type: Uint32}, {Name: "comm", Type: String}, {Name: "cgroups", Type: Bytes}, {Name: "env", Type: Bytes}, {Name: "tty", Type: Uint32}, {Name: "vpgid", Type: PID}, {Name: "loginuid", Type: UID}, {Name: "flags", Type: Flags, Table: "execve_flags"}, {Name: "cap_inheritable", Type: Uint64}, {Name: "cap_permitted", Type: Uint64}, {Name: "cap_effective", Type: Uint64}, {Name: "exe_ino", Type: Uint64}, {Name: "exe_ino_ctime", Type: AbsTime}, {Name: "exe_ino_mtime", Type: AbsTime}, {Name: "uid", Type: UID}, {Name: "trusted_exepath", Type: Path}, {Name: "pgid", Type: PID}, {Name: "gid", Type: GID}, {Name: "filename", Type: Path}},
-		Extras: []Param{{Name: "sid", Type: PID}, {Name: "ppid", Type: PID}, {Name: "start", Type: Uint64}, {Name: "vpid", Type: PID}, {Name: "mntns", Type: Uint32}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x4800e046},
+		Extras: []Param{{Name: "sid", Type: PID}, {Name: "ppid", Type: PID}, {Name: "start", Type: Uint64}, {Name: "vpid", Type: PID}, {Name: "mntns", Type: Uint32}, {Name: "cgroup_set", Type: Bytes}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x104800e046},
 	{Name: "setpgid", Category: Process, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyCred, Traits: ModifiesState,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "pid", Type: PID}, {Name: "pgid", Type: PID}},
 		Extras: []Param{{Name: "sid", Type: PID}, {Name: "cur_pgid", Type: PID}, {Name: "vpgid", Type: PID}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x0},
@@ -861,7 +874,8 @@ var kinds = [...]Info{
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "rgid", Type: UID}, {Name: "egid", Type: UID}},
 		Extras: []Param{{Name: "cur_inheritable", Type: Uint64}, {Name: "cur_permitted", Type: Uint64}, {Name: "cur_effective", Type: Uint64}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x0},
 	{Name: "task", Category: Process, Origin: Meta, Lost: LostOtherInterest, Traits: ModifiesState,
-		Params: []Param{{Name: "ppid", Type: PID}, {Name: "pgid", Type: PID}, {Name: "vpgid", Type: PID}, {Name: "sid", Type: PID}, {Name: "comm", Type: String}, {Name: "argv", Type: Strings}, {Name: "exepath", Type: Path}, {Name: "flags", Type: Flags, Table: "execve_flags"}, {Name: "env", Type: Strings}, {Name: "cwd", Type: String}, {Name: "fdlimit", Type: Uint64}, {Name: "euid", Type: UID}, {Name: "egid", Type: GID}, {Name: "cap_permitted", Type: Uint64}, {Name: "cap_effective", Type: Uint64}, {Name: "cap_inheritable", Type: Uint64}, {Name: "exe_ino_num", Type: Uint64}, {Name: "exe_ino_ctime", Type: AbsTime}, {Name: "exe_ino_mtime", Type: AbsTime}, {Name: "vm_size", Type: Uint32}, {Name: "vm_rss", Type: Uint32}, {Name: "vm_swap", Type: Uint32}, {Name: "pgft_maj", Type: Uint64}, {Name: "pgft_min", Type: Uint64}, {Name: "vtgid", Type: PID}, {Name: "vpid", Type: PID}, {Name: "pidns_init_start_ts", Type: Uint64}, {Name: "cgroups", Type: Strings}, {Name: "root", Type: Path}, {Name: "start_time", Type: AbsTime}, {Name: "tty", Type: Uint32}, {Name: "loginuid", Type: UID}, {Name: "start", Type: Uint64}, {Name: "pstart", Type: Uint64}, {Name: "pidns", Type: Uint32}, {Name: "mntns", Type: Uint32}, {Name: "cgroup", Type: Uint64}, {Name: "nthreads", Type: Uint32}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x18000370},
+		Params: []Param{{Name: "ppid", Type: PID}, {Name: "pgid", Type: PID}, {Name: "vpgid", Type: PID}, {Name: "sid", Type: PID}, {Name: "comm", Type: String}, {Name: "argv", Type: Strings}, {Name: "exepath", Type: Path}, {Name: "flags", Type: Flags, Table: "execve_flags"}, {Name: "env", Type: Strings}, {Name: "cwd", Type: String}, {Name: "fdlimit", Type: Uint64}, {Name: "euid", Type: UID}, {Name: "egid", Type: GID}, {Name: "cap_permitted", Type: Uint64}, {Name: "cap_effective", Type: Uint64}, {Name: "cap_inheritable", Type: Uint64}, {Name: "exe_ino_num", Type: Uint64}, {Name: "exe_ino_ctime", Type: AbsTime}, {Name: "exe_ino_mtime", Type: AbsTime}, {Name: "vm_size", Type: Uint32}, {Name: "vm_rss", Type: Uint32}, {Name: "vm_swap", Type: Uint32}, {Name: "pgft_maj", Type: Uint64}, {Name: "pgft_min", Type: Uint64}, {Name: "vtgid", Type: PID}, {Name: "vpid", Type: PID}, {Name: "pidns_init_start_ts", Type: Uint64}, {Name: "cgroups", Type: Strings}, {Name: "root", Type: Path}, {Name: "start_time", Type: AbsTime}, {Name: "tty", Type: Uint32}, {Name: "loginuid", Type: UID}, {Name: "start", Type: Uint64}, {Name: "pstart", Type: Uint64}, {Name: "pidns", Type: Uint32}, {Name: "mntns", Type: Uint32}, {Name: "cgroup", Type: Uint64}, {Name: "nthreads", Type: Uint32}},
+		Extras: []Param{{Name: "cgroup_set", Type: Bytes}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x4018000370},
 	{Name: "keyctl", Category: Other, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyControl,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "operation", Type: Enum, Table: "keyctl_operations"}, {Name: "arg2", Type: Dyn, Table: "keyctl_dynamic_param"}, {Name: "arg3", Type: Dyn, Table: "keyctl_dynamic_param"}, {Name: "arg4", Type: Dyn, Table: "keyctl_dynamic_param"}, {Name: "arg5", Type: Dyn, Table: "keyctl_dynamic_param"}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x3c},
 	{Name: "procfork", Category: Process, Origin: Meta, Lost: LostCloneFork, Traits: ModifiesState,
@@ -894,7 +908,8 @@ var kinds = [...]Info{
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "dirfd", Type: FD}, {Name: "path", Type: RelPath}, {Name: "name", Type: String}, {Name: "size", Type: Uint64}},
 		Extras: []Param{{Name: "base", Type: Path}, {Name: "file", Type: File}}, FD: 1, Base: 5, Base2: -1, File: 6, variable: 0x6c},
 	{Name: "procmove", Category: Process, Origin: Meta, Lost: LostOtherInterest, Traits: ModifiesState,
-		Params: []Param{{Name: "cgroups", Type: Strings}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x1},
+		Params: []Param{{Name: "cgroups", Type: Strings}},
+		Extras: []Param{{Name: "cgroup_set", Type: Bytes}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x3},
 	{Name: "truncate", Category: FileIO, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyAttr,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "path", Type: Path}},
 		Extras: []Param{{Name: "base", Type: Path}}, FD: -1, Base: 2, Base2: -1, File: -1, variable: 0x6},

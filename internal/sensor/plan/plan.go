@@ -69,6 +69,8 @@ type Plan struct {
 	// Sockets rules out calls on sockets by facts about the socket; nil for
 	// none.
 	Sockets *Sockets
+	// Kinds rules out calls of any kind by what is known of each; nil for none.
+	Kinds *Kinds
 	// Interest lists the syscalls that the probe must send, for rules and
 	// process table.
 	Interest []event.ID
@@ -144,6 +146,9 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 	compiler := filter.NewCompiler(opts.Lookup)
 	early := compiler.Forgetful()
 	interest := newInterest(opts)
+	if !opts.Unmasked {
+		p.Kinds = newKinds()
+	}
 	for i, rule := range p.Rules {
 		if err := p.add(compiler, i, rule, interest, opts); err != nil {
 			return nil, fmt.Errorf("rule %q: %w", rule.Name, err)
@@ -159,6 +164,7 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 			p.Opens = opens
 		}
 		p.Sockets = NewSockets(p.Rules)
+		p.Kinds.finish()
 	}
 	p.Interest = interest.list()
 	p.Hosts = compiler.Hosts()
@@ -217,7 +223,7 @@ func (p *Plan) add(c *filter.Compiler, i int, rule *rules.Rule, in *interest, op
 		if !in.wanted(k, restricted) {
 			continue
 		}
-		if err := p.compile(c, &p.kinds[k], i, filter.Specialise(rule.Node, k, 0)); err != nil {
+		if err := p.compile(c, &p.kinds[k], i, k, filter.Specialise(rule.Node, k, 0)); err != nil {
 			return err
 		}
 	}
@@ -226,18 +232,21 @@ func (p *Plan) add(c *filter.Compiler, i int, rule *rules.Rule, in *interest, op
 			continue
 		}
 		in.add(id)
-		if err := p.compile(c, &p.generic[id], i, filter.Specialise(rule.Node, event.KindSyscall, id)); err != nil {
+		if err := p.compile(c, &p.generic[id], i, event.KindSyscall, filter.Specialise(rule.Node, event.KindSyscall, id)); err != nil {
 			return err
 		}
 	}
 	return p.project(c, rule.Node, opts)
 }
 
-// compile adds rule i with condition node to the program at *slot, unless the
-// kind alone makes the condition false.
-func (p *Plan) compile(c *filter.Compiler, slot **Program, i int, node filter.Node) error {
+// compile adds rule i with condition node, for events of kind, to the program at
+// *slot, unless the kind alone makes the condition false.
+func (p *Plan) compile(c *filter.Compiler, slot **Program, i int, kind event.Kind, node filter.Node) error {
 	if filter.IsFalse(node) {
 		return nil
+	}
+	if p.Kinds != nil {
+		p.Kinds.add(kind, BitOf(i, len(p.Rules)), node)
 	}
 	cond, err := c.Compile(node)
 	if err != nil {

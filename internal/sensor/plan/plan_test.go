@@ -15,15 +15,25 @@ func TestMain(m *testing.M) { leaks.Main(m) }
 
 func load(t *testing.T, conditions ...string) []*rules.Rule {
 	t.Helper()
+	list, ok := tryLoad(t, conditions...)
+	if !ok {
+		t.Fatalf("conditions %q are not sound", conditions)
+	}
+	return list
+}
+
+func tryLoad(t *testing.T, conditions ...string) ([]*rules.Rule, bool) {
+	t.Helper()
 	var text string
 	for i, c := range conditions {
 		text += "- rule: R" + string(rune('0'+i)) + "\n  desc: d\n  output: o\n  priority: INFO\n  condition: " + c + "\n"
 	}
 	set, report := rules.Load([]rules.Source{{Name: "test.yaml", Content: []byte(text)}}, rules.Options{Lookup: field.Lookup})
 	if set == nil {
-		t.Fatal(report.Err())
+		t.Log(report.Err())
+		return nil, false
 	}
-	return set.Enabled(alert.Debug)
+	return set.Enabled(alert.Debug), true
 }
 
 func newPlan(t *testing.T, opts Options, conditions ...string) *Plan {

@@ -20,6 +20,9 @@ type Sockets struct {
 	// Names has, by proc.name, the combinations in which such a program's calls
 	// of one kind or another are needed.
 	Names map[string]uint64
+	// Rules has, by kind and combination, the rules that can match, as Bits: the
+	// probe joins them with those of Kinds.
+	Rules map[event.Kind]*[event.NumSocketFacts][2]uint64
 }
 
 // socketKinds are the kinds that Sockets speaks of: those whose descriptor the
@@ -33,16 +36,25 @@ var socketKinds = []event.Kind{
 
 // NewSockets derives the filter from the rules.
 func NewSockets(list []*rules.Rule) *Sockets {
-	s := &Sockets{Always: map[event.Kind]uint64{}, Named: map[event.Kind]uint64{}, Names: map[string]uint64{}}
+	s := &Sockets{
+		Always: map[event.Kind]uint64{}, Named: map[event.Kind]uint64{}, Names: map[string]uint64{},
+		Rules: map[event.Kind]*[event.NumSocketFacts][2]uint64{},
+	}
 	for _, kind := range socketKinds {
 		s.Always[kind], s.Named[kind] = 0, 0
-		for _, rule := range list {
+		s.Rules[kind] = &[event.NumSocketFacts][2]uint64{}
+		for i, rule := range list {
+			bit := BitOf(i, len(list))
 			node := filter.Specialise(rule.Node, kind, 0)
 			if filter.IsFalse(node) {
 				continue
 			}
 			for f := range event.NumSocketFacts {
-				s.require(kind, needOf(node, socketCall{kind, f}, false), 1<<f)
+				n := needOf(node, socketCall{kind, f}, false)
+				s.require(kind, n, 1<<f)
+				if !n.never() {
+					s.Rules[kind][f] = withBit(s.Rules[kind][f], bit)
+				}
 			}
 		}
 	}

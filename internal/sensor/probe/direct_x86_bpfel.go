@@ -20,11 +20,13 @@ const (
 	directMapCounts         = "counts"
 	directMapDatagramRoles  = "datagram_roles"
 	directMapFamilies       = "families"
+	directMapHostGroups     = "host_groups"
 	directMapMarks          = "marks"
 	directMapNamedNeeds     = "named_needs"
 	directMapOpenFilters    = "open_filters"
 	directMapProcessNames   = "process_names"
 	directMapRings          = "rings"
+	directMapRuleMasks      = "rule_masks"
 	directMapScratches      = "scratches"
 	directMapSnapshot       = "snapshot"
 	directProgBeforeClose   = "before_close"
@@ -134,11 +136,13 @@ type directMapSpecs struct {
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	DatagramRoles *ebpf.MapSpec `ebpf:"datagram_roles"`
 	Families      *ebpf.MapSpec `ebpf:"families"`
+	HostGroups    *ebpf.MapSpec `ebpf:"host_groups"`
 	Marks         *ebpf.MapSpec `ebpf:"marks"`
 	NamedNeeds    *ebpf.MapSpec `ebpf:"named_needs"`
 	OpenFilters   *ebpf.MapSpec `ebpf:"open_filters"`
 	ProcessNames  *ebpf.MapSpec `ebpf:"process_names"`
 	Rings         *ebpf.MapSpec `ebpf:"rings"`
+	RuleMasks     *ebpf.MapSpec `ebpf:"rule_masks"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
 	Snapshot      *ebpf.MapSpec `ebpf:"snapshot"`
 }
@@ -182,11 +186,13 @@ type directMaps struct {
 	Counts        *ebpf.Map `ebpf:"counts"`
 	DatagramRoles *ebpf.Map `ebpf:"datagram_roles"`
 	Families      *ebpf.Map `ebpf:"families"`
+	HostGroups    *ebpf.Map `ebpf:"host_groups"`
 	Marks         *ebpf.Map `ebpf:"marks"`
 	NamedNeeds    *ebpf.Map `ebpf:"named_needs"`
 	OpenFilters   *ebpf.Map `ebpf:"open_filters"`
 	ProcessNames  *ebpf.Map `ebpf:"process_names"`
 	Rings         *ebpf.Map `ebpf:"rings"`
+	RuleMasks     *ebpf.Map `ebpf:"rule_masks"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
 	Snapshot      *ebpf.Map `ebpf:"snapshot"`
 }
@@ -197,11 +203,13 @@ func (m *directMaps) Close() error {
 		m.Counts,
 		m.DatagramRoles,
 		m.Families,
+		m.HostGroups,
 		m.Marks,
 		m.NamedNeeds,
 		m.OpenFilters,
 		m.ProcessNames,
 		m.Rings,
+		m.RuleMasks,
 		m.Scratches,
 		m.Snapshot,
 	)

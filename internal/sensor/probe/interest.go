@@ -23,6 +23,8 @@ type Interest struct {
 	Opens *OpenFilter
 	// Sockets says the same of calls on sockets.
 	Sockets *SocketFilter
+	// Kinds says the same of calls of every kind.
+	Kinds *KindFilter
 }
 
 // entry is struct entry of bpf/interest.h: the meaning of one syscall number.
@@ -45,9 +47,10 @@ type interestData struct {
 	Socketcalls [32]entry
 	ThreadExits uint64
 	OpenFilter  uint64
+	Masks       uint64
 	OpenFDs     [numSocketKinds / 64]uint64
 	Sockets     [numSocketKinds]socketNeeds
-	_           [6]uint64 // the structure is aligned to 64 bytes
+	_           [5]uint64 // the structure is aligned to 64 bytes
 }
 
 const numSyscalls = 512 // SYSCALLS of bpf/interest.h

@@ -13,5 +13,6 @@ const (
 const (
 	socketcallFamily = 31   // no program: the entry of i386's multiplexer
 	numSocketKinds   = 512  // room for the kinds of events
+	maxMaskedSockets = 16   // kinds of calls on sockets with masks of their own
 	maxNames         = 1024 // process names with needs of their own
 )

@@ -20,11 +20,13 @@ const (
 	oldestMapCounts         = "counts"
 	oldestMapDatagramRoles  = "datagram_roles"
 	oldestMapFamilies       = "families"
+	oldestMapHostGroups     = "host_groups"
 	oldestMapMarks          = "marks"
 	oldestMapNamedNeeds     = "named_needs"
 	oldestMapOpenFilters    = "open_filters"
 	oldestMapProcessNames   = "process_names"
 	oldestMapRings          = "rings"
+	oldestMapRuleMasks      = "rule_masks"
 	oldestMapScratches      = "scratches"
 	oldestMapSnapshot       = "snapshot"
 	oldestProgBeforeClose   = "before_close"
@@ -134,11 +136,13 @@ type oldestMapSpecs struct {
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	DatagramRoles *ebpf.MapSpec `ebpf:"datagram_roles"`
 	Families      *ebpf.MapSpec `ebpf:"families"`
+	HostGroups    *ebpf.MapSpec `ebpf:"host_groups"`
 	Marks         *ebpf.MapSpec `ebpf:"marks"`
 	NamedNeeds    *ebpf.MapSpec `ebpf:"named_needs"`
 	OpenFilters   *ebpf.MapSpec `ebpf:"open_filters"`
 	ProcessNames  *ebpf.MapSpec `ebpf:"process_names"`
 	Rings         *ebpf.MapSpec `ebpf:"rings"`
+	RuleMasks     *ebpf.MapSpec `ebpf:"rule_masks"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
 	Snapshot      *ebpf.MapSpec `ebpf:"snapshot"`
 }
@@ -182,11 +186,13 @@ type oldestMaps struct {
 	Counts        *ebpf.Map `ebpf:"counts"`
 	DatagramRoles *ebpf.Map `ebpf:"datagram_roles"`
 	Families      *ebpf.Map `ebpf:"families"`
+	HostGroups    *ebpf.Map `ebpf:"host_groups"`
 	Marks         *ebpf.Map `ebpf:"marks"`
 	NamedNeeds    *ebpf.Map `ebpf:"named_needs"`
 	OpenFilters   *ebpf.Map `ebpf:"open_filters"`
 	ProcessNames  *ebpf.Map `ebpf:"process_names"`
 	Rings         *ebpf.Map `ebpf:"rings"`
+	RuleMasks     *ebpf.Map `ebpf:"rule_masks"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
 	Snapshot      *ebpf.Map `ebpf:"snapshot"`
 }
@@ -197,11 +203,13 @@ func (m *oldestMaps) Close() error {
 		m.Counts,
 		m.DatagramRoles,
 		m.Families,
+		m.HostGroups,
 		m.Marks,
 		m.NamedNeeds,
 		m.OpenFilters,
 		m.ProcessNames,
 		m.Rings,
+		m.RuleMasks,
 		m.Scratches,
 		m.Snapshot,
 	)

@@ -39,7 +39,15 @@ type processName [16]byte
 
 // nameNeeds is struct needs of bpf/record.h: the events needed of processes
 // with a name.
-type nameNeeds struct{ Opens, Sockets uint64 }
+type nameNeeds struct {
+	Opens, Sockets uint64
+	Rules          [2]uint64
+}
+
+// with is what either of two needs.
+func (n nameNeeds) with(m nameNeeds) nameNeeds {
+	return nameNeeds{n.Opens | m.Opens, n.Sockets | m.Sockets, union(n.Rules, m.Rules)}
+}
 
 // table is the form that the kernel reads, without the names.
 func (f *OpenFilter) table(names map[processName]nameNeeds) *openFilter {
@@ -75,7 +83,7 @@ func (i *Interest) names() map[processName]nameNeeds {
 		if len(name) > maxName || name == "" || !known && len(all) == maxNames/2 {
 			return
 		}
-		all[key] = nameNeeds{old.Opens | n.Opens, old.Sockets | n.Sockets}
+		all[key] = old.with(n)
 	}
 	if i.Opens != nil {
 		for _, name := range slices.Sorted(maps.Keys(i.Opens.Names)) {
@@ -85,6 +93,11 @@ func (i *Interest) names() map[processName]nameNeeds {
 	if i.Sockets != nil {
 		for _, name := range slices.Sorted(maps.Keys(i.Sockets.Names)) {
 			add(name, nameNeeds{Sockets: i.Sockets.Names[name]})
+		}
+	}
+	if i.Kinds != nil {
+		for _, name := range slices.Sorted(maps.Keys(i.Kinds.Names)) {
+			add(name, nameNeeds{Rules: i.Kinds.Names[name]})
 		}
 	}
 	return all
@@ -101,7 +114,7 @@ func (p *Probe) setFilters(i *Interest, names map[processName]nameNeeds) (slot u
 	for name, n := range names {
 		var old nameNeeds
 		if p.coll.Maps["named_needs"].Lookup(name, &old) == nil {
-			n = nameNeeds{n.Opens | old.Opens, n.Sockets | old.Sockets}
+			n = n.with(old)
 		}
 		if err := p.coll.Maps["named_needs"].Put(name, n); err != nil {
 			return 0, nil, fmt.Errorf("tell the probe whose calls to send: %w", err)

@@ -62,6 +62,7 @@ type Probe struct {
 	// counts them.
 	openFilter int
 	openEpoch  uint64
+	masks      int // index of those in use, of two
 	hooks      hooks
 	log        *slog.Logger
 
@@ -275,11 +276,15 @@ func (p *Probe) setInterest(i Interest) error {
 		return err
 	}
 	table := i.table()
-	slot, tidy, err := p.setFilters(&i, i.names())
+	names := i.names()
+	slot, tidy, err := p.setFilters(&i, names)
 	if err != nil {
 		return err
 	}
 	table.OpenFilter = slot
+	if table.Masks, err = p.setMasks(&i, names); err != nil {
+		return err
+	}
 	if err := p.coll.Maps[".data.interest"].Put(uint32(0), table); err != nil {
 		return fmt.Errorf("tell the probe which syscalls to send: %w", err)
 	}

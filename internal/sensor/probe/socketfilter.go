@@ -7,6 +7,7 @@ import "github.com/peregrine-sec/peregrine/internal/sensor/event"
 type SocketFilter struct {
 	Always, Named map[event.Kind]uint64
 	Names         map[string]uint64
+	Rules         map[event.Kind]*[event.NumSocketFacts][2]uint64
 }
 
 // socketNeeds is struct socket_needs of bpf/interest.h.

@@ -139,7 +139,7 @@ func TestExec(t *testing.T) {
 	e.want(t, map[string]string{
 		"res": "0", "exe": `"custom"`, "args": quote("one\x00two words\x00\x00"), "tid": num(pid), "pid": num(pid), "ptid": "*",
 		"cwd": quote(dir), "fdlimit": "*", "pgft_maj": "*", "pgft_min": "*", "vm_size": "*", "vm_rss": "*", "vm_swap": "0",
-		"comm": `"true"`, "cgroups": "*", "env": quote("A=1\x00B=two\x00"), "tty": "0", "vpgid": num(pid), "loginuid": num(loginUID(t)),
+		"comm": `"true"`, "cgroups": "*", "cgroup_set": "*", "env": quote("A=1\x00B=two\x00"), "tty": "0", "vpgid": num(pid), "loginuid": num(loginUID(t)),
 		"flags": "1", "cap_inheritable": inh, "cap_permitted": perm, "cap_effective": eff,
 		"exe_ino": num(st.Ino), "exe_ino_ctime": num(st.Ctim.Nano()), "exe_ino_mtime": num(st.Mtim.Nano()), "uid": "0",
 		"trusted_exepath": quote(path + "/true"), "pgid": num(pid), "gid": "0", "filename": `"/bin/true"`,

@@ -32,6 +32,7 @@ func cSchema(s schema) []byte {
 	for _, bits := range []struct{ key, prefix, comment string }{
 		{"fact", "FACT_", "Bits of a combination of facts about an open."},
 		{"sock", "SOCK_IS_", "The same of a call on a socket."},
+		{"call", "CALL_IS_", "The same of any call."},
 		{"header", "EVENT_", "event_header.flags"},
 		{"fileflag", "FILE_", "file_info.flags"},
 		{"exeflag", "EXE_", "Falco's execve_flags"},

@@ -35,6 +35,7 @@ func goSchema(s schema) []byte {
 	b.WriteString(")\n\n")
 	goFacts(&b, "OpenFacts", "an open besides its path", "Fact", s.words["fact"])
 	goFacts(&b, "SocketFacts", "a call on a socket", "Socket", s.words["sock"])
+	goFacts(&b, "CallFacts", "any call", "Call", s.words["call"])
 	b.WriteString(`// Type is the type of a parameter. It says how the parameter travels (a number
 // in its slot, or bytes in the tail) and how it is rendered in evt.arg. Numbers
 // come first; String and all after it travel as bytes.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The facts that exec, clone and task events share: command line, cgroups,
- * executable. */
+/* The facts that exec, clone and task events share: command line, executable. */
 #pragma once
+#include "cgroups.h"
 #include "file.h"
 
 #define RLIMIT_NOFILE 7
@@ -65,88 +65,6 @@ FUNC int put_env(struct scratch *s, u32 slot)
 	put_user_bytes(s, slot, start, n);
 	if (n > PART_MAX)
 		s->buf[(s->len - 1) & BODY_MASK] = 0;
-	return 0;
-}
-
-INLINE struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
-{
-	struct kernfs_node___parent *new = (void *)kn;
-	if (FIELD_EXISTS(struct kernfs_node___parent, __parent))
-		return READ(new, __parent);
-	return READ(kn, parent);
-}
-
-#define CGROUP_DEPTH 24
-
-INLINE u64 css_cgroup(u64 css)
-{
-	return css ? LOAD64(css + FIELD_OFFSET(struct cgroup_subsys_state, cgroup)) : 0;
-}
-
-/* "name=path\0" at the tail. */
-FUNC int cgroup_append(struct scratch *s, u64 cgroup, u64 name, u32 name_len)
-{
-	if (!s || !cgroup || tail_full(s))
-		return 0;
-	struct kernfs_node *kn = READ(AS(struct cgroup, cgroup), kn);
-	u32 pos = PATH_MASK;
-
-	for (int i = 0; i < CGROUP_DEPTH; i++) {
-		struct kernfs_node *parent = kernfs_parent(kn);
-		if (!parent)
-			break;
-		/* Copied to the buffer's spare half first: the length of the name
-		 * is not known before. */
-		long n = bpf_probe_read_kernel_str(&s->path[PATH_MASK + 1], 256, READ(kn, name));
-		if (n <= 0 || pos < n + 1)
-			break;
-		n = (n - 1) & 255;
-		pos = (pos - n - 1) & PATH_MASK;
-		s->path[pos] = '/';
-		bpf_probe_read_kernel(&s->path[pos + 1], BOUND(n, 255), &s->path[PATH_MASK + 1]);
-		kn = parent;
-	}
-	*(u64 *)tail(s) = name;
-	s->len += name_len;
-	u32 len = (PATH_MASK - pos) & PATH_MASK;
-	if (!len) {
-		*tail(s) = '/';
-		len = 1;
-	} else {
-		bpf_probe_read_kernel(tail(s), BOUND(len, PATH_MASK), &s->path[pos]);
-	}
-	s->len += len;
-	*tail(s) = 0;
-	s->len++;
-	return 0;
-}
-
-/* The five hierarchies that Falco sends, and that of version 2 where no
- * controller tells of it: the group is one below, or has none. */
-FUNC int put_cgroups(struct scratch *s, u32 slot, u64 set)
-{
-	if (!s)
-		return 0;
-	u32 start = s->len;
-	u64 css = set + FIELD_OFFSET(struct css_set, subsys), cgroup = 0;
-
-#define CGROUP(id, name)                                                                     \
-	if (KERNEL_HAS_ENUM(enum cgroup_subsys_id, id)) {                                    \
-		cgroup = css_cgroup(LOAD64(css + 8 * KERNEL_ENUM(enum cgroup_subsys_id, id))); \
-		cgroup_append(s, cgroup, *(const u64 *)(name "=\0\0\0\0\0"), sizeof(name));  \
-	}
-	CGROUP(cpuset_cgrp_id, "cpuset");
-	CGROUP(cpu_cgrp_id, "cpu");
-	CGROUP(cpuacct_cgrp_id, "cpuacct");
-	CGROUP(io_cgrp_id, "io");
-	CGROUP(memory_cgrp_id, "memory");
-#undef CGROUP
-	u64 unified = LOAD64(set + FIELD_OFFSET(struct css_set, dfl_cgrp));
-	if (unified != cgroup && kernfs_parent(READ(AS(struct cgroup, unified), kn)))
-		cgroup_append(s, unified, '=', 1);
-	u32 n = s->len - start;
-	s->len = start;
-	tail_commit(s, slot, n);
 	return 0;
 }
 

@@ -122,6 +122,8 @@ INLINE struct needs *name_needs(struct scratch *s, struct task_struct *task, str
 	m->epoch = f->epoch;
 	m->needs.opens = needs ? needs->opens : 0;
 	m->needs.sockets = needs ? needs->sockets : 0;
+	m->needs.rules.lo = needs ? needs->rules.lo : 0;
+	m->needs.rules.hi = needs ? needs->rules.hi : 0;
 	return &m->needs;
 }
 

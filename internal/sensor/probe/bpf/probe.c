@@ -12,6 +12,7 @@
  */
 #include "arch.h"
 #include "hooks.h"
+#include "mask.h"
 #include "openfds.h"
 #include "record.h"
 #include "anon.c"
@@ -147,7 +148,7 @@ INLINE int syscall_returns(u64 *ctx, u32 hook)
 	c->seen++;
 	if (unlikely(timed))
 		s->began = bpf_ktime_get_boot_ns();
-	if (drop_failed && ret < 0) {
+	if ((drop_failed && ret < 0) || rules_exclude_call(s, task)) {
 		leave_out(s, c);
 		return 0;
 	}

@@ -52,10 +52,24 @@ struct iov {
 	u32 start;
 };
 
+/* A set of rules (plan.Bits). */
+struct rule_bits {
+	u64 lo, hi;
+};
+
 /* What is needed of the calls of a process by its name: the needs whose first
- * clause it meets, and combinations of facts. */
+ * clause it meets, combinations of facts, and the rules that ask for such
+ * names. */
 struct needs {
 	u64 opens, sockets;
+	struct rule_bits rules;
+};
+
+/* The groups that say which container a process is in: those of put_cgroups. A
+ * hierarchy never gives an id to a second group. */
+struct cgroup_set {
+	u64 ids[6];
+	u32 hierarchies[6];
 };
 
 /* What the tables said of a process's name; see name_needs in filter.h. */
@@ -98,6 +112,9 @@ struct scratch {
 	struct views views;
 	u32 path_pos; /* of the path so far in path; in memory, where verifiers do not follow its values */
 	struct iov iov;
+	struct cgroup_set cgroup_set; /* of cgroup_set_read */
+	struct rule_bits rules;       /* that could match the call, wherever its process is */
+	struct rule_bits host_rules;  /* the same, if it is in no container */
 	/* Of all paths of an open, see open_path_add in filter.h. */
 	u64 clauses[NEED_CLAUSES];
 	u64 excluded;

@@ -59,7 +59,9 @@ int sched_exec(u64 *ctx)
 	put_args(s, EXECVE_EXE, EXECVE_ARGS);
 	put_cwd(s, EXECVE_CWD);
 	put_comm(s, EXECVE_COMM);
-	put_cgroups(s, EXECVE_CGROUPS, LOAD64(&task->cgroups));
+	u64 groups = LOAD64(&task->cgroups);
+	put_cgroups(s, EXECVE_CGROUPS, groups);
+	put_cgroup_set(s, EXECVE_CGROUP_SET, groups);
 	put_env(s, EXECVE_ENV);
 	put_file_path(s, EXECVE_TRUSTED_EXEPATH, exe_file);
 	put_kernel_str(s, EXECVE_FILENAME, LOAD64(&bprm->filename));
@@ -74,7 +76,9 @@ INLINE int put_move(struct task_struct *task)
 		return 0;
 	header_of_task(s, task, KIND_PROCMOVE);
 	slots_clear(s, PROCMOVE_SLOTS);
-	put_cgroups(s, PROCMOVE_CGROUPS, LOAD64(&task->cgroups));
+	u64 groups = LOAD64(&task->cgroups);
+	put_cgroups(s, PROCMOVE_CGROUPS, groups);
+	put_cgroup_set(s, PROCMOVE_CGROUP_SET, groups);
 	return submit(s, LOST_OTHER_INTEREST);
 }
 

@@ -143,6 +143,11 @@ enum fd_type {
 #define SOCK_IS_CONNECTED (1 << 4)
 #define SOCK_IS_LOOPBACK (1 << 5)
 
+/* The same of any call. */
+#define CALL_IS_SUCCESS (1 << 0)
+#define CALL_IS_SPECIAL (1 << 1)
+#define CALL_IS_HOST (1 << 2)
+
 /* event_header.flags */
 #define EVENT_TRUNCATED (1 << 0)
 #define EVENT_COMPAT (1 << 1)
@@ -172,6 +177,7 @@ enum fd_type {
 /* Sizes of tables, and the like. */
 #define FAMILY_SOCKETCALL 31
 #define SOCKET_KINDS 512
+#define MASKED_SOCKETS 16
 #define NAMED_PROCESSES 1024
 
 enum event_kind {
@@ -984,7 +990,7 @@ enum event_kind {
 #define UNSHARE_CUR_INHERITABLE 2
 #define UNSHARE_CUR_PERMITTED 3
 #define UNSHARE_CUR_EFFECTIVE 4
-#define EXECVE_SLOTS 36
+#define EXECVE_SLOTS 37
 #define EXECVE_RES 0
 #define EXECVE_EXE 1
 #define EXECVE_ARGS 2
@@ -1021,6 +1027,7 @@ enum event_kind {
 #define EXECVE_START 33
 #define EXECVE_VPID 34
 #define EXECVE_MNTNS 35
+#define EXECVE_CGROUP_SET 36
 #define SETPGID_SLOTS 6
 #define SETPGID_RES 0
 #define SETPGID_PID 1
@@ -1456,7 +1463,7 @@ enum event_kind {
 #define SETREGID_CUR_INHERITABLE 3
 #define SETREGID_CUR_PERMITTED 4
 #define SETREGID_CUR_EFFECTIVE 5
-#define TASK_SLOTS 38
+#define TASK_SLOTS 39
 #define TASK_PPID 0
 #define TASK_PGID 1
 #define TASK_VPGID 2
@@ -1495,6 +1502,7 @@ enum event_kind {
 #define TASK_MNTNS 35
 #define TASK_CGROUP 36
 #define TASK_NTHREADS 37
+#define TASK_CGROUP_SET 38
 #define KEYCTL_SLOTS 6
 #define KEYCTL_RES 0
 #define KEYCTL_OPERATION 1
@@ -1583,8 +1591,9 @@ enum event_kind {
 #define SETXATTRAT_SIZE 4
 #define SETXATTRAT_BASE 5
 #define SETXATTRAT_FILE 6
-#define PROCMOVE_SLOTS 1
+#define PROCMOVE_SLOTS 2
 #define PROCMOVE_CGROUPS 0
+#define PROCMOVE_CGROUP_SET 1
 #define TRUNCATE_SLOTS 3
 #define TRUNCATE_RES 0
 #define TRUNCATE_PATH 1

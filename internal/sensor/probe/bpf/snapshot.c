@@ -131,7 +131,9 @@ int iter_task(struct bpf_iter__task *ctx)
 	}
 	put_fs_path(s, TASK_CWD, LOAD64(&task->fs), FIELD_OFFSET(struct fs_struct, pwd));
 	put_fs_path(s, TASK_ROOT, LOAD64(&task->fs), FIELD_OFFSET(struct fs_struct, root));
-	put_cgroups(s, TASK_CGROUPS, LOAD64(&task->cgroups));
+	u64 groups = LOAD64(&task->cgroups);
+	put_cgroups(s, TASK_CGROUPS, groups);
+	put_cgroup_set(s, TASK_CGROUP_SET, groups);
 
 	u32 len = (s->len + 7) & ~7;
 	if (len > BODY_MASK)

@@ -9,6 +9,7 @@
  */
 #pragma once
 #include "filter.h"
+#include "mask.h"
 #include "tuple.h"
 
 /* The fields that user space reads from the socket's FileInfo; see sock_append. */
@@ -89,11 +90,12 @@ INLINE bool socket_left_out(struct scratch *s, struct task_struct *task, s32 fd)
 {
 	const struct socket_needs *needs = &interest.sockets[BOUND(s->entry.kind, SOCKET_KINDS - 1)];
 
-	if (needs->always == ~0ull)
+	struct rule_masks *m = interest.masks ? rule_masks_get() : NULL;
+	if (needs->always == ~0ull && !m)
 		return false;
 	u64 sk = fd < 0 ? 0 : fd_sock(task, fd);
 	u32 facts = socket_facts(s, sk);
-	if (socket_needed(s, task, needs, facts))
+	if (socket_needed(s, task, needs, facts) && !(m && rules_exclude_socket(s, task, m, facts)))
 		return false;
 	struct counters *c = counters_get();
 	if ((facts & (SOCK_IS_UDP | SOCK_IS_SUCCESS | SOCK_IS_CONNECTED)) == (SOCK_IS_UDP | SOCK_IS_SUCCESS))

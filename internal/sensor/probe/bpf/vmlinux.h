@@ -136,8 +136,13 @@ struct kernfs_node___parent {
 	struct kernfs_node *__parent;
 };
 
+struct cgroup_root {
+	int hierarchy_id;
+};
+
 struct cgroup {
 	struct kernfs_node *kn;
+	struct cgroup_root *root;
 };
 
 struct cgroup_subsys_state {

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls that no rule can match, dropped before an event is made of them
+ * (internal/sensor/plan, Kinds). What is known of a call of any kind is a
+ * combination of facts; for every kind and combination there is the set of
+ * rules that could match. A stage behind this one (socketfilter.h) knows more
+ * of the call, and joins its own set with the one that this leaves in scratch.
+ * Where nothing can be said, every rule counts as possible: a combination
+ * without CALL_IS_HOST has all rules of the one with it.
+ */
+#pragma once
+#include "cgroups.h"
+#include "filter.h"
+
+#define CALL_FACTS 8 /* combinations */
+
+_Static_assert(2 * CALL_IS_HOST == CALL_FACTS, "facts");
+
+/* The rules that could match: whatever the process's name, or if one of them
+ * asks for its name. */
+struct rule_needs {
+	struct rule_bits always, named;
+};
+
+/* What of its arguments makes a call special: one of them, where mask is set,
+ * has this value. */
+struct special {
+	u64 mask, value;
+	u32 arg; /* 6 or more: no call is */
+	u32 sockets; /* 0: none; else 1 + the kind's index in rule_masks.sockets */
+};
+
+struct rule_masks {
+	struct special specials[SOCKET_KINDS];
+	struct rule_needs kinds[SOCKET_KINDS][CALL_FACTS];
+	struct rule_bits sockets[MASKED_SOCKETS][64]; /* by socket facts */
+};
+
+/* Two: one in use, one to be written. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, u32);
+	__type(value, struct rule_masks);
+} rule_masks SEC(".maps");
+
+/* The groups whose processes are in no container, as far as user space has
+ * heard. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct cgroup_set);
+	__type(value, u64);
+} host_groups SEC(".maps");
+
+INLINE bool no_rules(struct rule_bits b)
+{
+	return !(b.lo | b.hi);
+}
+
+INLINE struct rule_masks *rule_masks_get(void)
+{
+	u32 i = interest.masks - 1;
+	return bpf_map_lookup_elem(&rule_masks, &i);
+}
+
+/* Is the process in no container? Only its main thread speaks for it, as in
+ * user space (checkHeader of state). */
+INLINE bool is_host(struct scratch *s, struct task_struct *task)
+{
+	struct task_struct *leader = READ(task, group_leader);
+
+	cgroup_set_read(&s->cgroup_set, LOAD64(&leader->cgroups));
+	return bpf_map_lookup_elem(&host_groups, &s->cgroup_set);
+}
+
+INLINE bool is_special(struct scratch *s, struct special *sp)
+{
+	return sp->arg < 6 && (s->args[BOUND(sp->arg, 7)] & sp->mask) == sp->value;
+}
+
+INLINE struct rule_bits rules_of(struct rule_needs *n, struct needs *name)
+{
+	struct rule_bits b = {
+		.lo = n->always.lo | (n->named.lo & (name ? name->rules.lo : ~0ull)),
+		.hi = n->always.hi | (n->named.hi & (name ? name->rules.hi : ~0ull)),
+	};
+	return b;
+}
+
+/* Can no rule match this call? Else the rules that can are in s. */
+INLINE bool rules_exclude(struct scratch *s, struct task_struct *task)
+{
+	u32 kind = BOUND(s->entry.kind, SOCKET_KINDS - 1);
+
+	s->rules.lo = s->rules.hi = s->host_rules.lo = s->host_rules.hi = ~0ull;
+	if (!interest.masks)
+		return false;
+	struct rule_masks *m = rule_masks_get();
+	if (!m)
+		return false;
+	u32 facts = s->ret >= 0 ? CALL_IS_SUCCESS : 0;
+	if (is_special(s, &m->specials[kind]))
+		facts |= CALL_IS_SPECIAL;
+	struct rule_needs *any = &m->kinds[kind][facts], *host = &m->kinds[kind][facts | CALL_IS_HOST];
+	struct needs *name = NULL;
+	if (no_rules(host->always)) { /* else it may be of use wherever it is */
+		struct open_filter *f = interest.open_filter ? open_filter_get() : NULL;
+		if (f && !no_rules(any->named))
+			name = name_needs(s, task, f);
+	}
+	s->rules = rules_of(any, name);
+	s->host_rules = rules_of(host, name);
+	if (!no_rules(s->host_rules))
+		return false;
+	return no_rules(s->rules) || is_host(s, task);
+}
+
+/* The same before the call's family has looked. It learns from messages who is
+ * the client, and leaves them out itself. */
+INLINE bool rules_exclude_call(struct scratch *s, struct task_struct *task)
+{
+	return rules_exclude(s, task) && s->entry.family != FAMILY_MESSAGE;
+}
+
+/* The same of a call on a socket, of which more is known now. */
+INLINE bool rules_exclude_socket(struct scratch *s, struct task_struct *task, struct rule_masks *m, u32 facts)
+{
+	struct special *sp = &m->specials[BOUND(s->entry.kind, SOCKET_KINDS - 1)];
+
+	if (!sp->sockets)
+		return false;
+	struct rule_bits *b = &m->sockets[BOUND(sp->sockets - 1, MASKED_SOCKETS - 1)][facts & 63];
+	if ((b->lo & s->host_rules.lo) | (b->hi & s->host_rules.hi))
+		return false;
+	return !((b->lo & s->rules.lo) | (b->hi & s->rules.hi)) || is_host(s, task);
+}
