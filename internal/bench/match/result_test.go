@@ -50,7 +50,7 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-// Alerts that name another run, or a process that is none of the generator's,
+// Alerts that name another run, or a process that the generator did not start,
 // are not matched, whatever their time.
 func TestOtherRuns(t *testing.T) {
 	for _, tt := range []struct {
