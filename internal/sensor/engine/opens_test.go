@@ -83,13 +83,13 @@ func drawCondition(t *rapid.T, depth int) string {
 }
 
 var (
-	drawnFields = []string{"fd.name", "fd.name", "fd.name", "fd.nameraw", "fs.path.name", "fd.directory", "fd.filename"}
+	drawnFields = []string{"fd.name", "fd.name", "fd.name", "fd.nameraw", "fs.path.nameraw", "fs.path.name", "fd.directory", "fd.filename"}
 	drawnOps    = []string{"=", "!=", "startswith", "endswith", "contains", "icontains", "glob", "in", "pmatch"}
 	drawnTexts  = []string{"/", "/a", "/a/", "a", "/a/b", "b", "/b/a", "ab", "./", "../", "a/", "/ab/"}
 	drawnGlobs  = []string{"*", "/*", "/a/*", "*b", "/a*b", "/*/a/*", "/?/*b", "[ab]*", "/a*/"}
 	drawnFacts  = []string{
 		"evt.is_open_write = true", "evt.failed = true", "fd.num >= 0", "fd.typechar = d", "evt.arg.flags contains O_CREAT",
-		"proc.name = tar", "proc.name in (cat, sh)", "proc.name != tar",
+		"proc.name = tar", "proc.name in (cat, sh)", "proc.name != tar", "fd.nameraw pmatch (/a)", "proc.name = <NA>",
 	}
 )
 

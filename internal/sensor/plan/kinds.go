@@ -26,8 +26,8 @@ type Kinds struct {
 	// Specials says which arguments are special.
 	Specials map[event.Kind]Special
 
-	asked  [event.NumKinds]bool
-	atHost hostChecks
+	asked, custom [event.NumKinds]bool // by rules; by the user
+	atHost        hostChecks
 }
 
 // Special describes calls by one argument: where it has the bits of Mask, and
@@ -52,20 +52,26 @@ var specials = map[event.Kind]telling{
 	event.KindBpf:    {Special{0, 0xffffffff, 5}, "cmd", "BPF_PROG_LOAD"},
 }
 
-// newKinds returns sets without a rule.
-func newKinds() *Kinds {
+// newKinds returns sets without a rule. Users get all calls of the kinds of the
+// custom syscalls.
+func newKinds(custom []string) *Kinds {
 	k := &Kinds{Names: map[string][2]uint64{}, Specials: map[event.Kind]Special{}, atHost: hostChecks{}}
+	for _, name := range custom {
+		if id, ok := event.SyscallByName(name); ok {
+			k.custom[id.Kind()] = true
+		}
+	}
 	for kind, s := range specials {
 		k.Specials[kind] = s.Special
 	}
 	return k
 }
 
-// finish counts every rule as possible for kinds that the rules cannot spare, and
-// for those that no rule asked for: a user has (base_syscalls.custom_set).
+// finish counts every rule as possible for kinds that are not for the rules
+// alone.
 func (k *Kinds) finish() {
 	for kind := range event.Kind(event.NumKinds) {
-		if k.asked[kind] && sparable(kind) {
+		if k.asked[kind] && !k.custom[kind] && sparable(kind) {
 			continue
 		}
 		for f := range event.NumCallFacts {
@@ -74,12 +80,11 @@ func (k *Kinds) finish() {
 	}
 }
 
-// sparable says whether events of a kind are for the rules alone. The process
-// table needs some. A close that is not sent leaves the probe with what it has
+// sparable says whether rules alone look at events of a kind. The process table
+// learns from some. A close that is not sent leaves the probe with what it has
 // learnt of its descriptor.
 func sparable(kind event.Kind) bool {
-	info := kind.Info()
-	return info.Origin == event.Syscall && info.Traits&event.ModifiesState == 0 && kind != event.KindClose
+	return kind.Info().Origin == event.Syscall && !state.LearnsFrom(kind) && kind != event.KindClose
 }
 
 // add puts a rule into the sets of the combinations in which it can match; node

@@ -34,6 +34,8 @@ func TestKinds(t *testing.T) {
 		{"evt.type=bpf and evt.arg.cmd=BPF_PROG_LOAD", event.KindBpf, ok, "", false},
 		{"evt.type=bpf and evt.arg.cmd=BPF_PROG_LOAD", event.KindBpf, ok | special, "", true},
 		{"evt.type=bpf and evt.arg.cmd!=BPF_PROG_LOAD", event.KindBpf, ok, "", true},
+		{"evt.type=prlimit and container.id!=host", event.KindPrlimit, ok | host, "", true}, // the process table learns from it
+		{"evt.type=dup2 and proc.name=<NA>", event.KindDup2, ok, "cat", true},
 		{"evt.type=dup2 and not container.id=host", event.KindDup2, ok, "", true},
 		{"evt.type=dup2 and not container.id=host", event.KindDup2, ok | host, "", false},
 		{"evt.type=dup2 and container.id=host", event.KindDup2, ok | host, "", true},
@@ -55,6 +57,26 @@ func TestKinds(t *testing.T) {
 	} {
 		if got := !newPlan(t, Options{}, tt.condition).Kinds.rules(tt.kind, tt.facts, tt.name).Empty(); got != tt.want {
 			t.Errorf("%s: %s with facts %#x by %q is needed: %v, want %v", tt.condition, tt.kind, tt.facts, tt.name, got, tt.want)
+		}
+	}
+}
+
+// Users get the syscalls that they ask for, whatever rules ask of the same kind.
+func TestKindsOfUsers(t *testing.T) {
+	for custom, rule := range map[string]string{
+		"dup2":    "evt.type=dup2 and container.id!=host",
+		"swapoff": "evt.type=swapon and container.id!=host", // both are of the kind of syscalls without parameters
+	} {
+		id, _ := event.SyscallByName(custom)
+		for _, asked := range []bool{true, false} {
+			opts := Options{}
+			if asked {
+				opts.Custom = []string{"!chdir", custom}
+			}
+			got := !newPlan(t, opts, rule).Kinds.rules(id.Kind(), event.CallSuccess|event.CallHost, "").Empty()
+			if got != asked {
+				t.Errorf("custom_set asks for %s: %v, sent: %v", custom, asked, got)
+			}
 		}
 	}
 }

@@ -203,6 +203,9 @@ func needOfCheck(c *filter.Check, facts facts, negated bool) need {
 	isEqual := op == filter.Eq || op == filter.EqEq || op == filter.In
 	switch {
 	case f.Name == "proc.name" && isEqual && !negated:
+		if slices.Contains(texts(c), "<NA>") { // of processes of which nothing is known
+			return need{}
+		}
 		return need{clauses: []clause{{names: texts(c), by: []*filter.Check{c}}}}
 	case !facts.paths():
 		return need{}

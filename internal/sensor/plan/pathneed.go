@@ -12,7 +12,12 @@ import (
 func pathNeed(name string, op filter.Op, value string) []clause {
 	equal := op == filter.Eq || op == filter.EqEq || op == filter.In
 	switch name {
-	case "fd.name", "fd.nameraw", "fs.path.name", "fs.path.nameraw", "evt.arg.name":
+	case "fd.nameraw", "fs.path.nameraw":
+		if op == filter.PMatch { // to which etc/x is below /etc
+			return nil
+		}
+		return nameNeed(op, value)
+	case "fd.name", "fs.path.name", "evt.arg.name":
 		return nameNeed(op, value)
 	case "fd.directory":
 		switch {

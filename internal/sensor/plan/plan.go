@@ -147,7 +147,7 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 	early := compiler.Forgetful()
 	interest := newInterest(opts)
 	if !opts.Unmasked {
-		p.Kinds = newKinds()
+		p.Kinds = newKinds(opts.Custom)
 	}
 	for i, rule := range p.Rules {
 		if err := p.add(compiler, i, rule, interest, opts); err != nil {

@@ -202,6 +202,8 @@ func TestOpensNeeded(t *testing.T) {
 		{"evt.type=openat and fd.name endswith .key", ok, "", map[string]bool{"/a.key": true, "/a.keys": false}},
 		{"evt.type=openat and fd.name contains ssh", ok, "", map[string]bool{"/a/ssh/b": true, "/a": false}},
 		{"evt.type=openat and fd.name glob /home/*/x", ok, "", map[string]bool{"/home/b": false, "/home/b/x": true, "/home/x": true, "/root/x": false}},
+		{"evt.type=openat and fd.nameraw pmatch (/etc)", ok, "", map[string]bool{"/etc/x": true, "etc/x": true}},
+		{"evt.type=openat and proc.name=<NA>", ok, "cat", map[string]bool{"/x": true}},
 		{"evt.type=openat and fd.name pmatch (/etc/, /usr)", ok, "", map[string]bool{"/etc": true, "/usr/x": true, "/x": false}},
 		{"evt.type=openat and fd.directory=/dev", ok, "", map[string]bool{"/dev/x": true, "/x/dev": false}},
 		{"evt.type=openat and fd.filename=.bashrc", ok, "", map[string]bool{"/a/.bashrc": true, "/.bashrc/a": false}},

@@ -14,8 +14,6 @@ const (
 	Delivered Fate = iota // put into a ring
 	Filtered              // decided in the kernel: no rule needs it
 	Dropped
-
-	numFates = iota
 )
 
 // Tally counts events of one fate.

@@ -56,6 +56,9 @@ var tells = func() (tells [event.NumKinds]bool) {
 	return tells
 }()
 
+// LearnsFrom says whether the table learns from events of a kind.
+func LearnsFrom(k event.Kind) bool { return tells[k] }
+
 type idSlots struct{ sid, pgid, vpgid int }
 
 type execveSlots struct {
