@@ -35,15 +35,18 @@ const heapOf10000 = 160
 // tables is decided in user space, and the log and the counters say so.
 func TestTenThousandRules(t *testing.T) {
 	requireBPF(t)
+	if testing.Short() {
+		t.Skip("takes half a minute, and minutes under the race detector")
+	}
 	dir := t.TempDir()
 	rules, configFile, socket := filepath.Join(dir, "rules.yaml"), filepath.Join(dir, "c.yaml"), filepath.Join(dir, "socket")
 	write(t, rules, manyRules(10_000))
 	write(t, configFile, fmt.Sprintf("watch_config_files: false\nrules_files: [%s]\njson_output: true\nstdout_output: {enabled: true}\nperegrine: {status_socket: %s}\n", rules, socket))
-	heap := func() uint64 {
+	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()
 		runtime.ReadMemStats(&m)
-		return m.HeapAlloc
+		return int64(m.HeapAlloc)
 	}
 	before := heap()
 	s := startWith(t, func() (*config.Config, error) { return config.Load(config.Options{Path: configFile}) })

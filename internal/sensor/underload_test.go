@@ -106,7 +106,13 @@ peregrine: {status_socket: %s}
 	s.source = source
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
+	ready := log.saw("ready")
 	go func() { done <- s.run(ctx) }()
+	select {
+	case <-ready:
+	case <-time.After(needs.Patience):
+		t.Fatalf("it is never ready\n%s", log)
+	}
 
 	var watching sync.WaitGroup
 	watching.Go(func() {

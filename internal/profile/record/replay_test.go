@@ -92,7 +92,8 @@ func TestReplayIsTheRecording(t *testing.T) {
 	}
 }
 
-// replay plays a profile and records that; late is the replay's 99th percentile.
+// replay plays a profile and records that; late is that of all but one in a
+// thousand calls: execs are rarer than one in a hundred.
 func replay(t *testing.T, p *profile.Profile, scale float64) (recorded *profile.Profile, late time.Duration) {
 	t.Helper()
 	o, notes, err := generator.Replay(p, scale, 0)
@@ -109,7 +110,7 @@ func replay(t *testing.T, p *profile.Profile, scale float64) (recorded *profile.
 	go func() {
 		result, err := generator.Spawn(ctx, o)
 		if err == nil {
-			late = time.Duration(result.Lateness.ValueAtQuantile(99))
+			late = time.Duration(result.Lateness.ValueAtQuantile(99.9))
 			if result.Failed > 0 {
 				t.Errorf("scale %g: %+v", scale, result.Counts)
 			}
@@ -151,6 +152,9 @@ func compare(t *testing.T, original, replayed *profile.Profile, scale float64, l
 			t.Errorf("scale %g: %s has bursts of %.0f/s, want %.0f/s", scale, name, is.Bursts.Tenth.Max, want)
 		}
 		few := 3 / (was.Container.Rate * original.Seconds) // a count of few is off by more
+		if name == "execve" || name == "exit_group" {
+			few += 0.15 // one that waits for a CPU is left out
+		}
 		if late < busy && (math.Abs(rate-1) > 0.1+few || math.Abs(failed) > 0.05) {
 			t.Errorf("scale %g: %s at %.3f of the rate, failures %+.3f", scale, name, rate, failed)
 		}
@@ -158,7 +162,7 @@ func compare(t *testing.T, original, replayed *profile.Profile, scale float64, l
 	for _, s := range replayed.Syscalls {
 		// Some more are needed to have something to close, to wait for processes, and to keep the schedule.
 		was := find(original, s.Name)
-		if s.Rate() > scale*was.Rate()+0.1*replayed.Rate {
+		if late < busy && s.Rate() > scale*was.Rate()+0.1*replayed.Rate {
 			t.Errorf("scale %g: %s at %.0f/s: the recording has %.0f/s", scale, s.Name, s.Rate(), was.Rate())
 		}
 	}

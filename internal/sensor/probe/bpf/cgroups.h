@@ -11,6 +11,8 @@ INLINE struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
 	return READ(kn, parent);
 }
 
+/* A path with more components, or a longer one, is cut in front, where the
+ * container's id may be: the event is marked, and its groups count as no host's. */
 #define CGROUP_DEPTH 24
 
 INLINE u64 css_cgroup(u64 css)
@@ -24,10 +26,11 @@ FUNC int cgroup_append(struct scratch *s, u64 cgroup, u64 name, u32 name_len)
 	if (!s || !cgroup || tail_full(s))
 		return 0;
 	struct kernfs_node *kn = READ(AS(struct cgroup, cgroup), kn);
+	struct kernfs_node *parent = NULL;
 	u32 pos = PATH_MASK;
 
 	for (int i = 0; i < CGROUP_DEPTH; i++) {
-		struct kernfs_node *parent = kernfs_parent(kn);
+		parent = kernfs_parent(kn);
 		if (!parent)
 			break;
 		/* Copied to the buffer's spare half first: the length of the name
@@ -40,7 +43,10 @@ FUNC int cgroup_append(struct scratch *s, u64 cgroup, u64 name, u32 name_len)
 		s->path[pos] = '/';
 		bpf_probe_read_kernel(&s->path[pos + 1], BOUND(n, 255), &s->path[PATH_MASK + 1]);
 		kn = parent;
+		parent = kernfs_parent(kn);
 	}
+	if (parent)
+		s->h.flags |= EVENT_TRUNCATED;
 	*(u64 *)tail(s) = name;
 	s->len += name_len;
 	u32 len = (PATH_MASK - pos) & PATH_MASK;
@@ -116,7 +122,7 @@ INLINE void cgroup_set_read(struct cgroup_set *to, u64 set)
  * processes in these groups. */
 FUNC int put_cgroup_set(struct scratch *s, u32 slot, u64 set)
 {
-	if (!s || tail_full(s))
+	if (!s || tail_full(s) || s->h.flags & EVENT_TRUNCATED)
 		return 0;
 	cgroup_set_read(&s->cgroup_set, set);
 	*(struct cgroup_set *)tail(s) = s->cgroup_set;
