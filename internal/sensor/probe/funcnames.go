@@ -37,8 +37,9 @@ func numberings(native event.ABI) []numbering {
 	return nil
 }
 
-// openat is the name of its function, which all kernels have.
-func (n numbering) openat() string { return n.prefixes[0] + "openat" }
+// openat is the name of its function, which all kernels have. The last prefix is
+// that of functions with arguments.
+func (n numbering) openat() string { return n.prefixes[len(n.prefixes)-1] + "openat" }
 
 // called lists the syscalls of i, and socketcall, by which i386 tasks may make
 // socket calls.

@@ -142,6 +142,9 @@ func TestFunctionsOfKernel(t *testing.T) {
 		return ok
 	})
 	t.Logf("%d functions", len(names))
+	if _, ok := findFunction(kernel, numberings(nativeABI())[0].openat()); !ok {
+		t.Errorf("no %s, by which the kernel is tried", numberings(nativeABI())[0].openat())
+	}
 	// The types of older kernels lack some, so that rules on them take sys_exit:
 	// those of 5.10 perf_event_open.
 	t.Logf("no function for %v", unknown)
