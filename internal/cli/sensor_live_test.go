@@ -18,7 +18,7 @@ import (
 func TestSensorStatusAndTop(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.sock")
 	n := int64(0)
-	server, err := live.Listen(path, live.Sensor{Snapshot: func() (metrics.Snapshot, error) {
+	server, err := live.Listen(path, live.Sensor{Snapshot: func(context.Context) (metrics.Snapshot, error) {
 		n++
 		return metrics.Snapshot{Elapsed: time.Duration(n) * time.Second, Version: "1.2.3", Rules: []metrics.Rule{{Name: "a rule", Matches: uint64(n)}}}, nil
 	}}, slog.New(slog.DiscardHandler))

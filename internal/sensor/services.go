@@ -66,7 +66,8 @@ func (s *sensor) services() ([]service, error) {
 // webserver serves health, versions and metrics.
 func (s *sensor) webserver(cfg *config.Config) (service, error) {
 	server, err := web.Listen(web.Options{
-		Config: cfg.Webserver, Metrics: cfg.Metrics, Take: s.takeSnapshot, Log: s.log,
+		Config: cfg.Webserver, Metrics: cfg.Metrics, Log: s.log,
+		Take: func() (metrics.Snapshot, error) { return s.takeSnapshot(context.Background()) },
 		Ready: func() error {
 			if !s.ready.Load() {
 				return errors.New("events are not being seen yet")
@@ -84,8 +85,8 @@ func (s *sensor) webserver(cfg *config.Config) (service, error) {
 // snapshotTimeout is how long a request for counters waits for the engine.
 const snapshotTimeout = 5 * time.Second
 
-func (s *sensor) takeSnapshot() (metrics.Snapshot, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), snapshotTimeout)
+func (s *sensor) takeSnapshot(ctx context.Context) (metrics.Snapshot, error) {
+	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
 	return s.metricsSnapshot(ctx)
 }

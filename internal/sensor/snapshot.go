@@ -130,8 +130,8 @@ func busiest(t *state.Table) []metrics.Process {
 }
 
 // knownProcesses is the process table, by pid.
-func (s *sensor) knownProcesses() (all []metrics.KnownProcess, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), snapshotTimeout)
+func (s *sensor) knownProcesses(ctx context.Context) (all []metrics.KnownProcess, err error) {
+	ctx, cancel := context.WithTimeout(ctx, snapshotTimeout)
 	defer cancel()
 	err = s.engine.Do(ctx, func() {
 		for p := range s.table.All {

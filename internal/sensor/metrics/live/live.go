@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -39,12 +40,14 @@ const (
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	// answering is held, shared, by each request that is being answered.
+	answering *sync.RWMutex
 }
 
 // Sensor is the sensor that a Server reports on.
 type Sensor struct {
-	Snapshot  func() (metrics.Snapshot, error)
-	Processes func() ([]metrics.KnownProcess, error)
+	Snapshot  func(context.Context) (metrics.Snapshot, error)
+	Processes func(context.Context) ([]metrics.KnownProcess, error)
 	Costs     func(context.Context, time.Duration) (metrics.Costs, error)
 }
 
@@ -59,16 +62,29 @@ func Listen(path string, sensor Sensor, log *slog.Logger) (*Server, error) {
 	mux.HandleFunc("GET /snapshot", answer(sensor.Snapshot))
 	mux.HandleFunc("GET /processes", answer(sensor.Processes))
 	mux.HandleFunc("GET /costs", measure(sensor.Costs))
+	answering := &sync.RWMutex{}
 	return &Server{netutil.LimitListener(l, maxClients), &http.Server{
-		Handler: mux, ReadTimeout: askTimeout, WriteTimeout: askTimeout, MaxHeaderBytes: 16 << 10,
+		Handler: whileOpen(answering, mux), ReadTimeout: askTimeout, WriteTimeout: askTimeout, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}}, nil
+	}, answering}, nil
+}
+
+// whileOpen refuses what arrives once the server waits for its last answers.
+func whileOpen(answering *sync.RWMutex, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !answering.TryRLock() {
+			http.Error(w, "the sensor is stopping", http.StatusServiceUnavailable)
+			return
+		}
+		defer answering.RUnlock()
+		next.ServeHTTP(w, r)
+	})
 }
 
 // answer writes the result of take as JSON.
-func answer[T any](take func() (T, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		v, err := take()
+func answer[T any](take func(context.Context) (T, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := take(r.Context())
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
@@ -82,7 +98,7 @@ func answer[T any](take func() (T, error)) http.HandlerFunc {
 // given up.
 func measure(take func(context.Context, time.Duration) (metrics.Costs, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		d, err := time.ParseDuration(r.FormValue("for"))
+		d, err := time.ParseDuration(r.URL.Query().Get("for"))
 		if err != nil || d <= 0 || d > maxMeasure {
 			http.Error(w, fmt.Sprintf("for: expected a duration of at most %v, such as /costs?for=1s", maxMeasure), http.StatusBadRequest)
 			return
@@ -92,15 +108,22 @@ func measure(take func(context.Context, time.Duration) (metrics.Costs, error)) h
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}
-		answer(func() (metrics.Costs, error) { return take(r.Context(), d) })(w, r)
+		answer(func(ctx context.Context) (metrics.Costs, error) { return take(ctx, d) })(w, r)
 	}
 }
 
-// Serve answers until ctx ends, and removes the socket.
+// Serve answers until ctx ends, and removes the socket. Answers end early then,
+// and none is under way after it: what they read may be closed.
 func (s *Server) Serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
 	stop := context.AfterFunc(ctx, func() { s.http.Close() })
-	defer stop()
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	err := s.http.Serve(s.listener)
+	stop()
+	cancel()
+	_ = s.http.Close() // of the connections, if Serve failed
+	s.answering.Lock() // for good; http.Server.Close does not wait
+	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("status socket: %w", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +59,7 @@ func serve(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s.sock")
 	n := uint64(9)
-	s, err := Listen(path, Sensor{Snapshot: func() (metrics.Snapshot, error) { n++; return at(n), nil }, Processes: known, Costs: costs}, slog.New(slog.DiscardHandler))
+	s, err := Listen(path, Sensor{Snapshot: func(context.Context) (metrics.Snapshot, error) { n++; return at(n), nil }, Processes: known, Costs: costs}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +79,7 @@ func serve(t *testing.T) string {
 }
 
 // known is a table of two processes.
-func known() ([]metrics.KnownProcess, error) {
+func known(context.Context) ([]metrics.KnownProcess, error) {
 	return []metrics.KnownProcess{{PID: 1, Start: 5, Name: "init"}, {PID: 7, PPID: 1, Start: 1e9, Name: "evil\x1b[2J", Container: "0123456789ab"}}, nil
 }
 
@@ -171,12 +173,78 @@ func TestProgramsGivenUp(t *testing.T) {
 	}
 }
 
+// The end of the server ends a measurement, and waits for it; so does it if the
+// request has an unread body.
+func TestServeWaits(t *testing.T) {
+	for _, body := range []string{"", "Content-Length: 10\r\n"} {
+		path := filepath.Join(t.TempDir(), "s.sock")
+		began, asked, goOn, ended := make(chan bool), make(chan bool), make(chan bool), false
+		s, err := Listen(path, Sensor{Costs: func(ctx context.Context, _ time.Duration) (metrics.Costs, error) {
+			close(began)
+			<-ctx.Done()
+			close(asked)
+			<-goOn
+			ended = true
+			return metrics.Costs{}, nil
+		}}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- s.Serve(ctx) }()
+		c, err := net.Dial("unix", path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(c, "GET /costs?for=1m HTTP/1.1\r\nHost: sensor\r\n%s\r\n", body)
+		<-began
+		cancel()
+		<-asked
+		for open := true; open; { // until Serve waits, or has not
+			select {
+			case err := <-done:
+				t.Fatalf("Serve ended during a measurement: %v", err)
+			default:
+				if open = s.answering.TryRLock(); open {
+					s.answering.RUnlock()
+					runtime.Gosched()
+				}
+			}
+		}
+		close(goOn)
+		if err := <-done; err != nil || !ended {
+			t.Errorf("Serve: %v, the measurement has ended: %v", err, ended)
+		}
+		c.Close()
+	}
+}
+
+// The length is read from the address only: a body is left alone.
+func TestProgramsBody(t *testing.T) {
+	c, err := net.Dial("unix", serve(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	body := "--b\r\nContent-Disposition: form-data; name=\"for\"\r\n\r\n1s\r\n--b--\r\n"
+	fmt.Fprintf(c, "GET /costs HTTP/1.1\r\nHost: sensor\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	r, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if r.StatusCode != http.StatusBadRequest {
+		t.Errorf("answered %s, want a refusal without ?for=", r.Status)
+	}
+}
+
 // The table arrives unchanged.
 func TestProcesses(t *testing.T) {
 	c := NewClient(serve(t))
 	defer c.Close()
 	got, err := c.Processes(t.Context())
-	want, _ := known()
+	want, _ := known(t.Context())
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
@@ -314,7 +382,7 @@ func TestStrangeServers(t *testing.T) {
 
 func TestTakeFails(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.sock")
-	s, err := Listen(path, Sensor{Snapshot: func() (metrics.Snapshot, error) { return metrics.Snapshot{}, errors.New("stopping") }, Processes: known}, slog.New(slog.DiscardHandler))
+	s, err := Listen(path, Sensor{Snapshot: func(context.Context) (metrics.Snapshot, error) { return metrics.Snapshot{}, errors.New("stopping") }, Processes: known}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
