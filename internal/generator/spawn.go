@@ -138,7 +138,7 @@ func (s *spawned) exec(task child.Task, network bool) error {
 	s.command.Env = append(os.Environ(), task.Env())
 	if s.options.Mix != nil {
 		// Without signals to interrupt workers: function calls do.
-		s.command.Env = append(s.command.Env, "GODEBUG=asyncpreemptoff=1")
+		s.command.Env = append(s.command.Env, uninterrupted(os.Getenv("GODEBUG")))
 	}
 	s.command.ExtraFiles = []*os.File{writer, s.journal.Descriptor()}
 	s.command.Stderr = &s.stderr
@@ -153,6 +153,15 @@ func (s *spawned) exec(task child.Task, network bool) error {
 		}
 	}
 	return s.begin(writer)
+}
+
+// uninterrupted is GODEBUG with the user's settings, and ours last: the last of
+// a name counts.
+func uninterrupted(user string) string {
+	if user != "" {
+		user += ","
+	}
+	return "GODEBUG=" + user + "asyncpreemptoff=1"
 }
 
 // contain starts the worker process in a real container.

@@ -20,6 +20,15 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
+// A replay keeps the user's settings of the runtime.
+func TestUninterrupted(t *testing.T) {
+	for user, want := range map[string]string{"": "GODEBUG=asyncpreemptoff=1", "gctrace=1": "GODEBUG=gctrace=1,asyncpreemptoff=1"} {
+		if got := uninterrupted(user); got != want {
+			t.Errorf("%q: %s, want %s", user, got, want)
+		}
+	}
+}
+
 // everything selects all actions but those that wait for seconds.
 func everything(t *testing.T) (choices []Choice) {
 	t.Helper()
