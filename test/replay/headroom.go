@@ -16,7 +16,8 @@ const (
 	// machine must carry what it grows to.
 	base         = 0.25
 	mostMultiple = 32
-	// precision of the answer: below it, the search ends.
+	// precision of the answer, as a share of it: the search ends there. It ends
+	// too if even this multiple is too much.
 	precision = 0.1
 )
 
@@ -45,12 +46,7 @@ func (b *bench) headroom(w io.Writer, cpu float64) error {
 		if err != nil {
 			return err
 		}
-		switch most {
-		case 0:
-			found = append(found, fmt.Sprintf("%s: no drop up to %.2f times", l.name, least))
-		default:
-			found = append(found, fmt.Sprintf("%s: no drop at %.2f times, the first at %.2f", l.name, least, most))
-		}
+		found = append(found, l.name+": "+outcome(least, most))
 	}
 	for _, text := range found {
 		fmt.Fprintln(w, text)
@@ -58,8 +54,19 @@ func (b *bench) headroom(w io.Writer, cpu float64) error {
 	return nil
 }
 
+// outcome says what a search has found.
+func outcome(least, most float64) string {
+	switch {
+	case most == 0:
+		return fmt.Sprintf("no drop up to %.2f times", least)
+	case least == 0:
+		return fmt.Sprintf("drops at each multiple, down to %.2f times: give the sensor more CPU", most)
+	}
+	return fmt.Sprintf("no drop at %.2f times, the first at %.2f", least, most)
+}
+
 // search doubles the multiple until the first drop, then bisects. most is 0 if
-// there was none.
+// there was none, and least if each multiple had some.
 func (b *bench) search(w io.Writer, name string, start func(float64) (load, error), cpu float64) (least, most float64, err error) {
 	for multiple := 1.0; ; {
 		seen, err := b.limited(func() (load, error) { return start(multiple) }, cpu)
@@ -73,15 +80,22 @@ func (b *bench) search(w io.Writer, name string, start func(float64) (load, erro
 		} else {
 			least = multiple
 		}
-		switch {
-		case most == 0 && multiple >= mostMultiple, most > 0 && most-least <= precision*most:
+		more := false
+		if multiple, more = next(least, most); !more {
 			return least, most, nil
-		case most == 0:
-			multiple *= 2
-		default:
-			multiple = (least + most) / 2
 		}
 	}
+}
+
+// next is the multiple to try after these, if any.
+func next(least, most float64) (float64, bool) {
+	switch {
+	case most == 0:
+		return 2 * least, least < mostMultiple
+	case most < precision, most-least <= precision*most:
+		return 0, false
+	}
+	return (least + most) / 2, true
 }
 
 // limited observes a load beside a sensor under a limit.

@@ -43,6 +43,31 @@ func TestReport(t *testing.T) {
 	}
 }
 
+// The search ends within the precision of the first drop, and also where there
+// are no drops, or nothing but drops.
+func TestSearchEnds(t *testing.T) {
+	for limit, want := range map[float64]string{
+		1000: "no drop up to 32.00 times",
+		5:    "no drop at 5.00 times, the first at 5.50",
+		0.3:  "no drop at 0.28 times, the first at 0.31",
+		0:    "drops at each multiple, down to 0.06 times: give the sensor more CPU",
+	} {
+		var least, most float64
+		tries := 0
+		for multiple, more := 1.0, true; more && tries < 100; tries++ {
+			if multiple > limit {
+				most = multiple
+			} else {
+				least = multiple
+			}
+			multiple, more = next(least, most)
+		}
+		if got := outcome(least, most); tries == 100 || got != want {
+			t.Errorf("limit %g: %q after %d tries, want %q", limit, got, tries, want)
+		}
+	}
+}
+
 // A cost is per second between two looks.
 func TestSince(t *testing.T) {
 	at := time.Unix(0, 0)
