@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"syscall"
 )
@@ -15,9 +17,9 @@ import (
 // user nobody: PostgreSQL does not run as root. Debian keeps its programs out
 // of the path.
 func postgresql(seconds int) (w workload, err error) {
-	bin := "" // of the newest version, if any
+	bin := ""
 	if found, _ := filepath.Glob("/usr/lib/postgresql/*/bin"); len(found) > 0 {
-		bin = found[len(found)-1]
+		bin = slices.MaxFunc(found, func(a, b string) int { return cmp.Compare(version(a), version(b)) })
 	}
 	w = workload{name: "pgbench against PostgreSQL, 10 clients", port: "15432", figure: regexp.MustCompile(`tps = ([0-9.]+)`)}
 	if w.user, err = credential("nobody"); err != nil {
@@ -51,6 +53,13 @@ func postgresql(seconds int) (w workload, err error) {
 	}
 	w.clean = func() error { return os.RemoveAll(dir) }
 	return w, nil
+}
+
+// version is that of a directory .../15/bin or .../9.6/bin; no second part had
+// two digits.
+func version(bin string) float64 {
+	v, _ := strconv.ParseFloat(filepath.Base(filepath.Dir(bin)), 64) // another directory is the oldest
+	return v
 }
 
 // once runs a command of the workload's user.
