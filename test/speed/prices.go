@@ -163,12 +163,12 @@ func pricedCalls(dir string) (calls []pricedCall, done func(), err error) {
 	}
 	b, at := new(byte), unix.AT_FDCWD
 	return []pricedCall{
-		{"getpid", func() { unix.RawSyscall(unix.SYS_GETPID, 0, 0, 0) }},
-		{"read", func() { unix.RawSyscall(unix.SYS_READ, uintptr(zero), uintptr(unsafe.Pointer(b)), 1) }},
-		{"write", func() { unix.RawSyscall(unix.SYS_WRITE, uintptr(zero), uintptr(unsafe.Pointer(b)), 1) }},
+		{"getpid", func() { _, _, _ = unix.RawSyscall(unix.SYS_GETPID, 0, 0, 0) }},
+		{"read", func() { _, _, _ = unix.RawSyscall(unix.SYS_READ, uintptr(zero), uintptr(unsafe.Pointer(b)), 1) }},
+		{"write", func() { _, _, _ = unix.RawSyscall(unix.SYS_WRITE, uintptr(zero), uintptr(unsafe.Pointer(b)), 1) }},
 		{"openat, close", func() {
 			fd, _, _ := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(at), uintptr(unsafe.Pointer(path)), 0, 0, 0, 0)
-			unix.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
+			_, _, _ = unix.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
 		}},
 	}, func() { unix.Close(zero) }, nil
 }
