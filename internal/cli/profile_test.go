@@ -52,7 +52,7 @@ func TestProfile(t *testing.T) {
 		{[]string{"from", rates, "--every", "15s", "-o", filepath.Join(t.TempDir(), "from.json")}, 0, "assumed: each rate lasted 15s"},
 		{[]string{"from", corpus.Captures(t)[0]}, 0, `"kind":"capture"`},
 		{[]string{"from", a}, 1, "observed rates"},
-		{[]string{"record", "surplus"}, ExitUsage, "unknown command"},
+		{[]string{"record", "surplus"}, ExitUsage, `unexpected argument "surplus"`},
 		{[]string{"schema"}, 0, "json-schema.org"},
 		{[]string{"show", "/nowhere/p.json"}, 1, "/nowhere/p.json: no such file"},
 	} {
