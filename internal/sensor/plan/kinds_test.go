@@ -82,7 +82,7 @@ func TestKindsOfUsers(t *testing.T) {
 }
 
 // One rule excludes a call by a fact of all kinds, the other by one of sockets:
-// only their rules in common, of which there is none, would need it.
+// no rule is left that both sets have, so the call is not needed.
 func TestKindsJoinSockets(t *testing.T) {
 	p := newPlan(t, Options{},
 		"evt.type=connect and container.id!=host and fd.sip=1.2.3.4",
