@@ -50,6 +50,9 @@ func (e *Engine) learnGroups() {
 		return
 	}
 	if len(g.known) >= maxGroups {
+		for old := range g.known { // the engine would not take them back later
+			g.tell([]byte(old), false)
+		}
 		clear(g.known)
 	}
 	if host {
