@@ -124,8 +124,12 @@ var helpers = map[string]func(){}
 type tracer struct {
 	t      *testing.T
 	probe  *Probe
-	tid    uint32 // of the thread that did it; the runtime's other threads call things too
 	events []recorded
+
+	// The thread that did it, and when: the runtime's other threads call things
+	// too, and this one polls the network for the runtime before and after.
+	tid         uint32
+	begin, done uint64
 }
 
 // recorded is a copy of an event.
@@ -167,7 +171,9 @@ func traceInterest(t *testing.T, p *Probe, in Interest, do func()) *tracer {
 	runtime.LockOSThread()
 	tr.tid = uint32(unix.Gettid())
 	unblock := blockPreemption(t)
+	tr.begin = now()
 	do()
+	tr.done = now()
 	unblock()
 	runtime.UnlockOSThread()
 	setInterest(t, p, Interest{})
@@ -249,10 +255,13 @@ func (tr *tracer) of(k event.Kind, pid int) []recorded {
 	return out
 }
 
-// one is the only event of a kind by the thread.
+// one is the only event of a kind by the thread, while it did what is traced.
 func (tr *tracer) one(k event.Kind) recorded {
 	tr.t.Helper()
-	all := slices.DeleteFunc(tr.of(k, os.Getpid()), func(e recorded) bool { return e.Header().TID != tr.tid })
+	all := slices.DeleteFunc(tr.of(k, os.Getpid()), func(e recorded) bool {
+		h := e.Header()
+		return h.TID != tr.tid || h.Time < tr.begin || h.Time > tr.done
+	})
 	if len(all) != 1 {
 		var s []string
 		for _, e := range tr.events {

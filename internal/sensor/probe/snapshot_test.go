@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
@@ -29,6 +30,12 @@ func TestSnapshot(t *testing.T) {
 	}
 	defer cmd.Wait()
 	defer cmd.Process.Kill()
+	// Start waits for an execve to close its pipe, which the kernel does in
+	// begin_new_exec (fs/exec.c), before the arguments are on the new stack.
+	needs.Eventually(t, "sleep has its arguments", func() bool {
+		argv, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", cmd.Process.Pid))
+		return err != nil || len(argv) > 0
+	})
 	tasks := map[int]recorded{}
 	if err := p.Snapshot(func(b []byte) {
 		e := record(t, b)
