@@ -61,7 +61,8 @@ func TestOpensFuzz(t *testing.T) {
 			}
 		}
 	})
-	if left < events/20 || left == events {
+	// The few sets of rules of a short run may need nearly every open.
+	if left < events/20 && !testing.Short() || left == events {
 		t.Errorf("%d of %d opens are left out", left, events)
 	}
 }
