@@ -55,12 +55,12 @@ func (g groups) sorted() (list []group) {
 // become their smallest clauses; if that is not enough, there is a group for each
 // combination of facts, but for the last two, which share one.
 func (g groups) list() []group {
-	several, single := []group{}, map[uint64]clause{}
+	several, single := []group{}, map[uint64]*clause{}
 	merge := func(facts uint64, c clause) {
-		if old, ok := single[facts]; ok {
-			c = old.or(c)
+		if single[facts] == nil {
+			single[facts] = &clause{}
 		}
-		single[facts] = c
+		single[facts].add(c)
 	}
 	for _, e := range g.sorted() {
 		if len(e.need.clauses) == 1 && e.need.excluded.size() == 0 {
@@ -77,19 +77,19 @@ func (g groups) list() []group {
 	}
 	if len(single) > maxGroups {
 		all := single
-		single = map[uint64]clause{}
+		single = map[uint64]*clause{}
 		for facts, c := range all {
 			for ; facts != 0; facts &= facts - 1 {
 				fact := facts & -facts
 				if fact >= 1<<(maxGroups-1) {
 					fact = 3 << (maxGroups - 1)
 				}
-				merge(fact, c)
+				merge(fact, *c)
 			}
 		}
 	}
 	for _, facts := range slices.Sorted(maps.Keys(single)) {
-		several = append(several, group{facts, need{clauses: []clause{single[facts]}}})
+		several = append(several, group{facts, need{clauses: []clause{*single[facts]}}})
 	}
 	return several
 }
