@@ -1,13 +1,11 @@
 package run
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,25 +23,22 @@ func Fingerprint(root, version string) capacity.Environment {
 		text, _ := os.ReadFile(filepath.Join(root+"/", path)) // a missing file leaves it empty
 		return strings.TrimSpace(string(text))
 	}
+	proc := procfs.Root(filepath.Join(root+"/", "proc"))
+	m := proc.Machine()
+	_, name, _ := strings.Cut("\n"+read("etc/os-release"), "\nPRETTY_NAME=")
+	name, _, _ = strings.Cut(name, "\n")
 	e := capacity.Environment{
 		CPUs: runtime.NumCPU(), Arch: runtime.GOARCH, Peregrine: version,
-		CPU:      field(read("proc/cpuinfo"), "model name"),
-		OS:       strings.Trim(field(strings.ReplaceAll(read("etc/os-release"), "=", ":"), "PRETTY_NAME"), `"`),
+		CPU: m.CPU, Kernel: m.Kernel, Memory: int64(m.Memory), LoadBefore: m.Load,
+		OS:       strings.Trim(name, `"`),
 		Governor: read("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
 		Clock:    read("sys/devices/system/clocksource/clocksource0/current_clocksource"),
+		Cgroup:   cgroupVersions(proc),
 	}
 	e.Hostname, _ = os.Hostname()
-	e.Kernel = read("proc/sys/kernel/osrelease")
-	if strings.Contains(field(read("proc/cpuinfo"), "flags")+" ", " hypervisor ") {
+	if m.Virtual {
 		e.Virtual = "virtual machine"
 	}
-	if kib, err := strconv.ParseInt(strings.TrimSuffix(field(read("proc/meminfo"), "MemTotal"), " kB"), 10, 64); err == nil {
-		e.Memory = kib << 10
-	}
-	if text, _, _ := strings.Cut(read("proc/loadavg"), " "); text != "" {
-		e.LoadBefore, _ = strconv.ParseFloat(text, 64)
-	}
-	e.Cgroup = cgroupVersions(read("proc/self/mountinfo"))
 	return e
 }
 
@@ -62,22 +57,12 @@ func idle(ctx context.Context, cpus int, length time.Duration, read func() (proc
 	return &free
 }
 
-// field returns the value of the first "name : value" line.
-func field(text, name string) string {
-	lines := bufio.NewScanner(bytes.NewReader([]byte(text)))
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
-		key, value, ok := strings.Cut(lines.Text(), ":")
-		if ok && strings.TrimSpace(key) == name {
-			return strings.TrimSpace(value)
-		}
+func cgroupVersions(proc procfs.Root) string {
+	mounts, _ := proc.Mounts() // none where it cannot be read
+	mounted := func(fs string) bool {
+		return slices.ContainsFunc(mounts, func(m procfs.Mount) bool { return m.Type == fs })
 	}
-	return ""
-}
-
-func cgroupVersions(mountinfo string) string {
-	v1, v2 := strings.Contains(mountinfo, " - cgroup "), strings.Contains(mountinfo, " - cgroup2 ")
-	switch {
+	switch v1, v2 := mounted("cgroup"), mounted("cgroup2"); {
 	case v1 && v2:
 		return "v1 and v2"
 	case v1:
@@ -101,19 +86,6 @@ func warnings(e capacity.Environment) []string {
 		found = append(found, "the machine was not idle before the run: "+e.Before())
 	}
 	return found
-}
-
-// falcosOf lists the processes of a Falco below root ("" for the running
-// machine). A package starts one.
-func falcosOf(root string) []string {
-	files, _ := filepath.Glob(filepath.Join(root+"/", "proc/[0-9]*/comm")) // the pattern is well formed
-	var pids []string
-	for _, file := range files {
-		if name, err := os.ReadFile(file); err == nil && strings.TrimSpace(string(name)) == "falco" {
-			pids = append(pids, filepath.Base(filepath.Dir(file)))
-		}
-	}
-	return pids
 }
 
 // CPUAffinity is the number of CPUs that this process may use, which caps

@@ -237,7 +237,7 @@ func named(sensor string) string {
 
 // beside warns about a running Falco that is not the one to measure.
 func (o *Options) beside() []string {
-	pids := falcosOf("")
+	pids, _ := procfs.Host.Named("falco") // a package starts one; a host without /proc has none
 	for _, s := range o.Sensors {
 		if d, ok := s.Stand.(*stand.Stand); ok && d.Kind == stand.Running {
 			return nil
@@ -246,7 +246,7 @@ func (o *Options) beside() []string {
 	if len(pids) == 0 {
 		return nil
 	}
-	return []string{fmt.Sprintf("a Falco already runs on this host (process %s): it handles the same load and takes CPU from the sensor under test; stop it, or measure it with --pid, --unit or --container", strings.Join(pids, ", "))}
+	return []string{fmt.Sprintf("a Falco already runs on this host (process %d): it handles the same load and takes CPU from the sensor under test; stop it, or measure it with --pid, --unit or --container", pids[0])}
 }
 
 // underTest names a sensor with its version and rules. Ours has this program's.

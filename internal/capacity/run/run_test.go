@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -273,17 +274,36 @@ func TestWide(t *testing.T) {
 	}
 }
 
-// A Falco that runs already is found by its name, and nothing that is named
-// like it.
-func TestFalcosOf(t *testing.T) {
+// Fingerprint says what other people need to judge a result by.
+func TestFingerprint(t *testing.T) {
 	root := t.TempDir()
-	for pid, name := range map[string]string{"12": "falco", "13": "falcosidekick", "14": "bash", "self": "falco", "20": "falco"} {
-		dir := filepath.Join(root, "proc", pid)
-		if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "comm"), []byte(name+"\n"), 0o644)); err != nil {
+	for name, text := range map[string]string{
+		"proc/cpuinfo":              "processor\t: 0\nmodel name\t: A CPU\nflags\t\t: fpu hypervisor lm\n",
+		"proc/meminfo":              "MemTotal:        8000 kB\nMemFree: 1 kB\n",
+		"proc/loadavg":              "0.25 0.10 0.05 1/100 4242\n",
+		"proc/sys/kernel/osrelease": "6.1.0\n",
+		"proc/self/mountinfo": "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n" +
+			"31 24 0:27 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n",
+		"etc/os-release": "NAME=\"Debian\"\nPRETTY_NAME=\"Debian GNU/Linux 12\"\n",
+		"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor":            "powersave\n",
+		"sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc\n",
+	} {
+		path := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if diff := cmp.Diff([]string{"12", "20"}, falcosOf(root)); diff != "" {
+	hostname, _ := os.Hostname()
+	want := capacity.Environment{
+		Hostname: hostname, CPU: "A CPU", CPUs: runtime.NumCPU(), Memory: 8000 << 10, Kernel: "6.1.0", Arch: runtime.GOARCH,
+		OS: "Debian GNU/Linux 12", Virtual: "virtual machine", Governor: "powersave", Clock: "tsc", Cgroup: "v1 and v2",
+		LoadBefore: 0.25, Peregrine: "v1",
+	}
+	if diff := cmp.Diff(want, Fingerprint(root, "v1")); diff != "" {
+		t.Error(diff)
+	}
+	want = capacity.Environment{Hostname: hostname, CPUs: runtime.NumCPU(), Arch: runtime.GOARCH, Cgroup: "none"}
+	if diff := cmp.Diff(want, Fingerprint(t.TempDir(), "")); diff != "" {
 		t.Error(diff)
 	}
 }
