@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
@@ -111,10 +112,7 @@ func (c *Cluster) up(o Options) error {
 	if err := os.MkdirAll(c.dir, 0o700); err != nil {
 		return err
 	}
-	boot, err := bootID()
-	if err != nil {
-		return err
-	}
+	boot := procfs.Host.BootID()
 	if err := errors.Join(saveSysctls(c.dir), saveOutside(c.dir, boot)); err != nil {
 		return err
 	}

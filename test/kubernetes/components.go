@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // components are in the order in which they are ended, with how long each may
@@ -120,10 +122,7 @@ func takeDown(dir string) error {
 	if _, err := os.Stat(dir); err != nil {
 		return nil
 	}
-	boot, err := bootID()
-	if err != nil {
-		return err
-	}
+	boot := procfs.Host.BootID()
 	note, err := os.ReadFile(filepath.Join(dir, "outside"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -119,11 +119,6 @@ func created(note, boot string) (dirs []string, ok bool) {
 	return slices.DeleteFunc(slices.Clone(outside), func(path string) bool { return slices.Contains(lines[1:], path) }), true
 }
 
-func bootID() (string, error) {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	return strings.TrimSpace(string(id)), err
-}
-
 // removeTree removes a directory with its mounts. It keeps it if an unmount
 // fails: a removal would go through the mount.
 func removeTree(dir string) error {

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
@@ -147,6 +148,10 @@ func TestTakeDownForeignState(t *testing.T) {
 			}
 			defer func() { other.Process.Kill(); other.Wait() }()
 			pid := other.Process.Pid
+			started, err := procfs.Host.StartTime(pid)
+			if err != nil {
+				t.Fatal(err)
+			}
 			root := t.TempDir()
 			kept := filepath.Join(root, "kept")
 			was := outside
@@ -154,7 +159,7 @@ func TestTakeDownForeignState(t *testing.T) {
 			t.Cleanup(func() { outside = was })
 			dir := filepath.Join(root, "state")
 			tree(t, root, map[string]string{
-				"kept/file": "", "state/outside": note, "state/etcd.pid": fmt.Sprintf("%d %s", pid, startTime(pid)),
+				"kept/file": "", "state/outside": note, "state/etcd.pid": fmt.Sprintf("%d %d", pid, started),
 			})
 			if err := takeDown(dir); err != nil {
 				t.Fatal(err)
@@ -165,7 +170,7 @@ func TestTakeDownForeignState(t *testing.T) {
 			if _, err := os.Stat(dir); err == nil {
 				t.Error("the state is left")
 			}
-			if startTime(pid) == "" {
+			if !procfs.Host.Alive(pid, started) {
 				t.Error("ended another process")
 			}
 		})

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
@@ -30,8 +31,9 @@ func (c *Cluster) start(name, program string, args ...string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", name, err)
 	}
-	go func() { _ = cmd.Wait() }() // reaps it; how it ended is in its log
-	note := fmt.Sprintf("%d %s", cmd.Process.Pid, startTime(cmd.Process.Pid))
+	go func() { _ = cmd.Wait() }()                       // reaps it; how it ended is in its log
+	started, _ := procfs.Host.StartTime(cmd.Process.Pid) // 0 if it has ended already
+	note := fmt.Sprintf("%d %d", cmd.Process.Pid, started)
 	return os.WriteFile(c.path(name+".pid"), []byte(note), 0o600)
 }
 
@@ -57,25 +59,11 @@ func noted(dir, name string) int {
 		return 0
 	}
 	var pid int
-	var started string
-	if _, err := fmt.Sscan(string(content), &pid, &started); err != nil || startTime(pid) != started {
+	var started uint64
+	if _, err := fmt.Sscan(string(content), &pid, &started); err != nil || !procfs.Host.Alive(pid, started) {
 		return 0
 	}
 	return pid
-}
-
-// startTime is a process' 22nd field of stat, in ticks since boot: with the pid
-// it names a process for good. It is "" of one that is gone or a zombie.
-func startTime(pid int) string {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return ""
-	}
-	after := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(after) < 20 || after[0] == "Z" {
-		return ""
-	}
-	return after[19]
 }
 
 // wait waits until ready holds.
