@@ -63,7 +63,7 @@ func TestSlowAction(t *testing.T) {
 // goal of 0.1 % it is not, and the difference must be said.
 func TestLossWithoutDrops(t *testing.T) {
 	r := Round{Queue: Queue{Stable: true}, Sensor: &SensorStats{Events: 1_825_000},
-		Total: Counts{OK: 43371, Matched: 42651, Lost: 720}, Loss: newLoss(720, 43371)}
+		Total: Score{OK: 43371, Matched: 42651, Lost: 720}, Loss: newLoss(720, 43371)}
 	for text, want := range map[string]bool{"drops>0": false, "lost>0.1%": true, "lost>1.7%": false} {
 		c, err := ParseCondition(text)
 		if err != nil {
@@ -103,17 +103,17 @@ func TestDiagnosis(t *testing.T) {
 		text  string
 	}{
 		{"clean", Round{Queue: stable, Sensor: &SensorStats{}}, nil, ""},
-		{"ring too small", Round{Queue: stable, Total: Counts{OK: 100, Lost: 7}, Sensor: &SensorStats{Drops: 50, Events: 1000, DropPercent: 5, ByCause: sensorstats.Causes{Buffer: 50}}},
+		{"ring too small", Round{Queue: stable, Total: Score{OK: 100, Lost: 7}, Sensor: &SensorStats{Drops: 50, Events: 1000, DropPercent: 5, ByCause: sensorstats.Causes{Buffer: 50}}},
 			[]string{"kernel_drops", "lost"}, "dropped 50 of 1000 events (5.00 %) (ring full 50)"},
-		{"throttle", Round{Queue: stable, Total: Counts{OK: 100, Lost: 7}, Flags: []Flag{Throttled}, Sensor: &SensorStats{Throttled: 7}},
+		{"throttle", Round{Queue: stable, Total: Score{OK: 100, Lost: 7}, Flags: []Flag{Throttled}, Sensor: &SensorStats{Throttled: 7}},
 			[]string{"throttled", "lost"}, "rate limit withheld 7"},
-		{"silent loss", Round{Queue: stable, Total: Counts{OK: 100, Lost: 7}, Sensor: &SensorStats{}}, []string{"lost"}, "although the sensor reports no drops"},
-		{"no stats", Round{Queue: stable, Total: Counts{OK: 100, Lost: 7}}, []string{"lost"}, "cannot be said where"},
-		{"late", Round{Queue: stable, Total: Counts{OK: 100, Late: 7}}, []string{"late"}, "late, not lost"},
+		{"silent loss", Round{Queue: stable, Total: Score{OK: 100, Lost: 7}, Sensor: &SensorStats{}}, []string{"lost"}, "although the sensor reports no drops"},
+		{"no stats", Round{Queue: stable, Total: Score{OK: 100, Lost: 7}}, []string{"lost"}, "cannot be said where"},
+		{"late", Round{Queue: stable, Total: Score{OK: 100, Late: 7}}, []string{"late"}, "late, not lost"},
 		{"slow action", Round{Queue: stable, Flags: []Flag{GeneratorLimited}, Rate: Rate{Target: 5000, Offered: 1000},
 			Actions: []ActionResult{{Name: "syscall.Slow", CostMean: 9e5}, {Name: "syscall.Quick", CostMean: 1e5}}},
 			[]string{"generator_limited", "slow_action"}, `syscall.Slow takes 90 % of the generator's time; without it one worker could do up to 10000 actions/s: use "Quick"`},
-		{"full disk", Round{Queue: stable, Total: Counts{Failed: 3}, Actions: []ActionResult{{Errnos: map[string]int{"ENOSPC": 3}}}}, []string{"actions_failed"}, "ENOSPC 3"},
+		{"full disk", Round{Queue: stable, Total: Score{Failed: 3}, Actions: []ActionResult{{Errnos: map[string]int{"ENOSPC": 3}}}}, []string{"actions_failed"}, "ENOSPC 3"},
 		{"restart", Round{Queue: stable, Flags: []Flag{SensorRestarted}}, []string{"sensor_restarted"}, "began again at 0"},
 		{"gap", Round{Queue: stable, Flags: []Flag{SampleGap}, Sensor: &SensorStats{Missed: 3}}, []string{"sample_gap"}, "3 samples"},
 		{"backlog", Round{}, []string{"backlog"}, "pile up"},
@@ -136,12 +136,12 @@ func TestAmbiguousAndUnreadable(t *testing.T) {
 		lost, foreign int
 		ambiguous     bool
 	}{{0, 50, false}, {20, 1, false}, {20, 2, true}, {5000, 499, false}, {5000, 5000, true}} {
-		r := Round{Total: Counts{Lost: tt.lost}, Alerts: AlertCounts{Foreign: tt.foreign}}
+		r := Round{Total: Score{Lost: tt.lost}, Alerts: AlertCounts{Foreign: tt.foreign}}
 		if got := ambiguous(&r); got != tt.ambiguous {
 			t.Errorf("%d lost beside %d of others: ambiguous %v", tt.lost, tt.foreign, got)
 		}
 	}
-	r := Round{Flags: []Flag{Ambiguous, Unreadable}, Total: Counts{Lost: 9}, Alerts: AlertCounts{Foreign: 10, Malformed: 3, MalformedError: "no \"rule\"\x1b[2J"}}
+	r := Round{Flags: []Flag{Ambiguous, Unreadable}, Total: Score{Lost: 9}, Alerts: AlertCounts{Foreign: 10, Malformed: 3, MalformedError: "no \"rule\"\x1b[2J"}}
 	text := ""
 	for _, f := range diagnose(&r) {
 		text += f.Text + "\n"

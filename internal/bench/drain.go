@@ -165,7 +165,7 @@ func (s *Session) creditEarlier(alert []intake.Alert) bool {
 func (s *Session) Amend(r *Round) bool {
 	for _, p := range s.earlier {
 		if p.number == r.Number {
-			r.setCounts(p.index)
+			r.setScores(p.index)
 			return true
 		}
 	}

@@ -33,7 +33,7 @@ type Round struct {
 
 	Rate    Rate           `json:"rate"`
 	Actions []ActionResult `json:"actions"`
-	Total   Counts         `json:"total"`
+	Total   Score          `json:"total"`
 	Alerts  AlertCounts    `json:"alerts"`
 	// Loss is the share of actions done without an alert, with its interval.
 	Loss Loss `json:"loss"`
@@ -69,15 +69,15 @@ type Rate struct {
 	NoiseOffered float64 `json:"noise_offered,omitempty"`
 }
 
-// Counts counts the instances of one action, or of all, by their result.
-type Counts = match.Counts
+// Score counts the instances of one action, or of all, by their result.
+type Score = match.Score
 
 // ActionResult is one action's part of a round.
 type ActionResult struct {
-	Name   string `json:"name"`
-	Rule   string `json:"rule"`
-	Counts `json:"counts"`
-	Loss   Loss `json:"loss"`
+	Name  string `json:"name"`
+	Rule  string `json:"rule"`
+	Score `json:"counts"`
+	Loss  Loss `json:"loss"`
 	// Cost is the time from an instance's start to its end, under this load.
 	Cost     match.Quantiles `json:"cost"`
 	CostMean float64         `json:"cost_mean_ns"`

@@ -29,7 +29,7 @@ func TestCleanRound(t *testing.T) {
 	if r.Schema != RoundSchema || r.Number != 1 || r.Label != "x" || len(r.Actions) != 3 {
 		t.Errorf("round %+v", r)
 	}
-	want := Counts{Started: 15000, OK: 15000, Matched: 15000}
+	want := Score{Started: 15000, OK: 15000, Matched: 15000}
 	if diff := cmp.Diff(want, r.Total); diff != "" {
 		t.Error(diff)
 	}
@@ -101,7 +101,7 @@ func TestFaultsAreToldApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Counts{Started: 10000, OK: 9800, Failed: 100, Skipped: 100, Matched: 9600, Late: 100, Lost: 100, Duplicate: 100, Repeated: 100}
+	want := Score{Started: 10000, OK: 9800, Failed: 100, Skipped: 100, Matched: 9600, Late: 100, Lost: 100, Duplicate: 100, Repeated: 100}
 	if diff := cmp.Diff(want, r.Total); diff != "" {
 		t.Error(diff)
 	}

@@ -57,7 +57,7 @@ func (o *observation) round() Round {
 	}
 	r.Latency, r.Response = latency.Quantiles(), response.Quantiles()
 	r.LatencyCurve = latency.Curve()
-	r.setCounts(o.index)
+	r.setScores(o.index)
 	r.Alerts = o.alerts()
 	r.Queue = o.queue()
 	if o.hasStats {
@@ -78,14 +78,14 @@ func (o *observation) round() Round {
 	return r
 }
 
-// setCounts fills the counts per action and in total, and the losses.
-func (r *Round) setCounts(x *match.Index) {
-	r.Total = Counts{}
-	for i, counts := range x.Counts() {
+// setScores fills the counts per action and in total, and the losses.
+func (r *Round) setScores(x *match.Index) {
+	r.Total = Score{}
+	for i, counts := range x.Scores() {
 		if i >= len(r.Actions) {
 			break
 		}
-		r.Actions[i].Counts = counts
+		r.Actions[i].Score = counts
 		r.Actions[i].Loss = newLoss(counts.Lost, counts.OK)
 		r.Total.Started += counts.Started
 		r.Total.OK += counts.OK

@@ -256,7 +256,7 @@ func account(t *testing.T, r *bench.Round) {
 	for _, a := range r.Actions {
 		started += a.Started
 		if a.OK != a.Matched+a.Late+a.Lost || a.Started != a.OK+a.Failed+a.Skipped || a.OK == 0 {
-			t.Errorf("%s: %+v does not add up", a.Name, a.Counts)
+			t.Errorf("%s: %+v does not add up", a.Name, a.Score)
 		}
 	}
 	if started != r.Total.Started || len(r.Actions) != 3 {

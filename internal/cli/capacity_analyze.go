@@ -72,7 +72,7 @@ func readSamples(path string) ([]sensorstats.Sample, error) {
 	return samples, nil
 }
 
-func readRounds(path string) ([]method.Round, error) {
+func readRounds(path string) ([]method.LogRound, error) {
 	if path == "" {
 		return nil, nil
 	}

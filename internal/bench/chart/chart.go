@@ -12,8 +12,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/page"
 )
 
-// Round is a round as it is drawn.
-type Round struct {
+// Drawn is a round as it is drawn.
+type Drawn struct {
 	*bench.Round
 	Offered float64 // operations per second
 	Loss    float64 // share; NaN if nothing could be lost
@@ -43,12 +43,12 @@ var (
 var MostLatencies = len(colors)
 
 // Of draws rounds, which are in the order in which they ran.
-func Of(rounds []Round, o Options) []page.Chart {
+func Of(rounds []Drawn, o Options) []page.Chart {
 	if len(rounds) == 0 {
 		return nil
 	}
 	byRate := slices.Clone(rounds)
-	slices.SortStableFunc(byRate, func(a, b Round) int { return cmp.Compare(a.Offered, b.Offered) })
+	slices.SortStableFunc(byRate, func(a, b Drawn) int { return cmp.Compare(a.Offered, b.Offered) })
 	charts := []page.Chart{course(rounds), losses(byRate, o), latencies(byRate, o), distribution(o), cpu(rounds, o), memory(rounds, o)}
 	for i := range charts {
 		c := &charts[i]
@@ -63,7 +63,7 @@ func Of(rounds []Round, o Options) []page.Chart {
 const sinceFirst = "time since the first round"
 
 // course is by sample of the sensor, in seconds since the first round.
-func course(rounds []Round) page.Chart {
+func course(rounds []Drawn) page.Chart {
 	c := page.Chart{ID: "time", Height: 300, Wide: true, X: page.Axis{Label: sinceFirst, Unit: page.Seconds}, Y: page.Axis{Label: "per second"},
 		Caption: "Load, sensor events and drops over time. Shaded: rounds, green clean, red not.",
 		Label:   "Load, sensor events and drops over time; the rounds are in the table below",
@@ -91,9 +91,9 @@ func course(rounds []Round) page.Chart {
 }
 
 // seconds is a time of the clock, in ns, since the first round.
-func seconds(rounds []Round, ns int64) float64 { return float64(ns-rounds[0].Start) / 1e9 }
+func seconds(rounds []Drawn, ns int64) float64 { return float64(ns-rounds[0].Start) / 1e9 }
 
-func spans(rounds []Round) []page.Span {
+func spans(rounds []Drawn) []page.Span {
 	var all []page.Span
 	for _, r := range rounds {
 		all = append(all, page.Span{From: seconds(rounds, r.Start), To: seconds(rounds, r.End), Good: r.Clean})
@@ -103,7 +103,7 @@ func spans(rounds []Round) []page.Span {
 
 func rates() page.Axis { return page.Axis{Label: "operations/s offered", Log: true} }
 
-func losses(rounds []Round, o Options) page.Chart {
+func losses(rounds []Drawn, o Options) page.Chart {
 	c := page.Chart{ID: "loss", Height: 240, X: rates(), Y: page.Axis{Unit: page.Percent, Least: 1}, Marks: o.Marks,
 		Caption: "Loss against the rate offered.", Label: "Loss against rate; the figures are in the table below",
 		Lines: []page.Line{{Name: "loss", Color: "drops", Dots: true}}}
@@ -115,7 +115,7 @@ func losses(rounds []Round, o Options) page.Chart {
 	return c
 }
 
-func latencies(rounds []Round, o Options) page.Chart {
+func latencies(rounds []Drawn, o Options) page.Chart {
 	c := page.Chart{ID: "latency", Height: 240, X: rates(), Y: page.Axis{Unit: page.Millis, Log: true}, Marks: o.Marks,
 		Caption: "Alert latency against the rate: p50, p99, p99.9.", Label: "Alert latency against rate; the figures are in the table below",
 		Lines: []page.Line{{Name: "p50", Color: "accent", Dots: true}, {Name: "p99", Color: "load", Dots: true, Dash: page.Dashed},
@@ -161,7 +161,7 @@ func distribution(o Options) page.Chart {
 	return c
 }
 
-func cpu(rounds []Round, o Options) page.Chart {
+func cpu(rounds []Drawn, o Options) page.Chart {
 	c := resource("cpu", "CPU", page.Plain, o.CPU, rounds)
 	c.Caption, c.Label = "CPU of the sensor by round.", "CPU use by round; the figures are in the table below"
 	for _, r := range rounds {
@@ -174,7 +174,7 @@ func cpu(rounds []Round, o Options) page.Chart {
 	return c
 }
 
-func memory(rounds []Round, o Options) page.Chart {
+func memory(rounds []Drawn, o Options) page.Chart {
 	c := resource("memory", "memory", page.Mebibytes, o.Memory/(1<<20), rounds)
 	c.Caption, c.Label = "Peak memory of the sensor by round.", "Memory by round; the figures are in the table below"
 	for _, r := range rounds {
@@ -190,7 +190,7 @@ func memory(rounds []Round, o Options) page.Chart {
 	return c
 }
 
-func resource(id, name string, unit page.Unit, limit float64, rounds []Round) page.Chart {
+func resource(id, name string, unit page.Unit, limit float64, rounds []Drawn) page.Chart {
 	c := page.Chart{ID: id, Height: 220, X: page.Axis{Label: sinceFirst, Unit: page.Seconds}, Y: page.Axis{Unit: unit},
 		Lines: []page.Line{{Name: name, Color: "accent", Dots: true}}, Spans: spans(rounds)}
 	if limit > 0 {
@@ -199,6 +199,6 @@ func resource(id, name string, unit page.Unit, limit float64, rounds []Round) pa
 	return c
 }
 
-func middle(rounds []Round, r Round) float64 {
+func middle(rounds []Drawn, r Drawn) float64 {
 	return (seconds(rounds, r.Start) + seconds(rounds, r.End)) / 2
 }

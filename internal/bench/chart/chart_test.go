@@ -18,12 +18,12 @@ import (
 func TestMain(m *testing.M) { leaks.Main(m) }
 
 // The second round has less load, and no more than its time and rate.
-func rounds() []Round {
+func rounds() []Drawn {
 	first := &bench.Round{Start: 10e9, End: 12e9, Latency: match.Quantiles{Count: 5, P50: 1e6, P99: 2e6, P999: 3e6}, LatencyCurve: []int64{1e6, 2e6, 4e6},
 		Usage: &usage.Window{CPU: 0.5, RSSPeak: 3 << 20, CgroupPeak: 5 << 20},
 		Samples: []sensorstats.Sample{{Time: 11e9, Elapsed: 5e8, Delta: sensorstats.Counters{Events: 50, Drops: 1}},
 			{Time: 11e9, Elapsed: 5e8}, {Time: 12e9}, {Time: 13e9, Elapsed: 1e9, Delta: sensorstats.Counters{Events: 7}}}}
-	return []Round{{Round: first, Offered: 100, Loss: 0.25}, {Round: &bench.Round{Start: 20e9, End: 22e9}, Offered: 50, Clean: true}}
+	return []Drawn{{Round: first, Offered: 100, Loss: 0.25}, {Round: &bench.Round{Start: 20e9, End: 22e9}, Offered: 50, Clean: true}}
 }
 
 func TestOf(t *testing.T) {

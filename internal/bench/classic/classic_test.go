@@ -40,7 +40,7 @@ func round(figures ...[2]int) bench.Round {
 	r := bench.Round{Usage: &usage.Window{CPU: 0.68, RSSLast: 36_400_000, Virtual: 1_090_000_000}}
 	for i, f := range figures {
 		name := []string{"syscall.ReadSensitiveFileUntrusted", "syscall.WriteBelowBinaryDir", "syscall.ChangeThreadNamespace"}[i]
-		r.Actions = append(r.Actions, bench.ActionResult{Name: name, Counts: bench.Counts{Matched: f[0], OK: f[1]}})
+		r.Actions = append(r.Actions, bench.ActionResult{Name: name, Score: bench.Score{Matched: f[0], OK: f[1]}})
 		r.Total.Started += f[1]
 	}
 	return r

@@ -105,7 +105,7 @@ func inject(t *testing.T, f faults, rng *rand.Rand) {
 	var instances []generator.Instance
 	var alerts []intake.Alert
 	var want Tally
-	counts := make([]Counts, 2)
+	counts := make([]Score, 2)
 	hit := func(permille int) bool { return rng.IntN(1000) < permille }
 	for w := range f.workers {
 		now := int64(1_000_000)
@@ -135,13 +135,13 @@ func inject(t *testing.T, f faults, rng *rand.Rand) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("classes: %s", diff)
 	}
-	if diff := cmp.Diff(counts, x.Counts()); diff != "" {
+	if diff := cmp.Diff(counts, x.Scores()); diff != "" {
 		t.Errorf("counts: %s", diff)
 	}
 }
 
 // react is the sensor's reaction to one instance, and the expected counts.
-func (f faults) react(i generator.Instance, hit func(int) bool, rng *rand.Rand, want *Tally, c *Counts) (alerts []intake.Alert) {
+func (f faults) react(i generator.Instance, hit func(int) bool, rng *rand.Rand, want *Tally, c *Score) (alerts []intake.Alert) {
 	alert := func(rule string, time int64, tid int32) {
 		a := intake.Alert{Rule: rule, Time: time, TID: tid, Received: time + 1000}
 		if !f.threads {

@@ -89,7 +89,7 @@ func TestNeighboursNet(t *testing.T) {
 		}
 		x := NewIndex(actions, instances, "", Clock{Tolerance: 200_000})
 		tally := x.Match(alerts, 0, nil)
-		c := x.Counts()[0]
+		c := x.Scores()[0]
 		if c.Lost < want || c.Lost-(c.Duplicate-c.Repeated) != want || c.Repeated != twice || tally[Foreign] != 0 {
 			t.Errorf("%+v: lost %d, duplicates %d of which %d sent twice, foreign %d; want a difference of %d, %d twice",
 				test, c.Lost, c.Duplicate, c.Repeated, tally[Foreign], want, twice)

@@ -2,9 +2,9 @@ package match
 
 import "github.com/peregrine-sec/peregrine/internal/generator"
 
-// Counts counts the instances of one action, or of all, by their result.
+// Score counts the instances of one action, or of all, by their result.
 // Started = OK + Failed + Skipped, and OK = Matched + Late + Lost.
-type Counts struct {
+type Score struct {
 	Started int `json:"started"`
 	OK      int `json:"ok"`
 	Failed  int `json:"failed"`
@@ -21,9 +21,9 @@ type Counts struct {
 	Repeated int `json:"repeated,omitempty"`
 }
 
-// Counts sums up the instances per action, as they are now.
-func (x *Index) Counts() []Counts {
-	counts := make([]Counts, len(x.actions))
+// Scores sums up the instances per action, as they are now.
+func (x *Index) Scores() []Score {
+	counts := make([]Score, len(x.actions))
 	for i := range x.instances {
 		c := &counts[x.instances[i].Action]
 		c.Started++

@@ -122,14 +122,14 @@ func (r *Run) headline() (text string, doubtful bool) {
 }
 
 func (r *Run) charts() []page.Chart {
-	var rounds []chart.Round
+	var rounds []chart.Drawn
 	for i := range r.Rounds {
 		round := &r.Rounds[i]
 		loss := round.Loss.Share
 		if round.Loss.Of == 0 {
 			loss = math.NaN() // no point in the chart: 0 would be a result
 		}
-		rounds = append(rounds, chart.Round{Round: round, Offered: round.Rate.Offered + round.Rate.NoiseOffered, Loss: loss, Clean: lossless(round) && !void(round)})
+		rounds = append(rounds, chart.Drawn{Round: round, Offered: round.Rate.Offered + round.Rate.NoiseOffered, Loss: loss, Clean: lossless(round) && !void(round)})
 	}
 	return chart.Of(rounds, chart.Options{Latencies: r.compared()})
 }

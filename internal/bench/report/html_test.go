@@ -69,10 +69,10 @@ func TestHeadline(t *testing.T) {
 	}{
 		"clean":            {func(*bench.Round) {}, lossless, false},
 		"short plateau":    {func(r *bench.Round) { r.Flags = []bench.Flag{bench.ShortPlateau} }, lossless, false},
-		"all actions fail": {func(r *bench.Round) { r.Loss, r.Total = bench.Loss{}, bench.Counts{Started: 5000, Failed: 5000} }, void, true},
-		"only noise":       {func(r *bench.Round) { r.Loss, r.Total, r.Rate.NoiseOffered = bench.Loss{}, bench.Counts{}, 5000 }, lossless, false},
+		"all actions fail": {func(r *bench.Round) { r.Loss, r.Total = bench.Loss{}, bench.Score{Started: 5000, Failed: 5000} }, void, true},
+		"only noise":       {func(r *bench.Round) { r.Loss, r.Total, r.Rate.NoiseOffered = bench.Loss{}, bench.Score{}, 5000 }, lossless, false},
 		"noise unseen": {func(r *bench.Round) {
-			r.Loss, r.Total, r.Rate.NoiseOffered, r.Sensor = bench.Loss{}, bench.Counts{}, 5000, nil
+			r.Loss, r.Total, r.Rate.NoiseOffered, r.Sensor = bench.Loss{}, bench.Score{}, 5000, nil
 		}, void, true},
 		"sensor gone":       {func(r *bench.Round) { r.Flags = []bench.Flag{bench.SensorGone} }, void, true},
 		"sensor restarted":  {func(r *bench.Round) { r.Flags = []bench.Flag{bench.SensorRestarted} }, void, true},

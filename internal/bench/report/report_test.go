@@ -34,18 +34,18 @@ func example() *Run {
 	latency := match.Quantiles{Count: 5000, Min: 200_000, P50: 900_000, P90: 1_500_000, P99: 2_345_678, P999: 4e6, Max: 1_234_000_000}
 	action := func(ok, lost int) bench.ActionResult {
 		return bench.ActionResult{Name: "syscall.ReadSensitiveFileUntrusted", Rule: "Read sensitive file untrusted",
-			Counts: bench.Counts{Started: ok, OK: ok, Matched: ok - lost, Lost: lost}, Loss: bench.Loss{Lost: lost, Of: ok, Share: float64(lost) / float64(ok), Upper: 0.0006},
+			Score: bench.Score{Started: ok, OK: ok, Matched: ok - lost, Lost: lost}, Loss: bench.Loss{Lost: lost, Of: ok, Share: float64(lost) / float64(ok), Upper: 0.0006},
 			Cost: match.Quantiles{Count: 1, P50: 3000, P99: 9000}, Latency: latency, Response: latency}
 	}
 	clean := bench.Round{Schema: 1, Number: 1, Start: 1e18, End: 1e18 + 5e9, DrainEnd: 1e18 + 6e9,
 		Rate: bench.Rate{Target: 1000, Offered: 999.8, Completed: 999.8}, Actions: []bench.ActionResult{action(5000, 0)},
-		Total: bench.Counts{Started: 5000, OK: 5000, Matched: 5000}, Loss: bench.Loss{Of: 5000, Upper: 0.0006}, Latency: latency,
+		Total: bench.Score{Started: 5000, OK: 5000, Matched: 5000}, Loss: bench.Loss{Of: 5000, Upper: 0.0006}, Latency: latency,
 		Sensor: &bench.SensorStats{Plateau: 4, EventsMean: 12345.6}, Usage: &usage.Window{CPU: 0.123, User: 0.05, System: 0.073, CPUPeak: 0.2, Throttled: 12e6, RSSMean: 47 << 20, RSSPeak: 48 << 20, PSSPeak: 30 << 20},
 		Syscalls: &bench.HostCount{PerSecond: 54321, Estimated: true}, Observer: bench.Observer{CPU: 0.02, Generator: 0.11, Reads: 400}}
 	bad := clean
 	bad.Number, bad.Rate = 2, bench.Rate{Target: 100_000, Offered: 80_000}
 	bad.Actions = []bench.ActionResult{action(400_000, 4000)}
-	bad.Total = bench.Counts{Started: 400_000, OK: 400_000, Matched: 396_000, Lost: 4000}
+	bad.Total = bench.Score{Started: 400_000, OK: 400_000, Matched: 396_000, Lost: 4000}
 	bad.Loss = bench.Loss{Lost: 4000, Of: 400_000, Share: 0.01, Lower: 0.0097, Upper: 0.0103}
 	bad.Sensor = &bench.SensorStats{Plateau: 4, EventsMean: 1_234_567, Drops: 76543, OutputsDropped: 12, ByCause: sensorstats.Causes{Buffer: 76543}}
 	bad.Usage, bad.Syscalls = nil, nil

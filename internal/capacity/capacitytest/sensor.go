@@ -319,7 +319,7 @@ func (x offered) alerts(r *Rig, round *bench.Round, seconds, wait float64) {
 	}
 	late := int(math.Ceil(min(max(0, backlog-r.Output), float64(started)))) // a second of drain
 	lost := int(share * float64(started-late))
-	round.Total = bench.Counts{Started: started, OK: started, Matched: started - lost - late, Late: late, Lost: lost}
+	round.Total = bench.Score{Started: started, OK: started, Matched: started - lost - late, Late: late, Lost: lost}
 	round.Loss = bench.Loss{Lost: lost + late, Of: started, Share: float64(lost+late) / float64(started)}
 	base := 400e3 // ns
 	first, last := int64(base), int64(base*1.2+wait*1e9)
@@ -332,7 +332,7 @@ func (x offered) alerts(r *Rig, round *bench.Round, seconds, wait float64) {
 	round.Response = quantiles(started-lost-late, base*1.1, wait)
 	round.Alerts = bench.AlertCounts{Received: round.Total.Matched, Matched: round.Total.Matched}
 	round.Actions = []bench.ActionResult{{Name: "syscall.ReadSensitiveFileUntrusted", Rule: "Read sensitive file untrusted",
-		Counts: round.Total, Loss: round.Loss, CostMean: 9000, Cost: quantiles(started, 9000, 0), Latency: round.Latency}}
+		Score: round.Total, Loss: round.Loss, CostMean: 9000, Cost: quantiles(started, 9000, 0), Latency: round.Latency}}
 	if r.Backlog > 0 && r.limit.Memory > 0 && float64(r.Memory)+backlog*r.Backlog > float64(r.limit.Memory) {
 		r.usage.OOMKills++
 		r.usage.MemoryPeak = uint64(r.limit.Memory)

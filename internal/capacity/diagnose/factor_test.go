@@ -25,7 +25,7 @@ func TestExplain(t *testing.T) {
 		"machine":      {func(t *capacity.Trial) { t.Round.Observer.HostIdle = 0.01 }, capacity.FactorMachine},
 		"busy machine": {func(t *capacity.Trial) { t.Round.Observer.HostIdle, t.Round.Usage.Waited = 0.3, 0.7 }, capacity.FactorMachine},
 		"output queue": {func(t *capacity.Trial) {
-			t.Round.Sensor.Drops, t.Round.Sensor.OutputsDropped, t.Round.Actions[0].Counts.Lost = 0, 5, 5
+			t.Round.Sensor.Drops, t.Round.Sensor.OutputsDropped, t.Round.Actions[0].Score.Lost = 0, 5, 5
 		}, capacity.FactorOutput},
 		"rate limit":  {func(t *capacity.Trial) { t.Round.Sensor.Drops, t.Round.Sensor.Throttled = 0, 5 }, capacity.FactorOutput},
 		"slow output": {func(t *capacity.Trial) { t.Round.Sensor.Drops = 0 }, capacity.FactorOutput},

@@ -138,7 +138,7 @@ func TestPairs(t *testing.T) {
 func TestCost(t *testing.T) {
 	trial := func(clean bool, cpu, events, alerts float64) capacity.Trial {
 		return capacity.Trial{Verdict: capacity.Verdict{Clean: clean}, Round: bench.Round{End: 10e9, Usage: &usage.Window{CPU: cpu},
-			Sensor: &bench.SensorStats{EventsMean: events}, Total: bench.Counts{Matched: int(10 * alerts)}}}
+			Sensor: &bench.SensorStats{EventsMean: events}, Total: bench.Score{Matched: int(10 * alerts)}}}
 	}
 	row := rowOf("", 1, 100e3, capacity.Confirmed)
 	row.Trials = []capacity.Trial{trial(true, 0.2, 100e3, 20e3), trial(true, 0.3, 100e3, 20e3), trial(true, 0.4, 100e3, 20e3), trial(false, 1, 100e3, 20e3), trial(true, 0.01, 10, 10)}

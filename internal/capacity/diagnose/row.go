@@ -125,7 +125,7 @@ func Missing(round *bench.Round) int {
 	}
 	n := 0
 	for _, a := range round.Actions {
-		n += max(0, a.Counts.Lost-(a.Counts.Duplicate-a.Counts.Repeated))
+		n += max(0, a.Score.Lost-(a.Score.Duplicate-a.Score.Repeated))
 	}
 	return n
 }

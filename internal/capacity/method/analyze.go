@@ -23,11 +23,11 @@ type Analysis struct {
 	CleanRound float64
 	EPS        float64 // of the last round before the one that dropped
 
-	Failing, LastClean *Round
+	Failing, LastClean *LogRound
 	FirstDrop          *sensorstats.Sample
 	Idle               float64
-	LostGoal           *Round // the last round within the goal for alerts; nil for none
-	GeneratorLimited   *Round // the round in which the generator was the limit
+	LostGoal           *LogRound // the last round within the goal for alerts; nil for none
+	GeneratorLimited   *LogRound // the round in which the generator was the limit
 
 	Sources []string // the files read, with their kind
 	Remarks []string // caveats
@@ -39,7 +39,7 @@ const Goal = 0.001
 
 // Analyze puts a stats file and a bench log together. Either may be nil;
 // interval is the time of one sample where the stats do not tell it.
-func Analyze(samples []sensorstats.Sample, rounds []Round, interval time.Duration) (*Analysis, error) {
+func Analyze(samples []sensorstats.Sample, rounds []LogRound, interval time.Duration) (*Analysis, error) {
 	if len(samples) == 0 && len(rounds) == 0 {
 		return nil, fmt.Errorf("nothing to analyze: neither samples nor rounds")
 	}
@@ -72,7 +72,7 @@ func (a *Analysis) Syscalls() (perSecond float64, kind string) {
 // complete leaves out a last round that was interrupted before its statistics
 // were printed, and its burst: where nothing has dropped, both figures are of
 // the last round that is whole.
-func complete(rounds []Round, s Shape) ([]Round, Shape) {
+func complete(rounds []LogRound, s Shape) ([]LogRound, Shape) {
 	n := len(rounds)
 	dropped := slices.ContainsFunc(s.Bursts, func(b Burst) bool { return b.FirstDrop >= 0 })
 	if n == 0 || rounds[n-1].Throughput >= 0 || dropped {
@@ -159,7 +159,7 @@ func span(samples []sensorstats.Sample, indexes []int) string {
 	return strings.Join(parts, ", ")
 }
 
-func (a *Analysis) readLog(rounds []Round) {
+func (a *Analysis) readLog(rounds []LogRound) {
 	for i := range rounds {
 		if rounds[i].Repeated {
 			a.remark("round %d got alerts that were not its own (line %d): late ones, or of another process", rounds[i].Number, rounds[i].Line)
@@ -169,7 +169,7 @@ func (a *Analysis) readLog(rounds []Round) {
 
 // align finds the round that belongs to the burst that dropped. People stop
 // the bench when they see drops, so counting is from the end.
-func (a *Analysis) align(samples []sensorstats.Sample, s Shape, rounds []Round) {
+func (a *Analysis) align(samples []sensorstats.Sample, s Shape, rounds []LogRound) {
 	if len(rounds) == 0 {
 		return
 	}
@@ -214,7 +214,7 @@ func (a *Analysis) align(samples []sensorstats.Sample, s Shape, rounds []Round) 
 
 // alerts compares the two views: the kernel's drops and the generator's lost
 // alerts.
-func (a *Analysis) alerts(rounds []Round) {
+func (a *Analysis) alerts(rounds []LogRound) {
 	for i := range rounds {
 		if rounds[i].Lost() > Goal {
 			break
@@ -234,7 +234,7 @@ func (a *Analysis) alerts(rounds []Round) {
 }
 
 // generator recognises a run in which the generator was the limit.
-func (a *Analysis) generator(rounds []Round) {
+func (a *Analysis) generator(rounds []LogRound) {
 	offered, targets := []float64{}, []float64{}
 	for i := range rounds {
 		if rounds[i].Throughput < 0 {
@@ -260,7 +260,7 @@ func (a *Analysis) generator(rounds []Round) {
 }
 
 // slow says how much of a pass is not sleep, and which actions are likely.
-func (a *Analysis) slow(r *Round) {
+func (a *Analysis) slow(r *LogRound) {
 	n := len(r.Actions)
 	if n == 0 || r.Throughput <= 0 {
 		return

@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// Round is one round of a bench log.
-type Round struct {
+// LogRound is one round of a bench log.
+type LogRound struct {
 	Number  int
 	Line    int // of the log
 	Sleep   time.Duration
@@ -36,7 +36,7 @@ type Action struct {
 
 // Lost is the share of alerts that did not arrive, weighted by the actions'
 // counts; more alerts than expected count as none lost.
-func (r *Round) Lost() float64 {
+func (r *LogRound) Lost() float64 {
 	actual, expected := 0, 0
 	for _, a := range r.Actions {
 		actual += min(a.Actual, a.Expected)
@@ -50,7 +50,7 @@ func (r *Round) Lost() float64 {
 
 // Printed is the "lost" that event-generator prints: one minus the mean of the
 // ratios, unweighted, cut to a whole percent.
-func (r *Round) Printed() int {
+func (r *LogRound) Printed() int {
 	if len(r.Actions) == 0 {
 		return 0
 	}
@@ -69,8 +69,8 @@ var colours = regexp.MustCompile("\x1b\\[[0-9;]*m")
 // ReadLog reads a bench log: logrus text with or without colours and
 // time stamps, logrus JSON, or Peregrine's. Lines that bench did not write are
 // skipped. A log without a single round is an error.
-func ReadLog(r io.Reader) ([]Round, error) {
-	var rounds []Round
+func ReadLog(r io.Reader) ([]LogRound, error) {
+	var rounds []LogRound
 	lines := bufio.NewScanner(r)
 	lines.Buffer(nil, 1<<20)
 	n, unnumbered := 0, 0
@@ -86,7 +86,7 @@ func ReadLog(r io.Reader) ([]Round, error) {
 			if err != nil {
 				return rounds, fmt.Errorf("log line %d: %w", n, err)
 			}
-			rounds = append(rounds, Round{Number: number, Line: n, Sleep: sleep, CPU: -1, Throughput: -1})
+			rounds = append(rounds, LogRound{Number: number, Line: n, Sleep: sleep, CPU: -1, Throughput: -1})
 			continue
 		}
 		switch {
@@ -109,7 +109,7 @@ func ReadLog(r io.Reader) ([]Round, error) {
 }
 
 // add takes a line that belongs to the round.
-func (r *Round) add(message string, fields map[string]string) {
+func (r *LogRound) add(message string, fields map[string]string) {
 	switch {
 	case message == "statistics":
 		r.CPU = parsePercent(fields["cpu"])

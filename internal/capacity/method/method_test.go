@@ -31,7 +31,7 @@ func readStats(t testing.TB, name string) []sensorstats.Sample {
 	return samples
 }
 
-func readRounds(t testing.TB, name string) []Round {
+func readRounds(t testing.TB, name string) []LogRound {
 	t.Helper()
 	f, err := os.Open(filepath.Join("testdata", name))
 	if err != nil {
@@ -217,7 +217,7 @@ INFO syscall.B                                     actual=10 expected=10 ratio=1
 INFO statistics                                    cpu="41.6%" lost="5%" res_mem="122 MB" throughput="4.0 EPS" virt_mem="1.6 GB"
 `
 	rounds, err := ReadLog(strings.NewReader(log))
-	want := []Round{
+	want := []LogRound{
 		{Number: 1, Line: 2, Sleep: 10 * time.Millisecond, Actions: []Action{{"syscall.A", 200, 200}, {"syscall.B", 206, 200}}, CPU: 3.5, Throughput: 80, Repeated: true},
 		{Number: 2, Line: 9, Sleep: 78125 * time.Nanosecond, Actions: []Action{{"syscall.A", 9, 10}, {"syscall.B", 10, 10}}, CPU: 41.6, Throughput: 4},
 	}
@@ -285,17 +285,17 @@ func TestSameRound(t *testing.T) {
 		}
 		return samples
 	}
-	log := func(eps ...float64) []Round {
-		var rounds []Round
+	log := func(eps ...float64) []LogRound {
+		var rounds []LogRound
 		for i, x := range eps {
-			rounds = append(rounds, Round{Number: i + 1, Throughput: x, Sleep: time.Millisecond >> i})
+			rounds = append(rounds, LogRound{Number: i + 1, Throughput: x, Sleep: time.Millisecond >> i})
 		}
 		return rounds
 	}
 	for _, tt := range []struct {
 		name          string
 		dropped       bool
-		rounds        []Round
+		rounds        []LogRound
 		eps, syscalls float64
 	}{
 		{"the round before the drop", true, log(1000, 2000, 3000), 2000, 2e5},
@@ -321,7 +321,7 @@ func TestSameRound(t *testing.T) {
 }
 
 // performed is the number of actions of a round.
-func performed(r Round) int {
+func performed(r LogRound) int {
 	n := 0
 	for _, a := range r.Actions {
 		n += a.Expected

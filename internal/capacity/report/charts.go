@@ -14,10 +14,10 @@ func decimal(x float64) string { return strconv.FormatFloat(x, 'f', 2, 64) }
 
 // rowCharts draws the trials of a row.
 func rowCharts(index int, row *capacity.Row) []page.Chart {
-	var rounds []chart.Round
+	var rounds []chart.Drawn
 	for i := range row.Trials {
 		t := &row.Trials[i]
-		rounds = append(rounds, chart.Round{Round: &t.Round, Offered: t.Verdict.Offered, Loss: t.Verdict.Loss(), Clean: t.Verdict.Clean})
+		rounds = append(rounds, chart.Drawn{Round: &t.Round, Offered: t.Verdict.Offered, Loss: t.Verdict.Loss(), Clean: t.Verdict.Clean})
 	}
 	o := chart.Options{Suffix: fmt.Sprintf("-%d", index), CPU: row.Limit.CPU, Memory: float64(row.Limit.Memory), Latencies: compared(row)}
 	if row.NDR.Lower > 0 {

@@ -297,9 +297,9 @@ func rules(rows []capacity.Row) []rule {
 	for i := range rows {
 		if t := rows[i].CleanTrial(); t != nil {
 			for _, a := range t.Round.Actions {
-				count[a.Rule] += a.Counts.Matched
+				count[a.Rule] += a.Score.Matched
 				action[a.Rule] = a.Name
-				total += a.Counts.Matched
+				total += a.Score.Matched
 			}
 		}
 	}

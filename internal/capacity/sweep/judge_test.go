@@ -13,7 +13,7 @@ import (
 func TestJudge(t *testing.T) {
 	lose := func(r *bench.Round, lost, duplicate int) {
 		r.Total.Matched, r.Total.Lost, r.Total.Duplicate = r.Total.OK-lost, lost, duplicate
-		r.Actions[0].Counts = r.Total
+		r.Actions[0].Score = r.Total
 	}
 	for name, test := range map[string]struct {
 		spoil                             func(*bench.Round, *capacity.Usage)
@@ -26,7 +26,7 @@ func TestJudge(t *testing.T) {
 		"one alert lost":  {func(r *bench.Round, _ *capacity.Usage) { lose(r, 1, 0) }, false, true, true, false, "1 of 5000 alerts missing"},
 		"alerts lost":     {func(r *bench.Round, _ *capacity.Usage) { lose(r, 500, 0) }, false, false, false, false, "500 of 5000"},
 		"wrongly matched": {func(r *bench.Round, _ *capacity.Usage) { lose(r, 7, 7) }, true, true, false, false, ""},
-		"sent twice": {func(r *bench.Round, _ *capacity.Usage) { lose(r, 7, 7); r.Actions[0].Counts.Repeated = 5 },
+		"sent twice": {func(r *bench.Round, _ *capacity.Usage) { lose(r, 7, 7); r.Actions[0].Score.Repeated = 5 },
 			false, true, true, false, "5 of 5000 alerts missing"},
 		"other output": {func(r *bench.Round, _ *capacity.Usage) { r.Sensor.OutputsDropped, r.Sensor.Alerts = 2500, 5000 }, false, false, false, false, "outputs dropped 2500"},
 		"late":         {func(r *bench.Round, _ *capacity.Usage) { r.Total.Late = 50 }, false, false, false, false, "50 of them late"},
@@ -35,7 +35,7 @@ func TestJudge(t *testing.T) {
 		"generator behind": {func(r *bench.Round, _ *capacity.Usage) { r.Rate.Offered = 800 }, true, true, false, true, ""},
 		"out of memory":    {func(_ *bench.Round, u *capacity.Usage) { u.OOMKills = 1 }, false, false, false, false, "out of memory"},
 		"sensor gone":      {func(r *bench.Round, _ *capacity.Usage) { r.Usage.Gone = true }, false, false, false, false, "ended or restarted"},
-		"nothing worked":   {func(r *bench.Round, _ *capacity.Usage) { r.Total = bench.Counts{Started: 10, Failed: 10} }, false, false, false, false, "no action succeeded"},
+		"nothing worked":   {func(r *bench.Round, _ *capacity.Usage) { r.Total = bench.Score{Started: 10, Failed: 10} }, false, false, false, false, "no action succeeded"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r, u := capacitytest.CleanRound(), capacity.Usage{}
