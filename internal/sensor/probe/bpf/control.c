@@ -64,7 +64,26 @@ INLINE void put_keyctl(struct scratch *s)
 	put_dyn(s, KEYCTL_ARG5, TYPE_UINT64, s->args[4]);
 }
 
-INLINE void put_sem(struct scratch *s)
+INLINE void put_semget(struct scratch *s)
+{
+	SLOT(s, SEMGET_RES) = s->ret;
+	SLOT(s, SEMGET_KEY) = (s32)s->args[0];
+	SLOT(s, SEMGET_NSEMS) = (s32)s->args[1];
+	/* IPC_CREAT, IPC_EXCL */
+	SLOT(s, SEMGET_SEMFLG) = (s->args[2] & 01000 ? 0x2000 : 0) | (s->args[2] & 02000 ? 0x4000 : 0);
+}
+
+INLINE void put_semctl(struct scratch *s)
+{
+	SLOT(s, SEMCTL_RES) = s->ret;
+	SLOT(s, SEMCTL_SEMID) = (s32)s->args[0];
+	SLOT(s, SEMCTL_SEMNUM) = (s32)s->args[1];
+	SLOT(s, SEMCTL_CMD) = semctl_cmd(s->args[2]);
+	if (s->args[2] == 16 /* SETVAL */)
+		SLOT(s, SEMCTL_VAL) = (s32)s->args[3];
+}
+
+INLINE void put_semop(struct scratch *s)
 {
 	/* struct sembuf: num, op, flg, of 16 bits each */
 	u16 b[6] = {};
@@ -91,27 +110,19 @@ INLINE void put_kill(struct scratch *s)
 }
 _Static_assert(KILL_PID == 1 && KILL_SIG == 2 && TKILL_TID == 1 && TKILL_SIG == 2, "kill");
 
-INLINE void put_modules(struct scratch *s)
+INLINE void put_init_module(struct scratch *s)
 {
-	switch (s->entry.kind) {
-	case KIND_INIT_MODULE:
-		BEGIN(INIT_MODULE);
-		SLOT(s, INIT_MODULE_RES) = s->ret;
-		put_data(s, INIT_MODULE_IMG, s->args[0], s->args[1]);
-		SLOT(s, INIT_MODULE_LENGTH) = s->args[1];
-		put_user_str(s, INIT_MODULE_UARGS, s->args[2]);
-		break;
-	case KIND_FINIT_MODULE:
-		FD_EVENT(FINIT_MODULE);
-		put_user_str(s, FINIT_MODULE_UARGS, s->args[1]);
-		SLOT(s, FINIT_MODULE_FLAGS) = (u32)s->args[2];
-		break;
-	default:
-		BEGIN(DELETE_MODULE);
-		SLOT(s, DELETE_MODULE_RES) = s->ret;
-		put_user_str(s, DELETE_MODULE_NAME, s->args[0]);
-		SLOT(s, DELETE_MODULE_FLAGS) = delete_module_flags(s->args[1]);
-	}
+	SLOT(s, INIT_MODULE_RES) = s->ret;
+	put_data(s, INIT_MODULE_IMG, s->args[0], s->args[1]);
+	SLOT(s, INIT_MODULE_LENGTH) = s->args[1];
+	put_user_str(s, INIT_MODULE_UARGS, s->args[2]);
+}
+
+INLINE void put_delete_module(struct scratch *s)
+{
+	SLOT(s, DELETE_MODULE_RES) = s->ret;
+	put_user_str(s, DELETE_MODULE_NAME, s->args[0]);
+	SLOT(s, DELETE_MODULE_FLAGS) = delete_module_flags(s->args[1]);
 }
 
 SEC("tp_btf/sys_exit")
@@ -149,9 +160,17 @@ int family_control(u64 *ctx)
 		NUMBERS_EVENT(SECCOMP, 2);
 		break;
 	case KIND_INIT_MODULE:
+		BEGIN(INIT_MODULE);
+		put_init_module(s);
+		break;
 	case KIND_FINIT_MODULE:
+		FD_EVENT(FINIT_MODULE);
+		put_user_str(s, FINIT_MODULE_UARGS, s->args[1]);
+		SLOT(s, FINIT_MODULE_FLAGS) = (u32)s->args[2];
+		break;
 	case KIND_DELETE_MODULE:
-		put_modules(s);
+		BEGIN(DELETE_MODULE);
+		put_delete_module(s);
 		break;
 	case KIND_PROCESS_VM_READV:
 	case KIND_PROCESS_VM_WRITEV:
@@ -166,24 +185,15 @@ int family_control(u64 *ctx)
 		break;
 	case KIND_SEMGET:
 		BEGIN(SEMGET);
-		SLOT(s, SEMGET_RES) = s->ret;
-		SLOT(s, SEMGET_KEY) = (s32)s->args[0];
-		SLOT(s, SEMGET_NSEMS) = (s32)s->args[1];
-		/* IPC_CREAT, IPC_EXCL */
-		SLOT(s, SEMGET_SEMFLG) = (s->args[2] & 01000 ? 0x2000 : 0) | (s->args[2] & 02000 ? 0x4000 : 0);
+		put_semget(s);
 		break;
 	case KIND_SEMCTL:
 		BEGIN(SEMCTL);
-		SLOT(s, SEMCTL_RES) = s->ret;
-		SLOT(s, SEMCTL_SEMID) = (s32)s->args[0];
-		SLOT(s, SEMCTL_SEMNUM) = (s32)s->args[1];
-		SLOT(s, SEMCTL_CMD) = semctl_cmd(s->args[2]);
-		if (s->args[2] == 16 /* SETVAL */)
-			SLOT(s, SEMCTL_VAL) = (s32)s->args[3];
+		put_semctl(s);
 		break;
 	case KIND_SEMOP:
 		BEGIN(SEMOP);
-		put_sem(s);
+		put_semop(s);
 		break;
 	default:
 		return wrong_family(s);

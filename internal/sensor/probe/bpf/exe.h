@@ -140,3 +140,57 @@ INLINE struct exe exe_facts(struct task_struct *task, u64 file_addr)
 		e.flags |= EXE_FROM_MEMFD;
 	return e;
 }
+
+/* The slots that events of clones and execs have alike. */
+INLINE void put_process(struct scratch *s, struct task_struct *task, struct mm_struct *mm)
+{
+	struct task_struct *parent = READ(task, real_parent);
+	struct mem_use mem = mm_use(mm);
+
+	SLOT(s, EXECVE_TID) = s->h.tid;
+	SLOT(s, EXECVE_PID) = s->h.pid;
+	SLOT(s, EXECVE_PTID) = READ(parent, pid);
+	SLOT(s, EXECVE_FDLIMIT) = fd_limit(task);
+	SLOT(s, EXECVE_PGFT_MAJ) = READ(task, maj_flt);
+	SLOT(s, EXECVE_PGFT_MIN) = READ(task, min_flt);
+	SLOT(s, EXECVE_VM_SIZE) = mem.size;
+	SLOT(s, EXECVE_VM_RSS) = mem.rss;
+	SLOT(s, EXECVE_VM_SWAP) = mem.swap;
+}
+_Static_assert(CLONE_TID == EXECVE_TID && CLONE_PTID == EXECVE_PTID && CLONE_FDLIMIT == EXECVE_FDLIMIT && CLONE_VM_SWAP == EXECVE_VM_SWAP, "clone");
+
+/* The slots of an exec that are numbers, up to GID. */
+INLINE void put_exec(struct scratch *s, struct task_struct *task, struct mm_struct *mm, u64 exe_file)
+{
+	struct cred *cred = READ(task, cred);
+	struct exe exe = exe_facts(task, exe_file);
+
+	put_process(s, task, mm);
+	SLOT(s, EXECVE_TTY) = task_tty(task);
+	SLOT(s, EXECVE_VPGID) = pid_vnr(signal_pid(task, PIDTYPE_PGID));
+	SLOT(s, EXECVE_LOGINUID) = s->h.login_uid;
+	SLOT(s, EXECVE_FLAGS) = exe.flags;
+	SLOT(s, EXECVE_CAP_INHERITABLE) = cap_value(cred, FIELD_OFFSET(struct cred, cap_inheritable)) & CAPS;
+	SLOT(s, EXECVE_CAP_PERMITTED) = cap_value(cred, FIELD_OFFSET(struct cred, cap_permitted)) & CAPS;
+	SLOT(s, EXECVE_CAP_EFFECTIVE) = cap_value(cred, FIELD_OFFSET(struct cred, cap_effective)) & CAPS;
+	SLOT(s, EXECVE_EXE_INO) = exe.ino;
+	SLOT(s, EXECVE_EXE_INO_CTIME) = exe.times.ctime;
+	SLOT(s, EXECVE_EXE_INO_MTIME) = exe.times.mtime;
+	SLOT(s, EXECVE_UID) = s->h.uid;
+	SLOT(s, EXECVE_PGID) = pid_nr(signal_pid(task, PIDTYPE_PGID));
+	SLOT(s, EXECVE_GID) = s->h.gid;
+}
+
+/* SID, PPID, START, VPID and MNTNS, which execveat has in other slots. */
+INLINE void put_ids(struct scratch *s, struct task_struct *task, u32 sid)
+{
+	struct task_struct *leader = READ(task, group_leader);
+
+	SLOT(s, sid) = pid_vnr(signal_pid(task, PIDTYPE_SID));
+	SLOT(s, sid + 1) = s->h.ppid;
+	SLOT(s, sid + 2) = s->h.start;
+	SLOT(s, sid + 3) = pid_vnr(task_thread_pid(leader));
+	SLOT(s, sid + 4) = s->h.mnt_ns;
+}
+_Static_assert(EXECVE_PPID == EXECVE_SID + 1 && EXECVE_START == EXECVE_SID + 2 && EXECVE_VPID == EXECVE_SID + 3 && EXECVE_MNTNS == EXECVE_SID + 4, "execve");
+_Static_assert(EXECVEAT_GID == EXECVE_GID && EXECVEAT_EXE == EXECVE_EXE && EXECVEAT_MNTNS == EXECVEAT_SID + 4, "execveat is execve without filename");

@@ -11,9 +11,6 @@ FUNC int put_clone(struct scratch *s, u64 flags)
 	if (!s)
 		return 0;
 	struct task_struct *leader = READ(task, group_leader);
-	struct task_struct *parent = READ(task, real_parent);
-	struct mm_struct *mm = READ(task, mm);
-	struct mem_use mem = mm_use(mm);
 	u64 pid = task_thread_pid(task);
 	u32 ppm = clone_flags(flags);
 
@@ -23,15 +20,7 @@ FUNC int put_clone(struct scratch *s, u64 flags)
 	    READ(nsproxy, pid_ns_for_children) != task_pid_ns(task))
 		ppm |= CL_CHILD_IN_PIDNS;
 	SLOT(s, CLONE_RES) = s->ret;
-	SLOT(s, CLONE_TID) = s->h.tid;
-	SLOT(s, CLONE_PID) = s->h.pid;
-	SLOT(s, CLONE_PTID) = READ(parent, pid);
-	SLOT(s, CLONE_FDLIMIT) = fd_limit(task);
-	SLOT(s, CLONE_PGFT_MAJ) = READ(task, maj_flt);
-	SLOT(s, CLONE_PGFT_MIN) = READ(task, min_flt);
-	SLOT(s, CLONE_VM_SIZE) = mem.size;
-	SLOT(s, CLONE_VM_RSS) = mem.rss;
-	SLOT(s, CLONE_VM_SWAP) = mem.swap;
+	put_process(s, task, READ(task, mm));
 	SLOT(s, CLONE_FLAGS) = ppm;
 	SLOT(s, CLONE_UID) = s->h.uid;
 	SLOT(s, CLONE_GID) = s->h.gid;
@@ -120,36 +109,11 @@ FUNC int put_failed_exec(struct scratch *s, u64 argv, u64 envp)
 	struct task_struct *task = current_task();
 	if (!s)
 		return 0;
-	struct task_struct *parent = READ(task, real_parent);
-	struct cred *cred = READ(task, cred);
 	struct mm_struct *mm = READ(task, mm);
-	struct mem_use mem = mm_use(mm);
 	u64 exe_file = mm ? LOAD64(&mm->exe_file) : 0;
-	struct exe exe = exe_facts(task, exe_file);
 
 	SLOT(s, EXECVE_RES) = s->ret;
-	SLOT(s, EXECVE_TID) = s->h.tid;
-	SLOT(s, EXECVE_PID) = s->h.pid;
-	SLOT(s, EXECVE_PTID) = READ(parent, pid);
-	SLOT(s, EXECVE_FDLIMIT) = fd_limit(task);
-	SLOT(s, EXECVE_PGFT_MAJ) = READ(task, maj_flt);
-	SLOT(s, EXECVE_PGFT_MIN) = READ(task, min_flt);
-	SLOT(s, EXECVE_VM_SIZE) = mem.size;
-	SLOT(s, EXECVE_VM_RSS) = mem.rss;
-	SLOT(s, EXECVE_VM_SWAP) = mem.swap;
-	SLOT(s, EXECVE_TTY) = task_tty(task);
-	SLOT(s, EXECVE_VPGID) = pid_vnr(signal_pid(task, PIDTYPE_PGID));
-	SLOT(s, EXECVE_LOGINUID) = s->h.login_uid;
-	SLOT(s, EXECVE_FLAGS) = exe.flags;
-	SLOT(s, EXECVE_CAP_INHERITABLE) = cap_value(cred, FIELD_OFFSET(struct cred, cap_inheritable)) & CAPS;
-	SLOT(s, EXECVE_CAP_PERMITTED) = cap_value(cred, FIELD_OFFSET(struct cred, cap_permitted)) & CAPS;
-	SLOT(s, EXECVE_CAP_EFFECTIVE) = cap_value(cred, FIELD_OFFSET(struct cred, cap_effective)) & CAPS;
-	SLOT(s, EXECVE_EXE_INO) = exe.ino;
-	SLOT(s, EXECVE_EXE_INO_CTIME) = exe.times.ctime;
-	SLOT(s, EXECVE_EXE_INO_MTIME) = exe.times.mtime;
-	SLOT(s, EXECVE_UID) = s->h.uid;
-	SLOT(s, EXECVE_PGID) = pid_nr(signal_pid(task, PIDTYPE_PGID));
-	SLOT(s, EXECVE_GID) = s->h.gid;
+	put_exec(s, task, mm, exe_file);
 	if (argv && !tail_full(s)) {
 		u32 n = append_strings(s, argv, EXEC_STRINGS);
 		long first = bpf_probe_read_kernel_str(s->path, PART_MAX, tail(s));
@@ -167,16 +131,6 @@ FUNC int put_failed_exec(struct scratch *s, u64 argv, u64 envp)
 		put_strings(s, EXECVE_ENV, envp);
 	put_file_path(s, EXECVE_TRUSTED_EXEPATH, exe_file);
 	return 0;
-}
-
-INLINE void put_ids(struct scratch *s, struct task_struct *task, u32 sid, u32 ppid, u32 start, u32 vpid, u32 mntns)
-{
-	struct task_struct *leader = READ(task, group_leader);
-	s->slots[sid] = pid_vnr(signal_pid(task, PIDTYPE_SID));
-	s->slots[ppid] = s->h.ppid;
-	s->slots[start] = s->h.start;
-	s->slots[vpid] = pid_vnr(task_thread_pid(leader));
-	s->slots[mntns] = s->h.mnt_ns;
 }
 
 SEC("tp_btf/sys_exit")
@@ -209,15 +163,15 @@ int family_process(u64 *ctx)
 			break;
 		BEGIN(EXECVE);
 		put_failed_exec(s, s->args[1], s->args[2]);
+		put_ids(s, task, EXECVE_SID);
 		put_user_str(s, EXECVE_FILENAME, s->args[0]);
-		put_ids(s, task, EXECVE_SID, EXECVE_PPID, EXECVE_START, EXECVE_VPID, EXECVE_MNTNS);
 		return submit(s, LOST_EXECVE);
 	case KIND_EXECVEAT:
 		if (s->ret >= 0)
 			break;
 		BEGIN(EXECVEAT);
 		put_failed_exec(s, s->args[2], s->args[3]);
-		put_ids(s, task, EXECVEAT_SID, EXECVEAT_PPID, EXECVEAT_START, EXECVEAT_VPID, EXECVEAT_MNTNS);
+		put_ids(s, task, EXECVEAT_SID);
 		return submit(s, LOST_EXECVE);
 	default:
 		return wrong_family(s);
@@ -225,5 +179,4 @@ int family_process(u64 *ctx)
 	s->busy = 0; /* an exec that succeeded */
 	return 0;
 }
-_Static_assert(EXECVEAT_GID == EXECVE_GID && EXECVEAT_EXE == EXECVE_EXE, "execveat is execve without filename");
 _Static_assert(FORK_SLOTS == CLONE_SLOTS && VFORK_SLOTS == CLONE_SLOTS && CLONE3_SLOTS == CLONE_SLOTS, "clone");

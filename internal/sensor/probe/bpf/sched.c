@@ -15,47 +15,17 @@ int sched_exec(u64 *ctx)
 	struct scratch *s = begin(KIND_EXECVE, LOST_EXECVE);
 	if (!s)
 		return 0;
-	struct task_struct *leader = READ(task, group_leader);
-	struct task_struct *parent = READ(task, real_parent);
-	struct cred *cred = READ(task, cred);
 	struct mm_struct *mm = READ(task, mm);
 	if (!mm) {
 		s->busy = 0;
 		return 0;
 	}
-	struct mem_use mem = mm_use(mm);
 	u64 exe_file = LOAD64(&mm->exe_file);
-	struct exe exe = exe_facts(task, exe_file);
 
 	look_at_open_fds(s, KIND_EXECVE);
 	slots_clear(s, EXECVE_SLOTS);
-	SLOT(s, EXECVE_TID) = s->h.tid;
-	SLOT(s, EXECVE_PID) = s->h.pid;
-	SLOT(s, EXECVE_PTID) = READ(parent, pid);
-	SLOT(s, EXECVE_FDLIMIT) = fd_limit(task);
-	SLOT(s, EXECVE_PGFT_MAJ) = READ(task, maj_flt);
-	SLOT(s, EXECVE_PGFT_MIN) = READ(task, min_flt);
-	SLOT(s, EXECVE_VM_SIZE) = mem.size;
-	SLOT(s, EXECVE_VM_RSS) = mem.rss;
-	SLOT(s, EXECVE_VM_SWAP) = mem.swap;
-	SLOT(s, EXECVE_TTY) = task_tty(task);
-	SLOT(s, EXECVE_VPGID) = pid_vnr(signal_pid(task, PIDTYPE_PGID));
-	SLOT(s, EXECVE_LOGINUID) = s->h.login_uid;
-	SLOT(s, EXECVE_FLAGS) = exe.flags;
-	SLOT(s, EXECVE_CAP_INHERITABLE) = cap_value(cred, FIELD_OFFSET(struct cred, cap_inheritable)) & CAPS;
-	SLOT(s, EXECVE_CAP_PERMITTED) = cap_value(cred, FIELD_OFFSET(struct cred, cap_permitted)) & CAPS;
-	SLOT(s, EXECVE_CAP_EFFECTIVE) = cap_value(cred, FIELD_OFFSET(struct cred, cap_effective)) & CAPS;
-	SLOT(s, EXECVE_EXE_INO) = exe.ino;
-	SLOT(s, EXECVE_EXE_INO_CTIME) = exe.times.ctime;
-	SLOT(s, EXECVE_EXE_INO_MTIME) = exe.times.mtime;
-	SLOT(s, EXECVE_UID) = s->h.uid;
-	SLOT(s, EXECVE_PGID) = pid_nr(signal_pid(task, PIDTYPE_PGID));
-	SLOT(s, EXECVE_GID) = s->h.gid;
-	SLOT(s, EXECVE_SID) = pid_vnr(signal_pid(task, PIDTYPE_SID));
-	SLOT(s, EXECVE_PPID) = s->h.ppid;
-	SLOT(s, EXECVE_START) = s->h.start;
-	SLOT(s, EXECVE_VPID) = pid_vnr(task_thread_pid(leader));
-	SLOT(s, EXECVE_MNTNS) = s->h.mnt_ns;
+	put_exec(s, task, mm, exe_file);
+	put_ids(s, task, EXECVE_SID);
 	put_args(s, EXECVE_EXE, EXECVE_ARGS);
 	put_cwd(s, EXECVE_CWD);
 	put_comm(s, EXECVE_COMM);
