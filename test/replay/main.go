@@ -4,9 +4,9 @@
 //
 // The workload is redis-benchmark against redis, wrk against nginx, and Go
 // builds, at the same time and at known rates, in what sensors take for a
-// container. It is recorded without a sensor and beside one; the first
-// recording is replayed, without a sensor and beside one, and recorded in the
-// same way. What the table compares is rates, bursts, and the sensor's CPU. With
+// container. It is recorded; the recording is replayed, and recorded in the same
+// way. Then both run beside a sensor, by turns. What the tables compare is rates,
+// bursts, and what the sensor spends. With
 // -headroom 0.03 it compares instead the multiples of the workload at which a
 // sensor with that CPU first drops an event.
 //
@@ -31,6 +31,7 @@ type bench struct {
 	dir    string // of the workload's files
 	flags  []string
 	length time.Duration
+	rounds int    // beside the sensor
 	keep   string // where profiles are kept; "" for nowhere
 	// confine, if not nil, limits a sensor that has started.
 	confine func(pid int) error
@@ -53,6 +54,7 @@ func measure() (err error) {
 	b := &bench{}
 	flag.StringVar(&b.binary, "binary", "bin/peregrine", "the sensor")
 	flag.DurationVar(&b.length, "length", 30*time.Second, "length of each recording")
+	flag.IntVar(&b.rounds, "rounds", 5, "measure beside the sensor that often, the original and the replay by turns")
 	flag.StringVar(&b.keep, "keep", "", "keep the profiles in this directory")
 	cpu := flag.Float64("headroom", 0, "find the multiple at which a sensor with this CPU drops first, instead")
 	flags := flag.String("sensor", "", "more flags of the sensor")
@@ -78,17 +80,22 @@ func measure() (err error) {
 		return err
 	}
 	if b.keep != "" {
-		for name, o := range map[string]observed{"original": r.original, "replay": r.replay, "watched": r.watched, "watched-replay": r.watchedReplay} {
+		for name, o := range map[string]*observed{"original": &r.original, "replay": &r.replay} {
 			if err := o.profile.WriteFile(b.keep + "/" + name + ".json"); err != nil {
 				return err
 			}
 		}
 	}
-	return report(os.Stdout, &r)
+	report(os.Stdout, &r)
+	return nil
 }
 
-// round is each load alone and beside the sensor.
-type round struct{ idle, original, watched, replay, watchedReplay observed }
+// round is each load alone, and beside the sensor several times: other programs
+// change what it costs from one minute to the next.
+type round struct {
+	idle, original, replay observed
+	watched, watchedReplay []observed
+}
 
 func (b *bench) round() (r round, err error) {
 	real := func() (load, error) { return startOriginal(b.dir, 1) }
@@ -99,12 +106,19 @@ func (b *bench) round() (r round, err error) {
 	if r.original, err = b.observe(real, false); err != nil {
 		return r, err
 	}
-	if r.watched, err = b.observe(real, true); err != nil {
-		return r, err
-	}
 	if r.replay, err = b.observe(again, false); err != nil {
 		return r, err
 	}
-	r.watchedReplay, err = b.observe(again, true)
-	return r, err
+	for range b.rounds {
+		one, err := b.observe(real, true)
+		if err != nil {
+			return r, err
+		}
+		other, err := b.observe(again, true)
+		if err != nil {
+			return r, err
+		}
+		r.watched, r.watchedReplay = append(r.watched, one), append(r.watchedReplay, other)
+	}
+	return r, nil
 }

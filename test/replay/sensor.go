@@ -71,12 +71,16 @@ func (s *sensor) stop() error {
 // spent is what a sensor has spent and done.
 type spent struct {
 	cpu    time.Duration
+	pauses int64 // of all threads
 	sample sensorstats.Sample
 	at     time.Time
 }
 
 func (s *sensor) spent() (now spent, err error) {
 	if now.cpu, err = s.cpu(); err != nil {
+		return now, err
+	}
+	if now.pauses, err = s.pauses(); err != nil {
 		return now, err
 	}
 	now.at = time.Now()
@@ -96,34 +100,55 @@ func (s *sensor) spent() (now spent, err error) {
 // cpu is summed from the clocks of the threads: /proc/PID/stat samples at the
 // ticks, which a sensor that wakes up every millisecond meets too often.
 func (s *sensor) cpu() (sum time.Duration, err error) {
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", s.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	for _, thread := range threads {
-		stat, err := os.ReadFile(thread)
-		if err != nil {
-			return 0, err
-		}
-		running, _, _ := strings.Cut(string(stat), " ")
+	err = s.threads("schedstat", func(text string) error {
+		running, _, _ := strings.Cut(text, " ")
 		ns, err := strconv.ParseInt(running, 10, 64)
-		if err != nil {
-			return 0, err
-		}
 		sum += time.Duration(ns)
+		return err
+	})
+	return sum, err
+}
+
+// pauses is how often a thread gave up its CPU.
+func (s *sensor) pauses() (sum int64, err error) {
+	err = s.threads("status", func(text string) error {
+		_, text, _ = strings.Cut(text, "\nvoluntary_ctxt_switches:")
+		text, _, _ = strings.Cut(text, "\n")
+		n, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+		sum += n
+		return err
+	})
+	return sum, err
+}
+
+// threads reads a file of each thread in /proc.
+func (s *sensor) threads(name string, take func(text string) error) error {
+	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/%s", s.cmd.Process.Pid, name))
+	if err != nil {
+		return err
 	}
-	return sum, nil
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if err := take(string(text)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cost is a sensor's part in a measurement.
 type cost struct {
-	cpu                      float64 // share of one CPU
-	events, delivered, drops float64 // per second
+	cpu                              float64 // share of one CPU
+	pauses, events, delivered, drops float64 // per second
 }
 
 func (now spent) since(before spent) cost {
 	seconds := now.at.Sub(before.at).Seconds()
 	c := cost{cpu: (now.cpu - before.cpu).Seconds() / seconds,
+		pauses: float64(now.pauses-before.pauses) / seconds,
 		events: float64(now.sample.Cur.Events-before.sample.Cur.Events) / seconds,
 		drops:  float64(now.sample.Cur.Drops-before.sample.Cur.Drops) / seconds}
 	if now.sample.Extra != nil && before.sample.Extra != nil {
