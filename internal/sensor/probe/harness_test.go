@@ -213,9 +213,10 @@ func blockPreemption(t *testing.T) (unblock func()) {
 func (tr *tracer) drain(until uint64) []recorded {
 	var out []recorded
 	for {
+		asked := now() // before Next looks: this thread may have to wait in between
 		b, ok := tr.probe.Reader().Next()
 		if !ok {
-			if now() > until+2_000_000 { // older than any window of the reader
+			if asked > until+2_000_000 { // older than any window of the reader
 				return out
 			}
 			tr.probe.Reader().Wait(100 * time.Millisecond)
