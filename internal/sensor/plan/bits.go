@@ -1,15 +1,19 @@
 package plan
 
 // NumBits is how many rules the probe can tell apart.
-const NumBits = 128
+const NumBits = 127
+
+// NoRule is the bit of what is needed for no rule's sake: by the process table,
+// or because users asked for it.
+const NoRule = NumBits
 
 // Bits is a set of rules in the form that the probe keeps. Every enabled rule has
 // one of its bits. Where there are more rules than bits, neighbours, which tend
 // to be about the same events, share one: it is set where any of them could
 // match.
-type Bits [NumBits / 64]uint64
+type Bits [2]uint64
 
-// AllBits has every rule.
+// AllBits has every rule, and NoRule.
 var AllBits = Bits{^uint64(0), ^uint64(0)}
 
 // BitOf is the bit of the given rule among so many.

@@ -14,6 +14,7 @@ const (
 	Delivered Fate = iota // put into a ring
 	Filtered              // decided in the kernel: no rule needs it
 	Dropped
+	Masked // decided in the kernel: no rule that can match its process needs it
 )
 
 // Tally counts events of one fate.
@@ -30,7 +31,8 @@ type Tallies [16][4]Tally
 // Load. Seen = Filtered + Delivered + Dropped().
 type Counters struct {
 	Seen      uint64
-	Filtered  uint64
+	Filtered  uint64 // Masked ones too
+	Masked    uint64
 	Delivered uint64
 
 	Tallies Tallies
@@ -41,6 +43,9 @@ type Counters struct {
 	Faults uint64
 	// Foreign are x32 syscalls without a counterpart; they are not in Seen.
 	Foreign uint64
+	// StaleMasks are calls of processes that had changed since their mask was
+	// written.
+	StaleMasks uint64
 
 	// CPUs are Seen and Dropped of each CPU.
 	CPUs []CPU
@@ -58,7 +63,8 @@ type cpuCounters struct {
 	Tallies         Tallies
 	Drops           event.Drops
 	Faults, Foreign uint64
-	_               [5]uint64
+	StaleMasks      uint64
+	_               [4]uint64
 }
 
 // Counters reads the counters of all CPUs.
@@ -92,10 +98,12 @@ func (p *Probe) cpuCounters(cpu uint32) (c cpuCounters, err error) {
 
 func (c *Counters) add(o *cpuCounters) {
 	c.Seen += o.Seen
-	c.Filtered += o.Tallies.of(Filtered)
+	c.Masked += o.Tallies.of(Masked)
+	c.Filtered += o.Tallies.of(Filtered) + o.Tallies.of(Masked)
 	c.Delivered += o.Tallies.of(Delivered)
 	c.Faults += o.Faults
 	c.Foreign += o.Foreign
+	c.StaleMasks += o.StaleMasks
 	c.Drops.Add(&o.Drops)
 	for family := range o.Tallies {
 		for fate, t := range o.Tallies[family] {
@@ -113,4 +121,6 @@ func (t *Tallies) of(f Fate) (n uint64) {
 	return n
 }
 
-func (t *Tallies) total() uint64 { return t.of(Delivered) + t.of(Filtered) + t.of(Dropped) }
+func (t *Tallies) total() uint64 {
+	return t.of(Delivered) + t.of(Filtered) + t.of(Masked) + t.of(Dropped)
+}

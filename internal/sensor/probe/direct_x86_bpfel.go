@@ -24,6 +24,7 @@ const (
 	directMapMarks          = "marks"
 	directMapNamedNeeds     = "named_needs"
 	directMapOpenFilters    = "open_filters"
+	directMapProcessMasks   = "process_masks"
 	directMapProcessNames   = "process_names"
 	directMapRings          = "rings"
 	directMapRuleMasks      = "rule_masks"
@@ -140,6 +141,7 @@ type directMapSpecs struct {
 	Marks         *ebpf.MapSpec `ebpf:"marks"`
 	NamedNeeds    *ebpf.MapSpec `ebpf:"named_needs"`
 	OpenFilters   *ebpf.MapSpec `ebpf:"open_filters"`
+	ProcessMasks  *ebpf.MapSpec `ebpf:"process_masks"`
 	ProcessNames  *ebpf.MapSpec `ebpf:"process_names"`
 	Rings         *ebpf.MapSpec `ebpf:"rings"`
 	RuleMasks     *ebpf.MapSpec `ebpf:"rule_masks"`
@@ -190,6 +192,7 @@ type directMaps struct {
 	Marks         *ebpf.Map `ebpf:"marks"`
 	NamedNeeds    *ebpf.Map `ebpf:"named_needs"`
 	OpenFilters   *ebpf.Map `ebpf:"open_filters"`
+	ProcessMasks  *ebpf.Map `ebpf:"process_masks"`
 	ProcessNames  *ebpf.Map `ebpf:"process_names"`
 	Rings         *ebpf.Map `ebpf:"rings"`
 	RuleMasks     *ebpf.Map `ebpf:"rule_masks"`
@@ -207,6 +210,7 @@ func (m *directMaps) Close() error {
 		m.Marks,
 		m.NamedNeeds,
 		m.OpenFilters,
+		m.ProcessMasks,
 		m.ProcessNames,
 		m.Rings,
 		m.RuleMasks,

@@ -12,6 +12,7 @@ import (
 // KindFilter tells which rules can match a call of a kind; plan.Kinds has the
 // same fields and explains them.
 type KindFilter struct {
+	Plan          uint32 // differs from that of other rules, and from 0
 	Always, Named [event.NumKinds][event.NumCallFacts][2]uint64
 	Names         map[string][2]uint64
 	Specials      map[event.Kind]Special
@@ -34,6 +35,7 @@ type specialArg struct {
 
 // ruleMasks is struct rule_masks of bpf/mask.h.
 type ruleMasks struct {
+	Plan     uint64
 	Specials [numSocketKinds]specialArg
 	Kinds    [numSocketKinds][event.NumCallFacts]ruleNeeds
 	Sockets  [maxMaskedSockets][event.NumSocketFacts][2]uint64
@@ -50,7 +52,7 @@ func (f *KindFilter) table(names map[processName]nameNeeds, sockets *SocketFilte
 			roomless = union(roomless, rules)
 		}
 	}
-	t := new(ruleMasks)
+	t := &ruleMasks{Plan: uint64(f.Plan)}
 	next := uint32(0)
 	for kind := range f.Always {
 		for facts := range f.Always[kind] {

@@ -66,6 +66,8 @@ type Probe struct {
 	hooks      hooks
 	log        *slog.Logger
 
+	processMasks *maskTable
+
 	snapshot sync.Mutex // one at a time: the iterator has one buffer
 	programs sync.Mutex // guards coll.Programs
 
@@ -222,6 +224,9 @@ func (p *Probe) start(o Options) error {
 	if p.reader, err = ring.Open(fds, o.RingBytes); err != nil {
 		return err
 	}
+	if p.processMasks, err = openMaskTable(p.coll.Maps["process_masks"]); err != nil {
+		return err
+	}
 	if err := p.SetInterest(o.Interest); err != nil {
 		return err
 	}
@@ -348,6 +353,7 @@ func (p *Probe) Close() error {
 	if p.reader != nil {
 		errs = append(errs, p.reader.Close())
 	}
+	errs = append(errs, p.processMasks.close())
 	p.coll.Close()
 	return errors.Join(errs...)
 }

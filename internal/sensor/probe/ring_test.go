@@ -87,6 +87,11 @@ func counters(t *testing.T) Counters {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return countersOf(t, p)
+}
+
+func countersOf(t *testing.T, p *Probe) Counters {
+	t.Helper()
 	c, err := p.Counters()
 	if err != nil {
 		t.Fatal(err)

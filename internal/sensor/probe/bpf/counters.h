@@ -9,6 +9,7 @@ enum fate {
 	DELIVERED, /* put into a ring */
 	FILTERED,  /* no rule needs it */
 	DROPPED,
+	MASKED,	   /* no rule that can match its process needs it; see procmask.h */
 	FATES,
 };
 
@@ -31,6 +32,7 @@ struct counters {
 	u64 drops[DROP_CAUSES][DROP_CATEGORIES];
 	u64 faults;  /* parameters in user memory that could not be read */
 	u64 foreign; /* syscalls of an ABI that is not translated; not in seen */
+	u64 stale_masks; /* calls of processes that have changed since their mask was written */
 } __attribute__((aligned(64)));
 
 struct ring {

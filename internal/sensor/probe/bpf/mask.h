@@ -11,6 +11,7 @@
 #pragma once
 #include "cgroups.h"
 #include "filter.h"
+#include "procmask.h"
 
 #define CALL_FACTS 8 /* combinations */
 
@@ -31,6 +32,7 @@ struct special {
 };
 
 struct rule_masks {
+	u64 plan; /* no two sets of rules have the same */
 	struct special specials[SOCKET_KINDS];
 	struct rule_needs kinds[SOCKET_KINDS][CALL_FACTS];
 	struct rule_bits sockets[MASKED_SOCKETS][64]; /* by socket facts */
@@ -88,18 +90,34 @@ INLINE struct rule_bits rules_of(struct rule_needs *n, struct needs *name)
 	return b;
 }
 
-/* Can no rule match this call? Else the rules that can are in s. */
-INLINE bool rules_exclude(struct scratch *s, struct task_struct *task)
+INLINE struct rule_bits rules_both(struct rule_bits a, struct rule_bits b)
+{
+	struct rule_bits both = { .lo = a.lo & b.lo, .hi = a.hi & b.hi };
+	return both;
+}
+
+/* Can no rule match? The host's are among those of any process. */
+INLINE bool none_can_match(struct scratch *s, struct task_struct *task, struct rule_bits any, struct rule_bits host)
+{
+	return no_rules(any) || (no_rules(host) && is_host(s, task));
+}
+
+/* The same of rules that can match, but perhaps not this process. */
+INLINE bool none_can_match_process(struct scratch *s, struct task_struct *task, struct rule_bits any,
+				   struct rule_bits host)
+{
+	if (no_rules(rules_both(any, s->mask)))
+		return true;
+	return !no_rules(host) && no_rules(rules_both(host, s->mask)) && is_host(s, task);
+}
+
+/* The rules that can match the call, wherever its process is and if it is in no
+ * container. */
+INLINE void rules_of_call(struct scratch *s, struct task_struct *task, struct rule_masks *m)
 {
 	u32 kind = BOUND(s->entry.kind, SOCKET_KINDS - 1);
-
-	s->rules.lo = s->rules.hi = s->host_rules.lo = s->host_rules.hi = ~0ull;
-	if (!interest.masks)
-		return false;
-	struct rule_masks *m = rule_masks_get();
-	if (!m)
-		return false;
 	u32 facts = s->ret >= 0 ? CALL_IS_SUCCESS : 0;
+
 	if (is_special(s, &m->specials[kind]))
 		facts |= CALL_IS_SPECIAL;
 	struct rule_needs *any = &m->kinds[kind][facts], *host = &m->kinds[kind][facts | CALL_IS_HOST];
@@ -111,27 +129,43 @@ INLINE bool rules_exclude(struct scratch *s, struct task_struct *task)
 	}
 	s->rules = rules_of(any, name);
 	s->host_rules = rules_of(host, name);
-	if (!no_rules(s->host_rules))
-		return false;
-	return no_rules(s->rules) || is_host(s, task);
+}
+
+/* What becomes of a call by the rules that can match it, which are in s
+ * afterwards: DELIVERED, as far as is known yet. */
+INLINE u32 fate_by_rules(struct scratch *s, struct counters *c, struct task_struct *task)
+{
+	s->rules = s->host_rules = s->mask = all_rules();
+	if (!interest.masks)
+		return DELIVERED;
+	struct rule_masks *m = rule_masks_get();
+	if (!m)
+		return DELIVERED;
+	rules_of_call(s, task, m);
+	if (none_can_match(s, task, s->rules, s->host_rules))
+		return FILTERED;
+	s->mask = process_rules(task, c, m->plan);
+	return none_can_match_process(s, task, s->rules, s->host_rules) ? MASKED : DELIVERED;
 }
 
 /* The same before the call's family has looked. It learns from messages who is
  * the client, and leaves them out itself. */
-INLINE bool rules_exclude_call(struct scratch *s, struct task_struct *task)
+INLINE u32 fate_of_call(struct scratch *s, struct counters *c, struct task_struct *task)
 {
-	return rules_exclude(s, task) && s->entry.family != FAMILY_MESSAGE;
+	u32 fate = fate_by_rules(s, c, task);
+	return s->entry.family == FAMILY_MESSAGE ? DELIVERED : fate;
 }
 
 /* The same of a call on a socket, of which more is known now. */
-INLINE bool rules_exclude_socket(struct scratch *s, struct task_struct *task, struct rule_masks *m, u32 facts)
+INLINE u32 fate_on_socket(struct scratch *s, struct task_struct *task, struct rule_masks *m, u32 facts)
 {
 	struct special *sp = &m->specials[BOUND(s->entry.kind, SOCKET_KINDS - 1)];
 
 	if (!sp->sockets)
-		return false;
+		return DELIVERED;
 	struct rule_bits *b = &m->sockets[BOUND(sp->sockets - 1, MASKED_SOCKETS - 1)][facts & 63];
-	if ((b->lo & s->host_rules.lo) | (b->hi & s->host_rules.hi))
-		return false;
-	return !((b->lo & s->rules.lo) | (b->hi & s->rules.hi)) || is_host(s, task);
+	struct rule_bits any = rules_both(*b, s->rules), host = rules_both(*b, s->host_rules);
+	if (none_can_match(s, task, any, host))
+		return FILTERED;
+	return none_can_match_process(s, task, any, host) ? MASKED : DELIVERED;
 }

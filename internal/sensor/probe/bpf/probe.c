@@ -148,8 +148,9 @@ INLINE int syscall_returns(u64 *ctx, u32 hook)
 	c->seen++;
 	if (unlikely(timed))
 		s->began = bpf_ktime_get_boot_ns();
-	if ((drop_failed && ret < 0) || rules_exclude_call(s, task)) {
-		leave_out(s, c);
+	u32 fate = drop_failed && ret < 0 ? FILTERED : fate_of_call(s, c, task);
+	if (fate != DELIVERED) {
+		leave_out_as(s, c, fate);
 		return 0;
 	}
 	s->busy = 1;

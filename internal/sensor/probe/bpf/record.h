@@ -115,6 +115,7 @@ struct scratch {
 	struct cgroup_set cgroup_set; /* of cgroup_set_read */
 	struct rule_bits rules;       /* that could match the call, wherever its process is */
 	struct rule_bits host_rules;  /* the same, if it is in no container */
+	struct rule_bits mask;	      /* of rules that can match the process; see procmask.h */
 	/* Of all paths of an open, see open_path_add in filter.h. */
 	u64 clauses[NEED_CLAUSES];
 	u64 excluded;
@@ -180,10 +181,15 @@ INLINE void count_drop(struct scratch *s, struct counters *c, u32 cause, u32 cat
 }
 
 /* The event is not needed: nothing is sent. */
-INLINE void leave_out(struct scratch *s, struct counters *c)
+INLINE void leave_out_as(struct scratch *s, struct counters *c, u32 fate)
 {
 	s->busy = 0;
-	count_fate(s, c, FILTERED);
+	count_fate(s, c, fate);
+}
+
+INLINE void leave_out(struct scratch *s, struct counters *c)
+{
+	leave_out_as(s, c, FILTERED);
 }
 
 #define SLOT(s, i) (s)->slots[i]

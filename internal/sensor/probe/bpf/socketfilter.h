@@ -95,13 +95,16 @@ INLINE bool socket_left_out(struct scratch *s, struct task_struct *task, s32 fd)
 		return false;
 	u64 sk = fd < 0 ? 0 : fd_sock(task, fd);
 	u32 facts = socket_facts(s, sk);
-	if (socket_needed(s, task, needs, facts) && !(m && rules_exclude_socket(s, task, m, facts)))
+	u32 fate = FILTERED;
+	if (socket_needed(s, task, needs, facts))
+		fate = m ? fate_on_socket(s, task, m, facts) : DELIVERED;
+	if (fate == DELIVERED)
 		return false;
 	struct counters *c = counters_get();
 	if ((facts & (SOCK_IS_UDP | SOCK_IS_SUCCESS | SOCK_IS_CONNECTED)) == (SOCK_IS_UDP | SOCK_IS_SUCCESS))
 		learn_role(s, task, fd, sk);
 	if (c)
-		leave_out(s, c);
+		leave_out_as(s, c, fate);
 	else
 		s->busy = 0;
 	return true;

@@ -1,0 +1,96 @@
+package probe
+
+import (
+	"fmt"
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+)
+
+// ProcessMask says which rules can match calls of a process, as long as it has
+// these facts: those of its image, and the credentials of the thread that calls.
+// plan.Own tells what else is a process's own.
+type ProcessMask struct {
+	Plan             uint32 // KindFilter.Plan of the rules
+	PID              uint32
+	Start            uint64 // as in the headers of events, like the others
+	ExecID, UID, GID uint32
+	LoginUID         uint32
+	Rules            [2]uint64
+}
+
+// maskWords is MASK_WORDS of bpf/procmask.h, processMasks its PROCESS_MASKS.
+const (
+	maskWords    = 12
+	processMasks = 4096
+)
+
+// maskSlot is struct process_mask of bpf/procmask.h.
+type maskSlot struct{ Words [maskWords]uint64 }
+
+// maskTable is the kernel's table of masks in our memory.
+type maskTable struct {
+	memory  []byte
+	slots   []maskSlot
+	writing uint32 // the number of the last writing
+	written atomic.Uint64
+	used    atomic.Uint64 // slots
+}
+
+func openMaskTable(m *ebpf.Map) (*maskTable, error) {
+	memory, err := unix.Mmap(m.FD(), 0, processMasks*int(unsafe.Sizeof(maskSlot{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map the masks of processes: %w", err)
+	}
+	return &maskTable{memory: memory, slots: unsafe.Slice((*maskSlot)(unsafe.Pointer(unsafe.SliceData(memory))), processMasks)}, nil
+}
+
+func (t *maskTable) close() error {
+	if t == nil || t.memory == nil {
+		return nil
+	}
+	memory := t.memory
+	t.memory, t.slots = nil, nil
+	return unix.Munmap(memory)
+}
+
+// words are the high halves of a slot's words.
+func (m *ProcessMask) words() [maskWords]uint32 {
+	return [maskWords]uint32{
+		m.Plan, m.PID, uint32(m.Start), uint32(m.Start >> 32), m.ExecID, m.UID, m.GID, m.LoginUID,
+		uint32(m.Rules[0]), uint32(m.Rules[0] >> 32), uint32(m.Rules[1]), uint32(m.Rules[1] >> 32),
+	}
+}
+
+// put takes the place of the slot's mask, of whatever process that was. The
+// kernel reads meanwhile: each word says to which writing it belongs.
+func (t *maskTable) put(m *ProcessMask) {
+	slot := &t.slots[m.PID%processMasks]
+	if t.writing++; t.writing == 0 {
+		t.writing = 1 // 0 is that of an empty slot
+	}
+	if slot.Words[0] == 0 {
+		t.used.Add(1)
+	}
+	for i, w := range m.words() {
+		atomic.StoreUint64(&slot.Words[i], uint64(w)<<32|uint64(t.writing))
+	}
+	t.written.Add(1)
+}
+
+// SetProcessMask tells the probe which rules can match a process. It is called
+// from one goroutine, and not after Close.
+func (p *Probe) SetProcessMask(m *ProcessMask) { p.processMasks.put(m) }
+
+// MaskCounters count the masks of processes.
+type MaskCounters struct {
+	Written uint64 // since Load
+	Held    uint64 // those that no other has replaced
+}
+
+// ProcessMasks returns the counters of the masks of processes.
+func (p *Probe) ProcessMasks() MaskCounters {
+	return MaskCounters{p.processMasks.written.Load(), p.processMasks.used.Load()}
+}
