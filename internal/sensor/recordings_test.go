@@ -1,6 +1,8 @@
 package sensor
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -187,4 +189,37 @@ func TestReloadWhileRecording(t *testing.T) {
 	if slices.ContainsFunc(again, func(a alertLine) bool { return a.Fields["fd.name"] == "/proc/self/reload-3" }) {
 		t.Error("recorded although it is off")
 	}
+}
+
+// replayed runs a sensor over a capture and returns its standard output.
+func replayed(t *testing.T, path string, overrides ...string) string {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	configFile := filepath.Join(t.TempDir(), "config.yaml")
+	write(t, configFile, "watch_config_files: false\ntime_format_iso_8601: true\n")
+	overrides = append([]string{
+		"engine.kind=replay", "engine.replay.capture_file=" + path, "peregrine.status_socket=", "append_output=[]",
+	}, overrides...)
+	errs := make(chan error, 1)
+	go func() {
+		errs <- Run(context.Background(), Options{
+			LoadConfig: func() (*config.Config, error) {
+				return config.Load(config.Options{Path: configFile, Overrides: overrides})
+			},
+			Stdout: w, Stderr: new(bytes.Buffer), Getenv: func(string) string { return "" },
+		})
+		w.Close()
+	}()
+	var out bytes.Buffer
+	if _, err := out.ReadFrom(r); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-errs; err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
 }

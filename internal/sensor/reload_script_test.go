@@ -3,6 +3,7 @@ package sensor
 import (
 	"bufio"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
+
+var update = flag.Bool("update", false, "write golden files anew")
 
 // The scripts of testdata/reload run a sensor whose files change.
 //

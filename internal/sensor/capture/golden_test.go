@@ -17,7 +17,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-var update = flag.Bool("update", false, "write golden files anew")
+// Update says that golden files are written anew; it is for package capture_test too.
+var Update = flag.Bool("update", false, "write golden files anew")
 
 const second = 1_000_000_000
 
@@ -299,7 +300,7 @@ func text(t testing.TB, file []byte) (string, error) {
 func TestCorpus(t *testing.T) {
 	for name, f := range scripts {
 		path := filepath.Join("..", "..", "corpus", "testdata", "captures", name+".scap")
-		if *update {
+		if *Update {
 			if err := os.WriteFile(path, capture(t, f), 0o644); err != nil {
 				t.Fatal(err)
 			}
@@ -330,7 +331,7 @@ func TestGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := filepath.Join("testdata", name+".golden")
-			if *update {
+			if *Update {
 				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}

@@ -1,9 +1,8 @@
-package sensor
+package capture_test
 
 import (
 	"bytes"
 	"context"
-	"flag"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,12 +11,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor"
 	"github.com/peregrine-sec/peregrine/internal/sensor/capture"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
-
-var update = flag.Bool("update", false, "write golden files anew")
 
 // story is a capture in which each line of the golden file has its cause, and
 // things that look alike but are harmless have none.
@@ -76,7 +74,7 @@ func replayed(t *testing.T, path string, overrides ...string) string {
 	}, overrides...)
 	errs := make(chan error, 1)
 	go func() {
-		errs <- Run(context.Background(), Options{
+		errs <- sensor.Run(context.Background(), sensor.Options{
 			LoadConfig: func() (*config.Config, error) {
 				return config.Load(config.Options{Path: configFile, Overrides: overrides})
 			},
@@ -117,7 +115,7 @@ func capturedStory(t *testing.T) string {
 func TestReplayAlerts(t *testing.T) {
 	got := replayed(t, capturedStory(t))
 	golden := filepath.Join("testdata", "replay.golden")
-	if *update {
+	if *capture.Update {
 		write(t, golden, got)
 	}
 	want, err := os.ReadFile(golden)
@@ -287,5 +285,12 @@ func TestReplayOfWaysAroundTheRules(t *testing.T) {
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("rules (-want +got):\n%s", diff)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }
