@@ -47,12 +47,6 @@ func Is(err error, code int) bool {
 	return errors.As(err, &refused) && refused.Code == code
 }
 
-// Content types of patches.
-const (
-	MergePatch     = "application/merge-patch+json"           // RFC 7386
-	StrategicPatch = "application/strategic-merge-patch+json" // lists by their keys, as kubectl patch
-)
-
 // Get reads an object, or a list, at a path such as
 // "/api/v1/namespaces/a/pods?limit=500".
 func (c *Client) Get(ctx context.Context, path string, into any) error {
@@ -64,9 +58,9 @@ func (c *Client) Create(ctx context.Context, path string, object, into any) erro
 	return c.Do(ctx, http.MethodPost, path, "application/json", object, into)
 }
 
-// Patch changes an object; kind is one of the content types.
-func (c *Client) Patch(ctx context.Context, path, kind string, patch, into any) error {
-	return c.Do(ctx, http.MethodPatch, path, kind, patch, into)
+// Patch changes an object as kubectl patch does: it merges lists by their keys.
+func (c *Client) Patch(ctx context.Context, path string, patch, into any) error {
+	return c.Do(ctx, http.MethodPatch, path, "application/strategic-merge-patch+json", patch, into)
 }
 
 // Delete deletes an object, or those of a collection that a selector in the

@@ -40,8 +40,8 @@ func TestClient(t *testing.T) {
 	c := &Client{HTTP: server.Client(), Server: server.URL, Timeout: time.Minute}
 	ctx, path := context.Background(), In("api/v1", "a", "pods")
 	var answer struct{ Did string }
-	err := c.Patch(ctx, path, MergePatch, map[string]int{"a": 1}, &answer)
-	if want := "PATCH application/merge-patch+json {'a':1}"; err != nil || answer.Did != want {
+	err := c.Patch(ctx, path, map[string]int{"a": 1}, &answer)
+	if want := "PATCH application/strategic-merge-patch+json {'a':1}"; err != nil || answer.Did != want {
 		t.Errorf("%q, %v, want %q", answer.Did, err, want)
 	}
 	if err := c.Create(ctx, path, map[string]int{"a": 1}, nil); err != nil {

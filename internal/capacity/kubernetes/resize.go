@@ -22,7 +22,7 @@ func (s *site) resize(ctx context.Context, l capacity.Limit) (*pod, error) {
 	now := s.copy.container(s.Container)
 	wished := limited(s.sensor.Resources, l)
 	path := kubeapi.In("api/v1", s.set.Metadata.Namespace, "pods", name, "resize")
-	err := s.Client.Patch(ctx, path, kubeapi.StrategicPatch, object{"spec": object{"containers": []any{object{"name": s.Container, "resources": wished}}}}, nil)
+	err := s.Client.Patch(ctx, path, object{"spec": object{"containers": []any{object{"name": s.Container, "resources": wished}}}}, nil)
 	var refused *kubeapi.Error
 	if errors.As(err, &refused) {
 		s.Say("%s  a new copy is made, as the pod cannot be resized in place: %s", s.name(), refused.Message)

@@ -12,9 +12,6 @@ import (
 // Condition is a --fail-if: a comparison about every row of a result.
 type Condition = condition.Condition[capacity.Row]
 
-// RowMetrics are the names of the figures that only a row has, for help.
-const RowMetrics = "syscalls eps ndr pdr"
-
 // metrics are the figures of a row for conditions: its own figures, and those
 // of its clean round.
 var metrics = rowMetrics()

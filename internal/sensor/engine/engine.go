@@ -296,7 +296,7 @@ func (e *Engine) alert(i int) {
 // processMask returns the rules that can match events of p, judged by facts
 // about p alone.
 func (e *Engine) processMask(p *state.Process) []uint64 {
-	generation := e.table.Generation(p) + e.epoch<<48
+	generation := p.Generation + e.epoch<<48
 	if p.MaskGeneration == generation && p.Mask != nil {
 		return p.Mask
 	}

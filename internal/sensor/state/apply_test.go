@@ -212,14 +212,14 @@ func TestSnapshotAgainstEvents(t *testing.T) {
 func TestHeaderCredentials(t *testing.T) {
 	w := newWorld(t, Options{})
 	p := w.start(10, 1, "su")
-	gen := w.table.Generation(p)
+	gen := p.Generation
 	w.call(10)
-	if w.table.Generation(p) != gen {
+	if p.Generation != gen {
 		t.Error("an event that tells nothing new has changed the generation")
 	}
 	w.procs[10].UID, w.procs[10].GID, w.procs[10].LoginUID = 1000, 100, 1000
 	w.call(10)
-	if p.UID != 1000 || p.GID != 100 || p.LoginUID != 1000 || w.table.Generation(p) == gen {
+	if p.UID != 1000 || p.GID != 100 || p.LoginUID != 1000 || p.Generation == gen {
 		t.Errorf("%+v", p)
 	}
 }

@@ -76,7 +76,8 @@ type Process struct {
 	// Generation changes whenever anything above changes, or anything that a
 	// condition about this process can see: an ancestor's image, the
 	// container's metadata. Values cached per process are valid while Generation
-	// is the same.
+	// is the same, but those of conditions about the leaders of its session and
+	// process group, which are not always ancestors.
 	Generation uint64
 	// Mask caches, for the engine, the rules that can still match events of
 	// this process; MaskGeneration is the Generation it was made at.

@@ -99,12 +99,6 @@ func (t *Table) changedTree(p *Process) {
 	}
 }
 
-// Generation is the version for caches about p: it changes whenever a condition
-// about p's own facts, its ancestors or its container could have another value.
-// Conditions about the leaders of its session and process group are not
-// covered: those are not always ancestors.
-func (t *Table) Generation(p *Process) uint64 { return p.Generation }
-
 // SessionLeader is the leader of p's session (proc.sname), as Falco finds it:
 // the process whose pid is the session's id, for a process outside any pid
 // namespace; otherwise, or when the leader has gone, the farthest ancestor in

@@ -21,7 +21,7 @@ func TestOrphansGoToTheReaper(t *testing.T) {
 	if got := w.lineage(d); got != "bash<bash<subreaper<init" {
 		t.Errorf("lineage %s", got)
 	}
-	if c.PPID != 5 || w.table.Generation(d) == gen {
+	if c.PPID != 5 || d.Generation == gen {
 		t.Error("the grandchild's caches are still valid")
 	}
 }

@@ -73,7 +73,7 @@ func start(t *testing.T, opt Options) string {
 		}
 		http.DefaultClient.CloseIdleConnections()
 	})
-	return "http://" + s.Addr().String()
+	return "http://" + s.listener.Addr().String()
 }
 
 func get(t *testing.T, url string) (int, string, string) {
