@@ -1,9 +1,18 @@
 package endpoint
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
@@ -42,7 +51,7 @@ func TestAlerts(t *testing.T) {
 			t.Errorf("%s: (-want +got)\n%s", text, diff)
 		}
 	}
-	for _, text := range []string{"", "htp", "http:", "http://", "http://host", "http://host:1/path", "smoke:signals", "file:", "unix://", "grpc:", "grpc://host", "/"} {
+	for _, text := range []string{"", "htp", "http:", "http://", "http://host", "http://host:1/path", "http:host:1", "smoke:signals", "smoke://host:1", "file:", "unix://", "grpc:", "grpc://host", "/"} {
 		if e, err := ParseAlerts(text); err == nil || !strings.Contains(err.Error(), "expected grpc") {
 			t.Errorf("%q is read as %+v, %v", text, e, err)
 		}
@@ -66,7 +75,7 @@ func TestStats(t *testing.T) {
 			t.Errorf("%s: (-want +got)\n%s", text, diff)
 		}
 	}
-	for _, text := range []string{"", "stats", "http:", "http://", "file:", "//"} {
+	for _, text := range []string{"", "stats", "stats:8765", "http:", "http://", "file:", "//"} {
 		if e, err := ParseStats(text); err == nil || !strings.Contains(err.Error(), "expected http") {
 			t.Errorf("%q is read as %+v, %v", text, e, err)
 		}
@@ -118,6 +127,44 @@ func TestTLS(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v, want %q", err, want)
 		}
+	}
+}
+
+// Certificates that are there are used, and mtls asks those of clients for one.
+func TestCertificates(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, secret := filepath.Join(t.TempDir(), "cert"), filepath.Join(t.TempDir(), "key")
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, secret: {Type: "PRIVATE KEY", Bytes: private}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	client, err := Client{CA: cert, Cert: cert, Key: secret}.Config("")
+	if err != nil || client.RootCAs == nil || len(client.Certificates) != 1 {
+		t.Errorf("client: %+v, %v", client, err)
+	}
+	one, err := Server{Security: "tls", Cert: cert, Key: secret}.Config()
+	if err != nil || one.ClientAuth != tls.NoClientCert || len(one.Certificates) != 1 {
+		t.Errorf("tls: %+v, %v", one, err)
+	}
+	both, err := Server{Security: "mtls", Cert: cert, Key: secret, ClientCA: cert}.Config()
+	if err != nil || both.ClientAuth != tls.RequireAndVerifyClientCert || both.ClientCAs == nil {
+		t.Errorf("mtls: %+v, %v", both, err)
+	}
+	if both, err := (Server{Security: "mtls", Cert: cert, Key: secret}).Config(); err == nil || !strings.Contains(err.Error(), "client CA") {
+		t.Errorf("mtls without a CA: %+v, %v", both, err)
 	}
 }
 

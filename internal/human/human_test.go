@@ -34,6 +34,7 @@ func TestWritten(t *testing.T) {
 		"100 %":     Share(1),
 		"1.7 %":     Share(0.0166),
 		"0.1 %":     Share(0.001),
+		"0.92 %":    Share(0.0092),
 		"0.00003 %": Share(3e-7),
 		"-4.6 %":    Share(-0.046),
 		"0 B":       Size(0),
@@ -43,6 +44,7 @@ func TestWritten(t *testing.T) {
 		"27.1 MiB":  Size(28416000),
 		"1.5 GiB":   Size(3 << 29),
 		"512Mi":     Quantity(512 << 20),
+		"1024Ti":    Quantity(1 << 50),
 		"268435457": Quantity(268435457),
 		"100B":      Quantity(100),
 		"0.5":       CPUs(0.5),
@@ -98,7 +100,7 @@ func TestRead(t *testing.T) {
 		want       float64
 	}{
 		{"number", "0", 0}, {"number", " 2.5k ", 2500}, {"number", "150K", 150e3}, {"number", "1e3", 1000},
-		{"rate", "0.5", 0.5}, {"rate", "1M", 1e6},
+		{"rate", "0.5", 0.5}, {"rate", "1M", 1e6}, {"rate", "1G", 1e9},
 		{"size", "512Mi", 512 << 20}, {"size", "512 MiB", 512 << 20}, {"size", "1.5Gi", 3 << 29}, {"size", "64MB", 64e6},
 		{"size", "268435456", 1 << 28}, {"size", "0", 0}, {"size", "100B", 100},
 		{"CPUs", "0.5", 0.5}, {"CPUs", "500m", 0.5}, {"CPUs", "2", 2},
@@ -118,6 +120,8 @@ func TestReadErrors(t *testing.T) {
 		{"size", "512m", "such as 512Mi"},
 		{"size", "-1Gi", "such as 512Mi"},
 		{"size", "1e30T", "such as 512Mi"},
+		{"size", "8388608Ti", "such as 512Mi"}, // 2^63
+		{"rate", "1.1G", "at most 1G"},
 		{"duration", "5", "5s?"},
 		{"duration", "-5s", "such as 500ms"},
 		{"duration", "soon", "such as 500ms"},

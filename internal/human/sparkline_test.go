@@ -12,6 +12,7 @@ func TestSparkline(t *testing.T) {
 	}{
 		"":     {nil, 1},
 		" ▁▄█": {[]float64{0, 1e-9, 0.5, 1}, 1},
+		"▄█":   {[]float64{50, 100}, 100},
 		"█ ":   {[]float64{5, math.NaN()}, 1},
 		"  ":   {[]float64{1, -1}, 0},
 	} {

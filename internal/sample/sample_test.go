@@ -20,6 +20,9 @@ func TestMedianAndQuantile(t *testing.T) {
 	if got := Median(xs); got != 2.5 {
 		t.Errorf("median %v", got)
 	}
+	if got := Median(xs[:1]); got != 5 {
+		t.Errorf("median of 5: %v", got)
+	}
 	for q, want := range map[float64]float64{0: 1, 0.25: 1, 0.5: 2, 0.75: 3, 0.95: 5, 1: 5} {
 		if got := Quantile(xs, q); got != want {
 			t.Errorf("quantile %v is %v, want %v", q, got, want)
@@ -109,6 +112,7 @@ func TestShare(t *testing.T) {
 		{0, 0, 0, 1},
 		{0, 43371, 0, 0.0000692},
 		{0, 2, 0, 1},
+		{1, 0, 0, 1},
 		{1, 10, 0.0178762, 0.4041500}, // as tables have it
 		{50, 100, 0.4038315, 0.5961685},
 		{10, 10, 0.7224672, 1},

@@ -42,6 +42,10 @@ func TestRecommend(t *testing.T) {
 	if r.RequestCPU != 0.5 || !near(r.LimitCPU, 0.75, 1e-9) || r.LimitMemory != 192<<20 {
 		t.Errorf("recommended %v to %v CPU, %d bytes", r.RequestCPU, r.LimitCPU, r.LimitMemory)
 	}
+	// Of 0.75 CPU: 200k, for the 150k of the busiest node.
+	if !near(r.Headroom, 200.0/150, 1e-9) {
+		t.Errorf("headroom %v", r.Headroom)
+	}
 	if len(r.Fleet) != 2 || !r.Fleet[0].OverCap || r.Fleet[1].OverCap || !near(r.Fleet[1].SumCPU, 0.1, 1e-9) {
 		t.Errorf("fleet %+v", r.Fleet)
 	}

@@ -270,6 +270,62 @@ func TestSearchStopsOnError(t *testing.T) {
 	}
 }
 
+// A bound lies between the highest pass below all failures and the lowest
+// failure; of passes at one rate, the longest and latest proves it.
+func TestBound(t *testing.T) {
+	const short, long = 5 * time.Second, time.Minute
+	at := func(rate float64, length time.Duration, clean bool) trial {
+		return trial{rate, length, Observation{Offered: rate, Clean: clean}}
+	}
+	for name, tt := range map[string]struct {
+		trials []trial
+		want   capacity.Bound
+	}{
+		"nothing":                         {nil, capacity.Bound{LowerTrial: -1, UpperTrial: -1}},
+		"a pass":                          {[]trial{at(10, short, true)}, capacity.Bound{Lower: 10, UpperTrial: -1}},
+		"a failure":                       {[]trial{at(10, short, false)}, capacity.Bound{Upper: 10, LowerTrial: -1}},
+		"a pass at the failing rate":      {[]trial{at(10, short, true), at(10, short, false)}, capacity.Bound{Upper: 10, LowerTrial: -1, UpperTrial: 1}},
+		"a pass above a failure":          {[]trial{at(10, short, false), at(20, long, true), at(5, short, true)}, capacity.Bound{Lower: 5, Upper: 10, LowerTrial: 2}},
+		"the first of equal failures":     {[]trial{at(10, short, false), at(10, short, false)}, capacity.Bound{Upper: 10, LowerTrial: -1}},
+		"the last of equal passes":        {[]trial{at(10, short, true), at(10, short, true)}, capacity.Bound{Lower: 10, LowerTrial: 1, UpperTrial: -1}},
+		"the longest of equal passes":     {[]trial{at(10, long, true), at(10, short, true)}, capacity.Bound{Lower: 10, UpperTrial: -1}},
+		"a lower pass after a higher":     {[]trial{at(10, short, true), at(5, long, true)}, capacity.Bound{Lower: 10, UpperTrial: -1}},
+		"a generator that is too slow":    {[]trial{{20, short, Observation{Offered: 10, Clean: true}}}, capacity.Bound{Lower: 10, UpperTrial: -1}},
+		"a generator that is ahead of it": {[]trial{{10, short, Observation{Offered: 11}}}, capacity.Bound{Upper: 10, LowerTrial: -1}},
+	} {
+		s := New(patient(), time.Now, nil)
+		s.trials = tt.trials
+		if got := s.bound(s.clean, 0); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", name, got, tt.want)
+		}
+	}
+	s := New(patient(), time.Now, nil)
+	s.trials = []trial{at(10, short, false), at(5, long, true), at(7, long-1, true)}
+	if got, want := s.bound(s.clean, long), (capacity.Bound{Lower: 5, LowerTrial: 1, UpperTrial: -1}); got != want {
+		t.Errorf("long trials: %+v, want %+v", got, want)
+	}
+}
+
+// A rate without loss is within the partial goal too, whatever failed below it.
+func TestWiden(t *testing.T) {
+	s := New(patient(), time.Now, nil)
+	for _, rate := range []float64{10, 20, 30} {
+		s.trials = append(s.trials, trial{rate, time.Second, Observation{Offered: rate}})
+	}
+	ndr := capacity.Bound{Lower: 20, LowerTrial: 7}
+	for _, tt := range []struct{ pdr, want capacity.Bound }{
+		{capacity.Bound{Lower: 25, Upper: 26}, capacity.Bound{Lower: 25, Upper: 26}},
+		{capacity.Bound{Lower: 20, Upper: 26}, capacity.Bound{Lower: 20, Upper: 26}},
+		{capacity.Bound{Lower: 5, Upper: 25, UpperTrial: 3}, capacity.Bound{Lower: 20, LowerTrial: 7, Upper: 25, UpperTrial: 3}},
+		{capacity.Bound{Lower: 5, Upper: 20}, capacity.Bound{Lower: 20, LowerTrial: 7, Upper: 30, UpperTrial: 2}},
+		{capacity.Bound{Lower: 5, Upper: 10}, capacity.Bound{Lower: 20, LowerTrial: 7, Upper: 30, UpperTrial: 2}},
+	} {
+		if got := s.widen(tt.pdr, ndr); got != tt.want {
+			t.Errorf("%+v: %+v, want %+v", tt.pdr, got, tt.want)
+		}
+	}
+}
+
 // ExampleSearch shows the order of a search.
 func ExampleSearch() {
 	m := &sensorModel{capacity: 5000, overhead: time.Second}

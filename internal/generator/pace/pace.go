@@ -69,7 +69,7 @@ func (r Ramp) Pace(elapsed time.Duration, n uint64) (time.Duration, bool) {
 
 // Planned implements OpenLoop.
 func (r Ramp) Planned(d time.Duration) uint64 {
-	t := min(d, r.For).Seconds()
+	t := max(0, min(d, r.For)).Seconds()
 	n := r.From*t + (r.To-r.From)*t*t/(2*r.For.Seconds())
 	// A whole number of actions may come out a little above itself. The slack
 	// is relative: an absolute one hides the first action of a slow ramp.
@@ -104,9 +104,6 @@ func (s Steps) Pace(elapsed time.Duration, n uint64) (time.Duration, bool) {
 func (s Steps) Planned(d time.Duration) uint64 {
 	var n uint64
 	for _, rate := range s.Rates {
-		if d <= 0 {
-			break
-		}
 		n += Constant{rate}.Planned(min(d, s.Each))
 		d -= s.Each
 	}

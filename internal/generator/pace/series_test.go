@@ -19,6 +19,9 @@ func TestSeries(t *testing.T) {
 			t.Errorf("action %d is due at %v, want %v ms", i, d, want[i])
 		}
 	}
+	if wait, stop := s.Pace(225*time.Millisecond, 1); stop || wait.Round(time.Microsecond) != -25*time.Millisecond {
+		t.Errorf("25 ms late, action 1 is due in %v, stop %v", wait, stop)
+	}
 	for at, want := range map[time.Duration]int{0: 0, 99: 0, 100: 1, 250: 2, 300: 0, 699: 0, 700: 1} {
 		if got := s.Step(at * time.Millisecond); got != want {
 			t.Errorf("step %d at %v ms, want %d", got, at, want)
