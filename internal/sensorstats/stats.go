@@ -62,6 +62,19 @@ type Sample struct {
 	Extra *Extra `json:"extra,omitempty"`
 }
 
+// Whole says whether Delta is that of an interval of work: the first of a
+// process's life covers its start.
+func (s *Sample) Whole() bool { return !s.Restarted && s.Number != 1 && s.Delta.Events > 0 }
+
+// Rate is Delta's events per second; interval is the time of a sample that does
+// not tell it.
+func (s *Sample) Rate(interval time.Duration) float64 {
+	if s.Elapsed > 0 {
+		interval = time.Duration(s.Elapsed)
+	}
+	return float64(s.Delta.Events) / interval.Seconds()
+}
+
 // DropPercent is the method document's drop_pct: 100 times drops by events,
 // each of the same interval. 0 without events.
 func (c Counters) DropPercent() float64 {

@@ -49,16 +49,10 @@ func parseStats(text []byte, interval time.Duration) (Rates, error) {
 		return Rates{}, err
 	}
 	var rates []float64
-	for _, s := range samples {
-		// The first sample of a process's life covers its start.
-		if s.Restarted || s.Number == 1 || s.Delta.Events == 0 {
-			continue
+	for i := range samples {
+		if samples[i].Whole() {
+			rates = append(rates, samples[i].Rate(interval))
 		}
-		length := interval
-		if s.Elapsed > 0 {
-			length = time.Duration(s.Elapsed)
-		}
-		rates = append(rates, float64(s.Delta.Events)/length.Seconds())
 	}
 	if len(rates) == 0 {
 		return Rates{}, fmt.Errorf("no rates in %d samples: expected a stats file with at least two samples, or the JSON of a Prometheus query", len(samples))

@@ -40,7 +40,7 @@ func ShapeOf(samples []sensorstats.Sample, interval time.Duration) Shape {
 	var idle []float64
 	begin := -1
 	for i := 0; i <= len(samples); i++ {
-		if i < len(samples) && usable(&samples[i]) && float64(samples[i].Delta.Events) > threshold {
+		if i < len(samples) && samples[i].Whole() && float64(samples[i].Delta.Events) > threshold {
 			if begin < 0 {
 				begin = i
 			}
@@ -50,24 +50,13 @@ func ShapeOf(samples []sensorstats.Sample, interval time.Duration) Shape {
 			s.Bursts = append(s.Bursts, burstOf(samples, begin, i-1, interval))
 			begin = -1
 		}
-		if i < len(samples) && usable(&samples[i]) {
-			idle = append(idle, rate(&samples[i], interval))
+		if i < len(samples) && samples[i].Whole() {
+			idle = append(idle, samples[i].Rate(interval))
 			s.IdleDrops += int(samples[i].Delta.Drops)
 		}
 	}
 	s.Idle, s.Resting = mean(idle), len(idle)
 	return s
-}
-
-// usable leaves out samples whose delta is not one of an interval: the first
-// of a process's life covers its start.
-func usable(s *sensorstats.Sample) bool { return !s.Restarted && s.Number != 1 && s.Delta.Events > 0 }
-
-func rate(s *sensorstats.Sample, interval time.Duration) float64 {
-	if s.Elapsed > 0 {
-		interval = time.Duration(s.Elapsed)
-	}
-	return float64(s.Delta.Events) / interval.Seconds()
 }
 
 func mean(xs []float64) float64 {
@@ -86,7 +75,7 @@ func mean(xs []float64) float64 {
 func threshold(samples []sensorstats.Sample) float64 {
 	var logs []float64
 	for i := range samples {
-		if usable(&samples[i]) {
+		if samples[i].Whole() {
 			logs = append(logs, math.Log(float64(samples[i].Delta.Events)))
 		}
 	}
@@ -136,7 +125,7 @@ func burstOf(samples []sensorstats.Sample, first, last int, interval time.Durati
 			b.Edges = append(b.Edges, i)
 		case b.FirstDrop < 0 || i < b.FirstDrop:
 			b.Plateau = append(b.Plateau, i)
-			rates = append(rates, rate(&samples[i], interval))
+			rates = append(rates, samples[i].Rate(interval))
 		}
 	}
 	b.Rate = mean(rates)
