@@ -67,37 +67,38 @@ func newKinds(custom []string) *Kinds {
 	return k
 }
 
-// finish counts every rule as possible for kinds that are not for the rules
+// finish counts every rule as possible for calls that are not for the rules
 // alone.
 func (k *Kinds) finish() {
 	for kind := range event.Kind(event.NumKinds) {
-		if k.asked[kind] && !k.custom[kind] && sparable(kind) {
-			continue
-		}
+		forRules := !k.custom[kind] && (k.asked[kind] || state.LearnsFrom(kind))
 		for f := range event.NumCallFacts {
-			k.Always[kind][f] = AllBits
+			if !forRules || !sparable(kind, f) {
+				k.Always[kind][f] = AllBits
+			}
 		}
 	}
 }
 
-// sparable says whether rules alone look at events of a kind. The process table
-// learns from some. A close that is not sent leaves the probe with what it has
-// learnt of its descriptor.
-func sparable(kind event.Kind) bool {
-	return kind.Info().Origin == event.Syscall && !state.LearnsFrom(kind) && kind != event.KindClose
+// sparable says whether rules alone look at calls of a kind with these facts.
+// The process table learns from some kinds, but not from calls that failed. A
+// close that is not sent leaves the probe with what it has learnt of its
+// descriptor.
+func sparable(kind event.Kind, f event.CallFacts) bool {
+	if kind.Info().Origin != event.Syscall || kind == event.KindClose {
+		return false
+	}
+	return !state.LearnsFrom(kind) || f&event.CallSuccess == 0
 }
 
 // add puts a rule into the sets of the combinations in which it can match; node
 // is what remains of its condition for the kind.
 func (k *Kinds) add(kind event.Kind, bit int, node filter.Node) {
 	k.asked[kind] = true
-	if !sparable(kind) {
-		return
-	}
 	_, hasSpecial := specials[kind]
 	for f := range event.NumCallFacts {
-		if !hasSpecial && f&event.CallSpecial != 0 {
-			continue // no call is
+		if !hasSpecial && f&event.CallSpecial != 0 || !sparable(kind, f) {
+			continue // no call is, or all are sent
 		}
 		n := needOf(node, anyCall{kind, f, k.atHost}, false)
 		names, some := n.names()
