@@ -67,7 +67,7 @@ func (s *sensor) services() ([]service, error) {
 func (s *sensor) webserver(cfg *config.Config) (service, error) {
 	server, err := web.Listen(web.Options{
 		Config: cfg.Webserver, Metrics: cfg.Metrics, Log: s.log,
-		Take: func() (metrics.Snapshot, error) { return s.takeSnapshot(context.Background()) },
+		Take: s.takeSnapshot,
 		Ready: func() error {
 			if !s.ready.Load() {
 				return errors.New("events are not being seen yet")

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,8 +30,8 @@ import (
 type Options struct {
 	Config  config.Webserver
 	Metrics config.Metrics
-	// Take returns a snapshot of now.
-	Take func() (metrics.Snapshot, error)
+	// Take returns a snapshot of now. It gives up when its context ends.
+	Take func(context.Context) (metrics.Snapshot, error)
 	// Ready returns nil once the sensor sees events; nil: always.
 	Ready    func() error
 	Versions Versions
@@ -86,6 +87,9 @@ func semantic(version string) string {
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	// answering is held, shared, by each request that is being answered.
+	answering *sync.RWMutex
+	stop      context.CancelFunc // ends the context of Take
 }
 
 // Listen opens the address; Serve answers.
@@ -108,8 +112,10 @@ func Listen(opt Options) (*Server, error) {
 	if settings != nil {
 		l = tls.NewListener(l, settings)
 	}
-	return &Server{listener: l, http: &http.Server{
-		Handler:           busy(handler(opt)),
+	ctx, stop := context.WithCancel(context.Background())
+	answering := &sync.RWMutex{}
+	return &Server{listener: l, answering: answering, stop: stop, http: &http.Server{
+		Handler:           whileOpen(answering, busy(handler(ctx, opt))),
 		ConnContext:       remember,
 		ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 5 * time.Second,
 		WriteTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second,
@@ -118,24 +124,43 @@ func Listen(opt Options) (*Server, error) {
 	}}, nil
 }
 
-// Serve answers until ctx ends.
+// Serve answers until ctx ends. No answer is under way after it: what they read
+// may be closed.
 func (s *Server) Serve(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, func() { s.http.Close() })
-	defer stop()
-	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+	defer context.AfterFunc(ctx, func() {
+		s.stop()
+		s.http.Close()
+	})()
+	err := s.http.Serve(s.listener)
+	s.stop()
+	_ = s.http.Close() // of the connections, if Serve failed
+	s.answering.Lock() // for good; http.Server.Close does not wait
+	if !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("webserver: %w", err)
 	}
 	return nil
 }
 
+// whileOpen refuses what arrives once the server waits for its last answers.
+func whileOpen(answering *sync.RWMutex, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !answering.TryRLock() {
+			http.Error(w, "the sensor is stopping", http.StatusServiceUnavailable)
+			return
+		}
+		defer answering.RUnlock()
+		next.ServeHTTP(w, r)
+	})
+}
+
 // handler answers by path, not by a pattern: the path of the health check is
 // any text that the configuration has, and comes before the others.
-func handler(opt Options) http.Handler {
-	metrics := http.NotFoundHandler()
+func handler(ctx context.Context, opt Options) http.Handler {
+	counters := http.NotFoundHandler()
 	if opt.Metrics.Enabled && opt.Config.Prometheus {
 		registry := prometheus.NewRegistry()
-		registry.MustRegister(collector{opt.Take, opt.Metrics})
-		metrics = promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		registry.MustRegister(collector{func() (metrics.Snapshot, error) { return opt.Take(ctx) }, opt.Metrics})
+		counters = promhttp.HandlerFor(registry, promhttp.HandlerOpts{
 			ErrorLog:            slog.NewLogLogger(opt.Log.Handler(), slog.LevelWarn),
 			MaxRequestsInFlight: 4,
 		})
@@ -151,7 +176,7 @@ func handler(opt Options) http.Handler {
 		case r.URL.Path == "/versions":
 			answer(w, http.StatusOK, opt.Versions)
 		case r.URL.Path == "/metrics":
-			metrics.ServeHTTP(w, r)
+			counters.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}

@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,7 @@ func options() Options {
 	c.Webserver.ListenPort, c.Webserver.Prometheus, c.Metrics.Enabled, c.Metrics.PerCPU, c.Metrics.LibbpfStats = 0, true, true, true, true
 	return Options{
 		Config: c.Webserver, Metrics: c.Metrics, Versions: VersionsOf("1.2.3", "0.62.0"), Log: slog.New(slog.DiscardHandler),
-		Take: func() (metrics.Snapshot, error) {
+		Take: func(context.Context) (metrics.Snapshot, error) {
 			return metrics.Snapshot{
 				Time: 20e9, Start: 10e9, Elapsed: 10e9, Version: "1.2.3", Source: "syscall", EngineName: "modern_bpf", Host: metrics.Host{Name: "h\xff", CPUs: 2},
 				RulesFiles: []metrics.FileSum{{Name: "/a/r.yaml", SHA256: "ab"}}, Events: 5,
@@ -74,6 +75,52 @@ func start(t *testing.T, opt Options) string {
 		http.DefaultClient.CloseIdleConnections()
 	})
 	return "http://" + s.listener.Addr().String()
+}
+
+// Serve ends when no answer reads the sensor any more. One that takes its time is
+// told to give up.
+func TestServeWaitsForAnswers(t *testing.T) {
+	opt := options()
+	began, asked, goOn, ended := make(chan bool), make(chan bool), make(chan bool), false
+	opt.Take = func(ctx context.Context) (metrics.Snapshot, error) {
+		close(began)
+		<-ctx.Done()
+		close(asked)
+		<-goOn
+		ended = true
+		return metrics.Snapshot{}, ctx.Err()
+	}
+	s, err := Listen(opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Serve(ctx) }()
+	c, err := net.Dial("tcp", s.listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "GET /metrics HTTP/1.1\r\nHost: sensor\r\n\r\n")
+	<-began
+	cancel()
+	<-asked
+	for open := true; open; { // until Serve waits, or has not
+		select {
+		case err := <-done:
+			t.Fatalf("Serve ended during an answer: %v", err)
+		default:
+			if open = s.answering.TryRLock(); open {
+				s.answering.RUnlock()
+				runtime.Gosched()
+			}
+		}
+	}
+	close(goOn)
+	if err := <-done; err != nil || !ended {
+		t.Errorf("Serve: %v, the answer has ended: %v", err, ended)
+	}
 }
 
 func get(t *testing.T, url string) (int, string, string) {
@@ -151,7 +198,7 @@ func TestMetricsDocumented(t *testing.T) {
 
 func TestMetricsFail(t *testing.T) {
 	opt := options()
-	opt.Take = func() (metrics.Snapshot, error) { return metrics.Snapshot{}, errors.New("boom") }
+	opt.Take = func(context.Context) (metrics.Snapshot, error) { return metrics.Snapshot{}, errors.New("boom") }
 	if code, _, body := get(t, start(t, opt)+"/metrics"); code != 500 || !strings.Contains(body, "boom") {
 		t.Errorf("%d %s", code, body)
 	}
@@ -240,7 +287,7 @@ func TestHealthPaths(t *testing.T) {
 		opt := options()
 		opt.Config.HealthEndpoint = path
 		w := httptest.NewRecorder()
-		handler(opt).ServeHTTP(w, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}})
+		handler(t.Context(), opt).ServeHTTP(w, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}})
 		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `"status":"ok"`) {
 			t.Errorf("%q: %d %s", path, w.Code, w.Body)
 		}
