@@ -3,8 +3,10 @@ package generator
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
 )
 
@@ -78,11 +80,7 @@ func (m *Mix) of(actions []int) *Mix {
 	}
 	part := &Mix{Each: m.Each}
 	for s, rates := range m.Rates {
-		scaled := make([]float64, len(rates))
-		for i, rate := range rates {
-			scaled[i] = rate * sums[s]
-		}
-		part.Rates = append(part.Rates, scaled)
+		part.Rates = append(part.Rates, scaled(rates, sums[s]))
 	}
 	for _, a := range actions {
 		s := m.Strands[a]
@@ -90,6 +88,59 @@ func (m *Mix) of(actions []int) *Mix {
 		part.Shares = append(part.Shares, m.Shares[a]/max(sums[s], 1e-300))
 	}
 	return part
+}
+
+// runtimeCalls are those per second that the Go runtime makes in a worker
+// process that is never idle: its monitor looks every 10 ms.
+var runtimeCalls = map[string]float64{"nanosleep": 97, "epoll_pwait": 97}
+
+// leaveOut leaves calls of a process's mix to its Go runtime, which makes them
+// anyhow. A mix of nothing else stays as it is.
+func (m *Mix) leaveOut(actions []Choice) *Mix {
+	kept := make([]float64, len(m.Rates)) // of each strand
+	shares := slices.Clone(m.Shares)
+	made := map[string]float64{} // by the runtime, instead of an action
+	any := false
+	for a, c := range actions {
+		strand := m.Strands[a]
+		rate := m.mean(strand) * m.Shares[a]
+		for syscall, n := range runtimeCalls {
+			if c.Name == action.Replayed(syscall, false) && rate > 0 {
+				by := min(rate, n-made[syscall])
+				made[syscall] += by
+				shares[a] *= 1 - by/rate
+			}
+		}
+		kept[strand] += shares[a]
+		any = any || rate > 0 && shares[a] > 0
+	}
+	if !any {
+		return m
+	}
+	left := &Mix{Each: m.Each, Strands: m.Strands} // shared: neither changes it
+	for s, rates := range m.Rates {
+		left.Rates = append(left.Rates, scaled(rates, kept[s]))
+	}
+	for a, s := range m.Strands {
+		left.Shares = append(left.Shares, shares[a]/max(kept[s], 1e-300))
+	}
+	return left
+}
+
+// mean is a strand's rate over all steps.
+func (m *Mix) mean(strand int) (mean float64) {
+	for _, rate := range m.Rates[strand] {
+		mean += rate / float64(len(m.Rates[strand]))
+	}
+	return mean
+}
+
+func scaled(rates []float64, by float64) []float64 {
+	s := make([]float64, len(rates))
+	for i, rate := range rates {
+		s[i] = rate * by
+	}
+	return s
 }
 
 // mixPicker gives the places of a mix's schedule to its actions. In each step a

@@ -34,7 +34,6 @@ func Replay(p *profile.Profile, scale float64, length time.Duration) (o Options,
 	}
 	r := newReplay(p)
 	r.threads(p.Processes)
-	r.leaveOut(scale)
 	r.subtract()
 	o = Options{Mix: r.mix(p, scale, length), Tick: replayTick, Discard: true}
 	if o.Mix == nil {
@@ -110,20 +109,6 @@ func (r *replay) threads(p *profile.Processes) {
 			r.add(replayed{action.Thread, c.container, false, started})
 		}
 	}
-}
-
-// runtimeCalls are those per second that the Go runtime makes in a worker
-// process that is never idle: its monitor looks every 10 ms.
-var runtimeCalls = map[string]float64{"nanosleep": 97, "epoll_pwait": 97}
-
-// leaveOut leaves calls to the runtime that it makes anyhow.
-func (r *replay) leaveOut(scale float64) {
-	for i := range r.calls {
-		if c := &r.calls[i]; !c.failed {
-			c.rate = max(0, c.rate-runtimeCalls[c.syscall]/scale)
-		}
-	}
-	r.calls = slices.DeleteFunc(r.calls, func(c replayed) bool { return c.rate <= 0 })
 }
 
 // subtract takes away the side calls of other calls: those with most of them

@@ -113,6 +113,48 @@ func TestReplayCourse(t *testing.T) {
 	}
 }
 
+// Each process of a replay leaves out what its Go runtime makes, wherever the
+// calls were recorded: 97 nanosleeps per second.
+func TestReplayLeavesOut(t *testing.T) {
+	b := profile.NewBuilder()
+	for range 20 {
+		b.Add([]profile.Count{{Syscall: "nanosleep", Calls: 30}, {Syscall: "nanosleep", Container: true, Calls: 50}, {Syscall: "getpid", Calls: 5},
+			{Syscall: "epoll_pwait", Container: true, Calls: 1}})
+	}
+	for _, test := range []struct {
+		place     SandboxOptions
+		processes float64
+	}{{SandboxOptions{Container: InHost}, 2}, {SandboxOptions{Container: InHost, Off: true}, 1}, {SandboxOptions{Container: InContainer}, 1}} {
+		o, _, err := Replay(b.Profile(), 1, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Sandbox = test.place
+		actions, err := o.resolve()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sums := map[string]float64{}
+		for _, p := range o.split(actions) {
+			m := p.mix(o.Mix)
+			if err := m.check(len(p.choices)); err != nil {
+				t.Fatal(err)
+			}
+			for name, rate := range rates(&Options{Actions: p.choices, Mix: m}) {
+				sums[name] += rate
+			}
+		}
+		for name, want := range map[string]float64{"nanosleep": 800 - 97*test.processes, "getpid": 50, "epoll_pwait": 0} {
+			if math.Abs(sums[name]-want) > 1e-6 {
+				t.Errorf("%+v: %g %s/s, want %g", test.place, sums[name], name, want)
+			}
+		}
+	}
+	if m := (&Mix{Rates: [][]float64{{5}}, Strands: []int{0}, Shares: []float64{1}}).leaveOut([]Choice{{Name: "replay.nanosleep"}}); m.Rates[0][0] != 5 {
+		t.Errorf("nothing is left: %+v", m)
+	}
+}
+
 // A replay says so if it is not where it was recorded.
 func TestMisplaced(t *testing.T) {
 	o, _, err := Replay(shop(), 1, 0)

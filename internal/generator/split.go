@@ -93,7 +93,7 @@ func (o *Options) split(actions []*action.Action) []*part {
 func (p *part) spawn(ctx context.Context, o Options) (*Result, error) {
 	o.Actions = p.choices
 	if o.Mix != nil {
-		o.Mix = o.Mix.of(p.indices)
+		o.Mix = p.mix(o.Mix)
 	}
 	sink := o.Sink
 	if sink != nil {
@@ -125,6 +125,9 @@ func (p *part) spawn(ctx context.Context, o Options) (*Result, error) {
 	}
 	return result, err
 }
+
+// mix is what this part has to make of the whole mix.
+func (p *part) mix(m *Mix) *Mix { return m.of(p.indices).leaveOut(p.choices) }
 
 // inProcess runs actions that leave nothing on this host.
 func inProcess(ctx context.Context, o Options) (*Result, error) {
