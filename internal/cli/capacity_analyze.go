@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -32,11 +33,11 @@ enough.`,
 			if statsFile == "" && logFile == "" {
 				return usagef("nothing to analyze: give --stats, --log or both")
 			}
-			samples, err := readSamples(statsFile)
+			samples, err := readAll(statsFile, sensorstats.ReadAll)
 			if err != nil {
 				return err
 			}
-			rounds, err := readRounds(logFile)
+			rounds, err := readAll(logFile, method.ReadLog)
 			if err != nil {
 				return err
 			}
@@ -56,36 +57,20 @@ enough.`,
 	return cmd
 }
 
-func readSamples(path string) ([]sensorstats.Sample, error) {
+// readAll reads a file, if it is named.
+func readAll[T any](path string, read func(io.Reader) (T, error)) (all T, err error) {
 	if path == "" {
-		return nil, nil
+		return all, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, err
+		return all, err
 	}
 	defer f.Close()
-	samples, err := sensorstats.ReadAll(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if all, err = read(f); err != nil {
+		return all, fmt.Errorf("%s: %w", path, err)
 	}
-	return samples, nil
-}
-
-func readRounds(path string) ([]method.LogRound, error) {
-	if path == "" {
-		return nil, nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	rounds, err := method.ReadLog(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return rounds, nil
+	return all, nil
 }
 
 func newCapacityRestore(env Env) *cobra.Command {

@@ -72,12 +72,7 @@ Exit codes: the same as for capacity run.`,
   peregrine capacity kubernetes --node worker-1 --daemonset falco/falco --image registry.example.com/peregrine:1.0.0
   peregrine capacity kubernetes --node worker-1 --cpu 0.25,0.5,1 --quick --out june
   peregrine capacity kubernetes --each-node-kind --parallel 4`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if cmd.ArgsLenAtDash() != 0 && len(args) > 0 {
-				return usagef("%q: no arguments expected; flags for the sensor come after --", args[0])
-			}
-			return nil
-		},
+		Args: sensorArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(env, cmd, args) },
 	}
 	f.add(cmd)

@@ -83,18 +83,21 @@ Exit codes: 0 answered, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive
   sudo peregrine capacity run --load node.json --cpu 0.25,0.5,1 --margin 2
   sudo peregrine capacity run --observed production.json --out june
   sudo peregrine capacity run -- -o engine.modern_ebpf.buf_size_preset=1`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if cmd.ArgsLenAtDash() != 0 && len(args) > 0 {
-				return usagef("%q: no arguments expected; flags for the sensor come after --", args[0])
-			}
-			return nil
-		},
+		Args: sensorArgs,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(env, cmd, args) },
 	}
 	f.add(cmd)
 	completeFlag(cmd, "sensor", string(stand.Embedded), string(stand.Falco))
 	completeFlag(cmd, "load", "alerts", "noise", "1:50")
 	return cmd
+}
+
+// sensorArgs allows arguments only after --.
+func sensorArgs(cmd *cobra.Command, args []string) error {
+	if cmd.ArgsLenAtDash() != 0 && len(args) > 0 {
+		return usagef("%q: no arguments expected; flags for the sensor come after --", args[0])
+	}
+	return nil
 }
 
 func (f *capacityRunFlags) add(cmd *cobra.Command) {

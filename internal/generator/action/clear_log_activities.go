@@ -9,15 +9,5 @@ var clearLogActivities = Action{
 	Tags:  []string{"filesystem", "mitre_defense_evasion", "T1070"},
 	Needs: Needs{Place: Anywhere},
 	Cost:  Fast, Bench: BenchYes, Default: true,
-	prepare: func(p *prep) (func() error, error) {
-		name, err := p.inScratch("syslog")
-		if err != nil {
-			return nil, err
-		}
-		if err := p.willCreate(name); err != nil {
-			return nil, err
-		}
-		path := c(name)
-		return func() error { return openClose(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o644) }, nil
-	},
+	prepare: creating("syslog", func(path cpath) error { return openClose(path, unix.O_WRONLY|unix.O_CREAT|unix.O_TRUNC, 0o644) }),
 }

@@ -9,15 +9,5 @@ var containerDriftDetectedOpenCreate = Action{
 	Tags:  []string{"filesystem", "mitre_execution", "T1059"},
 	Needs: Needs{Place: Container},
 	Cost:  Fast, Bench: BenchYes,
-	prepare: func(p *prep) (func() error, error) {
-		name, err := p.inScratch("drift")
-		if err != nil {
-			return nil, err
-		}
-		if err := p.willCreate(name); err != nil {
-			return nil, err
-		}
-		path := c(name)
-		return func() error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o755) }, nil
-	},
+	prepare: creating("drift", func(path cpath) error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o755) }),
 }

@@ -9,15 +9,5 @@ var createHiddenFilesOrDirectories = Action{
 	Tags:  []string{"filesystem", "mitre_defense_evasion", "T1564.001"},
 	Needs: Needs{Place: Anywhere},
 	Cost:  Fast, Bench: BenchYes,
-	prepare: func(p *prep) (func() error, error) {
-		name, err := p.inScratch(".hidden")
-		if err != nil {
-			return nil, err
-		}
-		if err := p.willCreate(name); err != nil {
-			return nil, err
-		}
-		path := c(name)
-		return func() error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o644) }, nil
-	},
+	prepare: creating(".hidden", func(path cpath) error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o644) }),
 }

@@ -8,20 +8,10 @@ var deleteOrRenameShellHistory = Action{
 	Tags:  []string{"process", "filesystem", "mitre_defense_evasion", "T1070"},
 	Needs: Needs{Place: Anywhere},
 	Cost:  Fast, Bench: BenchYes,
-	prepare: func(p *prep) (func() error, error) {
-		name, err := p.inScratch("ash_history")
-		if err != nil {
-			return nil, err
+	prepare: creating("ash_history", func(path cpath) error {
+		if err := mknodat(path, 0o600); err != nil {
+			return err
 		}
-		if err := p.willCreate(name); err != nil {
-			return nil, err
-		}
-		path := c(name)
-		return func() error {
-			if err := mknodat(path, 0o600); err != nil {
-				return err
-			}
-			return unlinkat(path, 0)
-		}, nil
-	},
+		return unlinkat(path, 0)
+	}),
 }

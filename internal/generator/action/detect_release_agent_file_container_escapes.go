@@ -10,15 +10,5 @@ var detectReleaseAgentFileContainerEscapes = Action{
 	Tags:  []string{"process", "mitre_privilege_escalation", "T1611"},
 	Needs: Needs{Place: Container, Root: true},
 	Cost:  Fast, Bench: BenchYes, Default: true,
-	prepare: func(p *prep) (func() error, error) {
-		name, err := p.inScratch("release_agent")
-		if err != nil {
-			return nil, err
-		}
-		if err := p.willCreate(name); err != nil {
-			return nil, err
-		}
-		path := c(name)
-		return func() error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o644) }, nil
-	},
+	prepare: creating("release_agent", func(path cpath) error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o644) }),
 }

@@ -9,15 +9,5 @@ var modifyShellConfigurationFile = Action{
 	Tags:  []string{"filesystem", "mitre_persistence", "T1546.004"},
 	Needs: Needs{Place: Anywhere},
 	Cost:  Fast, Bench: BenchYes,
-	prepare: func(p *prep) (func() error, error) {
-		name, err := p.inScratch(".bashrc")
-		if err != nil {
-			return nil, err
-		}
-		if err := p.willCreate(name); err != nil {
-			return nil, err
-		}
-		path := c(name)
-		return func() error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o644) }, nil
-	},
+	prepare: creating(".bashrc", func(path cpath) error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o644) }),
 }

@@ -77,6 +77,28 @@ func (p *prep) willCreate(path string) error {
 	return err
 }
 
+// creating prepares actions that create the empty file of a name in the scratch
+// directory.
+func creating(name string, run func(cpath) error) func(*prep) (func() error, error) {
+	return inScratch(name, (*prep).willCreate, run)
+}
+
+// onFile prepares actions on an empty file in the scratch directory.
+func onFile(name string, run func(cpath) error) func(*prep) (func() error, error) {
+	return inScratch(name, func(p *prep, path string) error { return p.mknod(path, 0o644) }, run)
+}
+
+func inScratch(name string, ready func(*prep, string) error, run func(cpath) error) func(*prep) (func() error, error) {
+	return func(p *prep) (func() error, error) {
+		name, err := p.inScratch(name)
+		if err != nil {
+			return nil, err
+		}
+		path := c(name)
+		return func() error { return run(path) }, ready(p, name)
+	}
+}
+
 // file makes a file with the given content.
 func (p *prep) file(path, content string, mode os.FileMode) error {
 	return p.make(artifact.Artifact{Path: path, Kind: artifact.File, Content: content}, func() error {

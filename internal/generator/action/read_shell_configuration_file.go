@@ -9,15 +9,5 @@ var readShellConfigurationFile = Action{
 	Tags:  []string{"filesystem", "mitre_discovery", "T1546.004"},
 	Needs: Needs{Place: Anywhere},
 	Cost:  Fast, Bench: BenchYes,
-	prepare: func(p *prep) (func() error, error) {
-		name, err := p.inScratch(".bashrc")
-		if err != nil {
-			return nil, err
-		}
-		if err := p.mknod(name, 0o644); err != nil {
-			return nil, err
-		}
-		path := c(name)
-		return func() error { return openClose(path, unix.O_RDONLY, 0) }, nil
-	},
+	prepare: onFile(".bashrc", func(path cpath) error { return openClose(path, unix.O_RDONLY, 0) }),
 }

@@ -10,15 +10,5 @@ var setSetuidOrSetgidBit = Action{
 	Tags:  []string{"process", "users", "mitre_privilege_escalation", "T1548.001"},
 	Needs: Needs{Place: Anywhere},
 	Cost:  Fast, Bench: BenchYes,
-	prepare: func(p *prep) (func() error, error) {
-		name, err := p.inScratch("setuid")
-		if err != nil {
-			return nil, err
-		}
-		if err := p.mknod(name, 0o644); err != nil {
-			return nil, err
-		}
-		path := c(name)
-		return func() error { return chmod(path, unix.S_ISUID|0o644) }, nil
-	},
+	prepare: onFile("setuid", func(path cpath) error { return chmod(path, unix.S_ISUID|0o644) }),
 }
