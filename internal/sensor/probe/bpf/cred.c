@@ -5,15 +5,6 @@
 #include "exe.h"
 #include "shapes.h"
 
-/* The capabilities after the call, which the process table takes over. */
-INLINE void put_caps(struct scratch *s, struct task_struct *task, u32 inheritable, u32 permitted, u32 effective)
-{
-	struct cred *cred = READ(task, cred);
-	s->slots[inheritable] = cap_value(cred, FIELD_OFFSET(struct cred, cap_inheritable)) & CAPS;
-	s->slots[permitted] = cap_value(cred, FIELD_OFFSET(struct cred, cap_permitted)) & CAPS;
-	s->slots[effective] = cap_value(cred, FIELD_OFFSET(struct cred, cap_effective)) & CAPS;
-}
-
 /* res, then n ids as they were given. */
 #define SET_IDS_EVENT(K, n)                                                                             \
 	do {                                                                                            \

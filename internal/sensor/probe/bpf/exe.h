@@ -7,6 +7,15 @@
 #define RLIMIT_NOFILE 7
 #define CAPS ((1ull << 41) - 1)
 
+INLINE void put_caps(struct scratch *s, struct task_struct *task, u32 inheritable, u32 permitted, u32 effective)
+{
+	struct cred *cred = READ(task, cred);
+
+	SLOT(s, inheritable) = cap_value(cred, FIELD_OFFSET(struct cred, cap_inheritable)) & CAPS;
+	SLOT(s, permitted) = cap_value(cred, FIELD_OFFSET(struct cred, cap_permitted)) & CAPS;
+	SLOT(s, effective) = cap_value(cred, FIELD_OFFSET(struct cred, cap_effective)) & CAPS;
+}
+
 INLINE u64 fd_limit(struct task_struct *task)
 {
 	u64 signal = LOAD64(&task->signal);
@@ -162,7 +171,6 @@ _Static_assert(CLONE_TID == EXECVE_TID && CLONE_PTID == EXECVE_PTID && CLONE_FDL
 /* The slots of an exec that are numbers, up to GID. */
 INLINE void put_exec(struct scratch *s, struct task_struct *task, struct mm_struct *mm, u64 exe_file)
 {
-	struct cred *cred = READ(task, cred);
 	struct exe exe = exe_facts(task, exe_file);
 
 	put_process(s, task, mm);
@@ -170,9 +178,7 @@ INLINE void put_exec(struct scratch *s, struct task_struct *task, struct mm_stru
 	SLOT(s, EXECVE_VPGID) = pid_vnr(signal_pid(task, PIDTYPE_PGID));
 	SLOT(s, EXECVE_LOGINUID) = s->h.login_uid;
 	SLOT(s, EXECVE_FLAGS) = exe.flags;
-	SLOT(s, EXECVE_CAP_INHERITABLE) = cap_value(cred, FIELD_OFFSET(struct cred, cap_inheritable)) & CAPS;
-	SLOT(s, EXECVE_CAP_PERMITTED) = cap_value(cred, FIELD_OFFSET(struct cred, cap_permitted)) & CAPS;
-	SLOT(s, EXECVE_CAP_EFFECTIVE) = cap_value(cred, FIELD_OFFSET(struct cred, cap_effective)) & CAPS;
+	put_caps(s, task, EXECVE_CAP_INHERITABLE, EXECVE_CAP_PERMITTED, EXECVE_CAP_EFFECTIVE);
 	SLOT(s, EXECVE_EXE_INO) = exe.ino;
 	SLOT(s, EXECVE_EXE_INO_CTIME) = exe.times.ctime;
 	SLOT(s, EXECVE_EXE_INO_MTIME) = exe.times.mtime;

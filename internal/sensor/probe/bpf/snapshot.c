@@ -79,7 +79,6 @@ int iter_task(struct bpf_iter__task *ctx)
 	header_of_task(s, task, KIND_TASK);
 	slots_clear(s, TASK_SLOTS);
 
-	struct cred *cred = READ(task, cred);
 	struct mm_struct *mm = READ(task, mm);
 	struct mem_use mem = mm_use(mm);
 	u64 exe_file = mm ? LOAD64(&mm->exe_file) : 0;
@@ -96,9 +95,7 @@ int iter_task(struct bpf_iter__task *ctx)
 	SLOT(s, TASK_FDLIMIT) = fd_limit(task);
 	SLOT(s, TASK_EUID) = s->h.uid;
 	SLOT(s, TASK_EGID) = s->h.gid;
-	SLOT(s, TASK_CAP_PERMITTED) = cap_value(cred, FIELD_OFFSET(struct cred, cap_permitted)) & CAPS;
-	SLOT(s, TASK_CAP_EFFECTIVE) = cap_value(cred, FIELD_OFFSET(struct cred, cap_effective)) & CAPS;
-	SLOT(s, TASK_CAP_INHERITABLE) = cap_value(cred, FIELD_OFFSET(struct cred, cap_inheritable)) & CAPS;
+	put_caps(s, task, TASK_CAP_INHERITABLE, TASK_CAP_PERMITTED, TASK_CAP_EFFECTIVE);
 	SLOT(s, TASK_EXE_INO_NUM) = exe.ino;
 	SLOT(s, TASK_EXE_INO_CTIME) = exe.times.ctime;
 	SLOT(s, TASK_EXE_INO_MTIME) = exe.times.mtime;
