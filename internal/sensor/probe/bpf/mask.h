@@ -148,15 +148,24 @@ INLINE u32 fate_by_rules(struct scratch *s, struct counters *c, struct task_stru
 	return none_can_match_process(s, task, s->rules, s->host_rules) ? MASKED : DELIVERED;
 }
 
-/* The same before the call's family has looked. It learns from messages who is
- * the client, and leaves them out itself. */
-INLINE u32 fate_of_call(struct scratch *s, struct counters *c, struct task_struct *task)
+/* True for a call that is left out, and counted, before its family has looked.
+ * That learns from messages who is the client, and leaves them out itself. */
+INLINE bool call_left_out(struct scratch *s, struct counters *c, struct task_struct *task)
 {
-	u32 fate = fate_by_rules(s, c, task);
-	return s->entry.family == FAMILY_MESSAGE ? DELIVERED : fate;
+	u32 fate = FILTERED;
+
+	if (!drop_failed || s->ret >= 0) {
+		fate = fate_by_rules(s, c, task);
+		if (s->entry.family == FAMILY_MESSAGE)
+			return false;
+	}
+	if (fate == DELIVERED)
+		return false;
+	leave_out_as(s, c, fate);
+	return true;
 }
 
-/* The same of a call on a socket, of which more is known now. */
+/* What becomes of a call on a socket, of which more is known now. */
 INLINE u32 fate_on_socket(struct scratch *s, struct task_struct *task, struct rule_masks *m, u32 facts)
 {
 	struct special *sp = &m->specials[BOUND(s->entry.kind, SOCKET_KINDS - 1)];

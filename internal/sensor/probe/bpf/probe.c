@@ -148,11 +148,8 @@ INLINE int syscall_returns(u64 *ctx, u32 hook)
 	c->seen++;
 	if (unlikely(timed))
 		s->began = bpf_ktime_get_boot_ns();
-	u32 fate = drop_failed && ret < 0 ? FILTERED : fate_of_call(s, c, task);
-	if (fate != DELIVERED) {
-		leave_out_as(s, c, fate);
+	if (call_left_out(s, c, task))
 		return 0;
-	}
 	s->busy = 1;
 #ifndef PLAIN_TAIL_CALLS /* else the family asks: the filter has functions */
 	if (s->entry.family == FAMILY_OPEN && open_left_out(s, c, task))
