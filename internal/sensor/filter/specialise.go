@@ -32,11 +32,18 @@ func Specialise(n Node, k event.Kind, id event.ID) Node {
 //
 // The tree must be resolved.
 func Project(n Node, stage field.Stage) Node {
+	return ProjectFields(n, func(f *Field) bool { return f.Stage == stage })
+}
+
+// ProjectFields is Project onto the fields that known has.
+func ProjectFields(n Node, known func(*Field) bool) Node {
 	return rewrite(n, func(c *Check, negated bool) Node {
 		if value, known := c.constant(); known {
 			return &Const{At: c.At, Value: value}
 		}
-		if c.only(stage) {
+		all := true
+		c.fields(func(f *Field) { all = all && known(f) })
+		if all {
 			return c
 		}
 		return &Const{At: c.At, Value: !negated}
@@ -60,13 +67,6 @@ func WithoutMetadata(n Node) (Node, bool) {
 		return &Const{At: c.At, Value: !negated}
 	})
 	return projection, less
-}
-
-// only says whether all fields of the check become known at stage.
-func (c *Check) only(stage field.Stage) bool {
-	only := true
-	c.fields(func(f *Field) { only = only && f.Stage == stage })
-	return only
 }
 
 // fields calls f for every field in the check.

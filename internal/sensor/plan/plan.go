@@ -52,6 +52,8 @@ type Program struct {
 
 // Plan is everything that follows from a set of rules.
 type Plan struct {
+	// Number differs from that of every other plan, and from 0.
+	Number uint32
 	// Rules are the enabled rules in the order in which they are tried: those
 	// restricted to kinds of events first, as in Falco.
 	Rules []*rules.Rule
@@ -62,6 +64,10 @@ type Plan struct {
 	// without container metadata, and ProcessEarly that of its entry in Process;
 	// nil where metadata makes no difference.
 	Early, ProcessEarly []filter.Predicate
+	// Own has, per rule, the projection of its condition onto facts that are the
+	// process's own; nil where these can never rule it out. The probe keeps the
+	// result for busy processes, see ProcessMask.
+	Own []filter.Predicate
 	// Opens rules opens out by path and flags; nil if it cannot, and then
 	// OpensError says why.
 	Opens      *Opens
@@ -141,7 +147,7 @@ func (p *Plan) Programs() int {
 // out.
 func New(list []*rules.Rule, opts Options) (*Plan, error) {
 	list = rules.OfSource(field.SyscallSource, list)
-	p := &Plan{Rules: order(list), generic: make([]*Program, event.NumSyscalls())}
+	p := &Plan{Number: newNumber(), Rules: order(list), generic: make([]*Program, event.NumSyscalls())}
 	p.words = max(1, (len(p.Rules)+63)/64)
 	compiler := filter.NewCompiler(opts.Lookup)
 	early := compiler.Forgetful()
@@ -154,6 +160,9 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 			return nil, fmt.Errorf("rule %q: %w", rule.Name, err)
 		}
 		if err := p.addEarly(early, rule.Node); err != nil {
+			return nil, fmt.Errorf("rule %q: %w", rule.Name, err)
+		}
+		if err := p.addOwn(early, rule.Node); err != nil {
 			return nil, fmt.Errorf("rule %q: %w", rule.Name, err)
 		}
 	}
