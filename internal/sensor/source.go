@@ -59,7 +59,7 @@ func interest(plans ...*plan.Plan) probe.Interest {
 	if len(plans) == 1 {
 		all.Opens = (*probe.OpenFilter)(plans[0].Opens)
 		all.Sockets = (*probe.SocketFilter)(plans[0].Sockets)
-		all.Kinds = kinds(plans[0].Kinds)
+		all.Kinds = kinds(plans[0])
 	}
 	for _, p := range plans {
 		all.Syscalls = append(all.Syscalls, p.Interest...)
@@ -73,11 +73,12 @@ func interest(plans ...*plan.Plan) probe.Interest {
 }
 
 // kinds is the filter in the words of the probe.
-func kinds(k *plan.Kinds) *probe.KindFilter {
+func kinds(p *plan.Plan) *probe.KindFilter {
+	k := p.Kinds
 	if k == nil {
 		return nil
 	}
-	f := &probe.KindFilter{Always: k.Always, Named: k.Named, Names: k.Names, Specials: map[event.Kind]probe.Special{}}
+	f := &probe.KindFilter{Plan: p.Number, Always: k.Always, Named: k.Named, Names: k.Names, Specials: map[event.Kind]probe.Special{}}
 	for kind, s := range k.Specials {
 		f.Specials[kind] = probe.Special(s)
 	}
@@ -111,6 +112,7 @@ func (s *sensor) openProbe(cfg *config.Config) (source, error) {
 			s.log.Debug("the probe does not know which groups are the host's: it sends more than is needed", "error", err)
 		}
 	})
+	s.engine.TellMasks(func(m plan.ProcessMask) { pr.SetProcessMask((*probe.ProcessMask)(&m)) })
 	if err := s.snapshot(cfg, pr); err != nil {
 		return nil, errors.Join(fmt.Errorf("take snapshot of processes: %w", err), pr.Close())
 	}

@@ -112,6 +112,7 @@ type Engine struct {
 	counters Counters
 	num      uint64 // evt.num of the event in view
 	groups   groups
+	masks    masks
 	epoch    uint64 // changes with the rules: process masks depend on it
 	waiting  waiting
 	calls    chan func()
@@ -187,9 +188,11 @@ func (e *Engine) Handle(raw []byte) {
 	p := e.table.Apply(&e.view, now)
 	e.learnGroups()
 	p.Events++
+	alerts := e.counters.Alerts
 	if prog := e.rules.Plan.Program(h.Kind, event.ID(h.Syscall)); prog != nil {
 		e.match(prog, p, now)
 	}
+	e.noteQuiet(p, e.counters.Alerts != alerts)
 	if e.observe != nil {
 		e.prepare(p, e.num, now)
 		e.observe(&e.ctx)

@@ -144,7 +144,7 @@ func (t *Table) applyFork(p *Process, v *event.View, timeNS uint64) {
 
 // inherit copies from q the state that a child inherits from its parent.
 func (p *Process) inherit(q *Process) {
-	p.Known = q.Known
+	p.Known, p.Told = q.Known, q.Told
 	p.Comm, p.Exe, p.ExePath, p.CWD, p.Root = q.Comm, q.Exe, q.ExePath, q.CWD, q.Root
 	p.Args, p.Env, p.Cmdline = q.Args, q.Env, q.Cmdline
 	p.LoginUID, p.TTY, p.FDLimit = q.LoginUID, q.TTY, q.FDLimit
@@ -163,7 +163,7 @@ func (t *Table) applyExec(p *Process, v *event.View, s *execveSlots, timeNS uint
 	if h.Res < 0 {
 		return
 	}
-	p.Known, p.died = true, 0
+	p.Known, p.Told, p.died = true, true, 0
 	p.ExecID, p.ExecTime, p.Threads = h.ExecID, timeNS, 1
 	p.execed = h.Time
 	t.setString(&p.Comm, v, s.comm)

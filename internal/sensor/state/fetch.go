@@ -34,7 +34,7 @@ func (t *Table) read(p *Process) {
 	ok := t.proc != nil && t.proc.read(p.PID, &f) && (p.Start == 0 || p.Start-p.Start%tick == f.start)
 	if !ok {
 		t.stats.LookupsFailed++
-		p.Known = false
+		p.Known, p.Told = false, false
 		p.Comm, p.Exe, p.ExePath, p.CWD, p.Root = "", "", "", "", ""
 		p.Args, p.Env, p.Cmdline = "", "", ""
 		t.changedTree(p)
@@ -46,7 +46,7 @@ func (t *Table) read(p *Process) {
 
 // fill sets the fields read from /proc.
 func (t *Table) fill(p *Process, f *facts) {
-	p.Known = true
+	p.Known, p.Told = true, false
 	if p.Start == 0 {
 		p.Start, p.coarse = f.start, true
 	}

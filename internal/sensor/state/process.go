@@ -25,6 +25,9 @@ type Process struct {
 	ExecID uint32
 
 	Known bool
+	// Told says that the kernel told its image with the event that made it
+	// known; /proc may tell of a later one.
+	Told bool
 	// Dead is set by its exit; the entry stays until the event that reports
 	// the exit has been evaluated, and longer while children need ancestors.
 	Dead bool
@@ -87,6 +90,9 @@ type Process struct {
 	// alone: two bits each (known, value); valid while MaskGeneration is.
 	Memo []uint64
 
+	// Quiet counts, for the engine, events that matched no rule.
+	Quiet Quiet
+
 	seen   uint64 // Header.Time of the last event
 	execed uint64 // Header.Time of the last exec
 	fresh  uint64 // Header.Time of the snapshot that it comes from: older events know less
@@ -108,6 +114,16 @@ type Process struct {
 	// not distinguish the namespaces.
 	number   number
 	namesake *Process
+}
+
+// Quiet counts events of a process that matched no rule, and the rules that can
+// match it by its own facts, as of a Generation.
+type Quiet struct {
+	Since      uint64 // Header.Time of the first one
+	Events     uint32
+	Some       bool // some rule cannot match
+	Rules      [2]uint64
+	Generation uint64
 }
 
 // noID stands for "none" and "not known" in ids.

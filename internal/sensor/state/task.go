@@ -58,7 +58,7 @@ func (t *Table) fillTask(p *Process, v *event.View, timeNS uint64) {
 	if ppid != p.PPID {
 		t.unlink(p)
 	}
-	p.Known, p.asked, p.fresh = true, true, h.Time
+	p.Known, p.Told, p.asked, p.fresh = true, true, true, h.Time
 	t.setString(&p.Comm, v, s.comm)
 	t.setString(&p.ExePath, v, s.path)
 	t.setString(&p.Root, v, s.root)
