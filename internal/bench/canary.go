@@ -96,8 +96,8 @@ func (c *canary) kin(a *intake.Alert, t *try) kinship {
 	return unknown
 }
 
-// hear takes an alert, of anybody. One of the rule is the canary's if it says
-// so, or says nothing and is of the action's time.
+// hear takes any alert. One of the canary's rule is the canary's if it names
+// the try, or if it names nobody and its time is that of the action.
 func (c *canary) hear(a intake.Alert) {
 	if c.done() {
 		return

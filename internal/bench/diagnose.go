@@ -128,7 +128,7 @@ func diagnose(r *Round) []Finding {
 	return found
 }
 
-// diagnoseLoss tells the ways apart in which alerts are lost.
+// diagnoseLoss distinguishes the ways in which alerts are lost.
 func diagnoseLoss(r *Round, say func(code, format string, args ...any)) {
 	s := r.Sensor
 	if s != nil && s.Drops > 0 {

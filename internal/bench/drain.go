@@ -10,8 +10,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator"
 )
 
-// nudgeGap is how long after the load, or an action before, a sample is missed:
-// that of a sensor that writes one each second, with a margin.
+// nudgeGap is how long after the load, or after the previous action, a sample
+// is overdue if the sensor writes one each second, with a margin.
 const nudgeGap = 1200 * time.Millisecond
 
 // drain matches alerts until all are there, or it is too late; and waits for

@@ -48,7 +48,7 @@ func (p *Preflight) add(name, status, format string, args ...any) {
 }
 
 const (
-	// heldBack is how late an alert of an idle sensor is that has waited for
+	// heldBack is the delay above which an idle sensor's alert has waited for
 	// others to fill a buffer.
 	heldBack = time.Second
 	// idleBusy is the share of idle CPU that an unloaded host should have.

@@ -59,8 +59,8 @@ type Options struct {
 }
 
 // Recorder keeps raw data: every instance with its fate, every alert that is
-// not one's first, every sample. It is called between rounds, never under
-// load.
+// not the first of its instance, every sample. It is called between rounds,
+// never under load.
 type Recorder interface {
 	Record(r *Round, actions []match.Action, x *match.Index, strays []Stray) error
 }

@@ -16,8 +16,8 @@ const (
 	limitedBelow = 0.95
 	// dirtyAbove is the share of foreign alerts that makes the background dirty.
 	dirtyAbove = 0.01
-	// ambiguousFrom is how many alerts of others there must be for each one that
-	// is missing before the loss may be one of telling them apart.
+	// ambiguousFrom is the number of others' alerts for each missing one from
+	// which the loss may be a mistake in telling them apart.
 	ambiguousFrom = 0.1
 	// busyBelow is the share of idle CPU under which the host is busy.
 	busyBelow = 0.1
@@ -143,7 +143,8 @@ func (o *observation) queue() Queue {
 	if last := o.index.Last(); last != 0 {
 		q.Drain = max(0, last-o.end.UnixNano())
 	}
-	// A queue that grows is there in the end: a hiccup in the last third is not.
+	// A growing queue is still there at the end; that of a hiccup in the last
+	// third is not.
 	waiting := q.Drain > q.LastP99/4 || o.tally[match.Late] > 0
 	grew := q.LastP99 > stableFactor*q.FirstP99+stableFloor && waiting
 	q.Stable = !grew && q.Drain <= maxBacklog

@@ -81,13 +81,13 @@ type Method struct {
 	Repeat  int      `json:"repeat"`
 	Seed    uint64   `json:"seed"`
 	Force   bool     `json:"force,omitempty"` // measured although a preflight failed
-	// Margin is how many times a limit has to carry a recorded workload.
+	// Margin is the multiple of a recorded workload that a limit must sustain.
 	Margin float64 `json:"margin,omitempty"`
 }
 
 // Load is the mix of a load: the ratio of actions that rules detect to
-// background syscalls that none does. For a recorded workload these are its
-// rates per second, so that operations per second divided by their sum are
+// background syscalls that no rule detects. For a recorded workload these are
+// its rates per second, so that operations per second divided by their sum are
 // multiples of it.
 type Load struct {
 	Alerts   float64 `json:"alerts"`
@@ -95,7 +95,7 @@ type Load struct {
 	Workload string  `json:"workload,omitempty"` // its file
 }
 
-// Times is how often the recorded workload is in a rate of operations.
+// Times is a rate of operations as a multiple of the recorded workload.
 func (l Load) Times(rate float64) float64 { return rate / (l.Alerts + l.Others) }
 
 // The two pure loads.

@@ -19,9 +19,9 @@ type Curve struct {
 	Knee *Point `json:"knee,omitempty"`
 }
 
-// CPUFor is the CPU that takes a rate, between the points in a straight line
-// and below the first in proportion. enough is false beyond the last point,
-// whose CPU is returned then.
+// CPUFor returns the CPU that a rate needs: interpolated linearly between
+// points, in proportion below the first. Beyond the last point, enough is false
+// and the CPU is that of this point.
 func (c Curve) CPUFor(rate float64) (cpu float64, enough bool) {
 	before := Point{}
 	for _, p := range c.Points {
@@ -33,7 +33,7 @@ func (c Curve) CPUFor(rate float64) (cpu float64, enough bool) {
 	return before.CPU, false
 }
 
-// RateFor is the reverse of CPUFor.
+// RateFor is the inverse of CPUFor.
 func (c Curve) RateFor(cpu float64) (rate float64, known bool) {
 	before := Point{}
 	for _, p := range c.Points {

@@ -16,8 +16,8 @@ type Environment struct {
 	Clock      string  `json:"clock"`
 	Cgroup     string  `json:"cgroup"` // v1, v2 or both
 	LoadBefore float64 `json:"load_before"`
-	// IdleBefore is how many CPUs were idle in a time before the run without
-	// load; nil if that was not measured.
+	// IdleBefore is the number of CPUs that were idle in a pause before the run;
+	// nil if not measured.
 	IdleBefore *float64 `json:"idle_before,omitempty"`
 	Peregrine  string   `json:"peregrine"` // version
 	Warnings   []string `json:"warnings,omitempty"`

@@ -13,7 +13,7 @@ type Findings struct {
 	Curves   []Curve  `json:"curves"`          // by sensor
 	Costs    []Cost   `json:"costs"`           // by sensor
 	Pairs    []Pair   `json:"pairs,omitempty"` // each sensor with the first
-	// Headroom is of a recorded workload, by limit, the smallest CPU first.
+	// Headroom is that of a recorded workload, by limit, smallest CPU first.
 	Headroom []Headroom `json:"headroom,omitempty"`
 }
 
@@ -38,11 +38,12 @@ type Answer struct {
 	Operations float64 `json:"operations_per_second"` // of the generator
 	Events     float64 `json:"events_per_second"`     // as the sensor counts them
 	Alerts     float64 `json:"alerts_per_second"`
-	// AtLeast says that the figures are lower bounds. Carried is the smaller
-	// limit that they are from, where that has carried more.
+	// AtLeast says that the figures are lower bounds. Carried is the smaller limit
+	// that they come from, if it sustained more.
 	AtLeast bool   `json:"at_least,omitempty"`
 	Carried *Limit `json:"carried_by,omitempty"`
-	// Spread is over the events per second of the repeats; nil without repeats.
+	// Spread is the interval of the repeats' events per second; nil without
+	// repeats.
 	Spread *sample.Interval `json:"spread,omitempty"`
 }
 

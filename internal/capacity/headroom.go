@@ -7,8 +7,8 @@ import "strings"
 type Headroom struct {
 	Sensor string `json:"sensor,omitempty"`
 	Limit  Limit  `json:"limit"`
-	// Bursts is of the workload in its course, Average of the same calls spread
-	// evenly; nil if that was not measured.
+	// Bursts is the result for the workload as recorded over time, Average that
+	// for the same calls evenly spaced; nil if not measured.
 	Bursts  Multiple  `json:"bursts"`
 	Average *Multiple `json:"average,omitempty"`
 	// Buffer is the factor by which the ring buffer must grow for the bursts to
@@ -24,8 +24,8 @@ type Multiple struct {
 	Factor  FactorName `json:"limiting_factor"`
 }
 
-// The rows of a workload are of two variants of each sensor: in its course, and
-// spread evenly.
+// Each sensor is measured in two variants of a workload: as recorded over time,
+// and evenly spaced.
 const (
 	inBursts = "bursts"
 	evenly   = "average"

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Plan says how a search goes about it. Rates are operations per second.
+// Plan holds the settings of a search. Rates are operations per second.
 type Plan struct {
 	Start     float64       `json:"start"`      // first rate
 	Ceiling   float64       `json:"ceiling"`    // highest rate to try

@@ -91,8 +91,8 @@ type Verdict struct {
 	// Marginal says that the failure may be chance and is worth another try.
 	Marginal bool    `json:"marginal,omitempty"`
 	Offered  float64 `json:"offered"` // operations per second
-	// DropShare is dropped events by events, LostShare is missing alerts by
-	// actions done. Loss is the larger one.
+	// DropShare is the share of events that were dropped, LostShare the share of
+	// actions whose alert is missing. Loss is the larger one.
 	DropShare float64  `json:"drop_share"`
 	LostShare float64  `json:"lost_share"`
 	Reasons   []string `json:"reasons,omitempty"` // why it is not clean

@@ -295,7 +295,7 @@ func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (run.Op
 	return o, nil
 }
 
-// fits refuses flags that would do nothing, with --rate or without.
+// fits refuses flags that have no effect with --rate, or without it.
 func (f *benchFlags) fits(flags *pflag.FlagSet) error {
 	unused, why := []string{"noise", "rest", "idle", "no-preflight", "format"}, "--%s needs --rate; without --rate, bench works like event-generator"
 	if f.rate != "" {

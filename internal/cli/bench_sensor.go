@@ -20,8 +20,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
-// sensorFlags say which sensor is under test, and how its alerts and stats are
-// had.
+// sensorFlags say which sensor is under test, and where its alerts and
+// statistics come from.
 type sensorFlags struct {
 	sensor, alerts, stats, pid string
 	ready                      string
@@ -46,7 +46,7 @@ func (s *sensorFlags) add(flags *pflag.FlagSet) {
 	s.roads(flags)
 }
 
-// roads adds the flags of the ways that alerts come by.
+// roads adds the flags for the ways in which alerts arrive.
 func (s *sensorFlags) roads(flags *pflag.FlagSet) {
 	grpc, http := &s.intake.Client, &s.intake.Server
 	flags.StringVar(&s.grpcSocket, "grpc-unix-socket", "unix:///run/falco/falco.sock", "unix socket of the sensor's gRPC server (default: the first of the usual paths that exists)")
@@ -88,8 +88,8 @@ func (s *sensorFlags) target(env Env, cmd *cobra.Command, dir string, args []str
 	return target.NewProcess(target.Config{Command: command, Ready: s.ready, StatsFile: s.stats, Log: log}), nil
 }
 
-// imply understands event-generator's command lines, which know running
-// sensors only.
+// imply understands event-generator's command lines, which only know running
+// sensors.
 func (s *sensorFlags) imply(cmd *cobra.Command) {
 	given := func(prefix string) bool {
 		found := false

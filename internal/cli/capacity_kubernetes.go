@@ -130,7 +130,7 @@ func (f *capacityKubernetesFlags) run(env Env, cmd *cobra.Command, args []string
 		return err
 	}
 	one := len(o.Nodes) == 1
-	var keepErr error // of the nodes that were measured at the same time, the last
+	var keepErr error // of the nodes that are measured at the same time
 	var mu sync.Mutex
 	o.Keep = func(n kubernetes.Node) {
 		mu.Lock()
@@ -148,8 +148,8 @@ func (f *capacityKubernetesFlags) run(env Env, cmd *cobra.Command, args []string
 	return capacityExit(env.Context, onlyResult(measured), err, nil)
 }
 
-// production reads the rates of --observed, before the load begins: a bad address
-// is not to cost an hour. nil without the flag.
+// production reads the rates of --observed, before the load begins: a bad
+// address must not cost an hour. nil without the flag.
 func (f *capacityKubernetesFlags) production(env Env, o kubernetes.Options, progress *progress) (*kubernetes.Observed, error) {
 	if f.observed == "" {
 		return nil, nil
@@ -221,8 +221,8 @@ func keepNode(dir string, n kubernetes.Node, one bool) error {
 	return errors.Join(run.Save(dir, n.Result), run.WriteReports(dir, n.Result))
 }
 
-// onlyResult decides whether a run is conclusive: the result of the only node.
-// In a fleet, some kinds may be.
+// onlyResult is the result that decides whether a run is conclusive: that of
+// the only node. In a fleet, some kinds may be inconclusive.
 func onlyResult(measured []kubernetes.Node) *capacity.Result {
 	if len(measured) == 1 {
 		return measured[0].Result
@@ -301,7 +301,7 @@ func (f *capacityKubernetesFlags) options(env Env, cmd *cobra.Command, args []st
 	return o, f.connect(cmd, &o)
 }
 
-// once leaves out names that were there before: a node is measured by one at a time.
+// once drops repeated names: a node takes one measurement at a time.
 func once(names []string) []string {
 	var kept []string
 	for _, name := range names {

@@ -196,7 +196,7 @@ func capacityReport(result *capacity.Result) string {
 	return html.String()
 }
 
-// options are the flags as a run, but for its sensors.
+// options are the flags as the options of a run, except its sensors.
 func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (o run.Options, stands []namedStand, conditions []run.Condition, err error) {
 	o = run.Options{Plan: f.plan(cmd), Total: f.max, Repeat: f.repeat, Seed: f.seed, Force: f.force, Fixed: f.pod != "", Observed: f.observed,
 		Command: recorded(withoutOut(env.Args)), Version: version.Version(), Now: time.Now, Idle: time.Second}

@@ -151,8 +151,8 @@ func Main(env Env) int {
 	return exit.Code
 }
 
-// readerGone says whether a command has failed for want of a reader of its
-// standard output.
+// readerGone says whether a command failed because nobody reads its standard
+// output.
 func readerGone(err error) bool {
 	var path *fs.PathError
 	return errors.As(err, &path) && path.Path == os.Stdout.Name() && errors.Is(path.Err, syscall.EPIPE)
@@ -162,8 +162,8 @@ func readerGone(err error) bool {
 // not keep it from ending.
 const lastWord = time.Second
 
-// noteStart lets every command say when it starts: errors before that are
-// cobra's, about arguments, flags that are missing or exclude each other.
+// noteStart notes when a command starts: errors before that are cobra's, about
+// arguments and about flags that are missing or exclude each other.
 func noteStart(root *cobra.Command) *bool {
 	started := new(bool)
 	var visit func(*cobra.Command)
@@ -182,7 +182,7 @@ func noteStart(root *cobra.Command) *bool {
 	return started
 }
 
-// ofSensor is about the command that Falco's manifests call.
+// ofSensor says whether the command is the one that Falco's manifests call.
 func ofSensor(cmd *cobra.Command) bool {
 	for ; cmd != nil; cmd = cmd.Parent() {
 		if cmd.HasParent() && !cmd.Parent().HasParent() && cmd.Name() == "sensor" {

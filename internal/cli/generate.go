@@ -84,7 +84,7 @@ func (g *generateFlags) place(flags *pflag.FlagSet) {
 	group(flags, "Cluster, for k8saudit actions", "kubeconfig", "context", "namespace")
 }
 
-// clusterFlags adds kubectl's flags, and those that event-generator has of it.
+// clusterFlags adds kubectl's flags, as far as event-generator has them.
 func (g *generateFlags) clusterFlags(flags *pflag.FlagSet) {
 	g.cluster.Register(flags)
 	for _, name := range []string{"cache-dir", "match-server-version"} { // of no meaning here
@@ -94,7 +94,7 @@ func (g *generateFlags) clusterFlags(flags *pflag.FlagSet) {
 	flags.Lookup("match-server-version").NoOptDefVal = "true"
 }
 
-// connect reads which cluster the flags mean; it makes no request.
+// connect finds the cluster that the flags select; it makes no request.
 func (g *generateFlags) connect() (*cluster.Cluster, error) {
 	client, err := g.cluster.Connect("peregrine-generator")
 	if err != nil {

@@ -59,8 +59,7 @@ func (f *replayFlags) alertRate() (float64, error) {
 	return rate, nil
 }
 
-// replay is the workload, for as long as it was recorded unless --for says
-// otherwise.
+// replay is the workload; without --for, it lasts as long as the recording.
 func (f *runFlags) replay() (generator.Options, error) {
 	p, err := profile.ReadFile(f.replayFlags.profile)
 	if err != nil {

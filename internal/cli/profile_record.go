@@ -95,7 +95,7 @@ func recordBoard() live.Board {
 	}}
 }
 
-// runRecord records, and shows how it goes on.
+// runRecord records, and shows the progress.
 func runRecord(env Env, o record.Options, quiet bool, flags watchFlags) (*profile.Profile, error) {
 	watch, err := flags.open(env, recordBoard(), quiet, false)
 	if err != nil {

@@ -241,7 +241,7 @@ func accepted(fs *pflag.FlagSet) []string {
 	return notes
 }
 
-// The longest that the numbers of the command line can mean: a day, a century.
+// The largest values of the numbers on the command line: a day, a century.
 const (
 	maxStatsInterval = 24 * 60 * 60 * 1000
 	maxDuration      = 100 * 365 * 24 * 60 * 60

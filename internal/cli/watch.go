@@ -144,7 +144,7 @@ func (w *watch) round(p bench.Progress) {
 	w.moment(p)
 }
 
-// rounded tells that a round of a bench is over.
+// rounded shows the end of a round of a bench.
 func (w *watch) rounded(r *bench.Round) {
 	w.late(r)
 	w.step("round %d: %.0f actions/s, %s lost, latency p99 %s", r.Number, r.Rate.Offered, human.Share(r.Loss.Share), human.Duration(time.Duration(r.Latency.P99)))

@@ -45,7 +45,7 @@ func differences(o generator.Options, notes []string, place generator.SandboxOpt
 	return notes, err
 }
 
-// perSecond reads "50/s", which no place that alerts come from looks like.
+// perSecond reads "50/s", which cannot be a source of alerts.
 func perSecond(text string) (rate float64, is bool) {
 	number, ok := strings.CutSuffix(strings.TrimSpace(text), "/s")
 	if !ok {
@@ -77,8 +77,8 @@ func (f *capacityRunFlags) workload() (load capacity.Load, p *profile.Profile, n
 	return capacity.Load{Alerts: alerts, Others: p.Rate, Workload: filepath.Base(f.load)}, p, notes, nil
 }
 
-// underWorkload measures each sensor twice: with the workload in its course,
-// and spread evenly, if it has a course.
+// underWorkload measures each sensor twice: with the workload as recorded over
+// time and, if that differs, with its calls evenly spaced.
 func underWorkload(stands []namedStand, p *profile.Profile) []namedStand {
 	if p == nil {
 		return stands

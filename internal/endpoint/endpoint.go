@@ -30,10 +30,10 @@ import (
 	"strings"
 )
 
-// Kind is the road by which something comes.
+// Kind is the way in which alerts or statistics arrive.
 type Kind string
 
-// The roads.
+// The kinds.
 const (
 	GRPC  Kind = "grpc"
 	HTTP  Kind = "http"

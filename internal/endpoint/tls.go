@@ -10,7 +10,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/linux/anyfile"
 )
 
-// Client says how a server that we connect to is known.
+// Client says how a server that we connect to is verified.
 type Client struct {
 	CA   string // PEM file of the server's CA; "" for the system's roots
 	Cert string // the client's PEM files for mutual TLS; both or neither

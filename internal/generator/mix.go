@@ -17,8 +17,8 @@ type Mix struct {
 	Each time.Duration // length of a step
 	// Rates are actions per second of each strand in each step.
 	Rates [][]float64
-	// Strands and Shares are of each action: its strand, and its part of that
-	// strand's actions. The shares of a strand are 1 together.
+	// Strands and Shares hold, for each action, its strand and its share of that
+	// strand's actions. The shares of a strand add up to 1.
 	Strands []int
 	Shares  []float64
 }
@@ -95,7 +95,7 @@ func (m *Mix) of(actions []int) *Mix {
 var runtimeCalls = map[string]float64{"nanosleep": 97, "epoll_pwait": 97}
 
 // leaveOut leaves calls of a process's mix to its Go runtime, which makes them
-// anyhow. A mix of nothing else stays as it is.
+// anyway. A mix of nothing else stays unchanged.
 func (m *Mix) leaveOut(actions []Choice) *Mix {
 	kept := make([]float64, len(m.Rates)) // of each strand
 	shares := slices.Clone(m.Shares)

@@ -119,8 +119,8 @@ func (s *spawned) unsandboxed(b *brief) error {
 }
 
 // RunArgument is the worker process's only argument, followed by the run's id.
-// It reads none; but a sensor's alert names the command line, and so whose the
-// action was.
+// The process does not read it, but a sensor's alert names the command line,
+// and thus the run that performed the action.
 const RunArgument = "peregrine-run="
 
 // exec starts the worker process.

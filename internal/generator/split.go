@@ -26,7 +26,7 @@ import (
 // caller must be a program whose main calls Child first.
 func Spawn(ctx context.Context, o Options) (*Result, error) {
 	if os.Getenv(child.Variable) != "" {
-		// We are a worker process whose main did not ask: to go on would be to
+		// This is a worker process whose main did not call Child: going on would
 		// start worker processes without end.
 		return nil, errors.New("generator.Child must be called first in main and in TestMain")
 	}
@@ -155,8 +155,8 @@ func (p *part) spread(skips []string, all int) []string {
 	return whole
 }
 
-// together runs the parts at the same time, each at its share of the rate. With
-// so few actions that none is a part's, that part is left out.
+// together runs the parts at the same time, each at its share of the rate. A
+// part that gets no action, because there are so few, is left out.
 func together(ctx context.Context, o Options, parts []*part) (*Result, error) {
 	counts := shares(o.Count, parts)
 	if o.Count > 0 {
@@ -173,7 +173,7 @@ func together(ctx context.Context, o Options, parts []*part) (*Result, error) {
 	group, ctx := errgroup.WithContext(ctx) // when one fails, the other is to stop
 	for i, p := range parts {
 		o := o
-		if o.Mix == nil { // which is parted by actions, not by weight
+		if o.Mix == nil { // which is split by actions, not by weight
 			o.Pacer = pace.Scale(o.pacer(), float64(p.weight)/float64(total))
 		}
 		o.Count = counts[i]

@@ -105,7 +105,7 @@ func decodeResult(payload []byte) (*Result, error) {
 	return r, nil
 }
 
-// span is the time of a schedule that both parts of a split run share.
+// span is the common time of a schedule, for both parts of a split run.
 func span(a, b *Result) (start, end time.Time) {
 	start, end = a.Start, a.End
 	if b.Start.Before(start) {

@@ -94,7 +94,7 @@ func (w *worker) loop() {
 			break
 		}
 		if w.o.Duration > 0 && (due >= w.o.Duration || now >= w.o.Duration+grace) {
-			w.sleep(clock, w.o.Duration) // a run lasts as long as it was asked to
+			w.sleep(clock, w.o.Duration) // a run lasts as long as requested
 			break
 		}
 		if wait > 0 {
@@ -147,8 +147,8 @@ func (w *worker) do(index uint16, due, now time.Duration) time.Duration {
 	return now
 }
 
-// flush hands the batch over. Should the collector be behind by all batches,
-// the worker waits for it, and is late: that is seen in the lateness.
+// flush hands the batch over. If the collector is behind by all batches, the
+// worker waits for it, which shows in the lateness.
 func (w *worker) flush() {
 	if len(w.batch) == 0 {
 		return

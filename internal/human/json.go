@@ -41,8 +41,8 @@ func place(text []byte, offset int64) string {
 	return fmt.Sprintf("%d:%d", line, len(before)-bytes.LastIndexByte(before, '\n'))
 }
 
-// jsonMismatch says why a value does not fit. Only that of a number that is out of
-// range, or no whole one, has its digits in it.
+// jsonMismatch says why a value does not fit. err.Value has the digits only of
+// numbers that are out of range or not whole.
 func jsonMismatch(err *json.UnmarshalTypeError) string {
 	number, ranged := strings.CutPrefix(err.Value, "number ")
 	kind := err.Type.Kind()

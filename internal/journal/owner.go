@@ -26,8 +26,8 @@ func pidNamespace() string {
 }
 
 // alive says whether the owner's run is going on. locked says that a process
-// holds the journal's lock: of an owner that is not seen from here, that alone
-// tells; of one that is seen, it may be a child that has outlived it.
+// holds the journal's lock. It decides only if the owner cannot be seen from
+// here; otherwise a child that outlived the owner may hold the lock.
 func (o Owner) alive(locked bool) bool {
 	switch {
 	case o.Boot != procfs.Host.BootID():

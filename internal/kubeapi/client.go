@@ -24,8 +24,8 @@ type Client struct {
 	Namespace string        // of the flags or the context
 	Timeout   time.Duration // of a request that is not a stream; 0 for none
 
-	// Patient has a server that has answered before, and does not now, asked again: it is
-	// starting, or busy.
+	// Patient repeats requests to a server that has answered before but does not
+	// now: it is starting, or busy.
 	Patient bool
 	met     atomic.Bool // it has answered
 }
@@ -106,7 +106,7 @@ func (c *Client) Stream(ctx context.Context, path string) (io.ReadCloser, error)
 	return c.request(ctx, http.MethodGet, path, "", nil)
 }
 
-// request makes a request, and again if the client is patient and that can do no harm,
+// request makes a request. A patient client repeats it, if that is harmless,
 // until ctx ends.
 func (c *Client) request(ctx context.Context, method, path, contentType string, body []byte) (io.ReadCloser, error) {
 	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
@@ -117,8 +117,8 @@ func (c *Client) request(ctx context.Context, method, path, contentType string, 
 	}
 }
 
-// away says whether an error is one that passes, and the request can be made again: it
-// was not accepted, or means the same twice.
+// away says whether an error is temporary and the request can be repeated: it
+// was not accepted, or has the same effect twice.
 func away(method string, err error) bool {
 	var refused *Error
 	var network *net.OpError

@@ -7,7 +7,7 @@ import (
 )
 
 // Board is the dashboard of a run: each line of its charts is a figure that
-// changes. Lines have no values of their own.
+// changes. The lines hold no values.
 type Board struct {
 	Title  string
 	Charts []page.Chart

@@ -114,7 +114,7 @@ func (p *Page) Close(ctx context.Context) error {
 
 func (p *Page) send(event string, value any) {
 	data, err := json.Marshal(value)
-	if err != nil { // there is nothing that JSON does not have
+	if err != nil { // all values can be written as JSON
 		return
 	}
 	p.mu.Lock()

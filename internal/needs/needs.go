@@ -12,8 +12,8 @@ import (
 // required is the environment variable of machines that have everything.
 const required = "PEREGRINE_REQUIRE_BPF"
 
-// That skips the test, or fails it, if err is not nil: a requirement did not
-// work.
+// That skips the test, or fails it, if err is not nil, because a requirement is
+// not met.
 func That(t testing.TB, what string, err error) {
 	t.Helper()
 	if err != nil {

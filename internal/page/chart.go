@@ -17,7 +17,7 @@ type Chart struct {
 	Lines   []Line `json:"lines"`
 	Spans   []Span `json:"spans,omitempty"`
 	Marks   []Mark `json:"marks,omitempty"`
-	Live    bool   `json:"live,omitempty"` // points come while it is looked at
+	Live    bool   `json:"live,omitempty"` // points are added while it is shown
 }
 
 // Unit is how values of an axis are written.

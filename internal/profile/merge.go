@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// Merge makes one profile of several: that of a node between them. Rates are
-// means, weighted by the time that was recorded; medians too. P99 and Max are
-// those of the busiest profile: the others must not soften the peak of one
-// node. The shape is theirs one after another.
+// Merge makes one profile of several: that of an average node. Rates and
+// medians are means, weighted by the recorded time. P99 and Max are those of
+// the busiest profile, since the others must not soften the peak of one node.
+// The shape is theirs one after another.
 func Merge(profiles []*Profile) (*Profile, error) {
 	if len(profiles) == 0 {
 		return nil, errors.New("merge: no profiles")

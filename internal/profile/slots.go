@@ -69,7 +69,7 @@ func (s *Strand) pad(length int) {
 	s.Counts = append(s.Counts, make([]uint32, more)...)
 }
 
-// filled are the slots of all windows, though they be all.
+// filled are the slots of all windows, also if all are busy.
 func (s *Strand) filled() string {
 	if s.Slots != "" {
 		return s.Slots

@@ -38,7 +38,7 @@ func (v *variation) skip(n int) {
 
 func (v *variation) bursts() Bursts {
 	b := Bursts{Second: v.second.spread(), Tenth: v.tenth.spread()}
-	if v.second.n == 0 { // less than a second: there is nothing else to say of it
+	if v.second.n == 0 { // less than a second: there are no other figures
 		b.Second = Spread{P50: b.Tenth.P50, P99: b.Tenth.P99, Max: b.Tenth.Max}
 	}
 	return b

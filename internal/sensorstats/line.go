@@ -31,8 +31,8 @@ type line struct {
 	Fields map[string]json.RawMessage `json:"output_fields"` // since 0.35
 }
 
-// parseLine decodes one line of any generation. hasDelta says whether the
-// line gave s.Delta. An empty line is errOtherSource: nothing for us.
+// parseLine decodes one line of any generation. hasDelta says whether the line
+// gave s.Delta. An empty line is errOtherSource, too.
 func parseLine(text []byte) (s Sample, hasDelta bool, err error) {
 	// The oldest format ends each line with a comma, some tools put brackets
 	// around the file to make it an array.

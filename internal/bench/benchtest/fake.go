@@ -45,7 +45,7 @@ type Fake struct {
 	Background uint64
 }
 
-// New is a sensor that does all right.
+// New is a sensor without faults.
 func New() *Fake {
 	return &Fake{wake: make(chan struct{}, 1), exited: make(chan struct{}), Background: 100, clock: time.Now().Add(-24 * time.Hour)}
 }

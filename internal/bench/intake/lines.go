@@ -81,7 +81,7 @@ var _ Source = (*Reader)(nil)
 // larger, so that a reader that is kept waiting does not stop the sensor.
 func NewReader(r io.ReadCloser) *Reader {
 	if f, ok := r.(*os.File); ok {
-		// Best effort: with the default size the stream is as correct.
+		// Best effort: the stream is correct with the default size, too.
 		if raw, err := f.SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
 		}

@@ -36,7 +36,7 @@ const (
 )
 
 // Recommend derives requests and limits from a sensor's capacity curve, the
-// memory that it has used in those of the rows that are its own, and the rates observed in production.
+// memory that it used in its own rows, and the rates observed in production.
 // classes are the highest rates of the nodes of each class, for the fleet.
 func Recommend(curve capacity.Curve, rows []capacity.Row, seen capacity.Observed, classes map[string][]float64) (*capacity.Recommendation, error) {
 	if len(curve.Points) == 0 {
@@ -76,7 +76,8 @@ func class(c capacity.Curve, name string, maxima []float64, memory int64) capaci
 
 func roundCPU(cpu float64) float64 { return math.Max(cpuStep, math.Ceil(cpu/cpuStep-1e-9)*cpuStep) }
 
-// memoryFor is half as much again as the sensor ever used, in steps of 64 Mi.
+// memoryFor is one and a half times the most memory that the sensor used, in
+// steps of 64 Mi.
 func memoryFor(sensor string, rows []capacity.Row) int64 {
 	var peak uint64
 	for _, row := range rows {

@@ -12,8 +12,7 @@ const (
 	// maxAnswer bounds an answer of Prometheus: a day of rates of a thousand
 	// nodes.
 	maxAnswer = 64 << 20
-	// askTimeout is above Prometheus's own limit of a query's time by default,
-	// which is two minutes.
+	// askTimeout is above Prometheus's default time limit of a query, two minutes.
 	askTimeout = 3 * time.Minute
 )
 

@@ -43,8 +43,8 @@ const (
 	Missing Change = "missing"
 )
 
-// significant is the usual level; smaller differences than relevant are not
-// worth a change.
+// significant is the usual level of a test; differences below relevant do not
+// count as a change.
 const (
 	significant = 0.05
 	relevant    = 0.05
@@ -56,11 +56,11 @@ type key struct {
 	limit  capacity.Limit
 }
 
-// Compare sets the runs of b against the runs of a; more than one run a side
-// are pooled. They are compared in operations of the generator, which are the
-// same for every sensor, and so have to be of the same load. With fewer than
-// four rows a side no p value can be significant: the rows' own rounds decide
-// then. A lower bound, and a row of a noisy or busy machine, is no evidence.
+// Compare sets the runs of b against the runs of a; the runs of a side are
+// pooled. They are compared in operations of the generator, which are the same
+// for every sensor, and so have to be of the same load. With fewer than four
+// rows a side no p value can be significant: the rows' own rounds decide then.
+// A lower bound, and a row of a noisy or busy machine, is no evidence.
 func Compare(a, b []capacity.Result) (Comparison, error) {
 	c := Comparison{A: describe(a), B: describe(b)}
 	if len(a) == 0 || len(b) == 0 {

@@ -14,10 +14,10 @@ type key struct {
 	limit  capacity.Limit
 }
 
-// chosen lists the limits in the order of their first rows, and for each the
-// rows that its answer is from: the confirmed ones if there are any, or those
-// that could be measured; and of them not the inversions, which a repeat has
-// shown to be a disturbance of the machine.
+// chosen lists the limits in the order of their first rows, each with the rows
+// that give its answer: the confirmed ones or, without any, those that could be
+// measured. It leaves out inversions that a repeat has shown to be disturbances
+// of the machine.
 func chosen(rows []capacity.Row) (order []key, by map[key][]int) {
 	by = map[key][]int{}
 	for i, row := range rows {

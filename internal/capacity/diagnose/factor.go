@@ -19,12 +19,12 @@ const (
 	nearBound     = 1.25 // times the lowest failing rate: a failure above that may have another reason
 )
 
-// Explain names the limiting factor of a row: the one of most of the trials
-// that failed near the lowest failing rate, since a single one may have failed
-// for an accident, with the evidence of the lowest of them. Far above, every
-// sensor runs out of CPU. If none failed, it is the one of the trial in which
-// the generator was behind; without that, of the best clean one. Missing trials
-// are nil. failed starts with the lowest.
+// Explain names the limiting factor of a row. Of the trials that failed near
+// the lowest failing rate, it takes the factor that most of them have, since
+// one may have failed by accident, and the evidence of the lowest of these.
+// (Far above, every sensor runs out of CPU.) If none failed, it explains the
+// trial in which the generator was behind, or else the best clean one. Missing
+// trials are nil. failed starts with the lowest.
 func Explain(l capacity.Limit, failed []*capacity.Trial, behind, clean *capacity.Trial) capacity.Factor {
 	switch {
 	case len(failed) == 0 && behind != nil:
@@ -51,7 +51,7 @@ func Explain(l capacity.Limit, failed []*capacity.Trial, behind, clean *capacity
 	return best
 }
 
-// explainFailure is about one trial.
+// explainFailure explains one trial.
 func explainFailure(l capacity.Limit, failed *capacity.Trial) capacity.Factor {
 	if f, ok := explainEnd(l, failed); ok {
 		return f
@@ -78,8 +78,8 @@ func explainNoFailure(clean *capacity.Trial) capacity.Factor {
 		Advice:   "allow more time (--max-duration)"}
 }
 
-// generatorFactor is about a load that could not be raised, by itself or for
-// want of the CPUs that others have had.
+// generatorFactor explains a load that could not be raised: the generator was
+// at its limit, or others used the CPUs.
 func generatorFactor(t *capacity.Trial) capacity.Factor {
 	o := t.Round.Observer
 	if others, busy := Others(&t.Round); busy {

@@ -7,7 +7,7 @@ import "github.com/peregrine-sec/peregrine/internal/capacity"
 const tolerance = 0.05
 
 // Inversions returns the rows that are worse than a row with less CPU and no
-// more memory, which no sensor can be. A lower bound is worse than nothing.
+// more memory, which no sensor can be. A lower bound does not count as worse.
 func Inversions(rows []capacity.Row) []int {
 	var found []int
 	for i, high := range rows {

@@ -35,8 +35,8 @@ func ringTooSmall(l capacity.Limit, t *capacity.Trial) bool {
 }
 
 // spare says whether the sensor's CPU would have been enough for the events
-// that it dropped as well. A quota is given to the last bit, a thread is never
-// busy all the time.
+// that it dropped as well. A quota is given in full; a thread is never busy all
+// the time.
 func spare(l capacity.Limit, t *capacity.Trial) bool {
 	enough := cpuBusy
 	if l.CPU > 0 && l.CPU < 1 {
@@ -45,8 +45,8 @@ func spare(l capacity.Limit, t *capacity.Trial) bool {
 	return t.Verdict.DropShare < 1 && cpuOf(t)/(1-t.Verdict.DropShare) < enough
 }
 
-// longestWait is how old an event was at most when its alert arrived, which no
-// event in the ring can exceed by much; false for a round without alerts.
+// longestWait is the greatest age of an event when its alert arrived; no event
+// in the ring can have been much older. It is false for a round without alerts.
 func longestWait(round *bench.Round) (time.Duration, bool) {
 	return time.Duration(round.Latency.Max), round.Latency.Count > 0
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 )
 
-// find returns the index on record of the search's nth trial: the record has
-// some more, of rounds that were repeated because the sensor had ended.
+// find returns the index of the search's nth trial in the record, which also
+// holds rounds that were repeated because the sensor had ended.
 func find(r *capacity.Row, n int) int {
 	for i := range r.Trials {
 		if repeated(r, i) {
@@ -81,7 +81,7 @@ func preDrop(r *capacity.Row) float64 {
 }
 
 // behind returns the last trial above the answer in which the generator fell
-// behind; nil if it managed everything that was asked of it since.
+// behind; nil if it has met every target since.
 func behind(r *capacity.Row) *capacity.Trial {
 	for i := len(r.Trials) - 1; i >= 0; i-- {
 		if t := &r.Trials[i]; t.Verdict.Limited && t.Target > r.NDR.Lower {
@@ -115,10 +115,10 @@ func Ended(t *capacity.Trial) bool {
 	return t.Limits.OOMKills > 0 || t.Round.Has(bench.SensorRestarted) || (t.Round.Usage != nil && t.Round.Usage.Gone)
 }
 
-// Missing counts the alerts that never came. Where an action has one alert
-// too many and one too few, an alert has been credited to the wrong one of two
-// instances that are microseconds apart: no sensor makes alerts up. One that
-// was sent twice makes up for no other.
+// Missing counts the alerts that never came. If an action has one alert too
+// many and another one too few, an alert was credited to the wrong one of two
+// instances microseconds apart, since no sensor invents alerts. An alert that
+// was sent twice does not make up for a missing one.
 func Missing(round *bench.Round) int {
 	if len(round.Actions) == 0 {
 		return round.Total.Lost

@@ -14,8 +14,8 @@ type Release int
 // Newest has the options of the latest release, and none that were removed.
 const Newest Release = math.MaxInt
 
-// Releases since which Falco has a way to be measured, and until which it had
-// an older one.
+// The first releases with a feature that a measurement uses, and the last ones
+// with an older feature.
 const (
 	sinceMetrics  Release = 35 // metrics.output_file; -s has gone with 0.36
 	untilRate     Release = 36 // outputs.rate, a limit of alerts per second

@@ -26,7 +26,7 @@ type Node struct {
 	Error  string           `json:"error,omitempty"`
 }
 
-// Kind is the nodes of a cluster that are alike.
+// Kind is a group of nodes that are alike.
 type Kind struct {
 	Name     string   `json:"kind"`
 	Nodes    []string `json:"nodes"`

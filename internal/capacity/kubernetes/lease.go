@@ -74,7 +74,7 @@ type leaseSpec struct {
 // microTime is Kubernetes' MicroTime.
 const microTime = "2006-01-02T15:04:05.000000Z07:00"
 
-// lostLease is why a run ends that another has taken for dead.
+// lostLease is the error of a run that another run took for dead.
 type lostLease struct{ set, holder string }
 
 func (e *lostLease) Error() string {
@@ -137,9 +137,10 @@ func (l *lease) path() string {
 	return kubeapi.In("apis/coordination.k8s.io/v1", l.Metadata.Namespace, "leases", l.Metadata.Name)
 }
 
-// renew renews the lease. One that fails is made up for by the next; the error
-// is a *lostLease. After a renewal whose answer was lost, the version is not the
-// one that we know, and the next one is a conflict, although the lease is ours.
+// renew renews the lease. If one renewal fails, the next one makes up for it;
+// the error is a *lostLease. After a renewal whose answer was lost, the version
+// is not the one that we know, and the next one is a conflict, although the
+// lease is ours.
 func (r *run) renew(ctx context.Context, mine *lease) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseRenew)
 	defer cancel()

@@ -143,9 +143,9 @@ var errResult = errors.New("result of the load")
 const maxLog = 64 << 20
 
 // read reads a log from its beginning. The lines that an earlier reading has
-// told are not told again. The result is indented, so that its lines are known
-// among others: a runtime copies standard output and standard error each for
-// itself, and the last word of one may come amid the other.
+// told are not told again. The result is indented so that its lines can be told
+// from others: a runtime copies standard output and standard error separately,
+// and the end of one may arrive in the middle of the other.
 func (l *log) read(r io.Reader) error {
 	left := &io.LimitedReader{R: r, N: maxLog}
 	lines := bufio.NewReader(left)

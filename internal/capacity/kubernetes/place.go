@@ -54,7 +54,7 @@ func (s *site) original(ctx context.Context) (*pod, error) {
 	return p, err
 }
 
-// attempts are how often a copy is made that the controller gets ahead of.
+// attempts is how often a copy is made again if the controller was faster.
 const attempts = 5
 
 // limit gives the sensor on the node its limit, and returns its pod: the copy that
@@ -139,7 +139,7 @@ func (s *site) replace(ctx context.Context, old *pod, l capacity.Limit) (*pod, e
 	return made, nil
 }
 
-// look again after so long.
+// pause is the time between two looks at the pods.
 const pause = 500 * time.Millisecond
 
 // await looks at the sensor's pods on the node until one of them is the answer, as

@@ -206,9 +206,10 @@ func (c *cgroup) files(l capacity.Limit) []setting {
 }
 
 // mostWeight is the highest CPU weight there is (cgroup-v2.rst, cpu.weight;
-// sched.h, MAX_SHARES). A sensor in a cgroup of its own has it: the kernel gives
-// all its threads together no more of a busy CPU than a single thread of the
-// load outside gets, which would be measured instead of the limit.
+// sched.h, MAX_SHARES). A sensor in a cgroup of its own gets it. Otherwise the
+// kernel would give all its threads together no more of a busy CPU than one
+// thread of the load outside, and the test would measure that instead of the
+// limit.
 const mostWeight = 10000
 
 func (c *cgroup) weight() setting {

@@ -33,8 +33,8 @@ type Analysis struct {
 	Remarks []string // caveats
 }
 
-// Goal is the share of lost alerts that a round may have to be called clean
-// by its alerts.
+// Goal is the share of alerts that a round may lose and still count as clean by
+// its alerts.
 const Goal = 0.001
 
 // Analyze puts a stats file and a bench log together. Either may be nil;

@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// errWriter remembers the first error, so that a report can be written
-// straight down.
+// errWriter remembers the first error, so that reports need not check each
+// write.
 type errWriter struct {
 	w   io.Writer
 	err error
@@ -25,7 +25,7 @@ func (e *errWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// width is that of a terminal as it comes.
+// width is the usual width of a terminal.
 const width = 80
 
 // paint marks text as confirmed or not.

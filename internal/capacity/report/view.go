@@ -343,8 +343,8 @@ func idleBefore(e capacity.Environment) string {
 	return e.Before()
 }
 
-// places are where the sensors were limited, and which CPUs they had: with the
-// limits, where these differ in it.
+// places says where the sensors were limited and which CPUs they had, limit by
+// limit if that differs.
 func places(r *capacity.Result) string {
 	var order []string
 	limits := map[string][]string{}

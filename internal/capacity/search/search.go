@@ -67,9 +67,9 @@ func (s *Search) Run(ctx context.Context) (Found, error) {
 	return s.found(), err
 }
 
-// Wide says that more is left open than twice the precision, which is the
-// first step down of long rounds, and a little: between long rounds, or above
-// a long pass, where nothing was tried for want of time.
+// Wide says that the result is less precise than about twice the plan's
+// precision, which is the first step down of long rounds: between long rounds,
+// or above a long pass when time ran out.
 func (s *Search) Wide() bool {
 	long := s.bound(s.clean, s.plan.Confirm)
 	if long.Upper == 0 {
@@ -177,10 +177,10 @@ func (s *Search) forgive(target float64) {
 	}
 }
 
-// fits says whether there is time for trials of these lengths, and for a long
-// one after them as long as none has passed; where a short one could improve
-// little, for two, since a rate that passes for seconds often fails within a
-// minute. A budget without room for that is used for short ones.
+// fits says whether there is time for trials of these lengths. While no long
+// trial has passed, time for one is kept; for two once short trials could
+// improve little, since a rate that passes for seconds often fails within a
+// minute. A budget without room for that is spent on short trials.
 func (s *Search) fits(lengths ...time.Duration) bool {
 	if s.plan.Budget > s.plan.Confirm+2*s.plan.Ramp && s.bound(s.clean, s.plan.Confirm).Lower == 0 && lengths[0] < s.plan.Confirm {
 		lengths = append(lengths, s.plan.Confirm)

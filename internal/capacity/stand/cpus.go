@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// placement is which CPUs the sensor has, and which the load: apart, they do
-// not take turns on one CPU, which differs from run to run. The zero value is
+// placement says which CPUs the sensor and the load have. Apart, they do not
+// take turns on a CPU, which would differ from run to run. The zero value means
 // that they share all.
 type placement struct{ sensor, load []int }
 

@@ -91,8 +91,8 @@ func (s *sensor) ready(ctx context.Context) error {
 	if err := s.preflight(ctx); err != nil {
 		return err
 	}
-	// Without a count in each round, one beforehand has to do; and a kernel
-	// that refuses our counter leaves that column empty.
+	// Without a count in each round, one count beforehand has to do. A kernel that
+	// refuses our counter leaves that column empty.
 	if !s.CountSyscalls {
 		if _, err := b.Calibrate(ctx, time.Second); err != nil {
 			fmt.Fprintf(s.Log, "host syscalls are not counted: %v\n", err)

@@ -2,8 +2,8 @@ package action
 
 import "os"
 
-// Applies says, by a *SkipError, why the action cannot run in env, before
-// anything is prepared.
+// Applies returns a *SkipError if the action cannot run in env. It prepares
+// nothing.
 func (a *Action) Applies(env Env) error {
 	switch a.Needs.Place {
 	case Cluster:

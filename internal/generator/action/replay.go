@@ -34,7 +34,8 @@ func Besides(syscall string) (besides map[string]int, known, makes bool) {
 	return call.besides, known, true
 }
 
-// NeverSucceeds says of a syscall that its replay fails, where it succeeded too.
+// NeverSucceeds says whether the replay of a syscall always fails, even of
+// calls that succeeded.
 func NeverSucceeds(syscall string) bool {
 	call, _ := replayCall(syscall)
 	return call.neverSucceeds
@@ -49,7 +50,7 @@ func MadeAs(syscall string) string {
 	return syscall
 }
 
-// consequences come with others.
+// consequences are calls that come with others.
 var consequences = []string{"exit", "exit_group", "rt_sigreturn", "restart_syscall"}
 
 // lookupReplayed makes the action of a name that Replayed gave.

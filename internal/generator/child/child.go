@@ -54,7 +54,7 @@ func Requested() Task {
 	return Task(t)
 }
 
-// perform does a task and returns the exit status.
+// perform performs a task and returns the exit status.
 func perform(words []string) int {
 	err := verbs[words[0]](words[1:])
 	if err == nil {

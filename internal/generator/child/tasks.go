@@ -31,8 +31,8 @@ func Unshare() Task { return task("unshare") }
 // Userfaultfd makes a userfaultfd and closes it.
 func Userfaultfd() Task { return task("userfaultfd") }
 
-// Connect connects a socket, "tcp" or "udp", to an address and closes it;
-// a TCP connection under way is as good as one that is there.
+// Connect connects a socket, "tcp" or "udp", to an address and closes it; it
+// does not wait for a TCP connection to be established.
 func Connect(network string, to netip.AddrPort) Task { return task("connect", network, to.String()) }
 
 // Listen listens on a TCP port that the kernel picks.

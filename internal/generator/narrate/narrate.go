@@ -24,8 +24,8 @@ type Screen struct {
 	Terminal bool
 }
 
-// Story is the tale of one run. Its methods fit generator.Options and are
-// called one at a time.
+// Story reports one run. Its methods fit generator.Options and are called one
+// at a time.
 type Story struct {
 	log    *eventlog.Logger
 	o      generator.Options
@@ -43,7 +43,7 @@ type Story struct {
 	failed   map[failure]bool
 }
 
-// failure is a kind of error that has been told.
+// failure is a kind of error that was reported already.
 type failure struct {
 	action uint16
 	errno  int32
@@ -146,7 +146,7 @@ func (s *Story) line(in *generator.Instance) {
 	}
 }
 
-// progress tells how far the run is, every now and then.
+// progress reports at intervals how far the run is.
 func (s *Story) progress() {
 	every := logEvery
 	if s.screen.Terminal {

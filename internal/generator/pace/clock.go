@@ -66,8 +66,8 @@ func readClocks(clock int32) func() reading {
 	}
 }
 
-// closest is the reading that took least of several: between two looks, a
-// thread may lose its CPU for milliseconds.
+// closest is the quickest of several readings: between two looks, a thread may
+// lose its CPU for milliseconds.
 func closest(read func() reading) reading {
 	best := read()
 	for range 9 {

@@ -32,7 +32,7 @@ type Alert struct {
 	Text string
 }
 
-// Source gives alerts, whatever they come by.
+// Source provides alerts.
 type Source interface {
 	// Next blocks until there are alerts, and returns io.EOF at the end of the
 	// stream.
@@ -46,7 +46,7 @@ type Status string
 // The outcomes.
 const (
 	Passed  Status = "passed"
-	Failed  Status = "failed"  // the rule was not fired, or one that must not be
+	Failed  Status = "failed"  // the rule was not fired, or one that must not be fired was
 	Errored Status = "error"   // the action itself did not work
 	Skipped Status = "skipped" // it does not apply here, or fires no rule
 

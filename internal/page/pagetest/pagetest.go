@@ -61,7 +61,7 @@ const (
 	// patience bounds a browser: it starts many processes, on a machine that may
 	// be loaded.
 	patience = 5 * time.Minute
-	// ending is how long processes of a browser that has ended may go on.
+	// ending is how long processes of a browser may outlive it.
 	ending = time.Minute
 )
 
