@@ -151,8 +151,8 @@ func Main(env Env) int {
 	return exit.Code
 }
 
-// readerGone says whether a command failed because nobody reads its standard
-// output.
+// readerGone says whether a command failed because its standard output has no
+// reader.
 func readerGone(err error) bool {
 	var path *fs.PathError
 	return errors.As(err, &path) && path.Path == os.Stdout.Name() && errors.Is(path.Err, syscall.EPIPE)

@@ -29,7 +29,7 @@ func (s *sensor) newInventory(cfg *config.Config) *runtimes.Inventory {
 	})
 }
 
-// containerOptions are how the table of processes tells containers.
+// containerOptions say how the process table recognises containers.
 func (s *sensor) containerOptions(cfg *config.Config) container.Options {
 	e := cfg.Plugins.Container.Engines
 	o := container.Options{Fresh: func() {
@@ -64,7 +64,7 @@ func (s *sensor) engineOptions(cfg *config.Config, first *settings) engine.Optio
 	return o
 }
 
-// learn takes over metadata from a runtime, between two batches of events.
+// learn stores metadata from a runtime, between two batches of events.
 func (s *sensor) learn(ctx context.Context, m container.Container) {
 	// It fails only when the sensor stops, and does not matter then.
 	_ = s.engine.Do(ctx, func() { s.table.UpdateContainer(m) })

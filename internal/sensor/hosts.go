@@ -31,8 +31,8 @@ func (s *sensor) findHosts(ctx context.Context, hosts *filter.Hosts, known map[s
 // server that does not answer must not keep the sensor from seeing events.
 const hostPatience = 500 * time.Millisecond
 
-// lookup is the first look at the addresses of hosts in rules, which goes on
-// while the probe is attached.
+// lookup is the first lookup of hosts in rules, which runs while the probe is
+// attached.
 type lookup struct {
 	found    chan struct{} // closed when all have been looked up
 	deadline time.Time

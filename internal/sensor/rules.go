@@ -128,7 +128,7 @@ func newFormatter(r *rules.Rule, alerts alert.Options) (engine.Formatter, error)
 	return alert.New(alert.Rule{Name: r.Name, Priority: r.Priority, Source: r.Source, Tags: r.Tags}, r.Output, alerts)
 }
 
-// AlertOptions are how the configuration wants alerts written.
+// AlertOptions are the configured options of alerts.
 func AlertOptions(cfg *config.Config, hostname, print string) alert.Options {
 	o := alert.Options{
 		JSON: cfg.JSON, JSONOutput: cfg.JSONOutput, JSONMessage: cfg.JSONMessage, JSONFields: cfg.JSONFields,
@@ -152,7 +152,7 @@ func AlertOptions(cfg *config.Config, hostname, print string) alert.Options {
 	return o
 }
 
-// PlanOptions are which events the configuration lets rules look at.
+// PlanOptions say which events rules may look at, by the configuration.
 func PlanOptions(cfg *config.Config) plan.Options {
 	return plan.Options{All: cfg.BaseSyscalls.All || cfg.Engine.Kind == "replay", Custom: cfg.BaseSyscalls.CustomSet}
 }

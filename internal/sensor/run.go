@@ -55,7 +55,7 @@ func (s *sensor) loop(ctx context.Context) error {
 		s.log.Debug("memory of the start is kept", "err", err)
 	}
 	// The goroutine that reads the ring keeps its processor while it pauses:
-	// there must be another one.
+	// others need one more.
 	if processors := runtime.GOMAXPROCS(0); processors < 2 {
 		defer runtime.GOMAXPROCS(processors)
 		runtime.GOMAXPROCS(2)

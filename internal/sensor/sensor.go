@@ -96,8 +96,8 @@ type sensor struct {
 }
 
 // Run starts a sensor and returns when ctx has ended, the events have, or the
-// sensor cannot go on. A nil error means that it stopped as it should: all
-// outputs have been flushed and nothing is left attached.
+// sensor cannot go on. A nil error means a proper stop: all outputs have been
+// flushed and nothing is left attached.
 func Run(ctx context.Context, opt Options) error {
 	if opt.Getenv("GOGC") == "" {
 		// Only alerts allocate: collecting twice as often costs little and halves

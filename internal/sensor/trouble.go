@@ -13,7 +13,7 @@ type trouble struct {
 	errors  atomic.Uint64 // since the start
 }
 
-// note logs the first of consecutive errors, and their end, and counts all. It
+// note logs the first of consecutive errors and their end, and counts all. It
 // belongs to one goroutine.
 func (t *trouble) note(log *slog.Logger, err error) {
 	if err == nil {

@@ -20,7 +20,7 @@ type Throttle struct {
 	begun  bool
 
 	held     atomic.Uint64 // since the start
-	reported uint64        // part of held that Report has told
+	reported uint64        // part of held that Report has returned
 	reportAt int64
 }
 

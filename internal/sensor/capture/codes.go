@@ -24,7 +24,7 @@ type code struct {
 	// entry says that the exit lacks parameters that the entry into the
 	// syscall has: this entry must be kept for it.
 	entry bool
-	// other: of another syscall than the kind's, which does the same.
+	// other: of a syscall that does the same as the kind's.
 	other bool
 }
 

@@ -10,10 +10,10 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// A recording of the sensor (Recorder) says everything twice. Other readers
-// get Falco's events, which name no resolved path and no thread's process, and
-// need every event since the start to know them. This Reader gets the probe's
-// own events, as they were delivered, and need not guess:
+// The sensor's recordings (Recorder) contain everything twice. Other readers
+// get Falco's events, which name neither resolved paths nor the process of a
+// thread: readers derive these from all events since the start. This Reader
+// gets the probe's own events, as they were delivered:
 //
 //   - A block of type blockWire comes before the first event; libscap passes
 //     over types that it does not know there (scap_read_init). It holds the

@@ -19,8 +19,8 @@ import (
 // it, and Kubernetes swaps the link ..data beside it.
 const watchMask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_CREATE | unix.IN_DELETE
 
-// Watch calls changed when it has started to watch, and after files at paths
-// (or in them, for directories) may have changed, once they are quiet for the
+// Watch calls changed when it has started to watch, and whenever files at paths
+// (or in them, for directories) may have changed and then were quiet for the
 // debounce time. It returns when ctx ends, with an error only if watching is
 // impossible. Paths whose directory does not exist are left out.
 func Watch(ctx context.Context, paths []string, debounce time.Duration, changed func()) error {

@@ -38,9 +38,9 @@ type Container struct {
 	Labels          map[string]string
 	Pod             *Pod // nil outside Kubernetes
 
-	// Rank is the place of the runtime that told it in the order in which they
-	// are asked. Two may know a container: Docker's are containerd's too. The
-	// lower rank counts; runtimes of users come after all of root's.
+	// Rank is the place of the metadata's runtime in the order in which runtimes
+	// are asked. Two may know a container: Docker's are also containerd's. The
+	// lower rank wins; users' runtimes come after all of root's.
 	Rank int
 	// WaitUntil is when alerts stop waiting for the metadata, by the clock of
 	// events' headers; 0 before the first that waited. It belongs to the engine.
@@ -61,7 +61,7 @@ type Pod struct {
 	Workload             *Workload // nil until the API server has told it
 }
 
-// Complete says whether all has arrived that is expected.
+// Complete says whether all expected metadata has arrived.
 func (c *Container) Complete() bool { return c.Known && !c.pending }
 
 // Mount is a directory of the host, or a volume, in a container. Docker's and

@@ -33,7 +33,8 @@ type Registry struct {
 func NewRegistry(o Options) Registry { return Registry{options: o} }
 
 const (
-	// keepSweeps is how many sweeps a container without processes survives.
+	// keepSweeps is the number of sweeps that a container without processes
+	// survives.
 	keepSweeps = 60
 	// askSweeps is the number of sweeps for which metadata of a container
 	// without processes is requested: an alert may be waiting.

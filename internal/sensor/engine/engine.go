@@ -75,7 +75,7 @@ type Recorder interface {
 	// it has been decided.
 	Postponed(p *state.Process)
 	// Idle says that all events older than now, by the clock of their headers,
-	// have arrived. It is called about once a second, unless events keep coming.
+	// have arrived. It is called about once a second while no events come.
 	Idle(now uint64)
 }
 

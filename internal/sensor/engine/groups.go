@@ -32,9 +32,9 @@ var groupSlots = func() (s [event.NumKinds]struct{ paths, set int }) {
 	return s
 }()
 
-// learnGroups takes the paths and the ids of groups from an event that has both.
-// The kernel read them of the same process at once, so that what the paths say
-// is true of every process with these ids.
+// learnGroups takes the paths and the ids of groups from an event that has
+// both. The kernel read them of the same process at once, so the paths' verdict
+// holds for every process with these ids.
 func (e *Engine) learnGroups() {
 	slots := &groupSlots[e.view.Kind()]
 	if e.groups.tell == nil || slots.set == 0 {

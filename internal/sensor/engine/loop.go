@@ -102,8 +102,8 @@ func (e *Engine) Replay(ctx context.Context, next func() ([]byte, error)) error 
 	}
 }
 
-// Learn lets the process table know an event that no rule looks at: the
-// snapshot of the processes at start.
+// Learn passes the process table an event that no rule looks at: one of the
+// snapshot of processes at start.
 func (e *Engine) Learn(raw []byte) {
 	raw = e.loan.Begin(raw)
 	defer e.loan.End()

@@ -44,10 +44,10 @@ type waiter struct {
 	size int
 }
 
-// waits says whether an event of container c, which is not known, can wait at
-// a time of its header.
-// The time counts from the container's first event that waited: one that no
-// runtime tells about is not waited for again and again.
+// waits says whether an event of container c, which is not known, can wait at a
+// time of its header. The time counts from the container's first event that
+// waited: events of a container that no runtime knows do not wait again and
+// again.
 func (e *Engine) waits(c *container.Container, now uint64) bool {
 	w := &e.waiting
 	return w.atMost > 0 && (c.WaitUntil == 0 || now < c.WaitUntil) && (w.awaited == nil || w.awaited())

@@ -39,9 +39,9 @@ type Costs struct {
 // as with rule_matching: all. A sub-condition that several rules share counts
 // for the first that needs it.
 //
-// The time is measured around each evaluation, and that of the measurement
-// itself, some tens of nanoseconds, taken off: rules that are evaluated a few
-// times only have no telling time.
+// The time is measured around each evaluation; that of the measurement itself,
+// some tens of nanoseconds, is subtracted. The times of rules that were
+// evaluated only a few times say little.
 func Cost(ctx context.Context, src Source, list []*rules.Rule) (*Costs, error) {
 	m, err := newMeter(list, true)
 	if err != nil {

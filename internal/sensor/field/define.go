@@ -81,7 +81,7 @@ func factOf(name, doc string, get func(*state.Process) bool) Field {
 	return boolean(name, AtExec, doc, func(c *Context) (uint64, bool) { return b2u(get(c.Proc)), true })
 }
 
-// countOf is a number about the process, known since its exec.
+// countOf is a count about the process, known since its exec.
 func countOf(name string, t Type, doc string, get func(*state.Process) uint64) Field {
 	return unsigned(name, t, AtExec, doc, func(c *Context) (uint64, bool) { return get(c.Proc), true })
 }

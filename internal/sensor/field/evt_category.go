@@ -41,8 +41,8 @@ func category(c *Context) string {
 	return "other"
 }
 
-// errorCount is 1 for events whose failure satisfies is. Errors that are part
-// of normal business do not count.
+// errorCount is 1 for events whose failure satisfies is. Errors of normal
+// operation do not count.
 func errorCount(name, doc string, is func(*Context) bool) Field {
 	return unsigned(name, Uint, AtEvent, doc, func(c *Context) (uint64, bool) {
 		res, ok := result(c)

@@ -92,9 +92,9 @@ func (c *Context) withoutRepeats(path string) string {
 	return c.built(start)
 }
 
-// nameChanged says whether the event gives the descriptor another name. The
-// kernel's state after the event is all that is known: a UDP socket that is
-// not connected has another name with every peer, and counts each time.
+// nameChanged says whether the event gives the descriptor another name. Only
+// the kernel's state after the event is known: a UDP socket that is not
+// connected has another name with every peer, and counts each time.
 func nameChanged(c *Context) (uint64, bool) {
 	f := c.fileInfo()
 	if f == nil {

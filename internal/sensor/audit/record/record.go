@@ -129,7 +129,7 @@ func (r *Record) index(b []byte, at, depth int) (int, error) {
 	return end, err
 }
 
-// object notes the parts of the object at i, whose places count from start.
+// object notes the parts of the object at i, as offsets from start.
 func (r *Record) object(b []byte, i, start, depth int, object Part) (int, error) {
 	return checkObject(b, i, depth, func(key Value, at int) (int, error) {
 		var part Part

@@ -39,7 +39,7 @@ type Options struct {
 	Log     *slog.Logger
 }
 
-// Status is how it goes.
+// Status is the state of the watcher.
 type Status struct {
 	Server    string
 	Connected bool
@@ -48,9 +48,9 @@ type Status struct {
 	Error     string
 }
 
-// A server that does not answer is asked again after firstPause, and after
-// twice as long each time, up to lastPause, until a watch holds: one that ends
-// sooner than holds has failed, however it ends.
+// A server that does not answer is asked again after firstPause, which doubles
+// each time up to lastPause, until a watch lasts: one that ends sooner than
+// holds has failed, however it ends.
 const (
 	firstPause = time.Second
 	lastPause  = 2 * time.Minute
@@ -95,7 +95,7 @@ func New(o Options) *Watcher {
 // be called from any goroutine, as may Status.
 func (w *Watcher) Watched() bool { return w.watched.Load() }
 
-// Status is how it goes now.
+// Status is the present state.
 func (w *Watcher) Status() Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -250,8 +250,8 @@ func (w *Watcher) see(ctx context.Context, asked *workloads, e event) error {
 // promise stores whether new pods are reported, see Watched.
 func (w *Watcher) promise() { w.watched.Store(len(w.pods) > 0 && !w.cut) }
 
-// tell finds and delivers the Workload of a pod. It says whether that is whole;
-// an error ends the round.
+// tell finds and delivers the Workload of a pod, and says whether it is
+// complete; an error ends the round.
 func (w *Watcher) tell(ctx context.Context, asked *workloads, pod metadata) (whole bool, err error) {
 	found, errs := asked.of(ctx, &pod)
 	if slices.ContainsFunc(errs, noAnswer) {

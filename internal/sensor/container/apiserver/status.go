@@ -32,7 +32,7 @@ func (w *Watcher) held() {
 	}
 }
 
-// say logs that it goes well.
+// say logs a success.
 func (w *Watcher) say() {
 	w.options.Log.Info("Kubernetes API server connected", "server", w.status.Server, "node", w.options.Node, "pods", w.listed)
 	if w.listed == 0 {
