@@ -186,21 +186,32 @@ func newRulesList(env Env) *cobra.Command {
 
 func newRulesExplain(env Env) *cobra.Command {
 	var f rulesFlags
+	var format string
 	cmd := &cobra.Command{
 		Use:   "explain RULE",
 		Short: "Show a rule with its macros expanded and the stage that decides each part",
+		Long: `Explain shows a rule with its lists and macros expanded, and when each part of
+the condition is known. For each kind of event, it shows what the kernel asks of
+an event before it sends it for this rule: its result, whether the process is in
+a container, an argument, the name of the program, facts about the socket, and
+the paths.`,
 		Example: `  peregrine rules explain 'Read sensitive file untrusted'
-  peregrine rules explain 'My rule' -r my_rules.yaml`,
+  peregrine rules explain 'My rule' -r my_rules.yaml
+  peregrine rules explain 'My rule' -r my_rules.yaml --format json | jq .stages`,
 		Args: exactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			r, set, err := f.rule(env, args[0])
 			if err != nil {
 				return err
 			}
+			if format == "json" {
+				return explain.WriteRuleJSON(env.Stdout, r)
+			}
 			return explain.WriteRule(env.Stdout, r, set)
 		},
 	}
 	f.register(cmd)
+	jsonFlag(cmd, &format)
 	cmd.ValidArgsFunction = completeRules
 	return cmd
 }
@@ -268,6 +279,10 @@ func newRulesCost(env Env) *cobra.Command {
 time given by --live. For each rule it shows the number of evaluations, the time
 they took and the number of matches, the most expensive rule first. It skips
 events that a rule cannot match because of their kind or process.
+
+A second table shows because of which rules the kernel sends events, and how
+many it sends for one rule alone. To have fewer events, begin at its top: a part
+of the condition that the kernel can judge ('rules explain') leaves some out.
 
 --live needs root. A sensor may run at the same time.`,
 		Example: `  peregrine rules cost --live 1m

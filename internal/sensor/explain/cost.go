@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
@@ -24,14 +25,22 @@ type RuleCost struct {
 	Evaluations uint64        `json:"evaluations"`
 	Matches     uint64        `json:"matches"`
 	Time        time.Duration `json:"time_ns"`
+	// Sent is how many events the kernel sends for it; Alone, how many of these
+	// for no other rule. Events for the process table do not count.
+	Sent  uint64 `json:"sent"`
+	Alone uint64 `json:"sent_for_it_alone"`
+	// Stages say what the kernel asks of its events.
+	Stages []plan.Stages `json:"stages,omitempty"`
 }
 
 // Costs is the time that the rules took for the events of a capture.
 type Costs struct {
-	Events  uint64        `json:"events"`
-	Skipped uint64        `json:"skipped"` // no rule was evaluated
-	Time    time.Duration `json:"time_ns"` // of all evaluations
-	Rules   []RuleCost    `json:"rules"`   // most expensive first
+	Events   uint64        `json:"events"`
+	Skipped  uint64        `json:"skipped"`           // no rule was evaluated
+	Time     time.Duration `json:"time_ns"`           // of all evaluations
+	ForTable uint64        `json:"for_process_table"` // events that are sent whatever the rules are
+	LeftOut  uint64        `json:"left_out"`          // events that the kernel does not send
+	Rules    []RuleCost    `json:"rules"`             // most expensive first
 }
 
 // Cost measures the rules over the events of src: how often each is evaluated, how
@@ -47,7 +56,7 @@ func Cost(ctx context.Context, src Source, list []*rules.Rule) (*Costs, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := newEngine(m.plan, state.Options{}, nil)
+	e := newEngine(m.plan, state.Options{}, m.sent.observe)
 	err = replay(ctx, e, src)
 	return m.costs(e), err
 }
@@ -57,6 +66,7 @@ type meter struct {
 	plan  *plan.Plan
 	spent []time.Duration
 	calls []uint64
+	sent  *sent
 }
 
 // newMeter plans for the rules; all says whether high-volume I/O counts too.
@@ -67,6 +77,9 @@ func newMeter(list []*rules.Rule, all bool) (*meter, error) {
 	}
 	p.Hosts.Lookup(context.Background()) // names that are not found have no addresses
 	m := &meter{plan: p, spent: make([]time.Duration, len(p.Rules)), calls: make([]uint64, len(p.Rules))}
+	if m.sent, err = newSent(p.Rules); err != nil {
+		return nil, err
+	}
 	for k := range event.Kind(event.NumKinds) {
 		m.measure(p.Program(k, 0))
 	}
@@ -99,10 +112,13 @@ func (m *meter) measure(prog *plan.Program) {
 func (m *meter) costs(e *engine.Engine) *Costs {
 	overhead := clockCost()
 	counters, ruleset := e.Counters(), e.Rules()
-	c := &Costs{Events: counters.Events, Skipped: counters.Skipped}
+	c := &Costs{Events: counters.Events, Skipped: counters.Skipped, ForTable: m.sent.table, LeftOut: m.sent.leftOut}
 	for i, r := range m.plan.Rules {
 		took := max(m.spent[i]-time.Duration(m.calls[i])*overhead, 0)
-		c.Rules = append(c.Rules, RuleCost{Rule: r.Name, Evaluations: ruleset.Evaluations[i], Matches: ruleset.Matches[i], Time: took})
+		c.Rules = append(c.Rules, RuleCost{
+			Rule: r.Name, Evaluations: ruleset.Evaluations[i], Matches: ruleset.Matches[i], Time: took,
+			Sent: m.sent.of[i], Alone: m.sent.only[i], Stages: m.sent.rules[i].Stages,
+		})
 		c.Time += took
 	}
 	slices.SortStableFunc(c.Rules, func(a, b RuleCost) int {
@@ -124,7 +140,7 @@ func clockCost() time.Duration {
 	return spent / n
 }
 
-// Write writes the costs as a table.
+// Write writes the costs as tables.
 func (c *Costs) Write(w io.Writer) error {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%d events, %d of them ruled out before any condition; all evaluations took %s\n\n", c.Events, c.Skipped, c.Time.Round(time.Microsecond))
@@ -136,11 +152,12 @@ func (c *Costs) Write(w io.Writer) error {
 			continue
 		}
 		each := float64(r.Time) / float64(r.Evaluations)
-		fmt.Fprintf(&b, "%12d %12s %9.0f %10d  %s\n", r.Evaluations, r.Time.Round(time.Microsecond), each, r.Matches, r.Rule)
+		writeWrapped(&b, fmt.Sprintf("%12d %12s %9.0f %10d  ", r.Evaluations, r.Time.Round(time.Microsecond), each, r.Matches), strings.Fields(r.Rule))
 	}
 	if idle > 0 {
 		fmt.Fprintf(&b, "%d more rules were never evaluated\n", idle)
 	}
+	c.writeSent(&b)
 	_, err := w.Write(b.Bytes())
 	return err
 }

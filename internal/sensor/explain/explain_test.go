@@ -179,6 +179,15 @@ func TestCost(t *testing.T) {
 	if got["never"] != [2]uint64{} || c.Events != 7 {
 		t.Errorf("%v, %d events", got["never"], c.Events)
 	}
+	for _, r := range c.Rules {
+		want := map[string][2]uint64{"matches": {1, 1}, "cat only": {}}[r.Rule]
+		if r.Sent != want[0] || r.Alone != want[1] {
+			t.Errorf("%s: sent %d, alone %d, want %v", r.Rule, r.Sent, r.Alone, want)
+		}
+	}
+	if c.LeftOut != 4 || c.ForTable != 0 {
+		t.Errorf("left out %d, for the table %d", c.LeftOut, c.ForTable)
+	}
 	var b bytes.Buffer
 	if err := c.Write(&b); err != nil || !strings.Contains(b.String(), "2 more rules were never evaluated") {
 		t.Errorf("%v\n%s", err, &b)
@@ -192,6 +201,8 @@ func TestWriteRule(t *testing.T) {
 		"rule-none": "evt.type = open and evt.num = 0",
 		"rule-kernel": "opens and fd.name startswith /etc/ or evt.type = openat and not opens and evt.arg.flags contains O_TRUNC and " +
 			"(fd.directory = /usr or proc.name = a) or evt.type = unlink and fd.name = x",
+		"rule-stages": "evt.type in (connect, sendto) and fd.l4proto = udp and container.id != host or evt.type in (socket, close) and evt.arg.domain contains AF_PACKET " +
+			"or evt.type in (execve, procexit) and evt.failed = true or evt.type = mkdir and evt.rawres >= 0 and proc.name in (a, b)",
 	} {
 		var b bytes.Buffer
 		set := ruleSet(t, cond)
@@ -200,6 +211,15 @@ func TestWriteRule(t *testing.T) {
 		}
 		golden(t, name, b.Bytes())
 	}
+}
+
+func TestWriteRuleJSON(t *testing.T) {
+	var b bytes.Buffer
+	set := ruleSet(t, "opens and fd.name startswith /etc/ or evt.type = connect and container.id != host")
+	if err := WriteRuleJSON(&b, set.Rules[0]); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "rule-json", b.Bytes())
 }
 
 // With more patterns than the kernel takes, nothing is decided there.

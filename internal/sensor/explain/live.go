@@ -21,7 +21,7 @@ func CostLive(ctx context.Context, d time.Duration, list []*rules.Rule, log *slo
 	if err != nil {
 		return nil, err
 	}
-	e := newEngine(m.plan, state.Options{Log: log, ProcRoot: "/proc", HostRoot: "/"}, nil)
+	e := newEngine(m.plan, state.Options{Log: log, ProcRoot: "/proc", HostRoot: "/"}, m.sent.observe)
 	p, err := probe.Load(probe.Options{
 		Interest:  probe.Interest{Syscalls: m.plan.Interest, ThreadExits: m.plan.ThreadExits, ClosedFiles: m.plan.ClosedFiles, OpenFDs: m.plan.OpenFDs},
 		RingBytes: config.Default().Engine.Modern.BufferBytes(), CPUsPerRing: -1, Log: log,

@@ -65,6 +65,11 @@ func WriteRule(w io.Writer, r *rules.Rule, set *rules.Set) error {
 	} else {
 		b.WriteString("\nThe kernel sends every open: the rules have more patterns on paths than it takes.\n")
 	}
+	alone, err := plan.NewAlone(r)
+	if err != nil {
+		return err
+	}
+	writeStages(&b, alone.Stages)
 	b.WriteString("\nProcesses whose events can match (decided once for each process):\n\n")
 	projection := filter.Project(r.Node, field.AtExec)
 	switch {
@@ -75,7 +80,7 @@ func WriteRule(w io.Writer, r *rules.Rule, set *rules.Set) error {
 	default:
 		writeOutline(&b, projection, nil)
 	}
-	_, err := w.Write(b.Bytes())
+	_, err = w.Write(b.Bytes())
 	return err
 }
 

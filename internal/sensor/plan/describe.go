@@ -11,9 +11,9 @@ import (
 
 // OpenNeed says in words what the probe asks of an open before it sends it.
 type OpenNeed struct {
-	Facts    string   // "successful, for reading"; "" for any
-	Clauses  []string // all of them are met
-	Excluded string   // and this is not; "" for nothing
+	Facts    string   `json:"facts,omitempty"`    // "successful, for reading"; "" for any
+	Clauses  []string `json:"clauses"`            // all of them are met
+	Excluded string   `json:"excluded,omitempty"` // and this is not; "" for nothing
 }
 
 // OpenNeeds describes the needs of a condition, one of which an open must meet.

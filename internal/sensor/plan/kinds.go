@@ -42,14 +42,15 @@ type Special struct {
 type telling struct {
 	Special
 	param, text string
+	told        Special // the same of the event's parameter; without Arg
 }
 
 // specials are the arguments by which default rules tell rare calls from
 // frequent ones. clone3 has its flags in memory.
 var specials = map[event.Kind]telling{
-	event.KindClone:  {Special{0, 1 << 28, 1 << 28}, "flags", "CLONE_NEWUSER"},
-	event.KindSocket: {Special{0, 0xffffffff, 17}, "domain", "AF_PACKET"},
-	event.KindBpf:    {Special{0, 0xffffffff, 5}, "cmd", "BPF_PROG_LOAD"},
+	event.KindClone:  {Special{0, 1 << 28, 1 << 28}, "flags", "CLONE_NEWUSER", Special{0, 1 << 20, 1 << 20}},
+	event.KindSocket: {Special{0, 0xffffffff, 17}, "domain", "AF_PACKET", Special{0, 0xffffffff, 17}},
+	event.KindBpf:    {Special{0, 0xffffffff, 5}, "cmd", "BPF_PROG_LOAD", Special{0, 0xffffffff, 5}},
 }
 
 // newKinds returns sets without a rule. Users get all calls of the kinds of the

@@ -175,6 +175,10 @@ func TestKindsAreSound(t *testing.T) {
 			rt.Fatal(err)
 		}
 		k := newPlan(t, Options{All: true}, rule.Condition).Kinds
+		alone, err := NewAlone(rule)
+		if err != nil {
+			rt.Fatal(err)
+		}
 		for range 8 {
 			res := rapid.SampledFrom([]int64{0, 7, -11, -115}).Draw(rt, "res")
 			pid := rapid.SampledFrom([]int{14, 15}).Draw(rt, "pid")
@@ -201,8 +205,15 @@ func TestKindsAreSound(t *testing.T) {
 			if _, has := specials[kind]; has && special {
 				facts |= event.CallSpecial
 			}
-			if matches(w.Event(t, pid, kind, params...)) && k.rules(kind, facts, "a").Empty() {
+			c := w.Event(t, pid, kind, params...)
+			if !matches(c) {
+				continue
+			}
+			if k.rules(kind, facts, "a").Empty() {
 				rt.Fatalf("%s is true of a %s that is left out by facts %#x", rule.Condition, kind, facts)
+			}
+			if !alone.Sends(c.Event, c.Proc) {
+				rt.Fatalf("%s is true of a %s that is not told to be sent, with facts %#x", rule.Condition, kind, facts)
 			}
 		}
 	})

@@ -78,10 +78,17 @@ func TestSocketsAreSound(t *testing.T) {
 			rt.Fatal(err)
 		}
 		sockets := NewSockets(load(t, rule.Condition))
+		alone, err := NewAlone(rule)
+		if err != nil {
+			rt.Fatal(err)
+		}
 		for range 8 {
 			c, facts := call(rt, t, w, kind)
 			if matches(c) && (!sockets.needed(kind, facts, "a") || Bits(sockets.Rules[kind][facts]).Empty()) {
 				rt.Fatalf("%s is true of a %s that is left out by facts %#x", rule.Condition, kind, facts)
+			}
+			if matches(c) && !alone.Sends(c.Event, c.Proc) {
+				rt.Fatalf("%s is true of a %s that is not told to be sent, with facts %#x", rule.Condition, kind, facts)
 			}
 		}
 	})

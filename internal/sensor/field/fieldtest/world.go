@@ -178,9 +178,18 @@ func (w *World) Event(t testing.TB, pid int, k event.Kind, params ...Param) *fie
 	if err := w.view.Reset(w.builder.Finish()); err != nil {
 		t.Fatal(err)
 	}
+	if info := k.Info(); info.Origin == event.Syscall && len(info.Params) > 0 && isResult(info) {
+		w.view.Header().Res = w.view.Int(0)
+	}
 	c := w.Context
 	c.Reset()
 	c.Event, c.Proc = &w.view, w.Table.Apply(&w.view, Now)
 	c.Num, c.Time = c.Num+1, Now
 	return c
+}
+
+// isResult says whether the first parameter of a kind is what the call returned.
+func isResult(info *event.Info) bool {
+	first := info.Params[0].Name
+	return first == "res" || first == "fd" && info.Traits&event.CreatesFD != 0
 }

@@ -1,0 +1,108 @@
+package explain
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
+)
+
+// manyNames is how many kinds of events a row of the table names.
+const manyNames = 20
+
+// columns is the width of all tables.
+const columns = 80
+
+// writeStages says for each kind of event what the kernel asks of it.
+func writeStages(b *bytes.Buffer, stages []plan.Stages) {
+	if len(stages) == 0 {
+		return
+	}
+	b.WriteString("\nWhat the kernel asks of an event before it sends it for this rule (-: nothing).\n" +
+		"The rest of the condition is for user space.\n\n")
+	fmt.Fprintf(b, "  %-8s %-10s %-14s %-9s %-9s %-5s %s\n", "result", "where", "argument", "programs", "sockets", "path", "events")
+	var rows []string
+	events := map[string][]string{}
+	table := false
+	for _, s := range stages {
+		row := stageRow(s)
+		if events[row] == nil {
+			rows = append(rows, row)
+		}
+		name := s.Event
+		if s.Table {
+			table, name = true, name+"*"
+		}
+		events[row] = append(events[row], name)
+	}
+	for _, row := range rows {
+		words := events[row]
+		if len(words) > manyNames {
+			words = append(slices.Clip(words[:manyNames]), fmt.Sprintf("and %d more", len(words)-manyNames))
+		}
+		writeWrapped(b, "  "+row, words)
+	}
+	if table {
+		b.WriteString("\n  * is sent anyhow if it succeeded: the process table needs it\n")
+	}
+}
+
+func stageRow(s plan.Stages) string {
+	if s.Always != "" {
+		return fmt.Sprintf("%-60s", "always sent: "+s.Always)
+	}
+	or := func(text string) string {
+		if text == "" {
+			return "-"
+		}
+		return text
+	}
+	where, programs, sockets, path := "-", "-", "-", "-"
+	if s.Container {
+		where = "container"
+	}
+	if len(s.Names) > 0 {
+		programs = fmt.Sprintf("%d names", len(s.Names))
+	}
+	if s.Sockets < s.SocketsOf {
+		sockets = fmt.Sprintf("%d of %d", s.Sockets, s.SocketsOf)
+	}
+	if s.Paths {
+		path = "yes"
+	}
+	return fmt.Sprintf("%-8s %-10s %-14s %-9s %-9s %-5s ", or(s.Result), where, or(s.Argument), programs, sockets, path)
+}
+
+// writeWrapped writes words behind a head, below one another where they do not
+// fit.
+func writeWrapped(b *bytes.Buffer, head string, words []string) {
+	indent := strings.Repeat(" ", len(head))
+	line := head
+	for i, word := range words {
+		switch {
+		case i == 0:
+			line += word
+		case len(line)+1+len(word) > columns:
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			line = indent + word
+		default:
+			line += " " + word
+		}
+	}
+	b.WriteString(strings.TrimRight(line, " ") + "\n")
+}
+
+// letters are the stages that can leave events of a kind out for a rule.
+func letters(all []plan.Stages) string {
+	text := []byte("------")
+	for _, s := range all {
+		for i, asks := range []bool{s.Result != "", s.Container, s.Argument != "", len(s.Names) > 0, s.Sockets < s.SocketsOf, s.Paths} {
+			if asks {
+				text[i] = "rcansp"[i]
+			}
+		}
+	}
+	return string(text)
+}
