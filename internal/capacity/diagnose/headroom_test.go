@@ -44,6 +44,7 @@ func TestHeadroom(t *testing.T) {
 			"smallest limit that carries it 2 times, bursts included: 0.5 CPU"}, ""},
 		{"both", [][2]float64{{4000, 4100}}, []string{"can grow 4 times before the first drop, with its bursts"}, "first at"},
 		{"second limit", [][2]float64{{1500, 1600}, {2500, 2600}}, []string{"smallest limit that carries it 2 times, bursts included: 1 CPU"}, ""},
+		{"just", [][2]float64{{2000, 2100}, {2500, 2600}}, []string{"smallest limit that carries it 2 times, bursts included: 0.5 CPU"}, ""},
 		{"nearly", [][2]float64{{1995, 2000}}, []string{"can grow 1.9 times", "smallest limit that carries it 2 times, bursts included: none that was measured"}, ""},
 		{"none", [][2]float64{{1500, 1600}}, []string{"smallest limit that carries it 2 times, bursts included: none that was measured"}, ""},
 		{"too much", [][2]float64{{0, 3000}}, []string{"is too much in its bursts of 100 ms (ring buffer); its average could grow 3 times"}, ""},
@@ -59,6 +60,9 @@ func TestHeadroom(t *testing.T) {
 		}
 		if test.not != "" && strings.Contains(text, test.not) {
 			t.Errorf("%s: %q, want no %q", test.name, text, test.not)
+		}
+		if len(r.Findings.Headroom) != len(test.rows) {
+			t.Errorf("%s: %d limits have a headroom, want %d", test.name, len(r.Findings.Headroom), len(test.rows))
 		}
 		if len(r.Findings.Pairs) > 0 {
 			t.Errorf("%s: %+v: bursts and average are no rivals", test.name, r.Findings.Pairs)

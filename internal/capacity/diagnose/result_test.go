@@ -89,6 +89,10 @@ func TestSoundRepeats(t *testing.T) {
 func TestHeadline(t *testing.T) {
 	noisy := rowOf("", 1, 100e3, capacity.Confirmed)
 	noisy.Noisy = []string{"the same rate has both passed and failed"}
+	failed := rowOf("", 1, 0, capacity.Failed)
+	failed.Error = "no room"
+	proved := rowOf("", 1, 90e3, capacity.Confirmed)
+	proved.Trials, proved.Clean = []capacity.Trial{{Round: bench.Round{Total: bench.Score{OK: 30000}}}}, 0
 	for name, test := range map[string]struct {
 		rows      []capacity.Row
 		change    func(*capacity.Result)
@@ -101,6 +105,10 @@ func TestHeadline(t *testing.T) {
 		"only bounds":          {[]capacity.Row{rowOf("", 0.5, 50e3, capacity.AtLeast)}, nil, "sustains ≥ 200K", false, 0},
 		"noisy":                {[]capacity.Row{noisy}, nil, "1 CPU", true, 1},
 		"forced, busy, partly": {[]capacity.Row{rowOf("", 1, 90e3, capacity.Confirmed)}, func(r *capacity.Result) { r.Method.Force, r.Environment.LoadBefore, r.Partial = true, 1.5, true }, "1 CPU", true, 3},
+		"carried":              {[]capacity.Row{rowOf("", 0.25, 220e3, capacity.AtLeast), rowOf("", 0.5, 180e3, capacity.AtLeast)}, nil, "0.5 CPU, 512Mi sustains ≥ 880K sensor events/s = ≥ 220K alerts/s without a drop, as much as 0.25 CPU, 512Mi has carried.", false, 0},
+		"with the loss below":  {[]capacity.Row{proved}, nil, "without a drop (95 % upper bound of the loss 0.01 %); limiting factor", true, 0},
+		"failed":               {[]capacity.Row{failed}, nil, "1 CPU, 512Mi could not be measured: no room.", false, 0},
+		"too much":             {[]capacity.Row{rowOf("", 1, 0, capacity.NoCapacity)}, nil, "1 CPU, 512Mi loses events at any rate that was tried", false, 0},
 		"nothing":              {nil, nil, "Nothing was measured", false, 0},
 	} {
 		r := resultOf(test.rows...)
@@ -121,6 +129,7 @@ func TestPairs(t *testing.T) {
 		want string
 	}{
 		"confirmed":      {rowOf("A", 0.5, 92e3, capacity.Confirmed), rowOf("B", 0.5, 5.1e3, capacity.Confirmed), "At 0.5 CPU A takes 18 times the alerts of B."},
+		"two digits":     {rowOf("A", 0.5, 92e3, capacity.Confirmed), rowOf("B", 0.5, 5e3, capacity.Confirmed), "A takes 18 times the alerts of B."},
 		"the other way":  {rowOf("A", 0.5, 5e3, capacity.Confirmed), rowOf("B", 0.5, 12.4e3, capacity.Confirmed), "At 0.5 CPU B takes 2.5 times the alerts of A."},
 		"a bound":        {rowOf("A", 1, 90e3, capacity.AtLeast), rowOf("B", 1, 9e3, capacity.Confirmed), "A takes at least 10 times the alerts of B."},
 		"two bounds":     {rowOf("A", 1, 90e3, capacity.AtLeast), rowOf("B", 1, 9e3, capacity.AtLeast), "cannot be told"},

@@ -1,6 +1,7 @@
 package diagnose_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -95,7 +96,8 @@ func TestExplainRingNoAlerts(t *testing.T) {
 	}{{smallRingTail, capacity.FactorRing}, {smallRingHalf, capacity.FactorCPU}, {quotaOver, capacity.FactorCPU}} {
 		trial := test.trial()
 		trial.Round.Latency = match.Quantiles{}
-		if f := diagnose.Explain(capacity.Limit{CPU: 0.5}, []*capacity.Trial{trial}, nil, nil); f.Name != test.want {
+		f := diagnose.Explain(capacity.Limit{CPU: 0.5}, []*capacity.Trial{trial}, nil, nil)
+		if f.Name != test.want || strings.Contains(f.Evidence, "no alert was older") {
 			t.Errorf("%+v, want %s", f, test.want)
 		}
 	}

@@ -63,6 +63,10 @@ func TestUnusable(t *testing.T) {
 	if why := sweep.Unusable(r); why != "" {
 		t.Errorf("three failures of 5000: %q", why)
 	}
+	r.Flags, r.Alerts.Foreign = []bench.Flag{bench.Ambiguous}, 7
+	if why := sweep.Unusable(r); !strings.Contains(why, "7 alerts of the same rules") {
+		t.Errorf("alerts of others: %q", why)
+	}
 	r.Flags = []bench.Flag{bench.ClockStep}
 	if why := sweep.Unusable(r); !strings.Contains(why, "clock") {
 		t.Errorf("a clock step: %q", why)
