@@ -14,7 +14,6 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -23,6 +22,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/linux/unixsock"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/serve"
 )
 
 const (
@@ -36,15 +36,7 @@ const (
 	maxMeasure = time.Minute
 )
 
-// Server serves snapshots.
-type Server struct {
-	listener net.Listener
-	http     *http.Server
-	// answering is held, shared, by each request that is being answered.
-	answering *sync.RWMutex
-}
-
-// Sensor is the sensor that a Server reports on.
+// Sensor is the sensor that the server reports on.
 type Sensor struct {
 	Snapshot  func(context.Context) (metrics.Snapshot, error)
 	Processes func(context.Context) ([]metrics.KnownProcess, error)
@@ -52,8 +44,8 @@ type Sensor struct {
 }
 
 // Listen opens the socket at path with mode 0600, in place of one that a
-// killed sensor left behind.
-func Listen(path string, sensor Sensor, log *slog.Logger) (*Server, error) {
+// killed sensor left behind. The server removes it at its end.
+func Listen(path string, sensor Sensor, log *slog.Logger) (*serve.Server, error) {
 	l, err := unixsock.Listen(path)
 	if err != nil {
 		return nil, fmt.Errorf("peregrine.status_socket: %w", err)
@@ -62,23 +54,10 @@ func Listen(path string, sensor Sensor, log *slog.Logger) (*Server, error) {
 	mux.HandleFunc("GET /snapshot", answer(sensor.Snapshot))
 	mux.HandleFunc("GET /processes", answer(sensor.Processes))
 	mux.HandleFunc("GET /costs", measure(sensor.Costs))
-	answering := &sync.RWMutex{}
-	return &Server{netutil.LimitListener(l, maxClients), &http.Server{
-		Handler: whileOpen(answering, mux), ReadTimeout: askTimeout, WriteTimeout: askTimeout, MaxHeaderBytes: 16 << 10,
+	return serve.New("status socket", netutil.LimitListener(l, maxClients), &http.Server{
+		ReadTimeout: askTimeout, WriteTimeout: askTimeout, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}, answering}, nil
-}
-
-// whileOpen refuses what arrives once the server waits for its last answers.
-func whileOpen(answering *sync.RWMutex, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !answering.TryRLock() {
-			http.Error(w, "the sensor is stopping", http.StatusServiceUnavailable)
-			return
-		}
-		defer answering.RUnlock()
-		next.ServeHTTP(w, r)
-	})
+	}, func(context.Context) http.Handler { return mux }), nil
 }
 
 // answer writes the result of take as JSON.
@@ -110,23 +89,6 @@ func measure(take func(context.Context, time.Duration) (metrics.Costs, error)) h
 		}
 		answer(func(ctx context.Context) (metrics.Costs, error) { return take(ctx, d) })(w, r)
 	}
-}
-
-// Serve answers until ctx ends, and removes the socket. Answers end early then,
-// and none is under way after it: what they read may be closed.
-func (s *Server) Serve(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	s.http.BaseContext = func(net.Listener) context.Context { return ctx }
-	stop := context.AfterFunc(ctx, func() { s.http.Close() })
-	err := s.http.Serve(s.listener)
-	stop()
-	cancel()
-	_ = s.http.Close() // of the connections, if Serve failed
-	s.answering.Lock() // for good; http.Server.Close does not wait
-	if !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("status socket: %w", err)
-	}
-	return nil
 }
 
 // Client asks a sensor for snapshots.

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -54,8 +53,8 @@ func at(n uint64) metrics.Snapshot {
 	}
 }
 
-// serve serves snapshots, each a second later than the last.
-func serve(t *testing.T) string {
+// serveSensor serves snapshots, each a second later than the last.
+func serveSensor(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s.sock")
 	n := uint64(9)
@@ -100,7 +99,7 @@ func costs(_ context.Context, d time.Duration) (metrics.Costs, error) {
 
 // Programs are measured for the time asked for, and shown with what they cost.
 func TestPrograms(t *testing.T) {
-	path := serve(t)
+	path := serveSensor(t)
 	var b strings.Builder
 	if err := Status(t.Context(), &b, Options{Socket: path, Interval: 2 * time.Second, Programs: true}); err != nil {
 		t.Fatal(err)
@@ -131,7 +130,7 @@ func TestProgramsNotCounted(t *testing.T) {
 
 // No time, and too long a one, are refused with what is expected.
 func TestProgramsTooLong(t *testing.T) {
-	c := NewClient(serve(t))
+	c := NewClient(serveSensor(t))
 	defer c.Close()
 	if _, err := c.Costs(t.Context(), time.Hour); err == nil || !strings.Contains(err.Error(), "at most 1m0s") {
 		t.Errorf("error %v", err)
@@ -173,56 +172,9 @@ func TestProgramsGivenUp(t *testing.T) {
 	}
 }
 
-// The end of the server ends a measurement, and waits for it; so does it if the
-// request has an unread body.
-func TestServeWaits(t *testing.T) {
-	for _, body := range []string{"", "Content-Length: 10\r\n"} {
-		path := filepath.Join(t.TempDir(), "s.sock")
-		began, asked, goOn, ended := make(chan bool), make(chan bool), make(chan bool), false
-		s, err := Listen(path, Sensor{Costs: func(ctx context.Context, _ time.Duration) (metrics.Costs, error) {
-			close(began)
-			<-ctx.Done()
-			close(asked)
-			<-goOn
-			ended = true
-			return metrics.Costs{}, nil
-		}}, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan error)
-		go func() { done <- s.Serve(ctx) }()
-		c, err := net.Dial("unix", path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(c, "GET /costs?for=1m HTTP/1.1\r\nHost: sensor\r\n%s\r\n", body)
-		<-began
-		cancel()
-		<-asked
-		for open := true; open; { // until Serve waits, or has not
-			select {
-			case err := <-done:
-				t.Fatalf("Serve ended during a measurement: %v", err)
-			default:
-				if open = s.answering.TryRLock(); open {
-					s.answering.RUnlock()
-					runtime.Gosched()
-				}
-			}
-		}
-		close(goOn)
-		if err := <-done; err != nil || !ended {
-			t.Errorf("Serve: %v, the measurement has ended: %v", err, ended)
-		}
-		c.Close()
-	}
-}
-
 // The length is read from the address only: a body is left alone.
 func TestProgramsBody(t *testing.T) {
-	c, err := net.Dial("unix", serve(t))
+	c, err := net.Dial("unix", serveSensor(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +193,7 @@ func TestProgramsBody(t *testing.T) {
 
 // The table arrives unchanged.
 func TestProcesses(t *testing.T) {
-	c := NewClient(serve(t))
+	c := NewClient(serveSensor(t))
 	defer c.Close()
 	got, err := c.Processes(t.Context())
 	want, _ := known(t.Context())
@@ -269,7 +221,7 @@ func golden(t *testing.T, name, got string) {
 
 func TestStatus(t *testing.T) {
 	var b strings.Builder
-	if err := Status(t.Context(), &b, Options{Socket: serve(t), Interval: time.Millisecond}); err != nil {
+	if err := Status(t.Context(), &b, Options{Socket: serveSensor(t), Interval: time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "status.txt", b.String())
@@ -277,7 +229,7 @@ func TestStatus(t *testing.T) {
 
 func TestTopOnce(t *testing.T) {
 	var b strings.Builder
-	if err := Top(t.Context(), &b, Options{Socket: serve(t), Interval: time.Millisecond, Once: true, Rows: 5}); err != nil {
+	if err := Top(t.Context(), &b, Options{Socket: serveSensor(t), Interval: time.Millisecond, Once: true, Rows: 5}); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "top.txt", b.String())
@@ -303,7 +255,7 @@ func (s *stopAfter) Write(p []byte) (int, error) {
 func TestTopRedraws(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := &stopAfter{n: 3, stop: cancel} // screen, then two views
-	if err := Top(ctx, w, Options{Socket: serve(t), Interval: time.Millisecond, Rows: 1, Terminal: true}); err != nil {
+	if err := Top(ctx, w, Options{Socket: serveSensor(t), Interval: time.Millisecond, Rows: 1, Terminal: true}); err != nil {
 		t.Fatal(err)
 	}
 	if got := w.written.String(); strings.Count(got, "\x1b[H\x1b[2J") < 2 || !strings.HasSuffix(got, "\x1b[?25h\x1b[?1049l") {
@@ -312,7 +264,7 @@ func TestTopRedraws(t *testing.T) {
 }
 
 func TestJSON(t *testing.T) {
-	path := serve(t)
+	path := serveSensor(t)
 	var b strings.Builder
 	if err := Status(t.Context(), &b, Options{Socket: path, JSON: true}); err != nil {
 		t.Fatal(err)

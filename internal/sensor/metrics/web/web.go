@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -15,7 +14,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +22,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/linux/anyfile"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/serve"
 )
 
 // Options say what to serve.
@@ -85,11 +84,8 @@ func semantic(version string) string {
 
 // Server is a listening web server.
 type Server struct {
+	*serve.Server
 	listener net.Listener
-	http     *http.Server
-	// answering is held, shared, by each request that is being answered.
-	answering *sync.RWMutex
-	stop      context.CancelFunc // ends the context of Take
 }
 
 // Listen opens the address; Serve answers.
@@ -112,45 +108,13 @@ func Listen(opt Options) (*Server, error) {
 	if settings != nil {
 		l = tls.NewListener(l, settings)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	answering := &sync.RWMutex{}
-	return &Server{listener: l, answering: answering, stop: stop, http: &http.Server{
-		Handler:           whileOpen(answering, busy(handler(ctx, opt))),
+	return &Server{serve.New("webserver", l, &http.Server{
 		ConnContext:       remember,
 		ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 5 * time.Second,
 		WriteTimeout: 10 * time.Second, IdleTimeout: 30 * time.Second,
 		MaxHeaderBytes: 16 << 10,
 		ErrorLog:       slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
-	}}, nil
-}
-
-// Serve answers until ctx ends. No answer is under way after it: what they read
-// may be closed.
-func (s *Server) Serve(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() {
-		s.stop()
-		s.http.Close()
-	})()
-	err := s.http.Serve(s.listener)
-	s.stop()
-	_ = s.http.Close() // of the connections, if Serve failed
-	s.answering.Lock() // for good; http.Server.Close does not wait
-	if !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("webserver: %w", err)
-	}
-	return nil
-}
-
-// whileOpen refuses what arrives once the server waits for its last answers.
-func whileOpen(answering *sync.RWMutex, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !answering.TryRLock() {
-			http.Error(w, "the sensor is stopping", http.StatusServiceUnavailable)
-			return
-		}
-		defer answering.RUnlock()
-		next.ServeHTTP(w, r)
-	})
+	}, func(ctx context.Context) http.Handler { return busy(handler(ctx, opt)) }), l}, nil
 }
 
 // handler answers by path, not by a pattern: the path of the health check is
