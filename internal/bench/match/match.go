@@ -111,15 +111,7 @@ type lane struct {
 // NewIndex prepares the instances of one round, which it keeps and sorts.
 // run is the generator's run that performed them; "" if it is not known.
 func NewIndex(actions []Action, instances []generator.Instance, run string, clock Clock) *Index {
-	slices.SortFunc(instances, func(a, b generator.Instance) int {
-		switch {
-		case a.Start < b.Start:
-			return -1
-		case a.Start > b.Start:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(instances, func(a, b generator.Instance) int { return cmp.Compare(a.Start, b.Start) })
 	x := &Index{
 		actions: actions, instances: instances, run: run, clock: clock,
 		state: make([]uint8, len(instances)), event: make([]int64, len(instances)), received: make([]int64, len(instances)),
