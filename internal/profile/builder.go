@@ -78,7 +78,7 @@ func (b *Builder) Add(counts []Count) {
 	b.total.add(total)
 	for key := range sums {
 		if b.strands[key] == nil {
-			b.strands[key] = newCourse(b.windows)
+			b.strands[key] = newCourse(b.windows, b.chosen == nil && watched[key.syscall])
 		}
 	}
 	for key, c := range b.strands {

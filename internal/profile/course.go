@@ -23,10 +23,15 @@ const (
 type course struct {
 	counts []uint32
 	slots  []uint16 // a bit for each slot
+	exact  *tracked // nil for a strand without
 }
 
-func newCourse(windows int) *course {
-	return &course{make([]uint32, windows), make([]uint16, windows)}
+func newCourse(windows int, exactly bool) *course {
+	c := &course{counts: make([]uint32, windows), slots: make([]uint16, windows)}
+	if exactly {
+		c.exact = &tracked{}
+	}
+	return c
 }
 
 // add takes the next window; nil for one without calls.
@@ -36,6 +41,12 @@ func (c *course) add(slots *[Slots]float64) {
 		for _, n := range slots {
 			sum += n
 		}
+	}
+	if c.exact != nil {
+		if slots == nil {
+			slots = new([Slots]float64)
+		}
+		sum = float64(c.exact.add(len(c.counts), slots))
 	}
 	c.counts = append(c.counts, uint32(math.Round(min(sum, math.MaxUint32))))
 	c.slots = append(c.slots, busySlots(slots, sum))
@@ -60,7 +71,13 @@ func (c *course) join(o *course) {
 }
 
 func (c *course) strand(key strandKey) Strand {
-	return Strand{Group: key.group, Syscall: key.syscall, Container: key.container, Counts: c.counts, Slots: encodeSlots(c.slots)}
+	s := Strand{Group: key.group, Syscall: key.syscall, Container: key.container, Counts: c.counts}
+	if c.exact != nil {
+		s.Exact = &Exact{len(c.counts), c.exact.busy}
+	} else {
+		s.Slots = encodeSlots(c.slots)
+	}
+	return s
 }
 
 // key is the strand of a syscall.
@@ -72,10 +89,10 @@ func (b *Builder) key(syscall string, container bool) strandKey {
 	return own
 }
 
-// own leaves their strands to the most frequent syscalls, and makes one strand
-// of the others in each group.
+// own leaves their strands to the most frequent syscalls and to those that
+// sensors look at, and makes one strand of the others in each group.
 func (b *Builder) own() (strands map[strandKey]*course, chosen map[strandKey]bool) {
-	strands, chosen = map[strandKey]*course{}, map[strandKey]bool{}
+	strands, chosen = map[strandKey]*course{}, b.exactKeys()
 	sums := map[strandKey]float64{}
 	for key, c := range b.strands {
 		for _, n := range c.counts {
@@ -85,15 +102,21 @@ func (b *Builder) own() (strands map[strandKey]*course, chosen map[strandKey]boo
 	keys := slices.SortedFunc(maps.Keys(b.strands), func(x, y strandKey) int {
 		return cmp.Or(cmp.Compare(sums[y], sums[x]), cmp.Compare(x.syscall, y.syscall), index(x.container)-index(y.container))
 	})
+	frequent := 0
 	for _, key := range keys {
 		to := key
-		if len(chosen) < ownStrands && key.syscall != "" {
+		switch {
+		case chosen[key]:
+			strands[key] = b.strands[key]
+			continue
+		case frequent < ownStrands && key.syscall != "":
 			chosen[key] = true
-		} else {
+			frequent++
+		default:
 			to.syscall = ""
 		}
 		if strands[to] == nil {
-			strands[to] = newCourse(b.windows)
+			strands[to] = newCourse(b.windows, false)
 		}
 		strands[to].join(b.strands[key])
 	}

@@ -59,11 +59,23 @@ func Read(r io.Reader) (*Profile, error) {
 	if err := decoder.Decode(p); err != nil {
 		return nil, human.JSONError(text, err)
 	}
+	if err := p.Shape.count(); err != nil {
+		return nil, err
+	}
 	return p, p.check()
 }
 
 // Write writes the profile as one line of JSON.
-func (p *Profile) Write(w io.Writer) error { return json.NewEncoder(w).Encode(p) }
+func (p *Profile) Write(w io.Writer) error {
+	short := *p
+	short.Shape.Strands = slices.Clone(p.Shape.Strands)
+	for i := range short.Shape.Strands {
+		if s := &short.Shape.Strands[i]; s.Exact != nil {
+			s.Counts, s.Slots = nil, ""
+		}
+	}
+	return json.NewEncoder(w).Encode(short)
+}
 
 // WriteFile writes the profile to a file, or replaces it.
 func (p *Profile) WriteFile(path string) error {
@@ -122,6 +134,25 @@ func rateAndShare(of string, c Calls) error {
 	}
 	if !(c.Failed >= 0) || c.Failed > 1 {
 		return fmt.Errorf("%s: failed %g: expected a share from 0 to 1", of, c.Failed)
+	}
+	return nil
+}
+
+// mostCounts are those of all strands together, as many as fit into a file.
+const mostCounts = mostBytes / 2
+
+// count gives the strands that are exact their counts.
+func (s *Shape) count() error {
+	left := mostCounts
+	for i := range s.Strands {
+		strand := &s.Strands[i]
+		if strand.Exact == nil {
+			continue
+		}
+		if left -= strand.Exact.Windows; left < 0 {
+			return fmt.Errorf("shape: more than %d windows of all strands together", mostCounts)
+		}
+		strand.Counts, strand.Slots = strand.Exact.counts(), ""
 	}
 	return nil
 }

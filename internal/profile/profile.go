@@ -147,17 +147,19 @@ type Shape struct {
 	Strands []Strand `json:"strands"`
 }
 
-// Strand is one of the most frequent syscalls, or the others of a group, on the
-// host or in containers.
+// Strand is one of the most frequent syscalls, one that sensors look at, or the
+// others of a group, on the host or in containers.
 type Strand struct {
 	Group     Group  `json:"group"`
 	Syscall   string `json:"syscall,omitempty"` // "" for the others
 	Container bool   `json:"container"`
-	// Counts are calls per window.
-	Counts []uint32 `json:"counts"`
+	// Counts are calls per window. A file does not have those that follow from Exact.
+	Counts []uint32 `json:"counts,omitempty"`
 	// Slots has two characters for each window, which say in which of its slots
 	// the calls came; "" stands for all.
 	Slots string `json:"slots,omitempty"`
+	// Exact, if not nil, has the calls of each slot instead.
+	Exact *Exact `json:"exact,omitempty"`
 }
 
 // Windows is the length of the shape.

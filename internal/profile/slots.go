@@ -49,12 +49,19 @@ func (s *Strand) windows(from, to int) Strand {
 	if s.Slots != "" {
 		part.Slots = s.Slots[2*from : 2*to]
 	}
+	if s.Exact != nil {
+		part.Exact = s.Exact.windows(from, to)
+	}
 	return part
 }
 
 // follow appends the windows of another strand after silence up to length.
 func (s *Strand) follow(o Strand, length int) {
 	s.pad(length)
+	if s.Exact != nil || o.Exact != nil {
+		s.Exact = s.exactly().follow(o.exactly())
+		s.Slots, o.Slots = "", ""
+	}
 	if s.Slots != "" || o.Slots != "" {
 		s.Slots = s.filled() + o.filled()
 	}
@@ -65,6 +72,9 @@ func (s *Strand) pad(length int) {
 	more := length - len(s.Counts)
 	if s.Slots != "" {
 		s.Slots += strings.Repeat("00", more)
+	}
+	if s.Exact != nil {
+		s.Exact = s.Exact.follow(&Exact{Windows: more})
 	}
 	s.Counts = append(s.Counts, make([]uint32, more)...)
 }

@@ -140,26 +140,28 @@ func (r *recording) window(length time.Duration) {
 	scale := float64(profile.Window) / float64(length)
 	r.readings = append(r.readings, reading{length, r.now})
 	r.list = r.list[:0]
-	add := func(name string, container, failed int, n uint64) {
-		if n > 0 && name != "" {
-			r.list = append(r.list, profile.Count{Syscall: name, Container: container == 1, Failed: failed == 1, Calls: float64(n) * scale})
+	add := func(name string, container, failed int, of func(*counts) uint64) {
+		n := of(&r.now) - of(&r.before)
+		if n == 0 || name == "" {
+			return
 		}
+		slots := r.slots
+		if profile.Watched(name) {
+			slots = r.whole
+		}
+		r.list = append(r.list, profile.Count{Syscall: name, Container: container == 1, Failed: failed == 1, Calls: float64(n) * scale, Slots: slots(of, scale)})
 	}
 	for _, container := range r.places() {
 		for failed := range 2 {
-			now, before := &r.now.Calls[container][failed], &r.before.Calls[container][failed]
 			for nr, name := range names {
-				add(name, container, failed, now[nr]-before[nr])
-				if n := len(r.list); name != "" && now[nr] > before[nr] {
-					r.list[n-1].Slots = r.slots(func(c *counts) uint64 { return c.Calls[container][failed][nr] }, scale)
-				}
+				add(name, container, failed, func(c *counts) uint64 { return c.Calls[container][failed][nr] })
 			}
 		}
 		// These do not return.
-		add("exit_group", container, 0, r.now.Exits[container]-r.before.Exits[container])
-		add("exit", container, 0, r.now.ThreadExits[container]-r.before.ThreadExits[container])
+		add("exit_group", container, 0, func(c *counts) uint64 { return c.Exits[container] })
+		add("exit", container, 0, func(c *counts) uint64 { return c.ThreadExits[container] })
 		if runtime.GOARCH == "arm64" { // nor does execve here: start_thread forgets the number
-			add("execve", container, 0, r.now.Execs[container]-r.before.Execs[container])
+			add("execve", container, 0, func(c *counts) uint64 { return c.Execs[container] })
 		}
 	}
 	r.before, r.readings = r.now, r.readings[:0]

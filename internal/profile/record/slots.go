@@ -31,3 +31,18 @@ func (r *recording) slots(of func(*counts) uint64, scale float64) *[profile.Slot
 	}
 	return slots
 }
+
+// whole is like slots, but keeps the calls between two readings together, in the
+// slot in which most of that time is: those of a few milliseconds are seldom
+// spread evenly.
+func (r *recording) whole(of func(*counts) uint64, scale float64) *[profile.Slots]float64 {
+	slots := new([profile.Slots]float64)
+	length := float64(r.readings[len(r.readings)-1].at) / profile.Slots
+	from, before := 0.0, of(&r.before)
+	for i := range r.readings {
+		to, now := float64(r.readings[i].at)/length, of(&r.readings[i].counts)
+		slots[min(int((from+to)/2), profile.Slots-1)] += scale * float64(now-before)
+		from, before = to, now
+	}
+	return slots
+}

@@ -33,3 +33,25 @@ func TestSlots(t *testing.T) {
 		}
 	}
 }
+
+// Calls between two readings stay together, in the slot in which most of the time
+// between them is.
+func TestWholeSlots(t *testing.T) {
+	const ms = time.Millisecond
+	of := func(c *counts) uint64 { return c.Forks[0] }
+	read := func(at time.Duration, n uint64) reading { return reading{at, counts{Forks: [2]uint64{n, 0}}} }
+	for name, test := range map[string]struct {
+		readings []reading
+		scale    float64
+		want     [profile.Slots]float64
+	}{
+		"on time":    {[]reading{read(10*ms, 3), read(20*ms, 4), read(100*ms, 4)}, 1, [profile.Slots]float64{0: 3, 1: 1}},
+		"late":       {[]reading{read(13*ms, 3), read(24*ms, 5), read(100*ms, 5)}, 1, [profile.Slots]float64{0: 3, 1: 2}},
+		"none since": {[]reading{read(100*ms, 4)}, 1, [profile.Slots]float64{5: 4}},
+		"too long":   {[]reading{read(20*ms, 1), read(200*ms, 3)}, 0.5, [profile.Slots]float64{0: 0.5, 5: 1}},
+	} {
+		if got := (&recording{readings: test.readings}).whole(of, test.scale); *got != test.want {
+			t.Errorf("%s: %v, want %v", name, *got, test.want)
+		}
+	}
+}
