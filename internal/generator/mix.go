@@ -21,7 +21,13 @@ type Mix struct {
 	// strand's actions. The shares of a strand add up to 1.
 	Strands []int
 	Shares  []float64
+	// Together says of each strand whether its actions of a step are due at once,
+	// at the step's start: a whole number of them. Nil: of none.
+	Together []bool
 }
+
+// together says whether a strand's actions are due at once.
+func (m *Mix) together(strand int) bool { return m.Together != nil && m.Together[strand] }
 
 // peak is the highest rate of all strands together, over a tenth of a second.
 func (m *Mix) peak() (highest float64) {
@@ -39,7 +45,39 @@ func (m *Mix) peak() (highest float64) {
 }
 
 // pacer is the schedule of all strands together.
-func (m *Mix) pacer() pace.Series { return pace.NewSeries(m.totals(), m.Each) }
+func (m *Mix) pacer() pace.Series {
+	even := &Mix{Rates: slices.Clone(m.Rates)}
+	for s, rates := range even.Rates {
+		if m.together(s) {
+			even.Rates[s] = make([]float64, len(rates))
+		}
+	}
+	bursts := make([]float64, len(m.Rates[0]))
+	for s := range m.Rates {
+		for step, n := range m.bursts(s) {
+			bursts[step] += float64(n)
+		}
+	}
+	return pace.NewSeries(even.totals(), bursts, m.Each)
+}
+
+// bursts are the actions of a strand that come at once, in each step; nil if they
+// do not. What is cut off of one burst counts for the next.
+func (m *Mix) bursts(strand int) []int {
+	if !m.together(strand) {
+		return nil
+	}
+	counts := make([]int, len(m.Rates[strand]))
+	carry := 0.0
+	for i, rate := range m.Rates[strand] {
+		carry += rate * m.Each.Seconds()
+		if n := math.Round(carry); n > 0 {
+			counts[i] = int(n)
+			carry -= n
+		}
+	}
+	return counts
+}
 
 func (m *Mix) totals() (totals []float64) {
 	for _, rates := range m.Rates {
@@ -58,6 +96,9 @@ func (m *Mix) totals() (totals []float64) {
 func (m *Mix) check(actions int) error {
 	if len(m.Strands) != actions || len(m.Shares) != actions {
 		return fmt.Errorf("mix of %d strands and %d shares for %d actions", len(m.Strands), len(m.Shares), actions)
+	}
+	if m.Together != nil && len(m.Together) != len(m.Rates) {
+		return fmt.Errorf("mix of %d strands says of %d whether they come together", len(m.Rates), len(m.Together))
 	}
 	for _, rates := range m.Rates {
 		if len(rates) != len(m.Rates[0]) {
@@ -78,7 +119,7 @@ func (m *Mix) of(actions []int) *Mix {
 	for _, a := range actions {
 		sums[m.Strands[a]] += m.Shares[a]
 	}
-	part := &Mix{Each: m.Each}
+	part := &Mix{Each: m.Each, Together: m.Together}
 	for s, rates := range m.Rates {
 		part.Rates = append(part.Rates, scaled(rates, sums[s]))
 	}
@@ -117,7 +158,7 @@ func (m *Mix) leaveOut(actions []Choice) *Mix {
 	if !any {
 		return m
 	}
-	left := &Mix{Each: m.Each, Strands: m.Strands} // shared: neither changes it
+	left := &Mix{Each: m.Each, Strands: m.Strands, Together: m.Together} // shared: nobody changes them
 	for s, rates := range m.Rates {
 		left.Rates = append(left.Rates, scaled(rates, kept[s]))
 	}
@@ -143,8 +184,9 @@ func scaled(rates []float64, by float64) []float64 {
 	return s
 }
 
-// mixPicker gives the places of a mix's schedule to its actions. In each step a
-// strand has a part of the time, and takes the places in it: calls of one kind
+// mixPicker gives the places of a mix's schedule to its actions. First in each
+// step come the strands that are together. Of the rest of the step each strand
+// has a part of the time, and takes the places in it: calls of one kind
 // come together, as those of real programs do, so that a sensor rests between
 // those that it has to look at. So that no strand falls between two places in
 // every step, the parts are moved by up to one place: by the fraction of the
@@ -153,8 +195,10 @@ func scaled(rates []float64, by float64) []float64 {
 // of the numbers from 0 to 1 holds the fraction of n times the golden ratio.
 type mixPicker struct {
 	series  pace.Series
+	first   []int       // of each step: where its burst begins
+	burst   []uint16    // the actions of all bursts
 	ends    [][]float64 // of each step: the upper ends of the strands' parts
-	counts  []float64   // of each step: the places in it
+	counts  []float64   // of each step: the places in it, without the burst
 	strands []mixStrand
 }
 
@@ -189,7 +233,9 @@ func newMixPicker(m *Mix) *mixPicker {
 		ends := make([]float64, len(m.Rates))
 		var sum float64
 		for s := range m.Rates {
-			sum += m.Rates[s][i]
+			if !m.together(s) {
+				sum += m.Rates[s][i]
+			}
 			ends[s] = sum
 		}
 		for s := range ends {
@@ -198,17 +244,41 @@ func newMixPicker(m *Mix) *mixPicker {
 		p.counts = append(p.counts, sum*m.Each.Seconds())
 		p.ends = append(p.ends, ends)
 	}
+	p.fillBursts(m)
 	return p
 }
 
-// at is the action in the place that is due then.
-func (p *mixPicker) at(due time.Duration) uint16 {
-	each := p.series.Each
-	step := p.series.Step(due)
-	moved := fraction(float64(due/each)*goldenRatio) / max(p.counts[step], 1)
-	x := fraction(float64(due%each)/float64(each) + moved)
-	step = p.busy(step)
-	ends := p.ends[step]
+// fillBursts lists the actions of all bursts.
+func (p *mixPicker) fillBursts(m *Mix) {
+	made := make([]float64, len(m.Rates))
+	bursts := make([][]int, len(m.Rates))
+	for s := range m.Rates {
+		bursts[s] = m.bursts(s)
+	}
+	for i := range m.Rates[0] {
+		p.first = append(p.first, len(p.burst))
+		for s := range bursts {
+			if bursts[s] == nil {
+				continue
+			}
+			for range bursts[s][i] {
+				p.burst = append(p.burst, p.strands[s].action(made[s]))
+				made[s]++
+			}
+		}
+	}
+}
+
+// at is the action in place n.
+func (p *mixPicker) at(n uint64) uint16 {
+	place := p.series.Place(n)
+	if i := int(place.Before); i < int(p.series.Bursts[place.Step]) {
+		return p.burst[p.first[place.Step]+i]
+	}
+	steps := len(p.ends)
+	moved := fraction((place.Round*float64(steps)+float64(place.Step))*goldenRatio) / max(p.counts[place.Step], 1)
+	x := fraction(p.series.Within(place) + moved)
+	ends := p.ends[place.Step]
 	s := find(ends, x)
 	before := 0.0
 	if s > 0 {
@@ -218,26 +288,16 @@ func (p *mixPicker) at(due time.Duration) uint16 {
 		x = (x - before) / width
 	}
 	strand := &p.strands[s]
-	steps := len(p.ends)
-	round := float64(int(due/each) / steps)
-	n := math.Floor(round*strand.before[steps] + strand.before[step] + x*(strand.before[step+1]-strand.before[step]))
-	return strand.actions[find(strand.ends, fraction(n*goldenRatio)*strand.ends[len(strand.ends)-1])]
+	from, to := strand.before[place.Step], strand.before[place.Step+1]
+	return strand.action(math.Floor(place.Round*strand.before[steps] + from + x*(to-from)))
+}
+
+// action is the one in place n of the strand.
+func (s *mixStrand) action(n float64) uint16 {
+	return s.actions[find(s.ends, fraction(n*goldenRatio)*s.ends[len(s.ends)-1])]
 }
 
 func fraction(x float64) float64 { return x - math.Floor(x) }
-
-// busy is the step, or the last one before it in which anything is due: the time
-// of an action at the very end of a step is rounded, and may be in the next.
-func (p *mixPicker) busy(step int) int {
-	for range p.ends {
-		ends := p.ends[step]
-		if ends[len(ends)-1] > 0 {
-			return step
-		}
-		step = (step - 1 + len(p.ends)) % len(p.ends)
-	}
-	return step
-}
 
 // find is the first part that x lies in.
 func find(ends []float64, x float64) int {

@@ -2,7 +2,6 @@ package generator
 
 import (
 	"math"
-	"slices"
 	"testing"
 	"time"
 
@@ -25,7 +24,7 @@ func TestMixPicker(t *testing.T) {
 		if due >= rounds*300*time.Millisecond {
 			break
 		}
-		counts[p.series.Step(due)][p.at(due)]++
+		counts[p.series.Step(due)][p.at(n)]++
 	}
 	want := [3][3]float64{{90, 10, 0}, {0, 0, 200}, {45, 5, 50}}
 	for step := range counts {
@@ -37,26 +36,47 @@ func TestMixPicker(t *testing.T) {
 	}
 }
 
-// An action that is due at the very end of a step falls into the next one when
-// its time is rounded. If that one is idle, it is still an action of the step
-// before that takes the place.
+// A place goes to an action that has a rate in its step, whatever is idle.
 func TestMixPickerIdleStep(t *testing.T) {
 	m := twoStrands()
 	m.Rates[0][0] = 0 // the first step is idle, the last has both strands
-	for name, test := range map[string]struct {
-		mix *Mix
-		due time.Duration
-		of  []uint16
-	}{
-		"the first strand has no actions":     {m.of([]int{2}), 0, []uint16{0}},
-		"after the last step":                 {m, 300 * time.Millisecond, []uint16{0, 1, 2}},
-		"after a step with the second strand": {&Mix{Each: m.Each, Rates: [][]float64{{1, 0, 0}, {0, 1, 0}}, Strands: m.Strands, Shares: m.Shares}, 200 * time.Millisecond, []uint16{2}},
+	together := *m
+	together.Together = []bool{true, false}
+	for name, m := range map[string]*Mix{
+		"the first strand has no actions": m.of([]int{2}), "an idle step": m, "together": &together,
+		"one in each step": {Each: m.Each, Rates: [][]float64{{1, 0, 0}, {0, 1, 0}}, Strands: m.Strands, Shares: m.Shares},
 	} {
-		p := newMixPicker(test.mix)
-		for n := range uint64(20) {
-			if got := p.at(test.due); !slices.Contains(test.of, got) {
-				t.Errorf("%s: place %d has action %d, want one of %v", name, n, got, test.of)
+		p := newMixPicker(m)
+		for n := range uint64(500) {
+			a, step := p.at(n), p.series.Place(n).Step
+			if m.Rates[m.Strands[a]][step] == 0 {
+				t.Errorf("%s: place %d, in step %d, has action %d", name, n, step, a)
 			}
+		}
+	}
+}
+
+// What is together is due at once, at the start of its step, and before all else.
+func TestMixTogether(t *testing.T) {
+	m := twoStrands()
+	m.Rates[0] = []float64{25, 0, 25} // 2.5 each
+	m.Together = []bool{true, false}
+	p := newMixPicker(m)
+	due := map[time.Duration]int{}
+	for n := range uint64(1000) {
+		if p.at(n) < 2 {
+			due[p.series.Due(n).Round(time.Microsecond)]++
+		}
+	}
+	for step, want := range []int{3, 0, 2, 3, 0, 2} {
+		if got := due[time.Duration(step)*m.Each]; got != want {
+			t.Errorf("%d at the start of step %d, want %d", got, step, want)
+		}
+		delete(due, time.Duration(step)*m.Each)
+	}
+	for at := range due {
+		if at < 6*m.Each {
+			t.Errorf("due after %v too", at)
 		}
 	}
 }
@@ -98,6 +118,7 @@ func TestMixParts(t *testing.T) {
 func TestMixChecks(t *testing.T) {
 	for name, change := range map[string]func(*Mix){
 		"ragged":       func(m *Mix) { m.Rates[1] = m.Rates[1][:2] },
+		"together":     func(m *Mix) { m.Together = []bool{true} },
 		"no strand":    func(m *Mix) { m.Strands[2] = 2 },
 		"share":        func(m *Mix) { m.Shares[0] = 2 },
 		"short":        func(m *Mix) { m.Shares = m.Shares[:1] },

@@ -1,9 +1,11 @@
 package generator
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"runtime"
 	"slices"
 	"sort"
@@ -192,25 +194,30 @@ func (r *replay) mix(p *profile.Profile, scale float64, length time.Duration) *M
 		m.Shares = append(m.Shares, c.rate/sums[m.Strands[i]])
 	}
 	m.Rates = make([][]float64, len(sums))
+	m.Together = make([]bool, len(sums))
 	for key, i := range index {
-		m.Rates[i] = course(&p.Shape, &shape, key, sums[i]*scale)
+		m.Rates[i], m.Together[i] = course(&p.Shape, &shape, key, sums[i]*scale)
 	}
 	return m
 }
 
-// course is a strand's rate in each window of a sample of the whole shape, which
-// has the given mean.
-func course(whole, sample *profile.Shape, key strand, mean float64) []float64 {
+// course is a strand's rate in each slot of a sample of the whole shape, which has
+// the given mean. together says that the calls of each slot are known: they come
+// at once.
+func course(whole, sample *profile.Shape, key strand, mean float64) (rates []float64, together bool) {
+	rates = make([]float64, max(1, sample.Windows())*profile.Slots)
+	if e := key.in(whole).Exact; e != nil && len(e.Busy) > 0 {
+		return key.exact(whole, sample, rates, mean), true
+	}
 	var sum float64
 	for _, n := range key.in(whole).Counts {
 		sum += float64(n)
 	}
-	rates := make([]float64, max(1, sample.Windows())*profile.Slots)
 	if sum == 0 {
 		for i := range rates {
 			rates[i] = mean
 		}
-		return rates
+		return rates, false
 	}
 	played := key.in(sample)
 	for i, n := range played.Counts {
@@ -224,7 +231,53 @@ func course(whole, sample *profile.Shape, key strand, mean float64) []float64 {
 			rates[i*profile.Slots+s] = rate * float64(profile.Slots) / float64(busy) * float64(bit(is))
 		}
 	}
+	return rates, false
+}
+
+// exact is the course of a strand whose calls in each slot are known.
+func (key strand) exact(whole, sample *profile.Shape, rates []float64, mean float64) []float64 {
+	var sum float64
+	for _, busy := range key.without(whole) {
+		sum += float64(busy.Calls)
+	}
+	for _, busy := range key.without(sample) {
+		rates[busy.Slot] += float64(busy.Calls) * mean * float64(whole.Windows()*profile.Slots) / sum
+	}
 	return rates
+}
+
+// without are the strand's busy slots. A clone belongs to an execve in the same
+// slot or a little later, whose replay makes it.
+func (key strand) without(shape *profile.Shape) []profile.Busy {
+	e := key.in(shape).Exact
+	execs := strand{key.group, "execve", key.container}.in(shape).Exact
+	if e == nil || execs == nil || key.syscall != "clone" {
+		if e == nil {
+			return nil
+		}
+		return e.Busy
+	}
+	return less(e.Busy, execs.Busy)
+}
+
+// less takes for each call of others the one of busy that is the next before it,
+// in the slot itself or up to a window before. Those that all would go stay.
+func less(busy, others []profile.Busy) []profile.Busy {
+	left := slices.Clone(busy)
+	for _, o := range others {
+		n := o.Calls
+		i := sort.Search(len(left), func(i int) bool { return left[i].Slot > o.Slot }) - 1
+		for ; n > 0 && i >= 0 && left[i].Slot+profile.Slots > o.Slot; i-- {
+			taken := min(n, left[i].Calls)
+			left[i].Calls -= taken
+			n -= taken
+		}
+	}
+	left = slices.DeleteFunc(left, func(b profile.Busy) bool { return b.Calls == 0 })
+	if len(left) == 0 {
+		return busy
+	}
+	return left
 }
 
 // strandOf is the strand that a call belongs to.
@@ -240,14 +293,31 @@ func strandOf(shape *profile.Shape, c *replayed) strand {
 	return own
 }
 
-// in is the strand of a shape, an empty one if the shape lacks it.
-func (key strand) in(shape *profile.Shape) profile.Strand {
+// in is the strand of a shape, an empty one if the shape lacks it: those of all
+// syscalls that are made as the same one.
+func (key strand) in(shape *profile.Shape) (joined profile.Strand) {
 	for _, s := range shape.Strands {
-		if s.Group == key.group && s.Syscall == key.syscall && s.Container == key.container {
-			return s
+		if s.Group == key.group && action.MadeAs(s.Syscall) == key.syscall && s.Container == key.container {
+			joined = alongside(joined, s)
 		}
 	}
-	return profile.Strand{}
+	return joined
+}
+
+// alongside is two strands at the same time. Their slots are known if they are exact.
+func alongside(a, b profile.Strand) profile.Strand {
+	if a.Counts == nil {
+		return b
+	}
+	sum := profile.Strand{Group: a.Group, Syscall: a.Syscall, Container: a.Container}
+	for i, n := range a.Counts {
+		sum.Counts = append(sum.Counts, n+min(b.Counts[i], math.MaxUint32-n))
+	}
+	if a.Exact != nil && b.Exact != nil {
+		sum.Exact = &profile.Exact{Windows: a.Exact.Windows, Busy: slices.Concat(a.Exact.Busy, b.Exact.Busy)}
+		slices.SortStableFunc(sum.Exact.Busy, func(x, y profile.Busy) int { return cmp.Compare(x.Slot, y.Slot) })
+	}
+	return sum
 }
 
 func bit(is bool) int {

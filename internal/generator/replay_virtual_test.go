@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/profile"
 )
@@ -55,7 +57,7 @@ func TestReplayInVirtualTime(t *testing.T) {
 			if due >= length {
 				break
 			}
-			name, _ := strings.CutSuffix(strings.TrimPrefix(o.Actions[picker.at(due)].Name, action.Replayed("", false)), ".failed")
+			name, _ := strings.CutSuffix(strings.TrimPrefix(o.Actions[picker.at(n)].Name, action.Replayed("", false)), ".failed")
 			if windows[name] == nil {
 				windows[name] = make([]float64, len(totals))
 			}
@@ -102,7 +104,7 @@ func TestReplayKeepsSlots(t *testing.T) {
 		if due >= profile.Window { // the first one, in which all come
 			break
 		}
-		name := o.Actions[picker.at(due)].Name
+		name := o.Actions[picker.at(n)].Name
 		if name == action.Replayed("fcntl", false) {
 			slots[due/(profile.Window/profile.Slots)]++
 		}
@@ -116,5 +118,99 @@ func TestReplayKeepsSlots(t *testing.T) {
 	}
 	if changes > 100 {
 		t.Errorf("%d times another syscall than before, in 10 slots of at most 6 syscalls", changes)
+	}
+}
+
+// Calls that sensors look at come in the slots in which they were recorded, at
+// once and as many as there were: with a program's start comes its clone.
+func TestReplayKeepsExactSlots(t *testing.T) {
+	b := profile.NewBuilder()
+	want := map[string]map[int]int{"execve": {}, "clone": {}, "unlink": {}, "exit_group": {}}
+	for i := range 40 {
+		slots := func(name string, slot, calls int) *[profile.Slots]float64 {
+			if calls > 0 {
+				want[name][i*profile.Slots+slot] += calls
+			}
+			s := new([profile.Slots]float64)
+			s[slot] = float64(calls)
+			return s
+		}
+		list := []profile.Count{{Syscall: "read", Calls: 300}}
+		if i%5 == 0 {
+			list = append(list, profile.Count{Syscall: "clone", Calls: 2, Slots: slots("clone", 3, 0)}, profile.Count{Syscall: "execve", Calls: 2, Slots: slots("execve", 4, 2)})
+			list[1].Slots[3] = 2 // they become the programs of the next slot
+		}
+		if i%8 == 1 {
+			list = append(list, profile.Count{Syscall: "clone", Calls: 1, Slots: slots("clone", 9, 1)}, profile.Count{Syscall: "unlink", Calls: 7, Slots: slots("unlink", 0, 7)})
+		}
+		if i%5 == 2 {
+			list = append(list, profile.Count{Syscall: "exit_group", Calls: 2, Slots: slots("exit_group", 6, 2)})
+		}
+		b.Add(list)
+	}
+	p := b.Profile()
+	p.Processes = &profile.Processes{Forks: 4, Threads: 0.1, Execs: 4}
+	o, _, err := Replay(p, 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pacer, picker := o.Mix.pacer(), newMixPicker(o.Mix)
+	got := map[string]map[int]int{"execve": {}, "clone": {}, "unlink": {}, "exit_group": {}}
+	const slot = profile.Window / profile.Slots
+	for n := uint64(0); ; n++ {
+		due := pacer.Due(n)
+		if due >= 40*profile.Window {
+			break
+		}
+		name := strings.TrimPrefix(o.Actions[picker.at(n)].Name, action.Replayed("", false))
+		if name == action.Thread {
+			name = "clone"
+		}
+		if got[name] == nil {
+			continue
+		}
+		got[name][int((due+time.Microsecond)/slot)]++
+		if late := (due + time.Microsecond) % slot; late > 2*time.Microsecond {
+			t.Errorf("%s is due %v after the start of its slot", name, late)
+		}
+	}
+	// Each copy of a process ends at once: so many ends fewer are made, of 16.
+	if n := len(got["exit_group"]); n < 5 || n > 8 {
+		t.Errorf("ends of programs in %d slots", n)
+	}
+	delete(want, "exit_group")
+	delete(got, "exit_group")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// An execve takes the clone that is the next before it, within a window.
+func TestLess(t *testing.T) {
+	type list = []profile.Busy
+	for name, test := range map[string]struct{ busy, others, want list }{
+		"same slot":   {list{{Slot: 5, Calls: 2}, {Slot: 9, Calls: 1}}, list{{Slot: 5, Calls: 1}}, list{{Slot: 5, Calls: 1}, {Slot: 9, Calls: 1}}},
+		"before":      {list{{Slot: 5, Calls: 2}, {Slot: 9, Calls: 1}}, list{{Slot: 10, Calls: 2}}, list{{Slot: 5, Calls: 1}}},
+		"not after":   {list{{Slot: 9, Calls: 1}}, list{{Slot: 5, Calls: 1}}, list{{Slot: 9, Calls: 1}}},
+		"too long":    {list{{Slot: 5, Calls: 1}}, list{{Slot: 15, Calls: 1}}, list{{Slot: 5, Calls: 1}}},
+		"all of them": {list{{Slot: 5, Calls: 1}}, list{{Slot: 5, Calls: 1}}, list{{Slot: 5, Calls: 1}}}, // those that are left come somewhere
+	} {
+		if diff := cmp.Diff(test.want, less(test.busy, test.others)); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// The calls of two syscalls that are made as one have the slots of both.
+func TestAlongside(t *testing.T) {
+	shape := &profile.Shape{Strands: []profile.Strand{
+		{Group: profile.Process, Syscall: "clone", Counts: []uint32{1, 0}, Exact: &profile.Exact{Windows: 2, Busy: []profile.Busy{{Slot: 7, Calls: 1}}}},
+		{Group: profile.Process, Syscall: "vfork", Counts: []uint32{2, 3}, Exact: &profile.Exact{Windows: 2, Busy: []profile.Busy{{Slot: 2, Calls: 2}, {Slot: 12, Calls: 3}}}},
+		{Group: profile.Process, Counts: []uint32{9, 9}},
+	}}
+	want := profile.Strand{Group: profile.Process, Syscall: "clone", Counts: []uint32{3, 3},
+		Exact: &profile.Exact{Windows: 2, Busy: []profile.Busy{{Slot: 2, Calls: 2}, {Slot: 7, Calls: 1}, {Slot: 12, Calls: 3}}}}
+	if diff := cmp.Diff(want, strand{profile.Process, "clone", false}.in(shape)); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -135,10 +135,10 @@ func (r *running) run(ctx context.Context) error {
 // if the worker is locked to its own. Those are syscalls that no profile has.
 func (r *running) free() bool { return r.o.Mix != nil && r.o.Sink == nil }
 
-// pick is the action in place n of the schedule, which is due then.
-func (r *running) pick(n uint64, due time.Duration) uint16 {
+// pick is the action in place n of the schedule.
+func (r *running) pick(n uint64) uint16 {
 	if r.mix != nil {
-		return r.mix.at(due)
+		return r.mix.at(n)
 	}
 	return r.picker.at(n)
 }

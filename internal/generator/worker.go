@@ -104,7 +104,7 @@ func (w *worker) loop() {
 				break
 			}
 		}
-		now = w.do(w.pick(n, due), due, now)
+		now = w.do(w.pick(n), due, now)
 	}
 	w.flush()
 	w.full <- w.batch[:0]

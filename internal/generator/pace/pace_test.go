@@ -106,7 +106,7 @@ func TestTheFirstActionOfASlowRampIsPlanned(t *testing.T) {
 
 // Nothing is due before the start.
 func TestNothingIsPlannedBeforeTheStart(t *testing.T) {
-	for _, p := range []OpenLoop{Constant{10}, Ramp{1, 10, time.Second}, Steps{[]float64{1, 2}, time.Second}, NewSeries([]float64{1, 2}, time.Second)} {
+	for _, p := range []OpenLoop{Constant{10}, Ramp{1, 10, time.Second}, Steps{[]float64{1, 2}, time.Second}, NewSeries([]float64{1, 2}, nil, time.Second)} {
 		if got := p.Planned(-time.Second); got != 0 {
 			t.Errorf("%v plans %d actions before it starts", p, got)
 		}

@@ -8,22 +8,26 @@ import (
 )
 
 // Series holds one rate after the other for Each, evenly spaced within it, and
-// goes on with the first after the last, without an end.
+// goes on with the first after the last, without an end. Before them in each step
+// is a burst of actions that are due at once.
 type Series struct {
 	Each time.Duration
 	// Ends is how many actions are due by the end of each step, counted from the
 	// start of the first.
 	Ends []float64
+	// Bursts are how many of them are due at the start of each step: whole numbers.
+	Bursts []float64
 }
 
 var _ OpenLoop = Series{}
 
-// NewSeries makes one of rates per second.
-func NewSeries(rates []float64, each time.Duration) Series {
-	s := Series{Each: each, Ends: make([]float64, len(rates))}
+// NewSeries makes one of rates per second, and of bursts, which may be missing.
+func NewSeries(rates, bursts []float64, each time.Duration) Series {
+	s := Series{Each: each, Ends: make([]float64, len(rates)), Bursts: make([]float64, len(rates))}
+	copy(s.Bursts, bursts)
 	var sum float64
 	for i, rate := range rates {
-		sum += rate * each.Seconds()
+		sum += rate*each.Seconds() + s.Bursts[i]
 		s.Ends[i] = sum
 	}
 	return s
@@ -38,21 +42,45 @@ func (s Series) Pace(elapsed time.Duration, n uint64) (time.Duration, bool) {
 // for rounding, is due at the start of the next one that has any.
 const slack = 1e-6
 
-// Due is when action n is due, after the start.
-func (s Series) Due(n uint64) time.Duration {
+// Place is where in the schedule an action is: its step, in which round of all
+// steps, and how many actions of the step come before it. Those are not a whole
+// number, as those of a step need not be.
+type Place struct {
+	Round  float64
+	Step   int
+	Before float64
+}
+
+// Place is that of action n.
+func (s Series) Place(n uint64) Place {
 	each := s.Ends[len(s.Ends)-1]
 	rounds := math.Floor((float64(n) + slack) / each)
 	rest := float64(n) + slack - rounds*each
 	i := min(sort.Search(len(s.Ends), func(i int) bool { return s.Ends[i] > rest }), len(s.Ends)-1)
-	before := 0.0
-	if i > 0 {
-		before = s.Ends[i-1]
+	return Place{rounds, i, rest - s.start(i)}
+}
+
+// start is how many actions are due before a step.
+func (s Series) start(step int) float64 {
+	if step == 0 {
+		return 0
 	}
-	within := 0.0
-	if s.Ends[i] > before {
-		within = (rest - before) / (s.Ends[i] - before)
+	return s.Ends[step-1]
+}
+
+// Within says where a place is among the evenly spaced ones of its step, from 0
+// to 1: 0 in the burst.
+func (s Series) Within(p Place) float64 {
+	if even := s.Ends[p.Step] - s.start(p.Step) - s.Bursts[p.Step]; even > 0 {
+		return max(0, (p.Before-s.Bursts[p.Step])/even)
 	}
-	steps := rounds*float64(len(s.Ends)) + float64(i) + within
+	return 0
+}
+
+// Due is when action n is due, after the start.
+func (s Series) Due(n uint64) time.Duration {
+	p := s.Place(n)
+	steps := p.Round*float64(len(s.Ends)) + float64(p.Step) + s.Within(p)
 	return seconds(steps * s.Each.Seconds())
 }
 
@@ -68,17 +96,16 @@ func (s Series) Planned(d time.Duration) uint64 {
 	}
 	steps := int64(d / s.Each)
 	rounds, i := steps/int64(len(s.Ends)), int(steps%int64(len(s.Ends)))
-	before := 0.0
-	if i > 0 {
-		before = s.Ends[i-1]
+	due := s.start(i)
+	if within := float64(d%s.Each) / float64(s.Each); within > 0 {
+		due += s.Bursts[i] + within*(s.Ends[i]-due-s.Bursts[i])
 	}
-	within := float64(d%s.Each) / float64(s.Each)
-	return count(math.Ceil(float64(rounds)*s.Ends[len(s.Ends)-1] + before + within*(s.Ends[i]-before) - slack))
+	return count(math.Ceil(float64(rounds)*s.Ends[len(s.Ends)-1] + due - slack))
 }
 
 // check validates the figures.
 func (s Series) check() error {
-	if len(s.Ends) == 0 || s.Each <= 0 {
+	if len(s.Ends) == 0 || len(s.Bursts) != len(s.Ends) || s.Each <= 0 {
 		return fmt.Errorf("series: needs at least one rate and a positive duration")
 	}
 	before := 0.0
@@ -95,9 +122,9 @@ func (s Series) check() error {
 }
 
 func (s Series) scale(share float64) Series {
-	scaled := Series{Each: s.Each, Ends: make([]float64, len(s.Ends))}
+	scaled := Series{s.Each, make([]float64, len(s.Ends)), make([]float64, len(s.Ends))}
 	for i, end := range s.Ends {
-		scaled.Ends[i] = end * share
+		scaled.Ends[i], scaled.Bursts[i] = end*share, s.Bursts[i]*share
 	}
 	return scaled
 }

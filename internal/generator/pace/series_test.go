@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -8,7 +9,7 @@ import (
 )
 
 func TestSeries(t *testing.T) {
-	s := NewSeries([]float64{10, 0, 40}, 100*time.Millisecond) // 1, 0 and 4 actions
+	s := NewSeries([]float64{10, 0, 40}, nil, 100*time.Millisecond) // 1, 0 and 4 actions
 	var due []time.Duration
 	for n := range uint64(7) {
 		due = append(due, s.Due(n))
@@ -27,7 +28,7 @@ func TestSeries(t *testing.T) {
 			t.Errorf("step %d at %v ms, want %d", got, at, want)
 		}
 	}
-	for _, bad := range []Series{{}, {Each: 1}, NewSeries([]float64{0}, time.Second), NewSeries([]float64{-1, 5}, time.Second), NewSeries([]float64{1e10}, time.Second)} {
+	for _, bad := range []Series{{}, {Each: 1}, NewSeries([]float64{0}, nil, time.Second), NewSeries([]float64{-1, 5}, nil, time.Second), NewSeries([]float64{1e10}, nil, time.Second)} {
 		if Check(bad) == nil {
 			t.Errorf("%+v passes", bad)
 		}
@@ -37,12 +38,33 @@ func TestSeries(t *testing.T) {
 	}
 }
 
+// A burst is due at once, at the start of its step, whatever comes before.
+func TestSeriesBursts(t *testing.T) {
+	s := NewSeries([]float64{5, 0, 10}, []float64{0, 3, 1}, 100*time.Millisecond) // half an action, 3, 1 and 1
+	var due []time.Duration
+	for n := range uint64(11) {
+		due = append(due, s.Due(n).Round(time.Microsecond)/time.Millisecond)
+	}
+	// One more in the second round, as half of one was left.
+	if want := []time.Duration{0, 100, 100, 100, 200, 250, 400, 400, 400, 500, 500}; !slices.Equal(due[:5], want[:5]) {
+		t.Errorf("due after %d ms, want %d", due, want)
+	}
+	at := map[time.Duration]int{}
+	for _, d := range due {
+		at[d]++
+	}
+	if at[100] != 3 || at[400] != 3 {
+		t.Errorf("due after %d ms: want 3 each after 100 and 400", due)
+	}
+}
+
 // The actions due before a time are those planned by it.
 func TestSeriesPlanned(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rates := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 50_000), func(n int) float64 { return float64(n) / 10 }), 1, 8).Draw(t, "rates")
 		rates[0] += 10
-		s := NewSeries(rates, 100*time.Millisecond)
+		bursts := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 50), func(n int) float64 { return float64(n) }), len(rates), len(rates)).Draw(t, "bursts")
+		s := NewSeries(rates, bursts, 100*time.Millisecond)
 		if err := Check(s); err != nil {
 			t.Fatal(err)
 		}
