@@ -24,7 +24,7 @@ func Replayed(syscall string, failed bool) string {
 
 // Besides returns the side calls of Replayed for a syscall that succeeds, such
 // as the close after an open. known is false for a syscall that getppid
-// replaces, and makes is false for one that is only a side call: a process ends
+// replaces, and makes is false for one that is only a side call: a thread ends
 // once for each that is started.
 func Besides(syscall string) (besides map[string]int, known, makes bool) {
 	if slices.Contains(consequences, syscall) {
@@ -51,7 +51,7 @@ func MadeAs(syscall string) string {
 }
 
 // consequences are calls that come with others.
-var consequences = []string{"exit", "exit_group", "rt_sigreturn", "restart_syscall"}
+var consequences = []string{"exit", "rt_sigreturn", "restart_syscall"}
 
 // lookupReplayed makes the action of a name that Replayed gave.
 func lookupReplayed(name string) (*Action, bool) {
@@ -66,7 +66,7 @@ func lookupReplayed(name string) (*Action, bool) {
 	for _, n := range call.besides {
 		a.Syscalls += n
 	}
-	if _, forks := call.besides["wait4"]; forks {
+	if call.besides["wait4"]+call.besides["clone"] > 0 {
 		a.Cost = Process
 	}
 	a.prepare = func(p *prep) (func() error, error) { return call.prepare(p, failed) }

@@ -29,7 +29,7 @@ type replay struct {
 type word func(*prep) (uintptr, error)
 
 func (r replay) prepare(p *prep, failed bool) (func() error, error) {
-	if r.run != nil && !failed {
+	if r.run != nil && (!failed || r.fails == nil) {
 		return r.run(p)
 	}
 	words, fails := r.args, r.fails != nil && (failed || r.neverSucceeds)

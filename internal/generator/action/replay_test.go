@@ -5,14 +5,19 @@ import (
 	"debug/elf"
 	"errors"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
 // Every replayed syscall succeeds where it is to, again and again, fails quietly
@@ -65,6 +70,63 @@ func TestReplaysReadZeros(t *testing.T) {
 	zeros, _ := fromMemory(nil)
 	if _, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(device), zeros, 64); errno != unix.EFAULT {
 		t.Errorf("the kernel writes to what replayed calls read: %v, want %v", errno, unix.EFAULT)
+	}
+}
+
+// alive counts the children of this process that have not ended.
+func alive(t *testing.T) (n int) {
+	t.Helper()
+	files, err := filepath.Glob("/proc/self/task/*/children")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // the thread has ended
+		}
+		for pid := range strings.FieldsSeq(string(text)) {
+			stat, err := os.ReadFile("/proc/" + pid + "/stat")
+			if _, state, _ := strings.Cut(string(stat), ") "); err == nil && !strings.HasPrefix(state, "Z") {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// A program lives until its end is replayed, or the replay closes. There are never
+// more than a few, and an end without one is nothing.
+func TestProgramsLive(t *testing.T) {
+	prepared := func(name string) *Runnable {
+		a, _ := Lookup(Replayed(name, false))
+		r, err := a.Prepare(Env{Scratch: filepath.Join(t.TempDir(), "w0"), Prefix: "x"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	start, end := prepared("execve"), prepared("exit_group")
+	run := func(r *Runnable, times int) {
+		for range times {
+			if err := r.Run(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	run(end, 1)
+	run(start, 3)
+	run(end, 1)
+	needs.Eventually(t, "one of three has ended", func() bool { return alive(t) == 2 })
+	run(start, mostPrograms)
+	needs.Eventually(t, "the oldest have ended", func() bool { return alive(t) == mostPrograms })
+	run(end, mostPrograms+5)
+	run(start, 1)
+	if err := errors.Join(start.Close(), end.Close()); err != nil {
+		t.Error(err)
+	}
+	if n := alive(t); n != 0 {
+		t.Errorf("%d programs live on", n)
 	}
 }
 
@@ -148,7 +210,7 @@ func TestReplayedWaits(t *testing.T) {
 // descriptor. Those listed cannot fail, or fail in any case.
 func TestReplaysFail(t *testing.T) {
 	cannot := map[string]bool{}
-	for _, name := range []string{"umask", "brk", "sched_yield", "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "times", "getpgrp", "set_tid_address", Thread} {
+	for _, name := range []string{"umask", "brk", "sched_yield", "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "times", "getpgrp", "set_tid_address", "exit_group", Thread} {
 		cannot[name] = true
 	}
 	for _, name := range replayable() {
@@ -182,13 +244,13 @@ func TestReplaysUnknown(t *testing.T) {
 	if _, known, makes := Besides("made_up"); known || !makes {
 		t.Error("known")
 	}
-	if _, known, makes := Besides("exit_group"); !known || makes {
-		t.Error("a process ends without having started")
+	if _, known, makes := Besides("exit"); !known || makes {
+		t.Error("a thread ends without having started")
 	}
 	if a, ok := Lookup("replay.made_up"); !ok || a.Syscalls != 1 {
 		t.Errorf("%+v", a)
 	}
-	if a, _ := Lookup("replay.execve"); a.Cost != Process || a.Syscalls != 4 {
+	if a, _ := Lookup("replay.execve"); a.Cost != Process || a.Syscalls != 2 {
 		t.Errorf("%+v", a)
 	}
 }
@@ -196,13 +258,39 @@ func TestReplaysUnknown(t *testing.T) {
 // The smallest program is one that tools can read, on both architectures.
 func TestSmallestProgram(t *testing.T) {
 	for arch, machine := range map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64} {
-		f, err := elf.NewFile(bytes.NewReader(smallestProgram(arch)))
+		f, err := elf.NewFile(bytes.NewReader(smallestProgram(arch, 300)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if f.Machine != machine || f.Type != elf.ET_EXEC || len(f.Progs) != 1 || f.Entry != f.Progs[0].Vaddr+120 {
 			t.Errorf("%+v", f.FileHeader)
 		}
+	}
+}
+
+// A started program lives as long as there is somebody to end it: should the
+// generator be killed, the pipe's other end is closed.
+func TestProgramEndsWithoutGenerator(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, smallestProgram(runtime.GOARCH, 3), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	program := exec.Command(path)
+	program.ExtraFiles = []*os.File{r}
+	if err := program.Start(); err != nil {
+		t.Fatal(err)
+	}
+	needs.Eventually(t, "it waits for the pipe", func() bool {
+		at, err := os.ReadFile("/proc/" + strconv.Itoa(program.Process.Pid) + "/syscall")
+		return err == nil && strings.HasPrefix(string(at), strconv.Itoa(unix.SYS_READ)+" 0x3 ")
+	})
+	if err := errors.Join(w.Close(), program.Wait()); err != nil {
+		t.Error(err)
 	}
 }
 
