@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -42,13 +43,19 @@ type watcher struct {
 	events map[string]int // delivered, by type
 	alerts map[string]int // by text
 	masked bool
+
+	mu   sync.Mutex
+	told map[image]bool // that the kernel has a mask for, or had
 }
+
+// image is a program that a process runs.
+type image struct{ pid, execID uint32 }
 
 // watch starts a watcher for the test.
 func watch(t *testing.T, list []*rules.Rule, masked bool) *watcher {
 	t.Helper()
 	requireBPF(t)
-	w := &watcher{t: t, masked: masked, pids: map[int32]bool{}, ends: make(chan int32, 1<<16), events: map[string]int{}, alerts: map[string]int{}}
+	w := &watcher{t: t, masked: masked, pids: map[int32]bool{}, ends: make(chan int32, 1<<16), events: map[string]int{}, alerts: map[string]int{}, told: map[image]bool{}}
 	ruleset := w.ruleset(list)
 	w.engine = engine.New(engine.Options{
 		Table: state.NewTable(state.Options{ProcRoot: "/proc", HostRoot: "/"}), Rules: ruleset,
@@ -60,6 +67,9 @@ func watch(t *testing.T, list []*rules.Rule, masked bool) *watcher {
 		t.Fatal(err)
 	}
 	w.engine.SetClock(uint64(boottime.Epoch()))
+	if masked && *processMasks {
+		w.engine.TellMasks(w.tellMask)
+	}
 	w.engine.TellGroups(func(set []byte, host bool) {
 		if err := w.probe.SetHost(set, host); err != nil {
 			t.Error(err)
@@ -96,6 +106,34 @@ func (w *watcher) ruleset(list []*rules.Rule) *engine.Ruleset {
 		ruleset.Formatters[i] = noted{f, w}
 	}
 	return ruleset
+}
+
+func (w *watcher) tellMask(m plan.ProcessMask) {
+	w.probe.SetProcessMask((*probe.ProcessMask)(&m))
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.told[image{m.PID, m.ExecID}] = true
+}
+
+// images is of how many images of a process the kernel was told a mask.
+func (w *watcher) images(pid int) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.told {
+		if i.pid == uint32(pid) {
+			n++
+		}
+	}
+	return n
+}
+
+// count is how many events of a type it has got.
+func (w *watcher) count(name string) (n int) {
+	w.t.Helper()
+	if err := w.engine.Do(w.t.Context(), func() { n = w.events[name] }); err != nil {
+		w.t.Fatal(err)
+	}
+	return n
 }
 
 // use replaces the rules, and forgets what was seen.
@@ -182,6 +220,8 @@ func finish(t *testing.T, cmd *exec.Cmd) (pid int) {
 	}
 	return cmd.Process.Pid
 }
+
+var processMasks = flag.Bool("process-masks", true, "give the kernel masks of processes")
 
 var workloadFlag = flag.String("workload", "for i in 1 2 3; do /bin/true; done", "a command of the shell, for TestDelivered")
 

@@ -1,7 +1,11 @@
 package sensor
 
 import (
+	"cmp"
+	"errors"
+	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,10 +16,11 @@ import (
 	"testing"
 	"unsafe"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 )
 
 func init() { acts["steps"] = steps }
@@ -43,6 +48,12 @@ func step(what, value string) error {
 		for range n {
 			dupOnce()
 		}
+	case "mixed": // and calls of other kinds
+		for range n {
+			mixedOnce()
+		}
+	case "connections": // to itself
+		return connections(n)
 	case "user":
 		return only(unix.SYS_SETRESUID, -1, n, -1)
 	case "group":
@@ -65,7 +76,7 @@ func step(what, value string) error {
 				dupOnce()
 			}
 		}()
-	case "masked": // waits until the test says so
+	case "wait": // until the test says so
 		if _, err := os.Stdin.Read(make([]byte, 1)); err != nil {
 			return err
 		}
@@ -106,6 +117,52 @@ func inThread(args []string) error {
 // nothing has to be closed.
 func dupOnce() { unix.RawSyscall(unix.SYS_DUP, ^uintptr(0), 0, 0) }
 
+// mixedOnce makes calls of several kinds, which fail but for one.
+func mixedOnce() {
+	dupOnce()
+	path := []byte("/nowhere\x00")
+	unix.RawSyscall(unix.SYS_OPENAT, ^uintptr(99), uintptr(unsafe.Pointer(&path[0])), 0)
+	unix.RawSyscall(unix.SYS_FCHMOD, ^uintptr(0), 0, 0)
+	unix.RawSyscall(unix.SYS_CONNECT, ^uintptr(0), 0, 0)
+	if fd, _, errno := unix.RawSyscall(unix.SYS_SOCKET, unix.AF_UNIX, unix.SOCK_STREAM, 0); errno == 0 {
+		unix.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
+	}
+}
+
+// connections makes connections to itself, each by socket, connect and accept.
+func connections(n int) error {
+	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(listener)
+	if err := errors.Join(unix.Bind(listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), unix.Listen(listener, 8)); err != nil {
+		return err
+	}
+	address, err := unix.Getsockname(listener)
+	if err != nil {
+		return err
+	}
+	for range n {
+		client, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+		if err != nil {
+			return err
+		}
+		err = unix.Connect(client, address)
+		if err == nil {
+			var server int
+			if server, _, err = unix.Accept(listener); err == nil {
+				unix.Close(server)
+			}
+		}
+		unix.Close(client)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // only makes a call that changes nothing but this thread.
 func only(nr uintptr, args ...int) error {
 	var a [3]uintptr
@@ -118,9 +175,9 @@ func only(nr uintptr, args ...int) error {
 	return nil
 }
 
-// take takes the steps in a process of that name, and returns its id. Before it
-// goes on from a step "masked", the probes of all witnesses have a mask for it.
-func take(t *testing.T, witnesses []*witness, name string, args ...string) int {
+// take takes the steps in a process of that name, and returns its id. At a step
+// "wait" the process waits until ready is true.
+func take(t *testing.T, ready func(pid, step int) bool, name string, args ...string) int {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", append([]string{actArg, "steps"}, args...)...)
 	cmd.Args[0] = name
@@ -133,16 +190,12 @@ func take(t *testing.T, witnesses []*witness, name string, args ...string) int {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	images := 0
-	for _, arg := range args {
-		if arg != "masked:" {
+	for i, arg := range args {
+		if arg != "wait:" {
 			continue
 		}
-		images++
-		for _, w := range witnesses {
-			if w.how.masks && !needs.Within(needs.Patience, func() bool { return w.masked(cmd.Process.Pid) >= images }) {
-				t.Errorf("%s: no mask for image %d of the process", name, images)
-			}
+		if !needs.Within(needs.Patience, func() bool { return ready(cmd.Process.Pid, i) }) {
+			t.Errorf("%s: waited in vain at step %d of %v", name, i, args)
 		}
 		if _, err := in.Write([]byte{0}); err != nil {
 			t.Error(err)
@@ -152,6 +205,28 @@ func take(t *testing.T, witnesses []*witness, name string, args ...string) int {
 		t.Fatalf("%v: %v\n%s", args, err, out.String())
 	}
 	return cmd.Process.Pid
+}
+
+// masked says whether each image until that step of the process has a mask.
+func masked(w *watcher, args []string) func(pid, step int) bool {
+	return func(pid, step int) bool {
+		images := 0
+		for _, arg := range args[:step+1] {
+			if arg == "wait:" {
+				images++
+			}
+		}
+		return w.images(pid) >= images
+	}
+}
+
+func loadRules(t *testing.T, text string) []*rules.Rule {
+	t.Helper()
+	set, report := rules.Load([]rules.Source{{Name: "masks.yaml", Content: []byte(text)}}, RuleOptions())
+	if set == nil {
+		t.Fatalf("%v\n%s", report.Err(), text)
+	}
+	return set.Rules
 }
 
 // attackRules look at calls by what a process changes just before. Those about
@@ -170,28 +245,25 @@ const attackRules = `
 // Whatever a process changes just before a call, in this or another thread: the
 // alerts are those of the evaluation of all events by all rules.
 func TestProcessMaskRaces(t *testing.T) {
-	witnesses := []*witness{newWitness(t, attackRules, judging{masks: true}), newWitness(t, attackRules, judging{evaluate: true})}
-	pids := map[string]int{}
-	list := attacks(t)
-	for name, steps := range list {
-		pids[name] = take(t, witnesses, name, steps...)
-	}
-	masked, full := witnesses[0], witnesses[1]
-	masked.stop()
-	full.stop()
-	for name, pid := range pids {
-		want := full.of(pid)
-		if d := cmp.Diff(want, masked.of(pid)); d != "" {
-			t.Errorf("%s: alerts of all rules, and with masks (-all +masks):\n%s", name, d)
-		}
-		if len(want) == 0 && name != "name" { // of the exec, whatever it calls itself
-			t.Errorf("%s: no alert", name)
-		}
-		sent, all := masked.events[uint32(pid)], full.events[uint32(pid)]
-		if slices.Contains(list[name], unneeded) && sent > all-1000 {
-			t.Errorf("%s: %d of %d events were sent", name, sent, all)
-		}
-		t.Logf("%s: %v; events %d with masks, %d without", name, want, sent, all)
+	list := loadRules(t, attackRules)
+	on, off := watch(t, list, true), watch(t, list, false)
+	for name, args := range attacks(t) {
+		t.Run(name, func(t *testing.T) {
+			on.use(list)
+			off.use(list)
+			pid := take(t, masked(on, args), name, args...)
+			events, alerts := on.saw(pid)
+			all, want := off.saw(pid)
+			if d := gocmp.Diff(want, alerts); d != "" {
+				t.Errorf("alerts of all rules, and with masks (-all +masks):\n%s", d)
+			}
+			if len(want) == 0 && name != "name" { // of the exec, whatever it calls itself
+				t.Error("no alert")
+			}
+			if slices.Contains(args, unneeded) && events["dup"] > all["dup"]-1000 {
+				t.Errorf("%d of %d events were sent", events["dup"], all["dup"])
+			}
+		})
 	}
 }
 
@@ -199,7 +271,7 @@ func TestProcessMaskRaces(t *testing.T) {
 const unneeded = "calls:1001"
 
 func attacks(t *testing.T) map[string][]string {
-	attack := func(steps ...string) []string { return append([]string{"calls:1000", "masked:", unneeded}, steps...) }
+	attack := func(steps ...string) []string { return append([]string{"calls:1000", "wait:", unneeded}, steps...) }
 	group := containerGroup(t)
 	return map[string][]string{
 		"user":             attack("user:12345", "calls:1"),
@@ -207,12 +279,145 @@ func attacks(t *testing.T) map[string][]string {
 		"group":            attack("group:12345", "calls:1"),
 		"user in a thread": append([]string{"beside:"}, attack("thread:user:12345,calls:3", "calls:3")...),
 		"name":             attack("name:renamed", "calls:1"),
-		"exec":             attack("exec:after", "calls:1", "exec:before", "calls:1000", "masked:", "exec:after", "calls:2"),
+		"exec":             attack("exec:after", "calls:1", "exec:before", "calls:1000", "wait:", "exec:after", "calls:2"),
 		"exec in threads":  append([]string{"beside:"}, attack("exec:after", "calls:3")...),
 		// Their rules count as possible at any time.
 		"session": {"calls:1000", "session:", "calls:1"},
 		"caps":    {"calls:1000", fmt.Sprint("unshare:", unix.CLONE_NEWNS), "user:12345", "calls:1"},
 		"groups":  {"calls:1000", "groups:" + group, "calls:1"},
+	}
+}
+
+var (
+	stepsSeed  = flag.Uint64("steps-seed", 0, "of TestProcessMasksOnAndOff; 0: another each time")
+	stepRounds = flag.Int("steps-rounds", 20, "sets of rules that TestProcessMasksOnAndOff tries")
+	raceCalls  = flag.Int("race-calls", 20_000, "calls right after a change that TestManyMaskRaces makes")
+)
+
+// Random rules about processes have the same alerts of processes that change
+// whether the kernel has masks for them or not.
+func TestProcessMasksOnAndOff(t *testing.T) {
+	seed := cmp.Or(*stepsSeed, rand.Uint64())
+	t.Logf("-steps-seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	first := processRules(t, r)
+	on, off := watch(t, first, true), watch(t, first, false)
+	var sent, seen, alerted, masked int
+	for range *stepRounds {
+		list, args := processRules(t, r), randomSteps(r)
+		on.use(list)
+		off.use(list)
+		ready := func(pid, step int) bool { // to go on: with a mask, or all has been looked at
+			return on.images(pid) > 0 || on.count("dup") >= 300
+		}
+		pid := take(t, ready, "before", args...)
+		events, alerts := on.saw(pid)
+		all, want := off.saw(pid)
+		if d := gocmp.Diff(want, alerts); d != "" {
+			for _, rule := range list {
+				t.Log(rule.Condition)
+			}
+			t.Fatalf("%v: alerts without masks (-) and with (+):\n%s", args, d)
+		}
+		sent, seen, alerted, masked = sent+sum(events), seen+sum(all), alerted+sum(want), masked+on.images(pid)
+	}
+	t.Logf("%d of %d events delivered, %d alerts, %d masks", sent, seen, alerted, masked)
+	if sent >= seen || alerted == 0 || masked == 0 {
+		t.Errorf("%d of %d events delivered, %d alerts, %d masks: tells little", sent, seen, alerted, masked)
+	}
+}
+
+// processRules are rules about processes, and one that has all calls sent.
+func processRules(t *testing.T, r *rand.Rand) []*rules.Rule {
+	var b strings.Builder
+	fmt.Fprintln(&b, "- {rule: all, desc: d, output: o, priority: INFO, condition: 'evt.type in (dup, openat, fchmod, connect, socket) and proc.exe=nobody'}")
+	for i := range 2 {
+		kinds := []string{"dup", "openat", "fchmod, dup", "connect, socket", "socket", "dup, openat, fchmod, connect, socket"}
+		fmt.Fprintf(&b, "- {rule: r%d, desc: d, priority: INFO, output: '%%evt.type %%evt.rawres %%proc.exe %%user.uid', condition: 'evt.type in (%s) and %s'}\n",
+			i, kinds[r.IntN(len(kinds))], processCondition(r, 2))
+	}
+	return loadRules(t, b.String())
+}
+
+var processChecks = []string{
+	"proc.exe=before", "proc.exe=after", "proc.exe in (after, nobody)", "proc.args contains wait", "proc.cmdline contains after", "proc.name exists",
+	"proc.name startswith renamed", "user.uid=0", "user.uid=12345", "user.uid!=0", "group.gid>0", "user.loginuid=-1", "proc.tty=0", "proc.pid>1",
+	"user.name=root", "proc.pname exists", "proc.pexe=after", "proc.is_sid_leader=true", "container.id=host", "container.id!=host",
+	"thread.cap_effective contains CAP_SYS_ADMIN", "evt.failed=true", "fd.num>=0", "proc.exe=nobody", "proc.is_exe_writable=true",
+}
+
+func processCondition(r *rand.Rand, depth int) string {
+	if depth > 0 {
+		switch r.IntN(5) {
+		case 0, 1:
+			return "(" + processCondition(r, depth-1) + " and " + processCondition(r, depth-1) + ")"
+		case 2:
+			return "(" + processCondition(r, depth-1) + " or " + processCondition(r, depth-1) + ")"
+		case 3:
+			return "not " + processCondition(r, depth-1)
+		}
+	}
+	return processChecks[r.IntN(len(processChecks))]
+}
+
+// randomSteps make a process busy, then change it again and again.
+func randomSteps(r *rand.Rand) []string {
+	args := []string{"mixed:300", "wait:", "mixed:50"}
+	for range 3 + r.IntN(6) {
+		changes := []string{
+			"user:12345", "user:0", "group:12345", "group:0", "name:renamed", "exec:after", "exec:before",
+			"thread:user:12345,mixed:3,user:0,mixed:3", "thread:group:12345,mixed:3", fmt.Sprint("unshare:", unix.CLONE_NEWNS), "users:5",
+		}
+		change := changes[r.IntN(len(changes))]
+		if change == "user:12345" { // and back again: not every user may do the rest
+			args = append(args, change, "mixed:3", "user:0")
+			continue
+		}
+		args = append(args, change, fmt.Sprint("mixed:", 1+r.IntN(400)))
+	}
+	return args
+}
+
+// A thread calls as another user and as root in turn; each call as the other
+// user gives an alert, though root's are masked.
+func TestManyMaskRaces(t *testing.T) {
+	list := loadRules(t, attackRules)
+	on := watch(t, list, true)
+	masked := 0
+	for done := 0; done < *raceCalls; {
+		on.use(list)
+		const each = 5000 // the ring has room for
+		args := []string{"calls:1000", "wait:", fmt.Sprint("users:", each)}
+		pid := take(t, func(pid, _ int) bool { return on.images(pid) > 0 }, "before", args...)
+		events, alerts := on.saw(pid)
+		if n := sum(alerts); n != each {
+			t.Fatalf("%d alerts of %d calls as another user: %v", n, each, alerts)
+		}
+		done += each
+		masked += 2*each + 1000 - events["dup"]
+	}
+	t.Logf("%d calls of root's were masked", masked)
+	if masked < *raceCalls*9/10 {
+		t.Errorf("only %d calls were masked: the masks were not in force", masked)
+	}
+}
+
+// The calls of a process that no rule is about are not sent any more, though
+// only its command line tells.
+func TestProcessMaskPays(t *testing.T) {
+	list := loadRules(t, `- {rule: r, desc: d, output: o, priority: INFO, condition: 'evt.type in (socket, connect, accept, accept4) and proc.cmdline contains secret'}`)
+	on, off := watch(t, list, true), watch(t, list, false)
+	args := []string{"connections:200", "wait:", "connections:2000"}
+	pid := take(t, masked(on, args), "server", args...)
+	events, _ := on.saw(pid)
+	all, _ := off.saw(pid)
+	sent, seen := 0, 0
+	for _, name := range []string{"socket", "connect", "accept", "accept4"} {
+		sent, seen = sent+events[name], seen+all[name]
+	}
+	t.Logf("%d of %d calls sent", sent, seen)
+	if seen < 6600 || sent > 650 {
+		t.Errorf("%d of %d calls sent", sent, seen)
 	}
 }
 
