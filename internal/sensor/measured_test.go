@@ -40,6 +40,9 @@ var unprovoked = map[string]string{
 	"Probe.Families[].Dropped":        "more events than are taken",
 	"Probe.Families[].Filtered.Time":  "sensor status --programs",
 	"Probe.Families[].Delivered.Time": "sensor status --programs",
+	"Probe.Families[].Masked":         "a busy process without a rule",
+
+	"Probe.Masks": "a busy process without a rule",
 
 	"Rules[].Priority":  "0 is emergency",
 	"Rules[].Tags":      "the rule's own",

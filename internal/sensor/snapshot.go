@@ -161,7 +161,7 @@ func probeCounters(c *probe.Counters) metrics.Probe {
 	return metrics.Probe{
 		PerCPU: cpus,
 		Seen:   c.Seen, Filtered: c.Filtered, Delivered: c.Delivered,
-		Drops: c.Drops, Families: families(&c.Tallies),
+		Drops: c.Drops, Families: families(&c.Tallies), Masks: metrics.Masks(c.Masks),
 	}
 }
 
@@ -171,8 +171,10 @@ func families(all *probe.Tallies) (list []metrics.Family) {
 		tally := func(f probe.Fate) metrics.Tally {
 			return metrics.Tally{Events: t[f].Events, Time: time.Duration(t[f].Ns)}
 		}
-		f := metrics.Family{Name: "scheduler", Delivered: tally(probe.Delivered), Filtered: tally(probe.Filtered), Dropped: tally(probe.Dropped)}
-		if f.Delivered.Events+f.Filtered.Events+f.Dropped.Events == 0 {
+		f := metrics.Family{
+			Name: "scheduler", Delivered: tally(probe.Delivered), Filtered: tally(probe.Filtered), Masked: tally(probe.Masked), Dropped: tally(probe.Dropped),
+		}
+		if f.Delivered.Events+f.Filtered.Events+f.Masked.Events+f.Dropped.Events == 0 {
 			continue
 		}
 		if family > 0 {

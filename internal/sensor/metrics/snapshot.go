@@ -112,6 +112,7 @@ type Probe struct {
 	Delivered uint64      `json:"delivered"` // of these, put into a ring
 	Drops     event.Drops `json:"drops"`
 	PerCPU    []CPU       `json:"per_cpu,omitempty"`
+	Masks     Masks       `json:"process_masks"`
 	// Families are Filtered, Delivered and Drops by the program that saw the
 	// event; those that saw none are left out.
 	Families []Family `json:"families,omitempty"`
@@ -119,6 +120,15 @@ type Probe struct {
 	// false where the rules have more patterns than fit.
 	OpenFilter bool  `json:"open_filter"`
 	Hooks      Hooks `json:"hooks"`
+}
+
+// Masks count the masks of processes, by which the kernel leaves out calls that
+// no rule can match by facts of the process's own, and what it did by them.
+type Masks struct {
+	Written  uint64 `json:"written"`
+	Held     uint64 `json:"held"`     // about the rules in force; their process may have ended
+	Filtered uint64 `json:"filtered"` // calls that were left out: a part of Probe.Filtered
+	Stale    uint64 `json:"stale"`    // calls of processes that had changed since their mask was written
 }
 
 // Hooks says where the kernel's part sees syscalls.
@@ -209,7 +219,8 @@ type Program struct {
 type Family struct {
 	Name      string `json:"name"` // "scheduler": execs, forks and exits of processes
 	Delivered Tally  `json:"delivered"`
-	Filtered  Tally  `json:"filtered"`
+	Filtered  Tally  `json:"filtered"` // without Masked
+	Masked    Tally  `json:"masked"`   // filtered by the process's mask
 	Dropped   Tally  `json:"dropped"`
 }
 

@@ -32,7 +32,6 @@ type Tallies [16][4]Tally
 type Counters struct {
 	Seen      uint64
 	Filtered  uint64 // Masked ones too
-	Masked    uint64
 	Delivered uint64
 
 	Tallies Tallies
@@ -43,9 +42,8 @@ type Counters struct {
 	Faults uint64
 	// Foreign are x32 syscalls without a counterpart; they are not in Seen.
 	Foreign uint64
-	// StaleMasks are calls of processes that had changed since their mask was
-	// written.
-	StaleMasks uint64
+
+	Masks MaskCounters
 
 	// CPUs are Seen and Dropped of each CPU.
 	CPUs []CPU
@@ -78,6 +76,7 @@ func (p *Probe) Counters() (Counters, error) {
 		sum.add(&c)
 		sum.CPUs = append(sum.CPUs, CPU{c.Seen, c.Drops.Total()})
 	}
+	sum.Masks.Written, sum.Masks.Held = p.processMasks.written.Load(), p.processMasks.held(p.plan.Load())
 	return sum, nil
 }
 
@@ -98,12 +97,12 @@ func (p *Probe) cpuCounters(cpu uint32) (c cpuCounters, err error) {
 
 func (c *Counters) add(o *cpuCounters) {
 	c.Seen += o.Seen
-	c.Masked += o.Tallies.of(Masked)
+	c.Masks.Filtered += o.Tallies.of(Masked)
 	c.Filtered += o.Tallies.of(Filtered) + o.Tallies.of(Masked)
 	c.Delivered += o.Tallies.of(Delivered)
 	c.Faults += o.Faults
 	c.Foreign += o.Foreign
-	c.StaleMasks += o.StaleMasks
+	c.Masks.Stale += o.StaleMasks
 	c.Drops.Add(&o.Drops)
 	for family := range o.Tallies {
 		for fate, t := range o.Tallies[family] {

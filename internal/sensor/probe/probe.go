@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -67,6 +68,7 @@ type Probe struct {
 	log        *slog.Logger
 
 	processMasks *maskTable
+	plan         atomic.Uint32 // KindFilter.Plan of the rules in force
 
 	snapshot sync.Mutex // one at a time: the iterator has one buffer
 	programs sync.Mutex // guards coll.Programs

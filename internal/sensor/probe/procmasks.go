@@ -36,7 +36,6 @@ type maskTable struct {
 	slots   []maskSlot
 	writing uint32 // the number of the last writing
 	written atomic.Uint64
-	used    atomic.Uint64 // slots
 }
 
 func openMaskTable(m *ebpf.Map) (*maskTable, error) {
@@ -71,9 +70,6 @@ func (t *maskTable) put(m *ProcessMask) {
 	if t.writing++; t.writing == 0 {
 		t.writing = 1 // 0 is that of an empty slot
 	}
-	if slot.Words[0] == 0 {
-		t.used.Add(1)
-	}
 	for i, w := range m.words() {
 		atomic.StoreUint64(&slot.Words[i], uint64(w)<<32|uint64(t.writing))
 	}
@@ -84,13 +80,20 @@ func (t *maskTable) put(m *ProcessMask) {
 // from one goroutine, and not after Close.
 func (p *Probe) SetProcessMask(m *ProcessMask) { p.processMasks.put(m) }
 
-// MaskCounters count the masks of processes.
+// MaskCounters count the masks of processes, and what the kernel did by them.
 type MaskCounters struct {
-	Written uint64 // since Load
-	Held    uint64 // those that no other has replaced
+	Written  uint64 // since Load
+	Held     uint64 // about the rules in force; their process may have ended
+	Filtered uint64 // calls that were left out
+	Stale    uint64 // calls of processes that had changed since their mask was written
 }
 
-// ProcessMasks returns the counters of the masks of processes.
-func (p *Probe) ProcessMasks() MaskCounters {
-	return MaskCounters{p.processMasks.written.Load(), p.processMasks.used.Load()}
+// held is how many masks there are about the rules of a plan.
+func (t *maskTable) held(plan uint32) (n uint64) {
+	for i := range t.slots {
+		if w := atomic.LoadUint64(&t.slots[i].Words[0]); w != 0 && uint32(w>>32) == plan {
+			n++
+		}
+	}
+	return n
 }

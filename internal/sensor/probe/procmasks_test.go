@@ -64,10 +64,10 @@ func TestProcessMask(t *testing.T) {
 			if sent != tc.sent {
 				t.Errorf("sent %v, want %v", sent, tc.sent)
 			}
-			if masked := after.Masked - before.Masked; (masked > 0) == tc.sent {
+			if masked := after.Masks.Filtered - before.Masks.Filtered; (masked > 0) == tc.sent {
 				t.Errorf("%d calls are counted as masked, sent %v", masked, tc.sent)
 			}
-			if stale := after.StaleMasks - before.StaleMasks; stale < tc.stale || tc.stale == 0 && stale > 0 {
+			if stale := after.Masks.Stale - before.Masks.Stale; stale < tc.stale || tc.stale == 0 && stale > 0 {
 				t.Errorf("%d calls met a mask that is out of date, want %d", stale, tc.stale)
 			}
 		})
@@ -170,11 +170,11 @@ func TestMixedMasks(t *testing.T) {
 	stop.Store(true)
 	<-done
 	after := countersOf(t, p)
-	if n := after.Masked - before.Masked; n != 0 {
+	if n := after.Masks.Filtered - before.Masks.Filtered; n != 0 {
 		t.Errorf("%d of %d calls counted as masked", n, calls)
 	}
-	if n := p.ProcessMasks().Written; n < 100 {
-		t.Errorf("only %d masks were written", n)
+	if after.Masks.Written < 100 || after.Masks.Held != 1 {
+		t.Errorf("%d masks were written, %d are held", after.Masks.Written, after.Masks.Held)
 	}
 	setInterest(t, p, Interest{})
 }

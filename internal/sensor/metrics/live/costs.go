@@ -33,13 +33,13 @@ func WriteCosts(w io.Writer, c *metrics.Costs) {
 	}
 	fmt.Fprintln(w)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "family\tdelivered/s\tns each\tfiltered/s\tns each\tdropped/s\tns each\tCPU\t")
+	fmt.Fprintln(t, "family\tdelivered/s\tns each\tfiltered/s\tns each\tmasked/s\tns each\tdropped/s\tns each\tCPU\t")
 	for _, f := range c.Families {
 		fmt.Fprintf(t, "%s\t", human.Text(f.Name))
-		for _, tally := range []metrics.Tally{f.Delivered, f.Filtered, f.Dropped} {
+		for _, tally := range []metrics.Tally{f.Delivered, f.Filtered, f.Masked, f.Dropped} {
 			fmt.Fprintf(t, "%s\t%s\t", rate(tally.Events, c.Elapsed), each(tally.Events, tally.Time))
 		}
-		fmt.Fprintf(t, "%s\t\n", share(f.Delivered.Time+f.Filtered.Time+f.Dropped.Time, c.Elapsed))
+		fmt.Fprintf(t, "%s\t\n", share(f.Delivered.Time+f.Filtered.Time+f.Masked.Time+f.Dropped.Time, c.Elapsed))
 	}
 	t.Flush()
 }

@@ -109,6 +109,10 @@ func writeHead(w io.Writer, prev, now *metrics.Snapshot) {
 	row("per second", human.Number(r.seen), human.Number(r.filtered), human.Number(r.processed), human.Number(r.drops), human.Number(r.alerts))
 	row("total", count(p.Seen), count(p.Filtered), count(now.Events), count(p.Drops.Total()), count(now.Alerts))
 	t.Flush()
+	if m := p.Masks; m.Written > 0 {
+		fmt.Fprintf(w, "masks of processes %s  written %s  events filtered by them %s  of changed processes %s\n",
+			count(m.Held), count(m.Written), count(m.Filtered), count(m.Stale))
+	}
 	fmt.Fprintf(w, "CPU %.1f %%  memory %s  processes known %s  rings %s full", 100*r.cpu, human.Size(now.Resources.RSS), count(now.State.Threads), ringFill(now))
 	if now.Throttled > 0 {
 		fmt.Fprintf(w, "  alerts held back by outputs.rate %s", count(now.Throttled))

@@ -164,6 +164,12 @@ func (e exposition) events(s *metrics.Snapshot) {
 		filter = 1
 	}
 	e.gauge("peregrine_open_filter", filter)
+	masks := &s.Probe.Masks
+	e.gauge("peregrine_process_masks", float64(masks.Held))
+	e.counter("peregrine_process_masks_written_total", float64(masks.Written))
+	for result, n := range map[string]uint64{"filtered": masks.Filtered, "stale": masks.Stale} {
+		e.counter("peregrine_process_mask_events_total", float64(n), "result", result)
+	}
 	e.counter("falcosecurity_falco_num_evts_total", float64(s.Events))
 	for stage, n := range map[string]uint64{
 		"seen": s.Probe.Seen, "filtered_in_kernel": s.Probe.Filtered, "delivered": s.Probe.Delivered,
