@@ -1,7 +1,5 @@
 package action
 
-import "golang.org/x/sys/unix"
-
 var createFilesBelowDev = Action{
 	Name:    "syscall.CreateFilesBelowDev",
 	Summary: "open a file directly below /dev with O_CREAT",
@@ -10,12 +8,5 @@ var createFilesBelowDev = Action{
 	Touches: []string{"/dev"},
 	Needs:   Needs{Place: Anywhere, Root: true},
 	Cost:    Fast, Bench: BenchYes,
-	prepare: func(p *prep) (func() error, error) {
-		name := p.named("/dev", "")
-		if err := p.willCreate(name); err != nil {
-			return nil, err
-		}
-		path := c(name)
-		return func() error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o644) }, nil
-	},
+	prepare: creatingIn("/dev", ""),
 }

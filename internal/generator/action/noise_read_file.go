@@ -14,16 +14,19 @@ var noiseReadFile = Action{
 			return nil, err
 		}
 		buffer := make([]byte, 4096)
-		return func() error {
-			fd, err := openat(path, unix.O_RDONLY, 0)
-			if err != nil {
-				return err
-			}
-			if _, err = read(fd, buffer); err != nil {
-				_ = closeFD(fd)
-				return err
-			}
-			return closeFD(fd)
-		}, nil
+		return func() error { return throughFile(path, unix.O_RDONLY, read, buffer) }, nil
 	},
+}
+
+// throughFile opens a file, reads or writes a buffer, and closes the file.
+func throughFile(path cpath, flags int, transfer func(int, []byte) (int, error), buffer []byte) error {
+	fd, err := openat(path, flags, 0)
+	if err != nil {
+		return err
+	}
+	if _, err = transfer(fd, buffer); err != nil {
+		_ = closeFD(fd)
+		return err
+	}
+	return closeFD(fd)
 }

@@ -22,16 +22,6 @@ var noiseWriteFile = Action{
 			return nil, err
 		}
 		path := c(name)
-		return func() error {
-			fd, err := openat(path, unix.O_WRONLY, 0)
-			if err != nil {
-				return err
-			}
-			if _, err = write(fd, buffer); err != nil {
-				_ = closeFD(fd)
-				return err
-			}
-			return closeFD(fd)
-		}, nil
+		return func() error { return throughFile(path, unix.O_WRONLY, write, buffer) }, nil
 	},
 }

@@ -99,6 +99,16 @@ func inScratch(name string, ready func(*prep, string) error, run func(cpath) err
 	}
 }
 
+// creatingIn prepares actions that create a file outside the scratch directory,
+// which named names.
+func creatingIn(dir, suffix string) func(*prep) (func() error, error) {
+	return func(p *prep) (func() error, error) {
+		name := p.named(dir, suffix)
+		path := c(name)
+		return func() error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o644) }, p.willCreate(name)
+	}
+}
+
 // file makes a file with the given content.
 func (p *prep) file(path, content string, mode os.FileMode) error {
 	return p.make(artifact.Artifact{Path: path, Kind: artifact.File, Content: content}, func() error {

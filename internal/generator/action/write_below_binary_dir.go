@@ -1,7 +1,5 @@
 package action
 
-import "golang.org/x/sys/unix"
-
 // The file stays until the end: unlinking it each time would fire the rule of
 // ModifyBinaryDirs as well.
 var writeBelowBinaryDir = Action{
@@ -12,12 +10,5 @@ var writeBelowBinaryDir = Action{
 	Touches: []string{"/bin"},
 	Needs:   Needs{Place: Anywhere, Root: true},
 	Cost:    Fast, Bench: BenchYes,
-	prepare: func(p *prep) (func() error, error) {
-		name := p.named("/bin", "-file")
-		if err := p.willCreate(name); err != nil {
-			return nil, err
-		}
-		path := c(name)
-		return func() error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o644) }, nil
-	},
+	prepare: creatingIn("/bin", "-file"),
 }

@@ -1,7 +1,5 @@
 package action
 
-import "golang.org/x/sys/unix"
-
 var writeBelowEtc = Action{
 	Name:    "syscall.WriteBelowEtc",
 	Summary: "open a file in /etc for writing",
@@ -10,12 +8,5 @@ var writeBelowEtc = Action{
 	Touches: []string{"/etc"},
 	Needs:   Needs{Place: Anywhere, Root: true},
 	Cost:    Fast, Bench: BenchYes,
-	prepare: func(p *prep) (func() error, error) {
-		name := p.named("/etc", "-file")
-		if err := p.willCreate(name); err != nil {
-			return nil, err
-		}
-		path := c(name)
-		return func() error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o644) }, nil
-	},
+	prepare: creatingIn("/etc", "-file"),
 }

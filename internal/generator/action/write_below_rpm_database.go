@@ -1,7 +1,5 @@
 package action
 
-import "golang.org/x/sys/unix"
-
 var writeBelowRpmDatabase = Action{
 	Name:    "syscall.WriteBelowRpmDatabase",
 	Summary: "open a file in /var/lib/rpm for writing",
@@ -14,11 +12,6 @@ var writeBelowRpmDatabase = Action{
 		if err := p.dir("/var/lib/rpm"); err != nil {
 			return nil, err
 		}
-		name := p.named("/var/lib/rpm", "")
-		if err := p.willCreate(name); err != nil {
-			return nil, err
-		}
-		path := c(name)
-		return func() error { return openClose(path, unix.O_WRONLY|unix.O_CREAT, 0o644) }, nil
+		return creatingIn("/var/lib/rpm", "")(p)
 	},
 }
