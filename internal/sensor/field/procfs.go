@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
@@ -26,13 +27,13 @@ func procfsFields() []Field {
 			}
 			return float64(n) * 100 / float64(limit), true
 		}}),
-		memory("proc.vmsize", "VmSize:", "Virtual memory of the process, in kB.", func(p *state.Process) uint32 { return p.VMSize }),
-		memory("proc.vmrss", "VmRSS:", "Resident memory of the process, in kB.", func(p *state.Process) uint32 { return p.VMRSS }),
-		memory("proc.vmswap", "VmSwap:", "Swapped memory of the process, in kB.", func(p *state.Process) uint32 { return p.VMSwap }),
-		memory("thread.vmsize", "VmSize:", "Virtual memory of the process, in kB; of main threads only.", func(p *state.Process) uint32 { return p.VMSize }),
-		memory("thread.vmrss", "VmRSS:", "Resident memory of the process, in kB; of main threads only.", func(p *state.Process) uint32 { return p.VMRSS }),
-		faults("thread.pfmajor", 12, "Number of major page faults.", func(p *state.Process) uint64 { return p.MajorFaults }),
-		faults("thread.pfminor", 10, "Number of minor page faults.", func(p *state.Process) uint64 { return p.MinorFaults }),
+		memory("proc.vmsize", "VmSize", "Virtual memory of the process, in kB.", func(p *state.Process) uint32 { return p.VMSize }),
+		memory("proc.vmrss", "VmRSS", "Resident memory of the process, in kB.", func(p *state.Process) uint32 { return p.VMRSS }),
+		memory("proc.vmswap", "VmSwap", "Swapped memory of the process, in kB.", func(p *state.Process) uint32 { return p.VMSwap }),
+		memory("thread.vmsize", "VmSize", "Virtual memory of the process, in kB; of main threads only.", func(p *state.Process) uint32 { return p.VMSize }),
+		memory("thread.vmrss", "VmRSS", "Resident memory of the process, in kB; of main threads only.", func(p *state.Process) uint32 { return p.VMRSS }),
+		faults("thread.pfmajor", "Number of major page faults.", func(s procfs.Stat) uint64 { return s.MajorFaults }, func(p *state.Process) uint64 { return p.MajorFaults }),
+		faults("thread.pfminor", "Number of minor page faults.", func(s procfs.Stat) uint64 { return s.MinorFaults }, func(p *state.Process) uint64 { return p.MinorFaults }),
 		unsigned("proc.nthreads", Uint, AtEvent, "Number of threads of the process, read from /proc when the field is evaluated; if that fails, the last known number.", threads),
 		unsigned("proc.nchilds", Uint, AtEvent, "Number of threads of the process besides the main one.", func(c *Context) (uint64, bool) {
 			n, ok := threads(c)
@@ -115,37 +116,28 @@ func memory(name, key, doc string, known func(*state.Process) uint32) Field {
 func (c *Context) status(key string) (uint64, bool) { return statusLine(c.readProc("status"), key) }
 
 func statusLine(status, key string) (uint64, bool) {
-	for line := range strings.Lines(status) {
-		if rest, ok := strings.CutPrefix(line, key); ok {
-			words := strings.Fields(rest)
-			if len(words) == 0 {
-				return 0, false
-			}
-			n, err := strconv.ParseUint(words[0], 10, 64)
+	for name, value := range procfs.Fields(status) {
+		if name == key {
+			first, _, _ := strings.Cut(value, " ")
+			n, err := strconv.ParseUint(first, 10, 64)
 			return n, err == nil
 		}
 	}
 	return 0, false
 }
 
-// faults is a field of /proc/PID/stat (proc(5) numbers them from 1), or the
-// value at the last exec.
-func faults(name string, number int, doc string, known func(*state.Process) uint64) Field {
+// faults is a number of /proc/PID/stat, or the value at the last exec.
+func faults(name, doc string, now func(procfs.Stat) uint64, known func(*state.Process) uint64) Field {
 	return unsigned(name, Uint, AtEvent, doc, func(c *Context) (uint64, bool) {
-		stat := c.readProc("stat")
-		// The second field, the name, may have blanks and parentheses in it.
-		if i := strings.LastIndexByte(stat, ')'); i >= 0 {
-			if words := strings.Fields(stat[i+1:]); len(words) > number-3 {
-				n, err := strconv.ParseUint(words[number-3], 10, 64)
-				return n, err == nil
-			}
+		if s, err := procfs.ParseStat([]byte(c.readProc("stat"))); err == nil {
+			return now(s), true
 		}
 		return known(c.Proc), true
 	})
 }
 
 func threads(c *Context) (uint64, bool) {
-	if n, ok := c.status("Threads:"); ok {
+	if n, ok := c.status("Threads"); ok {
 		return n, true
 	}
 	return uint64(c.Proc.Threads), c.Proc.Threads > 0

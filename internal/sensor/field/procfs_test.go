@@ -20,7 +20,7 @@ func procfs(t testing.TB) string {
 	dir := filepath.Join(root, "14")
 	for name, data := range map[string]string{
 		"status": "Name:\tcat\nVmSize:\t  5000 kB\nVmRSS:\t  300 kB\nVmSwap:\t  7 kB\nThreads:\t3\n",
-		"stat":   "14 (a) b) S 1 2 3 4 5 6 111 0 222 0 1 1",
+		"stat":   "14 (a) b) S 1 2 3 4 5 6 111 0 222 0 1 1 0 0 20 0 1 0 500 1 1",
 		"limits": "Limit  Soft Limit  Hard Limit  Units\nMax open files            2048                 4096                 files\n",
 		"net/tcp": "  sl  local_address rem_address   st\n" +
 			"   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 501 1\n" +

@@ -60,6 +60,6 @@ func (c *Context) threadGroup(tid int32) (int32, bool) {
 	if root == "" {
 		return 0, false
 	}
-	n, ok := statusLine(readFile(root+"/"+strconv.Itoa(int(tid))+"/status"), "Tgid:")
+	n, ok := statusLine(readFile(root+"/"+strconv.Itoa(int(tid))+"/status"), "Tgid")
 	return int32(n), ok
 }

@@ -91,8 +91,8 @@ func (r *procReader) path(pid int32, name string) string {
 	return r.root + "/" + strconv.Itoa(int(pid)) + "/" + name
 }
 
-// file reads a file of a process, up to the size of the buffer, which it
-// returns; nil if it cannot.
+// file reads a file of a process, which may have chosen its length, up to the
+// size of the buffer, which it returns; nil if it cannot.
 func (r *procReader) file(pid int32, name string) []byte {
 	fd, err := unix.Open(r.path(pid, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -133,7 +133,7 @@ func (r *procReader) list(pid int32, name string) string {
 
 // readStat reads /proc/PID/stat.
 func (r *procReader) readStat(pid int32, f *facts) bool {
-	s, err := procfs.ParseStat(r.file(pid, "stat"))
+	s, err := procfs.Root(r.root).Stat(int(pid))
 	if err != nil {
 		return false
 	}
@@ -144,11 +144,10 @@ func (r *procReader) readStat(pid int32, f *facts) bool {
 
 // readStatus reads /proc/PID/status.
 func (r *procReader) readStatus(pid int32, f *facts) bool {
-	b := r.file(pid, "status")
-	if len(b) == 0 {
+	s, err := procfs.Root(r.root).Status(int(pid))
+	if err != nil {
 		return false
 	}
-	s := procfs.ParseStatus(b)
 	f.uid, f.gid, f.threads = s.UID, s.GID, s.Threads
 	f.vpid, f.vpgid, f.sid = s.VPID, s.VPGID, s.VSID
 	f.capInh, f.capPrm, f.capEff = s.CapInh, s.CapPrm, s.CapEff
@@ -184,12 +183,12 @@ func (r *procReader) statExe(pid int32, f *facts) {
 // cgroups reads /proc/PID/cgroup into the form of events: "SUBSYSTEM=PATH"
 // entries, NUL-separated.
 func (r *procReader) cgroups(pid int32) (string, bool) {
-	b := r.file(pid, "cgroup")
-	if b == nil {
+	cgroups, err := procfs.Root(r.root).Cgroups(int(pid))
+	if err != nil {
 		return "", false
 	}
 	var out []byte
-	for _, c := range procfs.ParseCgroups(string(b)) {
+	for _, c := range cgroups {
 		out = append(append(append(out, c.Subsystems...), '='), c.Path...)
 		out = append(out, 0)
 	}
