@@ -182,3 +182,18 @@ func FuzzRead(f *testing.F) {
 		_ = Text(s)
 	})
 }
+
+func TestWrap(t *testing.T) {
+	for _, tt := range []struct {
+		text  string
+		width int
+		want  string
+	}{
+		{"", 9, ""}, {" a  b\nc ", 9, "a b c"}, {"ab cd", 5, "ab cd"}, {"ab cd", 4, "ab|cd"},
+		{"abcdef gh", 4, "abcdef|gh"}, {"ää öö üü", 5, "ää öö|üü"},
+	} {
+		if got := strings.Join(Wrap(tt.text, tt.width), "|"); got != tt.want {
+			t.Errorf("%q at %d: %q, want %q", tt.text, tt.width, got, tt.want)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Text makes a foreign name safe to show, as Falco does: characters that could
@@ -67,4 +68,23 @@ func Command(args []string) string {
 		}
 	}
 	return strings.Join(quoted, " ")
+}
+
+// Wrap breaks a text at blanks into lines of at most width characters, where
+// words allow. It returns at least one line.
+func Wrap(text string, width int) []string {
+	var lines []string
+	line, n := "", 0
+	for _, word := range strings.Fields(text) {
+		more := utf8.RuneCountInString(word)
+		if line != "" && n+1+more > width {
+			lines, line = append(lines, line), ""
+		}
+		if line == "" {
+			line, n = word, more
+			continue
+		}
+		line, n = line+" "+word, n+1+more
+	}
+	return append(lines, line)
 }

@@ -1,29 +1,15 @@
 package report
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"unicode/utf8"
+
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
-
-// errWriter remembers the first error, so that reports need not check each
-// write.
-type errWriter struct {
-	w   io.Writer
-	err error
-}
-
-func (e *errWriter) Write(p []byte) (int, error) {
-	if e.err != nil {
-		return 0, e.err
-	}
-	n, err := e.w.Write(p)
-	e.err = err
-	return n, err
-}
 
 // width is the usual width of a terminal.
 const width = 80
@@ -43,7 +29,7 @@ func colored(text string, sure bool) string {
 }
 
 func writeText(w io.Writer, v *view, p paint) error {
-	out := &errWriter{w: w}
+	out := bufio.NewWriter(w) // which keeps the first error for Flush
 	h := v.Headline
 	fmt.Fprintf(out, "%s\n%s\n\n%s\n", wrap(v.Title, ""), wrap(v.Subtitle, ""), p(wrap(h.Text, ""), h.Confirmed && len(h.Caveats) == 0))
 	for _, caveat := range h.Caveats {
@@ -83,7 +69,7 @@ func writeText(w io.Writer, v *view, p paint) error {
 		bullets(out, v.Notes)
 	}
 	fmt.Fprintf(out, "\nRepeat with: %s\n", v.Command)
-	return out.err
+	return out.Flush()
 }
 
 // table writes the capacity table, with the columns of the test method.
@@ -147,23 +133,7 @@ func bullets(w io.Writer, lines []string) {
 // wrap breaks a text at blanks to the width of a terminal, with an indent on
 // every line but the first, before which the caller may put as much.
 func wrap(text, indent string) string {
-	var out strings.Builder
-	room := width - len(indent)
-	for i, word := range strings.Fields(text) {
-		n := utf8.RuneCountInString(word)
-		switch {
-		case i == 0:
-		case n+1 > room:
-			out.WriteString("\n" + indent)
-			room = width - len(indent)
-		default:
-			out.WriteByte(' ')
-			room--
-		}
-		out.WriteString(word)
-		room -= n
-	}
-	return out.String()
+	return strings.Join(human.Wrap(text, width-len(indent)), "\n"+indent)
 }
 
 // columns writes a table for a terminal.
@@ -177,7 +147,7 @@ func columns(w io.Writer, header []string, lines []line, cells func(line) []stri
 }
 
 func writeMarkdown(w io.Writer, v *view) error {
-	out := &errWriter{w: w}
+	out := bufio.NewWriter(w) // which keeps the first error for Flush
 	fmt.Fprintf(out, "## %s\n\n%s\n\n**%s**\n\n", escape(v.Title), escape(v.Subtitle), escape(v.Headline.Text))
 	for _, caveat := range v.Headline.Caveats {
 		fmt.Fprintf(out, "⚠ %s\n\n", escape(caveat))
@@ -212,7 +182,7 @@ func writeMarkdown(w io.Writer, v *view) error {
 		}
 	}
 	fmt.Fprintf(out, "\nRepeat with `%s`\n", strings.ReplaceAll(v.Command, "`", "'"))
-	return out.err
+	return out.Flush()
 }
 
 // columnsOf and cells put the sensor first, where there are several.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
 var fieldTypeNames = [...]string{
@@ -107,7 +109,7 @@ func WriteText(w io.Writer, fields []*Field, verbose bool) error {
 			if verbose {
 				text = fmt.Sprintf("(%s) %s", strings.Join(append([]string{"Type: " + f.Type.String(), "Known: " + f.Stage.String()}, f.tags()...), ", "), text)
 			}
-			for i, line := range wrap(text, 90) {
+			for i, line := range human.Wrap(text, 90) {
 				if i > 0 {
 					name = ""
 				}
@@ -117,22 +119,6 @@ func WriteText(w io.Writer, fields []*Field, verbose bool) error {
 		fmt.Fprintln(b)
 	})
 	return b.Flush()
-}
-
-// wrap breaks text into lines of at most width bytes where that is possible.
-func wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && len(line)+1+len(word) > width {
-			lines, line = append(lines, line), ""
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
-	}
-	return append(lines, line)
 }
 
 // WriteNames lists the names alone, one a line.

@@ -8,8 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
@@ -304,7 +304,7 @@ func (d *Description) WriteText(w io.Writer) error {
 	row("Rule", "Description")
 	row("----", "-----------")
 	for _, r := range rules {
-		lines := wrap(r.Info.Description, 110)
+		lines := human.Wrap(r.Info.Description, 110)
 		row(r.Info.Name, lines[0])
 		for _, line := range lines[1:] {
 			row("", line)
@@ -313,21 +313,4 @@ func (d *Description) WriteText(w io.Writer) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
-}
-
-// wrap breaks text into lines of at most width characters, if words allow.
-func wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > width {
-			lines = append(lines, line)
-			line = ""
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
-	}
-	return append(lines, line)
 }
