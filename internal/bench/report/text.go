@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bufio"
 	"cmp"
 	"fmt"
 	"io"
@@ -14,20 +15,13 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
-// printer remembers the first error, so that writing reads as a list.
-type printer struct {
-	w   io.Writer
-	err error
-}
+// printer keeps the first error for Flush.
+type printer struct{ *bufio.Writer }
 
-func (p *printer) line(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
-	}
-}
+func (p printer) line(format string, args ...any) { fmt.Fprintf(p, format+"\n", args...) }
 
 func (r *Run) text(w io.Writer) error {
-	p := &printer{w: w}
+	p := printer{bufio.NewWriter(w)}
 	e := r.Host
 	p.line("%s, kernel %s, %d x %s, %s", e.Hostname, e.Kernel, e.CPUs, e.CPU, human.Size(e.Memory))
 	p.line("sensor: %s", r.Identity)
@@ -42,15 +36,11 @@ func (r *Run) text(w io.Writer) error {
 	}
 	p.line("")
 	for _, part := range [][]column{columns[:aboutSensor], append(columns[:1:1], columns[aboutSensor:]...)} {
-		if p.err == nil {
-			p.err = grid(w, tabwriter.AlignRight, r.table(part))
-			p.line("")
-		}
+		p.grid(tabwriter.AlignRight, r.table(part))
+		p.line("")
 	}
 	for i := range r.Rounds {
-		if p.err == nil {
-			p.err = actions(w, &r.Rounds[i])
-		}
+		p.actions(&r.Rounds[i])
 		p.usage(&r.Rounds[i])
 		for _, f := range r.Rounds[i].Findings {
 			p.line("  %s", f.Text)
@@ -65,7 +55,7 @@ func (r *Run) text(w io.Writer) error {
 	if r.Partial {
 		p.line("interrupted: the results are partial")
 	}
-	return p.err
+	return p.Flush()
 }
 
 // table is one row per round after the head, with some of the columns: all are
@@ -109,8 +99,8 @@ func withoutFaults(rows [][]string) [][]string {
 }
 
 // grid aligns rows.
-func grid(w io.Writer, flags uint, rows [][]string) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', flags)
+func (p printer) grid(flags uint, rows [][]string) {
+	t := tabwriter.NewWriter(p, 0, 0, 2, ' ', flags)
 	end := ""
 	if flags&tabwriter.AlignRight != 0 {
 		end = "\t" // it aligns cells that a tab ends
@@ -118,23 +108,16 @@ func grid(w io.Writer, flags uint, rows [][]string) error {
 	for _, row := range rows {
 		fmt.Fprintln(t, strings.Join(row, "\t")+end)
 	}
-	return t.Flush()
+	_ = t.Flush() // the printer keeps the error
 }
 
 // actions is one line per action of a round, in three tables.
-func actions(w io.Writer, r *bench.Round) error {
-	if _, err := fmt.Fprintf(w, "%s\n", roundName(r)); err != nil {
-		return err
-	}
+func (p printer) actions(r *bench.Round) {
+	p.line("%s", roundName(r))
 	for _, table := range actionTables(r) {
-		if err := grid(w, 0, table); err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(w); err != nil {
-			return err
-		}
+		p.grid(0, table)
+		p.line("")
 	}
-	return nil
 }
 
 func roundName(r *bench.Round) string {
@@ -166,7 +149,7 @@ func actionTables(r *bench.Round) [][][]string {
 func short(name string) string { return name[strings.LastIndexByte(name, '.')+1:] }
 
 // usage writes the resource use of the sensor's process in a round.
-func (p *printer) usage(r *bench.Round) {
+func (p printer) usage(r *bench.Round) {
 	u := r.Usage
 	if u == nil {
 		return
@@ -177,7 +160,7 @@ func (p *printer) usage(r *bench.Round) {
 }
 
 // observer prints the highest cost of bench itself.
-func (p *printer) observer(rounds []bench.Round) {
+func (p printer) observer(rounds []bench.Round) {
 	var o bench.Observer
 	for i := range rounds {
 		o.CPU = max(o.CPU, rounds[i].Observer.CPU)
@@ -187,7 +170,7 @@ func (p *printer) observer(rounds []bench.Round) {
 	p.line("observer: receiving took up to %s of a CPU in %s reads/s, the generator %s", human.Share(o.CPU), whole(o.Reads), human.Share(o.Generator))
 }
 
-func (p *printer) conditions(evaluations []Evaluation) {
+func (p printer) conditions(evaluations []Evaluation) {
 	for _, o := range evaluations {
 		switch {
 		case o.Unknown:
@@ -201,7 +184,7 @@ func (p *printer) conditions(evaluations []Evaluation) {
 }
 
 func (r *Run) markdown(w io.Writer) error {
-	p := &printer{w: w}
+	p := printer{bufio.NewWriter(w)}
 	var head, rule []string
 	for _, c := range columns {
 		head, rule = append(head, c.head), append(rule, "---:")
@@ -228,5 +211,5 @@ func (r *Run) markdown(w io.Writer) error {
 	p.line("")
 	p.line("sensor: %s", r.Identity)
 	p.line("%s, kernel %s, %d x %s; `%s`, Peregrine %s, %s", e.Hostname, e.Kernel, e.CPUs, e.CPU, human.Command(r.Command), r.Version, r.Started.UTC().Format(time.RFC3339))
-	return p.err
+	return p.Flush()
 }
