@@ -3,6 +3,7 @@ package rules
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -241,6 +242,39 @@ func TestWildcard(t *testing.T) {
 		if got := wildcard(tt.pattern, tt.s); got != tt.want {
 			t.Errorf("wildcard(%q, %q) = %v", tt.pattern, tt.s, got)
 		}
+	}
+}
+
+func TestTagged(t *testing.T) {
+	other := strings.NewReplacer("rule: r", "rule: other", "[b, a]", "[b]").Replace(ruleWith("evt.type = open"))
+	set := load(t, ruleWith("evt.type = open")+other)
+	for tag, want := range map[string]int{"a": 1, "b": 2, "c": 0} {
+		if got := set.Tagged(tag).Rules; len(got) != want {
+			t.Errorf("%d rules have the tag %s, want %d", len(got), tag, want)
+		}
+	}
+	if len(set.Rules) != 2 {
+		t.Errorf("the set has %d rules left", len(set.Rules))
+	}
+}
+
+// A description has the fields that the configuration adds: typed ones by name,
+// texts by name and format.
+func TestDescribeAdditions(t *testing.T) {
+	set := load(t, ruleWith("evt.type = open"))
+	d, err := set.Describe("r", alert.Options{Append: []alert.Append{{Fields: []alert.ExtraField{{Name: "proc.pid"}, {Name: "who", Format: "%user.name"}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	details := d.Rules[0].Details
+	if !slices.Contains(details.OutputFields, "proc.pid") || details.ExtraFormatted["who"] != "%user.name" || slices.Contains(details.OutputFields, "who") {
+		t.Errorf("%+v", details)
+	}
+}
+
+func TestAnyCase(t *testing.T) {
+	if got, want := anyCase([]string{"ab", "c"}), "^([aA][bB]|[cC])$"; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }
 
