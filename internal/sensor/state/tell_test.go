@@ -82,7 +82,7 @@ func TestAccountsTold(t *testing.T) {
 	}
 	for _, c := range []*container.Container{container.Host, box} {
 		p := &Process{Container: c}
-		if u, g := to.User(p, 5), to.Group(p, 6); u.Name != "ann-"+c.ID || u.Shell != "/s" || g.Name != "staff-"+c.ID {
+		if u, g := to.User(p, 5), to.Group(p, 6); u.Name != "ann-"+c.ID || u.Home != "/h" || u.Shell != "/s" || g.Name != "staff-"+c.ID {
 			t.Errorf("%s: %+v, %+v", c.ID, u, g)
 		}
 	}
