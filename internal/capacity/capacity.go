@@ -93,6 +93,9 @@ type Load struct {
 	Alerts   float64 `json:"alerts"`
 	Others   float64 `json:"others"`
 	Workload string  `json:"workload,omitempty"` // its file
+	// Burst is the rate of a recorded workload in its busiest 100 ms, as a
+	// multiple of its mean.
+	Burst float64 `json:"burst,omitempty"`
 }
 
 // Times is a rate of operations as a multiple of the recorded workload.

@@ -74,7 +74,7 @@ func (f *capacityRunFlags) workload() (load capacity.Load, p *profile.Profile, n
 	if p, notes, err = readWorkload(f.load, generator.SandboxOptions{}); err != nil {
 		return load, nil, nil, err
 	}
-	return capacity.Load{Alerts: alerts, Others: p.Rate, Workload: filepath.Base(f.load)}, p, notes, nil
+	return capacity.Load{Alerts: alerts, Others: p.Rate, Workload: filepath.Base(f.load), Burst: p.Bursts.Tenth.Max / p.Rate}, p, notes, nil
 }
 
 // underWorkload measures each sensor twice: with the workload as recorded over

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"time"
 
@@ -20,21 +21,22 @@ import (
 
 // Sensor is a model of a sensor and of the machine it runs on.
 type Sensor struct {
-	EventsPerCPU float64 // events per second that one CPU takes
-	Threads      float64 // CPUs it can use
-	Ring         float64 // events that the ring holds
-	Output       float64 // alerts per second that the output takes; 0 for any
-	Queue        float64 // alerts that wait for it; 0 for any number
-	Elsewhere    bool    // the output is another one than the one that is measured
-	PerAction    float64 // events of one action
-	PerNoise     float64 // events of one background syscall
-	Generator    float64 // operations per second that the generator manages; 0 for any
-	CPUs         int     // of the machine
-	Memory       uint64  // that it uses
-	Backlog      float64 // bytes per alert in the queue, for a sensor that eats memory
-	Idle         float64 // events per second without load
-	Burst        float64 // how far the rate swings around its mean, a share
-	Tires        float64 // share of its capacity lost in a round of a minute
+	EventsPerCPU float64   // events per second that one CPU takes
+	Threads      float64   // CPUs it can use
+	Ring         float64   // events that the ring holds
+	Output       float64   // alerts per second that the output takes; 0 for any
+	Queue        float64   // alerts that wait for it; 0 for any number
+	Elsewhere    bool      // the output is another one than the one that is measured
+	PerAction    float64   // events of one action
+	PerNoise     float64   // events of one background syscall
+	Generator    float64   // operations per second that the generator manages; 0 for any
+	CPUs         int       // of the machine
+	Memory       uint64    // that it uses
+	Backlog      float64   // bytes per alert in the queue, for a sensor that eats memory
+	Idle         float64   // events per second without load
+	Burst        float64   // how far the rate swings around its mean, a share
+	Course       []float64 // the rate in each 10 ms of the load, as a multiple of its mean; nil: even
+	Tires        float64   // share of its capacity lost in a round of a minute
 
 	// Hiccup, if set, is asked in each step of a round, of a quarter of a
 	// second, whether the sensor is kept waiting in it. From then on, while it
@@ -242,11 +244,12 @@ func (x offered) play(r *Rig, load bench.Load, round *bench.Round) {
 		case behind:
 			pace *= r.Behind
 		}
-		queued += events - pace*step.Seconds()
-		queued = max(0, queued)
-		lost := max(0, queued-r.Ring)
-		queued -= lost
-		dropped += lost
+		for part := range r.parts(i, step) {
+			queued = max(0, queued+events*part.load-pace*step.Seconds()*part.time)
+			lost := max(0, queued-r.Ring)
+			queued -= lost
+			dropped += lost
+		}
 		r.Clock = r.Clock.Add(step)
 		now := sensorstats.Counters{Events: before.Events + uint64(events), Drops: uint64(dropped)}
 		round.Samples = append(round.Samples, sensorstats.Sample{Number: uint64(i + 1), Time: r.Clock.UnixNano(), Stamped: true, Cur: now, Delta: now.Sub(before), Elapsed: int64(step)})
@@ -268,6 +271,25 @@ func (x offered) play(r *Rig, load bench.Load, round *bench.Round) {
 	busy := min(1, (x.events+r.Idle)/takes)
 	x.account(r, round, seconds, busy)
 	x.alerts(r, round, seconds, queued/takes)
+}
+
+// part is a part of a step: shares of its load and its time.
+type part struct{ load, time float64 }
+
+// parts are those of a step in which the load is even.
+func (s *Sensor) parts(step int, length time.Duration) iter.Seq[part] {
+	return func(yield func(part) bool) {
+		if s.Course == nil {
+			yield(part{1, 1})
+			return
+		}
+		n := int(length / (10 * time.Millisecond))
+		for i := range n {
+			if !yield(part{s.Course[(step*n+i)%len(s.Course)] / float64(n), 1 / float64(n)}) {
+				return
+			}
+		}
+	}
 }
 
 // account fills in CPU and memory.

@@ -38,12 +38,30 @@ func headrooms(r *capacity.Result, answers []capacity.Answer) []capacity.Headroo
 			h.Average = &m
 		}
 		if a := h.Average; a != nil && h.Bursts.Factor == capacity.FactorRing && h.Bursts.Times > 0 && a.Times > h.Bursts.Times {
-			h.Buffer = math.Exp2(math.Ceil(math.Log2(a.Times / h.Bursts.Times)))
+			h.Buffer = larger(h.Bursts.Times, a.Times, r.Method.Load.Burst)
 		}
 		h.Sentence = grows(&h)
 		all = append(all, h)
 	}
 	return all
+}
+
+// larger is how many times as large a ring buffer must be, as a power of two, to
+// carry the bursts as far as the average. In a burst of T seconds and b times the
+// mean rate R, at m times the workload, a sensor that takes M times the mean
+// leaves in the buffer
+//
+//	(m b - M) R T
+//
+// events. That is as much as it holds where m is the limit of the bursts; M in the
+// place of m needs M (b - 1) R T. If 100 ms at m times are no more than the sensor
+// takes, then the burst is shorter, and nearly all of it is in the buffer at once.
+func larger(m, most, burst float64) float64 {
+	factor := most / m
+	if held := m*burst - most; held > 0 {
+		factor = max(factor, most*(burst-1)/held)
+	}
+	return math.Exp2(math.Ceil(math.Log2(factor)))
 }
 
 func multiple(r *capacity.Result, a *capacity.Answer) capacity.Multiple {

@@ -69,3 +69,20 @@ func TestHeadroom(t *testing.T) {
 		}
 	}
 }
+
+// The buffer that is advised holds what is left of a burst while the sensor takes
+// what it can.
+func TestLarger(t *testing.T) {
+	for _, test := range []struct{ bursts, average, burst, want float64 }{
+		{2, 4, 0, 2},     // an older result: bursts of no known height
+		{2, 3.9, 1e6, 2}, // over in no time
+		{8, 29, 5, 16},   // 40 - 29 were too much, 145 - 29 are to fit
+		{8, 29, 3.6, 4},  // 28.8 in 100 ms fit: it was a part of these
+		{5, 6, 2, 2},     // 10 - 6, then 12 - 6
+		{3, 3.1, 1.1, 2}, // hardly a burst
+	} {
+		if got := larger(test.bursts, test.average, test.burst); got != test.want {
+			t.Errorf("%+v: %g", test, got)
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -17,10 +18,12 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 
 	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
 // No goroutine is left behind.
@@ -81,6 +84,72 @@ func TestRun(t *testing.T) {
 	}
 	if ok, why := Conclusive(r); !ok {
 		t.Errorf("inconclusive: %s", why)
+	}
+}
+
+// spiky is a workload of 10,000 reads per second, half of which come in one tenth
+// of each second.
+func spiky() *profile.Profile {
+	b := profile.NewBuilder()
+	for i := range 100 {
+		calls := 5000. / 9
+		if i%10 == 4 {
+			calls = 5000
+		}
+		b.Add([]profile.Count{{Syscall: "read", Calls: calls}})
+	}
+	return b.Profile()
+}
+
+// under is a stand whose load has a profile's course.
+func under(t *testing.T, p *profile.Profile, sensor capacitytest.Sensor) *capacitytest.Rig {
+	t.Helper()
+	o, _, err := generator.Replay(p, 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sensor.Course = make([]float64, len(o.Mix.Rates[0]))
+	for _, rates := range o.Mix.Rates {
+		for i, rate := range rates {
+			sensor.Course[i] += rate / p.Rate
+		}
+	}
+	return capacitytest.New(sensor)
+}
+
+// A workload that a sensor carries on average and not in its bursts is answered
+// with the multiples of both, with the buffer that would carry the bursts as far,
+// and with the limit that has the margin. With that buffer, it does.
+func TestHeadroomOfBursts(t *testing.T) {
+	p := spiky()
+	measure := func(ring, margin float64) (capacity.Headroom, string) {
+		sensor := capacitytest.Default()
+		sensor.Ring, sensor.Idle, sensor.Burst = ring, 0, 0
+		o := options(t, nil)
+		o.Sensors = []Variant{{Name: capacity.Bursty(""), Stand: under(t, p, sensor)}, {Name: capacity.Steady(""), Stand: under(t, p.Flat(), sensor)}}
+		o.Load = capacity.Load{Others: p.Rate, Workload: "node.json", Burst: p.Bursts.Tenth.Max / p.Rate}
+		o.CPUs, o.Margin, o.Now = []float64{0.5, 1}, margin, o.Sensors[0].Stand.(*capacitytest.Rig).Now
+		r, err := Run(t.Context(), o)
+		if err != nil || len(r.Findings.Headroom) != 2 {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		return r.Findings.Headroom[1], r.Findings.Headline.Text
+	}
+	h, text := measure(10_000, 7) // (50,000 m - 300,000) 0.1 s are 10,000 at 8 times
+	if h.Average == nil || math.Abs(h.Average.Times-30) > 3 || math.Abs(h.Bursts.Times-8) > 0.8 || h.Bursts.Factor != capacity.FactorRing {
+		t.Errorf("bursts %+v, average %+v", h.Bursts, h.Average)
+	}
+	for _, want := range []string{"its bursts of 100 ms first at", "A ring buffer 16 times as large would carry the bursts as far (buf_size_preset: 8, if it is 4 now)",
+		"The smallest limit that carries it 7 times, bursts included: 1 CPU"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %q", want, text)
+		}
+	}
+	if h, text := measure(h.Buffer*10_000, 20); h.Bursts.Times < 0.9*h.Average.Times || !strings.Contains(text, "20 times, bursts included: 1 CPU") {
+		t.Errorf("with the advised buffer: %s", text)
+	}
+	if _, text := measure(10_000, 20); !strings.Contains(text, "20 times, bursts included: none that was measured") {
+		t.Errorf("with the small buffer: %s", text)
 	}
 }
 
