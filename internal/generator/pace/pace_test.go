@@ -104,6 +104,25 @@ func TestTheFirstActionOfASlowRampIsPlanned(t *testing.T) {
 	}
 }
 
+// A ramp from nothing has an area of half its end: five actions here, of which
+// the first is due at once.
+func TestRampFromNothing(t *testing.T) {
+	r := Ramp{0, 10, time.Second}
+	for at, want := range map[time.Duration]uint64{1: 1, 500: 2, 1000: 5, 2000: 5} {
+		if got := r.Planned(at * time.Millisecond); got != want {
+			t.Errorf("%d actions planned within %d ms, want %d", got, at, want)
+		}
+	}
+	for n, want := range map[uint64]time.Duration{0: 0, 1: 447, 4: 894} {
+		if wait, stop := r.Pace(0, n); stop || wait.Round(time.Millisecond) != want*time.Millisecond {
+			t.Errorf("action %d is due at %v, stop %v, want %d ms", n, wait, stop, want)
+		}
+	}
+	if _, stop := r.Pace(0, 5); !stop {
+		t.Error("a sixth action")
+	}
+}
+
 // Nothing is due before the start.
 func TestNothingIsPlannedBeforeTheStart(t *testing.T) {
 	for _, p := range []OpenLoop{Constant{10}, Ramp{1, 10, time.Second}, Steps{[]float64{1, 2}, time.Second}, NewSeries([]float64{1, 2}, nil, time.Second)} {
