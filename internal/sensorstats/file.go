@@ -38,7 +38,8 @@ func (q *sequence) add(s Sample, hasDelta bool) Sample {
 	return s
 }
 
-// File reads a stats file of any generation while the sensor writes it.
+// File is a Reader of a stats file of any generation while the sensor writes
+// it.
 type File struct {
 	follow *follow.File
 	seq    sequence
@@ -88,7 +89,6 @@ func (f *File) stamp(now time.Time) int64 {
 	return now.UnixNano()
 }
 
-// Close implements Reader.
 func (f *File) Close() error { return f.follow.Close() }
 
 // maxLine bounds a line; the metrics of a sensor with many rules have some 100

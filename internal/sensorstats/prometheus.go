@@ -18,8 +18,8 @@ import (
 // maxScrape bounds an answer; that of a sensor with many rules has some 100 KiB.
 const maxScrape = 4 << 20
 
-// Prometheus reads a sensor's stats from its metrics endpoint. Each scrape is
-// one sample; the caller's polls in between are answered with nothing, so that
+// Prometheus is a Reader of a sensor's metrics endpoint. Each scrape is one
+// sample; the caller's polls in between are answered with nothing, so that
 // scraping does not become a load.
 type Prometheus struct {
 	url      string
@@ -41,7 +41,6 @@ func NewPrometheus(url string, interval time.Duration, client *http.Client) *Pro
 	return &Prometheus{url: url, client: client, interval: interval}
 }
 
-// Poll implements Reader.
 func (p *Prometheus) Poll(now time.Time) ([]Sample, error) {
 	if now.Before(p.next) {
 		return nil, nil
@@ -137,7 +136,6 @@ func total(f *dto.MetricFamily) uint64 {
 	return uint64(sum)
 }
 
-// Close implements Reader.
 func (p *Prometheus) Close() error {
 	p.client.CloseIdleConnections()
 	return nil

@@ -55,7 +55,6 @@ func (m *mailbox) wake() {
 	}
 }
 
-// Next implements Source.
 func (m *mailbox) Next(ctx context.Context) ([]Alert, error) {
 	for {
 		m.mu.Lock()
@@ -82,7 +81,6 @@ func (m *mailbox) Next(ctx context.Context) ([]Alert, error) {
 	}
 }
 
-// Traffic implements Source.
 func (m *mailbox) Traffic() Traffic {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -8,7 +8,6 @@ var _ Source = None{}
 // NewNone is open until it is closed.
 func NewNone() None { return None{newMailbox()} }
 
-// Close implements Source.
 func (n None) Close() error {
 	n.end(nil)
 	return nil

@@ -43,7 +43,7 @@ type Config struct {
 	Log io.Writer
 }
 
-// Process is a sensor that bench starts and stops. It can be started again
+// Process is a Target that bench starts and stops. It can be started again
 // after Stop.
 type Process struct {
 	config Config
@@ -92,7 +92,6 @@ type run struct {
 	tail   *tail
 }
 
-// Start implements Target.
 func (p *Process) Start(ctx context.Context, started func(pid int) error) error {
 	if p.run != nil {
 		return fmt.Errorf("start sensor: it is running already as process %d", p.PID())
@@ -249,7 +248,6 @@ func (r *run) lastWords() {
 	}
 }
 
-// Stop implements Target.
 func (p *Process) Stop(ctx context.Context) error {
 	if p.run == nil {
 		return nil
@@ -320,7 +318,6 @@ func ending(err error) string {
 	return err.Error()
 }
 
-// PID implements Target.
 func (p *Process) PID() int {
 	if p.run == nil {
 		return 0
@@ -328,16 +325,12 @@ func (p *Process) PID() int {
 	return p.run.cmd.Process.Pid
 }
 
-// Alerts implements Target.
 func (p *Process) Alerts() intake.Source { return p.alerts }
 
-// Stats implements Target.
 func (p *Process) Stats() sensorstats.Reader { return p.stats }
 
-// Command implements Target.
 func (p *Process) Command() []string { return slices.Clone(p.config.Command) }
 
-// Exited implements Target.
 func (p *Process) Exited() <-chan struct{} {
 	if p.run == nil {
 		return nil

@@ -8,7 +8,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
-// Running is a sensor that is already running, such as a Falco of the host.
+// Running is a Target that is already running, such as a Falco of the host.
 type Running struct {
 	pid    int
 	alerts intake.Source
@@ -24,7 +24,6 @@ func NewRunning(pid int, alerts intake.Source, reader sensorstats.Reader) *Runni
 	return &Running{pid: pid, alerts: alerts, stats: reader}
 }
 
-// Start implements Target.
 func (r *Running) Start(_ context.Context, started func(pid int) error) error {
 	if started == nil {
 		return nil
@@ -41,16 +40,12 @@ func (r *Running) Stop(context.Context) error {
 	return err
 }
 
-// PID implements Target.
 func (r *Running) PID() int { return r.pid }
 
-// Alerts implements Target.
 func (r *Running) Alerts() intake.Source { return r.alerts }
 
-// Stats implements Target.
 func (r *Running) Stats() sensorstats.Reader { return r.stats }
 
-// Command implements Target.
 func (r *Running) Command() []string { return nil }
 
 // Exited implements Target: a running sensor's end is seen by its pid.

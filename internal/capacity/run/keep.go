@@ -8,8 +8,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 )
 
-// keeper writes rows to disk as they arrive. A full disk does not end the
-// measurement: it is reported once, and tried again with the next row.
+// keeper is a sweep.Observer that writes rows to disk as they arrive. A full
+// disk does not end the measurement: it is reported once, and tried again with
+// the next row.
 type keeper struct {
 	*Options
 	result *capacity.Result
@@ -17,14 +18,12 @@ type keeper struct {
 	last   error
 }
 
-// Progress implements sweep.Observer.
 func (k *keeper) Progress(p sweep.Progress) {
 	if k.Options.Progress != nil {
 		k.Options.Progress(p)
 	}
 }
 
-// Keep implements sweep.Observer.
 func (k *keeper) Keep(rows []capacity.Row) {
 	k.result.Rows, k.result.Ended, k.result.Partial = rows, k.Now(), true
 	diagnose.Complete(k.result)

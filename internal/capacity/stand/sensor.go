@@ -112,12 +112,10 @@ func (s *sensor) Run(ctx context.Context, load bench.Load) (bench.Round, error) 
 	return s.session.Run(ctx, load)
 }
 
-// Settle implements sweep.Sensor.
 func (s *sensor) Settle(ctx context.Context, most time.Duration) (bool, error) {
 	return s.session.Settle(ctx, most)
 }
 
-// Ended implements sweep.Sensor.
 func (s *sensor) Ended() bool {
 	if s.target == nil {
 		return false
@@ -152,18 +150,14 @@ func (s *sensor) stop(ctx context.Context) error {
 	return err
 }
 
-// Restore implements sweep.Sensor.
 func (s *sensor) Restore(ctx context.Context) error {
 	return errors.Join(s.place.Restore(ctx), s.together())
 }
 
-// Usage implements sweep.Sensor.
 func (s *sensor) Usage() (capacity.Usage, error) { return s.place.Usage() }
 
-// Owned implements sweep.Sensor.
 func (s *sensor) Owned() bool { return s.owned() }
 
-// Place implements sweep.Sensor.
 func (s *sensor) Place() string {
 	if !s.owned() {
 		return s.place.String()

@@ -151,7 +151,6 @@ func (s *Stand) ActionNames() []string {
 
 func (s *Stand) owned() bool { return s.Kind != Running }
 
-// Open implements sweep.Stand.
 func (s *Stand) Open(ctx context.Context, l capacity.Limit) (sweep.Sensor, error) {
 	journal, err := limit.OpenJournal(s.JournalDir, s.Host)
 	if err != nil {

@@ -32,12 +32,10 @@ type Constant struct{ Rate float64 }
 
 var _ OpenLoop = Constant{}
 
-// Pace implements Pacer.
 func (c Constant) Pace(elapsed time.Duration, n uint64) (time.Duration, bool) {
 	return seconds(float64(n)/c.Rate) - elapsed, false
 }
 
-// Planned implements OpenLoop.
 func (c Constant) Planned(d time.Duration) uint64 {
 	return count(math.Ceil(c.Rate * d.Seconds()))
 }
@@ -53,7 +51,6 @@ type Ramp struct {
 
 var _ OpenLoop = Ramp{}
 
-// Pace implements Pacer.
 func (r Ramp) Pace(elapsed time.Duration, n uint64) (time.Duration, bool) {
 	if n >= r.Planned(r.For) {
 		return 0, true
@@ -67,7 +64,6 @@ func (r Ramp) Pace(elapsed time.Duration, n uint64) (time.Duration, bool) {
 	return seconds(2*float64(n)/(r.From+root)) - elapsed, false
 }
 
-// Planned implements OpenLoop.
 func (r Ramp) Planned(d time.Duration) uint64 {
 	t := max(0, min(d, r.For)).Seconds()
 	n := r.From*t + (r.To-r.From)*t*t/(2*r.For.Seconds())
@@ -84,7 +80,6 @@ type Steps struct {
 
 var _ OpenLoop = Steps{}
 
-// Pace implements Pacer.
 func (s Steps) Pace(elapsed time.Duration, n uint64) (time.Duration, bool) {
 	var start time.Duration
 	for _, rate := range s.Rates {
@@ -100,7 +95,6 @@ func (s Steps) Pace(elapsed time.Duration, n uint64) (time.Duration, bool) {
 	return 0, true
 }
 
-// Planned implements OpenLoop.
 func (s Steps) Planned(d time.Duration) uint64 {
 	var n uint64
 	for _, rate := range s.Rates {
@@ -116,7 +110,6 @@ type Sleep struct{ For time.Duration }
 
 var _ Pacer = Sleep{}
 
-// Pace implements Pacer.
 func (s Sleep) Pace(time.Duration, uint64) (time.Duration, bool) { return s.For, false }
 
 // Check validates a pacer's figures.

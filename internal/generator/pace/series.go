@@ -33,7 +33,6 @@ func NewSeries(rates, bursts []float64, each time.Duration) Series {
 	return s
 }
 
-// Pace implements Pacer.
 func (s Series) Pace(elapsed time.Duration, n uint64) (time.Duration, bool) {
 	return s.Due(n) - elapsed, false
 }
@@ -89,7 +88,6 @@ func (s Series) Step(at time.Duration) int {
 	return int(max(at, 0)/s.Each) % len(s.Ends)
 }
 
-// Planned implements OpenLoop.
 func (s Series) Planned(d time.Duration) uint64 {
 	if d <= 0 {
 		return 0

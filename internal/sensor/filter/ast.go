@@ -178,35 +178,17 @@ type Tuple struct {
 	Items []Operand
 }
 
-// Pos is where the node begins.
-func (n *And) Pos() Pos { return n.At }
-
-// Pos is where the node begins.
-func (n *Or) Pos() Pos { return n.At }
-
-// Pos is where the node begins.
-func (n *Not) Pos() Pos { return n.At }
-
-// Pos is where the node begins.
-func (n *Macro) Pos() Pos { return n.At }
-
-// Pos is where the node begins.
-func (n *Const) Pos() Pos { return n.At }
-
-// Pos is where the node begins.
-func (n *Check) Pos() Pos { return n.At }
-
-// Pos is where the operand begins.
-func (f *Field) Pos() Pos { return f.At }
-
-// Pos is where the operand begins.
+// Pos is where the node or operand begins.
+func (n *And) Pos() Pos       { return n.At }
+func (n *Or) Pos() Pos        { return n.At }
+func (n *Not) Pos() Pos       { return n.At }
+func (n *Macro) Pos() Pos     { return n.At }
+func (n *Const) Pos() Pos     { return n.At }
+func (n *Check) Pos() Pos     { return n.At }
+func (f *Field) Pos() Pos     { return f.At }
 func (t *Transform) Pos() Pos { return t.At }
-
-// Pos is where the operand begins.
-func (l *Literal) Pos() Pos { return l.At }
-
-// Pos is where the operand begins.
-func (t *Tuple) Pos() Pos { return t.At }
+func (l *Literal) Pos() Pos   { return l.At }
+func (t *Tuple) Pos() Pos     { return t.At }
 
 // IsTrue says whether n is the constant true.
 func IsTrue(n Node) bool { c, ok := n.(*Const); return ok && c.Value }
