@@ -270,6 +270,27 @@ func TestSearchStopsOnError(t *testing.T) {
 	}
 }
 
+// An error while the bound is narrowed ends the search, too.
+func TestMoreStopsOnError(t *testing.T) {
+	stop := errors.New("stop")
+	m, fail := &sensorModel{capacity: 20e3, overhead: time.Second}, false
+	plan := capacity.DefaultPlan()
+	plan.Start, plan.Budget = 14e3, 75*time.Second
+	s := New(plan, m.now, func(ctx context.Context, phase capacity.Phase, target float64, length time.Duration) (Observation, error) {
+		if fail {
+			return Observation{}, stop
+		}
+		return m.try(ctx, phase, target, length)
+	})
+	if _, err := s.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	fail = true
+	if f, err := s.More(context.Background(), 5*time.Minute); !errors.Is(err, stop) || f.NDR.Lower != 14e3 {
+		t.Errorf("%+v, %v", f, err)
+	}
+}
+
 // A bound lies between the highest pass below all failures and the lowest
 // failure; of passes at one rate, the longest and latest proves it.
 func TestBound(t *testing.T) {
