@@ -321,3 +321,26 @@ func TestSets(t *testing.T) {
 		}
 	}
 }
+
+// Classes and ranges, at their edges, as fnmatch(3) has them.
+func TestGlobClasses(t *testing.T) {
+	for _, tt := range []struct {
+		pattern, yes, no string // characters
+		fold             bool
+	}{
+		{"[b-d]", "bcd", "aeBCD", false}, {"[b-d]", "bcdBCD", "aeAE", true}, {"[B-D]", "bcdBCD", "aeAE", true}, {"[!b-d]", "aeB", "bcd", false},
+		{"[[:upper:]]", "AMZ", "@[amz", false}, {"[[:lower:]]", "amz", "`{AMZ", false}, {"[[:upper:]]", "AZaz", "@[`{", true},
+		{"[[:alpha:]]", "AZaz", "@[`{0", false}, {"[[:digit:]]", "09", "/:a", false}, {"[[:alnum:]]", "AZaz09", "@[`{/:", false},
+		{"[[:space:]]", " \t\n", "a", false}, {"[[:blank:]]", " \t", "\na", false}, {"[[:punct:]]", "!/:@[`{~", " aZ0\x7f", false},
+		{"[[:xdigit:]]", "09afAF", "/:gG@`", false}, {"[[:cntrl:]]", "\x01\x1f\x7f", " ~", false},
+		{"[[:print:]]", " ~a", "\x1f\x7f", false}, {"[[:graph:]]", "!~a", " \x7f", false}, {"[[:none:]]", "", "anone:", false},
+	} {
+		for text, want := range map[string]bool{tt.yes: true, tt.no: false} {
+			for i := range len(text) {
+				if got := glob(tt.pattern, text[i:i+1], tt.fold); got != want {
+					t.Errorf("%q on %q, fold %v: %v", tt.pattern, text[i:i+1], tt.fold, got)
+				}
+			}
+		}
+	}
+}

@@ -91,6 +91,7 @@ func TestParseErrors(t *testing.T) {
 		{"proc.aname[", "expected a valid field argument: a quoted string or a bare string", 1, 12},
 		{"proc.aname[1 = a", "expected a ']' token", 1, 13},
 		{`s.a = "a\qb"`, `unsupported string escape sequence: \q`, 1, 7},
+		{`proc.env["a\qb"] exists`, `unsupported string escape sequence: \q`, 1, 10},
 		{`s.a = "a\'b"`, `invalid \' escape in "-quoted string`, 1, 7},
 		{`s.a = "\x4"`, `unsupported string escape sequence: \x needs two hex digits`, 1, 7},
 		{`s.a = "\x00"`, "a string value cannot hold a NUL character", 1, 7},

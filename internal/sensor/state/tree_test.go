@@ -92,6 +92,12 @@ func TestSessionsAndGroups(t *testing.T) {
 		w.b.Int(setpgidSlots.vpgid, int64(p.VPGID))
 		w.apply(w.b.Finish())
 	}
+	w.procs[10].Res = -1
+	before := *wc
+	if setpgid(10, 12, 11); wc.PGID != before.PGID || wc.VPGID != before.VPGID {
+		t.Errorf("a setpgid that failed: %d, %d", wc.PGID, wc.VPGID)
+	}
+	w.procs[10].Res = 0
 	setpgid(10, 11, 0)
 	setpgid(10, 12, 11)
 	if cat.PGID != 11 || wc.PGID != 11 || wc.VPGID != 11 || sh.PGID != 10 {
@@ -116,6 +122,20 @@ func TestSessionsAndGroups(t *testing.T) {
 	w.b.Int(setsidSlots.vpgid, 12)
 	if w.apply(w.b.Finish()); wc.SID != 12 || wc.PGID != 12 {
 		t.Errorf("after setsid: %d, %d", wc.SID, wc.PGID)
+	}
+}
+
+// In a pid namespace the number of a group is not the host's: that is the pid of
+// the child itself, or of its sibling with this number.
+func TestGroupsInPIDNamespace(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(100, 1, "sh")
+	a, b := w.fork(100, 101), w.fork(100, 102)
+	a.VPID, b.VPID = 8, 9
+	for _, tt := range []struct{ group, want int32 }{{9, 102}, {8, 101}, {77, -1}} {
+		if got := w.table.hostGroup(b, tt.group); got != tt.want {
+			t.Errorf("group %d is the host's %d, want %d", tt.group, got, tt.want)
+		}
 	}
 }
 
