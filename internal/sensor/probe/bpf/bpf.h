@@ -18,8 +18,10 @@
  */
 #ifdef NO_GLOBAL_FUNCTIONS
 #define FUNC static NOINLINE
+#define FUNC_OR_INLINE INLINE /* where a static function is more to verify */
 #else
 #define FUNC NOINLINE
+#define FUNC_OR_INLINE FUNC
 #endif
 /*
  * Programs with functions may make tail calls since 5.10 on x86 (e411901c0b77)

@@ -97,7 +97,7 @@ int family_message(u64 *ctx)
 	narrow = s->h.flags & EVENT_COMPAT;
 	if (is_fast_open(s))
 		send_connect(s, &m);
-	if (socket_left_out(s, current_task(), fd))
+	if (socket_left_out(s, fd))
 		return 0;
 	switch (s->entry.kind) {
 	case KIND_SEND:

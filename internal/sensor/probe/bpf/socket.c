@@ -151,7 +151,7 @@ int family_socket(u64 *ctx)
 	if (!s)
 		return 0;
 	fd = s->args[0];
-	if (socket_left_out(s, task, s->entry.kind == KIND_ACCEPT || s->entry.kind == KIND_ACCEPT4 ? s->ret : fd))
+	if (socket_left_out(s, s->entry.kind == KIND_ACCEPT || s->entry.kind == KIND_ACCEPT4 ? s->ret : fd))
 		return 0;
 	switch (s->entry.kind) {
 	case KIND_SOCKET:

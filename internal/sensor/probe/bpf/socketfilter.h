@@ -85,9 +85,13 @@ INLINE void learn_role(struct scratch *s, struct task_struct *task, s32 fd, u64 
 	datagram_role(s, &c, READ(inode, i_ino), bound);
 }
 
-/* True for a call that is left out, and counted. */
-INLINE bool socket_left_out(struct scratch *s, struct task_struct *task, s32 fd)
+/* True for a call that is left out, and counted. A function, so that the verifier
+ * does not go through the rest of the program for each way through this. */
+FUNC_OR_INLINE int socket_left_out(struct scratch *s, s32 fd)
 {
+	if (!s)
+		return false;
+	struct task_struct *task = current_task();
 	const struct socket_needs *needs = &interest.sockets[BOUND(s->entry.kind, SOCKET_KINDS - 1)];
 
 	struct rule_masks *m = interest.masks ? rule_masks_get() : NULL;
