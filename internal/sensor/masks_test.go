@@ -139,15 +139,23 @@ func (w *watcher) count(name string) (n int) {
 // use replaces the rules, and forgets what was seen.
 func (w *watcher) use(list []*rules.Rule) {
 	w.t.Helper()
+	w.exchange(list, func() {
+		clear(w.events)
+		clear(w.alerts)
+		clear(w.pids)
+	})
+}
+
+// exchange replaces the rules, and does something at that moment.
+func (w *watcher) exchange(list []*rules.Rule, do func()) {
+	w.t.Helper()
 	ruleset := w.ruleset(list)
 	if err := w.probe.SetInterest(interest(ruleset.Plan)); err != nil {
 		w.t.Fatal(err)
 	}
 	err := w.engine.Do(w.t.Context(), func() {
 		w.engine.Swap(ruleset, &field.Static{Source: field.SyscallSource, Snaplen: 80})
-		clear(w.events)
-		clear(w.alerts)
-		clear(w.pids)
+		do()
 	})
 	if err != nil {
 		w.t.Fatal(err)

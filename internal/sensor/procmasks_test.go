@@ -77,9 +77,9 @@ func step(what, value string) error {
 			}
 		}()
 	case "wait": // until the test says so
-		if _, err := os.Stdin.Read(make([]byte, 1)); err != nil {
-			return err
-		}
+		_, err := os.Stdout.WriteString(".")
+		_, ended := os.Stdin.Read(make([]byte, 1))
+		return errors.Join(err, ended)
 	case "users": // changes and calls, many times
 		for range n {
 			if err := alternate(); err != nil {
@@ -181,18 +181,19 @@ func take(t *testing.T, ready func(pid, step int) bool, name string, args ...str
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe", append([]string{actArg, "steps"}, args...)...)
 	cmd.Args[0] = name
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
+	var trouble strings.Builder
+	cmd.Stderr = &trouble
 	in, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
+	out, failed := cmd.StdoutPipe()
+	if err := errors.Join(err, failed, cmd.Start()); err != nil {
 		t.Fatal(err)
 	}
 	for i, arg := range args {
 		if arg != "wait:" {
 			continue
+		}
+		if _, err := out.Read(make([]byte, 1)); err != nil { // it is there
+			t.Error(err)
 		}
 		if !needs.Within(needs.Patience, func() bool { return ready(cmd.Process.Pid, i) }) {
 			t.Errorf("%s: waited in vain at step %d of %v", name, i, args)
@@ -202,7 +203,7 @@ func take(t *testing.T, ready func(pid, step int) bool, name string, args ...str
 		}
 	}
 	if err := cmd.Wait(); err != nil {
-		t.Fatalf("%v: %v\n%s", args, err, out.String())
+		t.Fatalf("%v: %v\n%s", args, err, trouble.String())
 	}
 	return cmd.Process.Pid
 }
@@ -281,6 +282,7 @@ func attacks(t *testing.T) map[string][]string {
 		"name":             attack("name:renamed", "calls:1"),
 		"exec":             attack("exec:after", "calls:1", "exec:before", "calls:1000", "wait:", "exec:after", "calls:2"),
 		"exec in threads":  append([]string{"beside:"}, attack("exec:after", "calls:3")...),
+		"exec by a thread": attack("thread:exec:after,calls:3"),
 		// Their rules count as possible at any time.
 		"session": {"calls:1000", "session:", "calls:1"},
 		"caps":    {"calls:1000", fmt.Sprint("unshare:", unix.CLONE_NEWNS), "user:12345", "calls:1"},
@@ -399,6 +401,30 @@ func TestManyMaskRaces(t *testing.T) {
 	t.Logf("%d calls of root's were masked", masked)
 	if masked < *raceCalls*9/10 {
 		t.Errorf("only %d calls were masked: the masks were not in force", masked)
+	}
+}
+
+// Other rules come into force while a process has a mask: the first call after
+// that is judged by them.
+func TestProcessMaskOfOtherRules(t *testing.T) {
+	about := func(name string) []*rules.Rule {
+		return loadRules(t, fmt.Sprintf("- {rule: r, desc: d, output: o, priority: INFO, condition: evt.type=dup and proc.exe=%s}", name))
+	}
+	on := watch(t, about("nobody"), true)
+	args := []string{"calls:1000", "wait:", unneeded, "wait:", "calls:10"}
+	pid := take(t, func(pid, step int) bool {
+		if step == 1 {
+			return on.images(pid) > 0
+		}
+		on.exchange(about("busy"), func() {})
+		return true
+	}, "busy", args...)
+	events, alerts := on.saw(pid)
+	if n := sum(alerts); n != 10 {
+		t.Errorf("%d alerts of 10 calls: %v", n, alerts)
+	}
+	if events["dup"] > 1010 {
+		t.Errorf("%d calls were sent: there was no mask", events["dup"])
 	}
 }
 
