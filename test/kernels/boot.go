@@ -12,8 +12,9 @@ import (
 	"strings"
 )
 
-// boot runs a kernel until init powers it off, and reads its console.
-func boot(ctx context.Context, o options, vmlinuz, image string, alone bool) (*result, error) {
+// boot runs a kernel until init powers it off, and reads its console. The image
+// has the jobs of one machine, of which j is the first.
+func boot(ctx context.Context, o options, vmlinuz, image string, j job) (*result, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, o.limit, fmt.Errorf("not done within %v", o.limit))
 	defer cancel()
 	cpu, cpus := "max", strconv.Itoa(o.cpus)
@@ -21,7 +22,7 @@ func boot(ctx context.Context, o options, vmlinuz, image string, alone bool) (*r
 		cpu += o.arch.emulated
 	}
 	var extra []string
-	if alone { // a nanosecond is an instruction, and time passes at once while the CPU is idle
+	if j.alone { // a nanosecond is an instruction, and time passes at once while the CPU is idle
 		cpus, extra = "1", []string{"-icount", "shift=0,sleep=off"}
 	}
 	cmd := exec.CommandContext(ctx, o.arch.qemu, append(extra, "-machine", o.arch.machine, "-cpu", cpu,
@@ -29,7 +30,7 @@ func boot(ctx context.Context, o options, vmlinuz, image string, alone bool) (*r
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
 		"-kernel", vmlinuz, "-initrd", image,
 		// An oops ends the machine; kernel warnings are shown.
-		"-append", "console="+o.arch.console+" loglevel=5 oops=panic panic=-1 rdinit=/init")...)
+		"-append", "console="+o.arch.console+" loglevel=5 oops=panic panic=-1 rdinit=/init "+j.kernel)...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {

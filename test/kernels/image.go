@@ -39,7 +39,7 @@ func buildImage(ctx context.Context, o options, dir, image string, jobs []job) e
 	w.device("dev/console", 5, 1) // where the kernel opens init's output
 	var lines strings.Builder
 	for _, j := range jobs {
-		lines.WriteString(j.line())
+		lines.WriteString(j.line(o.limit))
 	}
 	w.file("jobs", 0o644, []byte(lines.String()))
 	for name, text := range files {

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 )
 
 // job is one test binary and the tests of it that run in the machine; without
@@ -15,6 +16,9 @@ type job struct {
 	// alone: the job runs if it is asked for, on one CPU whose clock counts
 	// instructions.
 	alone bool
+	// kernel is put on the kernel's command line. Jobs with different words run in
+	// machines of their own.
+	kernel string
 }
 
 // jobs run in this order, one after the other.
@@ -26,6 +30,8 @@ var jobs = []job{
 	{name: "state", pkg: "./internal/sensor/state", tests: "SnapshotIsWhatProcSays|ForkStorm"},
 	{name: "counter", pkg: "./internal/bench/syscalls", tests: "."},
 	{name: "sensor", pkg: "./test/e2e", tests: "SensitiveFile|Unshare"},
+	{name: "integrity", pkg: "./internal/sensor/probe", tests: "LockedDown", kernel: "lockdown=integrity"},
+	{name: "confidentiality", pkg: "./internal/sensor/probe", tests: "LockedDown", kernel: "lockdown=confidentiality"},
 	{name: "prices", pkg: "./test/speed", flags: "-prices -binary=/usr/bin/peregrine -runs=1 -seconds=1", programs: &redis, alone: true},
 }
 
@@ -62,6 +68,19 @@ func selectJobs(only string) ([]job, error) {
 	return out, nil
 }
 
+// machines are the jobs, by the words on the kernel's command line.
+func machines(all []job) (out [][]job) {
+	for _, j := range all {
+		i := slices.IndexFunc(out, func(m []job) bool { return m[0].kernel == j.kernel })
+		if i < 0 {
+			i = len(out)
+			out = append(out, nil)
+		}
+		out[i] = append(out[i], j)
+	}
+	return out
+}
+
 // program is the job's program inside the machine.
 func (j job) program() string { return "/tests/" + filepath.Base(j.pkg) + ".test" }
 
@@ -73,10 +92,10 @@ func (j job) build() []string {
 	return []string{"test", "-c", j.pkg}
 }
 
-// line is init's line for the job.
-func (j job) line() string {
+// line is init's line for the job, which gets the time of its machine.
+func (j job) line(limit time.Duration) string {
 	if j.tests == "" {
 		return fmt.Sprintf("%s %s %s\n", j.name, j.program(), j.flags)
 	}
-	return fmt.Sprintf("%s %s -test.v -test.timeout=30m -test.run=%s %s\n", j.name, j.program(), j.tests, j.flags)
+	return fmt.Sprintf("%s %s -test.v -test.timeout=%v -test.run=%s %s\n", j.name, j.program(), limit, j.tests, j.flags)
 }

@@ -85,11 +85,30 @@ func TestSelectJobs(t *testing.T) {
 	}
 }
 
+func TestMachines(t *testing.T) {
+	all, err := selectJobs("integrity,sensor,probe,confidentiality")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range machines(all) {
+		var names []string
+		for _, j := range m {
+			names = append(names, j.name)
+		}
+		got = append(got, m[0].kernel+": "+strings.Join(names, " "))
+	}
+	want := []string{"lockdown=integrity: integrity", ": sensor probe", "lockdown=confidentiality: confidentiality"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}
+
 // A command has no tests, of which some would have to pass; its output is shown.
 func TestCommand(t *testing.T) {
 	const console = "peregrine-kernels: kernel 6.1.0\r\nperegrine-kernels: job prices\r\n| getpid | 1 ns |\r\nperegrine-kernels: exit 0\r\nperegrine-kernels: done all\r\n"
 	jobs := []job{{name: "prices", pkg: "./test/speed", flags: "-prices"}}
-	if got := jobs[0].line(); got != "prices /tests/speed.test -prices\n" {
+	if got := jobs[0].line(0); got != "prices /tests/speed.test -prices\n" {
 		t.Errorf("line %q", got)
 	}
 	var r result

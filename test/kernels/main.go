@@ -25,6 +25,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -68,7 +69,7 @@ func main() {
 	if o.cache, err = filepath.Abs(o.cache); err != nil {
 		log.Fatal(err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err = run(ctx, o, flag.Args())
 	stop()
 	if err != nil {
@@ -92,13 +93,15 @@ func run(ctx context.Context, o options, names []string) error {
 	if err != nil {
 		return err
 	}
-	image := filepath.Join(dir, "initramfs")
 	if _, err := exec.LookPath(o.arch.qemu); err != nil {
 		return fmt.Errorf("%w (Debian has it in %s)", err, o.arch.pkg)
 	}
 	log.Print("building the tests")
-	if err := buildImage(ctx, o, dir, image, jobs); err != nil {
-		return fmt.Errorf("make the initramfs: %w", err)
+	machines := machines(jobs)
+	for i, m := range machines {
+		if err := buildImage(ctx, o, dir, imageOf(dir, i), m); err != nil {
+			return fmt.Errorf("make the initramfs: %w", err)
+		}
 	}
 	var failed []string
 	for _, name := range names {
@@ -106,22 +109,37 @@ func run(ctx context.Context, o options, names []string) error {
 		if err != nil {
 			return fmt.Errorf("kernel %s: %w", name, err)
 		}
-		log.Printf("%s: booting %s", name, filepath.Base(vmlinuz))
-		start := time.Now()
-		r, err := boot(ctx, o, vmlinuz, image, jobs[0].alone)
-		if err == nil {
-			err = r.check(jobs)
+		good := true
+		for i, m := range machines {
+			good = try(ctx, o, name, vmlinuz, imageOf(dir, i), m) && good
 		}
-		if err != nil {
+		if !good {
 			failed = append(failed, name)
-			log.Printf("%s: %v", name, err)
 		}
-		r.print(os.Stdout, jobs, time.Since(start))
 	}
 	if len(failed) > 0 {
 		return errors.New("failed on " + strings.Join(failed, ", "))
 	}
 	return nil
+}
+
+func imageOf(dir string, machine int) string {
+	return filepath.Join(dir, fmt.Sprint("initramfs", machine))
+}
+
+// try runs a machine, and is false if its jobs did not end well.
+func try(ctx context.Context, o options, name, vmlinuz, image string, jobs []job) bool {
+	log.Printf("%s: booting %s %s", name, filepath.Base(vmlinuz), jobs[0].kernel)
+	start := time.Now()
+	r, err := boot(ctx, o, vmlinuz, image, jobs[0])
+	if err == nil {
+		err = r.check(jobs)
+	}
+	if err != nil {
+		log.Printf("%s: %v", name, err)
+	}
+	r.print(os.Stdout, jobs, time.Since(start))
+	return err == nil
 }
 
 // kernelImage is the file to boot: a path, or one of Debian's kernels.
