@@ -10,7 +10,7 @@ import (
 )
 
 // cheaper says why sys_exit costs less than functions: nearly all syscalls are
-// wanted. It observes the host for a second.
+// wanted. It observes the host for a second, after each change of the interest.
 func (h *hooks) cheaper(ctx context.Context) (why string) {
 	if h.mode != Auto {
 		return ""
@@ -20,6 +20,10 @@ func (h *hooks) cheaper(ctx context.Context) (why string) {
 		return ""
 	}
 	defer stats.Close()
+	if !h.watch() {
+		return ""
+	}
+	defer h.unwatch()
 	all, wanted := h.counts()
 	select {
 	case <-ctx.Done():
@@ -28,10 +32,30 @@ func (h *hooks) cheaper(ctx context.Context) (why string) {
 	}
 	all2, wanted2 := h.counts()
 	all, wanted = all2-all, wanted2-wanted
+	h.log.Debug("syscalls in a second", "all", all, "wanted", wanted)
 	if tracepointCostsLess(all, wanted) {
 		return fmt.Sprintf("rules look at %d of the host's %d syscalls in a second, and a function costs more than the tracepoint", wanted, all)
 	}
 	return ""
+}
+
+// watch makes sys_exit run where functions report: its runs are counted.
+func (h *hooks) watch() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.attachSysExit() == nil
+}
+
+// unwatch ends that, unless sys_exit reports by now.
+func (h *hooks) unwatch() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.state == byFunction && h.sysExit != nil {
+		if err := h.sysExit.Close(); err != nil {
+			h.log.Warn("sys_exit stays attached", "error", err)
+		}
+		h.sysExit = nil
+	}
 }
 
 // counts returns the runs of sys_exit, while they are counted, and the number

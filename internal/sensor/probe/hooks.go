@@ -117,9 +117,15 @@ func (h *hooks) start(p *Probe, mode Hooks, underWay time.Duration) {
 // attaching is why sys_exit reports until the functions do.
 const attaching = "functions are being attached"
 
-// wakeUp makes the goroutine behind try again.
+// wakeUp makes the goroutine behind try again; or, where functions report, count
+// again.
 func (h *hooks) wakeUp() {
-	h.why = attaching
+	switch {
+	case h.state&byFunction == 0:
+		h.why = attaching
+	case h.mode != Auto:
+		return
+	}
 	select {
 	case h.wake <- struct{}{}:
 	default: // is awake
@@ -144,8 +150,12 @@ func (h *hooks) fallBack(why string) {
 func (h *hooks) takeOver(ctx context.Context) {
 	if why := h.cheaper(ctx); why != "" {
 		h.mu.Lock()
-		h.fallBack(why)
-		h.mu.Unlock()
+		defer h.mu.Unlock()
+		if h.state&byFunction == 0 {
+			h.fallBack(why)
+		} else if err := h.back(why); err != nil {
+			h.log.Warn("syscalls are still seen by function", "error", err)
+		}
 		return
 	}
 	if !h.share(ctx) {
@@ -251,8 +261,8 @@ func (h *hooks) change(i Interest, apply func() error) error {
 		return apply()
 	}
 	var names []string
+	var why string
 	if h.state&byFunction != 0 {
-		var why string
 		if names, why = h.attach(context.Background(), i); why != "" {
 			if err := h.back(why); err != nil {
 				return err
@@ -262,23 +272,23 @@ func (h *hooks) change(i Interest, apply func() error) error {
 	if err := apply(); err != nil {
 		return err
 	}
-	if h.state&byFunction != 0 {
+	switch {
+	case why != "": // it was tried just now
+		return nil
+	case h.state&byFunction != 0:
 		h.release(names)
-	} else {
-		h.wakeUp()
 	}
+	h.wakeUp()
 	return nil
 }
 
 // back makes sys_exit report again.
 func (h *hooks) back(why string) error {
 	steps := []uint64{bySysExit | withMarks, bySysExit}
-	if h.sysExit == nil {
-		l, err := h.probe.attachTracepoint(sysExit)
-		if err != nil {
-			return err
+	if h.state == byFunction {
+		if err := h.attachSysExit(); err != nil {
+			return fmt.Errorf("%s; %w", why, err)
 		}
-		h.sysExit = l
 		steps = append([]uint64{byFunction | withMarks, bothReport}, steps...)
 	}
 	var err error
@@ -288,6 +298,15 @@ func (h *hooks) back(why string) error {
 	h.forget()
 	h.release(nil)
 	h.fallBack(why)
+	return err
+}
+
+// attachSysExit makes sys_exit run, if it does not. Whether it reports is
+// another matter.
+func (h *hooks) attachSysExit() (err error) {
+	if h.sysExit == nil {
+		h.sysExit, err = h.probe.attachTracepoint(sysExit)
+	}
 	return err
 }
 

@@ -9,10 +9,10 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +20,7 @@ import (
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
@@ -47,25 +48,46 @@ func TestFallBack(t *testing.T) {
 	if again := settled(p); again != force {
 		t.Errorf("%+v, before it was %+v", again, force)
 	}
-	path := filepath.Join(t.TempDir(), "x")
-	raw(unix.SYS_OPENAT, unix.AT_FDCWD, path, unix.O_RDONLY)
-	seen := 0
-	for _, e := range (&tracer{t: t, probe: p}).drain(now()) {
-		if e.Kind() != event.KindOpenat {
-			continue
-		}
-		if name, _ := e.Str(e.Info().Slot("name")); name == path {
-			seen++
-		}
-	}
-	if seen != 1 {
-		t.Errorf("an open was reported %d times", seen)
-	}
+	seesOpens(t, p)
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
 	if n := strings.Count(log.String(), "level=WARN"); n != 1 || !strings.Contains(log.String(), "syscalls are seen at tracepoint sys_exit") {
 		t.Errorf("%d warnings: %s", n, log.String())
+	}
+}
+
+// Where nearly all of the host's calls are wanted, sys_exit costs less; after
+// each change of what is wanted, the calls are counted again.
+func TestAuto(t *testing.T) {
+	var done atomic.Bool
+	var caller sync.WaitGroup
+	caller.Go(func() {
+		for !done.Load() {
+			raw(unix.SYS_GETPPID)
+		}
+	})
+	defer caller.Wait()
+	defer done.Store(true)
+	few := Interest{Syscalls: ids("openat")}
+	p := load(t, Options{CPUsPerRing: 1, Interest: few, Hooks: Auto})
+	const most = "rules look at "
+	force := settled(p)
+	if force.Hooks != Functions && !strings.HasPrefix(force.Why, most) {
+		t.Skip(force.Why)
+	}
+	if force.Hooks != Functions {
+		t.Errorf("few calls are wanted: %+v", force)
+	}
+	if err := p.SetInterest(Interest{Syscalls: ids("openat", "getppid")}); err != nil {
+		t.Fatal(err)
+	}
+	needs.Eventually(t, "sys_exit", func() bool { return strings.HasPrefix(p.Hooks().Why, most) })
+	if err := p.SetInterest(few); err != nil {
+		t.Fatal(err)
+	}
+	if force := settled(p); force.Hooks != Functions {
+		t.Errorf("few calls are wanted again: %+v", force)
 	}
 }
 

@@ -87,6 +87,10 @@ func Load(o Options) (*Probe, error) {
 	if err := check(); err != nil {
 		return nil, err
 	}
+	return loadUnchecked(o)
+}
+
+func loadUnchecked(o Options) (*Probe, error) {
 	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return nil, fmt.Errorf("count the CPUs: %w", err)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -73,7 +72,7 @@ func TestFunctionTracer(t *testing.T) {
 	if os.Getenv("PEREGRINE_REQUIRE_HOOKS") != "1" {
 		t.Skip("changes the host's tracer: PEREGRINE_REQUIRE_HOOKS=1")
 	}
-	function := map[string]string{"amd64": "__x64_sys_openat", "arm64": "__arm64_sys_openat"}[runtime.GOARCH]
+	function := nativeFunction("openat")
 	set := func(file, text string) error { return os.WriteFile(tracing+file, []byte(text), 0o644) }
 	for _, tracedFirst := range []bool{true, false} {
 		trace := func() {
@@ -88,20 +87,13 @@ func TestFunctionTracer(t *testing.T) {
 		if !tracedFirst {
 			trace()
 		}
-		path := filepath.Join(t.TempDir(), "missing")
-		raw(unix.SYS_OPENAT, unix.AT_FDCWD, path, unix.O_RDONLY)
-		seen := 0
-		for _, e := range (&tracer{t: t, probe: p}).drain(now()) {
-			if name, _ := openName(&e); name == path {
-				seen++
-			}
-		}
+		seesOpens(t, p)
 		traced, err := os.ReadFile(tracing + "trace")
 		if err := errors.Join(err, set("current_tracer", "nop"), set("set_ftrace_filter", "")); err != nil {
 			t.Fatal(err)
 		}
-		if seen != 1 || !strings.Contains(string(traced), ": "+function) {
-			t.Errorf("the tracer is first: %v; the sensor saw %d opens; the tracer:\n%s", tracedFirst, seen, traced)
+		if !strings.Contains(string(traced), ": "+function) {
+			t.Errorf("the tracer is first: %v; it saw:\n%s", tracedFirst, traced)
 		}
 	}
 }
