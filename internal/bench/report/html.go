@@ -107,10 +107,10 @@ func (r *Run) headline() (text string, doubtful bool) {
 	}
 	text = fmt.Sprintf("%d of %d rounds lost nothing", good, len(r.Rounds))
 	if best != nil {
-		text += fmt.Sprintf(", the fastest of them at %s actions/s", whole(best.Rate.Offered))
+		text += fmt.Sprintf(", the fastest of them at %s actions/s", human.Number(best.Rate.Offered))
 	}
 	if worst != nil {
-		text += fmt.Sprintf(". At %s actions/s %s of the alerts did not come", whole(worst.Rate.Offered), human.Share(worst.Loss.Share))
+		text += fmt.Sprintf(". At %s actions/s %s of the alerts did not come", human.Number(worst.Rate.Offered), human.Share(worst.Loss.Share))
 		if s := worst.Sensor; s != nil && s.Drops > 0 {
 			text += fmt.Sprintf(", and the probe dropped %s events", human.Count(int64(s.Drops)))
 		}
@@ -140,7 +140,7 @@ func (r *Run) compared() []chart.Named {
 	var all, some []chart.Named
 	for i := range r.Rounds {
 		if round := &r.Rounds[i]; len(round.LatencyCurve) > 0 {
-			all = append(all, chart.Named{Name: fmt.Sprintf("%s at %s/s", roundName(round), whole(round.Rate.Offered)), Round: round})
+			all = append(all, chart.Named{Name: fmt.Sprintf("%s at %s/s", roundName(round), human.Number(round.Rate.Offered)), Round: round})
 		}
 	}
 	n := min(len(all), chart.MostLatencies)
@@ -171,10 +171,10 @@ func (r *Run) facts() []fact {
 		memory = human.Size(e.Memory)
 	}
 	if r.Ceiling != nil {
-		ceiling = fmt.Sprintf("up to %s actions/s per worker without a sensor", whole(r.Ceiling.Rate))
+		ceiling = fmt.Sprintf("up to %s actions/s per worker without a sensor", human.Number(r.Ceiling.Rate))
 	}
 	if r.Preflight != nil {
-		idle = whole(r.Preflight.Idle) + " events/s"
+		idle = human.Number(r.Preflight.Idle) + " events/s"
 	}
 	all := []fact{{"Sensor", r.Identity.String()}, {"Sensor command", human.Command(r.Sensor)}, {"Generator", ceiling},
 		{"Idle", idle}, {"Host", e.Hostname}, {"CPU", fmt.Sprintf("%d × %s", e.CPUs, e.CPU)}, {"Memory", memory},

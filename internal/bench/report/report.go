@@ -91,10 +91,7 @@ type column struct {
 	exact      func(*bench.Round) string
 }
 
-func integer(n int) string    { return strconv.Itoa(n) }
 func number(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
-
-func whole(f float64) string { return human.Number(f) }
 
 func duration(ns int64) string {
 	if ns == 0 {
@@ -128,27 +125,27 @@ func same(head, name string, f func(*bench.Round) string) column { return column
 const aboutSensor = 10
 
 var columns = []column{
-	same("#", "round", func(r *bench.Round) string { return integer(r.Number) }),
-	{"target/s", "target", func(r *bench.Round) string { return whole(r.Rate.Target) }, func(r *bench.Round) string { return number(r.Rate.Target) }},
-	{"offered/s", "offered", func(r *bench.Round) string { return whole(r.Rate.Offered) }, func(r *bench.Round) string { return number(r.Rate.Offered) }},
-	same("done", "ok", func(r *bench.Round) string { return integer(r.Total.OK) }),
-	same("alerts", "matched", func(r *bench.Round) string { return integer(r.Total.Matched) }),
-	same("late", "late", func(r *bench.Round) string { return integer(r.Total.Late) }),
-	same("foreign", "foreign", func(r *bench.Round) string { return integer(r.Alerts.Foreign) }),
+	same("#", "round", func(r *bench.Round) string { return strconv.Itoa(r.Number) }),
+	{"target/s", "target", func(r *bench.Round) string { return human.Number(r.Rate.Target) }, func(r *bench.Round) string { return number(r.Rate.Target) }},
+	{"offered/s", "offered", func(r *bench.Round) string { return human.Number(r.Rate.Offered) }, func(r *bench.Round) string { return number(r.Rate.Offered) }},
+	same("done", "ok", func(r *bench.Round) string { return strconv.Itoa(r.Total.OK) }),
+	same("alerts", "matched", func(r *bench.Round) string { return strconv.Itoa(r.Total.Matched) }),
+	same("late", "late", func(r *bench.Round) string { return strconv.Itoa(r.Total.Late) }),
+	same("foreign", "foreign", func(r *bench.Round) string { return strconv.Itoa(r.Alerts.Foreign) }),
 	same("unread", "malformed", func(r *bench.Round) string { return strconv.FormatUint(r.Alerts.Malformed, 10) }),
-	same("lost", "lost", func(r *bench.Round) string { return integer(r.Total.Lost) }),
+	same("lost", "lost", func(r *bench.Round) string { return strconv.Itoa(r.Total.Lost) }),
 	{"loss (95% below)", "lost_upper", func(r *bench.Round) string { return human.Share(r.Loss.Share) + " (" + human.Share(r.Loss.Upper) + ")" }, func(r *bench.Round) string { return number(r.Loss.Upper) }},
 	{"drops", "drops", ofSensor(func(s *bench.SensorStats) string { return human.Count(int64(s.Drops)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.Drops, 10) })},
 	{"unsent", "output_drops", ofSensor(func(s *bench.SensorStats) string { return human.Count(int64(s.OutputsDropped + s.Throttled)) }), ofSensor(func(s *bench.SensorStats) string { return strconv.FormatUint(s.OutputsDropped, 10) })},
-	{"events/s", "events", ofSensor(func(s *bench.SensorStats) string { return whole(s.EventsMean) }), ofSensor(func(s *bench.SensorStats) string { return number(s.EventsMean) })},
+	{"events/s", "events", ofSensor(func(s *bench.SensorStats) string { return human.Number(s.EventsMean) }), ofSensor(func(s *bench.SensorStats) string { return number(s.EventsMean) })},
 	{"syscalls/s", "syscalls", func(r *bench.Round) string {
 		if r.Syscalls == nil {
 			return ""
 		}
 		if r.Syscalls.Estimated {
-			return "~" + whole(r.Syscalls.PerSecond)
+			return "~" + human.Number(r.Syscalls.PerSecond)
 		}
-		return whole(r.Syscalls.PerSecond)
+		return human.Number(r.Syscalls.PerSecond)
 	}, func(r *bench.Round) string {
 		if r.Syscalls == nil {
 			return ""
@@ -195,7 +192,7 @@ func (r *Run) JUnit(w io.Writer, conditions []bench.Condition) error {
 		round := &r.Rounds[i]
 		for _, c := range conditions {
 			test := junit.Case{Name: "not " + c.Text, Took: time.Duration(round.DrainEnd - round.Start),
-				Class: fmt.Sprintf("round %d at %s actions per second", round.Number, whole(round.Rate.Target))}
+				Class: fmt.Sprintf("round %d at %s actions per second", round.Number, human.Number(round.Rate.Target))}
 			value, holds, known := c.Eval(round)
 			switch {
 			case holds:

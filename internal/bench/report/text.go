@@ -29,10 +29,10 @@ func (r *Run) text(w io.Writer) error {
 		p.line("started as: %s", human.Command(r.Sensor))
 	}
 	if r.Ceiling != nil {
-		p.line("generator: up to %s actions/s per worker without a sensor", whole(r.Ceiling.Rate))
+		p.line("generator: up to %s actions/s per worker without a sensor", human.Number(r.Ceiling.Rate))
 	}
 	if r.Preflight != nil {
-		p.line("idle: %s events/s", whole(r.Preflight.Idle))
+		p.line("idle: %s events/s", human.Number(r.Preflight.Idle))
 	}
 	p.line("")
 	for _, part := range [][]column{columns[:aboutSensor], append(columns[:1:1], columns[aboutSensor:]...)} {
@@ -167,7 +167,7 @@ func (p printer) observer(rounds []bench.Round) {
 		o.Generator = max(o.Generator, rounds[i].Observer.Generator)
 		o.Reads = max(o.Reads, rounds[i].Observer.Reads)
 	}
-	p.line("observer: receiving took up to %s of a CPU in %s reads/s, the generator %s", human.Share(o.CPU), whole(o.Reads), human.Share(o.Generator))
+	p.line("observer: receiving took up to %s of a CPU in %s reads/s, the generator %s", human.Share(o.CPU), human.Number(o.Reads), human.Share(o.Generator))
 }
 
 func (p printer) conditions(evaluations []Evaluation) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench/chart"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/page"
 )
 
@@ -36,7 +37,7 @@ func compared(row *capacity.Row) (list []chart.Named) {
 		if t == nil || slices.ContainsFunc(list, func(n chart.Named) bool { return n.Round == &t.Round }) {
 			return
 		}
-		list = append(list, chart.Named{Name: fmt.Sprintf("%s, %s/s", what, short(t.Verdict.Offered)), Round: &t.Round})
+		list = append(list, chart.Named{Name: fmt.Sprintf("%s, %s/s", what, human.Number(t.Verdict.Offered)), Round: &t.Round})
 	}
 	add("clean", row.CleanTrial())
 	add("lossy", row.FailedTrial())

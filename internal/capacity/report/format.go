@@ -9,8 +9,6 @@ import (
 // none is how a report shows a missing measurement: a dash.
 const none = "–"
 
-func short(x float64) string { return human.Number(x) }
-
 func dash(x float64) string {
 	if x == 0 {
 		return none
@@ -18,19 +16,12 @@ func dash(x float64) string {
 	return human.Number(x)
 }
 
-// Percent prints a share with two digits that count.
-func Percent(share float64) string { return human.Share(share) }
-
 func mebi(bytes uint64) string {
 	if bytes == 0 {
 		return none
 	}
 	return human.Size(bytes)
 }
-
-func cpu(c float64) string { return human.Number(c) }
-
-func milli(c float64) string { return human.Millis(c) }
 
 func duration(ns int64) string {
 	if ns == 0 {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/page"
 )
 
@@ -63,8 +64,8 @@ func sectionOf(index int, row *capacity.Row, l line) section {
 }
 
 func trialOf(t *capacity.Trial) trialLine {
-	l := trialLine{Phase: string(t.Phase), Target: short(t.Target), Offered: short(t.Verdict.Offered), Clean: t.Verdict.Clean,
-		Drops: Percent(t.Verdict.DropShare), Lost: Percent(t.Verdict.LostShare), Syscalls: "–", CPU: "–", RSS: "–", Verdict: "clean"}
+	l := trialLine{Phase: string(t.Phase), Target: human.Number(t.Target), Offered: human.Number(t.Verdict.Offered), Clean: t.Verdict.Clean,
+		Drops: human.Share(t.Verdict.DropShare), Lost: human.Share(t.Verdict.LostShare), Syscalls: "–", CPU: "–", RSS: "–", Verdict: "clean"}
 	if !t.Verdict.Clean {
 		l.Verdict = strings.Join(t.Verdict.Reasons, "; ")
 	} else if t.Verdict.Limited {
@@ -73,7 +74,7 @@ func trialOf(t *capacity.Trial) trialLine {
 	q := t.Round.Latency
 	l.P50, l.P99, l.P999 = duration(q.P50), duration(q.P99), duration(q.P999)
 	if s := t.Round.Sensor; s != nil {
-		l.Syscalls = short(s.EventsMean)
+		l.Syscalls = human.Number(s.EventsMean)
 	}
 	if u := t.Round.Usage; u != nil {
 		l.CPU, l.RSS = decimal(u.CPU), mebi(u.RSSPeak)

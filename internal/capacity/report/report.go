@@ -17,7 +17,6 @@ import (
 // Format is the name of a report's form.
 type Format string
 
-// The formats.
 const (
 	Text     Format = "text"
 	Markdown Format = "markdown"

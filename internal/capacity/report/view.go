@@ -120,7 +120,7 @@ func answerLine(r *capacity.Result, a *capacity.Answer) line {
 		if s.Confidence < 0.95 {
 			kind = "min–max"
 		}
-		l.Syscalls += fmt.Sprintf(" (%s–%s, %s of %d)", short(s.Low), short(s.High), kind, s.N)
+		l.Syscalls += fmt.Sprintf(" (%s–%s, %s of %d)", human.Number(s.Low), human.Number(s.High), kind, s.N)
 	}
 	if a.Carried != nil {
 		l.Status = fmt.Sprintf("at least what %s CPU has carried", a.Carried.CPUString())
@@ -149,7 +149,7 @@ func rowLine(row *capacity.Row) line {
 	}
 	if t.Round.Total.OK > 0 {
 		q := t.Round.Latency
-		l.LossBound = Percent(sample.RuleOfThree(t.Round.Total.OK))
+		l.LossBound = human.Share(sample.RuleOfThree(t.Round.Total.OK))
 		l.Latency2 = fmt.Sprintf("%s / %s", duration(q.P50), duration(q.P99))
 		l.Latency = fmt.Sprintf("%s / %s", l.Latency2, duration(q.P999))
 	}
@@ -159,7 +159,7 @@ func rowLine(row *capacity.Row) line {
 // host is our own count of syscalls, marked if it is an estimate.
 func host(row *capacity.Row) string {
 	if row.HostEstimated && row.Host > 0 {
-		return "≈ " + short(row.Host)
+		return "≈ " + human.Number(row.Host)
 	}
 	return dash(row.Host)
 }
@@ -201,11 +201,11 @@ func bounds(b capacity.Bound) string {
 	case b.Lower == 0 && b.Upper == 0:
 		return none
 	case b.Upper == 0:
-		return "≥ " + short(b.Lower)
+		return "≥ " + human.Number(b.Lower)
 	case b.Lower == 0:
-		return "< " + short(b.Upper)
+		return "< " + human.Number(b.Upper)
 	}
-	return short(b.Lower) + " – " + short(b.Upper)
+	return human.Number(b.Lower) + " – " + human.Number(b.Upper)
 }
 
 // curveOf lists a curve's points. The gain of another CPU is shown between
@@ -215,17 +215,17 @@ func curveOf(c capacity.Curve) curve {
 	var before *capacity.Point
 	certain := 0
 	for i, p := range c.Points {
-		of := point{human.CPUs(p.CPU), "~ " + short(p.Rate), none, none}
+		of := point{human.CPUs(p.CPU), "~ " + human.Number(p.Rate), none, none}
 		switch {
 		case p.Certain:
 			certain++
-			of.Rate, of.PerCPU = short(p.Rate), short(p.Rate/p.CPU)
+			of.Rate, of.PerCPU = human.Number(p.Rate), human.Number(p.Rate/p.CPU)
 			if before != nil {
 				of.Gain = fmt.Sprintf("%+.0f %%", 100*(p.Rate/before.Rate-1))
 			}
 			before = &c.Points[i]
 		case p.AtLeast:
-			of.Rate = "≥ " + short(p.Rate)
+			of.Rate = "≥ " + human.Number(p.Rate)
 		}
 		v.Points = append(v.Points, of)
 	}
@@ -251,7 +251,7 @@ func costOf(c capacity.Cost) string {
 		what string
 	}{{c.PerMillionEvents, "CPU seconds a million sensor events"}, {c.PerThousandAlerts, "CPU seconds a thousand alerts"}} {
 		if of.cost.N > 0 {
-			parts = append(parts, fmt.Sprintf("%s %s (%s–%s, %d clean rounds)", short(of.cost.Median), of.what, short(of.cost.Low), short(of.cost.High), of.cost.N))
+			parts = append(parts, fmt.Sprintf("%s %s (%s–%s, %d clean rounds)", human.Number(of.cost.Median), of.what, human.Number(of.cost.Low), human.Number(of.cost.High), of.cost.N))
 		}
 	}
 	text := strings.Join(parts, "; ")
@@ -268,24 +268,24 @@ func recommend(r *capacity.Recommendation) *recommendation {
 	o := r.Observed
 	v := &recommendation{
 		Observed: []fact{{"source", o.Source}, {"samples", strconv.Itoa(o.Samples)}, {"nodes", strconv.Itoa(o.Nodes)},
-			{"p50", short(o.P50)}, {"p95", short(o.P95)}, {"p99", short(o.P99)}, {"maximum", short(o.Max)}},
+			{"p50", human.Number(o.P50)}, {"p95", human.Number(o.P95)}, {"p99", human.Number(o.P99)}, {"maximum", human.Number(o.Max)}},
 		Notes: r.Notes,
 	}
-	seen := fmt.Sprintf("nodes that see %s sensor events/s at the 95th percentile and %s at most", short(o.P95), short(o.Max))
+	seen := fmt.Sprintf("nodes that see %s sensor events/s at the 95th percentile and %s at most", human.Number(o.P95), human.Number(o.Max))
 	if r.OverCapacity {
 		v.Sentence = fmt.Sprintf("No limit that was measured is enough for %s.", seen)
 	} else {
 		v.Sentence = fmt.Sprintf("For %s: request %s CPU and %s, limit %s CPU and %s. Headroom at the limit: %.1f times the observed maximum.",
-			seen, cpu(r.RequestCPU), mebi(uint64(r.RequestMemory)), cpu(r.LimitCPU), mebi(uint64(r.LimitMemory)), r.Headroom)
+			seen, human.Number(r.RequestCPU), mebi(uint64(r.RequestMemory)), human.Number(r.LimitCPU), mebi(uint64(r.LimitMemory)), r.Headroom)
 		v.YAML = fmt.Sprintf("resources:\n  requests:\n    cpu: %s\n    memory: %dMi\n  limits:\n    cpu: %s\n    memory: %dMi\n",
-			milli(r.RequestCPU), r.RequestMemory>>20, milli(r.LimitCPU), r.LimitMemory>>20)
+			human.Millis(r.RequestCPU), r.RequestMemory>>20, human.Millis(r.LimitCPU), r.LimitMemory>>20)
 	}
 	for _, c := range r.Fleet {
 		over := ""
 		if c.OverCap {
 			over = "over capacity"
 		}
-		v.Fleet = append(v.Fleet, []string{c.Name, strconv.Itoa(c.Nodes), short(c.Max), cpu(c.CPU), mebi(uint64(c.Memory)),
+		v.Fleet = append(v.Fleet, []string{c.Name, strconv.Itoa(c.Nodes), human.Number(c.Max), human.Number(c.CPU), mebi(uint64(c.Memory)),
 			fmt.Sprintf("%.1f", c.SumCPU), mebi(uint64(c.SumMem)), over})
 	}
 	return v
@@ -306,7 +306,7 @@ func rules(rows []capacity.Row) []rule {
 	var list []rule
 	for name, n := range count {
 		if total > 0 {
-			list = append(list, rule{name, action[name], Percent(float64(n) / float64(total))})
+			list = append(list, rule{name, action[name], human.Share(float64(n) / float64(total))})
 		}
 	}
 	slices.SortFunc(list, func(a, b rule) int { return cmp.Compare(a.Name, b.Name) })
