@@ -101,7 +101,6 @@ type Load struct {
 // Times is a rate of operations as a multiple of the recorded workload.
 func (l Load) Times(rate float64) float64 { return rate / (l.Alerts + l.Others) }
 
-// The two pure loads.
 var (
 	AlertsOnly = Load{Alerts: 1}
 	NoiseOnly  = Load{Others: 1}

@@ -10,7 +10,6 @@ type Factor struct {
 // FactorName is a stable word for a limiting factor.
 type FactorName string
 
-// The limiting factors.
 const (
 	FactorCPU        FactorName = "sensor CPU"
 	FactorThrottling FactorName = "throttling"

@@ -33,7 +33,6 @@ import (
 // Kind is the way in which alerts or statistics arrive.
 type Kind string
 
-// The kinds.
 const (
 	GRPC  Kind = "grpc"
 	HTTP  Kind = "http"

@@ -47,7 +47,6 @@ type Choice struct {
 // Order is how the schedule's places are given to the actions.
 type Order string
 
-// The orders.
 const (
 	// Shuffle takes each action as often as its weight says in every pass, in
 	// an order that the seed decides: the default, as event-generator does.

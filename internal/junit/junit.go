@@ -10,7 +10,6 @@ import (
 // Status is the end of a test.
 type Status int
 
-// The statuses.
 const (
 	Passed  Status = iota
 	Failed         // the assertion does not hold

@@ -5,7 +5,6 @@ import "strings"
 // Group is a family of syscalls that come in bursts of their own.
 type Group string
 
-// The groups.
 const (
 	File    Group = "file"
 	Network Group = "network"

@@ -44,7 +44,6 @@ type Source struct {
 	Assumed []string `json:"assumed,omitempty"`
 }
 
-// The kinds of sources.
 const (
 	FromKernel     = "kernel"
 	FromCapture    = "capture"

@@ -36,7 +36,6 @@ type Clock struct {
 // Class is the result of matching an alert.
 type Class uint8
 
-// The classes.
 const (
 	Matched   Class = iota
 	Late            // matched, but received after the deadline

@@ -24,7 +24,6 @@ import (
 // Kind is the kind of a sensor.
 type Kind string
 
-// The kinds of sensors.
 const (
 	Embedded Kind = "embedded" // our own, as a child
 	Falco    Kind = "falco"    // an installed Falco, as a child

@@ -33,7 +33,6 @@ const (
 // Cost is the class of an action's duration.
 type Cost string
 
-// The cost classes.
 const (
 	Fast    Cost = "fast"    // syscalls of this process: microseconds
 	Process Cost = "process" // starts a child: a few milliseconds
@@ -53,7 +52,6 @@ const (
 // Place is where an action makes sense.
 type Place string
 
-// The places.
 const (
 	Anywhere  Place = "any"
 	Host      Place = "host"

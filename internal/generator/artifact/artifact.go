@@ -16,7 +16,6 @@ import (
 // Kind is the kind of an artifact.
 type Kind string
 
-// The kinds.
 const (
 	File      Kind = "file"      // a regular file of this user's
 	Link      Kind = "link"      // a symbolic link

@@ -26,7 +26,6 @@ import (
 // Engine is one of Names.
 type Engine string
 
-// The engines.
 const (
 	Docker     Engine = "docker"
 	Podman     Engine = "podman"

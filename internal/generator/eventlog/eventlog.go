@@ -20,7 +20,6 @@ import (
 // Level is the severity of a line.
 type Level int
 
-// The levels.
 const (
 	Debug Level = iota
 	Info

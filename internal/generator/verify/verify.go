@@ -43,7 +43,6 @@ type Source interface {
 // Status is the outcome of one action.
 type Status string
 
-// The outcomes.
 const (
 	Passed  Status = "passed"
 	Failed  Status = "failed"  // the rule was not fired, or one that must not be fired was

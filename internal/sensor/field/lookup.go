@@ -22,7 +22,6 @@ type Catalogue struct {
 	byName map[string]*Field
 }
 
-// The catalogues.
 var (
 	Syscall = collect(
 		genericFields(), eventFields(), argFields(), openFields(),

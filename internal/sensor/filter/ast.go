@@ -83,7 +83,6 @@ type Value struct {
 // Op is an operator, as written.
 type Op string
 
-// The operators.
 const (
 	Exists      Op = "exists"
 	Less        Op = "<"
@@ -111,7 +110,6 @@ const (
 // operator.
 type Modifier string
 
-// The modifiers.
 const (
 	NoModifier Modifier = ""
 	OneOf      Modifier = "oneof"

@@ -9,7 +9,6 @@ import (
 // Fate is what became of an event; enum fate of bpf/counters.h.
 type Fate uint8
 
-// The fates.
 const (
 	Delivered Fate = iota // put into a ring
 	Filtered              // decided in the kernel: no rule needs it

@@ -16,7 +16,6 @@ type Value []byte
 // Kind is the JSON type of a value.
 type Kind uint8
 
-// The kinds.
 const (
 	Missing Kind = iota
 	Null

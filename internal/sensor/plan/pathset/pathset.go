@@ -17,7 +17,6 @@ import (
 // Kind says where in a path a pattern has to occur.
 type Kind uint8
 
-// The kinds of patterns.
 const (
 	Exact    Kind = iota // the whole path
 	Prefix               // at its start
