@@ -49,7 +49,7 @@ type tracked struct {
 // add takes the slots of a window and returns the calls in it.
 func (e *tracked) add(window int, slots *[Slots]float64) (sum uint32) {
 	for i := range slots {
-		n := math.Round(min(slots[i]+e.carry, mostInSlot))
+		n := max(0, math.Round(min(slots[i]+e.carry, mostInSlot))) // half a call may be owed
 		e.carry += slots[i] - n
 		if n > 0 {
 			e.busy = append(e.busy, Busy{uint32(window*Slots + i), uint32(n)})

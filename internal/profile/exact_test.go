@@ -2,6 +2,7 @@ package profile
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -34,6 +35,14 @@ func TestExactText(t *testing.T) {
 	e := Exact{Windows: 10, Busy: []Busy{{0, 1}, {1, 26}, {40, 70}}}
 	if text, _ := e.MarshalText(); string(text) != "0B0AB61SCr1" {
 		t.Errorf("%s", text)
+	}
+}
+
+// Half a call is one, once: the other half is owed, and not paid with more calls.
+func TestHalfACall(t *testing.T) {
+	var e tracked
+	if sum := e.add(0, &[Slots]float64{3: 0.5}); sum != 1 || !slices.Equal(e.busy, []Busy{{3, 1}}) {
+		t.Errorf("%d calls in %v", sum, e.busy)
 	}
 }
 
