@@ -1,6 +1,7 @@
 package generator
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -21,13 +22,29 @@ type Mix struct {
 	// strand's actions. The shares of a strand add up to 1.
 	Strands []int
 	Shares  []float64
-	// Together says of each strand whether its actions of a step are due at once,
-	// at the step's start: a whole number of them. Nil: of none.
-	Together []bool
+	// Timed says of each strand whether its actions have times of their own: a
+	// whole number of them in each step, at its start, or, with clumps, when those
+	// of the strand's place are. Nil: of none.
+	Timed  []Timing
+	Clumps [2][]uint16 // of each step: a bit for each tenth in which there are any
 }
 
-// together says whether a strand's actions are due at once.
-func (m *Mix) together(strand int) bool { return m.Together != nil && m.Together[strand] }
+// Timing is where the times of a strand's actions come from.
+type Timing uint8
+
+// The timings.
+const (
+	Even      Timing = iota // evenly spaced
+	Host                    // Mix.Clumps[0]
+	Container               // Mix.Clumps[1]
+)
+
+func (m *Mix) timing(strand int) Timing {
+	if m.Timed == nil {
+		return Even
+	}
+	return m.Timed[strand]
+}
 
 // peak is the highest rate of all strands together, over a tenth of a second.
 func (m *Mix) peak() (highest float64) {
@@ -48,23 +65,79 @@ func (m *Mix) peak() (highest float64) {
 func (m *Mix) pacer() pace.Series {
 	even := &Mix{Rates: slices.Clone(m.Rates)}
 	for s, rates := range even.Rates {
-		if m.together(s) {
+		if m.timing(s) != Even {
 			even.Rates[s] = make([]float64, len(rates))
 		}
 	}
-	bursts := make([]float64, len(m.Rates[0]))
-	for s := range m.Rates {
-		for step, n := range m.bursts(s) {
-			bursts[step] += float64(n)
+	timed := make([][]float64, len(m.Rates[0]))
+	for step, actions := range m.timed() {
+		for _, a := range actions {
+			timed[step] = append(timed[step], a.at)
 		}
 	}
-	return pace.NewSeries(even.totals(), bursts, m.Each)
+	return pace.NewSeries(even.totals(), timed, m.Each)
 }
 
-// bursts are the actions of a strand that come at once, in each step; nil if they
-// do not. What is cut off of one burst counts for the next.
+// timed is one action with a time of its own, in shares of its step.
+type timed struct {
+	at     float64
+	strand int
+}
+
+// timed are those of each step, in order: those of each place are spread over its
+// clumps.
+func (m *Mix) timed() [][]timed {
+	steps := make([][]timed, len(m.Rates[0]))
+	counts := make([][]int, len(m.Rates))
+	for s := range m.Rates {
+		counts[s] = m.bursts(s)
+	}
+	for step := range steps {
+		for place := Host; place <= Container; place++ {
+			first := len(steps[step])
+			for s := range counts {
+				if m.timing(s) == place {
+					for range counts[s][step] {
+						steps[step] = append(steps[step], timed{strand: s})
+					}
+				}
+			}
+			spread(steps[step][first:], m.clumps(place, step))
+		}
+		slices.SortStableFunc(steps[step], func(a, b timed) int { return cmp.Compare(a.at, b.at) })
+	}
+	return steps
+}
+
+// tenths are the parts of a step that clumps tell apart.
+const tenths = 10
+
+// clumps are the tenths of a step with clumps: the first if they are not known.
+func (m *Mix) clumps(place Timing, step int) (busy []float64) {
+	if of := m.Clumps[place-Host]; step < len(of) {
+		for i := range tenths {
+			if of[step]>>i&1 == 1 {
+				busy = append(busy, float64(i)/tenths)
+			}
+		}
+	}
+	if busy == nil {
+		busy = []float64{0}
+	}
+	return busy
+}
+
+// spread gives the actions their times, as many to each clump.
+func spread(actions []timed, clumps []float64) {
+	for i := range actions {
+		actions[i].at = clumps[i*len(clumps)/len(actions)]
+	}
+}
+
+// bursts are the numbers of a strand's actions in each step, if they have times of
+// their own, else nil. What is cut off of one counts for the next.
 func (m *Mix) bursts(strand int) []int {
-	if !m.together(strand) {
+	if m.timing(strand) == Even {
 		return nil
 	}
 	counts := make([]int, len(m.Rates[strand]))
@@ -97,8 +170,8 @@ func (m *Mix) check(actions int) error {
 	if len(m.Strands) != actions || len(m.Shares) != actions {
 		return fmt.Errorf("mix of %d strands and %d shares for %d actions", len(m.Strands), len(m.Shares), actions)
 	}
-	if m.Together != nil && len(m.Together) != len(m.Rates) {
-		return fmt.Errorf("mix of %d strands says of %d whether they come together", len(m.Rates), len(m.Together))
+	if m.Timed != nil && len(m.Timed) != len(m.Rates) {
+		return fmt.Errorf("mix of %d strands has the timing of %d", len(m.Rates), len(m.Timed))
 	}
 	for _, rates := range m.Rates {
 		if len(rates) != len(m.Rates[0]) {
@@ -119,7 +192,7 @@ func (m *Mix) of(actions []int) *Mix {
 	for _, a := range actions {
 		sums[m.Strands[a]] += m.Shares[a]
 	}
-	part := &Mix{Each: m.Each, Together: m.Together}
+	part := &Mix{Each: m.Each, Timed: m.Timed, Clumps: m.Clumps}
 	for s, rates := range m.Rates {
 		part.Rates = append(part.Rates, scaled(rates, sums[s]))
 	}
@@ -158,7 +231,7 @@ func (m *Mix) leaveOut(actions []Choice) *Mix {
 	if !any {
 		return m
 	}
-	left := &Mix{Each: m.Each, Strands: m.Strands, Together: m.Together} // shared: nobody changes them
+	left := &Mix{Each: m.Each, Strands: m.Strands, Timed: m.Timed, Clumps: m.Clumps} // shared: nobody changes them
 	for s, rates := range m.Rates {
 		left.Rates = append(left.Rates, scaled(rates, kept[s]))
 	}
@@ -184,9 +257,9 @@ func scaled(rates []float64, by float64) []float64 {
 	return s
 }
 
-// mixPicker gives the places of a mix's schedule to its actions. First in each
-// step come the strands that are together. Of the rest of the step each strand
-// has a part of the time, and takes the places in it: calls of one kind
+// mixPicker gives the places of a mix's schedule to its actions. Those with times
+// of their own are listed. Of the evenly spaced ones each strand
+// has a part of the step's time, and takes the places in it: calls of one kind
 // come together, as those of real programs do, so that a sensor rests between
 // those that it has to look at. So that no strand falls between two places in
 // every step, the parts are moved by up to one place: by the fraction of the
@@ -195,10 +268,9 @@ func scaled(rates []float64, by float64) []float64 {
 // of the numbers from 0 to 1 holds the fraction of n times the golden ratio.
 type mixPicker struct {
 	series  pace.Series
-	first   []int       // of each step: where its burst begins
-	burst   []uint16    // the actions of all bursts
+	timed   [][]uint16  // of each step: the actions with times of their own
 	ends    [][]float64 // of each step: the upper ends of the strands' parts
-	counts  []float64   // of each step: the places in it, without the burst
+	counts  []float64   // of each step: the places in it, without those
 	strands []mixStrand
 }
 
@@ -233,7 +305,7 @@ func newMixPicker(m *Mix) *mixPicker {
 		ends := make([]float64, len(m.Rates))
 		var sum float64
 		for s := range m.Rates {
-			if !m.together(s) {
+			if m.timing(s) == Even {
 				sum += m.Rates[s][i]
 			}
 			ends[s] = sum
@@ -244,27 +316,18 @@ func newMixPicker(m *Mix) *mixPicker {
 		p.counts = append(p.counts, sum*m.Each.Seconds())
 		p.ends = append(p.ends, ends)
 	}
-	p.fillBursts(m)
+	p.list(m.timed())
 	return p
 }
 
-// fillBursts lists the actions of all bursts.
-func (p *mixPicker) fillBursts(m *Mix) {
-	made := make([]float64, len(m.Rates))
-	bursts := make([][]int, len(m.Rates))
-	for s := range m.Rates {
-		bursts[s] = m.bursts(s)
-	}
-	for i := range m.Rates[0] {
-		p.first = append(p.first, len(p.burst))
-		for s := range bursts {
-			if bursts[s] == nil {
-				continue
-			}
-			for range bursts[s][i] {
-				p.burst = append(p.burst, p.strands[s].action(made[s]))
-				made[s]++
-			}
+// list chooses the actions with times of their own.
+func (p *mixPicker) list(steps [][]timed) {
+	made := make([]float64, len(p.strands))
+	p.timed = make([][]uint16, len(steps))
+	for i, actions := range steps {
+		for _, a := range actions {
+			p.timed[i] = append(p.timed[i], p.strands[a.strand].action(made[a.strand]))
+			made[a.strand]++
 		}
 	}
 }
@@ -272,12 +335,12 @@ func (p *mixPicker) fillBursts(m *Mix) {
 // at is the action in place n.
 func (p *mixPicker) at(n uint64) uint16 {
 	place := p.series.Place(n)
-	if i := int(place.Before); i < int(p.series.Bursts[place.Step]) {
-		return p.burst[p.first[place.Step]+i]
+	if place.Timed >= 0 {
+		return p.timed[place.Step][place.Timed]
 	}
 	steps := len(p.ends)
 	moved := fraction((place.Round*float64(steps)+float64(place.Step))*goldenRatio) / max(p.counts[place.Step], 1)
-	x := fraction(p.series.Within(place) + moved)
+	x := fraction(place.Within + moved)
 	ends := p.ends[place.Step]
 	s := find(ends, x)
 	before := 0.0

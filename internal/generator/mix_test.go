@@ -1,6 +1,7 @@
 package generator
 
 import (
+	"maps"
 	"math"
 	"testing"
 	"time"
@@ -40,10 +41,10 @@ func TestMixPicker(t *testing.T) {
 func TestMixPickerIdleStep(t *testing.T) {
 	m := twoStrands()
 	m.Rates[0][0] = 0 // the first step is idle, the last has both strands
-	together := *m
-	together.Together = []bool{true, false}
+	timed := *m
+	timed.Timed = []Timing{Host, Even}
 	for name, m := range map[string]*Mix{
-		"the first strand has no actions": m.of([]int{2}), "an idle step": m, "together": &together,
+		"the first strand has no actions": m.of([]int{2}), "an idle step": m, "timed": &timed,
 		"one in each step": {Each: m.Each, Rates: [][]float64{{1, 0, 0}, {0, 1, 0}}, Strands: m.Strands, Shares: m.Shares},
 	} {
 		p := newMixPicker(m)
@@ -56,28 +57,23 @@ func TestMixPickerIdleStep(t *testing.T) {
 	}
 }
 
-// What is together is due at once, at the start of its step, and before all else.
-func TestMixTogether(t *testing.T) {
+// Actions with times of their own are due at the start of their step, or in its
+// clumps, those of the host and of containers each.
+func TestMixTimed(t *testing.T) {
 	m := twoStrands()
 	m.Rates[0] = []float64{25, 0, 25} // 2.5 each
-	m.Together = []bool{true, false}
+	m.Timed = []Timing{Container, Even}
+	m.Clumps[1] = []uint16{0, 1, 1<<2 | 1<<7}
+	m.Clumps[0] = []uint16{1 << 5, 1 << 5, 1 << 5}
 	p := newMixPicker(m)
 	due := map[time.Duration]int{}
 	for n := range uint64(1000) {
-		if p.at(n) < 2 {
-			due[p.series.Due(n).Round(time.Microsecond)]++
+		if at := p.series.Due(n).Round(time.Microsecond); p.at(n) < 2 && at < 600*time.Millisecond {
+			due[at/time.Millisecond]++
 		}
 	}
-	for step, want := range []int{3, 0, 2, 3, 0, 2} {
-		if got := due[time.Duration(step)*m.Each]; got != want {
-			t.Errorf("%d at the start of step %d, want %d", got, step, want)
-		}
-		delete(due, time.Duration(step)*m.Each)
-	}
-	for at := range due {
-		if at < 6*m.Each {
-			t.Errorf("due after %v too", at)
-		}
+	if want := map[time.Duration]int{0: 3, 220: 1, 270: 1, 300: 3, 520: 1, 570: 1}; !maps.Equal(due, want) {
+		t.Errorf("due after %v ms, want %v", due, want)
 	}
 }
 
@@ -118,7 +114,7 @@ func TestMixParts(t *testing.T) {
 func TestMixChecks(t *testing.T) {
 	for name, change := range map[string]func(*Mix){
 		"ragged":       func(m *Mix) { m.Rates[1] = m.Rates[1][:2] },
-		"together":     func(m *Mix) { m.Together = []bool{true} },
+		"timing":       func(m *Mix) { m.Timed = []Timing{Host} },
 		"no strand":    func(m *Mix) { m.Strands[2] = 2 },
 		"share":        func(m *Mix) { m.Shares[0] = 2 },
 		"short":        func(m *Mix) { m.Shares = m.Shares[:1] },

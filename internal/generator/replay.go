@@ -194,20 +194,34 @@ func (r *replay) mix(p *profile.Profile, scale float64, length time.Duration) *M
 		m.Shares = append(m.Shares, c.rate/sums[m.Strands[i]])
 	}
 	m.Rates = make([][]float64, len(sums))
-	m.Together = make([]bool, len(sums))
+	m.Timed = make([]Timing, len(sums))
 	for key, i := range index {
-		m.Rates[i], m.Together[i] = course(&p.Shape, &shape, key, sums[i]*scale)
+		m.Rates[i], m.Timed[i] = course(&p.Shape, &shape, key, sums[i]*scale)
+	}
+	for i := range m.Clumps {
+		m.Clumps[i] = clumps(&shape, i == 1)
 	}
 	return m
 }
 
+// clumps are the tenths of each slot in which sensors have something to look at.
+func clumps(shape *profile.Shape, container bool) []uint16 {
+	bits := make([]uint16, shape.Windows()*profile.Slots)
+	for _, busy := range shape.In(container) {
+		if slot := int(busy.Slot / tenths); slot < len(bits) {
+			bits[slot] |= 1 << (busy.Slot % tenths)
+		}
+	}
+	return bits
+}
+
 // course is a strand's rate in each slot of a sample of the whole shape, which has
-// the given mean. together says that the calls of each slot are known: they come
-// at once.
-func course(whole, sample *profile.Shape, key strand, mean float64) (rates []float64, together bool) {
+// the given mean, and its timing: that of its place if the calls of each slot are
+// known.
+func course(whole, sample *profile.Shape, key strand, mean float64) (rates []float64, timing Timing) {
 	rates = make([]float64, max(1, sample.Windows())*profile.Slots)
 	if e := key.in(whole).Exact; e != nil && len(e.Busy) > 0 {
-		return key.exact(whole, sample, rates, mean), true
+		return key.exact(whole, sample, rates, mean), Host + Timing(bit(key.container))
 	}
 	var sum float64
 	for _, n := range key.in(whole).Counts {
@@ -217,7 +231,7 @@ func course(whole, sample *profile.Shape, key strand, mean float64) (rates []flo
 		for i := range rates {
 			rates[i] = mean
 		}
-		return rates, false
+		return rates, Even
 	}
 	played := key.in(sample)
 	for i, n := range played.Counts {
@@ -231,7 +245,7 @@ func course(whole, sample *profile.Shape, key strand, mean float64) (rates []flo
 			rates[i*profile.Slots+s] = rate * float64(profile.Slots) / float64(busy) * float64(bit(is))
 		}
 	}
-	return rates, false
+	return rates, Even
 }
 
 // exact is the course of a strand whose calls in each slot are known.

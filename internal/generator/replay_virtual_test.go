@@ -185,6 +185,33 @@ func TestReplayKeepsExactSlots(t *testing.T) {
 	}
 }
 
+// With the recorded clumps, such calls come in their milliseconds, those of the
+// host and of containers in their own.
+func TestReplayKeepsClumps(t *testing.T) {
+	b := profile.NewBuilder()
+	for range 20 {
+		slots := &[profile.Slots]float64{3: 4}
+		b.Clumps(false, []int{32, 38})
+		b.Clumps(true, []int{31, 77})
+		b.Add([]profile.Count{{Syscall: "read", Calls: 500}, {Syscall: "unlink", Calls: 4, Slots: slots}, {Syscall: "connect", Container: true, Calls: 4, Slots: slots}})
+	}
+	o, _, err := Replay(b.Profile(), 1, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]map[time.Duration]int{"replay.unlink": {}, "replay.connect": {}}
+	pacer, picker := o.Mix.pacer(), newMixPicker(o.Mix)
+	for n := uint64(0); pacer.Due(n) < 20*profile.Window; n++ {
+		if due := got[o.Actions[picker.at(n)].Name]; due != nil {
+			due[(pacer.Due(n)+time.Microsecond)%profile.Window/time.Millisecond]++
+		}
+	}
+	want := map[string]map[time.Duration]int{"replay.unlink": {32: 40, 38: 40}, "replay.connect": {31: 80}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // An execve takes the clone that is the next before it, within a window.
 func TestLess(t *testing.T) {
 	type list = []profile.Busy

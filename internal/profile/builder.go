@@ -27,6 +27,9 @@ type Builder struct {
 	strands map[strandKey]*course
 	// chosen are the syscalls that have strands of their own, once that is known.
 	chosen map[strandKey]bool
+	// clumps are those on the host and in containers; dense says which had too many.
+	clumps [2][]Busy
+	dense  [2]bool
 }
 
 // tally counts one syscall.
@@ -115,6 +118,7 @@ func (b *Builder) Profile() *Profile {
 		p.Shape.Strands = append(p.Shape.Strands, c.strand(key))
 	}
 	sortStrands(p.Shape.Strands)
+	p.Shape.Clumps = b.clumped()
 	p.Shape = p.Shape.Sample(maxWindows)
 	return p
 }

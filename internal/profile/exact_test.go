@@ -158,3 +158,70 @@ func TestExactParts(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// Clumps go through the file, a sample and a merge with their windows, and are
+// left out where there are too many.
+func TestClumps(t *testing.T) {
+	b := NewBuilder()
+	for i := range 700 {
+		b.Clumps(true, []int{0, 57, 99})
+		if i < 690 {
+			b.Clumps(false, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20})
+		}
+		calls := 1.0
+		if i == 655 {
+			calls = 100
+		}
+		b.Add([]Count{{Syscall: "execve", Container: true, Calls: calls, Slots: at(5, calls)}})
+	}
+	p := b.Profile()
+	var text strings.Builder
+	if err := p.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	p, err := Read(strings.NewReader(text.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	merged, err := Merge([]*Profile{sample(), p})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(p.Shape.In(false)); n != 0 {
+		t.Errorf("the host has %d clumps", n)
+	}
+	for name, s := range map[string]*Shape{"sample": &p.Shape, "merge": &merged.Shape} {
+		busy, first := s.In(true), uint32(0)
+		if name == "merge" { // the other one comes first
+			first = uint32((s.Windows() - len(busy)/3) * Slots * Slots)
+		}
+		if len(busy)%3 != 0 || len(busy) == 0 {
+			t.Fatalf("%s: %d clumps", name, len(busy))
+		}
+		for i, c := range busy {
+			if want := first + uint32(i/3*Slots*Slots+[]int{0, 57, 99}[i%3]); c.Slot != want || c.Calls != 1 {
+				t.Fatalf("%s: clump %d is %+v, want it at %d", name, i, c, want)
+			}
+		}
+	}
+	if n := len(p.Shape.In(true)); n != 3*maxWindows {
+		t.Errorf("%d clumps in the sample", n)
+	}
+}
+
+// A long recording does not keep clumps of which there are too many.
+func TestClumpsAreBounded(t *testing.T) {
+	b := NewBuilder()
+	all := make([]int, Slots*Slots)
+	for i := range all {
+		all[i] = i
+	}
+	for range undecided + 10*perSecond {
+		b.Clumps(true, all)
+		b.Clumps(false, all[:5])
+		b.Add(nil)
+	}
+	if n, few := len(b.clumps[1]), len(b.clumps[0]); n != 0 || few != 5*b.windows {
+		t.Errorf("%d and %d clumps", n, few)
+	}
+}

@@ -157,6 +157,18 @@ func (s *Shape) count() error {
 	return nil
 }
 
+func (s *Shape) checkClumps() error {
+	for i, c := range s.Clumps {
+		if i > 1 || i == 1 && c.Container == s.Clumps[0].Container {
+			return errors.New("shape.clumps: expected one of the host and one of containers at most")
+		}
+		if c.Milliseconds == nil || c.Milliseconds.Windows > s.Windows()*Slots {
+			return fmt.Errorf("shape.clumps[%d]: expected milliseconds of at most %d windows", i, s.Windows())
+		}
+	}
+	return nil
+}
+
 func (s *Shape) check() error {
 	if s.Windows() > mostWindows {
 		return fmt.Errorf("shape: %d windows: expected at most %d", s.Windows(), mostWindows)
@@ -172,5 +184,5 @@ func (s *Shape) check() error {
 			return fmt.Errorf("shape.strands[%d]: slots of %d characters: expected two of %s for each window", i, len(strand.Slots), digits)
 		}
 	}
-	return nil
+	return s.checkClumps()
 }

@@ -69,9 +69,14 @@ func TestReadErrors(t *testing.T) {
 				p.Syscalls = append(p.Syscalls, Syscall{Name: strconv.Itoa(i)})
 			}
 		}), "syscalls: expected at most 1000"},
-		"no rate":        {edit(func(p *Profile) { p.Rate = 0 }), "rate 0: expected the sum of the syscalls' rates, "},
-		"other rate":     {edit(func(p *Profile) { p.Rate *= 2 }), "expected the sum"},
-		"years":          {edit(func(p *Profile) { p.Shape.Strands[0].Counts = make([]uint32, mostWindows+1) }), "windows: expected at most"},
+		"no rate":    {edit(func(p *Profile) { p.Rate = 0 }), "rate 0: expected the sum of the syscalls' rates, "},
+		"other rate": {edit(func(p *Profile) { p.Rate *= 2 }), "expected the sum"},
+		"years":      {edit(func(p *Profile) { p.Shape.Strands[0].Counts = make([]uint32, mostWindows+1) }), "windows: expected at most"},
+		"clumps twice": {edit(func(p *Profile) {
+			p.Shape.Clumps = []Clumps{{true, &Exact{Windows: 1}}, {true, &Exact{Windows: 1}}}
+		}), "one of the host"},
+		"no clumps":      {edit(func(p *Profile) { p.Shape.Clumps = []Clumps{{}} }), "expected milliseconds"},
+		"later clumps":   {edit(func(p *Profile) { p.Shape.Clumps = []Clumps{{true, &Exact{Windows: 10_000}}} }), "expected milliseconds"},
 		"ragged windows": {edit(func(p *Profile) { p.Shape.Strands[1].Counts = nil }), "0 windows"},
 	} {
 		t.Run(name, func(t *testing.T) {

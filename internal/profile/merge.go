@@ -150,6 +150,7 @@ func chain(profiles []*Profile) Shape {
 	}
 	strands := map[strandKey]*Strand{}
 	length := 0
+	var shape Shape
 	for _, p := range profiles {
 		own := p.Shape.Windows()
 		part := p.Shape.Sample(max(perSecond, own*maxWindows/max(all, maxWindows)))
@@ -160,9 +161,12 @@ func chain(profiles []*Profile) Shape {
 			}
 			strands[key].follow(s, length)
 		}
+		shape.followClumps(part.Clumps, length)
 		length += part.Windows()
 	}
-	var shape Shape
+	if length > mostWindows/Slots { // more than can be read
+		shape.Clumps = nil
+	}
 	for _, s := range strands {
 		s.pad(length)
 		shape.Strands = append(shape.Strands, *s)

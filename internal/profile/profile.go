@@ -144,6 +144,17 @@ type Quantiles struct {
 // their shares. Its strands have the same number of windows.
 type Shape struct {
 	Strands []Strand `json:"strands"`
+	// Clumps says more exactly when the calls of the exact strands came; it may lack.
+	Clumps []Clumps `json:"clumps,omitempty"`
+}
+
+// Clumps are the milliseconds with a call that sensors look at, on the host or in
+// containers: programs make such calls in clumps, between which a sensor rests.
+type Clumps struct {
+	Container bool `json:"container"`
+	// Milliseconds stand for the slots of Exact: ten times as many as those of a
+	// strand. Their calls are not counted.
+	Milliseconds *Exact `json:"milliseconds"`
 }
 
 // Strand is one of the most frequent syscalls, one that sensors look at, or the

@@ -27,6 +27,9 @@ func (s *Shape) Sample(windows int) Shape {
 		}
 		kept.Strands = append(kept.Strands, k)
 	}
+	for i, second := range keep {
+		kept.followClumps(s.clumpsBetween(second*perSecond, (second+1)*perSecond), i*perSecond)
+	}
 	return kept
 }
 

@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -38,24 +39,35 @@ func TestSeries(t *testing.T) {
 	}
 }
 
-// A burst is due at once, at the start of its step, whatever comes before.
-func TestSeriesBursts(t *testing.T) {
-	s := NewSeries([]float64{5, 0, 10}, []float64{0, 3, 1}, 100*time.Millisecond) // half an action, 3, 1 and 1
-	var due []time.Duration
-	for n := range uint64(11) {
-		due = append(due, s.Due(n).Round(time.Microsecond)/time.Millisecond)
+// A timed action is due at its time, whatever comes before and between.
+func TestSeriesTimed(t *testing.T) {
+	s := NewSeries([]float64{5, 0, 30}, [][]float64{nil, {0, 0.3, 0.3}, {0.5, 0.99}}, 100*time.Millisecond) // half an action and 3 more
+	timed := map[time.Duration]int{}
+	var last time.Duration
+	for n := range uint64(34) { // of four rounds
+		p, due := s.Place(n), s.Due(n).Round(time.Microsecond)
+		if due < last {
+			t.Errorf("action %d is due after %v, the one before after %v", n, due, last)
+		}
+		last = due
+		if p.Timed >= 0 {
+			timed[due/time.Millisecond]++
+		}
 	}
-	// One more in the second round, as half of one was left.
-	if want := []time.Duration{0, 100, 100, 100, 200, 250, 400, 400, 400, 500, 500}; !slices.Equal(due[:5], want[:5]) {
-		t.Errorf("due after %d ms, want %d", due, want)
+	want := map[time.Duration]int{}
+	for round := range time.Duration(4) {
+		for _, at := range []time.Duration{100, 130, 130, 250, 299} {
+			want[300*round+at]++
+		}
 	}
-	at := map[time.Duration]int{}
-	for _, d := range due {
-		at[d]++
+	if !maps.Equal(timed, want) {
+		t.Errorf("timed after %v ms, want %v", timed, want)
 	}
-	if at[100] != 3 || at[400] != 3 {
-		t.Errorf("due after %d ms: want 3 each after 100 and 400", due)
-	}
+}
+
+func sorted(list []float64) []float64 {
+	slices.Sort(list)
+	return list
 }
 
 // The actions due before a time are those planned by it.
@@ -63,8 +75,8 @@ func TestSeriesPlanned(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		rates := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 50_000), func(n int) float64 { return float64(n) / 10 }), 1, 8).Draw(t, "rates")
 		rates[0] += 10
-		bursts := rapid.SliceOfN(rapid.Map(rapid.IntRange(0, 50), func(n int) float64 { return float64(n) }), len(rates), len(rates)).Draw(t, "bursts")
-		s := NewSeries(rates, bursts, 100*time.Millisecond)
+		timed := rapid.SliceOfN(rapid.Map(rapid.SliceOfN(rapid.Float64Range(0, 0.999), 0, 20), sorted), len(rates), len(rates)).Draw(t, "timed")
+		s := NewSeries(rates, timed, 100*time.Millisecond)
 		if err := Check(s); err != nil {
 			t.Fatal(err)
 		}

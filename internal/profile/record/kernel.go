@@ -12,6 +12,8 @@ import (
 	"github.com/cilium/ebpf/ringbuf"
 	"github.com/cilium/ebpf/rlimit"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
+	"github.com/peregrine-sec/peregrine/internal/profile"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
@@ -105,10 +107,16 @@ func (c *counts) add(o *counts) {
 	}
 }
 
-// renew lets the program take samples again.
-func (k *kernel) renew() error {
+// renew begins a window: the program may take samples again. It returns when in
+// the window that has ended there were calls that sensors look at, in bits for each
+// millisecond, of the host and of containers.
+func (k *kernel) renew() (clumps [2][2]uint64, err error) {
+	before := k.epoch & 1
 	k.epoch++
-	return k.objects.Epoch.Set(k.epoch)
+	var all [2][2][2]uint64
+	err = errors.Join(k.objects.WindowStart.Set(uint64(boottime.Now())), k.objects.Epoch.Set(k.epoch), k.objects.Clumps.Get(&all))
+	clumps, all[before] = all[before], [2][2]uint64{}
+	return clumps, errors.Join(err, k.objects.Clumps.Set(all))
 }
 
 // close detaches. A nil part was never made.
@@ -136,6 +144,8 @@ const (
 	execFacts
 	exitFacts
 	cloneFacts
+	// watchedFlag comes with any of them, or alone: WATCHED.
+	watchedFlag = 0x80
 )
 
 // looked maps the sampled syscalls to their sampled arguments.
@@ -152,6 +162,9 @@ func factTable() []uint8 {
 	table := make([]uint8, numbers)
 	for nr, name := range names {
 		table[nr] = looked[name]
+		if profile.Watched(name) {
+			table[nr] |= watchedFlag
+		}
 	}
 	return table
 }

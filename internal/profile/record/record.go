@@ -82,6 +82,9 @@ func (r *recording) windows(ctx context.Context, o Options) error {
 		return err
 	}
 	r.first, r.before = r.now, r.now
+	if _, err := r.kernel.renew(); err != nil {
+		return err
+	}
 	start := time.Now()
 	last := start
 	timer := time.NewTimer(slot)
@@ -103,8 +106,12 @@ func (r *recording) windows(ctx context.Context, o Options) error {
 			timer.Reset(min(time.Until(end), slot-now.Sub(start)%slot))
 			continue
 		}
-		if err := r.kernel.renew(); err != nil {
+		clumps, err := r.kernel.renew()
+		if err != nil {
 			return err
+		}
+		for _, place := range r.places() {
+			r.builder.Clumps(place == 1, milliseconds(clumps[place], now.Sub(last)))
 		}
 		r.window(now.Sub(last))
 		last = now

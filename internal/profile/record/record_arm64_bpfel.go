@@ -23,10 +23,12 @@ const (
 	recordProgCountExit     = "count_exit"
 	recordProgCountFork     = "count_fork"
 	recordProgCountSyscall  = "count_syscall"
+	recordVarClumps         = "clumps"
 	recordVarContainersOnly = "containers_only"
 	recordVarEpoch          = "epoch"
 	recordVarFactsOf        = "facts_of"
 	recordVarTaskIsTyped    = "task_is_typed"
+	recordVarWindowStart    = "window_start"
 )
 
 // loadRecord returns the embedded CollectionSpec for record.
@@ -90,10 +92,12 @@ type recordMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type recordVariableSpecs struct {
+	Clumps         *ebpf.VariableSpec `ebpf:"clumps"`
 	ContainersOnly *ebpf.VariableSpec `ebpf:"containers_only"`
 	Epoch          *ebpf.VariableSpec `ebpf:"epoch"`
 	FactsOf        *ebpf.VariableSpec `ebpf:"facts_of"`
 	TaskIsTyped    *ebpf.VariableSpec `ebpf:"task_is_typed"`
+	WindowStart    *ebpf.VariableSpec `ebpf:"window_start"`
 }
 
 // recordObjects contains all objects after they have been loaded into the kernel.
@@ -133,10 +137,12 @@ func (m *recordMaps) Close() error {
 //
 // It can be passed to loadRecordObjects or ebpf.CollectionSpec.LoadAndAssign.
 type recordVariables struct {
+	Clumps         *ebpf.Variable `ebpf:"clumps"`
 	ContainersOnly *ebpf.Variable `ebpf:"containers_only"`
 	Epoch          *ebpf.Variable `ebpf:"epoch"`
 	FactsOf        *ebpf.Variable `ebpf:"facts_of"`
 	TaskIsTyped    *ebpf.Variable `ebpf:"task_is_typed"`
+	WindowStart    *ebpf.Variable `ebpf:"window_start"`
 }
 
 // recordPrograms contains all programs after they have been loaded into the kernel.

@@ -46,3 +46,17 @@ func (r *recording) whole(of func(*counts) uint64, scale float64) *[profile.Slot
 	}
 	return slots
 }
+
+// milliseconds are those of a window that have a bit. One that is longer is made
+// one of the nominal length.
+func milliseconds(bits [2]uint64, length time.Duration) (list []int) {
+	nominal := float64(profile.Window) / float64(max(length, profile.Window))
+	last := -1
+	for i := range 128 {
+		if ms := min(int(float64(i)*nominal), int(profile.Window/time.Millisecond)-1); bits[i/64]>>(i%64)&1 == 1 && ms != last {
+			list = append(list, ms)
+			last = ms
+		}
+	}
+	return list
+}

@@ -2,6 +2,7 @@ package record
 
 import (
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,6 +53,19 @@ func TestWholeSlots(t *testing.T) {
 	} {
 		if got := (&recording{readings: test.readings}).whole(of, test.scale); *got != test.want {
 			t.Errorf("%s: %v, want %v", name, *got, test.want)
+		}
+	}
+}
+
+// The bits of a window are its milliseconds; those of a longer one are closer.
+func TestMilliseconds(t *testing.T) {
+	bits := [2]uint64{1 | 1<<41, 1<<(99-64) | 1<<(127-64)}
+	for length, want := range map[time.Duration][]int{
+		profile.Window:     {0, 41, 99}, // as late as may be is the last
+		2 * profile.Window: {0, 20, 49, 63},
+	} {
+		if got := milliseconds(bits, length); !slices.Equal(got, want) {
+			t.Errorf("%v: %v, want %v", length, got, want)
 		}
 	}
 }

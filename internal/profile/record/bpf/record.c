@@ -62,6 +62,9 @@ struct {
 
 /* What is looked at: the facts of a syscall's arguments, by number. */
 enum facts { NO_FACTS, PATH_0, PATH_1, SOCKET, ADDRESS_1, EXEC, EXIT, CLONE };
+#define FACTS 0x7f
+/* Besides, with a flag: a call that sensors look at. */
+#define WATCHED 0x80
 
 const volatile u8 facts_of[NUMBERS];
 /* The helper that gives the current task as a pointer to load from is of 5.11. */
@@ -70,6 +73,11 @@ const volatile bool task_is_typed;
 const volatile bool containers_only;
 /* Counts windows; a new one renews what may be looked at. */
 volatile u32 epoch;
+/* When it began, and the milliseconds since then in which sensors had something to
+ * look at: of even and odd windows, on the host and in containers. Two CPUs at
+ * once may lose one: atomic operations but for additions are of 5.12. */
+volatile u64 window_start;
+volatile u64 clumps[2][2][2];
 
 enum budgets { FOR_PATHS, FOR_SOCKETS, FOR_PROCESSES, BUDGETS };
 #define SAMPLES 16 /* of each budget, per CPU and window */
@@ -114,6 +122,15 @@ INLINE u32 in_container(struct task_struct *task)
 	return task->thread_pid->level > 0;
 }
 
+static NOINLINE void mark(u32 of_task)
+{
+	u64 ms = (bpf_ktime_get_boot_ns() - window_start) / 1000000;
+
+	if (ms > 127)
+		ms = 127;
+	clumps[epoch & 1][of_task & IN_CONTAINER][ms >> 6 & 1] |= 1ULL << (ms & 63);
+}
+
 static NOINLINE struct sample *sampled(u32 budget, u32 of_task)
 {
 	struct budget *b = bpf_map_lookup_elem(&budgets, &budget);
@@ -139,7 +156,7 @@ INLINE void submit(struct sample *s, u32 facts, u64 nr)
 
 static NOINLINE void look(u32 nr, u32 of_task, u64 arg0, u64 arg1, u64 arg2)
 {
-	u32 facts = facts_of[BOUND(nr, NUMBERS - 1)];
+	u32 facts = facts_of[BOUND(nr, NUMBERS - 1)] & FACTS;
 	struct sample *s = sampled(facts <= PATH_1 ? FOR_PATHS : FOR_SOCKETS, of_task);
 
 	if (!s)
@@ -203,11 +220,15 @@ int count_syscall(u64 *ctx)
 		nr = OTHER;
 	nr = BOUND(nr, NUMBERS - 1);
 	u32 facts = facts_of[nr];
-	/* The new task returns from a clone too, with 0: that is no call. */
-	if (unlikely(facts == CLONE)) {
-		if (!result)
+	if (unlikely(facts)) {
+		/* The new task returns from a clone too, with 0: that is no call. */
+		if ((facts & FACTS) == CLONE && !result)
 			return 0;
-		facts = NO_FACTS;
+		if (facts & WATCHED)
+			mark(of_task);
+		facts &= FACTS;
+		if (facts == CLONE)
+			facts = NO_FACTS;
 	}
 	c->calls[of_task & IN_CONTAINER][(unsigned long)result >= (unsigned long)-MAX_ERRNO][nr]++;
 	/* An address that a failed accept leaves is not one. */
@@ -274,6 +295,7 @@ int count_exit(u64 *ctx)
 		return 0;
 	}
 	c->exits[container]++;
+	mark(container);
 	struct sample *s = sampled(FOR_PROCESSES, container);
 	if (!s)
 		return 0;
