@@ -294,6 +294,32 @@ func TestProgramEndsWithoutGenerator(t *testing.T) {
 	}
 }
 
+// A program has been executed, though its end comes at once.
+func TestProgramsRun(t *testing.T) {
+	a, _ := Lookup(Replayed("execve", false))
+	r, err := a.Prepare(Env{Scratch: filepath.Join(t.TempDir(), "w0"), Prefix: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		if err := errors.Join(r.Run(), programs.endOne()); err != nil {
+			t.Fatal(err)
+		}
+		var stat string
+		needs.Eventually(t, "it has ended", func() bool {
+			text, err := os.ReadFile("/proc/" + strconv.Itoa(int(programs.killed)) + "/stat")
+			stat = string(text)
+			return err == nil && strings.Contains(stat, ") Z ")
+		})
+		if !strings.Contains(stat, "(peregrine-repla)") {
+			t.Fatalf("a child has ended as %q", stat)
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // replayable are the syscalls that are made as they are.
 func replayable() []string {
 	var all []string
