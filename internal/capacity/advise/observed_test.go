@@ -49,6 +49,8 @@ func TestRead(t *testing.T) {
 		"nothing finite": {text: `{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"NaN"]}]}}`, err: "no finite rates in 1 series"},
 		"failed":         {text: `{"status":"error","error":"no such metric","data":{"resultType":"matrix"}}`, err: "no such metric"},
 		"nothing":        {text: `{"status":"success","data":{"resultType":"matrix","result":[]}}`, err: "no finite rates in 0 series"},
+		"no pairs":       {text: `{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":["1"]}]}}`, err: "expected"},
+		"no time":        {text: `{"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[["soon","1"]]}]}}`, err: "expected"},
 		"empty":          {text: "", err: "no rates in 0 samples"},
 		"garbage":        {text: "{{{\n", err: "line 1"},
 	} {

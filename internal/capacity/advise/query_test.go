@@ -48,6 +48,9 @@ func TestNewQuery(t *testing.T) {
 	if _, err := NewQuery("http://p", now, 0, time.Second); err == nil {
 		t.Error("the last 0 s are asked for")
 	}
+	if _, err := NewQuery("http://p", now, time.Hour, 0); err == nil {
+		t.Error("steps of 0 s are asked for")
+	}
 	const day = 24 * time.Hour
 	for address, want := range map[string]string{
 		"http://p":                      "24h0m0s in steps of 5s are 17280 rates, and a Prometheus returns at most 11000: expected steps of 8s or more (--every)",

@@ -1,9 +1,11 @@
 package diagnose
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 )
 
@@ -29,6 +31,29 @@ func grown(rows ...[2]float64) *capacity.Result {
 		}
 	}
 	return r
+}
+
+// The trials that failed are those at the upper bound and above, without clean
+// ones and those that were done again, the lowest first.
+func TestFailures(t *testing.T) {
+	trial := func(offered float64, clean bool) capacity.Trial {
+		return capacity.Trial{Target: offered, Verdict: capacity.Verdict{Offered: offered, Clean: clean}}
+	}
+	gone := trial(1600, false)
+	gone.Round.Usage = &usage.Window{Gone: true}
+	r := &capacity.Row{NDR: capacity.Bound{Upper: 1000}, Trials: []capacity.Trial{
+		trial(2000, false), trial(900, false), trial(1000, false), trial(1500, true), gone, trial(1600, false), gone}}
+	r.Failed = 2
+	var offered []float64
+	for _, failed := range failures(r) {
+		offered = append(offered, failed.Verdict.Offered)
+	}
+	if want := []float64{1000, 1600, 1600, 2000}; !slices.Equal(offered, want) {
+		t.Errorf("%v, want %v", offered, want)
+	}
+	if r.Failed = -1; failures(r) != nil {
+		t.Error("a row without a failure has some")
+	}
 }
 
 func TestHeadroom(t *testing.T) {

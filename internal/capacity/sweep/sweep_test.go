@@ -199,7 +199,16 @@ func TestSettled(t *testing.T) {
 			rig.Running = test.running
 			o := options(rig)
 			o.Limits = []capacity.Limit{{CPU: 1, Memory: 512 << 20}}
+			told := 0
+			o.Observer = &observer{progress: func(p sweep.Progress) {
+				if strings.Contains(p.Message, "starting the sensor again before each round") {
+					told++
+				}
+			}}
 			rows, err := sweep.Run(context.Background(), o)
+			if want := sensor.Elsewhere && !test.running; told > 1 || want != (told == 1) {
+				t.Errorf("told %d times that the sensor is started before each round", told)
+			}
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) || rig.Restored != 1 {
 					t.Errorf("error %v, restored %d; want %q", err, rig.Restored, test.err)
