@@ -208,7 +208,7 @@ func policy(t *testing.T) (set func(refusals)) {
 
 // refusals is what the policy refuses.
 type refusals struct {
-	Function uint32 // from which command on about a program on a function's end; 0 for none
+	Function uint32 // programs on functions' ends, from this one on; 0 for none
 	Attach   uint32 // not 0: any attach
 }
 
@@ -225,15 +225,14 @@ func refuser(refusals int) asm.Instructions {
 		asm.Add.Imm(asm.R2, -4),
 		asm.FnMapLookupElem.Call(),
 		asm.JEq.Imm(asm.R0, 0, "allow"),
-		asm.LoadMem(asm.R9, asm.R7, 68, asm.Word), // expected_attach_type of a load
-		asm.JEq.Imm(asm.R6, progLoad, "function"),
-		asm.LoadMem(asm.R9, asm.R7, 8, asm.Word), // attach_type of a link
+		asm.JEq.Imm(asm.R6, progLoad, "load"),
 		asm.JEq.Imm(asm.R6, linkCreate, "attach"),
-		asm.Mov.Imm(asm.R9, 0),
 		asm.JNE.Imm(asm.R6, rawTracepointOpen, "allow"),
 		asm.LoadMem(asm.R1, asm.R0, 4, asm.Word).WithSymbol("attach"),
-		asm.JNE.Imm(asm.R1, 0, "refuse"),
-		asm.JNE.Imm(asm.R9, int32(ebpf.AttachTraceFExit), "allow").WithSymbol("function"),
+		asm.JEq.Imm(asm.R1, 0, "allow"),
+		asm.Ja.Label("refuse"),
+		asm.LoadMem(asm.R9, asm.R7, 68, asm.Word).WithSymbol("load"), // expected_attach_type
+		asm.JNE.Imm(asm.R9, int32(ebpf.AttachTraceFExit), "allow"),
 		asm.LoadMem(asm.R1, asm.R0, 0, asm.Word),
 		asm.JEq.Imm(asm.R1, 0, "allow"),
 		asm.JEq.Imm(asm.R1, 1, "refuse"),
@@ -262,7 +261,7 @@ func TestPolicyRefuses(t *testing.T) {
 	}
 	hooked(more) // loads the programs that the functions share
 	hooked(one)
-	set(refusals{Function: 4}) // a load and an attach for each
+	set(refusals{Function: 2}) // a load for each: attaching does not say to what
 	setInterest(t, p, more)
 	fellBack(t, p, "function "+nativeFunction("connect")+": attach: ", unix.EPERM.Error())
 	seesOpens(t, p)
