@@ -43,6 +43,21 @@ func TestForkExecExit(t *testing.T) {
 	}
 }
 
+// The snapshot tells of a process that events told of before: it stays the same
+// one, with its children.
+func TestTaskOfKnown(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "bash")
+	parent := w.table.Get(10)
+	child := w.fork(10, 11)
+	if p := w.apply(w.task(10, "zsh")); p != parent || p.Comm != "zsh" {
+		t.Errorf("the snapshot tells of %+v, not of the process before", p)
+	}
+	if got := w.lineage(child); got != "bash<zsh<init" {
+		t.Errorf("lineage of its child: %s", got)
+	}
+}
+
 func TestFailedExecChangesNothing(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.start(10, 1, "bash")
