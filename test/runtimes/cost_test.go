@@ -1,8 +1,6 @@
 package runtimes
 
 import (
-	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -10,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
@@ -43,13 +42,14 @@ func BenchmarkMetadata(b *testing.B) {
 				{"idle second", func() error { time.Sleep(time.Second); return nil }}, // no load
 			} {
 				b.Run(work.name, func(b *testing.B) {
-					before := cpu(b, s.cmd.Process.Pid)
+					before, _ := procfs.Host.Schedstat(s.cmd.Process.Pid)
 					for b.Loop() {
 						if err := work.do(); err != nil {
 							b.Fatal(err)
 						}
 					}
-					b.ReportMetric(float64(cpu(b, s.cmd.Process.Pid)-before)/float64(b.N), "cpu-ns/op")
+					after, _ := procfs.Host.Schedstat(s.cmd.Process.Pid)
+					b.ReportMetric(float64(after-before)/float64(b.N), "cpu-ns/op")
 				})
 			}
 		})
@@ -63,26 +63,4 @@ func dup() error {
 		return err
 	}
 	return unix.Close(fd)
-}
-
-// cpu is how long a process has run so far (proc(5), /proc/PID/task/TID/schedstat).
-func cpu(t testing.TB, pid int) time.Duration {
-	t.Helper()
-	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var sum time.Duration
-	for _, file := range files {
-		var ns time.Duration
-		text, err := os.ReadFile(file)
-		if err != nil {
-			continue // the thread has ended
-		}
-		if _, err := fmt.Sscan(string(text), &ns); err != nil {
-			t.Fatal(err)
-		}
-		sum += ns
-	}
-	return sum
 }
