@@ -39,6 +39,9 @@ func makeCalls(dir, seed, n string) error {
 		return err
 	}
 	runtime.LockOSThread()
+	if err := confine(dir); err != nil {
+		return fmt.Errorf("confine calls to %s: %w", dir, err)
+	}
 	if err := os.Chdir(dir); err != nil {
 		return err
 	}
@@ -47,6 +50,24 @@ func makeCalls(dir, seed, n string) error {
 		calls[c.IntN(len(calls))](c)
 	}
 	return nil
+}
+
+// confine makes everything but dir read-only for the thread: symlinks, renames
+// and changes of the directory lead random calls out of it.
+func confine(dir string) error {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return err
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return err
+	}
+	if err := unix.Mount(dir, dir, "", unix.MS_BIND, ""); err != nil {
+		return err
+	}
+	if err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}); err != nil {
+		return err
+	}
+	return unix.MountSetattr(unix.AT_FDCWD, dir, 0, &unix.MountAttr{Attr_clr: unix.MOUNT_ATTR_RDONLY})
 }
 
 // path is one of the names, in one of the ways to write it.
