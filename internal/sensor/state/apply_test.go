@@ -419,9 +419,18 @@ func TestFullTable(t *testing.T) {
 	if w.table.Stats().DropsFull != 2 || w.table.Len() != 3 {
 		t.Errorf("stats %+v", w.table.Stats())
 	}
-	w.exit(11, 1)
+	leader := w.procs[11]
+	p := w.exit(11, 1)
 	if w.fork(10, 13) == nil {
 		t.Error("no room after an exit")
+	}
+	w.procs[11] = leader // whose other threads go on
+	if w.call(11) != p || !p.Dead || w.table.Len() != 3 {
+		t.Errorf("a process that outlives its main thread, without room for it: %+v", p)
+	}
+	w.exit(13, 1)
+	if w.call(11) != p || p.Dead || w.table.Len() != 3 {
+		t.Errorf("with room: %+v", p)
 	}
 }
 

@@ -78,10 +78,18 @@ func (t *Table) revive(p *Process) {
 	t.stats.Removed--
 }
 
+// full says, and counts, that there is no room for one more process.
+func (t *Table) full() bool {
+	if t.live < t.max {
+		return false
+	}
+	t.stats.DropsFull++
+	return true
+}
+
 // newProcess returns an empty Process for the table, nil when that is full.
 func (t *Table) newProcess(pid int32) *Process {
-	if t.live >= t.max {
-		t.stats.DropsFull++
+	if t.full() {
 		return nil
 	}
 	if q := t.processes[pid]; q != nil {

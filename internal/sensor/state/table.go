@@ -150,7 +150,7 @@ func (t *Table) find(v *event.View, timeNS uint64) *Process {
 	case p == nil:
 	case p.is(h.Start):
 		if p.gone {
-			if h.Kind == event.KindProcexit || h.Time <= p.died {
+			if h.Kind == event.KindProcexit || h.Time <= p.died || t.full() {
 				return p
 			}
 			t.revive(p) // its main thread had exited, others go on
