@@ -11,7 +11,13 @@ import (
 // openCall is an open with these facts.
 type openCall event.OpenFacts
 
-func (openCall) paths() bool { return true }
+func (openCall) path(name string, op filter.Op, value string) []clause {
+	return pathNeed(name, op, value)
+}
+
+func (openCall) excluded(name string, op filter.Op, c *filter.Check) clause {
+	return exclusion(name, op, c)
+}
 
 func (o openCall) decide(f *filter.Field, c *filter.Check) (value, known bool) {
 	has := func(bit event.OpenFacts) bool { return event.OpenFacts(o)&bit != 0 }

@@ -10,11 +10,10 @@ import (
 
 // socketCall is a call on a socket with these facts.
 type socketCall struct {
+	pathless
 	kind  event.Kind
 	facts event.SocketFacts
 }
-
-func (socketCall) paths() bool { return false }
 
 func (s socketCall) has(bit event.SocketFacts) bool { return s.facts&bit != 0 }
 

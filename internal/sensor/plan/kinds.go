@@ -101,7 +101,7 @@ func (k *Kinds) add(kind event.Kind, bit int, node filter.Node) {
 		if !hasSpecial && f&event.CallSpecial != 0 || !sparable(kind, f) {
 			continue // no call is, or all are sent
 		}
-		n := needOf(node, anyCall{kind, f, k.atHost}, false)
+		n := needOf(node, anyCall{kind: kind, facts: f, atHost: k.atHost}, false)
 		names, some := n.names()
 		switch {
 		case !some:
@@ -128,12 +128,11 @@ func (k *Kinds) rules(kind event.Kind, f event.CallFacts, name string) Bits {
 
 // anyCall is a call with these facts.
 type anyCall struct {
+	pathless
 	kind   event.Kind
 	facts  event.CallFacts
 	atHost hostChecks
 }
-
-func (anyCall) paths() bool { return false }
 
 func (k anyCall) has(bit event.CallFacts) bool { return k.facts&bit != 0 }
 

@@ -70,9 +70,18 @@ func (n need) checks() (list []*filter.Check) {
 type facts interface {
 	// decide returns the value of a check that the facts settle.
 	decide(*filter.Field, *filter.Check) (value, known bool)
-	// paths says whether the probe also looks for patterns in the call's paths.
-	paths() bool
+	// path has the clauses that the call's paths meet if the check of the named
+	// field with a value is true; nil where the probe looks at no such path.
+	path(name string, op filter.Op, value string) []clause
+	// excluded is met by a path of which such a check is certainly true.
+	excluded(name string, op filter.Op, c *filter.Check) clause
 }
+
+// pathless is for calls of whose paths the probe knows nothing.
+type pathless struct{}
+
+func (pathless) path(string, filter.Op, string) []clause              { return nil }
+func (pathless) excluded(string, filter.Op, *filter.Check) (c clause) { return c }
 
 // needOf returns the necessary condition of node, or of its negation, in a call
 // with the given facts.
@@ -215,12 +224,10 @@ func needOfCheck(c *filter.Check, facts facts, negated bool) need {
 			return need{}
 		}
 		return need{clauses: []clause{{names: texts(c), by: []*filter.Check{c}}}}
-	case !facts.paths():
-		return need{}
 	case negated:
-		return need{excluded: exclusion(f.Name, op, c)}
+		return need{excluded: facts.excluded(f.Name, op, c)}
 	case len(c.Values) == 1:
-		list := pathNeed(f.Name, op, c.Values[0].Text)
+		list := facts.path(f.Name, op, c.Values[0].Text)
 		for i := range list {
 			list[i].by = []*filter.Check{c}
 		}
@@ -228,7 +235,7 @@ func needOfCheck(c *filter.Check, facts facts, negated bool) need {
 	}
 	some := clause{by: []*filter.Check{c}}
 	for _, value := range texts(c) {
-		list := pathNeed(f.Name, op, value)
+		list := facts.path(f.Name, op, value)
 		if len(list) == 0 {
 			return need{}
 		}

@@ -35,6 +35,9 @@ type Opens struct {
 	Names map[string]uint64
 	// Always has the combinations (a bit each) in which every open is needed.
 	Always uint64
+	// Calls has the needs there are of other calls with paths, by kind, failed and
+	// not; see entries.go.
+	Calls [event.NumKinds][2]uint64
 }
 
 // filteredKinds are the kinds that Opens speaks of.
@@ -53,8 +56,16 @@ var unclean = []pathset.Pattern{
 const uncleanBit = 1 << 63
 
 // NewOpens derives the filter from the rules. If the patterns do not fit into
-// the probe's tables, every open is needed, and the error says so.
+// the probe's tables, those for other calls than opens are left out, and then all:
+// every open is needed, and the error says so.
 func NewOpens(list []*rules.Rule) (*Opens, error) {
+	if o, err := newOpens(list, entryNeeds(list)); err == nil {
+		return o, nil
+	}
+	return newOpens(list, nil)
+}
+
+func newOpens(list []*rules.Rule, calls groups) (*Opens, error) {
 	o, all := &Opens{Names: map[string]uint64{}}, groups{}
 	for _, rule := range list {
 		for _, g := range openNeeds(rule.Node) {
@@ -67,9 +78,13 @@ func NewOpens(list []*rules.Rule) (*Opens, error) {
 		}
 	}
 	masks := map[pathset.Pattern]pathset.Clauses{}
-	for i, g := range all.list() {
-		o.require(masks, g, 1<<i)
+	next := 0
+	for _, g := range all.list() {
+		o.ofOpens(g.facts, 1<<next)
+		o.require(masks, g.need, 1<<next)
+		next++
 	}
+	o.addCalls(masks, calls, next)
 	for _, p := range unclean {
 		mask := masks[p]
 		mask.Met[0] |= uncleanBit
@@ -89,30 +104,34 @@ func NewOpens(list []*rules.Rule) (*Opens, error) {
 	return o, nil
 }
 
-// require gives a group its bit.
-func (o *Opens) require(masks map[pathset.Pattern]pathset.Clauses, g group, bit uint64) {
-	for facts := range event.NumOpenFacts {
-		if g.facts&(1<<facts) != 0 {
-			o.Facts[facts] |= bit
+// ofOpens gives a need's bit to opens with these facts.
+func (o *Opens) ofOpens(facts, bit uint64) {
+	for f := range event.NumOpenFacts {
+		if facts&(1<<f) != 0 {
+			o.Facts[f] |= bit
 		}
 	}
+}
+
+// require gives a need its bit.
+func (o *Opens) require(masks map[pathset.Pattern]pathset.Clauses, n need, bit uint64) {
 	for c := range pathset.NumClauses {
-		if c >= len(g.need.clauses) {
+		if c >= len(n.clauses) {
 			o.Rest[c] |= bit
 			continue
 		}
-		for _, p := range g.need.clauses[c].patterns {
+		for _, p := range n.clauses[c].patterns {
 			mask := masks[p]
 			mask.Met[c] |= bit
 			masks[p] = mask
 		}
 	}
-	for _, p := range g.need.excluded.patterns {
+	for _, p := range n.excluded.patterns {
 		mask := masks[p]
 		mask.Excluded |= bit
 		masks[p] = mask
 	}
-	names, _ := g.need.names()
+	names, _ := n.names()
 	for _, name := range names {
 		o.Names[name] |= bit
 	}
@@ -180,12 +199,12 @@ func OpenChecks(n filter.Node) map[*filter.Check]bool {
 
 // NeededEvent says whether any rule may match an open, by a program called
 // name: by the path that was given, if it is relative also by the absolute one,
-// and if it led elsewhere by the resolved one. It is true for events of other
-// kinds.
+// and if it led elsewhere by the resolved one. Of calls on entries of directories
+// it says the same. It is true for events of other kinds.
 func (o *Opens) NeededEvent(v *event.View, name string) bool {
 	slots := &openSlots[v.Kind()]
 	if slots.path == 0 {
-		return true
+		return o.neededEntry(v, name)
 	}
 	var file event.FileInfo
 	v.FileInfo(v.Info().File, &file)
@@ -221,11 +240,17 @@ func (o *Opens) needed(facts event.OpenFacts, name string, paths pathset.Clauses
 	if needs == 0 || paths.Met[0]&uncleanBit != 0 {
 		return needs != 0 || o.Always&(1<<facts) != 0
 	}
+	return o.met(needs, name, paths) || o.Always&(1<<facts) != 0
+}
+
+// met says whether paths, and a program of this name, meet all clauses of one of
+// these needs.
+func (o *Opens) met(needs uint64, name string, paths pathset.Clauses) bool {
 	needs &= (paths.Met[0] | o.Rest[0] | o.Names[name]) &^ paths.Excluded
 	for c := 1; c < pathset.NumClauses; c++ {
 		needs &= paths.Met[c] | o.Rest[c]
 	}
-	return needs != 0 || o.Always&(1<<facts) != 0
+	return needs != 0
 }
 
 // factsOf is false for O_TMPFILE, whose descriptor has the name of a

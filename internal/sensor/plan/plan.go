@@ -171,6 +171,11 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 			p.OpensError = err // every open is looked at
 		} else {
 			p.Opens = opens
+			for kind := range event.Kind(event.NumKinds) {
+				if p.Kinds.custom[kind] {
+					opens.sendAll(kind)
+				}
+			}
 		}
 		p.Sockets = NewSockets(p.Rules)
 		p.Kinds.finish()

@@ -50,7 +50,7 @@ func NewSockets(list []*rules.Rule) *Sockets {
 				continue
 			}
 			for f := range event.NumSocketFacts {
-				n := needOf(node, socketCall{kind, f}, false)
+				n := needOf(node, socketCall{kind: kind, facts: f}, false)
 				s.require(kind, n, 1<<f)
 				if !n.never() {
 					s.Rules[kind][f] = withBit(s.Rules[kind][f], bit)
@@ -88,7 +88,7 @@ func SocketChecks(n filter.Node) map[*filter.Check]bool {
 			continue
 		}
 		for f := range event.NumSocketFacts {
-			for _, c := range needOf(node, socketCall{kind, f}, false).checks() {
+			for _, c := range needOf(node, socketCall{kind: kind, facts: f}, false).checks() {
 				used[c] = true
 			}
 		}

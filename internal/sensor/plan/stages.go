@@ -135,8 +135,25 @@ func (a *Alone) stages(kind event.Kind) Stages {
 			}
 		}
 	}
-	s.Paths = slices.Contains(filteredKinds, kind) && a.plan.OpensError == nil && a.plan.Opens.Always != ^uint64(0)
+	s.Paths = a.looksAtPaths(kind)
 	return s
+}
+
+// looksAtPaths says whether paths can leave out a call of the kind.
+func (a *Alone) looksAtPaths(kind event.Kind) bool {
+	switch {
+	case a.plan.Opens == nil:
+		return false
+	case slices.Contains(filteredKinds, kind):
+		return a.plan.Opens.Always != ^uint64(0)
+	case entryParams[kind] == nil:
+		return false
+	}
+	of := uint64(3) << (2 * slices.Index(entryKinds, kind))
+	list := slices.Collect(maps.Values(entryNeeds(a.plan.Rules)))
+	return slices.ContainsFunc(list, func(g *group) bool {
+		return g.facts&of != 0 && slices.ContainsFunc(g.need.clauses, func(c clause) bool { return len(c.patterns) > 0 })
+	})
 }
 
 // Sends says whether the probe sends an event of process p for the rule. It may

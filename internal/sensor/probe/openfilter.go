@@ -19,6 +19,7 @@ type OpenFilter struct {
 	Rest   [pathset.NumClauses]uint64
 	Names  map[string]uint64
 	Always uint64
+	Calls  [event.NumKinds][2]uint64
 }
 
 // openFilter is struct open_filter of bpf/filter.h.
@@ -28,6 +29,7 @@ type openFilter struct {
 	Named   uint64
 	Rest    [pathset.NumClauses]uint64
 	Facts   [event.NumOpenFacts]uint64
+	Calls   [numSocketKinds][2]uint64
 	Classes [256]uint8
 	Next    [pathset.MaxStates * pathset.MaxClasses]uint16
 	Seen    [pathset.MaxStates]pathset.Clauses
@@ -59,6 +61,7 @@ func (f *OpenFilter) table(names map[processName]nameNeeds) *openFilter {
 			t.Rest[0] |= mask // there is no room for the name
 		}
 	}
+	copy(t.Calls[:], f.Calls[:])
 	copy(t.Next[:], f.Paths.Next)
 	copy(t.Seen[:], f.Paths.Seen)
 	copy(t.End[:], f.Paths.End)

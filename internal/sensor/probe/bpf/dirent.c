@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Syscalls that change entries of directories: links, directories, nodes. */
+#include "entryfilter.h"
 #include "file.h"
 #include "flags.h"
 #include "shapes.h"
@@ -48,8 +49,9 @@ SEC("tp_btf/sys_exit")
 int family_dirent(u64 *ctx)
 {
 	struct scratch *s = scratch_get();
+	struct counters *c = counters_get();
 
-	if (!s)
+	if (!s || !c || entry_left_out(s, c, current_task()))
 		return 0;
 	switch (s->entry.kind) {
 	case KIND_UNLINK:

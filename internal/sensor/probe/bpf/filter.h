@@ -41,6 +41,7 @@ struct open_filter {
 	u64 named; /* needs whose first clause some name meets */
 	u64 rest[NEED_CLAUSES]; /* clauses that are met anyhow */
 	u64 facts[64]; /* needs by combination of facts */
+	u64 calls[SOCKET_KINDS][2]; /* of other calls by kind, failed and not; see entryfilter.h */
 	u8 classes[256];
 	u16 next[FILTER_STATES * FILTER_CLASSES];
 	struct clauses seen[FILTER_STATES];
@@ -232,19 +233,24 @@ INLINE void add_path_views(struct scratch *s, u32 at, u32 len, u32 n)
 #endif
 }
 
-/* What the paths of an open meet together: of the one that was given, n bytes at
- * the tail, of that behind its base if it has one, and of the one that it led
- * to. To s->clauses and s->excluded. */
+/* No path has been added yet. */
+INLINE void paths_begin(struct scratch *s)
+{
+#pragma unroll
+	for (u32 i = 0; i < NEED_CLAUSES; i++)
+		s->clauses[i] = 0;
+	s->excluded = ~0ull;
+}
+
+/* Adds what the paths of a call meet together: the one that was given, n bytes at
+ * the tail, that behind its base if it has one, and the one that it led to. To
+ * s->clauses and s->excluded. */
 FUNC int open_paths_add(struct scratch *s, u64 file, u64 base, u32 n)
 {
 	if (!s)
 		return 0;
 	u32 at = s->len;
 	s->h.flags = 0;
-#pragma unroll
-	for (u32 i = 0; i < NEED_CLAUSES; i++)
-		s->clauses[i] = 0;
-	s->excluded = ~0ull;
 	open_path_add(s, at, n);
 	if (base) {
 		s->excluded = ~0ull; /* a relative path is part of a name */
@@ -379,6 +385,7 @@ INLINE struct met open_met(struct scratch *s, struct task_struct *task, struct o
 		n = bpf_probe_read_user_str(tail(s), LONG_PATH + 1, (void *)o->name);
 		if (n <= 1 || n > LONG_PATH || *tail(s) != (char)path[0])
 			return all_met;
+		paths_begin(s);
 		open_paths_add(s, o->file, base, n - 1);
 		return paths_met(s, f);
 	}
@@ -400,6 +407,7 @@ INLINE struct met open_met(struct scratch *s, struct task_struct *task, struct o
 	}
 	if (known)
 		return m->met;
+	paths_begin(s);
 	/* Read back, so that the verifier does not follow each length. */
 	open_paths_add(s, o->file, base, *(volatile u32 *)&s->given_len - 1);
 	struct met met = paths_met(s, f);

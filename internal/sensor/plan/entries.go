@@ -1,0 +1,153 @@
+package plan
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
+	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
+	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+)
+
+// entryParams are the paths of calls on entries of directories, by kind. The
+// probe looks at paths that are a single name (probe/bpf/entryfilter.h): of these
+// it knows what user space will find, since no link is on the way and none is
+// followed.
+var entryParams = map[event.Kind][]string{
+	event.KindUnlink: {"path"}, event.KindUnlinkat: {"name"}, event.KindRmdir: {"path"},
+	event.KindMkdir: {"path"}, event.KindMkdirat: {"path"}, event.KindMknod: {"path"}, event.KindMknodat: {"path"},
+	event.KindRename: {"oldpath", "newpath"}, event.KindRenameat: {"oldpath", "newpath"}, event.KindRenameat2: {"oldpath", "newpath"},
+	event.KindLink: {"oldpath", "newpath"}, event.KindLinkat: {"oldpath", "newpath"},
+}
+
+// entryKinds are the kinds of entryParams; each has two bits of the facts of a
+// group.
+var entryKinds = func() (kinds []event.Kind) {
+	for kind := range event.Kind(event.NumKinds) {
+		if entryParams[kind] != nil {
+			kinds = append(kinds, kind)
+		}
+	}
+	return kinds
+}()
+
+// alwaysSent, in Calls, stands for no need: all calls are sent.
+const alwaysSent = uncleanBit
+
+// entryCall is a call on an entry of a directory that failed, or did not.
+type entryCall struct{ anyCall }
+
+// path knows the fields that read the call's own paths. fd.name is another: that
+// of the directory's descriptor.
+func (e entryCall) path(name string, op filter.Op, value string) []clause {
+	param, isParam := strings.CutPrefix(name, "evt.arg.")
+	switch {
+	case isParam && slices.Contains(entryParams[e.kind], param), name == "evt.abspath",
+		name == "fs.path.name", name == "fs.path.source", name == "fs.path.target":
+		return nameNeed(op, value)
+	case name == "fs.path.nameraw", name == "fs.path.sourceraw", name == "fs.path.targetraw":
+		return pathNeed("fs.path.nameraw", op, value)
+	}
+	return nil
+}
+
+// entryNeeds are the needs of the rules about such calls. A group's facts are
+// the kinds and results: of entryKinds[i], bit 2i if it failed, else 2i+1.
+func entryNeeds(list []*rules.Rule) groups {
+	all := groups{}
+	for _, rule := range list {
+		for i, kind := range entryKinds {
+			node := filter.Specialise(rule.Node, kind, 0)
+			if filter.IsFalse(node) {
+				continue
+			}
+			for result, facts := range []event.CallFacts{0, event.CallSuccess} {
+				if n := needOf(node, entryCall{anyCall{kind: kind, facts: facts}}, false); !n.never() {
+					all.add(n, 1<<(2*i+result))
+				}
+			}
+		}
+	}
+	return all
+}
+
+// addCalls gives bits to the needs of calls, from the given one on; nil, or more
+// than there are bits: all calls are needed.
+func (o *Opens) addCalls(masks map[pathset.Pattern]pathset.Clauses, calls groups, next int) {
+	list := calls.list()
+	if calls == nil || next+len(list) > maxGroups {
+		list = []group{{facts: ^uint64(0)}}
+	}
+	for _, g := range list {
+		bit := uint64(1) << next
+		if g.need.always() {
+			bit = alwaysSent
+		} else {
+			o.require(masks, g.need, bit)
+			next++
+		}
+		for i, kind := range entryKinds {
+			for result := range 2 {
+				if g.facts&(1<<(2*i+result)) != 0 {
+					o.Calls[kind][result] |= bit
+				}
+			}
+		}
+	}
+}
+
+// sendAll makes the probe send all calls of a kind, which users asked for.
+func (o *Opens) sendAll(kind event.Kind) {
+	if entryParams[kind] != nil {
+		o.Calls[kind] = [2]uint64{alwaysSent, alwaysSent}
+	}
+}
+
+// entrySlots are where events have the paths of entryParams, and the directories
+// that these start from.
+var entrySlots = func() (slots [event.NumKinds][]struct{ path, base int }) {
+	for kind, params := range entryParams {
+		for i, name := range params {
+			base := []string{"base", "base2"}[i]
+			slots[kind] = append(slots[kind], struct{ path, base int }{kind.Info().Slot(name), kind.Info().Slot(base)})
+		}
+	}
+	return slots
+}()
+
+// neededEntry is NeededEvent for all events but opens.
+func (o *Opens) neededEntry(v *event.View, name string) bool {
+	slots := entrySlots[v.Kind()]
+	if slots == nil {
+		return true
+	}
+	result := 0
+	if v.Header().Res >= 0 {
+		result = 1
+	}
+	needs := o.Calls[v.Kind()][result]
+	if needs == 0 || needs&alwaysSent != 0 {
+		return needs != 0
+	}
+	var paths pathset.Clauses
+	for _, s := range slots {
+		path, _ := v.Str(s.path)
+		base, ok := v.Str(s.base)
+		if !ok || !isName(path) || len(base)+len(path) >= field.MaxPath {
+			return true
+		}
+		paths.Also(o.Paths.Match(path))
+		for i := range event.Views(base).Len() {
+			paths.Also(o.Paths.MatchJoined(event.Views(base).At(i), path))
+		}
+	}
+	paths.Excluded = 0 // nothing excludes such calls
+	return paths.Met[0]&uncleanBit != 0 || o.met(needs, name, paths)
+}
+
+// isName says whether a path is the name of an entry of a directory.
+func isName(path string) bool {
+	return path != "" && path != "." && path != ".." && !strings.Contains(path, "/")
+}

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Calls on entries of directories (unlink, mkdir, rename, ...) that no rule can
+ * match by their paths, as filter.h has it of opens. The kernel forgets where a
+ * path has led before the call returns, and a link on its way would give the
+ * entry another name, by which rules judge it too. So only paths that are a
+ * single name are looked at: they lead to an entry of the directory that they
+ * start from, which is known, and these calls follow no link there. That is how
+ * trees are removed: with a descriptor of each directory.
+ */
+#pragma once
+#include "filter.h"
+
+#define AT_SYMLINK_FOLLOW 0x400
+
+/* Where the paths are. */
+struct entry_call {
+	u64 names[2]; /* addresses; the second may be 0 */
+	s32 dirfds[2];
+};
+
+INLINE void entry_is(struct entry_call *e, s32 dirfd, u64 name)
+{
+	e->dirfds[0] = dirfd;
+	e->names[0] = name;
+}
+
+INLINE void entries_are(struct entry_call *e, s32 dirfd, u64 name, s32 dirfd2, u64 name2)
+{
+	entry_is(e, dirfd, name);
+	e->dirfds[1] = dirfd2;
+	e->names[1] = name2;
+}
+
+/* False for a call that is not looked at. */
+INLINE bool entry_call_get(struct scratch *s, struct entry_call *e)
+{
+	switch (s->entry.kind) {
+	case KIND_UNLINK:
+	case KIND_RMDIR:
+	case KIND_MKDIR:
+	case KIND_MKNOD:
+		entry_is(e, AT_FDCWD, s->args[0]);
+		return true;
+	case KIND_UNLINKAT:
+	case KIND_MKDIRAT:
+	case KIND_MKNODAT:
+		entry_is(e, s->args[0], s->args[1]);
+		return true;
+	case KIND_RENAME:
+	case KIND_LINK:
+		entries_are(e, AT_FDCWD, s->args[0], AT_FDCWD, s->args[1]);
+		return true;
+	case KIND_LINKAT:
+		if (s->args[4] & AT_SYMLINK_FOLLOW)
+			return false;
+		entries_are(e, s->args[0], s->args[1], s->args[2], s->args[3]);
+		return true;
+	case KIND_RENAMEAT:
+	case KIND_RENAMEAT2:
+		entries_are(e, s->args[0], s->args[1], s->args[2], s->args[3]);
+		return true;
+	}
+	return false;
+}
+
+/* Are the n bytes at an offset the name of an entry, and no path? Without a
+ * branch for each byte, every way through which a verifier would follow. */
+FUNC int is_name(struct scratch *s, u32 at, u32 n)
+{
+	if (!s || !n || n > FILTER_PATH)
+		return 0;
+	u32 slashes = 0;
+	for (u32 i = 0; i < FILTER_PATH; i++) {
+		if (i >= n)
+			break;
+		u32 differs = (u8)(s->buf[(at + i) & BODY_MASK] ^ '/');
+		asm volatile("" : "+r"(differs));
+		slashes |= (differs - 1) >> 31;
+	}
+	bool dot = s->buf[at & BODY_MASK] == '.' && (n == 1 || (n == 2 && s->buf[(at + 1) & BODY_MASK] == '.'));
+	return !slashes && !dot;
+}
+
+/* Adds what the paths of a name meet to those of the call; false where nothing
+ * can be said. */
+INLINE bool entry_add(struct scratch *s, struct task_struct *task, s32 dirfd, u64 name)
+{
+	s->len = HEADER_SIZE;
+	long n = bpf_probe_read_user_str(tail(s), FILTER_PATH + 1, (void *)name);
+	if (n <= 1 || n > FILTER_PATH)
+		return false;
+	u64 base = base_path(task, dirfd);
+	if (!base || !is_name(s, s->len, n - 1))
+		return false;
+	open_paths_add(s, 0, base, n - 1);
+	return !(s->clauses[0] & FILTER_UNCLEAN);
+}
+
+/* Can any rule match this call? */
+INLINE bool entry_needed(struct scratch *s, struct task_struct *task)
+{
+	struct open_filter *f = open_filter_get();
+	struct entry_call e = {};
+
+	if (!f || !entry_call_get(s, &e))
+		return true;
+	u64 needs = f->calls[BOUND(s->entry.kind, SOCKET_KINDS - 1)][s->ret >= 0];
+	if (!needs || needs & FILTER_UNCLEAN) /* not a need: every such call is sent */
+		return needs;
+	paths_begin(s);
+	if (!entry_add(s, task, e.dirfds[0], e.names[0]))
+		return true;
+	if (e.names[1] && !entry_add(s, task, e.dirfds[1], e.names[1]))
+		return true;
+	u64 met = s->clauses[0] | f->rest[0];
+#pragma unroll
+	for (u32 i = 1; i < NEED_CLAUSES; i++)
+		needs &= s->clauses[i] | f->rest[i];
+	if (needs & met)
+		return true;
+	if (!(needs & f->named))
+		return false;
+	struct needs *named = name_needs(s, task, f);
+	return !named || named->opens & needs;
+}
+
+/* True for a call that is left out, and counted. */
+INLINE bool entry_left_out(struct scratch *s, struct counters *c, struct task_struct *task)
+{
+#ifdef NO_GLOBAL_FUNCTIONS /* verified at each call, the paths are too much */
+	return false;
+#else
+	u8 flags = s->h.flags; /* the filter's notepad is there */
+
+	if (!interest.open_filter)
+		return false;
+	bool needed = entry_needed(s, task);
+	s->h.flags = flags;
+	if (!needed)
+		leave_out(s, c);
+	return !needed;
+#endif
+}

@@ -1,0 +1,79 @@
+package probe
+
+import (
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
+)
+
+// Calls on entries of directories that no pattern asks for are left out, if
+// their paths are single names.
+func TestEntryFilter(t *testing.T) {
+	p := loadOwn(t)
+	dir := cwd(t, t.TempDir())
+	if err := os.Mkdir("sub", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sub, err := unix.Open("sub", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(sub)
+	const succeeded, failed = 1, 2
+	set, err := pathset.New([]pathset.Pattern{
+		{Text: dir + "/sub/secret", Kind: pathset.Exact, Mask: asked(succeeded | failed)},
+		{Text: dir + "/made", Kind: pathset.Prefix, Mask: asked(succeeded)},
+		{Text: "raw", Kind: pathset.Exact, Mask: asked(failed)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	filter := byFacts(set)
+	kinds := []event.Kind{event.KindUnlinkat, event.KindMkdirat, event.KindRenameat, event.KindRenameat2, event.KindLinkat, event.KindMknodat}
+	for _, k := range kinds {
+		filter.Calls[k] = [2]uint64{failed, succeeded}
+	}
+	const cwd = unix.AT_FDCWD
+	for _, tc := range []struct {
+		name string
+		nr   uintptr
+		args []any
+		kind event.Kind
+		sent bool
+	}{
+		{"another name", unix.SYS_UNLINKAT, []any{cwd, "other", 0}, event.KindUnlinkat, false},
+		{"a name behind a descriptor", unix.SYS_UNLINKAT, []any{sub, "secret", 0}, event.KindUnlinkat, true},
+		{"the same name elsewhere", unix.SYS_UNLINKAT, []any{cwd, "secret", 0}, event.KindUnlinkat, false},
+		{"a name as given", unix.SYS_UNLINKAT, []any{cwd, "raw", 0}, event.KindUnlinkat, true},
+		{"a path", unix.SYS_UNLINKAT, []any{cwd, "sub/other", 0}, event.KindUnlinkat, true},
+		{"an absolute path", unix.SYS_UNLINKAT, []any{cwd, dir + "/other", 0}, event.KindUnlinkat, true},
+		{"the directory", unix.SYS_UNLINKAT, []any{cwd, ".", unix.AT_REMOVEDIR}, event.KindUnlinkat, true},
+		{"its parent", unix.SYS_UNLINKAT, []any{cwd, "..", unix.AT_REMOVEDIR}, event.KindUnlinkat, true},
+		{"no name", unix.SYS_UNLINKAT, []any{cwd, "", 0}, event.KindUnlinkat, true},
+		{"no path", unix.SYS_UNLINKAT, []any{cwd, nil, 0}, event.KindUnlinkat, true},
+		{"no directory", unix.SYS_UNLINKAT, []any{999, "other", 0}, event.KindUnlinkat, true},
+		{"a directory that was made", unix.SYS_MKDIRAT, []any{cwd, "made", 0o700}, event.KindMkdirat, true},
+		{"and is there", unix.SYS_MKDIRAT, []any{cwd, "made", 0o700}, event.KindMkdirat, false},
+		{"another", unix.SYS_MKDIRAT, []any{cwd, "unmade", 0o700}, event.KindMkdirat, false},
+		{"a node", unix.SYS_MKNODAT, []any{cwd, "node", unix.S_IFREG | 0o600, 0}, event.KindMknodat, false},
+		{"a rename", unix.SYS_RENAMEAT2, []any{cwd, "node", cwd, "other", 0}, event.KindRenameat2, false},
+		{"a link", unix.SYS_LINKAT, []any{cwd, "other", cwd, "node", 0}, event.KindLinkat, false},
+		{"a link to what it follows", unix.SYS_LINKAT, []any{cwd, "other", cwd, "third", unix.AT_SYMLINK_FOLLOW}, event.KindLinkat, true},
+		{"to a name that is asked for", unix.SYS_RENAMEAT2, []any{cwd, "other", sub, "secret", 0}, event.KindRenameat2, true},
+		{"from it", unix.SYS_RENAMEAT2, []any{sub, "secret", cwd, "other", 0}, event.KindRenameat2, true},
+		{"to a path", unix.SYS_RENAMEAT2, []any{cwd, "other", cwd, "sub/x", 0}, event.KindRenameat2, true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			in := Interest{Syscalls: ids("unlinkat", "mkdirat", "renameat", "renameat2", "linkat", "mknodat"), Opens: filter}
+			tr := traceInterest(t, p, in, func() { raw(tc.nr, tc.args...) })
+			want := tc.sent || thisObject(t) == "oldest"
+			if sent := len(tr.of(tc.kind, os.Getpid())) > 0; sent != want {
+				t.Errorf("sent %v, want %v", sent, want)
+			}
+		})
+	}
+}
