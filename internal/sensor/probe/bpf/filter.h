@@ -358,8 +358,8 @@ INLINE bool open_call_get(struct scratch *s, struct task_struct *task, struct op
  * been put together yet; its place serves as a notepad. */
 INLINE struct met open_met(struct scratch *s, struct task_struct *task, struct open_filter *f, struct open_call *o, u64 needs)
 {
-#ifdef PLAIN_TAIL_CALLS
-	u64 *path = s->given; /* the family's functions need the stack */
+#ifdef LEGACY
+	u64 *path = s->given; /* the functions need the stack, of which these kernels count more */
 #else
 	/* By way of the stack: the kernel checks where it copies to
 	 * (CONFIG_HARDENED_USERCOPY), and knows that at once. */

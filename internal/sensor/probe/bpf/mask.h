@@ -73,7 +73,10 @@ INLINE bool is_host(struct scratch *s, struct task_struct *task)
 	struct task_struct *leader = READ(task, group_leader);
 
 	cgroup_set_read(&s->cgroup_set, LOAD64(&leader->cgroups));
-	return bpf_map_lookup_elem(&host_groups, &s->cgroup_set);
+	/* Kernels such as 6.1 take no key from a function's argument (type mem):
+	 * looked up again, s is the value of a map. */
+	s = scratch_get();
+	return s && bpf_map_lookup_elem(&host_groups, &s->cgroup_set);
 }
 
 INLINE bool is_special(struct scratch *s, struct special *sp)
