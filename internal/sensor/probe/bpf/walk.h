@@ -291,12 +291,11 @@ INLINE void name_append(struct scratch *s, u64 dentry)
 
 #define CHAIN 16 /* deeper paths take the long way */
 
-/* Append the path of dentry at the tail; its length. The slot is the caller's
- * to set, and s->len to advance. Most paths are short: their dentries are
- * gathered on the way up, and written on the way down. Counters and addresses
- * are numbers in memory, of which the verifier knows nothing, so that all its
- * ways through the loops are one. */
-FUNC int path_append(struct scratch *s, u64 dentry, u64 vfsmount)
+/* As path_append, for most paths, which are short: their dentries are gathered
+ * on the way up, and written on the way down. 0 for the others. Counters and
+ * addresses are numbers in memory, of which the verifier knows nothing, so that
+ * all its ways through the loops are one. */
+FUNC int path_append_short(struct scratch *s, u64 dentry, u64 vfsmount)
 {
 	if (!s)
 		return 0;
@@ -323,10 +322,10 @@ FUNC int path_append(struct scratch *s, u64 dentry, u64 vfsmount)
 		c->dentries[c->n & (CHAIN - 1)] = at;
 		c->n++;
 	}
-	return path_append_deep(s, dentry, vfsmount);
+	return 0;
 top:
 	if (!is_namespace_root(c->mount))
-		return path_append_deep(s, dentry, vfsmount);
+		return 0;
 	for (int i = 0; i < CHAIN; i++) {
 		if (c->n + 1 == c->own)
 			v->own = s->len - start;
@@ -342,6 +341,16 @@ top:
 		return 1;
 	}
 	return len;
+}
+
+/* Append the path of dentry at the tail; its length. The slot is the caller's
+ * to set, and s->len to advance. The short way does not call the long one: the
+ * kernel adds up the stacks of functions that call one another, to 512 bytes. */
+INLINE int path_append(struct scratch *s, u64 dentry, u64 vfsmount)
+{
+	u32 len = path_append_short(s, dentry, vfsmount);
+
+	return len ? len : path_append_deep(s, dentry, vfsmount);
 }
 
 /* Is the name of a dentry the len bytes at an offset of the event? Long ones are
