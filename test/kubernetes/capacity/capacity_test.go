@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,11 +94,16 @@ func (l *lab) wholeRun(t *testing.T) {
 	}
 }
 
+// long keeps a run from its end: a cluster may take a minute to delete a
+// namespace.
+var long = []string{"--confirm", "5m", "--max-duration", "10m"}
+
 // begin starts a run of one limit, and returns when the kubectl command lists
 // something.
 func (l *lab) begin(t *testing.T, kubectl ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
-	cmd := l.capacity(append([]string{"-n", killedNamespace, "--node", "node1", "--cpu", "0.7", "--out", filepath.Join(t.TempDir(), "run")}, short...)...)
+	args := []string{"-n", killedNamespace, "--node", "node1", "--cpu", "0.7", "--out", filepath.Join(t.TempDir(), "run")}
+	cmd := l.capacity(slices.Concat(args, short, long)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Start(); err != nil {
@@ -137,6 +143,8 @@ func (l *lab) killed(t *testing.T) {
 		t.Errorf("restore: %v\n%s", err, out)
 	}
 	l.Run(t, l.Kubectl("wait", "pods", "-n", namespace, "-l", "peregrine.dev/capacity-run", "--for=delete", "--timeout=5m"))
+	// The next run would take the load that goes for its own.
+	l.Run(t, l.Kubectl("wait", "namespace", killedNamespace, "--for=delete", "--timeout=5m"))
 }
 
 // namespaceDeleted deletes the namespace of a run.
