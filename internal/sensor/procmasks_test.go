@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -69,11 +70,13 @@ func step(what, value string) error {
 		return os.WriteFile(filepath.Join(value, "cgroup.procs"), []byte("0"), 0)
 	case "thread": // does the steps that follow, separated by commas
 		return inThread(strings.Split(value, ","))
-	case "beside": // makes calls from now on
+	case "beside": // makes calls from now on, as many as a slow reader can take
 		go func() {
 			runtime.LockOSThread()
-			for {
-				dupOnce()
+			for i := 1; ; i++ {
+				if dupOnce(); i%20 == 0 {
+					time.Sleep(time.Millisecond)
+				}
 			}
 		}()
 	case "wait": // until the test says so
