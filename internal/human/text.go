@@ -72,10 +72,13 @@ func Command(args []string) string {
 
 // Wrap breaks a text at blanks into lines of at most width characters, where
 // words allow. It returns at least one line.
-func Wrap(text string, width int) []string {
+func Wrap(text string, width int) []string { return WrapWords(strings.Fields(text), width) }
+
+// WrapWords is Wrap of words that may have blanks in them.
+func WrapWords(words []string, width int) []string {
 	var lines []string
 	line, n := "", 0
-	for _, word := range strings.Fields(text) {
+	for _, word := range words {
 		more := utf8.RuneCountInString(word)
 		if line != "" && n+1+more > width {
 			lines, line = append(lines, line), ""

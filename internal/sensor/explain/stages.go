@@ -2,10 +2,12 @@ package explain
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
 )
 
@@ -53,12 +55,6 @@ func stageRow(s plan.Stages) string {
 	if s.Always != "" {
 		return fmt.Sprintf("%-60s", "always sent: "+s.Always)
 	}
-	or := func(text string) string {
-		if text == "" {
-			return "-"
-		}
-		return text
-	}
 	where, programs, sockets, path := "-", "-", "-", "-"
 	if s.Container {
 		where = "container"
@@ -72,26 +68,14 @@ func stageRow(s plan.Stages) string {
 	if s.Paths {
 		path = "yes"
 	}
-	return fmt.Sprintf("%-8s %-10s %-14s %-9s %-9s %-5s ", or(s.Result), where, or(s.Argument), programs, sockets, path)
+	return fmt.Sprintf("%-8s %-10s %-14s %-9s %-9s %-5s ", cmp.Or(s.Result, "-"), where, cmp.Or(s.Argument, "-"), programs, sockets, path)
 }
 
 // writeWrapped writes words behind a head, below one another where they do not
 // fit.
 func writeWrapped(b *bytes.Buffer, head string, words []string) {
-	indent := strings.Repeat(" ", len(head))
-	line := head
-	for i, word := range words {
-		switch {
-		case i == 0:
-			line += word
-		case len(line)+1+len(word) > columns:
-			b.WriteString(strings.TrimRight(line, " ") + "\n")
-			line = indent + word
-		default:
-			line += " " + word
-		}
-	}
-	b.WriteString(strings.TrimRight(line, " ") + "\n")
+	lines := human.WrapWords(words, columns-len(head))
+	b.WriteString(head + strings.Join(lines, "\n"+strings.Repeat(" ", len(head))) + "\n")
 }
 
 // letters are the stages that can leave events of a kind out for a rule.
