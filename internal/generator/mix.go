@@ -62,7 +62,10 @@ func (m *Mix) peak() (highest float64) {
 }
 
 // pacer is the schedule of all strands together.
-func (m *Mix) pacer() pace.Series {
+func (m *Mix) pacer() pace.Series { return m.series(m.timed()) }
+
+// series is the schedule with these actions that have times of their own.
+func (m *Mix) series(steps [][]timed) pace.Series {
 	even := &Mix{Rates: slices.Clone(m.Rates)}
 	for s, rates := range even.Rates {
 		if m.timing(s) != Even {
@@ -70,7 +73,7 @@ func (m *Mix) pacer() pace.Series {
 		}
 	}
 	timed := make([][]float64, len(m.Rates[0]))
-	for step, actions := range m.timed() {
+	for step, actions := range steps {
 		for _, a := range actions {
 			timed[step] = append(timed[step], a.at)
 		}
@@ -284,7 +287,8 @@ type mixStrand struct {
 const goldenRatio = 0.6180339887498949 // its fraction
 
 func newMixPicker(m *Mix) *mixPicker {
-	p := &mixPicker{series: m.pacer(), strands: make([]mixStrand, len(m.Rates))}
+	timed := m.timed()
+	p := &mixPicker{series: m.series(timed), strands: make([]mixStrand, len(m.Rates))}
 	for a, s := range m.Strands {
 		strand := &p.strands[s]
 		before := 0.0
@@ -316,7 +320,7 @@ func newMixPicker(m *Mix) *mixPicker {
 		p.counts = append(p.counts, sum*m.Each.Seconds())
 		p.ends = append(p.ends, ends)
 	}
-	p.list(m.timed())
+	p.list(timed)
 	return p
 }
 
