@@ -1,6 +1,7 @@
 package record
 
 import (
+	"iter"
 	"math"
 	"time"
 
@@ -19,15 +20,11 @@ type reading struct {
 // readings are taken to be evenly spaced; the last one is at the window's end.
 func (r *recording) slots(of func(*counts) uint64, scale float64) *[profile.Slots]float64 {
 	slots := new([profile.Slots]float64)
-	length := float64(r.readings[len(r.readings)-1].at) / profile.Slots
-	from, before := 0.0, of(&r.before)
-	for i := range r.readings {
-		to, now := float64(r.readings[i].at)/length, of(&r.readings[i].counts)
-		for s := int(from); now > before && s < profile.Slots && float64(s) < to; s++ {
-			overlap := math.Min(to, float64(s+1)) - math.Max(from, float64(s))
-			slots[s] += scale * float64(now-before) * overlap / max(to-from, 1e-9)
+	for c := range r.between(of) {
+		for s := int(c.from); c.calls > 0 && s < profile.Slots && float64(s) < c.to; s++ {
+			overlap := math.Min(c.to, float64(s+1)) - math.Max(c.from, float64(s))
+			slots[s] += scale * c.calls * overlap / max(c.to-c.from, 1e-9)
 		}
-		from, before = to, now
 	}
 	return slots
 }
@@ -37,14 +34,28 @@ func (r *recording) slots(of func(*counts) uint64, scale float64) *[profile.Slot
 // spread evenly.
 func (r *recording) whole(of func(*counts) uint64, scale float64) *[profile.Slots]float64 {
 	slots := new([profile.Slots]float64)
-	length := float64(r.readings[len(r.readings)-1].at) / profile.Slots
-	from, before := 0.0, of(&r.before)
-	for i := range r.readings {
-		to, now := float64(r.readings[i].at)/length, of(&r.readings[i].counts)
-		slots[min(int((from+to)/2), profile.Slots-1)] += scale * float64(now-before)
-		from, before = to, now
+	for c := range r.between(of) {
+		slots[min(int((c.from+c.to)/2), profile.Slots-1)] += scale * c.calls
 	}
 	return slots
+}
+
+// counted is the calls between two readings, whose times are in slots.
+type counted struct{ from, to, calls float64 }
+
+// between are those of one kind in the window.
+func (r *recording) between(of func(*counts) uint64) iter.Seq[counted] {
+	return func(yield func(counted) bool) {
+		length := float64(r.readings[len(r.readings)-1].at) / profile.Slots
+		from, before := 0.0, of(&r.before)
+		for i := range r.readings {
+			to, now := float64(r.readings[i].at)/length, of(&r.readings[i].counts)
+			if !yield(counted{from, to, float64(now - before)}) {
+				return
+			}
+			from, before = to, now
+		}
+	}
 }
 
 // milliseconds are those of a window that have a bit. One that is longer is made

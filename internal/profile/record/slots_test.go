@@ -9,12 +9,16 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
+const ms = time.Millisecond
+
+// read is a reading of forks, which forks counts.
+func read(at time.Duration, n uint64) reading { return reading{at, counts{Forks: [2]uint64{n, 0}}} }
+
+func forks(c *counts) uint64 { return c.Forks[0] }
+
 // Calls belong to the slots between the two readings that saw them, however
 // late these were; a window that was too long is scaled.
 func TestSlots(t *testing.T) {
-	const ms = time.Millisecond
-	of := func(c *counts) uint64 { return c.Forks[0] }
-	read := func(at time.Duration, n uint64) reading { return reading{at, counts{Forks: [2]uint64{n, 0}}} }
 	for name, test := range map[string]struct {
 		readings []reading
 		scale    float64
@@ -25,7 +29,7 @@ func TestSlots(t *testing.T) {
 		"none since": {[]reading{read(100*ms, 10)}, 1, [profile.Slots]float64{1, 1, 1, 1, 1, 1, 1, 1, 1, 1}},
 		"too long":   {[]reading{read(100*ms, 100), read(200*ms, 200)}, 0.5, [profile.Slots]float64{10, 10, 10, 10, 10, 10, 10, 10, 10, 10}},
 	} {
-		got := (&recording{readings: test.readings}).slots(of, test.scale)
+		got := (&recording{readings: test.readings}).slots(forks, test.scale)
 		for i := range got {
 			if math.Abs(got[i]-test.want[i]) > 1e-6 {
 				t.Errorf("%s: %v, want %v", name, *got, test.want)
@@ -38,9 +42,6 @@ func TestSlots(t *testing.T) {
 // Calls between two readings stay together, in the slot in which most of the time
 // between them is.
 func TestWholeSlots(t *testing.T) {
-	const ms = time.Millisecond
-	of := func(c *counts) uint64 { return c.Forks[0] }
-	read := func(at time.Duration, n uint64) reading { return reading{at, counts{Forks: [2]uint64{n, 0}}} }
 	for name, test := range map[string]struct {
 		readings []reading
 		scale    float64
@@ -51,7 +52,7 @@ func TestWholeSlots(t *testing.T) {
 		"none since": {[]reading{read(100*ms, 4)}, 1, [profile.Slots]float64{5: 4}},
 		"too long":   {[]reading{read(20*ms, 1), read(200*ms, 3)}, 0.5, [profile.Slots]float64{0: 0.5, 5: 1}},
 	} {
-		if got := (&recording{readings: test.readings}).whole(of, test.scale); *got != test.want {
+		if got := (&recording{readings: test.readings}).whole(forks, test.scale); *got != test.want {
 			t.Errorf("%s: %v, want %v", name, *got, test.want)
 		}
 	}
