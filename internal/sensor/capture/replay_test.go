@@ -127,6 +127,23 @@ func TestReplayAlerts(t *testing.T) {
 	}
 }
 
+// onlyInit is the process of a capture that has no other.
+var onlyInit = capture.Process{TID: 1, PID: 1, SID: 1, VTID: 1, VPID: 1, Comm: "init", Exe: "init", ExePath: "/init", CWD: "/", Root: "/"}
+
+// written is a capture file of what add writes into it.
+func written(t *testing.T, add func(*capture.Writer)) (path string) {
+	t.Helper()
+	var file bytes.Buffer
+	w := capture.NewWriter(&file, capture.Machine{CPUs: 1, MaxPID: 32768, Hostname: "box"})
+	add(w)
+	if err := w.Err(); err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "written.scap")
+	write(t, path, file.String())
+	return path
+}
+
 // A capture has events of all kinds, whatever is looked at live; they are
 // counted from 1, and the processes at its start do not count.
 //
@@ -134,17 +151,12 @@ func TestReplayAlerts(t *testing.T) {
 func TestReplayCountsEvents(t *testing.T) {
 	rules := filepath.Join(t.TempDir(), "rules.yaml")
 	write(t, rules, "- rule: every\n  desc: d\n  condition: evt.type in (execve, openat, write)\n  output: n=%evt.num %evt.type\n  priority: INFO\n")
-	var file bytes.Buffer
-	w := capture.NewWriter(&file, capture.Machine{CPUs: 1, MaxPID: 32768, Hostname: "box"})
-	w.Processes(capture.Process{TID: 1, PID: 1, SID: 1, VTID: 1, VPID: 1, Comm: "init", Exe: "init", ExePath: "/init", CWD: "/", Root: "/"})
-	now := uint64(1_700_000_000_000_000_000)
-	w.Event(now, 1, 0, event.KindWrite, capture.Num(1), capture.Text("x"), capture.Num(1), capture.Num(1))
-	w.Event(now+1, 1, 0, event.KindWrite, capture.Num(1), capture.Text("y"), capture.Num(1), capture.Num(1))
-	if err := w.Err(); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "write.scap")
-	write(t, path, file.String())
+	path := written(t, func(w *capture.Writer) {
+		w.Processes(onlyInit)
+		now := uint64(1_700_000_000_000_000_000)
+		w.Event(now, 1, 0, event.KindWrite, capture.Num(1), capture.Text("x"), capture.Num(1), capture.Num(1))
+		w.Event(now+1, 1, 0, event.KindWrite, capture.Num(1), capture.Text("y"), capture.Num(1), capture.Num(1))
+	})
 	got := replayed(t, path, "rules_files=["+rules+"]")
 	if !strings.Contains(got, " n=1 write\n") || !strings.Contains(got, " n=2 write\n") {
 		t.Errorf("%s", got)
@@ -156,20 +168,15 @@ func TestReplayCountsEvents(t *testing.T) {
 func TestReplayKnowsDescriptors(t *testing.T) {
 	rules := filepath.Join(t.TempDir(), "rules.yaml")
 	write(t, rules, "- rule: every\n  desc: d\n  condition: evt.type=close and fd.types intersects (ipv4)\n  output: \"types=%fd.types second=%fd.types[4] none=%fd.types[9]\"\n  priority: INFO\n")
-	var file bytes.Buffer
-	w := capture.NewWriter(&file, capture.Machine{CPUs: 1, MaxPID: 32768, Hostname: "box"})
-	w.Processes(capture.Process{TID: 1, PID: 1, SID: 1, VTID: 1, VPID: 1, Comm: "init", Exe: "init", ExePath: "/init", CWD: "/", Root: "/"})
-	now, num := uint64(1_700_000_000_000_000_000), capture.Num
-	w.Event(now, 1, 0, event.KindOpenat, num(3), num(-100), capture.Text("/etc/passwd"), num(1), num(0), num(8), num(9))
-	w.Event(now+1, 1, 0, event.KindSocket, num(4), num(2), num(1), num(0))
-	w.Event(now+2, 1, 0, event.KindClose, num(0), num(5))
-	w.Event(now+3, 1, 0, event.KindClose, num(0), num(4))
-	w.Event(now+4, 1, 0, event.KindClose, num(0), num(3))
-	if err := w.Err(); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "descriptors.scap")
-	write(t, path, file.String())
+	path := written(t, func(w *capture.Writer) {
+		w.Processes(onlyInit)
+		now, num := uint64(1_700_000_000_000_000_000), capture.Num
+		w.Event(now, 1, 0, event.KindOpenat, num(3), num(-100), capture.Text("/etc/passwd"), num(1), num(0), num(8), num(9))
+		w.Event(now+1, 1, 0, event.KindSocket, num(4), num(2), num(1), num(0))
+		w.Event(now+2, 1, 0, event.KindClose, num(0), num(5))
+		w.Event(now+3, 1, 0, event.KindClose, num(0), num(4))
+		w.Event(now+4, 1, 0, event.KindClose, num(0), num(3))
+	})
 	got := replayed(t, path, "rules_files=["+rules+"]")
 	if !strings.Contains(got, "types=(file,ipv4) second=(ipv4) none=<NA>") || !strings.Contains(got, "Events detected: 1\n") {
 		t.Errorf("%s", got)
@@ -191,17 +198,12 @@ func TestReplayHasNoWebserver(t *testing.T) {
 
 // Pretended losses are seen once in a second of the capture's time.
 func TestReplaySimulatesDrops(t *testing.T) {
-	var file bytes.Buffer
-	w := capture.NewWriter(&file, capture.Machine{CPUs: 1, MaxPID: 32768, Hostname: "box"})
-	w.Processes(capture.Process{TID: 1, PID: 1, SID: 1, VTID: 1, VPID: 1, Comm: "init", Exe: "init", ExePath: "/init", CWD: "/", Root: "/"})
-	for i := range uint64(25) { // 2.4 seconds
-		w.Event(1_700_000_000_000_000_000+i*100_000_000, 1, 0, event.KindChdir, capture.Num(0), capture.Text("/"))
-	}
-	if err := w.Err(); err != nil {
-		t.Fatal(err)
-	}
-	path := filepath.Join(t.TempDir(), "drops.scap")
-	write(t, path, file.String())
+	path := written(t, func(w *capture.Writer) {
+		w.Processes(onlyInit)
+		for i := range uint64(25) { // 2.4 seconds
+			w.Event(1_700_000_000_000_000_000+i*100_000_000, 1, 0, event.KindChdir, capture.Num(0), capture.Text("/"))
+		}
+	})
 	got := replayed(t, path, "syscall_event_drops.simulate_drops=true", "syscall_event_drops.rate=100", "syscall_event_drops.max_burst=100")
 	if n := strings.Count(got, "Falco internal: syscall event drop. 1 system calls dropped"); n != 2 || !strings.Contains(got, "2023-11-14T22:13:21.000000000") {
 		t.Errorf("%d alerts, want 2 in the capture's time:\n%s", n, got)
