@@ -75,7 +75,7 @@ func step(what, value string) error {
 			runtime.LockOSThread()
 			for i := 1; ; i++ {
 				if dupOnce(); i%20 == 0 {
-					time.Sleep(time.Millisecond)
+					time.Sleep(time.Millisecond) // the pace of the load
 				}
 			}
 		}()
