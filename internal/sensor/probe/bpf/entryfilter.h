@@ -117,12 +117,7 @@ INLINE bool entry_needed(struct scratch *s, struct task_struct *task)
 #pragma unroll
 	for (u32 i = 1; i < NEED_CLAUSES; i++)
 		needs &= s->clauses[i] | f->rest[i];
-	if (needs & met)
-		return true;
-	if (!(needs & f->named))
-		return false;
-	struct needs *named = name_needs(s, task, f);
-	return !named || named->opens & needs;
+	return needs_remain(s, task, f, needs, met);
 }
 
 /* True for a call that is left out, and counted. */

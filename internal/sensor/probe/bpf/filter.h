@@ -416,6 +416,18 @@ INLINE struct met open_met(struct scratch *s, struct task_struct *task, struct o
 	return met;
 }
 
+/* Does one of the needs remain, by the first clauses that are met or by the name
+ * of the process? */
+INLINE bool needs_remain(struct scratch *s, struct task_struct *task, struct open_filter *f, u64 needs, u64 first)
+{
+	if (needs & first)
+		return true;
+	if (!(needs & f->named))
+		return false;
+	struct needs *named = name_needs(s, task, f);
+	return !named || named->opens & needs;
+}
+
 /* Can any rule match this call? */
 #ifdef PLAIN_TAIL_CALLS
 static NOINLINE /* else the verifier looks at the rest of the family for each way through this */
@@ -433,13 +445,7 @@ bool open_needed(struct scratch *s, struct task_struct *task)
 	if (!needs)
 		return false;
 	struct met met = open_met(s, task, f, &o, needs);
-	needs &= met.others;
-	if (needs & met.first)
-		return true;
-	if (!(needs & f->named))
-		return false;
-	struct needs *named = name_needs(s, task, f);
-	return !named || named->opens & needs;
+	return needs_remain(s, task, f, needs & met.others, met.first);
 }
 
 /* True for a call that is left out, and counted. */
