@@ -2,7 +2,6 @@ package event
 
 import (
 	"encoding/binary"
-	"net/netip"
 	"unsafe"
 )
 
@@ -67,9 +66,4 @@ func (b *Builder) Finish() []byte {
 	}
 	(*Header)(unsafe.Pointer(unsafe.SliceData(b.buf))).Len = uint32(len(b.buf))
 	return b.buf
-}
-
-// AppendAddrs appends the data of an IP socket's FileInfo.
-func AppendAddrs(p []byte, local, remote netip.Addr) []byte {
-	return append(append(p, local.AsSlice()...), remote.AsSlice()...)
 }

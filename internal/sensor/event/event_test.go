@@ -80,7 +80,7 @@ func TestSocketInfo(t *testing.T) {
 	var v View
 	var f FileInfo
 	b.Start(KindConnect, Header{})
-	b.File(file, FileInfo{Type: FDIPv4, SPort: 1, DPort: 2}, AppendAddrs(nil, local, remote))
+	b.File(file, FileInfo{Type: FDIPv4, SPort: 1, DPort: 2}, append(local.AsSlice(), remote.AsSlice()...))
 	if err := v.Reset(b.Finish()); err != nil {
 		t.Fatal(err)
 	}

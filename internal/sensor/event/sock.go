@@ -73,13 +73,6 @@ func (v *View) SockTuple(i int) (source, destination Endpoint, ok bool) {
 	return Endpoint{Addr: from}, Endpoint{Addr: to}, ok
 }
 
-// AppendEndpoint appends an address and port as they are in a SockAddr and a
-// SockTuple, without the family.
-func AppendEndpoint(p []byte, a netip.AddrPort) []byte {
-	p = append(p, a.Addr().AsSlice()...)
-	return binary.NativeEndian.AppendUint16(p, a.Port())
-}
-
 func cutEndpoint(family byte, s string) (netip.AddrPort, string, bool) {
 	n := 4
 	if family == familyIPv6 {

@@ -1,6 +1,7 @@
 package event
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"testing"
 )
@@ -13,9 +14,9 @@ func TestSockEncodings(t *testing.T) {
 	}{{familyIPv4, v4, netip.MustParseAddrPort("198.51.100.7:5000")}, {familyIPv6, v6, netip.MustParseAddrPort("[::1]:1")}} {
 		var b Builder
 		b.Start(KindConnect, Header{})
-		tuple := AppendEndpoint(AppendEndpoint([]byte{tc.family}, tc.from), tc.to)
+		tuple := appendEndpoint(appendEndpoint([]byte{tc.family}, tc.from), tc.to)
 		b.Bytes(KindConnect.Info().Slot("tuple"), tuple)
-		b.Bytes(KindConnect.Info().Slot("addr"), AppendEndpoint([]byte{tc.family}, tc.to))
+		b.Bytes(KindConnect.Info().Slot("addr"), appendEndpoint([]byte{tc.family}, tc.to))
 		var v View
 		if err := v.Reset(b.Finish()); err != nil {
 			t.Fatal(err)
@@ -65,4 +66,10 @@ func TestSockEncodingsShort(t *testing.T) {
 			t.Errorf("address %q was taken", s)
 		}
 	}
+}
+
+// appendEndpoint appends an address and port as they are in a SockAddr and a
+// SockTuple, without the family.
+func appendEndpoint(p []byte, a netip.AddrPort) []byte {
+	return binary.NativeEndian.AppendUint16(append(p, a.Addr().AsSlice()...), a.Port())
 }

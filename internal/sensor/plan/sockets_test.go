@@ -177,7 +177,7 @@ func call(rt *rapid.T, t *testing.T, w *fieldtest.World, kind event.Kind) (*fiel
 		file.L4Proto = []uint8{unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_ICMP}[draw("protocol", 3)]
 		file.SPort, file.DPort = []uint16{0, 53}[draw("sport", 2)], []uint16{0, 80}[draw("dport", 2)]
 		file.Flags |= []event.FileFlags{0, event.FileServer, event.FileClient}[draw("role", 3)]
-		data = string(event.AppendAddrs(nil, local, remote))
+		data = string(append(local.AsSlice(), remote.AsSlice()...))
 		facts |= map[uint8]event.SocketFacts{unix.IPPROTO_TCP: event.SocketTcp, unix.IPPROTO_UDP: event.SocketUdp}[file.L4Proto]
 		if loopback.Contains(local) && loopback.Contains(remote) && file.DPort != 0 {
 			facts |= event.SocketLoopback
