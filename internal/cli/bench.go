@@ -131,6 +131,9 @@ Exit codes: 0 passed, 1 failed, 2 usage, 3 preflight failed, 4 inconclusive,
 	group(flags, "Sensor under test", "sensor", "alerts", "stats", "stats-ca", "stats-insecure", "stats-interval", "pid", "ready", "sensor-log")
 	group(flags, "Preflight", "idle", "force", "no-preflight")
 	group(flags, "Result", "format", "out", "fail-if", "junit", "quiet", "ui", "web")
+	groupReceiving(flags)
+	groupGenerate(flags)
+	group(flags, "Configuration and log", "config", "loglevel", "logformat")
 	return cmd
 }
 
@@ -165,7 +168,7 @@ func (f *benchFlags) add(flags *pflag.FlagSet) {
 func (f *benchFlags) reportFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	choiceFlag(cmd, flags, &f.output, "format", "format of the results", report.Formats...)
-	flags.StringArrayVar(&f.failIf, "fail-if", nil, "fail the run if a round meets this condition, such as 'lost>0.1%' or 'latency.p99>50ms' (repeatable); metrics: "+strings.Join(bench.Metrics.Names(), " "))
+	flags.StringArrayVar(&f.failIf, "fail-if", nil, "fail the run if a round meets this `CONDITION`, such as 'lost>0.1%' or 'latency.p99>50ms' (repeatable); metrics: "+strings.Join(bench.Metrics.Names(), " "))
 	flags.StringVar(&f.junit, "junit", "", "write the results of the conditions to a JUnit XML file")
 }
 

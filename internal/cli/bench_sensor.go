@@ -50,6 +50,7 @@ func (s *sensorFlags) add(flags *pflag.FlagSet) {
 func (s *sensorFlags) roads(flags *pflag.FlagSet) {
 	grpc, http := &s.intake.Client, &s.intake.Server
 	flags.StringVar(&s.grpcSocket, "grpc-unix-socket", "unix:///run/falco/falco.sock", "unix socket of the sensor's gRPC server (default: the first of the usual paths that exists)")
+	flags.Lookup("grpc-unix-socket").DefValue = "" // the usage says it
 	flags.StringVar(&s.grpcHost, "grpc-hostname", "localhost", "host of the sensor's gRPC server; --grpc-hostname and --grpc-port select TCP instead of the socket")
 	flags.Uint16Var(&s.grpcPort, "grpc-port", 5060, "port of the sensor's gRPC server")
 	flags.StringVar(&grpc.Cert, "grpc-cert", "/etc/falco/certs/client.crt", "client certificate for gRPC")

@@ -86,14 +86,13 @@ func (f *capacityKubernetesFlags) which(flags *pflag.FlagSet) {
 	f.cluster.Register(flags)
 	flags.Lookup("namespace").Usage = "namespace of the load (default " + capacityNamespace + ", created for the run)"
 	flags.StringVar(&f.daemonset, "daemonset", "", "NAMESPACE/NAME of the sensor's DaemonSet (default: found by label)")
-	group(flags, "Cluster", "kubeconfig", "context", "namespace")
 }
 
 func (f *capacityKubernetesFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	f.which(flags)
 	flags.StringVar(&f.container, "sensor-container", "", "container of the sensor in its pod (default: falco, peregrine, or the only container)")
-	flags.StringSliceVar(&f.nodes, "node", nil, "node to measure (repeatable)")
+	flags.StringSliceVar(&f.nodes, "node", nil, "`NAME` of a node to measure (repeatable)")
 	flags.BoolVar(&f.eachKind, "each-node-kind", false, "measure one node of each instance type")
 	flags.IntVar(&f.parallel, "parallel", 1, "number of nodes to measure at the same time")
 	flags.StringVar(&f.image, "image", "", "image that generates the load (default: the sensor's own image, if it is Peregrine)")
@@ -106,9 +105,10 @@ func (f *capacityKubernetesFlags) add(cmd *cobra.Command) {
 	choiceFlag(cmd, flags, &f.format, "format", "format of standard output (with --observed also a patch)", slices.Concat([]string{"text", "markdown", "csv", "json"}, kubernetes.Patches)...)
 	flags.StringVar(&f.observed, "observed", "", "URL of a Prometheus server: recommend resources for last week's rates, by kind of node")
 	flags.StringVar(&f.publish, "report-configmap", "", "also store the reports in this ConfigMap; the namespace of the load must already exist")
-	group(flags, "Results", "report-configmap", "observed")
 	group(flags, "Which sensor", "daemonset", "sensor-container", "node", "each-node-kind", "parallel", "image", "alerts", "port", "ready-timeout")
 	groupCapacity(flags)
+	group(flags, "Results", "report-configmap")
+	group(flags, "Cluster", "kubeconfig", "context", "namespace")
 }
 
 // methodFlags are passed on to the Jobs.

@@ -108,8 +108,8 @@ func (f *capacityRunFlags) add(cmd *cobra.Command) {
 	rateFlag(flags, &f.alertRate, "alert-rate", "with a recorded workload: additional alerts per second, scaled with it (also --alerts 50/s)")
 	flags.Float64Var(&f.margin, "margin", 2, "with a recorded workload: a recommended limit must sustain it this many times")
 	f.watchFlags.add(cmd)
-	flags.StringSliceVar(&f.sensors, "sensor", nil, "embedded (Peregrine's own, default) or falco (an installed one); give both to compare them")
-	flags.StringArrayVar(&f.variants, "variant", nil, "NAME=FLAGS: a sensor to compare and its flags, such as 'new=--sensor falco --falco /opt/falco -r new.yaml' (repeatable)")
+	flags.StringSliceVar(&f.sensors, "sensor", nil, "`NAME` of the sensor: embedded (Peregrine's own, default) or falco (an installed one); give both to compare them")
+	flags.StringArrayVar(&f.variants, "variant", nil, "`NAME=FLAGS`: a sensor to compare and its flags, such as 'new=--sensor falco --falco /opt/falco -r new.yaml' (repeatable)")
 	f.testedFlags.add(flags)
 	flags.BoolVar(&f.verbose, "sensor-log", false, "show the sensor's log")
 
@@ -117,7 +117,7 @@ func (f *capacityRunFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.out, "out", "", "directory of the run (default peregrine-capacity-TIME)")
 	flags.StringVarP(&f.out, "out-dir", "o", "", "the same as --out")
 	flags.StringVar(&f.observed, "observed", "", "recommend resources for these production rates: a stats file, or the JSON result of a Prometheus query")
-	flags.StringArrayVar(&f.failIf, "fail-if", nil, "fail the run if a row meets this condition, such as 'syscalls<200k' or 'latency.p99>50ms' (repeatable)")
+	flags.StringArrayVar(&f.failIf, "fail-if", nil, "fail the run if a row meets this `CONDITION`, such as 'syscalls<200k' or 'latency.p99>50ms' (repeatable)")
 	for _, old := range []string{"mix", "out-dir"} {
 		flags.Lookup(old).Hidden = true
 	}
@@ -126,8 +126,8 @@ func (f *capacityRunFlags) add(cmd *cobra.Command) {
 
 // addMethod adds the flags of the measurement.
 func (f *capacityRunFlags) addMethod(flags *pflag.FlagSet) {
-	flags.StringSliceVar(&f.cpus, "cpu", []string{"0.5", "1", "2"}, "CPU limits, such as 0.5, 500m or 2; capped at the CPUs of the machine")
-	flags.StringSliceVar(&f.memories, "memory", []string{"512Mi"}, "memory limits, combined with each CPU limit; 0 for none")
+	flags.StringSliceVar(&f.cpus, "cpu", []string{"0.5", "1", "2"}, "CPU `LIMITS`, such as 0.5, 500m or 2; capped at the CPUs of the machine")
+	flags.StringSliceVar(&f.memories, "memory", []string{"512Mi"}, "memory `LIMITS`, combined with each CPU limit; 0 for none")
 	flags.StringVar(&f.load, "load", "alerts", "alerts, noise (syscalls that no rule detects), or a ratio of alerts to other syscalls (the test method uses 1:50)")
 	flags.StringVar(&f.actions, "actions", defaultActions, "regular expression that selects the actions that raise alerts")
 	flags.BoolVar(&f.quick, "quick", false, "one minute per row: 10 % precision, 10 s confirmation")

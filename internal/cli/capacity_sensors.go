@@ -28,7 +28,7 @@ type testedFlags struct {
 
 func (f *testedFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.config, "sensor-config", "", "configuration file of the sensor (default: its own default)")
-	flags.StringSliceVarP(&f.rules, "rules", "r", nil, "rule files of the sensor (default: its own default)")
+	flags.StringSliceVarP(&f.rules, "rules", "r", nil, "rules `FILE` of the sensor (default: its own default)")
 	flags.StringVar(&f.falco, "falco", "", "path of the Falco binary (default: from PATH or /usr/bin)")
 	flags.StringVar(&f.pid, "pid", "", "a running sensor: process id, or name if only one process has it")
 	flags.StringVar(&f.unit, "unit", "", "a running sensor: systemd unit")

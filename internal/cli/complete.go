@@ -56,14 +56,13 @@ func completeGenerate(cmd *cobra.Command) {
 
 // groupGenerate groups the flags that several commands of the generator have.
 func groupGenerate(flags *pflag.FlagSet) {
-	for title, names := range map[string][]string{
-		"Which actions":  {"all", "exclude"},
-		"Where they run": {"no-sandbox", "allow-egress", "container", "privileged", "in-container", "container-engine", "state-dir"},
-	} {
-		for _, name := range names {
-			if flags.Lookup(name) != nil {
-				group(flags, title, name)
-			}
-		}
-	}
+	group(flags, "Which actions", "all", "exclude")
+	group(flags, "Where they run", "no-sandbox", "allow-egress", "container", "privileged", "in-container", "container-engine", "state-dir")
+	group(flags, "Cluster, for k8saudit actions", "kubeconfig", "context", "namespace")
+}
+
+// groupReceiving groups the flags for the ways in which alerts arrive.
+func groupReceiving(flags *pflag.FlagSet) {
+	group(flags, "Alerts by gRPC", "grpc-unix-socket", "grpc-hostname", "grpc-port", "grpc-ca", "grpc-cert", "grpc-key", "polling-interval")
+	group(flags, "Alerts by HTTP", "http-server-address", "http-server-security-mode", "http-server-cert", "http-server-key", "http-client-ca")
 }

@@ -4,9 +4,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 )
 
@@ -81,39 +83,81 @@ func TestCommandLineMistakes(t *testing.T) {
 	}
 }
 
-// Every flag that is shown is in a group, if the command has any, and the lines
-// of --help fit.
+// Every flag that is shown is in a group, if the command has any, no flag has two
+// defaults, and the lines of --help fit.
 func TestHelp(t *testing.T) {
-	for _, args := range []string{"sensor", "sensor status", "sensor top", "rules check", "rules explain", "rules cost", "generate list", "generate run", "generate plan"} {
-		stdout, _, code := command(t, append(strings.Fields(args), "--help")...)
-		if code != ExitOK || !strings.Contains(stdout, "Usage:\n  peregrine "+args) {
+	flagStart := regexp.MustCompile(`(?m)^ {2,6}-`)
+	eachCommand(t, func(cmd *cobra.Command) {
+		args := strings.Fields(cmd.CommandPath())[1:]
+		stdout, _, code := command(t, append(args, "--help")...)
+		if code != ExitOK || !strings.Contains(stdout, "Usage:\n  "+cmd.CommandPath()) {
 			t.Errorf("%s: exit code %d:\n%s", args, code, stdout)
 		}
-		if flags := strings.Split(stdout, "\nFlags:\n"); strings.Contains(stdout, "\nConfiguration:") || strings.Contains(stdout, "\nPace:") {
-			if rest, _, _ := strings.Cut(flags[1], "\n\n"); strings.Count(rest, "\n") > 0 {
-				t.Errorf("%s: flags without a group:\n%s", args, rest)
+		cmd.InitDefaultHelpFlag()
+		groups := flagGroups(cmd)
+		if rest := groups[len(groups)-1]; len(groups) > 1 && strings.Count(rest.Usages, "\n") > 0 {
+			t.Errorf("%s: flags without a group:\n%s", args, rest.Usages)
+		}
+		for _, g := range groups {
+			for _, flag := range flagStart.Split(g.Usages, -1) {
+				if strings.Count(flag, "(default") > 1 || strings.Contains(flag, "(default 0s)") {
+					t.Errorf("%s: two defaults, or one of 0s: %s", args, flag)
+				}
+				for _, word := range []string{"stringArray", "uint", "float"} {
+					if strings.Contains(flag, word) {
+						t.Errorf("%s: %s: %s", args, word, flag)
+					}
+				}
 			}
 		}
-		for _, line := range strings.Split(stdout, "\n") {
-			if len(line) > helpWidth+40 { // words are not broken
+		_, flags, _ := strings.Cut(stdout, "lags:\n")
+		for line := range strings.SplitSeq(flags, "\n") {
+			if len(line) > helpWidth+40 && strings.Contains(strings.TrimSpace(line), " ") { // words are not broken
 				t.Errorf("%s: %d characters: %s", args, len(line), line)
 			}
 		}
+	})
+}
+
+// Groups come in the order in which they are made, whatever the names are.
+func TestHelpOrder(t *testing.T) {
+	root := newRoot(Env{})
+	cmd, _, err := root.Find([]string{"capacity", "kubernetes"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var titles []string
+	for _, g := range flagGroups(cmd) {
+		titles = append(titles, g.Title)
+	}
+	want := []string{"Which sensor", "Limits", "Load", "How long and how exact", "Results", "Cluster"}
+	if diff := cmp.Diff(want, titles); diff != "" {
+		t.Error(diff)
+	}
+	if first := flagGroups(cmd)[0].Usages; !strings.Contains(first, "--alerts") {
+		t.Errorf("--alerts is not in its first group:\n%s", first)
 	}
 }
 
 // The prose of every command's help fits a terminal of 80 columns.
 func TestHelpFits(t *testing.T) {
-	var walk func(*cobra.Command)
-	walk = func(cmd *cobra.Command) {
-		if cmd.Name() == "completion" {
-			return // the library's
-		}
-		for _, line := range strings.Split(cmd.Long+"\n"+cmd.Short, "\n") {
+	eachCommand(t, func(cmd *cobra.Command) {
+		for line := range strings.SplitSeq(cmd.Long+"\n"+cmd.Short, "\n") {
 			if n := len([]rune(line)); n > 80 {
 				t.Errorf("%s: %d columns: %s", cmd.CommandPath(), n, line)
 			}
 		}
+	})
+}
+
+// eachCommand calls do for all commands but the library's.
+func eachCommand(t *testing.T, do func(*cobra.Command)) {
+	var walk func(*cobra.Command)
+	walk = func(cmd *cobra.Command) {
+		if cmd.Name() == "completion" || cmd.Name() == "help" {
+			return
+		}
+		do(cmd)
 		for _, sub := range cmd.Commands() {
 			walk(sub)
 		}

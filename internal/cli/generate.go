@@ -68,7 +68,7 @@ type generateFlags struct {
 // selection adds the flags that pick actions.
 func (g *generateFlags) selection(flags *pflag.FlagSet) {
 	flags.BoolVar(&g.all, "all", false, "include actions that are disabled by default")
-	flags.StringSliceVar(&g.exclude, "exclude", nil, "leave out actions that match a regular expression (repeatable)")
+	flags.StringSliceVar(&g.exclude, "exclude", nil, "leave out actions that match `REGEXP` (repeatable)")
 }
 
 // place adds the flags about where actions run.
@@ -81,7 +81,6 @@ func (g *generateFlags) place(flags *pflag.FlagSet) {
 	flags.StringVar(&g.engine, "container-engine", "", "docker, podman or containerd (default: the first that responds)")
 	g.state(flags)
 	g.clusterFlags(flags)
-	group(flags, "Cluster, for k8saudit actions", "kubeconfig", "context", "namespace")
 }
 
 // clusterFlags adds kubectl's flags, as far as event-generator has them.

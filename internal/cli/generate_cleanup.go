@@ -39,7 +39,7 @@ k8saudit actions of any run created in that namespace, by their label.`,
 	}
 	f.state(cmd.Flags())
 	f.clusterFlags(cmd.Flags())
-	group(cmd.Flags(), "Cluster, for k8saudit actions", "kubeconfig", "context", "namespace")
+	groupGenerate(cmd.Flags())
 	return cmd
 }
 

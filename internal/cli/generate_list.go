@@ -43,6 +43,7 @@ func newGenerateList(env Env) *cobra.Command {
 	flags.StringVar(&filter.RuleSet, "ruleset", "", "only actions of this rule file: stable, incubating, sandbox, k8saudit or none")
 	groupGenerate(flags)
 	group(flags, "Which actions", "tag", "risk", "bench", "ruleset")
+	group(flags, "Output", "format")
 	completeFlag(cmd, "risk", "none", "files", "network")
 	completeFlag(cmd, "bench", "yes", "slow", "no")
 	completeFlag(cmd, "ruleset", "stable", "incubating", "sandbox", "k8saudit", "none")

@@ -39,6 +39,7 @@ func newGeneratePlan(env Env, f *generateFlags) *cobra.Command {
 	f.place(flags)
 	formatFlag(cmd, &format, "text", "json")
 	groupGenerate(flags)
+	group(flags, "Output", "format")
 	completeGenerate(cmd)
 	return cmd
 }

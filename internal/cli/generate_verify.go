@@ -74,6 +74,9 @@ lines of a sensor with json_output=true, from a file or standard input.`,
 	flags.DurationVar(&o.Settle, "settle", 2*time.Second, "how long to wait at the end for unexpected alerts")
 	flags.BoolVar(&o.Exact, "exact", false, "fail actions that also fire other rules")
 	flags.StringVar(&junit, "junit", "", "write a JUnit report to this file")
+	group(flags, "Test", "alerts", "test-timeout", "settle", "exact", "junit")
+	groupReceiving(flags)
+	groupGenerate(flags)
 	return cmd
 }
 

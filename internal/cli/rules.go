@@ -38,7 +38,7 @@ file argument, they use the rules inside the binary.`,
 type rulesFlags struct{ files []string }
 
 func (f *rulesFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVarP(&f.files, "rules", "r", nil, "rules file or directory (repeatable; loaded in order)")
+	cmd.Flags().StringArrayVarP(&f.files, "rules", "r", nil, "rules `FILE` or directory (repeatable; loaded in order)")
 }
 
 // sources reads the files, or those inside the binary, and returns those that
@@ -280,9 +280,10 @@ time given by --live. For each rule it shows the number of evaluations, the time
 they took and the number of matches, the most expensive rule first. It skips
 events that a rule cannot match because of their kind or process.
 
-A second table shows because of which rules the kernel sends events, and how
-many it sends for one rule alone. To have fewer events, begin at its top: a part
-of the condition that the kernel can judge ('rules explain') leaves some out.
+A second table shows which rules make the kernel send events, and how many it
+sends for one rule alone. To reduce the load, start with the rule at the top:
+give its condition a part that the kernel can check ('rules explain' shows
+which parts it can).
 
 --live needs root. A sensor may run at the same time.`,
 		Example: `  peregrine rules cost --live 1m

@@ -179,10 +179,8 @@ func (f *daemonFlags) register(cmd *cobra.Command) {
 // groupSensor orders the flags for --help.
 func groupSensor(fs *pflag.FlagSet) {
 	group(fs, "Configuration", "config", "rules", "option", "print", "disable-rule", "disable-tag", "only-tag", "disable-source", "enable-source")
-	if fs.Lookup("cri") != nil {
-		group(fs, "Running", "cri", "k8s-api", "k8s-api-cert", "k8s-node")
-	}
 	group(fs, "Running", "all-events", "unbuffered", "snaplen", "print-base64", "max-seconds", "pidfile", "verbose")
+	group(fs, "Container metadata", "cri", "k8s-api", "k8s-api-cert", "k8s-node")
 	group(fs, "Instead of the kernel", "events-file", "nodriver")
 	group(fs, "Statistics", "stats-file", "stats-interval")
 	group(fs, "Checks; the sensor does not start", "dry-run", "validate")
