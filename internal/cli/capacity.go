@@ -7,7 +7,7 @@ import (
 func newCapacity(env Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "capacity",
-		Short: "Find how many syscalls per second a sensor takes on so much CPU and memory",
+		Short: "Find how many syscalls per second a sensor takes under CPU and memory limits",
 		Long: `Capacity answers one question: how many syscalls per second can this sensor
 take, on this much CPU and memory, before it starts to lose events?
 

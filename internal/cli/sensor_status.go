@@ -20,10 +20,10 @@ func newSensorStatus(env Env) *cobra.Command {
 totals: events seen, filtered and dropped; alerts and latency of each output
 channel; CPU and memory. The exit code is 1 if no sensor responds.
 
-With --programs, it also counts and times the BPF programs for the interval: the
-runs of each, and the events of each family of syscalls, delivered, filtered and
-dropped. Meanwhile the kernel reads its clock twice for each run, which every
-syscall of the host pays; afterwards nothing is measured any more.`,
+With --programs, it also counts and times the runs of each BPF program during
+the interval, and the delivered, filtered and dropped events of each family of
+syscalls. During the interval, the kernel reads its clock twice per run, which
+slows down every syscall on the host.`,
 		Example: `  sudo peregrine sensor status
   sudo peregrine sensor status --format json | jq .probe.drops
   sudo peregrine sensor status --programs --interval 5s`,
