@@ -11,18 +11,18 @@ import (
 // argFields are the parameters of events.
 func argFields() []Field {
 	return []Field{
-		str("evt.args", AtEvent, "All parameters, as name=value or name=value(what it resolves to), separated by blanks.", allArgs),
+		str("evt.args", AtEvent, "All parameters, as name=value or name=value(RESOLVED), separated by spaces.", allArgs),
 		{
 			Name: "evt.arg", Type: String, Stage: AtKernel, Arg: ArgRequired, dotted: true,
-			Doc:  "One parameter, by name or number: evt.arg.flags, evt.arg[0]. Flags are given by name, uids as users, errors by name, relative paths as absolute ones. The kernel knows evt.arg.name and evt.arg.flags.",
+			Doc:  "One parameter, by name or number: evt.arg.flags, evt.arg[0]. Flags and errors are shown by name, user ids as user names, and relative paths as absolute ones. The kernel knows evt.arg.name and evt.arg.flags.",
 			Bind: bindArg,
 		},
 		{
 			Name: "evt.rawarg", Type: Uint, Stage: AtEvent, Arg: ArgRequired, Flags: NoRHS | NoTransformer, dotted: true,
-			Doc:  "One parameter as it is: a number where the parameter is one (evt.rawarg.res), else text. Its type is that of the parameter.",
+			Doc:  "One parameter, unchanged and with its own type, so that numbers such as evt.rawarg.res can be compared.",
 			Bind: bindRawArg,
 		},
-		str("evt.info", AtEvent, "As evt.args.", allArgs),
+		str("evt.info", AtEvent, "The same as evt.args.", allArgs),
 		abspath(),
 	}
 }
@@ -221,7 +221,7 @@ func abspath() Field {
 	}
 	return Field{
 		Name: "evt.abspath", Type: String, Stage: AtEvent, Arg: ArgAllowed, dotted: true,
-		Doc: "Absolute path of syscalls that take a directory and a path relative to it. evt.abspath.src and evt.abspath.dst are those of renames and links.",
+		Doc: "Absolute path of syscalls that take a directory and a path relative to it. For renames and links, use evt.abspath.src and evt.abspath.dst.",
 		Bind: func(arg string) (Extractor, error) {
 			n, ok := map[string]int{"": 0, "src": 1, "dst": 2}[arg]
 			if !ok {

@@ -12,14 +12,14 @@ import (
 // Falco's plugin k8saudit; docs/compatibility.md says where they differ.
 func auditFields() []Field {
 	return []Field{
-		auditPart("ka.auditid", "Unique id of the request, the same at all its stages.", record.AuditID),
+		auditPart("ka.auditid", "Unique id of the request, the same in all stages.", record.AuditID),
 		auditPart("ka.stage", "Stage of the request: ResponseComplete, ResponseStarted, RequestReceived or Panic.", record.Stage),
 		auditNote("ka.auth.decision", "Decision of the authorization: allow or forbid.", "authorization.k8s.io/decision"),
 		auditNote("ka.auth.reason", "Reason of the decision.", "authorization.k8s.io/reason"),
 		auditNote("ka.auth.openshift.decision", "Decision of OpenShift's authentication.", "authentication.openshift.io/decision"),
 		auditNote("ka.auth.openshift.username", "User that OpenShift authenticated.", "authentication.openshift.io/username"),
 		auditNote("ka.validations.admission.policy.failure", "Failed validations of admission policies, as JSON.", "validation.policy.admission.k8s.io/validation_failure"),
-		auditNote("ka.security.pod.violations", "How a pod violates the Pod Security Standards.", "pod-security.kubernetes.io/audit-violations"),
+		auditNote("ka.security.pod.violations", "Violations of the Pod Security Standards by a pod.", "pod-security.kubernetes.io/audit-violations"),
 		auditPart("ka.user.name", "User who made the request.", record.UserName),
 		auditList("ka.user.groups", "Groups of the user.", "user.groups[]", emitText),
 		auditPart("ka.impuser.name", "Impersonated user, if any.", record.ImpersonatedName),
@@ -28,15 +28,15 @@ func auditFields() []Field {
 		uriParam(),
 		auditPart("ka.target.name", "Name of the object. Missing for names that the server generates: see ka.resp.name.", record.Name),
 		auditPart("ka.target.namespace", "Namespace of the object.", record.Namespace),
-		auditPart("ka.target.resource", "Kind of object, as in the URI: pods, configmaps, ...", record.Resource),
+		auditPart("ka.target.resource", "Resource of the request, as in the URI: pods, configmaps, ...", record.Resource),
 		auditPart("ka.target.subresource", "Subresource of the object: exec, status, ...", record.Subresource),
 		str("ka.target.pod.name", AtEvent, "Name of the pod, for requests on pods; also if the server generated it.", targetPod),
 		auditPointer("ka.resp.name", "Name of the object in the response.", "/responseObject/metadata/name"),
-		auditPart("ka.response.code", "Status code of the response, as in HTTP.", record.ResponseCode),
-		auditPart("ka.response.reason", "Reason of the response, mostly of errors.", record.ResponseReason),
-		auditPart("ka.useragent", "User agent, as the client states it.", record.UserAgent),
-		auditList("ka.sourceips", "Addresses of the client and of proxies in between. Only the last cannot be forged.", "sourceIPs[]", emitText).indexed(),
-		auditNote("ka.cluster.name", "Name of the cluster, where the provider adds it.", "cluster_name"),
+		auditPart("ka.response.code", "HTTP status code of the response.", record.ResponseCode),
+		auditPart("ka.response.reason", "Reason in the response; most responses with one are errors.", record.ResponseReason),
+		auditPart("ka.useragent", "User agent that the client sent.", record.UserAgent),
+		auditList("ka.sourceips", "Addresses of the client and of the proxies on the way. A client can forge all but the last.", "sourceIPs[]", emitText).indexed(),
+		auditNote("ka.cluster.name", "Name of the cluster, if the provider adds it.", "cluster_name"),
 	}
 }
 
@@ -69,7 +69,7 @@ func targetPod(c *Context) (string, bool) {
 func uriParam() Field {
 	return Field{
 		Name: "ka.uri.param", Type: String, Stage: AtEvent, Arg: ArgRequired,
-		Doc: "Value of a parameter of the URI's query, decoded: ka.uri.param[command]. Of several, the first.",
+		Doc: "Decoded value of a query parameter of the URI, as in ka.uri.param[command]; the first value if there are several.",
 		Bind: func(key string) (Extractor, error) {
 			return Extractor{Type: String, Stage: AtEvent, Str: func(c *Context) (string, bool) {
 				uri, _ := c.jsonText(c.part(record.RequestURI))

@@ -12,15 +12,15 @@ func auditObjectFields() []Field {
 		return auditPointer(name, doc+" Missing if the pod does not set it.", "/requestObject/spec/"+member)
 	}
 	return []Field{
-		auditPointer("ka.req.binding.role", "Role that a binding binds.", "/requestObject/roleRef/name"),
+		auditPointer("ka.req.binding.role", "Role of a binding.", "/requestObject/roleRef/name"),
 		hasSubject().with(Deprecated),
-		str("ka.req.configmap.name", AtEvent, "Name of the config map: that of any object.", func(c *Context) (string, bool) {
+		str("ka.req.configmap.name", AtEvent, "Name of the config map, or of any other object.", func(c *Context) (string, bool) {
 			return c.jsonText(c.part(record.Name))
 		}),
 		auditPointer("ka.req.configmap.obj", "Data of the config map, as JSON.", "/requestObject/data"),
 		flag("ka.req.pod.host_ipc", "Whether the pod shares the host's IPC namespace.", "hostIPC"),
 		flag("ka.req.pod.host_network", "Whether the pod shares the host's network.", "hostNetwork"),
-		flag("ka.req.pod.host_pid", "Whether the pod shares the host's processes.", "hostPID"),
+		flag("ka.req.pod.host_pid", "Whether the pod shares the host's pid namespace.", "hostPID"),
 		flag("ka.req.container.host_network", "Same as ka.req.pod.host_network.", "hostNetwork"),
 		flag("ka.req.pod.run_as_user", "User id of the pod's processes.", "securityContext/runAsUser"),
 		flag("ka.req.pod.run_as_group", "Group id of the pod's processes.", "securityContext/runAsGroup"),
@@ -71,7 +71,7 @@ func hasSubject() Field {
 // hostPath says whether a pod mounts a path of the host. A star at the end of
 // the path stands for anything.
 func hostPath() Field {
-	return argField("ka.req.volume.hostpath", "Whether the pod mounts the host's path in brackets; a star at its end stands for anything.", func(c *Context, path string) (string, bool) {
+	return argField("ka.req.volume.hostpath", "Whether the pod mounts the host's path in brackets; a * at its end matches any text.", func(c *Context, path string) (string, bool) {
 		volumes := c.follow(podSpec).Get("volumes")
 		prefix, wild := strings.CutSuffix(path, "*")
 		answer := "false"

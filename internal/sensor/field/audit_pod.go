@@ -29,8 +29,8 @@ func containerList(key, of string) []Field {
 		requiredOfAll(name("name"), "Names of the pod's "+of+".", key, "name"),
 		requiredOfAll(name("image"), "Images of the pod's "+of+".", key, "image"),
 		auditList(name("image.repository"), "Repositories of the images of the pod's "+of+": the image without tag and digest.", spec+".image", emitRepository),
-		auditList(name("command"), "Commands of the pod's "+of+", the words joined by blanks.", spec+".command", emitWords),
-		auditList(name("args"), "Arguments of the pod's "+of+", the words joined by blanks.", spec+".args", emitWords),
+		auditList(name("command"), "Commands of the pod's "+of+", the words joined by spaces.", spec+".command", emitWords),
+		auditList(name("args"), "Arguments of the pod's "+of+", the words joined by spaces.", spec+".args", emitWords),
 		auditList(name("privileged"), "Whether the pod's "+of+" are privileged, if set.", security+"privileged", emitText),
 		auditList(name("allow_privilege_escalation"), "Whether the pod's "+of+" may gain privileges, if set.", security+"allowPrivilegeEscalation", emitText),
 		auditList(name("read_only_fs"), "Whether the root file systems of the pod's "+of+" are read-only, if set.", security+"readOnlyRootFilesystem", emitText),
@@ -42,7 +42,7 @@ func containerList(key, of string) []Field {
 		auditList(name("add_capabilities"), "Capabilities that the pod's "+of+" add.", security+"capabilities.add[]", emitText),
 	}
 	if key != "ephemeralContainers" { // these have no ports
-		list = append(list, auditList(name("host_port"), "Ports that the pod's "+of+" have on the host: the container's own, if no other is given.", spec+".ports[]", emitHostPort))
+		list = append(list, auditList(name("host_port"), "Host ports of the pod's "+of+"; the container's own port if hostPort is not set.", spec+".ports[]", emitHostPort))
 	}
 	for i := range list {
 		list[i] = list[i].indexed()

@@ -11,10 +11,10 @@ import (
 // the start; the rest is missing until the container's runtime has told it.
 func containerFields() []Field {
 	fields := []Field{
-		str("container.id", AtExec, "Id of the container, its first 12 characters; host outside containers.", func(c *Context) (string, bool) {
+		str("container.id", AtExec, "First 12 characters of the container's id; host outside containers.", func(c *Context) (string, bool) {
 			return c.Proc.Container.ID, true
 		}),
-		str("container.full_id", AtExec, "Id of the container in full; host outside containers.", func(c *Context) (string, bool) {
+		str("container.full_id", AtExec, "Full id of the container; host outside containers.", func(c *Context) (string, bool) {
 			return c.Proc.Container.FullID, true
 		}),
 		str("container.type", AtExec, "Runtime of the container: docker, containerd, cri-o, podman, lxc, ...; host outside containers.", func(c *Context) (string, bool) {
@@ -39,9 +39,9 @@ func containerFields() []Field {
 		}),
 		labelsField("container.labels", "Labels of the container, as NAME:VALUE separated by commas.", containerLabels),
 		labelField("container.label", "One label of the container, as in container.label.app.", containerLabels),
-		never("container.healthcheck", String, "Health check of the container; no longer set.").with(Deprecated),
-		never("container.liveness_probe", String, "Liveness probe of the container; no longer set.").with(Deprecated),
-		never("container.readiness_probe", String, "Readiness probe of the container; no longer set.").with(Deprecated),
+		never("container.healthcheck", String, "Never set; older versions of Falco had the container's health check here.").with(Deprecated),
+		never("container.liveness_probe", String, "Never set; older versions of Falco had the container's liveness probe here.").with(Deprecated),
+		never("container.readiness_probe", String, "Never set; older versions of Falco had the container's readiness probe here.").with(Deprecated),
 	}
 	return append(fields, mountFields()...)
 }
@@ -133,11 +133,11 @@ func mountFields() []Field {
 			}
 			return c.built(start), true
 		}).with(Metadata),
-		mountField("container.mount", "One mount, as in container.mounts, by number or by its source, in which * ? [ are wildcards.", bySource, appendMount),
+		mountField("container.mount", "One mount, as in container.mounts, by its number or its source. The source may have the wildcards * ? and [.", bySource, appendMount),
 		mountField("container.mount.source", "Source of a mount, by number or destination.", byDest, func(dst []byte, m *container.Mount) []byte { return append(dst, m.Source...) }),
 		mountField("container.mount.dest", "Destination of a mount, by number or source.", bySource, func(dst []byte, m *container.Mount) []byte { return append(dst, m.Dest...) }),
 		mountField("container.mount.mode", "Mode of a mount, by number or source.", bySource, func(dst []byte, m *container.Mount) []byte { return append(dst, m.Mode...) }),
-		mountField("container.mount.rdwr", "true or false: whether a mount can be written to, by number or source.", bySource, func(dst []byte, m *container.Mount) []byte { return strconv.AppendBool(dst, m.RW) }),
+		mountField("container.mount.rdwr", "true if the mount is writable, otherwise false; by number or source.", bySource, func(dst []byte, m *container.Mount) []byte { return strconv.AppendBool(dst, m.RW) }),
 		mountField("container.mount.propagation", "Propagation of a mount, by number or source.", bySource, func(dst []byte, m *container.Mount) []byte { return append(dst, m.Propagation...) }),
 	}
 }

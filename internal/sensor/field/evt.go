@@ -13,35 +13,35 @@ func eventFields() []Field {
 	zero := func(*Context) (uint64, bool) { return 0, true }
 	one := func(*Context) (uint64, bool) { return 1, true }
 	fields := []Field{
-		unsigned("evt.latency", RelTime, AtLoad, "Always 0: only the end of a syscall is seen.", zero).with(Deprecated),
-		unsigned("evt.latency.s", RelTime, AtLoad, "Always 0: only the end of a syscall is seen.", zero).with(Deprecated),
-		unsigned("evt.latency.ns", RelTime, AtLoad, "Always 0: only the end of a syscall is seen.", zero).with(Deprecated),
-		str("evt.latency.human", AtLoad, "Always 0ns: only the end of a syscall is seen.", func(*Context) (string, bool) { return "0ns", true }).with(Deprecated),
-		unsigned("evt.deltatime", RelTime, AtEvent, "Time since the event before, in ns.", func(c *Context) (uint64, bool) {
+		unsigned("evt.latency", RelTime, AtLoad, "Always 0: the sensor sees only the end of a syscall.", zero).with(Deprecated),
+		unsigned("evt.latency.s", RelTime, AtLoad, "Always 0: the sensor sees only the end of a syscall.", zero).with(Deprecated),
+		unsigned("evt.latency.ns", RelTime, AtLoad, "Always 0: the sensor sees only the end of a syscall.", zero).with(Deprecated),
+		str("evt.latency.human", AtLoad, "Always 0ns: the sensor sees only the end of a syscall.", func(*Context) (string, bool) { return "0ns", true }).with(Deprecated),
+		unsigned("evt.deltatime", RelTime, AtEvent, "Time since the previous event that the sensor evaluated, in ns.", func(c *Context) (uint64, bool) {
 			return c.sincePrevious(), true
 		}),
-		unsigned("evt.deltatime.s", RelTime, AtEvent, "Time since the event before, in whole seconds.", func(c *Context) (uint64, bool) {
+		unsigned("evt.deltatime.s", RelTime, AtEvent, "Time since the previous event that the sensor evaluated, in whole seconds.", func(c *Context) (uint64, bool) {
 			return c.sincePrevious() / 1e9, true
 		}),
-		unsigned("evt.deltatime.ns", RelTime, AtEvent, "Time since the event before: the nanoseconds beyond whole seconds.", func(c *Context) (uint64, bool) {
+		unsigned("evt.deltatime.ns", RelTime, AtEvent, "Nanoseconds of evt.deltatime beyond its whole seconds.", func(c *Context) (uint64, bool) {
 			return c.sincePrevious() % 1e9, true
 		}),
-		str("evt.dir", AtLoad, "Always <: only the end of a syscall is seen.", func(*Context) (string, bool) { return "<", true }).with(Deprecated),
-		str("evt.type", AtLoad, "Name of the event: of the syscall, or of another event.", eventType),
+		str("evt.dir", AtLoad, "Always <: the sensor sees only the end of a syscall.", func(*Context) (string, bool) { return "<", true }).with(Deprecated),
+		str("evt.type", AtLoad, "Name of the syscall, or of an event that is not a syscall, such as procexit.", eventType),
 		typeIs(),
-		str("syscall.type", AtLoad, "As evt.type, but missing for events that are no syscalls.", func(c *Context) (string, bool) {
+		str("syscall.type", AtLoad, "As evt.type, but missing for events that are not syscalls.", func(c *Context) (string, bool) {
 			if c.Event.Info().Origin != event.Syscall {
 				return "", false
 			}
 			return eventType(c)
 		}),
-		str("evt.category", AtEvent, "Category of the event: file, net, process, memory, IPC, user, signal, time, ... For reads, writes and the like it is that of the descriptor: file, net, ipc, other, unknown.", func(c *Context) (string, bool) {
+		str("evt.category", AtEvent, "Category of the event: file, net, process, memory, IPC, user, signal, time, ... Reads, writes and similar syscalls have the category of their descriptor: file, net, ipc, other or unknown.", func(c *Context) (string, bool) {
 			return category(c), true
 		}),
 		integer("evt.cpu", AtEvent, "Number of the CPU on which the event happened.", func(c *Context) (int64, bool) {
 			return int64(c.Event.Header().CPU), true
 		}),
-		fixed("evt.buffer", AtEvent, "Data that was read or written, as far as it was captured (falco_libs.snaplen).", Extractor{Type: Bytes, Str: buffer}),
+		fixed("evt.buffer", AtEvent, "Data that was read or written: its first bytes, as many as falco_libs.snaplen.", Extractor{Type: Bytes, Str: buffer}),
 		unsigned("evt.buflen", Uint, AtEvent, "Number of bytes read or written.", func(c *Context) (uint64, bool) {
 			res, ok := result(c)
 			return uint64(res), ok && res >= 0 && c.Event.Info().Traits&(event.ReadsFD|event.WritesFD) != 0
@@ -55,21 +55,21 @@ func eventFields() []Field {
 		trait("evt.is_io", "True for events that read from or write to a descriptor.", event.ReadsFD|event.WritesFD),
 		trait("evt.is_io_read", "True for events that read from a descriptor.", event.ReadsFD),
 		trait("evt.is_io_write", "True for events that write to a descriptor.", event.WritesFD),
-		str("evt.io_dir", AtLoad, "read or write, for events that do.", direction),
+		str("evt.io_dir", AtLoad, "read or write, for events that read from or write to a descriptor.", direction),
 		trait("evt.is_wait", "True for syscalls that wait, such as nanosleep and poll.", event.Waits),
-		unsigned("evt.wait_latency", RelTime, AtLoad, "Always 0: only the end of a syscall is seen.", zero).with(Deprecated),
+		unsigned("evt.wait_latency", RelTime, AtLoad, "Always 0: the sensor sees only the end of a syscall.", zero).with(Deprecated),
 		boolean("evt.is_syslog", AtEvent, "True for writes to the system log's socket.", func(c *Context) (uint64, bool) {
 			return b2u(isSyslog(c)), true
 		}),
-		unsigned("evt.count", Uint, AtLoad, "Always 1, to count events with.", one),
+		unsigned("evt.count", Uint, AtLoad, "Always 1; for programs that add up events.", one),
 		errorCount("evt.count.error", "1 for events that returned an error; missing otherwise.", func(*Context) bool { return true }),
-		errorCount("evt.count.error.file", "1 for errors of opens and of files; missing otherwise.", isFileError),
+		errorCount("evt.count.error.file", "1 for errors of opens and of calls on files; missing otherwise.", isFileError),
 		errorCount("evt.count.error.net", "1 for errors of sockets; missing otherwise.", isNetError),
 		errorCount("evt.count.error.memory", "1 for errors of memory management; missing otherwise.", isMemoryError),
-		errorCount("evt.count.error.other", "1 for errors of any other sort; missing otherwise.", func(c *Context) bool {
+		errorCount("evt.count.error.other", "1 for all other errors; missing otherwise.", func(c *Context) bool {
 			return !isFileError(c) && !isNetError(c) && !isMemoryError(c)
 		}),
-		unsigned("evt.count.exit", Uint, AtLoad, "Always 1: events are seen at the end of a syscall.", one),
+		unsigned("evt.count.exit", Uint, AtLoad, "Always 1: the sensor sees only the end of a syscall.", one),
 		around(),
 	}
 	return fields
@@ -110,7 +110,7 @@ func syscallID(c *Context) event.ID {
 func typeIs() Field {
 	return Field{
 		Name: "evt.type.is", Type: Uint, Stage: AtLoad, Arg: ArgRequired, dotted: true,
-		Doc: "1 if the event is of the type that is the argument, as in evt.type.is.open; else 0.",
+		Doc: "1 if the event has the type in the argument, as in evt.type.is.open; otherwise 0.",
 		Bind: func(arg string) (Extractor, error) {
 			_, isKind := event.KindByName(arg)
 			_, isSyscall := event.SyscallByName(arg)
@@ -213,7 +213,7 @@ func slotsOf(name string) (slots [event.NumKinds]int16) {
 func around() Field {
 	return Field{
 		Name: "evt.around", Type: Uint, Stage: AtEvent, Arg: ArgRequired, Flags: FilterOnly | NoRHS | NoTransformer | Within,
-		Doc: "evt.around[T]=N is true for events at most N ms before or after T, in ns since the epoch. It takes no other operator than =.",
+		Doc: "evt.around[T]=N is true for events at most N ms before or after T, in ns since the epoch. Only the operator = is allowed.",
 		Bind: func(arg string) (Extractor, error) {
 			at, err := strconv.ParseUint(arg, 10, 64)
 			if err != nil {

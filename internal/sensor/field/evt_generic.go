@@ -5,7 +5,7 @@ import "github.com/peregrine-sec/peregrine/internal/sensor/event"
 // genericFields are those of every event, of whatever source.
 func genericFields() []Field {
 	return []Field{
-		unsigned("evt.num", Uint, AtEvent, "Number of the event: the first event of a run is 1.", func(c *Context) (uint64, bool) {
+		unsigned("evt.num", Uint, AtEvent, "Number of the event, counted from 1 for each run.", func(c *Context) (uint64, bool) {
 			return c.Num, true
 		}),
 		eventTime("evt.time", "Local time of the event with nanoseconds, as 15:04:05.000000000. JSON alerts give ns since the epoch.", false, true).with(EpochJSON),
@@ -32,13 +32,13 @@ func genericFields() []Field {
 		unsigned("evt.reltime.s", RelTime, AtEvent, "Time since the first event, in whole seconds.", func(c *Context) (uint64, bool) {
 			return c.sinceFirst() / 1e9, true
 		}),
-		unsigned("evt.reltime.ns", RelTime, AtEvent, "Time since the first event: the nanoseconds beyond whole seconds.", func(c *Context) (uint64, bool) {
+		unsigned("evt.reltime.ns", RelTime, AtEvent, "Nanoseconds of evt.reltime beyond its whole seconds.", func(c *Context) (uint64, bool) {
 			return c.sinceFirst() % 1e9, true
 		}),
-		str("evt.pluginname", AtEvent, "Plugin of Falco that would have made the event: k8saudit; syscalls have none.", func(c *Context) (string, bool) {
+		str("evt.pluginname", AtEvent, "Name of the Falco plugin for such events, k8saudit; missing for syscalls.", func(c *Context) (string, bool) {
 			return "k8saudit", c.Record != nil
 		}),
-		str("evt.plugininfo", AtEvent, "The audit event as compact JSON; syscalls have none.", func(c *Context) (string, bool) {
+		str("evt.plugininfo", AtEvent, "The audit event as compact JSON; missing for syscalls.", func(c *Context) (string, bool) {
 			if c.Record == nil {
 				return "", false
 			}
@@ -47,7 +47,7 @@ func genericFields() []Field {
 		str("evt.source", AtLoad, "Source of the event: syscall or k8s_audit.", func(c *Context) (string, bool) {
 			return c.static().Source, true
 		}),
-		boolean("evt.is_async", AtLoad, "True for events that no thread caused, such as container metadata that has arrived.", func(c *Context) (uint64, bool) {
+		boolean("evt.is_async", AtLoad, "True for events that no thread caused, such as newly received container metadata.", func(c *Context) (uint64, bool) {
 			if c.Record != nil {
 				return 0, true
 			}

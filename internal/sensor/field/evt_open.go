@@ -42,7 +42,7 @@ func openFields() []Field {
 		ofOpen("evt.is_open_read", "True for opens that ask for read access.", func(c *Context) bool {
 			return openFlags(c)&event.OpenRead != 0
 		}).inKernel(),
-		ofOpen("evt.is_open_write", "True for opens that ask for write access; creat does.", func(c *Context) bool {
+		ofOpen("evt.is_open_write", "True for opens that ask for write access, including creat.", func(c *Context) bool {
 			return openFlags(c)&event.OpenWrite != 0
 		}).inKernel(),
 		ofOpen("evt.is_open_exec", "True for opens that may create an executable file.", func(c *Context) bool {

@@ -12,7 +12,7 @@ import (
 // (fd_socket.go).
 func fdFields() []Field {
 	return []Field{
-		integer("fd.num", AtEvent, "Number of the descriptor; negative if it could not be made.", func(c *Context) (int64, bool) {
+		integer("fd.num", AtEvent, "Number of the descriptor; negative if the call failed to create it.", func(c *Context) (int64, bool) {
 			slot := c.Event.Info().FD
 			if slot < 0 {
 				return 0, false
@@ -30,8 +30,8 @@ func fdFields() []Field {
 			return typeName(c, f), true
 		}).inKernel(),
 		str("fd.typechar", AtEvent, "Type of the descriptor as one character: f file, d directory, 4 and 6 IP sockets, u unix socket, p pipe, e event, s signalfd, l eventpoll, i inotify, t timerfd, n netlink, b bpf, m memfd, o other.", fdTypeChar).inKernel(),
-		str("fd.name", AtEvent, "Name of the descriptor: absolute path of a file; client:port->server:port of a connection; address:port of a server. Opens give the path that they were given, made absolute.", fdName).inKernel(),
-		str("fd.directory", AtEvent, "Directory of the file; of a directory its own path.", fdDirectory).inKernel(),
+		str("fd.name", AtEvent, "Name of the descriptor: absolute path of a file; client:port->server:port of a connection; address:port of a server. For opens, the path in the call, made absolute.", fdName).inKernel(),
+		str("fd.directory", AtEvent, "Directory of the file. For a directory, its own path.", fdDirectory).inKernel(),
 		str("fd.filename", AtEvent, "Name of the file without its directory.", fdFilename).inKernel(),
 		str("fd.uid", AtEvent, "Thread id and number of the descriptor, one after the other.", func(c *Context) (string, bool) {
 			slot := c.Event.Info().FD
@@ -45,8 +45,8 @@ func fdFields() []Field {
 		}),
 		inContainer("fd.containername", "Container id and fd.name, separated by a colon.", fdName),
 		inContainer("fd.containerdirectory", "Container id and fd.directory, separated by a colon.", fdDirectory),
-		boolean("fd.name_changed", AtEvent, "True if the event gives the descriptor another name: binds, connects, and UDP sent to or received from another end.", nameChanged).inKernel(),
-		device("fd.dev", "Device number that the file is on, in hexadecimal.", func(dev uint32) int64 { return int64(int32(dev)) }).with(Hex),
+		boolean("fd.name_changed", AtEvent, "True if the event changes the name of the descriptor: bind, connect, and UDP messages to or from another address.", nameChanged).inKernel(),
+		device("fd.dev", "Number of the device that the file is on, in hexadecimal.", func(dev uint32) int64 { return int64(int32(dev)) }).with(Hex),
 		// The kernel's new_encode_dev(): 12 bits of major in the middle of 20 of minor.
 		device("fd.dev.major", "Major number of the device that the file is on.", func(dev uint32) int64 { return int64(dev >> 8 & 0xfff) }),
 		device("fd.dev.minor", "Minor number of the device that the file is on.", func(dev uint32) int64 { return int64(dev&0xff | dev>>12&0xfff00) }),
@@ -57,7 +57,7 @@ func fdFields() []Field {
 			}
 			return int64(f.Ino), true
 		}),
-		str("fd.nameraw", AtEvent, "As fd.name, but the path of an open as it was given: not made absolute.", fdNameRaw).inKernel(),
+		str("fd.nameraw", AtEvent, "As fd.name, but with the path of an open as in the call, which may be relative.", fdNameRaw).inKernel(),
 		typesField(),
 		layer("fd.is_upper_layer", "True if the file is in the upper layer of an overlayfs.", event.FileUpperLayer),
 		layer("fd.is_lower_layer", "True if the file is in a lower layer of an overlayfs.", event.FileLowerLayer),

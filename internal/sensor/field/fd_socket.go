@@ -101,7 +101,7 @@ func socketFields() []Field {
 			}
 			return "", false
 		}).inKernel(),
-		boolean("fd.is_server", AtEvent, "True if the process is the server of the socket: it is bound, or was accepted.", func(c *Context) (uint64, bool) {
+		boolean("fd.is_server", AtEvent, "True if the process is the server of the socket.", func(c *Context) (uint64, bool) {
 			s, _ := c.ipSocket()
 			return b2u(s.isServer), c.fileInfo() != nil
 		}),
@@ -149,7 +149,7 @@ func ofEnd(e end) []Field {
 			return c.service(uint16(n)), true
 		}),
 		address("fd."+e.name+"net", IPNet, "Network of the "+e.what+" end of the socket, as in fd."+e.name+"net=10.0.0.0/8.", addr).with(FilterOnly | NoRHS | NoTransformer).inKernel(),
-		fixed("fd."+e.name+"ip.name", AtEvent, "Domain name of the "+e.what+" end of the socket: conditions compare with the addresses of the name that they are given.", Extractor{
+		fixed("fd."+e.name+"ip.name", AtEvent, "Domain name of the "+e.what+" end of the socket: a condition compares the address with those of its name.", Extractor{
 			Type: String, IP: addr, Str: func(*Context) (string, bool) { return "", false },
 		}).with(NoRHS | NoTransformer),
 	}

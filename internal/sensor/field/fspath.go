@@ -56,12 +56,12 @@ const (
 
 func fspathFields() []Field {
 	return []Field{
-		fspath("fs.path.name", "Path that a syscall on one file succeeded for, made absolute.", onePath, false).inKernel(),
-		fspath("fs.path.nameraw", "As fs.path.name, but as it was given.", onePath, true).inKernel(),
-		fspath("fs.path.source", "Path that a rename, link or mount starts from, made absolute: the old name of a rename, the new one of a link, the device of a mount.", sourcePath, false),
-		fspath("fs.path.sourceraw", "As fs.path.source, but as it was given.", sourcePath, true),
-		fspath("fs.path.target", "Path that a rename, link or mount leads to, made absolute: the new name of a rename, what a link points to, the directory of a mount.", targetPath, false),
-		fspath("fs.path.targetraw", "As fs.path.target, but as it was given.", targetPath, true),
+		fspath("fs.path.name", "Absolute path of the file, for syscalls on one file that succeeded.", onePath, false).inKernel(),
+		fspath("fs.path.nameraw", "As fs.path.name, but with the path as in the call.", onePath, true).inKernel(),
+		fspath("fs.path.source", "First path of a rename, link or mount, made absolute: the old name of a rename, the new name of a link, the device of a mount.", sourcePath, false),
+		fspath("fs.path.sourceraw", "As fs.path.source, but with the path as in the call.", sourcePath, true),
+		fspath("fs.path.target", "Second path of a rename, link or mount, made absolute: the new name of a rename, the file that a link points to, the directory of a mount.", targetPath, false),
+		fspath("fs.path.targetraw", "As fs.path.target, but with the path as in the call.", targetPath, true),
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 func hiddenFields() []Field {
 	zero := func(*Context) (uint64, bool) { return 0, true }
 	fields := []Field{
-		unsigned("evt.latency.quantized", Uint, AtLoad, "Always 0: only the end of a syscall is seen.", zero).with(Deprecated),
+		unsigned("evt.latency.quantized", Uint, AtLoad, "Always 0: the sensor sees only the end of a syscall.", zero).with(Deprecated),
 		eventTime("evt.outputtime", "The same as evt.time.", false, true).with(EpochJSON),
 		never("evt.count.procinfo", Uint, "Process samples, which are not taken."),
 		never("evt.count.threadinfo", Uint, "Process samples, which are not taken."),

@@ -13,7 +13,7 @@ func jsonFields() []Field {
 		fields = append(fields,
 			Field{
 				Name: class + ".value", Type: String, Stage: AtEvent, Arg: ArgRequired, Bind: bindPointer,
-				Doc: "Value that a JSON pointer (RFC 6901) leads to: " + class + ".value[/requestObject/spec/type].",
+				Doc: "Value at a JSON pointer (RFC 6901), as in " + class + ".value[/requestObject/spec/type].",
 			},
 			str(class+".obj", AtEvent, "The whole event as JSON on several lines.", func(c *Context) (string, bool) {
 				if c.Record == nil {

@@ -62,8 +62,9 @@ var classDocs = map[string]string{
 	"fdlist":    "The descriptors that poll and ppoll wait for.",
 	"container": "The container of the process; host outside containers.",
 	"k8s":       "The Kubernetes pod of the process.",
+	"k8smeta":   "The Kubernetes pod of the process, under the names of Falco's plugin k8smeta.",
 	"ka":        "The Kubernetes audit event.",
-	"jevt":      "The audit event as JSON, whatever is in it.",
+	"jevt":      "The audit event as JSON: any part of it.",
 	"json":      "Other names of the fields of jevt.",
 	"static":    "Fixed texts from the configuration.",
 }

@@ -78,7 +78,7 @@ func WriteEventsMarkdown(w io.Writer) error {
 		}
 		category := kindCategories[k]
 		if category == "" {
-			category = "that of the descriptor"
+			category = "of the descriptor"
 		}
 		params := make([]string, 0, len(k.Info().Params))
 		for _, p := range k.Info().Params {
@@ -94,6 +94,6 @@ func WriteEventsMarkdown(w io.Writer) error {
 		}
 		fmt.Fprintf(b, "`%s` | %s | %s\n", k, category, strings.Join(params, ", "))
 	}
-	fmt.Fprintf(b, "\nThese are seen without parameters: %s.\n", "`"+strings.Join(genericSyscalls(), "` `")+"`")
+	fmt.Fprintf(b, "\nThese syscalls have no parameters: %s.\n", "`"+strings.Join(genericSyscalls(), "` `")+"`")
 	return b.Flush()
 }

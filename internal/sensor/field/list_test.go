@@ -24,23 +24,23 @@ Conditions and outputs of rules use these fields. ` + "`peregrine sensor --list`
 *Known* is the earliest time at which the value of a field is known:
 
 - *load*: it depends only on the type of the event;
-- *exec*: it belongs to the process, and changes at its next exec at the earliest;
-- *kernel*: the probe knows enough of it to filter opens, and calls on sockets, that no rule can match. For
-  other events, it is read from the event;
-- *event*: it is read from the event.
+- *exec*: it belongs to the process, and does not change before the next exec;
+- *kernel*: the probe reads enough of it to filter calls that no rule can match. User space reads the value from
+  the event;
+- *event*: it is read from the event, or looked up for it.
 
 Each part of a condition is evaluated as early as its fields and operators allow. ` + "`peregrine rules explain RULE`" + `
 shows this for each part.
 
 Notes:
 
-- ARG\_REQUIRED, ARG\_ALLOWED: the field takes an argument, as in ` + "`proc.aname[2]`" + `.
-- MANY\_VALUES: a check is true if it is true for any value.
-- IS\_LIST: a list, for in and intersects.
-- FILTER\_ONLY: for conditions, not for outputs.
-- NO\_RHS: not on the right of an operator.
-- NO\_TRANSFORMER: transformers do not apply.
-- DEPRECATED: kept so that old rules load.
+- ARG\_REQUIRED, ARG\_ALLOWED: the field must or may have an argument, as in ` + "`proc.aname[2]`" + `.
+- MANY\_VALUES: the field has several values; a check is true if it is true for any of them.
+- IS\_LIST: the value is a list, for the operators in and intersects.
+- FILTER\_ONLY: the field is allowed in conditions, but not in outputs.
+- NO\_RHS: the field is not allowed on the right of an operator.
+- NO\_TRANSFORMER: the field is not allowed in a transformer.
+- DEPRECATED: the field exists so that old rules load.
 
 `
 
@@ -68,7 +68,7 @@ func TestDocs(t *testing.T) {
 	if err := field.WriteMarkdown(&b, field.All()); err != nil {
 		t.Fatal(err)
 	}
-	b.WriteString("# Events\n\nThe values of `evt.type`, and the parameters that `evt.arg` reads. `peregrine sensor --list-events` prints the same.\n\n")
+	b.WriteString("# Events\n\nThese are the values of `evt.type`, and the parameters that `evt.arg` reads. `peregrine sensor --list-events` prints the same list.\n\n")
 	if err := field.WriteEventsMarkdown(&b); err != nil {
 		t.Fatal(err)
 	}

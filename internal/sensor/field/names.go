@@ -52,7 +52,7 @@ var capNames = strings.Fields(`
 	CAP_LEASE CAP_AUDIT_WRITE CAP_AUDIT_CONTROL CAP_SETFCAP CAP_MAC_OVERRIDE CAP_MAC_ADMIN CAP_SYSLOG
 	CAP_WAKE_ALARM CAP_BLOCK_SUSPEND CAP_AUDIT_READ CAP_PERFMON CAP_BPF CAP_CHECKPOINT_RESTORE`)
 
-// appendCaps appends the names of a capability set, separated by blanks.
+// appendCaps appends the names of a capability set, separated by spaces.
 func appendCaps(dst []byte, set uint64) []byte {
 	start := len(dst)
 	for i, name := range capNames {

@@ -17,15 +17,15 @@ func processFields() []Field {
 		ofProcess("proc.name", "Name of the process: its executable's file name, at most 15 bytes.", comm),
 		ofParent("proc.pname", "proc.name of the parent.", comm),
 		argsField(),
-		ofProcess("proc.cmdline", "Name and arguments of the process, separated by blanks.", cmdline),
+		ofProcess("proc.cmdline", "Name and arguments of the process, separated by spaces.", cmdline),
 		ofParent("proc.pcmdline", "proc.cmdline of the parent.", cmdline),
-		countOf("proc.cmdnargs", Uint, "Number of arguments, the name not counted.", func(p *state.Process) uint64 {
+		countOf("proc.cmdnargs", Uint, "Number of arguments, without the name.", func(p *state.Process) uint64 {
 			return uint64(strings.Count(p.Args, "\x00"))
 		}),
 		countOf("proc.cmdlenargs", Uint, "Length of all arguments together, in bytes.", func(p *state.Process) uint64 {
 			return uint64(len(p.Args) - strings.Count(p.Args, "\x00"))
 		}),
-		str("proc.exeline", AtExec, "First argument of the command line and the others, separated by blanks.", func(c *Context) (string, bool) {
+		str("proc.exeline", AtExec, "Command line: argv[0] and the arguments, separated by spaces.", func(c *Context) (string, bool) {
 			start := len(c.buf)
 			c.buf = append(c.buf, exe(c.Proc)...)
 			if args := args(c.Proc); args != "" {
@@ -35,8 +35,8 @@ func processFields() []Field {
 		}),
 		envField(),
 		ofProcess("proc.cwd", "Current directory; ends with a slash.", func(p *state.Process) string { return p.CWD }),
-		integer("proc.loginshellid", AtEvent, "pid of the oldest ancestor that is a shell: whose name ends in sh.", loginShell),
-		countOf("proc.tty", Uint, "Number of the controlling terminal; 0 for none.", func(p *state.Process) uint64 { return uint64(p.TTY) }),
+		integer("proc.loginshellid", AtEvent, "Process id of the oldest ancestor that is a shell, that is, whose name ends in sh.", loginShell),
+		countOf("proc.tty", Uint, "Number of the controlling terminal; 0 if there is no terminal.", func(p *state.Process) uint64 { return uint64(p.TTY) }),
 		integer("proc.pid", AtExec, "Process id.", func(c *Context) (int64, bool) { return int64(c.Proc.PID), true }),
 		integer("proc.ppid", AtExec, "Process id of the parent.", func(c *Context) (int64, bool) {
 			return int64(c.Proc.PPID), c.Proc.PPID >= 0
@@ -88,7 +88,7 @@ func exe(p *state.Process) string     { return orNA(p, p.Exe) }
 func exePath(p *state.Process) string { return p.ExePath }
 func cmdline(p *state.Process) string { return orNA(p, p.Cmdline) }
 
-// args are the arguments separated by blanks: the command line without the
+// args are the arguments separated by spaces: the command line without the
 // name.
 func args(p *state.Process) string {
 	if rest, ok := strings.CutPrefix(p.Cmdline, p.Comm); ok {
@@ -100,7 +100,7 @@ func args(p *state.Process) string {
 func argsField() Field {
 	return Field{
 		Name: "proc.args", Type: String, Stage: AtExec, Arg: ArgAllowed,
-		Doc: "Arguments of the process, separated by blanks; proc.args[N] is one of them, counted from 0, and empty if there are not so many.",
+		Doc: "Arguments of the process, separated by spaces; proc.args[N] is one argument, counted from 0, or empty if there are fewer.",
 		Bind: func(arg string) (Extractor, error) {
 			if arg == "" {
 				return Extractor{
@@ -149,7 +149,7 @@ func entry(list string, n int) string {
 func envField() Field {
 	return Field{
 		Name: "proc.env", Type: String, Stage: AtExec, Arg: ArgAllowed,
-		Doc: "Environment of the process, as NAME=VALUE separated by blanks; proc.env[NAME] is the value of one variable, empty if it is not set.",
+		Doc: "Environment of the process, as NAME=VALUE separated by spaces; proc.env[NAME] is the value of one variable, empty if it is not set.",
 		Bind: func(arg string) (Extractor, error) {
 			if arg == "" {
 				return Extractor{Type: String, Stage: AtExec, Str: func(c *Context) (string, bool) {
@@ -175,7 +175,7 @@ func variable(env, name string) string {
 	return ""
 }
 
-// spaced is a NUL-separated list, separated by blanks.
+// spaced is a NUL-separated list, separated by spaces.
 func (c *Context) spaced(list string) string {
 	start := len(c.buf)
 	c.buf = append(c.buf, strings.TrimSuffix(list, "\x00")...)

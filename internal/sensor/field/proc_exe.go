@@ -26,9 +26,9 @@ func executableFields() []Field {
 			p := c.Proc
 			return p.ExeCTime - p.PIDNSStart, p.PIDNSStart != 0 && p.ExeCTime > p.PIDNSStart
 		}),
-		capsField("thread.cap_permitted", "Permitted capabilities, as CAP_* names separated by blanks.", func(p *state.Process) uint64 { return p.CapPermitted }),
-		capsField("thread.cap_inheritable", "Inheritable capabilities, as CAP_* names separated by blanks.", func(p *state.Process) uint64 { return p.CapInheritable }),
-		capsField("thread.cap_effective", "Effective capabilities, as CAP_* names separated by blanks.", func(p *state.Process) uint64 { return p.CapEffective }),
+		capsField("thread.cap_permitted", "Permitted capabilities, as CAP_* names separated by spaces.", func(p *state.Process) uint64 { return p.CapPermitted }),
+		capsField("thread.cap_inheritable", "Inheritable capabilities, as CAP_* names separated by spaces.", func(p *state.Process) uint64 { return p.CapInheritable }),
+		capsField("thread.cap_effective", "Effective capabilities, as CAP_* names separated by spaces.", func(p *state.Process) uint64 { return p.CapEffective }),
 	}
 }
 

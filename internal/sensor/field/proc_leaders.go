@@ -25,7 +25,7 @@ func groupLeaderFields() []Field {
 }
 
 func ofLeader(name, doc string, leader func(*state.Table, *state.Process) *state.Process, get func(*state.Process) string) Field {
-	return str(name, AtEvent, doc+" If the leader has exited, of the oldest ancestor in the same one.", func(c *Context) (string, bool) {
+	return str(name, AtEvent, doc+" If the leader has exited, of the oldest ancestor in it.", func(c *Context) (string, bool) {
 		return get(leader(c.Table, c.Proc)), true
 	})
 }

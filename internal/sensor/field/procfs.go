@@ -15,11 +15,11 @@ import (
 func procfsFields() []Field {
 	fields := []Field{
 		unsigned("proc.fdopencount", Uint, AtEvent, "Number of open descriptors, read from /proc when the field is evaluated.", func(c *Context) (uint64, bool) { return c.openFDs() }),
-		integer("proc.fdlimit", AtEvent, "Highest number of descriptors that the process may have open (RLIMIT_NOFILE).", func(c *Context) (int64, bool) {
+		integer("proc.fdlimit", AtEvent, "Maximum number of open descriptors of the process (RLIMIT_NOFILE).", func(c *Context) (int64, bool) {
 			n, ok := c.fdLimit()
 			return int64(n), ok
 		}),
-		fixed("proc.fdusage", AtEvent, "Open descriptors in percent of proc.fdlimit.", Extractor{Type: Double, Double: func(c *Context) (float64, bool) {
+		fixed("proc.fdusage", AtEvent, "Open descriptors as a percentage of proc.fdlimit.", Extractor{Type: Double, Double: func(c *Context) (float64, bool) {
 			limit, _ := c.fdLimit()
 			n, ok := c.openFDs()
 			if !ok || limit == 0 {
@@ -30,8 +30,8 @@ func procfsFields() []Field {
 		memory("proc.vmsize", "VmSize", "Virtual memory of the process, in kB.", func(p *state.Process) uint32 { return p.VMSize }),
 		memory("proc.vmrss", "VmRSS", "Resident memory of the process, in kB.", func(p *state.Process) uint32 { return p.VMRSS }),
 		memory("proc.vmswap", "VmSwap", "Swapped memory of the process, in kB.", func(p *state.Process) uint32 { return p.VMSwap }),
-		memory("thread.vmsize", "VmSize", "Virtual memory of the process, in kB; of main threads only.", func(p *state.Process) uint32 { return p.VMSize }),
-		memory("thread.vmrss", "VmRSS", "Resident memory of the process, in kB; of main threads only.", func(p *state.Process) uint32 { return p.VMRSS }),
+		memory("thread.vmsize", "VmSize", "Virtual memory of the process, in kB; missing for threads other than the main one.", func(p *state.Process) uint32 { return p.VMSize }),
+		memory("thread.vmrss", "VmRSS", "Resident memory of the process, in kB; missing for threads other than the main one.", func(p *state.Process) uint32 { return p.VMRSS }),
 		faults("thread.pfmajor", "Number of major page faults.", func(s procfs.Stat) uint64 { return s.MajorFaults }, func(p *state.Process) uint64 { return p.MajorFaults }),
 		faults("thread.pfminor", "Number of minor page faults.", func(s procfs.Stat) uint64 { return s.MinorFaults }, func(p *state.Process) uint64 { return p.MinorFaults }),
 		unsigned("proc.nthreads", Uint, AtEvent, "Number of threads of the process, read from /proc when the field is evaluated; if that fails, the last known number.", threads),

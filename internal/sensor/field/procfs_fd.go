@@ -121,7 +121,7 @@ func parseEnd(s string) (netip.Addr, uint16) {
 func typesField() Field {
 	return Field{
 		Name: "fd.types", Type: String, Match: List, Stage: AtEvent, Arg: ArgAllowed, Flags: NoRHS,
-		Doc: "Types of all open descriptors of the process, each once. fd.types[N] is that of descriptor N. For events that are not syscalls, for N above 63, for all types of a process with room for more than 4096 descriptors, and on kernels before 6.2, they are read from /proc when the field is evaluated. If a rule uses this field in its condition or output, the kernel looks at every descriptor of the process at each call that makes an event of the rule's types.",
+		Doc: "Types of all open descriptors of the process, each type once; fd.types[N] is the type of descriptor N. They are read from /proc when the field is evaluated, instead of at the event, if the event is not a syscall, if N is above 63, if the process has room for more than 4096 descriptors, or on kernels before 6.2. A rule with this field makes the kernel look at every descriptor of the process in each call of the rule's event types.",
 		Bind: func(arg string) (Extractor, error) {
 			if arg == "" {
 				return Extractor{Type: String, Match: List, Stage: AtEvent, Each: eachType}, nil

@@ -17,15 +17,15 @@ func threadFields() []Field {
 			n := c.Event.Header().VTID
 			return int64(n), n != 0
 		}),
-		never("thread.exectime", RelTime, "CPU time since the last switch; of context switches only, which are not observed."),
-		never("thread.totexectime", RelTime, "CPU time since the capture began; of context switches only, which are not observed."),
-		str("thread.cgroups", AtExec, "Control groups, as SUBSYSTEM=PATH separated by blanks.", func(c *Context) (string, bool) {
+		never("thread.exectime", RelTime, "CPU time since the last context switch. Never set: the sensor does not observe context switches."),
+		never("thread.totexectime", RelTime, "CPU time since the capture began. Never set: the sensor does not observe context switches."),
+		str("thread.cgroups", AtExec, "Control groups, as SUBSYSTEM=PATH separated by spaces.", func(c *Context) (string, bool) {
 			return c.spaced(c.Proc.Cgroups), true
 		}),
 		cgroupField(),
-		never("thread.cpu", Double, "CPU usage; of process samples only, which are not taken."),
-		never("thread.cpu.user", Double, "CPU usage in user space; of process samples only, which are not taken."),
-		never("thread.cpu.system", Double, "CPU usage in the kernel; of process samples only, which are not taken."),
+		never("thread.cpu", Double, "CPU usage. Never set: the sensor does not sample processes."),
+		never("thread.cpu.user", Double, "CPU usage in user space. Never set: the sensor does not sample processes."),
+		never("thread.cpu.system", Double, "CPU usage in the kernel. Never set: the sensor does not sample processes."),
 	}
 }
 
