@@ -34,6 +34,7 @@ type spawned struct {
 	// container is the name of a real one that its engine has not answered about.
 	container string
 	command   *exec.Cmd
+	maker     bool // the command makes the container itself
 	stdin     io.WriteCloser
 	frames    *os.File
 	stderr    bytes.Buffer
@@ -184,8 +185,23 @@ func (s *spawned) contain(p *part) error {
 		return errors.Join(err, writer.Close(), reader.Close())
 	}
 	s.command.Stdout, s.command.Stderr = writer, &s.stderr
-	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// Killed while it makes a container, a command without a daemon would leave
+	// half of one, which its engine does not know. When this process has died,
+	// the end of its standard input ends it.
+	s.maker = place.Engine.Daemonless()
+	if !s.maker {
+		s.command.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	}
 	return s.begin(writer)
+}
+
+// kill ends the command at once.
+func (s *spawned) kill() error {
+	if s.maker {
+		return s.command.Process.Signal(syscall.SIGTERM)
+	}
+	return s.command.Process.Kill()
 }
 
 // answered notes that the engine has answered about the container: it runs, or
@@ -214,8 +230,13 @@ func (s *spawned) begin(writer *os.File) error {
 		}
 		return errors.Join(fmt.Errorf("start worker process: %w", err), s.frames.Close())
 	}
-	if err := s.journal.Process(s.command.Process.Pid); err != nil {
-		return errors.Join(err, s.command.Process.Kill(), s.command.Wait(), s.frames.Close())
+	if s.maker {
+		err = s.journal.Client(s.options.Sandbox.Engine, s.container, s.command.Process.Pid)
+	} else {
+		err = s.journal.Process(s.command.Process.Pid)
+	}
+	if err != nil {
+		return errors.Join(err, s.kill(), s.command.Wait(), s.frames.Close())
 	}
 	return nil
 }
@@ -229,7 +250,7 @@ func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
 	go func() {
 		select {
 		case <-s.options.Abort: // never ready if nil
-			_ = s.command.Process.Kill()
+			_ = s.kill() // it may have ended
 		case <-done:
 		}
 	}()

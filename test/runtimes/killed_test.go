@@ -21,7 +21,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/needs"
 )
 
-var kills = flag.Int("kills", 2, "runs of the generator to kill with each runtime")
+var kills = flag.Int("kills", 4, "runs of the generator to kill with each runtime")
 
 // killable is a run in containers that kill -9 ends when the test wants it.
 type killable struct {
@@ -135,14 +135,24 @@ func TestKilledRuns(t *testing.T) {
 			for i := range *kills {
 				state := t.TempDir()
 				run := startKillable(t, e, state, "helper")
-				moment := time.Duration(i) * 3 * time.Second / time.Duration(*kills)
-				time.Sleep(moment) // whatever the run is doing then
+				moment := "at once"
+				switch {
+				case i%2 == 1: // while the container starts
+					late := time.Duration(i/2%20) * 4 * time.Millisecond
+					moment = late.String() + " after its first process"
+					needs.Eventually(t, "a process of the container", func() bool { return len(running(t, e)) > 0 })
+					time.Sleep(late) // whatever the runtime is doing then
+				case i > 0:
+					late := time.Duration(i) * 3 * time.Second / time.Duration(*kills)
+					moment = late.String() + " after its start"
+					time.Sleep(late) // whatever the run is doing then
+				}
 				run.kill(t)
 				said := cleanup(t, e, state)
 				var rest string
 				needs.Eventually(t, "the end of what is left", func() bool {
 					if rest != "" {
-						t.Logf("killed after %v, cleanup: %s, left: %s", moment, said, rest)
+						t.Logf("killed %s, cleanup: %s, left: %s", moment, said, rest)
 					}
 					rest = left(t, e)
 					return rest == ""

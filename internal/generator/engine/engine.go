@@ -43,6 +43,10 @@ func (e Engine) program() string {
 	return string(e)
 }
 
+// Daemonless says that the engine's command line makes containers itself,
+// rather than ask a daemon.
+func (e Engine) Daemonless() bool { return e == Podman }
+
 // answerTime bounds how long an engine has to say that it is there.
 const answerTime = 10 * time.Second
 

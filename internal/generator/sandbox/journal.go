@@ -35,6 +35,7 @@ type contained struct {
 	Engine   engine.Engine `json:"engine"`
 	Name     string        `json:"name"`
 	Answered bool          `json:"answered,omitempty"`
+	Client   *process      `json:"client,omitempty"` // makes the object, where no daemon does
 }
 
 // DefaultStateDir is where journals are kept: /var/lib/peregrine for root,
@@ -93,13 +94,22 @@ func (j *Journal) Cgroup(path string) error { return j.Add(entry{Cgroup: path}) 
 
 // Container announces a container, and later that its engine has answered.
 func (j *Journal) Container(e engine.Engine, name string, answered bool) error {
-	return j.Add(entry{Container: &contained{e, name, answered}})
+	return j.Add(entry{Container: &contained{Engine: e, Name: name, Answered: answered}})
+}
+
+// Client notes the process that makes an announced container itself.
+func (j *Journal) Client(e engine.Engine, name string, pid int) error {
+	start, err := procfs.Host.StartTime(pid)
+	if err != nil {
+		return nil // it has ended already
+	}
+	return j.Add(entry{Container: &contained{Engine: e, Name: name, Client: &process{pid, start}}})
 }
 
 // Image announces an image that is loaded into an engine, and later that the
 // engine has answered.
 func (j *Journal) Image(e engine.Engine, tag string, answered bool) error {
-	return j.Add(entry{Image: &contained{e, tag, answered}})
+	return j.Add(entry{Image: &contained{Engine: e, Name: tag, Answered: answered}})
 }
 
 // Process notes a process of the run, the leader of a process group.

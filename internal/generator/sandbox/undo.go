@@ -113,6 +113,10 @@ func (u *undoer) contained(c *contained, remove func(context.Context, string) (b
 		u.answered[c.Name] = true
 		return "", nil // the entry before this one announced it
 	}
+	if c.Client != nil {
+		u.answered[c.Name] = u.answered[c.Name] || c.Client.ends() // a container that runs needs no patience
+		return "", nil                                             // as above
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), enginePatience)
 	defer cancel()
 	for late := time.Now().Add(lateness); ; {
@@ -133,6 +137,14 @@ func (u *undoer) contained(c *contained, remove func(context.Context, string) (b
 type process struct {
 	PID   int    `json:"pid"`
 	Start uint64 `json:"start"`
+}
+
+// ends waits for the process, whose standard input has ended, and says whether
+// it has ended: what it makes is made then.
+func (p *process) ends() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), lateness)
+	defer cancel()
+	return pidfd.Wait(ctx, p.PID, p.Start) == nil
 }
 
 // kill ends the process and those in its process group, and waits.

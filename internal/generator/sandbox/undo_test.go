@@ -1,11 +1,15 @@
 package sandbox
 
 import (
+	"errors"
+	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/engine"
 	"github.com/peregrine-sec/peregrine/internal/generator/engine/enginetest"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // listed is how a docker lists a container: from its third list on.
@@ -27,7 +31,7 @@ func TestCleanupOfLateContainers(t *testing.T) {
 		state := t.TempDir()
 		entries := []entry{{Container: &contained{Engine: engine.Docker, Name: "peregrine-x"}}}
 		if tt.answered {
-			entries = append(entries, entry{Container: &contained{engine.Docker, "peregrine-x", true}})
+			entries = append(entries, entry{Container: &contained{Engine: engine.Docker, Name: "peregrine-x", Answered: true}})
 		}
 		dead(t, state, entries...)
 		did, err := Cleanup(state)
@@ -35,5 +39,43 @@ func TestCleanupOfLateContainers(t *testing.T) {
 		if err != nil || strings.Join(did, "\n") != strings.Join(tt.want, "\n") || asked != tt.asked {
 			t.Errorf("%s: %q, %v, after %d lists, want %q after %d", tt.name, did, err, asked, tt.want, tt.asked)
 		}
+	}
+}
+
+// What makes a container itself is not killed, but awaited.
+func TestCleanupAwaitsClient(t *testing.T) {
+	enginetest.Stub(t, "podman", "exit 0")
+	client := exec.Command("cat")
+	stdin, err := client.StdinPipe()
+	if err == nil {
+		err = client.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- client.Wait() }()
+	pid := client.Process.Pid
+	start, err := procfs.Host.StartTime(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state := t.TempDir()
+	dead(t, state, entry{Container: &contained{Engine: engine.Podman, Name: "peregrine-x"}},
+		entry{Container: &contained{Engine: engine.Podman, Name: "peregrine-x", Client: &process{pid, start}}})
+	cleaned := make(chan error, 1)
+	go func() {
+		_, err := Cleanup(state)
+		cleaned <- err
+	}()
+	select {
+	case err := <-cleaned:
+		t.Errorf("cleanup did not wait: %v", err)
+	case err := <-ended:
+		t.Errorf("the client was ended: %v", err)
+	case <-time.After(200 * time.Millisecond): // the client works on
+	}
+	if err := errors.Join(stdin.Close(), <-ended, <-cleaned); err != nil {
+		t.Error(err)
 	}
 }
