@@ -58,7 +58,7 @@ func parseRamp(s string) ([]float64, error) {
 		return nil, usage
 	}
 	if low > high {
-		return nil, fmt.Errorf("ramp %q: it must rise", s)
+		return nil, fmt.Errorf("ramp %q: expected TO above FROM", s)
 	}
 	var rates []float64
 	for r := low; r < high*(1-1e-9); r = next(r) {

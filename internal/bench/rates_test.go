@@ -25,7 +25,7 @@ func TestParseRates(t *testing.T) {
 		{"ramp 5..5 x2", []float64{5}, ""},
 		{"ramp 1k..50k", nil, "expected FROM..TO"},
 		{"ramp 1k..50k x1", nil, "expected FROM..TO"},
-		{"ramp 5k..1k x2", nil, "must rise"},
+		{"ramp 5k..1k x2", nil, "TO above FROM"},
 		{"ramp 1..1M +1", nil, "more than 1000 rounds"},
 		{"fast", nil, "expected a number"},
 		{"1k,,2k", nil, "expected a number"},

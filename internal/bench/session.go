@@ -145,7 +145,7 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	}
 	for _, a := range o.Actions {
 		if a.Rule == "" {
-			return nil, fmt.Errorf("action %s fires no rule, so that nothing can be expected of it: use it as noise", a.Name)
+			return nil, fmt.Errorf("action %s fires no rule, so no alert can be expected of it: select another action", a.Name)
 		}
 		s.actions = append(s.actions, match.Action{Name: a.Name, Rule: a.Rule, InThread: a.Cost == action.Fast})
 	}

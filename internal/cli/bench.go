@@ -302,7 +302,7 @@ func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (run.Op
 func (f *benchFlags) fits(flags *pflag.FlagSet) error {
 	unused, why := []string{"noise", "rest", "idle", "no-preflight", "format"}, "--%s needs --rate; without --rate, bench works like event-generator"
 	if f.rate != "" {
-		unused, why = []string{"sleep", "loop", "rounds", "humanize", "dry-run"}, "--rate and --%s exclude each other: with --rate, each round has an exact rate"
+		unused, why = []string{"sleep", "loop", "rounds", "humanize", "dry-run"}, "--rate and --%s are mutually exclusive: with --rate, each round has an exact rate"
 	}
 	for _, name := range unused {
 		if flags.Changed(name) {

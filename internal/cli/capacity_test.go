@@ -27,7 +27,7 @@ func TestCapacityUsage(t *testing.T) {
 		{[]string{"run", "--actions", "NoSuchAction"}, "no events matching"},
 		{[]string{"run", "--sensor", "falco", "--pid", "1"}, "give one of them"},
 		{[]string{"run", "--pid", "no such process"}, "no process has this name"},
-		{[]string{"run", "--pid", "1"}, "Give --alerts"},
+		{[]string{"run", "--pid", "1"}, "--alerts is missing"},
 		{[]string{"run", "--pid", "999999999"}, "no such process"},
 		{[]string{"run", "surplus"}, "flags for the sensor come after --"},
 		{[]string{"report"}, "expected 1"},

@@ -163,7 +163,7 @@ func readerGone(err error) bool {
 const lastWord = time.Second
 
 // noteStart notes when a command starts: errors before that are cobra's, about
-// arguments and about flags that are missing or exclude each other.
+// arguments and about flags that are missing or are mutually exclusive.
 func noteStart(root *cobra.Command) *bool {
 	started := new(bool)
 	var visit func(*cobra.Command)

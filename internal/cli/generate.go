@@ -133,7 +133,7 @@ func (g *generateFlags) sandbox() (generator.SandboxOptions, error) {
 	case g.image == "" && g.engine != "":
 		return o, usagef("--container-engine needs --in-container")
 	case g.image != "" && (g.noSandbox || g.container != "auto"):
-		return o, usagef("--in-container, --container and --no-sandbox exclude each other")
+		return o, usagef("--in-container, --container and --no-sandbox are mutually exclusive")
 	}
 	switch g.container {
 	case "auto":

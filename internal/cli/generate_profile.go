@@ -38,7 +38,7 @@ func (f *replayFlags) check(cmd *cobra.Command, args []string) error {
 	}
 	for _, other := range []string{"rate", "ramp", "sleep", "loop", "count", "order", "noise"} {
 		if given(other) {
-			return usagef("--profile and --%s exclude each other: the workload has its own pace", other)
+			return usagef("--profile and --%s are mutually exclusive: the workload has its own pace", other)
 		}
 	}
 	if f.alerts == "" && (len(args) > 0 || given("weights")) {

@@ -183,7 +183,7 @@ func (f *runFlags) options(cmd *cobra.Command, args []string) (generator.Options
 	paced := f.rate != 0 || len(f.ramp) > 0
 	switch {
 	case paced && cmd.Flags().Changed("sleep"), f.rate != 0 && len(f.ramp) > 0:
-		return o, usagef("--rate, --ramp and --sleep exclude each other")
+		return o, usagef("--rate, --ramp and --sleep are mutually exclusive")
 	case len(f.ramp) > 0 && (len(f.ramp) != 2 || f.length == 0):
 		return o, usagef("--ramp needs two rates, FROM,TO, and --for")
 	case len(f.ramp) == 2:

@@ -80,7 +80,7 @@ func TestGenerateProfileUsage(t *testing.T) {
 		want string
 	}{
 		{[]string{"--scale", "2"}, ExitUsage, "need --profile"},
-		{[]string{"--profile", a, "--rate", "5"}, ExitUsage, "--profile and --rate exclude each other"},
+		{[]string{"--profile", a, "--rate", "5"}, ExitUsage, "--profile and --rate are mutually exclusive"},
 		{[]string{"--profile", a, "--scale", "0"}, ExitUsage, "scale 0"},
 		{[]string{"--profile", a, "--alerts", "many"}, ExitUsage, "--alerts: rate"},
 		{[]string{"ReadSensitiveFileUntrusted", "--profile", a}, ExitUsage, "need a rate"},
@@ -121,7 +121,7 @@ func TestWorkloadUsage(t *testing.T) {
 	}{
 		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--scale", "2"}, "--scale needs --load"},
 		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a}, "needs a rate for the actions"},
-		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a, "--rate", "5", "--noise", "5"}, "exclude each other"},
+		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a, "--rate", "5", "--noise", "5"}, "are mutually exclusive"},
 		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", a, "--alerts", "5/s", "--scale", "-1"}, `--scale "-1": expected`},
 		{[]string{"bench", "run", "ReadSensitiveFileUntrusted", "--load", "none.json", "--rate", "5"}, "none.json"},
 		{[]string{"capacity", "run", "--load", "none.json"}, "none.json: no such file"},

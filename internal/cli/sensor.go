@@ -252,7 +252,7 @@ func (f *daemonFlags) check() error {
 	case f.duration < 0 || f.duration > maxDuration:
 		return fmt.Errorf("-M %d: expected up to %d seconds; 0 is no limit", f.duration, maxDuration)
 	case len(f.disableSources) > 0 && len(f.enableSources) > 0:
-		return errors.New("--disable-source and --enable-source exclude each other")
+		return errors.New("--disable-source and --enable-source are mutually exclusive")
 	case slices.ContainsFunc(f.enableSources, func(source string) bool { return field.Of(source) == nil }):
 		return errors.New("--enable-source: the sources of events are syscall and k8s_audit")
 	case len(f.onlyTags) > 0 && len(f.disableRules)+len(f.disableTags) > 0:

@@ -110,7 +110,7 @@ func (f *benchFlags) workload(cmd *cobra.Command, o *run.Options) error {
 	}
 	switch {
 	case cmd.Flags().Changed("noise"):
-		return usagef("--load and --noise exclude each other: both are background syscalls")
+		return usagef("--load and --noise are mutually exclusive: both are background syscalls")
 	case f.rate == "":
 		return usagef("--load needs a rate for the actions on top of it, such as --rate 50")
 	case !(f.scale > 0):

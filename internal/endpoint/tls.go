@@ -58,7 +58,7 @@ func (s Server) Config() (*tls.Config, error) {
 	switch s.Security {
 	case "":
 		if !loopback(s.Address) {
-			return nil, fmt.Errorf("%s can be reached from the network: choose mtls, tls, or insecure to say that you mean it", s.Address)
+			return nil, fmt.Errorf("%s can be reached from the network: choose tls or mtls, or insecure to accept unencrypted alerts", s.Address)
 		}
 		return nil, nil
 	case "insecure":

@@ -150,7 +150,7 @@ func (o *Options) resolve() ([]*action.Action, error) {
 		return nil, fmt.Errorf("no actions selected")
 	}
 	if len(o.Actions) > math.MaxUint16 || o.Workers < 0 || o.Workers > MaxWorkers {
-		return nil, fmt.Errorf("%d actions on %d workers: at most %d on 1 to %d", len(o.Actions), o.Workers, math.MaxUint16, MaxWorkers)
+		return nil, fmt.Errorf("%d actions on %d workers: expected at most %d actions, and 1 to %d workers", len(o.Actions), o.Workers, math.MaxUint16, MaxWorkers)
 	}
 	if o.Rate < 0 || math.IsNaN(o.Rate) || o.Duration < 0 || o.Tick < 0 {
 		return nil, fmt.Errorf("rate of %g for %v with ticks of %v: must not be negative", o.Rate, o.Duration, o.Tick)

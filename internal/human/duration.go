@@ -35,7 +35,7 @@ func Duration(d time.Duration) string {
 func ParseDuration(s string) (time.Duration, error) {
 	text := strings.ReplaceAll(strings.TrimSpace(s), " ", "")
 	if x, ok := decimal(text); ok && x > 0 {
-		return 0, fmt.Errorf("duration %q has no unit: %ss?", s, text)
+		return 0, fmt.Errorf("duration %q has no unit: did you mean %ss?", s, text)
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d < 0 {

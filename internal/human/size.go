@@ -57,7 +57,7 @@ func ParseSize(s string) (int64, error) {
 	case !ok || n < 0 || n >= math.MaxInt64:
 		return 0, fmt.Errorf("size %q: expected a size such as 512Mi, 1.5Gi or 268435456", s)
 	case name == "" && n != 0 && n < bareSize:
-		return 0, fmt.Errorf("size %q has no unit: %sMi?", s, text)
+		return 0, fmt.Errorf("size %q has no unit: did you mean %sMi?", s, text)
 	}
 	return int64(n), nil
 }

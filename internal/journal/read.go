@@ -198,7 +198,7 @@ func read(file *os.File) (Owner, []json.RawMessage, error) {
 	}
 	whole := text[:bytes.LastIndexByte(text, '\n')+1]
 	if len(whole) == 0 {
-		return owner, nil, fmt.Errorf("%s does not say whose it is: look at it, and remove it", file.Name())
+		return owner, nil, fmt.Errorf("%s names no owner: check it, and remove it", file.Name())
 	}
 	var entries []json.RawMessage
 	n := 0

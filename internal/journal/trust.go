@@ -26,7 +26,7 @@ func trusted(path string, info fs.FileInfo) error {
 	default:
 		return nil
 	}
-	return fmt.Errorf("%s %s: it is not undone; look at it, and remove it", path, why)
+	return fmt.Errorf("%s %s: it is not undone; check it, and remove it", path, why)
 }
 
 // private says why journals cannot be kept in a directory: others could put

@@ -30,8 +30,8 @@ func TestHostileJournals(t *testing.T) {
 	}{
 		"writable for the group": {write(dead+"\"x\"\n", 0o620), "mode 0620"},
 		"readable for all":       {write(dead+"\"x\"\n", 0o604), "mode 0604"},
-		"no owner":               {write("", 0o600), "does not say whose"},
-		"half an owner":          {write(`{"owner_pid":9999`, 0o600), "does not say whose"},
+		"no owner":               {write("", 0o600), "names no owner"},
+		"half an owner":          {write(`{"owner_pid":9999`, 0o600), "names no owner"},
 		"another file":           {write("{}\n\"x\"\n", 0o600), ":1: expected the owner"},
 		"garbage":                {write("\x00\xff{{{\n", 0o600), ".journal:1:"},
 		"garbage entry":          {write(dead+"\"x\"\n{\"a\":\n", 0o600), ".journal:3:"},

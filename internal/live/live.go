@@ -66,7 +66,7 @@ func Listen(address string, board Board) (*Page, error) {
 	}
 	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
 	if err != nil {
-		return nil, fmt.Errorf("--web %s: %w; expected a port, as 8080, or host:port", address, err)
+		return nil, fmt.Errorf("--web %s: %w; expected a port such as 8080, or HOST:PORT", address, err)
 	}
 	p := &Page{begun: time.Now(), listener: l, token: rand.Text(), more: make(chan struct{})}
 	charts := board.charts()

@@ -114,7 +114,7 @@ func (p *Profile) check() error {
 			return fmt.Errorf("syscalls[%d]: no name", i)
 		}
 		if seen[s.Name] {
-			return fmt.Errorf("syscalls[%d]: %s is there twice", i, s.Name)
+			return fmt.Errorf("syscalls[%d]: %s occurs twice", i, s.Name)
 		}
 		seen[s.Name] = true
 		if err := errors.Join(rateAndShare(s.Name+".host", s.Host), rateAndShare(s.Name+".container", s.Container)); err != nil {
@@ -160,7 +160,7 @@ func (s *Shape) count() error {
 func (s *Shape) checkClumps() error {
 	for i, c := range s.Clumps {
 		if i > 1 || i == 1 && c.Container == s.Clumps[0].Container {
-			return errors.New("shape.clumps: expected one of the host and one of containers at most")
+			return errors.New("shape.clumps: expected at most one of the host and one of containers")
 		}
 		if c.Milliseconds == nil || c.Milliseconds.Windows > s.Windows()*Slots {
 			return fmt.Errorf("shape.clumps[%d]: expected milliseconds of at most %d windows", i, s.Windows())

@@ -62,7 +62,7 @@ func TestReadErrors(t *testing.T) {
 		"negative rate": {edit(func(p *Profile) { p.Syscalls[0].Host.Rate = -1 }), "openat.host: rate -1"},
 		"more than all": {edit(func(p *Profile) { p.Failed = 2 }), "failed 2"},
 		"nameless":      {edit(func(p *Profile) { p.Syscalls[1].Name = "" }), "syscalls[1]: no name"},
-		"twice":         {edit(func(p *Profile) { p.Syscalls[1].Name = "openat" }), "syscalls[1]: openat is there twice"},
+		"twice":         {edit(func(p *Profile) { p.Syscalls[1].Name = "openat" }), "syscalls[1]: openat occurs twice"},
 		"unknown group": {edit(func(p *Profile) { p.Shape.Strands[0].Group = "x" }), `group "x"`},
 		"too many": {edit(func(p *Profile) {
 			for i := range mostSyscalls {

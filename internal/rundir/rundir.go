@@ -44,7 +44,7 @@ func usable(name, result string) error {
 		return fmt.Errorf("%s belongs to another user or is writable for others, who could have put links there: name another directory with --out", name)
 	}
 	if _, err := os.Lstat(filepath.Join(name, result)); err == nil {
-		return fmt.Errorf("%s holds the result of a run already: name another directory with --out", name)
+		return fmt.Errorf("%s already holds the result of a run: name another directory with --out", name)
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func (s *sensor) webserver(cfg *config.Config) (service, error) {
 		Take: s.takeSnapshot,
 		Ready: func() error {
 			if !s.ready.Load() {
-				return errors.New("events are not being seen yet")
+				return errors.New("the sensor sees no events yet")
 			}
 			return nil
 		},

@@ -72,7 +72,7 @@ func Runs(a, b *report.Run) (Comparison, error) {
 		}
 	}
 	if len(c.Rows) == 0 {
-		return c, errors.New("compare: the runs have no round of the same actions and load: give both the same actions, --rate and --noise")
+		return c, errors.New("compare: no round of A has the actions and load of one of B: run both with the same actions, --rate and --noise")
 	}
 	if a.Host.Hostname != b.Host.Hostname || a.Host.CPU != b.Host.CPU {
 		c.Notes = append(c.Notes, "the runs are of different machines")

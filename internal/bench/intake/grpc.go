@@ -60,7 +60,7 @@ func NewGRPC(ctx context.Context, e endpoint.Endpoint, o Options) (*GRPC, error)
 		if err == nil || status.Code(err) == codes.Canceled {
 			err = fmt.Errorf("no answer within %v", timeout)
 		}
-		return nil, fmt.Errorf("grpc alerts from %s: %w (is grpc and grpc_output enabled? Falco has neither since 0.44)", address, err)
+		return nil, fmt.Errorf("grpc alerts from %s: %w (are grpc and grpc_output enabled? Falco has had neither since 0.44)", address, err)
 	}
 	s := &GRPC{mailbox: newMailbox(), conn: conn, cancel: cancel, done: make(chan struct{})}
 	go s.poll(streamCtx, stream, cmp.Or(o.PollingInterval, 100*time.Millisecond))
@@ -159,5 +159,5 @@ func socket(path string) (string, error) {
 			return usual, nil
 		}
 	}
-	return "", fmt.Errorf("no socket at %s: name it with grpc:PATH, or give another source of alerts (Falco has no gRPC since 0.44)", strings.Join(usualSockets, ", "))
+	return "", fmt.Errorf("no socket at %s: name it with grpc:PATH, or give another source of alerts (Falco has had no gRPC since 0.44)", strings.Join(usualSockets, ", "))
 }

@@ -71,7 +71,7 @@ type Cost struct {
 // Run measures the overhead. It returns the results so far also with an error.
 func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Pairs < 1 || o.Duration <= 0 {
-		return nil, fmt.Errorf("%d pairs of %v: expected at least one, of some length", o.Pairs, o.Duration)
+		return nil, fmt.Errorf("%d pairs of %v: expected at least one pair, and a duration above 0", o.Pairs, o.Duration)
 	}
 	r := &Result{Schema: Schema}
 	for _, w := range o.Workloads {

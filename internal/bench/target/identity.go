@@ -194,7 +194,7 @@ func CheckSensor(pid int, files ...string) error {
 	if err != nil || used {
 		return err
 	}
-	return fmt.Errorf("process %d (%s) is no sensor: it holds no eBPF program and no Falco device, and writes none of the alerts or statistics that are read", pid, stat.Comm)
+	return fmt.Errorf("process %d (%s) is not a sensor: it holds no eBPF program and no Falco device, and writes none of the alerts or statistics that are read", pid, stat.Comm)
 }
 
 // notSensors are programs around Falco.

@@ -61,7 +61,7 @@ func TestCheckSensor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stats.Close()
-	if err := CheckSensor(os.Getpid(), "/nowhere"); err == nil || !strings.Contains(err.Error(), "is no sensor") {
+	if err := CheckSensor(os.Getpid(), "/nowhere"); err == nil || !strings.Contains(err.Error(), "is not a sensor") {
 		t.Errorf("a process without anything of a sensor: %v", err)
 	}
 	if err := CheckSensor(os.Getpid(), "/nowhere", stats.Name()); err != nil {
@@ -97,10 +97,10 @@ func TestCheckSensorByName(t *testing.T) {
 	for _, tt := range []struct{ name, want string }{
 		{"falco", ""},
 		{"falco-modern", ""},
-		{"falcosidekick", "is no sensor"},
-		{"falcoctl", "is no sensor"},
-		{"peregrine", "is no sensor"}, // without "sensor" among its arguments
-		{"nginx", "is no sensor"},
+		{"falcosidekick", "is not a sensor"},
+		{"falcoctl", "is not a sensor"},
+		{"peregrine", "is not a sensor"}, // without "sensor" among its arguments
+		{"nginx", "is not a sensor"},
 	} {
 		path := filepath.Join(t.TempDir(), tt.name)
 		if err := os.WriteFile(path, sleep, 0o755); err != nil {

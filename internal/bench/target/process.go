@@ -94,7 +94,7 @@ type run struct {
 
 func (p *Process) Start(ctx context.Context, started func(pid int) error) error {
 	if p.run != nil {
-		return fmt.Errorf("start sensor: it is running already as process %d", p.PID())
+		return fmt.Errorf("start sensor: it already runs as process %d", p.PID())
 	}
 	if err := p.start(started); err != nil {
 		return fmt.Errorf("start sensor: %w", err)

@@ -33,7 +33,7 @@ const maxPoints = 11_000
 func NewQuery(address string, now time.Time, over, step time.Duration) (Query, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" { // the text may have a password in it
-		return Query{}, errors.New("expected the URL of a Prometheus or of a query of it, such as http://prometheus:9090")
+		return Query{}, errors.New("expected the URL of a Prometheus server, or of one of its queries, such as http://prometheus:9090")
 	}
 	if over <= 0 || step <= 0 {
 		return Query{}, fmt.Errorf("the last %v in steps of %v: both must be above 0", over, step)

@@ -64,7 +64,7 @@ type key struct {
 func Compare(a, b []capacity.Result) (Comparison, error) {
 	c := Comparison{A: describe(a), B: describe(b)}
 	if len(a) == 0 || len(b) == 0 {
-		return c, errors.New("compare: a side has no run")
+		return c, errors.New("compare: expected at least one run on each side")
 	}
 	if err := sameLoad(append(slices.Clone(a), b...)); err != nil {
 		return c, err

@@ -75,7 +75,7 @@ func sortRates(source string, rates advise.Rates, kinds []Kind) (*Observed, erro
 		}
 	}
 	if len(o.Kinds) == 0 {
-		return nil, fmt.Errorf("observed rates: %s: none of %d series is of a node of the cluster: they need a label node with its name (attachMetadata or relabeling of the ServiceMonitor)", source, len(o.Unknown))
+		return nil, fmt.Errorf("observed rates: %s: none of %d series belongs to a node of the cluster: expected a label node with the node's name (attachMetadata or relabeling of the ServiceMonitor)", source, len(o.Unknown))
 	}
 	return o, nil
 }

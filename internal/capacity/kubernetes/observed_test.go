@@ -121,7 +121,7 @@ func TestObserveErrors(t *testing.T) {
 		"prometheus:9090": "expected the URL",
 		"file.json":       "expected the URL",
 		refusing.URL:      "401",
-		prometheus(t, map[string]float64{"elsewhere": 1}): "none of 1 series is of a node",
+		prometheus(t, map[string]float64{"elsewhere": 1}): "none of 1 series belongs to a node",
 		prometheus(t, nil): "no finite rates",
 	} {
 		if _, err := Observe(context.Background(), client, url); err == nil || !strings.Contains(err.Error(), want) {

@@ -90,7 +90,7 @@ func (s *site) newCopy(ctx context.Context, l capacity.Limit) (*pod, error) {
 			return p, err
 		}
 	}
-	return nil, fmt.Errorf("the controller of DaemonSet %s has put its own pod in the place of the copy %d times: does it roll out a change, or allow a surge?", s.set.name(), attempts)
+	return nil, fmt.Errorf("the controller of DaemonSet %s replaced the copy with its own pod %d times: wait until its rollout has ended, or set its maxSurge to 0", s.set.name(), attempts)
 }
 
 // errReplaced says that the controller has made a pod of its own first.

@@ -228,7 +228,7 @@ func (r *run) makeNamespace(ctx context.Context) error {
 			return r.mayUse(there.Metadata)
 		}
 		if wait.For(ctx, pause) != nil { // that of an earlier run is on its way out
-			return fmt.Errorf("namespace %s is being deleted and does not go away: %w", r.Namespace, err)
+			return fmt.Errorf("namespace %s is still being deleted: %w", r.Namespace, err)
 		}
 	}
 }

@@ -163,7 +163,7 @@ func ContainerPID(ctx context.Context, socket, id string) (int, error) {
 func (d docker) running(ctx context.Context, id string) (dockerContainer, error) {
 	found, err := d.inspect(ctx, id)
 	if err == nil && !found.State.Running {
-		err = fmt.Errorf("container %s does not run: start it first", id)
+		err = fmt.Errorf("container %s is not running: start it first", id)
 	}
 	return found, err
 }

@@ -88,7 +88,7 @@ func Alone(dir string) error {
 	if err != nil || len(live) == 0 {
 		return err
 	}
-	return fmt.Errorf("another capacity run is going on (pid %d, %s): each would measure the load of both; wait for it to end", live[0].Owner.PID, live[0].Path)
+	return fmt.Errorf("another capacity run is in progress (pid %d, %s): each would measure the load of both; wait for it to end", live[0].Owner.PID, live[0].Path)
 }
 
 // undoEntry takes a journal's entry back.

@@ -60,7 +60,7 @@ func TestAlone(t *testing.T) {
 	check(t, run.Start())
 	_, err = out.Read(make([]byte, 1))
 	check(t, err)
-	if err := Alone(dir); err == nil || !strings.Contains(err.Error(), "another capacity run is going on") {
+	if err := Alone(dir); err == nil || !strings.Contains(err.Error(), "another capacity run is in progress") {
 		t.Errorf("beside another run: %v", err)
 	}
 	check(t, run.Process.Kill())

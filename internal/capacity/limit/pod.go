@@ -72,7 +72,7 @@ func find(dir, id string) (string, error) {
 		return nil
 	})
 	if err == nil && found == "" {
-		err = fmt.Errorf("no cgroup below %s is of container %s: has it ended, or does this pod lack hostPath /sys/fs/cgroup?", dir, id[:min(12, len(id))])
+		err = fmt.Errorf("no cgroup below %s belongs to container %s: has it ended, or does this pod lack hostPath /sys/fs/cgroup?", dir, id[:min(12, len(id))])
 	}
 	return found, err
 }
@@ -118,7 +118,7 @@ func (p *pod) Apply(_ context.Context, l capacity.Limit) error {
 	cpu := l.CPU == 0 || has.CPU > 0 && math.Abs(has.CPU-l.CPU) < 0.0101
 	memory := l.Memory == 0 || has.Memory <= l.Memory && l.Memory-has.Memory <= largestPage
 	if !cpu || !memory {
-		return fmt.Errorf("limit to %s: the cgroup of container %s has %s: the pod's limit is another one, or the kubelet has not set it yet", l, p.id[:12], has)
+		return fmt.Errorf("limit to %s: the cgroup of container %s has %s: the pod has another limit, or the kubelet has not set it yet", l, p.id[:12], has)
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func TestForPod(t *testing.T) {
 			check(t, p.Apply(ctx, capacity.Limit{CPU: 0.5, Memory: 512 << 20}))
 			check(t, p.Apply(ctx, capacity.Limit{}))
 			for _, l := range []capacity.Limit{{CPU: 0.4}, {CPU: 1}, {Memory: 256 << 20}, {Memory: 1 << 30}} {
-				if err := p.Apply(ctx, l); err == nil || !strings.Contains(err.Error(), "the pod's limit is another one") {
+				if err := p.Apply(ctx, l); err == nil || !strings.Contains(err.Error(), "the pod has another limit") {
 					t.Errorf("%s: %v", l, err)
 				}
 			}

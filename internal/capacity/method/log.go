@@ -101,7 +101,7 @@ func ReadLog(r io.Reader) ([]LogRound, error) {
 	}
 	switch {
 	case len(rounds) == 0 && unnumbered > 0:
-		return nil, fmt.Errorf("the log of an event-generator before 0.5.1: it has statistics of %d rounds and does not say where a round starts; repeat the bench with 0.5.1 or newer, or with `peregrine bench`", unnumbered)
+		return nil, fmt.Errorf("the log is from event-generator before 0.5.1: it has statistics of %d rounds, but does not say where a round starts; repeat the bench with 0.5.1 or newer, or with `peregrine bench`", unnumbered)
 	case len(rounds) == 0:
 		return nil, fmt.Errorf("no line of the form `round #N sleep=...` in %d lines: expected the log of `event-generator bench`, 0.5.1 or newer, or of `peregrine bench`", n)
 	}

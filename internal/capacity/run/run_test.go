@@ -316,11 +316,11 @@ func TestBesideAnotherRun(t *testing.T) {
 	}
 	_, err = Run(context.Background(), o)
 	var refused *sweep.PreflightError
-	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "another capacity run is going on") {
+	if !errors.As(err, &refused) || !strings.Contains(err.Error(), "another capacity run is in progress") {
 		t.Errorf("beside another run: %v", err)
 	}
 	// The command line asks before it makes the directory of the run.
-	if err := Check(0, o.JournalDir); !errors.As(err, &refused) || !strings.Contains(err.Error(), "another capacity run is going on") {
+	if err := Check(0, o.JournalDir); !errors.As(err, &refused) || !strings.Contains(err.Error(), "another capacity run is in progress") {
 		t.Errorf("before a run: %v", err)
 	}
 	left, err := os.ReadDir(o.JournalDir)

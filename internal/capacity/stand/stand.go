@@ -123,10 +123,10 @@ func (o *Options) checkRunning() error {
 		}
 	}
 	if named != 1 {
-		return errors.New("a running sensor is named by exactly one of --pid, --unit, --container and --pod")
+		return errors.New("name the running sensor with exactly one of --pid, --unit, --container and --pod")
 	}
 	if o.Alerts == "" {
-		return errors.New("where do the running sensor's alerts come from? Give --alerts: http://127.0.0.1:8080, a file, unix:PATH or grpc:PATH")
+		return errors.New("--alerts is missing: name the source of the running sensor's alerts, such as http://127.0.0.1:8080, file:PATH, unix:PATH or grpc:PATH")
 	}
 	if _, err := o.alertsFrom(); err != nil {
 		return err

@@ -45,11 +45,11 @@ func check(t *testing.T, err error) {
 func TestNewErrors(t *testing.T) {
 	actions := action.All()[:1]
 	for want, o := range map[string]Options{
-		"no actions":        {Kind: Embedded},
-		"expected embedded": {Kind: "zeek", Actions: actions},
-		"exactly one":       {Kind: Running, Actions: actions},
-		"Give --alerts":     {Kind: Running, Actions: actions, PID: 1},
-		"no-such-falco":     {Kind: Falco, Actions: actions, Program: "/no-such-falco"},
+		"no actions":          {Kind: Embedded},
+		"expected embedded":   {Kind: "zeek", Actions: actions},
+		"exactly one":         {Kind: Running, Actions: actions},
+		"--alerts is missing": {Kind: Running, Actions: actions, PID: 1},
+		"no-such-falco":       {Kind: Falco, Actions: actions, Program: "/no-such-falco"},
 	} {
 		if _, err := New(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", o, err, want)
@@ -442,7 +442,7 @@ func TestForeignProcess(t *testing.T) {
 	running, err := New(t.Context(), Options{Kind: Running, PID: foreign.Process.Pid, Alerts: "file:" + alerts, Actions: s.Actions, Dir: t.TempDir(), JournalDir: s.JournalDir, Log: io.Discard})
 	check(t, err)
 	var refused *sweep.PreflightError
-	if _, err := running.Open(t.Context(), capacity.Limit{CPU: 1}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "--pid: process "+itoa(foreign.Process.Pid)+" (sleep) is no sensor") {
+	if _, err := running.Open(t.Context(), capacity.Limit{CPU: 1}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "--pid: process "+itoa(foreign.Process.Pid)+" (sleep) is not a sensor") {
 		t.Errorf("a foreign process: %v", err)
 	}
 	after, err := os.ReadFile(cgroups)

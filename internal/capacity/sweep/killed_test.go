@@ -71,7 +71,7 @@ func TestSensorDiesAlways(t *testing.T) {
 	sensor.Dies = func(round int) bool { return round > 5 }
 	rig := capacitytest.New(sensor)
 	_, err := sweep.Run(context.Background(), options(rig))
-	if err == nil || !strings.Contains(err.Error(), "giving up") {
+	if err == nil || !strings.Contains(err.Error(), "is not started again") {
 		t.Errorf("a sensor that cannot live: %v", err)
 	}
 	if rig.Restored != 1 {

@@ -98,7 +98,7 @@ func (m *measurement) mayRestart() error {
 		return errors.New("the sensor has ended: start it and run the test again")
 	}
 	if m.restarts++; m.restarts > maxRestarts {
-		return fmt.Errorf("the sensor has ended %d times under %s: giving up on it", m.restarts, m.row.Limit)
+		return fmt.Errorf("the sensor ended %d times under %s, and is not started again", m.restarts, m.row.Limit)
 	}
 	return nil
 }

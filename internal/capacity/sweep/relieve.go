@@ -73,7 +73,7 @@ func (m *measurement) relieve(ctx context.Context, next float64) error {
 		m.say("the sensor still has alerts of the last round after %v: starting it again", mostSettle)
 		return m.renew(ctx, next)
 	}
-	return fmt.Errorf("the sensor has not come to rest within %v of the last round: no alert of a single action arrives; its output is stuck or far too slow: restart the sensor, or give it a faster output, and run the test again", mostSettle)
+	return fmt.Errorf("the sensor did not recover within %v of the last round: single actions raise no alert; its output is stuck or far too slow: restart the sensor, or give it a faster output, and run the test again", mostSettle)
 }
 
 // renew replaces the sensor by one with empty queues, which warming up at a

@@ -61,7 +61,7 @@ func (m *measurement) trial(ctx context.Context, phase capacity.Phase, target fl
 		return nil, err
 	}
 	if why := Unusable(&round); why != "" {
-		return nil, fmt.Errorf("the load went wrong: %s", why)
+		return nil, fmt.Errorf("the load failed: %s", why)
 	}
 	m.row.Trials = append(m.row.Trials, capacity.Trial{Phase: phase, Target: target, Round: round, Limits: limits,
 		Verdict: Judge(&round, target, m.Plan.Partial, limits)})

@@ -123,7 +123,7 @@ func ownCgroups() ([]string, error) {
 		}
 	}
 	if len(dirs) == 0 {
-		return nil, errors.New("no writable cgroup hierarchy that suits")
+		return nil, errors.New("no suitable cgroup hierarchy is writable")
 	}
 	return dirs, nil
 }

@@ -48,7 +48,7 @@ func ReadJSON(path string, into any) ([]byte, error) {
 		return nil, err
 	}
 	if len(text) > maxBytes {
-		return nil, fmt.Errorf("%s has more than %d MiB: no result", path, maxBytes>>20)
+		return nil, fmt.Errorf("%s has more than %d MiB: too large for a result", path, maxBytes>>20)
 	}
 	weighed := scale{in: json.NewDecoder(bytes.NewReader(text)), left: maxMemory}
 	if err := weighed.take(reflect.TypeOf(into)); errors.Is(err, errHeavy) || errors.Is(err, errDeep) {

@@ -17,8 +17,8 @@ const (
 )
 
 var (
-	errHeavy = errors.New("takes more than 256 MiB of memory: no result")
-	errDeep  = errors.New("nests lists and objects in more than 10,000 levels: no result")
+	errHeavy = errors.New("takes more than 256 MiB of memory: too large for a result")
+	errDeep  = errors.New("nests lists and objects more than 10,000 levels deep: not a result")
 )
 
 // scale weighs JSON before it is read: a few bytes may stand for much memory, as

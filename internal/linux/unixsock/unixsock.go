@@ -54,7 +54,7 @@ func clear(path string) error {
 	case err != nil:
 		return err
 	case info.Mode().Type() != fs.ModeSocket:
-		return fmt.Errorf("there is a file of that name that is not a socket; remove it or choose another path")
+		return fmt.Errorf("a file of this name exists and is not a socket; remove it or choose another path")
 	}
 	conn, err := net.DialTimeout("unix", path, time.Second)
 	if err == nil {

@@ -25,14 +25,14 @@ var usual = []struct {
 // profile.FromPrometheus.
 func Rates(nodes map[string][]float64, every time.Duration, kind string) (*profile.Profile, error) {
 	if every < profile.Window {
-		return nil, fmt.Errorf("rates of every %v: expected at least %v", every, profile.Window)
+		return nil, fmt.Errorf("rates every %v: expected at least every %v (--every)", every, profile.Window)
 	}
 	var profiles []*profile.Profile
 	for _, node := range slices.Sorted(maps.Keys(nodes)) {
 		b := profile.NewBuilder()
 		for _, rate := range nodes[node] {
 			if every > longest-b.Elapsed() {
-				return nil, fmt.Errorf("rates over more than %v: ask for less", longest)
+				return nil, fmt.Errorf("rates over more than %v: expected a shorter time (--over)", longest)
 			}
 			for range int(every / profile.Window) {
 				b.Add(divided(max(rate, 0) * profile.Window.Seconds()))

@@ -132,7 +132,7 @@ func (f *Formatter) addFields(extra []ExtraField, fields *field.Catalogue) error
 			return fmt.Errorf("extra field %s: %w", x.Name, err)
 		}
 		if o.Text != strings.TrimPrefix(x.Name, "%") || o.Field == nil {
-			return fmt.Errorf("extra field %s: want the name of one field; use {NAME: FORMAT} for a text", x.Name)
+			return fmt.Errorf("extra field %s: expected the name of one field; use {NAME: FORMAT} for a text", x.Name)
 		}
 		f.addOperand(o, f.template.value(o))
 	}

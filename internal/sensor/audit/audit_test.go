@@ -198,8 +198,8 @@ func TestWebhookRequests(t *testing.T) {
 		{"truncated", "POST", "/k8s-audit", "application/json", list(event("get"), event("list"))[:200], 400, "not JSON", 1, Counters{Bodies: 1, Events: 1, Malformed: 1}},
 		{"empty", "POST", "/k8s-audit", "application/json", "", 400, "not JSON", 0, Counters{Bodies: 1, Malformed: 1}},
 		{"another object", "POST", "/k8s-audit", "application/json", `{"kind":"Pod"}`, 200, "", 0, Counters{Bodies: 1, Malformed: 1}},
-		{"GET", "GET", "/k8s-audit", "application/json", "", 405, "want POST", 0, Counters{Rejected: 1}},
-		{"PUT", "PUT", "/k8s-audit", "application/json", event("get"), 405, "want POST", 0, Counters{Rejected: 1}},
+		{"GET", "GET", "/k8s-audit", "application/json", "", 405, "expected POST", 0, Counters{Rejected: 1}},
+		{"PUT", "PUT", "/k8s-audit", "application/json", event("get"), 405, "expected POST", 0, Counters{Rejected: 1}},
 		{"other path", "POST", "/k8s-audit/", "application/json", event("get"), 404, "/k8s-audit", 0, Counters{Rejected: 1}},
 		{"no type", "POST", "/k8s-audit", "", event("get"), 400, "application/json", 0, Counters{Rejected: 1}},
 		{"YAML", "POST", "/k8s-audit", "application/yaml", event("get"), 400, "application/json", 0, Counters{Rejected: 1}},
@@ -538,7 +538,7 @@ func TestLeftOutIsLogged(t *testing.T) {
 	if err := start(t, o, ruleset(t, false, verbRules)).end(t); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(log.String(), "audit events were left out"); n != 1 || !strings.Contains(log.String(), "want an Event") {
+	if n := strings.Count(log.String(), "audit events were left out"); n != 1 || !strings.Contains(log.String(), "expected an Event") {
 		t.Errorf("%d lines: %s", n, log.String())
 	}
 }

@@ -48,13 +48,13 @@ func (w *webhook) check(req *http.Request) (status int, why error) {
 		return http.StatusForbidden, err
 	}
 	if req.URL.Path != w.path {
-		return http.StatusNotFound, fmt.Errorf("audit events are taken at %s", w.path)
+		return http.StatusNotFound, fmt.Errorf("audit events are accepted at %s only", w.path)
 	}
 	if req.Method != http.MethodPost {
-		return http.StatusMethodNotAllowed, fmt.Errorf("want POST")
+		return http.StatusMethodNotAllowed, fmt.Errorf("expected POST")
 	}
 	if kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		return http.StatusBadRequest, fmt.Errorf("want Content-Type application/json")
+		return http.StatusBadRequest, fmt.Errorf("expected Content-Type application/json")
 	}
 	if encoding := req.Header.Get("Content-Encoding"); encoding != "" && encoding != "identity" {
 		return http.StatusBadRequest, fmt.Errorf("Content-Encoding %q is not supported", encoding)
@@ -73,7 +73,7 @@ func (w *webhook) allowed(req *http.Request) error {
 	case w.anywhere || local(req.RemoteAddr):
 		return nil
 	}
-	return errors.New("plain HTTP is taken from this host only: use https, or set peregrine.k8s_audit.insecure")
+	return errors.New("plain HTTP is accepted from this host only: use https, or set peregrine.k8s_audit.insecure")
 }
 
 // certified says why the sender's certificate is not good enough.

@@ -21,7 +21,7 @@ func (r *Reader) bound() error {
 	}
 	r.paths.fresh = 0
 	if n := r.world.held(); n > maxHeld {
-		return fmt.Errorf("processes and descriptors with names of %d MiB: no machine has so many", n>>20)
+		return fmt.Errorf("processes and descriptors with names of %d MiB: the file is damaged", n>>20)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ type pending struct {
 // add keeps a copy of an event.
 func (p *pending) add(ev []byte) error {
 	if p.bytes += len(ev); p.bytes > maxPending {
-		return fmt.Errorf("process and user lists of more than %d MiB: no machine has so many", maxPending>>20)
+		return fmt.Errorf("process and user lists of more than %d MiB: the file is damaged", maxPending>>20)
 	}
 	last := len(p.chunks) - 1
 	if last < 0 || len(p.chunks[last])+len(ev) > cap(p.chunks[last]) {

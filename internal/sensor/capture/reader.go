@@ -72,7 +72,7 @@ func NewReader(in io.Reader) (*Reader, error) {
 	r := &Reader{blocks: b}
 	r.world.reset()
 	if err := b.fill(4); err == nil && b.bytes.u32(b.buf) != blockSection {
-		return nil, fmt.Errorf("capture: no capture file: expected .scap (gzip or not), it begins with %q", b.buf[:4])
+		return nil, fmt.Errorf("capture: expected a .scap file, gzipped or not; this file starts with %q", b.buf[:4])
 	}
 	switch _, body, err := b.next(); {
 	case err == io.EOF:

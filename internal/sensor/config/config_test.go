@@ -199,7 +199,7 @@ func TestErrors(t *testing.T) {
 		{"ignore with others", "syscall_event_drops:\n  actions: [ignore, log]", `falco.yaml:2:12: syscall_event_drops.actions: ignore excludes the other actions`},
 		{"interval unit", "metrics: {interval: 500}", `without Prometheus time unit`},
 		{"interval short", "metrics: {interval: 50ms}", `must have a minimum value of 100ms`},
-		{"interval text", "metrics: {interval: often}", `"often" is no duration`},
+		{"interval text", "metrics: {interval: often}", `"often" is not a duration`},
 		{"no sink", "metrics: {enabled: true, output_rule: false}", `metrics have nowhere to go`},
 		{"twice", "priority: debug\npriority: info", `falco.yaml:2:1: priority: given twice, before in line 1`},
 		{"not a map", "- a\n- b", `falco.yaml:1:1: expected keys and values at the top, found a list`},

@@ -50,7 +50,7 @@ func ParseInterval(s string) (Interval, error) {
 	}
 	d, err := model.ParseDuration(s)
 	if err != nil {
-		return 0, fmt.Errorf("%q is no duration; write it like 500ms, 30s, 15m or 1h30m", s)
+		return 0, fmt.Errorf("%q is not a duration; write it like 500ms, 30s, 15m or 1h30m", s)
 	}
 	if time.Duration(d) < 100*time.Millisecond {
 		return 0, fmt.Errorf("Metrics interval must have a minimum value of 100ms, not %s", s)

@@ -148,7 +148,7 @@ func listStep(inside string) (step, error) {
 	}
 	n, err := strconv.Atoi(inside)
 	if err != nil || n < 0 {
-		return step{}, fmt.Errorf("[%s] is no index of a list", inside)
+		return step{}, fmt.Errorf("[%s] is not the index of a list", inside)
 	}
 	return step{isList: true, index: n}, nil
 }

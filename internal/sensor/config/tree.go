@@ -34,7 +34,7 @@ func (t *tree) spend(n int) bool {
 	return t.nodes <= maxNodes
 }
 
-var errTooMany = fmt.Errorf("more than %d values, with those that aliases repeat; no configuration needs as many", maxNodes)
+var errTooMany = fmt.Errorf("more than %d values, including those that aliases repeat: too many for a configuration", maxNodes)
 
 func newTree(env func(string) string, files *Files) *tree {
 	return &tree{root: mapping(), origin: map[*yaml.Node]string{}, env: env, files: files, sums: map[string]string{}}

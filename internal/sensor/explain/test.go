@@ -59,7 +59,7 @@ const maxFirst = 5
 // Summary of its beginning, and its error.
 func Test(ctx context.Context, src Source, r *rules.Rule) (*Summary, error) {
 	if r.Source != field.SyscallSource {
-		return nil, fmt.Errorf("rule %q is about events of source %s, which captures do not have", r.Name, r.Source)
+		return nil, fmt.Errorf("rule %q applies to events of source %s, which captures do not contain", r.Name, r.Source)
 	}
 	t := tester{v: &Summary{Rule: r}, candidates: candidatesOf(r.Node)}
 	compiler := filter.NewCompiler(field.Lookup)

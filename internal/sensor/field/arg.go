@@ -225,7 +225,7 @@ func abspath() Field {
 		Bind: func(arg string) (Extractor, error) {
 			n, ok := map[string]int{"": 0, "src": 1, "dst": 2}[arg]
 			if !ok {
-				return Extractor{}, fmt.Errorf("argument %q: want src or dst", arg)
+				return Extractor{}, fmt.Errorf("argument %q: expected src or dst", arg)
 			}
 			return Extractor{Type: String, Stage: AtEvent, Str: get(n)}, nil
 		},

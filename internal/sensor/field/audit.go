@@ -109,7 +109,7 @@ func queryParam(query, key string) (string, bool) {
 // elementIndex parses the index of an element: digits, without a zero in front.
 func elementIndex(arg string) (int, error) {
 	if len(arg) > 1 && arg[0] == '0' {
-		return 0, errors.New("an index has no zero in front")
+		return 0, errors.New("expected an index without leading zeros")
 	}
 	return index(arg)
 }

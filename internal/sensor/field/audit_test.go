@@ -290,8 +290,8 @@ func TestAuditFieldsInError(t *testing.T) {
 		"ka.verb[1]":             "takes no argument",
 		"ka.uri.param":           "requires an argument",
 		"jevt.value":             "requires an argument",
-		"ka.sourceips[01]":       "no zero in front",
-		"ka.sourceips[x]":        "want a number",
+		"ka.sourceips[01]":       "without leading zeros",
+		"ka.sourceips[x]":        "expected a number",
 		"ka.user.groups[0]":      "takes no argument",
 		"ka.req.volume.hostpath": "requires an argument",
 	} {

@@ -217,7 +217,7 @@ func around() Field {
 		Bind: func(arg string) (Extractor, error) {
 			at, err := strconv.ParseUint(arg, 10, 64)
 			if err != nil {
-				return Extractor{}, fmt.Errorf("argument %q: want a time in ns since the epoch", arg)
+				return Extractor{}, fmt.Errorf("argument %q: expected a time in ns since the epoch", arg)
 			}
 			return Extractor{Type: Uint, Stage: AtEvent, Uint: func(c *Context) (uint64, bool) {
 				d := c.Time - at

@@ -144,10 +144,10 @@ func TestLookupErrors(t *testing.T) {
 		{"evt.arg.nosuch", "unknown event argument nosuch"},
 		{"evt.type.is.nosuch", "unknown event type nosuch"},
 		{"proc.name[1]", "takes no argument"},
-		{"proc.aname[x]", `argument "x": want a number`},
-		{"proc.aname[99999999999]", "want a number"},
-		{"evt.around[x]", "want a time"}, {"evt.around[1s]", "want a time"},
-		{"evt.abspath.up", "want src or dst"},
+		{"proc.aname[x]", `argument "x": expected a number`},
+		{"proc.aname[99999999999]", "expected a number"},
+		{"evt.around[x]", "expected a time"}, {"evt.around[1s]", "want a time"},
+		{"evt.abspath.up", "expected src or dst"},
 	} {
 		_, _, err := field.Lookup(tt.text)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {

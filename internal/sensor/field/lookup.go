@@ -171,7 +171,7 @@ func classRank(name string) int {
 func index(arg string) (int, error) {
 	n, err := strconv.ParseUint(arg, 10, 31)
 	if err != nil {
-		return 0, fmt.Errorf("argument %q: want a number", arg)
+		return 0, fmt.Errorf("argument %q: expected a number", arg)
 	}
 	return int(n), nil
 }

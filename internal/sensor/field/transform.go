@@ -65,7 +65,7 @@ func transform(name string, args []Extractor, index string) (Extractor, error) {
 		return transformOne(name, args[0])
 	case "concat":
 		if len(args) < 2 || !all(args, isText) {
-			return Extractor{}, fmt.Errorf("transformer concat takes 2 texts or more, no lists")
+			return Extractor{}, fmt.Errorf("transformer concat takes two or more texts, and no lists")
 		}
 		return concat(args), nil
 	case "join":
@@ -79,7 +79,7 @@ func transform(name string, args []Extractor, index string) (Extractor, error) {
 		}
 		return getopt(args[0], args[1], index), nil
 	}
-	return Extractor{}, fmt.Errorf("unknown transformer '%s': want one of %s", name, strings.Join(Transformers, " "))
+	return Extractor{}, fmt.Errorf("unknown transformer '%s': expected one of %s", name, strings.Join(Transformers, " "))
 }
 
 func transformOne(name string, x Extractor) (Extractor, error) {

@@ -127,7 +127,7 @@ func TestTransformers(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"tolower(n.i) = x":                   "filter error: transformer tolower applies to texts",
-		"concat(s.a) = x":                    "filter error: transformer concat takes 2 texts or more, no lists",
+		"concat(s.a) = x":                    "filter error: transformer concat takes two or more texts, and no lists",
 		"tolower(no.such) = x":               "filter_check called with nonexistent field no.such",
 		"tolower(any.i) = x":                 "filter error: transformer tolower applies to texts",
 		"s.a = tolower(n.i)":                 "filter error: transformer tolower applies to texts",

@@ -210,7 +210,7 @@ func (h *hooks) prototypeOf(kernel *btf.Spec, f function) (*prototype, error) {
 		}
 	}
 	if host == "" {
-		return nil, errors.New("no function of its prototype has a name of its own")
+		return nil, errors.New("no function with its prototype has a unique name")
 	}
 	t, err := h.probe.newPrototype(host)
 	if err != nil {

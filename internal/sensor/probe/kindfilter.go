@@ -88,7 +88,7 @@ func (p *Probe) setMasks(i *Interest, names map[processName]nameNeeds) (slot uin
 	}
 	p.masks ^= 1
 	if err := p.coll.Maps["rule_masks"].Put(uint32(p.masks), i.Kinds.table(names, i.Sockets)); err != nil {
-		return 0, fmt.Errorf("tell the probe which rules ask for which calls: %w", err)
+		return 0, fmt.Errorf("tell the probe which rules need which calls: %w", err)
 	}
 	p.plan.Store(i.Kinds.Plan)
 	return uint64(p.masks) + 1, nil

@@ -24,7 +24,7 @@ type Batch struct {
 }
 
 // errUnknown is the error for unexpected JSON.
-var errUnknown = errors.New("want an Event or EventList of audit.k8s.io, or an array of these")
+var errUnknown = errors.New("expected an Event or EventList of audit.k8s.io, or an array of these")
 
 // Parse takes the events out of a body, which the records refer to. An event
 // that is malformed, or beyond the limits, is counted and leaves its neighbours

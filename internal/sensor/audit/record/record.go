@@ -179,7 +179,7 @@ func (r *Record) finish() error {
 	}
 	t, err := time.Parse(time.RFC3339Nano, text)
 	if err != nil {
-		return fmt.Errorf("stageTimestamp %q: want a time as in RFC 3339", text)
+		return fmt.Errorf("stageTimestamp %q: expected a time as in RFC 3339", text)
 	}
 	if r.Time = uint64(t.UnixNano()); t.Before(time.Unix(0, 0)) || t.Year() > 2261 {
 		return fmt.Errorf("stageTimestamp %q: no time of this epoch", text)

@@ -199,7 +199,7 @@ func (s *socket) find(ctx context.Context, client Client, id string) error {
 	m, err := client.Find(asked, id)
 	switch {
 	case err == nil && m.FullID != id:
-		s.note(id, fmt.Errorf("it tells of %q instead", m.FullID))
+		s.note(id, fmt.Errorf("the answer is about %q instead", m.FullID))
 	case err == nil:
 		s.deliver(ctx, m)
 	case errors.Is(err, container.ErrNotFound):
