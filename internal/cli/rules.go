@@ -191,10 +191,10 @@ func newRulesExplain(env Env) *cobra.Command {
 		Use:   "explain RULE",
 		Short: "Show a rule with its macros expanded and the stage that decides each part",
 		Long: `Explain shows a rule with its lists and macros expanded, and when each part of
-the condition is known. For each kind of event, it shows what the kernel asks of
-an event before it sends it for this rule: its result, whether the process is in
-a container, an argument, the name of the program, facts about the socket, and
-the paths.`,
+the condition is decided. For each kind of event, it shows what the kernel
+checks before it sends an event for this rule: the result, whether the process
+is in a container, an argument, the name of the program, facts about the socket,
+and the paths.`,
 		Example: `  peregrine rules explain 'Read sensitive file untrusted'
   peregrine rules explain 'My rule' -r my_rules.yaml
   peregrine rules explain 'My rule' -r my_rules.yaml --format json | jq .stages`,

@@ -29,7 +29,7 @@ type RuleCost struct {
 	// for no other rule. Events for the process table do not count.
 	Sent  uint64 `json:"sent"`
 	Alone uint64 `json:"sent_for_it_alone"`
-	// Stages say what the kernel asks of its events.
+	// Stages say what the kernel checks of its events.
 	Stages []plan.Stages `json:"stages,omitempty"`
 }
 

@@ -49,10 +49,11 @@ func WriteRule(w io.Writer, r *rules.Rule, set *rules.Set) error {
 	if why := plan.Never(r, plan.Options{}); why != "" {
 		line("Never", "matches by default: %s", why)
 	}
-	b.WriteString("\nThe condition with lists and macros expanded. Each part is known at: load, fixed\n" +
-		"by the kind of event; exec, the same for all events of a process until its next\n" +
-		"exec; kernel, looked at there, so that opens, and calls on sockets, that it excludes\n" +
-		"are never sent; event, to be looked at each time.\n\n")
+	b.WriteString("\nThe condition with lists and macros expanded. Each part is decided at:\n\n" +
+		"  load:   once for all events of a kind\n" +
+		"  exec:   once for all events of a process until its next exec\n" +
+		"  kernel: at the event, in the kernel, for opens and calls on sockets\n" +
+		"  event:  at the event, in the sensor\n\n")
 	node := filter.Unshare(r.Node)
 	kernel := plan.SocketChecks(node)
 	_, tooMany := plan.NewOpens(rules.OfSource(field.SyscallSource, set.Enabled(alert.Debug)))

@@ -62,11 +62,11 @@ func (c *Costs) writeSent(b *bytes.Buffer) {
 	slices.SortStableFunc(list, func(a, b RuleCost) int {
 		return cmp.Or(cmp.Compare(b.Alone, a.Alone), cmp.Compare(b.Sent, a.Sent))
 	})
-	fmt.Fprintf(b, "\nWhatever the rules are, the kernel sends %d of these events, for the process\n"+
-		"table. It leaves %d out. The others, by rule; alone: for no other rule.\n"+
-		"What the kernel can judge for the rule: r result, c container, a argument,\n"+
-		"n name of the program, s socket, p path.\n\n", c.ForTable, c.LeftOut)
-	fmt.Fprintf(b, "%12s %12s  %-6s  %s\n", "sent", "alone", "judges", "rule")
+	fmt.Fprintf(b, "\nThe kernel sends %d of these events with any rules, for the process table, and\n"+
+		"filters %d. It sends the others for these rules; alone: for no other rule.\n"+
+		"The kernel checks for the rule: r result, c container, a argument, n name of the\n"+
+		"program, s socket, p path.\n\n", c.ForTable, c.LeftOut)
+	fmt.Fprintf(b, "%12s %12s  %-6s  %s\n", "sent", "alone", "checks", "rule")
 	for _, r := range list {
 		writeWrapped(b, fmt.Sprintf("%12d %12d  %s  ", r.Sent, r.Alone, letters(r.Stages)), strings.Fields(r.Rule))
 	}

@@ -17,13 +17,13 @@ const manyNames = 20
 // columns is the width of all tables.
 const columns = 80
 
-// writeStages says for each kind of event what the kernel asks of it.
+// writeStages says for each kind of event what the kernel checks.
 func writeStages(b *bytes.Buffer, stages []plan.Stages) {
 	if len(stages) == 0 {
 		return
 	}
-	b.WriteString("\nWhat the kernel asks of an event before it sends it for this rule (-: nothing).\n" +
-		"The rest of the condition is for user space.\n\n")
+	b.WriteString("\nWhat the kernel checks before it sends an event for this rule (-: nothing).\n" +
+		"The sensor checks the rest of the condition.\n\n")
 	fmt.Fprintf(b, "  %-8s %-10s %-14s %-9s %-9s %-5s %s\n", "result", "where", "argument", "programs", "sockets", "path", "events")
 	var rows []string
 	events := map[string][]string{}
@@ -47,7 +47,7 @@ func writeStages(b *bytes.Buffer, stages []plan.Stages) {
 		writeWrapped(b, "  "+row, words)
 	}
 	if table {
-		b.WriteString("\n  * is sent anyhow if it succeeded: the process table needs it\n")
+		b.WriteString("\n  * always sent if it succeeded: the process table needs it\n")
 	}
 }
 

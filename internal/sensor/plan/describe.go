@@ -9,7 +9,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
 
-// OpenNeed says in words what the probe asks of an open before it sends it.
+// OpenNeed says in words what the probe checks before it sends an open.
 type OpenNeed struct {
 	Facts    string   `json:"facts,omitempty"`    // "successful, for reading"; "" for any
 	Clauses  []string `json:"clauses"`            // all of them are met
