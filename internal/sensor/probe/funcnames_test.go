@@ -114,11 +114,11 @@ func TestPreemption(t *testing.T) {
 		{"#1 SMP PREEMPT_DYNAMIC Debian 6.18.1-1", "full (lazy)\n", `mode "lazy"`},
 		{"#1 SMP PREEMPT_DYNAMIC Debian 6.18.1-1", "", "not known"},
 	} {
-		got := preemption(tc.version, func() ([]byte, error) {
+		got := preemption(tc.version, func() (string, error) {
 			if tc.file == "" {
-				return nil, errors.New("no such file")
+				return "", errors.New("no such file")
 			}
-			return []byte(tc.file), nil
+			return chosenMode([]byte(tc.file)), nil
 		})
 		if (got == "") != (tc.want == "") || !strings.Contains(got, tc.want) {
 			t.Errorf("%s with %q: %q", tc.version, tc.file, got)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,42 +20,73 @@ func preempts() string {
 	if err := unix.Uname(&u); err != nil {
 		return err.Error()
 	}
-	return preemption(unix.ByteSliceToString(u.Version[:]), dynamicPreemption)
+	return preemption(unix.ByteSliceToString(u.Version[:]), preemptionMode)
 }
 
-// preemption reads the kernel's version as uname -v has it; dynamic is the file
-// of kernels that decide when they start (sched/preempt of debugfs), such as
-// "none (voluntary) full".
-func preemption(version string, dynamic func() ([]byte, error)) string {
+// preemption reads the kernel's version as uname -v has it; mode is that of
+// kernels that decide when they start.
+func preemption(version string, mode func() (string, error)) string {
 	words := strings.Fields(version)
-	has := func(word string) bool {
-		for _, w := range words {
-			if w == word {
-				return true
-			}
-		}
-		return false
-	}
 	switch {
-	case has("PREEMPT_RT"), has("PREEMPT"):
+	case slices.Contains(words, "PREEMPT_RT"), slices.Contains(words, "PREEMPT"):
 		return "the kernel is preemptible"
-	case !has("PREEMPT_DYNAMIC"):
+	case !slices.Contains(words, "PREEMPT_DYNAMIC"):
 		return ""
 	}
-	modes, err := dynamic()
-	if err != nil {
+	m, err := mode()
+	switch {
+	case err != nil:
 		return fmt.Sprintf("it is not known whether the kernel is preemptible: %v", err)
+	case m == "none", m == "voluntary":
+		return ""
 	}
+	return fmt.Sprintf("the kernel is preemptible (mode %q)", m)
+}
+
+// preemptionMode is what the kernel says in debugfs. Where it is locked down, it
+// forbids debugfs, but not that a program reads the variable.
+func preemptionMode() (string, error) {
+	modes, err := readNowhere("debugfs", "sched/preempt")
+	if err == nil {
+		return chosenMode(modes), nil
+	}
+	mode, err2 := preemptionVariable()
+	if err2 != nil {
+		return "", fmt.Errorf("%w; %w", err, err2)
+	}
+	return mode, nil
+}
+
+// chosenMode is the one in parentheses, as in "none (voluntary) full".
+func chosenMode(modes []byte) string {
 	_, mode, _ := bytes.Cut(modes, []byte("("))
 	mode, _, _ = bytes.Cut(mode, []byte(")"))
-	switch string(mode) {
-	case "none", "voluntary":
-		return ""
-	}
-	return fmt.Sprintf("the kernel is preemptible (mode %q)", mode)
+	return string(mode)
 }
 
-func dynamicPreemption() ([]byte, error) { return readNowhere("debugfs", "sched/preempt") }
+// preemptionVariable reads preempt_dynamic_mode (kernel/sched/core.c), which all
+// kernels have that decide when they start, with the same values.
+func preemptionVariable() (string, error) {
+	const name = "preempt_dynamic_mode"
+	symbols, err := os.Open("/proc/kallsyms")
+	if err != nil {
+		return "", err
+	}
+	defer symbols.Close()
+	address, err := findSymbol(symbols, name)
+	if err != nil {
+		return "", err
+	}
+	value, err := readKernel(address)
+	if err != nil {
+		return "", fmt.Errorf("read %s of the kernel: %w", name, err)
+	}
+	modes := []string{"none", "voluntary", "full", "lazy"}
+	if int(value) >= len(modes) {
+		return "", fmt.Errorf("%s of the kernel is %d: expected less than %d", name, value, len(modes))
+	}
+	return modes[value], nil
+}
 
 // readNowhere reads a short file of a file system that need not be mounted.
 func readNowhere(kind, name string) ([]byte, error) {

@@ -282,7 +282,7 @@ func TestPolicyRefuses(t *testing.T) {
 }
 
 // On a kernel that is locked down, which test/kernels boots, the sensor works
-// at level integrity, and says why it does not at level confidentiality.
+// at level integrity, by function as well, and says why it does not at level confidentiality.
 func TestLockedDown(t *testing.T) {
 	levels, err := readNowhere("securityfs", "lockdown")
 	level, _, _ := strings.Cut(string(levels), "]")
@@ -294,7 +294,7 @@ func TestLockedDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer p.Close()
-		t.Logf("%+v", settled(p))
+		t.Logf("%+v", awaitHooks(t, p))
 		seesOpens(t, p)
 	case "confidentiality":
 		if _, err := Load(asTested(Options{})); err == nil || !strings.Contains(err.Error(), "at level confidentiality") {
