@@ -130,7 +130,7 @@ func closedPipe(t *testing.T) *os.File {
 // signal, reports undelivered alerts, and leaves nothing behind.
 func TestSensorEndsBlocked(t *testing.T) {
 	d := startDaemon(t, fullPipe(t), nil, "--nodriver", "-o", "output_timeout=300")
-	d.until("the stall is told", func() bool { return strings.Contains(d.stderr.String(), "takes no alerts") })
+	d.until("the stall is told", func() bool { return strings.Contains(d.stderr.String(), "accepts no alerts") })
 	_ = d.cmd.Process.Signal(syscall.SIGTERM)
 	d.end(1)
 	if !strings.Contains(d.stderr.String(), "alerts not delivered") {

@@ -40,12 +40,12 @@ func (s *sensor) auditRules(cfg *config.Config, list []*rules.Rule, alerts alert
 	about := rules.OfSource(field.K8sAuditSource, list)
 	if !wanted {
 		if len(about) > 0 && len(cfg.RulesFiles) > 0 {
-			s.log.Warn("rules of source k8s_audit will never match: no such events are taken; see plugins, or peregrine.k8s_audit", "rules", len(about))
+			s.log.Warn("rules of source k8s_audit will never match: no such events are received; see plugins, or peregrine.k8s_audit", "rules", len(about))
 		}
 		return nil, nil
 	}
 	if len(about) == 0 {
-		s.log.Warn("audit events are taken, but no rule is of source k8s_audit")
+		s.log.Warn("audit events are received, but no rule has the source k8s_audit")
 	}
 	alerts.Scratch = new(alert.Scratch)
 	set, err := audit.NewRuleset(about, cfg.RuleMatch == "all", func(r *rules.Rule) (engine.Formatter, error) { return newFormatter(r, alerts) })
@@ -71,7 +71,7 @@ func (s *sensor) openAudit(cfg *config.Config) (*audit.Source, error) {
 		},
 	})
 	if err == nil && source.Address != "" {
-		s.log.Info("Kubernetes audit events are taken", "at", source.Address)
+		s.log.Info("receiving Kubernetes audit events", "at", source.Address)
 	}
 	return source, err
 }

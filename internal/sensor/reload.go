@@ -119,7 +119,7 @@ func (s *sensor) prepare(ctx context.Context) (*settings, error) {
 		return nil, fmt.Errorf("open outputs: %w", err)
 	}
 	for _, section := range fixedSections(was.config, cfg) {
-		s.log.Warn("reload: a changed section takes effect at the next start only", "section", section)
+		s.log.Warn("reload: a changed section takes effect only at the next start", "section", section)
 	}
 	return next, nil
 }
@@ -137,7 +137,7 @@ func (s *sensor) bringIntoForce(ctx context.Context, next *settings) error {
 		return errors.Join(err, s.source.SetPlan(was.rules.Plan))
 	}
 	if err := s.source.SetPlan(next.rules.Plan); err != nil {
-		s.log.Warn("reload: the probe still sends what only the rules before needed", "error", err)
+		s.log.Warn("reload: the probe still sends events that only the previous rules needed", "error", err)
 	}
 	return nil
 }

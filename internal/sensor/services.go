@@ -55,7 +55,7 @@ func (s *sensor) services() ([]service, error) {
 		// A second sensor on the host finds the socket taken: it works without.
 		server, err := live.Listen(cfg.Peregrine.StatusSocket, live.Sensor{Snapshot: s.takeSnapshot, Processes: s.knownProcesses, Costs: s.costs}, s.log)
 		if err != nil {
-			s.log.Warn("sensor status and top cannot ask this sensor", "error", err)
+			s.log.Warn("sensor status and top do not work with this sensor", "error", err)
 		} else {
 			list = append(list, server.Serve)
 		}

@@ -95,7 +95,7 @@ peregrine: {status_socket: %s}
 	})
 	err = wait(20*time.Second, "the sensor", func() bool {
 		text, _ := os.ReadFile(log)
-		return strings.Contains(string(text), "Kubernetes audit events are taken")
+		return strings.Contains(string(text), "receiving Kubernetes audit events")
 	})
 	if err != nil {
 		text, _ := os.ReadFile(log)

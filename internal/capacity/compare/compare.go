@@ -193,10 +193,10 @@ func difference(k key, a, b *side) Difference {
 	case d.A.N < 4 || d.B.N < 4:
 		d.Change = byRounds(a.confirmed, b.confirmed, d.Delta)
 		if d.Change == Unsure {
-			d.Why = "what one side has carried, the other has not failed at often enough, and fewer than four rows do not allow for more: measure both with --repeat 4"
+			d.Why = "too few rows to decide, and at no load did one side pass and the other fail in three rounds: measure both with --repeat 4"
 		}
 	case d.P >= significant:
-		d.Change, d.Why = Unsure, "the repeats differ as much among themselves"
+		d.Change, d.Why = Unsure, "the repeats of each side differ as much"
 	case d.Delta > 0:
 		d.Change = Better
 	default:

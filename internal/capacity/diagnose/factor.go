@@ -107,7 +107,7 @@ func explainEnd(l capacity.Limit, t *capacity.Trial) (capacity.Factor, bool) {
 			Advice:   "raise the memory limit"}, true
 	case t.Round.Has(bench.SensorRestarted) || (t.Round.Usage != nil && t.Round.Usage.Gone):
 		return capacity.Factor{Name: capacity.FactorSensor, Evidence: "the sensor ended or restarted during the trial, and not for memory",
-			Advice: "look into the sensor's log"}, true
+			Advice: "check the sensor's log"}, true
 	}
 	return capacity.Factor{}, false
 }
@@ -136,12 +136,12 @@ func explainOutput(l capacity.Limit, t *capacity.Trial) capacity.Factor {
 	return capacity.Factor{Name: capacity.FactorOutput,
 		Evidence: fmt.Sprintf("no kernel drops; %s of the alerts missing, p99 latency from %s to %s, %s to drain",
 			human.Share(t.Verdict.LostShare), duration(q.FirstP99), duration(q.LastP99), duration(q.Drain)),
-		Advice: "a faster output, or fewer alerts"}
+		Advice: "use a faster output, or raise fewer alerts"}
 }
 
 func outputQueue(dropped uint64) capacity.Factor {
 	return capacity.Factor{Name: capacity.FactorOutput, Evidence: fmt.Sprintf("no kernel drops, but the sensor's output queue dropped %d alerts", dropped),
-		Advice: "a faster output, or a larger output queue"}
+		Advice: "use a faster output, or a larger output queue"}
 }
 
 // explainDrops explains events that the kernel side had no room for.
@@ -150,7 +150,7 @@ func explainDrops(l capacity.Limit, t *capacity.Trial) capacity.Factor {
 	what := fmt.Sprintf("%s of the events dropped", human.Share(t.Verdict.DropShare))
 	if s.Detailed && s.ByCause.PageFault+s.ByCause.Scratch > s.ByCause.Buffer+s.ByCause.Other {
 		return capacity.Factor{Name: capacity.FactorUnknown, Evidence: fmt.Sprintf("%s, most of them by the probe itself (%d page faults, %d too large)",
-			what, s.ByCause.PageFault, s.ByCause.Scratch), Advice: "not a matter of load: look into the sensor"}
+			what, s.ByCause.PageFault, s.ByCause.Scratch), Advice: "the load is not the cause: check the sensor"}
 	}
 	if !ringTooSmall(l, t) {
 		if f, ok := explainCPU(l, t, what); ok {
@@ -165,7 +165,7 @@ func explainDrops(l capacity.Limit, t *capacity.Trial) capacity.Factor {
 		evidence += fmt.Sprintf(", and no alert was older than %s", human.Duration(wait))
 	}
 	return capacity.Factor{Name: capacity.FactorRing, Evidence: evidence + ": bursts did not fit",
-		Advice: "a larger ring buffer (buf_size_preset), or more of them (cpus_for_each_buffer)"}
+		Advice: "use a larger ring buffer (buf_size_preset), or more of them (cpus_for_each_buffer)"}
 }
 
 func cpuOf(t *capacity.Trial) float64 {

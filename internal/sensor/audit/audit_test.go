@@ -538,7 +538,7 @@ func TestLeftOutIsLogged(t *testing.T) {
 	if err := start(t, o, ruleset(t, false, verbRules)).end(t); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(log.String(), "audit events were left out"); n != 1 || !strings.Contains(log.String(), "expected an Event") {
+	if n := strings.Count(log.String(), "audit events were skipped"); n != 1 || !strings.Contains(log.String(), "expected an Event") {
 		t.Errorf("%d lines: %s", n, log.String())
 	}
 }

@@ -100,7 +100,7 @@ func (in *intake) readList(ctx context.Context, start []byte, r io.Reader, path 
 	}
 	b := &Body{text: text, done: make(chan struct{}, 1)}
 	if err := in.match(ctx, b); err != nil {
-		in.log.Warn("audit events were left out", "file", path, "error", err)
+		in.log.Warn("audit events were skipped", "file", path, "error", err)
 	}
 	return nil
 }

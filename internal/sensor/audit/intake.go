@@ -163,7 +163,7 @@ func (in *intake) tell(err error) {
 	now := time.Now().Unix()
 	if last := in.toldAt.Load(); err != nil && now-last >= every && in.toldAt.CompareAndSwap(last, now) {
 		c := in.counters()
-		in.log.Warn("audit events were left out", "error", err, "malformed", c.Malformed, "oversized", c.Oversized)
+		in.log.Warn("audit events were skipped", "error", err, "malformed", c.Malformed, "oversized", c.Oversized)
 	}
 }
 

@@ -109,7 +109,7 @@ func (s *Source) openWebhook(o Options) error {
 			return err
 		}
 		if hook.clients == nil {
-			o.Log.Warn("audit events are taken from anybody who reaches " + u.Host + ": set peregrine.k8s_audit.client_ca")
+			o.Log.Warn("audit events are accepted from anyone who can reach " + u.Host + ": set peregrine.k8s_audit.client_ca")
 		}
 	}
 	l, err := net.Listen("tcp", u.Host)

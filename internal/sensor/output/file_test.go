@@ -161,7 +161,7 @@ func TestStdoutStalled(t *testing.T) {
 	}
 	w.Close()
 	sendNumbered(s, 0, 20_000)
-	needs.Eventually(t, "the log to tell of the stall", func() bool { return strings.Contains(l.String(), "takes no alerts") })
+	needs.Eventually(t, "the log to tell of the stall", func() bool { return strings.Contains(l.String(), "accepts no alerts") })
 	sendNumbered(s, 20_000, 22_000) // the worker may have made room before it was stuck
 	got := statsOf(t, s, "stdout")
 	if got.Overflow == 0 || got.Queued != 1000 {

@@ -186,7 +186,7 @@ func (g *grpcChannel) reopen() {
 	}
 	settings, err := serverTLS(g.c)
 	if err != nil {
-		g.log.Error("grpc: certificates stay as they were", "error", err)
+		g.log.Error("grpc: the old certificates stay in use", "error", err)
 		return
 	}
 	g.tls.Store(settings)

@@ -127,7 +127,7 @@ func (t *httpTarget) reload() {
 	if t.name != "" {
 		settings, err := clientTLS(t.c)
 		if err != nil {
-			t.log.Error("http_output: certificates stay as they were", "error", err)
+			t.log.Error("http_output: the old certificates stay in use", "error", err)
 			return
 		}
 		t.mu.Lock()

@@ -68,7 +68,7 @@ func (l *ledger) look(c metrics.Channel, h *health, now time.Time) {
 	}
 	if !h.stalled && now.Sub(h.movedAt) >= timeout {
 		h.stalled = true
-		l.log.Error("output: the receiver takes no alerts; the other channels go on", "channel", c.Name,
+		l.log.Error("output: the receiver accepts no alerts; the other channels continue", "channel", c.Name,
 			"output_timeout", timeout, "waiting", c.Queued)
 	}
 }

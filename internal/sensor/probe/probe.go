@@ -138,7 +138,7 @@ func (o Options) complete() (Options, error) {
 	if o.online == nil {
 		var err error
 		if o.online, err = onlineCPUs(); err != nil {
-			o.Log.Warn("a ring for each group of possible CPUs", "because", err)
+			o.Log.Warn("the CPUs that are online are not known: a ring for each group of possible CPUs", "error", err)
 		}
 	}
 	if n := o.RingBytes; n < os.Getpagesize() || n&(n-1) != 0 {

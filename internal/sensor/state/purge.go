@@ -39,7 +39,7 @@ func (t *Table) Tick(now time.Time) {
 	full := t.stats.DropsFull > g.drops
 	if full {
 		timeout = time.Second // room is wanted now
-		t.log.Warn("the table of processes is full: looking for some that have gone unnoticed",
+		t.log.Warn("the process table is full: removing processes whose exits were missed",
 			"processes", t.live, "not kept", t.stats.DropsFull-g.drops)
 	}
 	if len(g.queue) == 0 && (full || !now.Before(g.next)) {

@@ -187,7 +187,7 @@ func (w *Watcher) list(ctx context.Context) (version string, pods []object, err 
 		}
 		pods = append(pods, page.Items...)
 		if w.cut = len(pods) > maxPods; w.cut {
-			w.options.Log.Warn("node has too many pods; the API server is not asked about the others", "node", w.options.Node, "limit", maxPods)
+			w.options.Log.Warn("node has too many pods; the others get no metadata", "node", w.options.Node, "limit", maxPods)
 			return page.Metadata.ResourceVersion, pods[:maxPods], nil
 		}
 		if page.Metadata.Continue == "" {

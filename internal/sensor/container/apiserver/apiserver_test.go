@@ -138,7 +138,7 @@ func TestListsAgain(t *testing.T) {
 				t.Errorf("told %+v", got)
 			}
 			<-c.watches
-			if said, want := h.log.count("does not tell of pods"), map[bool]int{true: 0, false: 1}[name == "ended"]; said != want {
+			if said, want := h.log.count("does not list the pods"), map[bool]int{true: 0, false: 1}[name == "ended"]; said != want {
 				t.Errorf("said %d times that it ended, want %d", said, want)
 			}
 		})
@@ -168,7 +168,7 @@ func TestWatchFails(t *testing.T) {
 			if took := time.Since(begun); took < 3*pause {
 				t.Errorf("three lists in %v: the second pause is no longer than the first", took)
 			}
-			if connected, failed := h.log.count("server connected"), h.log.count("does not tell of pods"); connected != 1 || failed != 1 {
+			if connected, failed := h.log.count("server connected"), h.log.count("does not list the pods"); connected != 1 || failed != 1 {
 				t.Errorf("said %d times that it is connected, %d times that it fails: %s", connected, failed, h.log.b.String())
 			}
 		})
@@ -183,7 +183,7 @@ func TestWatchHolds(t *testing.T) {
 	c.set(podsPath, list(pod("a", ofReplicaSet, web)))
 	c.set(watchAnswer, "!403 forbidden")
 	h := startWith(t, c, Address{}, pause)
-	failures := func() int { return h.log.count("does not tell of pods") }
+	failures := func() int { return h.log.count("does not list the pods") }
 	needs.Eventually(t, "a failure", func() bool { return failures() > 0 })
 	c.mu.Lock()
 	delete(c.answers, watchAnswer)
@@ -215,7 +215,7 @@ func TestForbidden(t *testing.T) {
 	if s := h.Status(); !s.Connected || !strings.Contains(s.Error, "rbac.yaml") {
 		t.Errorf("%+v", s)
 	}
-	if n := h.log.count("does not tell all"); n != 1 {
+	if n := h.log.count("does not send all"); n != 1 {
 		t.Errorf("said %d times", n)
 	}
 }
@@ -240,7 +240,7 @@ func TestUnreadable(t *testing.T) {
 					t.Error(diff)
 				}
 				<-c.watches
-				if s := h.Status(); !s.Connected || !strings.Contains(s.Error, "unusable answer") || h.log.count("does not tell all of a pod") != 1 {
+				if s := h.Status(); !s.Connected || !strings.Contains(s.Error, "unusable answer") || h.log.count("does not send all metadata of a pod") != 1 {
 					t.Errorf("%+v", s)
 				}
 			})

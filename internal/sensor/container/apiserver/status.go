@@ -54,7 +54,7 @@ func (w *Watcher) failed(err error) {
 	defer w.mu.Unlock()
 	text := explain(err)
 	if !w.failing {
-		w.options.Log.Warn("Kubernetes API server does not tell of pods; asking again until it does", "server", w.status.Server, "error", text)
+		w.options.Log.Warn("Kubernetes API server does not list the pods; retrying", "server", w.status.Server, "error", text)
 	}
 	w.status.Connected, w.status.Error, w.failing = false, text, true
 }
@@ -66,7 +66,7 @@ func (w *Watcher) note(err error) {
 	defer w.mu.Unlock()
 	text := explain(err)
 	if !w.noted {
-		w.options.Log.Warn("Kubernetes API server does not tell all of a pod", "server", w.status.Server, "error", text)
+		w.options.Log.Warn("Kubernetes API server does not send all metadata of a pod", "server", w.status.Server, "error", text)
 	}
 	w.status.Error, w.noted = text, true
 }

@@ -247,7 +247,7 @@ func TestBrokenContainers(t *testing.T) {
 	if s := v.Status()[0]; opened != 1 || !s.Connected || !strings.Contains(s.Error, "no image") {
 		t.Errorf("opened %d times, status %+v", opened, s)
 	}
-	if n := strings.Count(h.log.String(), "does not tell of"); n != 1 {
+	if n := strings.Count(h.log.String(), "has no usable metadata"); n != 1 {
 		t.Errorf("said %d times: %s", n, h.log.String())
 	}
 }

@@ -139,7 +139,7 @@ func (s *socket) connect(ctx context.Context) (answered bool, err error) {
 	}
 	s.connected()
 	if len(ids) > maxListed {
-		s.options.Log.Warn("container runtime lists too many containers; the others are asked for when their processes are seen",
+		s.options.Log.Warn("container runtime lists too many containers; the others are queried when their processes appear",
 			"engine", s.Engine, "socket", s.Socket, "containers", len(ids), "limit", maxListed)
 		ids = ids[:maxListed]
 	}
@@ -239,7 +239,7 @@ func (s *socket) note(id string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.status.Error == "" {
-		s.options.Log.Warn("container runtime does not tell of a container", "engine", s.Engine, "socket", s.Socket, "container", id, "error", err)
+		s.options.Log.Warn("container runtime has no usable metadata of a container", "engine", s.Engine, "socket", s.Socket, "container", id, "error", err)
 	}
 	s.status.Error = fmt.Sprintf("container %s: %v", id, err)
 }
@@ -262,7 +262,7 @@ func (s *socket) failed(err error) {
 		text = err.Error()
 	}
 	if s.status.Connected || s.status.Error == "" {
-		s.options.Log.Warn("container runtime does not answer; asking again until it does", "engine", s.Engine, "socket", s.Socket, "error", text)
+		s.options.Log.Warn("container runtime does not answer; retrying", "engine", s.Engine, "socket", s.Socket, "error", text)
 	}
 	s.status.Connected, s.status.Error = false, text
 }
