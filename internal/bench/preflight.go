@@ -134,11 +134,15 @@ func (s *Session) idle(ctx context.Context, p *Preflight, d time.Duration) error
 // await returns the whole samples since start. It performs actions until there
 // is one: an idle sensor may write none.
 func (s *Session) await(ctx context.Context, start time.Time) []sensorstats.Sample {
-	deadline := time.Now().Add(s.patience.canary)
+	deadline, say := time.Now().Add(s.patience.canary), time.Now().Add(s.patience.say)
 	for {
 		samples := plateau(s.Samples(), start.UnixNano(), time.Now().UnixNano())
 		if len(samples) > 0 || ctx.Err() != nil || time.Now().After(deadline) || exited(s.o.Target.Exited()) {
 			return samples
+		}
+		if now := time.Now(); now.After(say) {
+			say = now.Add(s.patience.say)
+			s.o.Say("waiting for a sample of the sensor's statistics since %s; for at most %s more", human.Duration(now.Sub(start)), human.Duration(deadline.Sub(now)))
 		}
 		s.nudge(ctx)
 		_ = wait.For(ctx, canaryGap) // the loop's condition tells why it ended

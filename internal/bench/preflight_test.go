@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,7 +44,7 @@ func canaryOf(f *benchtest.Fake, ahead int64) Generate {
 func preflight(t *testing.T, f *benchtest.Fake, ahead int64) (*Session, *Preflight) {
 	t.Helper()
 	s := open(t, f, func(o *Options) { o.Generate, o.Actions = canaryOf(f, ahead), o.Actions[:1] })
-	s.patience = patience{ready: 3 * time.Second, canary: 300 * time.Millisecond}
+	s.patience = patience{ready: 3 * time.Second, canary: 3 * time.Second, say: time.Hour}
 	p, err := s.Preflight(t.Context(), 100*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +97,30 @@ func TestCanaryInOtherPIDNamespace(t *testing.T) {
 	}
 	if c := find(p, "threads"); c.Status != CheckWarn || s.actions[0].InThread || s.hostname != "node" {
 		t.Errorf("%+v, %+v, %q", c, s.actions[0], s.hostname)
+	}
+}
+
+// A sensor that counts events and raises no alert lacks the rule: the long time
+// of one that may not have started is not for it, and the wait is not silent.
+func TestRuleIsMissing(t *testing.T) {
+	f := benchtest.New()
+	f.React = func(int, string, generator.Instance) []intake.Alert { return nil }
+	var said []string
+	s := open(t, f, func(o *Options) {
+		o.Generate, o.Actions = canaryOf(f, 0), o.Actions[:1]
+		o.Say = func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
+	})
+	s.patience = patience{ready: time.Hour, canary: 300 * time.Millisecond, say: time.Millisecond}
+	p, err := s.Preflight(t.Context(), 100*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rule := fmt.Sprintf("rule %q", s.o.Actions[0].Rule)
+	if c := find(p, "canary"); c.Status != CheckFail || !strings.Contains(c.Text, rule) || !strings.Contains(c.Text, "is the rule loaded and enabled") {
+		t.Errorf("%+v", c)
+	}
+	if len(said) == 0 || !strings.Contains(said[0], "waiting for the alert of "+rule) || !strings.Contains(said[0], "it has counted ") {
+		t.Errorf("said %q", said)
 	}
 }
 

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
@@ -18,11 +20,15 @@ import (
 type patience struct {
 	ready  time.Duration // until the first alert of a canary, and the first sample
 	canary time.Duration // from then on, until every action has raised its alert
+	say    time.Duration // between two words about it
 }
+
+// saying is the usual one.
+const saying = 10 * time.Second
 
 // patienceOf is that for a limit in CPUs; 0 means unlimited.
 func patienceOf(cpus float64) patience {
-	p := patience{ready: 12 * time.Second, canary: 5 * time.Second}
+	p := patience{ready: 12 * time.Second, canary: 5 * time.Second, say: saying}
 	if cpus > 0 {
 		p.ready += time.Duration(8 / cpus * float64(time.Second))
 		p.canary += time.Duration(2 / cpus * float64(time.Second))
@@ -51,7 +57,8 @@ func (s *Session) ready(ctx context.Context) ([]*canary, error) {
 	for _, a := range s.o.Actions {
 		canaries = append(canaries, &canary{session: s, action: a, inThread: a.Cost == action.Fast, began: time.Now(), before: s.Samples()})
 	}
-	deadline, seen := time.Now().Add(s.patience.ready), false
+	deadline, works := time.Now().Add(s.patience.ready), false
+	say := time.Now().Add(s.patience.say)
 	for ctx.Err() == nil && time.Now().Before(deadline) && !exited(s.o.Target.Exited()) {
 		open := slices.DeleteFunc(slices.Clone(canaries), (*canary).done)
 		if len(open) == 0 {
@@ -66,12 +73,45 @@ func (s *Session) ready(ctx context.Context) ([]*canary, error) {
 			}
 		}
 		s.listen(ctx, canaries, time.Now().Add(canaryGap+rand.N(canaryGap/2)))
-		if !seen && slices.ContainsFunc(canaries, func(c *canary) bool { return c.alert != nil }) {
-			seen = true
+		if !works && s.works(canaries) {
+			works = true
 			deadline = earlier(deadline, time.Now().Add(s.patience.canary))
+		}
+		if now := time.Now(); now.After(say) {
+			say = now.Add(s.patience.say)
+			s.o.Say("%s; for at most %s more", s.missing(canaries), human.Duration(deadline.Sub(now)))
 		}
 	}
 	return canaries, ctx.Err()
+}
+
+// works says whether the sensor has shown that it sees events: the time for the
+// other alerts starts then.
+func (s *Session) works(canaries []*canary) bool {
+	return s.o.Target.Stats() != nil && s.moved() || slices.ContainsFunc(canaries, func(c *canary) bool { return c.alert != nil })
+}
+
+// missing says what ready waits for.
+func (s *Session) missing(canaries []*canary) string {
+	for _, c := range canaries {
+		if !c.done() {
+			return fmt.Sprintf("waiting for the alert of rule %q: %s was performed %d times in %s; %d alerts of other rules have come, %s", c.action.Rule, c.action.Name,
+				len(c.tries), human.Duration(time.Since(c.began)), s.o.Target.Alerts().Traffic().Alerts, s.counted())
+		}
+	}
+	return "waiting for the sensor's statistics: " + s.counted()
+}
+
+// counted is what the sensor's statistics say.
+func (s *Session) counted() string {
+	last := s.lastSample()
+	switch {
+	case s.o.Target.Stats() == nil:
+		return "its statistics are not read"
+	case last == nil:
+		return "it has written no statistics"
+	}
+	return fmt.Sprintf("it has counted %d events", last.Cur.Events)
 }
 
 func earlier(a, b time.Time) time.Time {

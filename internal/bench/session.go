@@ -51,7 +51,9 @@ type Options struct {
 
 	Recorder Recorder       // nil keeps no raw data
 	Progress func(Progress) // nil for silence; called a few times a second
-	Generate Generate       // nil stands for generator.Spawn
+	// Say, if not nil, is told what takes long.
+	Say      func(format string, args ...any)
+	Generate Generate // nil stands for generator.Spawn
 
 	// Abort, once closed, ends the round at once, without a drain: for the
 	// second Ctrl-C. The end of the context is the orderly way.
@@ -134,9 +136,12 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	if o.Generate == nil {
 		o.Generate = generator.Spawn
 	}
+	if o.Say == nil {
+		o.Say = func(string, ...any) {}
+	}
 	s := &Session{o: o, clock: match.Clock{Tolerance: int64(o.Tolerance)}, patience: patienceOf(o.CPUs), runs: make(map[string]bool)}
 	if o.Patience > 0 {
-		s.patience = patience{ready: o.Patience, canary: o.Patience}
+		s.patience = patience{ready: o.Patience, canary: o.Patience, say: saying}
 	}
 	if o.Profile != nil {
 		if _, _, err := generator.Replay(o.Profile, 1, 0); err != nil {

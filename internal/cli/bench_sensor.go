@@ -81,7 +81,7 @@ func (s *sensorFlags) target(env Env, cmd *cobra.Command, dir string, args []str
 	}
 	switch s.sensor {
 	case "embedded":
-		return target.Embedded(dir, s.interval, args, log), nil
+		return target.Embedded(target.Sensor{Dir: dir, Interval: s.interval, Args: args, Log: log}), nil
 	case "running":
 		return s.running(env, cmd)
 	}

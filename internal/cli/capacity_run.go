@@ -168,8 +168,9 @@ func (f *capacityRunFlags) run(env Env, cmd *cobra.Command, args []string) error
 	if o.Dir, err = run.Create(f.out, time.Now()); err != nil {
 		return err
 	}
-	if watch.drawn() {
-		for i := range stands {
+	for i := range stands {
+		stands[i].options.Say = watch.say
+		if watch.drawn() {
 			stands[i].options.Progress = watch.moment
 		}
 	}

@@ -73,6 +73,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Pairs < 1 || o.Duration <= 0 {
 		return nil, fmt.Errorf("%d pairs of %v: expected at least one pair, and a duration above 0", o.Pairs, o.Duration)
 	}
+	if p, ours := o.Target.(*target.Process); ours {
+		p.Tell(o.Say)
+	}
 	r := &Result{Schema: Schema}
 	for _, w := range o.Workloads {
 		c := Cost{Name: w.Name, What: w.What, Unit: "syscall"}

@@ -110,6 +110,10 @@ func (c *measurement) measure(ctx context.Context) (err error) {
 	}
 	c.Say("starting the sensor")
 	sensor := c.Bench.Target
+	if p, ours := sensor.(*target.Process); ours {
+		p.Tell(c.Say)
+	}
+	c.Bench.Say = c.Say
 	if err := sensor.Start(ctx, nil); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/human"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
@@ -37,6 +37,9 @@ type Config struct {
 	// still runs counts as started, and its alerts decide.
 	ReadyHint   bool
 	StopTimeout time.Duration // from SIGTERM to SIGKILL; default 10 s
+	// CPUs is the limit under which it starts, 0 for none. Both timeouts are
+	// longer for it.
+	CPUs float64
 	// StatsFile is the file that Command makes the sensor append stats to.
 	StatsFile string
 	// Log, if not nil, gets the sensor's standard error.
@@ -46,7 +49,9 @@ type Config struct {
 // Process is a Target that bench starts and stops. It can be started again
 // after Stop.
 type Process struct {
-	config Config
+	config   Config
+	say      func(format string, args ...any)
+	sayEvery time.Duration // while it waits
 
 	run    *run // nil before the first Start
 	alerts intake.Source
@@ -63,24 +68,22 @@ func NewProcess(c Config) *Process {
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 10 * time.Second
 	}
-	return &Process{config: c}
+	if c.CPUs > 0 {
+		c.ReadyTimeout += time.Duration(startWork / c.CPUs * float64(time.Second))
+		c.StopTimeout += time.Duration(stopWork / c.CPUs * float64(time.Second))
+	}
+	return &Process{config: c, say: func(string, ...any) {}, sayEvery: 10 * time.Second}
 }
 
-// Embedded is our own sensor, as a process of its own so that its cost can be
-// told from bench's: this binary again. Stats go to dir, as often as each
-// interval. args are more of the sensor's flags, such as rule files.
-func Embedded(dir string, interval time.Duration, args []string, log io.Writer) *Process {
-	file := filepath.Join(dir, "sensor-stats.json")
-	command := []string{"/proc/self/exe", "sensor",
-		"-o", "json_output=true",
-		"-o", "stdout_output.enabled=true",
-		"-o", "syslog_output.enabled=false",
-		"-o", "webserver.enabled=false",
-		"-o", "append_output[]={match: {source: syscall}, extra_fields: [proc.pid, thread.tid]}",
-		"-s", file, "--stats-interval", fmt.Sprint(interval.Milliseconds()),
-	}
-	return NewProcess(Config{Command: append(command, args...), Ready: "ready", StatsFile: file, Log: log})
-}
+// Tell has say told what takes long.
+func (p *Process) Tell(say func(format string, args ...any)) { p.say = say }
+
+// The seconds of CPU that a sensor may use to start and to stop. Ours uses 0.6 to
+// 1.3 for a start, most of them for the kernel's check of its programs.
+const (
+	startWork = 4
+	stopWork  = 0.5
+)
 
 // run is one life of the process.
 type run struct {
@@ -99,28 +102,73 @@ func (p *Process) Start(ctx context.Context, started func(pid int) error) error 
 	if err := p.start(started); err != nil {
 		return fmt.Errorf("start sensor: %w", err)
 	}
-	timeout := time.NewTimer(p.config.ReadyTimeout)
-	defer timeout.Stop()
-	var err error
-	select {
-	case <-p.run.ready:
+	err := p.awaitReady(ctx)
+	if err == nil {
 		return nil
-	case <-p.run.exited:
-		p.run.lastWords()
-		err = fmt.Errorf("it ended with %s", ending(p.run.err))
-	case <-timeout.C:
-		if p.config.ReadyHint {
-			return nil
-		}
-		err = fmt.Errorf("not ready after %v", p.config.ReadyTimeout)
-	case <-ctx.Done():
-		err = ctx.Err()
 	}
 	if said := p.run.tail.String(); said != "" {
 		err = fmt.Errorf("%w; it said:\n%s", err, said)
 	}
 	_ = p.Stop(context.WithoutCancel(ctx)) // the reason is better known
 	return fmt.Errorf("start sensor: %w", err)
+}
+
+// awaitReady waits until the sensor says that it is ready.
+func (p *Process) awaitReady(ctx context.Context) error {
+	timeout := time.NewTimer(p.config.ReadyTimeout)
+	defer timeout.Stop()
+	defer p.sayWhile("waiting for the sensor to be ready", p.run, p.config.ReadyTimeout)()
+	select {
+	case <-p.run.ready:
+		return nil
+	case <-p.run.exited:
+		p.run.lastWords()
+		return fmt.Errorf("it ended with %s", ending(p.run.err))
+	case <-timeout.C:
+		if p.config.ReadyHint {
+			return nil
+		}
+		return fmt.Errorf("not ready after %v%s", p.config.ReadyTimeout, p.slow())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// slow says what a sensor that was not ready in time has spent, and what to do.
+func (p *Process) slow() string {
+	text := fmt.Sprintf(", with %.2f s of CPU", cpuOf(p.PID()).Seconds())
+	if p.config.CPUs > 0 {
+		text += fmt.Sprintf(" under a limit of %s: give it more CPU, or fewer rules", human.CPUs(p.config.CPUs))
+	}
+	return text
+}
+
+// sayWhile tells every few seconds what is waited for, until it is called.
+func (p *Process) sayWhile(what string, r *run, most time.Duration) (end func()) {
+	done, begin := make(chan struct{}), time.Now()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		tick := time.NewTicker(p.sayEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+			p.say("%s: %v of at most %v, %.2f s of CPU used", what, time.Since(begin).Round(time.Second), most.Round(time.Second), cpuOf(r.cmd.Process.Pid).Seconds())
+		}
+	})
+	return func() { close(done); wg.Wait() }
+}
+
+// cpuOf is the CPU time of a process so far; 0 if it has ended.
+func cpuOf(pid int) time.Duration {
+	stat, err := procfs.Root("/proc").Stat(pid)
+	if err != nil {
+		return 0
+	}
+	return stat.User + stat.System
 }
 
 func (p *Process) start(started func(pid int) error) (err error) {
@@ -272,6 +320,7 @@ func (p *Process) terminate(ctx context.Context, r *run) error {
 	_ = r.cmd.Process.Signal(syscall.SIGTERM) // it may be gone meanwhile: exited tells
 	timeout := time.NewTimer(p.config.StopTimeout)
 	defer timeout.Stop()
+	defer p.sayWhile("waiting for the sensor to end", r, p.config.StopTimeout)()
 	select {
 	case <-r.exited:
 	case <-timeout.C:

@@ -174,7 +174,7 @@ func TestFaults(t *testing.T) {
 		start, stop string // text of the errors; "" for none
 	}{
 		{name: "dies", mode: "dies", start: "no such rule file"},
-		{name: "never ready", mode: "silent", change: func(c *Config) { c.ReadyTimeout = time.Millisecond }, start: "not ready after 1ms"},
+		{name: "never ready", mode: "silent", change: func(c *Config) { c.ReadyTimeout = time.Millisecond }, start: "not ready after 1ms, with 0."},
 		{name: "does not say that it is ready, and need not", mode: "silent", change: func(c *Config) { c.ReadyTimeout, c.ReadyHint = time.Millisecond, true }},
 		{name: "dies instead of being ready", mode: "dies", change: func(c *Config) { c.ReadyHint = true }, start: "no such rule file"},
 		{name: "cannot be limited", mode: "good", started: func(int) error { return errors.New("no cgroup") }, start: "no cgroup"},
@@ -199,6 +199,28 @@ func TestFaults(t *testing.T) {
 				t.Error("still running")
 			}
 		})
+	}
+}
+
+// A sensor under a small limit has longer to start and to stop, and is not waited
+// for in silence.
+func TestSlowStart(t *testing.T) {
+	if p := NewProcess(Config{CPUs: 0.01}); p.config.ReadyTimeout < 5*time.Minute || p.config.StopTimeout < time.Minute {
+		t.Errorf("with 0.01 CPU: %v to start, %v to stop", p.config.ReadyTimeout, p.config.StopTimeout)
+	}
+	p := player(t, "silent")
+	p.config.ReadyTimeout, p.config.CPUs, p.sayEvery = 300*time.Millisecond, 0.01, time.Millisecond
+	said := make(chan string, 1)
+	p.Tell(func(format string, args ...any) {
+		select {
+		case said <- fmt.Sprintf(format, args...):
+		default:
+		}
+	})
+	err := p.Start(t.Context(), nil)
+	check(t, "start", err, "under a limit of 0.01: give it more CPU, or fewer rules")
+	if text := <-said; !strings.Contains(text, "waiting for the sensor to be ready: 0s of at most 0s, 0.") {
+		t.Error(text)
 	}
 }
 

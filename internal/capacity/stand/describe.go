@@ -18,7 +18,7 @@ func (s *Stand) Describe(ctx context.Context) capacity.Sensor {
 	files := s.Rules
 	switch s.Kind {
 	case Embedded:
-		d.Command = target.Embedded(s.Dir, statsInterval, sensorArgs(s.Config, s.Rules, s.Args), nil).Command()
+		d.Command = s.embedded(0).Command()
 		if len(d.Rules) == 0 {
 			d.Rules = []string{"default rules, embedded"}
 			if self, err := os.Executable(); err == nil {

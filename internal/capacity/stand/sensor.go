@@ -83,7 +83,7 @@ func (s *sensor) started(ctx context.Context, pid int) error {
 
 // ready opens the bench session and has each action's alert seen.
 func (s *sensor) ready(ctx context.Context) error {
-	b, err := bench.Open(ctx, bench.Options{Target: s.target, CPUs: s.limit.CPU, Actions: s.Actions, Profile: s.Profile, Seed: s.Seed, CountSyscalls: s.CountSyscalls, Generate: s.Generate, Drain: s.Drain, Linger: s.Drain, Patience: s.Patience, Progress: s.Progress})
+	b, err := bench.Open(ctx, bench.Options{Target: s.target, CPUs: s.limit.CPU, Actions: s.Actions, Profile: s.Profile, Seed: s.Seed, CountSyscalls: s.CountSyscalls, Generate: s.Generate, Drain: s.Drain, Linger: s.Drain, Patience: s.Patience, Progress: s.Progress, Say: s.say})
 	if err != nil {
 		return err
 	}
@@ -104,6 +104,11 @@ func (s *sensor) ready(ctx context.Context) error {
 // perWorker is how many actions per second one generator thread is trusted
 // with.
 const perWorker = 30_000
+
+// say tells what takes long, and under which limit.
+func (s *sensor) say(format string, args ...any) {
+	s.Say("%s  "+format, append([]any{s.limit}, args...)...)
+}
 
 // Run lets the generator have as many threads as the rate needs and the
 // machine has.

@@ -63,8 +63,9 @@ type Options struct {
 	JournalDir string // "" for limit.JournalDir
 	Dir        string // for the sensor's stats; must exist
 	Log        io.Writer
-	Generate   bench.Generate       // nil for the real one
-	Progress   func(bench.Progress) // of a round under way; may be nil
+	Generate   bench.Generate                   // nil for the real one
+	Progress   func(bench.Progress)             // of a round under way; may be nil
+	Say        func(format string, args ...any) // what takes long; nil for silence
 }
 
 // Stand implements sweep.Stand.
@@ -85,6 +86,9 @@ func New(ctx context.Context, o Options) (*Stand, error) {
 	}
 	if o.DockerSocket == "" {
 		o.DockerSocket = limit.DockerSocket
+	}
+	if o.Say == nil {
+		o.Say = func(string, ...any) {}
 	}
 	if o.Watch == 0 {
 		o.Watch = 2 * time.Second
@@ -208,14 +212,30 @@ func (s *Stand) checkSensor() error {
 // see when in a round the first drop was.
 const statsInterval = 250 * time.Millisecond
 
+// embedded is our own sensor under a limit.
+func (o *Options) embedded(cpus float64) *target.Process {
+	return target.Embedded(target.Sensor{Dir: o.Dir, Interval: statsInterval, Args: sensorArgs(o.Config, o.Rules, o.Args), CPUs: cpus, Log: o.Log})
+}
+
 // prepare makes the target, without starting it.
-func (s *Stand) prepare(ctx context.Context) (target.Target, error) {
+func (s *sensor) prepare(ctx context.Context) (target.Target, error) {
+	var started *target.Process
 	switch s.Kind {
 	case Embedded:
-		return target.Embedded(s.Dir, statsInterval, sensorArgs(s.Config, s.Rules, s.Args), s.Log), nil
+		started = s.embedded(s.limit.CPU)
 	case Falco:
-		return target.NewProcess(falcoConfig(&s.Options, s.falco)), nil
+		config := falcoConfig(&s.Options, s.falco)
+		config.CPUs = s.limit.CPU
+		started = target.NewProcess(config)
+	default:
+		return s.connect(ctx)
 	}
+	started.Tell(s.say)
+	return started, nil
+}
+
+// connect reaches a sensor that runs already.
+func (s *Stand) connect(ctx context.Context) (target.Target, error) {
 	alerts, err := s.openAlerts(ctx)
 	if err != nil {
 		return nil, err
