@@ -104,6 +104,19 @@ func (s *Session) Preflight(ctx context.Context, idle time.Duration) (*Preflight
 	return p, ctx.Err()
 }
 
+// MissingRules refuses actions whose rule is not among those of a sensor; rules
+// are nil if they are not known.
+func MissingRules(actions []*action.Action, rules []string) []Check {
+	var missing []Check
+	for _, a := range actions {
+		if rules != nil && a.Rule != "" && !slices.Contains(rules, a.Rule) {
+			missing = append(missing, Check{"action " + a.Name, CheckFail, fmt.Sprintf(
+				"the sensor has no enabled rule %q, so %s raises no alert: load a file with this rule too, enable it, or select actions of rules that the sensor has", a.Rule, a.Name)})
+		}
+	}
+	return missing
+}
+
 // idle watches the sensor and the host without load.
 func (s *Session) idle(ctx context.Context, p *Preflight, d time.Duration) error {
 	watch, err := usage.Start(0)

@@ -124,6 +124,17 @@ func TestRuleIsMissing(t *testing.T) {
 	}
 }
 
+func TestMissingRules(t *testing.T) {
+	actions := []*action.Action{{Name: "a.B", Rule: "Rule b"}, {Name: "a.C", Rule: "Rule c"}, {Name: "a.D"}}
+	if got := MissingRules(actions, nil); got != nil {
+		t.Errorf("of unknown rules: %v", got)
+	}
+	got := MissingRules(actions, []string{"Rule b"})
+	if len(got) != 1 || got[0].Status != CheckFail || !strings.Contains(got[0].Text, `no enabled rule "Rule c", so a.C raises no alert`) {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestCanaryChecks(t *testing.T) {
 	stable := &action.Action{Name: "a.B", Rule: "Rule b", RuleSet: action.Stable, Cost: action.Fast}
 	off := &action.Action{Name: "a.B", Rule: "Rule b", RuleSet: action.Sandbox, RuleOff: true}

@@ -16,9 +16,9 @@ func TestMain(m *testing.M) {
 	if status, is := generator.Child(); is {
 		os.Exit(status)
 	}
-	// With this variable it is the whole program: bench starts itself again as
-	// the sensor.
-	if os.Getenv("PEREGRINE_TEST_MAIN") == "1" && len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+	// It is also the sensor, which bench and capacity start, and with this variable
+	// the whole program.
+	if len(os.Args) > 1 && (os.Args[1] == "sensor" || os.Getenv("PEREGRINE_TEST_MAIN") == "1" && !strings.HasPrefix(os.Args[1], "-")) {
 		os.Exit(Main(OS()))
 	}
 	leaks.Main(m)

@@ -97,7 +97,7 @@ type measurement struct {
 
 // measure does all in its order.
 func (c *measurement) measure(ctx context.Context) (err error) {
-	if err := c.suited(); err != nil {
+	if err := c.suited(ctx); err != nil {
 		return err
 	}
 	if err := c.privileges(); err != nil {
@@ -132,9 +132,13 @@ func (c *measurement) measure(ctx context.Context) (err error) {
 	return c.rounds(ctx)
 }
 
-// suited refuses actions on a Kubernetes cluster: they are no load.
-func (c *measurement) suited() error {
+// suited refuses actions on a Kubernetes cluster, which are no load, and those
+// whose alerts the sensor cannot raise.
+func (c *measurement) suited(ctx context.Context) error {
 	var refused []bench.Check
+	if p, ours := c.Bench.Target.(*target.Process); ours && c.Idle > 0 {
+		refused = bench.MissingRules(c.Bench.Actions, p.Rules(ctx))
+	}
 	for _, a := range c.Bench.Actions {
 		if a.Needs.Place == action.Cluster {
 			refused = append(refused, bench.Check{Name: "action " + a.Name, Status: bench.CheckFail, Text: a.BenchWhy})

@@ -1,8 +1,11 @@
 package target
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
+	"os/exec"
 	"path/filepath"
 	"time"
 )
@@ -28,5 +31,37 @@ func Embedded(s Sensor) *Process {
 		"-o", "append_output[]={match: {source: syscall}, extra_fields: [proc.pid, thread.tid]}",
 		"-s", file, "--stats-interval", fmt.Sprint(s.Interval.Milliseconds()),
 	}
-	return NewProcess(Config{Command: append(command, s.Args...), Ready: "ready", StatsFile: file, CPUs: s.CPUs, Log: s.Log})
+	p := NewProcess(Config{Command: append(command, s.Args...), Ready: "ready", StatsFile: file, CPUs: s.CPUs, Log: s.Log})
+	p.lists = true
+	return p
+}
+
+// Rules are the names of the rules that are enabled in a sensor of our own that
+// has not started; nil if that is not known, as of others.
+func (p *Process) Rules(ctx context.Context) []string {
+	if !p.lists {
+		return nil
+	}
+	out, err := exec.CommandContext(ctx, p.config.Command[0], append(p.config.Command[1:], "-L")...).Output()
+	if err != nil {
+		return nil // starting it tells why
+	}
+	var listed struct {
+		Rules []struct {
+			Info struct {
+				Name    string
+				Enabled bool
+			}
+		}
+	}
+	if json.Unmarshal(out, &listed) != nil {
+		return nil
+	}
+	names := []string{} // no rule is known to be enabled, unlike nil
+	for _, r := range listed.Rules {
+		if r.Info.Enabled {
+			names = append(names, r.Info.Name)
+		}
+	}
+	return names
 }

@@ -52,6 +52,7 @@ type Process struct {
 	config   Config
 	say      func(format string, args ...any)
 	sayEvery time.Duration // while it waits
+	lists    bool          // its rules, with -L
 
 	run    *run // nil before the first Start
 	alerts intake.Source

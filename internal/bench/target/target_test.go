@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,6 +40,10 @@ func play(mode string, args []string) int {
 		}
 		fmt.Fprintln(os.Stderr, "\n\x1b]0;owned\x07 no such rule file")
 		return 1
+	}
+	if mode == "lists" {
+		fmt.Println(`{"rules":[{"info":{"name":"a","enabled":true}},{"info":{"name":"b","enabled":false}}]}`)
+		return 0
 	}
 	if mode == "dies" {
 		fmt.Fprintln(os.Stderr, "no such rule file")
@@ -199,6 +204,19 @@ func TestFaults(t *testing.T) {
 				t.Error("still running")
 			}
 		})
+	}
+}
+
+// Only our own sensor is asked for its rules, and one that cannot tell is not
+// blamed for it.
+func TestRules(t *testing.T) {
+	for mode, want := range map[string][]string{"lists": {"a"}, "dies": nil, "other": nil} {
+		t.Setenv("PLAY", mode)
+		p := player(t, mode)
+		p.lists = mode != "other"
+		if got := p.Rules(t.Context()); !slices.Equal(got, want) || (got == nil) != (want == nil) {
+			t.Errorf("%s: %q, want %q", mode, got, want)
+		}
 	}
 }
 

@@ -99,6 +99,9 @@ func New(ctx context.Context, o Options) (*Stand, error) {
 	s := &Stand{}
 	switch o.Kind {
 	case Embedded:
+		if err := o.checkRules(ctx); err != nil {
+			return nil, err
+		}
 	case Falco:
 		program, err := findFalco(o.Program)
 		if err != nil {
@@ -117,6 +120,15 @@ func New(ctx context.Context, o Options) (*Stand, error) {
 	}
 	s.Options = o
 	return s, nil
+}
+
+// checkRules refuses actions whose alerts our own sensor cannot raise, rather
+// than wait for them.
+func (o *Options) checkRules(ctx context.Context) error {
+	if missing := bench.MissingRules(o.Actions, o.embedded(0).Rules(ctx)); len(missing) > 0 && !o.Force {
+		return &sweep.PreflightError{Reason: missing[0].Text}
+	}
+	return ctx.Err()
 }
 
 func (o *Options) checkRunning() error {
