@@ -115,8 +115,7 @@ func Run(ctx context.Context, o Options) (*capacity.Result, error) {
 		o.Say("note: %s", note)
 	}
 	if o.Total == 0 {
-		rows := len(limits) * len(o.Sensors) * max(1, o.Repeat)
-		o.Total = time.Duration(rows) * min(PerRow, o.Plan.Budget+20*time.Second)
+		o.Total = time.Duration(len(o.Sensors)*max(1, o.Repeat)) * timeFor(limits, o.Plan)
 	}
 	k := &keeper{Options: &o, result: r}
 	rows, err := sweep.Run(ctx, sweep.Options{
@@ -133,6 +132,21 @@ func Run(ctx context.Context, o Options) (*capacity.Result, error) {
 		err = errors.Join(err, recommend(r, o.Observed, production))
 	}
 	return r, errors.Join(err, Save(o.Dir, r), WriteReports(o.Dir, r))
+}
+
+// starting is the CPU that a sensor needs to start and to be seen to work, in
+// seconds: under a small limit that is minutes, which the search would lack.
+const starting = 2
+
+// timeFor is the time for a row with each limit.
+func timeFor(limits []capacity.Limit, plan capacity.Plan) (total time.Duration) {
+	for _, l := range limits {
+		total += min(PerRow, plan.Budget+20*time.Second)
+		if l.CPU > 0 && l.CPU < 0.1 {
+			total += time.Duration(starting / l.CPU * float64(time.Second))
+		}
+	}
+	return total
 }
 
 func (o *Options) variants() []sweep.Variant {

@@ -401,3 +401,14 @@ func TestCheck(t *testing.T) {
 		t.Errorf("root: %v", err)
 	}
 }
+
+// A sensor with little CPU takes minutes to start: they are not the search's.
+func TestTimeFor(t *testing.T) {
+	plan := capacity.QuickPlan()
+	usual := plan.Budget + 20*time.Second
+	for cpu, want := range map[float64]time.Duration{0: usual, 1: usual, 0.25: usual, 0.01: usual + 200*time.Second} {
+		if got := timeFor([]capacity.Limit{{CPU: cpu}}, plan); got != want {
+			t.Errorf("%g CPU: %v, want %v", cpu, got, want)
+		}
+	}
+}
