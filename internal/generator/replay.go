@@ -36,6 +36,7 @@ func Replay(p *profile.Profile, scale float64, length time.Duration) (o Options,
 	}
 	r := newReplay(p)
 	r.threads(p.Processes)
+	r.late()
 	r.subtract()
 	o = Options{Mix: r.mix(p, scale, length), Tick: replayTick, Discard: true}
 	if o.Mix == nil {
@@ -113,6 +114,26 @@ func (r *replay) threads(p *profile.Processes) {
 	}
 }
 
+// late has the accepts for which the recording lacks a connect that succeeded go
+// with those that failed: with EINPROGRESS, of clients that do not wait.
+func (r *replay) late() {
+	for _, c := range slices.Clone(r.calls) {
+		if c.failed || c.syscall != "accept" && c.syscall != "accept4" {
+			continue
+		}
+		connects := func(failed bool) float64 {
+			if found := r.find("connect", c.container, failed); found != nil {
+				return found.rate
+			}
+			return 0
+		}
+		if late := min(c.rate-connects(false), connects(true)); late > 0 {
+			r.find(c.syscall, c.container, false).rate -= late
+			r.add(replayed{action.Late(c.syscall), c.container, false, late})
+		}
+	}
+}
+
 // subtract takes away the side calls of other calls: those with most of them
 // first, since side calls may have side calls too.
 func (r *replay) subtract() {
@@ -126,7 +147,8 @@ func (r *replay) subtract() {
 		besides, _, _ := action.Besides(o.syscall)
 		for syscall, n := range besides {
 			brought := float64(n) * c.rate
-			if other := r.find(syscall, o.container, false); other != nil {
+			syscall, failed := strings.CutSuffix(syscall, ".failed")
+			if other := r.find(syscall, o.container, failed); other != nil {
 				covered := min(brought, other.rate)
 				other.rate -= covered
 				brought -= covered
@@ -261,18 +283,23 @@ func (key strand) exact(whole, sample *profile.Shape, rates []float64, mean floa
 }
 
 // without are the strand's busy slots. A clone belongs to an execve in the same
-// slot or a little later, whose replay makes it.
+// slot or a little later, whose replay makes it, and a connect to an accept.
 func (key strand) without(shape *profile.Shape) []profile.Busy {
 	e := key.in(shape).Exact
-	execs := strand{key.group, "execve", key.container}.in(shape).Exact
-	if e == nil || execs == nil || key.syscall != "clone" {
-		if e == nil {
-			return nil
-		}
-		return e.Busy
+	if e == nil {
+		return nil
 	}
-	return less(e.Busy, execs.Busy)
+	busy := e.Busy
+	for _, name := range brings[key.syscall] {
+		if others := (strand{profile.GroupOf(name), name, key.container}).in(shape).Exact; others != nil {
+			busy = less(busy, others.Busy)
+		}
+	}
+	return busy
 }
+
+// brings are the calls whose replay makes the given one.
+var brings = map[string][]string{"clone": {"execve"}, "connect": {"accept", "accept4"}}
 
 // less takes for each call of others the one of busy that is the next before it,
 // in the slot itself or up to a window before. Those that all would go stay.
@@ -296,7 +323,7 @@ func less(busy, others []profile.Busy) []profile.Busy {
 
 // strandOf is the strand that a call belongs to.
 func strandOf(shape *profile.Shape, c *replayed) strand {
-	name := c.syscall
+	name := strings.TrimSuffix(c.syscall, action.Late(""))
 	if name == action.Thread {
 		name = "clone"
 	}

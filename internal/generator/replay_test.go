@@ -92,6 +92,44 @@ func TestReplayRates(t *testing.T) {
 	}
 }
 
+// The connect of an accept is a recorded one, also if it failed with EINPROGRESS
+// in the recording, and comes when it did. Accepts without any have their own.
+func TestReplayPairsAcceptsWithConnects(t *testing.T) {
+	for name, test := range map[string]struct{ succeeded, failed, accepts, connects, failing float64 }{
+		"blocking":        {succeeded: 3, accepts: 2, connects: 3},
+		"not blocking":    {failed: 3, accepts: 2, connects: 0, failing: 3},
+		"some of both":    {succeeded: 1, failed: 2, accepts: 2, connects: 1, failing: 2},
+		"of others alone": {failed: 1, accepts: 4, connects: 3, failing: 1},
+	} {
+		b := profile.NewBuilder()
+		for i := range 40 {
+			var slots [profile.Slots]float64
+			slots[i%7] = 1
+			at := func(calls float64) *[profile.Slots]float64 {
+				all := slots
+				all[i%7] *= calls
+				return &all
+			}
+			b.Add([]profile.Count{{Syscall: "connect", Calls: test.succeeded, Slots: at(test.succeeded)}, {Syscall: "connect", Failed: true, Calls: test.failed, Slots: at(test.failed)},
+				{Syscall: "accept4", Calls: test.accepts, Slots: at(test.accepts)}, {Syscall: "socket", Calls: 9}, {Syscall: "close", Calls: 99}})
+		}
+		o, _, err := Replay(b.Profile(), 1, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := rates(&o)
+		want := map[string]float64{"connect": 10 * test.connects, "connect.failed": 10 * test.failing}
+		for call, rate := range want {
+			if math.Abs(got[call]-rate) > 1e-3 {
+				t.Errorf("%s: %s at %g/s, want %g/s", name, call, got[call], rate)
+			}
+		}
+		if accepts := got["accept4"] + got[action.Late("accept4")]; math.Abs(accepts-10*test.accepts) > 1e-3 {
+			t.Errorf("%s: %g accepts/s, want %g/s", name, accepts, 10*test.accepts)
+		}
+	}
+}
+
 // The course is the recorded one: a window with a burst has five times the calls.
 func TestReplayCourse(t *testing.T) {
 	o, _, err := Replay(shop(), 1, 0)

@@ -1,6 +1,7 @@
 package action
 
 import (
+	"net/netip"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -15,8 +16,10 @@ var networkReplays = map[string]replay{
 	"connect":       {nr: unix.SYS_CONNECT, args: []word{udpSender, loopbackAddress, number(unix.SizeofSockaddrInet4)}, fails: []word{noFD, loopbackAddress, number(unix.SizeofSockaddrInet4)}},
 	"bind":          {nr: unix.SYS_BIND, fails: []word{noFD, loopbackAddress, number(unix.SizeofSockaddrInet4)}, besides: map[string]int{"socket": 1, "close": 1}, run: binds},
 	"listen":        {nr: unix.SYS_LISTEN, args: []word{server, number(16)}, fails: []word{noFD, zero}},
-	"accept4":       {nr: unix.SYS_ACCEPT4, fails: []word{server, zero, zero, zero}, besides: map[string]int{"socket": 1, "connect": 1, "close": 2}, run: accepts(unix.SYS_ACCEPT4)},
-	"accept":        {nr: unix.SYS_ACCEPT, fails: []word{server, zero, zero}, besides: map[string]int{"socket": 1, "connect": 1, "close": 2}, run: accepts(unix.SYS_ACCEPT)},
+	"accept4":       {nr: unix.SYS_ACCEPT4, fails: []word{server, zero, zero, zero}, besides: accepted("connect"), run: accepts(unix.SYS_ACCEPT4, 0)},
+	"accept":        {nr: unix.SYS_ACCEPT, fails: []word{server, zero, zero}, besides: accepted("connect"), run: accepts(unix.SYS_ACCEPT, 0)},
+	"accept4.late":  {besides: accepted("connect" + failedSuffix), run: accepts(unix.SYS_ACCEPT4, unix.SOCK_NONBLOCK)},
+	"accept.late":   {besides: accepted("connect" + failedSuffix), run: accepts(unix.SYS_ACCEPT, unix.SOCK_NONBLOCK)},
 	"sendto":        {nr: unix.SYS_SENDTO, args: []word{udpSender, fromMemory, size, zero, zero, zero}, fails: []word{noFD, fromMemory, size, zero, zero, zero}},
 	"sendmsg":       {nr: unix.SYS_SENDMSG, args: []word{udpSender, message(replayZeros), zero}, fails: []word{noFD, zero, zero}},
 	"recvfrom":      {nr: unix.SYS_RECVFROM, args: []word{waiting, toMemory, size, number(unix.MSG_PEEK), zero, zero}, fails: []word{emptySocket, toMemory, size, zero, zero, zero}},
@@ -146,35 +149,45 @@ func binds(*prep) (func() error, error) {
 	}, nil
 }
 
-// accepts connects to a unix socket of its own and accepts that.
-func accepts(nr uintptr) func(*prep) (func() error, error) {
+// Late is the accept of a connection whose connect had failed with EINPROGRESS:
+// that of a client that does not wait.
+func Late(accept string) string { return accept + ".late" }
+
+func accepted(connect string) map[string]int {
+	return map[string]int{"socket": 1, connect: 1, "close": 2}
+}
+
+// accepts connects to a TCP server of its own and accepts that. The server's end
+// is closed first, with a reset, so that no port stays in TIME_WAIT.
+func accepts(nr uintptr, flags int) func(*prep) (func() error, error) {
 	return func(p *prep) (func() error, error) {
-		fd, err := p.opened(socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK))
+		fd, err := p.listen(loopback)
 		if err != nil {
 			return nil, err
 		}
-		// An empty name: the kernel chooses one, of no file (unix(7), autobind).
-		if err := unix.Bind(int(fd), &unix.SockaddrUnix{}); err != nil {
+		// The client's last packet may still be on its way.
+		if err := unix.SetNonblock(fd, false); err != nil {
 			return nil, err
 		}
-		if err := unix.Listen(int(fd), 16); err != nil {
+		// What it accepts inherits this.
+		if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
 			return nil, err
 		}
-		to := new(unix.RawSockaddrUnix)
-		length := uint32(unsafe.Sizeof(*to))
-		if _, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, fd, uintptr(unsafe.Pointer(to)), uintptr(unsafe.Pointer(&length))); errno != 0 {
-			return nil, errno
+		name, err := unix.Getsockname(fd)
+		if err != nil {
+			return nil, err
 		}
+		to := sockaddr(netip.AddrPortFrom(loopback.Addr(), uint16(name.(*unix.SockaddrInet4).Port)))
 		return func() error {
-			client, err := socket(unix.AF_UNIX, unix.SOCK_STREAM)
+			client, err := socket(unix.AF_INET, unix.SOCK_STREAM|flags)
 			if err != nil {
 				return err
 			}
-			_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(client), uintptr(unsafe.Pointer(to)), uintptr(length))
-			if errno == 0 {
-				var accepted uintptr
-				if accepted, _, errno = unix.RawSyscall6(nr, fd, 0, 0, 0, 0, 0); errno == 0 {
-					_ = closeFD(int(accepted))
+			_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(client), uintptr(unsafe.Pointer(to)), unsafe.Sizeof(*to))
+			if errno == 0 || errno == unix.EINPROGRESS {
+				var connection uintptr
+				if connection, _, errno = unix.RawSyscall6(nr, uintptr(fd), 0, 0, 0, 0, 0); errno == 0 {
+					_ = closeFD(int(connection))
 				}
 			}
 			_ = closeFD(client)
