@@ -170,6 +170,9 @@ func (b *brief) enter() (action.Env, error) {
 	}
 	env.Scratch, env.Exe = place.Scratch, place.Exe
 	env.Disposable, env.PrivateNet = true, b.Network
+	if env.Like != nil { // relative paths begin here
+		return env, os.Chdir(env.Scratch)
+	}
 	return env, nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/engine"
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
+	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
 // Instance is one action that was due. Times are ns of CLOCK_REALTIME as it
@@ -72,6 +73,10 @@ type Options struct {
 	// ten times a cheap action: at a rate above 1/Tick, all that became due
 	// during a tick is done at once, late by up to Tick.
 	Tick time.Duration
+
+	// Like has the recorded arguments that replayed calls are to be like; nil for
+	// none.
+	Like *profile.Profile
 
 	Duration time.Duration // 0: no limit
 	Count    uint64        // actions; 0: no limit

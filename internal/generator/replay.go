@@ -38,7 +38,7 @@ func Replay(p *profile.Profile, scale float64, length time.Duration) (o Options,
 	r.threads(p.Processes)
 	r.late()
 	r.subtract()
-	o = Options{Mix: r.mix(p, scale, length), Tick: replayTick, Discard: true}
+	o = Options{Mix: r.mix(p, scale, length), Tick: replayTick, Discard: true, Like: &profile.Profile{Processes: p.Processes, Paths: p.Paths, Sockets: p.Sockets}}
 	if o.Mix == nil {
 		return o, nil, errors.New("nothing in the profile can be replayed: it has no syscalls")
 	}

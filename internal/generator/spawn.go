@@ -357,5 +357,6 @@ func (p *part) place(o *Options) action.Env {
 		Egress:      o.Sandbox.Egress,
 		PrivateNet:  !o.Sandbox.Off && !o.Sandbox.Egress,
 		Kubernetes:  o.Kubernetes,
+		Like:        o.Like,
 	}
 }

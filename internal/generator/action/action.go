@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
+	"github.com/peregrine-sec/peregrine/internal/profile"
 )
 
 // RuleSet says which of Falco's rule files holds an action's rule.
@@ -158,6 +159,9 @@ type Env struct {
 	// addresses that actions connect to; Egress that they may leave the host.
 	PrivateNet bool
 	Egress     bool
+	// Like has the recorded arguments that replayed calls are to be like; nil for
+	// none.
+	Like *profile.Profile
 	// Kubernetes is where actions on a cluster work; nil for nowhere.
 	Kubernetes APIServer
 }

@@ -16,7 +16,8 @@ import (
 type prep struct {
 	Env
 	runnable *Runnable
-	watched  uintptr // the descriptor in the action's epoll
+	watched  uintptr   // the descriptor in the action's epoll
+	turning  []uintptr // values of the argument that is being prepared, if it takes turns
 }
 
 // undo registers f for Close.

@@ -36,21 +36,23 @@ func (r replay) prepare(p *prep, failed bool) (func() error, error) {
 	if fails {
 		words = r.fails
 	}
-	var args [6]uintptr
-	for i, w := range words {
-		var err error
-		if args[i], err = w(p); err != nil {
-			return nil, err
-		}
+	args, turned, err := p.words(words)
+	if err != nil {
+		return nil, err
 	}
+	n := 0
 	nr, after := r.nr, r.after
 	if fails {
 		return func() error { // an error is expected
+			turn(&args, turned, n)
+			n++
 			_, _, _ = unix.RawSyscall6(nr, args[0], args[1], args[2], args[3], args[4], args[5])
 			return nil
 		}, nil
 	}
 	return func() error {
+		turn(&args, turned, n)
+		n++
 		result, _, errno := unix.RawSyscall6(nr, args[0], args[1], args[2], args[3], args[4], args[5])
 		if errno == unix.EINTR { // made, if only until a signal of the Go runtime
 			return nil
@@ -89,20 +91,6 @@ var replayZeros = unsafe.StringData(eight + eight + eight + eight + eight + eigh
 const eight = "\x00\x00\x00\x00\x00\x00\x00\x00"
 
 func pointer(to unsafe.Pointer) word { return func(*prep) (uintptr, error) { return uintptr(to), nil } }
-
-// existing and missing are paths in the scratch directory.
-func existing(p *prep) (uintptr, error) {
-	name, err := p.inScratch("data")
-	if err == nil && !exists(name) {
-		err = p.file(name, "harmless\n", 0o644)
-	}
-	return p.held(c(name)), err
-}
-
-func missing(p *prep) (uintptr, error) {
-	name, err := p.inScratch("missing")
-	return p.held(c(name)), err
-}
 
 // held is the address of a path that lives until the action is closed.
 func (p *prep) held(path cpath) uintptr {

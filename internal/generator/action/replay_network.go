@@ -7,13 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// networkReplays are calls about sockets: UDP on loopback, whose receiver does
-// not read, and pairs of unix sockets, of which one holds a message that is
-// looked at again and again.
+// networkReplays are calls about sockets: of the recorded families where it is
+// about those, otherwise UDP on loopback, whose receiver does not read, and pairs
+// of unix sockets, of which one holds a message that is looked at again and again.
 var networkReplays = map[string]replay{
-	"socket":        {nr: unix.SYS_SOCKET, args: []word{number(unix.AF_INET), number(unix.SOCK_DGRAM | unix.SOCK_CLOEXEC), zero}, fails: []word{number(-1), zero, zero}, besides: closes, after: closeResult},
+	"socket":        {nr: unix.SYS_SOCKET, args: []word{likeFamily, likeType, zero}, fails: []word{number(-1), zero, zero}, besides: closes, after: closeResult},
 	"socketpair":    {nr: unix.SYS_SOCKETPAIR, fails: []word{number(-1), zero, zero, zero}, besides: map[string]int{"close": 2}, run: pairs(unix.SYS_SOCKETPAIR, [3]uintptr{unix.AF_UNIX, unix.SOCK_DGRAM | unix.SOCK_CLOEXEC})},
-	"connect":       {nr: unix.SYS_CONNECT, args: []word{udpSender, loopbackAddress, number(unix.SizeofSockaddrInet4)}, fails: []word{noFD, loopbackAddress, number(unix.SizeofSockaddrInet4)}},
+	"connect":       {nr: unix.SYS_CONNECT, run: connects, fails: []word{noFD, loopbackAddress, number(unix.SizeofSockaddrInet4)}},
 	"bind":          {nr: unix.SYS_BIND, fails: []word{noFD, loopbackAddress, number(unix.SizeofSockaddrInet4)}, besides: map[string]int{"socket": 1, "close": 1}, run: binds},
 	"listen":        {nr: unix.SYS_LISTEN, args: []word{server, number(16)}, fails: []word{noFD, zero}},
 	"accept4":       {nr: unix.SYS_ACCEPT4, fails: []word{server, zero, zero, zero}, besides: accepted("connect"), run: accepts(unix.SYS_ACCEPT4, 0)},

@@ -42,10 +42,10 @@ func startCopy(nr uintptr) error {
 // same millisecond.
 //
 //go:norace
-func startProgram(path cpath, argv, env *[2]cpath) (pid uintptr, errno unix.Errno) {
+func startProgram(path cpath, argv []cpath, env *[2]cpath) (pid uintptr, errno unix.Errno) {
 	pid, _, errno = unix.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD)|unix.CLONE_VFORK, 0, 0, 0, 0, 0)
 	if errno == 0 && pid == 0 {
-		_, _, _ = unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(path)), uintptr(unsafe.Pointer(argv)), uintptr(unsafe.Pointer(env)))
+		_, _, _ = unix.RawSyscall(unix.SYS_EXECVE, uintptr(unsafe.Pointer(path)), uintptr(unsafe.Pointer(&argv[0])), uintptr(unsafe.Pointer(env)))
 		for {
 			_, _, _ = unix.RawSyscall(unix.SYS_EXIT_GROUP, 1, 0, 0)
 		}
@@ -154,9 +154,10 @@ func startsProgram(p *prep) (func() error, error) {
 	}
 	p.undo(programs.endAll)
 	path := c(name)
-	argv, env := &[2]cpath{c("peregrine-replay")}, &[2]cpath{}
+	lists, env, n := p.arguments("peregrine-replay"), &[2]cpath{}, 0
 	return func() error {
-		pid, errno := startProgram(path, argv, env)
+		n++
+		pid, errno := startProgram(path, lists[n%len(lists)], env)
 		if errno != 0 {
 			return errno
 		}

@@ -207,6 +207,45 @@ func TestReplayMakesThemselves(t *testing.T) {
 	}
 }
 
+// The arguments of a replay are like those of the recording: paths, sockets and
+// the argument lists of programs.
+func TestReplayIsLike(t *testing.T) {
+	needs.Root(t)
+	b := profile.NewBuilder()
+	for range 40 {
+		b.Add([]profile.Count{{Syscall: "openat", Container: true, Calls: 20}, {Syscall: "newfstatat", Container: true, Failed: true, Calls: 20}, {Syscall: "close", Container: true, Calls: 40},
+			{Syscall: "execve", Container: true, Calls: 2}, {Syscall: "exit_group", Container: true, Calls: 2}, {Syscall: "clone", Container: true, Calls: 2},
+			{Syscall: "socket", Container: true, Calls: 10}, {Syscall: "connect", Container: true, Calls: 10}})
+	}
+	want := b.Profile()
+	want.Processes = &profile.Processes{Forks: 20, Execs: 20, Arguments: &profile.Quantiles{P50: 5, P99: 20, Max: 40}, ArgumentBytes: &profile.Quantiles{P50: 150, P99: 900, Max: 2000}}
+	want.Paths = &profile.Paths{Sampled: 1500, Distinct: 0.02, Relative: 0.4, Depth: &profile.Quantiles{P50: 9, P99: 14, Max: 16}}
+	want.Sockets = []profile.Socket{{Call: "socket", Family: "ipv4", Protocol: "stream", Share: 0.3}, {Call: "socket", Family: "unix", Protocol: "dgram", Share: 0.1}, {Call: "socket", Family: "netlink", Protocol: "raw", Share: 0.1},
+		{Call: "connect", Family: "unix", Locality: "local", Share: 0.3}, {Call: "connect", Family: "ipv4", Locality: "loopback", Share: 0.2}}
+	got, _ := replay(t, want, 1)
+	near := func(what string, got, want, by float64) {
+		t.Helper()
+		if math.Abs(got-want) > by {
+			t.Errorf("%s: %g, want %g", what, got, want)
+		}
+	}
+	near("depth of half of the paths", got.Paths.Depth.P50, 9, 1)
+	near("depth of nearly all paths", got.Paths.Depth.P99, 14, 1)
+	near("relative paths", got.Paths.Relative, 0.4, 0.1)
+	near("number of paths", got.Paths.Distinct*float64(got.Paths.Sampled), 60, 15) // 30 existing ones, and 30 that do not
+	near("arguments of half of the programs", got.Processes.Arguments.P50, 5, 1)
+	near("bytes of these", got.Processes.ArgumentBytes.P50, 150, 30)
+	for _, s := range want.Sockets {
+		share := 0.0
+		for _, made := range got.Sockets {
+			if made.Call == s.Call && made.Family == s.Family && made.Protocol == s.Protocol {
+				share = made.Share
+			}
+		}
+		near("share of "+s.Call+" "+s.Family, share, s.Share, 0.07)
+	}
+}
+
 func find(p *profile.Profile, name string) profile.Syscall {
 	for _, s := range p.Syscalls {
 		if s.Name == name {
