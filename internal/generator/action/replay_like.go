@@ -57,6 +57,10 @@ func turn(args *[6]uintptr, all []turns, n int) {
 // different kinds, and few enough to be made for each call of each worker.
 const variants = 32
 
+// mostPaths is how many different paths a call has: they are files of each worker,
+// made before it starts.
+const mostPaths = 128
+
 // quantile is the value below which a share of the samples lies, between those
 // that are known.
 func quantile(q *profile.Quantiles, at float64) float64 {
@@ -98,7 +102,7 @@ func (p *prep) files(name string) (list []named, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range int(max(1, min(variants, math.Round(like.Distinct*float64(like.Sampled))))) {
+	for i := range int(max(1, min(mostPaths, math.Round(like.Distinct*float64(like.Sampled))))) {
 		relative := scattered(i, silver) < like.Relative
 		depth := int(math.Round(quantile(like.Depth, scattered(i, golden))))
 		list = append(list, under(base, fmt.Sprint(name, i), here, relative, depth))
