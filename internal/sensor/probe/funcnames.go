@@ -67,7 +67,7 @@ func functionsOf(ids []event.ID, all []numbering, has func(string) bool) (names,
 				continue
 			}
 			all, ok := n.functions(id.String(), has)
-			if !ok {
+			if !ok && !slices.Contains(unknown, id.String()) {
 				unknown = append(unknown, id.String())
 			}
 			for _, name := range all {
