@@ -25,7 +25,7 @@ type EngineReplay struct {
 
 // BaseSyscalls widens the set of observed syscalls.
 type BaseSyscalls struct {
-	CustomSet []string `yaml:"custom_set" doc:"Names of syscalls to observe in any case; !NAME excludes one. Opens and calls on sockets that no rule can match are still filtered."`
+	CustomSet []string `yaml:"custom_set" doc:"Names of syscalls to observe in any case; !NAME excludes one. The kernel sends them even if no rule can match; of opens, it sends all kinds. High-volume I/O syscalls also need base_syscalls.all."`
 	Repair    bool     `yaml:"repair" doc:"Accepted without effect: the sensor always observes only the syscalls that rules and its own state need."`
 	All       bool     `yaml:"all" doc:"Also observe high-volume I/O syscalls (read, write and similar) for rules."`
 }

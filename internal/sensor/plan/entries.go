@@ -98,13 +98,6 @@ func (o *Opens) addCalls(masks map[pathset.Pattern]pathset.Clauses, calls groups
 	}
 }
 
-// sendAll makes the probe send all calls of a kind, which users asked for.
-func (o *Opens) sendAll(kind event.Kind) {
-	if entryParams[kind] != nil {
-		o.Calls[kind] = [2]uint64{alwaysSent, alwaysSent}
-	}
-}
-
 // entrySlots are where events have the paths of entryParams, and the directories
 // that these start from.
 var entrySlots = func() (slots [event.NumKinds][]struct{ path, base int }) {

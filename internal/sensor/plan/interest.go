@@ -39,6 +39,7 @@ func newInterest(opts Options) *interest {
 		case !ok: // config has said so
 		case remove:
 			in.removed[id] = true
+		case !in.all && slices.Contains(highVolume, id.Kind()): // as in Falco
 		default:
 			in.ids[id] = true
 		}

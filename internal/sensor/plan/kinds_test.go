@@ -75,13 +75,38 @@ func TestKindsOfUsers(t *testing.T) {
 	} {
 		id, _ := event.SyscallByName(custom)
 		for _, asked := range []bool{true, false} {
-			opts := Options{}
-			if asked {
-				opts.Custom = []string{"!chdir", custom}
-			}
-			got := !newPlan(t, opts, rule).Kinds.rules(id.Kind(), event.CallSuccess|event.CallHost, "").Empty()
+			got := !newPlan(t, asksFor(custom, asked), rule).Kinds.rules(id.Kind(), event.CallSuccess|event.CallHost, "").Empty()
 			if got != asked {
 				t.Errorf("custom_set asks for %s: %v, sent: %v", custom, asked, got)
+			}
+		}
+	}
+}
+
+// asksFor are options in which the user asks for a syscall, or excludes it.
+func asksFor(custom string, asked bool) Options {
+	if !asked {
+		custom = "!" + custom
+	}
+	return Options{Custom: []string{"!chdir", custom}}
+}
+
+// No stage behind that of all kinds leaves out what users ask for.
+func TestStagesOfUsers(t *testing.T) {
+	for _, asked := range []bool{true, false} {
+		sockets := newPlan(t, asksFor("connect", asked), "evt.type in (connect, sendto) and fd.l4proto=tcp and fd.sip=1.2.3.4").Sockets
+		for kind, want := range map[event.Kind]bool{event.KindConnect: asked, event.KindSendto: false} {
+			if got := sockets.needed(kind, event.SocketUdp, "a"); got != want {
+				t.Errorf("custom_set asks for connect: %v, that of the %s by its socket: %v", asked, kind, got)
+			}
+			if got := Bits(sockets.Rules[kind][event.SocketUdp]).Has(NoRule); got != want {
+				t.Errorf("custom_set asks for connect: %v, a %s is needed for no rule's sake: %v", asked, kind, got)
+			}
+		}
+		opens := newPlan(t, asksFor("openat", asked), "evt.type=openat and fd.name=/x and evt.is_open_write=true").Opens
+		for _, facts := range []event.OpenFacts{event.FactSuccess | event.FactRead, event.FactWrite} { // without and with needs
+			if got := opens.needed(facts, "a", opens.Paths.Match("/y")); got != asked {
+				t.Errorf("custom_set asks for openat: %v, that with facts %#x is needed: %v", asked, facts, got)
 			}
 		}
 	}

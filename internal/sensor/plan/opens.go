@@ -113,6 +113,17 @@ func (o *Opens) ofOpens(facts, bit uint64) {
 	}
 }
 
+// sendAll makes the probe send all calls of a kind, which users asked for; of an
+// open all opens, since all kinds of them have the same needs.
+func (o *Opens) sendAll(kind event.Kind) {
+	switch {
+	case slices.Contains(filteredKinds, kind):
+		o.Always = ^uint64(0)
+	case entryParams[kind] != nil:
+		o.Calls[kind] = [2]uint64{alwaysSent, alwaysSent}
+	}
+}
+
 // require gives a need its bit.
 func (o *Opens) require(masks map[pathset.Pattern]pathset.Clauses, n need, bit uint64) {
 	for c := range pathset.NumClauses {

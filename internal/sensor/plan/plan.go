@@ -171,13 +171,9 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 			p.OpensError = err // every open is looked at
 		} else {
 			p.Opens = opens
-			for kind := range event.Kind(event.NumKinds) {
-				if p.Kinds.custom[kind] {
-					opens.sendAll(kind)
-				}
-			}
 		}
 		p.Sockets = NewSockets(p.Rules)
+		p.sendCustom()
 		p.Kinds.finish()
 	}
 	p.Interest = interest.list()
@@ -191,6 +187,20 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 	}
 	p.MemoWords, p.ProcMemoWords = compiler.MemoWords(), compiler.ProcMemoWords()
 	return p, nil
+}
+
+// sendCustom makes the stages behind that of all kinds leave out no call that
+// users ask for.
+func (p *Plan) sendCustom() {
+	for kind := range event.Kind(event.NumKinds) {
+		if !p.Kinds.custom[kind] {
+			continue
+		}
+		if p.Opens != nil {
+			p.Opens.sendAll(kind)
+		}
+		p.Sockets.sendAll(kind)
+	}
 }
 
 // looksAtClosed says whether a rule that names no kinds of events has to do with

@@ -75,6 +75,8 @@ func TestInterest(t *testing.T) {
 		{"high volume", Options{}, "evt.type=read", nil, []string{"read"}},
 		{"high volume, all", Options{All: true}, "evt.type=read", []string{"read"}, []string{"write"}},
 		{"custom", Options{Custom: []string{"mkdir", "!chdir"}}, "evt.type=openat", []string{"mkdir", "openat"}, []string{"chdir"}},
+		{"custom and high volume", Options{Custom: []string{"read", "mkdir"}}, "evt.type=openat", []string{"mkdir"}, []string{"read"}},
+		{"custom and high volume, all", Options{Custom: []string{"read"}, All: true}, "evt.type=openat", []string{"read"}, []string{"write"}},
 		{"never", Options{}, "evt.type=openat and evt.num=0", nil, []string{"openat"}},
 	}
 	for _, tt := range tests {

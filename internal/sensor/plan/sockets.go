@@ -72,6 +72,18 @@ func (s *Sockets) require(kind event.Kind, n need, mask uint64) {
 	}
 }
 
+// sendAll makes the probe send all calls of a kind, which users asked for.
+func (s *Sockets) sendAll(kind event.Kind) {
+	sets := s.Rules[kind]
+	if sets == nil { // it is not a kind that is looked at
+		return
+	}
+	s.Always[kind] = ^uint64(0)
+	for f := range sets {
+		sets[f] = AllBits
+	}
+}
+
 // needed says whether a call with these facts is, by a program of this name.
 func (s *Sockets) needed(kind event.Kind, f event.SocketFacts, name string) bool {
 	always, ok := s.Always[kind]
