@@ -213,6 +213,34 @@ func TestWriteRule(t *testing.T) {
 	}
 }
 
+// Whether an open must have succeeded is a fact of the stage of opens.
+func TestStagesOfOpens(t *testing.T) {
+	for condition, want := range map[string]string{
+		"evt.type = openat and fd.num >= 0":                                                   "success",
+		"evt.type = openat and fd.typechar = d and fd.name = /x":                              "-",
+		"evt.type = openat and evt.rawres < 0":                                                "failure",
+		"evt.type = openat and evt.failed = true":                                             "failure",
+		"evt.type = openat and (fd.num >= 0 or fd.name = /x)":                                 "-",
+		"evt.type = openat and (fd.name = /y and fd.num < 0 or fd.num >= 0 and fd.name = /x)": "-",
+		"evt.type = openat and fd.num >= 0 and evt.failed = true":                             "never",
+	} {
+		set := ruleSet(t, condition)
+		var b bytes.Buffer
+		if err := WriteRule(&b, set.Rules[0], set); err != nil {
+			t.Fatal(err)
+		}
+		var row []string
+		for line := range strings.Lines(b.String()) {
+			if words := strings.Fields(line); len(words) > 0 && slices.Contains(words, "openat") && strings.HasPrefix(line, "  ") && !slices.Contains(words, "load") {
+				row = words
+			}
+		}
+		if len(row) < 7 || row[0] != want {
+			t.Errorf("%s: %q, want %s\n%s", condition, row, want, &b)
+		}
+	}
+}
+
 func TestWriteRuleJSON(t *testing.T) {
 	var b bytes.Buffer
 	set := ruleSet(t, "opens and fd.name startswith /etc/ or evt.type = connect and container.id != host")

@@ -208,6 +208,17 @@ func OpenChecks(n filter.Node) map[*filter.Check]bool {
 	return used
 }
 
+// asked says whether any open that succeeded, or failed, may be needed.
+func (o *Opens) asked(success bool) bool {
+	for f, needs := range o.Facts {
+		f := event.OpenFacts(f)
+		if (f&event.FactSuccess != 0) == success && (needs != 0 || o.Always&(1<<f) != 0) {
+			return true
+		}
+	}
+	return false
+}
+
 // NeededEvent says whether any rule may match an open, by a program called
 // name: by the path that was given, if it is relative also by the absolute one,
 // and if it led elsewhere by the resolved one. Of calls on entries of directories

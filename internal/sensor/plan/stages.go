@@ -114,7 +114,14 @@ func (a *Alone) stages(kind event.Kind) Stages {
 		}
 		return s
 	}
-	switch ok, failed := has(event.CallSuccess, true), has(event.CallSuccess, false); {
+	ok, failed := has(event.CallSuccess, true), has(event.CallSuccess, false)
+	if slices.Contains(filteredKinds, kind) && a.plan.Opens != nil {
+		ok, failed = ok && a.plan.Opens.asked(true), failed && a.plan.Opens.asked(false)
+	}
+	switch {
+	case !ok && !failed:
+		s.Result = "never"
+		return s
 	case !failed:
 		s.Result = "success"
 	case !ok && !s.Table:
