@@ -2,6 +2,7 @@ package capture
 
 import (
 	"math"
+	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
@@ -124,9 +125,16 @@ func (c *Writer) Record(silent []byte, v *event.View) error {
 	if err := c.learn(silent); err != nil {
 		return err
 	}
+	if dir, ok := v.CWD(); ok {
+		if err := c.moved(v.Header(), dir); err != nil {
+			return err
+		}
+	}
 	h := v.Header()
 	tid, std := int64(h.TID), v
 	switch v.Kind() {
+	case event.KindChdir, event.KindFchdir:
+		c.enter(v)
 	case event.KindProcfork:
 		tid = v.Int(forkSlots.child)
 		var clone event.View
@@ -194,6 +202,37 @@ func (c *Writer) learn(silent []byte) error {
 		silent = rest
 	}
 	return nil
+}
+
+// chdirID and the slots of events that tell a directory.
+var (
+	chdirID, _ = event.SyscallByName("chdir")
+	chPath     = event.KindChdir.Info().Slot("path")
+	chCWD      = event.KindChdir.Info().Slot("cwd")
+)
+
+// moved writes the change of directory that the event with this header tells
+// of, for readers that do not look behind its parameters.
+func (c *Writer) moved(h *event.Header, dir string) error {
+	change := *h
+	change.Res, change.Flags, change.Syscall = 0, 0, uint16(chdirID)
+	c.chdir.Start(event.KindChdir, change)
+	c.chdir.Str(chPath, dir)
+	c.chdir.Str(chCWD, dir)
+	var v event.View
+	if err := v.Reset(c.chdir.Finish()); err != nil {
+		return err
+	}
+	return c.Record(nil, &v)
+}
+
+// enter notes the directory of a process, for the clones of its children.
+func (c *Writer) enter(v *event.View) {
+	p := c.known[int64(v.Header().PID)]
+	if dir, ok := v.Str(v.Info().Slot("cwd")); ok && v.Header().Res >= 0 {
+		p.CWD = strings.Clone(dir[:min(len(dir), maxListPath)])
+		c.known[int64(v.Header().PID)] = p
+	}
 }
 
 func (c *Writer) exec(v *event.View) {

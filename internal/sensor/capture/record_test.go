@@ -3,6 +3,7 @@ package capture
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -135,6 +136,54 @@ func read(t failer, file []byte) (events [][]byte) {
 			return events
 		}
 		events = append(events, slices.Clone(ev))
+	}
+}
+
+// Readers that know Falco's part alone are told of a change of directory that an
+// event tells of, and a child has the directory of its parent.
+func TestRecordDirectory(t *testing.T) {
+	var b event.Builder
+	const own = 7
+	silent := func() []byte {
+		b.Start(event.KindTask, event.Header{PID: own, TID: own, Time: 1})
+		b.Str(event.KindTask.Info().Slot("cwd"), "/")
+		return slices.Clone(b.Finish())
+	}()
+	fork := func(dir string, time uint64) []byte {
+		b.Start(event.KindProcfork, event.Header{PID: own, TID: own, Time: time * second, Syscall: event.NoSyscall})
+		b.Int(forkSlots.child, 8)
+		if dir != "" {
+			b.CWD(dir)
+		}
+		return slices.Clone(b.Finish())
+	}
+	b.Start(event.KindFchdir, event.Header{PID: own, TID: own, Time: 3 * second, Syscall: kindSyscall[event.KindFchdir]})
+	b.Str(event.KindFchdir.Info().Slot("cwd"), "/c")
+	fchdir := slices.Clone(b.Finish())
+	var file bytes.Buffer
+	w := NewWriter(&file, Machine{CPUs: 1})
+	err := w.Lists(silent, nothingOpen{})
+	var v event.View
+	for _, ev := range [][]byte{fork("/b", 1), fork("", 2), fchdir, fork("", 4)} {
+		err = errors.Join(err, v.Reset(ev), w.Record(nil, &v))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, ev := range read(t, foreign(file.Bytes())) {
+		if err := v.Reset(ev); err != nil {
+			t.Fatal(err)
+		}
+		for kind, param := range map[event.Kind]string{event.KindChdir: "path", event.KindClone: "cwd", event.KindFchdir: ""} {
+			if v.Kind() == kind {
+				dir, _ := v.Str(max(v.Info().Slot(param), 0))
+				got = append(got, kind.String()+" "+dir)
+			}
+		}
+	}
+	if want := []string{"chdir /b", "clone /b", "clone /b", "fchdir ", "clone /c"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

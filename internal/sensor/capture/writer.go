@@ -19,6 +19,7 @@ type Writer struct {
 
 	std   encoded // of the event under way
 	clone event.Builder
+	chdir event.Builder
 	known map[int64]Process // by pid
 }
 

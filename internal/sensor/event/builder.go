@@ -59,11 +59,24 @@ func (b *Builder) File(i int, f FileInfo, data []byte) {
 	b.buf = append(append(b.buf, p[:]...), data...)
 }
 
-// Finish completes the event and returns it; it is valid until the next Start.
-func (b *Builder) Finish() []byte {
+// CWD adds a working directory (View.CWD), behind all parameters.
+func (b *Builder) CWD(dir string) {
+	b.pad()
+	b.buf = append(b.buf, dir...)
+	b.pad()
+	b.buf = binary.NativeEndian.AppendUint64(b.buf, uint64(len(dir)))
+	(*Header)(unsafe.Pointer(unsafe.SliceData(b.buf))).Flags |= hasCWD
+}
+
+func (b *Builder) pad() {
 	for len(b.buf)%8 != 0 {
 		b.buf = append(b.buf, 0)
 	}
+}
+
+// Finish completes the event and returns it; it is valid until the next Start.
+func (b *Builder) Finish() []byte {
+	b.pad()
 	(*Header)(unsafe.Pointer(unsafe.SliceData(b.buf))).Len = uint32(len(b.buf))
 	return b.buf
 }

@@ -1,7 +1,9 @@
 package event
 
 import (
+	"encoding/binary"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"unsafe"
@@ -70,6 +72,63 @@ func TestMissing(t *testing.T) {
 	}
 	if s, ok := v.Str(KindOpen.Info().Slot("base")); !ok || s != "" {
 		t.Error("an empty parameter is missing")
+	}
+}
+
+// What follows the parameters is found whatever else is there, and lengths that
+// do not hold are no directory.
+func TestCWD(t *testing.T) {
+	var b Builder
+	with := func(flags HeaderFlags, behind ...any) (string, bool) {
+		b.Start(KindDup, Header{Flags: flags})
+		raw := slices.Clone(b.Finish())
+		for _, part := range behind {
+			switch part := part.(type) {
+			case string:
+				raw = append(raw, part...)
+			case int:
+				raw = binary.NativeEndian.AppendUint64(raw, uint64(part))
+			case OpenFDs:
+				raw = append(raw, make([]byte, openFDsSize)...)
+			}
+		}
+		(*Header)(unsafe.Pointer(&raw[0])).Len = uint32(len(raw))
+		var v View
+		if err := v.Reset(raw); err != nil {
+			t.Fatal(err)
+		}
+		return v.CWD()
+	}
+	b.Start(KindDup, Header{})
+	b.CWD("/built")
+	var v View
+	if err := v.Reset(b.Finish()); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := v.CWD(); got != "/built" || !ok {
+		t.Errorf("built: %q, %v", got, ok)
+	}
+	for _, tt := range []struct {
+		name   string
+		flags  HeaderFlags
+		behind []any
+		want   string
+		ok     bool
+	}{
+		{"none", 0, []any{"/a\x00\x00\x00\x00\x00\x00", 2}, "", false},
+		{"a short one", hasCWD, []any{"/a......", 2}, "/a", true},
+		{"of eight bytes", hasCWD, []any{"/bcdefgh", 8}, "/bcdefgh", true},
+		{"of nine", hasCWD, []any{"/bcdefghi.......", 9}, "/bcdefghi", true},
+		{"before open descriptors", hasCWD | hasOpenFDs, []any{"/a......", 2, OpenFDs{}}, "/a", true},
+		{"empty", hasCWD, []any{0}, "", true},
+		{"too long", hasCWD, []any{"/a......", 9}, "", false},
+		{"much too long", hasCWD, []any{"/a......", -1}, "", false},
+		{"missing", hasCWD, nil, "", false},
+		{"missing before open descriptors", hasCWD | hasOpenFDs, []any{OpenFDs{}}, "", false},
+	} {
+		if got, ok := with(tt.flags, tt.behind...); got != tt.want || ok != tt.ok {
+			t.Errorf("%s: %q, %v, want %q, %v", tt.name, got, ok, tt.want, tt.ok)
+		}
 	}
 }
 

@@ -186,6 +186,7 @@ const (
 	Filtered                           // not sent; used only by tests of the kernel filter
 	ThreadExit                         // procexit of a thread while others of its process live
 	hasOpenFDs                         // an OpenFDs is at the end
+	hasCWD                             // the working directory is there, before it
 )
 
 // FDType is the type of a descriptor.

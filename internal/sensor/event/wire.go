@@ -246,11 +246,37 @@ func (v *View) FileInfo(i int, f *FileInfo) bool {
 
 // OpenFDs are the open descriptors; false if the event does not tell them.
 func (v *View) OpenFDs() (*OpenFDs, bool) {
-	n := len(v.b) - int(unsafe.Sizeof(OpenFDs{}))
+	n := len(v.b) - openFDsSize
 	if v.h.Flags&hasOpenFDs == 0 || n < HeaderSize+8*v.info.Slots() {
 		return nil, false
 	}
 	return (*OpenFDs)(unsafe.Pointer(&v.b[n])), true
+}
+
+const openFDsSize = int(unsafe.Sizeof(OpenFDs{}))
+
+// CWD is the working directory of the event's process, if no event has told of
+// it since it changed: the kernel sends no call for this alone. It is there once
+// for each change, behind the parameters:
+//
+//	| path | 0 to 7 bytes | length of path (u64) | OpenFDs, if there are any |
+func (v *View) CWD() (string, bool) {
+	if v.h.Flags&hasCWD == 0 {
+		return "", false
+	}
+	end, begin := len(v.b)-8, HeaderSize+8*v.info.Slots()
+	if v.h.Flags&hasOpenFDs != 0 {
+		end -= openFDsSize
+	}
+	if end < begin {
+		return "", false
+	}
+	n := *(*uint64)(unsafe.Pointer(&v.b[end]))
+	at := end - int(min(n, MaxLen)+7)&^7
+	if at < begin {
+		return "", false
+	}
+	return unsafe.String(&v.b[at], n), true
 }
 
 func load[T uint16 | uint32 | uint64](p unsafe.Pointer, off uintptr) T {

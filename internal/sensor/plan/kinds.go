@@ -89,7 +89,7 @@ func sparable(kind event.Kind, f event.CallFacts) bool {
 	if kind.Info().Origin != event.Syscall || kind == event.KindClose {
 		return false
 	}
-	return !state.LearnsFrom(kind) || f&event.CallSuccess == 0
+	return !state.Needs(kind) || f&event.CallSuccess == 0
 }
 
 // add puts a rule into the sets of the combinations in which it can match; node

@@ -50,10 +50,12 @@ func TestKinds(t *testing.T) {
 		{"evt.type=dup2 and proc.name in (a, b)", event.KindDup2, ok, "c", false},
 		{"evt.type=dup2 and (container.id!=host or proc.name=a)", event.KindDup2, ok | host, "b", false},
 		{"evt.type=dup2 and (container.id!=host or proc.name=a)", event.KindDup2, ok | host, "a", true},
-		{"evt.type=chdir and container.id!=host", event.KindChdir, ok | host, "", true}, // for the process table
+		{"evt.type=chdir and container.id!=host", event.KindChdir, ok | host, "", false}, // the next event tells the process table
+		{"evt.type=setsid and container.id!=host", event.KindSetsid, ok | host, "", true}, // for the process table
 		{"evt.type=chdir and container.id!=host", event.KindChdir, host, "", false},
 		{"evt.type=chdir and container.id!=host", event.KindChdir, 0, "", true},
-		{"evt.type=dup2", event.KindChdir, host, "", false}, // for the process table alone, which learns from success
+		{"evt.type=dup2", event.KindFchdir, ok | host, "", false},
+		{"evt.type=dup2", event.KindSetsid, host, "", false}, // for the process table alone, which learns from success
 		{"evt.type=execve and container.id!=host", event.KindExecve, ok | host, "", true},
 		{"evt.type=execve and container.id!=host", event.KindExecve, host, "", false},
 		{"evt.type=execve and proc.name=a", event.KindExecve, host, "b", false},

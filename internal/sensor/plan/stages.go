@@ -75,7 +75,7 @@ func (a *Alone) asks(kind event.Kind) bool {
 }
 
 func (a *Alone) stages(kind event.Kind) Stages {
-	s := Stages{Kind: kind, Event: kind.String(), Table: state.LearnsFrom(kind)}
+	s := Stages{Kind: kind, Event: kind.String(), Table: state.Needs(kind)}
 	switch {
 	case kind.Info().Origin != event.Syscall:
 		s.Always = notASyscall
@@ -184,7 +184,7 @@ func (a *Alone) Sends(v *event.View, p *state.Process) bool {
 
 // ForTable says whether an event is sent whatever the rules are.
 func ForTable(v *event.View) bool {
-	return state.LearnsFrom(v.Kind()) && (v.Kind().Info().Origin != event.Syscall || v.Header().Res >= 0)
+	return state.Needs(v.Kind()) && (v.Kind().Info().Origin != event.Syscall || v.Header().Res >= 0)
 }
 
 func callFactsOf(v *event.View, p *state.Process) (f event.CallFacts) {

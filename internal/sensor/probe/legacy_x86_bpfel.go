@@ -22,6 +22,7 @@ const (
 	legacyMapFamilies       = "families"
 	legacyMapHostGroups     = "host_groups"
 	legacyMapMarks          = "marks"
+	legacyMapMovedDirs      = "moved_dirs"
 	legacyMapNamedNeeds     = "named_needs"
 	legacyMapOpenFilters    = "open_filters"
 	legacyMapProcessMasks   = "process_masks"
@@ -139,6 +140,7 @@ type legacyMapSpecs struct {
 	Families      *ebpf.MapSpec `ebpf:"families"`
 	HostGroups    *ebpf.MapSpec `ebpf:"host_groups"`
 	Marks         *ebpf.MapSpec `ebpf:"marks"`
+	MovedDirs     *ebpf.MapSpec `ebpf:"moved_dirs"`
 	NamedNeeds    *ebpf.MapSpec `ebpf:"named_needs"`
 	OpenFilters   *ebpf.MapSpec `ebpf:"open_filters"`
 	ProcessMasks  *ebpf.MapSpec `ebpf:"process_masks"`
@@ -190,6 +192,7 @@ type legacyMaps struct {
 	Families      *ebpf.Map `ebpf:"families"`
 	HostGroups    *ebpf.Map `ebpf:"host_groups"`
 	Marks         *ebpf.Map `ebpf:"marks"`
+	MovedDirs     *ebpf.Map `ebpf:"moved_dirs"`
 	NamedNeeds    *ebpf.Map `ebpf:"named_needs"`
 	OpenFilters   *ebpf.Map `ebpf:"open_filters"`
 	ProcessMasks  *ebpf.Map `ebpf:"process_masks"`
@@ -208,6 +211,7 @@ func (m *legacyMaps) Close() error {
 		m.Families,
 		m.HostGroups,
 		m.Marks,
+		m.MovedDirs,
 		m.NamedNeeds,
 		m.OpenFilters,
 		m.ProcessMasks,

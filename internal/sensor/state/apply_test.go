@@ -322,6 +322,18 @@ func TestDirectories(t *testing.T) {
 	if w.apply(w.b.Finish()); p.CWD != "/opt/" {
 		t.Errorf("fchdir: %q", p.CWD)
 	}
+	w.b.Start(event.KindDup, h)
+	w.b.CWD("/later")
+	if before := p.Generation; w.apply(w.b.Finish()) != p || p.CWD != "/later/" || p.Generation == before {
+		t.Errorf("told with another event: %q", p.CWD)
+	}
+	w.b.Start(event.KindProcfork, h)
+	w.b.Int(forkSlots.child, 11)
+	w.b.Uint(forkSlots.start, 1)
+	w.b.CWD("/opt")
+	if w.apply(w.b.Finish()); p.CWD != "/opt/" || w.table.Get(11).CWD != "/opt/" {
+		t.Errorf("told with a fork: %q, of the child %q", p.CWD, w.table.Get(11).CWD)
+	}
 	h.Res = -20
 	w.b.Start(event.KindFchdir, h)
 	w.b.Str(fchdirSlots.cwd, "/wrong")

@@ -59,6 +59,11 @@ var tells = func() (tells [event.NumKinds]bool) {
 // LearnsFrom says whether the table learns from events of a kind.
 func LearnsFrom(k event.Kind) bool { return tells[k] }
 
+// Needs says whether the kernel must send the successful calls of a kind for the
+// table's sake. Of a change of directory, the next event of the process tells
+// (event.View.CWD).
+func Needs(k event.Kind) bool { return tells[k] && k != event.KindChdir && k != event.KindFchdir }
+
 type idSlots struct{ sid, pgid, vpgid int }
 
 type execveSlots struct {

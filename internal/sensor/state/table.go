@@ -121,6 +121,10 @@ func (t *Table) Apply(v *event.View, timeNS uint64) *Process {
 		t.setCaps(p, *p.joined)
 	}
 	t.checkHeader(p, h)
+	if dir, ok := v.CWD(); ok {
+		t.setDir(p, dir)
+		t.changed(p)
+	}
 	if tells[h.Kind] {
 		t.applyState(p, v, timeNS)
 	}

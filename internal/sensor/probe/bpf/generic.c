@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Syscalls without parameters of their own: its name and number. */
 #include "task.h"
+#include "submit.h"
 
 SEC("tp_btf/sys_exit")
 int family_generic(u64 *ctx)

@@ -10,6 +10,7 @@
  */
 #pragma once
 #include "cgroups.h"
+#include "cwd.h"
 #include "filter.h"
 #include "procmask.h"
 
@@ -162,7 +163,7 @@ INLINE bool call_left_out(struct scratch *s, struct counters *c, struct task_str
 		if (s->entry.family == FAMILY_MESSAGE)
 			return false;
 	}
-	if (fate == DELIVERED)
+	if (fate == DELIVERED || !dir_told_later(s, task))
 		return false;
 	leave_out_as(s, c, fate);
 	return true;

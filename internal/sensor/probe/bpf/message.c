@@ -3,6 +3,7 @@
 #include "flags.h"
 #include "payload.h"
 #include "socketfilter.h"
+#include "submit.h"
 
 /* struct user_msghdr, with 4 or 8 bytes a word. */
 struct message {

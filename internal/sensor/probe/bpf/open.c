@@ -3,6 +3,7 @@
 #include "file.h"
 #include "filter.h"
 #include "flags.h"
+#include "submit.h"
 
 /* The path of an open: what the filter has read, or else from the task. */
 INLINE void put_given(struct scratch *s, u32 slot, u64 addr)

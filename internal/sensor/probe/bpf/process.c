@@ -3,6 +3,7 @@
  * failed; those that succeed come from the scheduler's tracepoint. */
 #include "flags.h"
 #include "exe.h"
+#include "submit.h"
 
 /* clone, fork, vfork and clone3 have the same parameters. */
 FUNC int put_clone(struct scratch *s, u64 flags)

@@ -4,6 +4,7 @@
 #include "flags.h"
 #include "exe.h"
 #include "openfds.h"
+#include "submit.h"
 
 SEC("tp_btf/sched_process_exec")
 int sched_exec(u64 *ctx)
@@ -27,6 +28,7 @@ int sched_exec(u64 *ctx)
 	put_exec(s, task, mm, exe_file);
 	put_ids(s, task, EXECVE_SID);
 	put_args(s, EXECVE_EXE, EXECVE_ARGS);
+	dir_is_told(s->h.pid);
 	put_cwd(s, EXECVE_CWD);
 	put_comm(s, EXECVE_COMM);
 	u64 groups = LOAD64(&task->cgroups);
@@ -156,5 +158,8 @@ int sched_exit(u64 *ctx)
 	SLOT(s, PROCEXIT_SIG) = code & 0x7f;
 	SLOT(s, PROCEXIT_CORE) = (code & 0x80) != 0;
 	SLOT(s, PROCEXIT_REAPER_TID) = last ? find_reaper(task) : 0;
-	return submit(s, LOST_PROC);
+	submit(s, LOST_PROC);
+	if (last)
+		dir_is_told(READ(task, tgid));
+	return 0;
 }

@@ -154,6 +154,7 @@ enum fd_type {
 #define EVENT_FILTERED (1 << 2)
 #define EVENT_THREAD_EXIT (1 << 3)
 #define EVENT_OPEN_FDS (1 << 4)
+#define EVENT_CWD (1 << 5)
 
 /* file_info.flags */
 #define FILE_UPPER_LAYER (1 << 0)

@@ -5,6 +5,7 @@
  */
 #pragma once
 #include "file.h"
+#include "submit.h"
 
 /* What descriptor the event has, as the value of a File slot: put there by
  * finish, once for all kinds, because verifiers look at every call. */

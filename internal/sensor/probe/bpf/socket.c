@@ -3,6 +3,7 @@
 #include "flags.h"
 #include "payload.h"
 #include "socketfilter.h"
+#include "submit.h"
 
 /* The value of a socket option, as Falco reads it: numbers for the options of
  * SOL_SOCKET that it knows, bytes for the rest. */

@@ -3,6 +3,7 @@
 #include "flags.h"
 #include "payload.h"
 #include "shapes.h"
+#include "submit.h"
 
 #define POLL_MAX 16
 

@@ -1,0 +1,114 @@
+package sensor
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+)
+
+func init() { acts["directories"] = actDirectories }
+
+// actDirectories opens the file x in several directories, and in between does
+// what may make others take one for the current directory that is not.
+func actDirectories(args []string) error {
+	top := args[0]
+	in := func(dir string) error { return unix.Chdir(filepath.Join(top, dir)) }
+	run := func(script string) error {
+		cmd := exec.Command("/bin/sh", "-c", script)
+		cmd.Env = []string{"TOP=" + top}
+		return cmd.Run()
+	}
+	fd, err := unix.Open(filepath.Join(top, "c"), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		in("a"), in("b"), openX(),
+		fails(in("none")), openX(),
+		unix.Fchdir(fd), openX(), openX(),
+		in("a"), run("exec cat x"), openX(), // told with the fork
+		run("cd $TOP/b; (cd $TOP/c; cat x); (cd $TOP/a; exit 0); cd $TOP; cd -; cat x"),
+		in("b"), inOwnDirectory(func() error { return errors.Join(in("c"), openX()) }), openX(),
+		in("a"), openX(),
+		unix.Rename(filepath.Join(top, "moving"), filepath.Join(top, "moved")), in("moved"), openX(),
+		in("b"), // told with the exit
+	)
+}
+
+func fails(err error) error {
+	if err == nil {
+		return errors.New("expected to fail")
+	}
+	return nil
+}
+
+// openX opens x of the current directory.
+func openX() error {
+	f, err := os.Open("x")
+	if err != nil {
+		return nil // where there is none, the call counts
+	}
+	return f.Close()
+}
+
+// inOwnDirectory runs a function in a thread, not the main one, with a directory
+// of its own.
+func inOwnDirectory(do func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends
+		if unix.Gettid() == unix.Getpid() {
+			done <- inOwnDirectory(do)
+			return
+		}
+		if err := unix.Unshare(unix.CLONE_FS); err != nil {
+			done <- err
+			return
+		}
+		done <- do()
+	}()
+	return <-done
+}
+
+// Changes of directory that no rule wants are not sent, and all events have
+// the directory that they have with them.
+func TestDirectoriesAreToldLate(t *testing.T) {
+	set, report := rules.Load([]rules.Source{{Name: "cwd.yaml", Content: []byte(`
+- {rule: Opens, desc: d, priority: INFO, condition: evt.type = openat and fd.name endswith /x, output: "%proc.cwd %fd.name %proc.name"}
+- {rule: Execs, desc: d, priority: INFO, condition: evt.type = execve, output: "%proc.cwd %proc.cmdline"}
+- {rule: Exits, desc: d, priority: INFO, condition: evt.type = procexit, output: "%proc.cwd %proc.name"}
+`)}}, RuleOptions())
+	if set == nil {
+		t.Fatal(report.Err())
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a/x", "b/x", "c/x", "moving/x"} {
+		err = errors.Join(err, os.Mkdir(filepath.Dir(filepath.Join(dir, name)), 0o700))
+		write(t, filepath.Join(dir, name), "x")
+	}
+	exe, err2 := os.Executable()
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	on, off := watch(t, set.Rules, true), watch(t, set.Rules, false)
+	pid := finish(t, exec.Command(exe, actArg, "directories", dir))
+	events, alerts := on.saw(pid)
+	all, want := off.saw(pid)
+	if d := gocmp.Diff(want, alerts); d != "" {
+		t.Errorf("alerts with every chdir (-) and without (+):\n%s", d)
+	}
+	if all["chdir"] < 10 || events["chdir"] != 1 || events["fchdir"] > 0 { // 1: of a thread with its own directory
+		t.Errorf("of %d chdir and %d fchdir, %d and %d were sent", all["chdir"], all["fchdir"], events["chdir"], events["fchdir"])
+	}
+}
