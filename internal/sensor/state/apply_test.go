@@ -348,6 +348,36 @@ func TestDirectories(t *testing.T) {
 	}
 }
 
+// The root is the one that the kernel reported, or else that of the call.
+func TestRoots(t *testing.T) {
+	for _, c := range []struct {
+		res              int64
+		root, path, want string
+	}{
+		{0, "/jail", "jail", "/jail"},
+		{1, "/jail", "jail", "/jail"},
+		{0, "", "jail", "jail"},
+		{0, "", "", "/old"},
+		{-1, "/jail", "/jail", "/old"},
+	} {
+		w := newWorld(t, Options{})
+		p := w.start(10, 1, "sh")
+		p.Root = "/old"
+		before, h := p.Generation, w.header(10)
+		h.Res = c.res
+		w.b.Start(event.KindChroot, h)
+		for slot, text := range map[int]string{chrootSlots.root: c.root, chrootSlots.path: c.path} {
+			if text != "" {
+				w.b.Str(slot, text)
+			}
+		}
+		w.apply(w.b.Finish())
+		if changed := p.Generation != before; p.Root != c.want || changed != (c.want != "/old") {
+			t.Errorf("chroot(%q) = %d, now %q: %q, changed %v, want %q", c.path, c.res, c.root, p.Root, changed, c.want)
+		}
+	}
+}
+
 // TestContainers shows a row of docs/compatibility.md.
 func TestContainers(t *testing.T) {
 	w := newWorld(t, Options{})

@@ -330,6 +330,39 @@ func TestContainerUsers(t *testing.T) {
 	}
 }
 
+// The files of a container whose users are asked for are read again once the
+// last reading is old enough, and not before.
+func TestContainerUsersAreReadAgain(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.start(10, 1, "runc")
+	w.fork(10, 11)
+	raw := replaceStr(t, w.execRaw(11, "/bin/app"), execSlots.cgroups, "=/docker/"+strings.Repeat("ab", 32))
+	p, now := w.apply(raw), time.Now()
+	for _, tt := range []struct {
+		what string
+		proc string
+		used bool
+		age  time.Duration
+		want bool
+	}{
+		{"old", t.TempDir(), true, reread, true},
+		{"not old enough", t.TempDir(), true, reread - 1, false},
+		{"older", t.TempDir(), true, reread + 1, true},
+		{"not asked for", t.TempDir(), false, reread, false},
+		{"of a capture", "", true, reread, false},
+	} {
+		a := &accounts{used: tt.used, asked: now.Add(-tt.age)}
+		w.table.users.proc, w.table.users.by[p.Container.ID] = tt.proc, a
+		w.table.tickUsers(now)
+		if got := a.pending != nil; got != tt.want {
+			t.Errorf("%s: read again: %v, want %v", tt.what, got, tt.want)
+		}
+		if a.pending != nil {
+			<-a.pending
+		}
+	}
+}
+
 func TestUsersOfACapture(t *testing.T) {
 	w := newWorld(t, Options{})
 	p := w.start(10, 1, "sh")
