@@ -81,27 +81,12 @@ func inOwnDirectory(do func() error) error {
 // Changes of directory that no rule wants are not sent, and all events have
 // the directory that they have with them.
 func TestDirectoriesAreToldLate(t *testing.T) {
-	set, report := rules.Load([]rules.Source{{Name: "cwd.yaml", Content: []byte(`
+	list, dir, exe := directories(t, `
 - {rule: Opens, desc: d, priority: INFO, condition: evt.type = openat and fd.name endswith /x, output: "%proc.cwd %fd.name %proc.name"}
 - {rule: Execs, desc: d, priority: INFO, condition: evt.type = execve, output: "%proc.cwd %proc.cmdline"}
 - {rule: Exits, desc: d, priority: INFO, condition: evt.type = procexit, output: "%proc.cwd %proc.name"}
-`)}}, RuleOptions())
-	if set == nil {
-		t.Fatal(report.Err())
-	}
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"a/x", "b/x", "c/x", "moving/x"} {
-		err = errors.Join(err, os.Mkdir(filepath.Dir(filepath.Join(dir, name)), 0o700))
-		write(t, filepath.Join(dir, name), "x")
-	}
-	exe, err2 := os.Executable()
-	if err := errors.Join(err, err2); err != nil {
-		t.Fatal(err)
-	}
-	on, off := watch(t, set.Rules, true), watch(t, set.Rules, false)
+`)
+	on, off := watch(t, list, true), watch(t, list, false)
 	pid := finish(t, exec.Command(exe, actArg, "directories", dir))
 	events, alerts := on.saw(pid)
 	all, want := off.saw(pid)
@@ -111,4 +96,26 @@ func TestDirectoriesAreToldLate(t *testing.T) {
 	if all["chdir"] < 10 || events["chdir"] != 1 || events["fchdir"] > 0 { // 1: of a thread with its own directory
 		t.Errorf("of %d chdir and %d fchdir, %d and %d were sent", all["chdir"], all["fchdir"], events["chdir"], events["fchdir"])
 	}
+}
+
+// directories are rules, directories with files, and the program of the acts.
+func directories(t *testing.T, text string) (list []*rules.Rule, dir, exe string) {
+	t.Helper()
+	set, report := rules.Load([]rules.Source{{Name: "cwd.yaml", Content: []byte(text)}}, RuleOptions())
+	if set == nil {
+		t.Fatal(report.Err())
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a", "b", "c", "moving"} {
+		err = errors.Join(err, os.Mkdir(filepath.Join(dir, name), 0o700))
+		write(t, filepath.Join(dir, name, "x"), "x")
+	}
+	exe, err2 := os.Executable()
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	return set.Rules, dir, exe
 }

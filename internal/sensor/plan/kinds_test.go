@@ -50,7 +50,7 @@ func TestKinds(t *testing.T) {
 		{"evt.type=dup2 and proc.name in (a, b)", event.KindDup2, ok, "c", false},
 		{"evt.type=dup2 and (container.id!=host or proc.name=a)", event.KindDup2, ok | host, "b", false},
 		{"evt.type=dup2 and (container.id!=host or proc.name=a)", event.KindDup2, ok | host, "a", true},
-		{"evt.type=chdir and container.id!=host", event.KindChdir, ok | host, "", false}, // the next event tells the process table
+		{"evt.type=chdir and container.id!=host", event.KindChdir, ok | host, "", false},  // the next event tells the process table
 		{"evt.type=setsid and container.id!=host", event.KindSetsid, ok | host, "", true}, // for the process table
 		{"evt.type=chdir and container.id!=host", event.KindChdir, host, "", false},
 		{"evt.type=chdir and container.id!=host", event.KindChdir, 0, "", true},
