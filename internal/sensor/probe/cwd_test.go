@@ -64,3 +64,46 @@ func TestMovedWorkingDirectory(t *testing.T) {
 	}()
 	<-done
 }
+
+// A change of directory that an event was to tell, which was lost, is told by the
+// next one, and once.
+func TestDirectoryOfLostEvent(t *testing.T) {
+	if major, minor, _ := kernelVersion(); major == 5 && minor < 12 {
+		t.Skip("every chdir is sent")
+	}
+	in := masked(event.KindSyscall, func(event.CallFacts) bool { return true })
+	in.Syscalls = ids("getpriority", "chdir")
+	p := load(t, Options{CPUsPerRing: 0, RingBytes: os.Getpagesize(), Interest: in})
+	call := func() { raw(unix.SYS_GETPRIORITY, 0, 0) }
+	take := func() (dirs []string) {
+		for {
+			b, ok := p.Reader().Next()
+			if !ok {
+				return dirs
+			}
+			e := record(t, b)
+			if dir, ok := e.CWD(); ok && int(e.Header().PID) == os.Getpid() {
+				dirs = append(dirs, dir)
+			}
+			if e.Kind() == event.KindChdir {
+				t.Error("chdir was sent")
+			}
+		}
+	}
+	dir := t.TempDir()
+	for lost := uint64(0); lost == 0; {
+		call()
+		c := countersOf(t, p)
+		lost = c.Dropped()
+	}
+	cwd(t, dir)
+	call()
+	if got := take(); len(got) > 0 {
+		t.Errorf("told %q by events before the change", got)
+	}
+	call()
+	call()
+	if got := take(); len(got) != 1 || got[0] != dir {
+		t.Errorf("told %q, want %s once", got, dir)
+	}
+}
