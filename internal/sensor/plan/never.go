@@ -95,18 +95,18 @@ func (o occasion) name() string {
 
 // matchable are the occasions that the kind of event alone does not rule out.
 func matchable(n filter.Node) []occasion {
-	kinds, ids, restricted := filter.Kinds(n)
+	kinds, ids, _ := filter.Kinds(n)
 	byKind := map[event.Kind][]event.ID{}
 	var found []occasion
 	for id := range event.ID(event.NumSyscalls()) {
 		k := id.Kind()
 		byKind[k] = append(byKind[k], id)
-		if k == event.KindSyscall && (!restricted || ids.Has(id)) && !filter.IsFalse(filter.Specialise(n, k, id)) {
+		if k == event.KindSyscall && ids.Has(id) && !filter.IsFalse(filter.Specialise(n, k, id)) {
 			found = append(found, occasion{k, []event.ID{id}})
 		}
 	}
 	for k := range event.Kind(event.NumKinds) {
-		if k != event.KindSyscall && (!restricted || kinds.Has(k)) && !filter.IsFalse(filter.Specialise(n, k, 0)) {
+		if k != event.KindSyscall && kinds.Has(k) && !filter.IsFalse(filter.Specialise(n, k, 0)) {
 			found = append(found, occasion{k, byKind[k]})
 		}
 	}
