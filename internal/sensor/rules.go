@@ -172,6 +172,9 @@ func (s *sensor) warnOfRules(list []*rules.Rule, p *plan.Plan, opts plan.Options
 			s.log.Warn("rules: a rule can never match here", "rule", r.Name, "why", why)
 		}
 	}
+	if p.AddressesError != nil {
+		s.log.Warn("rules: the kernel does not look at addresses, and sends more calls on sockets", "why", p.AddressesError)
+	}
 	if p.OpensError != nil {
 		s.log.Warn("rules: the kernel sends every open, which costs more", "why", p.OpensError)
 	}

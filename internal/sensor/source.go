@@ -59,6 +59,7 @@ func interest(plans ...*plan.Plan) probe.Interest {
 	if len(plans) == 1 {
 		all.Opens = (*probe.OpenFilter)(plans[0].Opens)
 		all.Sockets = (*probe.SocketFilter)(plans[0].Sockets)
+		all.Addresses = (*probe.AddressFilter)(plans[0].Addresses)
 		all.Kinds = kinds(plans[0])
 	}
 	for _, p := range plans {

@@ -201,7 +201,7 @@ func TestWriteRule(t *testing.T) {
 		"rule-none": "evt.type = open and evt.num = 0",
 		"rule-kernel": "opens and fd.name startswith /etc/ or evt.type = openat and not opens and evt.arg.flags contains O_TRUNC and " +
 			"(fd.directory = /usr or proc.name = a) or evt.type = unlink and fd.name = x",
-		"rule-stages": "evt.type in (connect, sendto) and fd.l4proto = udp and container.id != host or evt.type in (socket, close) and evt.arg.domain contains AF_PACKET " +
+		"rule-stages": "evt.type in (connect, sendto) and fd.l4proto = udp and fd.sport in (22, 2222) and container.id != host or evt.type in (socket, close) and evt.arg.domain contains AF_PACKET " +
 			"or evt.type in (execve, procexit) and evt.failed = true or evt.type = mkdir and evt.rawres >= 0 and proc.name in (a, b)",
 	} {
 		var b bytes.Buffer

@@ -65,8 +65,8 @@ func (c *Costs) writeSent(b *bytes.Buffer) {
 	fmt.Fprintf(b, "\nThe kernel sends %d of these events with any rules, for the process table, and\n"+
 		"filters %d. It sends the others for these rules; alone: for no other rule.\n"+
 		"The kernel checks for the rule: r result, c container, a argument, n name of the\n"+
-		"program, s socket, p path.\n\n", c.ForTable, c.LeftOut)
-	fmt.Fprintf(b, "%12s %12s  %-6s  %s\n", "sent", "alone", "checks", "rule")
+		"program, s socket, d address, p path.\n\n", c.ForTable, c.LeftOut)
+	fmt.Fprintf(b, "%12s %12s  %-7s  %s\n", "sent", "alone", "checks", "rule")
 	for _, r := range list {
 		writeWrapped(b, fmt.Sprintf("%12d %12d  %s  ", r.Sent, r.Alone, letters(r.Stages)), strings.Fields(r.Rule))
 	}

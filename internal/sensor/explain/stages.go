@@ -24,7 +24,7 @@ func writeStages(b *bytes.Buffer, stages []plan.Stages) {
 	}
 	b.WriteString("\nWhat the kernel checks before it sends an event for this rule (-: nothing).\n" +
 		"The sensor checks the rest of the condition.\n\n")
-	fmt.Fprintf(b, "  %-8s %-10s %-14s %-9s %-9s %-5s %s\n", "result", "where", "argument", "programs", "sockets", "path", "events")
+	fmt.Fprintf(b, "  %-7s %-9s %-13s %-9s %-8s %-7s %-4s %s\n", "result", "where", "argument", "programs", "sockets", "address", "path", "events")
 	var rows []string
 	events := map[string][]string{}
 	table := false
@@ -53,9 +53,9 @@ func writeStages(b *bytes.Buffer, stages []plan.Stages) {
 
 func stageRow(s plan.Stages) string {
 	if s.Always != "" {
-		return fmt.Sprintf("%-60s", "always sent: "+s.Always)
+		return fmt.Sprintf("%-64s", "always sent: "+s.Always)
 	}
-	where, programs, sockets, path := "-", "-", "-", "-"
+	where, programs, sockets, address, path := "-", "-", "-", "-", "-"
 	if s.Container {
 		where = "container"
 	}
@@ -65,10 +65,13 @@ func stageRow(s plan.Stages) string {
 	if s.Sockets < s.SocketsOf {
 		sockets = fmt.Sprintf("%d of %d", s.Sockets, s.SocketsOf)
 	}
+	if s.Addresses {
+		address = "yes"
+	}
 	if s.Paths {
 		path = "yes"
 	}
-	return fmt.Sprintf("%-8s %-10s %-14s %-9s %-9s %-5s ", cmp.Or(s.Result, "-"), where, cmp.Or(s.Argument, "-"), programs, sockets, path)
+	return fmt.Sprintf("%-7s %-9s %-13s %-9s %-8s %-7s %-4s ", cmp.Or(s.Result, "-"), where, cmp.Or(s.Argument, "-"), programs, sockets, address, path)
 }
 
 // writeWrapped writes words behind a head, below one another where they do not
@@ -80,11 +83,11 @@ func writeWrapped(b *bytes.Buffer, head string, words []string) {
 
 // letters are the stages that can leave events of a kind out for a rule.
 func letters(all []plan.Stages) string {
-	text := []byte("------")
+	text := []byte("-------")
 	for _, s := range all {
-		for i, asks := range []bool{s.Result != "", s.Container, s.Argument != "", len(s.Names) > 0, s.Sockets < s.SocketsOf, s.Paths} {
+		for i, asks := range []bool{s.Result != "", s.Container, s.Argument != "", len(s.Names) > 0, s.Sockets < s.SocketsOf, s.Addresses, s.Paths} {
 			if asks {
-				text[i] = "rcansp"[i]
+				text[i] = "rcansdp"[i]
 			}
 		}
 	}

@@ -140,7 +140,7 @@ func ofEnd(e end) []Field {
 	}
 	return []Field{
 		address("fd."+e.name+"ip", IPAddr, "Address of the "+e.what+" end of the socket.", addr).inKernel(),
-		unsigned("fd."+e.name+"port", Port, AtEvent, "Port of the "+e.what+" end of the socket.", port),
+		unsigned("fd."+e.name+"port", Port, AtEvent, "Port of the "+e.what+" end of the socket.", port).inKernel(),
 		str("fd."+e.name+"proto", AtEvent, "Service name of the "+e.what+" end's port, or its number.", func(c *Context) (string, bool) {
 			n, ok := port(c)
 			if !ok {
@@ -186,7 +186,7 @@ func eachPort(name, doc string) Field {
 			yield(uint64(s.clientPort))
 		}
 		return true
-	}}).with(FilterOnly | NoRHS | NoTransformer)
+	}}).with(FilterOnly | NoRHS | NoTransformer).inKernel()
 }
 
 func l4proto(f *event.FileInfo) string {

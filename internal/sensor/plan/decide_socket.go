@@ -8,6 +8,11 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 )
 
+// messageKinds are calls that may name the other end of a socket that has none.
+var messageKinds = []event.Kind{
+	event.KindSendto, event.KindSendmsg, event.KindSendmmsg, event.KindRecvfrom, event.KindRecvmsg, event.KindRecvmmsg,
+}
+
 // socketCall is a call on a socket with these facts.
 type socketCall struct {
 	pathless
@@ -28,11 +33,8 @@ func (s socketCall) decide(f *filter.Field, c *filter.Check) (value, known bool)
 		return result(c, success)
 	case "fd.name_changed":
 		// Of a message: whether a datagram has its own destination or source.
-		switch s.kind {
-		case event.KindSendto, event.KindSendmsg, event.KindSendmmsg, event.KindRecvfrom, event.KindRecvmsg, event.KindRecvmmsg:
-			if s.ofKnownType() {
-				return boolean(c.Op, single, success && s.has(event.SocketUdp) && !s.has(event.SocketConnected))
-			}
+		if slices.Contains(messageKinds, s.kind) && s.ofKnownType() {
+			return boolean(c.Op, single, success && s.has(event.SocketUdp) && !s.has(event.SocketConnected))
 		}
 	case "fd.connected":
 		if s.ofKnownType() {

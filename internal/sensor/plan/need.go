@@ -234,8 +234,8 @@ func needOfCheck(c *filter.Check, facts facts, negated bool) need {
 		return need{clauses: list}
 	}
 	some := clause{by: []*filter.Check{c}}
-	for _, value := range texts(c) {
-		list := facts.path(f.Name, op, value)
+	for _, value := range c.Values { // of which there may be thousands, for nothing
+		list := facts.path(f.Name, op, value.Text)
 		if len(list) == 0 {
 			return need{}
 		}

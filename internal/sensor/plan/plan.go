@@ -75,6 +75,10 @@ type Plan struct {
 	// Sockets rules out calls on sockets by facts about the socket; nil for
 	// none.
 	Sockets *Sockets
+	// Addresses rules out calls on sockets by addresses and ports; nil if no rule
+	// asks for any, or if AddressesError says why it cannot.
+	Addresses      *Addresses
+	AddressesError error
 	// Kinds rules out calls of any kind by what is known of each; nil for none.
 	Kinds *Kinds
 	// Interest lists the syscalls that the probe must send, for rules and
@@ -173,6 +177,7 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 			p.Opens = opens
 		}
 		p.Sockets = NewSockets(p.Rules)
+		p.Addresses, p.AddressesError = NewAddresses(p.Rules) // else every address counts as possible
 		p.sendCustom()
 		p.Kinds.finish()
 	}

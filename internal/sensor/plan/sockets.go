@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"maps"
+
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
@@ -91,7 +93,7 @@ func (s *Sockets) needed(kind event.Kind, f event.SocketFacts, name string) bool
 }
 
 // SocketChecks are the checks of a condition by which the probe rules calls on
-// sockets out.
+// sockets out, by facts or by addresses.
 func SocketChecks(n filter.Node) map[*filter.Check]bool {
 	used := map[*filter.Check]bool{}
 	for _, kind := range socketKinds {
@@ -105,5 +107,6 @@ func SocketChecks(n filter.Node) map[*filter.Check]bool {
 			}
 		}
 	}
+	maps.Copy(used, addressChecksOf(n))
 	return used
 }

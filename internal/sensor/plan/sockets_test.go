@@ -133,6 +133,10 @@ func checks() (all []string) {
 		all = append(all, name+" in (tcp, ipv4, 4)", name+" in (udp, ipv4, ipv6, 4, 6)", name+" in (u, unix)")
 	}
 	for _, end := range []string{"", "c", "s", "l", "r"} {
+		for _, op := range []string{"=", "!=", "<", "<=", ">", ">="} {
+			all = append(all, "fd."+end+"port "+op+" 53", "fd."+end+"port "+op+" 80")
+		}
+		all = append(all, "fd."+end+"port in (53, 1)", "fd."+end+"port in (0, 80)")
 		for _, v := range []string{"127.0.0.1", "0.0.0.0", "10.0.0.1", "::1"} {
 			all = append(all, "fd."+end+"ip = \""+v+"\"", "fd."+end+"ip != \""+v+"\"")
 		}

@@ -33,6 +33,8 @@ type Stages struct {
 	// 0 of 0: it is not looked at.
 	Sockets   int `json:"sockets,omitempty"`
 	SocketsOf int `json:"sockets_of,omitempty"`
+	// Addresses: addresses and ports are looked at.
+	Addresses bool `json:"addresses,omitempty"`
 	// Paths: paths are looked at, as OpenNeeds says.
 	Paths bool `json:"paths,omitempty"`
 }
@@ -142,6 +144,7 @@ func (a *Alone) stages(kind event.Kind) Stages {
 			}
 		}
 	}
+	s.Addresses = a.plan.Addresses != nil && a.plan.Addresses.Kinds.Has(kind)
 	s.Paths = a.looksAtPaths(kind)
 	return s
 }
@@ -179,7 +182,30 @@ func (a *Alone) Sends(v *event.View, p *state.Process) bool {
 			return false
 		}
 	}
+	if !a.addressesNeed(v) {
+		return false
+	}
 	return a.plan.Opens == nil || a.plan.Opens.NeededEvent(v, p.Comm)
+}
+
+// addressesNeed says whether the addresses and ports of a call on a socket may
+// meet the condition.
+func (a *Alone) addressesNeed(v *event.View) bool {
+	all := a.plan.Addresses
+	if all == nil || !all.Kinds.Has(v.Kind()) {
+		return true
+	}
+	f := &event.FileInfo{}
+	if v.Info().File < 0 || !v.FileInfo(v.Info().File, f) {
+		f = nil
+	}
+	return !all.rules(v.Kind(), v.Header().Res, f).And(a.bits()).Empty()
+}
+
+// bits are those of the rule.
+func (a *Alone) bits() (b Bits) {
+	b.Set(BitOf(0, 1))
+	return b
 }
 
 // ForTable says whether an event is sent whatever the rules are.

@@ -24,7 +24,9 @@ const (
 	directMapMarks          = "marks"
 	directMapMovedDirs      = "moved_dirs"
 	directMapNamedNeeds     = "named_needs"
+	directMapNetworkRules   = "network_rules"
 	directMapOpenFilters    = "open_filters"
+	directMapPortRules      = "port_rules"
 	directMapProcessMasks   = "process_masks"
 	directMapProcessNames   = "process_names"
 	directMapRings          = "rings"
@@ -142,7 +144,9 @@ type directMapSpecs struct {
 	Marks         *ebpf.MapSpec `ebpf:"marks"`
 	MovedDirs     *ebpf.MapSpec `ebpf:"moved_dirs"`
 	NamedNeeds    *ebpf.MapSpec `ebpf:"named_needs"`
+	NetworkRules  *ebpf.MapSpec `ebpf:"network_rules"`
 	OpenFilters   *ebpf.MapSpec `ebpf:"open_filters"`
+	PortRules     *ebpf.MapSpec `ebpf:"port_rules"`
 	ProcessMasks  *ebpf.MapSpec `ebpf:"process_masks"`
 	ProcessNames  *ebpf.MapSpec `ebpf:"process_names"`
 	Rings         *ebpf.MapSpec `ebpf:"rings"`
@@ -194,7 +198,9 @@ type directMaps struct {
 	Marks         *ebpf.Map `ebpf:"marks"`
 	MovedDirs     *ebpf.Map `ebpf:"moved_dirs"`
 	NamedNeeds    *ebpf.Map `ebpf:"named_needs"`
+	NetworkRules  *ebpf.Map `ebpf:"network_rules"`
 	OpenFilters   *ebpf.Map `ebpf:"open_filters"`
+	PortRules     *ebpf.Map `ebpf:"port_rules"`
 	ProcessMasks  *ebpf.Map `ebpf:"process_masks"`
 	ProcessNames  *ebpf.Map `ebpf:"process_names"`
 	Rings         *ebpf.Map `ebpf:"rings"`
@@ -213,7 +219,9 @@ func (m *directMaps) Close() error {
 		m.Marks,
 		m.MovedDirs,
 		m.NamedNeeds,
+		m.NetworkRules,
 		m.OpenFilters,
+		m.PortRules,
 		m.ProcessMasks,
 		m.ProcessNames,
 		m.Rings,

@@ -23,6 +23,9 @@ type Interest struct {
 	Opens *OpenFilter
 	// Sockets says the same of calls on sockets.
 	Sockets *SocketFilter
+	// Addresses says the same of calls on sockets by their addresses; it needs
+	// Kinds.
+	Addresses *AddressFilter
 	// Kinds says the same of calls of every kind.
 	Kinds *KindFilter
 }

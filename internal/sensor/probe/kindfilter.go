@@ -29,13 +29,15 @@ type ruleNeeds struct{ Always, Named [2]uint64 }
 
 // specialArg is struct special of bpf/mask.h.
 type specialArg struct {
-	Mask, Value  uint64
-	Arg, Sockets uint32
+	Mask, Value        uint64
+	Arg                uint32
+	Sockets, Addresses uint16
 }
 
 // ruleMasks is struct rule_masks of bpf/mask.h.
 type ruleMasks struct {
 	Plan     uint64
+	Nameless [2]uint64
 	Specials [numSocketKinds]specialArg
 	Kinds    [numSocketKinds][event.NumCallFacts]ruleNeeds
 	Sockets  [maxMaskedSockets][event.NumSocketFacts][2]uint64
@@ -53,7 +55,7 @@ func (f *KindFilter) table(names map[processName]nameNeeds, sockets *SocketFilte
 		}
 	}
 	t := &ruleMasks{Plan: uint64(f.Plan)}
-	next := uint32(0)
+	next := uint16(0)
 	for kind := range f.Always {
 		for facts := range f.Always[kind] {
 			n := ruleNeeds{f.Always[kind][facts], f.Named[kind][facts]}
@@ -87,7 +89,14 @@ func (p *Probe) setMasks(i *Interest, names map[processName]nameNeeds) (slot uin
 		return 0, nil
 	}
 	p.masks ^= 1
-	if err := p.coll.Maps["rule_masks"].Put(uint32(p.masks), i.Kinds.table(names, i.Sockets)); err != nil {
+	t := i.Kinds.table(names, i.Sockets)
+	if i.Addresses != nil {
+		i.Addresses.mark(t)
+		if err := p.setAddresses(i.Addresses, i.Kinds.Plan); err != nil {
+			return 0, err
+		}
+	}
+	if err := p.coll.Maps["rule_masks"].Put(uint32(p.masks), t); err != nil {
 		return 0, fmt.Errorf("tell the probe which rules need which calls: %w", err)
 	}
 	p.plan.Store(i.Kinds.Plan)

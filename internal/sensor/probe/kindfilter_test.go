@@ -152,4 +152,6 @@ func TestMaskLayout(t *testing.T) {
 	sameLayout(t, spec.Types, "rule_needs", ruleNeeds{})
 	sameLayout(t, spec.Types, "rule_masks", ruleMasks{})
 	sameLayout(t, spec.Types, "needs", nameNeeds{})
+	sameLayout(t, spec.Types, "port_rules", portRules{})
+	sameLayout(t, spec.Types, "network_key", networkKey{})
 }

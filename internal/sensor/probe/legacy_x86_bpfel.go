@@ -24,7 +24,9 @@ const (
 	legacyMapMarks          = "marks"
 	legacyMapMovedDirs      = "moved_dirs"
 	legacyMapNamedNeeds     = "named_needs"
+	legacyMapNetworkRules   = "network_rules"
 	legacyMapOpenFilters    = "open_filters"
+	legacyMapPortRules      = "port_rules"
 	legacyMapProcessMasks   = "process_masks"
 	legacyMapProcessNames   = "process_names"
 	legacyMapRings          = "rings"
@@ -142,7 +144,9 @@ type legacyMapSpecs struct {
 	Marks         *ebpf.MapSpec `ebpf:"marks"`
 	MovedDirs     *ebpf.MapSpec `ebpf:"moved_dirs"`
 	NamedNeeds    *ebpf.MapSpec `ebpf:"named_needs"`
+	NetworkRules  *ebpf.MapSpec `ebpf:"network_rules"`
 	OpenFilters   *ebpf.MapSpec `ebpf:"open_filters"`
+	PortRules     *ebpf.MapSpec `ebpf:"port_rules"`
 	ProcessMasks  *ebpf.MapSpec `ebpf:"process_masks"`
 	ProcessNames  *ebpf.MapSpec `ebpf:"process_names"`
 	Rings         *ebpf.MapSpec `ebpf:"rings"`
@@ -194,7 +198,9 @@ type legacyMaps struct {
 	Marks         *ebpf.Map `ebpf:"marks"`
 	MovedDirs     *ebpf.Map `ebpf:"moved_dirs"`
 	NamedNeeds    *ebpf.Map `ebpf:"named_needs"`
+	NetworkRules  *ebpf.Map `ebpf:"network_rules"`
 	OpenFilters   *ebpf.Map `ebpf:"open_filters"`
+	PortRules     *ebpf.Map `ebpf:"port_rules"`
 	ProcessMasks  *ebpf.Map `ebpf:"process_masks"`
 	ProcessNames  *ebpf.Map `ebpf:"process_names"`
 	Rings         *ebpf.Map `ebpf:"rings"`
@@ -213,7 +219,9 @@ func (m *legacyMaps) Close() error {
 		m.Marks,
 		m.MovedDirs,
 		m.NamedNeeds,
+		m.NetworkRules,
 		m.OpenFilters,
+		m.PortRules,
 		m.ProcessMasks,
 		m.ProcessNames,
 		m.Rings,

@@ -23,7 +23,9 @@ const (
 	oldestMapHostGroups     = "host_groups"
 	oldestMapMarks          = "marks"
 	oldestMapNamedNeeds     = "named_needs"
+	oldestMapNetworkRules   = "network_rules"
 	oldestMapOpenFilters    = "open_filters"
+	oldestMapPortRules      = "port_rules"
 	oldestMapProcessMasks   = "process_masks"
 	oldestMapProcessNames   = "process_names"
 	oldestMapRings          = "rings"
@@ -140,7 +142,9 @@ type oldestMapSpecs struct {
 	HostGroups    *ebpf.MapSpec `ebpf:"host_groups"`
 	Marks         *ebpf.MapSpec `ebpf:"marks"`
 	NamedNeeds    *ebpf.MapSpec `ebpf:"named_needs"`
+	NetworkRules  *ebpf.MapSpec `ebpf:"network_rules"`
 	OpenFilters   *ebpf.MapSpec `ebpf:"open_filters"`
+	PortRules     *ebpf.MapSpec `ebpf:"port_rules"`
 	ProcessMasks  *ebpf.MapSpec `ebpf:"process_masks"`
 	ProcessNames  *ebpf.MapSpec `ebpf:"process_names"`
 	Rings         *ebpf.MapSpec `ebpf:"rings"`
@@ -191,7 +195,9 @@ type oldestMaps struct {
 	HostGroups    *ebpf.Map `ebpf:"host_groups"`
 	Marks         *ebpf.Map `ebpf:"marks"`
 	NamedNeeds    *ebpf.Map `ebpf:"named_needs"`
+	NetworkRules  *ebpf.Map `ebpf:"network_rules"`
 	OpenFilters   *ebpf.Map `ebpf:"open_filters"`
+	PortRules     *ebpf.Map `ebpf:"port_rules"`
 	ProcessMasks  *ebpf.Map `ebpf:"process_masks"`
 	ProcessNames  *ebpf.Map `ebpf:"process_names"`
 	Rings         *ebpf.Map `ebpf:"rings"`
@@ -209,7 +215,9 @@ func (m *oldestMaps) Close() error {
 		m.HostGroups,
 		m.Marks,
 		m.NamedNeeds,
+		m.NetworkRules,
 		m.OpenFilters,
+		m.PortRules,
 		m.ProcessMasks,
 		m.ProcessNames,
 		m.Rings,

@@ -302,7 +302,7 @@ func (p *Probe) setInterest(i Interest) error {
 	if err := p.lookBefore(i.ClosedFiles); err != nil {
 		return err
 	}
-	return tidy()
+	return errors.Join(tidy(), p.tidyAddresses(i.Kinds))
 }
 
 // beforeClose is the program that looks at descriptors before they are closed.

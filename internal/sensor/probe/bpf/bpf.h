@@ -54,8 +54,10 @@
 #define BPF_MAP_TYPE_ARRAY 2
 #define BPF_MAP_TYPE_PROG_ARRAY 3
 #define BPF_MAP_TYPE_LRU_HASH 9
+#define BPF_MAP_TYPE_LPM_TRIE 11
 #define BPF_MAP_TYPE_ARRAY_OF_MAPS 12
 #define BPF_MAP_TYPE_RINGBUF 27
+#define BPF_F_NO_PREALLOC (1 << 0)
 #define BPF_F_MMAPABLE (1 << 10)
 
 static void *(*const bpf_map_lookup_elem)(const void *map, const void *key) = (void *)1;

@@ -29,11 +29,13 @@ struct rule_needs {
 struct special {
 	u64 mask, value;
 	u32 arg; /* 6 or more: no call is */
-	u32 sockets; /* 0: none; else 1 + the kind's index in rule_masks.sockets */
+	u16 sockets; /* 0: none; else 1 + the kind's index in rule_masks.sockets */
+	u16 addresses; /* 1: some rule asks for addresses; see addressfilter.h */
 };
 
 struct rule_masks {
 	u64 plan; /* no two sets of rules have the same */
+	struct rule_bits nameless; /* that can match where there are no addresses */
 	struct special specials[SOCKET_KINDS];
 	struct rule_needs kinds[SOCKET_KINDS][CALL_FACTS];
 	struct rule_bits sockets[MASKED_SOCKETS][64]; /* by socket facts */
@@ -61,9 +63,9 @@ INLINE bool no_rules(struct rule_bits b)
 	return !(b.lo | b.hi);
 }
 
-INLINE struct rule_masks *rule_masks_get(void)
+INLINE struct rule_masks *rule_masks_get(struct scratch *s)
 {
-	u32 i = interest.masks - 1;
+	u32 i = s->masks - 1;
 	return bpf_map_lookup_elem(&rule_masks, &i);
 }
 
@@ -140,9 +142,10 @@ INLINE void rules_of_call(struct scratch *s, struct task_struct *task, struct ru
 INLINE u32 fate_by_rules(struct scratch *s, struct counters *c, struct task_struct *task)
 {
 	s->rules = s->host_rules = s->mask = all_rules();
-	if (!interest.masks)
+	s->masks = interest.masks;
+	if (!s->masks)
 		return DELIVERED;
-	struct rule_masks *m = rule_masks_get();
+	struct rule_masks *m = rule_masks_get(s);
 	if (!m)
 		return DELIVERED;
 	rules_of_call(s, task, m);
@@ -167,18 +170,4 @@ INLINE bool call_left_out(struct scratch *s, struct counters *c, struct task_str
 		return false;
 	leave_out_as(s, c, fate);
 	return true;
-}
-
-/* What becomes of a call on a socket, of which more is known now. */
-INLINE u32 fate_on_socket(struct scratch *s, struct task_struct *task, struct rule_masks *m, u32 facts)
-{
-	struct special *sp = &m->specials[BOUND(s->entry.kind, SOCKET_KINDS - 1)];
-
-	if (!sp->sockets)
-		return DELIVERED;
-	struct rule_bits *b = &m->sockets[BOUND(sp->sockets - 1, MASKED_SOCKETS - 1)][facts & 63];
-	struct rule_bits any = rules_both(*b, s->rules), host = rules_both(*b, s->host_rules);
-	if (none_can_match(s, task, any, host))
-		return FILTERED;
-	return none_can_match_process(s, task, any, host) ? MASKED : DELIVERED;
 }

@@ -28,6 +28,28 @@ struct peer {
 	char raw[256]; /* the sockaddr; twice what one can have */
 };
 
+/* One end of a connection. IPv4 addresses, and IPv6 addresses that are mapped
+ * IPv4 ones, have 4 bytes. */
+struct endpoint {
+	u8 ip[16] __attribute__((aligned(8)));
+	u16 port; /* host order */
+};
+
+struct conn {
+	u16 family; /* AF_INET or AF_INET6 once mapped addresses are IPv4 */
+	u8 l4proto;
+	u8 state;
+	struct endpoint local, remote;
+};
+
+/* An address as a key of network_rules; see addressfilter.h. */
+struct network_key {
+	u32 len; /* bits of what follows */
+	u32 plan;
+	u32 family;
+	u8 ip[16];
+};
+
 /* The way from a dentry to the root; see walk.h. */
 struct chain {
 	u64 at, mount, n;
@@ -113,9 +135,14 @@ struct scratch {
 	u32 path_pos; /* of the path so far in path; in memory, where verifiers do not follow its values */
 	struct iov iov;
 	struct cgroup_set cgroup_set; /* of cgroup_set_read */
+	u32 masks;		      /* interest.masks when the call was first judged: one call, one set of rules */
 	struct rule_bits rules;       /* that could match the call, wherever its process is */
 	struct rule_bits host_rules;  /* the same, if it is in no container */
 	struct rule_bits mask;	      /* of rules that can match the process; see procmask.h */
+	/* Of address_rules, in memory like iov. */
+	struct conn ends;
+	struct network_key network;
+	struct rule_bits at_ends;
 	/* Of all paths of an open, see open_path_add in filter.h. */
 	u64 clauses[NEED_CLAUSES];
 	u64 excluded;

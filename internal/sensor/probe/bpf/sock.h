@@ -41,20 +41,6 @@ struct sock___locks {
 };
 #pragma clang attribute pop
 
-/* One end of a connection. IPv4 addresses, and IPv6 addresses that are mapped
- * IPv4 ones, have 4 bytes. */
-struct endpoint {
-	u8 ip[16] __attribute__((aligned(8)));
-	u16 port; /* host order */
-};
-
-struct conn {
-	u16 family; /* AF_INET or AF_INET6 once mapped addresses are IPv4 */
-	u8 l4proto;
-	u8 state;
-	struct endpoint local, remote;
-};
-
 INLINE u16 ntohs(u16 n)
 {
 	return __builtin_bswap16(n);

@@ -8,9 +8,8 @@
  * can be said of the socket, the rules' needs say so: no fact excludes them.
  */
 #pragma once
+#include "addressfilter.h"
 #include "filter.h"
-#include "mask.h"
-#include "tuple.h"
 
 /* The fields that user space reads from the socket's FileInfo; see sock_append. */
 INLINE u32 socket_facts(struct scratch *s, u64 addr)
@@ -57,6 +56,24 @@ INLINE bool socket_needed(struct scratch *s, struct task_struct *task, const str
 	return !named || named->sockets & bit;
 }
 
+/* What becomes of a call on a socket, of which more is known now: these facts,
+ * and the addresses of the socket if there is one. */
+INLINE u32 fate_on_socket(struct scratch *s, struct task_struct *task, struct rule_masks *m, u64 sk, u32 facts)
+{
+	struct special *sp = &m->specials[BOUND(s->entry.kind, SOCKET_KINDS - 1)];
+
+	if (!sp->sockets)
+		return DELIVERED;
+	rules_keep(s, m->sockets[BOUND(sp->sockets - 1, MASKED_SOCKETS - 1)][facts & 63]);
+#ifndef NO_GLOBAL_FUNCTIONS /* verified for each way that leads to it, half as much again */
+	if (sp->addresses && !no_rules(rules_both(s->rules, s->mask)))
+		address_rules(sk);
+#endif
+	if (none_can_match(s, task, s->rules, s->host_rules))
+		return FILTERED;
+	return none_can_match_process(s, task, s->rules, s->host_rules) ? MASKED : DELIVERED;
+}
+
 /* Who sends first is the client (datagram_role), also where nobody asks for
  * this message. */
 INLINE void learn_role(struct scratch *s, struct task_struct *task, s32 fd, u64 sk)
@@ -94,14 +111,14 @@ FUNC_OR_INLINE int socket_left_out(struct scratch *s, s32 fd)
 	struct task_struct *task = current_task();
 	const struct socket_needs *needs = &interest.sockets[BOUND(s->entry.kind, SOCKET_KINDS - 1)];
 
-	struct rule_masks *m = interest.masks ? rule_masks_get() : NULL;
+	struct rule_masks *m = s->masks ? rule_masks_get(s) : NULL;
 	if (needs->always == ~0ull && !m)
 		return false;
 	u64 sk = fd < 0 ? 0 : fd_sock(task, fd);
 	u32 facts = socket_facts(s, sk);
 	u32 fate = FILTERED;
 	if (socket_needed(s, task, needs, facts))
-		fate = m ? fate_on_socket(s, task, m, facts) : DELIVERED;
+		fate = m ? fate_on_socket(s, task, m, sk, facts) : DELIVERED;
 	if (fate == DELIVERED)
 		return false;
 	struct counters *c = counters_get();

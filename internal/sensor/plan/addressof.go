@@ -1,0 +1,64 @@
+package plan
+
+import (
+	"net/netip"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// rules are those that can match a call with this result on a descriptor, nil if
+// there is none: what address_rules of probe/bpf/addressfilter.h finds. It finds
+// more of a socket for IPv6 that carries IPv4, and is not connected.
+func (a *Addresses) rules(kind event.Kind, res int64, f *event.FileInfo) Bits {
+	if f == nil || f.Type != event.FDIPv4 && f.Type != event.FDIPv6 {
+		return a.Nameless
+	}
+	local, remote := f.Addrs()
+	alone := f.DPort == 0 && !(remote.IsValid() && !remote.IsUnspecified())
+	isServer := f.Flags&event.FileServer != 0
+	// The other end may be the call's, not the socket's, which is then alone.
+	named := f.Flags&event.FileConnected == 0 && slices.Contains(messageKinds, kind) || alone && kind == event.KindConnect && connects(res)
+	if named && f.Type == event.FDIPv6 { // this end may become an IPv4 one
+		return AllBits
+	}
+	var b Bits
+	if !alone || named {
+		client, server := a.at(local, f.SPort, localClient), a.at(local, f.SPort, localServer)
+		if !named {
+			client, server = client.And(a.at(remote, f.DPort, remoteServer)), server.And(a.at(remote, f.DPort, remoteClient))
+		}
+		if !isServer || kind != event.KindAccept && kind != event.KindAccept4 {
+			b = b.Or(client)
+		}
+		if isServer || kind != event.KindConnect || !connects(res) {
+			b = b.Or(server)
+		}
+	}
+	alone = alone || named
+	switch {
+	case alone && f.SPort != 0:
+		b = b.Or(a.at(local, f.SPort, localAlone))
+	case alone:
+		b = b.Or(a.Nameless)
+	}
+	return b
+}
+
+// at are the rules that can match an end with this address and port.
+func (a *Addresses) at(addr netip.Addr, port uint16, end int) Bits {
+	addr = addr.Unmap()
+	for n := addr.BitLen(); n >= 0; n-- {
+		if p, err := addr.Prefix(n); err == nil {
+			if sets, ok := a.Networks[p]; ok {
+				return Bits(sets[end]).And(a.PortRules[a.Ports[port]][end])
+			}
+		}
+	}
+	return AllBits
+}
+
+// connects says whether a connect with this result has made a connection, or will.
+func connects(res int64) bool { return res >= 0 || res == -int64(unix.EINPROGRESS) }
