@@ -99,7 +99,7 @@ func watch(t *testing.T, list []*rules.Rule, masked bool) *watcher {
 // ruleset compiles rules whose alerts the watcher notes.
 func (w *watcher) ruleset(list []*rules.Rule) *engine.Ruleset {
 	w.t.Helper()
-	ruleset, err := BuildRuleset(list, config.Default(), alert.Options{}, plan.Options{Unmasked: !w.masked})
+	ruleset, err := buildRuleset(list, config.Default(), alert.Options{}, plan.Options{Unmasked: !w.masked})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -102,8 +102,8 @@ func selectFrom(sources []rules.Source, missing []string, cfg *config.Config, se
 	return set.Enabled(min), set, report, nil
 }
 
-// BuildRuleset compiles the rules and their outputs.
-func BuildRuleset(list []*rules.Rule, cfg *config.Config, alerts alert.Options, opts plan.Options) (*engine.Ruleset, error) {
+// buildRuleset compiles the rules and their outputs.
+func buildRuleset(list []*rules.Rule, cfg *config.Config, alerts alert.Options, opts plan.Options) (*engine.Ruleset, error) {
 	opts.Lookup = field.Lookup
 	p, err := plan.New(list, opts)
 	if err != nil {
@@ -198,7 +198,7 @@ func (s *sensor) loadRules(cfg *config.Config) (*settings, error) {
 	}
 	alerts := AlertOptions(cfg, s.hostname, s.opt.Print)
 	opts := PlanOptions(cfg)
-	set, err := BuildRuleset(list, cfg, alerts, opts)
+	set, err := buildRuleset(list, cfg, alerts, opts)
 	if err != nil {
 		return nil, err
 	}

@@ -24,7 +24,7 @@ func (nopCloser) Close() error { return nil }
 
 func TestWriterLine(t *testing.T) {
 	var out bytes.Buffer
-	w := NewWriter(nopCloser{&out}, Labels([]string{"FALCO_STATS_EXTRA_RUN=a \"b\"", "PATH=/bin", "FALCO_STATS_EXTRA_=x"}))
+	w := newWriter(nopCloser{&out}, Labels([]string{"FALCO_STATS_EXTRA_RUN=a \"b\"", "PATH=/bin", "FALCO_STATS_EXTRA_=x"}))
 	at := time.Unix(1795359513, 447936116)
 	steps := []Counters{
 		{Events: 47784238, Drops: 86992},
@@ -103,7 +103,7 @@ func TestGenerations(t *testing.T) {
 
 func TestOurExtraKeysComeBack(t *testing.T) {
 	var out bytes.Buffer
-	w := NewWriter(nopCloser{&out}, nil)
+	w := newWriter(nopCloser{&out}, nil)
 	extra := Extra{Filtered: 1, Delivered: 2, Alerts: 3, OutputsDropped: 4, Throttled: 5, DropsByCause: Causes{6, 7, 8, 9}}
 	if err := w.Write(time.Unix(10, 0), Counters{100, 30, 0}, extra); err != nil {
 		t.Fatal(err)
@@ -447,10 +447,10 @@ func (f *full) Truncate(size int64) error {
 // A disk that was full leaves no torn line; the next sample is whole and
 // counts from the last one that was written.
 func TestWriterDiskFull(t *testing.T) {
-	line := len(AppendLine(nil, Sample{Number: 1, Extra: &Extra{}}, nil))
+	line := len(appendLine(nil, Sample{Number: 1, Extra: &Extra{}}, nil))
 	for _, room := range []int{0, 1, line / 2, line - 1, line, line + 1, line + line/2} {
 		disk := &full{room: room}
-		w := NewWriter(disk, nil)
+		w := newWriter(disk, nil)
 		written := 0
 		for i := range 5 {
 			if i == 3 {

@@ -33,10 +33,10 @@ func Labels(environ []string) []Label {
 	return labels
 }
 
-// AppendLine appends s as one line of a `-s` file: the shape of Falco's stats
+// appendLine appends s as one line of a `-s` file: the shape of Falco's stats
 // file up to 0.32, trailing comma included, with our keys after drop_pct. Old
 // readers find their keys in the same place and form.
-func AppendLine(dst []byte, s Sample, labels []Label) []byte {
+func appendLine(dst []byte, s Sample, labels []Label) []byte {
 	dst = append(dst, `{"sample": `...)
 	dst = strconv.AppendUint(dst, s.Number, 10)
 	for _, l := range labels {
@@ -81,11 +81,11 @@ func OpenWriter(path string, labels []Label) (*Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open stats file: %w", err)
 	}
-	return NewWriter(f, labels), nil
+	return newWriter(f, labels), nil
 }
 
-// NewWriter writes samples to w, one Write call per line.
-func NewWriter(w io.WriteCloser, labels []Label) *Writer {
+// newWriter writes samples to w, one Write call per line.
+func newWriter(w io.WriteCloser, labels []Label) *Writer {
 	return &Writer{w: w, labels: labels}
 }
 
@@ -105,7 +105,7 @@ func (w *Writer) Write(now time.Time, cur Counters, extra Extra) error {
 		w.line = append(w.line, '\n')
 	}
 	before := len(w.line)
-	w.line = AppendLine(w.line, next, w.labels)
+	w.line = appendLine(w.line, next, w.labels)
 	if f, ok := w.w.(*os.File); ok {
 		_ = f.SetWriteDeadline(time.Now().Add(time.Second)) // pipes only; files do not need it
 	}

@@ -33,7 +33,7 @@ func Open(ctx context.Context, e endpoint.Endpoint, o Options) (Source, error) {
 		}
 		return NewHTTP(o.Server)
 	case endpoint.Unix:
-		return NewUnix(e.Path)
+		return newUnix(e.Path)
 	case endpoint.File:
 		return NewFile(e.Path)
 	case endpoint.Stdin:

@@ -168,11 +168,11 @@ func TestUnix(t *testing.T) {
 		}
 		listener.(*net.UnixListener).SetUnlinkOnClose(false)
 		listener.Close()
-		s, err := NewUnix(path)
+		s, err := newUnix(path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := NewUnix(path); err == nil || !strings.Contains(err.Error(), "another process serves") {
+		if _, err := newUnix(path); err == nil || !strings.Contains(err.Error(), "another process serves") {
 			t.Errorf("second listener: %v", err)
 		}
 		if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
@@ -197,7 +197,7 @@ func TestUnix(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := NewUnix(path); err == nil {
+	if _, err := newUnix(path); err == nil {
 		t.Error("a file was replaced by a socket")
 	}
 }

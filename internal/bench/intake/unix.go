@@ -25,9 +25,9 @@ type Unix struct {
 
 var _ Source = (*Unix)(nil)
 
-// NewUnix listens at path, readable by its owner only. A socket left behind
+// newUnix listens at path, readable by its owner only. A socket left behind
 // by a run that was killed is replaced; anything else at path is an error.
-func NewUnix(path string) (*Unix, error) {
+func newUnix(path string) (*Unix, error) {
 	listener, err := unixsock.Listen(path)
 	if err != nil {
 		return nil, fmt.Errorf("receive alerts: %w", err)

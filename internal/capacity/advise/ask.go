@@ -36,7 +36,7 @@ func Ask(ctx context.Context, target string) (Rates, error) {
 	}
 	var rates Rates
 	if err == nil {
-		rates, err = ParseQuery(text)
+		rates, err = parseQuery(text)
 	}
 	if err != nil {
 		return Rates{}, fmt.Errorf("%s: %w", req.URL.Redacted(), err)

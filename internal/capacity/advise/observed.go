@@ -32,7 +32,7 @@ func Read(path string, interval time.Duration) (Rates, error) {
 	}
 	var r Rates
 	if bytes.Contains(text[:min(len(text), 512)], []byte(`"resultType"`)) {
-		r, err = ParseQuery(text)
+		r, err = parseQuery(text)
 	} else {
 		r, err = parseStats(text, interval)
 	}
@@ -106,9 +106,9 @@ func label(labels map[string]string, names []string) string {
 	return ""
 }
 
-// ParseQuery reads an answer of Prometheus. It takes rates as they are, and makes
+// parseQuery reads an answer of Prometheus. It takes rates as they are, and makes
 // rates of counters, which are series whose name ends in _total.
-func ParseQuery(text []byte) (Rates, error) {
+func parseQuery(text []byte) (Rates, error) {
 	var q query
 	if err := human.ParseJSON(text, &q); err != nil {
 		return Rates{}, err

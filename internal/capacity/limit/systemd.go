@@ -78,9 +78,9 @@ func UnitPID(ctx context.Context, host Host, name string) (int, error) {
 	return pid, nil
 }
 
-// NewScope is a place for a sensor that is about to be started, where systemd
+// newScope is a place for a sensor that is about to be started, where systemd
 // owns the cgroup tree. The scope comes into being with the first Add.
-func NewScope(host Host, journal *Journal, name string) Place {
+func newScope(host Host, journal *Journal, name string) Place {
 	return &unit{host: host, journal: journal, name: name + ".scope", scope: true}
 }
 

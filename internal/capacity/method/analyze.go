@@ -44,7 +44,7 @@ func Analyze(samples []sensorstats.Sample, rounds []LogRound, interval time.Dura
 		return nil, fmt.Errorf("nothing to analyze: neither samples nor rounds")
 	}
 	a := &Analysis{}
-	shape := ShapeOf(samples, interval)
+	shape := shapeOf(samples, interval)
 	rounds, shape = complete(rounds, shape)
 	a.readShape(samples, shape)
 	a.readLog(rounds)

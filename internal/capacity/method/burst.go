@@ -32,9 +32,9 @@ type Shape struct {
 // be to count as partly rest.
 const edgeShare = 0.8
 
-// ShapeOf finds the bursts of load in samples. interval is the time of one
+// shapeOf finds the bursts of load in samples. interval is the time of one
 // sample where the file does not tell it.
-func ShapeOf(samples []sensorstats.Sample, interval time.Duration) Shape {
+func shapeOf(samples []sensorstats.Sample, interval time.Duration) Shape {
 	threshold := threshold(samples)
 	var s Shape
 	var idle []float64

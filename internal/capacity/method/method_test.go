@@ -89,7 +89,7 @@ func TestPublishedExample(t *testing.T) {
 
 func TestShapeNumbers(t *testing.T) {
 	samples := readStats(t, "stats-1.txt")
-	s := ShapeOf(samples, time.Second)
+	s := shapeOf(samples, time.Second)
 	if len(s.Bursts) != 1 || !near(s.Idle, 10370.5, 1e-9) || s.Resting != 4 {
 		t.Fatalf("shape %+v", s)
 	}
@@ -191,7 +191,7 @@ func TestFlatStats(t *testing.T) {
 	for i := range 20 {
 		samples = append(samples, sensorstats.Sample{Number: uint64(i + 2), Delta: sensorstats.Counters{Events: uint64(1000 + i%3*100)}})
 	}
-	if s := ShapeOf(samples, time.Second); len(s.Bursts) != 0 || s.Resting != 20 {
+	if s := shapeOf(samples, time.Second); len(s.Bursts) != 0 || s.Resting != 20 {
 		t.Errorf("a level that wobbles has %d bursts", len(s.Bursts))
 	}
 	if _, err := Analyze(nil, nil, time.Second); err == nil {

@@ -16,9 +16,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
-// Fingerprint reads the environment from the file system below root ("" for
+// fingerprint reads the environment from the file system below root ("" for
 // the running machine).
-func Fingerprint(root, version string) capacity.Environment {
+func fingerprint(root, version string) capacity.Environment {
 	read := func(path string) string {
 		text, _ := os.ReadFile(filepath.Join(root+"/", path)) // a missing file leaves it empty
 		return strings.TrimSpace(string(text))
@@ -88,9 +88,9 @@ func warnings(e capacity.Environment) []string {
 	return found
 }
 
-// CPUAffinity is the number of CPUs that this process may use, which caps
+// cpuAffinity is the number of CPUs that this process may use, which caps
 // limits.
-func CPUAffinity() int {
+func cpuAffinity() int {
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
 		return runtime.NumCPU()

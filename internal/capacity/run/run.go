@@ -109,7 +109,7 @@ func Run(ctx context.Context, o Options) (*capacity.Result, error) {
 		production = &r
 	}
 	r := o.prepare(ctx)
-	limits, notes := Limits(o.CPUs, o.Memories, float64(CPUAffinity()))
+	limits, notes := Limits(o.CPUs, o.Memories, float64(cpuAffinity()))
 	r.Notes = slices.Concat(o.Notes, notes, o.beside())
 	for _, note := range r.Notes {
 		o.Say("note: %s", note)
@@ -199,7 +199,7 @@ func (o *Options) enter() (leave func(), err error) {
 
 // environment is the fingerprint, with how idle the machine is now.
 func (o *Options) environment(ctx context.Context) capacity.Environment {
-	e := Fingerprint("", o.Version)
+	e := fingerprint("", o.Version)
 	if o.Idle > 0 {
 		e.IdleBefore = idle(ctx, e.CPUs, o.Idle, procfs.Host.CPU)
 	}

@@ -343,7 +343,7 @@ func TestWide(t *testing.T) {
 	}
 }
 
-// Fingerprint says what other people need to judge a result by.
+// fingerprint says what other people need to judge a result by.
 func TestFingerprint(t *testing.T) {
 	root := t.TempDir()
 	for name, text := range map[string]string{
@@ -368,11 +368,11 @@ func TestFingerprint(t *testing.T) {
 		OS: "Debian GNU/Linux 12", Virtual: "virtual machine", Governor: "powersave", Clock: "tsc", Cgroup: "v1 and v2",
 		LoadBefore: 0.25, Peregrine: "v1",
 	}
-	if diff := cmp.Diff(want, Fingerprint(root, "v1")); diff != "" {
+	if diff := cmp.Diff(want, fingerprint(root, "v1")); diff != "" {
 		t.Error(diff)
 	}
 	want = capacity.Environment{Hostname: hostname, CPUs: runtime.NumCPU(), Arch: runtime.GOARCH, Cgroup: "none"}
-	if diff := cmp.Diff(want, Fingerprint(t.TempDir(), "")); diff != "" {
+	if diff := cmp.Diff(want, fingerprint(t.TempDir(), "")); diff != "" {
 		t.Error(diff)
 	}
 }

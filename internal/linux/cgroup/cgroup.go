@@ -180,8 +180,8 @@ func Move(dir string, pid int) error {
 	return Write(filepath.Join(dir, procsFile), strconv.Itoa(pid))
 }
 
-// IsGone says whether an error means that a cgroup or a process in it no longer
+// isGone says whether an error means that a cgroup or a process in it no longer
 // exists.
-func IsGone(err error) bool {
+func isGone(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) || errors.Is(err, syscall.ENODEV)
 }

@@ -115,7 +115,7 @@ func TestFiles(t *testing.T) {
 	if _, err := Procs(filepath.Join(dir, "bad")); err == nil {
 		t.Error("a pid that is no number was accepted")
 	}
-	if err := Write(filepath.Join(dir, "gone", "x"), "1"); !IsGone(err) {
+	if err := Write(filepath.Join(dir, "gone", "x"), "1"); !isGone(err) {
 		t.Errorf("write to a cgroup that is gone: %v", err)
 	}
 	if !Is(dir) || Is(filepath.Join(dir, "gone")) {

@@ -19,7 +19,7 @@ func Remove(dir string) error {
 			return err
 		}
 		for _, pid := range pids {
-			if err := Move(filepath.Dir(dir), pid); err != nil && !IsGone(err) {
+			if err := Move(filepath.Dir(dir), pid); err != nil && !isGone(err) {
 				return err
 			}
 		}

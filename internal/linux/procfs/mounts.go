@@ -24,17 +24,17 @@ func ParseMounts(text string) []Mount {
 			continue
 		}
 		mounts = append(mounts, Mount{
-			Root: Unescape(left[3]), Point: Unescape(left[4]),
-			Type: Unescape(right[0]), Source: Unescape(right[1]), Options: strings.Split(right[2], ","),
+			Root: unescape(left[3]), Point: unescape(left[4]),
+			Type: unescape(right[0]), Source: unescape(right[1]), Options: strings.Split(right[2], ","),
 		})
 	}
 	return mounts
 }
 
-// Unescape undoes the octal escapes of mountinfo, mounts and the like: a
+// unescape undoes the octal escapes of mountinfo, mounts and the like: a
 // backslash and three digits for each byte that is syntax there
 // (fs/proc_namespace.c: mangle; lib/seq_file: mangle_path).
-func Unescape(s string) string {
+func unescape(s string) string {
 	if !strings.Contains(s, `\`) {
 		return s
 	}

@@ -117,7 +117,7 @@ func (r Root) Status(pid int) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	return ParseStatus(text), nil
+	return parseStatus(text), nil
 }
 
 // Mounts lists the mounts that the reader sees, in the order of mounting.

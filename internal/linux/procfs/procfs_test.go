@@ -49,10 +49,10 @@ func TestParseStatus(t *testing.T) {
 		"VmSize:\t  12 kB\nVmRSS:\t 8 kB\nVmSwap:\t 0 kB\nThreads:\t3\nCapInh:\t0\nCapPrm:\t000001ffffffffff\nCapEff:\t0000000000200000\n"
 	want := Status{Name: "a\\b\n", UID: 2, GID: 6, VPID: 7, VPGID: 6, VSID: 5, Threads: 3,
 		CapPrm: 0x1ffffffffff, CapEff: 1 << unix.CAP_SYS_ADMIN, VMSize: 12, VMRSS: 8}
-	if diff := cmp.Diff(want, ParseStatus([]byte(text))); diff != "" {
+	if diff := cmp.Diff(want, parseStatus([]byte(text))); diff != "" {
 		t.Error(diff)
 	}
-	if diff := cmp.Diff(Status{VPID: -1, VPGID: -1, VSID: -1}, ParseStatus(nil)); diff != "" {
+	if diff := cmp.Diff(Status{VPID: -1, VPGID: -1, VSID: -1}, parseStatus(nil)); diff != "" {
 		t.Errorf("nothing:\n%s", diff)
 	}
 }
@@ -78,7 +78,7 @@ func TestUnescape(t *testing.T) {
 	for in, want := range map[string]string{
 		`/a`: "/a", `\040\134040`: ` \040`, `\\`: `\\`, `\04`: `\04`, `\777`: `\777`, `\303\244`: "ä", `\`: `\`, `\089`: `\089`,
 	} {
-		if got := Unescape(in); got != want {
+		if got := unescape(in); got != want {
 			t.Errorf("Unescape(%q) = %q, want %q", in, got, want)
 		}
 	}
@@ -190,7 +190,7 @@ func FuzzParse(f *testing.F) {
 		if s, err := ParseStat(text); err == nil && !strings.Contains(string(text), "("+s.Comm+")") {
 			t.Errorf("name %q is not in the file", s.Comm)
 		}
-		ParseStatus(text)
+		parseStatus(text)
 		for _, m := range ParseMounts(string(text)) {
 			if len(m.Options) == 0 {
 				t.Errorf("%+v without options", m)

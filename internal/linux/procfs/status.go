@@ -17,8 +17,8 @@ type Status struct {
 // names undoes the escapes of a name (fs/proc/array.c: proc_task_name).
 var names = strings.NewReplacer(`\n`, "\n", `\\`, `\`)
 
-// ParseStatus reads the text of a status file.
-func ParseStatus(text []byte) Status {
+// parseStatus reads the text of a status file.
+func parseStatus(text []byte) Status {
 	s := Status{VPID: -1, VPGID: -1, VSID: -1}
 	for key, value := range Fields(string(text)) {
 		if key == "Name" {

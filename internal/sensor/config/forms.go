@@ -57,7 +57,7 @@ func (f *ExtraFields) decodeNode(d *decoder, n *yaml.Node, path string) {
 }
 
 func (i *Interval) decodeNode(d *decoder, n *yaml.Node, path string) {
-	v, err := ParseInterval(d.text(n, path))
+	v, err := parseInterval(d.text(n, path))
 	if err != nil {
 		d.report(Error, n, path, err.Error())
 		return

@@ -42,9 +42,9 @@ type Interval time.Duration
 // Duration is the interval as the standard library's type.
 func (i Interval) Duration() time.Duration { return time.Duration(i) }
 
-// ParseInterval reads a duration such as 1h30m or 500ms. A number without a
+// parseInterval reads a duration such as 1h30m or 500ms. A number without a
 // unit is refused with Falco's words, since it once meant milliseconds.
-func ParseInterval(s string) (Interval, error) {
+func parseInterval(s string) (Interval, error) {
 	if _, err := strconv.ParseUint(s, 10, 64); err == nil {
 		return 0, fmt.Errorf("Metrics interval was passed as numeric value without Prometheus time unit; write it like 30s or 15m")
 	}

@@ -22,13 +22,13 @@ const (
 	shortLen = 12
 )
 
-// Identify finds the container in a list of cgroups as events carry it:
+// identify finds the container in a list of cgroups as events carry it:
 // "subsystem=path" entries, NUL-separated. The result is the zero Identity for
 // a process of the host. The first entry that names a container decides; they
 // do not contradict each other, but some hierarchies (cgroup v1) may not have
 // been set up by the runtime and then say nothing. The strings of the result
 // are parts of cgroups.
-func Identify(cgroups string) Identity {
+func identify(cgroups string) Identity {
 	for cgroups != "" {
 		entry, rest, _ := strings.Cut(cgroups, "\x00")
 		cgroups = rest

@@ -82,7 +82,7 @@ func TestIdentify(t *testing.T) {
 			"cpuset=/\x00memory=/\x00name=systemd=" + c.path + "\x00=/", // hybrid
 			"cpu,cpuacct=" + c.path + "\x00pids=" + c.path + "\x00",
 		} {
-			if got, want := Identify(form), (Identity{c.id, c.typ}); got != want {
+			if got, want := identify(form), (Identity{c.id, c.typ}); got != want {
 				t.Errorf("%s: Identify(%q) = %+v, want %+v", c.name, form, got, want)
 			}
 		}
@@ -105,7 +105,7 @@ func TestShortID(t *testing.T) {
 
 func TestIdentifyDoesNotAllocate(t *testing.T) {
 	s := "cpuset=/\x00memory=/kubepods.slice/kubepods-pod1.slice/cri-containerd-" + idA + ".scope\x00"
-	if n := testing.AllocsPerRun(100, func() { Identify(s) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { identify(s) }); n != 0 {
 		t.Errorf("Identify allocates %v times", n)
 	}
 }
@@ -115,7 +115,7 @@ func FuzzIdentify(f *testing.F) {
 	f.Add(`=/machine.slice/machine-lxc\x2d4711\x2dguest.scope/libvirt`)
 	f.Add("name=systemd=/lxc.payload.a/bpm-b//")
 	f.Fuzz(func(t *testing.T, s string) {
-		id := Identify(s)
+		id := identify(s)
 		if (id.FullID == "") != (id.Type == "") || !strings.Contains(s, id.FullID) {
 			t.Errorf("Identify(%q) = %+v", s, id)
 		}

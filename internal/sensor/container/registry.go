@@ -42,12 +42,12 @@ const (
 )
 
 // Acquire returns the container of a process with these cgroups (see
-// Identify), which must be given back by Release.
+// identify), which must be given back by Release.
 func (r *Registry) Acquire(cgroups string) *Container {
 	if r.options.Static != nil {
 		return r.options.Static
 	}
-	i := Identify(cgroups)
+	i := identify(cgroups)
 	if r.isHost(i) {
 		return Host
 	}
@@ -63,7 +63,7 @@ func (r *Registry) Acquire(cgroups string) *Container {
 // Outside says whether processes in these cgroups are in no container: whether
 // Acquire gives Host.
 func (r *Registry) Outside(cgroups string) bool {
-	return r.options.Static == nil && r.isHost(Identify(cgroups))
+	return r.options.Static == nil && r.isHost(identify(cgroups))
 }
 
 func (r *Registry) isHost(i Identity) bool { return i.FullID == "" || r.ignores(i.Type) }

@@ -51,7 +51,7 @@ func (p *operandParser) blanks() {
 }
 
 func (p *operandParser) operand(depth int) (Operand, error) {
-	for _, name := range Transformers {
+	for _, name := range transformers {
 		if p.skip(name + "(") {
 			return p.transformer(name, depth)
 		}

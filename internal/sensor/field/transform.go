@@ -9,8 +9,8 @@ import (
 	"unsafe"
 )
 
-// Transformers are the names that Transform knows.
-var Transformers = []string{"tolower", "toupper", "b64", "basename", "len", "join", "concat", "getopt"}
+// transformers are the names that Transform knows.
+var transformers = []string{"tolower", "toupper", "b64", "basename", "len", "join", "concat", "getopt"}
 
 // Literal is a text of the rule as an argument of a transformer.
 func Literal(text string) Extractor {
@@ -79,7 +79,7 @@ func transform(name string, args []Extractor, index string) (Extractor, error) {
 		}
 		return getopt(args[0], args[1], index), nil
 	}
-	return Extractor{}, fmt.Errorf("unknown transformer '%s': expected one of %s", name, strings.Join(Transformers, " "))
+	return Extractor{}, fmt.Errorf("unknown transformer '%s': expected one of %s", name, strings.Join(transformers, " "))
 }
 
 func transformOne(name string, x Extractor) (Extractor, error) {

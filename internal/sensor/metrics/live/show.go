@@ -43,7 +43,7 @@ func Status(ctx context.Context, w io.Writer, opt Options) error {
 	if opt.JSON {
 		return writeJSON(w, now, "  ")
 	}
-	return WriteStatus(w, prev, now)
+	return writeStatus(w, prev, now)
 }
 
 // second is the snapshot after the interval, with what programs cost in it if
@@ -99,9 +99,9 @@ func (opt Options) show(w io.Writer, terminal *screen.Screen, prev, now *metrics
 	}
 	if terminal != nil {
 		var view strings.Builder
-		return errors.Join(WriteTop(&view, prev, now, opt.Rows), terminal.Draw(view.String()))
+		return errors.Join(writeTop(&view, prev, now, opt.Rows), terminal.Draw(view.String()))
 	}
-	if err := WriteTop(w, prev, now, opt.Rows); err != nil {
+	if err := writeTop(w, prev, now, opt.Rows); err != nil {
 		return err
 	}
 	if !opt.Terminal && !opt.Once {

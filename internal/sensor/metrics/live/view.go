@@ -35,9 +35,9 @@ func between(prev, now *metrics.Snapshot) rates {
 	}
 }
 
-// WriteStatus writes one snapshot for people; prev, a little older, gives the
+// writeStatus writes one snapshot for people; prev, a little older, gives the
 // rates.
-func WriteStatus(w io.Writer, prev, now *metrics.Snapshot) error {
+func writeStatus(w io.Writer, prev, now *metrics.Snapshot) error {
 	var b strings.Builder
 	writeHead(&b, prev, now)
 	writeHooks(&b, now.Probe.Hooks)
@@ -176,8 +176,8 @@ func bound(l metrics.Latency, q float64) string {
 	return "<= " + l.Quantile(q).String()
 }
 
-// WriteTop writes the live view: rows lines of each table.
-func WriteTop(w io.Writer, prev, now *metrics.Snapshot, rows int) error {
+// writeTop writes the live view: rows lines of each table.
+func writeTop(w io.Writer, prev, now *metrics.Snapshot, rows int) error {
 	var b strings.Builder
 	writeHead(&b, prev, now)
 	b.WriteByte('\n')
