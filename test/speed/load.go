@@ -14,8 +14,8 @@ import (
 
 // load opens and closes a file that no rule looks at: rate times a second, or
 // as fast as it goes; without workers, nothing. With dup it duplicates and
-// closes a descriptor instead, which rules about containers look at: the
-// kernel cannot rule these events out, and each is delivered and matched.
+// closes a descriptor instead, which only rules about containers look at: the
+// kernel filters these events by the kind of call, and opens by their paths.
 type load struct {
 	rate, workers int
 	dup           bool

@@ -60,11 +60,11 @@ func main() {
 		{"open/close, 20,000/s", func() (result, error) { return steady(*binary, *hooks, load{rate: 20000, workers: 1}, length, 0) }},
 		{"open/close, one loop unpaced", func() (result, error) { return steady(*binary, *hooks, load{workers: 1}, length, 0) }},
 		{"open/close, two loops unpaced", func() (result, error) { return steady(*binary, *hooks, load{workers: 2}, length, 0) }},
-		{"dup/close (delivered), 20,000/s", func() (result, error) {
+		{"dup/close, 20,000/s", func() (result, error) {
 			return steady(*binary, *hooks, load{rate: 20000, workers: 1, dup: true}, length, 0)
 		}},
-		{"dup/close (delivered), one loop unpaced", func() (result, error) { return steady(*binary, *hooks, load{workers: 1, dup: true}, length, 0) }},
-		{"dup/close (delivered), two loops, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, *hooks, load{workers: 2, dup: true}, length, 0.25) }},
+		{"dup/close, one loop unpaced", func() (result, error) { return steady(*binary, *hooks, load{workers: 1, dup: true}, length, 0) }},
+		{"dup/close, two loops, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, *hooks, load{workers: 2, dup: true}, length, 0.25) }},
 		{"two loops, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, *hooks, load{workers: 2}, length, 0.25) }},
 		{"one loop, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, *hooks, load{workers: 1}, length, 0.25) }},
 	}
