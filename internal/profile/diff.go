@@ -2,8 +2,10 @@ package profile
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Difference is one figure of two profiles.
@@ -43,6 +45,7 @@ func Compare(a, b *Profile) Diff {
 		total("execs/s", a.Processes.Execs, b.Processes.Execs)
 		total("threads/s", a.Processes.Threads, b.Processes.Threads)
 	}
+	d.arguments(a, b)
 	of := map[string][2]Syscall{}
 	for i, p := range []*Profile{a, b} {
 		for _, s := range p.Syscalls {
@@ -61,6 +64,41 @@ func Compare(a, b *Profile) Diff {
 		d.Bursts = append(d.Bursts, difference(s.Name, of[s.Name][0].Bursts.Tenth.Max, of[s.Name][1].Bursts.Tenth.Max))
 	}
 	return d
+}
+
+// arguments compares what both have sampled of them.
+func (d *Diff) arguments(a, b *Profile) {
+	total := func(name string, x, y float64) { d.Totals = append(d.Totals, difference(name, x, y)) }
+	median := func(name string, x, y *Quantiles) {
+		if x != nil && y != nil {
+			total(name+" p50", x.P50, y.P50)
+		}
+	}
+	if a.Processes != nil && b.Processes != nil {
+		median("life (s)", a.Processes.Lifetime, b.Processes.Lifetime)
+		median("arguments", a.Processes.Arguments, b.Processes.Arguments)
+		median("their bytes", a.Processes.ArgumentBytes, b.Processes.ArgumentBytes)
+	}
+	if a.Paths != nil && b.Paths != nil {
+		total("new paths, share", a.Paths.Distinct, b.Paths.Distinct)
+		total("relative paths, share", a.Paths.Relative, b.Paths.Relative)
+		median("their depth", a.Paths.Depth, b.Paths.Depth)
+	}
+	shares := map[string][2]float64{}
+	for i, p := range []*Profile{a, b} {
+		for _, s := range p.Sockets {
+			name := strings.Join(strings.Fields(s.Call+" "+s.Family+" "+s.Protocol+" "+s.Locality), " ") + ", share"
+			pair := shares[name]
+			pair[i] = s.Share
+			shares[name] = pair
+		}
+	}
+	if len(a.Sockets) == 0 || len(b.Sockets) == 0 {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(shares)) {
+		total(name, shares[name][0], shares[name][1])
+	}
 }
 
 func difference(name string, a, b float64) Difference {

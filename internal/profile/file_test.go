@@ -174,6 +174,26 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// What was sampled of arguments is compared if both have it.
+func TestCompareArguments(t *testing.T) {
+	a := &Profile{Processes: &Processes{Arguments: &Quantiles{P50: 5}}, Paths: &Paths{Relative: 0.1, Depth: &Quantiles{P50: 4}},
+		Sockets: []Socket{{Call: "socket", Family: "ipv4", Protocol: "stream", Share: 1}}}
+	b := &Profile{Processes: &Processes{Arguments: &Quantiles{P50: 6}}, Paths: &Paths{Relative: 0.2, Depth: &Quantiles{P50: 8}},
+		Sockets: []Socket{{Call: "connect", Family: "unix", Locality: "local", Share: 1}}}
+	got := map[string]float64{}
+	for _, d := range Compare(a, b).Totals {
+		got[d.Name] = d.B - d.A
+	}
+	for name, want := range map[string]float64{"arguments p50": 1, "relative paths, share": 0.1, "their depth p50": 4, "socket ipv4 stream, share": -1, "connect unix local, share": 1} {
+		if change, is := got[name]; !is || change != want {
+			t.Errorf("%s: %g (%v), want %g", name, change, is, want)
+		}
+	}
+	if d := Compare(a, &Profile{}); len(d.Totals) != len(Compare(&Profile{}, &Profile{}).Totals) {
+		t.Errorf("compared with nothing: %+v", d.Totals)
+	}
+}
+
 func TestQuantiles(t *testing.T) {
 	var samples []float64
 	for i := range 101 {

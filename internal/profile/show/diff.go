@@ -56,5 +56,9 @@ func change(d profile.Difference) string {
 	case d.Change > 3:
 		return fmt.Sprintf("x%.1f", d.B/d.A)
 	}
-	return fmt.Sprintf("%+.1f %%", 100*d.Change)
+	text := fmt.Sprintf("%+.1f %%", 100*d.Change)
+	if text == "-0.0 %" || text == "+0.0 %" {
+		return "="
+	}
+	return text
 }
