@@ -178,6 +178,7 @@ func accepts(nr uintptr, flags int) func(*prep) (func() error, error) {
 			return nil, err
 		}
 		to := sockaddr(netip.AddrPortFrom(loopback.Addr(), uint16(name.(*unix.SockaddrInet4).Port)))
+		from, length := new(unix.RawSockaddrInet4), new(uint32)
 		return func() error {
 			client, err := socket(unix.AF_INET, unix.SOCK_STREAM|flags)
 			if err != nil {
@@ -186,7 +187,8 @@ func accepts(nr uintptr, flags int) func(*prep) (func() error, error) {
 			_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(client), uintptr(unsafe.Pointer(to)), unsafe.Sizeof(*to))
 			if errno == 0 || errno == unix.EINPROGRESS {
 				var connection uintptr
-				if connection, _, errno = unix.RawSyscall6(nr, uintptr(fd), 0, 0, 0, 0, 0); errno == 0 {
+				*length = unix.SizeofSockaddrInet4
+				if connection, _, errno = unix.RawSyscall6(nr, uintptr(fd), uintptr(unsafe.Pointer(from)), uintptr(unsafe.Pointer(length)), 0, 0, 0); errno == 0 {
 					_ = closeFD(int(connection))
 				}
 			}
