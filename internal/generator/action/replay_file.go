@@ -55,8 +55,8 @@ var fileReplays = map[string]replay{
 	"fchmodat":        {nr: unix.SYS_FCHMODAT, args: []word{here, existing, number(0o644)}, fails: []word{here, missing, number(0o644)}},
 	"renameat2":       {nr: unix.SYS_RENAMEAT2, args: []word{here, existing, here, existing, zero}, fails: []word{here, missing, here, missing, zero}},
 	"renameat":        {nr: unix.SYS_RENAMEAT, args: []word{here, existing, here, existing}, fails: []word{here, missing, here, missing}},
-	"unlinkat":        {nr: unix.SYS_UNLINKAT, fails: []word{here, missing, zero}, besides: map[string]int{"mknodat": 1}, run: makesAndRemoves(makeFile, removeFile)},
-	"mkdirat":         {nr: unix.SYS_MKDIRAT, fails: []word{here, existing, zero}, besides: map[string]int{"unlinkat": 1}, run: makesAndRemoves(makeDirectory, removeDirectory)},
+	"unlinkat":        {nr: unix.SYS_UNLINKAT, fails: []word{directory, nowhereName, zero}, besides: map[string]int{"mknodat": 1}, run: removes(makesFile, 0)},
+	"mkdirat":         {nr: unix.SYS_MKDIRAT, fails: []word{here, existing, zero}, besides: map[string]int{"unlinkat": 1}, run: removes(makesDirectory, unix.AT_REMOVEDIR)},
 	"copy_file_range": {nr: unix.SYS_COPY_FILE_RANGE, args: []word{memoryFile, zero, memoryFile, zero, size, zero}, fails: []word{noFD, zero, noFD, zero, zero, zero}},
 	"sendfile":        {nr: unix.SYS_SENDFILE, fails: []word{noFD, noFD, zero, zero}, run: sends},
 }
@@ -153,7 +153,35 @@ func makesAndRemoves(create, remove func(cpath) error) func(*prep) (func() error
 	}
 }
 
-func makeFile(path cpath) error        { return mknodat(path, 0o644) }
-func makeDirectory(path cpath) error   { return mkdirat(path, 0o755) }
-func removeFile(path cpath) error      { return unlinkat(path, 0) }
-func removeDirectory(path cpath) error { return unlinkat(path, unix.AT_REMOVEDIR) }
+func makeFile(path cpath) error { return mknodat(path, 0o644) }
+
+// removes makes a file or a directory, and removes it by its name in a directory
+// that is open: so trees are removed, which is what most calls of unlinkat do, and
+// sensors need not follow such a name.
+func removes(create func(dir uintptr, path, name cpath) error, flags uintptr) func(*prep) (func() error, error) {
+	return func(p *prep) (func() error, error) {
+		path, err := p.inScratch("made")
+		if err != nil {
+			return nil, err
+		}
+		dir, err := directory(p)
+		name, full := c("made"), c(path)
+		return func() error {
+			if err := create(dir, full, name); err != nil {
+				return err
+			}
+			_, _, errno := unix.RawSyscall(unix.SYS_UNLINKAT, dir, uintptr(unsafe.Pointer(name)), flags)
+			return check(errno)
+		}, err
+	}
+}
+
+func makesFile(dir uintptr, _, name cpath) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_MKNODAT, dir, uintptr(unsafe.Pointer(name)), unix.S_IFREG|0o644, 0, 0, 0)
+	return check(errno)
+}
+
+func makesDirectory(_ uintptr, path, _ cpath) error { return mkdirat(path, 0o755) }
+
+// nowhereName is a name that no directory has.
+func nowhereName(p *prep) (uintptr, error) { return p.held(c("missing")), nil }
