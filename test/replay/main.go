@@ -8,7 +8,8 @@
 // way. Then both run beside a sensor, by turns. What the tables compare is rates,
 // bursts, and what the sensor spends. With
 // -headroom 0.03 it compares instead the multiples of the workload at which a
-// sensor with that CPU first drops an event.
+// sensor with that CPU first drops an event; with -keep, "peregrine capacity run
+// --load" can then answer for the same recording.
 //
 // If it is killed, "peregrine generate cleanup" and "peregrine capacity restore"
 // undo what it leaves behind.
