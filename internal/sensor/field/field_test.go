@@ -146,7 +146,7 @@ func TestLookupErrors(t *testing.T) {
 		{"proc.name[1]", "takes no argument"},
 		{"proc.aname[x]", `argument "x": expected a number`},
 		{"proc.aname[99999999999]", "expected a number"},
-		{"evt.around[x]", "expected a time"}, {"evt.around[1s]", "want a time"},
+		{"evt.around[x]", "expected a time"}, {"evt.around[1s]", "expected a time"},
 		{"evt.abspath.up", "expected src or dst"},
 	} {
 		_, _, err := field.Lookup(tt.text)

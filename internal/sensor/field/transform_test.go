@@ -89,7 +89,7 @@ func TestTransformErrors(t *testing.T) {
 	for _, tt := range []struct{ text, want string }{
 		{"tolower(proc.pid)", "applies to texts"},
 		{"tolower(proc.name, proc.name)", "takes 1 argument, not 2"},
-		{"concat(proc.name)", "2 texts or more"},
+		{"concat(proc.name)", "two or more texts"},
 		{"concat(proc.name, (proc.name))", "no lists"},
 		{"join(\",\")", "a separator and a list"},
 		{"join(\",\", proc.pid)", "a separator and a list"},
