@@ -176,3 +176,15 @@ func TestConnect(t *testing.T) {
 		t.Errorf("without a configuration: %v", err)
 	}
 }
+
+// Without any configuration, the error says how to name a cluster: client-go's
+// speaks of a variable that kubectl no longer documents.
+func TestConnectNowhere(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("KUBERNETES_SERVICE_HOST", "")
+	var f Flags
+	f.Register(pflag.NewFlagSet("", pflag.ContinueOnError))
+	if _, err := f.Connect("test"); err == nil || !strings.Contains(err.Error(), "give --kubeconfig FILE") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -4,6 +4,7 @@
 package kubeapi
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -56,6 +57,9 @@ func Given(flags *pflag.FlagSet) bool {
 func (f *Flags) Connect(agent string) (*Client, error) {
 	loader := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(f.rules, &f.overrides)
 	config, err := loader.ClientConfig()
+	if clientcmd.IsEmptyConfig(err) {
+		return nil, errors.New("find the Kubernetes cluster: no kubeconfig names one: give --kubeconfig FILE, or set KUBECONFIG")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("find the Kubernetes cluster: %w", err)
 	}
