@@ -12,9 +12,9 @@ import (
 )
 
 // entryParams are the paths of calls on entries of directories, by kind. The
-// probe looks at paths that are a single name (probe/bpf/entryfilter.h): of these
-// it knows what user space will find, since no link is on the way and none is
-// followed.
+// probe looks only at paths that are a single name (probe/bpf/entryfilter.h). It
+// knows which names user space will find for these, since the calls pass no link
+// and follow none.
 var entryParams = map[event.Kind][]string{
 	event.KindUnlink: {"path"}, event.KindUnlinkat: {"name"}, event.KindRmdir: {"path"},
 	event.KindMkdir: {"path"}, event.KindMkdirat: {"path"}, event.KindMknod: {"path"}, event.KindMknodat: {"path"},
@@ -33,14 +33,14 @@ var entryKinds = func() (kinds []event.Kind) {
 	return kinds
 }()
 
-// alwaysSent, in Calls, stands for no need: all calls are sent.
+// alwaysSent, in Calls, is not a need: it makes the probe send all calls.
 const alwaysSent = uncleanBit
 
 // entryCall is a call on an entry of a directory that failed, or did not.
 type entryCall struct{ anyCall }
 
-// path knows the fields that read the call's own paths. fd.name is another: that
-// of the directory's descriptor.
+// path knows the fields that read the call's own paths. fd.name is not one of
+// them: it is the name of the directory's descriptor.
 func (e entryCall) path(name string, op filter.Op, value string) []clause {
 	param, isParam := strings.CutPrefix(name, "evt.arg.")
 	switch {
@@ -73,8 +73,8 @@ func entryNeeds(list []*rules.Rule) groups {
 	return all
 }
 
-// addCalls gives bits to the needs of calls, from the given one on; nil, or more
-// than there are bits: all calls are needed.
+// addCalls gives bits to the needs of calls, starting with the bit next. Without
+// needs (nil), or with more than there are bits, all calls are needed.
 func (o *Opens) addCalls(masks map[pathset.Pattern]pathset.Clauses, calls groups, next int) {
 	list := calls.list()
 	if calls == nil || next+len(list) > maxGroups {

@@ -10,21 +10,21 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
 
-// maxGroups is the number of needs that the probe tells apart: bits of a word,
-// but for unclean.
+// maxGroups is the number of needs that the probe tells apart: the bits of a
+// word except that of unclean paths.
 const maxGroups = 63
 
-// group is what some rules need alike: in some combinations of facts (a bit
-// each), calls that meet a need.
+// group is a need that some rules share, and the combinations of facts (a bit
+// each) in which they have it.
 type group struct {
 	facts uint64
 	need  need
 }
 
-// groups gathers the needs of rules, and reduces them to as few groups as the
-// probe has bits for. A bit is not a rule's own: most rules have one clause, and
-// of these all with the same facts are one group, whose clause is met where that
-// of any of them is; nothing is lost by it.
+// groups gathers the needs of rules, and reduces them to as many groups as the
+// probe has bits. Most rules have a single clause. All of these with the same
+// facts are one group, whose clause is met if that of any of them is: this loses
+// nothing.
 type groups map[string]*group
 
 // add says what a rule needs in some combinations of facts.

@@ -7,8 +7,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
 
-// clause is met by a call in whose paths one of the patterns occurs, or whose
-// program has one of the names; without either, by none.
+// clause is met by a call if one of the patterns occurs in its paths, or if its
+// program has one of the names. Without patterns and names, no call meets it.
 type clause struct {
 	patterns []pathset.Pattern
 	names    []string
@@ -35,8 +35,8 @@ func (c *clause) add(other clause) {
 	c.by = append(c.by, other.by...)
 }
 
-// need is a necessary condition: that all clauses are met, and that some name of
-// the file does not meet excluded, which has no names.
+// need is a necessary condition: all clauses are met, and at least one name of
+// the file does not meet excluded, which has no program names.
 type need struct {
 	clauses  []clause
 	excluded clause
@@ -48,8 +48,8 @@ func (n need) always() bool { return len(n.clauses) == 0 && n.excluded.size() ==
 // never says that no call meets the need.
 func (n need) never() bool { return len(n.clauses) > 0 && n.clauses[0].size() == 0 }
 
-// names are those of the programs whose calls may be needed, whatever their
-// paths; false if those of all may be.
+// names are the programs whose calls may be needed, for any paths; false if the
+// calls of all programs may be.
 func (n need) names() ([]string, bool) {
 	if len(n.clauses) == 0 {
 		return nil, false

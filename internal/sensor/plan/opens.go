@@ -13,39 +13,39 @@ import (
 )
 
 // Opens tells the probe which calls of open, openat and openat2 no rule can
-// match, so that it need not send them: most events of a host are these.
+// match, so that it does not send them: most events of a host are opens.
 //
-// Besides the path, the probe knows a few bits about an open, a combination of
-// facts. In each combination, a rule has a need: the projection of its condition
-// onto paths and the program's name, as a few clauses, all of which must be met.
-// Needs, grouped, have a bit each in the masks below. The probe sends an open if
-// any rule's need may be met.
+// Besides the path, the probe knows a few facts about an open. For each
+// combination of facts, a rule has a need: the projection of its condition onto
+// paths and the program's name, as a few clauses, all of which must be met. Each
+// group of needs has a bit in the masks below. The probe sends an open if the need
+// of any rule may be met.
 type Opens struct {
-	// Paths finds the clauses that paths meet. The probe feeds it the path as
-	// given, that path made absolute, and, where it led elsewhere, the path as
-	// resolved, and takes all together: of an open, a rule may look at the
-	// one name in one part and at another name in another.
+	// Paths finds the clauses that paths meet. The probe runs it over the path as
+	// given, that path made absolute, and, if it led elsewhere, the path as
+	// resolved, and combines the results: different parts of a rule may be about
+	// different names of the file.
 	Paths *pathset.Set
-	// Facts has, by combination of facts, the needs that there are in it.
+	// Facts has the needs that exist for each combination of facts.
 	Facts [event.NumOpenFacts]uint64
-	// Rest has the clauses that are met anyhow: those that a need does not have.
+	// Rest has the clauses that are always met: those that a need does not have.
 	Rest [pathset.NumClauses]uint64
-	// Names has, by proc.name, the needs whose first clause such a program meets
-	// whatever the path.
+	// Names has, by proc.name, the needs whose first clause a program of this
+	// name meets, for any path.
 	Names map[string]uint64
 	// Always has the combinations (a bit each) in which every open is needed.
 	Always uint64
-	// Calls has the needs there are of other calls with paths, by kind, failed and
-	// not; see entries.go.
+	// Calls has the needs of other calls with paths, by kind, of failed and of
+	// successful calls; see entries.go.
 	Calls [event.NumKinds][2]uint64
 }
 
-// filteredKinds are the kinds that Opens speaks of.
+// filteredKinds are the kinds that Opens is about.
 var filteredKinds = []event.Kind{event.KindOpen, event.KindOpenat, event.KindOpenat2}
 
 // unclean are parts of a path that make fd.name differ from the text that was
-// given; such opens are sent if there are any needs, so that a pattern on fd.name
-// may be looked for in the given text.
+// given. Such opens are sent if any need exists, so that patterns on fd.name can be
+// searched in the given text.
 var unclean = []pathset.Pattern{
 	{Text: "//", Kind: pathset.Contains}, {Text: "/./", Kind: pathset.Contains}, {Text: "/../", Kind: pathset.Contains},
 	{Text: "/.", Kind: pathset.Suffix}, {Text: "/..", Kind: pathset.Suffix},

@@ -11,7 +11,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
 
-// Stages says what the probe asks of events of a kind before it sends one for a
+// Stages says what the probe checks before it sends an event of a kind for a
 // rule.
 type Stages struct {
 	Kind event.Kind `json:"-"`
@@ -27,10 +27,10 @@ type Stages struct {
 	Container bool `json:"container,omitempty"`
 	// Argument is what an argument must have, such as "CLONE_NEWUSER".
 	Argument string `json:"argument,omitempty"`
-	// Names are those of the programs; none: of all.
+	// Names are the names of the programs; empty for all programs.
 	Names []string `json:"names,omitempty"`
-	// Sockets is how many of SocketsOf combinations of facts about the socket;
-	// 0 of 0: it is not looked at.
+	// Sockets is how many of SocketsOf combinations of facts about the socket are
+	// sent; 0 of 0 if the probe does not look at it.
 	Sockets   int `json:"sockets,omitempty"`
 	SocketsOf int `json:"sockets_of,omitempty"`
 	// Addresses: addresses and ports are looked at.
@@ -166,8 +166,8 @@ func (a *Alone) looksAtPaths(kind event.Kind) bool {
 	})
 }
 
-// Sends says whether the probe sends an event of process p for the rule. It may
-// say so of some that the probe leaves out: it knows a little more of a call.
+// Sends says whether the probe sends an event of process p for the rule. The
+// probe may filter some of these: it knows a little more about a call.
 func (a *Alone) Sends(v *event.View, p *state.Process) bool {
 	kind := v.Kind()
 	if a.plan.Program(kind, event.ID(v.Header().Syscall)) == nil {
