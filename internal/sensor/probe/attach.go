@@ -138,7 +138,7 @@ func (h *hooks) attachOne(types *btf.Cache, i Interest, f function) error {
 	if err := h.keep.put(f.name, l); err != nil {
 		return fmt.Errorf("keep: %w", err)
 	}
-	h.attached[f.name], h.attachedAt = place{t, slot, id}, time.Now()
+	h.attached[f.name], h.changedAt = place{t, slot, id}, time.Now()
 	return nil
 }
 
@@ -222,6 +222,7 @@ func (h *hooks) prototypeOf(kernel *btf.Spec, f function) (*prototype, error) {
 
 // release detaches all functions but those.
 func (h *hooks) release(but []string) {
+	h.detaching() // forgets those that are gone
 	stays := map[string]bool{}
 	for _, name := range but {
 		stays[name] = true
@@ -234,5 +235,26 @@ func (h *hooks) release(but []string) {
 			h.log.Warn("a function stays attached", "function", name, "error", err)
 		}
 		delete(h.attached, name)
+		h.leaving[at.stub] = name
 	}
+}
+
+// detaching says whether the kernel has yet to detach a released stub from a
+// function that is attached again. When it does, calls that are in the function
+// end without any of its programs (kernel/bpf/trampoline.c,
+// bpf_tramp_image_put).
+func (h *hooks) detaching() (waits bool) {
+	for id, name := range h.leaving {
+		_, again := h.attached[name]
+		if stub, err := ebpf.NewProgramFromID(id); err == nil {
+			stub.Close()
+			waits = waits || again
+			continue
+		}
+		delete(h.leaving, id)
+		if again {
+			h.changedAt = time.Now()
+		}
+	}
+	return waits
 }

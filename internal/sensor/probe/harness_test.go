@@ -41,7 +41,10 @@ var hooksFlag = flag.String("hooks", string(Tracepoint), "where the tests' probe
 
 // asTested completes the options of a test's probe.
 func asTested(o Options) Options {
-	o.Legacy, o.underWay = legacy(), time.Millisecond
+	o.Legacy = legacy()
+	if o.underWay == 0 {
+		o.underWay = time.Millisecond
+	}
 	if o.Hooks == "" {
 		o.Hooks = Hooks(*hooksFlag)
 	}

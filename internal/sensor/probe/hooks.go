@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 
@@ -60,7 +61,8 @@ type hooks struct {
 	state      uint64
 	found      map[string]function // those that were looked for; without a name if the kernel lacks it
 	attached   map[string]place
-	attachedAt time.Time // the last of them
+	changedAt  time.Time                 // of the last change of an attached function's programs
+	leaving    map[ebpf.ProgramID]string // stubs that the kernel has yet to detach, and their functions
 	lastSlot   uint32
 	prototypes map[btf.TypeID]*prototype
 	keep       keep
@@ -98,6 +100,7 @@ func (h *hooks) start(p *Probe, mode Hooks, underWay time.Duration) {
 		return
 	}
 	h.found, h.attached, h.prototypes = map[string]function{}, map[string]place{}, map[btf.TypeID]*prototype{}
+	h.leaving = map[ebpf.ProgramID]string{}
 	h.wake = make(chan struct{}, 1)
 	h.wakeUp()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -169,15 +172,19 @@ func (h *hooks) takeOver(ctx context.Context) {
 }
 
 // letGo detaches sys_exit, unless functions have stopped reporting beside it.
-// Calls that were in their functions before these were attached are seen by
-// sys_exit alone: it returns how much of the time is left that they get to end.
+// Calls that were in their functions before these were attached, or before an
+// earlier stub was detached, are seen by sys_exit alone: it returns how much of
+// the time is left that they get to end.
 func (h *hooks) letGo(ctx context.Context) (left time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.state != bothReport || ctx.Err() != nil {
 		return 0
 	}
-	if left = h.underWay - time.Since(h.attachedAt); left > 0 {
+	if h.detaching() {
+		return time.Second / 10 // the kernel takes an eighth of a second for each
+	}
+	if left = h.underWay - time.Since(h.changedAt); left > 0 {
 		return left
 	}
 	err := h.set(byFunction)

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/needs"
@@ -106,7 +107,7 @@ func TestUnderWay(t *testing.T) {
 		"functions report": {byFunction, 0, false},
 		"let go meanwhile": {bySysExit | withMarks, all / 2, false},
 	} {
-		h := &hooks{state: tt.state, underWay: all, attachedAt: time.Now().Add(-tt.since)}
+		h := &hooks{state: tt.state, underWay: all, changedAt: time.Now().Add(-tt.since)}
 		left := h.letGo(t.Context())
 		if waits := left > 0; waits != tt.waits || left > all-tt.since {
 			t.Errorf("%s: %v are left of %v", name, left, all)
@@ -117,13 +118,44 @@ func TestUnderWay(t *testing.T) {
 	}
 }
 
+// Calls get their time again when the kernel detaches an earlier stub of an
+// attached function, for which sys_exit waits.
+func TestUnderWayDetaching(t *testing.T) {
+	needBPF(t)
+	stub, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SocketFilter, Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := stub.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := info.ID()
+	h := &hooks{state: bothReport, underWay: time.Hour, leaving: map[ebpf.ProgramID]string{id: "openat"}}
+	if h.detaching() {
+		t.Error("waits for a function that is not attached")
+	}
+	h.attached = map[string]place{"openat": {}}
+	if left := h.letGo(t.Context()); left <= 0 || left >= time.Minute || h.state != bothReport {
+		t.Errorf("the stub is there: %v are left, state %b", left, h.state)
+	}
+	if err := stub.Close(); err != nil {
+		t.Fatal(err)
+	}
+	needs.Eventually(t, "the stub is gone", func() bool { return !h.detaching() })
+	if left := h.letGo(t.Context()); left <= 59*time.Minute || left > time.Hour || len(h.leaving) != 0 {
+		t.Errorf("the stub is gone: %v are left, %v are leaving", left, h.leaving)
+	}
+}
+
 // Each numbered open is reported once: while functions take over from sys_exit,
 // while syscalls come and go, and while sys_exit takes over again.
 func TestHandOver(t *testing.T) {
 	needBPF(t)
 	one := Interest{Syscalls: ids("openat")}
 	o := newOpens(t)
-	p, err := Load(asTested(Options{CPUsPerRing: 1, Interest: one, Hooks: Functions})) // the first hand-over is under load too
+	// The first hand-over is under load too. An open may wait for a CPU.
+	p, err := Load(asTested(Options{CPUsPerRing: 1, Interest: one, Hooks: Functions, underWay: time.Second}))
 	if err != nil {
 		t.Fatal(err)
 	}
