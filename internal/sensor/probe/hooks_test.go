@@ -25,7 +25,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-var handOverOpens = flag.Int("hand-over-opens", 20_000, "opens of each thread during a hand-over")
+var handOverOpens = flag.Int("hand-over-opens", 20_000, "opens, at least, of each thread during a hand-over")
 
 // Where functions cannot be hooked, sys_exit reports, and the log says why, once.
 // Rules on the files of closes are a reason on kernels that could hook
@@ -162,7 +162,7 @@ func TestHandOver(t *testing.T) {
 	defer p.Close()
 	o.begin()
 	changes := make(chan int)
-	go func() { changes <- changeHooks(t, p, one, func() bool { return o.left.Load() == 0 }) }()
+	go func() { changes <- changeHooks(t, p, one, o) }()
 	tr := &tracer{t: t, probe: p}
 	rounds := -1
 	for rounds < 0 {
@@ -177,10 +177,10 @@ func TestHandOver(t *testing.T) {
 		t.Fatalf("lost events: %+v, %v", c, err)
 	}
 	in := awaitHooks(t, p)
-	t.Logf("%d opens, %d rounds of changes, hooks %+v", openThreads**handOverOpens, rounds, in)
-	for thread := range o.seen {
-		for number, seen := range o.seen[thread] {
-			if seen != 1 {
+	t.Logf("%v opens, %d rounds of changes, hooks %+v", o.made, rounds, in)
+	for thread, made := range o.made {
+		for number := range made {
+			if seen := o.seen[thread][number]; seen != 1 {
 				t.Errorf("open %d of thread %d was reported %d times", number, thread, seen)
 			}
 		}
@@ -191,13 +191,13 @@ func TestHandOver(t *testing.T) {
 }
 
 // changeHooks adds syscalls and takes them away, and makes sys_exit and the
-// functions take over in turn, until it is done. It counts the rounds.
-func changeHooks(t *testing.T, p *Probe, one Interest, done func() bool) (rounds int) {
+// functions take over in turn, until all is opened. It counts the rounds.
+func changeHooks(t *testing.T, p *Probe, one Interest, o *opens) int {
 	more := Interest{Syscalls: ids("openat", "dup", "connect", "unlinkat", "setsid", "mkdirat", "getpid")}
 	back := one
 	back.ClosedFiles = true // takes sys_exit
 	awaitHooks(t, p)
-	for ; !done(); rounds++ {
+	for o.left.Load() > 0 {
 		for _, in := range []Interest{more, one, back, one} {
 			if err := p.SetInterest(in); err != nil {
 				t.Error(err)
@@ -207,38 +207,43 @@ func changeHooks(t *testing.T, p *Probe, one Interest, done func() bool) (rounds
 			}
 		}
 		awaitHooks(t, p)
+		o.rounds.Add(1)
 	}
-	return rounds
+	return int(o.rounds.Load())
 }
 
 const openThreads = 2
 
 // opens are numbered opens by several threads, and how often each was seen.
 type opens struct {
-	dir   string
-	seen  [openThreads][]uint8
-	ahead chan struct{} // of opens that were not seen yet: the rings hold so many
-	left  atomic.Int32  // threads
+	dir    string
+	made   [openThreads]int
+	seen   [openThreads]map[int]int
+	ahead  chan struct{} // of opens that were not seen yet: the rings hold so many
+	left   atomic.Int32  // threads
+	rounds atomic.Int32  // of changes of hooks
 }
 
 func newOpens(t *testing.T) *opens {
 	o := &opens{dir: t.TempDir() + "/", ahead: make(chan struct{}, 10_000)}
 	for i := range o.seen {
-		o.seen[i] = make([]uint8, *handOverOpens)
+		o.seen[i] = map[int]int{}
 	}
 	return o
 }
 
-// begin starts the threads. Each ends with its last open.
+// begin starts the threads. Each ends with its last open, and not before hooks
+// have changed.
 func (o *opens) begin() {
 	o.left.Store(openThreads)
-	for thread := range o.seen {
+	for thread := range o.made {
 		go func() {
-			for n := range o.seen[thread] {
+			defer o.left.Add(-1)
+			for n := 0; n < *handOverOpens || o.rounds.Load() == 0; n++ {
 				o.ahead <- struct{}{}
 				raw(unix.SYS_OPENAT, unix.AT_FDCWD, fmt.Sprintf("%s%d-%d", o.dir, thread, n), unix.O_RDONLY)
+				o.made[thread]++
 			}
-			o.left.Add(-1)
 		}()
 	}
 }
