@@ -308,7 +308,10 @@ func connects(p *prep) (func() error, error) {
 	}
 	if all == nil {
 		e, err := ends["ipv4"](p)
-		return func() error { return e.connect() }, err
+		if err != nil {
+			return nil, err
+		}
+		return e.connect, nil
 	}
 	n := 0
 	return func() error {

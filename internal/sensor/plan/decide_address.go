@@ -36,7 +36,7 @@ func addressField(name string) (letter string, port, ok bool) {
 	}
 	for _, kind := range []string{"ip", "net", "port"} {
 		letter, found := strings.CutSuffix(name, kind)
-		if found && (letter == "" || len(letter) == 1 && strings.Contains("cslr", letter)) {
+		if found && (letter == "" || len(letter) == 1 && strings.ContainsAny(letter, "cslr")) {
 			return letter, kind == "port", true
 		}
 	}
