@@ -204,7 +204,7 @@ func (c *canary) check() (status, text string) {
 		return CheckFail, tried + ", and the sensor's rate limit withheld alerts meanwhile: set outputs.rate to 0"
 	case counts.Alerts == 0 && counts.Malformed > 0:
 		return CheckFail, tried + ": what arrives is not an alert: " + counts.LastError
-	case counts.Alerts == 0 && c.session.o.Target.Stats() != nil && c.session.lastSample() != nil && c.session.moved():
+	case counts.Alerts == 0 && c.session.o.Target.Stats() != nil && c.session.moved():
 		return CheckFail, fmt.Sprintf("%s, and none of any other, though the sensor sees events (%s): %s If so, does it write alerts to where bench reads (see --alerts), as JSON?", tried, c.session.counted(), c.question())
 	case counts.Alerts == 0:
 		return CheckFail, tried + ": no alert of any rule has ever arrived: does the sensor write to where bench reads (see --alerts), as JSON?"

@@ -57,7 +57,7 @@ func (s *Session) ready(ctx context.Context) ([]*canary, error) {
 	for _, a := range s.o.Actions {
 		canaries = append(canaries, &canary{session: s, action: a, inThread: a.Cost == action.Fast, began: time.Now(), before: s.Samples()})
 	}
-	deadline, works := time.Now().Add(s.patience.ready), false
+	deadline, seen := time.Now().Add(s.patience.ready), false
 	say := time.Now().Add(s.patience.say)
 	for ctx.Err() == nil && time.Now().Before(deadline) && !exited(s.o.Target.Exited()) {
 		open := slices.DeleteFunc(slices.Clone(canaries), (*canary).done)
@@ -73,22 +73,16 @@ func (s *Session) ready(ctx context.Context) ([]*canary, error) {
 			}
 		}
 		s.listen(ctx, canaries, time.Now().Add(canaryGap+rand.N(canaryGap/2)))
-		if !works && s.works(canaries) {
-			works = true
+		if !seen && slices.ContainsFunc(canaries, func(c *canary) bool { return c.alert != nil }) {
+			seen = true
 			deadline = earlier(deadline, time.Now().Add(s.patience.canary))
 		}
 		if now := time.Now(); now.After(say) {
 			say = now.Add(s.patience.say)
-			s.o.Say("%s; for at most %s more", s.missing(canaries), human.Duration(deadline.Sub(now)))
+			s.o.Say("%s; for at most %s more", s.missing(canaries), human.Duration(max(0, deadline.Sub(now))))
 		}
 	}
 	return canaries, ctx.Err()
-}
-
-// works says whether the sensor has shown that it sees events: the time for the
-// other alerts starts then.
-func (s *Session) works(canaries []*canary) bool {
-	return s.o.Target.Stats() != nil && s.moved() || slices.ContainsFunc(canaries, func(c *canary) bool { return c.alert != nil })
 }
 
 // missing says what ready waits for.
