@@ -123,6 +123,7 @@ func TestCWD(t *testing.T) {
 		{"empty", hasCWD, []any{0}, "", true},
 		{"too long", hasCWD, []any{"/a......", 9}, "", false},
 		{"much too long", hasCWD, []any{"/a......", -1}, "", false},
+		{"too long in an event longer than any", hasCWD, []any{strings.Repeat("a", MaxLen+8), 1 << 40}, "", false},
 		{"missing", hasCWD, nil, "", false},
 		{"missing before open descriptors", hasCWD | hasOpenFDs, []any{OpenFDs{}}, "", false},
 	} {

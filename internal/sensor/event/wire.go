@@ -272,7 +272,10 @@ func (v *View) CWD() (string, bool) {
 		return "", false
 	}
 	n := *(*uint64)(unsafe.Pointer(&v.b[end]))
-	at := end - int(min(n, MaxLen)+7)&^7
+	if n > MaxLen { // of a recording that is not ours
+		return "", false
+	}
+	at := end - int(n+7)&^7
 	if at < begin {
 		return "", false
 	}
