@@ -1,9 +1,11 @@
 package probe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -96,6 +98,8 @@ func (p *Probe) tidyAddresses(k *KindFilter) error {
 	if err := all.Err(); err != nil {
 		return fmt.Errorf("read the networks in the probe: %w", err)
 	}
+	// The largest first: no call finds one of them in place of a smaller one.
+	slices.SortFunc(gone, func(a, b networkKey) int { return cmp.Compare(a.Len, b.Len) })
 	for _, key := range gone {
 		if err := m.Delete(key); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 			return fmt.Errorf("remove a network from the probe: %w", err)

@@ -91,9 +91,11 @@ func (p *Probe) setMasks(i *Interest, names map[processName]nameNeeds) (slot uin
 	p.masks ^= 1
 	t := i.Kinds.table(names, i.Sockets)
 	if i.Addresses != nil {
-		i.Addresses.mark(t)
+		// The kernel may have no memory for many networks.
 		if err := p.setAddresses(i.Addresses, i.Kinds.Plan); err != nil {
-			return 0, err
+			p.log.Warn("the kernel does not filter calls on sockets by address", "error", err)
+		} else {
+			i.Addresses.mark(t)
 		}
 	}
 	if err := p.coll.Maps["rule_masks"].Put(uint32(p.masks), t); err != nil {
