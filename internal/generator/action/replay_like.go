@@ -61,6 +61,10 @@ const variants = 32
 // made before it starts.
 const mostPaths = 128
 
+// mostDepth keeps paths, whatever a profile says, shorter than the kernel takes:
+// PATH_MAX, of which the directory at the top needs some.
+const mostDepth = 1000
+
 // quantile is the value below which a share of the samples lies, between those
 // that are known.
 func quantile(q *profile.Quantiles, at float64) float64 {
@@ -104,7 +108,7 @@ func (p *prep) files(name string) (list []named, err error) {
 	}
 	for i := range int(max(1, min(mostPaths, math.Round(like.Distinct*float64(like.Sampled))))) {
 		relative := scattered(i, silver) < like.Relative
-		depth := int(math.Round(quantile(like.Depth, scattered(i, golden))))
+		depth := int(min(mostDepth, math.Round(quantile(like.Depth, scattered(i, golden)))))
 		list = append(list, under(base, fmt.Sprint(name, i), here, relative, depth))
 	}
 	return list, nil
