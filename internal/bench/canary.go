@@ -26,6 +26,7 @@ type canary struct {
 	took   time.Duration  // from the action to its alert
 	delay  time.Duration  // from the event to its alert
 	others []intake.Alert // of other rules, of the action's time
+	peers  []*canary      // all, this one too
 
 	foreign int           // alerts of the rule that belong to no try
 	nearest time.Duration // how far the nearest of them is from a try
@@ -109,7 +110,7 @@ func (c *canary) hear(a intake.Alert) {
 		inTime := off.Abs() <= c.session.o.Tolerance
 		switch {
 		case a.Rule != c.action.Rule:
-			if inTime && (kin == ours || kin == unknown) {
+			if inTime && (kin == ours || kin == unknown) && off.Abs() < c.fromPeers(&a) {
 				c.others = append(c.others, a)
 			}
 			known = true
@@ -138,6 +139,20 @@ func (c *canary) hear(a intake.Alert) {
 			c.nearest = distance
 		}
 	}
+}
+
+// fromPeers is how far an alert is from the actions that it is expected of.
+func (c *canary) fromPeers(a *intake.Alert) time.Duration {
+	nearest := time.Duration(1 << 62)
+	for _, p := range c.peers {
+		if p.action.Rule != a.Rule {
+			continue
+		}
+		for i := range p.tries {
+			nearest = min(nearest, p.tries[i].distance(a.Time-c.session.clock.Offset).Abs())
+		}
+	}
+	return nearest
 }
 
 func (c *canary) accept(a intake.Alert, t *try) {

@@ -217,6 +217,33 @@ func TestCanaryHears(t *testing.T) {
 	}
 }
 
+// An alert of another rule shadows an action that happened at its time, but not
+// one that happened just before the action which the alert is of.
+func TestCanaryIsShadowed(t *testing.T) {
+	const start = int64(1_000_000_000)
+	s := &Session{o: Options{Target: benchtest.New(), Tolerance: 200 * time.Microsecond}, actions: make([]match.Action, 2)}
+	canaryAt := func(rule string, start int64) *canary {
+		return &canary{session: s, action: &action.Action{Name: rule, Rule: rule, Cost: action.Fast}, inThread: true,
+			tries: []try{{Instance: generator.Instance{TID: 77, Start: start, End: start + 20_000}}}}
+	}
+	for name, tt := range map[string]struct {
+		at       int64
+		shadowed bool
+	}{
+		"within the action":                 {start + 10_000, true},
+		"within the other, 80 us later":     {start + 110_000, false},
+		"between them, nearer to the other": {start + 90_000, false},
+		"between them, nearer to this":      {start + 30_000, true},
+	} {
+		c, other := canaryAt("r", start), canaryAt("q", start+100_000)
+		c.peers = []*canary{c, other}
+		c.hear(intake.Alert{Rule: "q", Time: tt.at, Received: tt.at + 10_000})
+		if (len(c.others) > 0) != tt.shadowed {
+			t.Errorf("%s: shadowed by %v", name, c.others)
+		}
+	}
+}
+
 func TestCheckIdle(t *testing.T) {
 	second := int64(time.Second)
 	for _, tt := range []struct {

@@ -57,6 +57,9 @@ func (s *Session) ready(ctx context.Context) ([]*canary, error) {
 	for _, a := range s.o.Actions {
 		canaries = append(canaries, &canary{session: s, action: a, inThread: a.Cost == action.Fast, began: time.Now(), before: s.Samples()})
 	}
+	for _, c := range canaries {
+		c.peers = canaries
+	}
 	deadline, seen := time.Now().Add(s.patience.ready), false
 	say := time.Now().Add(s.patience.say)
 	for ctx.Err() == nil && time.Now().Before(deadline) && !exited(s.o.Target.Exited()) {
