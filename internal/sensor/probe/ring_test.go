@@ -1,9 +1,13 @@
 package probe
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
@@ -77,6 +81,45 @@ func TestPageFault(t *testing.T) {
 	}
 	if after := counters(t); after.Faults < before.Faults+2 {
 		t.Errorf("%d faults before, %d after", before.Faults, after.Faults)
+	}
+}
+
+// A path that can no longer be read when the call returns, as while the kernel
+// changes the mapping of its page: what was opened is known all the same, as
+// docs/compatibility.md says.
+func TestPathGone(t *testing.T) {
+	fifo := t.TempDir() + "/fifo"
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	page, err := unix.Mmap(-1, 0, os.Getpagesize(), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(page, fifo)
+	path := unsafe.Pointer(&page[0])
+	tr := trace(t, []string{"openat"}, func() {
+		waits := fmt.Sprintf("/proc/self/task/%d/syscall", unix.Gettid())
+		done := make(chan error)
+		go func() {
+			for doing := ""; !strings.HasPrefix(doing, fmt.Sprint(unix.SYS_OPENAT, " ")); { // for a writer
+				all, _ := os.ReadFile(waits)
+				doing = string(all)
+			}
+			err := unix.Munmap(page)
+			writer, err2 := unix.Open(fifo, unix.O_WRONLY, 0)
+			done <- errors.Join(err, err2, unix.Close(writer))
+		}()
+		dir := unix.AT_FDCWD
+		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(path), unix.O_RDONLY, 0, 0, 0)
+		if err := <-done; err != nil || errno != 0 {
+			t.Error(err, errno)
+		}
+		unix.Close(int(fd))
+	})
+	e := tr.one(event.KindOpenat)
+	if f := e.fields(); f["name"] != "-" || !strings.Contains(f["file"], quote(fifo)) {
+		t.Errorf("%v", f)
 	}
 }
 
