@@ -157,7 +157,7 @@ func TestAuditWithoutCounterpart(t *testing.T) {
 		LoadConfig: func() (*config.Config, error) { return auditConfig(t, dir, "http://127.0.0.1:0/k"), nil },
 		Stdout:     os.Stdout, Stderr: &log, Getenv: func(string) string { return "" }, DryRun: true, MaxDuration: time.Second,
 	})
-	if err != nil || !strings.Contains(log.String(), "no rule is of source k8s_audit") {
+	if err != nil || !strings.Contains(log.String(), "no rule has the source k8s_audit") {
 		t.Errorf("%v\n%s", err, log.String())
 	}
 }

@@ -153,7 +153,7 @@ func TestBroken(t *testing.T) {
 		offset int
 		want   string
 	}{
-		{"no capture", func(b []byte) { copy(b, "#!/bin/sh\n") }, 0, "no capture file"},
+		{"no capture", func(b []byte) { copy(b, "#!/bin/sh\n") }, 0, "expected a .scap file"},
 		{"no magic", func(b []byte) { b[8] ^= 1 }, 0, "magic"},
 		{"newer", func(b []byte) { b[12] = 2 }, 0, "newer"},
 		{"block too short", func(b []byte) { binary.NativeEndian.PutUint32(b[second+4:], 5) }, second, "length 5"},
