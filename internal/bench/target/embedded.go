@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
@@ -42,7 +43,7 @@ func (p *Process) Rules(ctx context.Context) []string {
 	if !p.lists {
 		return nil
 	}
-	out, err := exec.CommandContext(ctx, p.config.Command[0], append(p.config.Command[1:], "-L")...).Output()
+	out, err := exec.CommandContext(ctx, p.config.Command[0], slices.Concat(p.config.Command[1:], []string{"-L"})...).Output()
 	if err != nil {
 		return nil // starting it tells why
 	}

@@ -165,7 +165,7 @@ func (p *Process) sayWhile(what string, r *run, most time.Duration) (end func())
 
 // cpuOf is the CPU time of a process so far; 0 if it has ended.
 func cpuOf(pid int) time.Duration {
-	stat, err := procfs.Root("/proc").Stat(pid)
+	stat, err := procfs.Host.Stat(pid)
 	if err != nil {
 		return 0
 	}
