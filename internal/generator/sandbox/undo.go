@@ -113,9 +113,11 @@ func (u *undoer) contained(c *contained, remove func(context.Context, string) (b
 		u.answered[c.Name] = true
 		return "", nil // the entry before this one announced it
 	}
-	if c.Client != nil {
-		u.answered[c.Name] = u.answered[c.Name] || c.Client.ends() // a container that runs needs no patience
-		return "", nil                                             // as above
+	if c.Client != nil { // announced by an entry before this one, too
+		if !u.answered[c.Name] {
+			u.answered[c.Name] = c.Client.ends()
+		}
+		return "", nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), enginePatience)
 	defer cancel()
