@@ -9,9 +9,10 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// rules are those that can match a call with this result on a descriptor, nil if
-// there is none: what address_rules of probe/bpf/addressfilter.h finds. It finds
-// more of a socket for IPv6 that carries IPv4, and is not connected.
+// rules are those that can match a call with this result on a descriptor, which is
+// nil for a call without one. address_rules of probe/bpf/addressfilter.h returns
+// the same set, and a larger one for an IPv6 socket that carries IPv4 and is not
+// connected.
 func (a *Addresses) rules(kind event.Kind, res int64, f *event.FileInfo) Bits {
 	if f == nil || f.Type != event.FDIPv4 && f.Type != event.FDIPv6 {
 		return a.Nameless

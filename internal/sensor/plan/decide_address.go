@@ -138,7 +138,6 @@ func (e endCall) decide(f *filter.Field, c *filter.Check) (value, known bool) {
 	if !ok || c.Op == filter.Exists {
 		return false, false
 	}
-	both := e.end == localClient || e.end == localServer || e.end == remoteServer || e.end == remoteClient
 	switch {
 	case e.end == noEnd, e.end == localAlone && (letter == "c" || letter == "r"):
 		return false, true // there is no such end, of which nothing is true
@@ -146,7 +145,7 @@ func (e endCall) decide(f *filter.Field, c *filter.Check) (value, known bool) {
 		return false, false
 	}
 	value, known = e.test(c, port)
-	if !known || letter != "" || !both {
+	if !known || letter != "" || e.end == localAlone {
 		return value, known
 	}
 	// Of both ends some must have the value, or none with !=. A client without an
