@@ -122,14 +122,21 @@ func (c *Writer) account(b []byte, v *event.View) []byte {
 
 // Record writes an event, and for our Reader the silent ones before it.
 func (c *Writer) Record(silent []byte, v *event.View) error {
-	if err := c.learn(silent); err != nil {
+	silent, err := c.learn(silent)
+	if err != nil {
 		return err
 	}
 	if dir, ok := v.CWD(); ok {
-		if err := c.moved(v.Header(), dir); err != nil {
+		if err := c.moved(silent, v.Header(), dir); err != nil {
 			return err
 		}
+		silent = nil
 	}
+	return c.write(silent, v)
+}
+
+// write writes an event, behind silent ones that are known already.
+func (c *Writer) write(silent []byte, v *event.View) error {
 	h := v.Header()
 	tid, std := int64(h.TID), v
 	switch v.Kind() {
@@ -184,24 +191,31 @@ func (e *encoded) large(behind int) bool {
 }
 
 // learn notes the processes of silent events, for the clones of their
-// children.
-func (c *Writer) learn(silent []byte) error {
+// children, and writes the directories that silent events tell. It returns the
+// silent events that are not written yet.
+func (c *Writer) learn(silent []byte) ([]byte, error) {
 	var v event.View
-	for len(silent) > 0 {
-		ev, rest, err := cutWire(silent)
+	for rest := silent; len(rest) > 0; {
+		ev, after, err := cutWire(rest)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := v.Reset(ev); err != nil {
-			return err
+			return nil, err
 		}
 		if v.Kind() == event.KindTask {
 			p := processOf(&v)
 			c.known[p.PID] = p
 		}
-		silent = rest
+		if dir, ok := v.CWD(); ok {
+			if err := c.moved(silent[:len(silent)-len(after)], v.Header(), dir); err != nil {
+				return nil, err
+			}
+			silent = after
+		}
+		rest = after
 	}
-	return nil
+	return silent, nil
 }
 
 // chdirID and the slots of events that tell a directory.
@@ -212,8 +226,9 @@ var (
 )
 
 // moved writes the change of directory that the event with this header tells
-// of, for readers that do not look behind its parameters.
-func (c *Writer) moved(h *event.Header, dir string) error {
+// of, for readers that do not look behind its parameters. The silent events come
+// before it: they may describe its process.
+func (c *Writer) moved(silent []byte, h *event.Header, dir string) error {
 	change := *h
 	change.Res, change.Flags, change.Syscall = 0, 0, uint16(chdirID)
 	c.chdir.Start(event.KindChdir, change)
@@ -223,7 +238,7 @@ func (c *Writer) moved(h *event.Header, dir string) error {
 	if err := v.Reset(c.chdir.Finish()); err != nil {
 		return err
 	}
-	return c.Record(nil, &v)
+	return c.write(silent, &v)
 }
 
 // enter notes the directory of a process, for the clones of its children.

@@ -187,6 +187,62 @@ func TestRecordDirectory(t *testing.T) {
 	}
 }
 
+// A change of directory comes behind the description of its process, and is
+// told of silent events, too.
+func TestRecordDirectoryOfSilent(t *testing.T) {
+	var b event.Builder
+	at := func(k event.Kind, time uint64, dir string) []byte {
+		b.Start(k, event.Header{PID: 7, TID: 7, Time: time * second, Syscall: kindSyscall[k]})
+		if dir != "" {
+			b.CWD(dir)
+		}
+		return slices.Clone(b.Finish())
+	}
+	task := at(event.KindTask, 1, "")
+	for _, tt := range []struct {
+		name          string
+		silent, event []byte
+		ours, others  []string
+	}{
+		{"of a new process", task, at(event.KindGetcwd, 1, "/a"), []string{"task", "chdir /a", "getcwd"}, []string{"chdir /a", "getcwd"}},
+		{"of a silent event", slices.Concat(task, at(event.KindProcmove, 2, "/b"), at(event.KindUseradded, 3, "")), at(event.KindGetcwd, 4, ""),
+			[]string{"task", "procmove", "chdir /b", "useradded", "getcwd"}, []string{"chdir /b", "getcwd"}},
+		{"of both", slices.Concat(task, at(event.KindProcmove, 2, "/b")), at(event.KindGetcwd, 4, "/c"),
+			[]string{"task", "procmove", "chdir /b", "chdir /c", "getcwd"}, []string{"chdir /b", "chdir /c", "getcwd"}},
+	} {
+		var file bytes.Buffer
+		w := NewWriter(&file, Machine{CPUs: 1})
+		var v event.View
+		if err := errors.Join(w.Lists(nil, nothingOpen{}), v.Reset(tt.event), w.Record(tt.silent, &v)); err != nil {
+			t.Fatal(err)
+		}
+		if got := told(t, file.Bytes()); !slices.Equal(got, tt.ours) {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.ours)
+		}
+		if got := told(t, foreign(file.Bytes())); !slices.Equal(got, tt.others) {
+			t.Errorf("%s, for other readers: %q, want %q", tt.name, got, tt.others)
+		}
+	}
+}
+
+// told are the events of a file: their kinds, with the paths of chdir.
+func told(t *testing.T, file []byte) (events []string) {
+	t.Helper()
+	var v event.View
+	for _, ev := range read(t, file) {
+		if err := v.Reset(ev); err != nil {
+			t.Fatal(err)
+		}
+		what := v.Kind().String()
+		if v.Kind() == event.KindChdir {
+			dir, _ := v.Str(chPath)
+			what += " " + dir
+		}
+		events = append(events, what)
+	}
+	return events
+}
+
 // Every kind of event is read as it was delivered, with all that came before
 // it; and by readers that know Falco's part alone, with all its parameters.
 func TestRecordEveryKind(t *testing.T) {
