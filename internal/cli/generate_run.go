@@ -48,8 +48,8 @@ With --profile, it replays the syscalls of a recorded workload over time, scaled
 by --scale, on files of its own, loopback sockets and short-lived processes.
 --alerts adds actions.
 
-Ctrl-C ends the run with a summary; a second Ctrl-C ends it at once. Both
-restore the host. After kill -9, use generate cleanup.`,
+Ctrl-C ends the run with a summary; a second Ctrl-C ends it at once (podman has
+20 s to stop). Both restore the host. After kill -9, use generate cleanup.`,
 		Example: `  peregrine generate run
   peregrine generate run '^syscall' --all --loop
   peregrine generate run 'ReadSensitiveFileUntrusted|ClearLogActivities' --rate 2000 --for 30s

@@ -16,7 +16,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/child"
@@ -35,6 +37,8 @@ type spawned struct {
 	container string
 	command   *exec.Cmd
 	maker     bool // the command makes the container itself
+	patience  time.Duration
+	killed    atomic.Bool // the maker, since it did not stop
 	stdin     io.WriteCloser
 	frames    *os.File
 	stderr    bytes.Buffer
@@ -49,7 +53,7 @@ func spawnOne(ctx context.Context, o Options, b brief, p *part) (*Result, error)
 	// The kernel kills the worker when the thread that started it ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	s := &spawned{run: hex.EncodeToString(id), options: o}
+	s := &spawned{run: hex.EncodeToString(id), options: o, patience: makerPatience}
 	var err error
 	if s.journal, err = sandbox.OpenJournal(o.Sandbox.StateDir, s.run); err != nil {
 		return nil, err
@@ -59,7 +63,7 @@ func spawnOne(ctx context.Context, o Options, b brief, p *part) (*Result, error)
 	if aborted(o.Abort) {
 		err = ErrAborted
 	}
-	return result, errors.Join(err, s.journal.Undo())
+	return result, errors.Join(err, s.remains(), s.journal.Undo())
 }
 
 // ErrAborted is returned by Spawn when Options.Abort was closed.
@@ -168,7 +172,7 @@ func uninterrupted(user string) string {
 // contain starts the worker process in a real container.
 func (s *spawned) contain(p *part) error {
 	place := s.options.Sandbox
-	s.container = "peregrine-" + s.run
+	s.container = s.containerName()
 	if err := s.journal.Container(place.Engine, s.container, false); err != nil {
 		return err
 	}
@@ -196,13 +200,36 @@ func (s *spawned) contain(p *part) error {
 	return s.begin(writer)
 }
 
-// kill ends the command at once.
-func (s *spawned) kill() error {
-	if s.maker {
-		return s.command.Process.Signal(syscall.SIGTERM)
+// makerPatience is how long a command that makes a container itself has to stop.
+const makerPatience = 20 * time.Second
+
+// end ends the command at once. One that makes a container itself is asked to
+// stop, and killed, with its process group, if it has not by the time that done
+// is closed.
+func (s *spawned) end(done <-chan struct{}) {
+	if !s.maker {
+		_ = s.command.Process.Kill() // it may have ended
+		return
 	}
-	return s.command.Process.Kill()
+	_ = s.command.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-done:
+	case <-time.After(s.patience):
+		s.killed.Store(true)
+		_ = syscall.Kill(-s.command.Process.Pid, syscall.SIGKILL)
+	}
 }
+
+// remains says what a killed maker may have left that its engine does not list.
+func (s *spawned) remains() error {
+	if !s.killed.Load() {
+		return nil
+	}
+	return fmt.Errorf("podman did not stop within %v and was killed: it may have left processes of container %[2]s (ps ax | grep %[2]s), "+
+		"to be killed by hand, and files, which podman system prune --external removes", s.patience, s.containerName())
+}
+
+func (s *spawned) containerName() string { return "peregrine-" + s.run }
 
 // answered notes that the engine has answered about the container: it runs, or
 // the command that asked for it has ended.
@@ -236,7 +263,10 @@ func (s *spawned) begin(writer *os.File) error {
 		err = s.journal.Process(s.command.Process.Pid)
 	}
 	if err != nil {
-		return errors.Join(err, s.kill(), s.command.Wait(), s.frames.Close())
+		done := make(chan struct{})
+		defer close(done)
+		go s.end(done)
+		return errors.Join(err, s.command.Wait(), s.frames.Close())
 	}
 	return nil
 }
@@ -250,7 +280,7 @@ func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
 	go func() {
 		select {
 		case <-s.options.Abort: // never ready if nil
-			_ = s.kill() // it may have ended
+			s.end(done)
 		case <-done:
 		}
 	}()
