@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"time"
 
@@ -231,10 +232,11 @@ func (h *hooks) release(but []string) {
 		if stays[name] {
 			continue
 		}
+		delete(h.attached, name)
 		if err := errors.Join(at.prototype.entry.Delete(at.slot), h.keep.remove(name)); err != nil {
 			h.log.Warn("a function stays attached", "function", name, "error", err)
+			continue
 		}
-		delete(h.attached, name)
 		h.leaving[at.stub] = name
 	}
 }
@@ -246,8 +248,11 @@ func (h *hooks) release(but []string) {
 func (h *hooks) detaching() (waits bool) {
 	for id, name := range h.leaving {
 		_, again := h.attached[name]
-		if stub, err := ebpf.NewProgramFromID(id); err == nil {
+		stub, err := ebpf.NewProgramFromID(id)
+		if err == nil {
 			stub.Close()
+		}
+		if !errors.Is(err, os.ErrNotExist) {
 			waits = waits || again
 			continue
 		}
