@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -94,6 +95,8 @@ func (h *hooks) attach(ctx context.Context, i Interest) (names []string, why str
 		return nil, fmt.Sprintf("rules look at syscalls of %d functions, more than %d", len(names), maxFunctions)
 	case len(unknown) > 0:
 		return nil, fmt.Sprintf("the kernel has no function of its own for %v", unknown)
+	case h.state == byFunction && h.leaves(names):
+		return nil, beingDetached
 	}
 	for _, name := range names {
 		if _, there := h.attached[name]; there {
@@ -239,6 +242,18 @@ func (h *hooks) release(but []string) {
 		}
 		h.leaving[at.stub] = name
 	}
+}
+
+// leaves says whether the kernel has yet to detach one of those functions. If it
+// is attached again meanwhile, sys_exit has to see its calls.
+func (h *hooks) leaves(names []string) bool {
+	h.detaching() // forgets those that are gone
+	for _, name := range h.leaving {
+		if slices.Contains(names, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // detaching says whether the kernel has yet to detach a released stub from a

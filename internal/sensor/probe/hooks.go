@@ -117,8 +117,11 @@ func (h *hooks) start(p *Probe, mode Hooks, underWay time.Duration) {
 	})
 }
 
-// attaching is why sys_exit reports until the functions do.
-const attaching = "functions are being attached"
+// Why sys_exit reports for a time.
+const (
+	attaching     = "functions are being attached"
+	beingDetached = "functions that are needed again are being detached"
+)
 
 // wakeUp makes the goroutine behind try again; or, where functions report, count
 // again.
@@ -281,7 +284,7 @@ func (h *hooks) change(i Interest, apply func() error) error {
 		return err
 	}
 	switch {
-	case why != "": // it was tried just now
+	case why != "" && why != beingDetached: // it was tried just now
 		return nil
 	case h.state&byFunction != 0:
 		h.release(names)

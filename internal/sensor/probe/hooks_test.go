@@ -3,6 +3,7 @@ package probe
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -121,10 +122,7 @@ func TestUnderWay(t *testing.T) {
 // attached function, for which sys_exit waits.
 func TestUnderWayDetaching(t *testing.T) {
 	needBPF(t)
-	stub, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SocketFilter, Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	stub := emptyProgram(t)
 	info, err := stub.Info()
 	if err != nil {
 		t.Fatal(err)
@@ -133,6 +131,9 @@ func TestUnderWayDetaching(t *testing.T) {
 	h := &hooks{state: bothReport, underWay: time.Hour, leaving: map[ebpf.ProgramID]string{id: "openat"}}
 	if h.detaching() {
 		t.Error("waits for a function that is not attached")
+	}
+	if !h.leaves([]string{"close", "openat"}) || h.leaves([]string{"close"}) {
+		t.Errorf("openat's stub is there, close has none: %v are leaving", h.leaving)
 	}
 	h.attached = map[string]place{"openat": {}}
 	if left := h.letGo(t.Context()); left <= 0 || left >= time.Minute || h.state != bothReport {
@@ -144,6 +145,51 @@ func TestUnderWayDetaching(t *testing.T) {
 	needs.Eventually(t, "the stub is gone", func() bool { return !h.detaching() })
 	if left := h.letGo(t.Context()); left <= 59*time.Minute || left > time.Hour || len(h.leaving) != 0 {
 		t.Errorf("the stub is gone: %v are left, %v are leaving", left, h.leaving)
+	}
+}
+
+// emptyProgram stands for a stub.
+func emptyProgram(t *testing.T) *ebpf.Program {
+	t.Helper()
+	p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.SocketFilter, Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}
+
+// While functions alone report, none is attached that the kernel has yet to
+// detach: sys_exit takes over first.
+func TestAttachWhileDetaching(t *testing.T) {
+	needBPF(t)
+	all := numberings(nativeABI())
+	if all == nil {
+		t.Skip("functions are not hooked on this architecture")
+	}
+	stub := emptyProgram(t)
+	info, err := stub.Info()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, _ := info.ID()
+	open := all[0].openat()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel() // nothing is attached
+	for _, tt := range []struct {
+		leaving string
+		state   uint64
+		why     string
+	}{
+		{open, byFunction, beingDetached},
+		{"close", byFunction, ended.Err().Error()},
+		{open, bothReport, ended.Err().Error()},
+		{open, bySysExit, ended.Err().Error()},
+	} {
+		h := &hooks{state: tt.state, found: map[string]function{}, leaving: map[ebpf.ProgramID]string{id: tt.leaving}}
+		if _, why := h.attach(ended, Interest{Syscalls: ids("openat")}); why != tt.why {
+			t.Errorf("%s is leaving, state %b: %q, expected %q", tt.leaving, tt.state, why, tt.why)
+		}
 	}
 }
 
