@@ -115,19 +115,24 @@ func (r *replay) threads(p *profile.Processes) {
 }
 
 // late has the accepts for which the recording lacks a connect that succeeded go
-// with those that failed: with EINPROGRESS, of clients that do not wait.
+// with those that failed: with EINPROGRESS, of clients that do not wait. Both
+// kinds of accept share the connects.
 func (r *replay) late() {
+	left := slices.Clone(r.calls) // connects that no accept has taken
+	take := func(container, failed bool, most float64) float64 {
+		i := slices.IndexFunc(left, func(c replayed) bool { return c.syscall == "connect" && c.container == container && c.failed == failed })
+		if i < 0 {
+			return 0
+		}
+		taken := min(most, left[i].rate)
+		left[i].rate -= taken
+		return taken
+	}
 	for _, c := range slices.Clone(r.calls) {
 		if c.failed || c.syscall != "accept" && c.syscall != "accept4" {
 			continue
 		}
-		connects := func(failed bool) float64 {
-			if found := r.find("connect", c.container, failed); found != nil {
-				return found.rate
-			}
-			return 0
-		}
-		if late := min(c.rate-connects(false), connects(true)); late > 0 {
+		if late := take(c.container, true, c.rate-take(c.container, false, c.rate)); late > 0 {
 			r.find(c.syscall, c.container, false).rate -= late
 			r.add(replayed{action.Late(c.syscall), c.container, false, late})
 		}

@@ -130,6 +130,33 @@ func TestReplayPairsAcceptsWithConnects(t *testing.T) {
 	}
 }
 
+// Both kinds of accept share the connects, of which each is made once.
+func TestReplayAcceptsShareConnects(t *testing.T) {
+	for name, test := range map[string]struct{ succeeded, failed, accept, accept4, own float64 }{
+		"not blocking":  {failed: 4, accept: 2, accept4: 2},
+		"blocking":      {succeeded: 4, accept: 2, accept4: 2},
+		"some of both":  {succeeded: 3, failed: 1, accept: 2, accept4: 2},
+		"with too few":  {failed: 2, accept: 2, accept4: 2, own: 2},
+		"none but ours": {accept: 2, accept4: 1, own: 3},
+	} {
+		b := profile.NewBuilder()
+		for range 40 {
+			b.Add([]profile.Count{{Syscall: "connect", Calls: test.succeeded}, {Syscall: "connect", Failed: true, Calls: test.failed},
+				{Syscall: "accept", Calls: test.accept}, {Syscall: "accept4", Calls: test.accept4}, {Syscall: "socket", Calls: 9}, {Syscall: "close", Calls: 99}})
+		}
+		o, _, err := Replay(b.Profile(), 1, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := rates(&o)
+		for call, want := range map[string]float64{"connect": test.succeeded + test.own, "connect.failed": test.failed} {
+			if math.Abs(got[call]-10*want) > 1e-3 {
+				t.Errorf("%s: %s at %g/s, want %g/s", name, call, got[call], 10*want)
+			}
+		}
+	}
+}
+
 // The course is the recorded one: a window with a burst has five times the calls.
 func TestReplayCourse(t *testing.T) {
 	o, _, err := Replay(shop(), 1, 0)
