@@ -152,7 +152,7 @@ func (r *replay) subtract() {
 		besides, _, _ := action.Besides(o.syscall)
 		for syscall, n := range besides {
 			brought := float64(n) * c.rate
-			syscall, failed := strings.CutSuffix(syscall, ".failed")
+			syscall, failed := action.CutFailed(syscall)
 			if other := r.find(syscall, o.container, failed); other != nil {
 				covered := min(brought, other.rate)
 				other.rate -= covered

@@ -57,10 +57,12 @@ func rates(o *Options) map[string]float64 {
 		mean *= o.Mix.Shares[i]
 		name := strings.TrimPrefix(c.Name, "replay.")
 		made[name] += mean
-		if besides, _, _ := action.Besides(name); !strings.HasSuffix(name, ".failed") {
-			for other, n := range besides {
-				made[other] += float64(n) * mean
-			}
+		if _, failed := action.CutFailed(name); failed {
+			continue
+		}
+		besides, _, _ := action.Besides(name)
+		for other, n := range besides {
+			made[other] += float64(n) * mean
 		}
 	}
 	return made

@@ -57,7 +57,7 @@ func TestReplayInVirtualTime(t *testing.T) {
 			if due >= length {
 				break
 			}
-			name, _ := strings.CutSuffix(strings.TrimPrefix(o.Actions[picker.at(n)].Name, action.Replayed("", false)), ".failed")
+			name, _ := action.CutFailed(strings.TrimPrefix(o.Actions[picker.at(n)].Name, action.Replayed("", false)))
 			if windows[name] == nil {
 				windows[name] = make([]float64, len(totals))
 			}
@@ -171,7 +171,7 @@ func TestReplayKeepsExactSlots(t *testing.T) {
 			break
 		}
 		name := strings.TrimPrefix(o.Actions[picker.at(n)].Name, action.Replayed("", false))
-		name, _ = strings.CutSuffix(name, ".failed")
+		name, _ = action.CutFailed(name)
 		name, _ = strings.CutSuffix(name, action.Late(""))
 		if name == action.Thread {
 			name = "clone"

@@ -22,6 +22,12 @@ func Replayed(syscall string, failed bool) string {
 	return replayPrefix + syscall
 }
 
+// CutFailed splits the name of a call in those that Besides returns, or behind
+// the prefix of Replayed, into the syscall and whether it is to fail.
+func CutFailed(call string) (syscall string, failed bool) {
+	return strings.CutSuffix(call, failedSuffix)
+}
+
 // Besides returns the side calls of Replayed for a syscall that succeeds, such
 // as the close after an open. known is false for a syscall that getppid
 // replaces, and makes is false for one that is only a side call: a thread ends
@@ -59,7 +65,7 @@ func lookupReplayed(name string) (*Action, bool) {
 	if !ok {
 		return nil, false
 	}
-	syscall, failed := strings.CutSuffix(syscall, failedSuffix)
+	syscall, failed := CutFailed(syscall)
 	call, _ := replayCall(syscall)
 	a := &Action{Name: name, Summary: "make the syscall " + syscall, RuleSet: NoRule, Needs: Needs{Place: Anywhere},
 		Cost: Fast, Bench: BenchYes, Syscalls: 1}
