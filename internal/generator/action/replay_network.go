@@ -157,8 +157,20 @@ func accepted(connect string) map[string]int {
 	return map[string]int{"socket": 1, connect: 1, "close": 2}
 }
 
+const (
+	// acceptSeconds is how long an accept waits for its connection.
+	acceptSeconds = 1
+	// acceptTries is how many signals may interrupt it: with a time limit, the
+	// kernel does not go on by itself (signal(7)). The Go runtime sends one every
+	// 10 ms at most.
+	acceptTries = 100
+)
+
 // accepts connects to a TCP server of its own and accepts that. The server's end
 // is closed first, with a reset, so that no port stays in TIME_WAIT.
+//
+// A late one may have no connection to wait for: a firewall may drop packets on
+// loopback.
 func accepts(nr uintptr, flags int) func(*prep) (func() error, error) {
 	return func(p *prep) (func() error, error) {
 		fd, err := p.listen(loopback)
@@ -167,6 +179,9 @@ func accepts(nr uintptr, flags int) func(*prep) (func() error, error) {
 		}
 		// The client's last packet may still be on its way.
 		if err := unix.SetNonblock(fd, false); err != nil {
+			return nil, err
+		}
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: acceptSeconds}); err != nil {
 			return nil, err
 		}
 		// What it accepts inherits this.
@@ -188,7 +203,13 @@ func accepts(nr uintptr, flags int) func(*prep) (func() error, error) {
 			if errno == 0 || errno == unix.EINPROGRESS {
 				var connection uintptr
 				*length = unix.SizeofSockaddrInet4
-				if connection, _, errno = unix.RawSyscall6(nr, uintptr(fd), uintptr(unsafe.Pointer(from)), uintptr(unsafe.Pointer(length)), 0, 0, 0); errno == 0 {
+				for range acceptTries {
+					connection, _, errno = unix.RawSyscall6(nr, uintptr(fd), uintptr(unsafe.Pointer(from)), uintptr(unsafe.Pointer(length)), 0, 0, 0)
+					if errno != unix.EINTR {
+						break
+					}
+				}
+				if errno == 0 {
 					_ = closeFD(int(connection))
 				}
 			}

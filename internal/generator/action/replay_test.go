@@ -239,6 +239,29 @@ func TestReplaysFail(t *testing.T) {
 	}
 }
 
+// A late accept does not wait for good where packets on loopback are dropped, as
+// by a firewall.
+func TestReplayedLateAcceptEnds(t *testing.T) {
+	a, _ := Lookup(Replayed(Late("accept4"), false))
+	before := descriptors(t)
+	r, err := a.Prepare(Env{Scratch: filepath.Join(t.TempDir(), "w0"), Prefix: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const drop = 0x6 // BPF_RET | BPF_K, 0: of each packet, no byte
+	for _, opened := range descriptors(t) {
+		if number, is, _ := strings.Cut(opened, " "); !slices.Contains(before, opened) && strings.HasPrefix(is, "socket:") {
+			fd, _ := strconv.Atoi(number)
+			if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &unix.SockFilter{Code: drop}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := errors.Join(r.Run(), r.Close()); !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+		t.Errorf("%v, want EAGAIN or EINTR", err)
+	}
+}
+
 // An unknown syscall is replayed as one that does nothing.
 func TestReplaysUnknown(t *testing.T) {
 	if _, known, makes := Besides("made_up"); known || !makes {
