@@ -42,6 +42,9 @@ var unprovoked = map[string]string{
 	"Probe.Families[].Delivered.Time": "sensor status --programs",
 	"Probe.Families[].Masked":         "a busy process without a rule",
 
+	"Probe.Unread":       "memory that is not there",
+	"Probe.Untranslated": "an x32 program",
+
 	"Probe.Masks": "a busy process without a rule",
 
 	"Rules[].Priority":  "0 is emergency",

@@ -161,7 +161,7 @@ func probeCounters(c *probe.Counters) metrics.Probe {
 	return metrics.Probe{
 		PerCPU: cpus,
 		Seen:   c.Seen, Filtered: c.Filtered, Delivered: c.Delivered,
-		Drops: c.Drops, Families: families(&c.Tallies), Masks: metrics.Masks(c.Masks),
+		Drops: c.Drops, Unread: c.Faults, Untranslated: c.Foreign, Families: families(&c.Tallies), Masks: metrics.Masks(c.Masks),
 	}
 }
 

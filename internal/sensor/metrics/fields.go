@@ -202,6 +202,8 @@ func (f *fieldList) kernel(s, prev *Snapshot, perCPU bool) {
 	f.rate("scap.n_drops_perc", percent(drops-dropsBefore, p.Seen-before.Seen))
 	f.always("scap.n_filtered", p.Filtered)
 	f.always("scap.n_delivered", p.Delivered)
+	f.number("peregrine.arguments_unread", p.Unread)
+	f.number("peregrine.syscalls_untranslated", p.Untranslated)
 	f.number("peregrine.process_masks", p.Masks.Held)
 	f.number("peregrine.process_masks_written", p.Masks.Written)
 	f.number("peregrine.process_masks_filtered", p.Masks.Filtered)

@@ -29,7 +29,7 @@ func sample() *Snapshot {
 		Events: 900, Alerts: 7, Throttled: 1,
 		Metadata:   Metadata{Known: 2, Imageless: 1, Waited: 4, Cut: 1, Runtimes: []Runtime{{Engine: "cri", Socket: "/run/crio/crio.sock", Present: true, Connected: true, Connects: 1, Told: 2}}},
 		Recordings: Recordings{Files: 3, Events: 50, Missed: 2, Limited: 1},
-		Probe: Probe{Seen: 2000, Filtered: 1000, Delivered: 900, Drops: event.Drops{
+		Probe: Probe{Seen: 2000, Filtered: 1000, Delivered: 900, Unread: 12, Untranslated: 3, Drops: event.Drops{
 			event.DropBuffer: {event.LostOpen: 90, event.LostOtherInterest: 5}, event.DropScratch: {event.LostOpen: 3}, event.DropPageFault: {event.LostOpen: 2},
 		},
 			PerCPU: []CPU{{1500, 100}, {500, 0}}},

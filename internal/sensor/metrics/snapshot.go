@@ -111,8 +111,13 @@ type Probe struct {
 	Filtered  uint64      `json:"filtered"`  // of these, known in the kernel not to match
 	Delivered uint64      `json:"delivered"` // of these, put into a ring
 	Drops     event.Drops `json:"drops"`
-	PerCPU    []CPU       `json:"per_cpu,omitempty"`
-	Masks     Masks       `json:"process_masks"`
+	// Unread are arguments that could not be read from the memory of their
+	// process: the events were delivered without them.
+	Unread uint64 `json:"arguments_unread"`
+	// Untranslated are x32 syscalls without a counterpart, which are not in Seen.
+	Untranslated uint64 `json:"syscalls_untranslated"`
+	PerCPU       []CPU  `json:"per_cpu,omitempty"`
+	Masks        Masks  `json:"process_masks"`
 	// Families are Filtered, Delivered and Drops by the program that saw the
 	// event; those that saw none are left out.
 	Families []Family `json:"families,omitempty"`

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { leaks.Main(m) }
 func at(n uint64) metrics.Snapshot {
 	return metrics.Snapshot{
 		Time: -int64(n) * 1e9, Elapsed: time.Duration(n) * time.Second, Version: "1.2.3", Host: metrics.Host{Name: "h", KernelRelease: "6.1"}, Events: 100_000 * n, Alerts: 20 * n, Throttled: 3,
-		Probe: metrics.Probe{Seen: 1_500_000 * n, Filtered: 1_399_990 * n, Delivered: 100_000 * n, Masks: metrics.Masks{Written: 30 * n, Held: 3, Filtered: 200_000 * n, Stale: 7 * n}, Hooks: metrics.Hooks{InForce: "tracepoint", Because: "functions are being attached"}, Drops: event.Drops{event.DropBuffer: {event.LostOpen: 10 * n}}},
+		Probe: metrics.Probe{Seen: 1_500_000 * n, Filtered: 1_399_990 * n, Delivered: 100_000 * n, Masks: metrics.Masks{Written: 30 * n, Held: 3, Filtered: 200_000 * n, Stale: 7 * n}, Unread: 2 * n, Untranslated: n, Hooks: metrics.Hooks{InForce: "tracepoint", Because: "functions are being attached"}, Drops: event.Drops{event.DropBuffer: {event.LostOpen: 10 * n}}},
 		Rings: []metrics.Ring{{Size: 8 << 20, Used: 1 << 20, MaxUsed: 4 << 20}},
 		State: metrics.State{Threads: 1234, Containers: 3},
 		Audit: &metrics.Audit{Bodies: 5, Events: 1200, Malformed: 1, Oversized: 2, Refused: 4},

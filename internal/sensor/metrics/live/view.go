@@ -121,6 +121,9 @@ func writeHead(w io.Writer, prev, now *metrics.Snapshot) {
 	if p.Drops.Total() > 0 {
 		fmt.Fprintln(w, "Drops: "+drops(&p.Drops))
 	}
+	if p.Unread+p.Untranslated > 0 {
+		fmt.Fprintf(w, "Arguments that could not be read %s  x32 syscalls not translated %s\n", count(p.Unread), count(p.Untranslated))
+	}
 }
 
 // drops are the lost events by cause, and by category within it, without zeros.

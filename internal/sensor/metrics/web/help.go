@@ -65,6 +65,7 @@ var help = map[string]string{
 	"falcosecurity_scap_n_threads_total":                               "Processes in the process table.",
 	"peregrine_alerts_throttled_total":                                 "Alerts dropped by outputs.rate.",
 	"peregrine_alerts_total":                                           "Alerts raised by rules.",
+	"peregrine_arguments_unread_total":                                 "Arguments of delivered events that could not be read from the process's memory.",
 	"peregrine_container_runtime_connected":                            "1 while the sensor follows this container runtime.",
 	"peregrine_container_runtime_connects_total":                       "Connections made to this container runtime.",
 	"peregrine_events_by_type_total":                                   "Processed events of a type.",
@@ -94,5 +95,6 @@ var help = map[string]string{
 	"peregrine_ring_used_bytes":                                        "Bytes in a ring buffer that wait for user space.",
 	"peregrine_ring_used_max_bytes":                                    "Maximum of the bytes in a ring buffer that waited for user space.",
 	"peregrine_rule_evaluations_total":                                 "Evaluations of a rule's condition in user space.",
+	"peregrine_syscalls_untranslated_total":                            "x32 syscalls without a counterpart, which are not seen.",
 	"process_cpu_seconds_total":                                        "CPU time of the sensor.",
 }

@@ -164,6 +164,8 @@ func (e exposition) events(s *metrics.Snapshot) {
 		filter = 1
 	}
 	e.gauge("peregrine_open_filter", filter)
+	e.counter("peregrine_arguments_unread_total", float64(s.Probe.Unread))
+	e.counter("peregrine_syscalls_untranslated_total", float64(s.Probe.Untranslated))
 	masks := &s.Probe.Masks
 	e.gauge("peregrine_process_masks", float64(masks.Held))
 	e.counter("peregrine_process_masks_written_total", float64(masks.Written))

@@ -46,7 +46,7 @@ func options() Options {
 			return metrics.Snapshot{
 				Time: 20e9, Start: 10e9, Elapsed: 10e9, Version: "1.2.3", Source: "syscall", EngineName: "modern_bpf", Host: metrics.Host{Name: "h\xff", CPUs: 2},
 				RulesFiles: []metrics.FileSum{{Name: "/a/r.yaml", SHA256: "ab"}}, Events: 5,
-				Probe:    metrics.Probe{Seen: 10, Drops: event.Drops{event.DropBuffer: {event.LostOpen: 3}}, PerCPU: []metrics.CPU{{Events: 10, Drops: 3}}},
+				Probe:    metrics.Probe{Seen: 10, Unread: 6, Untranslated: 4, Drops: event.Drops{event.DropBuffer: {event.LostOpen: 3}}, PerCPU: []metrics.CPU{{Events: 10, Drops: 3}}},
 				Audit:    &metrics.Audit{Bodies: 7, Bytes: 900, Events: 20, Malformed: 1, Refused: 2},
 				Rules:    []metrics.Rule{{Name: "A \"rule\"", Priority: 4, Source: "syscall", Tags: []string{"T1555", "mitre-x", "mitre_x"}, Matches: 2, Evaluations: 9}, {Name: "B"}},
 				Channels: []metrics.Channel{{Name: "file", Sent: 3, Dropped: 1, Overflow: 1, Latency: metrics.Latency{Counts: []uint64{1, 2}, Sum: time.Millisecond}}, {Name: "grpc"}},
@@ -145,6 +145,8 @@ func TestMetrics(t *testing.T) {
 		`peregrine_output_alerts_total{channel="file",result="sent"} 3`,
 		`peregrine_output_latency_seconds_bucket{channel="file",le="0.00025"} 3`,
 		`peregrine_events_total{stage="processed"} 5`,
+		`peregrine_arguments_unread_total 6`,
+		`peregrine_syscalls_untranslated_total 4`,
 		`peregrine_k8s_audit_events_total{result="malformed"} 1`,
 		`peregrine_k8s_audit_requests_total{result="refused"} 2`,
 		`falcosecurity_scap_sys_exit_run_cnt_total 1`,
