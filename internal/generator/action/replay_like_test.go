@@ -1,6 +1,7 @@
 package action
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/profile"
@@ -22,6 +23,25 @@ func TestUnder(t *testing.T) {
 		if got := under("/tmp/x/w0/open", "f", "/tmp/x", tt.relative, tt.depth); got != tt.want {
 			t.Errorf("%v, depth %d: %+v, want %+v", tt.relative, tt.depth, got, tt.want)
 		}
+	}
+}
+
+// However deep a profile says that paths are, the kernel takes those of a replay.
+func TestPathsAreNotTooDeep(t *testing.T) {
+	deep := &profile.Quantiles{P50: 1e4, P99: 1e6, Max: 1e300}
+	like := &profile.Profile{Paths: &profile.Paths{Distinct: 1, Sampled: 2, Relative: 0.5, Depth: deep}}
+	a, _ := Lookup(Replayed("openat", false))
+	r, err := a.Prepare(Env{Scratch: filepath.Join(t.TempDir(), "w0"), Prefix: "x", Like: like, Disposable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := r.Run(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
