@@ -241,6 +241,26 @@ const (
 	ExeLowerLayer                      // in a lower layer of an overlayfs
 )
 
+// The parts that an end of an IP socket can play in conditions.
+const (
+	EndLocalClient  = iota // this end, where it is the client
+	EndLocalServer         // this end, where it is the server
+	EndLocalAlone          // this end of a socket that has no other: a server
+	EndRemoteServer        // the other end of a client
+	EndRemoteClient        // the other end of a server
+)
+
+// NumEnds is the number of these parts.
+const NumEnds = 5
+
+// Numbers that mark something absent, or more of it.
+const (
+	NoSyscall   = 0xffff             // Header.Syscall of events without a syscall
+	closedFD    = 0xff               // in OpenFDs.Of: not open
+	UncleanPath = 0x8000000000000000 // in the first clauses that a path meets: its text is not its name
+	moreFDs     = 0x8000000000000000 // in OpenFDs.Types: there may be more than the probe looks at
+)
+
 // Kind is a kind of event; its String is evt.type.
 type Kind uint16
 

@@ -47,9 +47,6 @@ type Header struct {
 	ExecID   uint32 // low half of task->self_exec_id: changes at every exec
 }
 
-// NoSyscall is the Header.Syscall of events without a syscall.
-const NoSyscall = 0xffff
-
 // HeaderSize is the length of Header in bytes.
 const HeaderSize = 88
 
@@ -124,11 +121,7 @@ type OpenFDs struct {
 	Of    [toldFDs]uint8 // FDType of the first descriptors
 }
 
-const (
-	toldFDs  = 64
-	closedFD = 0xff
-	moreFDs  = 1 << 63 // there may be more than the probe looks at
-)
+const toldFDs = 64
 
 // All are the types of all open descriptors, as bits; false if there may be
 // others.

@@ -17,10 +17,10 @@ type Addresses struct {
 	Kinds event.KindSet
 	// Networks has the rules that can match if an end's address is in a network,
 	// and in no smaller one of these. Every address is in one.
-	Networks map[netip.Prefix][NumEnds][2]uint64
+	Networks map[netip.Prefix][event.NumEnds][2]uint64
 	// Ports has, by port, the index of its rules in PortRules.
 	Ports     [1 << 16]uint8
-	PortRules [][NumEnds][2]uint64
+	PortRules [][event.NumEnds][2]uint64
 	// Nameless are the rules that can match if there are no addresses.
 	Nameless [2]uint64
 }
@@ -41,9 +41,9 @@ var everyNetwork = []netip.Prefix{
 }
 
 // endSets are the rules that can match an end, by what it is.
-type endSets [NumEnds][2]uint64
+type endSets [event.NumEnds][2]uint64
 
-func (s *endSets) add(ends [NumEnds]bool, bit int) {
+func (s *endSets) add(ends [event.NumEnds]bool, bit int) {
 	for end, can := range ends {
 		if can {
 			s[end] = withBit(s[end], bit)
@@ -53,7 +53,7 @@ func (s *endSets) add(ends [NumEnds]bool, bit int) {
 
 // NewAddresses derives the filter from the rules; nil if none asks for addresses.
 func NewAddresses(list []*rules.Rule) (*Addresses, error) {
-	a := &Addresses{Networks: map[netip.Prefix][NumEnds][2]uint64{}}
+	a := &Addresses{Networks: map[netip.Prefix][event.NumEnds][2]uint64{}}
 	base := withBit(Bits{}, NoRule)
 	var asking []*addressRule
 	for i, rule := range list {

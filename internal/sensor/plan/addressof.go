@@ -27,9 +27,9 @@ func (a *Addresses) rules(kind event.Kind, res int64, f *event.FileInfo) Bits {
 	}
 	var b Bits
 	if !alone || named {
-		client, server := a.at(local, f.SPort, localClient), a.at(local, f.SPort, localServer)
+		client, server := a.at(local, f.SPort, event.EndLocalClient), a.at(local, f.SPort, event.EndLocalServer)
 		if !named {
-			client, server = client.And(a.at(remote, f.DPort, remoteServer)), server.And(a.at(remote, f.DPort, remoteClient))
+			client, server = client.And(a.at(remote, f.DPort, event.EndRemoteServer)), server.And(a.at(remote, f.DPort, event.EndRemoteClient))
 		}
 		if !isServer || kind != event.KindAccept && kind != event.KindAccept4 {
 			b = b.Or(client)
@@ -41,7 +41,7 @@ func (a *Addresses) rules(kind event.Kind, res int64, f *event.FileInfo) Bits {
 	alone = alone || named
 	switch {
 	case alone && f.SPort != 0:
-		b = b.Or(a.at(local, f.SPort, localAlone))
+		b = b.Or(a.at(local, f.SPort, event.EndLocalAlone))
 	case alone:
 		b = b.Or(a.Nameless)
 	}

@@ -95,7 +95,7 @@ func (r *addressRule) can(e endCall) bool {
 }
 
 // canAt says it of the ends at an address or a port.
-func (r *addressRule) canAt(e endCall) (can [NumEnds]bool) {
+func (r *addressRule) canAt(e endCall) (can [event.NumEnds]bool) {
 	for e.end = range can {
 		can[e.end] = r.can(e)
 	}
@@ -104,12 +104,12 @@ func (r *addressRule) canAt(e endCall) (can [NumEnds]bool) {
 
 // endsByNetwork are the ends at which a rule can match, by network.
 type endsByNetwork struct {
-	ends    map[netip.Prefix][NumEnds]bool
+	ends    map[netip.Prefix][event.NumEnds]bool
 	lengths []int // of the networks, the longest first
 }
 
 func (r *addressRule) byNetwork() endsByNetwork {
-	b := endsByNetwork{ends: map[netip.Prefix][NumEnds]bool{}}
+	b := endsByNetwork{ends: map[netip.Prefix][event.NumEnds]bool{}}
 	for _, p := range r.networks {
 		b.ends[p] = r.canAt(endCall{network: p})
 		b.lengths = append(b.lengths, -p.Bits())
@@ -119,7 +119,7 @@ func (r *addressRule) byNetwork() endsByNetwork {
 }
 
 // of looks at the smallest of the rule's networks that has all of p.
-func (b endsByNetwork) of(p netip.Prefix) [NumEnds]bool {
+func (b endsByNetwork) of(p netip.Prefix) [event.NumEnds]bool {
 	for _, n := range b.lengths {
 		if -n > p.Bits() {
 			continue
@@ -137,7 +137,7 @@ func (b endsByNetwork) of(p netip.Prefix) [NumEnds]bool {
 // next.
 type endsByPort struct {
 	starts []int
-	ends   [][NumEnds]bool
+	ends   [][event.NumEnds]bool
 }
 
 func (r *addressRule) byPort() endsByPort {
@@ -148,7 +148,7 @@ func (r *addressRule) byPort() endsByPort {
 	return b
 }
 
-func (b endsByPort) of(port int) [NumEnds]bool {
+func (b endsByPort) of(port int) [event.NumEnds]bool {
 	i, found := slices.BinarySearch(b.starts, port)
 	if !found {
 		i--

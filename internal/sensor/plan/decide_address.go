@@ -6,23 +6,15 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 )
 
-// What an end of an IP socket is to conditions: enum end of
-// probe/bpf/addressfilter.h.
-const (
-	localClient  = iota // this end, where it is the client
-	localServer         // this end, where it is the server
-	localAlone          // this end of a socket that has no other: a server
-	remoteServer        // the other end of a client
-	remoteClient        // the other end of a server
-	NumEnds
-	noEnd = NumEnds // of a descriptor without addresses
-)
+// noEnd is the end of a descriptor without addresses.
+const noEnd = event.NumEnds
 
 // endLetters are those of the fields that read an end, as the s of fd.sip.
-var endLetters = [...]string{localClient: "cl", localServer: "sl", localAlone: "sl", remoteServer: "sr", remoteClient: "cr", noEnd: ""}
+var endLetters = [...]string{event.EndLocalClient: "cl", event.EndLocalServer: "sl", event.EndLocalAlone: "sl", event.EndRemoteServer: "sr", event.EndRemoteClient: "cr", noEnd: ""}
 
 // addressField says of a field whether it is an address, or a port, of an end; its
 // letter is "" for those of either end.
@@ -139,18 +131,18 @@ func (e endCall) decide(f *filter.Field, c *filter.Check) (value, known bool) {
 		return false, false
 	}
 	switch {
-	case e.end == noEnd, e.end == localAlone && (letter == "c" || letter == "r"):
+	case e.end == noEnd, e.end == event.EndLocalAlone && (letter == "c" || letter == "r"):
 		return false, true // there is no such end, of which nothing is true
 	case letter != "" && !strings.Contains(endLetters[e.end], letter), port == e.network.IsValid():
 		return false, false
 	}
 	value, known = e.test(c, port)
-	if !known || letter != "" || e.end == localAlone {
+	if !known || letter != "" || e.end == event.EndLocalAlone {
 		return value, known
 	}
 	// Of both ends some must have the value, or none with !=. A client without an
 	// address does not count.
-	if e.end == localClient && !port && e.network.IsSingleIP() && e.network.Addr().IsUnspecified() {
+	if e.end == event.EndLocalClient && !port && e.network.IsSingleIP() && e.network.Addr().IsUnspecified() {
 		return false, false
 	}
 	return value, value != (c.Op == filter.NotEq)

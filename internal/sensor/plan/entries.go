@@ -34,7 +34,7 @@ var entryKinds = func() (kinds []event.Kind) {
 }()
 
 // alwaysSent, in Calls, is not a need: it makes the probe send all calls.
-const alwaysSent = uncleanBit
+const alwaysSent = event.UncleanPath
 
 // entryCall is a call on an entry of a directory that failed, or did not.
 type entryCall struct{ anyCall }
@@ -137,7 +137,7 @@ func (o *Opens) neededEntry(v *event.View, name string) bool {
 		}
 	}
 	paths.Excluded = 0 // nothing excludes such calls
-	return paths.Met[0]&uncleanBit != 0 || o.met(needs, name, paths)
+	return paths.Met[0]&event.UncleanPath != 0 || o.met(needs, name, paths)
 }
 
 // isName says whether a path is the name of an entry of a directory.

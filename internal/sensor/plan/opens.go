@@ -51,10 +51,6 @@ var unclean = []pathset.Pattern{
 	{Text: "/.", Kind: pathset.Suffix}, {Text: "/..", Kind: pathset.Suffix},
 }
 
-// uncleanBit, in the first clauses, stands for them; FILTER_UNCLEAN of
-// probe/bpf/filter.h.
-const uncleanBit = 1 << 63
-
 // NewOpens derives the filter from the rules. If the patterns do not fit into
 // the probe's tables, those for other calls than opens are left out, and then all:
 // every open is needed, and the error says so.
@@ -87,7 +83,7 @@ func newOpens(list []*rules.Rule, calls groups) (*Opens, error) {
 	o.addCalls(masks, calls, next)
 	for _, p := range unclean {
 		mask := masks[p]
-		mask.Met[0] |= uncleanBit
+		mask.Met[0] |= event.UncleanPath
 		masks[p] = mask
 	}
 	var patterns []pathset.Pattern
@@ -259,7 +255,7 @@ func (o *Opens) NeededEvent(v *event.View, name string) bool {
 // whose paths meet these clauses.
 func (o *Opens) needed(facts event.OpenFacts, name string, paths pathset.Clauses) bool {
 	needs := o.Facts[facts]
-	if needs == 0 || paths.Met[0]&uncleanBit != 0 {
+	if needs == 0 || paths.Met[0]&event.UncleanPath != 0 {
 		return needs != 0 || o.Always&(1<<facts) != 0
 	}
 	return o.met(needs, name, paths) || o.Always&(1<<facts) != 0

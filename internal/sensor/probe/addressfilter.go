@@ -12,26 +12,22 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// numEnds is ENDS of bpf/addressfilter.h, and portRuleSets its PORT_RULES.
-const (
-	numEnds      = 5
-	portRuleSets = 256
-)
+const portRuleSets = 256 // PORT_RULES of bpf/addressfilter.h
 
 // AddressFilter tells which rules can match a call on a socket by its addresses
 // and ports; plan.Addresses has the same fields and explains them.
 type AddressFilter struct {
 	Kinds     event.KindSet
-	Networks  map[netip.Prefix][numEnds][2]uint64
+	Networks  map[netip.Prefix][event.NumEnds][2]uint64
 	Ports     [1 << 16]uint8
-	PortRules [][numEnds][2]uint64
+	PortRules [][event.NumEnds][2]uint64
 	Nameless  [2]uint64
 }
 
 // portRules is struct port_rules of bpf/addressfilter.h.
 type portRules struct {
 	Index [1 << 16]uint8
-	Rules [portRuleSets][numEnds][2]uint64
+	Rules [portRuleSets][event.NumEnds][2]uint64
 }
 
 // networkKey is struct network_key of bpf/addressfilter.h.
@@ -39,8 +35,6 @@ type networkKey struct {
 	Len, Plan, Family uint32
 	IP                [16]byte
 }
-
-const networkBits = 64 // NETWORK_BITS of bpf/addressfilter.h
 
 func newNetworkKey(plan uint32, p netip.Prefix) networkKey {
 	k := networkKey{Len: networkBits + uint32(p.Bits()), Plan: plan, Family: familyIPv6}
@@ -88,7 +82,7 @@ func (p *Probe) tidyAddresses(k *KindFilter) error {
 	m := p.coll.Maps["network_rules"]
 	var gone []networkKey
 	var key networkKey
-	var rules [numEnds][2]uint64
+	var rules [event.NumEnds][2]uint64
 	all := m.Iterate()
 	for all.Next(&key, &rules) {
 		if k == nil || key.Plan != k.Plan {

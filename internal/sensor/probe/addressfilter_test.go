@@ -15,17 +15,17 @@ import (
 )
 
 var (
-	noRules  [numEnds][2]uint64
-	allEnds  = [numEnds][2]uint64{someRule, someRule, someRule, someRule, someRule}
+	noRules  [event.NumEnds][2]uint64
+	allEnds  = [event.NumEnds][2]uint64{someRule, someRule, someRule, someRule, someRule}
 	loopback = netip.MustParsePrefix("127.0.0.0/8")
 )
 
 // toNetworks is the interest in connects for one rule, by the networks that it
 // may ask for.
-func toNetworks(plan uint32, networks map[netip.Prefix][numEnds][2]uint64) Interest {
+func toNetworks(plan uint32, networks map[netip.Prefix][event.NumEnds][2]uint64) Interest {
 	in := masked(event.KindConnect, func(event.CallFacts) bool { return true })
 	in.Syscalls, in.Kinds.Plan = ids("connect"), plan
-	in.Addresses = &AddressFilter{Networks: networks, PortRules: [][numEnds][2]uint64{allEnds}}
+	in.Addresses = &AddressFilter{Networks: networks, PortRules: [][event.NumEnds][2]uint64{allEnds}}
 	in.Addresses.Kinds.Add(event.KindConnect)
 	// Addresses are looked at once the socket has not decided.
 	var sockets [event.NumSocketFacts][2]uint64
@@ -58,7 +58,7 @@ func TestAddressesWithoutRoom(t *testing.T) {
 	for _, tc := range []struct {
 		name         string
 		full         bool
-		rules        [numEnds][2]uint64
+		rules        [event.NumEnds][2]uint64
 		sent, warned bool
 	}{
 		{"for another rule", false, noRules, thisObject(t) == "oldest", false}, // which has no filter of addresses
@@ -68,7 +68,7 @@ func TestAddressesWithoutRoom(t *testing.T) {
 		if tc.full {
 			fill()
 		}
-		in := toNetworks(plan, map[netip.Prefix][numEnds][2]uint64{everything: noRules, loopback: tc.rules})
+		in := toNetworks(plan, map[netip.Prefix][event.NumEnds][2]uint64{everything: noRules, loopback: tc.rules})
 		tr := traceInterest(t, p, in, func() {
 			to := sockaddr4(loopback4, 9)
 			raw(unix.SYS_CONNECT, socket(t, unix.AF_INET, unix.SOCK_DGRAM), ptr(to), len(to))
@@ -93,7 +93,7 @@ func TestTidyAddressesInOrder(t *testing.T) {
 		for bits := range address.BitLen() + 1 {
 			network, err := address.Prefix(bits)
 			if err == nil {
-				err = networks.Put(newNetworkKey(plan+1, network), [numEnds][2]uint64{{uint64(bits)}})
+				err = networks.Put(newNetworkKey(plan+1, network), [event.NumEnds][2]uint64{{uint64(bits)}})
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -103,7 +103,7 @@ func TestTidyAddressesInOrder(t *testing.T) {
 		var tidied atomic.Bool
 		go func() {
 			smallest := newNetworkKey(plan+1, netip.PrefixFrom(address, address.BitLen()))
-			var rules [numEnds][2]uint64
+			var rules [event.NumEnds][2]uint64
 			least := uint64(address.BitLen())
 			for looks := 0; !tidied.Load(); looks++ {
 				if looks == 1 {

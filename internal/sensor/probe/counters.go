@@ -6,15 +6,8 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-// Fate is what became of an event; enum fate of bpf/counters.h.
+// Fate is what became of an event.
 type Fate uint8
-
-const (
-	Delivered Fate = iota // put into a ring
-	Filtered              // decided in the kernel: no rule needs it
-	Dropped
-	Masked // decided in the kernel: no rule that can match its process needs it
-)
 
 // Tally counts events of one fate.
 type Tally struct {

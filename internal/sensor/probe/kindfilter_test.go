@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -154,4 +155,11 @@ func TestMaskLayout(t *testing.T) {
 	sameLayout(t, spec.Types, "needs", nameNeeds{})
 	sameLayout(t, spec.Types, "port_rules", portRules{})
 	sameLayout(t, spec.Types, "network_key", networkKey{})
+	sameLayout(t, spec.Types, "open_filter", openFilter{})
+	if filterOutput != pathset.Output {
+		t.Errorf("an output is marked with %#x in C, %#x in Go", filterOutput, pathset.Output)
+	}
+	if key := (networkKey{}); networkBits != 8*(unsafe.Offsetof(key.IP)-unsafe.Sizeof(key.Len)) {
+		t.Errorf("%d bits before an address", networkBits)
+	}
 }

@@ -9,10 +9,20 @@ const (
 	withMarks                     // the function marks the calls that it reports, so that sys_exit does not
 )
 
+// The fates of events.
+const (
+	Delivered Fate = iota // put into a ring
+	Filtered              // decided in the kernel: no rule needs it
+	Dropped               // lost
+	Masked                // decided in the kernel: no rule that can match its process needs it
+)
+
 // Sizes of tables, and the like.
 const (
-	socketcallFamily = 31   // no program: the entry of i386's multiplexer
-	numSocketKinds   = 512  // room for the kinds of events
-	maxMaskedSockets = 16   // kinds of calls on sockets with masks of their own
-	maxNames         = 1024 // process names with needs of their own
+	socketcallFamily = 31     // no program: the entry of i386's multiplexer
+	numSocketKinds   = 512    // room for the kinds of events
+	maxMaskedSockets = 16     // kinds of calls on sockets with masks of their own
+	filterOutput     = 0x8000 // of a state of pathset.Set: something has occurred there
+	networkBits      = 64     // bits of a network's key before those of its address
+	maxNames         = 1024   // process names with needs of their own
 )

@@ -25,6 +25,10 @@ func cSchema(s schema) []byte {
 	cEnum(&b, "param_type", "TYPE_", "TYPES", slices.Concat(none, s.words["type"]))
 	b.WriteString("/* Types of descriptors. */\n")
 	cEnum(&b, "fd_type", "FD_", "FD_TYPES", s.words["fdtype"])
+	b.WriteString("/* What became of an event. */\n")
+	cEnum(&b, "fate", "", "FATES", s.words["fate"])
+	b.WriteString("/* What an end of an IP socket is to conditions. */\n")
+	cEnum(&b, "end", "", "ENDS", s.words["end"])
 	b.WriteString("/* Flags of opens in Falco's numbers. */\n")
 	for _, w := range s.words["openflag"] {
 		fmt.Fprintf(&b, "#define OPEN_%s (1 << %s)\n", w.upper(), w.rest)
@@ -44,7 +48,7 @@ func cSchema(s schema) []byte {
 		}
 	}
 	b.WriteString("\n/* Sizes of tables, and the like. */\n")
-	for _, w := range s.words["number"] {
+	for _, w := range slices.Concat(s.words["number"], s.words["mark"]) {
 		_, rest := w.cut()
 		value, _, _ := strings.Cut(rest, " ")
 		fmt.Fprintf(&b, "#define %s %s\n", w.upper(), value)

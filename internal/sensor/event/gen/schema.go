@@ -17,7 +17,7 @@ type schema struct {
 // keys of the lines that are words.
 var keys = []string{
 	"cause", "drops", "family", "openflag", "fact", "sock", "call",
-	"type", "header", "fdtype", "fileflag", "exeflag", "hook", "number",
+	"type", "header", "fdtype", "fileflag", "exeflag", "hook", "fate", "end", "number", "mark",
 }
 
 // word is a line with a key: its first word, and the rest.

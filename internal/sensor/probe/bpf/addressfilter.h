@@ -13,16 +13,6 @@
 
 #define PORT_RULES 256
 
-/* What an end is to conditions. */
-enum end {
-	LOCAL_CLIENT,
-	LOCAL_SERVER,
-	LOCAL_ALONE, /* there is no other */
-	REMOTE_SERVER,
-	REMOTE_CLIENT,
-	ENDS,
-};
-
 struct end_rules {
 	struct rule_bits of[ENDS];
 };
@@ -39,8 +29,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct port_rules);
 } port_rules SEC(".maps");
-
-#define NETWORK_BITS 64 /* of struct network_key, before those of the address */
 
 /* By network; those of older rules are removed once newer ones are in force. */
 struct {

@@ -4,15 +4,6 @@
 #include "bpf.h"
 #include "schema.h"
 
-/* What became of an event. */
-enum fate {
-	DELIVERED, /* put into a ring */
-	FILTERED,  /* no rule needs it */
-	DROPPED,
-	MASKED,	   /* no rule that can match its process needs it; see procmask.h */
-	FATES,
-};
-
 #define FAMILY_ROWS 16
 #define FATE_COLUMNS 4
 

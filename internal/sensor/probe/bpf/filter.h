@@ -25,9 +25,6 @@
 #endif
 #define PATH_ROOM 1024 /* for one on the notepad */
 
-#define FILTER_OUTPUT 0x8000 /* of a state: something has occurred there */
-#define FILTER_UNCLEAN (1ull << 63) /* of the first clauses: the path's text is not its name */
-
 /* Needs of which some text meets the clause, by clause, and those that it
  * excludes. */
 struct clauses {

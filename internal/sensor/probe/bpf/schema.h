@@ -108,6 +108,25 @@ enum fd_type {
 	FD_TYPES,
 };
 
+/* What became of an event. */
+enum fate {
+	DELIVERED,
+	FILTERED,
+	DROPPED,
+	MASKED,
+	FATES,
+};
+
+/* What an end of an IP socket is to conditions. */
+enum end {
+	LOCAL_CLIENT,
+	LOCAL_SERVER,
+	LOCAL_ALONE,
+	REMOTE_SERVER,
+	REMOTE_CLIENT,
+	ENDS,
+};
+
 /* Flags of opens in Falco's numbers. */
 #define OPEN_READ (1 << 0)
 #define OPEN_WRITE (1 << 1)
@@ -179,7 +198,13 @@ enum fd_type {
 #define FAMILY_SOCKETCALL 31
 #define SOCKET_KINDS 512
 #define MASKED_SOCKETS 16
+#define FILTER_OUTPUT 0x8000
+#define NETWORK_BITS 64
 #define NAMED_PROCESSES 1024
+#define NO_SYSCALL 0xffff
+#define FD_CLOSED 0xff
+#define FILTER_UNCLEAN 0x8000000000000000
+#define FDS_MORE 0x8000000000000000
 
 enum event_kind {
 	KIND_SYSCALL,

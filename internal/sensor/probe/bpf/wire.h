@@ -34,8 +34,6 @@ struct event_header {
 #define HEADER_SIZE 88
 _Static_assert(sizeof(struct event_header) == HEADER_SIZE, "header");
 
-#define NO_SYSCALL 0xffff
-
 struct file_info {
 	u8 type;
 	u8 flags;
@@ -52,8 +50,6 @@ _Static_assert(sizeof(struct file_info) == FILE_INFO_SIZE, "file info");
 
 /* At the end of an event with EVENT_OPEN_FDS: what descriptors are open. */
 #define FDS_TOLD 64 /* the types of these one by one */
-#define FD_CLOSED 0xff
-#define FDS_MORE (1ull << 63) /* there may be more than were looked at */
 
 struct open_fds {
 	u64 types; /* of all; bit: FD_..., or FDS_MORE */
