@@ -8,6 +8,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
 const (
@@ -199,4 +200,14 @@ func errnos(results []generator.ActionResult, i int) map[string]int {
 		named[name] += int(n)
 	}
 	return named
+}
+
+// newLoss is lost of n with its 95 % interval.
+func newLoss(lost, n int) Loss {
+	l := Loss{Lost: lost, Of: n}
+	if n > 0 {
+		l.Share = float64(lost) / float64(n)
+	}
+	l.Lower, l.Upper = sample.Share(lost, n)
+	return l
 }

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime/metrics"
 	"slices"
+	"testing"
 	"time"
 
 	"go.uber.org/goleak"
@@ -77,4 +79,22 @@ func compare(before, now map[string]int) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Within fails a test in which do allocates more than most bytes. The sum counts
+// memory that is freed meanwhile, so it is at least the peak.
+func Within(t testing.TB, most uint64, do func()) {
+	t.Helper()
+	before := allocated()
+	do()
+	if took := allocated() - before; took > most {
+		t.Errorf("%d MiB allocated, want at most %d", took>>20, most>>20)
+	}
+}
+
+// allocated is the sum of all allocations of this process so far, in bytes.
+func allocated() uint64 {
+	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
+	metrics.Read(sample)
+	return sample[0].Value.Uint64()
 }

@@ -7,6 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // required is the environment variable of machines that have everything.
@@ -53,4 +56,44 @@ func missing(t testing.TB, what string) {
 		t.Fatalf("needs %s, and %s=1 says that it is here", what, required)
 	}
 	t.Skipf("needs %s", what)
+}
+
+// SmallDisk is a directory that has room for size, which is as mount(8) takes
+// it for a tmpfs: 64k.
+func SmallDisk(t testing.TB, size string) string {
+	t.Helper()
+	Root(t)
+	dir := t.TempDir()
+	That(t, "to mount a small disk", unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size))
+	t.Cleanup(func() {
+		// Detached: others on the host may just look at it.
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// Patience is how long a test waits before it fails: a loaded machine may need
+// many seconds.
+const Patience = 60 * time.Second
+
+// Eventually waits until ok holds. It polls: use it only where neither a channel
+// nor the kernel signals the change.
+func Eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	if !Within(Patience, ok) {
+		t.Fatalf("not within %v: %s", Patience, what)
+	}
+}
+
+// Within is Eventually with a limit of its own, for callers that can say more
+// about a failure. It is false if ok does not hold in time.
+func Within(limit time.Duration, ok func() bool) bool {
+	for end := time.Now().Add(limit); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
 }

@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/human"
 	"github.com/peregrine-sec/peregrine/internal/junit"
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
 // Run is everything that one bench found out.
@@ -206,4 +209,21 @@ func (r *Run) JUnit(w io.Writer, conditions []bench.Condition) error {
 		}
 	}
 	return junit.Write(w, "peregrine bench", cases)
+}
+
+// Host is where a result comes from.
+type Host struct {
+	Hostname string  `json:"hostname"`
+	Kernel   string  `json:"kernel"`
+	CPU      string  `json:"cpu"`
+	CPUs     int     `json:"cpus"`
+	Memory   uint64  `json:"memory"`
+	Load     float64 `json:"load_before"` // of the last minute
+}
+
+// ReadHost describes this host; unreadable fields stay empty.
+func ReadHost() Host {
+	m := procfs.Host.Machine()
+	name, _ := os.Hostname()
+	return Host{Hostname: name, Kernel: m.Kernel, CPU: m.CPU, CPUs: runtime.NumCPU(), Memory: m.Memory, Load: m.Load}
 }

@@ -14,6 +14,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
@@ -69,4 +70,16 @@ func ParseMemory(s string) (int64, error) {
 		return 0, fmt.Errorf("memory limit: %w", err)
 	}
 	return size, nil
+}
+
+// New makes a place for a sensor that is about to be started, with the best
+// that the host offers: a systemd scope where systemd owns the cgroup tree,
+// else a cgroup of our own.
+func New(host Host, journal *Journal) (Place, error) {
+	name := fmt.Sprintf("peregrine-capacity-%d", os.Getpid())
+	// sd_booted(3): the directory exists iff systemd is the init system.
+	if _, err := os.Stat(host.path("run/systemd/system")); err == nil {
+		return newScope(host, journal, name), nil
+	}
+	return NewCgroup(host, journal, name)
 }

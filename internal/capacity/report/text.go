@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/human"
 )
@@ -215,4 +216,35 @@ func table(w io.Writer, header []string, lines []line, cells func(line) []string
 // escape keeps names from the measured host from becoming markup.
 func escape(s string) string {
 	return strings.NewReplacer("|", `\|`, "<", "&lt;", "*", `\*`, "_", `\_`, "`", "'", "\n", " ", "[", `\[`).Replace(s)
+}
+
+// none is how a report shows a missing measurement: a dash.
+const none = "–"
+
+func dash(x float64) string {
+	if x == 0 {
+		return none
+	}
+	return human.Number(x)
+}
+
+func mebi(bytes uint64) string {
+	if bytes == 0 {
+		return none
+	}
+	return human.Size(bytes)
+}
+
+func duration(ns int64) string {
+	if ns == 0 {
+		return none
+	}
+	return human.Duration(time.Duration(ns))
+}
+
+func orUnknown(s string) string {
+	if s == "" {
+		return "unknown CPU"
+	}
+	return s
 }

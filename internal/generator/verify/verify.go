@@ -17,6 +17,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
+	"github.com/peregrine-sec/peregrine/internal/junit"
 )
 
 // Alert has the fields of a sensor's alert that matter.
@@ -357,3 +358,13 @@ func (b *inbox) wait(ctx context.Context, timeout time.Duration, enough func([]r
 
 // close does not wait for the reader, which may be blocked in standard input.
 func (b *inbox) close() { b.stop() }
+
+// WriteJUnit writes the outcomes as a JUnit report.
+func WriteJUnit(w io.Writer, outcomes []Outcome) error {
+	status := map[Status]junit.Status{Failed: junit.Failed, Errored: junit.Errored, Skipped: junit.Skipped}
+	var cases []junit.Case
+	for _, o := range outcomes {
+		cases = append(cases, junit.Case{Name: o.Action.Name, Class: o.Action.Collection(), Took: o.Took, Status: status[o.Status], Message: o.Detail})
+	}
+	return junit.Write(w, "peregrine generate test", cases)
+}

@@ -4,17 +4,22 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
+	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
+	"github.com/peregrine-sec/peregrine/internal/sensor/probe"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
@@ -160,4 +165,30 @@ func (c *Costs) Write(w io.Writer) error {
 	c.writeSent(&b)
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// CostLive is Cost over the events of this host for the given time, or until
+// ctx ends. Another sensor may run beside it.
+func CostLive(ctx context.Context, d time.Duration, list []*rules.Rule, log *slog.Logger) (c *Costs, err error) {
+	m, err := newMeter(list, false)
+	if err != nil {
+		return nil, err
+	}
+	e := newEngine(m.plan, state.Options{Log: log, ProcRoot: "/proc", HostRoot: "/"}, m.sent.observe)
+	p, err := probe.Load(probe.Options{
+		Interest:  probe.Interest{Syscalls: m.plan.Interest, ThreadExits: m.plan.ThreadExits, ClosedFiles: m.plan.ClosedFiles, OpenFDs: m.plan.OpenFDs},
+		RingBytes: config.Default().Engine.Modern.BufferBytes(), CPUsPerRing: -1, Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load probe: %w", err)
+	}
+	defer func() { err = errors.Join(err, p.Close()) }()
+	e.SetClock(uint64(boottime.Epoch()))
+	if err := p.Snapshot(e.Learn); err != nil {
+		return nil, fmt.Errorf("take snapshot of processes: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	e.Run(ctx, p.Reader())
+	return m.costs(e), nil
 }

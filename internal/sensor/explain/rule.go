@@ -2,6 +2,7 @@ package explain
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -163,4 +164,40 @@ func conjuncts(n filter.Node) []filter.Node {
 		list = append(list, conjuncts(m)...)
 	}
 	return slices.Clip(list)
+}
+
+// explained is what WriteRule says, for programs.
+type explained struct {
+	Rule    string   `json:"rule"`
+	File    string   `json:"file"`
+	Line    int      `json:"line"`
+	Enabled bool     `json:"enabled"`
+	Source  string   `json:"source"`
+	Events  []string `json:"events"`
+	// Never says why the rule matches no event by default.
+	Never  string        `json:"never,omitempty"`
+	Stages []plan.Stages `json:"stages,omitempty"`
+	// Opens are what the paths of opens must meet, one of them.
+	Opens []plan.OpenNeed `json:"opens,omitempty"`
+	// Condition has lists and macros expanded.
+	Condition string `json:"condition"`
+}
+
+// WriteRuleJSON explains a rule as JSON.
+func WriteRuleJSON(w io.Writer, r *rules.Rule) error {
+	e := explained{Rule: r.Name, File: r.File, Line: r.Line, Enabled: r.Enabled, Source: r.Source, Condition: r.Condition}
+	if r.Node != nil {
+		e.Condition = r.Node.String()
+	}
+	if r.Node != nil && r.Source == field.SyscallSource {
+		alone, err := plan.NewAlone(r)
+		if err != nil {
+			return err
+		}
+		e.Events, e.Never = filter.Names(r.Node), plan.Never(r, plan.Options{})
+		e.Stages, e.Opens = alone.Stages, plan.OpenNeeds(filter.Unshare(r.Node))
+	}
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	return out.Encode(e)
 }

@@ -3,6 +3,8 @@ package cri
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 
 	api "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -107,3 +109,19 @@ func setImage(m *container.Container, s *api.ContainerStatus, i info) {
 
 // isID says whether an image is named by its id or not at all.
 func isID(name string) bool { return name == "" || strings.HasPrefix(name, "sha256:") }
+
+// interfaces writes the pod's own network interfaces as a JSON array, by name:
+// without loopback and the host's ends of pairs.
+func interfaces(all map[string]json.RawMessage) string {
+	var kept []json.RawMessage
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if name != "lo" && !strings.HasPrefix(name, "veth") {
+			kept = append(kept, all[name])
+		}
+	}
+	text, err := json.Marshal(kept)
+	if err != nil || len(kept) == 0 { // it was JSON a moment ago
+		return ""
+	}
+	return string(text)
+}

@@ -1,6 +1,11 @@
 package rest
 
-import "github.com/peregrine-sec/peregrine/internal/sensor/container"
+import (
+	"encoding/json"
+	"net/url"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+)
 
 // HostConfig is the requested configuration of a container. Docker and Podman
 // write it alike, and the NetworkSettings too.
@@ -36,4 +41,14 @@ func (s *NetworkSettings) IP() string {
 		}
 	}
 	return ip
+}
+
+// Filters writes, for the query of /events, that only these events of
+// containers are wanted.
+func Filters(events []string) string {
+	text, err := json.Marshal(map[string][]string{"type": {"container"}, "event": events})
+	if err != nil {
+		panic(err) // strings can always be written
+	}
+	return url.QueryEscape(string(text))
 }
