@@ -85,7 +85,7 @@ func (n *Check) within() (*Check, error) {
 func (c *Compiler) operand(o Operand) (operand, error) {
 	switch o := o.(type) {
 	case *Field:
-		f, ex, err := c.lookup(o.lookupText())
+		f, ex, err := c.lookup(o.String())
 		if err != nil {
 			return operand{}, &Error{Pos: o.At, Msg: err.Error()}
 		}

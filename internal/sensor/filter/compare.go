@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -70,24 +71,31 @@ func orderedFields[T int64 | uint64 | float64](
 	n *Check, match field.Match,
 	get func(*field.Context) (T, bool), each func(*field.Context, func(T) bool) bool, right func(*field.Context) (T, bool),
 ) (Predicate, error) {
-	var f func(a, b T) bool
-	switch n.Op {
-	case Eq, EqEq, In, Intersects:
-		f = func(a, b T) bool { return a == b }
-	case NotEq:
-		f = func(a, b T) bool { return a != b }
-	case Less:
-		f = func(a, b T) bool { return a < b }
-	case LessEq:
-		f = func(a, b T) bool { return a <= b }
-	case Greater:
-		f = func(a, b T) bool { return a > b }
-	case GreaterEq:
-		f = func(a, b T) bool { return a >= b }
-	default:
+	f := orderOperator[T](n.Op)
+	if f == nil {
 		return nil, n.unsupported("numeric")
 	}
 	return both(n, match, get, each, right, f), nil
+}
+
+// orderOperator is the operator on two values that have an order; nil for
+// other operators.
+func orderOperator[T cmp.Ordered](op Op) func(a, b T) bool {
+	switch op {
+	case Eq, EqEq, In, Intersects:
+		return func(a, b T) bool { return a == b }
+	case NotEq:
+		return func(a, b T) bool { return a != b }
+	case Less:
+		return func(a, b T) bool { return a < b }
+	case LessEq:
+		return func(a, b T) bool { return a <= b }
+	case Greater:
+		return func(a, b T) bool { return a > b }
+	case GreaterEq:
+		return func(a, b T) bool { return a >= b }
+	}
+	return nil
 }
 
 // both applies f to the values of two operands, of which only the left may
@@ -119,22 +127,10 @@ func both[T string | int64 | uint64 | float64 | netip.Addr](
 // textOperator is the operator on two texts; nil if it has to be compiled.
 func textOperator(op Op) func(a, b string) bool {
 	switch op {
-	case Eq, EqEq, In, Intersects:
-		return func(a, b string) bool { return a == b }
-	case NotEq:
-		return func(a, b string) bool { return a != b }
-	case Less:
-		return func(a, b string) bool { return a < b }
-	case LessEq:
-		return func(a, b string) bool { return a <= b }
-	case Greater:
-		return func(a, b string) bool { return a > b }
-	case GreaterEq:
-		return func(a, b string) bool { return a >= b }
 	case Contains:
 		return strings.Contains
 	case IContains:
-		return foldedContains
+		return containsFold
 	case StartsWith:
 		return strings.HasPrefix
 	case EndsWith:
@@ -144,21 +140,7 @@ func textOperator(op Op) func(a, b string) bool {
 	case IGlob:
 		return func(a, b string) bool { return glob(b, a, true) }
 	}
-	return nil
-}
-
-// foldedContains is containsFold for a sub that is not folded.
-func foldedContains(s, sub string) bool {
-	for i := 0; i+len(sub) <= len(s); i++ {
-		j := 0
-		for j < len(sub) && lower(s[i+j]) == lower(sub[j]) {
-			j++
-		}
-		if j == len(sub) {
-			return true
-		}
-	}
-	return false
+	return orderOperator[string](op)
 }
 
 // lists compiles "in" (all of the left are on the right) and "intersects" of

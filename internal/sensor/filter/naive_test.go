@@ -27,7 +27,7 @@ func naive(n Node, r record) bool {
 }
 
 func naiveCheck(c *Check, r record) bool {
-	name := c.Left.(*Field).lookupText()
+	name := c.Left.(*Field).String()
 	fakeName, _, _ := strings.Cut(name, "[")
 	if strings.HasPrefix(fakeName, "evt.arg") {
 		fakeName = "evt.arg"
@@ -49,7 +49,7 @@ func naiveCheck(c *Check, r record) bool {
 	}
 	var right []string
 	if c.Right != nil {
-		rightText, ok := r[c.Right.(*Transform).Args[0].(*Field).lookupText()]
+		rightText, ok := r[c.Right.(*Transform).Args[0].(*Field).String()]
 		if !ok {
 			return false
 		}

@@ -1,7 +1,5 @@
 package filter
 
-import "strings"
-
 // operand reads a field or transformer, or returns nil.
 func (p *parser) operand() (Operand, error) {
 	at := p.here()
@@ -159,17 +157,4 @@ func (p *parser) tuple(at Pos) (Operand, error) {
 			return nil, p.fail("expected a ')' token")
 		}
 	}
-}
-
-// lookupText is how the catalogue names the field: with its argument.
-func (f *Field) lookupText() string {
-	if !f.HasArg {
-		return f.Name
-	}
-	var b strings.Builder
-	b.WriteString(f.Name)
-	b.WriteByte('[')
-	b.WriteString(f.Arg)
-	b.WriteByte(']')
-	return b.String()
 }

@@ -112,34 +112,18 @@ func (p *parser) deeper() (leave func(), err error) {
 }
 
 func (p *parser) or() (Node, error) {
-	p.blank()
-	at := p.here()
-	nodes, err := p.list("or", p.and)
-	if err != nil || len(nodes) == 1 {
-		return first(nodes), err
-	}
-	return &Or{At: at, Nodes: nodes}, nil
+	return p.list("or", p.and, func(at Pos, nodes []Node) Node { return &Or{At: at, Nodes: nodes} })
 }
 
 func (p *parser) and() (Node, error) {
+	return p.list("and", p.not, func(at Pos, nodes []Node) Node { return &And{At: at, Nodes: nodes} })
+}
+
+// list reads one or more operands of the given conjunction. Several are one
+// node, which whole makes.
+func (p *parser) list(conjunction string, operand func() (Node, error), whole func(Pos, []Node) Node) (Node, error) {
 	p.blank()
 	at := p.here()
-	nodes, err := p.list("and", p.not)
-	if err != nil || len(nodes) == 1 {
-		return first(nodes), err
-	}
-	return &And{At: at, Nodes: nodes}, nil
-}
-
-func first(nodes []Node) Node {
-	if len(nodes) == 0 {
-		return nil
-	}
-	return nodes[0]
-}
-
-// list reads one or more operands of the given conjunction.
-func (p *parser) list(conjunction string, operand func() (Node, error)) ([]Node, error) {
 	var nodes []Node
 	for {
 		n, err := operand()
@@ -150,7 +134,10 @@ func (p *parser) list(conjunction string, operand func() (Node, error)) ([]Node,
 		p.blank()
 		for {
 			if !p.word(conjunction) {
-				return nodes, nil
+				if len(nodes) == 1 {
+					return nodes[0], nil
+				}
+				return whole(at, nodes), nil
 			}
 			if p.blank() {
 				break

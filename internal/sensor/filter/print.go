@@ -1,10 +1,13 @@
 package filter
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
-func (n *And) String() string { return join(n.Nodes, " and ") }
+func (n *And) String() string { return "(" + join(n.Nodes, " and ") + ")" }
 
-func (n *Or) String() string { return join(n.Nodes, " or ") }
+func (n *Or) String() string { return "(" + join(n.Nodes, " or ") + ")" }
 
 func (n *Not) String() string { return "not " + n.Node.String() }
 
@@ -56,7 +59,7 @@ func (f *Field) String() string {
 }
 
 func (t *Transform) String() string {
-	s := t.Name + "(" + joinOperands(t.Args) + ")"
+	s := t.Name + "(" + join(t.Args, ", ") + ")"
 	if t.HasArg {
 		s += "[" + t.Arg + "]"
 	}
@@ -70,22 +73,14 @@ func (l *Literal) String() string {
 	return l.Text
 }
 
-func (t *Tuple) String() string { return "(" + joinOperands(t.Items) + ")" }
+func (t *Tuple) String() string { return "(" + join(t.Items, ", ") + ")" }
 
-func join(nodes []Node, sep string) string {
-	parts := make([]string, len(nodes))
-	for i, n := range nodes {
-		parts[i] = n.String()
+func join[T fmt.Stringer](list []T, sep string) string {
+	parts := make([]string, len(list))
+	for i, x := range list {
+		parts[i] = x.String()
 	}
-	return "(" + strings.Join(parts, sep) + ")"
-}
-
-func joinOperands(ops []Operand) string {
-	parts := make([]string, len(ops))
-	for i, o := range ops {
-		parts[i] = o.String()
-	}
-	return strings.Join(parts, ", ")
+	return strings.Join(parts, sep)
 }
 
 // Quote returns s as a condition writes it: bare if it can be, else in double

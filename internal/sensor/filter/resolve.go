@@ -37,7 +37,7 @@ func (r *Resolver) Resolve(n Node) error {
 			failed = &Error{Pos: n.At, Msg: fmt.Sprintf("Undefined macro '%s' used in filter.", n.Name)}
 		case *Check:
 			n.fields(func(f *Field) {
-				found, ex, err := r.c.lookup(f.lookupText())
+				found, ex, err := r.c.lookup(f.String())
 				if err == nil && f.Stage != ex.Stage {
 					f.Stage = ex.Stage
 				}

@@ -26,27 +26,9 @@ func rewrite(n Node, f func(c *Check, negated bool) Node) Node {
 func rewritten(n Node, negated bool, f func(*Check, bool) Node) Node {
 	switch n := n.(type) {
 	case *And:
-		nodes, changed, decided := rewriteList(n.Nodes, negated, true, f)
-		if decided || len(nodes) == 0 {
-			return &Const{At: n.At, Value: !decided}
-		}
-		if len(nodes) == 1 {
-			return nodes[0]
-		}
-		if changed {
-			return &And{At: n.At, Nodes: nodes}
-		}
+		return rewriteList(n, n.Nodes, negated, true, f, func(nodes []Node) Node { return &And{At: n.At, Nodes: nodes} })
 	case *Or:
-		nodes, changed, decided := rewriteList(n.Nodes, negated, false, f)
-		if decided || len(nodes) == 0 {
-			return &Const{At: n.At, Value: decided}
-		}
-		if len(nodes) == 1 {
-			return nodes[0]
-		}
-		if changed {
-			return &Or{At: n.At, Nodes: nodes}
-		}
+		return rewriteList(n, n.Nodes, negated, false, f, func(nodes []Node) Node { return &Or{At: n.At, Nodes: nodes} })
 	case *Not:
 		return negate(n, rewritten(n.Node, !negated, f))
 	case *Check:
@@ -69,21 +51,27 @@ func negate(n *Not, inner Node) Node {
 	return &Not{At: n.At, Node: inner}
 }
 
-// rewriteList rewrites the parts of a conjunction or disjunction. decided says
-// that one of them settles the whole.
-func rewriteList(nodes []Node, negated, and bool, f func(*Check, bool) Node) (out []Node, changed, decided bool) {
-	out = make([]Node, 0, len(nodes))
-	for _, n := range nodes {
-		m := rewritten(n, negated, f)
-		changed = changed || m != n
-		if c, ok := m.(*Const); ok {
-			if c.Value != and {
-				return nil, true, true
-			}
-			changed = true
-			continue
+// rewriteList rewrites a conjunction or disjunction of parts; whole makes one of
+// new parts.
+func rewriteList(n Node, parts []Node, negated, and bool, f func(*Check, bool) Node, whole func([]Node) Node) Node {
+	out := make([]Node, 0, len(parts))
+	changed := false
+	for _, part := range parts {
+		m := rewritten(part, negated, f)
+		changed = changed || m != part
+		if c, ok := m.(*Const); !ok {
+			out = append(out, m)
+		} else if c.Value != and { // which settles the whole
+			return &Const{At: n.Pos(), Value: !and}
 		}
-		out = append(out, m)
 	}
-	return out, changed, false
+	switch {
+	case len(out) == 0:
+		return &Const{At: n.Pos(), Value: and}
+	case len(out) == 1:
+		return out[0]
+	case changed || len(out) < len(parts):
+		return whole(out)
+	}
+	return n
 }

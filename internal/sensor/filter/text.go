@@ -72,8 +72,7 @@ func oneText(c *Check, v string) (textMatch, error) {
 	case Contains:
 		return func(s string) bool { return strings.Contains(s, v) }, nil
 	case IContains:
-		folded := fold(v)
-		return func(s string) bool { return containsFold(s, folded) }, nil
+		return func(s string) bool { return containsFold(s, v) }, nil
 	case StartsWith:
 		return func(s string) bool { return strings.HasPrefix(s, v) }, nil
 	case EndsWith:
@@ -143,15 +142,6 @@ func combined[T comparable, M ~func(T) bool](mod Modifier, single []M) M {
 	}
 }
 
-// fold returns s with ASCII letters in lower case.
-func fold(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		b[i] = lower(c)
-	}
-	return string(b)
-}
-
 func lower(c byte) byte {
 	if c >= 'A' && c <= 'Z' {
 		return c | 0x20
@@ -160,17 +150,11 @@ func lower(c byte) byte {
 }
 
 // containsFold is strings.Contains without regard to the case of ASCII
-// letters; sub is folded.
+// letters.
 func containsFold(s, sub string) bool {
-	if sub == "" {
-		return true
-	}
 	for i := 0; i+len(sub) <= len(s); i++ {
-		if lower(s[i]) != sub[0] {
-			continue
-		}
-		j := 1
-		for j < len(sub) && lower(s[i+j]) == sub[j] {
+		j := 0
+		for j < len(sub) && lower(s[i+j]) == lower(sub[j]) {
 			j++
 		}
 		if j == len(sub) {
@@ -212,14 +196,7 @@ func prefixMatcher(prefixes []string) textMatch {
 		if s == "" || !firsts[s[0]] {
 			return false
 		}
-		lo, hi := 0, len(kept)
-		for lo < hi {
-			if mid := int(uint(lo+hi) >> 1); kept[mid] <= s {
-				lo = mid + 1
-			} else {
-				hi = mid
-			}
-		}
-		return lo > 0 && strings.HasPrefix(s, kept[lo-1])
+		i, listed := slices.BinarySearch(kept, s)
+		return listed || i > 0 && strings.HasPrefix(s, kept[i-1])
 	}
 }
