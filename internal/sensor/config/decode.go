@@ -2,8 +2,9 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -68,16 +69,11 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 
 // unknown reports a key that nothing reads.
 func (d *decoder) unknown(key *yaml.Node, path string, siblings map[string]int) {
-	if why, ok := inert(path); ok {
+	if why, ok := inertKeys[path]; ok {
 		d.report(Note, key, path, why)
 		return
 	}
-	names := make([]string, 0, len(siblings))
-	for name := range siblings {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	text := "unknown key, ignored" + hint(key.Value, names)
+	text := "unknown key, ignored" + hint(key.Value, slices.Sorted(maps.Keys(siblings)))
 	if strings.HasSuffix(text, "ignored") {
 		for _, k := range Keys() {
 			if k.Path != path && strings.HasSuffix("."+k.Path, "."+key.Value) {

@@ -2,9 +2,10 @@ package config
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,8 +68,7 @@ func state(content []byte, err error) string {
 
 // Sum is the SHA-256 of content, in hex.
 func Sum(content []byte) string {
-	h := sha256.Sum256(content)
-	return hex.EncodeToString(h[:])
+	return fmt.Sprintf("%x", sha256.Sum256(content))
 }
 
 // Below is path itself, or the YAML files in the directory path in lexical
@@ -90,12 +90,7 @@ func listing(files []string, err error) string {
 
 // Paths are the files and directories whose change can be told.
 func (f *Files) Paths() []string {
-	var paths []string
-	for path := range f.seen {
-		paths = append(paths, path)
-	}
-	slices.Sort(paths)
-	return paths
+	return slices.Sorted(maps.Keys(f.seen))
 }
 
 // Changed says whether any path differs from its state when read.

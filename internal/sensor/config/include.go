@@ -90,11 +90,9 @@ func (t *tree) combine(m, key, value *yaml.Node) {
 
 // set sets key to value in m, replacing any other value.
 func set(m, key, value *yaml.Node) {
-	for i := 0; i+1 < len(m.Content); i += 2 {
-		if m.Content[i].Value == key.Value {
-			m.Content[i], m.Content[i+1] = key, value
-			return
-		}
+	if i := index(m, key.Value); i >= 0 {
+		m.Content[i], m.Content[i+1] = key, value
+	} else {
+		m.Content = append(m.Content, key, value)
 	}
-	m.Content = append(m.Content, key, value)
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/nearest"
 )
@@ -37,15 +36,14 @@ type Issue struct {
 }
 
 func (i Issue) String() string {
-	var b strings.Builder
-	if i.Place != "" {
-		b.WriteString(i.Place + ": ")
-	}
+	text := i.Text
 	if i.Key != "" && i.Place != "-o "+i.Key {
-		b.WriteString(i.Key + ": ")
+		text = i.Key + ": " + text
 	}
-	b.WriteString(i.Text)
-	return b.String()
+	if i.Place != "" {
+		text = i.Place + ": " + text
+	}
+	return text
 }
 
 func (i Issue) Error() string { return i.String() }

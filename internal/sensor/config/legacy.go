@@ -145,24 +145,17 @@ func (t *tree) put(path string, value *yaml.Node) {
 }
 
 func keyNode(m *yaml.Node, key string) *yaml.Node {
-	if m = resolve(m); m == nil || m.Kind != yaml.MappingNode {
-		return nil
-	}
-	for i := 0; i+1 < len(m.Content); i += 2 {
-		if m.Content[i].Value == key {
-			return m.Content[i]
-		}
+	m = resolve(m)
+	if i := index(m, key); i >= 0 {
+		return m.Content[i]
 	}
 	return nil
 }
 
 func remove(m *yaml.Node, key string) {
 	m = resolve(m)
-	for i := 0; i+1 < len(m.Content); i += 2 {
-		if m.Content[i].Value == key {
-			m.Content = append(m.Content[:i:i], m.Content[i+2:]...)
-			return
-		}
+	if i := index(m, key); i >= 0 {
+		m.Content = append(m.Content[:i:i], m.Content[i+2:]...)
 	}
 }
 
@@ -189,10 +182,4 @@ var inertKeys = map[string]string{
 	"metrics.jemalloc_stats_enabled":             "the sensor does not use jemalloc; ignored",
 	"metrics.plugins_metrics_enabled":            "there are no plugins here; ignored",
 	"metrics.kernel_iter_event_counters_enabled": "iterators are counted with the start-up time; ignored",
-}
-
-// inert says why the key at path does nothing here.
-func inert(path string) (string, bool) {
-	why, ok := inertKeys[path]
-	return why, ok
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -169,8 +170,5 @@ func (c *Config) K8sAuditOpen() string {
 
 // K8sAuditCertificate is the PEM file of the webhook's server.
 func (c *Config) K8sAuditCertificate() string {
-	if own := c.Peregrine.K8sAudit.Certificate; own != "" {
-		return own
-	}
-	return c.Plugins.K8sAudit.Certificate
+	return cmp.Or(c.Peregrine.K8sAudit.Certificate, c.Plugins.K8sAudit.Certificate)
 }

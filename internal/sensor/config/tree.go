@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -123,35 +124,21 @@ func (t *tree) mergeAnchors(n *yaml.Node) {
 	}
 }
 
+var variable = regexp.MustCompile(`\$?\$\{[^}]*\}`)
+
 // expand replaces ${NAME} by the environment's value; $${NAME} stays as ${NAME}.
 func (t *tree) expand(n *yaml.Node) {
-	if !strings.Contains(n.Value, "${") {
-		return
-	}
-	var b strings.Builder
-	rest := n.Value
-	for {
-		i := strings.Index(rest, "${")
-		if i < 0 {
-			break
+	n.Value = variable.ReplaceAllStringFunc(n.Value, func(text string) string {
+		if strings.HasPrefix(text, "$$") {
+			return text[1:]
 		}
-		end := strings.IndexByte(rest[i:], '}')
-		if end < 0 {
-			break
+		name := text[2 : len(text)-1]
+		value := t.env(name)
+		if value == "" {
+			t.report(Warning, n, "", fmt.Sprintf("environment variable %s is empty or not set", name))
 		}
-		name := rest[i+2 : i+end]
-		if i > 0 && rest[i-1] == '$' {
-			b.WriteString(rest[:i-1] + rest[i:i+end+1])
-		} else {
-			value := t.env(name)
-			if value == "" {
-				t.report(Warning, n, "", fmt.Sprintf("environment variable %s is empty or not set", name))
-			}
-			b.WriteString(rest[:i] + value)
-		}
-		rest = rest[i+end+1:]
-	}
-	n.Value = b.String() + rest
+		return value
+	})
 }
 
 func (t *tree) report(s Severity, n *yaml.Node, key, text string) {
@@ -167,15 +154,24 @@ func (t *tree) place(n *yaml.Node) string {
 	return fmt.Sprintf("%s:%d:%d", origin, n.Line, n.Column)
 }
 
+// index is the place of key in the content of mapping m, which is not an alias;
+// -1 if absent.
+func index(m *yaml.Node, key string) int {
+	if m != nil && m.Kind == yaml.MappingNode {
+		for i := 0; i+1 < len(m.Content); i += 2 {
+			if m.Content[i].Value == key {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
 // lookup returns the value of key in mapping m, or nil.
 func lookup(m *yaml.Node, key string) *yaml.Node {
-	if m = resolve(m); m == nil || m.Kind != yaml.MappingNode {
-		return nil
-	}
-	for i := 0; i+1 < len(m.Content); i += 2 {
-		if m.Content[i].Value == key {
-			return m.Content[i+1]
-		}
+	m = resolve(m)
+	if i := index(m, key); i >= 0 {
+		return m.Content[i+1]
 	}
 	return nil
 }
