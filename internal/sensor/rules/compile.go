@@ -2,6 +2,7 @@ package rules
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
@@ -70,12 +71,8 @@ func (c *compiler) skip(err error, def *ruleDef) error {
 }
 
 func isUnknown(msg string) bool {
-	for _, s := range []string{"nonexistent field", "invalid formatting token", "unknown event type", "unknown filter:"} {
-		if strings.Contains(msg, s) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{"nonexistent field", "invalid formatting token", "unknown event type", "unknown filter:"},
+		func(s string) bool { return strings.Contains(msg, s) })
 }
 
 func (c *compiler) output(text string, def *ruleDef) error {
@@ -162,13 +159,7 @@ func unsafeNA(c *filter.Check) bool {
 	}
 	switch c.Op {
 	case filter.Eq, filter.EqEq, filter.NotEq, filter.In, filter.Intersects, filter.PMatch:
-	default:
-		return false
-	}
-	for _, v := range c.Values {
-		if v.Text == "<NA>" {
-			return true
-		}
+		return slices.ContainsFunc(c.Values, func(v filter.Value) bool { return v.Text == "<NA>" })
 	}
 	return false
 }

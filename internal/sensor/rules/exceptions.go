@@ -34,15 +34,12 @@ func (r *reader) exceptions(it item, appending bool) ([]exceptionDef, error) {
 		return nil, nil
 	}
 	at := it.place.at(n, itemExceptions, "")
-	if n.Kind != yaml.SequenceNode {
-		return nil, at.fail(ErrYAMLValidate, "Rule exceptions must be a sequence")
-	}
-	if err := r.count(at, len(n.Content)); err != nil {
+	content, err := r.sequence(n, at, "Rule exceptions must be a sequence")
+	if err != nil {
 		return nil, err
 	}
 	var list []exceptionDef
-	for _, e := range n.Content {
-		e = follow(e)
+	for _, e := range content {
 		ex, err := r.exception(item{Node: e, place: at.at(e, itemException, ""), r: r}, it.place, appending)
 		if err != nil {
 			return nil, err
@@ -82,14 +79,11 @@ func (r *reader) exception(it item, rule *place, appending bool) (ex exceptionDe
 		return ex, nil
 	}
 	at := it.place.at(values, itemExValues, "")
-	if values.Kind != yaml.SequenceNode {
-		return ex, at.fail(ErrYAMLValidate, "Rule exception values must be a sequence")
-	}
-	if err := r.count(at, len(values.Content)); err != nil {
+	content, err := r.sequence(values, at, "Rule exception values must be a sequence")
+	if err != nil {
 		return ex, err
 	}
-	for _, v := range values.Content {
-		v = follow(v)
+	for _, v := range content {
 		e, err := r.entry(v, at.at(v, itemExValue, ""), "", 2)
 		if err != nil {
 			return ex, err

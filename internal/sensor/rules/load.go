@@ -43,20 +43,6 @@ func (o *Options) lookup(source string) filter.Lookup {
 	return field.Of(source).Lookup
 }
 
-func (o *Options) sources() []string {
-	if o.Sources == nil {
-		return []string{syscallSource}
-	}
-	return o.Sources
-}
-
-func (o *Options) plugins() []Plugin {
-	if o.Plugins == nil {
-		return BuiltinPlugins
-	}
-	return o.Plugins
-}
-
 // Rule is a loaded rule.
 type Rule struct {
 	Name, Desc string
@@ -120,12 +106,18 @@ func (s *Set) Rule(name string) *Rule {
 // ends its file, and is reported for that file alone: the Set is nil then, and
 // the Report has the error and its place.
 func Load(sources []Source, opts Options) (*Set, *Report) {
+	if opts.Sources == nil {
+		opts.Sources = []string{syscallSource}
+	}
+	if opts.Plugins == nil {
+		opts.Plugins = BuiltinPlugins
+	}
 	col := &collection{opts: &opts}
 	report := &Report{}
 	var set *Set
 	var last *compiler
 	checked := map[string]*checks{}
-	for _, source := range opts.sources() {
+	for _, source := range opts.Sources {
 		checked[source] = &checks{resolver: filter.NewResolver(opts.lookup(source)), outputs: map[string]error{}}
 	}
 	seen := map[string]bool{} // warnings that an earlier file had already
@@ -212,7 +204,7 @@ func (r *Report) blames(err error) bool {
 
 func (c *compiler) compile() (*Set, error) {
 	for _, p := range c.col.plugins {
-		if !satisfied(p.alternatives, c.opts.plugins()) {
+		if !satisfied(p.alternatives, c.opts.Plugins) {
 			names := make([]string, len(p.alternatives))
 			for i, a := range p.alternatives {
 				names[i] = a.String()

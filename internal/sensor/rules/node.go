@@ -108,15 +108,12 @@ func (it item) texts(key string, optional bool) ([]string, error) {
 		return nil, it.place.fail(ErrYAMLValidate, "Item has no mapping for key '%s'", key)
 	}
 	at := it.place.at(n, itemValue, key)
-	if n.Kind != yaml.SequenceNode {
-		return nil, at.fail(ErrYAMLValidate, "Value is not a sequence")
-	}
-	if err := it.r.count(at, len(n.Content)); err != nil {
+	content, err := it.r.sequence(n, at, "Value is not a sequence")
+	if err != nil {
 		return nil, err
 	}
-	list := make([]string, 0, len(n.Content))
-	for _, e := range n.Content {
-		e = follow(e)
+	list := make([]string, 0, len(content))
+	for _, e := range content {
 		if e.Kind != yaml.ScalarNode {
 			return nil, at.at(e, itemListItem, "").fail(ErrYAMLValidate, "sequence value is not scalar")
 		}

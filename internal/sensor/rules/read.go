@@ -28,6 +28,19 @@ func (r *reader) count(at *place, n int) error {
 	return nil
 }
 
+// sequence returns what a sequence has, with aliases followed; msg is the error
+// if n is none.
+func (r *reader) sequence(n *yaml.Node, at *place, msg string) ([]*yaml.Node, error) {
+	if n.Kind != yaml.SequenceNode {
+		return nil, at.fail(ErrYAMLValidate, "%s", msg)
+	}
+	content := make([]*yaml.Node, len(n.Content))
+	for i, e := range n.Content {
+		content[i] = follow(e)
+	}
+	return content, r.count(at, len(content))
+}
+
 // warn adds a warning.
 func (r *reader) warn(at *place, code Code, format string, args ...any) {
 	r.res.warn(at, code, format, args...)

@@ -205,7 +205,7 @@ func (r *reader) defineRule(it item, name string) error {
 func (r *reader) defineChecked(def ruleDef) error {
 	slices.Sort(def.tags)
 	def.tags = slices.Compact(def.tags)
-	def.unknownSource = !slices.Contains(r.opts.sources(), def.source)
+	def.unknownSource = !slices.Contains(r.opts.Sources, def.source)
 	if def.unknownSource {
 		r.warn(def.at, WarnUnknownSource, "Unknown source %s, skipping", def.source)
 	}

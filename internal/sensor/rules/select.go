@@ -63,13 +63,7 @@ func (s *Set) Select(switches []Switch) {
 // Enabled returns the rules to evaluate: those that are enabled and at least
 // as urgent as min.
 func (s *Set) Enabled(min alert.Priority) []*Rule {
-	var list []*Rule
-	for _, r := range s.Rules {
-		if r.Enabled && r.Priority <= min {
-			list = append(list, r)
-		}
-	}
-	return list
+	return slices.DeleteFunc(slices.Clone(s.Rules), func(r *Rule) bool { return !r.Enabled || r.Priority > min })
 }
 
 // OfSource returns those of the rules that are about events of the source.
@@ -80,12 +74,7 @@ func OfSource(source string, list []*Rule) []*Rule {
 // Tagged returns the Set with only those of its rules that have the tag.
 func (s *Set) Tagged(tag string) *Set {
 	only := *s
-	only.Rules = nil
-	for _, r := range s.Rules {
-		if slices.Contains(r.Tags, tag) {
-			only.Rules = append(only.Rules, r)
-		}
-	}
+	only.Rules = slices.DeleteFunc(slices.Clone(s.Rules), func(r *Rule) bool { return !slices.Contains(r.Tags, tag) })
 	return &only
 }
 

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,9 +14,7 @@ import (
 const EngineVersion = "0.62.0"
 
 // semver is a version MAJOR.MINOR.PATCH.
-type semver struct {
-	major, minor, patch int
-}
+type semver [3]int
 
 func parseSemver(s string) (semver, bool) {
 	core, _, _ := strings.Cut(s, "-")
@@ -24,31 +23,23 @@ func parseSemver(s string) (semver, bool) {
 	if len(parts) != 3 {
 		return semver{}, false
 	}
-	var n [3]int
+	var v semver
 	for i, p := range parts {
-		v, err := strconv.ParseUint(p, 10, 31)
+		n, err := strconv.ParseUint(p, 10, 31)
 		if err != nil {
 			return semver{}, false
 		}
-		n[i] = int(v)
+		v[i] = int(n)
 	}
-	return semver{n[0], n[1], n[2]}, true
+	return v, true
 }
 
-func (v semver) String() string { return fmt.Sprintf("%d.%d.%d", v.major, v.minor, v.patch) }
+func (v semver) String() string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]) }
 
-func (v semver) less(w semver) bool {
-	if v.major != w.major {
-		return v.major < w.major
-	}
-	if v.minor != w.minor {
-		return v.minor < w.minor
-	}
-	return v.patch < w.patch
-}
+func (v semver) less(w semver) bool { return slices.Compare(v[:], w[:]) < 0 }
 
 // compatible says whether v satisfies a requirement of version w.
-func (v semver) compatible(w semver) bool { return v.major == w.major && !v.less(w) }
+func (v semver) compatible(w semver) bool { return v[0] == w[0] && !v.less(w) }
 
 // engineVersion reads required_engine_version: N, which means 0.N.0, or
 // "x.y.z".
@@ -61,7 +52,7 @@ func (r *reader) engineVersion(it item, file *place) error {
 	r.unknownKeys(it, engineKeys)
 	v, ok := parseSemver(s)
 	if n, err := strconv.ParseUint(s, 10, 31); err == nil {
-		v, ok = semver{minor: int(n)}, true
+		v, ok = semver{0, int(n), 0}, true
 	}
 	if !ok {
 		return it.place.fail(ErrYAMLValidate, "Unable to parse engine version '%s' as a semver string. Expected \"x.y.z\" semver format.", s)
@@ -84,14 +75,12 @@ func (r *reader) pluginVersions(it item, file *place) error {
 	n := it.value("required_plugin_versions")
 	at := file.at(n, itemPlugins, "")
 	r.unknownKeys(it, pluginsKeys)
-	if n.Kind != yaml.SequenceNode {
-		return at.fail(ErrYAMLValidate, "Value of required_plugin_versions must be a sequence")
-	}
-	if err := r.count(at, len(n.Content)); err != nil {
+	content, err := r.sequence(n, at, "Value of required_plugin_versions must be a sequence")
+	if err != nil {
 		return err
 	}
-	for _, e := range n.Content {
-		if err := r.plugin(follow(e), at); err != nil {
+	for _, e := range content {
+		if err := r.plugin(e, at); err != nil {
 			return err
 		}
 	}
@@ -105,14 +94,12 @@ func (r *reader) plugin(n *yaml.Node, parent *place) error {
 	}
 	alternatives := []Plugin{p}
 	if list := (item{Node: n, place: at, r: r}).value("alternatives"); list != nil {
-		if list.Kind != yaml.SequenceNode {
-			return at.fail(ErrYAMLValidate, "Value of plugin version alternatives must be a sequence")
-		}
-		if err := r.count(at, len(list.Content)); err != nil {
+		content, err := r.sequence(list, at, "Value of plugin version alternatives must be a sequence")
+		if err != nil {
 			return err
 		}
-		for _, e := range list.Content {
-			p, _, err := r.pluginEntry(follow(e), at, itemAlternative, "Plugin version alternative must be a mapping", alternativeKeys)
+		for _, e := range content {
+			p, _, err := r.pluginEntry(e, at, itemAlternative, "Plugin version alternative must be a mapping", alternativeKeys)
 			if err != nil {
 				return err
 			}
