@@ -1,6 +1,7 @@
 package sensor
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -96,15 +97,9 @@ func (s *sensor) newPods(cfg *config.Config) *apiserver.Watcher {
 	if s.inventory == nil || cfg.Engine.Kind == "nodriver" || !k.Enabled || k.APIServer == "" && !apiserver.InPod() {
 		return nil
 	}
-	node := k.Node
-	if node == "" {
-		node = s.opt.Getenv("FALCO_K8S_NODE_NAME")
-	}
-	if node == "" {
-		node = s.hostname
-	}
 	return apiserver.New(apiserver.Options{
-		Address: apiserver.Address{URL: k.APIServer, Credentials: k.Credentials}, Node: node,
+		Address:  apiserver.Address{URL: k.APIServer, Credentials: k.Credentials},
+		Node:     cmp.Or(k.Node, s.opt.Getenv("FALCO_K8S_NODE_NAME"), s.hostname),
 		LabelMax: cfg.Plugins.Container.LabelMaxLen, Deliver: s.learnPod, Log: s.log,
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // hostInterval is how often the addresses of names in rules are looked up
@@ -58,15 +59,9 @@ func (l lookup) wait() {
 // serveHosts looks the names of hosts in rules up again and again: their
 // addresses change.
 func (s *sensor) serveHosts(ctx context.Context) error {
-	tick := time.NewTicker(hostInterval)
-	defer tick.Stop()
 	failed := map[string]error{}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			failed = s.findHosts(ctx, s.now().rules.Plan.Hosts, failed)
-		}
-	}
+	return wait.Every(ctx, hostInterval, func(time.Time) error {
+		failed = s.findHosts(ctx, s.now().rules.Plan.Hosts, failed)
+		return nil
+	})
 }

@@ -6,6 +6,7 @@
 package sensor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -286,12 +287,6 @@ func (s *sensor) closeOutputs() error {
 
 // hostname is the name that alerts carry.
 func hostname(getenv func(string) string) string {
-	if name := getenv("FALCO_HOSTNAME"); name != "" {
-		return name
-	}
-	name, err := os.Hostname()
-	if err != nil {
-		return "unknown"
-	}
-	return name
+	name, _ := os.Hostname() // without one: unknown
+	return cmp.Or(getenv("FALCO_HOSTNAME"), name, "unknown")
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/web"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 	"github.com/peregrine-sec/peregrine/internal/version"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // service runs beside the engine until its context ends. An error stops the
@@ -94,18 +95,12 @@ func (s *sensor) takeSnapshot(ctx context.Context) (metrics.Snapshot, error) {
 // serveStats appends to the statistics file of -s.
 func (s *sensor) serveStats(ctx context.Context, w *sensorstats.Writer) error {
 	defer w.Close()
-	tick := time.NewTicker(s.opt.StatsInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			if err := s.writeStats(ctx, w, now); ctx.Err() == nil {
-				s.statsFile.note(s.log, err)
-			}
+	return wait.Every(ctx, s.opt.StatsInterval, func(now time.Time) error {
+		if err := s.writeStats(ctx, w, now); ctx.Err() == nil {
+			s.statsFile.note(s.log, err)
 		}
-	}
+		return nil
+	})
 }
 
 func (s *sensor) writeStats(ctx context.Context, w *sensorstats.Writer, now time.Time) error {
@@ -137,19 +132,13 @@ func (s *sensor) writeStats(ctx context.Context, w *sensorstats.Writer, now time
 // serveWatch checks every second for lost events and throttled alerts: no loss
 // is silent.
 func (s *sensor) serveWatch(ctx context.Context) error {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			if err := s.watchDrops(now); err != nil {
-				return err
-			}
-			s.reportHeld(now)
+	return wait.Every(ctx, time.Second, func(now time.Time) error {
+		if err := s.watchDrops(now); err != nil {
+			return err
 		}
-	}
+		s.reportHeld(now)
+		return nil
+	})
 }
 
 // watchDrops applies syscall_event_drops.

@@ -97,10 +97,7 @@ func (t totals) add(list []*rules.Rule, matches, evaluations []uint64) {
 // rules returns the totals including the rule sets in force. It runs while no
 // engine looks at an event, or after their end.
 func (s *sensor) rules() totals {
-	all := make(totals, len(s.totals))
-	for name, c := range s.totals {
-		all[name] = c
-	}
+	all := maps.Clone(s.totals)
 	all.addAll(s.now())
 	return all
 }

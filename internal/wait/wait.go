@@ -19,6 +19,22 @@ func For(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// Every calls f at each interval until ctx ends, which is no error, or f fails.
+func Every(ctx context.Context, interval time.Duration, f func(now time.Time) error) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case now := <-tick.C:
+			if err := f(now); err != nil {
+				return err
+			}
+		}
+	}
+}
+
 // Within returns when f has returned, or after d: for calls that the reader of
 // a pipe can block.
 func Within(d time.Duration, f func()) {

@@ -26,3 +26,28 @@ func TestFor(t *testing.T) {
 		}
 	})
 }
+
+// Every ends with its context, or with the first error.
+func TestEvery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		calls := 0
+		err := Every(ctx, time.Hour, func(now time.Time) error {
+			if calls++; !now.Equal(time.Now()) {
+				t.Errorf("called with %v at %v", now, time.Now())
+			}
+			if calls == 3 {
+				cancel()
+			}
+			return nil
+		})
+		if err != nil || calls != 3 {
+			t.Errorf("%d calls, error %v", calls, err)
+		}
+		failed := errors.New("failed")
+		if err := Every(t.Context(), time.Hour, func(time.Time) error { return failed }); err != failed {
+			t.Errorf("error %v, expected that of the call", err)
+		}
+	})
+}

@@ -39,9 +39,6 @@ type Metrics struct {
 // Interval is a duration as Prometheus writes it.
 type Interval time.Duration
 
-// Duration is the interval as the standard library's type.
-func (i Interval) Duration() time.Duration { return time.Duration(i) }
-
 // parseInterval reads a duration such as 1h30m or 500ms. A number without a
 // unit is refused with Falco's words, since it once meant milliseconds.
 func parseInterval(s string) (Interval, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
@@ -108,11 +109,6 @@ func dropMessage(seen, lost uint64, d *event.Drops) alert.Message {
 		add(name, strconv.FormatUint(n, 10))
 	}
 	add("ebpf_enabled", "1")
-	slices.SortFunc(m.Fields, func(a, b alert.Field) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(m.Fields, func(a, b alert.Field) int { return strings.Compare(a.Name, b.Name) })
 	return m
 }

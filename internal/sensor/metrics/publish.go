@@ -11,6 +11,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // Publisher sends a snapshot at each interval as an alert, to a file, or both.
@@ -32,23 +33,17 @@ func NewPublisher(c config.Metrics, take func() (Snapshot, error), send func(ale
 // taken. A file that cannot be written is tried again; report gets the result
 // of each attempt.
 func (p *Publisher) Run(ctx context.Context, report func(error)) error {
-	tick := time.NewTicker(p.config.Interval.Duration())
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
+	return wait.Every(ctx, time.Duration(p.config.Interval), func(time.Time) error {
+		s, err := p.take()
+		if ctx.Err() != nil {
 			return nil
-		case <-tick.C:
-			s, err := p.take()
-			if ctx.Err() != nil {
-				return nil
-			}
-			if err != nil {
-				return fmt.Errorf("metrics snapshot: %w", err)
-			}
-			report(p.Publish(s))
 		}
-	}
+		if err != nil {
+			return fmt.Errorf("metrics snapshot: %w", err)
+		}
+		report(p.Publish(s))
+		return nil
+	})
 }
 
 // Publish sends one snapshot.

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -153,12 +154,8 @@ func (g *grpcChannel) credentials() ([]grpc.ServerOption, error) {
 
 // limits keep clients, broken or hostile, from using the sensor up.
 func (g *grpcChannel) limits() []grpc.ServerOption {
-	workers := g.c.Threadiness
-	if workers == 0 {
-		workers = runtime.NumCPU()
-	}
 	return []grpc.ServerOption{
-		grpc.NumStreamWorkers(uint32(workers)),
+		grpc.NumStreamWorkers(uint32(cmp.Or(g.c.Threadiness, runtime.NumCPU()))),
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(encodingproto.Name)}),
 		grpc.MaxRecvMsgSize(4 << 10), // requests are empty
 		grpc.MaxHeaderListSize(16 << 10),

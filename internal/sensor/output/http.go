@@ -69,8 +69,8 @@ func (s *httpSender) deliver(ctx context.Context, batch []*alert.Alert) (sent, r
 	if err := s.connect(ctx); err != nil {
 		return 0, 0, err
 	}
-	stop := context.AfterFunc(ctx, s.interrupt(s.conn))
-	defer stop()
+	conn := s.conn
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })() // reads and writes fail at once
 	n, err := s.post(batch)
 	if err == nil {
 		var replies []reply
@@ -160,11 +160,6 @@ func (s *httpSender) connect(ctx context.Context) error {
 	return nil
 }
 
-// interrupt makes reads and writes fail at once.
-func (s *httpSender) interrupt(conn net.Conn) func() {
-	return func() { _ = conn.SetDeadline(time.Unix(1, 0)) }
-}
-
 // closedByPeer says whether the peer has closed an idle connection: a post
 // would get no answer.
 func closedByPeer(conn net.Conn) bool {
@@ -234,7 +229,6 @@ func (s *httpSender) answers(requests []*alert.Alert) ([]reply, error) {
 // statusError is an answer other than 2xx.
 type statusError struct {
 	status, location string
-	code             int
 }
 
 func (e *statusError) Error() string {
@@ -270,7 +264,7 @@ func (s *httpSender) answer() (v reply, last bool, err error) {
 	default:
 		v = rejected
 	}
-	status := &statusError{status: r.Status, code: r.StatusCode}
+	status := &statusError{status: r.Status}
 	if r.StatusCode/100 == 3 {
 		status.location = r.Header.Get("Location")
 	}

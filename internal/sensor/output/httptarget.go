@@ -2,6 +2,7 @@ package output
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/base64"
@@ -48,10 +49,7 @@ func newHTTPTarget(c *config.Config, log *slog.Logger) (*httpTarget, error) {
 			return nil, err
 		}
 	}
-	if p := u.Port(); p != "" {
-		port = p
-	}
-	t.address = net.JoinHostPort(u.Hostname(), port)
+	t.address = net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), port))
 	t.head = requestHead(u, c)
 	return t, nil
 }

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -46,18 +47,10 @@ var makers = []maker{
 	},
 }
 
-// defaultCapacity is outputs_queue.capacity 0.
-const defaultCapacity = 65536
-
 // bufferedGather is how long buffered_outputs lets lines collect.
 const bufferedGather = time.Second
 
-func capacity(c *config.Config) int {
-	if c.OutputsQueue.Capacity > 0 {
-		return c.OutputsQueue.Capacity
-	}
-	return defaultCapacity
-}
+func capacity(c *config.Config) int { return cmp.Or(c.OutputsQueue.Capacity, 65536) }
 
 func queueFor(c *config.Config, workers int) *queue {
 	return newQueue(capacity(c), c.Peregrine.QueueMaxBytes, workers)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // tellEvery is the least time between two log messages about the same trouble
@@ -28,28 +29,22 @@ func (l *ledger) watch() {
 	l.stop = cancel
 	l.watching.Go(func() {
 		seen := map[string]*health{}
-		tick := time.NewTicker(time.Second)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case now := <-tick.C:
-				left := 0 // channels whose receiver is there or may come back
-				for _, c := range l.stats() {
-					if c.Capacity > 0 && !c.Gone {
-						left++
-					}
-					if seen[c.Name] == nil {
-						seen[c.Name] = &health{movedAt: now}
-					}
-					l.look(c, seen[c.Name], now)
+		_ = wait.Every(ctx, time.Second, func(now time.Time) error { // it never fails
+			left := 0 // channels whose receiver is there or may come back
+			for _, c := range l.stats() {
+				if c.Capacity > 0 && !c.Gone {
+					left++
 				}
-				if left == 0 && l.allGone != nil {
-					l.allGone()
+				if seen[c.Name] == nil {
+					seen[c.Name] = &health{movedAt: now}
 				}
+				l.look(c, seen[c.Name], now)
 			}
-		}
+			if left == 0 && l.allGone != nil {
+				l.allGone()
+			}
+			return nil
+		})
 	})
 }
 

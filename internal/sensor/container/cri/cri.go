@@ -3,6 +3,7 @@
 package cri
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	api "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
 
 // maxMessage bounds an answer in bytes, as the kubelet does.
@@ -150,21 +152,13 @@ func (c *Client) Follow(ctx context.Context, changed func(id string)) error {
 }
 
 func (c *Client) watchOver(ctx context.Context) error {
-	tick := time.NewTicker(pingInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-tick.C:
-			asked, cancel := context.WithTimeout(ctx, pingInterval)
-			_, err := c.version(asked) // List and Find set the kind: they may run now
-			cancel()
-			if err != nil {
-				return err
-			}
-		}
-	}
+	err := wait.Every(ctx, pingInterval, func(time.Time) error {
+		asked, cancel := context.WithTimeout(ctx, pingInterval)
+		defer cancel()
+		_, err := c.version(asked) // List and Find set the kind: they may run now
+		return err
+	})
+	return cmp.Or(err, ctx.Err())
 }
 
 // found turns the runtime's "not found" into container.ErrNotFound.
