@@ -269,10 +269,9 @@ func (f *benchFlags) options(env Env, cmd *cobra.Command, args []string) (run.Op
 		Force: f.force, Log: f.log}
 	o.Bench = bench.Options{Workers: f.workers, Seed: f.seed, Drain: f.drain, CountSyscalls: f.count}
 	var err error
-	if o.Bench.Actions, err = action.Select(args[0], f.all, f.exclude...); err != nil {
-		return o, &ExitError{Code: ExitUsage, Err: err}
+	if o.Bench.Actions, err = f.selected(args[0]); err != nil {
+		return o, err
 	}
-	f.warnLeftOut(args[0])
 	if o.Bench.Sandbox, err = f.sandbox(); err != nil {
 		return o, err
 	}
@@ -327,10 +326,7 @@ func (f *benchFlags) reporting(o *run.Options) error {
 // classic is event-generator's mode.
 func (f *benchFlags) classic(o *run.Options) error {
 	o.Classic = &classic.Options{Sleep: f.sleep, RoundDuration: f.duration, Loop: f.loop, Humanize: f.humanize, DryRun: f.dryRun, Rounds: f.rounds}
-	if err := o.Classic.Check(); err != nil {
-		return &ExitError{Code: ExitUsage, Err: err}
-	}
-	return nil
+	return asUsage(o.Classic.Check())
 }
 
 // directory is where the run's files go; a temporary one if nothing is kept.

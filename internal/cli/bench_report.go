@@ -55,7 +55,7 @@ Exit codes: 0 same or better, 4 inconclusive, 99 worse.`,
 			}
 			c, err := compare.Runs(a, b)
 			if err != nil {
-				return &ExitError{Code: ExitUsage, Err: err}
+				return asUsage(err)
 			}
 			return printBenchComparison(env, c)
 		},

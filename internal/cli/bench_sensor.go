@@ -116,7 +116,7 @@ func (s *sensorFlags) imply(cmd *cobra.Command) {
 func (s *sensorFlags) running(env Env, cmd *cobra.Command) (target.Target, error) {
 	pid, err := findProcess("/proc", s.pid)
 	if err != nil {
-		return nil, &ExitError{Code: ExitUsage, Err: err}
+		return nil, asUsage(err)
 	}
 	if pid != 0 {
 		if err := target.CheckSensor(pid, strings.TrimPrefix(s.stats, "file:"), strings.TrimPrefix(s.alerts, "file:")); err != nil {

@@ -73,6 +73,16 @@ func readAll[T any](path string, read func(io.Reader) (T, error)) (all T, err er
 	return all, nil
 }
 
+// printUndone tells what a command has undone.
+func (env Env) printUndone(done []string, err error, nothing string) {
+	if err == nil && len(done) == 0 {
+		done = []string{nothing}
+	}
+	for _, line := range done {
+		fmt.Fprintln(env.Stdout, line)
+	}
+}
+
 func newCapacityRestore(env Env) *cobra.Command {
 	var dir string
 	cmd := &cobra.Command{
@@ -83,12 +93,7 @@ are still active. The next capacity run does the same before it starts.`,
 		Args: exactArgs(0),
 		RunE: func(*cobra.Command, []string) error {
 			done, err := limit.Recover(dir, limit.Host{})
-			for _, line := range done {
-				fmt.Fprintln(env.Stdout, line)
-			}
-			if err == nil && len(done) == 0 {
-				fmt.Fprintln(env.Stdout, "nothing to restore")
-			}
+			env.printUndone(done, err, "nothing to restore")
 			return err
 		},
 	}

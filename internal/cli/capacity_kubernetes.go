@@ -261,7 +261,7 @@ func (f *capacityKubernetesFlags) options(env Env, cmd *cobra.Command, args []st
 	f.nodes = once(f.nodes)
 	o := kubernetes.Options{DaemonSet: f.daemonset, Container: f.container, Nodes: f.nodes, EachKind: f.eachKind, Parallel: f.parallel, Image: f.image, Port: f.port, Socket: f.channel == "socket",
 		SensorArgs: args, Publish: f.publish, Ready: f.ready, Command: recorded(withoutOut(env.Args)), Now: time.Now}
-	usage := func(err error) (kubernetes.Options, error) { return o, &ExitError{Code: ExitUsage, Err: err} }
+	usage := func(err error) (kubernetes.Options, error) { return o, asUsage(err) }
 	if (len(f.nodes) == 0) != f.eachKind {
 		return usage(errors.New("no nodes selected: give --node NAME, or --each-node-kind for one node of each instance type"))
 	}
@@ -345,12 +345,7 @@ starts.`,
 				return err
 			}
 			did, err := kubernetes.Restore(env.Context, o)
-			for _, line := range did {
-				fmt.Fprintln(env.Stdout, line)
-			}
-			if err == nil && len(did) == 0 {
-				fmt.Fprintln(env.Stdout, "nothing to restore")
-			}
+			env.printUndone(did, err, "nothing to restore")
 			return capacityExit(env.Context, nil, err, nil)
 		},
 	}

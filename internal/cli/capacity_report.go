@@ -36,10 +36,7 @@ func newCapacityReport(env Env) *cobra.Command {
 				known = env.reportFormat(format)
 			}
 			return env.into(out, func(w io.Writer) error {
-				if err := report.Write(w, known, result); err != nil {
-					return &ExitError{Code: ExitUsage, Err: err}
-				}
-				return nil
+				return asUsage(report.Write(w, known, result))
 			})
 		},
 	}
@@ -110,7 +107,7 @@ Exit codes: 0 same or better, 4 inconclusive, 99 worse.`,
 			}
 			c, err := compare.Compare(a, b)
 			if err != nil {
-				return &ExitError{Code: ExitUsage, Err: err}
+				return asUsage(err)
 			}
 			return printComparison(env, c)
 		},

@@ -202,7 +202,7 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 	o = run.Options{Plan: f.plan(cmd), Total: f.max, Repeat: f.repeat, Seed: f.seed, Force: f.force, Fixed: f.pod != "", Observed: f.observed,
 		Command: recorded(withoutOut(env.Args)), Version: version.Version(), Now: time.Now, Idle: time.Second}
 	usage := func(err error) (run.Options, []namedStand, []run.Condition, error) {
-		return o, nil, nil, &ExitError{Code: ExitUsage, Err: err}
+		return o, nil, nil, asUsage(err)
 	}
 	if o.CPUs, o.Memories, err = f.limits(); err != nil {
 		return usage(err)

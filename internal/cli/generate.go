@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -108,23 +107,25 @@ func (g *generateFlags) state(flags *pflag.FlagSet) {
 
 // choices are the selected actions as options.
 func (g *generateFlags) choices(args []string) ([]generator.Choice, error) {
-	selected, err := action.Select(strings.Join(args, ""), g.all, g.exclude...)
-	if err != nil {
-		return nil, &ExitError{Code: ExitUsage, Err: err}
-	}
-	g.warnLeftOut(strings.Join(args, ""))
+	selected, err := g.selected(strings.Join(args, ""))
 	var choices []generator.Choice
 	for _, a := range selected {
 		choices = append(choices, generator.Choice{Name: a.Name})
 	}
-	return choices, nil
+	return choices, err
 }
 
-// warnLeftOut names the actions that match and are disabled.
-func (g *generateFlags) warnLeftOut(expression string) {
+// selected are the actions that match. It names those that match and are
+// disabled.
+func (g *generateFlags) selected(expression string) ([]*action.Action, error) {
+	selected, err := action.Select(expression, g.all, g.exclude...)
+	if err != nil {
+		return nil, asUsage(err)
+	}
 	if left := action.LeftOut(expression, g.exclude...); len(left) > 0 && !g.all {
 		g.log.Log(eventlog.Warn, "actions that match are disabled and left out, add --all", eventlog.Fields{"actions": strings.Join(left, " ")})
 	}
+	return selected, nil
 }
 
 func (g *generateFlags) sandbox() (generator.SandboxOptions, error) {
@@ -171,7 +172,7 @@ func (g *generateFlags) contain(ctx context.Context, o *generator.SandboxOptions
 func (g *generateFlags) resolve(env Env, cmd *cobra.Command) error {
 	values, err := g.readConfig(env)
 	if err != nil {
-		return &ExitError{Code: ExitUsage, Err: err}
+		return asUsage(err)
 	}
 	var failed error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -191,7 +192,7 @@ func (g *generateFlags) resolve(env Env, cmd *cobra.Command) error {
 	}
 	level, err := eventlog.ParseLevel(g.level)
 	if err != nil {
-		return &ExitError{Code: ExitUsage, Err: err}
+		return asUsage(err)
 	}
 	color := env.Terminal && env.colors()
 	g.log = &eventlog.Logger{Out: env.Stderr, Level: level, JSON: g.format == "json", Color: color}
@@ -235,9 +236,9 @@ func (g *generateFlags) readConfig(env Env) (map[string]string, error) {
 }
 
 // kubernetes is where the cluster's actions among the selected ones work; nil if
-// no such action is selected, or no cluster is configured: they are skipped then.
-func (g *generateFlags) kubernetes(flags *pflag.FlagSet, names []string) (action.APIServer, error) {
-	if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, "k8saudit.") }) {
+// none is wanted, or no cluster is configured: they are skipped then.
+func (g *generateFlags) kubernetes(flags *pflag.FlagSet, wanted bool) (action.APIServer, error) {
+	if !wanted {
 		return nil, nil
 	}
 	c, err := g.connect()
@@ -252,8 +253,14 @@ func (g *generateFlags) kubernetes(flags *pflag.FlagSet, names []string) (action
 	return c, nil
 }
 
-func usagef(format string, args ...any) error {
-	return &ExitError{Code: ExitUsage, Err: fmt.Errorf(format, args...)}
+func usagef(format string, args ...any) error { return asUsage(fmt.Errorf(format, args...)) }
+
+// asUsage is an error of the command line; nil for none.
+func asUsage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &ExitError{Code: ExitUsage, Err: err}
 }
 
 // generateArgs allows at most one regular expression.

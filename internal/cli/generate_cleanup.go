@@ -28,12 +28,7 @@ k8saudit actions of any run created in that namespace, by their label.`,
 				}
 			}
 			undone, err := sandbox.Cleanup(f.stateDir)
-			for _, did := range undone {
-				fmt.Fprintln(env.Stdout, did)
-			}
-			if err == nil && len(undone) == 0 {
-				fmt.Fprintln(env.Stdout, "nothing to clean up")
-			}
+			env.printUndone(undone, err, "nothing to clean up")
 			return err
 		},
 	}

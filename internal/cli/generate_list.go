@@ -28,10 +28,7 @@ func newGenerateList(env Env) *cobra.Command {
 			if err == nil {
 				err = action.WriteList(env.Stdout, selected, format)
 			}
-			if err != nil {
-				return &ExitError{Code: ExitUsage, Err: err}
-			}
-			return nil
+			return asUsage(err)
 		},
 	}
 	flags := cmd.Flags()

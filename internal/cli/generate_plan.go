@@ -28,10 +28,7 @@ func newGeneratePlan(env Env, f *generateFlags) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := plan.Write(env.Stdout, format); err != nil {
-				return &ExitError{Code: ExitUsage, Err: err}
-			}
-			return nil
+			return asUsage(plan.Write(env.Stdout, format))
 		},
 	}
 	flags := cmd.Flags()

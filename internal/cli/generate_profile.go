@@ -67,7 +67,7 @@ func (f *runFlags) replay() (generator.Options, error) {
 	}
 	o, notes, err := generator.Replay(p, f.scale, f.length)
 	if err != nil {
-		return o, &ExitError{Code: ExitUsage, Err: err}
+		return o, asUsage(err)
 	}
 	if o.Sandbox, err = f.sandbox(); err != nil {
 		return o, err

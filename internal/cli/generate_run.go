@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -169,12 +171,13 @@ func (f *runFlags) options(cmd *cobra.Command, args []string) (generator.Options
 		return o, err
 	}
 	if err := generator.Weigh(o.Actions, f.weights); err != nil {
-		return o, &ExitError{Code: ExitUsage, Err: err}
+		return o, asUsage(err)
 	}
 	if o.Sandbox, err = f.sandbox(); err != nil {
 		return o, err
 	}
-	if o.Kubernetes, err = f.kubernetes(cmd.Flags(), namesOf(o.Actions)); err != nil {
+	onCluster := slices.ContainsFunc(o.Actions, func(c generator.Choice) bool { return strings.HasPrefix(c.Name, "k8saudit.") })
+	if o.Kubernetes, err = f.kubernetes(cmd.Flags(), onCluster); err != nil {
 		return o, err
 	}
 	if !cmd.Flags().Changed("seed") {
@@ -196,10 +199,7 @@ func (f *runFlags) options(cmd *cobra.Command, args []string) (generator.Options
 	if !f.loop && f.count == 0 && f.length == 0 {
 		o.Passes = 1
 	}
-	if err := o.Check(); err != nil {
-		return o, &ExitError{Code: ExitUsage, Err: err}
-	}
-	return o, nil
+	return o, asUsage(o.Check())
 }
 
 // startBackground runs the background load until stop is called.
@@ -250,12 +250,4 @@ func writeReport(env Env, name string, result *generator.Result) error {
 		return err
 	}
 	return errors.Join(result.WriteJSON(file), file.Close())
-}
-
-func namesOf(choices []generator.Choice) []string {
-	var names []string
-	for _, c := range choices {
-		names = append(names, c.Name)
-	}
-	return names
 }

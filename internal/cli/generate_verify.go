@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,11 +38,10 @@ lines of a sensor with json_output=true, from a file or standard input.`,
   peregrine generate test '^noise' --alerts alerts.json --junit report.xml`,
 		Args: generateArgs,
 		RunE: func(cmd *cobra.Command, args []string) (failed error) {
-			selected, err := action.Select(strings.Join(args, ""), f.all, f.exclude...)
-			if err != nil {
-				return &ExitError{Code: ExitUsage, Err: err}
+			var err error
+			if o.Actions, err = f.selected(strings.Join(args, "")); err != nil {
+				return err
 			}
-			f.warnLeftOut(strings.Join(args, ""))
 			if o.Sandbox, err = f.sandbox(); err != nil {
 				return err
 			}
@@ -50,12 +50,8 @@ lines of a sensor with json_output=true, from a file or standard input.`,
 				return err
 			}
 			defer func() { failed = errors.Join(failed, leave()) }()
-			o.Actions = selected
-			var names []string
-			for _, a := range selected {
-				names = append(names, a.Name)
-			}
-			if o.Kubernetes, err = f.kubernetes(cmd.Flags(), names); err != nil {
+			onCluster := slices.ContainsFunc(o.Actions, func(a *action.Action) bool { return a.Collection() == "k8saudit" })
+			if o.Kubernetes, err = f.kubernetes(cmd.Flags(), onCluster); err != nil {
 				return err
 			}
 			if o.Source, err = alertSource(env, cmd, sensor); err != nil {

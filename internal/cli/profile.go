@@ -42,6 +42,17 @@ func readProfile(env Env, path string) (*profile.Profile, error) {
 	return p, nil
 }
 
+func readProfiles(env Env, paths []string) (all []*profile.Profile, err error) {
+	for _, path := range paths {
+		p, err := readProfile(env, path)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
 // writeProfile writes to a file, or to standard output for "" and "-".
 func writeProfile(env Env, p *profile.Profile, path string) error {
 	if path == "" || path == "-" {
@@ -80,13 +91,9 @@ func newProfileDiff(env Env) *cobra.Command {
   peregrine profile diff original.json replay.json --format json`,
 		Args: exactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			var sides [2]*profile.Profile
-			for i, path := range args {
-				p, err := readProfile(env, path)
-				if err != nil {
-					return err
-				}
-				sides[i] = p
+			sides, err := readProfiles(env, args)
+			if err != nil {
+				return err
 			}
 			d := profile.Compare(sides[0], sides[1])
 			if format == "json" {
@@ -116,13 +123,9 @@ those of the busiest profile, since a single node must handle them.`,
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			var profiles []*profile.Profile
-			for _, path := range args {
-				p, err := readProfile(env, path)
-				if err != nil {
-					return err
-				}
-				profiles = append(profiles, p)
+			profiles, err := readProfiles(env, args)
+			if err != nil {
+				return err
 			}
 			merged, err := profile.Merge(profiles)
 			if err != nil {

@@ -61,7 +61,7 @@ func profileFrom(ctx context.Context, path string, every, over time.Duration) (*
 	if strings.HasPrefix(path, "http://") || strings.HasPrefix(path, "https://") {
 		q, err := advise.NewQuery(path, time.Now(), over, every)
 		if err != nil {
-			return nil, &ExitError{Code: ExitUsage, Err: err}
+			return nil, asUsage(err)
 		}
 		rates, err := advise.Ask(ctx, q.URL)
 		if err != nil {

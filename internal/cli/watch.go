@@ -61,7 +61,7 @@ func (f *watchFlags) open(env Env, board live.Board, quiet, logs bool) (*watch, 
 	var err error
 	if f.web != "" {
 		if w.page, err = live.Listen(f.web, board); err != nil {
-			return nil, &ExitError{Code: ExitUsage, Err: err}
+			return nil, asUsage(err)
 		}
 	}
 	if drawn {

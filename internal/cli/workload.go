@@ -118,7 +118,7 @@ func (f *benchFlags) workload(cmd *cobra.Command, o *run.Options) error {
 	}
 	p, notes, err := readWorkload(f.load, o.Bench.Sandbox)
 	if err != nil {
-		return &ExitError{Code: ExitUsage, Err: err}
+		return asUsage(err)
 	}
 	o.Bench.Profile, o.Noise, o.Notes = p, p.Rate*f.scale, notes
 	return nil
