@@ -67,18 +67,12 @@ func targetPod(c *Context) (string, bool) {
 }
 
 func uriParam() Field {
-	return Field{
-		Name: "ka.uri.param", Type: String, Stage: AtEvent, Arg: ArgRequired,
-		Doc: "Decoded value of a query parameter of the URI, as in ka.uri.param[command]; the first value if there are several.",
-		Bind: func(key string) (Extractor, error) {
-			return Extractor{Type: String, Stage: AtEvent, Str: func(c *Context) (string, bool) {
-				uri, _ := c.jsonText(c.part(record.RequestURI))
-				_, query, _ := strings.Cut(uri, "?")
-				query, _, _ = strings.Cut(query, "#")
-				return queryParam(query, key)
-			}}, nil
-		},
-	}
+	return argField("ka.uri.param", AtEvent, "Decoded value of a query parameter of the URI, as in ka.uri.param[command]; the first value if there are several.", func(c *Context, key string) (string, bool) {
+		uri, _ := c.jsonText(c.part(record.RequestURI))
+		_, query, _ := strings.Cut(uri, "?")
+		query, _, _ = strings.Cut(query, "#")
+		return queryParam(query, key)
+	})
 }
 
 // queryParam returns the first value of key; it allocates only for escaped

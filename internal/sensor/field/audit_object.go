@@ -56,7 +56,7 @@ func anyPrivileged(c *Context) (string, bool) {
 
 // hasSubject says whether a binding names someone.
 func hasSubject() Field {
-	return argField("ka.req.binding.subject.has_name", "Whether a subject of the binding has the name in brackets.", func(c *Context, name string) (string, bool) {
+	return argField("ka.req.binding.subject.has_name", AtEvent, "Whether a subject of the binding has the name in brackets.", func(c *Context, name string) (string, bool) {
 		list := c.follow(subjects)
 		answer := "false"
 		for it := list.Parts(); it.Next(); {
@@ -71,7 +71,7 @@ func hasSubject() Field {
 // hostPath says whether a pod mounts a path of the host. A star at the end of
 // the path stands for anything.
 func hostPath() Field {
-	return argField("ka.req.volume.hostpath", "Whether the pod mounts the host's path in brackets; a * at its end matches any text.", func(c *Context, path string) (string, bool) {
+	return argField("ka.req.volume.hostpath", AtEvent, "Whether the pod mounts the host's path in brackets; a * at its end matches any text.", func(c *Context, path string) (string, bool) {
 		volumes := c.follow(podSpec).Get("volumes")
 		prefix, wild := strings.CutSuffix(path, "*")
 		answer := "false"
@@ -83,14 +83,4 @@ func hostPath() Field {
 		}
 		return answer, volumes.Kind() == record.Array
 	})
-}
-
-// argField is a text that depends on an argument in brackets.
-func argField(name, doc string, get func(c *Context, arg string) (string, bool)) Field {
-	return Field{
-		Name: name, Type: String, Stage: AtEvent, Arg: ArgRequired, Doc: doc,
-		Bind: func(arg string) (Extractor, error) {
-			return Extractor{Type: String, Stage: AtEvent, Str: func(c *Context) (string, bool) { return get(c, arg) }}, nil
-		},
-	}
 }

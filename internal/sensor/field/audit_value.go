@@ -40,16 +40,12 @@ func (c *Context) jsonText(v record.Value) (string, bool) {
 	if s, plain := v.Plain(); plain {
 		return s, true
 	}
-	start := len(c.buf)
-	c.buf = v.AppendText(c.buf)
-	return c.built(start), true
+	return c.keep(v.AppendText(c.buf)), true
 }
 
 // compact is a value as compact JSON.
 func (c *Context) compact(v record.Value) string {
-	start := len(c.buf)
-	c.buf = v.AppendCompact(c.buf)
-	return c.built(start)
+	return c.keep(v.AppendCompact(c.buf))
 }
 
 // give gives a list's next value to yield.

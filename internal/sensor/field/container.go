@@ -81,9 +81,7 @@ func labelsField(name, doc string, get func(*Context) (map[string]string, bool))
 		if !ok {
 			return "", false
 		}
-		start := len(c.buf)
-		c.buf = append(c.buf, strings.Join(labelTexts(withoutNames(labels)), ", ")...)
-		return c.built(start), true
+		return c.keep(append(c.buf, strings.Join(labelTexts(withoutNames(labels)), ", ")...)), true
 	}).with(Metadata)
 }
 
@@ -101,19 +99,11 @@ func withoutNames(labels map[string]string) map[string]string {
 
 // labelField is one label: NAME after a dot or in brackets.
 func labelField(name, doc string, get func(*Context) (map[string]string, bool)) Field {
-	return Field{
-		Name: name, Type: String, Stage: AtExec, Arg: ArgRequired, dotted: true, Doc: doc, Flags: Metadata,
-		Bind: func(arg string) (Extractor, error) {
-			return Extractor{Type: String, Stage: AtExec, Str: func(c *Context) (string, bool) {
-				labels, ok := get(c)
-				if !ok {
-					return "", false
-				}
-				s, ok := labels[arg]
-				return s, ok
-			}}, nil
-		},
-	}
+	return argField(name, AtExec, doc, func(c *Context, arg string) (string, bool) {
+		labels, _ := get(c)
+		s, ok := labels[arg]
+		return s, ok
+	}).afterDot().with(Metadata)
 }
 
 func mountFields() []Field {
@@ -164,9 +154,7 @@ func mountField(name, doc string, key func(*container.Mount) string, add func([]
 				if m == nil {
 					return "", false
 				}
-				start := len(c.buf)
-				c.buf = add(c.buf, m)
-				return c.built(start), true
+				return c.keep(add(c.buf, m)), true
 			}}, nil
 		},
 	}

@@ -53,6 +53,22 @@ func never(name string, t Type, doc string) Field {
 	return fixed(name, AtLoad, doc, x).with(NeverSet)
 }
 
+// argField is a text that depends on an argument in brackets.
+func argField(name string, stage Stage, doc string, get func(c *Context, arg string) (string, bool)) Field {
+	return Field{
+		Name: name, Type: String, Stage: stage, Arg: ArgRequired, Doc: doc,
+		Bind: func(arg string) (Extractor, error) {
+			return Extractor{Type: String, Stage: stage, Str: func(c *Context) (string, bool) { return get(c, arg) }}, nil
+		},
+	}
+}
+
+// afterDot lets the argument of a field also follow after a dot.
+func (f Field) afterDot() Field {
+	f.dotted = true
+	return f
+}
+
 // ofProcess is a string about the process itself, known since its exec.
 func ofProcess(name, doc string, get func(*state.Process) string) Field {
 	return str(name, AtExec, doc, func(c *Context) (string, bool) { return get(c.Proc), true })

@@ -18,13 +18,13 @@ func eventFields() []Field {
 		unsigned("evt.latency.ns", RelTime, AtLoad, "Always 0: the sensor sees only the end of a syscall.", zero).with(Deprecated),
 		str("evt.latency.human", AtLoad, "Always 0ns: the sensor sees only the end of a syscall.", func(*Context) (string, bool) { return "0ns", true }).with(Deprecated),
 		unsigned("evt.deltatime", RelTime, AtEvent, "Time since the previous event that the sensor evaluated, in ns.", func(c *Context) (uint64, bool) {
-			return c.sincePrevious(), true
+			return c.after(c.previous), true
 		}),
 		unsigned("evt.deltatime.s", RelTime, AtEvent, "Time since the previous event that the sensor evaluated, in whole seconds.", func(c *Context) (uint64, bool) {
-			return c.sincePrevious() / 1e9, true
+			return c.after(c.previous) / 1e9, true
 		}),
 		unsigned("evt.deltatime.ns", RelTime, AtEvent, "Nanoseconds of evt.deltatime beyond its whole seconds.", func(c *Context) (uint64, bool) {
-			return c.sincePrevious() % 1e9, true
+			return c.after(c.previous) % 1e9, true
 		}),
 		str("evt.dir", AtLoad, "Always <: the sensor sees only the end of a syscall.", func(*Context) (string, bool) { return "<", true }).with(Deprecated),
 		str("evt.type", AtLoad, "Name of the syscall, or of an event that is not a syscall, such as procexit.", eventType),
@@ -170,9 +170,7 @@ func resultName(c *Context) (string, bool) {
 	if name := errnoName(res); name != "" {
 		return name, true
 	}
-	start := len(c.buf)
-	c.buf = appendInt(c.buf, -res)
-	return c.built(start), true
+	return c.keep(appendInt(c.buf, -res)), true
 }
 
 func buffer(c *Context) (string, bool) {

@@ -11,9 +11,7 @@ func genericFields() []Field {
 		eventTime("evt.time", "Local time of the event with nanoseconds, as 15:04:05.000000000. JSON alerts give ns since the epoch.", false, true).with(EpochJSON),
 		eventTime("evt.time.s", "Local time of the event without nanoseconds. JSON alerts give ns since the epoch.", false, false).with(EpochJSON),
 		str("evt.time.iso8601", AtEvent, "Time of the event in UTC with nanoseconds, as in ISO 8601. JSON alerts give ns since the epoch.", func(c *Context) (string, bool) {
-			start := len(c.buf)
-			c.buf = append(AppendUTC(c.buf, c.Time), "+0000"...)
-			return c.built(start), true
+			return c.keep(append(AppendUTC(c.buf, c.Time), "+0000"...)), true
 		}).with(EpochJSON),
 		eventTime("evt.datetime", "Local date and time of the event with nanoseconds. JSON alerts give ns since the epoch.", true, true).with(EpochJSON),
 		eventTime("evt.datetime.s", "Local date and time of the event without nanoseconds. JSON alerts give ns since the epoch.", true, false).with(EpochJSON),
@@ -27,13 +25,13 @@ func genericFields() []Field {
 			return c.Time % 1e9, true
 		}),
 		unsigned("evt.reltime", RelTime, AtEvent, "Time since the first event, in ns.", func(c *Context) (uint64, bool) {
-			return c.sinceFirst(), true
+			return c.after(c.first), true
 		}),
 		unsigned("evt.reltime.s", RelTime, AtEvent, "Time since the first event, in whole seconds.", func(c *Context) (uint64, bool) {
-			return c.sinceFirst() / 1e9, true
+			return c.after(c.first) / 1e9, true
 		}),
 		unsigned("evt.reltime.ns", RelTime, AtEvent, "Nanoseconds of evt.reltime beyond its whole seconds.", func(c *Context) (uint64, bool) {
-			return c.sinceFirst() % 1e9, true
+			return c.after(c.first) % 1e9, true
 		}),
 		str("evt.pluginname", AtEvent, "Name of the Falco plugin for such events, k8saudit; missing for syscalls.", func(c *Context) (string, bool) {
 			return "k8saudit", c.Record != nil
@@ -63,24 +61,16 @@ func genericFields() []Field {
 
 func eventTime(name, doc string, date, fraction bool) Field {
 	return str(name, AtEvent, doc, func(c *Context) (string, bool) {
-		start := len(c.buf)
-		c.buf = c.clock.appendLocal(c.buf, c.Time, date, fraction)
-		return c.built(start), true
+		return c.keep(c.clock.appendLocal(c.buf, c.Time, date, fraction)), true
 	})
 }
 
-func (c *Context) sinceFirst() uint64 {
-	if c.first == 0 || c.Time < c.first {
+// after is the time from an earlier event to this one; 0 if there was none.
+func (c *Context) after(earlier uint64) uint64 {
+	if earlier == 0 || c.Time < earlier {
 		return 0
 	}
-	return c.Time - c.first
-}
-
-func (c *Context) sincePrevious() uint64 {
-	if c.previous == 0 || c.Time < c.previous {
-		return 0
-	}
-	return c.Time - c.previous
+	return c.Time - earlier
 }
 
 func asyncType(c *Context) (string, bool) {

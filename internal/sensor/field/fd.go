@@ -4,8 +4,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 // fdFields are those of the event's descriptor, but for sockets'
@@ -46,21 +47,15 @@ func fdFields() []Field {
 		inContainer("fd.containername", "Container id and fd.name, separated by a colon.", fdName),
 		inContainer("fd.containerdirectory", "Container id and fd.directory, separated by a colon.", fdDirectory),
 		boolean("fd.name_changed", AtEvent, "True if the event changes the name of the descriptor: bind, connect, and UDP messages to or from another address.", nameChanged).inKernel(),
-		device("fd.dev", "Number of the device that the file is on, in hexadecimal.", func(dev uint32) int64 { return int64(int32(dev)) }).with(Hex),
+		ofFile("fd.dev", "Number of the device that the file is on, in hexadecimal.", func(f *event.FileInfo) int64 { return int64(int32(f.Dev)) }).with(Hex),
 		// The kernel's new_encode_dev(): 12 bits of major in the middle of 20 of minor.
-		device("fd.dev.major", "Major number of the device that the file is on.", func(dev uint32) int64 { return int64(dev >> 8 & 0xfff) }),
-		device("fd.dev.minor", "Minor number of the device that the file is on.", func(dev uint32) int64 { return int64(dev&0xff | dev>>12&0xfff00) }),
-		integer("fd.ino", AtEvent, "Inode number of the file.", func(c *Context) (int64, bool) {
-			f := c.fileInfo()
-			if f == nil {
-				return 0, false
-			}
-			return int64(f.Ino), true
-		}),
+		ofFile("fd.dev.major", "Major number of the device that the file is on.", func(f *event.FileInfo) int64 { return int64(f.Dev >> 8 & 0xfff) }),
+		ofFile("fd.dev.minor", "Minor number of the device that the file is on.", func(f *event.FileInfo) int64 { return int64(f.Dev&0xff | f.Dev>>12&0xfff00) }),
+		ofFile("fd.ino", "Inode number of the file.", func(f *event.FileInfo) int64 { return int64(f.Ino) }),
 		str("fd.nameraw", AtEvent, "As fd.name, but with the path of an open as in the call, which may be relative.", fdNameRaw).inKernel(),
 		typesField(),
-		layer("fd.is_upper_layer", "True if the file is in the upper layer of an overlayfs.", event.FileUpperLayer),
-		layer("fd.is_lower_layer", "True if the file is in a lower layer of an overlayfs.", event.FileLowerLayer),
+		fileFlag("fd.is_upper_layer", "True if the file is in the upper layer of an overlayfs.", event.FileUpperLayer),
+		fileFlag("fd.is_lower_layer", "True if the file is in a lower layer of an overlayfs.", event.FileLowerLayer),
 	}
 }
 
@@ -153,23 +148,21 @@ func inContainer(name, doc string, get func(*Context) (string, bool)) Field {
 		if !ok {
 			return "", false
 		}
-		start := len(c.buf)
-		c.buf = append(append(append(c.buf, c.Proc.Container.ID...), ':'), s...)
-		return c.built(start), true
+		return c.keep(append(append(append(c.buf, c.Proc.Container.ID...), ':'), s...)), true
 	})
 }
 
-func device(name, doc string, get func(dev uint32) int64) Field {
+func ofFile(name, doc string, get func(*event.FileInfo) int64) Field {
 	return integer(name, AtEvent, doc, func(c *Context) (int64, bool) {
 		f := c.fileInfo()
 		if f == nil {
 			return 0, false
 		}
-		return get(f.Dev), true
+		return get(f), true
 	})
 }
 
-func layer(name, doc string, flag event.FileFlags) Field {
+func fileFlag(name, doc string, flag event.FileFlags) Field {
 	return boolean(name, AtEvent, doc, func(c *Context) (uint64, bool) {
 		f := c.fileInfo()
 		if f == nil {

@@ -4,8 +4,9 @@ import (
 	"net/netip"
 	"strconv"
 
-	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 // fdName is fd.name, built once per event and name.
@@ -35,13 +36,9 @@ func makeName(c *Context) (string, bool) {
 	}
 	switch f.Type {
 	case event.FDIPv4, event.FDIPv6:
-		start := len(c.buf)
-		c.buf = appendTuple(c.buf, socketOf(f))
-		return c.built(start), true
+		return c.keep(appendTuple(c.buf, socketOf(f))), true
 	case event.FDUnix:
-		start := len(c.buf)
-		c.buf = appendUnix(c.buf, f)
-		return c.built(start), true
+		return c.keep(appendUnix(c.buf, f)), true
 	}
 	return f.Path(), true
 }

@@ -3,8 +3,9 @@ package field
 import (
 	"net/netip"
 
-	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 // socket is an IP socket seen as client and server. Without a remote end only
@@ -105,13 +106,7 @@ func socketFields() []Field {
 			s, _ := c.ipSocket()
 			return b2u(s.isServer), c.fileInfo() != nil
 		}),
-		boolean("fd.connected", AtEvent, "True for sockets that are connected.", func(c *Context) (uint64, bool) {
-			f := c.fileInfo()
-			if f == nil {
-				return 0, false
-			}
-			return b2u(f.Flags&event.FileConnected != 0), true
-		}).inKernel(),
+		fileFlag("fd.connected", "True for sockets that are connected.", event.FileConnected).inKernel(),
 	}
 	for _, e := range ends {
 		fields = append(fields, ofEnd(e)...)
@@ -176,10 +171,7 @@ func eachAddr(name string, t Type, doc string) Field {
 func eachPort(name, doc string) Field {
 	return fixed(name, AtEvent, doc, Extractor{Type: Port, Match: Ends, EachUint: func(c *Context, yield func(uint64) bool) bool {
 		s, ok := c.ipSocket()
-		if !ok {
-			return false
-		}
-		if !s.server.IsValid() {
+		if !ok || !s.server.IsValid() {
 			return false
 		}
 		if yield(uint64(s.serverPort)) && s.remote {

@@ -9,38 +9,35 @@ import (
 // fdlistFields are the descriptors that poll and ppoll wait for. The event has
 // their numbers; the rest is read from /proc.
 func fdlistFields() []Field {
-	return []Field{
+	fields := []Field{
 		fdlist("fdlist.nums", "Numbers of the descriptors that a poll waits for, separated by commas.", func(dst []byte, fd int64, _ func() descriptor) []byte {
 			return appendInt(dst, fd)
 		}),
 		fdlist("fdlist.names", "Names of the descriptors that a poll waits for, separated by commas.", func(dst []byte, _ int64, get func() descriptor) []byte {
 			return append(dst, get().name...)
 		}),
-		fdlist("fdlist.cips", "Client addresses of the sockets that a poll waits for, separated by commas.", func(dst []byte, _ int64, get func() descriptor) []byte {
-			if s := get().socket; s.client.IsValid() {
-				return s.client.AppendTo(dst)
-			}
-			return dst
-		}),
-		fdlist("fdlist.sips", "Server addresses of the sockets that a poll waits for, separated by commas.", func(dst []byte, _ int64, get func() descriptor) []byte {
-			if s := get().socket; s.server.IsValid() {
-				return s.server.AppendTo(dst)
-			}
-			return dst
-		}),
-		fdlist("fdlist.cports", "Client ports of the sockets that a poll waits for, separated by commas.", func(dst []byte, _ int64, get func() descriptor) []byte {
-			if s := get().socket; s.client.IsValid() {
-				return strconv.AppendUint(dst, uint64(s.clientPort), 10)
-			}
-			return dst
-		}),
-		fdlist("fdlist.sports", "Server ports of the sockets that a poll waits for, separated by commas.", func(dst []byte, _ int64, get func() descriptor) []byte {
-			if s := get().socket; s.server.IsValid() {
-				return strconv.AppendUint(dst, uint64(s.serverPort), 10)
-			}
-			return dst
-		}),
 	}
+	client, server := ends[0], ends[1]
+	for _, e := range []struct {
+		name, what string
+		end        end
+		port       bool
+	}{
+		{"cips", "Client addresses", client, false}, {"sips", "Server addresses", server, false},
+		{"cports", "Client ports", client, true}, {"sports", "Server ports", server, true},
+	} {
+		fields = append(fields, fdlist("fdlist."+e.name, e.what+" of the sockets that a poll waits for, separated by commas.", func(dst []byte, _ int64, get func() descriptor) []byte {
+			addr, port := e.end.addr(get().socket)
+			switch {
+			case !addr.IsValid():
+				return dst
+			case e.port:
+				return strconv.AppendUint(dst, uint64(port), 10)
+			}
+			return addr.AppendTo(dst)
+		}))
+	}
+	return fields
 }
 
 var pollSlots = slotsOf("fds")

@@ -1,8 +1,9 @@
 package field
 
 import (
-	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 // pathRole is the role of a path in a file system syscall.

@@ -19,9 +19,7 @@ func hiddenFields() []Field {
 		bytesOf("thread.vmsize.b", "VmSize:", "Virtual memory of the process, in bytes; of main threads only.", func(p *state.Process) uint32 { return p.VMSize }),
 		bytesOf("thread.vmrss.b", "VmRSS:", "Resident memory of the process, in bytes; of main threads only.", func(p *state.Process) uint32 { return p.VMRSS }),
 		str("thread.nametid", AtEvent, "Name of the process and thread id, one after the other.", func(c *Context) (string, bool) {
-			start := len(c.buf)
-			c.buf = strconv.AppendInt(append(c.buf, c.Proc.Comm...), int64(c.Event.Header().TID), 10)
-			return c.built(start), true
+			return c.keep(strconv.AppendInt(append(c.buf, c.Proc.Comm...), int64(c.Event.Header().TID), 10)), true
 		}),
 	}
 	for _, name := range []string{"name", "container.id", "container.name", "container.image"} {

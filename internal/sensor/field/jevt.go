@@ -19,14 +19,10 @@ func jsonFields() []Field {
 				if c.Record == nil {
 					return "", false
 				}
-				start := len(c.buf)
-				c.buf = c.Record.Body.AppendIndented(c.buf)
-				return c.built(start), true
+				return c.keep(c.Record.Body.AppendIndented(c.buf)), true
 			}),
 			str(class+".rawtime", AtEvent, "Time of the event in ns since the epoch, as text.", func(c *Context) (string, bool) {
-				start := len(c.buf)
-				c.buf = strconv.AppendUint(c.buf, c.Time, 10)
-				return c.built(start), true
+				return c.keep(strconv.AppendUint(c.buf, c.Time, 10)), true
 			}))
 	}
 	return fields

@@ -79,15 +79,9 @@ func serviceFields() []Field {
 		ofServices("k8s.svc.labels", "Labels of the services that lead to the pod, as NAME:VALUE separated by commas"+fromAPI, func(o *container.Object) string {
 			return strings.Join(labelTexts(o.Labels), ", ")
 		}),
-		{
-			Name: "k8s.svc.label", Type: String, Stage: AtExec, Arg: ArgRequired, dotted: true, Flags: Metadata,
-			Doc: "One label of the services that lead to the pod, separated by commas, as in k8s.svc.label.app or k8s.svc.label[app]" + fromAPI,
-			Bind: func(arg string) (Extractor, error) {
-				return Extractor{Type: String, Stage: AtExec, Str: func(c *Context) (string, bool) {
-					return joinServices(c, func(o *container.Object) string { return o.Labels[arg] })
-				}}, nil
-			},
-		},
+		argField("k8s.svc.label", AtExec, "One label of the services that lead to the pod, separated by commas, as in k8s.svc.label.app or k8s.svc.label[app]"+fromAPI, func(c *Context, arg string) (string, bool) {
+			return joinServices(c, func(o *container.Object) string { return o.Labels[arg] })
+		}).afterDot().with(Metadata),
 	}
 }
 

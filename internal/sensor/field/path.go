@@ -1,6 +1,9 @@
 package field
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // MaxPath is the longest path that Falco joins, base and slash included; a
 // longer one is replaced by tooLong. The path that the kernel resolved has no
@@ -41,7 +44,7 @@ func appendClean(dst []byte, start int, path string) []byte {
 		switch part {
 		case "", ".":
 		case "..":
-			if i := lastSlash(dst[start:]); i >= 0 {
+			if i := bytes.LastIndexByte(dst[start:], '/'); i >= 0 {
 				dst = dst[:start+i]
 			}
 		default:
@@ -60,15 +63,6 @@ func appendRelative(dst []byte, start int, path string) []byte {
 		dst = dst[:len(dst)-1]
 	}
 	return dst
-}
-
-func lastSlash(b []byte) int {
-	for i := len(b) - 1; i >= 0; i-- {
-		if b[i] == '/' {
-			return i
-		}
-	}
-	return -1
 }
 
 // isClean says whether path is absolute and appendJoined would not change it.
@@ -111,7 +105,5 @@ func (c *Context) joined(base, path string) string {
 	if isClean(path) {
 		return path
 	}
-	start := len(c.buf)
-	c.buf = appendJoined(c.buf, base, path)
-	return c.built(start)
+	return c.keep(appendJoined(c.buf, base, path))
 }

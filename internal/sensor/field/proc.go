@@ -243,8 +243,6 @@ func exeFlag(flag event.ExeFlags) func(*state.Process) bool {
 
 func capsField(name, doc string, get func(*state.Process) uint64) Field {
 	return str(name, AtExec, doc, func(c *Context) (string, bool) {
-		start := len(c.buf)
-		c.buf = appendCaps(c.buf, get(c.Proc))
-		return c.built(start), true
+		return c.keep(appendCaps(c.buf, get(c.Proc))), true
 	})
 }

@@ -3,8 +3,9 @@ package field
 import (
 	"strings"
 
-	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 // resolvedFD is "<f>/etc/passwd" for a descriptor, AT_FDCWD for the current

@@ -62,6 +62,13 @@ func (c *Context) Reset() {
 	c.argsHave = 0
 }
 
+// keep returns the text that has been appended to c.buf, which with it is longer.
+func (c *Context) keep(longer []byte) string {
+	start := len(c.buf)
+	c.buf = longer
+	return c.built(start)
+}
+
 // built returns the text appended to c.buf since it had length start. Further
 // appends to c.buf do not change the string.
 func (c *Context) built(start int) string { return text(c.buf[start:]) }

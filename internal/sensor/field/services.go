@@ -19,9 +19,7 @@ func (c *Context) service(port uint16) string {
 	if name := services()[key]; name != "" {
 		return name
 	}
-	start := len(c.buf)
-	c.buf = strconv.AppendUint(c.buf, uint64(port), 10)
-	return c.built(start)
+	return c.keep(strconv.AppendUint(c.buf, uint64(port), 10))
 }
 
 type serviceKey struct {

@@ -127,16 +127,12 @@ func inText(x Extractor) Extractor {
 	case x.Int != nil:
 		y.Str = func(c *Context) (string, bool) {
 			n, ok := x.Int(c)
-			start := len(c.buf)
-			c.buf = strconv.AppendInt(c.buf, n, 10)
-			return c.built(start), ok
+			return c.keep(strconv.AppendInt(c.buf, n, 10)), ok
 		}
 	case x.Uint != nil && x.Type != Bool:
 		y.Str = func(c *Context) (string, bool) {
 			n, ok := x.Uint(c)
-			start := len(c.buf)
-			c.buf = strconv.AppendUint(c.buf, n, 10)
-			return c.built(start), ok
+			return c.keep(strconv.AppendUint(c.buf, n, 10)), ok
 		}
 	default:
 		return x
