@@ -98,7 +98,7 @@ func (g *generateFlags) connect() (*cluster.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cluster.New(client)
+	return cluster.New(client), nil
 }
 
 func (g *generateFlags) state(flags *pflag.FlagSet) {

@@ -2,8 +2,6 @@ package generator
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
@@ -16,11 +14,7 @@ import (
 // kill; it is never nil.
 func LoadHelper(ctx context.Context, e engine.Engine, stateDir string) (tag string, leave func() error, err error) {
 	none := func() error { return nil }
-	id := make([]byte, 4)
-	if _, err := rand.Read(id); err != nil {
-		return "", none, err
-	}
-	run := hex.EncodeToString(id)
+	run := newRun()
 	tag = "localhost/peregrine/helper:" + run
 	journal, err := sandbox.OpenJournal(stateDir, run)
 	if err != nil {

@@ -3,13 +3,12 @@ package generator
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/gob"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,16 +43,15 @@ type spawned struct {
 	stderr    bytes.Buffer
 }
 
+// newRun is an id for a run.
+func newRun() string { return fmt.Sprintf("%08x", rand.Uint32()) }
+
 // spawnOne runs all actions of o in one worker process, where p says.
 func spawnOne(ctx context.Context, o Options, b brief, p *part) (*Result, error) {
-	id := make([]byte, 4)
-	if _, err := rand.Read(id); err != nil {
-		return nil, err
-	}
 	// The kernel kills the worker when the thread that started it ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	s := &spawned{run: hex.EncodeToString(id), options: o, patience: makerPatience}
+	s := &spawned{run: newRun(), options: o, patience: makerPatience}
 	var err error
 	if s.journal, err = sandbox.OpenJournal(o.Sandbox.StateDir, s.run); err != nil {
 		return nil, err

@@ -2,10 +2,9 @@ package kubernetes
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -94,11 +93,7 @@ func Run(ctx context.Context, o Options) ([]Node, error) {
 
 // newRun finds the sensor.
 func newRun(ctx context.Context, o Options) (*run, error) {
-	id := make([]byte, 4)
-	if _, err := rand.Read(id); err != nil {
-		return nil, err
-	}
-	r := &run{Options: o, id: hex.EncodeToString(id)}
+	r := &run{Options: o, id: fmt.Sprintf("%08x", rand.Uint32())}
 	var err error
 	r.set, err = findSensor(ctx, o.Client, o.DaemonSet)
 	if kubeapi.Is(err, 403) {

@@ -4,11 +4,10 @@ package cluster
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"os"
 	"strings"
@@ -39,16 +38,12 @@ type Cluster struct {
 var _ action.APIServer = (*Cluster)(nil)
 
 // New starts a run in the client's namespace; it makes no request.
-func New(client *kubeapi.Client) (*Cluster, error) {
-	id := make([]byte, 3)
-	if _, err := rand.Read(id); err != nil {
-		return nil, err
-	}
+func New(client *kubeapi.Client) *Cluster {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
-	return &Cluster{client: client, run: hex.EncodeToString(id), owner: fmt.Sprintf("%s/%d", host, os.Getpid())}, nil
+	return &Cluster{client: client, run: fmt.Sprintf("%06x", rand.N(1<<24)), owner: fmt.Sprintf("%s/%d", host, os.Getpid())}
 }
 
 // Names implements action.APIServer.
