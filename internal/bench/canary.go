@@ -16,6 +16,7 @@ import (
 type canary struct {
 	session  *Session
 	action   *action.Action
+	index    int  // of the action, in the session
 	inThread bool // its event is one of the thread that the instance names
 	began    time.Time
 	before   []sensorstats.Sample
@@ -47,8 +48,7 @@ func (c *canary) done() bool {
 
 // perform does the action once.
 func (c *canary) perform(ctx context.Context) error {
-	s := c.session
-	result, err := s.o.Generate(ctx, generator.Options{Actions: []generator.Choice{{Name: c.action.Name}}, Count: 1, Sandbox: s.o.Sandbox})
+	result, err := c.session.once(ctx, c.action)
 	if err != nil {
 		return err
 	}
@@ -56,21 +56,11 @@ func (c *canary) perform(ctx context.Context) error {
 	for _, in := range result.Instances {
 		c.tries = append(c.tries, try{Instance: in, run: result.Run})
 	}
-	index := s.indexOf(c.action)
 	for i := range result.Instances {
-		result.Instances[i].Action = uint16(index)
+		result.Instances[i].Action = uint16(c.index)
 	}
-	s.remember(result)
+	c.session.remember(result)
 	return nil
-}
-
-func (s *Session) indexOf(a *action.Action) int {
-	for i := range s.o.Actions {
-		if s.o.Actions[i] == a {
-			return i
-		}
-	}
-	return 0
 }
 
 // kinship is whether an alert is of a try.
@@ -176,12 +166,12 @@ func (c *canary) adopt() {
 	}
 	last := &c.tries[len(c.tries)-1]
 	c.accept(last.strangers[0], last)
-	c.session.actions[c.session.indexOf(c.action)].InThread = false
+	c.session.actions[c.index].InThread = false
 }
 
 // adopted says that the alert names a thread that is not ours.
 func (c *canary) adopted() bool {
-	return c.alert != nil && c.inThread && !c.session.actions[c.session.indexOf(c.action)].InThread
+	return c.alert != nil && c.inThread && !c.session.actions[c.index].InThread
 }
 
 // distance is how far an event's time is outside of the try: negative before,

@@ -38,7 +38,7 @@ func MeasureCeiling(ctx context.Context, o Options) (*Ceiling, error) {
 		generate = generator.Spawn
 	}
 	r, err := generate(ctx, generator.Options{
-		Actions: choices(o.Actions), Pacer: pace.Sleep{}, Count: ceilingActions, Duration: ceilingTime,
+		Actions: generator.Choices(o.Actions), Pacer: pace.Sleep{}, Count: ceilingActions, Duration: ceilingTime,
 		Seed: o.Seed, Sandbox: o.Sandbox, Discard: true,
 	})
 	if err != nil {

@@ -172,7 +172,7 @@ func causes(s *SensorStats) string {
 }
 
 func errnoList(actions []ActionResult) string {
-	sum := map[string]int{}
+	sum := map[string]uint64{}
 	for _, a := range actions {
 		for name, n := range a.Errnos {
 			sum[name] += n

@@ -113,7 +113,7 @@ func TestDiagnosis(t *testing.T) {
 		{"slow action", Round{Queue: stable, Flags: []Flag{GeneratorLimited}, Rate: Rate{Target: 5000, Offered: 1000},
 			Actions: []ActionResult{{Name: "syscall.Slow", CostMean: 9e5}, {Name: "syscall.Quick", CostMean: 1e5}}},
 			[]string{"generator_limited", "slow_action"}, `syscall.Slow takes 90 % of the generator's time; without it one worker could do up to 10000 actions/s: use "Quick"`},
-		{"full disk", Round{Queue: stable, Total: Score{Failed: 3}, Actions: []ActionResult{{Errnos: map[string]int{"ENOSPC": 3}}}}, []string{"actions_failed"}, "ENOSPC 3"},
+		{"full disk", Round{Queue: stable, Total: Score{Failed: 3}, Actions: []ActionResult{{Errnos: map[string]uint64{"ENOSPC": 3}}}}, []string{"actions_failed"}, "ENOSPC 3"},
 		{"restart", Round{Queue: stable, Flags: []Flag{SensorRestarted}}, []string{"sensor_restarted"}, "began again at 0"},
 		{"gap", Round{Queue: stable, Flags: []Flag{SampleGap}, Sensor: &SensorStats{Missed: 3}}, []string{"sample_gap"}, "3 samples"},
 		{"backlog", Round{}, []string{"backlog"}, "pile up"},

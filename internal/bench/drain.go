@@ -17,17 +17,13 @@ const nudgeGap = 1200 * time.Millisecond
 // drain matches alerts until all are there, or it is too late; and waits for
 // the samples in which drops of the load surface.
 func (s *Session) drain(ctx context.Context, o *observation) {
-	var instances []generator.Instance
-	run := ""
+	var main generator.Result // nothing without actions
 	if o.main != nil {
-		instances, run = o.main.Instances, o.main.Run
+		main = *o.main
 	}
-	s.runs[run] = true
-	o.index = match.NewIndex(s.actions, instances, run, s.clock)
-	expected := 0
-	if o.main != nil {
-		expected = int(o.main.Completed)
-	}
+	s.runs[main.Run] = true
+	o.index = match.NewIndex(s.actions, main.Instances, main.Run, s.clock)
+	expected := int(main.Completed)
 	deadline, nudged := o.end.Add(s.o.Drain), o.end
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -172,18 +171,18 @@ func (p *Preflight) checkHost(host usage.Host) {
 
 // checkIdle is about samples of a sensor that has nothing to do.
 func (p *Preflight) checkIdle(samples []sensorstats.Sample) {
-	p.Idle = meanRate(samples)
+	var stats SensorStats
+	stats.rates(samples)
+	p.Idle = stats.EventsMean
 	var drops uint64
-	var squares float64
 	longest := int64(0)
 	for _, s := range samples {
 		drops += s.Delta.Drops
-		squares += math.Pow(rate(s)-p.Idle, 2)
 		longest = max(longest, s.Elapsed)
 	}
 	variation := 0.0
-	if len(samples) > 1 && p.Idle > 0 {
-		variation = math.Sqrt(squares/float64(len(samples)-1)) / p.Idle
+	if p.Idle > 0 {
+		variation = stats.EventsSD / p.Idle
 	}
 	switch {
 	case drops > 0:

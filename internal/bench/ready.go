@@ -54,8 +54,8 @@ const (
 // repeated until they appear.
 func (s *Session) ready(ctx context.Context) ([]*canary, error) {
 	var canaries []*canary
-	for _, a := range s.o.Actions {
-		canaries = append(canaries, &canary{session: s, action: a, inThread: a.Cost == action.Fast, began: time.Now(), before: s.Samples()})
+	for i, a := range s.o.Actions {
+		canaries = append(canaries, &canary{session: s, action: a, index: i, inThread: a.Cost == action.Fast, began: time.Now(), before: s.Samples()})
 	}
 	for _, c := range canaries {
 		c.peers = canaries
@@ -161,7 +161,12 @@ func (s *Session) nudge(ctx context.Context) {
 		return
 	}
 	// Without an event there is no sample: the caller reports that.
-	if r, err := s.o.Generate(ctx, generator.Options{Actions: choices(s.o.Actions[:1]), Count: 1, Sandbox: s.o.Sandbox}); err == nil {
+	if r, err := s.once(ctx, s.o.Actions[0]); err == nil {
 		s.remember(r)
 	}
+}
+
+// once performs an action a single time.
+func (s *Session) once(ctx context.Context, a *action.Action) (*generator.Result, error) {
+	return s.o.Generate(ctx, generator.Options{Actions: []generator.Choice{{Name: a.Name}}, Count: 1, Sandbox: s.o.Sandbox})
 }

@@ -9,6 +9,8 @@
 package bench
 
 import (
+	"slices"
+
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
@@ -84,7 +86,7 @@ type ActionResult struct {
 	Latency  match.Quantiles `json:"latency"`
 	Response match.Quantiles `json:"response"`
 	// Errnos counts the errors of failed instances by name ("EACCES").
-	Errnos map[string]int `json:"errnos,omitempty"`
+	Errnos map[string]uint64 `json:"errnos,omitempty"`
 }
 
 // AlertCounts counts the received alerts by class. Received is the sum of the
@@ -192,14 +194,7 @@ const (
 )
 
 // Has says whether the round carries the flag.
-func (r *Round) Has(f Flag) bool {
-	for _, have := range r.Flags {
-		if have == f {
-			return true
-		}
-	}
-	return false
-}
+func (r *Round) Has(f Flag) bool { return slices.Contains(r.Flags, f) }
 
 // Finding is one sentence of diagnosis, for people.
 type Finding struct {

@@ -14,7 +14,6 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/syscalls"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/generator"
-	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 	"github.com/peregrine-sec/peregrine/internal/wait"
@@ -184,7 +183,7 @@ func (s *Session) plan(o *observation) (main, noise *generator.Options) {
 	base := generator.Options{Duration: o.load.Duration, Seed: s.o.Seed + uint64(o.number), Workers: 1, Sandbox: s.o.Sandbox, Abort: s.o.Abort}
 	if len(s.o.Actions) > 0 && (o.load.Rate > 0 || o.load.Closed) {
 		m := base
-		m.Actions = choices(s.o.Actions)
+		m.Actions = generator.Choices(s.o.Actions)
 		m.Rate = o.load.Rate
 		m.Workers = max(1, s.o.Workers, o.load.Workers)
 		if o.load.Closed {
@@ -212,14 +211,6 @@ func (s *Session) background(load Load) generator.Options {
 	n := generator.Noise(load.Noise)
 	n.Workers = min(1+int(load.Noise/noisePerWorker), runtime.NumCPU())
 	return n
-}
-
-func choices(actions []*action.Action) []generator.Choice {
-	var list []generator.Choice
-	for _, a := range actions {
-		list = append(list, generator.Choice{Name: a.Name})
-	}
-	return list
 }
 
 // sampledSince says whether the sensor's samples cover the load's end and one

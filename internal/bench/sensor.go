@@ -129,5 +129,3 @@ func meanRate(samples []sensorstats.Sample) float64 {
 	}
 	return float64(events) / time.Duration(elapsed).Seconds()
 }
-
-func restarted(s sensorstats.Sample) bool { return s.Restarted }

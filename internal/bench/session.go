@@ -1,9 +1,11 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -124,15 +126,9 @@ func Open(ctx context.Context, o Options) (*Session, error) {
 	if o.Target == nil {
 		return nil, errors.New("bench: no target")
 	}
-	if o.Drain == 0 {
-		o.Drain = 3 * time.Second
-	}
-	if o.Linger == 0 {
-		o.Linger = time.Second
-	}
-	if o.Tolerance == 0 {
-		o.Tolerance = 200 * time.Microsecond
-	}
+	o.Drain = cmp.Or(o.Drain, 3*time.Second)
+	o.Linger = cmp.Or(o.Linger, time.Second)
+	o.Tolerance = cmp.Or(o.Tolerance, 200*time.Microsecond)
 	if o.Generate == nil {
 		o.Generate = generator.Spawn
 	}
@@ -194,9 +190,7 @@ func (s *Session) poll(ctx context.Context, reader sensorstats.Reader) {
 		samples, err := reader.Poll(time.Now())
 		s.mu.Lock()
 		s.samples = append(s.samples, samples...)
-		if extra := len(s.samples) - keepSamples; extra > 0 {
-			s.samples = append(s.samples[:0], s.samples[extra:]...)
-		}
+		s.samples = slices.Delete(s.samples, 0, max(0, len(s.samples)-keepSamples))
 		if err != nil {
 			s.statsErr = err
 		}
@@ -220,7 +214,7 @@ func (s *Session) take() backlog {
 func (s *Session) Samples() []sensorstats.Sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]sensorstats.Sample(nil), s.samples...)
+	return slices.Clone(s.samples)
 }
 
 // StatsError is the newest reason for which stats could not be read.

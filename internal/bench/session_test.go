@@ -123,7 +123,7 @@ func TestFaultsAreToldApart(t *testing.T) {
 	}
 	sum := 0
 	for _, a := range r.Actions {
-		sum += a.Errnos["ENOSPC"]
+		sum += int(a.Errnos["ENOSPC"])
 	}
 	if sum != 100 {
 		t.Errorf("%d errors named ENOSPC, want 100", sum)

@@ -27,18 +27,14 @@ func (s *Session) Settle(ctx context.Context, most time.Duration) (bool, error) 
 	}
 	deadline := time.Now().Add(most)
 	for ctx.Err() == nil && time.Now().Before(deadline) && !exited(s.o.Target.Exited()) {
-		result, err := s.o.Generate(ctx, generator.Options{Actions: choices(s.o.Actions[:1]), Count: 1, Sandbox: s.o.Sandbox})
+		result, err := s.once(ctx, s.o.Actions[0])
 		if err != nil {
 			return false, fmt.Errorf("settle: %w", err)
 		}
 		if result.Completed == 0 {
 			return false, fmt.Errorf("settle: %s could not be performed", s.o.Actions[0].Name)
 		}
-		until := time.Now().Add(canaryAgain)
-		if until.After(deadline) {
-			until = deadline
-		}
-		if s.seen(ctx, result, until) {
+		if s.seen(ctx, result, earlier(deadline, time.Now().Add(canaryAgain))) {
 			return true, nil
 		}
 	}

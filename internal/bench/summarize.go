@@ -4,11 +4,10 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/sample"
+	"github.com/peregrine-sec/peregrine/internal/sensorstats"
 )
 
 const (
@@ -49,7 +48,7 @@ func (o *observation) round() Round {
 		}
 		cost, mean := o.index.Cost(i)
 		r.Actions = append(r.Actions, ActionResult{
-			Name: a.Name, Rule: a.Rule, Errnos: errnos(o.main.Actions, i),
+			Name: a.Name, Rule: a.Rule, Errnos: o.main.Actions[i].ErrnoNames(),
 			Cost: cost.Quantiles(), CostMean: mean,
 			Latency: o.index.Latency(i).Quantiles(), Response: o.index.Response(i).Quantiles(),
 		})
@@ -164,7 +163,7 @@ func (o *observation) flags(r *Round) []Flag {
 	set(r.Alerts.Foreign > 5 && float64(r.Alerts.Foreign) > dirtyAbove*float64(r.Total.OK), DirtyBackground)
 	set(ambiguous(r), Ambiguous)
 	set(r.Alerts.Malformed > 0, Unreadable)
-	set(slices.ContainsFunc(o.samples, restarted), SensorRestarted)
+	set(slices.ContainsFunc(o.samples, func(s sensorstats.Sample) bool { return s.Restarted }), SensorRestarted)
 	set(o.gone || o.usage != nil && o.usage.Gone, SensorGone)
 	set(r.Total.Failed > 0, ActionsFailed)
 	set(max(o.clockStep, stepOf(o.main)) > maxClockStep, ClockStep)
@@ -184,22 +183,6 @@ func stepOf(r *generator.Result) time.Duration {
 		return 0
 	}
 	return r.ClockStep.Abs()
-}
-
-// errnos names the errors of one action.
-func errnos(results []generator.ActionResult, i int) map[string]int {
-	if i >= len(results) || len(results[i].Errnos) == 0 {
-		return nil
-	}
-	named := make(map[string]int)
-	for errno, n := range results[i].Errnos {
-		name := unix.ErrnoName(errno)
-		if name == "" {
-			name = "other"
-		}
-		named[name] += int(n)
-	}
-	return named
 }
 
 // newLoss is lost of n with its 95 % interval.

@@ -108,11 +108,7 @@ func (g *generateFlags) state(flags *pflag.FlagSet) {
 // choices are the selected actions as options.
 func (g *generateFlags) choices(args []string) ([]generator.Choice, error) {
 	selected, err := g.selected(strings.Join(args, ""))
-	var choices []generator.Choice
-	for _, a := range selected {
-		choices = append(choices, generator.Choice{Name: a.Name})
-	}
-	return choices, err
+	return generator.Choices(selected), err
 }
 
 // selected are the actions that match. It names those that match and are

@@ -45,6 +45,15 @@ type Choice struct {
 	Container bool
 }
 
+// Choices are all of the actions, each with the same share.
+func Choices(actions []*action.Action) []Choice {
+	var choices []Choice
+	for _, a := range actions {
+		choices = append(choices, Choice{Name: a.Name})
+	}
+	return choices
+}
+
 // Order is how the schedule's places are given to the actions.
 type Order string
 

@@ -1,9 +1,9 @@
 package generator
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
-	"syscall"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -54,21 +54,22 @@ func (r *Result) WriteJSON(w io.Writer) error {
 		OfferedRate: r.OfferedRate(), CompletedRate: r.CompletedRate(), Lateness: quantiles(r.Lateness), ClockStep: int64(r.ClockStep), CPU: int64(r.CPU)}
 	for i := range r.Actions {
 		a := &r.Actions[i]
-		out.Actions = append(out.Actions, actionReport{a.Name, a.Counts, a.Why, errnoNames(a.Errnos), quantiles(a.Cost)})
+		out.Actions = append(out.Actions, actionReport{a.Name, a.Counts, a.Why, a.ErrnoNames(), quantiles(a.Cost)})
 	}
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(out)
 }
 
-func errnoNames(counts map[syscall.Errno]uint64) map[string]uint64 {
+// ErrnoNames counts the failures by the name of the errno, or "other"; nil for
+// none.
+func (a *ActionResult) ErrnoNames() map[string]uint64 {
+	if len(a.Errnos) == 0 {
+		return nil
+	}
 	names := map[string]uint64{}
-	for errno, n := range counts {
-		name := unix.ErrnoName(errno)
-		if name == "" {
-			name = "other"
-		}
-		names[name] += n
+	for errno, n := range a.Errnos {
+		names[cmp.Or(unix.ErrnoName(errno), "other")] += n
 	}
 	return names
 }

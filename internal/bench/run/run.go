@@ -155,10 +155,7 @@ func (c *measurement) privileges() error {
 	if c.Bench.Generate != nil {
 		return nil // not the real one
 	}
-	o := generator.Options{Sandbox: c.Bench.Sandbox}
-	for _, a := range c.Bench.Actions {
-		o.Actions = append(o.Actions, generator.Choice{Name: a.Name})
-	}
+	o := generator.Options{Actions: generator.Choices(c.Bench.Actions), Sandbox: c.Bench.Sandbox}
 	if err := generator.Check(o); err != nil {
 		return &PreflightError{[]bench.Check{{Name: "privileges", Status: bench.CheckFail, Text: err.Error()}}}
 	}

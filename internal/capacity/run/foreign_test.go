@@ -22,7 +22,7 @@ func TestLoadNeutralises(t *testing.T) {
 	r := result(1)
 	r.Sensors = []capacity.Sensor{{Name: evil, Command: []string{evil}}}
 	r.Environment.Hostname, r.Notes = evil, []string{evil}
-	r.Rows[0].Trials = []capacity.Trial{{Round: bench.Round{Actions: []bench.ActionResult{{Name: evil, Errnos: map[string]int{evil: 1}}}}}}
+	r.Rows[0].Trials = []capacity.Trial{{Round: bench.Round{Actions: []bench.ActionResult{{Name: evil, Errnos: map[string]uint64{evil: 1}}}}}}
 	dir := t.TempDir()
 	if err := Save(dir, r); err != nil {
 		t.Fatal(err)

@@ -54,7 +54,7 @@ func TestJudge(t *testing.T) {
 func TestUnusable(t *testing.T) {
 	r := capacitytest.CleanRound()
 	r.Total.Failed = 100
-	r.Actions[0].Errnos = map[string]int{"EMFILE": 100}
+	r.Actions[0].Errnos = map[string]uint64{"EMFILE": 100}
 	if why := sweep.Unusable(r); !strings.Contains(why, "a 100 x EMFILE") {
 		t.Errorf("a round of failures: %q", why)
 	}
