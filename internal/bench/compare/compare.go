@@ -47,29 +47,22 @@ type Comparison struct {
 // note, and one that B lacks leaves the comparison inconclusive at best.
 func Runs(a, b *report.Run) (Comparison, error) {
 	c := Comparison{A: a.Identity.String(), B: b.Identity.String(), Change: Better}
-	used := make([]bool, len(b.Rounds))
+	rest := slices.Clone(b.Rounds) // not compared yet
 	for i := range a.Rounds {
 		x := &a.Rounds[i]
-		at := -1
-		for j := range b.Rounds {
-			if at < 0 && !used[j] && sameLoad(x, &b.Rounds[j]) {
-				at = j
-			}
-		}
+		at := slices.IndexFunc(rest, func(y bench.Round) bool { return sameLoad(x, &y) })
 		if at < 0 {
 			c.Notes = append(c.Notes, "B has no round of "+load(x))
 			c.worsen(Inconclusive)
 			continue
 		}
-		used[at] = true
-		row := compare(*x, b.Rounds[at])
+		row := compare(*x, rest[at])
+		rest = slices.Delete(rest, at, at+1)
 		c.Rows = append(c.Rows, row)
 		c.worsen(row.Change)
 	}
-	for j := range b.Rounds {
-		if !used[j] {
-			c.Notes = append(c.Notes, "A has no round of "+load(&b.Rounds[j]))
-		}
+	for i := range rest {
+		c.Notes = append(c.Notes, "A has no round of "+load(&rest[i]))
 	}
 	if len(c.Rows) == 0 {
 		return c, errors.New("compare: no round of A has the actions and load of one of B: run both with the same actions, --rate and --noise")

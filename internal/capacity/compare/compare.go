@@ -3,6 +3,7 @@
 package compare
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -66,11 +67,12 @@ func Compare(a, b []capacity.Result) (Comparison, error) {
 	if len(a) == 0 || len(b) == 0 {
 		return c, errors.New("compare: expected at least one run on each side")
 	}
-	if err := sameLoad(append(slices.Clone(a), b...)); err != nil {
+	if err := sameLoad(slices.Concat(a, b)); err != nil {
 		return c, err
 	}
-	left, right := pool(a), pool(b)
-	for _, k := range keysOf(a) {
+	keys, left := pool(a)
+	_, right := pool(b)
+	for _, k := range keys {
 		c.Rows = append(c.Rows, difference(k, left[k], right[k]))
 	}
 	c.Overall = overall(c.Rows)
@@ -96,11 +98,11 @@ func describe(results []capacity.Result) string {
 	if len(results) == 0 {
 		return "nothing"
 	}
-	r := results[0]
-	if len(results) == 1 {
-		return fmt.Sprintf("%s, %s", names(r), r.Started.Format("2006-01-02 15:04"))
+	r, count := results[0], ""
+	if len(results) > 1 {
+		count = fmt.Sprintf("%d runs from ", len(results))
 	}
-	return fmt.Sprintf("%s, %d runs from %s", names(r), len(results), r.Started.Format("2006-01-02 15:04"))
+	return fmt.Sprintf("%s, %s%s", names(r), count, r.Started.Format("2006-01-02 15:04"))
 }
 
 func names(r capacity.Result) string {
@@ -117,13 +119,15 @@ type side struct {
 	doubtful  []string       // why others are not used
 }
 
-func pool(results []capacity.Result) map[key]*side {
-	sides := map[key]*side{}
+// pool puts the rows of one limit together; keys are in the order of their first
+// rows.
+func pool(results []capacity.Result) (keys []key, sides map[key]*side) {
+	sides = map[key]*side{}
 	for _, result := range results {
 		for _, row := range result.Rows {
 			k := key{row.Sensor, row.Limit}
 			if sides[k] == nil {
-				sides[k] = &side{}
+				keys, sides[k] = append(keys, k), &side{}
 			}
 			if why := doubt(result, row); why != "" {
 				sides[k].doubtful = append(sides[k].doubtful, why)
@@ -132,7 +136,7 @@ func pool(results []capacity.Result) map[key]*side {
 			}
 		}
 	}
-	return sides
+	return keys, sides
 }
 
 // doubt says why a row does not count as evidence; "" if it does.
@@ -150,19 +154,6 @@ func doubt(result capacity.Result, row capacity.Row) string {
 		return "a machine was busy before the run"
 	}
 	return ""
-}
-
-// keysOf lists the comparable rows in the order of the first rows.
-func keysOf(results []capacity.Result) []key {
-	var order []key
-	for _, result := range results {
-		for _, row := range result.Rows {
-			if k := (key{row.Sensor, row.Limit}); !slices.Contains(order, k) {
-				order = append(order, k)
-			}
-		}
-	}
-	return order
 }
 
 func rates(rows []capacity.Row) []float64 {
@@ -183,7 +174,7 @@ func difference(k key, a, b *side) Difference {
 	xs, ys := rates(a.confirmed), rates(b.confirmed)
 	d.A, d.B, d.P = sample.MedianInterval(xs), sample.MedianInterval(ys), sample.Difference(xs, ys)
 	if d.A.N == 0 || d.B.N == 0 {
-		d.Change, d.Why = Unsure, append(slices.Clone(a.doubtful), b.doubtful...)[0]
+		d.Change, d.Why = Unsure, slices.Concat(a.doubtful, b.doubtful)[0]
 		return d
 	}
 	d.Delta = (d.B.Median - d.A.Median) / d.A.Median
@@ -253,17 +244,12 @@ func ceiling(row *capacity.Row) float64 {
 
 // overall is the worst of the rows' changes.
 func overall(rows []Difference) Change {
-	rank := map[Change]int{Better: 0, Same: 1, Unsure: 2, Missing: 3, Worse: 4}
 	if len(rows) == 0 {
 		return Missing
 	}
-	worst := rows[0].Change
-	for _, d := range rows {
-		if rank[d.Change] > rank[worst] {
-			worst = d.Change
-		}
-	}
-	return worst
+	order := []Change{Better, Same, Unsure, Missing, Worse}
+	rank := func(d Difference) int { return slices.Index(order, d.Change) }
+	return slices.MaxFunc(rows, func(a, b Difference) int { return cmp.Compare(rank(a), rank(b)) }).Change
 }
 
 // differences lists differences besides the figures.
