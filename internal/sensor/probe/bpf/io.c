@@ -56,7 +56,7 @@ int before_close(u64 *ctx)
 	slots_clear(s, CLOSE_SLOTS);
 	put_fd(s, CLOSE_FILE, s->args[0]);
 	u32 n = SLOT(s, CLOSE_FILE) >> 32, tid = READ(task, pid);
-	struct closing *to = (struct closing *)&s->buf[HEADER_SIZE + 8 * CLOSE_SLOTS - sizeof(u32)]; /* over the last slot */;
+	struct closing *to = (struct closing *)&s->buf[HEADER_SIZE + 8 * CLOSE_SLOTS - sizeof(u32)]; /* over the last slot */
 	if (!n)
 		return 0;
 	to->len = n > CLOSING_MAX ? CLOSING_MAX : n;
