@@ -11,6 +11,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 )
 
@@ -95,6 +96,26 @@ func TestDirectoriesAreToldLate(t *testing.T) {
 	}
 	if all["chdir"] < 10 || events["chdir"] != 1 || events["fchdir"] > 0 { // 1: of a thread with its own directory
 		t.Errorf("of %d chdir and %d fchdir, %d and %d were sent", all["chdir"], all["fchdir"], events["chdir"], events["fchdir"])
+	}
+}
+
+// A program that enters a mount namespace is in its root from then on, also before
+// its next exec. It shows a row of docs/compatibility.md.
+func TestDirectoryAfterSetns(t *testing.T) {
+	nsenter := needs.Program(t, "nsenter")
+	list, dir, _ := directories(t, `
+- {rule: Failed execs, desc: d, priority: INFO, condition: evt.type = execve and evt.rawres < 0, output: "%proc.cwd %evt.arg.filename"}
+`)
+	w := watch(t, list, true)
+	for i, tt := range []struct{ option, want string }{{"--mount=/proc/self/ns/mnt", "/"}, {"--uts=/proc/self/ns/uts", dir + "/a/"}} {
+		cmd := exec.Command(nsenter, tt.option, "--", "/no/such/program")
+		cmd.Dir = filepath.Join(dir, "a")
+		if err := cmd.Run(); cmd.ProcessState == nil || cmd.ProcessState.Success() {
+			t.Fatalf("%v: %v", cmd, err)
+		}
+		if _, alerts := w.saw(cmd.Process.Pid); len(alerts) != i+1 || alerts["Failed execs: "+tt.want+" /no/such/program"] != 1 {
+			t.Errorf("%s: %v", tt.option, alerts)
+		}
 	}
 }
 

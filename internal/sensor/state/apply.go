@@ -80,6 +80,10 @@ func (t *Table) applyState(p *Process, v *event.View, timeNS uint64) {
 	default:
 		if i := int(credSlots[k]); i != 0 && v.Header().Res >= 0 {
 			caps := [3]uint64{v.Uint(i), v.Uint(i + 1), v.Uint(i + 2)}
+			if k == event.KindSetns && entersMounts(v) {
+				t.setDir(p, "/")
+				t.changed(p)
+			}
 			if k == event.KindUnshare || k == event.KindSetns {
 				p.joined = &caps
 				return
@@ -87,6 +91,21 @@ func (t *Table) applyState(p *Process, v *event.View, timeNS uint64) {
 			t.setCaps(p, caps)
 		}
 	}
+}
+
+// cloneNewNS is CLONE_NEWNS in Falco's numbers (libs: PPM_CL_CLONE_NEWNS).
+const cloneNewNS = 1 << 5
+
+// entersMounts says whether a setns of the main thread went into a mount
+// namespace, which leads to its root (commit_nsset of kernel/nsproxy.c). Without a
+// type, the descriptor's inode tells: its number is that of the namespace.
+func entersMounts(v *event.View) bool {
+	h := v.Header()
+	if h.TID != h.PID {
+		return false
+	}
+	var f event.FileInfo
+	return v.Uint(setnsSlots.nstype)&cloneNewNS != 0 || h.MntNS != 0 && v.FileInfo(setnsSlots.file, &f) && f.Ino == uint64(h.MntNS)
 }
 
 // rlimitNoFile is RLIMIT_NOFILE (include/uapi/asm-generic/resource.h).

@@ -291,6 +291,38 @@ func TestCapabilitiesAfterSetuid(t *testing.T) {
 	}
 }
 
+// Into a mount namespace, setns leads to its root.
+func TestDirectoryAfterSetns(t *testing.T) {
+	const here, user = 0xf0000001, 0xf0000002
+	for _, c := range []struct {
+		name     string
+		res      int64
+		nstype   uint64
+		ino      uint64
+		thread   uint32
+		wantRoot bool
+	}{
+		{"by its type", 0, cloneNewNS, 0, 10, true},
+		{"by its descriptor", 0, 0, here, 10, true},
+		{"another namespace", 0, 1 << 20, user, 10, false},
+		{"a failure", -1, cloneNewNS, here, 10, false},
+		{"another thread", 0, cloneNewNS, here, 11, false},
+	} {
+		w := newWorld(t, Options{})
+		p := w.start(10, 1, "nsenter")
+		p.CWD = "/home/u/"
+		h := w.header(10)
+		h.Res, h.TID, h.MntNS = c.res, c.thread, here
+		w.b.Start(event.KindSetns, h)
+		w.b.Uint(setnsSlots.nstype, c.nstype)
+		w.b.File(setnsSlots.file, event.FileInfo{Type: event.FDFile, Ino: c.ino}, nil)
+		before := p.Generation
+		if w.apply(w.b.Finish()); (p.CWD == "/") != c.wantRoot || c.wantRoot && p.Generation == before {
+			t.Errorf("%s: in %q", c.name, p.CWD)
+		}
+	}
+}
+
 func TestDirectories(t *testing.T) {
 	for _, c := range []struct{ cwd, path, want string }{
 		{"/srv/www", "", "/srv/www/"},

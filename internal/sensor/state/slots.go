@@ -20,6 +20,7 @@ var (
 	chdirSlots   = struct{ path, cwd int }{slot(event.KindChdir, "path"), slot(event.KindChdir, "cwd")}
 	fchdirSlots  = struct{ file, cwd int }{slot(event.KindFchdir, "file"), slot(event.KindFchdir, "cwd")}
 	chrootSlots  = struct{ path, root int }{slot(event.KindChroot, "path"), slot(event.KindChroot, "root")}
+	setnsSlots   = struct{ nstype, file int }{slot(event.KindSetns, "nstype"), slot(event.KindSetns, "file")}
 	setsidSlots  = idSlots{slot(event.KindSetsid, "sid"), slot(event.KindSetsid, "pgid"), slot(event.KindSetsid, "vpgid")}
 	setpgidSlots = struct {
 		idSlots
