@@ -1,6 +1,9 @@
 package action
 
-import "os"
+import (
+	"os"
+	"strings"
+)
 
 // Applies returns a *SkipError if the action cannot run in env. It prepares
 // nothing.
@@ -35,5 +38,22 @@ func (a *Action) Applies(env Env) error {
 	if a.Needs.Inbound && !env.PrivateNet {
 		return skip("listens at an address that only the sandbox's network has")
 	}
+	for _, path := range a.Touches {
+		// The sandbox has no overlay for the root directory.
+		if top := topDirectory(path); env.Disposable && !isDirectory(top) {
+			return skip("there is no " + top + " here, and the sandbox cannot make one without changing the host")
+		}
+	}
 	return nil
+}
+
+// topDirectory is the directory of an absolute path that is in the root directory.
+func topDirectory(path string) string {
+	first, _, _ := strings.Cut(path[1:], "/")
+	return "/" + first
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }

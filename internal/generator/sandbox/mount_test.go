@@ -11,6 +11,16 @@ func TestEscape(t *testing.T) {
 	}
 }
 
+// A directory that does not exist is its parent's, but not that of the root
+// directory: an overlay there would not be this process's root.
+func TestOverlaid(t *testing.T) {
+	top := t.TempDir()
+	got, err := overlaid([]string{"/peregrine-none/x", "/tmp", top + "/none/x", top})
+	if err != nil || len(got) != 1 || got[0] != top {
+		t.Errorf("%q, %v, want %q", got, err, top)
+	}
+}
+
 func TestMountsBelow(t *testing.T) {
 	top, err := mountsBelow("/")
 	if err != nil {

@@ -103,10 +103,25 @@ func bindFile(fd int, path string) error {
 	return nil
 }
 
-// overlays lays an overlay over each directory, parents first. Directories
-// that do not exist are not the host's files, but writing to them would
-// be: their parent gets the overlay.
+// overlays lays an overlay over each directory, parents first.
 func overlays(dirs []string) error {
+	targets, err := overlaid(dirs)
+	if err != nil {
+		return err
+	}
+	for i, dir := range targets {
+		if err := overlay(dir, fmt.Sprintf("%s/overlay%d", work, i)); err != nil {
+			return fmt.Errorf("overlay on %s: %w (this file system may not allow one; --no-sandbox works on the host itself)", dir, err)
+		}
+	}
+	return nil
+}
+
+// overlaid are the directories that get an overlay, parents first. Directories
+// that do not exist are not the host's files, but writing to them would be: their
+// parent gets the overlay, unless it is the root directory. This process would
+// still see the one below, so actions do not write there (Action.Applies).
+func overlaid(dirs []string) (sorted []string, err error) {
 	targets := map[string]bool{}
 	for _, dir := range dirs {
 		for {
@@ -116,23 +131,16 @@ func overlays(dirs []string) error {
 				break
 			}
 			if dir == "/" {
-				return err
+				return nil, err
 			}
 			dir = filepath.Dir(dir)
 		}
 	}
-	var sorted []string
 	for dir := range targets {
-		sorted = append(sorted, dir)
+		if dir != "/" && dir != "/tmp" { // which is private already
+			sorted = append(sorted, dir)
+		}
 	}
 	sort.Strings(sorted)
-	for i, dir := range sorted {
-		if dir == "/tmp" {
-			continue // private already
-		}
-		if err := overlay(dir, fmt.Sprintf("%s/overlay%d", work, i)); err != nil {
-			return fmt.Errorf("overlay on %s: %w (this file system may not allow one; --no-sandbox works on the host itself)", dir, err)
-		}
-	}
-	return nil
+	return sorted, nil
 }
