@@ -58,7 +58,7 @@ func checkFalcoValues(t *testing.T, c *kubernetes.Cluster) {
 	if m := f.Engine.Modern; m.BufSizePreset != 6 || m.CPUsForEachBuffer != 3 {
 		t.Errorf("buffers %+v", m)
 	}
-	if m := f.Metrics; !m.Enabled || m.Interval.Duration() != 15*time.Minute || !m.OutputRule || !m.Rules || !m.PerCPU || m.ConvertToMB || m.LibbpfStats || !f.Webserver.Prometheus {
+	if m := f.Metrics; !m.Enabled || time.Duration(m.Interval) != 15*time.Minute || !m.OutputRule || !m.Rules || !m.PerCPU || m.ConvertToMB || m.LibbpfStats || !f.Webserver.Prometheus {
 		t.Errorf("metrics %+v", m)
 	}
 	e := f.Plugins.Container.Engines
