@@ -16,7 +16,7 @@ func credentialEffects(of *[event.NumKinds]effect) {
 	of[event.KindSetresgid] = setID(event.KindSetresgid, "egid", false)
 	of[event.KindCapset] = (*Reader).capset
 	of[event.KindUnshare] = newUserNS(event.KindUnshare, "flags")
-	of[event.KindSetns] = newUserNS(event.KindSetns, "nstype")
+	of[event.KindSetns] = setns
 	of[event.KindSetsid] = (*Reader).setsid
 	of[event.KindSetpgid] = (*Reader).setpgid
 }
@@ -88,6 +88,17 @@ func newUserNS(k event.Kind, param string) effect {
 			const all = 1<<41 - 1
 			t.p.perm, t.p.eff = all, all
 		}
+	}
+}
+
+var setnsUser, setnsType = newUserNS(event.KindSetns, "nstype"), event.KindSetns.Info().Slot("nstype")
+
+// setns into a mount namespace leads to its root, which the main thread tells of
+// its process.
+func setns(r *Reader, t *thread) {
+	setnsUser(r, t)
+	if r.vals.int(0) >= 0 && r.vals.num(setnsType)&cloneNewNS != 0 && t.tid == t.p.pid {
+		t.p.cwd = "/"
 	}
 }
 

@@ -18,6 +18,7 @@ const (
 	openLower     = 1 << 16
 
 	closeRangeCloexec = 1 << 2
+	cloneNewNS        = 1 << 5
 	cloneNewUser      = 1 << 20
 
 	fcntlDup        = 1

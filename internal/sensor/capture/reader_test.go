@@ -388,3 +388,21 @@ func TestDrivesTheProcessTable(t *testing.T) {
 		t.Errorf("stats %+v", s)
 	}
 }
+
+// A process that enters a mount namespace is in its root from then on.
+func TestSetnsLeadsToRoot(t *testing.T) {
+	got, err := text(t, capture(t, func(s *script) {
+		s.ev(50, event.KindSetns, Num(-1), Num(7), Num(cloneNewNS))
+		s.ev(50, event.KindUnlink, Num(0), Text("before"))
+		s.ev(50, event.KindSetns, Num(0), Num(7), Num(cloneNewNS))
+		s.ev(50, event.KindUnlink, Num(0), Text("after"))
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`path="before" | base="/home/ann"`, `path="after" | base="/"`} {
+		if !strings.Contains(got, want+"\n") {
+			t.Errorf("no %s in\n%s", want, got)
+		}
+	}
+}
