@@ -20,6 +20,9 @@ import (
 // patience bounds every wait for a condition.
 const patience = time.Minute
 
+// startPatience is longer, as an emulated verifier takes minutes.
+const startPatience = 10 * patience
+
 // sensor is a running peregrine sensor.
 type sensor struct {
 	t       *testing.T
@@ -61,8 +64,8 @@ func startSensor(t *testing.T, args ...string) *sensor {
 	case <-s.exited:
 		s.stopped = true
 		t.Fatalf("the sensor ended: %v\n%s", s.cmd.ProcessState, s.stderr)
-	case <-time.After(patience):
-		t.Fatalf("the sensor is not ready after %v\n%s", patience, s.stderr)
+	case <-time.After(startPatience):
+		t.Fatalf("the sensor is not ready after %v\n%s", startPatience, s.stderr)
 	}
 	return s
 }
