@@ -131,15 +131,22 @@ func appendTuple(dst []byte, s socket) []byte {
 	return dst
 }
 
-// appendUnix appends the name of a unix socket: "source->destination", or its
-// own path if it has no other end.
-func appendUnix(dst []byte, f *event.FileInfo) []byte {
+// UnixName has the parts of the name of a unix socket: its own path, and that of
+// the other end behind an arrow, if it has one.
+func UnixName(f *event.FileInfo) [3]string {
 	local, remote := f.UnixPaths()
 	if f.Flags&event.FileServer != 0 {
 		local, remote = remote, local
 	}
 	if remote == "" && f.Flags&event.FileConnected == 0 {
-		return append(dst, local...)
+		return [3]string{local}
 	}
-	return append(append(append(dst, local...), "->"...), remote...)
+	return [3]string{local, "->", remote}
+}
+
+func appendUnix(dst []byte, f *event.FileInfo) []byte {
+	for _, part := range UnixName(f) {
+		dst = append(dst, part...)
+	}
+	return dst
 }

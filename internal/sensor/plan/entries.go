@@ -53,8 +53,7 @@ func (e entryCall) path(name string, op filter.Op, value string) []clause {
 	return nil
 }
 
-// entryNeeds are the needs of the rules about such calls. A group's facts are
-// the kinds and results: of entryKinds[i], bit 2i if it failed, else 2i+1.
+// entryNeeds are the needs of the rules about such calls, as addCalls takes them.
 func entryNeeds(list []*rules.Rule) groups {
 	all := groups{}
 	for _, rule := range list {
@@ -73,9 +72,11 @@ func entryNeeds(list []*rules.Rule) groups {
 	return all
 }
 
-// addCalls gives bits to the needs of calls, starting with the bit next. Without
-// needs (nil), or with more than there are bits, all calls are needed.
-func (o *Opens) addCalls(masks map[pathset.Pattern]pathset.Clauses, calls groups, next int) {
+// addCalls gives bits to the needs of calls, starting with the bit next; it returns
+// the bit behind them. A group's facts are the kinds and results: of kinds[i], bit
+// 2i if it failed, else 2i+1. Without needs (nil), or with more than there are bits,
+// all calls are needed.
+func (o *Opens) addCalls(masks map[pathset.Pattern]pathset.Clauses, kinds []event.Kind, calls groups, next int) int {
 	list := calls.list()
 	if calls == nil || next+len(list) > maxGroups {
 		list = []group{{facts: ^uint64(0)}}
@@ -88,7 +89,7 @@ func (o *Opens) addCalls(masks map[pathset.Pattern]pathset.Clauses, calls groups
 			o.require(masks, g.need, bit)
 			next++
 		}
-		for i, kind := range entryKinds {
+		for i, kind := range kinds {
 			for result := range 2 {
 				if g.facts&(1<<(2*i+result)) != 0 {
 					o.Calls[kind][result] |= bit
@@ -96,6 +97,7 @@ func (o *Opens) addCalls(masks map[pathset.Pattern]pathset.Clauses, calls groups
 			}
 		}
 	}
+	return next
 }
 
 // entrySlots are where events have the paths of entryParams, and the directories
@@ -113,7 +115,10 @@ var entrySlots = func() (slots [event.NumKinds][]struct{ path, base int }) {
 // neededEntry is NeededEvent for all events but opens.
 func (o *Opens) neededEntry(v *event.View, name string) bool {
 	slots := entrySlots[v.Kind()]
-	if slots == nil {
+	switch {
+	case isSocketKind[v.Kind()]:
+		return o.neededUnix(v, name)
+	case slots == nil:
 		return true
 	}
 	result := 0

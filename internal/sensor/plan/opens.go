@@ -35,8 +35,9 @@ type Opens struct {
 	Names map[string]uint64
 	// Always has the combinations (a bit each) in which every open is needed.
 	Always uint64
-	// Calls has the needs of other calls with paths, by kind, of failed and of
-	// successful calls; see entries.go.
+	// Calls has the needs of other calls, by kind, of failed and of successful
+	// ones: of those with paths (entries.go), and of those on unix sockets
+	// (unixsockets.go).
 	Calls [event.NumKinds][2]uint64
 }
 
@@ -52,16 +53,20 @@ var unclean = []pathset.Pattern{
 }
 
 // NewOpens derives the filter from the rules. If the patterns do not fit into
-// the probe's tables, those for other calls than opens are left out, and then all:
-// every open is needed, and the error says so.
+// the probe's tables, those for sockets are left out, then those for other calls
+// than opens, and then all: every open is needed, and the error says so.
 func NewOpens(list []*rules.Rule) (*Opens, error) {
-	if o, err := newOpens(list, entryNeeds(list)); err == nil {
+	entries := entryNeeds(list)
+	if o, err := newOpens(list, entries, unixNeeds(list)); err == nil {
 		return o, nil
 	}
-	return newOpens(list, nil)
+	if o, err := newOpens(list, entries, nil); err == nil {
+		return o, nil
+	}
+	return newOpens(list, nil, nil)
 }
 
-func newOpens(list []*rules.Rule, calls groups) (*Opens, error) {
+func newOpens(list []*rules.Rule, entries, sockets groups) (*Opens, error) {
 	o, all := &Opens{Names: map[string]uint64{}}, groups{}
 	for _, rule := range list {
 		for _, g := range openNeeds(rule.Node) {
@@ -80,7 +85,8 @@ func newOpens(list []*rules.Rule, calls groups) (*Opens, error) {
 		o.require(masks, g.need, 1<<next)
 		next++
 	}
-	o.addCalls(masks, calls, next)
+	next = o.addCalls(masks, entryKinds, entries, next)
+	o.addCalls(masks, socketKinds, sockets, next)
 	for _, p := range unclean {
 		mask := masks[p]
 		mask.Met[0] |= event.UncleanPath
@@ -115,7 +121,7 @@ func (o *Opens) sendAll(kind event.Kind) {
 	switch {
 	case slices.Contains(filteredKinds, kind):
 		o.Always = ^uint64(0)
-	case entryParams[kind] != nil:
+	case entryParams[kind] != nil, isSocketKind[kind]:
 		o.Calls[kind] = [2]uint64{alwaysSent, alwaysSent}
 	}
 }
@@ -218,7 +224,7 @@ func (o *Opens) asked(success bool) bool {
 // NeededEvent says whether any rule may match an open, by a program called
 // name: by the path that was given, if it is relative also by the absolute one,
 // and if it led elsewhere by the resolved one. Of calls on entries of directories
-// it says the same. It is true for events of other kinds.
+// and on unix sockets it says the same. It is true for other events.
 func (o *Opens) NeededEvent(v *event.View, name string) bool {
 	slots := &openSlots[v.Kind()]
 	if slots.path == 0 {

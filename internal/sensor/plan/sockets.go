@@ -36,6 +36,14 @@ var socketKinds = []event.Kind{
 	event.KindRecv, event.KindRecvfrom, event.KindRecvmsg, event.KindRecvmmsg,
 }
 
+// isSocketKind says of which kinds socketKinds is.
+var isSocketKind = func() (is [event.NumKinds]bool) {
+	for _, kind := range socketKinds {
+		is[kind] = true
+	}
+	return is
+}()
+
 // NewSockets derives the filter from the rules.
 func NewSockets(list []*rules.Rule) *Sockets {
 	s := &Sockets{
@@ -93,7 +101,7 @@ func (s *Sockets) needed(kind event.Kind, f event.SocketFacts, name string) bool
 }
 
 // SocketChecks are the checks of a condition by which the probe rules calls on
-// sockets out, by facts or by addresses.
+// sockets out, by facts, by addresses or by the names of unix sockets.
 func SocketChecks(n filter.Node) map[*filter.Check]bool {
 	used := map[*filter.Check]bool{}
 	for _, kind := range socketKinds {
@@ -108,5 +116,6 @@ func SocketChecks(n filter.Node) map[*filter.Check]bool {
 		}
 	}
 	maps.Copy(used, addressChecksOf(n))
+	maps.Copy(used, unixChecksOf(n))
 	return used
 }

@@ -35,7 +35,8 @@ type Stages struct {
 	SocketsOf int `json:"sockets_of,omitempty"`
 	// Addresses: addresses and ports are looked at.
 	Addresses bool `json:"addresses,omitempty"`
-	// Paths: paths are looked at, as OpenNeeds says.
+	// Paths: paths, or names of unix sockets, are looked at; of opens as OpenNeeds
+	// says.
 	Paths bool `json:"paths,omitempty"`
 }
 
@@ -156,6 +157,8 @@ func (a *Alone) looksAtPaths(kind event.Kind) bool {
 		return false
 	case slices.Contains(filteredKinds, kind):
 		return a.plan.Opens.Always != ^uint64(0)
+	case isSocketKind[kind]:
+		return slices.ContainsFunc(a.plan.Opens.Calls[kind][:], func(needs uint64) bool { return needs != 0 && needs&alwaysSent == 0 })
 	case entryParams[kind] == nil:
 		return false
 	}

@@ -101,6 +101,17 @@ func (s *Set) MatchJoined(dir, name string) Clauses {
 	return s.finish(state, name, mask)
 }
 
+// MatchText is Match of the parts of a text that is no path: a slash at its end is
+// one like the others.
+func (s *Set) MatchText(parts ...string) Clauses {
+	mask, state := s.Seen[0], uint16(0)
+	for _, part := range parts {
+		state = s.feed(state, part, &mask)
+	}
+	mask.add(&s.End[state])
+	return mask
+}
+
 // feed reads text from a state on: the following state, and what has occurred.
 func (s *Set) feed(state uint16, text string, mask *Clauses) uint16 {
 	for i := range len(text) {

@@ -36,16 +36,23 @@ func occurs(p Pattern, path string) bool {
 	panic("another kind")
 }
 
-// naive is the model of Set.
-func naive(patterns []Pattern, path string) (mask Clauses) {
-	name, slash := strings.CutSuffix(path, "/")
+// naive is the model of Set.Match.
+func naive(patterns []Pattern, path string) Clauses {
+	mask := naiveText(patterns, path)
+	if name, slash := strings.CutSuffix(path, "/"); slash {
+		without := naiveText(patterns, name)
+		mask.add(&without)
+		mask.Excluded = 0
+	}
+	return mask
+}
+
+// naiveText is the model of Set.MatchText.
+func naiveText(patterns []Pattern, text string) (mask Clauses) {
 	for _, p := range patterns {
-		if occurs(p, path) || slash && occurs(p, name) {
+		if occurs(p, text) {
 			mask.add(&p.Mask)
 		}
-	}
-	if slash {
-		mask.Excluded = 0
 	}
 	return mask
 }
@@ -108,6 +115,10 @@ func TestMatchesNaive(t *testing.T) {
 		path := rapid.StringOfN(rapid.RuneFrom([]rune("abc/")), 0, 20, -1).Draw(t, "path")
 		if got, want := set.Match(path), naive(patterns, path); got != want {
 			t.Fatalf("%v on %q: %x, want %x", patterns, path, got, want)
+		}
+		i := rapid.IntRange(0, len(path)).Draw(t, "end of the first part")
+		if got, want := set.MatchText(path[:i], path[i:]), naiveText(patterns, path); got != want {
+			t.Fatalf("%v on the text %q: %x, want %x", patterns, path, got, want)
 		}
 	})
 }

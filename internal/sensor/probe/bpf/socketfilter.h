@@ -10,6 +10,7 @@
 #pragma once
 #include "addressfilter.h"
 #include "filter.h"
+#include "unixfilter.h"
 
 /* The fields that user space reads from the socket's FileInfo; see sock_append. */
 INLINE u32 socket_facts(struct scratch *s, u64 addr)
@@ -119,6 +120,10 @@ FUNC_OR_INLINE int socket_left_out(struct scratch *s, s32 fd)
 	u32 fate = FILTERED;
 	if (socket_needed(s, task, needs, facts))
 		fate = m ? fate_on_socket(s, task, m, sk, facts) : DELIVERED;
+#ifndef NO_GLOBAL_FUNCTIONS
+	if (fate == DELIVERED && facts & SOCK_IS_UNIX && interest.open_filter && !unix_needed(s, sk))
+		fate = FILTERED;
+#endif
 	if (fate == DELIVERED)
 		return false;
 	struct counters *c = counters_get();
