@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -172,10 +173,7 @@ func (g *generateFlags) resolve(env Env, cmd *cobra.Command) error {
 	}
 	var failed error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		value := env.Getenv("FALCO_EVENT_GENERATOR_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")))
-		if value == "" {
-			value = values[f.Name]
-		}
+		value := cmp.Or(env.Getenv("FALCO_EVENT_GENERATOR_"+strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))), values[f.Name])
 		if f.Changed || value == "" || failed != nil {
 			return
 		}

@@ -1,6 +1,7 @@
 package generator
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,10 +43,7 @@ func NewPlan(o Options) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Plan{Sandbox: o.describe(), Journal: o.Sandbox.StateDir, Actions: make([]Planned, len(actions))}
-	if p.Journal == "" {
-		p.Journal = sandbox.DefaultStateDir()
-	}
+	p := &Plan{Sandbox: o.describe(), Journal: cmp.Or(o.Sandbox.StateDir, sandbox.DefaultStateDir()), Actions: make([]Planned, len(actions))}
 	for _, part := range o.split(actions) {
 		env := part.place(&o)
 		for i, a := range part.actions {

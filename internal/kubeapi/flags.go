@@ -4,6 +4,7 @@
 package kubeapi
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -67,10 +68,7 @@ func (f *Flags) Connect(agent string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the namespace: %w", err)
 	}
-	timeout := config.Timeout
-	if timeout == 0 {
-		timeout = requestTimeout
-	}
+	timeout := cmp.Or(config.Timeout, requestTimeout)
 	config.Timeout = 0 // of a log that is followed, the time is not known
 	config.UserAgent = agent
 	server, _, err := rest.DefaultServerUrlFor(config)

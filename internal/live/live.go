@@ -7,6 +7,7 @@
 package live
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"embed"
@@ -61,10 +62,7 @@ func Listen(address string, board Board) (*Page, error) {
 	if err != nil {
 		host, port = "", address
 	}
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, port))
+	l, err := net.Listen("tcp", net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port))
 	if err != nil {
 		return nil, fmt.Errorf("--web %s: %w; expected a port such as 8080, or HOST:PORT", address, err)
 	}

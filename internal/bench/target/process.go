@@ -2,6 +2,7 @@ package target
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,12 +64,8 @@ var _ Target = (*Process)(nil)
 
 // NewProcess prepares a sensor to be started.
 func NewProcess(c Config) *Process {
-	if c.ReadyTimeout == 0 {
-		c.ReadyTimeout = 30 * time.Second
-	}
-	if c.StopTimeout == 0 {
-		c.StopTimeout = 10 * time.Second
-	}
+	c.ReadyTimeout = cmp.Or(c.ReadyTimeout, 30*time.Second)
+	c.StopTimeout = cmp.Or(c.StopTimeout, 10*time.Second)
 	if c.CPUs > 0 {
 		c.ReadyTimeout += time.Duration(startWork / c.CPUs * float64(time.Second))
 		c.StopTimeout += time.Duration(stopWork / c.CPUs * float64(time.Second))

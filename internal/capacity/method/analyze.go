@@ -1,6 +1,7 @@
 package method
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -291,7 +292,7 @@ func (a *Analysis) Write(w io.Writer, cpu, memory string) error {
 		kind = " (" + kind + ")"
 	}
 	var out strings.Builder
-	fmt.Fprintf(&out, "CPU %s   Memory %s   Syscalls/s %s%s   EPS %s\n", orDash(cpu), orDash(memory), a.figure(syscalls, 2), kind, a.figure(a.EPS, 1))
+	fmt.Fprintf(&out, "CPU %s   Memory %s   Syscalls/s %s%s   EPS %s\n", cmp.Or(cpu, "-"), cmp.Or(memory, "-"), a.figure(syscalls, 2), kind, a.figure(a.EPS, 1))
 	fmt.Fprintf(&out, "rounded down: %s syscalls/s, %s EPS\n", a.figure(capacity.RoundDown(syscalls), 0), a.figure(capacity.RoundDown(a.EPS), 0))
 	for _, part := range []struct {
 		title string
@@ -314,11 +315,4 @@ func (a *Analysis) figure(x float64, decimals int) string {
 		return fmt.Sprintf(">= %.*f", decimals, x)
 	}
 	return fmt.Sprintf("%.*f", decimals, x)
-}
-
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

@@ -7,6 +7,7 @@ package method
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -160,10 +161,7 @@ func parseLine(text string) (string, map[string]string) {
 		message = text[:at[0]]
 	}
 	level, message, _ := strings.Cut(strings.TrimSpace(message), " ")
-	if message == "" {
-		message = level
-	}
-	return strings.TrimSpace(message), fields
+	return strings.TrimSpace(cmp.Or(message, level)), fields
 }
 
 // parseSleep reads a duration: as text, or as nanoseconds from JSON.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/human"
 )
 
@@ -242,9 +244,4 @@ func duration(ns int64) string {
 	return human.Duration(time.Duration(ns))
 }
 
-func orUnknown(s string) string {
-	if s == "" {
-		return "unknown CPU"
-	}
-	return s
-}
+func cpuModel(e capacity.Environment) string { return cmp.Or(e.CPU, "unknown CPU") }

@@ -70,7 +70,7 @@ func newView(r *capacity.Result) *view {
 	v := &view{
 		Title: "Capacity of " + names(r.Sensors), Headline: r.Findings.Headline, Several: len(r.Sensors) > 1,
 		Subtitle: fmt.Sprintf("%s · %s · %d × %s · load: %s", r.Started.UTC().Format("2 January 2006 15:04 UTC"), r.Environment.Hostname,
-			r.Environment.CPUs, orUnknown(r.Environment.CPU), r.Method.Load),
+			r.Environment.CPUs, cpuModel(r.Environment), r.Method.Load),
 		Command: human.Command(r.Command),
 	}
 	for _, c := range r.Findings.Pairs {
@@ -326,7 +326,7 @@ func facts(r *capacity.Result) []fact {
 	}
 	all = append(all, []fact{
 		{"Actions", strings.Join(r.Method.Actions, ", ")}, {"Load", r.Method.Load.String()}, {"Search", r.Method.Plan.String()},
-		{"Host", e.Hostname}, {"CPU", fmt.Sprintf("%d × %s", e.CPUs, orUnknown(e.CPU))}, {"Memory", mebi(uint64(e.Memory))},
+		{"Host", e.Hostname}, {"CPU", fmt.Sprintf("%d × %s", e.CPUs, cpuModel(e))}, {"Memory", mebi(uint64(e.Memory))},
 		{"Kernel", strings.TrimSpace(e.Kernel + " " + e.Arch)}, {"Operating system", e.OS}, {"Virtualisation", e.Virtual}, {"CPU governor", e.Governor},
 		{"Clock", e.Clock}, {"Cgroups", e.Cgroup}, {"Sensor's place", places(r)}, {"Load average before", fmt.Sprintf("%.2f", e.LoadBefore)},
 		{"Idle before", idleBefore(e)}, {"Peregrine", e.Peregrine},

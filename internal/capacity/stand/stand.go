@@ -4,6 +4,7 @@
 package stand
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,17 +83,11 @@ var (
 
 // New checks the options, as far as that needs no sensor.
 func New(ctx context.Context, o Options) (*Stand, error) {
-	if o.JournalDir == "" {
-		o.JournalDir = limit.JournalDir
-	}
-	if o.DockerSocket == "" {
-		o.DockerSocket = limit.DockerSocket
-	}
+	o.JournalDir = cmp.Or(o.JournalDir, limit.JournalDir)
+	o.DockerSocket = cmp.Or(o.DockerSocket, limit.DockerSocket)
+	o.Watch = cmp.Or(o.Watch, 2*time.Second)
 	if o.Say == nil {
 		o.Say = func(string, ...any) {}
-	}
-	if o.Watch == 0 {
-		o.Watch = 2 * time.Second
 	}
 	if len(o.Actions) == 0 {
 		return nil, errors.New("no actions are selected: see `peregrine generate list`")

@@ -1,6 +1,9 @@
 package container
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // Options are the settings of a Registry.
 type Options struct {
@@ -174,12 +177,8 @@ func (r *Registry) Update(m Container) *Container {
 		return c
 	}
 	m.users, m.idle, m.WaitUntil, m.Known = c.users, c.idle, c.WaitUntil, true
-	if m.FullID == "" {
-		m.FullID = c.FullID
-	}
-	if m.Type == "" {
-		m.Type = c.Type
-	}
+	m.FullID = cmp.Or(m.FullID, c.FullID)
+	m.Type = cmp.Or(m.Type, c.Type)
 	*c = m
 	r.join(c)
 	return c

@@ -2,6 +2,7 @@ package field
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -76,10 +77,7 @@ func WriteEventsMarkdown(w io.Writer) error {
 		if !listed(k) {
 			continue
 		}
-		category := kindCategories[k]
-		if category == "" {
-			category = "of the descriptor"
-		}
+		category := cmp.Or(kindCategories[k], "of the descriptor")
 		params := make([]string, 0, len(k.Info().Params))
 		for _, p := range k.Info().Params {
 			s := "**" + cell(p.Name) + "** " + paramTypeNames[p.Type]

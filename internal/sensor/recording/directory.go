@@ -1,6 +1,7 @@
 package recording
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -16,10 +17,7 @@ const minimum = 1 << 20
 // many files, of at most total bytes, remain. It returns the remaining bytes.
 func makeRoom(prefix string, files int, total int64) (kept int64, err error) {
 	dir, base := filepath.Split(prefix)
-	if dir == "" {
-		dir = "."
-	}
-	entries, err := os.ReadDir(dir)
+	entries, err := os.ReadDir(cmp.Or(dir, "."))
 	if err != nil {
 		return 0, fmt.Errorf("record: %w", err)
 	}

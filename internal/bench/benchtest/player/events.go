@@ -2,6 +2,7 @@ package player
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -79,11 +80,7 @@ var notOfSensor = []string{"metrics.", "webserver.", "http_output.", "file_outpu
 
 // watch gets the events of the host from Peregrine's sensor.
 func watch(ctx context.Context, c config, arrived chan<- []byte) (func() error, error) {
-	program := os.Getenv(SensorEnv)
-	if program == "" {
-		program = "peregrine"
-	}
-	cmd := exec.Command(program, append([]string{"sensor"}, sensorArgs(c.args)...)...)
+	cmd := exec.Command(cmp.Or(os.Getenv(SensorEnv), "peregrine"), append([]string{"sensor"}, sensorArgs(c.args)...)...)
 	cmd.Stderr = os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out, err := cmd.StdoutPipe()

@@ -1,6 +1,7 @@
 package player
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -13,10 +14,7 @@ import (
 
 // serveWeb answers /healthz, and /metrics if it is on, until ctx ends.
 func serveWeb(ctx context.Context, c config, seen *atomic.Pointer[engine]) {
-	port := c.settings["webserver.listen_port"]
-	if port == "" {
-		port = "8765"
-	}
+	port := cmp.Or(c.settings["webserver.listen_port"], "8765")
 	listener, err := net.Listen("tcp", "127.0.0.1:"+port)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "Error: webserver: %v\n", err)

@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -80,18 +81,14 @@ func (c *Client) setImage(ctx context.Context, m *container.Container, id string
 	}
 	for _, ref := range image.RepoDigests {
 		r, _, d := container.SplitImage(ref)
-		if repository == "" {
-			repository = r
-		}
+		repository = cmp.Or(repository, r)
 		if digest == "" && sameRepository(r, repository) {
 			digest = d
 		}
 	}
 	for _, ref := range image.RepoTags {
 		r, t, _ := container.SplitImage(ref)
-		if repository == "" {
-			repository = r
-		}
+		repository = cmp.Or(repository, r)
 		if tag == "" && sameRepository(r, repository) {
 			tag = t
 		}
