@@ -2,6 +2,7 @@ package probe
 
 import (
 	"os"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -50,6 +51,13 @@ func TestEntryFilter(t *testing.T) {
 		{"the same name elsewhere", unix.SYS_UNLINKAT, []any{cwd, "secret", 0}, event.KindUnlinkat, false},
 		{"a name as given", unix.SYS_UNLINKAT, []any{cwd, "raw", 0}, event.KindUnlinkat, true},
 		{"a path", unix.SYS_UNLINKAT, []any{cwd, "sub/other", 0}, event.KindUnlinkat, true},
+		{"a name of a word", unix.SYS_UNLINKAT, []any{cwd, "12345678", 0}, event.KindUnlinkat, false},
+		{"a name of words", unix.SYS_UNLINKAT, []any{cwd, strings.Repeat("x", 250), 0}, event.KindUnlinkat, false},
+		{"a name with bytes beside the slash", unix.SYS_UNLINKAT, []any{cwd, ".0.\xaf.", 0}, event.KindUnlinkat, false},
+		{"a slash at the end of a word", unix.SYS_UNLINKAT, []any{cwd, "1234567/x", 0}, event.KindUnlinkat, true},
+		{"a slash behind a word", unix.SYS_UNLINKAT, []any{cwd, "12345678/", 0}, event.KindUnlinkat, true},
+		{"a slash behind words", unix.SYS_UNLINKAT, []any{cwd, strings.Repeat("x", 247) + "/y", 0}, event.KindUnlinkat, true},
+		{"a name that starts with dots", unix.SYS_UNLINKAT, []any{cwd, "..x", 0}, event.KindUnlinkat, false},
 		{"an absolute path", unix.SYS_UNLINKAT, []any{cwd, dir + "/other", 0}, event.KindUnlinkat, true},
 		{"the directory", unix.SYS_UNLINKAT, []any{cwd, ".", unix.AT_REMOVEDIR}, event.KindUnlinkat, true},
 		{"its parent", unix.SYS_UNLINKAT, []any{cwd, "..", unix.AT_REMOVEDIR}, event.KindUnlinkat, true},

@@ -31,6 +31,9 @@
  */
 #if defined(NO_GLOBAL_FUNCTIONS) || (defined(LEGACY) && defined(__TARGET_ARCH_arm64))
 #define PLAIN_TAIL_CALLS
+#define JUMP_FUNC INLINE /* of programs that make them as well */
+#else
+#define JUMP_FUNC FUNC
 #endif
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)

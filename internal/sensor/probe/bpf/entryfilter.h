@@ -64,21 +64,23 @@ INLINE bool entry_call_get(struct scratch *s, struct entry_call *e)
 	return false;
 }
 
-/* Are the n bytes at an offset the name of an entry, and no path? Without a
- * branch for each byte, every way through which a verifier would follow. */
-FUNC int is_name(struct scratch *s, u32 at, u32 n)
+/* Are the n bytes at the tail the name of an entry, and no path? By words, of
+ * which one with a slash has a byte of zeros once it is compared with slashes. */
+FUNC int is_name(struct scratch *s, u32 n)
 {
 	if (!s || !n || n > FILTER_PATH)
 		return 0;
-	u32 slashes = 0;
-	for (u32 i = 0; i < FILTER_PATH; i++) {
+	char *name = tail(s);
+	u64 slashes = 0;
+
+	*(u64 *)&s->buf[(s->len + n) & BODY_MASK] = 0; /* the rest of the last word */
+	for (u32 i = 0; i < FILTER_PATH + 1; i += 8) {
 		if (i >= n)
 			break;
-		u32 differs = (u8)(s->buf[(at + i) & BODY_MASK] ^ '/');
-		asm volatile("" : "+r"(differs));
-		slashes |= (differs - 1) >> 31;
+		u64 word = *(u64 *)(name + i) ^ 0x0101010101010101 * '/';
+		slashes |= (word - 0x0101010101010101) & ~word & 0x8080808080808080;
 	}
-	bool dot = s->buf[at & BODY_MASK] == '.' && (n == 1 || (n == 2 && s->buf[(at + 1) & BODY_MASK] == '.'));
+	bool dot = name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
 	return !slashes && !dot;
 }
 
@@ -91,7 +93,7 @@ INLINE bool entry_add(struct scratch *s, struct task_struct *task, s32 dirfd, u6
 	if (n <= 1 || n > FILTER_PATH)
 		return false;
 	u64 base = base_path(task, dirfd);
-	if (!base || !is_name(s, s->len, n - 1))
+	if (!base || !is_name(s, n - 1))
 		return false;
 	open_paths_add(s, 0, base, n - 1);
 	return !(s->clauses[0] & FILTER_UNCLEAN);

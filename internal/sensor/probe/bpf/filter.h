@@ -97,32 +97,45 @@ INLINE void name_exit(u32 pid)
 	bpf_map_delete_elem(&process_names, &pid);
 }
 
+/* Has the memo of the task's process say what the tables say; 0 if its name is
+ * not known. */
+JUMP_FUNC int name_look_up(struct scratch *s, u64 epoch)
+{
+	if (!s)
+		return 0;
+	struct task_struct *task = current_task();
+	struct task_struct *leader = READ(task, group_leader);
+	u32 pid = READ(task, tgid);
+	struct name *known = bpf_map_lookup_elem(&process_names, &pid);
+	if (!known)
+		return 0;
+	struct name name = *known;
+	struct needs *needs = bpf_map_lookup_elem(&named_needs, &name);
+	struct name_memo *m = &s->names[pid & (NAME_MEMOS - 1)];
+	m->pid = pid;
+	m->exec_id = READ(task, self_exec_id);
+	m->start = READ(leader, start_boottime);
+	m->epoch = epoch;
+	m->needs.opens = needs ? needs->opens : 0;
+	m->needs.sockets = needs ? needs->sockets : 0;
+	m->needs.rules.lo = needs ? needs->rules.lo : 0;
+	m->needs.rules.hi = needs ? needs->rules.hi : 0;
+	return 1;
+}
+
 /* What is needed of the program that the task runs, NULL if its name is not
  * known. The answer of the tables is remembered for the process, as long as it
  * runs this program and these filters are in force. */
 INLINE struct needs *name_needs(struct scratch *s, struct task_struct *task, struct open_filter *f)
 {
 	struct task_struct *leader = READ(task, group_leader);
-	u32 pid = READ(task, tgid), exec_id = READ(task, self_exec_id);
-	u64 start = READ(leader, start_boottime);
+	u32 pid = READ(task, tgid);
 	struct name_memo *m = &s->names[pid & (NAME_MEMOS - 1)];
 
-	if (m->pid == pid && m->start == start && m->exec_id == exec_id && m->epoch == f->epoch)
+	if (m->pid == pid && m->start == READ(leader, start_boottime) && m->exec_id == READ(task, self_exec_id) &&
+	    m->epoch == f->epoch)
 		return &m->needs;
-	struct name *known = bpf_map_lookup_elem(&process_names, &pid);
-	if (!known)
-		return NULL;
-	struct name name = *known;
-	struct needs *needs = bpf_map_lookup_elem(&named_needs, &name);
-	m->pid = pid;
-	m->exec_id = exec_id;
-	m->start = start;
-	m->epoch = f->epoch;
-	m->needs.opens = needs ? needs->opens : 0;
-	m->needs.sockets = needs ? needs->sockets : 0;
-	m->needs.rules.lo = needs ? needs->rules.lo : 0;
-	m->needs.rules.hi = needs ? needs->rules.hi : 0;
-	return &m->needs;
+	return name_look_up(s, f->epoch) ? &m->needs : NULL;
 }
 
 INLINE struct open_filter *open_filter_get(void)
@@ -144,16 +157,24 @@ INLINE u32 next_state(struct open_filter *f, u32 state, u8 c)
 	return f->next[BOUND(state * FILTER_CLASSES + class, FILTER_STATES * FILTER_CLASSES - 1)];
 }
 
-/* Reads on from s->state over the first FILTER_PATH of n bytes. */
-FUNC int path_read(struct scratch *s, u32 at, u32 n)
+#ifdef NO_GLOBAL_FUNCTIONS
+#define FILTER_PART FILTER_PATH
+#else
+#define FILTER_PART 32 /* the verifier looks at one, however many a path has */
+#endif
+
+/* Reads on from s->state over the first FILTER_PART of the s->unread bytes at an
+ * offset of the event; how many are left. */
+FUNC int part_read(struct scratch *s, u32 at)
 {
 	struct open_filter *f = open_filter_get();
 
 	if (!s || !f)
 		return 0;
 	u64 excluded = 0;
+	u32 n = s->unread;
 	u32 state = BOUND(s->state, FILTER_STATES - 1);
-	for (u32 i = 0; i < FILTER_PATH; i++) {
+	for (u32 i = 0; i < FILTER_PART; i++) {
 		if (i >= n)
 			break;
 		u32 next = next_state(f, state, s->buf[(at + i) & BODY_MASK]);
@@ -165,7 +186,17 @@ FUNC int path_read(struct scratch *s, u32 at, u32 n)
 	}
 	s->state = state;
 	s->path_excluded |= excluded;
-	return 0;
+	s->unread = n > FILTER_PART ? n - FILTER_PART : 0;
+	return s->unread;
+}
+
+/* Reads on from s->state over n bytes, at most LONG_PATH. */
+INLINE void path_read(struct scratch *s, u32 at, u32 n)
+{
+	s->unread = n;
+	for (u32 done = 0; done < LONG_PATH; done += FILTER_PART)
+		if (!part_read(s, at + done))
+			break;
 }
 
 /* Adds what the path that is n bytes at an offset of the event meets; a need is
@@ -187,16 +218,6 @@ FUNC int open_path_add(struct scratch *s, u32 at, u32 n)
 	s->path_excluded = 0;
 	clauses_add(s, &f->seen[0]);
 	path_read(s, at, rest);
-#if LONG_PATH > FILTER_PATH
-	/* Else the verifier of 6.12, which keeps track of the distance between rest
-	 * and what is left of it, does not get to the end. */
-#pragma unroll
-	for (u32 done = FILTER_PATH; done < LONG_PATH; done += FILTER_PATH) {
-		if (likely(rest <= done))
-			break;
-		path_read(s, at + done, rest - done);
-	}
-#endif
 	u32 state = BOUND(s->state, FILTER_STATES - 1);
 	clauses_add(s, &f->end[state]);
 	s->path_excluded |= f->end[state].excluded;

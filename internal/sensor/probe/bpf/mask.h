@@ -71,15 +71,15 @@ INLINE struct rule_masks *rule_masks_get(struct scratch *s)
 
 /* Is the process in no container? Only its main thread speaks for it, as in
  * user space (checkHeader of state). */
-INLINE bool is_host(struct scratch *s, struct task_struct *task)
+JUMP_FUNC int is_host(void)
 {
-	struct task_struct *leader = READ(task, group_leader);
+	struct task_struct *leader = READ(current_task(), group_leader);
+	struct scratch *s = scratch_get(); /* no argument, of which kernels such as 6.1 take no key */
 
+	if (!s)
+		return 0;
 	cgroup_set_read(&s->cgroup_set, LOAD64(&leader->cgroups));
-	/* Kernels such as 6.1 take no key from a function's argument (type mem):
-	 * looked up again, s is the value of a map. */
-	s = scratch_get();
-	return s && bpf_map_lookup_elem(&host_groups, &s->cgroup_set);
+	return !!bpf_map_lookup_elem(&host_groups, &s->cgroup_set);
 }
 
 INLINE bool is_special(struct scratch *s, struct special *sp)
@@ -105,7 +105,7 @@ INLINE struct rule_bits rules_both(struct rule_bits a, struct rule_bits b)
 /* Can no rule match? The host's are among those of any process. */
 INLINE bool none_can_match(struct scratch *s, struct task_struct *task, struct rule_bits any, struct rule_bits host)
 {
-	return no_rules(any) || (no_rules(host) && is_host(s, task));
+	return no_rules(any) || (no_rules(host) && is_host());
 }
 
 /* The same of rules that can match, but perhaps not this process. */
@@ -114,7 +114,7 @@ INLINE bool none_can_match_process(struct scratch *s, struct task_struct *task, 
 {
 	if (no_rules(rules_both(any, s->mask)))
 		return true;
-	return !no_rules(host) && no_rules(rules_both(host, s->mask)) && is_host(s, task);
+	return !no_rules(host) && no_rules(rules_both(host, s->mask)) && is_host();
 }
 
 /* The rules that can match the call, wherever its process is and if it is in no

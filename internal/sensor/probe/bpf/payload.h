@@ -28,8 +28,10 @@ FUNC int put_data(struct scratch *s, u32 slot, u64 addr, s64 n)
 #define IOV_MAX 16
 
 /* The bytes of the next entry of s->iov. Not 0: they cannot be read. */
-INLINE int iov_step(struct scratch *s)
+FUNC int iov_step(struct scratch *s)
 {
+	if (!s)
+		return 1;
 	struct iov *v = &s->iov;
 	bool narrow = s->h.flags & EVENT_COMPAT;
 	u32 word = narrow ? 4 : 8;

@@ -148,6 +148,7 @@ struct scratch {
 	u64 excluded;
 	u64 path_excluded; /* of the path that is read */
 	u32 state;	   /* of the automaton that reads it */
+	u32 unread;	   /* bytes of it; in memory, as verifiers keep track of a difference */
 	/* What the filter read of an open, so that the event says what was judged;
 	 * see filter.h. */
 	u64 given[32]; /* the path */

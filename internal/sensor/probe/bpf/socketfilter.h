@@ -13,8 +13,10 @@
 #include "unixfilter.h"
 
 /* The fields that user space reads from the socket's FileInfo; see sock_append. */
-INLINE u32 socket_facts(struct scratch *s, u64 addr)
+FUNC u32 socket_facts(struct scratch *s, u64 addr)
 {
+	if (!s)
+		return 0;
 	u32 facts = s->ret >= 0 ? SOCK_IS_SUCCESS : 0;
 
 	if (!addr)

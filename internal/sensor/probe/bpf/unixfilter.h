@@ -30,43 +30,6 @@ INLINE u32 unix_text(struct scratch *s, u64 sk)
 	return n + 2 + m;
 }
 
-#ifdef LEGACY
-#define text_read path_read
-#else
-
-struct reading {
-	struct scratch *s;
-	struct open_filter *f;
-	u32 at;
-};
-
-static int text_step(u32 i, struct reading *r)
-{
-	struct scratch *s = r->s;
-	struct open_filter *f = r->f;
-	u32 next = next_state(f, s->state, s->buf[(r->at + i) & BODY_MASK]);
-	u32 state = BOUND(next, FILTER_STATES - 1);
-
-	s->state = state;
-	if (unlikely(next & FILTER_OUTPUT)) {
-		clauses_add(s, &f->seen[state]);
-		s->path_excluded |= f->seen[state].excluded;
-	}
-	return 0;
-}
-
-/* As path_read, for texts that are read too seldom for a loop through which the
- * verifier walks: that would take it half as long again to load the program. */
-INLINE void text_read(struct scratch *s, u32 at, u32 n)
-{
-	struct reading r = { .s = s, .f = open_filter_get(), .at = at };
-
-	if (r.f)
-		bpf_loop(BOUND(n, 255), text_step, &r, 0);
-}
-
-#endif
-
 /* Can any rule match a call on a unix socket? */
 FUNC int unix_needed(struct scratch *s, u64 sk)
 {
@@ -83,7 +46,7 @@ FUNC int unix_needed(struct scratch *s, u64 sk)
 	s->state = 0;
 	s->path_excluded = 0;
 	clauses_add(s, &f->seen[0]);
-	text_read(s, HEADER_SIZE, n);
+	path_read(s, HEADER_SIZE, n);
 	u32 state = BOUND(s->state, FILTER_STATES - 1);
 	clauses_add(s, &f->end[state]);
 	needs &= ~(s->path_excluded | f->end[state].excluded);

@@ -5,7 +5,7 @@
  * not for programs on tracepoints.
  */
 #pragma once
-#include "record.h"
+#include "step.h"
 
 #ifdef LEGACY
 #define PATH_COMPONENTS 48 /* a loop that the verifier walks through, in the oldest object at every call */
@@ -35,103 +35,6 @@ INLINE int put_nameless(struct scratch *s, u64 loose)
 INLINE u64 file_path(u64 file)
 {
 	return file + FIELD_OFFSET(struct file, f_path);
-}
-
-enum step {
-	STEP_NAME,     /* a name of the path was left behind */
-	STEP_MOUNT,    /* the root of a mount: on to where that is mounted */
-	STEP_TOP,      /* a root above which nothing is mounted: that of a namespace, or a detached mount's */
-	STEP_LOOSE,    /* never mounted: pipes, sockets, memfd */
-};
-
-/* Numbers of mount namespaces that nobody is in (fs/namespace.c,
- * alloc_mnt_ns): that of open_tree and fsmount. */
-#define NO_NUMBER 0
-#define MNT_NS_ANON_INO 0xEFFFFFF7 /* include/uapi/linux/nsfs.h, 6.18 and later */
-
-/* Is a mount without a parent the root of a namespace? Otherwise somebody holds
- * on to it by a descriptor or a directory. */
-INLINE bool is_namespace_root(u64 mount)
-{
-	u64 ns = LOAD64(mount + FIELD_OFFSET(struct mount, mnt_ns));
-	if (!ns)
-		return false;
-	u32 number = READ(AS(struct mnt_namespace, ns), ns.inum);
-	return number != NO_NUMBER && number != MNT_NS_ANON_INO;
-}
-
-/* One step up from a dentry of a mount. */
-INLINE enum step step_up(u64 *dentry, u64 *mount)
-{
-	u64 at = *dentry, on = *mount;
-
-	if (at == LOAD64(on + FIELD_OFFSET(struct mount, mnt.mnt_root))) {
-		u64 above = LOAD64(on + FIELD_OFFSET(struct mount, mnt_parent));
-		if (above == on)
-			return STEP_TOP;
-		*dentry = LOAD64(on + FIELD_OFFSET(struct mount, mnt_mountpoint));
-		*mount = above;
-		return STEP_MOUNT;
-	}
-	u64 parent = LOAD64(at + FIELD_OFFSET(struct dentry, d_parent));
-	if (parent == at)
-		return STEP_LOOSE;
-	*dentry = parent;
-	return STEP_NAME;
-}
-
-#ifndef NO_GLOBAL_FUNCTIONS
-
-#define MOUNTS_OF_FS 16 /* of a filesystem that are looked at */
-
-/* Another mount of the whole filesystem of a root dentry, in the namespace of
- * the task, to s->chain.mount; 0 if absent. */
-FUNC int find_mount(struct scratch *s, u64 root)
-{
-	struct task_struct *task = current_task();
-
-	if (!s)
-		return 0;
-	struct nsproxy *nsproxy = READ(task, nsproxy);
-	u64 ns = (u64)READ(nsproxy, mnt_ns);
-	u64 sb = LOAD64(root + FIELD_OFFSET(struct dentry, d_sb));
-	u64 head = sb + (FIELD_EXISTS(struct mount___chain, mnt_next_for_sb) ? FIELD_OFFSET(struct super_block, s_mounts) :
-									       FIELD_OFFSET(struct super_block___list, s_mounts));
-	u64 next = LOAD64(head);
-
-	s->chain.mount = 0;
-	for (int i = 0; i < MOUNTS_OF_FS; i++) {
-		u64 mount = next;
-		if (FIELD_EXISTS(struct mount___chain, mnt_next_for_sb)) {
-			if (!mount)
-				break;
-			next = LOAD64(mount + FIELD_OFFSET(struct mount___chain, mnt_next_for_sb));
-		} else {
-			if (mount == head)
-				break;
-			next = LOAD64(mount);
-			mount -= FIELD_OFFSET(struct mount___list, mnt_instance);
-		}
-		if (ns == LOAD64(mount + FIELD_OFFSET(struct mount, mnt_ns)) &&
-		    root == LOAD64(mount + FIELD_OFFSET(struct mount, mnt.mnt_root))) {
-			s->chain.mount = mount;
-			break;
-		}
-	}
-	return 0;
-}
-
-#endif
-
-/* The task's root directory, from where its own view of a path starts. */
-INLINE void own_root(struct chain *c)
-{
-	struct task_struct *task = current_task();
-	u64 root = LOAD64(&task->fs) + FIELD_OFFSET(struct fs_struct, root);
-
-	c->root = LOAD64(root + FIELD_OFFSET(struct path, dentry));
-	c->root_mount = LOAD64(root + FIELD_OFFSET(struct path, mnt)) - FIELD_OFFSET(struct mount, mnt);
-	c->own = 0;
 }
 
 /* Where a long walk is; the stack has no room for the rest, in s->chain. Behind
@@ -291,6 +194,49 @@ INLINE void name_append(struct scratch *s, u64 dentry)
 
 #define CHAIN 16 /* deeper paths take the long way */
 
+#define STRIDE 4 /* steps at once: the verifier goes through one stride only */
+
+/* A stride up from c->at, whose dentries are gathered: the last step. */
+FUNC int stride_up(struct scratch *s)
+{
+	if (!s)
+		return STEP_LOOSE;
+	struct chain *c = &s->chain;
+
+	for (int i = 0; i < STRIDE; i++) {
+		u64 at = c->at;
+		if (at == c->root && c->mount == c->root_mount)
+			c->own = c->n + 1;
+		enum step step = step_up(&c->at, &c->mount);
+		if (step == STEP_MOUNT)
+			continue;
+		if (step != STEP_NAME)
+			return step;
+		c->dentries[c->n & (CHAIN - 1)] = at;
+		c->n++;
+	}
+	return STEP_NAME;
+}
+
+/* A stride down: appends the names of dentries that were gathered to the path
+ * that starts at an offset of the event. 0 at the end. */
+FUNC int stride_down(struct scratch *s, u32 start)
+{
+	if (!s)
+		return 0;
+	struct chain *c = &s->chain;
+
+	for (int i = 0; i < STRIDE; i++) {
+		if (c->n + 1 == c->own)
+			s->views.own = s->len - start;
+		if (!c->n)
+			return 0;
+		c->n--;
+		name_append(s, c->dentries[c->n & (CHAIN - 1)]);
+	}
+	return 1;
+}
+
 /* As path_append, for most paths, which are short: their dentries are gathered
  * on the way up, and written on the way down. 0 for the others. Counters and
  * addresses are numbers in memory, of which the verifier knows nothing, so that
@@ -300,40 +246,21 @@ FUNC int path_append_short(struct scratch *s, u64 dentry, u64 vfsmount)
 	if (!s)
 		return 0;
 	struct chain *c = &s->chain;
-	struct views *v = &s->views;
 	u32 start = s->len;
+	int step = STEP_NAME;
 
 	own_root(c);
-	v->own = v->mount = 0;
+	s->views.own = s->views.mount = 0;
 	c->n = 0;
 	c->at = dentry;
 	c->mount = vfsmount - FIELD_OFFSET(struct mount, mnt);
-	for (int i = 0; i < CHAIN; i++) {
-		u64 at = c->at;
-		if (at == c->root && c->mount == c->root_mount)
-			c->own = c->n + 1;
-		enum step step = step_up(&c->at, &c->mount);
-		if (step == STEP_MOUNT)
-			continue;
-		if (step == STEP_TOP)
-			goto top;
-		if (step != STEP_NAME)
-			break;
-		c->dentries[c->n & (CHAIN - 1)] = at;
-		c->n++;
-	}
-	return 0;
-top:
-	if (!is_namespace_root(c->mount))
+	for (int i = 0; i < CHAIN / STRIDE && step == STEP_NAME; i++)
+		step = stride_up(s);
+	if (step != STEP_TOP || !is_namespace_root(c->mount))
 		return 0;
-	for (int i = 0; i < CHAIN; i++) {
-		if (c->n + 1 == c->own)
-			v->own = s->len - start;
-		if (!c->n)
+	for (int i = 0; i < CHAIN / STRIDE; i++)
+		if (!stride_down(s, start))
 			break;
-		c->n--;
-		name_append(s, c->dentries[c->n & (CHAIN - 1)]);
-	}
 	u32 len = s->len - start;
 	s->len = start;
 	if (!len) {
@@ -373,6 +300,34 @@ INLINE bool name_is_at(struct scratch *s, u64 dentry, u32 at, u32 len)
 	return true;
 }
 
+/* A stride up from c->at, as long as the names are those that end c->n bytes
+ * after an offset of the event: the last step, STEP_LOOSE if one is not. */
+FUNC int stride_compare(struct scratch *s, u32 at)
+{
+	if (!s)
+		return STEP_LOOSE;
+	struct chain *c = &s->chain;
+
+	for (int i = 0; i < STRIDE; i++) {
+		u64 dentry = c->at;
+		enum step step = step_up(&c->at, &c->mount);
+		if (step == STEP_MOUNT)
+			continue;
+		if (step != STEP_NAME)
+			return step;
+		u32 len = READ(AS(struct dentry, dentry), d_name.len);
+		if (len >= c->n)
+			return STEP_LOOSE;
+		c->n -= len;
+		if (!name_is_at(s, dentry, at + c->n, len))
+			return STEP_LOOSE;
+		c->n--;
+		if (s->buf[(at + c->n) & BODY_MASK] != '/')
+			return STEP_LOOSE;
+	}
+	return STEP_NAME;
+}
+
 /* Is the path of a file the n bytes at an offset of the event? Compared from the
  * end, on the way up. False where it is not certain. */
 FUNC int file_is_at(struct scratch *s, u64 file, u32 at, u32 n)
@@ -381,32 +336,14 @@ FUNC int file_is_at(struct scratch *s, u64 file, u32 at, u32 n)
 		return 0;
 	struct chain *c = &s->chain;
 	u64 path = file_path(file);
+	int step = STEP_NAME;
 
 	c->n = n;
 	c->at = LOAD64(path + FIELD_OFFSET(struct path, dentry));
 	c->mount = LOAD64(path + FIELD_OFFSET(struct path, mnt)) - FIELD_OFFSET(struct mount, mnt);
-	for (int i = 0; i < CHAIN; i++) {
-		u64 dentry = c->at;
-		enum step step = step_up(&c->at, &c->mount);
-		if (step == STEP_MOUNT)
-			continue;
-		if (step == STEP_TOP)
-			goto top;
-		if (step != STEP_NAME)
-			return 0;
-		u32 len = READ(AS(struct dentry, dentry), d_name.len);
-		if (len >= c->n)
-			return 0;
-		c->n -= len;
-		if (!name_is_at(s, dentry, at + c->n, len))
-			return 0;
-		c->n--;
-		if (s->buf[(at + c->n) & BODY_MASK] != '/')
-			return 0;
-	}
-	return 0;
-top:
-	return !c->n && is_namespace_root(c->mount);
+	for (int i = 0; i < CHAIN / STRIDE && step == STEP_NAME; i++)
+		step = stride_compare(s, at);
+	return step == STEP_TOP && !c->n && is_namespace_root(c->mount);
 }
 
 #endif
