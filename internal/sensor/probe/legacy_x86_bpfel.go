@@ -62,6 +62,7 @@ const (
 	legacyVarHooks          = "hooks"
 	legacyVarInterest       = "interest"
 	legacyVarPageKib        = "page_kib"
+	legacyVarReaderWaits    = "reader_waits"
 	legacyVarSnaplen        = "snaplen"
 	legacyVarTimed          = "timed"
 )
@@ -166,6 +167,7 @@ type legacyVariableSpecs struct {
 	Hooks        *ebpf.VariableSpec `ebpf:"hooks"`
 	Interest     *ebpf.VariableSpec `ebpf:"interest"`
 	PageKib      *ebpf.VariableSpec `ebpf:"page_kib"`
+	ReaderWaits  *ebpf.VariableSpec `ebpf:"reader_waits"`
 	Snaplen      *ebpf.VariableSpec `ebpf:"snaplen"`
 	Timed        *ebpf.VariableSpec `ebpf:"timed"`
 }
@@ -242,6 +244,7 @@ type legacyVariables struct {
 	Hooks        *ebpf.Variable `ebpf:"hooks"`
 	Interest     *ebpf.Variable `ebpf:"interest"`
 	PageKib      *ebpf.Variable `ebpf:"page_kib"`
+	ReaderWaits  *ebpf.Variable `ebpf:"reader_waits"`
 	Snaplen      *ebpf.Variable `ebpf:"snaplen"`
 	Timed        *ebpf.Variable `ebpf:"timed"`
 }

@@ -61,6 +61,7 @@ const (
 	oldestVarHooks          = "hooks"
 	oldestVarInterest       = "interest"
 	oldestVarPageKib        = "page_kib"
+	oldestVarReaderWaits    = "reader_waits"
 	oldestVarSnaplen        = "snaplen"
 	oldestVarTimed          = "timed"
 )
@@ -164,6 +165,7 @@ type oldestVariableSpecs struct {
 	Hooks        *ebpf.VariableSpec `ebpf:"hooks"`
 	Interest     *ebpf.VariableSpec `ebpf:"interest"`
 	PageKib      *ebpf.VariableSpec `ebpf:"page_kib"`
+	ReaderWaits  *ebpf.VariableSpec `ebpf:"reader_waits"`
 	Snaplen      *ebpf.VariableSpec `ebpf:"snaplen"`
 	Timed        *ebpf.VariableSpec `ebpf:"timed"`
 }
@@ -238,6 +240,7 @@ type oldestVariables struct {
 	Hooks        *ebpf.Variable `ebpf:"hooks"`
 	Interest     *ebpf.Variable `ebpf:"interest"`
 	PageKib      *ebpf.Variable `ebpf:"page_kib"`
+	ReaderWaits  *ebpf.Variable `ebpf:"reader_waits"`
 	Snaplen      *ebpf.Variable `ebpf:"snaplen"`
 	Timed        *ebpf.Variable `ebpf:"timed"`
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -58,6 +59,7 @@ type Probe struct {
 	links  []link.Link
 	before link.Link // of the look before a close; nil unless asked for
 	reader *ring.Reader
+	waits  []byte // .data.reader, shared with the programs
 	cpus   int
 	// openFilter is the index of the filter of opens in use, of two; openEpoch
 	// counts them.
@@ -227,7 +229,10 @@ func (p *Probe) start(o Options) error {
 		fds[i] = m.FD()
 	}
 	var err error
-	if p.reader, err = ring.Open(fds, o.RingBytes); err != nil {
+	if p.waits, err = share(p.coll.Maps[".data.reader"], 8); err != nil {
+		return err
+	}
+	if p.reader, err = ring.Open(fds, o.RingBytes, (*atomic.Uint64)(unsafe.Pointer(&p.waits[0]))); err != nil {
 		return err
 	}
 	if p.processMasks, err = openMaskTable(p.coll.Maps["process_masks"]); err != nil {
@@ -358,6 +363,10 @@ func (p *Probe) Close() error {
 	errs := []error{p.Detach(), p.hooks.close()}
 	if p.reader != nil {
 		errs = append(errs, p.reader.Close())
+	}
+	if p.waits != nil {
+		errs = append(errs, unix.Munmap(p.waits))
+		p.waits = nil
 	}
 	errs = append(errs, p.processMasks.close())
 	p.coll.Close()

@@ -39,11 +39,20 @@ type maskTable struct {
 }
 
 func openMaskTable(m *ebpf.Map) (*maskTable, error) {
-	memory, err := unix.Mmap(m.FD(), 0, processMasks*int(unsafe.Sizeof(maskSlot{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	memory, err := share(m, processMasks*int(unsafe.Sizeof(maskSlot{})))
 	if err != nil {
-		return nil, fmt.Errorf("map the masks of processes: %w", err)
+		return nil, err
 	}
 	return &maskTable{memory: memory, slots: unsafe.Slice((*maskSlot)(unsafe.Pointer(unsafe.SliceData(memory))), processMasks)}, nil
+}
+
+// share maps the first bytes of a map that is an array.
+func share(m *ebpf.Map, bytes int) ([]byte, error) {
+	memory, err := unix.Mmap(m.FD(), 0, bytes, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map the memory of %v: %w", m, err)
+	}
+	return memory, nil
 }
 
 func (t *maskTable) close() error {

@@ -6,12 +6,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
@@ -63,6 +67,44 @@ func TestOverflow(t *testing.T) {
 	// No event reports losses after the last delivered event of its CPU.
 	if lost == 0 || lost > c.Dropped() {
 		t.Errorf("the events tell of %d lost, %d were", lost, c.Dropped())
+	}
+}
+
+// A reader that waits is woken by the next event, whichever ring has it.
+func TestWakeUp(t *testing.T) {
+	p := load(t, Options{CPUsPerRing: 1, Interest: Interest{Syscalls: ids("mknodat")}})
+	waits := (*atomic.Uint64)(unsafe.Pointer(&p.waits[0]))
+	seen := make(chan int64)
+	var done atomic.Bool
+	var reader sync.WaitGroup
+	defer reader.Wait()
+	defer p.Reader().Wake()
+	defer done.Store(true)
+	reader.Go(func() {
+		for !done.Load() {
+			b, ok := p.Reader().Next()
+			if !ok {
+				p.Reader().Wait(time.Hour)
+				continue
+			}
+			e := record(t, b)
+			if e.Kind() != event.KindMknodat || int(e.Header().PID) != os.Getpid() {
+				continue
+			}
+			seen <- e.Int(event.KindMknodat.Info().Slot("mode"))
+		}
+	})
+	for mode := range int64(20) {
+		needs.Eventually(t, "the reader waits", func() bool { return waits.Load() == 1 })
+		raw(unix.SYS_MKNODAT, -1, "nowhere/at/all", int(mode), 0)
+		select {
+		case got := <-seen:
+			if got != mode {
+				t.Errorf("event %d, expected %d", got, mode)
+			}
+		case <-time.After(needs.Patience):
+			t.Fatalf("event %d did not wake the reader", mode)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -14,9 +15,12 @@ import (
 )
 
 // Open maps BPF ring buffers of size bytes each, given as descriptors of the
-// maps; these may be closed afterwards.
-func Open(fds []int, size int) (*Reader, error) {
+// maps; these may be closed afterwards. Programs wake the reader only while
+// waits, which they share with it, is not 0: after each event, by a record of
+// less than 8 bytes.
+func Open(fds []int, size int, waits *atomic.Uint64) (*Reader, error) {
 	r := newReader(nil, func() uint64 { return uint64(boottime.Now()) })
+	r.waits = waits
 	for i, fd := range fds {
 		b, unmap, err := mapRing(fd, size)
 		if err != nil {
@@ -76,7 +80,9 @@ func (r *Reader) watch(fds []int) error {
 // sensor.
 func (r *Reader) await(d time.Duration) {
 	_ = r.epoll.SetReadDeadline(time.Now().Add(d)) // without one, the next event ends it
-	if r.woken.Swap(false) {
+	r.waits.Store(1)
+	defer r.waits.Store(0)
+	if r.woken.Swap(false) || r.unread() {
 		return
 	}
 	parked := false
@@ -89,6 +95,11 @@ func (r *Reader) await(d time.Duration) {
 		return notify(once, r.fds[0]) || notified(once)
 	})
 	r.parked = true
+}
+
+// unread says whether a ring has something new, also if it is being written.
+func (r *Reader) unread() bool {
+	return slices.ContainsFunc(r.rings, func(b *buffer) bool { return b.producer.Load() != b.next })
 }
 
 // notify requests one notification. True means that there will be none.

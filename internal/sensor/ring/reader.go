@@ -35,12 +35,13 @@ type Reader struct {
 	epoll *os.File        // over all rings; nil if they are not the kernel's
 	ready syscall.RawConn // of epoll
 	woken atomic.Bool     // since the last await
+	waits *atomic.Uint64  // 1 in await
 
 	parked bool // in await, since the last pause
 }
 
 func newReader(rings []*buffer, now func() uint64) *Reader {
-	return &Reader{rings: rings, heap: make([]*buffer, 0, len(rings)), now: now, backoff: newBackoff()}
+	return &Reader{rings: rings, heap: make([]*buffer, 0, len(rings)), now: now, backoff: newBackoff(), waits: new(atomic.Uint64)}
 }
 
 // Next returns the oldest event there is. The bytes belong to the ring and are

@@ -3,6 +3,7 @@ package ring
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -222,6 +223,46 @@ func TestBackoffQuiet(t *testing.T) {
 		if quiet != tt.quiet {
 			t.Errorf("%d events every %d pauses: quiet %v", tt.burst, tt.gap, quiet)
 		}
+	}
+}
+
+// Before a reader waits for the next event, it asks to be woken, and looks once
+// more: an event of a program that was not asked is there by then, or being
+// written.
+func TestAwaitLooksOnceMore(t *testing.T) {
+	f := newFake(t, page)
+	r := newReader(buffers([]*fake{f}), late)
+	if err := r.watch(nil); err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	f.put(1, "taken")
+	if _, ok := r.Next(); !ok {
+		t.Fatal("no event")
+	}
+	if _, ok := r.Next(); ok || r.unread() {
+		t.Fatal("there is more than one event")
+	}
+	at, _ := f.reserve(16)
+	r.await(time.Hour) // being written
+	f.commit(at, event(2, "late"))
+	r.await(time.Hour)
+	if got, ok := r.Next(); !ok || text(got) != "late" || r.waits.Load() != 0 {
+		t.Errorf("%q, waits %d", got, r.waits.Load())
+	}
+	if _, ok := r.Next(); ok {
+		t.Error("there is more")
+	}
+	go func() {
+		for r.waits.Load() == 0 {
+			runtime.Gosched()
+		}
+		f.put(3, "") // as the wake-up, of no real ring
+		r.Wake()
+	}()
+	r.await(time.Hour)
+	if !r.unread() {
+		t.Error("it was not woken by the event")
 	}
 }
 

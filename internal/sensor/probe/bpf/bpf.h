@@ -62,6 +62,8 @@
 #define BPF_MAP_TYPE_RINGBUF 27
 #define BPF_F_NO_PREALLOC (1 << 0)
 #define BPF_F_MMAPABLE (1 << 10)
+#define BPF_RB_NO_WAKEUP (1 << 0)
+#define BPF_RB_FORCE_WAKEUP (1 << 1)
 
 static void *(*const bpf_map_lookup_elem)(const void *map, const void *key) = (void *)1;
 static long (*const bpf_map_update_elem)(const void *map, const void *key, const void *value, u64 flags) = (void *)2;

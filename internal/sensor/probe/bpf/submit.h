@@ -3,16 +3,24 @@
 #pragma once
 #include "cwd.h"
 
-/* Without a flag, the ring wakes its reader only if that had read everything
- * before (kernel/bpf/ringbuf.c, bpf_ringbuf_commit): once for each of its
- * batches, not once for each event. */
+/* The reader is about to sleep until it is woken (package ring, await). */
+volatile u64 reader_waits SEC(".data.reader");
+
+/* Without a flag, the ring wakes its reader whenever that had read everything
+ * before (kernel/bpf/ringbuf.c, bpf_ringbuf_commit), by an interrupt that takes
+ * longer than most programs. While events come in, the reader looks at the ring
+ * by itself; it says when it stops, and looks once more then. As the commit is a
+ * full barrier, either the reader sees this event, or the program sees here that
+ * it waits, and wakes it with a record too short for an event. */
 INLINE int ring_output(struct scratch *s, u32 len)
 {
-	u32 i = cpus_per_ring ? s->cpu / cpus_per_ring : 0;
+	u32 none = 0, i = cpus_per_ring ? s->cpu / cpus_per_ring : 0;
 	void *ring = bpf_map_lookup_elem(&rings, &i);
-	if (!ring)
+	if (!ring || bpf_ringbuf_output(ring, s->buf, len, BPF_RB_NO_WAKEUP))
 		return -1;
-	return bpf_ringbuf_output(ring, s->buf, len, 0);
+	if (unlikely(reader_waits))
+		bpf_ringbuf_output(ring, &none, sizeof(none), BPF_RB_FORCE_WAKEUP);
+	return 0;
 }
 
 INLINE void put_open_fds(struct scratch *s)
