@@ -24,44 +24,60 @@ const reloadDebounce = 100 * time.Millisecond
 // serveReload reloads at SIGHUP and, if configured, when a file of the
 // configuration or the rules changes.
 func (s *sensor) serveReload(ctx context.Context) error {
-	changed := make(chan struct{}, 1)
-	notify := func() {
-		select {
-		case changed <- struct{}{}:
-		default: // one is already waiting
-		}
-	}
+	changed := make(chan bool)
 	stop := func() {}
 	defer func() { stop() }()
 	for {
 		// Restart the watch after each attempt: a refused configuration names
 		// files too.
 		stop()
-		stop = s.watch(ctx, notify)
+		stop = s.watch(ctx, changed)
+		if !s.awaitReload(ctx, changed) {
+			return nil
+		}
+	}
+}
+
+// awaitReload waits for a reason to reload, and does it. It returns when files
+// have to be watched again, since others are read now or links may lead
+// elsewhere; false at the end of ctx.
+func (s *sensor) awaitReload(ctx context.Context, changed <-chan bool) bool {
+	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return false
 		case <-s.opt.Hangup:
 			s.log.Info("SIGHUP received, restarting...")
-		case <-changed:
+		case written := <-changed:
 			if !s.opt.Files.Changed() {
+				if written {
+					return true
+				}
 				continue
 			}
 			s.log.Info("configuration changed, restarting...")
 		}
 		s.reload(ctx)
+		return true
 	}
 }
 
 // watch watches the files that the last load has read.
-func (s *sensor) watch(ctx context.Context, changed func()) context.CancelFunc {
+func (s *sensor) watch(ctx context.Context, changed chan<- bool) context.CancelFunc {
 	ctx, cancel := context.WithCancel(ctx)
 	if s.opt.Files == nil || !s.now().config.WatchConfigFiles {
 		return cancel
 	}
 	paths := s.opt.Files.Paths()
+	s.log.Debug("configuration files are watched", "files", len(paths))
 	go func() {
-		if err := config.Watch(ctx, paths, reloadDebounce, changed); err != nil && ctx.Err() == nil {
+		notify := func(written bool) {
+			select {
+			case changed <- written:
+			case <-ctx.Done():
+			}
+		}
+		if err := config.Watch(ctx, paths, reloadDebounce, notify); err != nil && ctx.Err() == nil {
 			s.log.Warn("configuration files are not watched; SIGHUP still reloads", "error", err)
 		}
 	}()

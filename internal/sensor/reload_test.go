@@ -172,6 +172,24 @@ peregrine: {status_socket: %s}
 	s.stop()
 }
 
+// Files that do not change are looked at once, and watched once.
+func TestReloadWatchesOnce(t *testing.T) {
+	configFile := filepath.Join(t.TempDir(), "c.yaml")
+	write(t, configFile, "watch_config_files: true\nlog_level: debug\nengine: {kind: nodriver}\nperegrine: {status_socket: ''}\n")
+	files := config.NewFiles()
+	s := startWithFiles(t, files, func() (*config.Config, error) { return config.Load(config.Options{Path: configFile, Files: files}) })
+	for range 5 { // as long as the sensor's watch takes for its first look
+		ctx, cancel := context.WithCancel(t.Context())
+		if err := config.Watch(ctx, []string{configFile}, reloadDebounce, func(bool) { cancel() }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := strings.Count(s.stderr.String(), "configuration files are watched"); n != 1 {
+		t.Errorf("files are watched %d times:\n%s", n, s.stderr)
+	}
+	s.stop()
+}
+
 // A refused reload watches the refused files: once corrected, they take effect.
 // Writes that change nothing, and writes to devices, do not reload.
 func TestReloadCorrected(t *testing.T) {

@@ -20,10 +20,11 @@ import (
 const watchMask = unix.IN_CLOSE_WRITE | unix.IN_MOVED_TO | unix.IN_MOVED_FROM | unix.IN_CREATE | unix.IN_DELETE
 
 // Watch calls changed when it has started to watch, and whenever files at paths
-// (or in them, for directories) may have changed and then were quiet for the
-// debounce time. It returns when ctx ends, with an error only if watching is
-// impossible. Paths whose directory does not exist are left out.
-func Watch(ctx context.Context, paths []string, debounce time.Duration, changed func()) error {
+// (or in them, for directories) may have been written and then were quiet for
+// the debounce time; written tells the two apart. It returns when ctx ends, with
+// an error only if watching is impossible. Paths whose directory does not exist
+// are left out.
+func Watch(ctx context.Context, paths []string, debounce time.Duration, changed func(written bool)) error {
 	w, err := newWatcher(paths)
 	if err != nil {
 		return fmt.Errorf("watch configuration: %w", err)
@@ -33,13 +34,14 @@ func Watch(ctx context.Context, paths []string, debounce time.Duration, changed 
 	failed := make(chan error, 1)
 	go func() { failed <- w.read(hits) }()
 
-	quiet := time.NewTimer(debounce) // for changes before the watch
+	quiet, written := time.NewTimer(debounce), false // for changes before the watch
 	for {
 		select {
 		case <-hits:
+			written = true
 			quiet.Reset(debounce)
 		case <-quiet.C:
-			changed()
+			changed(written)
 		case err := <-failed:
 			if ctx.Err() != nil {
 				return nil

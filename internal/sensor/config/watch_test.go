@@ -13,7 +13,14 @@ func watching(t *testing.T, paths ...string) <-chan struct{} {
 	ctx, cancel := context.WithCancel(t.Context())
 	calls, done := make(chan struct{}, 16), make(chan error)
 	go func() {
-		done <- Watch(ctx, paths, time.Millisecond, func() { calls <- struct{}{} })
+		first := true
+		done <- Watch(ctx, paths, time.Millisecond, func(written bool) {
+			if written == first {
+				t.Errorf("written is %t, in the first call %t", written, first)
+			}
+			first = false
+			calls <- struct{}{}
+		})
 	}()
 	<-calls // it watches
 	t.Cleanup(func() {
@@ -113,7 +120,7 @@ func TestWatchReleasesDescriptors(t *testing.T) {
 	cycle := func() {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := Watch(ctx, []string{dir}, time.Millisecond, func() {}); err != nil {
+		if err := Watch(ctx, []string{dir}, time.Millisecond, func(bool) {}); err != nil {
 			t.Fatal(err)
 		}
 	}
