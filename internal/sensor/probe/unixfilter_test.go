@@ -34,6 +34,8 @@ func TestUnixFilter(t *testing.T) {
 	kinds := []event.Kind{event.KindConnect, event.KindBind, event.KindAccept4, event.KindSendto, event.KindRecvmsg}
 	for _, k := range kinds {
 		filter.Calls[k] = [2]uint64{failed, succeeded}
+	}
+	for _, k := range append(kinds, event.KindSocket, event.KindGetsockname) {
 		sockets.Always[k] = ^uint64(0) >> 1 // all but facts that no socket has
 	}
 	bound := func(name string) int {
@@ -71,6 +73,11 @@ func TestUnixFilter(t *testing.T) {
 	for _, fd := range pair {
 		defer unix.Close(fd)
 	}
+	again, err := unix.Dup(listening)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(again)
 	if err := os.Mkdir(long, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -105,10 +112,16 @@ func TestUnixFilter(t *testing.T) {
 		{"no connection", event.KindSendto, send(listening), false},
 		{"no socket", event.KindSendto, send(int(os.Stdout.Fd())), true},
 		{"another family", event.KindSendto, send(socket(t, unix.AF_INET, unix.SOCK_DGRAM)), true},
+		{"a new socket, while its family is the descriptor of a unix socket", event.KindSocket, func() {
+			unix.Close(int(raw(unix.SYS_SOCKET, again, -1, 0))) // it need not succeed
+		}, true},
+		{"the name of a socket, which is not asked for by name", event.KindGetsockname, func() {
+			raw(unix.SYS_GETSOCKNAME, listening, ptr(make([]byte, 128)), ptr(make([]byte, 4)))
+		}, true},
 		{"an accepted connection", event.KindAccept4, func() { unix.Close(int(raw(unix.SYS_ACCEPT4, listening, nil, nil, 0))) }, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			in := Interest{Syscalls: ids("connect", "bind", "accept4", "sendto", "recvmsg"), Opens: filter, Sockets: sockets}
+			in := Interest{Syscalls: ids("connect", "bind", "accept4", "sendto", "recvmsg", "socket", "getsockname"), Opens: filter, Sockets: sockets}
 			tr := traceInterest(t, p, in, tc.call)
 			want := tc.sent || thisObject(t) == "oldest"
 			if sent := len(tr.of(tc.kind, os.Getpid())) > 0; sent != want {

@@ -4,8 +4,7 @@
  * that as fd.name, whose text the kernel's own addresses make: nothing of the
  * program's memory is read, which might change meanwhile. The automaton of opens
  * reads the text; needs are by kind and result (internal/sensor/plan,
- * unixsockets.go). There are none, and no name is read, where names leave nothing
- * out.
+ * unixsockets.go). No name is read where names leave nothing out.
  */
 #pragma once
 #include "filter.h"
@@ -38,7 +37,9 @@ FUNC int unix_needed(struct scratch *s, u64 sk)
 	if (!s || !f)
 		return true;
 	u64 needs = f->calls[BOUND(s->entry.kind, SOCKET_KINDS - 1)][s->ret >= 0];
-	if (needs & FILTER_UNCLEAN) /* not a need: every such call is sent */
+	/* Not a need: every such call is sent. Kinds without any are not filtered by
+	 * name, such as socket, whose first argument is no descriptor. */
+	if (!needs || needs & FILTER_UNCLEAN)
 		return true;
 	s->len = HEADER_SIZE; /* no event yet: its place serves as a notepad */
 	u32 n = unix_text(s, sk);
