@@ -213,6 +213,11 @@ func (s *spawned) end(done <-chan struct{}) {
 	select {
 	case <-done:
 	case <-time.After(s.patience):
+		select {
+		case <-done: // at the same time: its number may be another's now
+			return
+		default:
+		}
 		s.killed.Store(true)
 		_ = syscall.Kill(-s.command.Process.Pid, syscall.SIGKILL)
 	}
@@ -384,6 +389,7 @@ func (p *part) place(o *Options) action.Env {
 		Privileged:  p.privileged,
 		Egress:      o.Sandbox.Egress,
 		PrivateNet:  !o.Sandbox.Off && !o.Sandbox.Egress,
+		HostRoot:    !o.Sandbox.Off && !p.real,
 		Kubernetes:  o.Kubernetes,
 		Like:        o.Like,
 	}

@@ -148,6 +148,9 @@ type Env struct {
 	// Disposable says that all files vanish with the process: removing them
 	// would only be events that rules may detect.
 	Disposable bool
+	// HostRoot says that the root directory is the host's, although Disposable:
+	// there is no overlay over it.
+	HostRoot bool
 	// Exe is a path of this binary that every user may execute and that is
 	// not in the upper layer of an overlay.
 	Exe string

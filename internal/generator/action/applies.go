@@ -39,8 +39,7 @@ func (a *Action) Applies(env Env) error {
 		return skip("listens at an address that only the sandbox's network has")
 	}
 	for _, path := range a.Touches {
-		// The sandbox has no overlay for the root directory.
-		if top := topDirectory(path); env.Disposable && !isDirectory(top) {
+		if top := topDirectory(path); env.HostRoot && !isDirectory(top) {
 			return skip("there is no " + top + " here, and the sandbox cannot make one without changing the host")
 		}
 	}

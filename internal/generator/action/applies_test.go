@@ -20,7 +20,7 @@ func TestAppliesWithoutTopDirectory(t *testing.T) {
 		{"/proc/version", true, true},
 	} {
 		a := &Action{Touches: []string{tt.touches}, Needs: Needs{Place: Anywhere}}
-		err := a.Applies(Env{Disposable: tt.sandbox})
+		err := a.Applies(Env{HostRoot: tt.sandbox})
 		var skipped *SkipError
 		if (err == nil) != tt.applies || err != nil && !errors.As(err, &skipped) {
 			t.Errorf("%s in the sandbox %v: %v", tt.touches, tt.sandbox, err)
