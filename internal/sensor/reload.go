@@ -21,6 +21,10 @@ type reloads struct {
 // reloadDebounce is how long files must have been quiet, as in Falco.
 const reloadDebounce = 100 * time.Millisecond
 
+// watchAgain is how often files are watched again: watches follow directories
+// that are moved away or removed, not those that take their place.
+const watchAgain = 5 * time.Second
+
 // serveReload reloads at SIGHUP and, if configured, when a file of the
 // configuration or the rules changes.
 func (s *sensor) serveReload(ctx context.Context) error {
@@ -42,10 +46,13 @@ func (s *sensor) serveReload(ctx context.Context) error {
 // have to be watched again, since others are read now or links may lead
 // elsewhere; false at the end of ctx.
 func (s *sensor) awaitReload(ctx context.Context, changed <-chan bool) bool {
+	again := time.After(watchAgain)
 	for {
 		select {
 		case <-ctx.Done():
 			return false
+		case <-again:
+			return true
 		case <-s.opt.Hangup:
 			s.log.Info("SIGHUP received, restarting...")
 		case written := <-changed:

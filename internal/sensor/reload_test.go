@@ -190,6 +190,32 @@ func TestReloadWatchesOnce(t *testing.T) {
 	s.stop()
 }
 
+// A directory that takes the place of the watched one is found, though nothing
+// tells of it.
+func TestReloadOfSwappedDirectory(t *testing.T) {
+	dir := t.TempDir()
+	now, next := filepath.Join(dir, "now"), filepath.Join(dir, "next")
+	configFile := filepath.Join(now, "c.yaml")
+	for _, d := range []string{now, next} {
+		if err := os.Mkdir(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(d, "c.yaml"), "# of "+d+"\nwatch_config_files: true\nengine: {kind: nodriver}\nperegrine: {status_socket: ''}\n")
+	}
+	files := config.NewFiles()
+	s := startWithFiles(t, files, func() (*config.Config, error) { return config.Load(config.Options{Path: configFile, Files: files}) })
+	reloaded := s.stderr.saw("configuration changed, restarting")
+	if err := errors.Join(os.Rename(now, filepath.Join(dir, "old")), os.Rename(next, now)); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-reloaded:
+	case <-time.After(needs.Patience):
+		t.Fatalf("no reload\n%s", s.stderr)
+	}
+	s.stop()
+}
+
 // A refused reload watches the refused files: once corrected, they take effect.
 // Writes that change nothing, and writes to devices, do not reload.
 func TestReloadCorrected(t *testing.T) {
