@@ -46,9 +46,13 @@ func (o *observation) round() Round {
 		if o.main == nil {
 			break
 		}
+		var errnos map[string]uint64
+		if i < len(o.main.Actions) {
+			errnos = o.main.Actions[i].ErrnoNames()
+		}
 		cost, mean := o.index.Cost(i)
 		r.Actions = append(r.Actions, ActionResult{
-			Name: a.Name, Rule: a.Rule, Errnos: o.main.Actions[i].ErrnoNames(),
+			Name: a.Name, Rule: a.Rule, Errnos: errnos,
 			Cost: cost.Quantiles(), CostMean: mean,
 			Latency: o.index.Latency(i).Quantiles(), Response: o.index.Response(i).Quantiles(),
 		})
