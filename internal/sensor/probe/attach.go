@@ -238,9 +238,8 @@ func (h *hooks) release(but []string) {
 		delete(h.attached, name)
 		if err := errors.Join(at.prototype.entry.Delete(at.slot), h.keep.remove(name)); err != nil {
 			h.log.Warn("a function stays attached", "function", name, "error", err)
-			continue
 		}
-		h.leaving[at.stub] = name
+		h.leaving[at.stub] = name // if it stays: as long as it does, sys_exit sees the function's calls
 	}
 }
 
