@@ -52,8 +52,10 @@ type hooks struct {
 	// attached.
 	underWay time.Duration
 	wake     chan struct{} // nil where functions are out of the question
-	end      context.CancelFunc
-	ended    sync.WaitGroup
+	// preemptible: the kernel was built so that it can be.
+	preemptible bool
+	end         context.CancelFunc
+	ended       sync.WaitGroup
 
 	mu         sync.Mutex // guards what follows: one change at a time
 	interest   Interest
@@ -101,6 +103,7 @@ func (h *hooks) start(p *Probe, mode Hooks, underWay time.Duration) {
 	}
 	h.found, h.attached, h.prototypes = map[string]function{}, map[string]place{}, map[btf.TypeID]*prototype{}
 	h.leaving = map[ebpf.ProgramID]string{}
+	h.preemptible = canPreempt()
 	h.wake = make(chan struct{}, 1)
 	h.wakeUp()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -242,10 +245,11 @@ func (h *hooks) set(state uint64) error {
 		return fmt.Errorf("tell the probe which hook reports: %w", err)
 	}
 	h.state = state
-	_ = grace()
-	// On kernels that can be preemptible, that has waited for the programs, but not
-	// for a call on its way from one hook to the other. It takes microseconds.
-	time.Sleep(time.Second / 10)
+	// On kernels that can be preemptible, a grace period is one for programs, but
+	// not for a call on its way from one hook to the other. It takes microseconds.
+	if err := grace(); state != 0 && (err != nil || h.preemptible) {
+		time.Sleep(time.Second / 10)
+	}
 	return nil
 }
 

@@ -23,6 +23,13 @@ func preempts() string {
 	return preemption(unix.ByteSliceToString(u.Version[:]), preemptionMode)
 }
 
+// canPreempt says whether the kernel was built to be preemptible, also if it is
+// not now; true if that is not known.
+func canPreempt() bool {
+	var u unix.Utsname
+	return unix.Uname(&u) != nil || strings.Contains(unix.ByteSliceToString(u.Version[:]), "PREEMPT")
+}
+
 // preemption reads the kernel's version as uname -v has it; mode is that of
 // kernels that decide when they start.
 func preemption(version string, mode func() (string, error)) string {
