@@ -182,7 +182,7 @@ func TestSpawnStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	o := Options{Actions: []Choice{{Name: "syscall.WriteBelowEtc"}, {Name: "syscall.PacketSocketCreatedInContainer"}}, Rate: 1000, Workers: 2, Sandbox: SandboxOptions{StateDir: t.TempDir()}}
-	o.Ready = func([]string) { time.AfterFunc(50*time.Millisecond, cancel) }
+	o.Sink = func([]Instance) { cancel() } // with the first of them
 	r, err := Spawn(ctx, o)
 	if err != nil || r.Completed == 0 || r.Failed > 0 {
 		t.Errorf("%+v, %v", r, err)
