@@ -358,7 +358,7 @@ func grace() error {
 
 const membarrierGlobal = 1 << 0 // MEMBARRIER_CMD_GLOBAL, include/uapi/linux/membarrier.h
 
-// Close detaches and unloads everything.
+// Close detaches and unloads everything. Its Reader must not be waiting.
 func (p *Probe) Close() error {
 	errs := []error{p.Detach(), p.hooks.close()}
 	if p.reader != nil {

@@ -162,7 +162,8 @@ func (r *Reader) Wake() {
 	}
 }
 
-// Close unmaps the rings. Events borrowed from them must not be touched again.
+// Close unmaps the rings. No Wait may be under way, and events borrowed from them
+// must not be touched again.
 func (r *Reader) Close() error {
 	var errs []error
 	for _, unmap := range r.unmap {
