@@ -28,8 +28,8 @@ func (r *reader) count(at *place, n int) error {
 	return nil
 }
 
-// sequence returns what a sequence has, with aliases followed; msg is the error
-// if n is none.
+// sequence returns the items of a sequence, with aliases followed; msg is the
+// error if n is not a sequence.
 func (r *reader) sequence(n *yaml.Node, at *place, msg string) ([]*yaml.Node, error) {
 	if n.Kind != yaml.SequenceNode {
 		return nil, at.fail(ErrYAMLValidate, "%s", msg)
