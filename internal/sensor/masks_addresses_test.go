@@ -28,21 +28,30 @@ func TestAddressMasksOnAndOff(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	dir := callDir(t)
 	first := ruleSet(t, addressRule(r))
+	masksOnAndOff(t, *addressRounds, first, func(name string) ([]*rules.Rule, *exec.Cmd) {
+		list := ruleSet(t, addressRule(r), addressRule(r), addressRule(r))
+		return list, exec.Command(filepath.Join(dir, name), actArg, "network", fmt.Sprint(r.Uint64()), "600")
+	})
+}
+
+// masksOnAndOff compares the alerts of a program's calls, in some rounds, with
+// masks and without. round draws the rules and the command, by one of callNames.
+func masksOnAndOff(t *testing.T, rounds int, first []*rules.Rule, round func(name string) ([]*rules.Rule, *exec.Cmd)) {
+	t.Helper()
 	on, off := watch(t, first, true), watch(t, first, false)
 	var sent, seen, alerted int
-	for round := range *addressRounds {
-		list := ruleSet(t, addressRule(r), addressRule(r), addressRule(r))
+	for i := range rounds {
+		list, command := round(callNames[i%len(callNames)])
 		on.use(list)
 		off.use(list)
-		name := callNames[round%len(callNames)]
-		pid := finish(t, exec.Command(filepath.Join(dir, name), actArg, "network", fmt.Sprint(r.Uint64()), "600"))
+		pid := finish(t, command)
 		events, alerts := on.saw(pid)
 		all, want := off.saw(pid)
 		if d := gocmp.Diff(want, alerts); d != "" {
 			for _, rule := range list {
 				t.Log(rule.Name, rule.Condition)
 			}
-			t.Fatalf("round %d: alerts without masks (-) and with (+):\n%s", round, d)
+			t.Fatalf("round %d: alerts without masks (-) and with (+):\n%s", i, d)
 		}
 		sent, seen, alerted = sent+sum(events), seen+sum(all), alerted+sum(want)
 	}
