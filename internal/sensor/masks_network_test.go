@@ -19,9 +19,30 @@ func init() {
 
 // networker makes calls on sockets at random, in a network of its own.
 type networker struct {
-	*rand.Rand
-	sockets   []int
+	socketPool
 	listeners []int
+}
+
+// socketPool has the last sockets that were made, of which calls choose at random.
+type socketPool struct {
+	*rand.Rand
+	sockets []int
+}
+
+// keep has later calls use a socket.
+func (p *socketPool) keep(fd int) {
+	if p.sockets = append(p.sockets, fd); len(p.sockets) > 12 {
+		unix.Close(p.sockets[0])
+		p.sockets = p.sockets[1:]
+	}
+}
+
+// some is one of the sockets, or no socket.
+func (p *socketPool) some() int {
+	if len(p.sockets) == 0 || p.IntN(20) == 0 {
+		return p.IntN(3) - 1
+	}
+	return p.sockets[p.IntN(len(p.sockets))]
 }
 
 // ownAddress is one in newNetwork that is not known for loopback.
@@ -70,7 +91,7 @@ func networkCalls(seed, n string) error {
 	if err := newNetwork(); err != nil {
 		return err
 	}
-	w := &networker{Rand: rand.New(rand.NewPCG(s, 1))}
+	w := &networker{socketPool: socketPool{Rand: rand.New(rand.NewPCG(s, 1))}}
 	for _, at := range []string{"0.0.0.0:22", ownAddress + ":2222", "[::]:80", "[::1]:53"} {
 		w.listen(at)
 	}
@@ -112,22 +133,6 @@ func (w *networker) peer() (family int, at string) {
 		family = unix.AF_INET6
 	}
 	return family, at
-}
-
-// keep has later calls use a socket.
-func (w *networker) keep(fd int) {
-	if w.sockets = append(w.sockets, fd); len(w.sockets) > 12 {
-		unix.Close(w.sockets[0])
-		w.sockets = w.sockets[1:]
-	}
-}
-
-// some is one of the sockets, or no socket.
-func (w *networker) some() int {
-	if len(w.sockets) == 0 || w.IntN(20) == 0 {
-		return w.IntN(3) - 1
-	}
-	return w.sockets[w.IntN(len(w.sockets))]
 }
 
 // networkActs are the calls that are made; many of them fail.

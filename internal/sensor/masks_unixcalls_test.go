@@ -21,9 +21,8 @@ func init() {
 
 // unixer makes calls on unix sockets at random, in a directory of its own.
 type unixer struct {
-	*rand.Rand
-	dir     string
-	sockets []int
+	socketPool
+	dir string
 }
 
 // unixCalls makes n calls in dir that are drawn by a seed.
@@ -43,7 +42,7 @@ func unixCalls(dir, seed, n string) error {
 	if err := os.Chdir(dir); err != nil {
 		return err
 	}
-	u := &unixer{Rand: rand.New(rand.NewPCG(s, 1)), dir: dir}
+	u := &unixer{socketPool: socketPool{Rand: rand.New(rand.NewPCG(s, 1))}, dir: dir}
 	for range count {
 		unixActs[u.IntN(len(unixActs))](u)
 	}
@@ -74,20 +73,9 @@ func (u *unixer) call(nr uintptr, fd int, to []byte) (int, unix.Errno) {
 }
 
 func (u *unixer) keep(fd int, err error) {
-	if err != nil {
-		return
+	if err == nil {
+		u.socketPool.keep(fd)
 	}
-	if u.sockets = append(u.sockets, fd); len(u.sockets) > 12 {
-		unix.Close(u.sockets[0])
-		u.sockets = u.sockets[1:]
-	}
-}
-
-func (u *unixer) some() int {
-	if len(u.sockets) == 0 || u.IntN(20) == 0 {
-		return u.IntN(3) - 1
-	}
-	return u.sockets[u.IntN(len(u.sockets))]
 }
 
 func (u *unixer) socket() {
