@@ -46,7 +46,7 @@ kubernetes: ## what a Kubernetes for the tests is made of; minutes, once
 
 # The packages where something runs beside something else: in the others, which
 # are more than half, the race detector has nothing to find.
-CONCURRENT = $(shell grep -lrE -e '^\s*go [a-z]' -e '"sync"|"sync/atomic"|errgroup' -e '\.Go.func' --include='*.go' internal | xargs -n1 dirname | sort -u | sed 's|^|./|')
+CONCURRENT = $(shell grep -lrE -e '^\s*go [a-z]' -e '"sync"|"sync/atomic"|errgroup' -e '\.Go.func' --include='*.go' internal test/support | xargs -n1 dirname | sort -u | sed 's|^|./|')
 
 .PHONY: race
 race: ## tests of what is concurrent under the race detector, without the long ones

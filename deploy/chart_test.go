@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/test/kubernetes"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 const namespace = "peregrine"

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/leaks"
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }

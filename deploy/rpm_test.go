@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // TestRPM makes the RPM from the Debian package and asks rpm about it.

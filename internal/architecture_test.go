@@ -14,7 +14,7 @@ const architecture = "../docs/ARCHITECTURE.md"
 
 // goPackage is a package of this module.
 type goPackage struct {
-	path     string // below internal/
+	path     string // below internal/, or that of test support below the module's root
 	doc      string // the first sentence of its comment
 	imports  []string
 	external []string // imports from outside internal/
@@ -23,7 +23,7 @@ type goPackage struct {
 // The picture of the floors and the table of packages in docs/ARCHITECTURE.md
 // agree with the code; PEREGRINE_UPDATE=1 rewrites them.
 func TestArchitecture(t *testing.T) {
-	packages := listPackages(t)
+	packages := listPackages(t, "./...")
 	page, err := os.ReadFile(architecture)
 	if err != nil {
 		t.Fatal(err)
@@ -36,6 +36,7 @@ func TestArchitecture(t *testing.T) {
 		}) + "```\n",
 		"sensor":   "```\n" + floors(t, packages, inSensor) + "```\n",
 		"packages": table(packages),
+		"support":  table(listPackages(t, supports)),
 	} {
 		got = replaceSection(t, got, name, text)
 	}
@@ -50,16 +51,20 @@ func TestArchitecture(t *testing.T) {
 	}
 }
 
-func listPackages(t *testing.T) []goPackage {
+// supports are the packages that only tests import.
+const supports = "../test/support/..."
+
+func listPackages(t *testing.T, patterns ...string) []goPackage {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}}\t{{.Doc}}\t{{join .Imports \" \"}}", "./...").Output()
+	format := "{{.ImportPath}}\t{{.Doc}}\t{{join .Imports \" \"}}"
+	out, err := exec.Command("go", append([]string{"list", "-f", format}, patterns...)...).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	var packages []goPackage
 	for line := range strings.SplitSeq(strings.TrimSpace(string(out)), "\n") {
 		parts := strings.Split(line, "\t")
-		p := goPackage{path: strings.TrimPrefix(parts[0], module), doc: parts[1]}
+		p := goPackage{path: strings.TrimPrefix(strings.TrimPrefix(parts[0], module), root), doc: parts[1]}
 		for dep := range strings.FieldsSeq(parts[2]) {
 			if dep, ours := strings.CutPrefix(dep, module); ours {
 				p.imports = append(p.imports, dep)

@@ -16,7 +16,7 @@ func TestDependenciesAreExplained(t *testing.T) {
 		rows[m[1]] = m[2]
 	}
 	direct := regexp.MustCompile(`(?m)^\t(\S+/\S+) v\S+$`).FindAllStringSubmatch(read(t, "../go.mod"), -1)
-	packages := listPackages(t)
+	packages := listPackages(t, "./...", supports)
 	for _, m := range direct {
 		users, ok := rows[m[1]]
 		if !ok {

@@ -7,7 +7,11 @@ import (
 	"testing"
 )
 
-const module = "github.com/peregrine-sec/peregrine/internal/"
+const (
+	root    = "github.com/peregrine-sec/peregrine/"
+	module  = root + "internal/"
+	support = root + "test/support/"
+)
 
 // forbidden lists imports that a package (and all below it) must not have,
 // directly or through others, with the reason.
@@ -34,7 +38,6 @@ var forbidden = []struct{ pkg, imports, why string }{
 	{"capacity/report", module + "capacity/sweep", "the report shows what is stored"},
 	{"capacity/report", module + "capacity/diagnose", "the report shows what is stored"},
 	{"capacity/sweep", module + "capacity/limit", "the sweep knows a sensor under a limit, not how it came there"},
-	{"capacity/run", module + "capacity/capacitytest", "the simulated sensor is for tests"},
 	{"capacity", module + "sensor", "ours and Falco are measured by the same code"},
 	{"sensor", module + "bench", "the sensor stands alone"},
 	{"sensor", module + "capacity", "the sensor stands alone"},
@@ -42,7 +45,7 @@ var forbidden = []struct{ pkg, imports, why string }{
 }
 
 // ground is the floor below all others: it imports only itself.
-var ground = []string{"condition", "corpus", "endpoint", "human", "journal", "junit", "linux", "needs", "sample", "script", "sensorstats", "wait"}
+var ground = []string{"condition", "endpoint", "human", "journal", "junit", "linux", "sample", "sensorstats", "wait"}
 
 // within says whether a package is pkg or below it.
 func within(name, pkg string) bool { return name == pkg || strings.HasPrefix(name, pkg+"/") }
@@ -71,6 +74,9 @@ func TestImports(t *testing.T) {
 		for _, dep := range deps[1:] {
 			if of, ours := strings.CutPrefix(dep, module); ours && onGround(pkg) && !onGround(of) {
 				t.Errorf("%s imports %s: the ground floor imports nothing from above", pkg, dep)
+			}
+			if strings.HasPrefix(dep, support) {
+				t.Errorf("%s imports %s: only tests need what supports tests", pkg, dep)
 			}
 		}
 		for _, rule := range forbidden {

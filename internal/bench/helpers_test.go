@@ -5,10 +5,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/bench/benchtest"
-	"github.com/peregrine-sec/peregrine/internal/bench/benchtest/player"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
-	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/benchtest"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/player"
 )
 
 // TestMain is also the player of a recorded Falco.

@@ -17,14 +17,14 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"github.com/peregrine-sec/peregrine/internal/bench/benchtest/player"
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/endpoint"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
+	"github.com/peregrine-sec/peregrine/test/support/player"
 )
 
 // tell performs actions and sends them to a player's socket, which has one rule

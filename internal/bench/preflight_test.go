@@ -8,13 +8,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/bench/benchtest"
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/match"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
+	"github.com/peregrine-sec/peregrine/test/support/benchtest"
 )
 
 // canaryOf is the generator of a preflight: one instance, now.

@@ -18,7 +18,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/syscalls"
 	"github.com/peregrine-sec/peregrine/internal/version"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // runBench runs a command line in this process.

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // A run of the generator ends in order, with its changes undone, however it is

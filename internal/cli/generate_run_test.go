@@ -15,7 +15,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/generator"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // execute runs a command line in this process.

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/corpus"
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/corpus"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // pidFields make alerts tell whose process they are about.

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/generator"
-	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
 // The test binary is the generator's worker process.

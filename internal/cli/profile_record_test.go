@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/profile"
 	"github.com/peregrine-sec/peregrine/internal/profile/record"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // A recording is seen in a browser while it goes on: its rates, and the profile

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/corpus"
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/profile"
+	"github.com/peregrine-sec/peregrine/test/support/corpus"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 func writeSample(t *testing.T, name string, calls float64) string {

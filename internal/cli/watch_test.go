@@ -21,9 +21,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
-	"github.com/peregrine-sec/peregrine/internal/needs"
-	"github.com/peregrine-sec/peregrine/internal/page/pagetest"
 	"github.com/peregrine-sec/peregrine/internal/wait"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
+	"github.com/peregrine-sec/peregrine/test/support/pagetest"
 )
 
 var update = flag.Bool("update", false, "take the pictures in docs/ again")

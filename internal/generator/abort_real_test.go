@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/engine"
-	"github.com/peregrine-sec/peregrine/internal/generator/engine/enginetest"
 	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
+	"github.com/peregrine-sec/peregrine/test/support/enginetest"
 )
 
 // A podman that does not react to a signal is killed with all that it has

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // needRoot skips tests that change namespaces.

@@ -12,7 +12,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // kernelCount counts syscalls at kernel entry, by thread, to check the

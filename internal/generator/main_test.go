@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
 // The test binary is the worker process and every child.

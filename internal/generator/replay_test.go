@@ -11,8 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/profile"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // shop is a workload with all cases of a replay: side calls, failures,

@@ -17,7 +17,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/child"
 	"github.com/peregrine-sec/peregrine/internal/generator/sandbox"
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // A replay keeps the user's settings of the runtime.

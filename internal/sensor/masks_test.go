@@ -22,7 +22,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
@@ -32,6 +31,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/probe"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // watcher is a probe and an engine that look at the test's child processes and

@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // unprovoked are fields that stay zero on a healthy host, with their causes. A

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 func TestPIDFile(t *testing.T) {

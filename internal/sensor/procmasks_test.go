@@ -20,8 +20,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 func init() { acts["steps"] = steps }

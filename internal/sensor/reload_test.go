@@ -15,10 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // idleSensor is a sensor without a driver whose parts a test can look at.

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
 // badValues are wrong for most keys: numbers out of all bounds, other types, and

@@ -18,9 +18,9 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics/live"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // busy is a source whose events never end: bursts, of which one event in many

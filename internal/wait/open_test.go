@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 func pipe(t *testing.T) string {

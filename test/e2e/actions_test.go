@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/corpus"
+	"github.com/peregrine-sec/peregrine/test/support/corpus"
 )
 
 // notHere are the actions that cannot run on every machine, with the reason

@@ -11,8 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/rules"
+	"github.com/peregrine-sec/peregrine/test/support/corpus"
 )
 
 // defaultRules are the files of the default rules, in the order in which the

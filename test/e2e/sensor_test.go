@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // patience bounds every wait for a condition.

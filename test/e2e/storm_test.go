@@ -13,7 +13,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 const (

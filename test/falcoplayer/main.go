@@ -9,7 +9,7 @@ package main
 import (
 	"os"
 
-	"github.com/peregrine-sec/peregrine/internal/bench/benchtest/player"
+	"github.com/peregrine-sec/peregrine/test/support/player"
 )
 
 func main() { os.Exit(player.Main(os.Args[1:])) }

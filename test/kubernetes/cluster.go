@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // dir is the only place of a cluster's state: one cluster runs at a time, and

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // start starts a component on the node, with its output in name.log. It is

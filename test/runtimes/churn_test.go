@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 var churn = flag.Int("churn", 15, "short-lived containers to run; 1000 for the whole test")

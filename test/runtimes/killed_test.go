@@ -19,7 +19,7 @@ import (
 	"time"
 
 	generator "github.com/peregrine-sec/peregrine/internal/generator/engine"
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 var kills = flag.Int("kills", 4, "runs of the generator to kill with each runtime")

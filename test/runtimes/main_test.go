@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/image"
-	"github.com/peregrine-sec/peregrine/internal/leaks"
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // built has the programs and images that the tests need, made once.

@@ -19,7 +19,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // node is a container runtime that reports many containers as a real one does,

@@ -11,8 +11,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // alertLine is an alert as the sensor writes it.

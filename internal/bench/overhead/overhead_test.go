@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
-	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
 // TestMain is also the sensor: one that does nothing until it is stopped.

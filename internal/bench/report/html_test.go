@@ -6,8 +6,8 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
-	"github.com/peregrine-sec/peregrine/internal/page/pagetest"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
+	"github.com/peregrine-sec/peregrine/test/support/pagetest"
 )
 
 func html(t *testing.T, r *Run) string {

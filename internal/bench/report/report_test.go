@@ -20,9 +20,9 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/target"
 	"github.com/peregrine-sec/peregrine/internal/bench/usage"
 	"github.com/peregrine-sec/peregrine/internal/generator"
-	"github.com/peregrine-sec/peregrine/internal/leaks"
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }

@@ -13,14 +13,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
-	"github.com/peregrine-sec/peregrine/internal/bench/benchtest"
 	"github.com/peregrine-sec/peregrine/internal/bench/classic"
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/action"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
-	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/benchtest"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }

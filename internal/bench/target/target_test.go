@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/bench/intake"
-	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensorstats"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
 // TestMain is also the sensor: the test binary runs itself with PLAY set.

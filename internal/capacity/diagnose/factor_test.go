@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
 	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
+	"github.com/peregrine-sec/peregrine/test/support/capacitytest"
 )
 
 func TestExplain(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // cluster is an API server, with as much of the controllers and the kubelet as

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/page/pagetest"
+	"github.com/peregrine-sec/peregrine/test/support/pagetest"
 )
 
 func pageFile(t *testing.T) string {

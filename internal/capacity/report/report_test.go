@@ -17,9 +17,9 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/advise"
-	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
 	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+	"github.com/peregrine-sec/peregrine/test/support/capacitytest"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files and the screenshots")

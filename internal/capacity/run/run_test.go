@@ -16,14 +16,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/generator"
-	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
+	"github.com/peregrine-sec/peregrine/test/support/capacitytest"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/profile"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // No goroutine is left behind.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/script"
+	"github.com/peregrine-sec/peregrine/test/support/script"
 )
 
 var update = flag.Bool("update", false, "rewrite the scripts' output")

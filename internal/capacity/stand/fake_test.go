@@ -13,9 +13,9 @@ import (
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 
-	"github.com/peregrine-sec/peregrine/internal/bench/benchtest/player"
 	"github.com/peregrine-sec/peregrine/internal/generator"
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
+	"github.com/peregrine-sec/peregrine/test/support/player"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }

@@ -5,9 +5,9 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
 	"github.com/peregrine-sec/peregrine/internal/capacity/compare"
 	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
+	"github.com/peregrine-sec/peregrine/test/support/capacitytest"
 )
 
 // Two runs of the same sensor agree within 5 % in their confirmed rows, or the

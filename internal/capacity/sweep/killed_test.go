@@ -8,9 +8,9 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/generator"
+	"github.com/peregrine-sec/peregrine/test/support/capacitytest"
 )
 
 // A sensor that is killed once costs a repetition and no more.

@@ -11,9 +11,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
 	"github.com/peregrine-sec/peregrine/internal/capacity/run"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+	"github.com/peregrine-sec/peregrine/test/support/capacitytest"
 )
 
 // Time that is left in the end, as larger limits soon meet the generator's, goes

@@ -12,10 +12,10 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
-	"github.com/peregrine-sec/peregrine/internal/capacity/capacitytest"
 	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
 	"github.com/peregrine-sec/peregrine/internal/capacity/run"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
+	"github.com/peregrine-sec/peregrine/test/support/capacitytest"
 )
 
 // options are a sweep over three limits with a test stand.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/corpus"
+	"github.com/peregrine-sec/peregrine/test/support/corpus"
 )
 
 // The catalogue holds event-generator's actions under their names, with their

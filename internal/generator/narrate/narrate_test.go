@@ -9,7 +9,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/generator"
 	"github.com/peregrine-sec/peregrine/internal/generator/eventlog"
 	"github.com/peregrine-sec/peregrine/internal/generator/pace"
-	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 func TestContainerPath(t *testing.T) {

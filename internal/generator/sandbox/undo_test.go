@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/engine"
-	"github.com/peregrine-sec/peregrine/internal/generator/engine/enginetest"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
+	"github.com/peregrine-sec/peregrine/test/support/enginetest"
 )
 
 // listed is how a docker lists a container: from its third list on.

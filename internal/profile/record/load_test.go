@@ -3,7 +3,7 @@ package record
 import (
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // The program loads with the current task as a typed pointer and, as on kernels

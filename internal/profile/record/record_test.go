@@ -16,9 +16,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/profile"
 	stat "github.com/peregrine-sec/peregrine/internal/sample"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // recorded is a profile of act, which is stopped once the recording has seen a

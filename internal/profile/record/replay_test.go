@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/generator"
-	"github.com/peregrine-sec/peregrine/internal/leaks"
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/profile"
 	"github.com/peregrine-sec/peregrine/internal/profile/record"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 const shopVariable = "PEREGRINE_TEST_SHOP"

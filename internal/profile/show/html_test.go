@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/page/pagetest"
 	"github.com/peregrine-sec/peregrine/internal/profile"
+	"github.com/peregrine-sec/peregrine/test/support/pagetest"
 )
 
 // The page has the course as a chart, and all that the text has.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
-	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
+	"github.com/peregrine-sec/peregrine/test/support/fieldtest"
 )
 
 func TestInternal(t *testing.T) {

@@ -21,11 +21,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 var testLimits = Limits{EventBytes: 4 << 10, BodyBytes: 64 << 10, Patience: 20 * time.Second}

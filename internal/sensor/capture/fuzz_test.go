@@ -8,9 +8,9 @@ import (
 
 	"pgregory.net/rapid"
 
-	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
 // exampleEvents are the events of a recording: a process, and a few calls.

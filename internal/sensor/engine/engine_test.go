@@ -10,14 +10,14 @@ import (
 
 	embedded "github.com/peregrine-sec/peregrine/rules"
 
-	"github.com/peregrine-sec/peregrine/internal/corpus"
-	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+	"github.com/peregrine-sec/peregrine/test/support/corpus"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
 // No goroutine is left behind.

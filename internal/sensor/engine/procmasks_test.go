@@ -5,12 +5,12 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/capture"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+	"github.com/peregrine-sec/peregrine/test/support/corpus"
 )
 
 // maskingKernel leaves out the events that a kernel would by masks of processes.

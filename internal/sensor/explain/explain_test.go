@@ -14,10 +14,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
-	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
+	"github.com/peregrine-sec/peregrine/test/support/fieldtest"
 )
 
 // Facts from the API server about a pod have Falco's names of before 0.37 and

@@ -8,10 +8,10 @@ import (
 	"regexp"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
-	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
+	"github.com/peregrine-sec/peregrine/test/support/corpus"
+	"github.com/peregrine-sec/peregrine/test/support/fieldtest"
 )
 
 // procfs is a directory that looks like /proc for process 14.

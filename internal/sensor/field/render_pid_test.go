@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
-	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
+	"github.com/peregrine-sec/peregrine/test/support/fieldtest"
 )
 
 // Numbers of threads have the name of their process, and those that a call has

@@ -6,7 +6,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
-	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
+	"github.com/peregrine-sec/peregrine/test/support/fieldtest"
 )
 
 func tarWorld(t testing.TB) *fieldtest.World {

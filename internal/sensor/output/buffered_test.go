@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // Alerts of a stream are collected; a clean stop writes them at once.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 func fileConfig(path string, keepAlive bool) *config.Config {

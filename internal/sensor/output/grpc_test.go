@@ -25,8 +25,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/peregrine-sec/peregrine/internal/falcoapi/outputs"
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 func grpcConfig(t *testing.T) (*config.Config, string) {

@@ -6,7 +6,7 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
-	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
+	"github.com/peregrine-sec/peregrine/test/support/fieldtest"
 )
 
 // The memory of full queues is close to the bound, for the alerts of a rule

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 func programConfig(command string, keepAlive bool) *config.Config {

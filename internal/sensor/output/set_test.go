@@ -13,11 +13,11 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
-	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
+	"github.com/peregrine-sec/peregrine/test/support/fieldtest"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 func TestNoOutput(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
-	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
+	"github.com/peregrine-sec/peregrine/test/support/fieldtest"
 )
 
 // connection is the descriptor of a connected socket, or of one that is alone

@@ -9,8 +9,8 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
-	"github.com/peregrine-sec/peregrine/internal/sensor/field/fieldtest"
 	"github.com/peregrine-sec/peregrine/internal/sensor/filter"
+	"github.com/peregrine-sec/peregrine/test/support/fieldtest"
 )
 
 func TestKinds(t *testing.T) {

@@ -4,11 +4,11 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }

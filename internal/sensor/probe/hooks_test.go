@@ -21,8 +21,8 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 var handOverOpens = flag.Int("hand-over-opens", 20_000, "opens, at least, of each thread during a hand-over")

@@ -9,11 +9,11 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	sensorevent "github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
+	"github.com/peregrine-sec/peregrine/test/support/corpus"
 )
 
 // stalled is a record that its producer has begun and not finished.

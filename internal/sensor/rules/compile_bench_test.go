@@ -6,7 +6,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	"github.com/peregrine-sec/peregrine/internal/sensor/engine"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -15,6 +14,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 	embedded "github.com/peregrine-sec/peregrine/rules"
+	"github.com/peregrine-sec/peregrine/test/support/corpus"
 )
 
 // sets are the sets of rules to measure with.

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/script"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/test/support/script"
 )
 
 // The scripts of testdata/load load rules files. The input of

@@ -5,8 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/corpus"
 	"github.com/peregrine-sec/peregrine/internal/sensor/field"
+	"github.com/peregrine-sec/peregrine/test/support/corpus"
 )
 
 func sources(t testing.TB, set corpus.RuleSet) (files []Source) {

@@ -20,7 +20,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/probe"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // live is a table that follows the real kernel.

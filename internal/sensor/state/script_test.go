@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/script"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/test/support/script"
 )
 
 var update = flag.Bool("update", false, "rewrite the scripts' output")

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/test/kubernetes"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // standIn is a DaemonSet as Falco's chart makes it, with a player in Falco's place.

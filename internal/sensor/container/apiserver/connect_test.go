@@ -21,8 +21,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // account is a directory with a token and the server's authority.

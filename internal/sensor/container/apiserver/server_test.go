@@ -13,8 +13,8 @@ import (
 
 	"context"
 
-	"github.com/peregrine-sec/peregrine/internal/needs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // cluster is an API server with the answers of paths. Its watch sends the

@@ -12,10 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest"
-	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest/resttest"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/resttest"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
-	"github.com/peregrine-sec/peregrine/internal/sensor/container/rest/resttest"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/resttest"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }

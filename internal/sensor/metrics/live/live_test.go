@@ -19,9 +19,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/peregrine-sec/peregrine/internal/leaks"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/metrics"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")

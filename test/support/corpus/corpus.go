@@ -80,7 +80,7 @@ func Need(t testing.TB, name string) string {
 
 func own(t testing.TB, name string) string {
 	t.Helper()
-	return filepath.Join(root(t), "internal", "corpus", "testdata", name)
+	return filepath.Join(root(t), "test", "support", "corpus", "testdata", name)
 }
 
 // root is the directory of this repository: the first above the test's that

@@ -59,7 +59,7 @@ func TestSettled(t *testing.T) {
 // No package has tests that are not looked at.
 func TestEveryPackage(t *testing.T) {
 	const files = `{{range .TestGoFiles}} {{.}}{{end}}{{range .XTestGoFiles}} {{.}}{{end}}`
-	cmd := exec.Command("go", "list", "-f", `{{.Dir}}`+files, "../../...")
+	cmd := exec.Command("go", "list", "-f", `{{.Dir}}`+files, "../../../...")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("%v: %v", cmd, err)

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/peregrine-sec/peregrine/internal/leaks"
+	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
 func TestMain(m *testing.M) { leaks.Main(m) }
