@@ -110,7 +110,7 @@ var roads = map[string]func(t *testing.T) (intake.Source, func([]byte)){
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { w.Close() })
-		return intake.NewReader(r), func(line []byte) { _, _ = w.Write(line) }
+		return intake.NewReader(r, false), func(line []byte) { _, _ = w.Write(line) }
 	},
 	"unix": func(t *testing.T) (intake.Source, func([]byte)) {
 		path := filepath.Join(t.TempDir(), "s")
@@ -123,7 +123,7 @@ var roads = map[string]func(t *testing.T) (intake.Source, func([]byte)){
 		return source, func(line []byte) { _, _ = conn.Write(line) }
 	},
 	"http": func(t *testing.T) (intake.Source, func([]byte)) {
-		source, err := intake.NewHTTP(endpoint.Server{Address: "127.0.0.1:0"})
+		source, err := intake.NewHTTP(endpoint.Server{Address: "127.0.0.1:0"}, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -172,7 +172,7 @@ func road(t *testing.T, dir, kind string) (open func() (intake.Source, error), f
 	t.Helper()
 	switch kind {
 	case "http":
-		server, err := intake.NewHTTP(endpoint.Server{Address: "127.0.0.1:0"})
+		server, err := intake.NewHTTP(endpoint.Server{Address: "127.0.0.1:0"}, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +186,7 @@ func road(t *testing.T, dir, kind string) (open func() (intake.Source, error), f
 			[]string{"-o", "stdout_output.enabled=false", "-o", "grpc.enabled=true", "-o", "grpc_output.enabled=true", "-o", "grpc.bind_address=unix://" + path}
 	}
 	path := filepath.Join(dir, "alerts.json")
-	return func() (intake.Source, error) { return intake.NewFile(path) },
+	return func() (intake.Source, error) { return intake.NewFile(path, false) },
 		[]string{"-o", "stdout_output.enabled=false", "-o", "file_output.enabled=true", "-o", "file_output.filename=" + path}
 }
 

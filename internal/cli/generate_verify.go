@@ -76,34 +76,28 @@ lines of a sensor with json_output=true, from a file or standard input.`,
 	return cmd
 }
 
-// alertSource opens the sensor's alerts; files from their present end on.
+// alertSource opens the sensor's alerts; files, which have to be there, from
+// their present end on.
 func alertSource(env Env, cmd *cobra.Command, sensor *sensorFlags) (verify.Source, error) {
 	sensor.imply(cmd)
 	if sensor.alerts == "" {
 		return nil, errors.New("test needs the sensor's alerts: --alerts FILE, stdin, http, grpc or unix:PATH")
 	}
-	from, err := endpoint.ParseAlerts(sensor.alerts)
-	switch {
-	case err != nil:
-		return nil, usagef("--alerts: %w", err)
-	case from.Kind == endpoint.Stdin:
-		return verify.NewJSONLines(io.NopCloser(env.Stdin), false), nil
-	case from.Kind != endpoint.File:
-		source, err := sensor.source(cmd, env)
+	if from, err := endpoint.ParseAlerts(sensor.alerts); err == nil && from.Kind == endpoint.File {
+		file, err := os.Open(from.Path)
 		if err != nil {
+			return nil, fmt.Errorf("alerts: %w", err)
+		}
+		if _, err := file.Seek(0, io.SeekEnd); err != nil {
+			return received{intake.NewReader(file, true)}, nil // a named pipe has no end to go to
+		}
+		if err := file.Close(); err != nil {
 			return nil, err
 		}
-		return received{source}, nil
 	}
-	file, err := os.Open(from.Path)
-	if err != nil {
-		return nil, fmt.Errorf("alerts: %w", err)
-	}
-	if _, err := file.Seek(0, io.SeekEnd); err != nil {
-		// A named pipe has no end to go to.
-		return verify.NewJSONLines(file, false), nil
-	}
-	return verify.NewJSONLines(file, true), nil
+	sensor.intake.Texts = true
+	source, err := sensor.source(cmd, env)
+	return received{source}, err
 }
 
 // received adapts bench's intake to verify.
@@ -119,7 +113,7 @@ func (r received) Next(ctx context.Context) ([]verify.Alert, error) {
 	}
 	var alerts []verify.Alert
 	for _, a := range batch {
-		alerts = append(alerts, verify.Alert{Rule: a.Rule, Source: a.Source, Time: time.Unix(0, a.Time)})
+		alerts = append(alerts, verify.Alert{Rule: a.Rule, Source: a.Source, Time: time.Unix(0, a.Time), Text: a.Text, Processes: verify.Processes(a.Text)})
 	}
 	return alerts, err
 }

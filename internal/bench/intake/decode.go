@@ -25,9 +25,12 @@ const maxInterned = 4096
 // belongs to one goroutine.
 type decoder struct {
 	interned map[string]string
+	texts    bool // are kept
 }
 
-func newDecoder() *decoder { return &decoder{interned: make(map[string]string)} }
+func newDecoder(texts bool) *decoder {
+	return &decoder{interned: make(map[string]string), texts: texts}
+}
 
 // decode fills everything of a but Received.
 func (d *decoder) decode(text []byte, a *Alert) error {
@@ -74,6 +77,9 @@ func (d *decoder) decode(text []byte, a *Alert) error {
 	}
 	if a.Time == 0 {
 		return errors.New(`malformed alert: neither "time" nor evt.time`)
+	}
+	if d.texts {
+		a.Text = string(text)
 	}
 	return nil
 }

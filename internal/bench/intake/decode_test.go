@@ -33,7 +33,7 @@ func TestDecode(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got Alert
-			if err := newDecoder().decode([]byte(tt.text), &got); err != nil {
+			if err := newDecoder(false).decode([]byte(tt.text), &got); err != nil {
 				t.Fatal(err)
 			}
 			if got != tt.want {
@@ -57,7 +57,7 @@ func TestDecodeErrors(t *testing.T) {
 		{`{"a":{"b":1}`, "unexpected end"},
 	} {
 		var a Alert
-		err := newDecoder().decode([]byte(tt.text), &a)
+		err := newDecoder(false).decode([]byte(tt.text), &a)
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("decode(%q) = %v, want an error with %q", tt.text, err, tt.want)
 		}
@@ -97,7 +97,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(`{"rule":"r","time":"1970-01-01T00:00:01Z","x":[[],{},"",null,true,1e3]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		var got Alert
-		err := newDecoder().decode([]byte(text), &got)
+		err := newDecoder(false).decode([]byte(text), &got)
 		want, ok := reference([]byte(text))
 		// The standard library matches keys without regard to case, replaces
 		// invalid UTF-8, and takes the last of equal keys, in objects too.
@@ -133,7 +133,7 @@ func odd(text string) bool {
 }
 
 func TestDecodeAllocatesNothing(t *testing.T) {
-	d := newDecoder()
+	d := newDecoder(false)
 	text := []byte(sample)
 	var a Alert
 	if n := testing.AllocsPerRun(100, func() {
@@ -148,7 +148,7 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 func BenchmarkDecode(b *testing.B) {
 	text := []byte(sample)
 	b.Run("ours", func(b *testing.B) {
-		d := newDecoder()
+		d := newDecoder(false)
 		var a Alert
 		b.ReportAllocs()
 		for b.Loop() {

@@ -30,7 +30,7 @@ var _ Source = (*HTTP)(nil)
 
 // NewHTTP listens at once: an address in use is an error here, not a round
 // without alerts later.
-func NewHTTP(o endpoint.Server) (*HTTP, error) {
+func NewHTTP(o endpoint.Server, texts bool) (*HTTP, error) {
 	config, err := o.Config()
 	if err != nil {
 		return nil, fmt.Errorf("http alert server: %w", err)
@@ -45,7 +45,7 @@ func NewHTTP(o endpoint.Server) (*HTTP, error) {
 	s := &HTTP{
 		mailbox:  newMailbox(),
 		listener: listener,
-		decoders: sync.Pool{New: func() any { return newDecoder() }},
+		decoders: sync.Pool{New: func() any { return newDecoder(texts) }},
 	}
 	s.server = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),

@@ -21,6 +21,8 @@ type Alert struct {
 	// Run is the generator's run that the command line of the event's process
 	// names, or Stranger if it names none; "" if the alert has no command line.
 	Run string `json:"run,omitempty"`
+	// Text is the whole alert as JSON, if Options ask for it.
+	Text string `json:"-"`
 }
 
 // Stranger stands for a process that does not belong to the generator.

@@ -69,24 +69,26 @@ func (l *lines) flush(now int64) {
 // Reader reads JSON lines from a pipe, a socket or standard input.
 type Reader struct {
 	*mailbox
-	r    io.ReadCloser
-	done chan struct{}
-	stop chan struct{}
-	once sync.Once
+	texts bool
+	r     io.ReadCloser
+	done  chan struct{}
+	stop  chan struct{}
+	once  sync.Once
 }
 
 var _ Source = (*Reader)(nil)
 
-// NewReader starts reading r, which Close closes. If r is a pipe it is made
-// larger, so that a reader that is kept waiting does not stop the sensor.
-func NewReader(r io.ReadCloser) *Reader {
+// NewReader starts reading r, which Close closes; texts keeps those of the
+// alerts. If r is a pipe it is made larger, so that a reader that is kept
+// waiting does not stop the sensor.
+func NewReader(r io.ReadCloser, texts bool) *Reader {
 	if f, ok := r.(*os.File); ok {
 		// Best effort: the stream is correct with the default size, too.
 		if raw, err := f.SyscallConn(); err == nil {
 			_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
 		}
 	}
-	s := &Reader{mailbox: newMailbox(), r: r, done: make(chan struct{}), stop: make(chan struct{})}
+	s := &Reader{mailbox: newMailbox(), texts: texts, r: r, done: make(chan struct{}), stop: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		s.end(s.run())
@@ -95,7 +97,7 @@ func NewReader(r io.ReadCloser) *Reader {
 }
 
 func (s *Reader) run() error {
-	l := &lines{box: s.mailbox, decoder: newDecoder()}
+	l := &lines{box: s.mailbox, decoder: newDecoder(s.texts)}
 	buf := make([]byte, pipeSize)
 	held := 0 // bytes of an unfinished line at the start of buf
 	for {
@@ -151,6 +153,7 @@ func (s *Reader) Close() error {
 // File follows a file to which the sensor appends JSON lines.
 type File struct {
 	*mailbox
+	texts  bool
 	follow *follow.File
 	stop   chan struct{}
 	done   chan struct{}
@@ -160,12 +163,12 @@ type File struct {
 var _ Source = (*File)(nil)
 
 // NewFile follows path from its present end; it need not exist yet.
-func NewFile(path string) (*File, error) {
+func NewFile(path string, texts bool) (*File, error) {
 	f, err := follow.Open(path, true)
 	if err != nil {
 		return nil, fmt.Errorf("open alert file: %w", err)
 	}
-	s := &File{mailbox: newMailbox(), follow: f, stop: make(chan struct{}), done: make(chan struct{})}
+	s := &File{mailbox: newMailbox(), texts: texts, follow: f, stop: make(chan struct{}), done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		s.end(s.run())
@@ -174,7 +177,7 @@ func NewFile(path string) (*File, error) {
 }
 
 func (s *File) run() error {
-	l := &lines{box: s.mailbox, decoder: newDecoder()}
+	l := &lines{box: s.mailbox, decoder: newDecoder(s.texts)}
 	tick := time.NewTicker(filePause)
 	defer tick.Stop()
 	for {

@@ -14,6 +14,8 @@ type Options struct {
 	Client endpoint.Client // for gRPC over the network
 	Server endpoint.Server // for HTTP; its address is the endpoint's
 	Stdin  io.Reader
+	// Texts keeps the whole text of alerts in JSON.
+	Texts bool
 	// PollingInterval is how often a gRPC sensor is asked for its queued alerts:
 	// Falco up to 0.43 sends alerts only on a request. Default 100 ms.
 	PollingInterval time.Duration
@@ -31,16 +33,16 @@ func Open(ctx context.Context, e endpoint.Endpoint, o Options) (Source, error) {
 		if e.TLS && (o.Server.Security == "" || o.Server.Security == "insecure") {
 			o.Server.Security = "tls"
 		}
-		return NewHTTP(o.Server)
+		return NewHTTP(o.Server, o.Texts)
 	case endpoint.Unix:
-		return newUnix(e.Path)
+		return newUnix(e.Path, o.Texts)
 	case endpoint.File:
-		return NewFile(e.Path)
+		return NewFile(e.Path, o.Texts)
 	case endpoint.Stdin:
 		if o.Stdin == nil {
 			return nil, fmt.Errorf("alerts from %s: there is no standard input to read: give file:PATH", e)
 		}
-		return NewReader(io.NopCloser(o.Stdin)), nil
+		return NewReader(io.NopCloser(o.Stdin), o.Texts), nil
 	}
 	return nil, fmt.Errorf("alerts from %s: unknown kind of source", e)
 }

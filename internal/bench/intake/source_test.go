@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -75,12 +76,59 @@ func TestOpenWithoutStdin(t *testing.T) {
 	}
 }
 
+// The whole text of an alert is kept if it is asked for, whichever way it comes.
+func TestTexts(t *testing.T) {
+	text := strings.TrimSuffix(line(1), "\n")
+	dir := t.TempDir()
+	for where, send := range map[string]func(s Source) error{
+		"stdin": func(Source) error { return nil },
+		"http://127.0.0.1:0": func(s Source) error {
+			resp, err := http.Post("http://"+s.(*HTTP).Addr().String(), "application/json", strings.NewReader(text))
+			if err == nil {
+				err = resp.Body.Close()
+			}
+			http.DefaultClient.CloseIdleConnections()
+			return err
+		},
+		"unix:" + filepath.Join(dir, "s"): func(Source) error {
+			conn, err := net.Dial("unix", filepath.Join(dir, "s"))
+			if err == nil {
+				_, err = io.WriteString(conn, text+"\n")
+				err = errors.Join(err, conn.Close())
+			}
+			return err
+		},
+		"file:" + filepath.Join(dir, "f"): func(Source) error { return os.WriteFile(filepath.Join(dir, "f"), []byte(text+"\n"), 0o600) },
+	} {
+		for _, kept := range []string{"", text} {
+			from, err := endpoint.ParseAlerts(where)
+			if err != nil {
+				t.Fatal(err)
+			}
+			os.Remove(filepath.Join(dir, "f"))
+			s, err := Open(t.Context(), from, Options{Stdin: strings.NewReader(text), Texts: kept != ""})
+			if err == nil {
+				err = send(s)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if batch, err := s.Next(t.Context()); err != nil || len(batch) != 1 || batch[0].Text != kept {
+				t.Errorf("%s: %+v, %v; want the text %q", where, batch, err, kept)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 func TestReader(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewReader(r)
+	s := NewReader(r, false)
 	const n = 20_000
 	go func() {
 		defer w.Close()
@@ -108,7 +156,7 @@ func TestReader(t *testing.T) {
 
 func TestReaderOverlongLine(t *testing.T) {
 	r, w, _ := os.Pipe()
-	s := NewReader(r)
+	s := NewReader(r, false)
 	defer s.Close()
 	go func() {
 		defer w.Close()
@@ -121,7 +169,7 @@ func TestReaderOverlongLine(t *testing.T) {
 func TestNextEndsWithContext(t *testing.T) {
 	r, w, _ := os.Pipe()
 	defer w.Close()
-	s := NewReader(r)
+	s := NewReader(r, false)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.Next(ctx); !errors.Is(err, context.Canceled) {
@@ -136,7 +184,7 @@ func TestFileFollowed(t *testing.T) {
 	if err := os.WriteFile(path, []byte(line(1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err := NewFile(path)
+	s, err := NewFile(path, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,11 +216,11 @@ func TestUnix(t *testing.T) {
 		}
 		listener.(*net.UnixListener).SetUnlinkOnClose(false)
 		listener.Close()
-		s, err := newUnix(path)
+		s, err := newUnix(path, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := newUnix(path); err == nil || !strings.Contains(err.Error(), "another process serves") {
+		if _, err := newUnix(path, false); err == nil || !strings.Contains(err.Error(), "another process serves") {
 			t.Errorf("second listener: %v", err)
 		}
 		if info, _ := os.Stat(path); info.Mode().Perm() != 0o600 {
@@ -197,7 +245,7 @@ func TestUnix(t *testing.T) {
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newUnix(path); err == nil {
+	if _, err := newUnix(path, false); err == nil {
 		t.Error("a file was replaced by a socket")
 	}
 }
@@ -222,7 +270,7 @@ func TestHTTP(t *testing.T) {
 		{"mtls", &tls.Config{RootCAs: ca.pool}, false},
 	} {
 		t.Run(fmt.Sprintf("%s/%v", tt.security, tt.ok), func(t *testing.T) {
-			s, err := NewHTTP(endpoint.Server{Address: "127.0.0.1:0", Security: tt.security, Cert: serverCert, Key: serverKey, ClientCA: ca.file})
+			s, err := NewHTTP(endpoint.Server{Address: "127.0.0.1:0", Security: tt.security, Cert: serverCert, Key: serverKey, ClientCA: ca.file}, false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -260,15 +308,15 @@ func TestHTTP(t *testing.T) {
 			ended(t, s)
 		})
 	}
-	if _, err := NewHTTP(endpoint.Server{Address: "0.0.0.0:0"}); err == nil || !strings.Contains(err.Error(), "mtls") {
+	if _, err := NewHTTP(endpoint.Server{Address: "0.0.0.0:0"}, false); err == nil || !strings.Contains(err.Error(), "mtls") {
 		t.Errorf("open to the network without a word: %v", err)
 	}
-	taken, err := NewHTTP(endpoint.Server{Address: "127.0.0.1:0"})
+	taken, err := NewHTTP(endpoint.Server{Address: "127.0.0.1:0"}, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	if _, err := NewHTTP(endpoint.Server{Address: taken.Addr().String()}); err == nil {
+	if _, err := NewHTTP(endpoint.Server{Address: taken.Addr().String()}, false); err == nil {
 		t.Error("an address in use was accepted")
 	}
 }
@@ -422,7 +470,7 @@ func (a *authority) write(t *testing.T, name, kind string, der []byte) string {
 
 // BenchmarkHTTP is one posted alert over a kept connection, client included.
 func BenchmarkHTTP(b *testing.B) {
-	s, err := NewHTTP(endpoint.Server{Address: "127.0.0.1:0"})
+	s, err := NewHTTP(endpoint.Server{Address: "127.0.0.1:0"}, false)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte("{\"rule\":\"\\u0000\x1b[2J\",\"time\":\"1970-01-01T00:00:01Z\"}\r\n\x00"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		leaks.Within(t, 64<<20, func() {
-			s := NewReader(io.NopCloser(bytes.NewReader(text)))
+			s := NewReader(io.NopCloser(bytes.NewReader(text)), false)
 			defer s.Close()
 			alerts := uint64(0)
 			for {
@@ -61,7 +61,7 @@ func TestFileReplaced(t *testing.T) {
 			if err := os.WriteFile(path, nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			s, err := NewFile(path)
+			s, err := NewFile(path, false)
 			if err != nil {
 				t.Fatal(err)
 			}

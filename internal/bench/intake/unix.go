@@ -15,6 +15,7 @@ import (
 // and write JSON lines.
 type Unix struct {
 	*mailbox
+	texts    bool
 	listener net.Listener
 	wg       sync.WaitGroup
 
@@ -27,12 +28,12 @@ var _ Source = (*Unix)(nil)
 
 // newUnix listens at path, readable by its owner only. A socket left behind
 // by a run that was killed is replaced; anything else at path is an error.
-func newUnix(path string) (*Unix, error) {
+func newUnix(path string, texts bool) (*Unix, error) {
 	listener, err := unixsock.Listen(path)
 	if err != nil {
 		return nil, fmt.Errorf("receive alerts: %w", err)
 	}
-	s := &Unix{mailbox: newMailbox(), listener: listener, conns: make(map[net.Conn]struct{})}
+	s := &Unix{mailbox: newMailbox(), texts: texts, listener: listener, conns: make(map[net.Conn]struct{})}
 	s.wg.Add(1)
 	go s.accept()
 	return s, nil
@@ -83,7 +84,7 @@ func (s *Unix) add(conn net.Conn) {
 // serve reads one connection; its end is not the end of the stream.
 func (s *Unix) serve(conn net.Conn) {
 	defer s.wg.Done()
-	r := &Reader{mailbox: s.mailbox, r: conn, stop: make(chan struct{})}
+	r := &Reader{mailbox: s.mailbox, texts: s.texts, r: conn, stop: make(chan struct{})}
 	if err := r.run(); err != nil {
 		s.put(nil, 0, 1, err)
 	}

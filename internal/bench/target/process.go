@@ -207,7 +207,7 @@ func (p *Process) start(started func(pid int) error) (err error) {
 		stderr.Close()
 		return err
 	}
-	p.alerts = intake.NewReader(stdout)
+	p.alerts = intake.NewReader(stdout, false)
 	go p.run.listen(stderr, p.config.Ready, p.config.Log)
 	return nil
 }

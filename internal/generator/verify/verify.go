@@ -7,10 +7,12 @@ package verify
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -31,6 +33,23 @@ type Alert struct {
 	Processes []int
 	// Text is the whole alert: alerts of audit events name the object.
 	Text string
+}
+
+// Processes are the pids in the text of an alert, in JSON; nil without any.
+func Processes(text string) (pids []int) {
+	var alert struct {
+		Fields map[string]json.RawMessage `json:"output_fields"`
+	}
+	_ = json.Unmarshal([]byte(text), &alert) // of a source without texts, it is empty
+	for name, value := range alert.Fields {
+		if name == "proc.pid" || name == "proc.ppid" || strings.HasPrefix(name, "proc.apid") {
+			if pid, _ := strconv.Atoi(strings.Trim(string(value), `"`)); pid > 0 {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	slices.Sort(pids)
+	return pids
 }
 
 // Source provides alerts.
@@ -138,7 +157,7 @@ func (w window) caused(alert Alert) bool {
 		return false // the sensor speaks of itself, of drops for example
 	}
 	if w.objects != "" || alert.Source == "k8s_audit" {
-		// Alerts over HTTP or gRPC have no text here: the rule must do.
+		// Alerts over gRPC have no text here: the rule must do.
 		return w.objects != "" && alert.Source == "k8s_audit" && (alert.Text == "" || strings.Contains(alert.Text, w.objects))
 	}
 	return len(alert.Processes) == 0 || slices.ContainsFunc(alert.Processes, func(pid int) bool { return slices.Contains(w.processes, pid) })

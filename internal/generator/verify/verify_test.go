@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -184,75 +185,20 @@ func TestSourceEnds(t *testing.T) {
 	}
 }
 
-func TestJSONLines(t *testing.T) {
-	const lines = `{"rule":"A","source":"syscall","time":"2026-11-22T12:00:00.000000001Z","output_fields":{"proc.name":"x"}}
-not an alert
-{"rule":"B","time":"2026-11-22T12:00:00Z","output_fields":{"evt.time":1795348800123456789,"proc.pid":9,"proc.ppid":"8","proc.apid[2]":7,"proc.name":"6"}}
-
-{"time":"2026-11-22T12:00:00Z"}
-{"rule":"C"}
-{"rule":"D","time":"2026-11-22T12:00:00Z","output_fields":null}
-{"rule":"cut off"`
-	j := NewJSONLines(io.NopCloser(strings.NewReader(lines)), false)
-	var got []Alert
-	for {
-		batch, err := j.Next(t.Context())
-		if err == io.EOF {
-			break
+// The pids of an alert are those of the process and its ancestors.
+func TestProcesses(t *testing.T) {
+	for text, want := range map[string][]int{
+		`{"rule":"A","output_fields":{"proc.name":"x"}}`: nil,
+		`{"rule":"B","output_fields":{"evt.time":1795348800123456789,"proc.pid":9,"proc.ppid":"8","proc.apid[2]":7,"proc.name":"6"}}`: {7, 8, 9},
+		`{"rule":"C","output_fields":{"proc.pid":null,"proc.ppid":-1,"proc.apid[1]":"1e99"}}`:                                         nil,
+		`{"rule":"D","output_fields":null}`: nil,
+		`[]`:                                nil,
+		"":                                  nil,
+	} {
+		if got := Processes(text); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", text, got, want)
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		got = append(got, batch...)
 	}
-	noon := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	want := []Alert{{Rule: "A", Source: "syscall", Time: noon.Add(1)}, {Rule: "B", Time: time.Unix(0, 1795348800123456789).UTC(), Processes: []int{7, 8, 9}}, {Rule: "D", Time: noon}}
-	for i := range got {
-		if got[i].Text == "" {
-			t.Errorf("alert %d has no text", i)
-		}
-		got[i].Time, got[i].Text = got[i].Time.UTC(), ""
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	if j.Bad != 4 {
-		t.Errorf("%d bad lines, want 4", j.Bad)
-	}
-}
-
-// A file that grows is followed, also when a line comes in two parts.
-func TestFollow(t *testing.T) {
-	r, w := io.Pipe()
-	j := NewJSONLines(r, true)
-	go func() {
-		for _, part := range []string{`{"rule":"A",`, `"time":"2026-11-22T12:00:00Z"}`, "\n"} {
-			_, _ = w.Write([]byte(part))
-		}
-	}()
-	batch, err := j.Next(t.Context())
-	if err != nil || len(batch) != 1 || batch[0].Rule != "A" {
-		t.Errorf("%v, %v", batch, err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	_ = w.Close()
-	if _, err := j.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v", err)
-	}
-}
-
-func FuzzParseAlert(f *testing.F) {
-	f.Add([]byte(`{"rule":"A","time":"2026-11-22T12:00:00Z"}`))
-	f.Add([]byte(`{"rule":"B","output_fields":{"evt.time":1}}`))
-	f.Add([]byte(`{"rule":"B","output_fields":{"evt.time":"1e99"}}`))
-	f.Add([]byte(`[]`))
-	f.Fuzz(func(t *testing.T, line []byte) {
-		alert, err := parseAlert(line)
-		if err == nil && (alert.Rule == "" || alert.Time.IsZero()) {
-			t.Errorf("%q is %+v", line, alert)
-		}
-	})
 }
 
 func TestJUnit(t *testing.T) {
