@@ -364,9 +364,8 @@ func (f *benchFlags) write(env Env, result *report.Run, o run.Options) error {
 // benchExit turns the end of a run into an exit code. The classic mode's usual
 // end is an interrupt.
 func benchExit(ctx context.Context, result *report.Run, err error, classic bool) error {
-	var preflight *run.PreflightError
 	switch {
-	case errors.As(err, &preflight):
+	case errors.As(err, new(*run.PreflightError)):
 		return &ExitError{Code: ExitPreflight, Err: err}
 	case ctx.Err() != nil && classic && (err == nil || errors.Is(err, context.Canceled)):
 		return nil

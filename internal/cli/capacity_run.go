@@ -233,11 +233,10 @@ func (f *capacityRunFlags) options(env Env, cmd *cobra.Command, args []string) (
 	stands = underWorkload(stands, workload)
 	// Report errors of a sensor before anything is created.
 	for _, s := range stands {
-		var preflight *sweep.PreflightError
 		switch _, err := stand.New(cmd.Context(), s.options); {
 		case errors.Is(err, context.Canceled):
 			return o, nil, nil, capacityExit(cmd.Context(), nil, err, nil)
-		case errors.As(err, &preflight):
+		case errors.As(err, new(*sweep.PreflightError)):
 			return o, nil, nil, &ExitError{Code: ExitPreflight, Err: err}
 		case err != nil:
 			return usage(err)

@@ -162,8 +162,7 @@ func errno(err error) int32 {
 	if e, ok := err.(syscall.Errno); ok {
 		return int32(e)
 	}
-	var e syscall.Errno
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[syscall.Errno](err); ok {
 		return int32(e)
 	}
 	return -1

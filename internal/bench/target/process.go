@@ -330,8 +330,7 @@ func (p *Process) terminate(ctx context.Context, r *run) error {
 		<-r.exited
 		return ctx.Err()
 	}
-	var exit *exec.ExitError
-	if errors.As(r.err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == unix.SIGTERM {
+	if exit, ok := errors.AsType[*exec.ExitError](r.err); ok && exit.Sys().(syscall.WaitStatus).Signal() == unix.SIGTERM {
 		return nil // it has no handler, but works
 	}
 	if r.err != nil {

@@ -87,8 +87,7 @@ func (e *lostLease) Error() string {
 // lost says whether a context that hold has returned ended because the lease
 // was lost: the DaemonSet's copies are another run's then.
 func lost(ctx context.Context) error {
-	var lost *lostLease
-	if errors.As(context.Cause(ctx), &lost) {
+	if lost, ok := errors.AsType[*lostLease](context.Cause(ctx)); ok {
 		return lost
 	}
 	return nil

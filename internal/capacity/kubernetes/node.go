@@ -95,8 +95,7 @@ func (s *site) rows(ctx context.Context, limits []capacity.Limit) error {
 		if ctx.Err() != nil {
 			return cmp.Or(lost(ctx), ctx.Err())
 		}
-		var refused *sweep.PreflightError
-		if errors.As(err, &refused) {
+		if _, ok := errors.AsType[*sweep.PreflightError](err); ok {
 			return err
 		}
 		if err != nil {

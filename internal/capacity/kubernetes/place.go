@@ -47,8 +47,7 @@ func (s *site) original(ctx context.Context) (*pod, error) {
 		}
 		return &found[0], s.set.outdated(&found[0])
 	})
-	var refused *sweep.PreflightError
-	if err != nil && ctx.Err() == nil && !errors.As(err, &refused) {
+	if err != nil && ctx.Err() == nil && !errors.As(err, new(*sweep.PreflightError)) {
 		err = refuse("%v", err)
 	}
 	return p, err

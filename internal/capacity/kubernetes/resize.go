@@ -23,8 +23,7 @@ func (s *site) resize(ctx context.Context, l capacity.Limit) (*pod, error) {
 	wished := limited(s.sensor.Resources, l)
 	path := kubeapi.In("api/v1", s.set.Metadata.Namespace, "pods", name, "resize")
 	err := s.Client.Patch(ctx, path, object{"spec": object{"containers": []any{object{"name": s.Container, "resources": wished}}}}, nil)
-	var refused *kubeapi.Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*kubeapi.Error](err); ok {
 		s.Say("%s  a new copy is made, as the pod cannot be resized in place: %s", s.name(), refused.Message)
 		return nil, nil
 	}

@@ -37,8 +37,7 @@ func (p *prep) announce(a artifact.Artifact) (*artifact.Artifact, error) {
 	}
 	p.undo(func() error {
 		_, err := a.Remove()
-		var left *artifact.Left
-		if p.Journal != nil && errors.As(err, &left) {
+		if p.Journal != nil && errors.As(err, new(*artifact.Left)) {
 			return nil // undoing the journal comes next, and says it
 		}
 		return err

@@ -47,9 +47,8 @@ type key struct {
 func (c *captured) read(r *capture.Reader) error {
 	for {
 		raw, err := r.Next()
-		var cut *capture.FormatError
 		switch {
-		case err == io.EOF, errors.As(err, &cut) && c.start > 0:
+		case err == io.EOF, errors.As(err, new(*capture.FormatError)) && c.start > 0:
 			c.flush()
 			return nil
 		case err != nil:

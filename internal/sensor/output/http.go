@@ -209,8 +209,7 @@ func (s *httpSender) answers(requests []*alert.Alert) ([]reply, error) {
 	var trouble error
 	for range requests {
 		v, last, err := s.answer()
-		var status *statusError
-		if err != nil && !errors.As(err, &status) {
+		if err != nil && !errors.As(err, new(*statusError)) {
 			return replies, err
 		}
 		if trouble == nil {

@@ -113,8 +113,7 @@ func (c *compiler) condition(r *Rule, def *ruleDef) error {
 // placeOf returns the place of the condition that an error is in: def, or a
 // macro that it uses.
 func (c *compiler) placeOf(err error, def *place) *place {
-	var e *filter.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*filter.Error](err); ok {
 		return c.macros.placeOf(e.Pos.Text, def)
 	}
 	return def

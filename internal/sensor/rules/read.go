@@ -52,8 +52,7 @@ func (r *reader) read(s Source) error {
 	docs, err := document.Read(s.Content)
 	if err != nil {
 		at, msg := file, err.Error()
-		var e *document.Error
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*document.Error](err); ok {
 			at, msg = file.line(e.Line, e.Column, itemValue, ""), e.Msg
 		}
 		return at.fail(ErrYAMLParse, "%s", msg)

@@ -53,14 +53,12 @@ func (c *Client) Get(ctx context.Context, path string, v any) error {
 	defer body.Close()
 	limited := &io.LimitedReader{R: body, N: maxBody}
 	err = json.NewDecoder(limited).Decode(v)
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
 	switch {
 	case err == nil:
 		return nil
 	case limited.N <= 0:
 		return fmt.Errorf("GET %s: %w of more than %d bytes", path, ErrAnswer, maxBody)
-	case errors.As(err, &syntax), errors.As(err, &kind):
+	case errors.As(err, new(*json.SyntaxError)), errors.As(err, new(*json.UnmarshalTypeError)):
 		return fmt.Errorf("GET %s: %w: %w", path, ErrAnswer, err)
 	}
 	return fmt.Errorf("GET %s: %w", path, err)
