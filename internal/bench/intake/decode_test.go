@@ -50,11 +50,11 @@ func TestDecodeErrors(t *testing.T) {
 		{`{"time":"1970-01-01T00:00:01Z"}`, `no "rule"`},
 		{`{"rule":"r"}`, "evt.time"},
 		{`{"rule":"r","time":"yesterday"}`, "RFC 3339"},
-		{`{"rule":"r","time":`, "unexpected end"},
-		{`{"rule":"r`, "unexpected end"},
-		{`{"rule" "r"}`, `expected ':'`},
-		{`{"a":}`, "expected a value"},
-		{`{"a":{"b":1}`, "unexpected end"},
+		{`{"rule":"r","time":`, "ends within a value"},
+		{`{"rule":"r`, "ends within a value"},
+		{`{"rule" "r"}`, "expected a ':'"},
+		{`{"a":}`, "at byte 5: expected a value"},
+		{`{"a":{"b":1}`, "ends within a value"},
 	} {
 		var a Alert
 		err := newDecoder(false).decode([]byte(tt.text), &a)

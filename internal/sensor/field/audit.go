@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/peregrine-sec/peregrine/internal/jsontext"
 	"github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
 )
 
@@ -53,11 +54,11 @@ func auditNote(name, doc, key string) Field {
 }
 
 func auditPointer(name, doc, pointer string) Field {
-	p := record.ParsePointer(pointer)
+	p := jsontext.ParsePointer(pointer)
 	return str(name, AtEvent, doc, func(c *Context) (string, bool) { return c.jsonText(c.follow(p)) })
 }
 
-var podName = record.ParsePointer("/responseObject/metadata/name")
+var podName = jsontext.ParsePointer("/responseObject/metadata/name")
 
 func targetPod(c *Context) (string, bool) {
 	if !c.isText(c.part(record.Resource), "pods") || c.part(record.Subresource) != nil {

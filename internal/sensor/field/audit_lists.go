@@ -1,6 +1,6 @@
 package field
 
-import "github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
+import "github.com/peregrine-sec/peregrine/internal/jsontext"
 
 // auditListFields are lists in the objects of requests, containers apart.
 func auditListFields() []Field {
@@ -26,7 +26,7 @@ func auditListFields() []Field {
 
 // subjectNames are the names of a binding's subjects of one kind.
 func subjectNames(name, doc, kind string, namespaced bool) Field {
-	return auditList(name, doc, "requestObject.subjects[]", func(c *Context, v record.Value, yield func(string) bool) bool {
+	return auditList(name, doc, "requestObject.subjects[]", func(c *Context, v jsontext.Value, yield func(string) bool) bool {
 		if !c.isText(v.Get("kind"), kind) {
 			return true
 		}
@@ -41,8 +41,8 @@ func subjectNames(name, doc, kind string, namespaced bool) Field {
 }
 
 // emitVolumeType yields the keys of a volume other than its name.
-func emitVolumeType(c *Context, v record.Value, yield func(string) bool) bool {
-	if v.Kind() != record.Object {
+func emitVolumeType(c *Context, v jsontext.Value, yield func(string) bool) bool {
+	if v.Kind() != jsontext.Object {
 		return true
 	}
 	for it := v.Parts(); it.Next(); {

@@ -3,6 +3,7 @@ package field
 import (
 	"strings"
 
+	"github.com/peregrine-sec/peregrine/internal/jsontext"
 	"github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
 )
 
@@ -37,8 +38,8 @@ func auditObjectFields() []Field {
 }
 
 var (
-	firstImage = record.ParsePointer("/requestObject/spec/containers/0/image")
-	subjects   = record.ParsePointer("/requestObject/subjects")
+	firstImage = jsontext.ParsePointer("/requestObject/spec/containers/0/image")
+	subjects   = jsontext.ParsePointer("/requestObject/subjects")
 )
 
 // anyPrivileged is missing for requests without containers.
@@ -64,7 +65,7 @@ func hasSubject() Field {
 				answer = "true"
 			}
 		}
-		return answer, list.Kind() == record.Array
+		return answer, list.Kind() == jsontext.Array
 	})
 }
 
@@ -81,6 +82,6 @@ func hostPath() Field {
 				answer = "true"
 			}
 		}
-		return answer, volumes.Kind() == record.Array
+		return answer, volumes.Kind() == jsontext.Array
 	})
 }

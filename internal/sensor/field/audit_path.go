@@ -3,7 +3,7 @@ package field
 import (
 	"strings"
 
-	"github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
+	"github.com/peregrine-sec/peregrine/internal/jsontext"
 )
 
 // route leads through an audit event to values of a list field: keys and, as
@@ -16,7 +16,7 @@ type step struct {
 }
 
 // parseRoute reads a route such as "requestObject.spec.volumes[].hostPath.path".
-func parseRoute(text string) (root record.Pointer, p route) {
+func parseRoute(text string) (root jsontext.Pointer, p route) {
 	first, rest, _ := strings.Cut(text, ".")
 	if strings.HasSuffix(first, "[]") {
 		p = append(p, step{each: true})
@@ -28,7 +28,7 @@ func parseRoute(text string) (root record.Pointer, p route) {
 			p = append(p, step{each: true})
 		}
 	}
-	return record.ParsePointer(strings.TrimSuffix(first, "[]")), p
+	return jsontext.ParsePointer(strings.TrimSuffix(first, "[]")), p
 }
 
 // anyElement stands for every element of an array, where an index could be.
@@ -36,11 +36,11 @@ const anyElement = -1
 
 // emit gives the values that a value at the end of a route stands for. It
 // returns false when no more are wanted.
-type emit func(c *Context, v record.Value, yield func(string) bool) bool
+type emit func(c *Context, v jsontext.Value, yield func(string) bool) bool
 
 // walk follows a route from v. index selects an element of the first array on
 // the way, unless it is anyElement.
-func (c *Context) walk(v record.Value, p route, index int, emit emit, yield func(string) bool) bool {
+func (c *Context) walk(v jsontext.Value, p route, index int, emit emit, yield func(string) bool) bool {
 	for i, s := range p {
 		if !s.each {
 			if v = v.Get(s.key); v == nil {
@@ -48,7 +48,7 @@ func (c *Context) walk(v record.Value, p route, index int, emit emit, yield func
 			}
 			continue
 		}
-		if v.Kind() != record.Array {
+		if v.Kind() != jsontext.Array {
 			return true
 		}
 		n := 0
@@ -63,9 +63,11 @@ func (c *Context) walk(v record.Value, p route, index int, emit emit, yield func
 }
 
 // emitText gives the value itself; emitJSON gives it as JSON text, strings too.
-func emitText(c *Context, v record.Value, yield func(string) bool) bool { return c.giveText(v, yield) }
+func emitText(c *Context, v jsontext.Value, yield func(string) bool) bool {
+	return c.giveText(v, yield)
+}
 
-func emitJSON(c *Context, v record.Value, yield func(string) bool) bool {
+func emitJSON(c *Context, v jsontext.Value, yield func(string) bool) bool {
 	return c.give(c.compact(v), yield)
 }
 

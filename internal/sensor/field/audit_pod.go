@@ -3,10 +3,10 @@ package field
 import (
 	"strings"
 
-	"github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
+	"github.com/peregrine-sec/peregrine/internal/jsontext"
 )
 
-var podSpec = record.ParsePointer("/requestObject/spec")
+var podSpec = jsontext.ParsePointer("/requestObject/spec")
 
 // auditPodFields are the containers of pods in requests. There are three lists
 // of containers in a pod, each with the same fields.
@@ -57,7 +57,7 @@ func requiredOfAll(name, doc, containers, member string) Field {
 	return listField(name, doc, func(c *Context, index int, yield func(string) bool) {
 		list := c.follow(podSpec).Get(containers)
 		for it := list.Parts(); it.Next(); {
-			if it.Value.Get(member).Kind() != record.String {
+			if it.Value.Get(member).Kind() != jsontext.String {
 				return
 			}
 		}
@@ -67,8 +67,8 @@ func requiredOfAll(name, doc, containers, member string) Field {
 
 // effective lists the users or groups that containers run as.
 func effective(name, doc, at, member string) Field {
-	pod := record.ParsePointer("/requestObject/spec/securityContext/" + member)
-	return auditList(name, doc, at, func(c *Context, v record.Value, yield func(string) bool) bool {
+	pod := jsontext.ParsePointer("/requestObject/spec/securityContext/" + member)
+	return auditList(name, doc, at, func(c *Context, v jsontext.Value, yield func(string) bool) bool {
 		s, ok := c.jsonText(v.Get("securityContext").Get(member))
 		if !ok {
 			s, ok = c.jsonText(c.follow(pod))
@@ -82,7 +82,7 @@ func effective(name, doc, at, member string) Field {
 
 // emitRepository gives the repository of an image: all before the digest and
 // the tag, whose colon comes after the last slash.
-func emitRepository(c *Context, v record.Value, yield func(string) bool) bool {
+func emitRepository(c *Context, v jsontext.Value, yield func(string) bool) bool {
 	s, ok := c.jsonText(v)
 	return !ok || c.give(repository(s), yield)
 }
@@ -96,8 +96,8 @@ func repository(image string) string {
 }
 
 // emitWords gives the words of an array, joined by blanks.
-func emitWords(c *Context, v record.Value, yield func(string) bool) bool {
-	if v.Kind() != record.Array {
+func emitWords(c *Context, v jsontext.Value, yield func(string) bool) bool {
+	if v.Kind() != jsontext.Array {
 		return true
 	}
 	start := len(c.buf)
@@ -110,9 +110,9 @@ func emitWords(c *Context, v record.Value, yield func(string) bool) bool {
 	return c.give(c.built(start), yield)
 }
 
-func emitHostPort(c *Context, v record.Value, yield func(string) bool) bool {
+func emitHostPort(c *Context, v jsontext.Value, yield func(string) bool) bool {
 	port := v.Get("hostPort")
-	if port.Kind() == record.Missing {
+	if port.Kind() == jsontext.Missing {
 		port = v.Get("containerPort")
 	}
 	return c.giveText(port, yield)

@@ -1,6 +1,9 @@
 package field
 
-import "github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
+import (
+	"github.com/peregrine-sec/peregrine/internal/jsontext"
+	"github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
+)
 
 // audited is the audit event of c; nil for other events: one without auditID may
 // be any JSON.
@@ -12,7 +15,7 @@ func (c *Context) audited() *record.Record {
 }
 
 // part is a part of the audit event; nil if it is not there.
-func (c *Context) part(p record.Part) record.Value {
+func (c *Context) part(p record.Part) jsontext.Value {
 	if r := c.audited(); r != nil {
 		return r.Part(p)
 	}
@@ -20,7 +23,7 @@ func (c *Context) part(p record.Part) record.Value {
 }
 
 // follow returns the value at the pointer in the audit event; nil if absent.
-func (c *Context) follow(p record.Pointer) record.Value {
+func (c *Context) follow(p jsontext.Pointer) jsontext.Value {
 	if r := c.audited(); r != nil {
 		return r.Follow(p)
 	}
@@ -30,11 +33,11 @@ func (c *Context) follow(p record.Pointer) record.Value {
 // jsonText is a value as text: a string in place if it has no escapes, numbers
 // and booleans as they are written, anything else as compact JSON. Null is a
 // missing value.
-func (c *Context) jsonText(v record.Value) (string, bool) {
+func (c *Context) jsonText(v jsontext.Value) (string, bool) {
 	switch v.Kind() {
-	case record.Missing, record.Null:
+	case jsontext.Missing, jsontext.Null:
 		return "", false
-	case record.Number, record.Bool:
+	case jsontext.Number, jsontext.Bool:
 		return text(v), true
 	}
 	if s, plain := v.Plain(); plain {
@@ -44,7 +47,7 @@ func (c *Context) jsonText(v record.Value) (string, bool) {
 }
 
 // compact is a value as compact JSON.
-func (c *Context) compact(v record.Value) string {
+func (c *Context) compact(v jsontext.Value) string {
 	return c.keep(v.AppendCompact(c.buf))
 }
 
@@ -55,13 +58,13 @@ func (c *Context) give(s string, yield func(string) bool) bool {
 }
 
 // giveText gives a value as text, unless it is missing.
-func (c *Context) giveText(v record.Value, yield func(string) bool) bool {
+func (c *Context) giveText(v jsontext.Value, yield func(string) bool) bool {
 	s, ok := c.jsonText(v)
 	return !ok || c.give(s, yield)
 }
 
 // isText says whether a value is the string s.
-func (c *Context) isText(v record.Value, s string) bool {
+func (c *Context) isText(v jsontext.Value, s string) bool {
 	have, ok := c.jsonText(v)
-	return ok && v.Kind() == record.String && have == s
+	return ok && v.Kind() == jsontext.String && have == s
 }

@@ -3,7 +3,7 @@ package field
 import (
 	"strconv"
 
-	"github.com/peregrine-sec/peregrine/internal/sensor/audit/record"
+	"github.com/peregrine-sec/peregrine/internal/jsontext"
 )
 
 // jsonFields are those of Falco's plugin json, under both their names.
@@ -29,13 +29,13 @@ func jsonFields() []Field {
 }
 
 func bindPointer(arg string) (Extractor, error) {
-	p := record.ParsePointer(arg)
+	p := jsontext.ParsePointer(arg)
 	return Extractor{Type: String, Stage: AtEvent, Str: func(c *Context) (string, bool) {
 		if c.Record == nil {
 			return "", false
 		}
 		v := c.Record.Follow(p)
-		if v.Kind() == record.Null {
+		if v.Kind() == jsontext.Null {
 			return "null", true
 		}
 		return c.jsonText(v)

@@ -3,6 +3,8 @@ package record
 import (
 	"errors"
 	"fmt"
+
+	"github.com/peregrine-sec/peregrine/internal/jsontext"
 )
 
 // Limits bound the contents of one body.
@@ -32,11 +34,11 @@ var errUnknown = errors.New("expected an Event or EventList of audit.k8s.io, or 
 // that came before the fault.
 func (t *Batch) Parse(b []byte, limits Limits) error {
 	*t = Batch{Records: t.Records[:0], limits: limits}
-	at := blank(b, 0)
+	at := jsontext.Blank(b, 0)
 	end, err := t.value(b, at, 0)
 	if err == nil {
-		if end = blank(b, end); end < len(b) {
-			err = syntaxError(end, "nothing after the value")
+		if end = jsontext.Blank(b, end); end < len(b) {
+			err = jsontext.SyntaxError(end, "nothing after the value")
 		}
 	}
 	if err != nil && len(t.Records) == 0 && t.Err == nil {
@@ -49,13 +51,13 @@ func (t *Batch) Parse(b []byte, limits Limits) error {
 func (t *Batch) value(b []byte, at, depth int) (int, error) {
 	switch {
 	case at >= len(b):
-		return at, errTruncated
+		return at, jsontext.ErrTruncated
 	case b[at] == '[':
-		return checkArray(b, at, depth, func(at int) (int, error) { return t.value(b, at, depth+1) })
+		return jsontext.CheckArray(b, at, depth, func(at int) (int, error) { return t.value(b, at, depth+1) })
 	case b[at] == '{':
 		return t.object(b, at, depth)
 	}
-	end, err := check(b, at, depth)
+	end, err := jsontext.Check(b, at, depth)
 	if err == nil {
 		t.reject(errUnknown)
 	}
@@ -66,20 +68,20 @@ func (t *Batch) value(b []byte, at, depth int) (int, error) {
 // which of both it is: its kind may come last.
 func (t *Batch) object(b []byte, at, depth int) (int, error) {
 	was := *t // records taken from items are dropped if it is not a list
-	var kind Value
-	end, err := checkObject(b, at, depth, func(key Value, at int) (int, error) {
+	var kind jsontext.Value
+	end, err := jsontext.CheckObject(b, at, depth, func(key jsontext.Value, at int) (int, error) {
 		switch {
-		case key.is("items") && at < len(b) && b[at] == '[':
+		case key.Is("items") && at < len(b) && b[at] == '[':
 			t.restore(was)
-			return checkArray(b, at, depth+1, func(at int) (int, error) { return t.item(b, at, depth+2) })
-		case key.is("kind"):
-			end, err := check(b, at, depth+1)
+			return jsontext.CheckArray(b, at, depth+1, func(at int) (int, error) { return t.item(b, at, depth+2) })
+		case key.Is("kind"):
+			end, err := jsontext.Check(b, at, depth+1)
 			if err == nil {
 				kind = b[at:end]
 			}
 			return end, err
 		}
-		return check(b, at, depth+1)
+		return jsontext.Check(b, at, depth+1)
 	})
 	name, _ := kind.Plain()
 	switch {
@@ -107,7 +109,7 @@ func (t *Batch) restore(was Batch) {
 // item takes one event, of whatever kind it says it is.
 func (t *Batch) item(b []byte, at, depth int) (int, error) {
 	if at < len(b) && b[at] != '{' {
-		end, err := check(b, at, depth)
+		end, err := jsontext.Check(b, at, depth)
 		if err == nil {
 			t.reject(errUnknown)
 		}
@@ -151,7 +153,7 @@ func (r *Record) compactLen(limit int) int {
 		switch r.Body[i] {
 		case ' ', '\n', '\t', '\r':
 		case '"':
-			end := skipString(r.Body, i)
+			end := jsontext.SkipString(r.Body, i)
 			n += end - i
 			i = end - 1
 		default:
@@ -174,10 +176,10 @@ func (t *Batch) note(err error) {
 
 // Incomplete says whether b is the start of a value that goes on.
 func Incomplete(b []byte) bool {
-	at := blank(b, 0)
+	at := jsontext.Blank(b, 0)
 	if at == len(b) {
 		return false
 	}
-	_, err := check(b, at, 0)
-	return err == errTruncated
+	_, err := jsontext.Check(b, at, 0)
+	return err == jsontext.ErrTruncated
 }

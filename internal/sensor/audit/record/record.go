@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/jsontext"
 )
 
 // Part is a part of an audit event whose place is known once it was indexed.
@@ -93,14 +95,14 @@ func partOf(object Part, key string) Part {
 // is part of.
 type Record struct {
 	Time  uint64 // stageTimestamp, in ns since the epoch
-	Body  Value
+	Body  jsontext.Value
 	parts [numParts]span
 }
 
 type span struct{ from, to uint32 }
 
 // Part returns a part of the event; nil if it is not there.
-func (r *Record) Part(p Part) Value {
+func (r *Record) Part(p Part) jsontext.Value {
 	at := r.parts[p]
 	if at.from == at.to {
 		return nil
@@ -109,11 +111,11 @@ func (r *Record) Part(p Part) Value {
 }
 
 // Follow returns the value at the pointer; nil if absent.
-func (r *Record) Follow(p Pointer) Value {
+func (r *Record) Follow(p jsontext.Pointer) jsontext.Value {
 	if len(p) == 0 {
 		return r.Body
 	}
-	if part := partOf(numParts, p[0].key); part != numParts {
+	if part := partOf(numParts, p[0].Key); part != numParts {
 		return r.Part(part).Follow(p[1:])
 	}
 	return r.Body.Follow(p)
@@ -131,12 +133,12 @@ func (r *Record) index(b []byte, at, depth int) (int, error) {
 
 // object notes the parts of the object at i, as offsets from start.
 func (r *Record) object(b []byte, i, start, depth int, object Part) (int, error) {
-	return checkObject(b, i, depth, func(key Value, at int) (int, error) {
+	return jsontext.CheckObject(b, i, depth, func(key jsontext.Value, at int) (int, error) {
 		var part Part
 		if text, ok := key.Plain(); ok {
 			part = partOf(object, text)
 		} else {
-			part = partOf(object, string(key.appendString(nil)))
+			part = partOf(object, string(key.AppendText(nil)))
 		}
 		r.forget(part) // drop the parts of an earlier member with the same key
 		var end int
@@ -144,7 +146,7 @@ func (r *Record) object(b []byte, i, start, depth int, object Part) (int, error)
 		if at < len(b) && b[at] == '{' && hasParts(part) {
 			end, err = r.object(b, at, start, depth+1, part)
 		} else {
-			end, err = check(b, at, depth+1)
+			end, err = jsontext.Check(b, at, depth+1)
 		}
 		if part != numParts && err == nil {
 			r.parts[part] = span{uint32(at - start), uint32(end - start)}

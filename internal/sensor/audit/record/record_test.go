@@ -3,11 +3,11 @@ package record
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"os"
 	"strings"
 	"testing"
 
+	"github.com/peregrine-sec/peregrine/internal/jsontext"
 	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
@@ -92,108 +92,8 @@ func TestParts(t *testing.T) {
 		"/requestObject/a/1/b": `"c"`, "requestObject/a/0": "1", "/requestObject/a/2": "", "/requestObject/a/01": "", "/verb": `"get"`,
 		"/objectRef/name": `"n"`, "/nothing": "", "/verb/x": "",
 	} {
-		if v := r.Follow(ParsePointer(pointer)); string(v) != want {
+		if v := r.Follow(jsontext.ParsePointer(pointer)); string(v) != want {
 			t.Errorf("%s: %s, want %s", pointer, v, want)
-		}
-	}
-}
-
-func TestPointerEscapes(t *testing.T) {
-	v := Value(`{"a/b":{"c~d":1,"":2},"~1":3}`)
-	for pointer, want := range map[string]string{"/a~1b/c~0d": "1", "/a~1b/": "2", "/~01": "3", "": string(v)} {
-		if got := v.Follow(ParsePointer(pointer)); string(got) != want {
-			t.Errorf("%q: %s, want %s", pointer, got, want)
-		}
-	}
-}
-
-func TestText(t *testing.T) {
-	for _, tt := range []struct{ value, text, compact string }{
-		{`"a\u0062\n\"\\\/"`, "ab\n\"\\/", `"ab\n\"\\/"`},
-		{`"\ud83d\ude00 \ud83d \ude00x"`, "\U0001F600 \uFFFD \uFFFDx", "\"\U0001F600 \uFFFD \uFFFDx\""},
-		{`{ "p\u0061ssword" : [ 1 , true , null ] }`, `{"password":[1,true,null]}`, `{"password":[1,true,null]}`},
-		{`1.50e3`, "1.50e3", "1.50e3"},
-	} {
-		if got := string(Value(tt.value).AppendText(nil)); got != tt.text {
-			t.Errorf("%s: text %q, want %q", tt.value, got, tt.text)
-		}
-		if got := string(Value(tt.value).AppendCompact(nil)); got != tt.compact {
-			t.Errorf("%s: compact %q, want %q", tt.value, got, tt.compact)
-		}
-	}
-}
-
-func TestIndented(t *testing.T) {
-	for _, text := range []string{`{"a":[1,{"b":"<>"}],"c":{},"d":[]}`, `[]`, `"x"`, `{"a":null}`} {
-		var want bytes.Buffer
-		if err := json.Indent(&want, []byte(text), "", "  "); err != nil {
-			t.Fatal(err)
-		}
-		if got := string(Value(text).AppendIndented(nil)); got != want.String() {
-			t.Errorf("%s:\n%s\nwant\n%s", text, got, want.String())
-		}
-	}
-}
-
-// FuzzValue compares the reader with encoding/json.
-func FuzzValue(f *testing.F) {
-	for _, seed := range []string{
-		minimal, `{"a":[1,-0.5e+3,"\ud83d\ude00",true,false,null,{}],"a":2}`, `[[],{}]`, `"\u00`, `-`, `01`, `1.`, `{"a" 1}`, "\"\x01\"", `nul`, `[1,]`,
-	} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		at := blank(b, 0)
-		end, err := check(b, at, 0)
-		valid := err == nil && blank(b, end) == len(b)
-		if want := json.Valid(b); valid != want && !(want && strings.Contains(fmt.Sprint(err), "deep")) {
-			t.Fatalf("%q: valid %v (%v), encoding/json says %v", b, valid, err, want)
-		}
-		if !valid {
-			return
-		}
-		v := Value(b[at:end])
-		if skip(b, at) != end {
-			t.Fatalf("%q: skip differs from check", b)
-		}
-		var want, got any
-		if json.Unmarshal(v, &want) != nil { // a number out of range
-			return
-		}
-		compact := v.AppendCompact(nil)
-		if err := json.Unmarshal(compact, &got); err != nil {
-			t.Fatalf("%q: compact %q: %v", b, compact, err)
-		}
-		if !same(got, want) {
-			t.Fatalf("%q: compact %q means something else", b, compact)
-		}
-		sameTree(t, v, want)
-	})
-}
-
-func same(a, b any) bool {
-	x, _ := json.Marshal(a)
-	y, _ := json.Marshal(b)
-	return bytes.Equal(x, y)
-}
-
-// sameTree compares a value, member by member, with the result of
-// encoding/json.
-func sameTree(t *testing.T, v Value, want any) {
-	switch want := want.(type) {
-	case map[string]any:
-		for key, member := range want {
-			if !strings.ContainsRune(key, '\uFFFD') { // encoding/json replaced invalid UTF-8
-				sameTree(t, v.Get(key), member)
-			}
-		}
-	case []any:
-		for i, e := range want {
-			sameTree(t, v.At(i), e)
-		}
-	case string:
-		if got := strings.ToValidUTF8(string(v.AppendText(nil)), "\uFFFD"); !strings.ContainsRune(want, '\uFFFD') && got != want {
-			t.Fatalf("%q: text %q, want %q", v, got, want)
 		}
 	}
 }

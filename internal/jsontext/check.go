@@ -1,4 +1,6 @@
-package record
+// Package jsontext reads JSON in place: it checks a text in one pass, tells what
+// is where in it, and walks through what has been checked.
+package jsontext
 
 import (
 	"bytes"
@@ -16,6 +18,7 @@ type Value []byte
 // Kind is the JSON type of a value.
 type Kind uint8
 
+// The kinds.
 const (
 	Missing Kind = iota
 	Null
@@ -50,31 +53,33 @@ func (v Value) Kind() Kind {
 // below 30; the stack must not follow a body of brackets.
 const maxDepth = 256
 
-var errTruncated = errors.New("the text ends within a value")
+// ErrTruncated is the error for a text that is not whole.
+var ErrTruncated = errors.New("the text ends within a value")
 
-func syntaxError(i int, want string) error { return fmt.Errorf("at byte %d: expected %s", i, want) }
+// SyntaxError says what was expected at byte i.
+func SyntaxError(i int, want string) error { return fmt.Errorf("at byte %d: expected %s", i, want) }
 
-// blank returns the place of the next byte that is not white space.
-func blank(b []byte, i int) int {
+// Blank returns the place of the next byte that is not white space.
+func Blank(b []byte, i int) int {
 	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
 		i++
 	}
 	return i
 }
 
-// check returns the end of the value that starts at i, by the grammar of
-// RFC 8259.
-func check(b []byte, i, depth int) (int, error) {
+// Check returns the end of the value that starts at i, by the grammar of
+// RFC 8259. depth is how deep it nests in others.
+func Check(b []byte, i, depth int) (int, error) {
 	if i >= len(b) {
-		return i, errTruncated
+		return i, ErrTruncated
 	}
 	switch c := b[i]; {
 	case c == '"':
 		return checkString(b, i)
 	case c == '{':
-		return checkObject(b, i, depth, nil)
+		return CheckObject(b, i, depth, nil)
 	case c == '[':
-		return checkArray(b, i, depth, nil)
+		return CheckArray(b, i, depth, nil)
 	case c == 't':
 		return checkWord(b, i, "true")
 	case c == 'f':
@@ -84,43 +89,44 @@ func check(b []byte, i, depth int) (int, error) {
 	case c == '-' || '0' <= c && c <= '9':
 		return checkNumber(b, i)
 	}
-	return i, syntaxError(i, "a value")
+	return i, SyntaxError(i, "a value")
 }
 
-// member is called for each member of an object that is being checked: its key
+// Member is called for each member of an object that is being checked: its key
 // and the place of its value, whose end it returns.
-type member func(key Value, at int) (int, error)
+type Member func(key Value, at int) (int, error)
 
-func checkObject(b []byte, i, depth int, each member) (int, error) {
+// CheckObject is Check for an object; each may be nil.
+func CheckObject(b []byte, i, depth int, each Member) (int, error) {
 	if depth >= maxDepth {
 		return i, fmt.Errorf("at byte %d: values nest more than %d deep", i, maxDepth)
 	}
-	if i = blank(b, i+1); i < len(b) && b[i] == '}' {
+	if i = Blank(b, i+1); i < len(b) && b[i] == '}' {
 		return i + 1, nil
 	}
 	for {
 		if i >= len(b) {
-			return i, errTruncated
+			return i, ErrTruncated
 		}
 		if b[i] != '"' {
-			return i, syntaxError(i, "a key")
+			return i, SyntaxError(i, "a key")
 		}
 		end, err := checkString(b, i)
 		if err != nil {
 			return end, err
 		}
 		key := Value(b[i:end])
-		if i = blank(b, end); i >= len(b) {
-			return i, errTruncated
+		if i = Blank(b, end); i >= len(b) {
+			return i, ErrTruncated
 		}
 		if b[i] != ':' {
-			return i, syntaxError(i, "a ':'")
+			return i, SyntaxError(i, "a ':'")
 		}
-		i = blank(b, i+1)
+		i = Blank(b, i+1)
 		if each != nil {
 			i, err = each(key, i)
 		} else {
-			i, err = check(b, i, depth+1)
+			i, err = Check(b, i, depth+1)
 		}
 		if err != nil {
 			return i, err
@@ -132,15 +138,16 @@ func checkObject(b []byte, i, depth int, each member) (int, error) {
 	}
 }
 
-// element is called for each element of an array that is being checked, with
+// Element is called for each element of an array that is being checked, with
 // its place; it returns its end.
-type element func(at int) (int, error)
+type Element func(at int) (int, error)
 
-func checkArray(b []byte, i, depth int, each element) (int, error) {
+// CheckArray is Check for an array; each may be nil.
+func CheckArray(b []byte, i, depth int, each Element) (int, error) {
 	if depth >= maxDepth {
 		return i, fmt.Errorf("at byte %d: values nest more than %d deep", i, maxDepth)
 	}
-	if i = blank(b, i+1); i < len(b) && b[i] == ']' {
+	if i = Blank(b, i+1); i < len(b) && b[i] == ']' {
 		return i + 1, nil
 	}
 	for {
@@ -148,7 +155,7 @@ func checkArray(b []byte, i, depth int, each element) (int, error) {
 		if each != nil {
 			i, err = each(i)
 		} else {
-			i, err = check(b, i, depth+1)
+			i, err = Check(b, i, depth+1)
 		}
 		if err != nil {
 			return i, err
@@ -162,16 +169,16 @@ func checkArray(b []byte, i, depth int, each element) (int, error) {
 
 // separator reads a comma and the blanks around it, or the end of the list.
 func separator(b []byte, i int, end byte) (next int, done bool, err error) {
-	i = blank(b, i)
+	i = Blank(b, i)
 	switch {
 	case i >= len(b):
-		return i, false, errTruncated
+		return i, false, ErrTruncated
 	case b[i] == end:
 		return i + 1, true, nil
 	case b[i] != ',':
-		return i, false, syntaxError(i, "a ',' or '"+string(end)+"'")
+		return i, false, SyntaxError(i, "a ',' or '"+string(end)+"'")
 	}
-	return blank(b, i+1), false, nil
+	return Blank(b, i+1), false, nil
 }
 
 // plain are the bytes that stand for themselves in a string.
@@ -189,11 +196,11 @@ func checkString(b []byte, i int) (int, error) {
 		}
 		switch {
 		case i >= len(b):
-			return i, errTruncated
+			return i, ErrTruncated
 		case b[i] == '"':
 			return i + 1, nil
 		case b[i] != '\\':
-			return i, syntaxError(i, "no control character in a string")
+			return i, SyntaxError(i, "no control character in a string")
 		}
 		var err error
 		if i, err = checkEscape(b, i+1); err != nil {
@@ -206,28 +213,28 @@ func checkString(b []byte, i int) (int, error) {
 // byte after the backslash is at i.
 func checkEscape(b []byte, i int) (int, error) {
 	if i >= len(b) {
-		return i, errTruncated
+		return i, ErrTruncated
 	}
 	switch b[i] {
 	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
 		return i, nil
 	case 'u':
 		if i+4 >= len(b) {
-			return i, errTruncated
+			return i, ErrTruncated
 		}
 		if _, ok := hex4(b[i+1 : i+5]); ok {
 			return i + 4, nil
 		}
 	}
-	return i, syntaxError(i, "an escape")
+	return i, SyntaxError(i, "an escape")
 }
 
 func checkWord(b []byte, i int, word string) (int, error) {
 	if len(b)-i < len(word) && word[:len(b)-i] == string(b[i:]) {
-		return len(b), errTruncated
+		return len(b), ErrTruncated
 	}
 	if !bytes.HasPrefix(b[i:], []byte(word)) {
-		return i, syntaxError(i, word)
+		return i, SyntaxError(i, word)
 	}
 	return i + len(word), nil
 }
@@ -239,7 +246,7 @@ func checkNumber(b []byte, i int) (int, error) {
 			i++
 		}
 		if i == from {
-			return syntaxError(i, "a digit")
+			return SyntaxError(i, "a digit")
 		}
 		return nil
 	}
@@ -291,13 +298,13 @@ func hex4(b []byte) (rune, bool) {
 func skip(b []byte, i int) int {
 	switch b[i] {
 	case '"':
-		return skipString(b, i)
+		return SkipString(b, i)
 	case '{', '[':
 		depth := 0
 		for ; ; i++ {
 			switch b[i] {
 			case '"':
-				i = skipString(b, i) - 1
+				i = SkipString(b, i) - 1
 			case '{', '[':
 				depth++
 			case '}', ']':
@@ -313,7 +320,8 @@ func skip(b []byte, i int) int {
 	return i
 }
 
-func skipString(b []byte, i int) int {
+// SkipString returns the end of the string at i of a checked text.
+func SkipString(b []byte, i int) int {
 	for i++; ; i++ {
 		for plain[b[i]] {
 			i++
@@ -335,8 +343,8 @@ func (v Value) Plain() (string, bool) {
 	return borrow(v[1 : len(v)-1]), true
 }
 
-// is says whether the string v reads s.
-func (v Value) is(s string) bool {
+// Is says whether the string v reads s.
+func (v Value) Is(s string) bool {
 	if text, ok := v.Plain(); ok {
 		return text == s
 	}

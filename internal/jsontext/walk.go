@@ -1,4 +1,4 @@
-package record
+package jsontext
 
 import "strconv"
 
@@ -16,7 +16,7 @@ type Cursor struct {
 func (v Value) Parts() Cursor {
 	c := Cursor{of: v}
 	if k := v.Kind(); k == Object || k == Array {
-		c.next = blank(v, 1)
+		c.next = Blank(v, 1)
 	}
 	return c
 }
@@ -28,14 +28,14 @@ func (c *Cursor) Next() bool {
 		return false
 	}
 	if v[0] == '{' {
-		end := skipString(v, i)
+		end := SkipString(v, i)
 		c.Key = v[i:end]
-		i = blank(v, blank(v, end)+1)
+		i = Blank(v, Blank(v, end)+1)
 	}
 	end := skip(v, i)
 	c.Value = v[i:end]
-	if c.next = blank(v, end); v[c.next] == ',' {
-		c.next = blank(v, c.next+1)
+	if c.next = Blank(v, end); v[c.next] == ',' {
+		c.next = Blank(v, c.next+1)
 	}
 	return true
 }
@@ -46,7 +46,7 @@ func (v Value) Get(key string) Value {
 	var found Value
 	if v.Kind() == Object {
 		for c := v.Parts(); c.Next(); {
-			if c.Key.is(key) {
+			if c.Key.Is(key) {
 				found = c.Value
 			}
 		}
@@ -82,7 +82,7 @@ func (v Value) AppendCompact(dst []byte) []byte {
 		switch v[i] {
 		case ' ', '\n', '\t', '\r':
 		case '"':
-			end := skipString(v, i)
+			end := SkipString(v, i)
 			dst = v[i:end].appendQuoted(dst)
 			i = end - 1
 		default:
@@ -169,10 +169,11 @@ func newLine(dst []byte, level int) []byte {
 }
 
 // Pointer is a JSON pointer (RFC 6901), ready to be followed.
-type Pointer []token
+type Pointer []Token
 
-type token struct {
-	key   string
+// Token is a step of a Pointer.
+type Token struct {
+	Key   string
 	index int // of an array; -1 if the key is no number
 }
 
@@ -191,7 +192,7 @@ func ParsePointer(text string) Pointer {
 		if err != nil || part != strconv.Itoa(index) {
 			index = -1
 		}
-		p = append(p, token{part, index})
+		p = append(p, Token{part, index})
 		if !more {
 			return p
 		}
@@ -221,7 +222,7 @@ func (v Value) Follow(p Pointer) Value {
 	for _, t := range p {
 		switch v.Kind() {
 		case Object:
-			v = v.Get(t.key)
+			v = v.Get(t.Key)
 		case Array:
 			if t.index < 0 {
 				return nil
