@@ -7,7 +7,7 @@ import (
 	"io"
 	"time"
 
-	"github.com/peregrine-sec/peregrine/internal/sensorstats/follow"
+	"github.com/peregrine-sec/peregrine/internal/linux/follow"
 )
 
 // sequence turns the lines of one sensor into samples that fit each other.

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/peregrine-sec/peregrine/internal/sensorstats/follow"
+	"github.com/peregrine-sec/peregrine/internal/linux/follow"
 )
 
 const (

@@ -476,38 +476,6 @@ func TestFollowNoFile(t *testing.T) {
 	}
 }
 
-// Lines that come between a look at a log and its rotation are not lost.
-func TestFollowRotation(t *testing.T) {
-	path := write(t, "audit.log", event("seen")+"\n")
-	run := start(t, Options{Open: path, Limits: testLimits}, ruleset(t, false, verbRules)) // for its intake
-	run.await(t, 1)
-	f := &followed{in: run.in, path: path, lines: lineReader{limit: testLimits.BodyBytes}}
-	defer f.closeFile()
-	if err := f.open(io.SeekEnd); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.readNew(t.Context()); err != nil { // the last look
-		t.Fatal(err)
-	}
-	log, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	if _, err := fmt.Fprintln(log, event("late")); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(os.Rename(path, path+".1"), os.WriteFile(path, []byte(event("new")+"\n"), 0o600)); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(f.turn(t.Context()), f.readNew(t.Context())); err != nil {
-		t.Fatal(err)
-	}
-	if got := run.await(t, 3); !strings.HasSuffix(got[1], "late") || !strings.HasSuffix(got[2], "new") {
-		t.Errorf("%q", got)
-	}
-}
-
 func TestOpenErrors(t *testing.T) {
 	key := write(t, "key.pem", "no key")
 	for _, tt := range []struct {

@@ -46,8 +46,9 @@ func TestAppearsLater(t *testing.T) {
 	if diff := cmp.Diff([]string{"a", "b", ""}, poll(t, f)); diff != "" {
 		t.Error(diff)
 	}
-	if string(f.Rest()) != "c" {
-		t.Errorf("rest %q, want c", f.Rest())
+	write(t, path, "\n")
+	if diff := cmp.Diff([]string{"c"}, poll(t, f)); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -75,6 +76,75 @@ func TestOverlongLineIsDroppedAlone(t *testing.T) {
 	}
 	defer f.Close()
 	if diff := cmp.Diff([]string{"a", "b"}, poll(t, f)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// A line that is too long is told once, however it comes, and its neighbours are
+// handed out.
+func TestMaxLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	f, err := Open(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	told := 0
+	f.MaxLine, f.TooLong = 3, func() { told++ }
+	var got []string
+	for _, part := range []string{"abc\nabcd\nab", "cd", "e\nabc\n", "abcd", "\nab\n"} {
+		write(t, path, part)
+		got = append(got, poll(t, f)...)
+	}
+	if diff := cmp.Diff([]string{"abc", "abc", "ab"}, got); diff != "" || told != 3 {
+		t.Errorf("told of %d, want 3\n%s", told, diff)
+	}
+}
+
+// A line that nothing ends any more is handed out if that is asked for, and never
+// joined with one of another file.
+func TestCut(t *testing.T) {
+	for cut, want := range map[bool][]string{false: {"a", "b", "c"}, true: {"a", "half", "b", "half again", "c"}} {
+		path := filepath.Join(t.TempDir(), "f")
+		write(t, path, "a\nhalf")
+		f, err := Open(path, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		f.Cut = cut
+		got := poll(t, f)
+		if err := os.Rename(path, path+".1"); err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, "b\nhalf again")
+		got = append(got, poll(t, f)...)
+		if err := os.Truncate(path, 0); err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, "c\n")
+		if diff := cmp.Diff(want, append(got, poll(t, f)...)); diff != "" {
+			t.Errorf("cut %v: %s", cut, diff)
+		}
+	}
+}
+
+// Lines that come between a look at a file and its rotation are not lost.
+func TestLateLines(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f")
+	write(t, path, "seen\n")
+	f, err := Open(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	got := poll(t, f) // the last look
+	write(t, path, "late\n")
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	write(t, path, "new\n")
+	if diff := cmp.Diff([]string{"late", "new"}, append(got, poll(t, f)...)); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -1,7 +1,7 @@
 // Package follow reads the lines that are appended to a file, as `tail -F`
 // does, without a goroutine and without blocking: the caller polls. It
-// survives rotation by rename, by truncation and by copy, and never hands out
-// a line before its newline is written. A pipe or a device in the file's place
+// survives rotation by rename, by truncation and by copy, and hands out no line
+// before its newline is written, unless it never will be. A pipe or a device in the file's place
 // is an error: who writes the file may be another user.
 package follow
 
@@ -20,8 +20,15 @@ import (
 // maxLine bounds the memory of one unfinished line.
 const maxLine = 1 << 20
 
-// File follows the file at one path.
+// File follows the file at one path. The exported fields may be set before the
+// first Poll.
 type File struct {
+	MaxLine int    // longest line in bytes; others are left out
+	TooLong func() // if not nil, is told of each of those
+	// Cut says that a line without an end is handed out too, once the file was
+	// truncated or has another in its place.
+	Cut bool
+
 	path    string
 	f       *os.File
 	pending []byte // an unfinished last line
@@ -34,7 +41,7 @@ type File struct {
 // Open follows path. It need not exist yet. With fromEnd, the present content
 // up to its last newline is skipped.
 func Open(path string, fromEnd bool) (*File, error) {
-	t := &File{path: path, buf: make([]byte, 256<<10)}
+	t := &File{MaxLine: maxLine, path: path, buf: make([]byte, 256<<10)}
 	if err := t.open(); err != nil {
 		return nil, err
 	}
@@ -103,8 +110,17 @@ func (t *File) Poll(line func([]byte)) error {
 			return fmt.Errorf("follow %s: %w", t.path, err)
 		}
 		t.f.Close()
-		t.f, t.offset, t.pending = next, 0, t.pending[:0]
+		t.cut(line)
+		t.f, t.offset = next, 0
 	}
+}
+
+// cut ends a line whose newline will never come.
+func (t *File) cut(line func([]byte)) {
+	if t.Cut && len(t.pending) > 0 {
+		line(t.pending)
+	}
+	t.pending, t.skip = t.pending[:0], false
 }
 
 // drain reads to the end of the open file.
@@ -118,7 +134,8 @@ func (t *File) drain(line func([]byte)) error {
 		if _, err := t.f.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
-		t.offset, t.pending = 0, t.pending[:0]
+		t.offset = 0
+		t.cut(line)
 	}
 	for {
 		n, err := t.f.Read(t.buf)
@@ -136,27 +153,27 @@ func (t *File) drain(line func([]byte)) error {
 // split cuts new bytes into lines and keeps the unfinished rest.
 func (t *File) split(b []byte, line func([]byte)) {
 	for {
-		i := bytes.IndexByte(b, '\n')
-		if i < 0 {
-			break
+		part, rest, ended := bytes.Cut(b, []byte("\n"))
+		if !t.skip && len(t.pending)+len(part) > t.MaxLine {
+			t.skip, t.pending = true, t.pending[:0]
+			if t.TooLong != nil {
+				t.TooLong()
+			}
 		}
 		switch {
 		case t.skip:
-			t.skip = false
-		case len(t.pending) > 0:
-			line(append(t.pending, b[:i]...))
+		case ended && len(t.pending) == 0:
+			line(part)
 		default:
-			line(b[:i])
+			t.pending = append(t.pending, part...)
+			if ended {
+				line(t.pending)
+			}
 		}
-		t.pending = t.pending[:0]
-		b = b[i+1:]
-	}
-	if len(t.pending)+len(b) > maxLine {
-		t.skip, t.pending = true, t.pending[:0]
-		return
-	}
-	if !t.skip {
-		t.pending = append(t.pending, b...)
+		if !ended {
+			return
+		}
+		t.pending, t.skip, b = t.pending[:0], false, rest
 	}
 }
 
@@ -182,10 +199,6 @@ func (t *File) rotated() (*os.File, error) {
 
 // ModTime is the file's modification time just before the last Poll read it.
 func (t *File) ModTime() time.Time { return t.mtime }
-
-// Rest is the unfinished last line; nil if absent. For a stream that no longer
-// grows.
-func (t *File) Rest() []byte { return t.pending }
 
 // Close stops following.
 func (t *File) Close() error {
