@@ -7,10 +7,11 @@
 //	iter/task ──────────────────────────────────────────────────────> Snapshot
 //
 // Events have the form that package event describes; package ring takes them
-// out of the kernel. The programs are C (directory bpf), compiled by go
-// generate with clang 19; their objects are committed.
+// out of the kernel. The programs are C (directory bpf), whose files go generate
+// compiles apart and links, with clang and llvm-link 19; their objects, one for
+// each generation of kernels, are committed.
 package probe
 
-//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types direct bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter
-//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types legacy bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -DLEGACY
-//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types oldest bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -DLEGACY -DNO_GLOBAL_FUNCTIONS
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc bpf/compile -strip llvm-strip-19 -no-global-types direct bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc bpf/compile -strip llvm-strip-19 -no-global-types legacy bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -DLEGACY
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc bpf/compile -strip llvm-strip-19 -no-global-types oldest bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -DLEGACY -DNO_GLOBAL_FUNCTIONS

@@ -23,7 +23,7 @@ struct port_rules {
 };
 
 /* Two, as of rule_masks. */
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 2);
 	__type(key, u32);
@@ -31,7 +31,7 @@ struct {
 } port_rules SEC(".maps");
 
 /* By network; those of older rules are removed once newer ones are in force. */
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 1 << 16);

@@ -7,7 +7,7 @@
 #pragma once
 #include "vmlinux.h"
 
-#define SEC(name) __attribute__((section(name), used))
+#define SEC(name) __attribute__((section(name)))
 #define INLINE static __attribute__((always_inline)) inline
 #define NOINLINE __attribute__((noinline))
 /*
@@ -15,12 +15,15 @@
  * makes the difference between a tenth of a second and seconds. It may assume
  * nothing about its arguments: pointers may be NULL, and kernel addresses come
  * as numbers. Kernels before 5.12 have such functions without pointers only.
+ *
+ * Weak, as every file that includes a header has its functions: one of each is
+ * left when files are linked. Of static ones, each file keeps those that it calls.
  */
 #ifdef NO_GLOBAL_FUNCTIONS
-#define FUNC static NOINLINE
+#define FUNC static NOINLINE __attribute__((unused))
 #define FUNC_OR_INLINE INLINE /* where a static function is more to verify */
 #else
-#define FUNC NOINLINE
+#define FUNC NOINLINE __attribute__((weak))
 #define FUNC_OR_INLINE FUNC
 #endif
 /*

@@ -31,14 +31,14 @@ struct ring {
 	__uint(max_entries, 8 << 20);
 };
 
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
 	__uint(max_entries, 1); /* set at load */
 	__type(key, u32);
 	__array(values, struct ring);
 } rings SEC(".maps");
 
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1); /* CPUs; set at load */
 	__type(key, u32);

@@ -11,7 +11,7 @@
 #ifndef NO_GLOBAL_FUNCTIONS
 
 /* The processes whose directory user space does not know. */
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, u32);

@@ -46,7 +46,7 @@ struct open_filter {
 };
 
 /* Two: one in use, one to be written. */
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 2);
 	__type(key, u32);
@@ -59,7 +59,7 @@ struct name {
 	char text[16];
 };
 
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 32768);
 	__type(key, u32);
@@ -67,7 +67,7 @@ struct {
 } process_names SEC(".maps");
 
 /* What is needed of processes of a name. */
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, NAMED_PROCESSES);
 	__type(key, struct name);

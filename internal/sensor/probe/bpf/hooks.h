@@ -9,11 +9,11 @@
 #include "read.h"
 #include "schema.h"
 
-volatile u64 hooks SEC(".data.hooks") = BY_SYS_EXIT;
+extern volatile u64 hooks SEC(".data.hooks");
 
 /* Threads between the end of the function and sys_exit: no more than CPUs, or
  * those that audit's rules keep there. */
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
 	__type(key, u32);

@@ -5,12 +5,12 @@
 #include "schema.h"
 
 /* What is fixed when the programs are loaded. */
-const volatile u32 cpus_per_ring = 0; /* 0: one ring for all */
-const volatile u32 snaplen = 80;
-const volatile bool drop_failed = false;
-const volatile bool has_group_dead = false;
-const volatile u32 page_kib = 4; /* size of a page */
-const volatile u64 boot_epoch = 0; /* ns since the epoch at which the machine started */
+extern const volatile u32 cpus_per_ring; /* 0: one ring for all */
+extern const volatile u32 snaplen;
+extern const volatile bool drop_failed;
+extern const volatile bool has_group_dead;
+extern const volatile u32 page_kib; /* size of a page */
+extern const volatile u64 boot_epoch; /* ns since the epoch at which the machine started */
 
 /* What a syscall is for us; index: its number. All zero: not asked for. */
 union entry {
@@ -50,4 +50,4 @@ struct interest {
 	struct socket_needs sockets[SOCKET_KINDS]; /* by kind */
 } __attribute__((aligned(64)));
 
-struct interest interest SEC(".data.interest");
+extern struct interest interest SEC(".data.interest");

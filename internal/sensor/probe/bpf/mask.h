@@ -42,7 +42,7 @@ struct rule_masks {
 };
 
 /* Two: one in use, one to be written. */
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 2);
 	__type(key, u32);
@@ -51,7 +51,7 @@ struct {
 
 /* The groups whose processes are in no container, as far as user space has
  * heard. */
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct cgroup_set);

@@ -5,32 +5,14 @@
  * family; three on the scheduler's tracepoints; an iterator over the tasks there
  * are at the start.
  *
- * The families are files of their own, included here instead of linked: the
- * linker that Debian 12 has (bpftool 7.1, `gen object`) refuses a second file
- * that calls the same kernel function ("global 'bpf_rdonly_cast': failed to
- * resolve size of underlying type"), and bpf2go compiles one file.
+ * The families are files of their own, compiled apart and linked (compile). They
+ * share headers; what these only declare is in shared.c.
  */
 #include "arch.h"
 #include "hooks.h"
 #include "mask.h"
 #include "openfds.h"
 #include "record.h"
-#include "anon.c"
-#include "attr.c"
-#include "control.c"
-#include "cred.c"
-#include "dirent.c"
-#include "generic.c"
-#include "io.c"
-#include "memory.c"
-#include "message.c"
-#include "mount.c"
-#include "open.c"
-#include "process.c"
-#include "sched.c"
-#include "snapshot.c"
-#include "socket.c"
-#include "wait.c"
 
 char __license[] SEC("license") = "Dual MIT/GPL"; /* helpers that read memory need GPL */
 

@@ -36,7 +36,7 @@ struct process_mask {
 	volatile u64 words[MASK_WORDS];
 };
 
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, PROCESS_MASKS);

@@ -174,7 +174,7 @@ struct scratch {
 };
 
 /* Not per-CPU maps: their values may have 32 KiB at most. */
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1); /* CPUs; set at load */
 	__type(key, u32);
@@ -188,7 +188,7 @@ INLINE struct scratch *scratch_get(void)
 }
 
 /* 1: programs measure the time that an event takes. */
-volatile u64 timed SEC(".data.timed");
+extern volatile u64 timed SEC(".data.timed");
 
 /* The event in progress has come to its end. */
 INLINE void count_fate(struct scratch *s, struct counters *c, u32 fate)

@@ -132,7 +132,7 @@ INLINE void conn_read(struct scratch *s, struct conn *c, struct sock *sk)
 
 /* What the first message of a bound datagram socket said that it is, by the
  * socket's inode: who sends first is the client. */
-struct {
+extern struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, u64);

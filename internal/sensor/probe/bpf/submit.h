@@ -4,7 +4,7 @@
 #include "cwd.h"
 
 /* The reader is about to sleep until it is woken (package ring, await). */
-volatile u64 reader_waits SEC(".data.reader");
+extern volatile u64 reader_waits SEC(".data.reader");
 
 /* Whether the caller is to wake the reader: the first that asks while it waits. */
 INLINE bool take_wake_up(void)
