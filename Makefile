@@ -60,7 +60,7 @@ invariants: ## the sensor's tests with borrowed events and alerts overwritten wh
 LINT := $(GO) tool -modfile=.ci/lint/go.mod
 
 .PHONY: lint
-lint: ## gofmt, vet, staticcheck, errcheck, unparam, gocritic, misspell; clang on each C file alone
+lint: ## gofmt, vet, staticcheck, errcheck, unparam, gocritic, misspell
 	@test -z "$$(gofmt -l cmd internal rules test deploy)" || { gofmt -l cmd internal rules test deploy; echo 'run gofmt -w on these'; exit 1; }
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
@@ -68,10 +68,6 @@ lint: ## gofmt, vet, staticcheck, errcheck, unparam, gocritic, misspell; clang o
 	$(LINT) unparam ./...
 	$(LINT) gocritic check -disable appendAssign,mapKey ./...
 	$(LINT) misspell -error $$(git ls-files '*.go' '*.md' '*.yaml' '*.c' '*.h')
-	@# They are compiled as one: so a file could use what only another includes.
-	for file in internal/sensor/probe/bpf/*.c; do \
-		clang-19 -target bpf -D__TARGET_ARCH_x86 -mcpu=v3 -fsyntax-only -Wall -Wextra -Werror -Wno-unused-parameter $$file || exit 1; \
-	done
 
 .PHONY: generate
 generate: ## everything that is generated and committed; needs clang-19 and llvm-19
