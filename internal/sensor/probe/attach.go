@@ -25,7 +25,7 @@ func (h *hooks) impossible() string {
 	if all == nil {
 		return "functions are hooked on amd64 and arm64 only, not on " + runtime.GOARCH
 	}
-	kernel, err := h.probe.types.Kernel()
+	kernel, err := h.probe.from.types.Kernel()
 	if err != nil {
 		return err.Error()
 	}
@@ -33,10 +33,10 @@ func (h *hooks) impossible() string {
 	if !ok {
 		return "the kernel's types have no " + all[0].openat()
 	}
-	if runtime.GOARCH == "arm64" && !kernelHasFunc(h.probe.types, directCalls) {
+	if runtime.GOARCH == "arm64" && !kernelHasFunc(h.probe.from.types, directCalls) {
 		return "the kernel attaches no programs to its functions, as arm64 does from 6.4 on, with CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS"
 	}
-	entry, err := newJumps()
+	entry, err := newSlots()
 	if err != nil {
 		return err.Error()
 	}
@@ -73,12 +73,12 @@ func (h *hooks) attach(ctx context.Context, i Interest) (names []string, why str
 	if len(i.Syscalls) == 0 {
 		return nil, ""
 	}
-	types := btf.NewCache() // of megabytes, and no longer than this function; read on demand
+	from := h.probe.object.open(btf.NewCache())
 	var err error
 	names, unknown := functionsOf(i.called(), numberings(nativeABI()), func(name string) bool {
 		f, known := h.found[name]
 		if !known {
-			kernel, failed := types.Kernel()
+			kernel, failed := from.types.Kernel()
 			if failed != nil {
 				err = failed
 				return false
@@ -105,25 +105,25 @@ func (h *hooks) attach(ctx context.Context, i Interest) (names []string, why str
 		if ctx.Err() != nil {
 			return nil, ctx.Err().Error()
 		}
-		if err := h.attachOne(types, i, h.found[name]); err != nil {
+		if err := h.attachOne(from, i, h.found[name]); err != nil {
 			return nil, fmt.Sprintf("function %s: %v", name, err)
 		}
 	}
-	return names, h.loadFamilies(i, types)
+	return names, h.loadFamilies(i, from)
 }
 
 // loadFamilies loads the programs that i needs for functions already attached.
-func (h *hooks) loadFamilies(i Interest, types *btf.Cache) (why string) {
+func (h *hooks) loadFamilies(i Interest, from *source) (why string) {
 	for _, t := range h.prototypes {
-		if err := t.load(h.probe, i, types); err != nil {
+		if err := t.load(h.probe, i, from); err != nil {
 			return err.Error()
 		}
 	}
 	return ""
 }
 
-func (h *hooks) attachOne(types *btf.Cache, i Interest, f function) error {
-	kernel, err := types.Kernel()
+func (h *hooks) attachOne(from *source, i Interest, f function) error {
+	kernel, err := from.types.Kernel()
 	if err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (h *hooks) attachOne(types *btf.Cache, i Interest, f function) error {
 	if err != nil {
 		return err
 	}
-	if err := t.load(h.probe, i, types); err != nil {
+	if err := t.load(h.probe, i, from); err != nil {
 		return err
 	}
 	slot := h.freeSlot()

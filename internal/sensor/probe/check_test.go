@@ -164,9 +164,7 @@ func TestObjectOfKernel(t *testing.T) {
 	needBPF(t)
 	var log bytes.Buffer
 	o := Options{Legacy: legacy(), Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-	if _, err := newObject(o, btf.NewCache()); err != nil {
-		t.Fatal(err)
-	}
+	pick(o, btf.NewCache())
 	want := thisObject(t)
 	t.Logf("object=%s", want)
 	if !strings.Contains(log.String(), "object="+want) {
@@ -182,15 +180,11 @@ func TestProgramsLoad(t *testing.T) {
 		name string
 		load func() (*ebpf.CollectionSpec, error)
 	}{{"oldest", loadOldest}, {"legacy", loadLegacy}, {"direct", loadDirect}} {
-		spec, err := object.load()
-		if err != nil {
-			t.Fatal(err)
-		}
 		most := uint32(0)
 		if object.name == "direct" { // others check functions again, or read by calls
 			most = maxVerified
 		}
-		t.Run(object.name, func(t *testing.T) { loadEach(t, spec, most) })
+		t.Run(object.name, func(t *testing.T) { loadEach(t, object.load, most) })
 		if object.name == thisObject(t) {
 			return
 		}
@@ -203,26 +197,32 @@ const maxVerified = 40_000
 
 // loadEach loads each program of an object, with the verifier looking at no more
 // instructions than given; 0: at any number.
-func loadEach(t *testing.T, spec *ebpf.CollectionSpec, most uint32) {
+func loadEach(t *testing.T, read func() (*ebpf.CollectionSpec, error), most uint32) {
 	o, err := Options{}.complete()
 	if err != nil {
 		t.Fatal(err)
 	}
 	types := btf.NewCache()
-	if err := configure(spec, o, runtime.NumCPU(), types); err != nil {
+	object := newObject(o, runtime.NumCPU(), types)
+	object.read = read
+	from := object.open(types)
+	maps, err := from.only()
+	if err != nil {
 		t.Fatal(err)
 	}
-	maps := spec.Copy()
-	clear(maps.Programs)
 	coll, err := ebpf.NewCollectionWithOptions(maps, ebpf.CollectionOptions{Cache: types})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer coll.Close()
-	p := &Probe{spec: spec, coll: coll, types: types}
+	p := &Probe{coll: coll}
+	spec, err := from.spec()
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name := range spec.Programs {
 		t.Run(name, func(t *testing.T) {
-			prog, err := p.loadProgram(name)
+			prog, err := p.loadProgram(name, from)
 			if err == nil {
 				defer prog.Close()
 				info, err := prog.Info()

@@ -86,10 +86,10 @@ type prototype struct {
 func (p *Probe) newPrototype(host string) (*prototype, error) {
 	t := &prototype{host: host, programs: map[string]*ebpf.Program{}}
 	var err error
-	if t.entry, err = newJumps(); err != nil {
+	if t.entry, err = newSlots(); err != nil {
 		return nil, err
 	}
-	if t.families, err = ebpf.NewMap(p.spec.Maps["families"].Copy()); err != nil {
+	if t.families, err = newJumps("families", p.coll.Maps["families"].MaxEntries()); err != nil {
 		return nil, errors.Join(err, t.entry.Close())
 	}
 	return t, nil
@@ -99,11 +99,14 @@ func (p *Probe) newPrototype(host string) (*prototype, error) {
 // again.
 const slots = 4096
 
-// newJumps makes the array through which stubs jump, each by its own slot.
+// newSlots makes the array through which stubs jump, each by its own slot.
 // Emptying a slot disables a stub that the kernel has not detached yet, while
 // another is attached to the same function.
-func newJumps() (*ebpf.Map, error) {
-	return ebpf.NewMap(&ebpf.MapSpec{Name: "entry", Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: slots})
+func newSlots() (*ebpf.Map, error) { return newJumps("entry", slots) }
+
+// newJumps makes an array of programs to jump to.
+func newJumps(name string, n uint32) (*ebpf.Map, error) {
+	return ebpf.NewMap(&ebpf.MapSpec{Name: name, Type: ebpf.ProgramArray, KeySize: 4, ValueSize: 4, MaxEntries: n})
 }
 
 func (t *prototype) Close() error {
@@ -119,12 +122,12 @@ const functionExit = "function_exit"
 
 // load loads the programs that serve i, as far as they are not loaded, and
 // makes them targets of jumps.
-func (t *prototype) load(p *Probe, i Interest, types *btf.Cache) error {
+func (t *prototype) load(p *Probe, i Interest, from *source) error {
 	for _, name := range append(i.families(), functionExit) {
 		if t.programs[name] != nil {
 			continue
 		}
-		prog, err := p.loadFor(name, t, types)
+		prog, err := p.loadFor(name, t, from)
 		if err != nil {
 			return fmt.Errorf("load program %s for functions such as %s: %w", name, t.host, err)
 		}
@@ -149,17 +152,18 @@ func familyOf(name string) uint32 {
 }
 
 // loadFor loads a program as one on the end of functions of a prototype.
-func (p *Probe) loadFor(name string, t *prototype, types *btf.Cache) (*ebpf.Program, error) {
-	spec := p.spec.Copy()
-	one := spec.Programs[name]
-	one.AttachType, one.AttachTo = ebpf.AttachTraceFExit, t.host
-	spec.Programs = map[string]*ebpf.ProgramSpec{name: one}
+func (p *Probe) loadFor(name string, t *prototype, from *source) (*ebpf.Program, error) {
+	spec, err := from.only(name)
+	if err != nil {
+		return nil, err
+	}
+	spec.Programs[name].AttachType, spec.Programs[name].AttachTo = ebpf.AttachTraceFExit, t.host
 	maps := map[string]*ebpf.Map{}
 	for name, m := range p.coll.Maps {
 		maps[name] = m
 	}
 	maps["families"] = t.families
-	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps, Cache: types})
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: maps, Cache: from.types})
 	if err != nil {
 		return nil, loadError(err)
 	}

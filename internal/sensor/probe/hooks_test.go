@@ -186,7 +186,7 @@ func TestAttachWhileDetaching(t *testing.T) {
 		{open, bothReport, ended.Err().Error()},
 		{open, bySysExit, ended.Err().Error()},
 	} {
-		h := &hooks{state: tt.state, found: map[string]function{}, leaving: map[ebpf.ProgramID]string{id: tt.leaving}}
+		h := &hooks{probe: &Probe{}, state: tt.state, found: map[string]function{}, leaving: map[ebpf.ProgramID]string{id: tt.leaving}}
 		if _, why := h.attach(ended, Interest{Syscalls: ids("openat")}); why != tt.why {
 			t.Errorf("%s is leaving, state %b: %q, expected %q", tt.leaving, tt.state, why, tt.why)
 		}

@@ -15,7 +15,6 @@ import (
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
-	"github.com/peregrine-sec/peregrine/internal/linux/boottime"
 	"github.com/peregrine-sec/peregrine/internal/sensor/ring"
 )
 
@@ -53,8 +52,8 @@ type Options struct {
 
 // Probe is the loaded and attached probe.
 type Probe struct {
-	spec   *ebpf.CollectionSpec // programs are loaded when they are needed
-	types  *btf.Cache           // of the kernel; nil but while loading
+	object object  // programs are loaded when they are needed
+	from   *source // nil but while loading
 	coll   *ebpf.Collection
 	links  []link.Link
 	before link.Link // of the look before a close; nil unless asked for
@@ -97,23 +96,23 @@ func loadUnchecked(o Options) (*Probe, error) {
 	if err != nil {
 		return nil, fmt.Errorf("count the CPUs: %w", err)
 	}
-	types := btf.NewCache() // of megabytes, and no longer than this function
-	spec, err := newSpec(o, cpus, types)
+	types := btf.NewCache()
+	object := newObject(o, cpus, types)
+	from := object.open(types)
+	spec, err := from.only()
 	if err != nil {
 		return nil, err
 	}
-	maps := spec.Copy()
-	clear(maps.Programs)
-	coll, err := ebpf.NewCollectionWithOptions(maps, ebpf.CollectionOptions{Cache: types})
+	coll, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types})
 	if err != nil {
 		return nil, loadError(err)
 	}
 	if coll.Programs == nil {
 		coll.Programs = map[string]*ebpf.Program{}
 	}
-	p := &Probe{spec: spec, coll: coll, cpus: cpus, log: o.Log, types: types}
+	p := &Probe{object: object, coll: coll, cpus: cpus, log: o.Log, from: from}
 	err = p.start(o)
-	p.types = nil
+	p.from = nil
 	if err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -150,56 +149,6 @@ func (o Options) complete() (Options, error) {
 		return o, fmt.Errorf("snaplen %d: expected 1 to 4096 bytes", o.Snaplen)
 	}
 	return o, nil
-}
-
-// newSpec is the collection to load: sizes and constants set, nothing loaded.
-func newSpec(o Options, cpus int, types *btf.Cache) (*ebpf.CollectionSpec, error) {
-	spec, err := newObject(o, types)
-	if err != nil {
-		return nil, fmt.Errorf("read the embedded programs: %w", err)
-	}
-	return spec, configure(spec, o, cpus, types)
-}
-
-func configure(spec *ebpf.CollectionSpec, o Options, cpus int, types *btf.Cache) error {
-	rings := 1
-	if o.CPUsPerRing > 0 {
-		rings = (cpus + o.CPUsPerRing - 1) / o.CPUsPerRing
-	}
-	spec.Maps["counts"].MaxEntries = uint32(cpus)
-	spec.Maps["scratches"].MaxEntries = uint32(cpus)
-	spec.Maps["rings"].MaxEntries = uint32(rings)
-	spec.Maps["rings"].InnerMap.MaxEntries = uint32(o.RingBytes)
-
-	for name, value := range map[string]any{
-		"cpus_per_ring":  uint32(o.CPUsPerRing),
-		"snaplen":        uint32(o.Snaplen),
-		"drop_failed":    o.DropFailed,
-		"has_group_dead": exitSaysGroupDead(types),
-		"boot_epoch":     uint64(boottime.Epoch()),
-		"page_kib":       uint32(os.Getpagesize() / 1024),
-	} {
-		if err := spec.Variables[name].Set(value); err != nil {
-			return fmt.Errorf("set %s of the probe: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// newObject picks the object that was made for such a kernel (bpf/read.h,
-// bpf/bpf.h).
-func newObject(o Options, types *btf.Cache) (*ebpf.CollectionSpec, error) {
-	major, minor, known := kernelVersion()
-	switch {
-	case known && (major < 5 || major == 5 && minor < 12):
-		o.Log.Debug("programs for kernels from 5.8 on", "object", "oldest")
-		return loadOldest()
-	case o.Legacy || !kernelCanCast(types):
-		o.Log.Debug("programs for kernels from 5.12 on", "object", "legacy")
-		return loadLegacy()
-	}
-	o.Log.Debug("programs for kernels from 6.2 on", "object", "direct")
-	return loadDirect()
 }
 
 // start makes the rings, fills the tables and attaches. Whatever it leaves
@@ -371,36 +320,4 @@ func (p *Probe) Close() error {
 	errs = append(errs, p.processMasks.close())
 	p.coll.Close()
 	return errors.Join(errs...)
-}
-
-// kernelCanCast says whether the kernel has bpf_rdonly_cast (6.2), which the
-// faster of the two objects is written with.
-func kernelCanCast(types *btf.Cache) bool { return kernelHasFunc(types, "bpf_rdonly_cast") }
-
-func kernelHasFunc(types *btf.Cache, name string) bool {
-	spec, err := types.Kernel()
-	if err != nil {
-		return false
-	}
-	var f *btf.Func
-	return spec.TypeByName(name, &f) == nil
-}
-
-// exitSaysGroupDead says whether the tracepoint sched_process_exit has a second
-// argument (6.16), which is true for the last thread.
-func exitSaysGroupDead(types *btf.Cache) bool {
-	spec, err := types.Kernel()
-	if err != nil {
-		return false
-	}
-	var t *btf.Typedef
-	if spec.TypeByName("btf_trace_sched_process_exit", &t) != nil {
-		return false
-	}
-	ptr, ok := t.Type.(*btf.Pointer)
-	if !ok {
-		return false
-	}
-	proto, ok := ptr.Target.(*btf.FuncProto)
-	return ok && len(proto.Params) == 3 // the first is the tracepoint's own
 }

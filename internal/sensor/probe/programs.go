@@ -82,9 +82,9 @@ func (p *Probe) Runs() ([]Run, error) {
 func (p *Probe) loadPrograms(names []string) error {
 	p.programs.Lock()
 	defer p.programs.Unlock()
-	if p.types == nil {
-		p.types = btf.NewCache()
-		defer func() { p.types = nil }()
+	from := p.from
+	if from == nil {
+		from = p.object.open(btf.NewCache())
 	}
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
@@ -94,7 +94,7 @@ func (p *Probe) loadPrograms(names []string) error {
 			continue
 		}
 		group.Go(func() (err error) {
-			loaded[i], err = p.loadProgram(name)
+			loaded[i], err = p.loadProgram(name, from)
 			return err
 		})
 	}
@@ -108,14 +108,12 @@ func (p *Probe) loadPrograms(names []string) error {
 }
 
 // loadProgram loads one program of the collection with its maps.
-func (p *Probe) loadProgram(name string) (*ebpf.Program, error) {
-	spec := p.spec.Copy()
-	for other := range spec.Programs {
-		if other != name {
-			delete(spec.Programs, other)
-		}
+func (p *Probe) loadProgram(name string, from *source) (*ebpf.Program, error) {
+	spec, err := from.only(name)
+	if err != nil {
+		return nil, err
 	}
-	one, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.coll.Maps, Cache: p.types})
+	one, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: p.coll.Maps, Cache: from.types})
 	if err != nil {
 		return nil, loadError(err)
 	}

@@ -56,7 +56,7 @@ func TestFunctionsWithoutSysAdmin(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		h := hooks{probe: &Probe{types: btf.NewCache()}}
+		h := hooks{probe: &Probe{from: object{}.open(btf.NewCache())}}
 		// Of bpf, or of debugfs where preemption is a choice.
 		if why := h.impossible(); !strings.Contains(why, "open file system ") || !strings.HasSuffix(why, ": operation not permitted") {
 			t.Errorf("without CAP_SYS_ADMIN: %q", why)

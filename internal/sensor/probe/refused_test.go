@@ -88,7 +88,7 @@ func occupy(t *testing.T, name string) (release func()) {
 	if !ok {
 		t.Fatalf("no function %s", name)
 	}
-	entry, err := newJumps()
+	entry, err := newSlots()
 	if err != nil {
 		t.Fatal(err)
 	}
