@@ -299,7 +299,7 @@ func text(t testing.TB, file []byte) (string, error) {
 // they are when the writer or the event codes move on, and must read the same.
 func TestCorpus(t *testing.T) {
 	for name, f := range scripts {
-		path := filepath.Join("..", "..", "corpus", "testdata", "captures", name+".scap")
+		path := filepath.Join("..", "..", "..", "test", "support", "corpus", "testdata", "captures", name+".scap")
 		if *Update {
 			if err := os.WriteFile(path, capture(t, f), 0o644); err != nil {
 				t.Fatal(err)
