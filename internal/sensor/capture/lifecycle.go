@@ -13,37 +13,6 @@ const (
 	fresh = 2_000_000_000
 )
 
-var (
-	cloneSlots = event.KindClone.Info()
-	clRes      = cloneSlots.Slot("res")
-	clPID      = cloneSlots.Slot("pid")
-	clPTID     = cloneSlots.Slot("ptid")
-	clCWD      = cloneSlots.Slot("cwd")
-	clCgroups  = cloneSlots.Slot("cgroups")
-	clFlags    = cloneSlots.Slot("flags")
-	clUID      = cloneSlots.Slot("uid")
-	clGID      = cloneSlots.Slot("gid")
-	clVTID     = cloneSlots.Slot("vtid")
-	clVPID     = cloneSlots.Slot("vpid")
-	clTID      = cloneSlots.Slot("tid")
-	clExe      = cloneSlots.Slot("exe")
-	clArgs     = cloneSlots.Slot("args")
-	clComm     = cloneSlots.Slot("comm")
-	clFDLimit  = cloneSlots.Slot("fdlimit")
-	clPIDNS    = cloneSlots.Slot("pidns_init_start_ts")
-
-	forkSlots = func() (s struct{ child, ppid, vpid, vtid, sid, pgid, vpgid, start, flags, uid, gid, cgroup, pidns int }) {
-		for name, dst := range map[string]*int{
-			"child": &s.child, "ppid": &s.ppid, "vpid": &s.vpid, "vtid": &s.vtid, "sid": &s.sid, "pgid": &s.pgid,
-			"vpgid": &s.vpgid, "start": &s.start, "flags": &s.flags, "uid": &s.uid, "gid": &s.gid, "cgroup": &s.cgroup,
-			"pidns_init_start_ts": &s.pidns,
-		} {
-			*dst = event.KindProcfork.Info().Slot(name)
-		}
-		return s
-	}()
-)
-
 func isClone(k event.Kind) bool {
 	switch k {
 	case event.KindClone, event.KindClone3, event.KindFork, event.KindVfork:
@@ -58,7 +27,7 @@ func isClone(k event.Kind) bool {
 // the thread of the event.
 func (r *Reader) clone(e *rawEvent) *thread {
 	w, v := &r.world, &r.vals
-	res, flags := v.int(clRes), v.num(clFlags)
+	res, flags := v.int(event.CloneRes), v.num(event.CloneFlags)
 	if res != 0 {
 		t := w.get(e.tid)
 		t.p.refresh(r)
@@ -70,18 +39,18 @@ func (r *Reader) clone(e *rawEvent) *thread {
 	t := w.threads[e.tid]
 	if t == nil || t.stale(e.ts) {
 		vtid := e.tid
-		if v.has(clVTID) {
-			vtid = int32(v.int(clVTID))
+		if v.has(event.CloneVtid) {
+			vtid = int32(v.int(event.CloneVtid))
 		}
-		if flags&clThread != 0 && v.int(clPID) != 0 {
-			r.spawn(w.get(int32(v.int(clPID))), e.tid, vtid, flags, e)
+		if flags&clThread != 0 && v.int(event.ClonePid) != 0 {
+			r.spawn(w.get(int32(v.int(event.ClonePid))), e.tid, vtid, flags, e)
 		} else {
-			r.spawn(w.get(int32(v.int(clPTID))), e.tid, vtid, flags, e)
+			r.spawn(w.get(int32(v.int(event.ClonePtid))), e.tid, vtid, flags, e)
 		}
 		t = w.get(e.tid)
 	}
-	if v.has(clVTID) {
-		t.vtid, t.p.vpid = int32(v.int(clVTID)), int32(v.int(clVPID))
+	if v.has(event.CloneVtid) {
+		t.vtid, t.p.vpid = int32(v.int(event.CloneVtid)), int32(v.int(event.CloneVpid))
 	}
 	t.p.refresh(r)
 	return t
@@ -90,14 +59,14 @@ func (r *Reader) clone(e *rawEvent) *thread {
 // refresh updates the caller from the parameters of a clone or exec.
 func (p *proc) refresh(r *Reader) {
 	v := &r.vals
-	if v.has(clUID) && v.has(clGID) {
-		p.uid, p.gid = uint32(v.num(clUID)), uint32(v.num(clGID))
+	if v.has(event.CloneUid) && v.has(event.CloneGid) {
+		p.uid, p.gid = uint32(v.num(event.CloneUid)), uint32(v.num(event.CloneGid))
 	}
-	if v.has(clCWD) {
-		p.cwd = r.paths.get(trimSlash(v.text(clCWD)))
+	if v.has(event.CloneCwd) {
+		p.cwd = r.paths.get(trimSlash(v.text(event.CloneCwd)))
 	}
-	if v.has(clCgroups) {
-		p.setCgroups(r.paths.get(v.v[clCgroups]))
+	if v.has(event.CloneCgroups) {
+		p.setCgroups(r.paths.get(v.v[event.CloneCgroups]))
 	}
 }
 
@@ -130,44 +99,27 @@ func (r *Reader) spawn(parent *thread, tid, vtid int32, flags uint64, e *rawEven
 }
 
 func (r *Reader) emitFork(h event.Header, p *proc, flags uint64) {
-	b, s := &r.fork, &forkSlots
+	b := &r.fork
 	b.Start(event.KindProcfork, h)
-	b.Int(s.child, int64(p.pid))
-	b.Int(s.ppid, int64(p.parentPID()))
-	b.Int(s.vpid, int64(p.vpid))
-	b.Int(s.vtid, int64(p.vpid))
-	b.Int(s.sid, int64(p.sid))
-	b.Int(s.pgid, int64(p.pgid))
-	b.Int(s.vpgid, int64(p.vpgid))
-	b.Uint(s.start, p.start)
-	b.Uint(s.flags, flags)
-	b.Uint(s.uid, uint64(p.uid))
-	b.Uint(s.gid, uint64(p.gid))
-	b.Uint(s.cgroup, p.cgroup)
+	b.Int(event.ProcforkChild, int64(p.pid))
+	b.Int(event.ProcforkPpid, int64(p.parentPID()))
+	b.Int(event.ProcforkVpid, int64(p.vpid))
+	b.Int(event.ProcforkVtid, int64(p.vpid))
+	b.Int(event.ProcforkSid, int64(p.sid))
+	b.Int(event.ProcforkPgid, int64(p.pgid))
+	b.Int(event.ProcforkVpgid, int64(p.vpgid))
+	b.Uint(event.ProcforkStart, p.start)
+	b.Uint(event.ProcforkFlags, flags)
+	b.Uint(event.ProcforkUid, uint64(p.uid))
+	b.Uint(event.ProcforkGid, uint64(p.gid))
+	b.Uint(event.ProcforkCgroup, p.cgroup)
 	r.first = b.Finish()
 }
 
-type execSlots struct {
-	res, exe, pid, ptid, cwd, comm, cgroups, tty, vpgid, loginuid, inh, perm, eff, uid, path, pgid, gid, filename int
-	sid, ppid, start, vpid                                                                                        int
-}
-
-var exSlots = func() (s execSlots) {
-	for name, dst := range map[string]*int{
-		"res": &s.res, "exe": &s.exe, "pid": &s.pid, "ptid": &s.ptid, "cwd": &s.cwd, "comm": &s.comm, "cgroups": &s.cgroups,
-		"tty": &s.tty, "vpgid": &s.vpgid, "loginuid": &s.loginuid, "cap_inheritable": &s.inh, "cap_permitted": &s.perm,
-		"cap_effective": &s.eff, "uid": &s.uid, "trusted_exepath": &s.path, "pgid": &s.pgid, "gid": &s.gid,
-		"filename": &s.filename, "sid": &s.sid, "ppid": &s.ppid, "start": &s.start, "vpid": &s.vpid,
-	} {
-		*dst = event.KindExecve.Info().Slot(name)
-	}
-	return s
-}()
-
 // exec updates the process from a successful exec.
 func (r *Reader) exec(t *thread) {
-	v, p, s := &r.vals, t.p, &exSlots
-	if v.int(s.res) < 0 {
+	v, p := &r.vals, t.p
+	if v.int(event.ExecveRes) < 0 {
 		return
 	}
 	p.execID++
@@ -177,28 +129,29 @@ func (r *Reader) exec(t *thread) {
 			*dst = uint32(v.num(slot))
 		}
 	}
-	take(&p.uid, s.uid)
-	take(&p.gid, s.gid)
-	take(&p.loginuid, s.loginuid)
-	take(&p.tty, s.tty)
-	if v.has(s.eff) {
-		p.inh, p.perm, p.eff = v.num(s.inh), v.num(s.perm), v.num(s.eff)
+	take(&p.uid, event.ExecveUid)
+	take(&p.gid, event.ExecveGid)
+	take(&p.loginuid, event.ExecveLoginuid)
+	take(&p.tty, event.ExecveTty)
+	if v.has(event.ExecveCapEffective) {
+		p.inh, p.perm = v.num(event.ExecveCapInheritable), v.num(event.ExecveCapPermitted)
+		p.eff = v.num(event.ExecveCapEffective)
 	}
-	if v.has(s.vpgid) {
-		p.vpgid = int32(v.int(s.vpgid))
+	if v.has(event.ExecveVpgid) {
+		p.vpgid = int32(v.int(event.ExecveVpgid))
 	}
-	if v.has(s.pgid) {
-		p.pgid = int32(v.int(s.pgid))
+	if v.has(event.ExecvePgid) {
+		p.pgid = int32(v.int(event.ExecvePgid))
 	} else if p.vpid == p.pid {
 		p.pgid = p.vpgid
 	}
-	if v.has(s.cwd) {
-		p.cwd = r.paths.get(trimSlash(v.text(s.cwd)))
+	if v.has(event.ExecveCwd) {
+		p.cwd = r.paths.get(trimSlash(v.text(event.ExecveCwd)))
 	}
-	if v.has(s.cgroups) {
-		p.setCgroups(r.paths.get(v.v[s.cgroups]))
+	if v.has(event.ExecveCgroups) {
+		p.setCgroups(r.paths.get(v.v[event.ExecveCgroups]))
 	}
-	if q := r.world.threads[int32(v.int(s.ptid))]; p.parent == nil && q != nil && q.p != p {
+	if q := r.world.threads[int32(v.int(event.ExecvePtid))]; p.parent == nil && q != nil && q.p != p {
 		p.parent, p.ppid = q.p, q.p.pid
 	}
 }
@@ -206,49 +159,47 @@ func (r *Reader) exec(t *thread) {
 // completeExec adds the parameters that the kernel would fill in and old files
 // lack.
 func (r *Reader) completeExec(b *event.Builder, t *thread) {
-	v, p, s := &r.vals, t.p, &exSlots
-	b.Int(s.sid, int64(p.sid))
-	b.Int(s.ppid, int64(p.parentPID()))
+	v, p := &r.vals, t.p
+	b.Int(event.ExecveSid, int64(p.sid))
+	b.Int(event.ExecvePpid, int64(p.parentPID()))
 	if p.start != oldStart {
-		b.Uint(s.start, p.start)
+		b.Uint(event.ExecveStart, p.start)
 	}
-	b.Int(s.vpid, int64(p.vpid))
+	b.Int(event.ExecveVpid, int64(p.vpid))
 	for _, m := range [...]struct {
 		slot  int
 		value uint64
 	}{
-		{s.uid, uint64(p.uid)}, {s.gid, uint64(p.gid)}, {s.loginuid, uint64(p.loginuid)}, {s.tty, uint64(p.tty)},
-		{s.vpgid, uint64(int64(p.vpgid))}, {s.pgid, uint64(int64(p.pgid))},
-		{s.inh, p.inh}, {s.perm, p.perm}, {s.eff, p.eff},
+		{event.ExecveUid, uint64(p.uid)}, {event.ExecveGid, uint64(p.gid)}, {event.ExecveLoginuid, uint64(p.loginuid)},
+		{event.ExecveTty, uint64(p.tty)}, {event.ExecveVpgid, uint64(int64(p.vpgid))}, {event.ExecvePgid, uint64(int64(p.pgid))},
+		{event.ExecveCapInheritable, p.inh}, {event.ExecveCapPermitted, p.perm}, {event.ExecveCapEffective, p.eff},
 	} {
 		if !v.has(m.slot) {
 			b.Uint(m.slot, m.value)
 		}
 	}
-	if !v.has(s.comm) {
-		exe := v.text(s.exe)
+	if !v.has(event.ExecveComm) {
+		exe := v.text(event.ExecveExe)
 		for i := len(exe) - 1; i >= 0; i-- {
 			if exe[i] == '/' {
 				exe = exe[i+1:]
 				break
 			}
 		}
-		b.Bytes(s.comm, exe[:min(len(exe), 15)])
+		b.Bytes(event.ExecveComm, exe[:min(len(exe), 15)])
 	}
-	if !v.has(s.cgroups) {
-		b.Str(s.cgroups, p.cgroups)
+	if !v.has(event.ExecveCgroups) {
+		b.Str(event.ExecveCgroups, p.cgroups)
 	}
-	if !v.has(s.path) {
-		switch exe := v.text(s.exe); {
-		case v.has(s.filename):
-			b.Bytes(s.path, r.join(p.cwd, v.text(s.filename)))
+	if !v.has(event.ExecveTrustedExepath) {
+		switch exe := v.text(event.ExecveExe); {
+		case v.has(event.ExecveFilename):
+			b.Bytes(event.ExecveTrustedExepath, r.join(p.cwd, v.text(event.ExecveFilename)))
 		case len(exe) > 0 && exe[0] == '/':
-			b.Bytes(s.path, exe)
+			b.Bytes(event.ExecveTrustedExepath, exe)
 		}
 	}
 }
-
-var exitReaper = event.KindProcexit.Info().Slot("reaper_tid")
 
 // exit notes the new parent of the children of a process that ends with t, and
 // says whether other threads of it live on. The thread goes once the event has
@@ -258,7 +209,7 @@ func (r *Reader) exit(t *thread) (threadOnly bool) {
 	if t.p.threads > 1 {
 		return true
 	}
-	if q := r.world.threads[int32(r.vals.int(exitReaper))]; q != nil && q.p != t.p {
+	if q := r.world.threads[int32(r.vals.int(event.ProcexitReaperTid))]; q != nil && q.p != t.p {
 		t.p.reaper = q.p
 	} else if q := r.world.process(1); q != nil && q != t.p {
 		t.p.reaper = q

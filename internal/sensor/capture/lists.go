@@ -285,42 +285,42 @@ func (r *Reader) emitTask(t *thread, e *processEntry) error {
 	if r.exact { // blockWire has it
 		return nil
 	}
-	p, s, b := t.p, &taskSlots, &r.fork
+	p, b := t.p, &r.fork
 	b.Start(event.KindTask, t.header(0, 0))
-	b.Int(s.ppid, int64(p.ppid))
-	b.Int(s.pgid, int64(p.pgid))
-	b.Int(s.vpgid, int64(p.vpgid))
-	b.Int(s.sid, int64(p.sid))
-	b.Int(s.vtgid, int64(p.vpid))
-	b.Int(s.vpid, int64(t.vtid))
-	b.Bytes(s.comm, e.comm)
-	b.Bytes(s.exepath, e.path)
+	b.Int(event.TaskPpid, int64(p.ppid))
+	b.Int(event.TaskPgid, int64(p.pgid))
+	b.Int(event.TaskVpgid, int64(p.vpgid))
+	b.Int(event.TaskSid, int64(p.sid))
+	b.Int(event.TaskVtgid, int64(p.vpid))
+	b.Int(event.TaskVpid, int64(t.vtid))
+	b.Bytes(event.TaskComm, e.comm)
+	b.Bytes(event.TaskExepath, e.path)
 	argv := append(append(r.scratch[:0], e.exe...), 0)
 	r.scratch = append(argv, e.args...)
-	b.Bytes(s.argv, upTo(r.scratch))
-	b.Bytes(s.env, upTo(e.env))
-	b.Bytes(s.cwd, e.cwd)
-	b.Bytes(s.cgroups, e.cgroups)
-	b.Str(s.root, p.root)
-	b.Uint(s.flags, exeFlags(e))
-	b.Uint(s.fdlimit, e.fdlimit)
-	b.Uint(s.euid, uint64(e.uid))
-	b.Uint(s.egid, uint64(e.gid))
-	b.Uint(s.permitted, e.perm)
-	b.Uint(s.effective, e.eff)
-	b.Uint(s.inheritable, e.inh)
-	b.Uint(s.ino, e.ino)
-	b.Uint(s.ctime, e.ctime)
-	b.Uint(s.mtime, e.mtime)
-	b.Uint(s.vmSize, uint64(e.vmSize))
-	b.Uint(s.vmRSS, uint64(e.vmRSS))
-	b.Uint(s.vmSwap, uint64(e.vmSwap))
-	b.Uint(s.pfMajor, e.pfMajor)
-	b.Uint(s.pfMinor, e.pfMinor)
-	b.Uint(s.pidns, e.pidns)
-	b.Uint(s.tty, uint64(e.tty))
-	b.Uint(s.loginuid, uint64(e.loginuid))
-	b.Uint(s.nthreads, 1)
+	b.Bytes(event.TaskArgv, upTo(r.scratch))
+	b.Bytes(event.TaskEnv, upTo(e.env))
+	b.Bytes(event.TaskCwd, e.cwd)
+	b.Bytes(event.TaskCgroups, e.cgroups)
+	b.Str(event.TaskRoot, p.root)
+	b.Uint(event.TaskFlags, exeFlags(e))
+	b.Uint(event.TaskFdlimit, e.fdlimit)
+	b.Uint(event.TaskEuid, uint64(e.uid))
+	b.Uint(event.TaskEgid, uint64(e.gid))
+	b.Uint(event.TaskCapPermitted, e.perm)
+	b.Uint(event.TaskCapEffective, e.eff)
+	b.Uint(event.TaskCapInheritable, e.inh)
+	b.Uint(event.TaskExeInoNum, e.ino)
+	b.Uint(event.TaskExeInoCtime, e.ctime)
+	b.Uint(event.TaskExeInoMtime, e.mtime)
+	b.Uint(event.TaskVmSize, uint64(e.vmSize))
+	b.Uint(event.TaskVmRss, uint64(e.vmRSS))
+	b.Uint(event.TaskVmSwap, uint64(e.vmSwap))
+	b.Uint(event.TaskPgftMaj, e.pfMajor)
+	b.Uint(event.TaskPgftMin, e.pfMinor)
+	b.Uint(event.TaskPidnsInitStartTs, e.pidns)
+	b.Uint(event.TaskTty, uint64(e.tty))
+	b.Uint(event.TaskLoginuid, uint64(e.loginuid))
+	b.Uint(event.TaskNthreads, 1)
 	return r.pending.add(b.Finish())
 }
 
@@ -340,25 +340,3 @@ func exeFlags(e *processEntry) (flags uint64) {
 	}
 	return flags
 }
-
-var taskSlots = func() (s struct {
-	ppid, pgid, vpgid, sid, vtgid, vpid, comm, argv, exepath, flags, env, cwd, fdlimit, euid, egid int
-	permitted, effective, inheritable, ino, ctime, mtime, vmSize, vmRSS, vmSwap, pfMajor, pfMinor  int
-	pidns, cgroups, root, tty, loginuid, nthreads                                                  int
-}) {
-	for _, f := range []struct {
-		dst  *int
-		name string
-	}{
-		{&s.ppid, "ppid"}, {&s.pgid, "pgid"}, {&s.vpgid, "vpgid"}, {&s.sid, "sid"}, {&s.vtgid, "vtgid"}, {&s.vpid, "vpid"},
-		{&s.comm, "comm"}, {&s.argv, "argv"}, {&s.exepath, "exepath"}, {&s.flags, "flags"}, {&s.env, "env"}, {&s.cwd, "cwd"},
-		{&s.fdlimit, "fdlimit"}, {&s.euid, "euid"}, {&s.egid, "egid"}, {&s.permitted, "cap_permitted"},
-		{&s.effective, "cap_effective"}, {&s.inheritable, "cap_inheritable"}, {&s.ino, "exe_ino_num"},
-		{&s.ctime, "exe_ino_ctime"}, {&s.mtime, "exe_ino_mtime"}, {&s.vmSize, "vm_size"}, {&s.vmRSS, "vm_rss"},
-		{&s.vmSwap, "vm_swap"}, {&s.pfMajor, "pgft_maj"}, {&s.pfMinor, "pgft_min"}, {&s.pidns, "pidns_init_start_ts"},
-		{&s.cgroups, "cgroups"}, {&s.root, "root"}, {&s.tty, "tty"}, {&s.loginuid, "loginuid"}, {&s.nthreads, "nthreads"},
-	} {
-		*f.dst = event.KindTask.Info().Slot(f.name)
-	}
-	return s
-}()

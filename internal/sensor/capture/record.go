@@ -73,28 +73,29 @@ const (
 )
 
 func processOf(v *event.View) Process {
-	s, h := &taskSlots, v.Header()
+	h := v.Header()
 	str := func(slot, most int) string {
 		b, _ := v.Bytes(slot)
 		return string(b[:min(len(b), most)])
 	}
-	exe, args := str(s.argv, math.MaxInt), ""
+	exe, args := str(event.TaskArgv, math.MaxInt), ""
 	for i := range len(exe) {
 		if exe[i] == 0 {
 			exe, args = exe[:i], exe[i+1:]
 			break
 		}
 	}
-	flags := v.Uint(s.flags)
+	flags := v.Uint(event.TaskFlags)
 	return Process{
-		TID: int64(h.PID), PID: int64(h.PID), PTID: int64(h.PPID), SID: v.Int(s.sid), VPGID: v.Int(s.vpgid), PGID: v.Int(s.pgid),
-		VTID: v.Int(s.vtgid), VPID: v.Int(s.vtgid),
-		Comm: str(s.comm, maxListPath), Exe: exe[:min(len(exe), maxListPath)], ExePath: str(s.exepath, maxListPath),
-		CWD: str(s.cwd, maxListPath), Root: str(s.root, maxListPath),
-		Args: args[:min(len(args), maxListArgs)], Env: str(s.env, maxListArgs), Cgroups: str(s.cgroups, maxListArgs),
-		UID: h.UID, GID: h.GID, LoginUID: h.LoginUID, TTY: uint32(v.Uint(s.tty)), FDLimit: v.Uint(s.fdlimit),
-		Inheritable: v.Uint(s.inheritable), Permitted: v.Uint(s.permitted), Effective: v.Uint(s.effective),
-		ExeIno: v.Uint(s.ino), ExeCTime: v.Uint(s.ctime), ExeMTime: v.Uint(s.mtime), PIDNSStart: v.Uint(s.pidns),
+		TID: int64(h.PID), PID: int64(h.PID), PTID: int64(h.PPID), SID: v.Int(event.TaskSid),
+		VPGID: v.Int(event.TaskVpgid), PGID: v.Int(event.TaskPgid), VTID: v.Int(event.TaskVtgid), VPID: v.Int(event.TaskVtgid),
+		Comm: str(event.TaskComm, maxListPath), Exe: exe[:min(len(exe), maxListPath)], ExePath: str(event.TaskExepath, maxListPath),
+		CWD: str(event.TaskCwd, maxListPath), Root: str(event.TaskRoot, maxListPath),
+		Args: args[:min(len(args), maxListArgs)], Env: str(event.TaskEnv, maxListArgs), Cgroups: str(event.TaskCgroups, maxListArgs),
+		UID: h.UID, GID: h.GID, LoginUID: h.LoginUID, TTY: uint32(v.Uint(event.TaskTty)), FDLimit: v.Uint(event.TaskFdlimit),
+		Inheritable: v.Uint(event.TaskCapInheritable), Permitted: v.Uint(event.TaskCapPermitted),
+		Effective: v.Uint(event.TaskCapEffective), PIDNSStart: v.Uint(event.TaskPidnsInitStartTs),
+		ExeIno: v.Uint(event.TaskExeInoNum), ExeCTime: v.Uint(event.TaskExeInoCtime), ExeMTime: v.Uint(event.TaskExeInoMtime),
 		Writable: flags&1 != 0, UpperLayer: flags&2 != 0,
 	}
 }
@@ -143,7 +144,7 @@ func (c *Writer) write(silent []byte, v *event.View) error {
 	case event.KindChdir, event.KindFchdir:
 		c.enter(v)
 	case event.KindProcfork:
-		tid = v.Int(forkSlots.child)
+		tid = v.Int(event.ProcforkChild)
 		var clone event.View
 		if err := clone.Reset(c.cloneOf(v)); err != nil {
 			return err
@@ -218,12 +219,7 @@ func (c *Writer) learn(silent []byte) ([]byte, error) {
 	return silent, nil
 }
 
-// chdirID and the slots of events that tell a directory.
-var (
-	chdirID, _ = event.SyscallByName("chdir")
-	chPath     = event.KindChdir.Info().Slot("path")
-	chCWD      = event.KindChdir.Info().Slot("cwd")
-)
+var chdirID, _ = event.SyscallByName("chdir")
 
 // moved writes the change of directory that the event with this header tells
 // of, for readers that do not look behind its parameters. The silent events come
@@ -232,8 +228,8 @@ func (c *Writer) moved(silent []byte, h *event.Header, dir string) error {
 	change := *h
 	change.Res, change.Flags, change.Syscall = 0, 0, uint16(chdirID)
 	c.chdir.Start(event.KindChdir, change)
-	c.chdir.Str(chPath, dir)
-	c.chdir.Str(chCWD, dir)
+	c.chdir.Str(event.ChdirPath, dir)
+	c.chdir.Str(event.ChdirCwd, dir)
 	var v event.View
 	if err := v.Reset(c.chdir.Finish()); err != nil {
 		return err
@@ -254,42 +250,42 @@ func (c *Writer) exec(v *event.View) {
 	if v.Header().Res < 0 {
 		return
 	}
-	p, s := c.known[int64(v.Header().PID)], &exSlots
+	p := c.known[int64(v.Header().PID)]
 	str := func(slot int) string {
 		b, _ := v.Bytes(slot)
 		return string(b)
 	}
-	p.Exe, p.Args, p.Comm, p.CWD, p.Cgroups = str(s.exe), str(s.exe+1), str(s.comm), str(s.cwd), str(s.cgroups)
+	p.Exe, p.Args, p.Comm = str(event.ExecveExe), str(event.ExecveArgs), str(event.ExecveComm)
+	p.CWD, p.Cgroups = str(event.ExecveCwd), str(event.ExecveCgroups)
 	c.known[int64(v.Header().PID)] = p
 }
 
 // cloneOf is the return of the clone in the child, which tells other readers
 // of a fork.
 func (c *Writer) cloneOf(fork *event.View) []byte {
-	s, b := &forkSlots, &c.clone
+	b := &c.clone
 	b.Start(event.KindClone, *fork.Header())
-	p, child := c.known[int64(fork.Header().PID)], fork.Int(s.child)
+	p, child := c.known[int64(fork.Header().PID)], fork.Int(event.ProcforkChild)
 	pid := child
-	if fork.Int(s.vpid) != fork.Int(s.vtid) {
+	if fork.Int(event.ProcforkVpid) != fork.Int(event.ProcforkVtid) {
 		pid = int64(fork.Header().PID) // a thread
 	} else {
 		c.known[child] = p
 	}
-	b.Int(clTID, child)
-	b.Int(clPID, pid)
-	b.Int(clPTID, fork.Int(s.ppid))
-	b.Uint(clFlags, fork.Uint(s.flags))
-	b.Uint(clUID, fork.Uint(s.uid))
-	b.Uint(clGID, fork.Uint(s.gid))
-	b.Int(clVTID, fork.Int(s.vtid))
-	b.Int(clVPID, fork.Int(s.vpid))
-	b.Uint(clPIDNS, fork.Uint(s.pidns))
-	b.Uint(clFDLimit, p.FDLimit)
-	for _, text := range [...]struct {
-		slot int
-		s    string
-	}{{clExe, p.Exe}, {clArgs, p.Args}, {clCWD, p.CWD}, {clComm, p.Comm}, {clCgroups, p.Cgroups}} {
-		b.Str(text.slot, text.s)
-	}
+	b.Int(event.CloneTid, child)
+	b.Int(event.ClonePid, pid)
+	b.Int(event.ClonePtid, fork.Int(event.ProcforkPpid))
+	b.Uint(event.CloneFlags, fork.Uint(event.ProcforkFlags))
+	b.Uint(event.CloneUid, fork.Uint(event.ProcforkUid))
+	b.Uint(event.CloneGid, fork.Uint(event.ProcforkGid))
+	b.Int(event.CloneVtid, fork.Int(event.ProcforkVtid))
+	b.Int(event.CloneVpid, fork.Int(event.ProcforkVpid))
+	b.Uint(event.ClonePidnsInitStartTs, fork.Uint(event.ProcforkPidnsInitStartTs))
+	b.Uint(event.CloneFdlimit, p.FDLimit)
+	b.Str(event.CloneExe, p.Exe)
+	b.Str(event.CloneArgs, p.Args)
+	b.Str(event.CloneCwd, p.CWD)
+	b.Str(event.CloneComm, p.Comm)
+	b.Str(event.CloneCgroups, p.Cgroups)
 	return b.Finish()
 }

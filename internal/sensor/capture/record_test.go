@@ -151,7 +151,7 @@ func TestRecordDirectory(t *testing.T) {
 	}()
 	fork := func(dir string, time uint64) []byte {
 		b.Start(event.KindProcfork, event.Header{PID: own, TID: own, Time: time * second, Syscall: event.NoSyscall})
-		b.Int(forkSlots.child, 8)
+		b.Int(event.ProcforkChild, 8)
 		if dir != "" {
 			b.CWD(dir)
 		}
@@ -235,7 +235,7 @@ func told(t *testing.T, file []byte) (events []string) {
 		}
 		what := v.Kind().String()
 		if v.Kind() == event.KindChdir {
-			dir, _ := v.Str(chPath)
+			dir, _ := v.Str(event.ChdirPath)
 			what += " " + dir
 		}
 		events = append(events, what)

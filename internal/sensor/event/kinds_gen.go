@@ -935,3 +935,152 @@ var kinds = [...]Info{
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "path", Type: Path}},
 		Extras: []Param{{Name: "base", Type: Path}}, FD: -1, Base: 2, Base2: -1, File: -1, variable: 0x6},
 }
+
+// The slots of chdir.
+const (
+	ChdirRes  = 0
+	ChdirPath = 1
+	ChdirCwd  = 2
+)
+
+// The slots of clone.
+const (
+	CloneRes              = 0
+	CloneExe              = 1
+	CloneArgs             = 2
+	CloneTid              = 3
+	ClonePid              = 4
+	ClonePtid             = 5
+	CloneCwd              = 6
+	CloneFdlimit          = 7
+	ClonePgftMaj          = 8
+	ClonePgftMin          = 9
+	CloneVmSize           = 10
+	CloneVmRss            = 11
+	CloneVmSwap           = 12
+	CloneComm             = 13
+	CloneCgroups          = 14
+	CloneFlags            = 15
+	CloneUid              = 16
+	CloneGid              = 17
+	CloneVtid             = 18
+	CloneVpid             = 19
+	ClonePidnsInitStartTs = 20
+)
+
+// The slots of execve.
+const (
+	ExecveRes            = 0
+	ExecveExe            = 1
+	ExecveArgs           = 2
+	ExecveTid            = 3
+	ExecvePid            = 4
+	ExecvePtid           = 5
+	ExecveCwd            = 6
+	ExecveFdlimit        = 7
+	ExecvePgftMaj        = 8
+	ExecvePgftMin        = 9
+	ExecveVmSize         = 10
+	ExecveVmRss          = 11
+	ExecveVmSwap         = 12
+	ExecveComm           = 13
+	ExecveCgroups        = 14
+	ExecveEnv            = 15
+	ExecveTty            = 16
+	ExecveVpgid          = 17
+	ExecveLoginuid       = 18
+	ExecveFlags          = 19
+	ExecveCapInheritable = 20
+	ExecveCapPermitted   = 21
+	ExecveCapEffective   = 22
+	ExecveExeIno         = 23
+	ExecveExeInoCtime    = 24
+	ExecveExeInoMtime    = 25
+	ExecveUid            = 26
+	ExecveTrustedExepath = 27
+	ExecvePgid           = 28
+	ExecveGid            = 29
+	ExecveFilename       = 30
+	ExecveSid            = 31
+	ExecvePpid           = 32
+	ExecveStart          = 33
+	ExecveVpid           = 34
+	ExecveMntns          = 35
+	ExecveCgroupSet      = 36
+)
+
+// The slots of procexit.
+const (
+	ProcexitStatus    = 0
+	ProcexitRet       = 1
+	ProcexitSig       = 2
+	ProcexitCore      = 3
+	ProcexitReaperTid = 4
+)
+
+// The slots of asyncevent.
+const (
+	AsynceventPluginId = 0
+	AsynceventName     = 1
+	AsynceventData     = 2
+)
+
+// The slots of task.
+const (
+	TaskPpid             = 0
+	TaskPgid             = 1
+	TaskVpgid            = 2
+	TaskSid              = 3
+	TaskComm             = 4
+	TaskArgv             = 5
+	TaskExepath          = 6
+	TaskFlags            = 7
+	TaskEnv              = 8
+	TaskCwd              = 9
+	TaskFdlimit          = 10
+	TaskEuid             = 11
+	TaskEgid             = 12
+	TaskCapPermitted     = 13
+	TaskCapEffective     = 14
+	TaskCapInheritable   = 15
+	TaskExeInoNum        = 16
+	TaskExeInoCtime      = 17
+	TaskExeInoMtime      = 18
+	TaskVmSize           = 19
+	TaskVmRss            = 20
+	TaskVmSwap           = 21
+	TaskPgftMaj          = 22
+	TaskPgftMin          = 23
+	TaskVtgid            = 24
+	TaskVpid             = 25
+	TaskPidnsInitStartTs = 26
+	TaskCgroups          = 27
+	TaskRoot             = 28
+	TaskStartTime        = 29
+	TaskTty              = 30
+	TaskLoginuid         = 31
+	TaskStart            = 32
+	TaskPstart           = 33
+	TaskPidns            = 34
+	TaskMntns            = 35
+	TaskCgroup           = 36
+	TaskNthreads         = 37
+	TaskCgroupSet        = 38
+)
+
+// The slots of procfork.
+const (
+	ProcforkChild            = 0
+	ProcforkPpid             = 1
+	ProcforkVpid             = 2
+	ProcforkVtid             = 3
+	ProcforkSid              = 4
+	ProcforkPgid             = 5
+	ProcforkVpgid            = 6
+	ProcforkStart            = 7
+	ProcforkFlags            = 8
+	ProcforkUid              = 9
+	ProcforkGid              = 10
+	ProcforkCgroup           = 11
+	ProcforkPidnsInitStartTs = 12
+)

@@ -95,7 +95,7 @@ func eventType(c *Context) (string, bool) {
 			k = event.KindExecve
 		}
 	case event.KindAsyncevent:
-		return c.Event.Str(asyncName)
+		return c.Event.Str(event.AsynceventName)
 	}
 	return typeNames[k], true
 }

@@ -81,9 +81,7 @@ func asyncType(c *Context) (string, bool) {
 	case event.KindContainer:
 		return "container", true
 	case event.KindAsyncevent:
-		return c.Event.Str(asyncName)
+		return c.Event.Str(event.AsynceventName)
 	}
 	return "", false
 }
-
-var asyncName = event.KindAsyncevent.Info().Slot("name")

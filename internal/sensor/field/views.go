@@ -120,7 +120,7 @@ var namesFile = func() (slots [event.NumKinds]uint64) {
 	}
 	// These are the process's own names, which the kernel resolved, but for the
 	// program that was asked for.
-	slots[event.KindExecve] = 1 << event.KindExecve.Info().Slot("filename")
+	slots[event.KindExecve] = 1 << event.ExecveFilename
 	slots[event.KindExecveat], slots[event.KindGetcwd] = 0, 0
 	return slots
 }()

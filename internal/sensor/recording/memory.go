@@ -72,7 +72,7 @@ func (m *memory) tell(table *state.Table, v *event.View, p *state.Process, now u
 	}
 	switch v.Kind() {
 	case event.KindProcfork: // this event creates the child
-		if c := table.Get(int32(v.Int(forkChild))); c != nil {
+		if c := table.Get(int32(v.Int(event.ProcforkChild))); c != nil {
 			m.told[c.PID] = imageOf(c)
 		}
 	case event.KindExecve, event.KindExecveat: // so is the new image
@@ -125,8 +125,8 @@ func (m *memory) container(table *state.Table, c *container.Container, now uint6
 	if c.Known && c != container.Host {
 		b := &m.build
 		b.Start(event.KindAsyncevent, event.Header{Time: now, Syscall: event.NoSyscall})
-		b.Str(asyncName, "container")
-		b.Bytes(asyncData, append(c.Metadata(), 0))
+		b.Str(event.AsynceventName, "container")
+		b.Bytes(event.AsynceventData, append(c.Metadata(), 0))
 		m.out = append(m.out, b.Finish()...)
 	}
 	if !told || is.accounts != was.accounts {
@@ -161,12 +161,6 @@ func shift(ns *uint64, by uint64) {
 		*ns += by
 	}
 }
-
-var (
-	forkChild = event.KindProcfork.Info().Slot("child")
-	asyncName = event.KindAsyncevent.Info().Slot("name")
-	asyncData = event.KindAsyncevent.Info().Slot("data")
-)
 
 // The slots of each kind that hold a time since boot, and those with one since
 // the epoch that the probe has made of it (boot_epoch in probe/bpf).

@@ -177,6 +177,14 @@ func goKinds(b *bytes.Buffer, s schema) {
 		fmt.Fprintf(b, ", variable: %#x},\n", mask)
 	}
 	b.WriteString("}\n")
+	for _, w := range s.words["slots"] {
+		k := s.kinds[slices.IndexFunc(s.kinds, func(k kind) bool { return k.name == w.name })]
+		fmt.Fprintf(b, "\n// The slots of %s.\nconst (\n", k.name)
+		for i, p := range slices.Concat(k.params, k.extras) {
+			fmt.Fprintf(b, "\t%s%s = %d\n", camel(k.name), camel(p.name), i)
+		}
+		b.WriteString(")\n")
+	}
 }
 
 func (s schema) goParams(b *bytes.Buffer, field string, params []param) {

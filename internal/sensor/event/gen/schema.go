@@ -16,7 +16,7 @@ type schema struct {
 
 // keys of the lines that are words.
 var keys = []string{
-	"cause", "drops", "family", "openflag", "fact", "sock", "call",
+	"cause", "drops", "slots", "family", "openflag", "fact", "sock", "call",
 	"type", "header", "fdtype", "fileflag", "exeflag", "hook", "fate", "end", "number", "mark",
 }
 
