@@ -27,9 +27,9 @@ func TestAddressMasksOnAndOff(t *testing.T) {
 	t.Logf("-addresses-seed %d", seed)
 	r := rand.New(rand.NewPCG(seed, 0))
 	dir := callDir(t)
-	first := ruleSet(t, addressRule(r))
+	first := ruleSet(t, addressRule(r, socketCalls))
 	masksOnAndOff(t, *addressRounds, first, func(name string) ([]*rules.Rule, *exec.Cmd) {
-		list := ruleSet(t, addressRule(r), addressRule(r), addressRule(r))
+		list := ruleSet(t, addressRule(r, socketCalls), addressRule(r, socketCalls), addressRule(r, socketCalls))
 		return list, exec.Command(filepath.Join(dir, name), actArg, "network", fmt.Sprint(r.Uint64()), "600")
 	})
 }
@@ -75,11 +75,12 @@ func ruleSet(t *testing.T, conditions ...string) []*rules.Rule {
 	return set.Rules
 }
 
-// addressRule draws the condition of a rule about addresses and ports.
-func addressRule(r *rand.Rand) string {
-	kinds := []string{
-		"connect", "accept4", "bind", "listen", "shutdown", "setsockopt", "getsockopt", "sendto", "sendmsg", "recvfrom", "recvmsg", "connect", "accept4",
-	}
+var socketCalls = []string{
+	"connect", "accept4", "bind", "listen", "shutdown", "setsockopt", "getsockopt", "sendto", "sendmsg", "recvfrom", "recvmsg", "connect", "accept4",
+}
+
+// addressRule draws the condition of a rule about addresses and ports, and calls.
+func addressRule(r *rand.Rand, kinds []string) string {
 	var some []string
 	for range 1 + r.IntN(5) {
 		some = append(some, kinds[r.IntN(len(kinds))])

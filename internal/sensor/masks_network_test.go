@@ -78,20 +78,26 @@ func newNetwork() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFADDR, second)
 }
 
-// networkCalls makes n calls that are drawn by a seed.
-func networkCalls(seed, n string) error {
+// drawn is where n calls come from.
+func drawn(seed, n string) (r *rand.Rand, count int, err error) {
 	s, err := strconv.ParseUint(seed, 10, 64)
 	if err != nil {
-		return err
+		return nil, 0, err
 	}
-	count, err := strconv.Atoi(n)
+	count, err = strconv.Atoi(n)
+	return rand.New(rand.NewPCG(s, 1)), count, err
+}
+
+// networkCalls makes n calls that are drawn by a seed.
+func networkCalls(seed, n string) error {
+	r, count, err := drawn(seed, n)
 	if err != nil {
 		return err
 	}
 	if err := newNetwork(); err != nil {
 		return err
 	}
-	w := &networker{socketPool: socketPool{Rand: rand.New(rand.NewPCG(s, 1))}}
+	w := &networker{socketPool: socketPool{Rand: r}}
 	for _, at := range []string{"0.0.0.0:22", ownAddress + ":2222", "[::]:80", "[::1]:53"} {
 		w.listen(at)
 	}
@@ -287,5 +293,9 @@ func connectLoop(at, n string) error {
 
 func connectRaw(fd int, to []byte) {
 	binary.NativeEndian.PutUint16(to, unix.AF_UNSPEC)
+	connectTo(fd, to)
+}
+
+func connectTo(fd int, to []byte) {
 	unix.Syscall(unix.SYS_CONNECT, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(to))), uintptr(len(to)))
 }

@@ -109,33 +109,34 @@ func TestSocketFacts(t *testing.T) {
 	}
 }
 
-// The sender of the first datagram is known, although its event was not
-// requested.
+// The sender of the first datagram is known, whether its event was requested or
+// not, and although the receiver did not ask who it was.
 func TestSocketFilterLearnsRoles(t *testing.T) {
-	p := loadOwn(t)
-	server, client := socket(t, unix.AF_INET, unix.SOCK_DGRAM), socket(t, unix.AF_INET, unix.SOCK_DGRAM)
-	if err := unix.Bind(client, &unix.SockaddrInet4{Addr: loopback4}); err != nil {
-		t.Fatal(err)
-	}
-	// A port chosen by the kernel is not a server's.
-	if err := unix.Bind(server, &unix.SockaddrInet4{Addr: loopback4, Port: freePort(t)}); err != nil {
-		t.Fatal(err)
-	}
-	data, buf := []byte("x"), make([]byte, 10)
-	to, back := sockaddr4(loopback4, localPort(t, server)), sockaddr4(loopback4, localPort(t, client))
-	tr := traceInterest(t, p, Interest{Syscalls: ids("sendto", "recvfrom"), Sockets: &SocketFilter{Always: map[event.Kind]uint64{event.KindRecvfrom: 0}}}, func() {
-		raw(unix.SYS_SENDTO, client, ptr(data), 1, 0, ptr(to), len(to))
-		raw(unix.SYS_RECVFROM, server, ptr(buf), len(buf), 0, nil, nil)
-		raw(unix.SYS_SENDTO, server, ptr(data), 1, 0, ptr(back), len(back))
-	})
-	sent := tr.of(event.KindSendto, os.Getpid())
-	if len(sent) != 2 || len(tr.of(event.KindRecvfrom, os.Getpid())) != 0 {
-		t.Fatalf("%d sent, want 2 and nothing received", len(sent))
-	}
-	for i, want := range []event.FileFlags{event.FileClient, event.FileServer} {
-		var file event.FileInfo
-		if !sent[i].FileInfo(sent[i].Info().File, &file) || file.Flags&(event.FileClient|event.FileServer) != want {
-			t.Errorf("message %d: flags %#x, want %#x", i, file.Flags, want)
+	for _, receives := range []uint64{0, ^uint64(0)} {
+		p := loadOwn(t)
+		server, client := socket(t, unix.AF_INET, unix.SOCK_DGRAM), socket(t, unix.AF_INET, unix.SOCK_DGRAM)
+		// A port chosen by the kernel is not a server's.
+		for _, fd := range []int{server, client} {
+			if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: loopback4, Port: freePort(t)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		data, buf := []byte("x"), make([]byte, 10)
+		to, back := sockaddr4(loopback4, localPort(t, server)), sockaddr4(loopback4, localPort(t, client))
+		tr := traceInterest(t, p, Interest{Syscalls: ids("sendto", "recvfrom"), Sockets: &SocketFilter{Always: map[event.Kind]uint64{event.KindRecvfrom: receives}}}, func() {
+			raw(unix.SYS_SENDTO, client, ptr(data), 1, 0, ptr(to), len(to))
+			raw(unix.SYS_RECVFROM, server, ptr(buf), len(buf), 0, nil, nil)
+			raw(unix.SYS_SENDTO, server, ptr(data), 1, 0, ptr(back), len(back))
+		})
+		sent, received := tr.of(event.KindSendto, os.Getpid()), len(tr.of(event.KindRecvfrom, os.Getpid()))
+		if len(sent) != 2 || (received > 0) != (receives > 0) {
+			t.Fatalf("%d sent and %d received, with receives %#x", len(sent), received, receives)
+		}
+		for i, want := range []event.FileFlags{event.FileClient, event.FileServer} {
+			var file event.FileInfo
+			if !sent[i].FileInfo(sent[i].Info().File, &file) || file.Flags&(event.FileClient|event.FileServer) != want {
+				t.Errorf("message %d: flags %#x, want %#x, with receives %#x", i, file.Flags, want, receives)
+			}
 		}
 	}
 }

@@ -168,10 +168,11 @@ INLINE u8 conn_role(struct scratch *s, struct sock *sk, const struct conn *c, u6
 		return s->role;
 	if (c->state == TCP_LISTEN)
 		return FILE_SERVER;
-	if (!c->remote.port)
+	bool datagram = c->l4proto != IPPROTO_TCP;
+	if (!c->remote.port && !(datagram && s->direction)) /* a message that names nobody tells the role, too */
 		return 0;
 	bool locked = LOAD_BITS(sk, struct sock___locks, sk_userlocks) & SOCK_BINDPORT_LOCK;
-	if (c->l4proto != IPPROTO_TCP)
+	if (datagram)
 		return datagram_role(s, c, inode, locked);
 	if (locked)
 		return FILE_CLIENT;

@@ -84,12 +84,16 @@ INLINE void learn_role(struct scratch *s, struct task_struct *task, s32 fd, u64 
 	struct conn c = {};
 	u64 file = fd_file(task, fd);
 
+	if (!is_ip(READ(AS(struct sock, sk), __sk_common.skc_family)))
+		return;
 	switch (s->entry.kind) {
+	case KIND_SEND:
 	case KIND_SENDTO:
 	case KIND_SENDMSG:
 	case KIND_SENDMMSG:
 		s->direction = OUTBOUND;
 		break;
+	case KIND_RECV:
 	case KIND_RECVFROM:
 	case KIND_RECVMSG:
 	case KIND_RECVMMSG:
@@ -129,7 +133,7 @@ FUNC_OR_INLINE int socket_left_out(struct scratch *s, s32 fd)
 	if (fate == DELIVERED)
 		return false;
 	struct counters *c = counters_get();
-	if ((facts & (SOCK_IS_UDP | SOCK_IS_SUCCESS | SOCK_IS_CONNECTED)) == (SOCK_IS_UDP | SOCK_IS_SUCCESS))
+	if (sk && (facts & (SOCK_IS_TCP | SOCK_IS_SUCCESS | SOCK_IS_CONNECTED)) == SOCK_IS_SUCCESS)
 		learn_role(s, task, fd, sk);
 	if (c)
 		leave_out_as(s, c, fate);
