@@ -126,31 +126,41 @@ func addressCondition(r *rand.Rand, depth int) string {
 	return "fd." + end + "port " + pick("=", "!=", "<", "<=", ">", ">=") + " " + pick(ports...)
 }
 
-// Of connections to other addresses and ports than rules ask for, the kernel sends
-// nothing; of those that they ask for, everything.
+// Of connections and datagrams to other addresses and ports than rules ask for,
+// the kernel sends nothing; of those that they ask for, everything.
 func TestAddressMasksPay(t *testing.T) {
 	const metadata, ssh = "evt.type in (connect, accept4) and fd.sip=169.254.169.254", "evt.type in (connect, accept4) and fd.sport in (22, 2222)"
-	const connections = 500
+	const asked, dns = "evt.type in (sendto, recvfrom) and fd.sip=169.254.169.254", "evt.type in (sendto, recvfrom) and fd.sport=53"
+	const times, all = 500, 1000
 	dir := callDir(t)
 	first := ruleSet(t, metadata)
 	on, off := watch(t, first, true), watch(t, first, false)
 	for _, tc := range []struct {
-		condition, at string
-		want          int
+		condition, act, at string
+		want               int
 	}{
-		{metadata, ownAddress + ":8080", 0},
-		{ssh, ownAddress + ":8080", 0},
-		{ssh, ownAddress + ":2222", 2 * connections},
+		{metadata, "connect", ownAddress + ":8080", 0},
+		{ssh, "connect", ownAddress + ":8080", 0},
+		{ssh, "connect", ownAddress + ":2222", all},
+		{asked, "exchange", ownAddress + ":53", 0},
+		{asked, "exchange", "[::ffff:" + ownAddress + "]:53", 0},
+		{asked, "exchange", "[::1]:53", 0},
+		{dns, "exchange", ownAddress + ":8080", 0},
+		{dns, "exchange", ownAddress + ":53", all},
+		{dns, "exchange", "[::ffff:" + ownAddress + "]:53", all},
 	} {
 		on.use(ruleSet(t, tc.condition))
 		off.use(ruleSet(t, tc.condition))
-		pid := finish(t, exec.Command(filepath.Join(dir, "reader"), actArg, "connect", tc.at, fmt.Sprint(connections)))
+		pid := finish(t, exec.Command(filepath.Join(dir, "reader"), actArg, tc.act, tc.at, fmt.Sprint(times)))
 		with, _ := on.saw(pid)
 		without, _ := off.saw(pid)
-		sent, all := with["connect"]+with["accept4"], without["connect"]+without["accept4"]
-		t.Logf("%s, connections to %s: %d of %d events", tc.condition, tc.at, sent, all)
-		if sent != tc.want || all != 2*connections {
-			t.Errorf("expected %d of %d", tc.want, 2*connections)
+		var sent, seen int
+		for _, kind := range []string{"connect", "accept4", "sendto", "recvfrom"} {
+			sent, seen = sent+with[kind], seen+without[kind]
+		}
+		t.Logf("%s, %s with %s: %d of %d events", tc.condition, tc.act, tc.at, sent, seen)
+		if sent != tc.want || seen != all {
+			t.Errorf("expected %d of %d", tc.want, all)
 		}
 	}
 }

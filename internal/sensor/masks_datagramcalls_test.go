@@ -6,9 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func init() {
-	acts["datagrams"] = func(a []string) error { return datagramCalls(a[0], a[1]) }
-}
+func init() { acts["datagrams"] = func(a []string) error { return datagramCalls(a[0], a[1]) } }
 
 // datagrammer sends and receives datagrams at random, in a network of its own.
 type datagrammer struct{ networker }
@@ -105,9 +103,9 @@ func (d *datagrammer) send() {
 	if d.IntN(20) == 0 {
 		m.flags |= unix.MSG_FASTOPEN
 	}
-	sends[d.IntN(len(sends))](d.some(), m, d.address())
+	messageCalls[d.pick(sendKinds...)](d.some(), m, d.address())
 }
 
 func (d *datagrammer) receive() {
-	receives[d.IntN(len(receives))](d.some(), d.address(), d.address())
+	messageCalls[d.pick(receiveKinds...)](d.some(), d.address(), d.address())
 }

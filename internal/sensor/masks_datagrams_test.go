@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/rules"
@@ -33,4 +34,27 @@ func TestDatagramMasksOnAndOff(t *testing.T) {
 		list := ruleSet(t, addressRule(r, datagramKinds), addressRule(r, datagramKinds))
 		return list, exec.Command(filepath.Join(dir, name), actArg, "datagrams", fmt.Sprint(r.Uint64()), "600")
 	})
+}
+
+// A program that changes an address in its memory while the kernel and the probe
+// look at it is judged by what the event shows: of a rule that the kernel knows all
+// of, every event that it sends is an alert.
+func TestAddressIsReadOnce(t *testing.T) {
+	if runtime.NumCPU() < 2 {
+		t.Skip("the threads run one after the other")
+	}
+	dir := callDir(t)
+	condition := func(kind string) string { return "evt.type=" + kind + " and fd.rip=" + ownAddress }
+	w := watch(t, ruleSet(t, condition("sendto")), true)
+	for _, kind := range []string{"sendto", "sendmsg", "sendmmsg", "recvfrom", "recvmsg", "recvmmsg"} {
+		w.use(ruleSet(t, condition(kind)))
+		const times = 5000
+		pid := finish(t, exec.Command(filepath.Join(dir, "reader"), actArg, "flip", kind, fmt.Sprint(times)))
+		events, alerts := w.saw(pid)
+		sent, alerted := events[kind], sum(alerts)
+		t.Logf("%s: %d events, %d alerts", kind, sent, alerted)
+		if sent != alerted || sent == 0 {
+			t.Errorf("%s: %d events, %d alerts", kind, sent, alerted)
+		}
+	}
 }

@@ -58,30 +58,28 @@ type many struct {
 // messageCall is a system call that sends or receives messages.
 type messageCall func(fd int, m, second *message) unix.Errno
 
-// sends are the calls that name a destination; but for the last they send one
-// message alone.
-var sends = []messageCall{
-	func(fd int, m, _ *message) unix.Errno {
+var sendKinds, receiveKinds = []string{"sendto", "sendmsg", "sendmmsg"}, []string{"recvfrom", "recvmsg", "recvmmsg"}
+
+// messageCalls are those that name a destination, or are told a source. The last of
+// each have two messages.
+var messageCalls = map[string]messageCall{
+	"sendto": func(fd int, m, _ *message) unix.Errno {
 		data := byte('x')
 		_, _, errno := unix.Syscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&data)), 1, uintptr(m.flags), m.pointer(), uintptr(len(m.address)))
 		runtime.KeepAlive(m)
 		return errno
 	},
-	func(fd int, m, _ *message) unix.Errno { return headed(unix.SYS_SENDMSG, fd, m) },
-	func(fd int, m, second *message) unix.Errno { return headedMany(unix.SYS_SENDMMSG, fd, m, second) },
-}
-
-// receives are those that are told a source.
-var receives = []messageCall{
-	func(fd int, m, _ *message) unix.Errno {
+	"sendmsg":  func(fd int, m, _ *message) unix.Errno { return headed(unix.SYS_SENDMSG, fd, m) },
+	"sendmmsg": func(fd int, m, second *message) unix.Errno { return headedMany(unix.SYS_SENDMMSG, fd, m, second) },
+	"recvfrom": func(fd int, m, _ *message) unix.Errno {
 		var data byte
 		n := uint32(len(m.address))
 		_, _, errno := unix.Syscall6(unix.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(&data)), 1, uintptr(m.flags), m.pointer(), uintptr(unsafe.Pointer(&n)))
 		runtime.KeepAlive(m)
 		return errno
 	},
-	func(fd int, m, _ *message) unix.Errno { return headed(unix.SYS_RECVMSG, fd, m) },
-	func(fd int, m, second *message) unix.Errno { return headedMany(unix.SYS_RECVMMSG, fd, m, second) },
+	"recvmsg":  func(fd int, m, _ *message) unix.Errno { return headed(unix.SYS_RECVMSG, fd, m) },
+	"recvmmsg": func(fd int, m, second *message) unix.Errno { return headedMany(unix.SYS_RECVMMSG, fd, m, second) },
 }
 
 func headed(nr uintptr, fd int, m *message) unix.Errno {

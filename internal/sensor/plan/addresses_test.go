@@ -61,7 +61,10 @@ func TestAddresses(t *testing.T) {
 		{metadata, event.KindSendto, 1, "10.0.0.1:80", "10.0.0.2:40000", false},
 		{metadata, event.KindListen, 0, "169.254.169.254:80", "", true}, // alone, it is the server
 		{metadata, event.KindListen, 0, "0.0.0.0:80", "", false},
-		{metadata, event.KindSendto, 1, "0.0.0.0:40000", "", true}, // to whom?
+		{metadata, event.KindSendto, 1, "0.0.0.0:40000", "", false}, // names nobody
+		{metadata, event.KindSendto, 1, "169.254.169.254:80", "", true},
+		{metadata, event.KindRecvfrom, 1, "[::]:40000", "", false},
+		{metadata, event.KindSendto, 1, "0.0.0.0:0", "169.254.169.254:0", true}, // from a raw socket
 		{metadata, event.KindSendto, -11, "", "", false},
 		{"not " + metadata, event.KindSendto, -11, "", "", true},
 		{"not " + metadata, event.KindConnect, 0, "10.0.0.1:40000", "169.254.169.254:80", false},

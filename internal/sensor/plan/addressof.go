@@ -2,7 +2,6 @@ package plan
 
 import (
 	"net/netip"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -11,39 +10,26 @@ import (
 
 // rules are those that can match a call with this result on a descriptor, which is
 // nil for a call without one. address_rules of probe/bpf/addressfilter.h returns
-// the same set, and a larger one for an IPv6 socket that carries IPv4 and is not
-// connected.
+// the same set.
 func (a *Addresses) rules(kind event.Kind, res int64, f *event.FileInfo) Bits {
 	if f == nil || f.Type != event.FDIPv4 && f.Type != event.FDIPv6 {
 		return a.Nameless
 	}
 	local, remote := f.Addrs()
-	alone := f.DPort == 0 && !(remote.IsValid() && !remote.IsUnspecified())
-	isServer := f.Flags&event.FileServer != 0
-	// The other end may be the call's, not the socket's, which is then alone.
-	named := f.Flags&event.FileConnected == 0 && slices.Contains(messageKinds, kind) || alone && kind == event.KindConnect && connects(res)
-	if named && f.Type == event.FDIPv6 { // this end may become an IPv4 one
-		return AllBits
-	}
-	var b Bits
-	if !alone || named {
-		client, server := a.at(local, f.SPort, event.EndLocalClient), a.at(local, f.SPort, event.EndLocalServer)
-		if !named {
-			client, server = client.And(a.at(remote, f.DPort, event.EndRemoteServer)), server.And(a.at(remote, f.DPort, event.EndRemoteClient))
-		}
-		if !isServer || kind != event.KindAccept && kind != event.KindAccept4 {
-			b = b.Or(client)
-		}
-		if isServer || kind != event.KindConnect || !connects(res) {
-			b = b.Or(server)
-		}
-	}
-	alone = alone || named
+	alone := f.DPort == 0 && !(remote.IsValid() && !remote.Unmap().IsUnspecified())
 	switch {
 	case alone && f.SPort != 0:
-		b = b.Or(a.at(local, f.SPort, event.EndLocalAlone))
+		return a.at(local, f.SPort, event.EndLocalAlone)
 	case alone:
-		b = b.Or(a.Nameless)
+		return a.Nameless
+	}
+	var b Bits
+	isServer := f.Flags&event.FileServer != 0
+	if !isServer || kind != event.KindAccept && kind != event.KindAccept4 {
+		b = b.Or(a.at(local, f.SPort, event.EndLocalClient).And(a.at(remote, f.DPort, event.EndRemoteServer)))
+	}
+	if isServer || kind != event.KindConnect || !connects(res) {
+		b = b.Or(a.at(local, f.SPort, event.EndLocalServer).And(a.at(remote, f.DPort, event.EndRemoteClient)))
 	}
 	return b
 }

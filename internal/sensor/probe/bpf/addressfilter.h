@@ -4,8 +4,8 @@
  * ends (internal/sensor/plan, Addresses). Each of the four is looked up by itself:
  * there is a set of rules for each part that an end can play, and a call's set is
  * what the sets of its ends have in common. Where the socket does not tell which
- * end is the client, both ways count; so does everything that the call may name
- * as its other end. What is read of the socket is what the event has.
+ * end is the client, both ways count. Where the socket has no other end, the one
+ * that the call names counts. What is read of them is what the event has.
  */
 #pragma once
 #include "mask.h"
@@ -93,33 +93,41 @@ INLINE bool names_peer(struct scratch *s)
 	return has_connected(s);
 }
 
-/* What the tables say of the two ends of a socket. */
+/* What the tables say of the two ends of a call. */
 struct found {
 	const struct end_rules *local, *local_port, *remote, *remote_port;
-	bool named; /* the other end is not the socket's */
 };
 
 /* Adds the rules that can match if the local end plays this part. */
 INLINE void add_part(struct scratch *s, struct found *f, u32 local, u32 remote)
 {
-	struct rule_bits b = rules_at(f->local, f->local_port, local);
+	struct rule_bits b = rules_both(rules_at(f->local, f->local_port, local), rules_at(f->remote, f->remote_port, remote));
 
-	if (!f->named)
-		b = rules_both(b, rules_both(f->remote->of[remote], f->remote_port->of[remote]));
 	s->at_ends.lo |= b.lo;
 	s->at_ends.hi |= b.hi;
 }
 
 #ifndef NO_GLOBAL_FUNCTIONS
-/* The ends of a socket to s->ends. */
+/* The ends of a call on a socket to s->ends, as its event has them (sock_append). */
 FUNC int ends_read(struct scratch *s, u64 sk)
 {
 	if (!s)
 		return 0;
-	memset(&s->ends, 0, sizeof(s->ends));
-	s->peer.family = 0; /* no other than the socket's own */
-	conn_read(s, &s->ends, AS(struct sock, sk));
+	struct conn *c = &s->ends;
+
+	memset(c, 0, sizeof(*c));
+	conn_read(s, c, AS(struct sock, sk));
+	if (!c->remote.port && names_peer(s)) {
+		call_peer(s);
+		conn_name_peer(s, c);
+	}
 	return 0;
+}
+
+/* Is there no other end? An address without a port is one: a raw socket's. */
+INLINE bool is_alone(const struct conn *c)
+{
+	return !c->remote.port && (c->family == AF_INET ? !*(u32 *)c->remote.ip : ip6_any(c->remote.ip));
 }
 
 /* Leaves in the scratch the rules that can match a call on a socket by its
@@ -139,10 +147,8 @@ FUNC int address_rules(u64 sk)
 	if (sk && is_ip(READ(AS(struct sock, sk), __sk_common.skc_family))) {
 		ends_read(s, sk);
 		struct conn *c = &s->ends;
-		bool alone = !c->remote.port;
-		struct found f = { .named = alone && names_peer(s) };
-		if (f.named && c->family == AF_INET6) /* it may become an IPv4 one */
-			return 0;
+		bool alone = is_alone(c);
+		struct found f;
 		f.local = rules_of_address(s, m->plan, &c->local);
 		f.remote = rules_of_address(s, m->plan, &c->remote);
 		if (!f.local || !f.remote)
@@ -153,9 +159,9 @@ FUNC int address_rules(u64 sk)
 			s->at_ends.lo = s->at_ends.hi = 0;
 		if (alone && c->local.port)
 			s->at_ends = rules_at(f.local, f.local_port, LOCAL_ALONE);
-		if ((!alone || f.named) && s->entry.kind != KIND_ACCEPT && s->entry.kind != KIND_ACCEPT4)
+		if (!alone && s->entry.kind != KIND_ACCEPT && s->entry.kind != KIND_ACCEPT4)
 			add_part(s, &f, LOCAL_CLIENT, REMOTE_SERVER);
-		if ((!alone || f.named) && !has_connected(s))
+		if (!alone && !has_connected(s))
 			add_part(s, &f, LOCAL_SERVER, REMOTE_CLIENT);
 	}
 	rules_keep(s, s->at_ends);

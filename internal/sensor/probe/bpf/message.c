@@ -5,17 +5,15 @@
 #include "socketfilter.h"
 #include "submit.h"
 
-/* struct user_msghdr, with 4 or 8 bytes a word. */
+/* Of struct user_msghdr, with 4 or 8 bytes a word, what is behind the address. */
 struct message {
-	u64 name, name_len, iov, iov_len, control, control_len;
+	u64 iov, iov_len, control, control_len;
 };
 
 INLINE void read_message(struct message *m, u64 addr, bool narrow)
 {
 	u32 n = narrow ? 4 : 8;
 
-	m->name = user_word(addr, narrow);
-	m->name_len = (u32)user_word(addr + n, narrow);
 	m->iov = user_word(addr + 2 * n, narrow);
 	m->iov_len = user_word(addr + 3 * n, narrow);
 	m->control = user_word(addr + 4 * n, narrow);
@@ -40,7 +38,7 @@ INLINE bool is_fast_open(struct scratch *s)
 }
 
 /* Such a call is a connect as well, told before what it sends. */
-INLINE void send_connect(struct scratch *s, struct message *m)
+INLINE void send_connect(struct scratch *s)
 {
 	struct counters *c = counters_get();
 	u8 flags = s->h.flags;
@@ -50,13 +48,10 @@ INLINE void send_connect(struct scratch *s, struct message *m)
 		return;
 	BEGIN(CONNECT);
 	s->h.res = res;
-	if (s->entry.kind == KIND_SENDTO) {
-		read_peer(s, s->args[4], s->args[5]);
-	} else {
-		read_message(m, s->args[1], flags & EVENT_COMPAT);
-		read_peer(s, m->name, m->name_len);
-	}
+	call_peer(s);
+	u16 family = s->peer.family;
 	put_connection(s, s->args[0], res);
+	s->peer.family = family;
 	submit(s, LOST_CONNECT);
 	c->seen++;
 	s->busy = 1;
@@ -76,7 +71,7 @@ INLINE void recvmsg_event(struct scratch *s, struct message *m, s32 fd, bool nar
 	SLOT(s, many ? RECVMMSG_FD : RECVMSG_FD) = fd;
 	SLOT(s, many ? RECVMMSG_SIZE : RECVMSG_SIZE) = many ? (u32)size : s->ret > 0 ? (u32)s->ret : 0;
 	if (s->ret >= 0) {
-		read_peer(s, m->name, m->name_len);
+		call_peer(s);
 		put_tuple(s, many ? RECVMMSG_TUPLE : RECVMSG_TUPLE, fd, INBOUND);
 		put_data(s, many ? RECVMMSG_MSGCONTROL : RECVMSG_MSGCONTROL, m->control, m->control_len);
 	}
@@ -97,7 +92,7 @@ int family_message(u64 *ctx)
 	fd = s->args[0];
 	narrow = s->h.flags & EVENT_COMPAT;
 	if (is_fast_open(s))
-		send_connect(s, &m);
+		send_connect(s);
 	if (socket_left_out(s, fd))
 		return 0;
 	switch (s->entry.kind) {
@@ -108,8 +103,7 @@ int family_message(u64 *ctx)
 		SLOT(s, SENDTO_FD) = fd;
 		SLOT(s, SENDTO_SIZE) = (u32)s->args[2];
 		put_data(s, SENDTO_DATA, s->args[1], s->ret >= 0 ? s->ret : (u32)s->args[2]);
-		if (s->entry.kind == KIND_SENDTO)
-			read_peer(s, s->args[4], s->args[5]);
+		call_peer(s);
 		if (s->ret >= 0)
 			put_tuple(s, SENDTO_TUPLE, fd, OUTBOUND);
 		put_fd(s, SENDTO_FILE, fd);
@@ -122,8 +116,7 @@ int family_message(u64 *ctx)
 		SLOT(s, from ? RECVFROM_FD : RECV_FD) = fd;
 		SLOT(s, from ? RECVFROM_SIZE : RECV_SIZE) = (u32)s->args[2];
 		put_data(s, RECVFROM_DATA, s->args[1], s->ret);
-		if (from && s->args[4] && s->args[5] && s->ret >= 0)
-			read_peer(s, s->args[4], (u32)user_word(s->args[5], true));
+		call_peer(s);
 		if (s->ret >= 0)
 			put_tuple(s, from ? RECVFROM_TUPLE : RECV_TUPLE, fd, INBOUND);
 		put_fd(s, RECVFROM_FILE, fd);
@@ -139,7 +132,7 @@ int family_message(u64 *ctx)
 		SLOT(s, SENDMSG_RES) = s->ret;
 		SLOT(s, many ? SENDMMSG_FD : SENDMSG_FD) = fd;
 		SLOT(s, many ? SENDMMSG_SIZE : SENDMSG_SIZE) = (u32)size;
-		read_peer(s, m.name, m.name_len);
+		call_peer(s);
 		if (s->ret >= 0)
 			put_tuple(s, SENDMSG_TUPLE, fd, OUTBOUND);
 		put_fd(s, SENDMSG_FILE, fd);

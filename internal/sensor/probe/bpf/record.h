@@ -23,6 +23,7 @@
 struct peer {
 	u16 family; /* 0: none */
 	u16 port;   /* host order */
+	u32 read;   /* 1: of this call; see call_peer */
 	u32 len;    /* of raw */
 	u8 ip[16] __attribute__((aligned(8))); /* 4 bytes for AF_INET, which mapped IPv6 ones become */
 	char raw[256]; /* the sockaddr; twice what one can have */

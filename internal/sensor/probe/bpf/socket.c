@@ -88,7 +88,7 @@ INLINE void put_connect(struct scratch *s)
 	s32 fd = s->args[0];
 
 	BEGIN(CONNECT);
-	read_peer(s, s->args[1], s->args[2]);
+	call_peer(s);
 	put_connection(s, fd, s->ret);
 }
 

@@ -134,7 +134,6 @@ INLINE void begin_syscall(struct scratch *s, u32 kind, u32 n)
 	s->h.flags = flags;
 	s->h.res = s->ret;
 	s->h.syscall = s->entry.id;
-	s->peer.family = 0;
 	s->role = s->direction = 0;
 	s->file_slot = 0;
 	slots_clear(s, n);

@@ -3,6 +3,7 @@
  * received from where to where. */
 #pragma once
 #include "file.h"
+#include "payload.h"
 
 /* The sock behind a descriptor, 0 if that is not a socket. */
 INLINE u64 fd_sock(struct task_struct *task, s32 fd)
@@ -49,6 +50,44 @@ FUNC int read_peer(struct scratch *s, u64 addr, u32 len)
 	}
 	p->family = family;
 	return 0;
+}
+
+/* Whom the call names as the other end, to s->peer, unless it was read before:
+ * the program's memory is looked at once, so that the event shows what the filter
+ * has judged, whatever another thread writes there meanwhile. */
+FUNC int call_peer(struct scratch *s)
+{
+	if (!s || s->peer.read)
+		return 0;
+	bool narrow = s->h.flags & EVENT_COMPAT;
+	u64 at = s->args[4], len = s->args[5]; /* of sendto */
+
+	s->peer.read = 1;
+	switch (s->entry.kind) {
+	case KIND_CONNECT:
+		at = s->args[1];
+		len = s->args[2];
+		break;
+	case KIND_SENDTO:
+		break;
+	case KIND_RECVFROM:
+		if (s->ret < 0 || !at || !len)
+			return 0;
+		len = user_word(len, true);
+		break;
+	case KIND_RECVMSG:
+	case KIND_RECVMMSG: /* the first of the messages, as for sendmmsg */
+		if (s->ret < 0)
+			return 0;
+	case KIND_SENDMSG:
+	case KIND_SENDMMSG: /* struct user_msghdr begins with them */
+		at = user_word(s->args[1], narrow);
+		len = user_word(s->args[1] + (narrow ? 4 : 8), narrow);
+		break;
+	default:
+		return 0;
+	}
+	return read_peer(s, at, len);
 }
 
 /* The path in s->peer at the tail, offset at: its length. */
