@@ -247,6 +247,45 @@ func TestUDP(t *testing.T) {
 	}
 }
 
+// The kernel sends datagrams to addresses without a family, too: the event has the
+// other end wherever one goes there.
+func TestNoFamily(t *testing.T) {
+	server := socket(t, unix.AF_INET, unix.SOCK_DGRAM)
+	if err := unix.Bind(server, &unix.SockaddrInet4{Addr: loopback4}); err != nil {
+		t.Fatal(err)
+	}
+	port := localPort(t, server)
+	for _, tc := range []struct {
+		name         string
+		family, kind int
+		to           []byte
+		res, file    string
+	}{
+		{"IPv4", unix.AF_INET, unix.SOCK_DGRAM, sockaddr4(loopback4, port), "1", fmt.Sprintf("->127.0.0.1:%d", port)},
+		{"raw IPv4", unix.AF_INET, unix.SOCK_RAW, sockaddr4(loopback4, 0), "1", "->127.0.0.1:0"},
+		{"IPv6", unix.AF_INET6, unix.SOCK_DGRAM, sockaddr6(loopback6, port), "-89", "->:::0"},
+		{"raw IPv6", unix.AF_INET6, unix.SOCK_RAW, sockaddr6(loopback6, 0), "1", "->::1:0"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			protocol := 0
+			if tc.kind == unix.SOCK_RAW {
+				protocol = unix.IPPROTO_UDP
+			}
+			client, err := unix.Socket(tc.family, tc.kind|unix.SOCK_CLOEXEC, protocol)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unix.Close(client)
+			binary.NativeEndian.PutUint16(tc.to, unix.AF_UNSPEC)
+			data := []byte("x")
+			e := trace(t, []string{"sendto"}, func() { raw(unix.SYS_SENDTO, client, ptr(data), 1, 0, ptr(tc.to), len(tc.to)) }).one(event.KindSendto)
+			if got := e.fields(); got["res"] != tc.res || !strings.Contains(got["file"], tc.file+" ") {
+				t.Errorf("res %s, file %s; want %s and %s", got["res"], got["file"], tc.res, tc.file)
+			}
+		})
+	}
+}
+
 // TestUnixSockets shows a row of docs/compatibility.md.
 func TestUnixSockets(t *testing.T) {
 	dir := t.TempDir()

@@ -18,6 +18,20 @@ INLINE u64 fd_sock(struct task_struct *task, s32 fd)
 	return socket ? LOAD64(socket + FIELD_OFFSET(struct socket, sk)) : 0;
 }
 
+/* The family of an address that has none, where a message is sent: of IPv4, and of
+ * raw IPv6 sockets, it is their own (udp_sendmsg, raw_sendmsg, rawv6_sendmsg). */
+INLINE u16 own_family(struct scratch *s)
+{
+	if (s->entry.kind != KIND_SENDTO && s->entry.kind != KIND_SENDMSG && s->entry.kind != KIND_SENDMMSG)
+		return 0;
+	u64 addr = fd_sock(current_task(), s->args[0]);
+	struct sock *sk = AS(struct sock, addr);
+	if (!addr)
+		return 0;
+	u16 family = READ(sk, __sk_common.skc_family);
+	return family == AF_INET || (family == AF_INET6 && READ(sk, sk_type) == SOCK_RAW) ? family : 0;
+}
+
 /* The address that a call was given, or gave back, to s->peer. */
 FUNC int read_peer(struct scratch *s, u64 addr, u32 len)
 {
@@ -36,6 +50,8 @@ FUNC int read_peer(struct scratch *s, u64 addr, u32 len)
 	p->len = len;
 	p->port = ntohs(*(u16 *)(p->raw + 2));
 	u16 family = *(u16 *)p->raw;
+	if (unlikely(!family))
+		family = own_family(s);
 	if (family == AF_INET && len >= 8) {
 		memset(p->ip, 0, 16);
 		*(u32 *)p->ip = *(u32 *)(p->raw + 4);
