@@ -2,6 +2,7 @@ package field
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
 )
@@ -27,119 +28,77 @@ func ancestorFields() []Field {
 const anyAncestor = " Without a number, a check is true if it is true for any ancestor."
 
 func ofAncestors(name, doc string, get func(*state.Process) string) Field {
-	return Field{
-		Name: name, Type: String, Match: Any, Stage: AtExec, Arg: ArgAllowed,
-		Doc: doc + anyAncestor,
-		Bind: func(arg string) (Extractor, error) {
-			if arg != "" {
-				return ancestor(arg, get)
-			}
-			return Extractor{
-				Type: String, Match: Any, Stage: AtExec,
-				Str: func(c *Context) (string, bool) { return get(c.Proc), true },
-				Each: func(c *Context, yield func(string) bool) bool {
-					p := c.Table.Parent(c.Proc)
-					found := p != nil
-					for ; p != nil && yield(get(p)); p = c.Table.Parent(p) {
-					}
-					return found
-				},
-			}, nil
-		},
-	}
-}
-
-func ancestor(arg string, get func(*state.Process) string) (Extractor, error) {
-	n, err := index(arg)
-	if err != nil {
-		return Extractor{}, err
-	}
-	return Extractor{Type: String, Stage: AtExec, Str: func(c *Context) (string, bool) {
-		p := c.Table.Ancestor(c.Proc, n)
-		if p == nil {
-			return "", false
-		}
-		return get(p), true
-	}}, nil
+	of := func(_ *Context, p *state.Process) string { return get(p) }
+	return ancestorField(name, String, doc, func(x *Extractor, arg string) (err error) {
+		x.Str, x.Each, err = ancestry(arg, math.MaxInt, of)
+		return err
+	})
 }
 
 func ancestorPID() Field {
-	return Field{
-		Name: "proc.apid", Type: Int, Match: Any, Stage: AtExec, Arg: ArgAllowed, Flags: NoRHS | NoTransformer,
-		Doc: "proc.pid of an ancestor: [0] the process itself, [1] its parent, ..." + anyAncestor,
-		Bind: func(arg string) (Extractor, error) {
-			if arg == "" {
-				return Extractor{
-					Type: Int, Match: Any, Stage: AtExec,
-					Int: func(c *Context) (int64, bool) { return int64(c.Proc.PID), true },
-					EachInt: func(c *Context, yield func(int64) bool) bool {
-						p := c.Table.Parent(c.Proc)
-						found := p != nil
-						for ; p != nil && yield(int64(p.PID)); p = c.Table.Parent(p) {
-						}
-						return found
-					},
-				}, nil
-			}
-			n, err := index(arg)
-			if err != nil {
-				return Extractor{}, err
-			}
-			return Extractor{Type: Int, Stage: AtExec, Int: func(c *Context) (int64, bool) {
-				p := c.Table.Ancestor(c.Proc, n)
-				if p == nil {
-					return 0, false
-				}
-				return int64(p.PID), true
-			}}, nil
-		},
-	}
+	of := func(_ *Context, p *state.Process) int64 { return int64(p.PID) }
+	return ancestorField("proc.apid", Int, "proc.pid of an ancestor: [0] the process itself, [1] its parent, ...", func(x *Extractor, arg string) (err error) {
+		x.Int, x.EachInt, err = ancestry(arg, math.MaxInt, of)
+		return err
+	}).with(NoRHS | NoTransformer)
 }
 
 // ancestorEnv is proc.aenv: any ancestor's environment; that of one, [N]; or
 // one variable's value in any ancestor that has it, [NAME].
 func ancestorEnv() Field {
-	return Field{
-		Name: "proc.aenv", Type: String, Match: Any, Stage: AtExec, Arg: ArgAllowed, Flags: NoRHS | NoTransformer,
-		Doc: fmt.Sprintf("Environment of an ancestor: [N] as proc.aname, or [NAME] for the value of one variable in the nearest of %d ancestors that has it.", maxEnvAncestors) + anyAncestor,
-		Bind: func(arg string) (Extractor, error) {
-			if n, err := index(arg); err == nil {
-				return Extractor{Type: String, Stage: AtExec, Str: func(c *Context) (string, bool) {
-					p := c.Table.Ancestor(c.Proc, n)
-					if p == nil {
-						return "", false
-					}
-					return c.spaced(p.Env), true
-				}}, nil
-			}
-			if arg == "" {
-				return Extractor{
-					Type: String, Match: Any, Stage: AtExec,
-					Str:  func(c *Context) (string, bool) { return c.spaced(c.Proc.Env), true },
-					Each: eachEnv,
-				}, nil
-			}
-			return Extractor{Type: String, Stage: AtExec, Str: func(c *Context) (string, bool) {
-				p := c.Table.Parent(c.Proc)
-				for n := 0; p != nil && n < maxEnvAncestors; n++ {
-					if v := variable(p.Env, arg); v != "" {
-						return v, true
-					}
-					p = c.Table.Parent(p)
+	of := func(c *Context, p *state.Process) string { return c.spaced(p.Env) }
+	return ancestorField("proc.aenv", String, fmt.Sprintf("Environment of an ancestor: [N] as proc.aname, or [NAME] for the value of one variable in the nearest of %d ancestors that has it.", maxEnvAncestors), func(x *Extractor, arg string) (err error) {
+		if x.Str, x.Each, err = ancestry(arg, maxEnvAncestors, of); err == nil {
+			return nil
+		}
+		x.Str = func(c *Context) (string, bool) {
+			p := c.Table.Parent(c.Proc)
+			for n := 0; p != nil && n < maxEnvAncestors; n++ {
+				if v := variable(p.Env, arg); v != "" {
+					return v, true
 				}
-				return "", false
-			}}, nil
+				p = c.Table.Parent(p)
+			}
+			return "", false
+		}
+		return nil
+	}).with(NoRHS | NoTransformer)
+}
+
+func ancestorField(name string, t Type, doc string, bind func(x *Extractor, arg string) error) Field {
+	return Field{
+		Name: name, Type: t, Match: Any, Stage: AtExec, Arg: ArgAllowed, Doc: doc + anyAncestor,
+		Bind: func(arg string) (Extractor, error) {
+			x := Extractor{Type: t, Stage: AtExec}
+			if arg == "" {
+				x.Match = Any
+			}
+			err := bind(&x, arg)
+			return x, err
 		},
 	}
 }
 
-func eachEnv(c *Context, yield func(string) bool) bool {
-	p := c.Table.Parent(c.Proc)
-	found := p != nil
-	for n := 0; p != nil && n < maxEnvAncestors && yield(c.spaced(p.Env)); n++ {
-		p = c.Table.Parent(p)
+// ancestry gets something of the process itself and, if there is no argument,
+// of each of its ancestors, but most of them; with an argument [N], of one.
+func ancestry[T any](arg string, most int, get func(*Context, *state.Process) T) (one func(*Context) (T, bool), each func(*Context, func(T) bool) bool, err error) {
+	if arg == "" {
+		return func(c *Context) (T, bool) { return get(c, c.Proc), true }, func(c *Context, yield func(T) bool) bool {
+			p := c.Table.Parent(c.Proc)
+			found := p != nil
+			for n := 0; p != nil && n < most && yield(get(c, p)); n++ {
+				p = c.Table.Parent(p)
+			}
+			return found
+		}, nil
 	}
-	return found
+	n, err := index(arg)
+	return func(c *Context) (value T, ok bool) {
+		if p := c.Table.Ancestor(c.Proc, n); p != nil {
+			return get(c, p), true
+		}
+		return value, false
+	}, nil, err
 }
 
 // groupLeaderFields are the facts about the leader of the process's session

@@ -22,22 +22,12 @@ func threadFields() []Field {
 		str("thread.cgroups", AtExec, "Control groups, as SUBSYSTEM=PATH separated by spaces.", func(c *Context) (string, bool) {
 			return c.spaced(c.Proc.Cgroups), true
 		}),
-		cgroupField(),
+		argField("thread.cgroup", AtExec, "Control group of one subsystem, as in thread.cgroup.memory.", func(c *Context, arg string) (string, bool) {
+			return cgroup(c.Proc, arg)
+		}).afterDot(),
 		never("thread.cpu", Double, "CPU usage. Never set: the sensor does not sample processes."),
 		never("thread.cpu.user", Double, "CPU usage in user space. Never set: the sensor does not sample processes."),
 		never("thread.cpu.system", Double, "CPU usage in the kernel. Never set: the sensor does not sample processes."),
-	}
-}
-
-func cgroupField() Field {
-	return Field{
-		Name: "thread.cgroup", Type: String, Stage: AtExec, Arg: ArgRequired, dotted: true,
-		Doc: "Control group of one subsystem, as in thread.cgroup.memory.",
-		Bind: func(arg string) (Extractor, error) {
-			return Extractor{Type: String, Stage: AtExec, Str: func(c *Context) (string, bool) {
-				return cgroup(c.Proc, arg)
-			}}, nil
-		},
 	}
 }
 
