@@ -2,9 +2,9 @@ package capacity
 
 import (
 	"math"
-	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/human"
+	"github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 )
 
 // Limit is how much a sensor may use. A zero member means "no limit".
@@ -35,30 +35,8 @@ func (l Limit) MemoryString() string {
 	return human.Quantity(l.Memory)
 }
 
-// Usage is a reading of a place's counters. Counters that the kernel does not
-// offer are zero.
-type Usage struct {
-	CPU              time.Duration `json:"cpu_ns"`            // consumed, user and system
-	Periods          uint64        `json:"periods"`           // enforcement intervals in which the place ran
-	ThrottledPeriods uint64        `json:"throttled_periods"` // of these, the ones in which the quota ran out
-	Throttled        time.Duration `json:"throttled_ns"`      // summed over the place's CPUs
-	Memory           uint64        `json:"memory"`            // charged now, page cache and BPF maps included; bytes
-	MemoryPeak       uint64        `json:"memory_peak"`       // highest charge ever; bytes
-	MemoryHits       uint64        `json:"memory_hits"`       // times the memory limit was reached
-	OOMKills         uint64        `json:"oom_kills"`         // processes killed for it
-}
-
-// Sub returns the growth of the counters since earlier; the gauges Memory and
-// MemoryPeak stay as they are.
-func (u Usage) Sub(earlier Usage) Usage {
-	u.CPU -= earlier.CPU
-	u.Periods -= earlier.Periods
-	u.ThrottledPeriods -= earlier.ThrottledPeriods
-	u.Throttled -= earlier.Throttled
-	u.MemoryHits -= earlier.MemoryHits
-	u.OOMKills -= earlier.OOMKills
-	return u
-}
+// Usage is a reading of a place's counters.
+type Usage = cgroup.Usage
 
 // RoundDown rounds to two significant digits, towards zero: the capacity
 // table promises no more than was measured.

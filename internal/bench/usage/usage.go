@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 )
 
@@ -76,7 +77,7 @@ type sample struct {
 	waited       time.Duration // by all threads; 0 where it was not read
 	rss, virtual uint64
 	pss          uint64 // 0 where it was not read
-	cgroup       cgroupSample
+	cgroup       linuxcgroup.Usage
 }
 
 // Watch is a sampling under way.
@@ -192,9 +193,9 @@ func summarize(samples []sample) Window {
 	first, last := samples[0], samples[len(samples)-1]
 	w := Window{Samples: len(samples), Seconds: last.at.Sub(first.at).Seconds(),
 		RSSFirst: first.rss, RSSLast: last.rss, Virtual: last.virtual,
-		Throttled: last.cgroup.throttled - first.cgroup.throttled,
-		Throttles: last.cgroup.throttles - first.cgroup.throttles,
-		OOMKills:  last.cgroup.oomKills - first.cgroup.oomKills,
+		Throttled: int64(last.cgroup.Throttled - first.cgroup.Throttled),
+		Throttles: last.cgroup.ThrottledPeriods - first.cgroup.ThrottledPeriods,
+		OOMKills:  last.cgroup.OOMKills - first.cgroup.OOMKills,
 	}
 	if w.Seconds > 0 {
 		w.User = (last.user - first.user).Seconds() / w.Seconds
@@ -205,10 +206,10 @@ func summarize(samples []sample) Window {
 	from := 0
 	for i, s := range samples {
 		rss += float64(s.rss)
-		memory += float64(s.cgroup.memory)
+		memory += float64(s.cgroup.Memory)
 		w.RSSPeak = max(w.RSSPeak, s.rss)
 		w.PSSPeak = max(w.PSSPeak, s.pss)
-		w.CgroupPeak = max(w.CgroupPeak, s.cgroup.memory)
+		w.CgroupPeak = max(w.CgroupPeak, s.cgroup.Memory)
 		for from+1 < i && s.at.Sub(samples[from+1].at) >= peakSpan {
 			from++
 		}

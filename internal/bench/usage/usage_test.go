@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	linuxcgroup "github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
@@ -24,7 +25,7 @@ func TestSummarize(t *testing.T) {
 	for i := range 21 {
 		busy := time.Duration(max(0, i-10)) * 100 * time.Millisecond
 		s := sample{at: begin.Add(time.Duration(i) * interval), user: busy / 4, system: busy * 3 / 4,
-			rss: uint64(1000 + i), virtual: 9, cgroup: cgroupSample{throttled: int64(i) * 7, throttles: uint64(i), memory: uint64(2000 + i)}}
+			rss: uint64(1000 + i), virtual: 9, cgroup: linuxcgroup.Usage{Throttled: time.Duration(i) * 7, ThrottledPeriods: uint64(i), Memory: uint64(2000 + i)}}
 		if i%costlyEvery == 0 {
 			s.pss, s.waited = uint64(500+i), time.Duration(1000+i*50)*time.Millisecond
 		}
@@ -94,6 +95,7 @@ func TestCgroups(t *testing.T) {
 	v2 := fixture(t, map[string]string{
 		"proc/7/cgroup":                    "0::/a/b\n",
 		"proc/self/mountinfo":              "30 24 0:26 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw,nsdelegate\n",
+		"sys/fs/cgroup/cgroup.controllers": "cpu memory\n",
 		"sys/fs/cgroup/a/b/cpu.stat":       "usage_usec 5\nnr_periods 9\nnr_throttled 3\nthrottled_usec 41\n",
 		"sys/fs/cgroup/a/b/memory.current": "4096\n",
 		"sys/fs/cgroup/a/b/memory.events":  "low 0\nmax 3\noom 1\noom_kill 2\n",
@@ -107,14 +109,15 @@ func TestCgroups(t *testing.T) {
 		"cg/mem/m/memory.oom_control":    "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
 		"cg/unified/cpu.stat":            "usage_usec 1\n",
 	})
-	want := cgroupSample{throttled: 41000, throttles: 3, memory: 4096, oomKills: 2}
+	want := linuxcgroup.Usage{Periods: 9, Throttled: 41000, ThrottledPeriods: 3, Memory: 4096, MemoryPeak: 4096, OOMKills: 2}
 	for name, root := range map[string]string{"v1": v1, "v2": v2} {
 		c := findCgroup(root, 7)
-		if got := c.read(); got != want {
+		got := c.read()
+		if got.CPU, got.MemoryHits = 0, 0; got != want { // the fixtures differ in these
 			t.Errorf("%s: %+v of %+v, want %+v", name, got, c, want)
 		}
 		none := findCgroup(root, 8)
-		if got := none.read(); got != (cgroupSample{}) {
+		if got := none.read(); got != (linuxcgroup.Usage{}) {
 			t.Errorf("%s: %+v of no process", name, got)
 		}
 	}

@@ -30,6 +30,9 @@ type cgroup struct {
 
 var _ Place = (*cgroup)(nil)
 
+// Usage reads the counters of the cgroup.
+func (c *cgroup) Usage() (capacity.Usage, error) { return linuxcgroup.ReadUsage(c.dirs) }
+
 // NewCgroup makes an empty cgroup for a sensor that is about to be started.
 func NewCgroup(host Host, journal *Journal, name string) (Place, error) {
 	trees, err := host.trees()

@@ -123,6 +123,47 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// Memory may be of the other version than CPU, and either may be missing.
+func TestUsage(t *testing.T) {
+	dir := world(t, map[string]string{
+		"cpu2/cpu.stat":                  "usage_usec 5\nnr_periods 9\nnr_throttled 3\nthrottled_usec 41\n",
+		"mem2/memory.current":            "8",
+		"mem2/memory.events":             "max 4\noom_kill 2\n",
+		"mem2/memory.peak":               "6", // read before it grew
+		"cpu1/cpu.stat":                  "nr_periods 9\nnr_throttled 3\nthrottled_time 41000\n",
+		"cpu1/cpuacct.usage":             "5000",
+		"mem1/memory.usage_in_bytes":     "7",
+		"mem1/memory.max_usage_in_bytes": "8",
+		"mem1/memory.failcnt":            "4",
+		"mem1/memory.oom_control":        "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n",
+	})
+	cpu := Usage{CPU: 5000, Periods: 9, ThrottledPeriods: 3, Throttled: 41000}
+	for _, tt := range []struct {
+		cpu, memory string
+		want        Usage
+		missing     bool
+	}{
+		{"cpu2", "mem2", Usage{Memory: 8, MemoryPeak: 8, MemoryHits: 4, OOMKills: 2}, false},
+		{"cpu1", "mem1", Usage{Memory: 7, MemoryPeak: 8, MemoryHits: 4, OOMKills: 2}, false},
+		{"cpu2", "mem1", Usage{Memory: 7, MemoryPeak: 8, MemoryHits: 4, OOMKills: 2}, false},
+		{"cpu1", "gone", Usage{}, false},
+		{"gone", "mem1", Usage{Memory: 7, MemoryPeak: 8, MemoryHits: 4, OOMKills: 2}, true},
+		{"gone", "mem2", Usage{Memory: 8, MemoryPeak: 8, MemoryHits: 4, OOMKills: 2}, true},
+	} {
+		dirs := map[string]string{"memory": filepath.Join(dir, tt.memory), "cpu": filepath.Join(dir, tt.cpu), "cpuacct": filepath.Join(dir, tt.cpu)}
+		if !tt.missing {
+			tt.want.CPU, tt.want.Periods, tt.want.ThrottledPeriods, tt.want.Throttled = cpu.CPU, cpu.Periods, cpu.ThrottledPeriods, cpu.Throttled
+		}
+		got, err := ReadUsage(dirs)
+		if got != tt.want || errors.Is(err, fs.ErrNotExist) != tt.missing {
+			t.Errorf("%s and %s: %+v, %v, want %+v", tt.cpu, tt.memory, got, err, tt.want)
+		}
+	}
+	if u, err := ReadUsage(nil); u != (Usage{}) || err == nil {
+		t.Errorf("no directories: %+v, %v", u, err)
+	}
+}
+
 // TestKernel makes a cgroup in each tree that allows it, moves a process in,
 // and removes it under the process.
 func TestKernel(t *testing.T) {
