@@ -11,6 +11,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/bench/compare"
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
 	"github.com/peregrine-sec/peregrine/internal/human"
+	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
 func newBenchReport(env Env) *cobra.Command {
@@ -45,11 +46,7 @@ Exit codes: 0 same or better, 4 inconclusive, 99 worse.`,
 		Example: `  peregrine bench compare before after`,
 		Args:    exactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			a, err := report.Read(args[0])
-			if err != nil {
-				return err
-			}
-			b, err := report.Read(args[1])
+			a, b, err := both(args, report.Read)
 			if err != nil {
 				return err
 			}
@@ -78,14 +75,27 @@ func printBenchComparison(env Env, c compare.Comparison) error {
 			fmt.Fprintf(env.Stdout, "%s actions/s: %s: %s\n", human.Number(r.Target), r.Change, r.Why)
 		}
 	}
-	for _, note := range c.Notes {
+	return env.conclude(c.Notes, c.Change)
+}
+
+// both reads the two runs of a comparison.
+func both[T any](names []string, read func(string) (T, error)) (a, b T, err error) {
+	if a, err = read(names[0]); err == nil {
+		b, err = read(names[1])
+	}
+	return a, b, err
+}
+
+// conclude ends the print of a comparison.
+func (env Env) conclude(notes []string, change sample.Change) error {
+	for _, note := range notes {
 		fmt.Fprintf(env.Stdout, "note: %s\n", note)
 	}
-	fmt.Fprintf(env.Stdout, "\n%s\n", c.Change)
-	switch c.Change {
-	case compare.Worse:
+	fmt.Fprintf(env.Stdout, "\n%s\n", change)
+	switch change {
+	case sample.Worse:
 		return &ExitError{Code: ExitThreshold}
-	case compare.Inconclusive:
+	case sample.Unsure, sample.Missing:
 		return &ExitError{Code: ExitInconclusive}
 	}
 	return nil

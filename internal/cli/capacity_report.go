@@ -97,11 +97,7 @@ Exit codes: 0 same or better, 4 inconclusive, 99 worse.`,
   peregrine capacity compare falco-0.43/ falco-0.44/`,
 		Args: exactArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
-			a, err := run.LoadAll(args[0])
-			if err != nil {
-				return err
-			}
-			b, err := run.LoadAll(args[1])
+			a, b, err := both(args, run.LoadAll)
 			if err != nil {
 				return err
 			}
@@ -133,17 +129,7 @@ func printComparison(env Env, c compare.Comparison) error {
 			fmt.Fprintf(env.Stdout, "%s: %s: %s\n", d.Limit, d.Change, d.Why)
 		}
 	}
-	for _, note := range c.Notes {
-		fmt.Fprintf(env.Stdout, "note: %s\n", note)
-	}
-	fmt.Fprintf(env.Stdout, "\n%s\n", c.Overall)
-	switch c.Overall {
-	case compare.Worse:
-		return &ExitError{Code: ExitThreshold}
-	case compare.Unsure, compare.Missing:
-		return &ExitError{Code: ExitInconclusive}
-	}
-	return nil
+	return env.conclude(c.Notes, c.Overall)
 }
 
 func delta(d compare.Difference) string {

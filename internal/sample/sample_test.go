@@ -123,3 +123,14 @@ func TestShare(t *testing.T) {
 		}
 	}
 }
+
+func TestWorst(t *testing.T) {
+	all := []Change{Better, Same, Unsure, Missing, Worse} // from good to bad
+	for i, a := range all {
+		for j, b := range all {
+			if got := Worst(a, b); got != all[max(i, j)] {
+				t.Errorf("%s and %s: %s", a, b, got)
+			}
+		}
+	}
+}

@@ -10,27 +10,14 @@ import (
 
 	"github.com/peregrine-sec/peregrine/internal/bench"
 	"github.com/peregrine-sec/peregrine/internal/bench/report"
+	"github.com/peregrine-sec/peregrine/internal/sample"
 )
-
-// Change is the change from A to B.
-type Change string
-
-// The changes, from good to bad.
-const (
-	Better       Change = "better"
-	Same         Change = "same"
-	Inconclusive Change = "inconclusive"
-	Worse        Change = "worse"
-)
-
-// order is from good to bad: a comparison is as good as its worst row.
-var order = []Change{Better, Same, Inconclusive, Worse}
 
 // Row is one load of both runs.
 type Row struct {
 	Target, Noise float64 // actions and background syscalls per second, as asked for
 	A, B          bench.Round
-	Change        Change
+	Change        sample.Change
 	Why           string // it is inconclusive
 }
 
@@ -38,7 +25,7 @@ type Row struct {
 type Comparison struct {
 	A, B   string // the sensors
 	Rows   []Row
-	Change Change
+	Change sample.Change
 	Notes  []string
 }
 
@@ -46,20 +33,20 @@ type Comparison struct {
 // repeat a load are compared in their order. A round that only one run has is a
 // note, and one that B lacks leaves the comparison inconclusive at best.
 func Runs(a, b *report.Run) (Comparison, error) {
-	c := Comparison{A: a.Identity.String(), B: b.Identity.String(), Change: Better}
+	c := Comparison{A: a.Identity.String(), B: b.Identity.String(), Change: sample.Better}
 	rest := slices.Clone(b.Rounds) // not compared yet
 	for i := range a.Rounds {
 		x := &a.Rounds[i]
 		at := slices.IndexFunc(rest, func(y bench.Round) bool { return sameLoad(x, &y) })
 		if at < 0 {
 			c.Notes = append(c.Notes, "B has no round of "+load(x))
-			c.worsen(Inconclusive)
+			c.Change = sample.Worst(c.Change, sample.Unsure)
 			continue
 		}
 		row := compare(*x, rest[at])
 		rest = slices.Delete(rest, at, at+1)
 		c.Rows = append(c.Rows, row)
-		c.worsen(row.Change)
+		c.Change = sample.Worst(c.Change, row.Change)
 	}
 	for i := range rest {
 		c.Notes = append(c.Notes, "A has no round of "+load(&rest[i]))
@@ -92,38 +79,31 @@ func actions(r *bench.Round) []string {
 	return names
 }
 
-// worsen makes the comparison no better than a row.
-func (c *Comparison) worsen(to Change) {
-	if slices.Index(order, to) > slices.Index(order, c.Change) {
-		c.Change = to
-	}
-}
-
 // unfit are the flags of rounds that are no evidence about a sensor.
 var unfit = []bench.Flag{bench.GeneratorLimited, bench.Ambiguous, bench.HostBusy, bench.SensorRestarted, bench.SensorGone, bench.ClockStep, bench.Interrupted}
 
 // compare decides by the intervals of the losses: those that overlap are no
 // difference.
 func compare(a, b bench.Round) Row {
-	row := Row{Target: a.Rate.Target, Noise: a.Rate.NoiseTarget, A: a, B: b, Change: Same}
+	row := Row{Target: a.Rate.Target, Noise: a.Rate.NoiseTarget, A: a, B: b, Change: sample.Same}
 	for i, r := range []*bench.Round{&a, &b} {
 		side := string(rune('A' + i))
 		for _, f := range unfit {
 			if r.Has(f) {
-				row.Change, row.Why = Inconclusive, fmt.Sprintf("%s, round %d: %s", side, r.Number, f)
+				row.Change, row.Why = sample.Unsure, fmt.Sprintf("%s, round %d: %s", side, r.Number, f)
 				return row
 			}
 		}
 		if r.Loss.Of == 0 {
-			row.Change, row.Why = Inconclusive, fmt.Sprintf("%s, round %d: no action was done", side, r.Number)
+			row.Change, row.Why = sample.Unsure, fmt.Sprintf("%s, round %d: no action was done", side, r.Number)
 			return row
 		}
 	}
 	switch {
 	case b.Loss.Lower > a.Loss.Upper:
-		row.Change = Worse
+		row.Change = sample.Worse
 	case b.Loss.Upper < a.Loss.Lower:
-		row.Change = Better
+		row.Change = sample.Better
 	}
 	return row
 }

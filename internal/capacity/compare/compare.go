@@ -3,7 +3,6 @@
 package compare
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,7 +16,7 @@ import (
 type Comparison struct {
 	A, B    string // their titles
 	Rows    []Difference
-	Overall Change // the worst of the rows
+	Overall sample.Change // the worst of the rows
 	Notes   []string
 }
 
@@ -28,21 +27,9 @@ type Difference struct {
 	A, B   sample.Interval // operations per second of the generator
 	Delta  float64
 	P      float64
-	Change Change
+	Change sample.Change
 	Why    string // it is inconclusive
 }
-
-// Change says how B compares with A.
-type Change string
-
-// The changes, from good to bad.
-const (
-	Better  Change = "better"
-	Same    Change = "same"
-	Unsure  Change = "inconclusive"
-	Worse   Change = "worse"
-	Missing Change = "missing"
-)
 
 // significant is the usual level of a test; differences below relevant do not
 // count as a change.
@@ -63,7 +50,7 @@ type key struct {
 // rows a side no p value can be significant: the rows' own rounds decide then.
 // A lower bound, and a row of a noisy or busy machine, is no evidence.
 func Compare(a, b []capacity.Result) (Comparison, error) {
-	c := Comparison{A: describe(a), B: describe(b)}
+	c := Comparison{A: describe(a), B: describe(b), Overall: sample.Better}
 	if len(a) == 0 || len(b) == 0 {
 		return c, errors.New("compare: expected at least one run on each side")
 	}
@@ -72,10 +59,13 @@ func Compare(a, b []capacity.Result) (Comparison, error) {
 	}
 	keys, left := pool(a)
 	_, right := pool(b)
-	for _, k := range keys {
-		c.Rows = append(c.Rows, difference(k, left[k], right[k]))
+	if len(keys) == 0 {
+		c.Overall = sample.Missing
 	}
-	c.Overall = overall(c.Rows)
+	for _, k := range keys {
+		d := difference(k, left[k], right[k])
+		c.Rows, c.Overall = append(c.Rows, d), sample.Worst(c.Overall, d.Change)
+	}
 	c.Notes = differences(a[0], b[0])
 	return c, nil
 }
@@ -168,37 +158,37 @@ func difference(k key, a, b *side) Difference {
 	d := Difference{Sensor: k.sensor, Limit: k.limit, P: 1}
 	if b == nil {
 		d.A = sample.MedianInterval(rates(a.confirmed))
-		d.Change, d.Why = Missing, "B has no such row"
+		d.Change, d.Why = sample.Missing, "B has no such row"
 		return d
 	}
 	xs, ys := rates(a.confirmed), rates(b.confirmed)
 	d.A, d.B, d.P = sample.MedianInterval(xs), sample.MedianInterval(ys), sample.Difference(xs, ys)
 	if d.A.N == 0 || d.B.N == 0 {
-		d.Change, d.Why = Unsure, slices.Concat(a.doubtful, b.doubtful)[0]
+		d.Change, d.Why = sample.Unsure, slices.Concat(a.doubtful, b.doubtful)[0]
 		return d
 	}
 	d.Delta = (d.B.Median - d.A.Median) / d.A.Median
 	switch {
 	case d.Delta > -relevant && d.Delta < relevant:
-		d.Change = Same
+		d.Change = sample.Same
 	case d.A.N < 4 || d.B.N < 4:
 		d.Change = byRounds(a.confirmed, b.confirmed, d.Delta)
-		if d.Change == Unsure {
+		if d.Change == sample.Unsure {
 			d.Why = "too few rows to decide, and at no load did one side pass and the other fail in three rounds: measure both with --repeat 4"
 		}
 	case d.P >= significant:
-		d.Change, d.Why = Unsure, "the repeats of each side differ as much"
+		d.Change, d.Why = sample.Unsure, "the repeats of each side differ as much"
 	case d.Delta > 0:
-		d.Change = Better
+		d.Change = sample.Better
 	default:
-		d.Change = Worse
+		d.Change = sample.Worse
 	}
 	return d
 }
 
 // byRounds decides with few runs: only if every row of one side failed at rates
 // that every row of the other side has passed.
-func byRounds(a, b []capacity.Row, delta float64) Change {
+func byRounds(a, b []capacity.Row, delta float64) sample.Change {
 	above := func(high, low []capacity.Row) bool {
 		for _, h := range high {
 			for _, l := range low {
@@ -211,11 +201,11 @@ func byRounds(a, b []capacity.Row, delta float64) Change {
 	}
 	switch {
 	case delta > 0 && above(b, a):
-		return Better
+		return sample.Better
 	case delta < 0 && above(a, b):
-		return Worse
+		return sample.Worse
 	}
-	return Unsure
+	return sample.Unsure
 }
 
 // failures is how many rounds have to fail before a rate is beyond a sensor: one
@@ -240,16 +230,6 @@ func ceiling(row *capacity.Row) float64 {
 	}
 	slices.Sort(failed)
 	return max(failed[failures-1], passed)
-}
-
-// overall is the worst of the rows' changes.
-func overall(rows []Difference) Change {
-	if len(rows) == 0 {
-		return Missing
-	}
-	order := []Change{Better, Same, Unsure, Missing, Worse}
-	rank := func(d Difference) int { return slices.Index(order, d.Change) }
-	return slices.MaxFunc(rows, func(a, b Difference) int { return cmp.Compare(rank(a), rank(b)) }).Change
 }
 
 // differences lists differences besides the figures.

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/peregrine-sec/peregrine/internal/capacity"
+	"github.com/peregrine-sec/peregrine/internal/sample"
 	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
@@ -43,29 +44,29 @@ func TestCompare(t *testing.T) {
 	worse := []float64{80, 81, 82, 83, 84}
 	for name, test := range map[string]struct {
 		b    []capacity.Result
-		want Change
+		want sample.Change
 		why  string
 	}{
-		"same":                       {runs(100, 101, 102, 103, 104), Same, ""},
-		"better":                     {runs(120, 121, 122, 123, 124), Better, ""},
-		"worse":                      {runs(worse...), Worse, ""},
-		"noisy":                      {runs(50, 90, 112, 140, 180), Unsure, "differ as much"},
-		"slightly":                   {runs(104, 105, 105.5, 106, 107), Same, ""},
-		"one, worse":                 {runs(70), Worse, ""},
-		"one, near":                  {runs(96.5), Unsure, "--repeat 4"},
-		"one, that has failed once":  {spoil(runs(70), func(_ *capacity.Result, r *capacity.Row) { r.Trials = trials(70, 73) }), Unsure, "--repeat 4"},
-		"one, that has passed above": {spoil(runs(70), func(_ *capacity.Result, r *capacity.Row) { r.Trials = append(r.Trials, trials(105)...) }), Unsure, "--repeat 4"},
-		"missing":                    {spoil(runs(1), func(_ *capacity.Result, r *capacity.Row) { r.Limit.CPU = 2 }), Missing, "no such row"},
-		"counts other events":        {spoil(runs(100, 101, 102, 103, 104), func(_ *capacity.Result, r *capacity.Row) { r.Syscalls /= 3 }), Same, ""},
-		"lower bounds":               {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Status = capacity.AtLeast }), Unsure, "lower bound"},
-		"unconfirmed":                {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Status = capacity.Unconfirmed }), Unsure, "unconfirmed"},
-		"noisy rows":                 {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Noisy = []string{"others"} }), Unsure, "noisy: others"},
-		"a busy machine":             {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Environment.LoadBefore = 1.5 }), Unsure, "busy"},
+		"same":                       {runs(100, 101, 102, 103, 104), sample.Same, ""},
+		"better":                     {runs(120, 121, 122, 123, 124), sample.Better, ""},
+		"worse":                      {runs(worse...), sample.Worse, ""},
+		"noisy":                      {runs(50, 90, 112, 140, 180), sample.Unsure, "differ as much"},
+		"slightly":                   {runs(104, 105, 105.5, 106, 107), sample.Same, ""},
+		"one, worse":                 {runs(70), sample.Worse, ""},
+		"one, near":                  {runs(96.5), sample.Unsure, "--repeat 4"},
+		"one, that has failed once":  {spoil(runs(70), func(_ *capacity.Result, r *capacity.Row) { r.Trials = trials(70, 73) }), sample.Unsure, "--repeat 4"},
+		"one, that has passed above": {spoil(runs(70), func(_ *capacity.Result, r *capacity.Row) { r.Trials = append(r.Trials, trials(105)...) }), sample.Unsure, "--repeat 4"},
+		"missing":                    {spoil(runs(1), func(_ *capacity.Result, r *capacity.Row) { r.Limit.CPU = 2 }), sample.Missing, "no such row"},
+		"counts other events":        {spoil(runs(100, 101, 102, 103, 104), func(_ *capacity.Result, r *capacity.Row) { r.Syscalls /= 3 }), sample.Same, ""},
+		"lower bounds":               {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Status = capacity.AtLeast }), sample.Unsure, "lower bound"},
+		"unconfirmed":                {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Status = capacity.Unconfirmed }), sample.Unsure, "unconfirmed"},
+		"noisy rows":                 {spoil(runs(worse...), func(_ *capacity.Result, r *capacity.Row) { r.Noisy = []string{"others"} }), sample.Unsure, "noisy: others"},
+		"a busy machine":             {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Environment.LoadBefore = 1.5 }), sample.Unsure, "busy"},
 		"after another run": {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) {
 			r.Environment.LoadBefore, r.Environment.IdleBefore = 1.5, new(1.8)
-		}), Worse, ""},
-		"busy with other work": {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Environment.IdleBefore = new(0.8) }), Unsure, "busy"},
-		"forced":               {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Method.Force = true }), Unsure, "--force"},
+		}), sample.Worse, ""},
+		"busy with other work": {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Environment.IdleBefore = new(0.8) }), sample.Unsure, "busy"},
+		"forced":               {spoil(runs(worse...), func(r *capacity.Result, _ *capacity.Row) { r.Method.Force = true }), sample.Unsure, "--force"},
 	} {
 		got, err := Compare(base, test.b)
 		if err != nil || len(got.Rows) != 1 || got.Rows[0].Change != test.want || got.Overall != test.want {

@@ -7,6 +7,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/compare"
 	"github.com/peregrine-sec/peregrine/internal/capacity/diagnose"
+	"github.com/peregrine-sec/peregrine/internal/sample"
 	"github.com/peregrine-sec/peregrine/test/support/capacitytest"
 )
 
@@ -43,9 +44,9 @@ func TestTwoRunsAgree(t *testing.T) {
 				}
 				for _, d := range c.Rows {
 					switch {
-					case d.Change == compare.Same:
+					case d.Change == sample.Same:
 						same++
-					case d.Change != compare.Unsure:
+					case d.Change != sample.Unsure:
 						wrong++
 					case d.Why == "":
 						t.Errorf("%s: %v and %v differ, and nothing says why", d.Limit, d.A, d.B)
