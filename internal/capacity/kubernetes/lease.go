@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
 	"github.com/peregrine-sec/peregrine/internal/wait"
 )
@@ -25,19 +27,9 @@ const (
 
 // lease is a Lease of coordination.k8s.io/v1.
 type lease struct {
-	APIVersion string        `json:"apiVersion"`
-	Kind       string        `json:"kind"`
-	Metadata   leaseMetadata `json:"metadata"`
-	Spec       leaseSpec     `json:"spec"`
-}
-
-type leaseMetadata struct {
-	Name            string            `json:"name"`
-	Namespace       string            `json:"namespace"`
-	UID             string            `json:"uid,omitempty"`
-	ResourceVersion string            `json:"resourceVersion,omitempty"`
-	Labels          map[string]string `json:"labels,omitempty"`
-	Annotations     map[string]string `json:"annotations,omitempty"`
+	metav1.TypeMeta
+	Metadata meta      `json:"metadata"`
+	Spec     leaseSpec `json:"spec"`
 }
 
 // leaseRecord is in the lease's annotation, for the run that undoes a killed one:
@@ -71,9 +63,6 @@ type leaseSpec struct {
 	Renewed string `json:"renewTime"`
 }
 
-// microTime is Kubernetes' MicroTime.
-const microTime = "2006-01-02T15:04:05.000000Z07:00"
-
 // lostLease is the error of a run that another run took for dead.
 type lostLease struct{ set, holder string }
 
@@ -96,7 +85,7 @@ func lost(ctx context.Context) error {
 // hold takes the lease, once the one of a killed run is over, and renews it until
 // release is called. The context that it returns ends if the lease is lost.
 func (r *run) hold(ctx context.Context) (held context.Context, release func(), err error) {
-	mine := &lease{APIVersion: "coordination.k8s.io/v1", Kind: "Lease", Metadata: leaseMetadata{
+	mine := &lease{TypeMeta: metav1.TypeMeta{APIVersion: "coordination.k8s.io/v1", Kind: "Lease"}, Metadata: meta{
 		Name: product + "-" + r.set.Metadata.Name, Namespace: r.set.Metadata.Namespace, Labels: map[string]string{partOf: product}}}
 	host, _ := os.Hostname()
 	mine.Spec.Holder, mine.Spec.Length = fmt.Sprintf("%s/%d, run %s", host, os.Getpid(), r.id), int(leaseLength.Seconds())
@@ -144,7 +133,7 @@ func (r *run) renew(ctx context.Context, mine *lease) error {
 	ctx, cancel := context.WithTimeout(ctx, leaseRenew)
 	defer cancel()
 	for range 2 {
-		mine.Spec.Renewed = r.Now().UTC().Format(microTime)
+		mine.Spec.Renewed = r.Now().UTC().Format(metav1.RFC3339Micro)
 		err := r.Client.Do(ctx, http.MethodPut, mine.path(), "application/json", mine, mine)
 		if !kubeapi.Is(err, http.StatusConflict) && !kubeapi.Is(err, http.StatusNotFound) {
 			return nil
@@ -170,7 +159,7 @@ func (r *run) take(ctx context.Context, mine *lease) error {
 	var seen leaseSpec
 	var since, deadline time.Time
 	for {
-		mine.Spec.Renewed = r.Now().UTC().Format(microTime)
+		mine.Spec.Renewed = r.Now().UTC().Format(metav1.RFC3339Micro)
 		r.sign(mine)
 		err := r.Client.Create(ctx, kubeapi.In("apis/coordination.k8s.io/v1", mine.Metadata.Namespace, "leases"), mine, mine)
 		if !kubeapi.Is(err, http.StatusConflict) {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 )
 
@@ -18,7 +20,7 @@ const leaseName = sensorNamespace + "/" + product + "-falco"
 func (c *cluster) held(holder string, renewed time.Time) {
 	o := object{
 		"metadata": object{"name": product + "-falco"},
-		"spec":     object{"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": renewed.UTC().Format(microTime)},
+		"spec":     object{"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": renewed.UTC().Format(metav1.RFC3339Micro)},
 	}
 	c.version(o)
 	c.leases[leaseName] = o
@@ -76,7 +78,7 @@ func holding(t *testing.T, o Options) (*run, *lease) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mine := &lease{Metadata: leaseMetadata{Name: product + "-falco", Namespace: sensorNamespace}, Spec: leaseSpec{Holder: "we, run " + r.id}}
+	mine := &lease{Metadata: meta{Name: product + "-falco", Namespace: sensorNamespace}, Spec: leaseSpec{Holder: "we, run " + r.id}}
 	if err := r.take(context.Background(), mine); err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"strings"
-	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/peregrine-sec/peregrine/internal/human"
 )
@@ -22,34 +24,16 @@ const (
 	record = "peregrine.dev/capacity"
 )
 
-// meta is the part of an object's metadata that is read here.
-type meta struct {
-	Name              string            `json:"name"`
-	Namespace         string            `json:"namespace"`
-	UID               string            `json:"uid"`
-	ResourceVersion   string            `json:"resourceVersion"`
-	Labels            map[string]string `json:"labels"`
-	Annotations       map[string]string `json:"annotations"`
-	OwnerReferences   []owner           `json:"ownerReferences"`
-	DeletionTimestamp *time.Time        `json:"deletionTimestamp"`
-}
-
-type owner struct {
-	APIVersion string `json:"apiVersion"`
-	Kind       string `json:"kind"`
-	Name       string `json:"name"`
-	UID        string `json:"uid"`
-	Controller bool   `json:"controller"`
-}
+// Parts of objects, in Kubernetes' own types.
+type (
+	meta      = metav1.ObjectMeta
+	condition = metav1.Condition
+)
 
 // ownedBy says whether an object's controller has this UID.
-func (m *meta) ownedBy(uid string) bool {
-	for _, o := range m.OwnerReferences {
-		if o.Controller && o.UID == uid {
-			return true
-		}
-	}
-	return false
+func ownedBy(m *meta, uid types.UID) bool {
+	controller := metav1.GetControllerOfNoCopy(m)
+	return controller != nil && controller.UID == uid
 }
 
 // resources are a container's: quantities by name, as text.
@@ -82,13 +66,6 @@ type probe struct {
 	HTTPGet struct {
 		Scheme string `json:"scheme"`
 	} `json:"httpGet"`
-}
-
-type condition struct {
-	Type    string `json:"type"`
-	Status  string `json:"status"`
-	Reason  string `json:"reason"`
-	Message string `json:"message"`
 }
 
 // state is a container's: one of the members is set.
@@ -242,10 +219,8 @@ func (n *node) unfit() string {
 
 // list is a page of objects.
 type list[T any] struct {
-	Metadata struct {
-		Continue string `json:"continue"`
-	} `json:"metadata"`
-	Items []T `json:"items"`
+	Metadata metav1.ListMeta `json:"metadata"`
+	Items    []T             `json:"items"`
 }
 
 // object is one whose fields are kept as they came, those that this version

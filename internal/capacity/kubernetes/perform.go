@@ -71,7 +71,7 @@ func (s *site) loadPod(ctx context.Context, job meta) (*pod, error) {
 		return nil, err
 	}
 	for i := range found.Items {
-		if found.Items[i].Metadata.ownedBy(job.UID) {
+		if ownedBy(&found.Items[i].Metadata, job.UID) {
 			return &found.Items[i], nil
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
+
 	"github.com/peregrine-sec/peregrine/internal/capacity"
 	"github.com/peregrine-sec/peregrine/internal/capacity/sweep"
 	"github.com/peregrine-sec/peregrine/internal/kubeapi"
@@ -29,7 +31,7 @@ func (s *site) pods(ctx context.Context) ([]pod, error) {
 	}
 	var found []pod
 	for _, p := range all.Items {
-		if p.Metadata.ownedBy(s.set.Metadata.UID) && p.Metadata.DeletionTimestamp == nil && !p.ended() {
+		if ownedBy(&p.Metadata, s.set.Metadata.UID) && p.Metadata.DeletionTimestamp == nil && !p.ended() {
 			found = append(found, p)
 		}
 	}
@@ -96,7 +98,7 @@ func (s *site) newCopy(ctx context.Context, l capacity.Limit) (*pod, error) {
 var errReplaced = errors.New("the copy has been replaced")
 
 // readyCopy is the copy among the pods of a node, when it is ready; nil before.
-func readyCopy(found []pod, uid string) (*pod, error) {
+func readyCopy(found []pod, uid types.UID) (*pod, error) {
 	for i := range found {
 		if found[i].Metadata.UID != uid {
 			continue

@@ -62,7 +62,7 @@ func (r *run) copies(ctx context.Context) ([]pod, error) {
 	}
 	var copies []pod
 	for _, p := range found.Items {
-		if p.Metadata.ownedBy(r.set.Metadata.UID) && p.Metadata.DeletionTimestamp == nil {
+		if ownedBy(&p.Metadata, r.set.Metadata.UID) && p.Metadata.DeletionTimestamp == nil {
 			copies = append(copies, p)
 		}
 	}
