@@ -101,6 +101,10 @@ func ancestry[T any](arg string, most int, get func(*Context, *state.Process) T)
 	}, nil, err
 }
 
+// OfGroupLeaders are the beginnings of the fields about the leader of a process
+// group, which need be no ancestor.
+var OfGroupLeaders = []string{"proc.vpgid.", "proc.pgid."}
+
 // groupLeaderFields are the facts about the leader of the process's session
 // and of its process group. Leaders are not always ancestors, so these change
 // without notice: they are read at the event.

@@ -37,14 +37,26 @@ func Project(n Node, stage field.Stage) Node {
 
 // ProjectFields is Project onto the fields that known has.
 func ProjectFields(n Node, known func(*Field) bool) Node {
-	return rewrite(n, func(c *Check, negated bool) Node {
-		if value, known := c.constant(); known {
-			return &Const{At: c.At, Value: value}
-		}
+	return ProjectChecks(n, func(c *Check, _ bool) Node {
 		all := true
 		c.fields(func(f *Field) { all = all && known(f) })
 		if all {
 			return c
+		}
+		return nil
+	})
+}
+
+// ProjectChecks is Project onto what bound has for a check: the condition that
+// takes its place, or nil where it is possible. Under an odd number of nots
+// (negated) that must be true only where the check is, elsewhere wherever it is.
+func ProjectChecks(n Node, bound func(c *Check, negated bool) Node) Node {
+	return rewrite(n, func(c *Check, negated bool) Node {
+		if value, known := c.constant(); known {
+			return &Const{At: c.At, Value: value}
+		}
+		if b := bound(c, negated); b != nil {
+			return b
 		}
 		return &Const{At: c.At, Value: !negated}
 	})

@@ -81,6 +81,8 @@ type Plan struct {
 	AddressesError error
 	// Kinds rules out calls of any kind by what is known of each; nil for none.
 	Kinds *Kinds
+	// Execs rules out execs by what is known of each; nil for none.
+	Execs *Execs
 	// Interest lists the syscalls that the probe must send, for rules and
 	// process table.
 	Interest []event.ID
@@ -180,6 +182,10 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 		p.Addresses, p.AddressesError = NewAddresses(p.Rules) // else every address counts as possible
 		p.sendCustom()
 		p.Kinds.finish()
+		var err error
+		if p.Execs, err = NewExecs(p, opts); err != nil {
+			return nil, err
+		}
 	}
 	p.Interest = interest.list()
 	p.Hosts = compiler.Hosts()
