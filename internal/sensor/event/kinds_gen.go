@@ -187,6 +187,7 @@ const (
 	ThreadExit                         // procexit of a thread while others of its process live
 	hasOpenFDs                         // an OpenFDs is at the end
 	hasCWD                             // the working directory is there, before it
+	Late                               // told late: it was before events that other CPUs have sent (bpf/untold.h)
 )
 
 // FDType is the type of a descriptor.
@@ -714,7 +715,7 @@ var kinds = [...]Info{
 		Extras: []Param{{Name: "cur_inheritable", Type: Uint64}, {Name: "cur_permitted", Type: Uint64}, {Name: "cur_effective", Type: Uint64}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x0},
 	{Name: "execve", Category: Process, Origin: Syscall, Lost: LostExecve, Family: FamilyProcess, Traits: ModifiesState,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "exe", Type: String}, {Name: "args", Type: Bytes}, {Name: "tid", Type: PID}, {Name: "pid", Type: PID}, {Name: "ptid", Type: PID}, {Name: "cwd", Type: String}, {Name: "fdlimit", Type: Uint64}, {Name: "pgft_maj", Type: Uint64}, {Name: "pgft_min", Type: Uint64}, {Name: "vm_size", Type: Uint32}, {Name: "vm_rss", Type: Uint32}, {Name: "vm_swap", Type: Uint32}, {Name: "comm", Type: String}, {Name: "cgroups", Type: Bytes}, {Name: "env", Type: Bytes}, {Name: "tty", Type: Uint32}, {Name: "vpgid", Type: PID}, {Name: "loginuid", Type: UID}, {Name: "flags", Type: Flags, Table: "execve_flags"}, {Name: "cap_inheritable", Type: Uint64}, {Name: "cap_permitted", Type: Uint64}, {Name: "cap_effective", Type: Uint64}, {Name: "exe_ino", Type: Uint64}, {Name: "exe_ino_ctime", Type: AbsTime}, {Name: "exe_ino_mtime", Type: AbsTime}, {Name: "uid", Type: UID}, {Name: "trusted_exepath", Type: Path}, {Name: "pgid", Type: PID}, {Name: "gid", Type: GID}, {Name: "filename", Type: Path}},
-		Extras: []Param{{Name: "sid", Type: PID}, {Name: "ppid", Type: PID}, {Name: "start", Type: Uint64}, {Name: "vpid", Type: PID}, {Name: "mntns", Type: Uint32}, {Name: "cgroup_set", Type: Bytes}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x104800e046},
+		Extras: []Param{{Name: "sid", Type: PID}, {Name: "ppid", Type: PID}, {Name: "start", Type: Uint64}, {Name: "vpid", Type: PID}, {Name: "mntns", Type: Uint32}, {Name: "cgroup_set", Type: Bytes}, {Name: "exec_key", Type: Bytes}, {Name: "pidns_init_start_ts", Type: Uint64}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x304800e046},
 	{Name: "setpgid", Category: Process, Origin: Syscall, Lost: LostOtherInterest, Family: FamilyCred, Traits: ModifiesState,
 		Params: []Param{{Name: "res", Type: Errno}, {Name: "pid", Type: PID}, {Name: "pgid", Type: PID}},
 		Extras: []Param{{Name: "sid", Type: PID}, {Name: "cur_pgid", Type: PID}, {Name: "vpgid", Type: PID}}, FD: -1, Base: -1, Base2: -1, File: -1, variable: 0x0},
@@ -970,43 +971,45 @@ const (
 
 // The slots of execve.
 const (
-	ExecveRes            = 0
-	ExecveExe            = 1
-	ExecveArgs           = 2
-	ExecveTid            = 3
-	ExecvePid            = 4
-	ExecvePtid           = 5
-	ExecveCwd            = 6
-	ExecveFdlimit        = 7
-	ExecvePgftMaj        = 8
-	ExecvePgftMin        = 9
-	ExecveVmSize         = 10
-	ExecveVmRss          = 11
-	ExecveVmSwap         = 12
-	ExecveComm           = 13
-	ExecveCgroups        = 14
-	ExecveEnv            = 15
-	ExecveTty            = 16
-	ExecveVpgid          = 17
-	ExecveLoginuid       = 18
-	ExecveFlags          = 19
-	ExecveCapInheritable = 20
-	ExecveCapPermitted   = 21
-	ExecveCapEffective   = 22
-	ExecveExeIno         = 23
-	ExecveExeInoCtime    = 24
-	ExecveExeInoMtime    = 25
-	ExecveUid            = 26
-	ExecveTrustedExepath = 27
-	ExecvePgid           = 28
-	ExecveGid            = 29
-	ExecveFilename       = 30
-	ExecveSid            = 31
-	ExecvePpid           = 32
-	ExecveStart          = 33
-	ExecveVpid           = 34
-	ExecveMntns          = 35
-	ExecveCgroupSet      = 36
+	ExecveRes              = 0
+	ExecveExe              = 1
+	ExecveArgs             = 2
+	ExecveTid              = 3
+	ExecvePid              = 4
+	ExecvePtid             = 5
+	ExecveCwd              = 6
+	ExecveFdlimit          = 7
+	ExecvePgftMaj          = 8
+	ExecvePgftMin          = 9
+	ExecveVmSize           = 10
+	ExecveVmRss            = 11
+	ExecveVmSwap           = 12
+	ExecveComm             = 13
+	ExecveCgroups          = 14
+	ExecveEnv              = 15
+	ExecveTty              = 16
+	ExecveVpgid            = 17
+	ExecveLoginuid         = 18
+	ExecveFlags            = 19
+	ExecveCapInheritable   = 20
+	ExecveCapPermitted     = 21
+	ExecveCapEffective     = 22
+	ExecveExeIno           = 23
+	ExecveExeInoCtime      = 24
+	ExecveExeInoMtime      = 25
+	ExecveUid              = 26
+	ExecveTrustedExepath   = 27
+	ExecvePgid             = 28
+	ExecveGid              = 29
+	ExecveFilename         = 30
+	ExecveSid              = 31
+	ExecvePpid             = 32
+	ExecveStart            = 33
+	ExecveVpid             = 34
+	ExecveMntns            = 35
+	ExecveCgroupSet        = 36
+	ExecveExecKey          = 37
+	ExecvePidnsInitStartTs = 38
 )
 
 // The slots of procexit.

@@ -19,6 +19,7 @@ const (
 	directMapClosings       = "closings"
 	directMapCounts         = "counts"
 	directMapDatagramRoles  = "datagram_roles"
+	directMapExecFilters    = "exec_filters"
 	directMapFamilies       = "families"
 	directMapHostGroups     = "host_groups"
 	directMapMarks          = "marks"
@@ -33,6 +34,8 @@ const (
 	directMapRuleMasks      = "rule_masks"
 	directMapScratches      = "scratches"
 	directMapSnapshot       = "snapshot"
+	directMapUnneededExecs  = "unneeded_execs"
+	directMapUntold         = "untold"
 	directProgBeforeClose   = "before_close"
 	directProgCgroupAttach  = "cgroup_attach"
 	directProgFamilyAnon    = "family_anon"
@@ -58,6 +61,8 @@ const (
 	directVarBootEpoch      = "boot_epoch"
 	directVarCpusPerRing    = "cpus_per_ring"
 	directVarDropFailed     = "drop_failed"
+	directVarExecEpoch      = "exec_epoch"
+	directVarExecSecret     = "exec_secret"
 	directVarHasGroupDead   = "has_group_dead"
 	directVarHooks          = "hooks"
 	directVarInterest       = "interest"
@@ -140,6 +145,7 @@ type directMapSpecs struct {
 	Closings      *ebpf.MapSpec `ebpf:"closings"`
 	Counts        *ebpf.MapSpec `ebpf:"counts"`
 	DatagramRoles *ebpf.MapSpec `ebpf:"datagram_roles"`
+	ExecFilters   *ebpf.MapSpec `ebpf:"exec_filters"`
 	Families      *ebpf.MapSpec `ebpf:"families"`
 	HostGroups    *ebpf.MapSpec `ebpf:"host_groups"`
 	Marks         *ebpf.MapSpec `ebpf:"marks"`
@@ -154,6 +160,8 @@ type directMapSpecs struct {
 	RuleMasks     *ebpf.MapSpec `ebpf:"rule_masks"`
 	Scratches     *ebpf.MapSpec `ebpf:"scratches"`
 	Snapshot      *ebpf.MapSpec `ebpf:"snapshot"`
+	UnneededExecs *ebpf.MapSpec `ebpf:"unneeded_execs"`
+	Untold        *ebpf.MapSpec `ebpf:"untold"`
 }
 
 // directVariableSpecs contains global variables before they are loaded into the kernel.
@@ -163,6 +171,8 @@ type directVariableSpecs struct {
 	BootEpoch    *ebpf.VariableSpec `ebpf:"boot_epoch"`
 	CpusPerRing  *ebpf.VariableSpec `ebpf:"cpus_per_ring"`
 	DropFailed   *ebpf.VariableSpec `ebpf:"drop_failed"`
+	ExecEpoch    *ebpf.VariableSpec `ebpf:"exec_epoch"`
+	ExecSecret   *ebpf.VariableSpec `ebpf:"exec_secret"`
 	HasGroupDead *ebpf.VariableSpec `ebpf:"has_group_dead"`
 	Hooks        *ebpf.VariableSpec `ebpf:"hooks"`
 	Interest     *ebpf.VariableSpec `ebpf:"interest"`
@@ -195,6 +205,7 @@ type directMaps struct {
 	Closings      *ebpf.Map `ebpf:"closings"`
 	Counts        *ebpf.Map `ebpf:"counts"`
 	DatagramRoles *ebpf.Map `ebpf:"datagram_roles"`
+	ExecFilters   *ebpf.Map `ebpf:"exec_filters"`
 	Families      *ebpf.Map `ebpf:"families"`
 	HostGroups    *ebpf.Map `ebpf:"host_groups"`
 	Marks         *ebpf.Map `ebpf:"marks"`
@@ -209,6 +220,8 @@ type directMaps struct {
 	RuleMasks     *ebpf.Map `ebpf:"rule_masks"`
 	Scratches     *ebpf.Map `ebpf:"scratches"`
 	Snapshot      *ebpf.Map `ebpf:"snapshot"`
+	UnneededExecs *ebpf.Map `ebpf:"unneeded_execs"`
+	Untold        *ebpf.Map `ebpf:"untold"`
 }
 
 func (m *directMaps) Close() error {
@@ -216,6 +229,7 @@ func (m *directMaps) Close() error {
 		m.Closings,
 		m.Counts,
 		m.DatagramRoles,
+		m.ExecFilters,
 		m.Families,
 		m.HostGroups,
 		m.Marks,
@@ -230,6 +244,8 @@ func (m *directMaps) Close() error {
 		m.RuleMasks,
 		m.Scratches,
 		m.Snapshot,
+		m.UnneededExecs,
+		m.Untold,
 	)
 }
 
@@ -240,6 +256,8 @@ type directVariables struct {
 	BootEpoch    *ebpf.Variable `ebpf:"boot_epoch"`
 	CpusPerRing  *ebpf.Variable `ebpf:"cpus_per_ring"`
 	DropFailed   *ebpf.Variable `ebpf:"drop_failed"`
+	ExecEpoch    *ebpf.Variable `ebpf:"exec_epoch"`
+	ExecSecret   *ebpf.Variable `ebpf:"exec_secret"`
 	HasGroupDead *ebpf.Variable `ebpf:"has_group_dead"`
 	Hooks        *ebpf.Variable `ebpf:"hooks"`
 	Interest     *ebpf.Variable `ebpf:"interest"`

@@ -28,6 +28,9 @@ type Interest struct {
 	Addresses *AddressFilter
 	// Kinds says the same of calls of every kind.
 	Kinds *KindFilter
+	// Execs has execs that no rule can match, and forks and exits of processes
+	// that make no others, told late or not at all; nil has them sent.
+	Execs *ExecFilter
 }
 
 // entry is struct entry of bpf/interest.h: the meaning of one syscall number.
@@ -51,9 +54,10 @@ type interestData struct {
 	ThreadExits uint64
 	OpenFilter  uint64
 	Masks       uint64
+	Execs       uint64
 	OpenFDs     [numSocketKinds / 64]uint64
 	Sockets     [numSocketKinds]socketNeeds
-	_           [5]uint64 // the structure is aligned to 64 bytes
+	_           [4]uint64 // the structure is aligned to 64 bytes
 }
 
 const numSyscalls = 512 // SYSCALLS of bpf/interest.h

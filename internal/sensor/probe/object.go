@@ -39,6 +39,7 @@ func newObject(o Options, cpus int, types *btf.Cache) object {
 			"has_group_dead": exitSaysGroupDead(types),
 			"boot_epoch":     uint64(boottime.Epoch()),
 			"page_kib":       uint32(os.Getpagesize() / 1024),
+			execSecret:       o.execSecret,
 		},
 	}
 }
@@ -67,7 +68,11 @@ func (o object) spec() (*ebpf.CollectionSpec, error) {
 	}
 	o.sizes(spec.Maps)
 	for name, value := range o.constants {
-		if err := spec.Variables[name].Set(value); err != nil {
+		v := spec.Variables[name]
+		if v == nil && name == execSecret {
+			continue // programs for older kernels make no keys
+		}
+		if err := v.Set(value); err != nil {
 			return nil, fmt.Errorf("set %s of the probe: %w", name, err)
 		}
 	}

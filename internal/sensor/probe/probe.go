@@ -1,6 +1,8 @@
 package probe
 
 import (
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,8 +45,9 @@ type Options struct {
 	Hooks Hooks
 	// underWay is how long sys_exit stays for calls that began before the
 	// functions were attached; 0 is ten seconds.
-	underWay time.Duration
-	online   []int // CPUs, for tests; nil is those that are online
+	underWay   time.Duration
+	execSecret [2]uint64 // drawn at Load
+	online     []int     // CPUs, for tests; nil is those that are online
 	// Legacy loads the programs for kernels before 6.2 on any kernel; for tests.
 	Legacy bool
 	Log    *slog.Logger
@@ -59,6 +62,7 @@ type Probe struct {
 	before link.Link // of the look before a close; nil unless asked for
 	reader *ring.Reader
 	waits  []byte // .data.reader, shared with the programs
+	execs  execTables
 	cpus   int
 	// openFilter is the index of the filter of opens in use, of two; openEpoch
 	// counts them.
@@ -110,7 +114,7 @@ func loadUnchecked(o Options) (*Probe, error) {
 	if coll.Programs == nil {
 		coll.Programs = map[string]*ebpf.Program{}
 	}
-	p := &Probe{object: object, coll: coll, cpus: cpus, log: o.Log, from: from}
+	p := &Probe{object: object, coll: coll, cpus: cpus, log: o.Log, from: from, execs: execTables{secret: o.execSecret}}
 	err = p.start(o)
 	p.from = nil
 	if err != nil {
@@ -132,6 +136,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.Snaplen == 0 {
 		o.Snaplen = DefaultSnaplen
+	}
+	if err := binary.Read(rand.Reader, binary.NativeEndian, &o.execSecret); err != nil {
+		return o, fmt.Errorf("draw a secret for the keys of execs: %w", err)
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -182,6 +189,9 @@ func (p *Probe) start(o Options) error {
 		return err
 	}
 	if p.reader, err = ring.Open(fds, o.RingBytes, (*atomic.Uint64)(unsafe.Pointer(&p.waits[0]))); err != nil {
+		return err
+	}
+	if err = p.execs.open(p.coll); err != nil {
 		return err
 	}
 	if p.processMasks, err = openMaskTable(p.coll.Maps["process_masks"]); err != nil {
@@ -248,6 +258,9 @@ func (p *Probe) setInterest(i Interest) error {
 	}
 	table.OpenFilter = slot
 	if table.Masks, err = p.setMasks(&i, names); err != nil {
+		return err
+	}
+	if table.Execs, err = p.execs.set(i.Execs); err != nil {
 		return err
 	}
 	if err := p.coll.Maps[".data.interest"].Put(uint32(0), table); err != nil {
@@ -317,7 +330,7 @@ func (p *Probe) Close() error {
 		errs = append(errs, unix.Munmap(p.waits))
 		p.waits = nil
 	}
-	errs = append(errs, p.processMasks.close())
+	errs = append(errs, p.processMasks.close(), p.execs.close())
 	p.coll.Close()
 	return errors.Join(errs...)
 }

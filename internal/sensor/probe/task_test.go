@@ -144,6 +144,7 @@ func TestExec(t *testing.T) {
 		"exe_ino": num(st.Ino), "exe_ino_ctime": num(st.Ctim.Nano()), "exe_ino_mtime": num(st.Mtim.Nano()), "uid": "0",
 		"trusted_exepath": quote(path + "/true"), "pgid": num(pid), "gid": "0", "filename": `"/bin/true"`,
 		"sid": num(pid), "ppid": num(os.Getpid()), "start": "*", "vpid": num(pid), "mntns": num(namespace(t, "mnt")),
+		"exec_key": "-", "pidns_init_start_ts": "*",
 	})
 	checkCgroups(t, e.fields()["cgroups"])
 

@@ -8,8 +8,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/test/support/script"
 )
 
@@ -29,7 +31,7 @@ var update = flag.Bool("update", false, "rewrite the scripts' output")
 //	enter PID ID          an exec of runc in a container
 //
 // "lost EVENT" happens, and no event tells of it; "late EVENT" is delivered by
-// a later "deliver". The output is what call and deliver are attributed to, then
+// a later "deliver", and so is "held EVENT", which the kernel has held back. The output is what call and deliver are attributed to, then
 // the processes.
 func TestScripts(t *testing.T) {
 	script.Run(t, *update, "testdata/*.txt", func(t *testing.T) func(*testing.T, script.Block) string {
@@ -65,8 +67,12 @@ func (s *teller) tell(t *testing.T, words []string) *Process {
 	case "lost":
 		s.event(t, words[1:])
 		return nil
-	case "late":
-		s.late = append(s.late, slices.Clone(s.event(t, words[1:])))
+	case "late", "held":
+		raw := slices.Clone(s.event(t, words[1:]))
+		if words[0] == "held" {
+			(*event.Header)(unsafe.Pointer(&raw[0])).Flags |= event.Late
+		}
+		s.late = append(s.late, raw)
 		return nil
 	case "deliver":
 		raw := s.late[0]

@@ -7,6 +7,8 @@ var (
 	execSlots   = slotsOfExec(event.KindExecve)
 	execatSlots = slotsOfExec(event.KindExecveat)
 
+	execPIDNSStart = slot(event.KindExecve, "pidns_init_start_ts")
+
 	forkSlots = struct{ child, ppid, vpid, vtid, sid, pgid, vpgid, start, uid, gid, cgroup, pidns int }{
 		child: slot(event.KindProcfork, "child"), ppid: slot(event.KindProcfork, "ppid"),
 		vpid: slot(event.KindProcfork, "vpid"), vtid: slot(event.KindProcfork, "vtid"),

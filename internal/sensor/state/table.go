@@ -98,6 +98,9 @@ func NewTable(o Options) *Table {
 // nil, and valid until Done.
 func (t *Table) Apply(v *event.View, timeNS uint64) *Process {
 	h := v.Header()
+	if h.Flags&event.Late != 0 {
+		return t.applyLate(v, timeNS)
+	}
 	p := t.last
 	if p == nil || p.PID != int32(h.PID) || p.Start != h.Start || p.gone || !p.Known || h.Kind == event.KindTask {
 		if p = t.find(v, timeNS); p == t.scratch {

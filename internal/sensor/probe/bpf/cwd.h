@@ -41,6 +41,12 @@ INLINE void dir_is_told(u32 pid)
 	bpf_map_delete_elem(&moved_dirs, &pid);
 }
 
+/* Is the next event of the process to tell its directory? */
+INLINE bool dir_is_moved(u32 pid)
+{
+	return bpf_map_lookup_elem(&moved_dirs, &pid);
+}
+
 /* The directory, the rest of its last eight bytes, and its length. */
 FUNC int append_dir(struct scratch *s, u64 fs)
 {
@@ -88,6 +94,11 @@ INLINE bool dir_told_later(struct scratch *s, struct task_struct *task)
 
 INLINE void dir_is_told(u32 pid)
 {
+}
+
+INLINE bool dir_is_moved(u32 pid)
+{
+	return false;
 }
 
 INLINE void put_moved_dir(struct scratch *s)

@@ -46,6 +46,7 @@ struct interest {
 	u64 thread_exits; /* 1: the exit of every thread is sent, not just that of the last */
 	u64 open_filter;  /* 0: none; else 1 + its index in open_filters */
 	u64 masks;        /* 0: none; else 1 + their index in rule_masks */
+	u64 execs;        /* 0: all are sent; else 1 + the index of the filter in exec_filters */
 	u64 open_fds[SOCKET_KINDS / 64]; /* events of these kinds say which descriptors are open; bit: kind */
 	struct socket_needs sockets[SOCKET_KINDS]; /* by kind */
 } __attribute__((aligned(64)));

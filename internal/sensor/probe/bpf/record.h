@@ -111,6 +111,20 @@ struct met {
 	u64 first, others;
 };
 
+/* What is told of an exec that is sent, so that the next one like it can be left
+ * out; see execfilter.h. */
+struct exec_key {
+	u64 key, met, ancestors, plan, epoch;
+};
+
+/* The patterns of an environment, which many programs have alike. */
+struct env_memo {
+	u64 hash; /* of its text; 0: empty */
+	u64 epoch, met;
+};
+
+#define ENV_MEMOS 16
+
 /* What the filter said of an open; see memo.h. */
 struct open_memo {
 	u64 id;   /* open_id; 0: empty */
@@ -162,6 +176,8 @@ struct scratch {
 	s32 file_fd;
 	struct open_fds open_fds; /* of the event in progress, if fds_told; see openfds.h */
 	u32 fds_told;
+	struct exec_key exec_key; /* of the exec in progress */
+	struct env_memo envs[ENV_MEMOS];
 	u8 direction; /* of the message that the event is about */
 	u8 role; /* FILE_CLIENT or FILE_SERVER, when the event says it */
 	union {

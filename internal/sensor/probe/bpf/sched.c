@@ -1,10 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The scheduler's tracepoints: successful execs, new processes, exits. */
-#include "filter.h"
+#include "execfilter.h"
 #include "flags.h"
 #include "exe.h"
 #include "openfds.h"
 #include "submit.h"
+
+/* The event in progress is told later, if at all. */
+INLINE int leave_out_late(struct scratch *s)
+{
+	struct counters *c = counters_get();
+
+	s->busy = 0;
+	if (c)
+		count_fate(s, c, FILTERED);
+	return 0;
+}
 
 SEC("tp_btf/sched_process_exec")
 int sched_exec(u64 *ctx)
@@ -37,6 +48,9 @@ int sched_exec(u64 *ctx)
 	put_env(s, EXECVE_ENV);
 	put_file_path(s, EXECVE_TRUSTED_EXEPATH, exe_file);
 	put_kernel_str(s, EXECVE_FILENAME, LOAD64(&bprm->filename));
+	SLOT(s, EXECVE_PIDNS_INIT_START_TS) = pid_ns_start(task) + boot_epoch;
+	if (hold_exec(s, task))
+		return leave_out_late(s);
 	return submit(s, LOST_EXECVE);
 }
 
@@ -65,6 +79,12 @@ int cgroup_attach(u64 *ctx)
 	if (READ(task, pid) != READ(task, tgid))
 		return 0;
 	return put_move(task);
+}
+
+/* Is the new task in the current one's pid namespace? */
+INLINE bool in_same_pid_ns(struct task_struct *child)
+{
+	return (u64)task_pid_ns(child) == (u64)task_pid_ns(current_task());
 }
 
 /* A new process, not a thread; in the parent, before the child runs. */
@@ -99,8 +119,12 @@ int sched_fork(u64 *ctx)
 	SLOT(s, PROCFORK_GID) = READ(cred, egid.val);
 	SLOT(s, PROCFORK_CGROUP) = READ(kn, id);
 	SLOT(s, PROCFORK_PIDNS_INIT_START_TS) = pid_ns_start(child) + boot_epoch;
+	bool moved = css != READ(current_task(), cgroups); /* CLONE_INTO_CGROUP */
+	if (!moved && SLOT(s, PROCFORK_PPID) == s->h.pid && in_same_pid_ns(child) && !dir_is_moved(s->h.pid) &&
+	    hold_fork(s, child->pid))
+		return leave_out_late(s);
 	submit(s, LOST_CLONE_FORK);
-	if (css != READ(current_task(), cgroups)) /* CLONE_INTO_CGROUP */
+	if (moved)
 		put_move(child);
 	return 0;
 }
@@ -145,9 +169,14 @@ int sched_exit(u64 *ctx)
 		name_exit(READ(task, tgid));
 	else if (!interest.thread_exits)
 		return 0;
+	bool untold = last && untold_ends(READ(task, tgid));
 	struct scratch *s = begin(KIND_PROCEXIT, LOST_PROC);
 	if (!s)
 		return 0;
+	if (untold) {
+		dir_is_told(s->h.pid);
+		return leave_out_late(s);
+	}
 	int code = READ(task, exit_code);
 
 	slots_clear(s, PROCEXIT_SLOTS);

@@ -174,6 +174,7 @@ enum end {
 #define EVENT_THREAD_EXIT (1 << 3)
 #define EVENT_OPEN_FDS (1 << 4)
 #define EVENT_CWD (1 << 5)
+#define EVENT_LATE (1 << 6)
 
 /* file_info.flags */
 #define FILE_UPPER_LAYER (1 << 0)
@@ -1016,7 +1017,7 @@ enum event_kind {
 #define UNSHARE_CUR_INHERITABLE 2
 #define UNSHARE_CUR_PERMITTED 3
 #define UNSHARE_CUR_EFFECTIVE 4
-#define EXECVE_SLOTS 37
+#define EXECVE_SLOTS 39
 #define EXECVE_RES 0
 #define EXECVE_EXE 1
 #define EXECVE_ARGS 2
@@ -1054,6 +1055,8 @@ enum event_kind {
 #define EXECVE_VPID 34
 #define EXECVE_MNTNS 35
 #define EXECVE_CGROUP_SET 36
+#define EXECVE_EXEC_KEY 37
+#define EXECVE_PIDNS_INIT_START_TS 38
 #define SETPGID_SLOTS 6
 #define SETPGID_RES 0
 #define SETPGID_PID 1

@@ -7,6 +7,7 @@
 #include "addressfilter.h"
 #include "counters.h"
 #include "cwd.h"
+#include "execfilter.h"
 #include "filter.h"
 #include "hooks.h"
 #include "interest.h"
@@ -15,6 +16,7 @@
 #include "record.h"
 #include "sock.h"
 #include "submit.h"
+#include "untold.h"
 
 #define DEFINE(name) typeof(name) name
 
@@ -51,3 +53,11 @@ DEFINE(host_groups);
 DEFINE(process_masks);
 DEFINE(port_rules);
 DEFINE(network_rules);
+
+#ifndef LEGACY
+DEFINE(exec_secret) = {};
+DEFINE(exec_epoch);
+DEFINE(exec_filters);
+DEFINE(unneeded_execs);
+DEFINE(untold);
+#endif

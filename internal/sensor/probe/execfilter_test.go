@@ -1,0 +1,183 @@
+package probe
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// execInterest is an interest that has execs left out, and a probe for it; where
+// the kernel cannot, the test is skipped.
+func execInterest(t *testing.T) (*Probe, Interest) {
+	t.Helper()
+	p := loadOwn(t)
+	if p.coll.Maps["untold"] == nil {
+		t.Skip("the programs for this kernel have all execs sent")
+	}
+	if err := p.Snapshot(func([]byte) {}); err != nil { // names of processes
+		t.Fatal(err)
+	}
+	unlinkat, _ := event.SyscallByName("unlinkat")
+	p.SetExecEpoch(1)
+	return p, Interest{Syscalls: []event.ID{unlinkat}, Execs: &ExecFilter{}}
+}
+
+// lives are the events of processes that some shell's child had, in words.
+func lives(tr *tracer, shell int) (words []string) {
+	children := map[uint32]bool{}
+	for _, e := range tr.events {
+		h := e.Header()
+		if h.PPID == uint32(shell) && h.PID != uint32(shell) {
+			children[h.PID] = true
+		}
+		if h.Kind == event.KindProcfork && h.PID == uint32(shell) {
+			children[uint32(e.Uint(e.Info().Slot("child")))] = true
+		} else if !children[h.PID] {
+			continue
+		}
+		word := h.Kind.String()
+		if h.Flags&event.Late != 0 {
+			word += " (late)"
+		}
+		words = append(words, word)
+	}
+	return words
+}
+
+// traceShell traces a script of the shell, which is its process.
+func traceShell(t *testing.T, p *Probe, in Interest, script string) (tr *tracer, shell int) {
+	t.Helper()
+	tr = traceInterest(t, p, in, func() {
+		cmd := exec.Command("/bin/sh", "-c", script)
+		cmd.Env = []string{"PATH=/bin"}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		shell = cmd.Process.Pid
+	})
+	return tr, shell
+}
+
+// learn makes the probe leave out the execs of the programs of a script; as many
+// as are expected.
+func learn(t *testing.T, p *Probe, in Interest, script string, want int) {
+	t.Helper()
+	tr, shell := traceShell(t, p, in, script)
+	keys := 0
+	for _, e := range tr.events {
+		if k, ok := e.ExecKey(); ok && e.Header().PPID == uint32(shell) {
+			keys++
+			if err := p.LeaveOutExec(&k); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if keys != want {
+		t.Fatalf("%d execs have a key, want %d: %q", keys, want, lives(tr, shell))
+	}
+}
+
+// A process whose exec no rule can match is told before its first event that is
+// sent, or never.
+func TestUntoldProcesses(t *testing.T) {
+	p, in := execInterest(t)
+	learn(t, p, in, "/bin/true; /bin/rm -f /none; :", 2)
+	for _, tt := range []struct{ script, want string }{
+		{"/bin/true; /bin/true 1; X=2 /bin/true", ""},
+		{"/bin/rm -f /none", "execve (late) unlinkat procexit"},
+		{"(exit 0)", ""},
+		{"(exec /bin/true)", ""},
+		{"(/bin/true; exit 0)", "procfork (late) procfork (late) procexit"}, // a child with other ancestors
+		{"/bin/sleep 0", "procfork (late) execve procexit"},
+		{"(exec /bin/sh -c 'exec /bin/true')", "procfork (late) execve execve procexit"},
+	} {
+		// The colon keeps the shell from running the last command itself.
+		tr, shell := traceShell(t, p, in, tt.script+"; :")
+		if got := strings.Join(lives(tr, shell), " "); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.script, got, tt.want)
+		}
+	}
+}
+
+// What rules may see of an exec makes another key of it.
+func TestExecKey(t *testing.T) {
+	p, in := execInterest(t)
+	dir := t.TempDir()
+	if err := os.Symlink("/bin/true", filepath.Join(dir, "other")); err != nil {
+		t.Fatal(err)
+	}
+	in.Execs = patternFilter("xyz")
+	learn(t, p, in, "/bin/true; :", 1)
+	sent := "procfork (late) execve procexit"
+	for _, tt := range []struct{ script, want string }{
+		{"/bin/true 1 2 3", ""},
+		{"A=1 /bin/true", ""},
+		{"/bin/true 1 xyz", sent},
+		{"/bin/true 1xyz", sent},
+		{"A=XyZ /bin/true", sent},
+		{"/bin/true " + strings.Repeat("x", 31) + "yz", sent},
+		{dir + "/other", sent},                            // argv[0], and the name
+		{"umask 0; /bin/true", ""},                        // nothing that rules see
+		{"cd /usr; /bin/true", ""},                        // pattern by pattern
+		{"/bin/true " + strings.Repeat("x ", 3000), sent}, // cut
+	} {
+		tr, shell := traceShell(t, p, in, tt.script+"; :")
+		if got := strings.Join(lives(tr, shell), " "); got != tt.want {
+			t.Errorf("%.60s: %q, want %q", tt.script, got, tt.want)
+		}
+	}
+	p.SetExecEpoch(2)
+	tr, shell := traceShell(t, p, in, "/bin/true; :")
+	if got := strings.Join(lives(tr, shell), " "); got != sent {
+		t.Errorf("in a new epoch: %q, want %q", got, sent)
+	}
+}
+
+// patternFilter finds one pattern, none of whose characters occurs in it twice.
+func patternFilter(pattern string) *ExecFilter {
+	f := &ExecFilter{}
+	for i, c := range []byte(pattern) {
+		class := uint8(i + 1)
+		f.Classes[c], f.Classes[c-'a'+'A'] = class, class
+		for state := range len(pattern) {
+			if state == i {
+				f.Next[state<<6|int(class)] = uint16(i + 1)
+			} else if i == 0 {
+				f.Next[state<<6|int(class)] = 1
+			}
+		}
+	}
+	f.Met[len(pattern)] = 1
+	return f
+}
+
+// The probe and this package make the same number of the names of ancestors.
+func TestHashAncestors(t *testing.T) {
+	p, in := execInterest(t)
+	tr, shell := traceShell(t, p, in, "/bin/true; :")
+	names := []string{"sh"}
+	for pid := os.Getpid(); pid > 0; {
+		s, err := procfs.Root("/proc").Stat(pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, s.Comm)
+		pid = int(s.PPID)
+	}
+	want := p.HashAncestors(slices.Values(names))
+	for _, e := range tr.events {
+		if k, ok := e.ExecKey(); ok && e.Header().PPID == uint32(shell) {
+			if k.Ancestors != want {
+				t.Errorf("ancestors %x, want %x, of %q", k.Ancestors, want, names)
+			}
+			return
+		}
+	}
+	t.Error("no exec has a key")
+}
