@@ -120,6 +120,9 @@ func buildRuleset(list []*rules.Rule, cfg *config.Config, alerts alert.Options, 
 		if slices.ContainsFunc(field.OfOpenFDs, formatters[i].(*alert.Formatter).Shows) {
 			p.LookAtOpenFDs(r)
 		}
+		if slices.ContainsFunc(field.OfGroupLeaders, formatters[i].(*alert.Formatter).Shows) {
+			p.Execs = nil
+		}
 	}
 	return engine.NewRuleset(p, formatters, cfg.RuleMatch == "all"), nil
 }

@@ -61,6 +61,7 @@ func interest(plans ...*plan.Plan) probe.Interest {
 		all.Sockets = (*probe.SocketFilter)(plans[0].Sockets)
 		all.Addresses = (*probe.AddressFilter)(plans[0].Addresses)
 		all.Kinds = kinds(plans[0])
+		all.Execs = execs(plans[0])
 	}
 	for _, p := range plans {
 		all.Syscalls = append(all.Syscalls, p.Interest...)
@@ -84,6 +85,15 @@ func kinds(p *plan.Plan) *probe.KindFilter {
 		f.Specials[kind] = probe.Special(s)
 	}
 	return f
+}
+
+// execs is the filter of execs in the words of the probe.
+func execs(p *plan.Plan) *probe.ExecFilter {
+	if p.Execs == nil {
+		return nil
+	}
+	t := p.Execs.Texts
+	return &probe.ExecFilter{Plan: uint64(p.Number), Classes: t.Classes, Next: t.Next, Met: t.Met}
 }
 
 func (k *kernel) Counters() (*probe.Counters, error) {
@@ -113,6 +123,7 @@ func (s *sensor) openProbe(cfg *config.Config) (source, error) {
 			s.log.Debug("the probe does not know which groups are the host's: it sends more than is needed", "error", err)
 		}
 	})
+	s.engine.FilterExecs(pr)
 	s.engine.TellMasks(func(m plan.ProcessMask) { pr.SetProcessMask((*probe.ProcessMask)(&m)) })
 	if err := s.snapshot(cfg, pr); err != nil {
 		return nil, errors.Join(fmt.Errorf("take snapshot of processes: %w", err), pr.Close())

@@ -113,6 +113,7 @@ type Engine struct {
 	num      uint64 // evt.num of the event in view
 	groups   groups
 	masks    masks
+	execs    execs
 	epoch    uint64 // changes with the rules: process masks depend on it
 	waiting  waiting
 	calls    chan func()
@@ -136,6 +137,7 @@ func (e *Engine) Swap(r *Ruleset, static *field.Static) {
 	e.given = make([]uint64, r.Plan.MemoWords)
 	e.others = make([]uint64, r.Plan.MemoWords)
 	e.epoch++
+	e.forgetExecs()
 }
 
 // Rules returns the rules in force.
@@ -177,6 +179,10 @@ func (e *Engine) Handle(raw []byte) {
 		return
 	}
 	h := e.view.Header()
+	if h.Flags&event.Late != 0 {
+		e.learnLate(h)
+		return
+	}
 	e.counters.Events++
 	e.counters.Kinds[h.Kind]++
 	switch h.Kind {
@@ -193,6 +199,9 @@ func (e *Engine) Handle(raw []byte) {
 		e.match(prog, p, now)
 	}
 	e.noteQuiet(p, e.counters.Alerts != alerts)
+	if h.Kind == event.KindExecve {
+		e.judgeExec(p, now, e.counters.Alerts != alerts)
+	}
 	if e.observe != nil {
 		e.prepare(p, e.num, now)
 		e.observe(&e.ctx)

@@ -45,6 +45,7 @@ func (e *Engine) Run(ctx context.Context, src Source) {
 		if now := time.Now(); now.After(next) {
 			e.SetClock(uint64(boottime.Epoch()))
 			e.table.Tick(now)
+			e.checkExecs()
 			more = more || e.idle(src)
 			next = now.Add(clockInterval)
 		}
