@@ -15,25 +15,23 @@ import (
 const (
 	blockSection = 0x0A0D0D0A
 
-	blockMachine      = 0x201
-	blockMachineOld   = 0x8002ABCD
-	blockProcess1     = 0x202
-	blockProcess1Old  = 0x8000ABCD
-	blockProcess2     = 0x207
-	blockProcess2Old  = 0x8013ABCD
-	blockProcess3     = 0x209
-	blockProcess3Old  = 0x8014ABCD
-	blockProcess4     = 0x210 // to blockProcess9
-	blockProcess9     = 0x215
-	blockFDs          = 0x203
-	blockFDsOld       = 0x8001ABCD
-	blockFDs2         = 0x218
-	blockInterface    = 0x205
-	blockInterfaceOld = 0x8011ABCD
-	blockInterface2   = 0x219
-	blockUsers        = 0x206
-	blockUsersOld     = 0x8012ABCD
-	blockUsers2       = 0x220
+	blockMachine     = 0x201
+	blockMachineOld  = 0x8002ABCD
+	blockProcess1    = 0x202
+	blockProcess1Old = 0x8000ABCD
+	blockProcess2    = 0x207
+	blockProcess2Old = 0x8013ABCD
+	blockProcess3    = 0x209
+	blockProcess3Old = 0x8014ABCD
+	blockProcess4    = 0x210 // to blockProcess9
+	blockProcess9    = 0x215
+	blockFDs         = 0x203
+	blockFDsOld      = 0x8001ABCD
+	blockFDs2        = 0x218
+	blockInterface2  = 0x219
+	blockUsers       = 0x206
+	blockUsersOld    = 0x8012ABCD
+	blockUsers2      = 0x220
 
 	blockEvent           = 0x204
 	blockEventOld        = 0x8010ABCD

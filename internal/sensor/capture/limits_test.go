@@ -74,7 +74,6 @@ func TestEndlessLists(t *testing.T) {
 		want  string
 	}{
 		{blockUsers, make([]byte, 1+8+6), maxUsers + 1, "user list: more than"},
-		{blockInterface, append([]byte{byte(if4NoSpeed), 0, 0, 0}, make([]byte, 12)...), maxInterfaces + 1, "interface list: more than"},
 	} {
 		var file bytes.Buffer
 		w := NewWriter(&file, Machine{})

@@ -2,7 +2,6 @@ package capture
 
 import (
 	"fmt"
-	"net/netip"
 	"strings"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
@@ -17,12 +16,6 @@ type Machine struct {
 	BootTime    uint64 // ns since the epoch; 0 if not told
 }
 
-// Interface is an address of the machine that a capture was made on.
-type Interface struct {
-	Name   string
-	Prefix netip.Prefix
-}
-
 func (r *Reader) readMachine(c cursor) {
 	m := Machine{CPUs: c.u32(), MemoryBytes: c.u64(), MaxPID: c.u64()}
 	host, _, _ := strings.Cut(string(c.take(128)), "\x00")
@@ -31,65 +24,8 @@ func (r *Reader) readMachine(c cursor) {
 	r.machine = m
 }
 
-// Types of interfaces: with and without the speed of the link.
-const (
-	if4 = iota + 1
-	if6
-	if4NoSpeed
-	if6NoSpeed
-)
-
-// Longer lists are not genuine.
-const (
-	maxInterfaces = 1 << 14
-	maxUsers      = 1 << 16 // of a section, in all its lists
-)
-
-func (r *Reader) readInterfaces(typ uint32, c cursor) error {
-	r.interfaces = nil
-	for len(c.b) >= 4 {
-		if len(r.interfaces) == maxInterfaces {
-			return fmt.Errorf("interface list: more than %d entries", maxInterfaces)
-		}
-		e := c
-		if typ == blockInterface2 {
-			e = c.sub(false)
-		}
-		kind, nameLen, n := e.u16(), e.u16(), 4
-		if kind == if6 || kind == if6NoSpeed {
-			n = 16
-		}
-		addr, mask := e.take(n), e.take(n)
-		e.take(n) // broadcast
-		switch kind {
-		case if4, if6:
-			e.u64() // speed
-		case if4NoSpeed, if6NoSpeed:
-		default:
-			return fmt.Errorf("interface list: unknown type %d", kind)
-		}
-		name := e.take(int(nameLen))
-		if e.short || c.short {
-			return fmt.Errorf("interface list: %w", errShort)
-		}
-		if typ != blockInterface2 {
-			c = e
-		}
-		a, _ := netip.AddrFromSlice(addr)
-		r.interfaces = append(r.interfaces, Interface{string(name), netip.PrefixFrom(a, maskBits(mask))})
-	}
-	return nil
-}
-
-func maskBits(mask []byte) int {
-	n := 0
-	for _, b := range mask {
-		for ; b&0x80 != 0; b <<= 1 {
-			n++
-		}
-	}
-	return n
-}
+// A longer list, of all lists of a section together, is not genuine.
+const maxUsers = 1 << 16
 
 func (r *Reader) readUsers(typ uint32, c cursor) error {
 	const user = 0

@@ -18,8 +18,7 @@ type Reader struct {
 	// unlinked: the parents of processes from lists are not looked up yet.
 	unlinked bool
 
-	machine    Machine
-	interfaces []Interface
+	machine Machine
 
 	world world
 	paths paths
@@ -98,9 +97,6 @@ func (r *Reader) Close() error {
 
 // Machine is the machine that the capture was made on.
 func (r *Reader) Machine() Machine { return r.machine }
-
-// Interfaces are its addresses.
-func (r *Reader) Interfaces() []Interface { return r.interfaces }
 
 // Skipped is the number of events that have no counterpart here: of kinds that
 // tell nothing of the system (notifications, process statistics, ...), or
@@ -185,8 +181,8 @@ func (r *Reader) advance() ([]byte, error) {
 	}
 }
 
-// list reads a block that is no event. Unknown ones are passed over: they are
-// newer than us.
+// list reads a block that is no event. Others are passed over: interfaces, which
+// change no event, and unknown ones, which are newer than us.
 func (r *Reader) list(typ uint32, body []byte) error {
 	c := cursor{b: body, bytes: r.blocks.bytes}
 	switch typ {
@@ -202,8 +198,6 @@ func (r *Reader) list(typ uint32, body []byte) error {
 		r.readMachine(c)
 	case blockWire:
 		return r.readWire(body)
-	case blockInterface, blockInterfaceOld, blockInterface2:
-		return r.readInterfaces(typ, c)
 	case blockUsers, blockUsersOld, blockUsers2:
 		return r.readUsers(typ, c)
 	case blockProcess1, blockProcess1Old:

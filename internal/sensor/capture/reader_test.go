@@ -164,7 +164,6 @@ func TestBroken(t *testing.T) {
 		{"event too short", func(b []byte) { binary.NativeEndian.PutUint32(b[second+8+2+16:], 3) }, second, "shorter"},
 		{"process list", func(b []byte) { binary.NativeEndian.PutUint32(b[at[4]+8:], 1<<20) }, at[4], "process list"},
 		{"user list", func(b []byte) { binary.NativeEndian.PutUint32(b[at[3]+8:], 5) }, at[3], "user list"},
-		{"interface list", func(b []byte) { b[at[2]+12] = 99 }, at[2], "unknown type 99"},
 		{"fd list", func(b []byte) { b[at[5]+8+8+4+16] = 77 }, at[5], "unknown type 77"},
 	} {
 		b := bytes.Clone(file)
@@ -184,6 +183,7 @@ func TestBroken(t *testing.T) {
 func TestUnknownIsSkipped(t *testing.T) {
 	file := capture(t, func(s *script) {
 		s.block(0x7777, append(s.begin(), "what is this"...))
+		s.block(blockInterface2, append(s.begin(), "no interfaces"...))
 		s.event(blockEvent2, base, 50, 0, 60000, nil, nil)
 		s.event(blockEvent2, base, 50, 0, 235-1, []event.Param{{Type: event.Uint64}}, []Value{Num(1)}) // procinfo
 		s.ev(50, event.KindFstat, Num(0), Num(0))
@@ -233,7 +233,6 @@ func TestOldLists(t *testing.T) {
 		}
 		w.block(typ, b)
 		w.block(blockFDs, oldFDs(w))
-		w.block(blockInterface, oldInterfaces(w))
 		w.block(blockUsers, oldUsers(w))
 		s := &script{w, base}
 		s.ev(8, event.KindFstat, Num(0), Num(3))
@@ -252,7 +251,7 @@ func TestOldLists(t *testing.T) {
 		}
 		for _, want := range []string{
 			`fd=3 | file={1 flags=0 ino=33 dev=0 "/f"}`, "fd=4 | file={4 flags=12 proto=17 2001:db8::5:1 2001:db8::7:2}",
-			"interface eth0 10.1.2.3/16", "interface eth1 fe80::1/64", `useradded tid=0 pid=0 ppid=0 uid=0 gid=0 uid=5 gid=6 name="bob"`, `name="wheel"`,
+			`useradded tid=0 pid=0 ppid=0 uid=0 gid=0 uid=5 gid=6 name="bob"`, `name="wheel"`,
 		} {
 			if !strings.Contains(got, want) {
 				t.Errorf("version %d: no %s in\n%s", version, want, got)
@@ -313,16 +312,6 @@ func oldFDs(w *Writer) []byte {
 	b = append(o.AppendUint64(o.AppendUint64(b, 4), 44), scapIPv6)
 	b = append(append(b, cli6.Addr().AsSlice()...), srv6.Addr().AsSlice()...)
 	return append(o.AppendUint16(o.AppendUint16(b, 1), 2), 3)
-}
-
-func oldInterfaces(w *Writer) []byte {
-	o := w.order
-	b := o.AppendUint16(o.AppendUint16(w.begin(), if4NoSpeed), 4)
-	b = append(append(b, 10, 1, 2, 3, 255, 255, 0, 0, 10, 1, 255, 255), "eth0"...)
-	b = o.AppendUint16(o.AppendUint16(b, if6), 4)
-	b = append(b, 0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
-	b = append(b, bytes.Repeat([]byte{0xff}, 8)...)
-	return append(append(b, make([]byte, 8+16+8)...), "eth1"...)
 }
 
 func oldUsers(w *Writer) []byte {

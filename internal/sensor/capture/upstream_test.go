@@ -95,8 +95,8 @@ func TestUpstream(t *testing.T) {
 					t.Errorf("no event with %s", l)
 				}
 			}
-			if r.Machine().Hostname != c.host || len(r.Interfaces()) < 5 {
-				t.Errorf("machine %+v, interfaces %v", r.Machine(), r.Interfaces())
+			if r.Machine().Hostname != c.host {
+				t.Errorf("machine %+v", r.Machine())
 			}
 			if t.Failed() {
 				t.Log(counts(kinds))

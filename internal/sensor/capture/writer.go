@@ -186,7 +186,19 @@ func (c *Writer) fd(b []byte, f *FD) []byte {
 	return le.AppendUint32(c.str(b, f.Path), 0) // device
 }
 
-// Interfaces writes the machine's addresses.
+// Interface is an address of the machine that a capture was made on.
+type Interface struct {
+	Name   string
+	Prefix netip.Prefix
+}
+
+// Types of interfaces.
+const (
+	if4 = 1
+	if6 = 2
+)
+
+// Interfaces writes the machine's addresses, which our reader makes no use of.
 func (c *Writer) Interfaces(list ...Interface) {
 	b := c.begin()
 	for _, i := range list {
