@@ -234,6 +234,3 @@ func (s *Session) lastSample() *sensorstats.Sample {
 	last := s.samples[len(s.samples)-1]
 	return &last
 }
-
-// Actions are the session's actions as matching sees them.
-func (s *Session) Actions() []match.Action { return s.actions }

@@ -35,16 +35,6 @@ type Result struct {
 	Recommendation *Recommendation `json:"recommendation,omitempty"`
 }
 
-// Named returns the sensor whose rows have this name.
-func (r *Result) Named(variant string) Sensor {
-	for _, s := range r.Sensors {
-		if s.Variant == variant {
-			return s
-		}
-	}
-	return Sensor{Variant: variant, Name: variant}
-}
-
 // Measured says whether there is anything to report: a round of any row.
 func (r *Result) Measured() bool {
 	for i := range r.Rows {

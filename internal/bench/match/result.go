@@ -59,21 +59,6 @@ func (x *Index) Part(third int) *Histogram { return x.parts[third] }
 // Last is when the newest alert that matched in time was received; 0 if none.
 func (x *Index) Last() int64 { return x.last }
 
-// Span is the time from the first instance's start to the last one's end,
-// widened by the tolerance, in the sensor's clock.
-func (x *Index) Span() (from, to int64) {
-	if len(x.instances) == 0 {
-		return 0, -1
-	}
-	for _, r := range x.rules {
-		if n := len(r.all.maxEnd); n > 0 {
-			to = max(to, r.all.maxEnd[n-1])
-		}
-	}
-	widen := x.clock.Tolerance
-	return x.start + x.clock.Offset - widen, to + x.clock.Offset + widen
-}
-
 // Fate is the result of one instance.
 type Fate struct {
 	generator.Instance

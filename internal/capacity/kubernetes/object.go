@@ -83,13 +83,11 @@ type state struct {
 }
 
 type containerStatus struct {
-	Name         string     `json:"name"`
-	ContainerID  string     `json:"containerID"`
-	Ready        bool       `json:"ready"`
-	RestartCount int        `json:"restartCount"`
-	State        state      `json:"state"`
-	LastState    state      `json:"lastState"`
-	Resources    *resources `json:"resources"`
+	Name        string     `json:"name"`
+	ContainerID string     `json:"containerID"`
+	State       state      `json:"state"`
+	LastState   state      `json:"lastState"`
+	Resources   *resources `json:"resources"`
 }
 
 // pod is the part of a pod that is read here.
@@ -104,7 +102,6 @@ type pod struct {
 		Reason            string            `json:"reason"`
 		Message           string            `json:"message"`
 		PodIP             string            `json:"podIP"`
-		HostIP            string            `json:"hostIP"`
 		Conditions        []condition       `json:"conditions"`
 		ContainerStatuses []containerStatus `json:"containerStatuses"`
 	} `json:"status"`

@@ -139,18 +139,6 @@ func oneLine(s string) string {
 	return string(appendSafe(nil, s))
 }
 
-// Fields are the names of the fields, with arguments, that the template shows
-// as they are, in its order; transformed ones are left out.
-func (t *Template) Fields() []string {
-	var names []string
-	for _, v := range t.values {
-		if v.Field != nil && !slices.Contains(names, v.Text) {
-			names = append(names, v.Text)
-		}
-	}
-	return names
-}
-
 // Append appends the text for the event of c.
 func (t *Template) Append(dst []byte, c *field.Context) []byte {
 	for i := range t.values {

@@ -102,16 +102,6 @@ func TestTemplateProc(t *testing.T) {
 	}
 }
 
-func TestTemplateFields(t *testing.T) {
-	tpl, err := alert.CompileTemplate("%proc.name %proc.aname[2] %toupper(proc.exe) %proc.name %5fd.name", field.Syscall)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, want := tpl.Fields(), []string{"proc.name", "proc.aname[2]", "fd.name"}; !slices.Equal(got, want) {
-		t.Errorf("Fields = %q, want %q", got, want)
-	}
-}
-
 // Any text compiles or is refused with an error; a compiled template gives text
 // that fits on a line.
 func FuzzTemplate(f *testing.F) {
