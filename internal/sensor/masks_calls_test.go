@@ -26,7 +26,7 @@ type caller struct {
 var callNames = []string{"reader", "writer"}
 
 // callFiles are the names in the directory of calls.
-var callFiles = []string{"secret", "other", "sub/secret", "sub", "x.key", "link", "missing", "sub/new", "deep/er/file"}
+var callFiles = []string{"secret", "other", "sub/secret", "sub", "x.key", "link", "missing", "sub/new", "deep/er/file", ".."}
 
 // makeCalls makes n calls that are drawn by a seed.
 func makeCalls(dir, seed, n string) error {

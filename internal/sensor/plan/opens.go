@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -247,8 +248,13 @@ func (o *Opens) NeededEvent(v *event.View, name string) bool {
 			return true
 		}
 		paths.Excluded = ^uint64(0) // it is part of a name
-		for i := range event.Views(base).Len() {
-			paths.Also(o.Paths.MatchJoined(event.Views(base).At(i), path))
+		views := event.Views(base)
+		for i := range views.Len() {
+			if path == ".." && views.Len() == 1 { // its name is clean
+				paths.Also(o.Paths.Match(filepath.Dir(views.At(i))))
+				continue
+			}
+			paths.Also(o.Paths.MatchJoined(views.At(i), path))
 		}
 	}
 	for i := range file.Views().Len() {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -47,6 +48,7 @@ func TestOpenFilter(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(deep, 0o700), os.WriteFile(deep+"/file", nil, 0o600), os.Symlink(deep+"/file", "shallow")); err != nil {
 		t.Fatal(err)
 	}
+	const readDirectory, writeFailed = 1 << (event.FactRead | event.FactSuccess | event.FactDirectory), 1 << (event.FactRead | event.FactWrite)
 	const readOK, readFailed, created = 1 << (1 | 4), 1 << 1, 1 << (event.FactRead | event.FactSuccess | event.FactCreate)
 	set, err := pathset.New([]pathset.Pattern{
 		{Text: dir + "/secret", Kind: pathset.Exact, Mask: asked(readOK | readFailed)},
@@ -55,6 +57,8 @@ func TestOpenFilter(t *testing.T) {
 		{Text: "/missing", Kind: pathset.Contains, Mask: asked(readFailed)},
 		{Text: "raw", Kind: pathset.Exact, Mask: asked(readOK)},
 		{Text: dir + "/other", Kind: pathset.Exact, Mask: asked(created)},
+		{Text: filepath.Dir(dir), Kind: pathset.Exact, Mask: asked(writeFailed)},
+		{Text: "/..", Kind: pathset.Suffix, Mask: asked(readDirectory)},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +92,9 @@ func TestOpenFilter(t *testing.T) {
 		{dir + "/missing", unix.O_RDONLY, true},
 		{dir + "/new", unix.O_RDWR | unix.O_TMPFILE, true},
 		{dir, unix.O_DIRECTORY, false},
+		{"..", unix.O_RDWR, true}, // by its name
+		{"..", unix.O_RDONLY, false},
+		{"sub/..", unix.O_RDONLY, true},       // by its text
 		{dir + "/other", unix.O_CREAT, false}, // it has a mode of setuid files
 		{dir + "/other", unix.O_CREAT | unix.O_PATH, true},
 	} {

@@ -14,6 +14,7 @@
 #include "file.h"
 #include "flags.h"
 #include "memo.h"
+#include "names.h"
 
 #define FILTER_STATES 4096
 #define FILTER_CLASSES 64
@@ -52,76 +53,6 @@ extern struct {
 	__type(key, u32);
 	__type(value, struct open_filter);
 } open_filters SEC(".maps");
-
-/* The name that a process got at its exec, which is its name for the rules: a
- * process may call itself something else later. */
-struct name {
-	char text[16];
-};
-
-extern struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 32768);
-	__type(key, u32);
-	__type(value, struct name);
-} process_names SEC(".maps");
-
-/* What is needed of processes of a name. */
-extern struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, NAMED_PROCESSES);
-	__type(key, struct name);
-	__type(value, struct needs);
-} named_needs SEC(".maps");
-
-INLINE void name_exec(struct task_struct *task)
-{
-	struct name name = {};
-	u32 pid = READ(task, tgid);
-
-	bpf_probe_read_kernel_str(name.text, sizeof(name.text), &task->comm);
-	bpf_map_update_elem(&process_names, &pid, &name, 0);
-}
-
-INLINE void name_fork(u32 parent, u32 child)
-{
-	struct name *name = bpf_map_lookup_elem(&process_names, &parent);
-	if (name)
-		bpf_map_update_elem(&process_names, &child, name, 0);
-	else
-		bpf_map_delete_elem(&process_names, &child);
-}
-
-INLINE void name_exit(u32 pid)
-{
-	bpf_map_delete_elem(&process_names, &pid);
-}
-
-/* Has the memo of the task's process say what the tables say; 0 if its name is
- * not known. */
-JUMP_FUNC int name_look_up(struct scratch *s, u64 epoch)
-{
-	if (!s)
-		return 0;
-	struct task_struct *task = current_task();
-	struct task_struct *leader = READ(task, group_leader);
-	u32 pid = READ(task, tgid);
-	struct name *known = bpf_map_lookup_elem(&process_names, &pid);
-	if (!known)
-		return 0;
-	struct name name = *known;
-	struct needs *needs = bpf_map_lookup_elem(&named_needs, &name);
-	struct name_memo *m = &s->names[pid & (NAME_MEMOS - 1)];
-	m->pid = pid;
-	m->exec_id = READ(task, self_exec_id);
-	m->start = READ(leader, start_boottime);
-	m->epoch = epoch;
-	m->needs.opens = needs ? needs->opens : 0;
-	m->needs.sockets = needs ? needs->sockets : 0;
-	m->needs.rules.lo = needs ? needs->rules.lo : 0;
-	m->needs.rules.hi = needs ? needs->rules.hi : 0;
-	return 1;
-}
 
 /* What is needed of the program that the task runs, NULL if its name is not
  * known. The answer of the tables is remembered for the process, as long as it
@@ -260,6 +191,51 @@ INLINE void paths_begin(struct scratch *s)
 	s->excluded = ~0ull;
 }
 
+#define NAME_MAX 255 /* include/uapi/linux/limits.h */
+
+/* The length of the directory of the path of len bytes at an offset of the event;
+ * 0 if its last name is too long for one. */
+FUNC int parent_len(struct scratch *s, u32 at, u32 len)
+{
+	if (!s)
+		return 0;
+	for (u32 i = 1; i <= NAME_MAX + 1; i++) {
+		if (i > len)
+			return 0;
+		if (s->buf[(at + len - i) & BODY_MASK] == '/')
+			return len > i ? len - i : 1;
+	}
+	return 0;
+}
+
+/* Programs that walk trees go back by "..", which has a clean name: what precedes
+ * the last one of its base, unless that has other views. */
+INLINE bool leads_up(struct scratch *s, u32 given, u32 n)
+{
+	return n == 2 && s->buf[given & BODY_MASK] == '.' && s->buf[(given + 1) & BODY_MASK] == '.' &&
+	       !(s->views.own | s->views.mount);
+}
+
+/* Adds the path that is n bytes at an offset of the event, behind its base; how
+ * long they are together, which is at s->len. */
+INLINE u32 joined_add(struct scratch *s, u64 base, u32 given, u32 n)
+{
+	u32 at = s->len = given + PATH_ROOM;
+	u32 len = path_append_at(s, base);
+	u32 up = leads_up(s, given, n) ? parent_len(s, at, len) : 0;
+
+	if (up) {
+		open_path_add(s, at, up);
+		return up;
+	}
+	if (len == 1) /* "/" */
+		len = 0;
+	s->buf[(at + len) & BODY_MASK] = '/';
+	bpf_probe_read_kernel(&s->buf[(at + len + 1) & BODY_MASK], BOUND(n, PATH_ROOM - 1), &s->buf[given & BODY_MASK]);
+	add_path_views(s, at, len, n + len + 1);
+	return n + len + 1;
+}
+
 /* Adds what the paths of a call meet together: the one that was given, n bytes at
  * the tail, that behind its base if it has one, and the one that it led to. To
  * s->clauses and s->excluded. */
@@ -272,15 +248,8 @@ FUNC int open_paths_add(struct scratch *s, u64 file, u64 base, u32 n)
 	open_path_add(s, at, n);
 	if (base) {
 		s->excluded = ~0ull; /* a relative path is part of a name */
-		u32 given = at;
-		at = s->len = given + PATH_ROOM;
-		u32 len = path_append_at(s, base);
-		if (len == 1) /* "/" */
-			len = 0;
-		s->buf[(at + len) & BODY_MASK] = '/';
-		bpf_probe_read_kernel(&s->buf[(at + len + 1) & BODY_MASK], BOUND(n, PATH_ROOM - 1), &s->buf[given & BODY_MASK]);
-		n += len + 1;
-		add_path_views(s, at, len, n);
+		n = joined_add(s, base, at, n);
+		at = s->len;
 	}
 	if (file && !(s->clauses[0] & FILTER_UNCLEAN) && !file_is_at(s, file, at, n)) {
 		s->len = at + PATH_ROOM;

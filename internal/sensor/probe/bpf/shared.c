@@ -12,6 +12,7 @@
 #include "hooks.h"
 #include "interest.h"
 #include "mask.h"
+#include "names.h"
 #include "procmask.h"
 #include "record.h"
 #include "sock.h"
