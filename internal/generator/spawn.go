@@ -118,7 +118,7 @@ func (s *spawned) unsandboxed(b *brief) error {
 	}
 	// A copy, since every user must be able to execute it.
 	program := artifact.Artifact{Path: b.Env.Exe, Kind: artifact.File, CopyOf: exe}
-	return s.journal.Make(program, func() error { return copyExecutable(exe, b.Env.Exe) })
+	return s.journal.Make(program, func() error { return action.CopyProgram(exe, b.Env.Exe, os.O_CREATE|os.O_EXCL) })
 }
 
 // RunArgument is the worker process's only argument, followed by the run's id.
@@ -365,20 +365,6 @@ func (s *spawned) receive() (*Result, error) {
 			}
 		}
 	}
-}
-
-// copyExecutable copies a program.
-func copyExecutable(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
-	if err != nil {
-		return errors.Join(err, in.Close())
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, in.Close(), out.Close())
 }
 
 // place describes the environment before anything is made: Spawn and Plan use

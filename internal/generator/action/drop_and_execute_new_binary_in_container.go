@@ -21,7 +21,7 @@ var dropAndExecuteNewBinaryInContainer = Action{
 		if err := p.mknodFor(artifact.Artifact{Path: path, CopyOf: p.Exe}, 0o755); err != nil {
 			return nil, err
 		}
-		if err := copyProgram(p.Exe, path); err != nil {
+		if err := CopyProgram(p.Exe, path, 0); err != nil {
 			return nil, err
 		}
 		s, err := p.program(program{name: p.Prefix, path: path, argv: path})

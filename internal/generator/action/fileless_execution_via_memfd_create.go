@@ -23,7 +23,7 @@ var filelessExecutionViaMemfdCreate = Action{
 		memory := os.NewFile(uintptr(fd), "memfd:peregrine")
 		p.undo(memory.Close)
 		path := "/proc/self/fd/" + strconv.Itoa(fd)
-		if err := copyProgram(p.Exe, path); err != nil {
+		if err := CopyProgram(p.Exe, path, 0); err != nil {
 			return nil, err
 		}
 		s, err := p.program(program{name: "memfd", path: path})

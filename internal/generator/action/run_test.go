@@ -33,7 +33,7 @@ func testEnv(t *testing.T) Env {
 	if err := os.WriteFile(program, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := copyProgram(exe, program); err != nil {
+	if err := CopyProgram(exe, program, 0); err != nil {
 		t.Fatal(err)
 	}
 	scratch := filepath.Join(dir, "scratch")

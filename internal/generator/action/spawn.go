@@ -147,13 +147,13 @@ func (p *prep) companion(g program, stdin, stdout *os.File) (pid int, err error)
 	return pid, nil
 }
 
-// copyProgram writes this binary to a file that exists.
-func copyProgram(from, to string) error {
+// CopyProgram writes a program to a file: one that exists, unless flags create it.
+func CopyProgram(from, to string, flags int) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
-	out, err := os.OpenFile(to, os.O_WRONLY, 0)
+	out, err := os.OpenFile(to, os.O_WRONLY|flags, 0o755)
 	if err != nil {
 		return errors.Join(err, in.Close())
 	}
