@@ -105,6 +105,20 @@ func TestUntoldProcesses(t *testing.T) {
 	}
 }
 
+// A process that stays is told when another one takes its place.
+func TestUntoldMakesRoom(t *testing.T) {
+	p, in := execInterest(t)
+	learn(t, p, in, "/bin/true; /bin/sleep 0; :", 2)
+	tr, shell := traceShell(t, p, in, "/bin/sleep 1000 & i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done; kill $!; wait; :")
+	told := map[string]int{}
+	for _, word := range lives(tr, shell) {
+		told[word]++
+	}
+	if told["execve (late)"] != 1 || told["procexit"] != 1 {
+		t.Errorf("%v, want an execve told late, and an exit", told)
+	}
+}
+
 // What rules may see of an exec makes another key of it.
 func TestExecKey(t *testing.T) {
 	p, in := execInterest(t)

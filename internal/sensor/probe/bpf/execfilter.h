@@ -305,16 +305,17 @@ INLINE bool has_whole_root(struct task_struct *task)
  * space has not been told yet. */
 INLINE bool hold_exec(struct scratch *s, struct task_struct *task)
 {
-	u32 pid = s->h.pid, what = held(pid);
+	u32 pid = s->h.pid;
 	struct untold *u = untold_of(pid);
+	u64 holder = u ? *(volatile u64 *)&u->holder : 0;
 
-	if (likely(!what) || !u || !exec_unneeded(s) || !has_whole_root(task))
+	if (likely(!held(holder, pid)) || !u || !exec_unneeded(s) || !has_whole_root(task))
 		return false;
-	if (!word_swap(&u->holder, HOLDER(pid, what), HOLDER(pid, HELD_BUSY)))
+	if (!word_swap(&u->holder, holder, HOLDER(pid, HELD_BUSY)))
 		return false;
 	if (hold(s, u, pid, HELD_EXEC))
 		return true;
-	word_set(&u->holder, HOLDER(pid, what));
+	word_set(&u->holder, holder);
 	return false;
 }
 

@@ -26,8 +26,8 @@
 /* What is held. */
 enum { HELD_FORK = 1, HELD_EXEC, HELD_BUSY /* it is being written or sent */ };
 
-/* Processes share slots by their pid; a process whose slot is taken is told at
- * once. */
+/* Processes share slots by their pid. One that takes a slot has the one told that
+ * was there, which may be there for long. */
 struct untold {
 	u64 holder; /* HOLDER of the process whose record this is; 0: none */
 	u64 forked; /* HOLDER(child, parent): of the parent whose pid has this slot, its last child */
@@ -62,14 +62,21 @@ INLINE void word_set(u64 *word, u64 to)
 	__sync_lock_test_and_set(word, to);
 }
 
-/* Sends the record of a process if it is one of these. It was counted as left
+/* What of a process is held; 0: nothing, or its record is being sent. */
+INLINE u32 held(u64 holder, u32 pid)
+{
+	u32 what = holder >> 32;
+	return (u32)holder == pid && what != HELD_BUSY ? what : 0;
+}
+
+/* Sends the record of a process, if what is held is this. It was counted as left
  * out, perhaps on another CPU. */
 FUNC int tell_held(struct scratch *s, u32 pid, u32 what)
 {
 	struct untold *u = untold_of(pid);
 	struct counters *c = counters_get();
 
-	if (!s || !u || !c || !word_swap(&u->holder, HOLDER(pid, what), HOLDER(pid, HELD_BUSY)))
+	if (!s || !u || !c || !what || !word_swap(&u->holder, HOLDER(pid, what), HOLDER(pid, HELD_BUSY)))
 		return 0;
 	u32 fate = DELIVERED;
 	if (ring_output(s->cpu, u->record, BOUND(u->len, UNTOLD_LEN - 1))) {
@@ -92,7 +99,7 @@ INLINE void tell_before(struct scratch *s, u32 pid)
 		return;
 	u64 holder = *(volatile u64 *)&u->holder, forked = *(volatile u64 *)&u->forked;
 	if (unlikely((u32)holder == pid))
-		tell_held(s, pid, holder >> 32);
+		tell_held(s, pid, held(holder, pid));
 	if (unlikely(forked >> 32 == pid)) {
 		tell_held(s, forked, HELD_FORK);
 		word_swap(&u->forked, forked, 0);
@@ -140,9 +147,13 @@ INLINE bool hold_fork(struct scratch *s, u32 child)
 
 	if (!u || !interest.execs)
 		return false;
-	if ((u32)u->holder == child) /* of an earlier process of that pid, whose end was lost */
-		word_set(&u->holder, 0);
 	tell_before(s, parent);
+	u64 holder = *(volatile u64 *)&u->holder;
+	u32 other = holder, what = held(holder, other);
+	if (other == child && what) /* an earlier process of that pid, whose end was lost */
+		word_swap(&u->holder, holder, 0);
+	else
+		tell_held(s, other, what);
 	if (!word_swap(&u->holder, 0, HOLDER(child, HELD_BUSY)))
 		return false;
 	if (!hold(s, u, child, HELD_FORK)) {
@@ -154,23 +165,14 @@ INLINE bool hold_fork(struct scratch *s, u32 child)
 	return true;
 }
 
-/* What of a process is held; 0: nothing. */
-INLINE u32 held(u32 pid)
-{
-	struct untold *u = untold_of(pid);
-	u64 holder = u ? *(volatile u64 *)&u->holder : 0;
-
-	return (u32)holder == pid ? holder >> 32 : 0;
-}
-
 /* The process has come to its end: true if user space has not been told of it,
  * and need not be. */
 INLINE bool untold_ends(u32 pid)
 {
-	u32 what = held(pid);
 	struct untold *u = untold_of(pid);
+	u64 holder = u ? *(volatile u64 *)&u->holder : 0;
 
-	return u && what && interest.execs && word_swap(&u->holder, HOLDER(pid, what), 0);
+	return u && held(holder, pid) && interest.execs && word_swap(&u->holder, holder, 0);
 }
 
 #else
