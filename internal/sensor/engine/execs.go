@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"time"
+
 	"github.com/peregrine-sec/peregrine/internal/sensor/container"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/state"
@@ -19,10 +21,16 @@ type ExecFilter interface {
 
 // execs tells the kernel which execs no rule can match.
 type execs struct {
-	filter   ExecFilter // nil: there is none
-	epoch    uint64
-	accounts uint64 // version of those of the host in this epoch
+	filter    ExecFilter // nil: there is none
+	epoch     uint64
+	facts     uint64 // state.Table.FactsVersion of this epoch
+	since     time.Time
+	contained bool // some of those that are left out are in containers
 }
+
+// containedEpoch is how long an epoch lasts in which execs in containers are left out:
+// the table looks at the accounts of a container only while rules ask for them.
+const containedEpoch = 10 * time.Second
 
 // FilterExecs makes the engine tell the kernel which execs no rule can match.
 func (e *Engine) FilterExecs(f ExecFilter) {
@@ -38,24 +46,24 @@ func (e *Engine) forgetExecs() {
 		return
 	}
 	x.epoch++
-	x.accounts = e.table.AccountsVersion(container.Host)
+	x.facts, x.since, x.contained = e.table.FactsVersion(), time.Now(), false
 	x.filter.SetExecEpoch(x.epoch)
 }
 
-// checkExecs begins a new epoch if accounts have changed: rules look at names of
-// users, of which the kernel has the numbers.
-func (e *Engine) checkExecs() {
-	if e.execs.filter != nil && e.execs.accounts != e.table.AccountsVersion(container.Host) {
+// checkExecs begins a new epoch if there is more to know than the kernel sees:
+// it has numbers of users and control groups, of which rules know the names.
+func (e *Engine) checkExecs(now time.Time) {
+	x := &e.execs
+	if x.facts != e.table.FactsVersion() || x.contained && now.Sub(x.since) >= containedEpoch {
 		e.forgetExecs()
 	}
 }
 
 // judgeExec looks at an exec, that of p under way, which no rule matched: if none
-// can match another one with its key, the kernel need not send those. Metadata of
-// containers are not in the key.
+// can match another one with its key, the kernel need not send those.
 func (e *Engine) judgeExec(p *state.Process, now uint64, matched bool) {
 	x := &e.execs
-	if matched || x.filter == nil || p.Container != container.Host || e.rules.Plan.Execs == nil {
+	if matched || x.filter == nil || e.rules.Plan.Execs == nil {
 		return
 	}
 	k, ok := e.view.ExecKey()
@@ -63,10 +71,12 @@ func (e *Engine) judgeExec(p *state.Process, now uint64, matched bool) {
 		return
 	}
 	e.prepare(p, e.num, now)
-	if !e.rules.Plan.Execs.Possible(&e.ctx, k.Met) {
-		// Without room, the next one is sent and judged again.
-		_ = x.filter.LeaveOutExec(&k)
+	if e.rules.Plan.Execs.Possible(&e.ctx, k.Met) || x.facts != e.table.FactsVersion() {
+		return
 	}
+	x.contained = x.contained || p.Container != container.Host
+	// Without room, the next one is sent and judged again.
+	_ = x.filter.LeaveOutExec(&k)
 }
 
 // ancestors yields the names of p's ancestors, the parent's first. They count

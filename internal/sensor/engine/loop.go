@@ -42,13 +42,14 @@ func (e *Engine) Run(ctx context.Context, src Source) {
 		more := e.drain(src)
 		e.serve()
 		e.settle(e.now())
-		if now := time.Now(); now.After(next) {
+		now := time.Now()
+		if now.After(next) {
 			e.SetClock(uint64(boottime.Epoch()))
 			e.table.Tick(now)
-			e.checkExecs()
 			more = more || e.idle(src)
 			next = now.Add(clockInterval)
 		}
+		e.checkExecs(now)
 		if !more {
 			src.Wait(min(time.Until(next), e.untilDue()))
 		}

@@ -56,6 +56,7 @@ type Table struct {
 	max        int
 	graves     graveyard
 	generation uint64
+	facts      uint64 // see FactsVersion
 	in         interner
 	buf        []byte // for strings under construction
 

@@ -177,8 +177,13 @@ func (t *Table) tickUsers(now time.Time) {
 	}
 }
 
+// FactsVersion changes with what the table knows from elsewhere than events:
+// accounts, and metadata of containers.
+func (t *Table) FactsVersion() uint64 { return t.facts }
+
 // changedContainer marks all processes of c.
 func (t *Table) changedContainer(c *container.Container) {
+	t.facts++
 	for _, p := range t.processes {
 		if p.Container == c {
 			t.changed(p)
