@@ -131,6 +131,7 @@ func addressCondition(r *rand.Rand, depth int) string {
 func TestAddressMasksPay(t *testing.T) {
 	const metadata, ssh = "evt.type in (connect, accept4) and fd.sip=169.254.169.254", "evt.type in (connect, accept4) and fd.sport in (22, 2222)"
 	const asked, dns = "evt.type in (sendto, recvfrom) and fd.sip=169.254.169.254", "evt.type in (sendto, recvfrom) and fd.sport=53"
+	const outbound = "evt.type in (sendto, recvfrom) and fd.connected=false and fd.name_changed=true and not fd.rnet=127.0.0.0/8 or evt.type=recvfrom"
 	const times, all = 500, 1000
 	dir := callDir(t)
 	first := ruleSet(t, metadata)
@@ -148,6 +149,9 @@ func TestAddressMasksPay(t *testing.T) {
 		{dns, "exchange", ownAddress + ":8080", 0},
 		{dns, "exchange", ownAddress + ":53", all},
 		{dns, "exchange", "[::ffff:" + ownAddress + "]:53", all},
+		{asked, "beside", ownAddress + ":53", 0},
+		{dns, "beside", ownAddress + ":53", all},
+		{outbound, "beside", ownAddress + ":8080", all},
 	} {
 		on.use(ruleSet(t, tc.condition))
 		off.use(ruleSet(t, tc.condition))

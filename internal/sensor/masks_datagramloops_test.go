@@ -14,13 +14,14 @@ import (
 )
 
 func init() {
-	acts["exchange"] = func(a []string) error { return exchangeLoop(a[0], a[1]) }
+	acts["exchange"] = func(a []string) error { return exchangeLoop(a[0], a[1], "") }
+	acts["beside"] = func(a []string) error { return exchangeLoop(a[0], a[1], "127.0.0.1:7") }
 	acts["flip"] = func(a []string) error { return flipAddresses(a[0], a[1]) }
 }
 
-// exchangeLoop sends itself n datagrams, from a socket that is not bound to one
-// that is.
-func exchangeLoop(at, n string) error {
+// exchangeLoop sends itself n datagrams, from a socket that is not bound, but may
+// be connected to another address, to one that is.
+func exchangeLoop(at, n, connected string) error {
 	count, err := strconv.Atoi(n)
 	if err != nil {
 		return err
@@ -36,6 +37,11 @@ func exchangeLoop(at, n string) error {
 	client, err := unix.Socket(familyOf(at), unix.SOCK_DGRAM, 0)
 	if err != nil {
 		return err
+	}
+	if connected != "" {
+		if err := unix.Connect(client, sockaddr(familyOf(at), connected)); err != nil {
+			return err
+		}
 	}
 	for range count {
 		if err := unix.Sendto(client, []byte("x"), 0, to); err != nil {

@@ -3,7 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
-	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,7 +42,8 @@ var waysAround = []way{
 	{"Execution from /dev/shm", fromShm, nil},
 	{"Command Line Longer Than Recorded", arguments(60), arguments(20)},
 	{"Unexpected io_uring Setup", ring(0), ring(1 << 30)},
-	{"Unexpected UDP Traffic", datagram("192.0.2.7:9"), datagram("127.0.0.1:9")},
+	{"Unexpected UDP Traffic", datagram("", "192.0.2.7:9"), datagram("", "127.0.0.1:9")},
+	{"Unexpected UDP Traffic", datagram("192.0.2.1:53", "192.0.2.7:9"), datagram("192.0.2.1:53", "192.0.2.7:53")},
 }
 
 // The default rules detect evasions of Falco's, and nothing else: the harmless
@@ -319,22 +320,29 @@ func ring(flags uint32) func(string) error {
 	}
 }
 
-// datagram sends from a socket that is not bound.
-func datagram(to string) func(string) error {
+// datagram sends from a socket that is not bound, and may be connected to another
+// address.
+func datagram(connected, to string) func(string) error {
 	return func(string) error {
-		addr, err := net.ResolveUDPAddr("udp4", to)
-		if err != nil {
-			return err
-		}
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0)
 		if err != nil {
 			return err
 		}
 		defer unix.Close(fd)
-		err = unix.Sendto(fd, []byte("x"), 0, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(addr.IP.To4())})
+		if connected != "" {
+			err = unix.Connect(fd, address4(connected))
+		}
+		if err == nil {
+			err = unix.Sendto(fd, []byte("x"), 0, address4(to))
+		}
 		if errors.Is(err, unix.ENETUNREACH) || errors.Is(err, unix.ECONNREFUSED) {
 			return nil
 		}
 		return err
 	}
+}
+
+func address4(at string) *unix.SockaddrInet4 {
+	a := netip.MustParseAddrPort(at)
+	return &unix.SockaddrInet4{Port: int(a.Port()), Addr: a.Addr().As4()}
 }

@@ -106,7 +106,7 @@ func socketFields() []Field {
 			s, _ := c.ipSocket()
 			return b2u(s.isServer), c.fileInfo() != nil
 		}),
-		fileFlag("fd.connected", "True for sockets that are connected.", event.FileConnected).inKernel(),
+		fileFlag("fd.connected", "True for sockets that are connected, unless a datagram is sent to another address.", event.FileConnected).inKernel(),
 	}
 	for _, e := range ends {
 		fields = append(fields, ofEnd(e)...)

@@ -32,7 +32,7 @@ func TestSocketFacts(t *testing.T) {
 	if err := unix.Bind(peer, &unix.SockaddrInet4{Addr: loopback4}); err != nil {
 		t.Fatal(err)
 	}
-	to := sockaddr4(loopback4, localPort(t, peer))
+	to, other := sockaddr4(loopback4, localPort(t, peer)), sockaddr4(other4, 9)
 	udp4, unconnected := dial(unix.AF_INET, unix.SOCK_DGRAM, to), socket(t, unix.AF_INET, unix.SOCK_DGRAM)
 	idle := socket(t, unix.AF_INET, unix.SOCK_STREAM)
 	rawSocket, err := unix.Socket(unix.AF_INET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_UDP)
@@ -76,6 +76,9 @@ func TestSocketFacts(t *testing.T) {
 		{"UDP, connected", event.KindSendto, send(udp4), ok | udp | connected | loopback},
 		{"UDP, not connected", event.KindSendto, func() {
 			raw(unix.SYS_SENDTO, unconnected, ptr(data), 1, 0, ptr(to), len(to))
+		}, ok | udp},
+		{"UDP, to another than it is connected to", event.KindSendto, func() {
+			raw(unix.SYS_SENDTO, udp4, ptr(data), 1, 0, ptr(other), len(other))
 		}, ok | udp},
 		{"unix", event.KindSendto, send(pair[0]), ok | event.SocketUnix | connected},
 		{"raw, connected to loopback", event.KindSendto, send(rawSocket), ok | udp | connected},

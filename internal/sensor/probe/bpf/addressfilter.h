@@ -4,8 +4,9 @@
  * ends (internal/sensor/plan, Addresses). Each of the four is looked up by itself:
  * there is a set of rules for each part that an end can play, and a call's set is
  * what the sets of its ends have in common. Where the socket does not tell which
- * end is the client, both ways count. Where the socket has no other end, the one
- * that the call names counts. What is read of them is what the event has.
+ * end is the client, both ways count. Where the socket has no other end, or sends a
+ * datagram, the one that the call names counts. What is read of them is what the
+ * event has.
  */
 #pragma once
 #include "mask.h"
@@ -78,19 +79,34 @@ INLINE bool has_connected(struct scratch *s)
 	return s->entry.kind == KIND_CONNECT && (s->ret == 0 || s->ret == -EINPROGRESS);
 }
 
-/* May the event have another end than the socket, which has none? */
-INLINE bool names_peer(struct scratch *s)
+/* May the event have another end than the socket? */
+INLINE bool names_peer(struct scratch *s, const struct conn *c)
 {
+	if (c->remote.port)
+		return is_sent_to_named(s, c->l4proto);
 	switch (s->entry.kind) {
-	case KIND_SENDTO:
-	case KIND_SENDMSG:
-	case KIND_SENDMMSG:
 	case KIND_RECVFROM:
 	case KIND_RECVMSG:
 	case KIND_RECVMMSG:
 		return true;
 	}
-	return has_connected(s);
+	return is_send(s) || has_connected(s);
+}
+
+/* The ends of a call on a socket to s->ends, as its event has them (sock_append). */
+FUNC int ends_read(struct scratch *s, u64 sk)
+{
+	if (!s)
+		return 0;
+	struct conn *c = &s->ends;
+
+	memset(c, 0, sizeof(*c));
+	conn_read(s, c, AS(struct sock, sk));
+	if (names_peer(s, c)) {
+		call_peer(s);
+		conn_name_peer(s, c, AS(struct sock, sk));
+	}
+	return 0;
 }
 
 /* What the tables say of the two ends of a call. */
@@ -108,22 +124,6 @@ INLINE void add_part(struct scratch *s, struct found *f, u32 local, u32 remote)
 }
 
 #ifndef NO_GLOBAL_FUNCTIONS
-/* The ends of a call on a socket to s->ends, as its event has them (sock_append). */
-FUNC int ends_read(struct scratch *s, u64 sk)
-{
-	if (!s)
-		return 0;
-	struct conn *c = &s->ends;
-
-	memset(c, 0, sizeof(*c));
-	conn_read(s, c, AS(struct sock, sk));
-	if (!c->remote.port && names_peer(s)) {
-		call_peer(s);
-		conn_name_peer(s, c);
-	}
-	return 0;
-}
-
 /* Is there no other end? An address without a port is one: a raw socket's. */
 INLINE bool is_alone(const struct conn *c)
 {

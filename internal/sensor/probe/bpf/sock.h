@@ -14,6 +14,7 @@
 
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_DCCP 33
 #define IPPROTO_MPTCP 262
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
@@ -56,6 +57,11 @@ INLINE bool ip6_any(const u8 *ip)
 	return *(u64 *)ip == 0 && *(u64 *)(ip + 8) == 0;
 }
 
+INLINE bool is_same_ip(const u8 *a, const u8 *b, u16 family)
+{
+	return family == AF_INET ? *(u32 *)a == *(u32 *)b : *(u64 *)a == *(u64 *)b && *(u64 *)(a + 8) == *(u64 *)(b + 8);
+}
+
 /* Addresses of an IPv6 socket to IPv4 ones where it carries IPv4. */
 INLINE void conn_unmap(struct conn *c)
 {
@@ -68,27 +74,45 @@ INLINE void conn_unmap(struct conn *c)
 	}
 }
 
-/* An unconnected socket's peer is whom this call sends to or hears from. */
-INLINE void conn_name_peer(struct scratch *s, struct conn *c)
-{
-	struct peer *p = &s->peer;
-
-	if (c->remote.port || !(p->family == AF_INET || p->family == AF_INET6))
-		return;
-	/* A socket for both families: its local address is "any" as yet. */
-	if (p->family == AF_INET && c->family == AF_INET6) {
-		*(u32 *)c->local.ip = *(u32 *)(c->local.ip + 12);
-		c->family = AF_INET;
-	}
-	if (p->family != c->family)
-		return;
-	memcpy(c->remote.ip, p->ip, 16);
-	c->remote.port = p->port;
-}
-
 INLINE bool is_ip(u16 family)
 {
 	return family == AF_INET || family == AF_INET6;
+}
+
+/* Does the call send, and may it name to whom? */
+INLINE bool is_send(struct scratch *s)
+{
+	return s->entry.kind == KIND_SENDTO || s->entry.kind == KIND_SENDMSG || s->entry.kind == KIND_SENDMMSG;
+}
+
+/* Does the call send to whom it names, even if its socket is connected? */
+INLINE bool is_sent_to_named(struct scratch *s, u8 l4proto)
+{
+	return l4proto != IPPROTO_TCP && l4proto != IPPROTO_DCCP && is_send(s);
+}
+
+/* An unconnected socket's peer is whom this call sends to or hears from; so is a
+ * connected one's if it sends to another, to whom it is not connected. */
+INLINE void conn_name_peer(struct scratch *s, struct conn *c, struct sock *sk)
+{
+	struct peer *p = &s->peer;
+	bool sends = is_sent_to_named(s, c->l4proto);
+
+	if (!is_ip(p->family) || (c->remote.port && !sends))
+		return;
+	if (p->family != c->family) {
+		if (READ(sk, __sk_common.skc_family) != AF_INET6)
+			return;
+		/* A socket for both families: its own address is "any" of the other. */
+		memset(c->local.ip, 0, 16);
+		c->family = p->family;
+	} else if (c->remote.port == p->port && is_same_ip(c->remote.ip, p->ip, c->family)) {
+		return;
+	}
+	if (sends)
+		c->state = TCP_CLOSE;
+	memcpy(c->remote.ip, p->ip, 16);
+	c->remote.port = p->port;
 }
 
 /* A connection over several paths is TCP to its ends, and in Falco's numbers,
@@ -100,7 +124,7 @@ INLINE u8 sock_protocol(struct sock *sk)
 	return protocol == IPPROTO_MPTCP ? IPPROTO_TCP : protocol;
 }
 
-/* The ends of an IP socket; what it is not connected to, the call may name. */
+/* The ends of an IP socket, or of the call that names another. */
 INLINE void conn_read(struct scratch *s, struct conn *c, struct sock *sk)
 {
 	c->family = READ(sk, __sk_common.skc_family);
@@ -114,7 +138,7 @@ INLINE void conn_read(struct scratch *s, struct conn *c, struct sock *sk)
 		*(u32 *)c->local.ip = READ(sk, __sk_common.skc_rcv_saddr);
 		if (c->remote.port)
 			*(u32 *)c->remote.ip = READ(sk, __sk_common.skc_daddr);
-		conn_name_peer(s, c);
+		conn_name_peer(s, c, sk);
 		return;
 	}
 	u32 local = FIELD_OFFSET(struct sock, __sk_common.skc_v6_rcv_saddr);
@@ -127,7 +151,7 @@ INLINE void conn_read(struct scratch *s, struct conn *c, struct sock *sk)
 		*(u64 *)(c->remote.ip + 8) = LOAD64((char *)sk + remote + 8);
 	}
 	conn_unmap(c);
-	conn_name_peer(s, c);
+	conn_name_peer(s, c, sk);
 }
 
 /* What the first message of a bound datagram socket said that it is, by the
@@ -278,6 +302,8 @@ FUNC int sock_append(struct scratch *s, u64 socket)
 		f->l4proto = c.l4proto;
 		f->sport = c.local.port;
 		f->dport = c.remote.port;
+		if (c.state != TCP_ESTABLISHED) /* sent to another */
+			f->flags &= ~FILE_CONNECTED;
 		f->flags |= conn_role(s, sk, &c, f->ino);
 		put_ip(data, c.local.ip, n);
 		put_ip(data + n, c.remote.ip, n);

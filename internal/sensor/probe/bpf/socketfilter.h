@@ -37,6 +37,11 @@ FUNC u32 socket_facts(struct scratch *s, u64 addr)
 		facts |= SOCK_IS_TCP;
 	if (protocol == IPPROTO_UDP)
 		facts |= SOCK_IS_UDP;
+	if (facts & SOCK_IS_CONNECTED && is_sent_to_named(s, protocol)) {
+		ends_read(s, addr);
+		if (s->ends.state != TCP_ESTABLISHED) /* to another */
+			return facts & ~SOCK_IS_CONNECTED;
+	}
 	/* The first byte of an address in network order. Raw sockets have no ports,
 	 * and each call may name another peer. */
 	if (family == AF_INET && READ(sk, sk_type) != SOCK_RAW && READ(sk, __sk_common.skc_dport) && (READ(sk, __sk_common.skc_rcv_saddr) & 0xff) == 127 &&

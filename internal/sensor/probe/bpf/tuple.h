@@ -22,7 +22,7 @@ INLINE u64 fd_sock(struct task_struct *task, s32 fd)
  * raw IPv6 sockets, it is their own (udp_sendmsg, raw_sendmsg, rawv6_sendmsg). */
 INLINE u16 own_family(struct scratch *s)
 {
-	if (s->entry.kind != KIND_SENDTO && s->entry.kind != KIND_SENDMSG && s->entry.kind != KIND_SENDMMSG)
+	if (!is_send(s))
 		return 0;
 	u64 addr = fd_sock(current_task(), s->args[0]);
 	struct sock *sk = AS(struct sock, addr);
