@@ -22,7 +22,7 @@ type programSet struct {
 // common are programs that tests start.
 var common = programSet{
 	name:     "programs",
-	programs: []string{"sh", "cat", "tac", "true", "sleep", "setsid", "unshare", "ls", "id", "bash"},
+	programs: []string{"sh", "cat", "tac", "true", "sleep", "setsid", "unshare", "ls", "id", "bash", "rm"},
 	packages: []string{"dash", "coreutils", "util-linux", "libc6", "libcap2", "libselinux1", "libpcre2-8-0", "bash", "libtinfo6"},
 }
 
