@@ -141,3 +141,44 @@ func TestNamedByTCP(t *testing.T) {
 		t.Errorf("tuple %s, want %s", got["tuple"], want)
 	}
 }
+
+// A unix datagram goes to whom the call names, too, which the tuple has; sockets
+// that keep the order of messages take no notice of it.
+//
+// It shows a row of docs/compatibility.md.
+func TestNamedUnixDestinations(t *testing.T) {
+	dir := t.TempDir()
+	for _, tc := range []struct {
+		name string
+		kind int
+		want string
+	}{
+		{"datagrams", unix.SOCK_DGRAM, "other"},
+		{"messages in order", unix.SOCK_SEQPACKET, "peer"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := func(name string) string { return fmt.Sprintf("%s/%d-%s", dir, tc.kind, name) }
+			for _, name := range []string{"peer", "other"} {
+				server := socket(t, unix.AF_UNIX, tc.kind)
+				if err := unix.Bind(server, &unix.SockaddrUnix{Name: path(name)}); err != nil {
+					t.Fatal(err)
+				}
+				if tc.kind == unix.SOCK_SEQPACKET {
+					if err := unix.Listen(server, 1); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			fd := socket(t, unix.AF_UNIX, tc.kind)
+			if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path("peer")}); err != nil {
+				t.Fatal(err)
+			}
+			other := sockaddrUnix(path("other"))
+			e := trace(t, []string{"sendto"}, func() { raw(unix.SYS_SENDTO, fd, "x", 1, 0, ptr(other), len(other)) }).one(event.KindSendto)
+			got := e.fields()
+			if want := `unix ""->unix ` + quote(path(tc.want)); got["res"] != "1" || got["tuple"] != want {
+				t.Errorf("res %s, tuple %s; want 1 and %s", got["res"], got["tuple"], want)
+			}
+		})
+	}
+}

@@ -20,6 +20,7 @@
 #define TCP_SYN_SENT 2
 #define TCP_CLOSE 7
 #define TCP_LISTEN 10
+#define SOCK_DGRAM 2
 #define SOCK_RAW 3
 #define SOCK_BINDPORT_LOCK 8
 

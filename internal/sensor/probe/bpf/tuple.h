@@ -182,7 +182,8 @@ FUNC int put_tuple(struct scratch *s, u32 slot, s32 fd, u32 direction)
 		u32 n = unix_name(s, s->len + 2, from);
 		at[1] = n;
 		n += 2;
-		if (direction == OUTBOUND && !remote && s->peer.family == AF_UNIX)
+		bool named = direction == OUTBOUND && s->peer.family == AF_UNIX;
+		if (named && (!remote || (is_send(s) && READ(sk, sk_type) == SOCK_DGRAM)))
 			n += peer_path(s, s->len + n);
 		else
 			n += unix_name(s, s->len + n, to);
