@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
@@ -105,11 +107,20 @@ func TestUntoldProcesses(t *testing.T) {
 	}
 }
 
-// A process that stays is told when another one takes its place.
+// A process that stays is told when another one takes its place. It echoes what
+// the shell writes, so that its exec is over before the shell makes others: a
+// process whose fork is held is told before its parent's next fork.
 func TestUntoldMakesRoom(t *testing.T) {
 	p, in := execInterest(t)
-	learn(t, p, in, "/bin/true; /bin/sleep 0; :", 2)
-	tr, shell := traceShell(t, p, in, "/bin/sleep 1000 & i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done; kill $!; wait; :")
+	dir := t.TempDir()
+	for _, name := range []string{"to", "from"} {
+		if err := unix.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	learn(t, p, in, "/bin/true; /bin/cat </dev/null; :", 2)
+	tr, shell := traceShell(t, p, in, "cd "+dir+"; /bin/cat <to >from & exec 3>to; exec 4<from; echo x >&3; read x <&4;"+
+		"i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done; exec 3>&-; wait; :")
 	told := map[string]int{}
 	for _, word := range lives(tr, shell) {
 		told[word]++
