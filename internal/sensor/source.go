@@ -123,11 +123,11 @@ func (s *sensor) openProbe(cfg *config.Config) (source, error) {
 			s.log.Debug("the probe does not know which groups are the host's: it sends more than is needed", "error", err)
 		}
 	})
-	s.engine.FilterExecs(pr)
 	s.engine.TellMasks(func(m plan.ProcessMask) { pr.SetProcessMask((*probe.ProcessMask)(&m)) })
 	if err := s.snapshot(cfg, pr); err != nil {
 		return nil, errors.Join(fmt.Errorf("take snapshot of processes: %w", err), pr.Close())
 	}
+	s.engine.FilterExecs(pr) // from here on, the table knows all processes
 	return &kernel{Probe: pr, Reader: pr.Reader()}, nil
 }
 

@@ -20,7 +20,8 @@ type Tally struct {
 type Tallies [16][4]Tally
 
 // Counters count the requested events by their fate, summed over all CPUs since
-// Load. Seen = Filtered + Delivered + Dropped().
+// Load. Seen = Filtered + Delivered + Dropped(). Forks and execs that are told late
+// count twice: as filtered, and when they are told.
 type Counters struct {
 	Seen      uint64
 	Filtered  uint64 // Masked ones too

@@ -150,6 +150,9 @@ func (t *Table) applyFork(p *Process, v *event.View, timeNS uint64) {
 	c.SID, c.PGID, c.VPGID = int32(v.Int(s.sid)), int32(v.Int(s.pgid)), int32(v.Int(s.vpgid))
 	c.UID, c.GID = uint32(v.Uint(s.uid)), uint32(v.Uint(s.gid))
 	c.Start, c.ForkTime = start, timeNS
+	if h.Flags&event.Late != 0 && start != 0 {
+		c.ForkTime = t.epoch(start, h.Time, timeNS)
+	}
 	c.seen = h.Time
 	c.Threads = 1
 	if ns := v.Uint(s.pidns); ns != 0 {

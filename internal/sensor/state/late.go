@@ -3,10 +3,8 @@ package state
 import "github.com/peregrine-sec/peregrine/internal/sensor/event"
 
 // applyLate takes the fork or the exec of a process of which the kernel tells
-// late: before the next event of the process or, of a fork, of its parent. What
-// other processes did meanwhile is known already, so the headers' facts about
-// the parent are old, and it may have gone. The parent itself is as it was at the
-// fork. The result is the process that forked, or the one that made the exec.
+// late: before the next event of the process or, of a fork, of its parent. The
+// result is the process that forked, or the one that made the exec.
 func (t *Table) applyLate(v *event.View, timeNS uint64) *Process {
 	h := v.Header()
 	p := t.processes[int32(h.PID)]
@@ -17,11 +15,7 @@ func (t *Table) applyLate(v *event.View, timeNS uint64) *Process {
 		p = nil // an earlier process of that pid, whose end was lost
 	}
 	if h.Kind == event.KindProcfork {
-		if p == nil || p.gone {
-			return t.stranger(h) // the child's next event finds it in /proc
-		}
-		t.applyFork(p, v, timeNS)
-		return p
+		return t.applyLateFork(p, v, timeNS)
 	}
 	if p == nil {
 		if p = t.newLate(v, timeNS); p == nil {
@@ -30,9 +24,39 @@ func (t *Table) applyLate(v *event.View, timeNS uint64) *Process {
 	} else if p.gone || h.Time <= p.execed || h.Time < p.fresh {
 		return p
 	}
+	t.checkLate(p, h)
 	t.applyExec(p, v, &execSlots, timeNS)
 	t.renumber(p)
 	return p
+}
+
+// applyLateFork takes a fork by p. The process has had no event since, so that it
+// is what it was then, even if it has ended; nil if it is not known.
+func (t *Table) applyLateFork(p *Process, v *event.View, timeNS uint64) *Process {
+	h := v.Header()
+	if p == nil {
+		if p = t.find(v, timeNS); p == t.scratch {
+			return p
+		}
+	}
+	if !p.gone {
+		if !p.Known && !p.asked {
+			t.refetch(p, h)
+		}
+		if p.joined != nil {
+			t.setCaps(p, *p.joined)
+		}
+		t.checkLate(p, h)
+	}
+	t.applyFork(p, v, timeNS)
+	return p
+}
+
+// checkLate is checkHeader, but for the parent: that may be another one by now.
+func (t *Table) checkLate(p *Process, h *event.Header) {
+	now := *h
+	now.PPID = uint32(p.PPID)
+	t.checkHeader(p, &now)
 }
 
 // newLate makes the entry of a process of which the first that is told is its

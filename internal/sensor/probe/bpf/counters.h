@@ -15,7 +15,8 @@ struct tally {
 };
 
 /* The rings and what was lost in front of them. seen = the sum of the tallies;
- * those of dropped events are the sum of drops; on every CPU. */
+ * those of dropped events are the sum of drops; on every CPU. What is told late
+ * (untold.h) counts twice: as filtered, and when it is told. */
 struct counters {
 	u64 seen;
 	/* By the family of the program, or FAMILY_NONE for the scheduler's. */

@@ -49,10 +49,6 @@ extern struct {
 	__type(value, u64);
 } unneeded_execs SEC(".maps");
 
-/* Changes with the rules, and with what user space alone knows: accounts, and
- * containers' metadata. */
-extern volatile u64 exec_epoch SEC(".data.execs");
-
 extern const volatile u64 exec_secret[2];
 
 #define ROTATE(x, b) ((x) << (b) | (x) >> (64 - (b)))

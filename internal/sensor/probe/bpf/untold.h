@@ -9,8 +9,8 @@
  *   - while it is that of a fork: the next event of its parent that is sent, as
  *     the child inherits the parent's state in user space, too.
  *
- * It has EVENT_LATE and its own time, which is earlier than those of events that
- * other CPUs have sent meanwhile. At the exit of the process it is thrown away.
+ * It has EVENT_LATE, and the time of the event that it precedes: rings are merged
+ * by time. At the exit of the process it is thrown away.
  *
  * Only kernels with a loop of their own have this: there the record of an exec
  * can be judged.
@@ -32,8 +32,12 @@ struct untold {
 	u64 holder; /* HOLDER of the process whose record this is; 0: none */
 	u64 forked; /* HOLDER(child, parent): of the parent whose pid has this slot, its last child */
 	u32 len;
-	char record[UNTOLD_LEN];
+	char record[UNTOLD_LEN] __attribute__((aligned(8)));
 };
+
+/* Changes with the rules, and with what user space alone knows: accounts, and
+ * containers' metadata. 0: user space does not know all processes yet. */
+extern volatile u64 exec_epoch SEC(".data.execs");
 
 #define HOLDER(pid, what) ((u64)(what) << 32 | (u32)(pid))
 
@@ -69,8 +73,35 @@ INLINE u32 held(u64 holder, u32 pid)
 	return (u32)holder == pid && what != HELD_BUSY ? what : 0;
 }
 
+#define SPINS 4096 /* some 10 us; to send takes one or two */
+
+struct spin {
+	struct untold *u;
+	u64 busy;
+};
+
+static int spin_step(u32 i, struct spin *w)
+{
+	return *(volatile u64 *)&w->u->holder != w->busy;
+}
+
+/* The holder of a slot. If another CPU writes or sends the record of the process
+ * at this moment, it is waited for: what comes behind the record must not be
+ * sent before it. Programs are not preempted, so that this takes no longer than
+ * an interrupt there. */
+FUNC u64 settled(u32 pid)
+{
+	struct spin w = { .u = untold_of(pid), .busy = HOLDER(pid, HELD_BUSY) };
+
+	if (!w.u)
+		return 0;
+	if (unlikely(*(volatile u64 *)&w.u->holder == w.busy))
+		bpf_loop(SPINS, spin_step, &w, 0);
+	return *(volatile u64 *)&w.u->holder;
+}
+
 /* Sends the record of a process, if what is held is this. It was counted as left
- * out, perhaps on another CPU. */
+ * out, perhaps on another CPU, and counts once more. */
 FUNC int tell_held(struct scratch *s, u32 pid, u32 what)
 {
 	struct untold *u = untold_of(pid);
@@ -79,12 +110,13 @@ FUNC int tell_held(struct scratch *s, u32 pid, u32 what)
 	if (!s || !u || !c || !what || !word_swap(&u->holder, HOLDER(pid, what), HOLDER(pid, HELD_BUSY)))
 		return 0;
 	u32 fate = DELIVERED;
+	*(u64 *)u->record = s->h.time;
 	if (ring_output(s->cpu, u->record, BOUND(u->len, UNTOLD_LEN - 1))) {
 		c->drops[DROP_BUFFER][what == HELD_FORK ? LOST_CLONE_FORK : LOST_EXECVE]++;
 		s->lost++;
 		fate = DROPPED;
 	}
-	tally_of(c, FAMILY_NONE, FILTERED)->events--;
+	c->seen++;
 	tally_of(c, FAMILY_NONE, fate)->events++;
 	word_set(&u->holder, 0);
 	return 0;
@@ -97,11 +129,13 @@ INLINE void tell_before(struct scratch *s, u32 pid)
 
 	if (!u)
 		return;
-	u64 holder = *(volatile u64 *)&u->holder, forked = *(volatile u64 *)&u->forked;
-	if (unlikely((u32)holder == pid))
-		tell_held(s, pid, held(holder, pid));
+	u64 forked = *(volatile u64 *)&u->forked;
+	if (unlikely((u32) * (volatile u64 *)&u->holder == pid))
+		tell_held(s, pid, held(settled(pid), pid));
 	if (unlikely(forked >> 32 == pid)) {
-		tell_held(s, forked, HELD_FORK);
+		u32 child = forked;
+		if (held(settled(child), child) == HELD_FORK)
+			tell_held(s, child, HELD_FORK);
 		word_swap(&u->forked, forked, 0);
 	}
 }
@@ -145,7 +179,7 @@ INLINE bool hold_fork(struct scratch *s, u32 child)
 	u32 parent = s->h.pid;
 	struct untold *u = untold_of(child);
 
-	if (!u || !interest.execs)
+	if (!u || !interest.execs || !exec_epoch)
 		return false;
 	tell_before(s, parent);
 	u64 holder = *(volatile u64 *)&u->holder;

@@ -1,0 +1,31 @@
+package state
+
+import (
+	"slices"
+	"testing"
+	"unsafe"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
+)
+
+// A fork that is told late is the event after which the capabilities of a new
+// user namespace count.
+func TestLateForkAfterUnshare(t *testing.T) {
+	w := newWorld(t, Options{})
+	p := w.start(10, 1, "unshare")
+	i := credSlots[event.KindUnshare]
+	w.b.Start(event.KindUnshare, w.header(10))
+	for n := range 3 {
+		w.b.Uint(int(i)+n, 7)
+	}
+	w.apply(w.b.Finish())
+	if p.CapEffective == 7 {
+		t.Fatal("unshare is judged by the capabilities that it gave")
+	}
+	raw := slices.Clone(w.forkRaw(10, 11))
+	(*event.Header)(unsafe.Pointer(&raw[0])).Flags |= event.Late
+	w.apply(raw)
+	if c := w.table.Get(11); c == nil || c.CapEffective != 7 || p.CapEffective != 7 {
+		t.Errorf("child %+v of %+v", c, p)
+	}
+}
