@@ -135,6 +135,9 @@ func treeDir(t *testing.T) string {
 func (w *watcher) ended() (events, alerts map[string]int) {
 	w.t.Helper()
 	needs.Eventually(w.t, "the last process is seen", func() (seen bool) {
+		for len(w.ends) > 0 { // of use to other tests
+			<-w.ends
+		}
 		err := w.engine.Do(w.t.Context(), func() {
 			events, alerts = map[string]int{}, map[string]int{}
 			for text, n := range w.alerts {
@@ -198,5 +201,25 @@ func TestProcessTrees(t *testing.T) {
 	t.Logf("%d of %d events delivered, %d alerts", sent, seen, alerted)
 	if sent > seen*9/10 || alerted == 0 {
 		t.Errorf("%d of %d events delivered, %d alerts: tells little", sent, seen, alerted)
+	}
+}
+
+var orphanRounds = flag.Int("orphans", 1000, "processes that TestUntoldOrphans makes")
+
+// A process opens a file while its parent ends, of which user space has not been
+// told either: the parent's end is not told before the child.
+func TestUntoldOrphans(t *testing.T) {
+	dir := treeDir(t)
+	write(t, filepath.Join(dir, "wanted-end"), "x")
+	list := treeRules(t, trees{rand.New(rand.NewPCG(0, 0)), dir, true})[:1] // opens
+	on, off := watch(t, list, true), watch(t, list, false)
+	on.filterExecs()
+	script := fmt.Sprintf("i=0; while [ $i -lt %d ]; do ( : < %s/wanted & ); i=$((i+1)); done", *orphanRounds, dir)
+	finish(t, exec.Command("sh", "-c", script)) // to the end of all processes
+	finish(t, exec.Command("sh", "-c", ": < "+dir+"/wanted-end"))
+	_, alerts := on.ended()
+	_, want := off.ended()
+	if d := gocmp.Diff(want, alerts); d != "" || sum(want) != *orphanRounds {
+		t.Errorf("%d alerts; if all is told (-) and if it is told late (+):\n%s", sum(want), d)
 	}
 }
