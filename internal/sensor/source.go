@@ -96,11 +96,6 @@ func execs(p *plan.Plan) *probe.ExecFilter {
 	return &probe.ExecFilter{Plan: uint64(p.Number), Classes: t.Classes, Next: t.Next, Met: t.Met}
 }
 
-func (k *kernel) Counters() (*probe.Counters, error) {
-	c, err := k.Probe.Counters()
-	return &c, err
-}
-
 // openProbe attaches first and takes the snapshot of all processes then, so
 // that no process is missed; events sent meanwhile are read afterwards, and the
 // table knows which of both is newer.

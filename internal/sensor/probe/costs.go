@@ -65,8 +65,11 @@ func (p *Probe) costs() (at time.Time, c Costs, err error) {
 		return at, c, err
 	}
 	counters, err := p.Counters()
+	if err != nil {
+		return at, c, err
+	}
 	c.Tallies = counters.Tallies
-	return time.Now(), c, err
+	return time.Now(), c, nil
 }
 
 // time makes the programs measure their time while the sum of all n is above 0.

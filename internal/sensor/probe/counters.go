@@ -2,6 +2,7 @@ package probe
 
 import (
 	"fmt"
+	"unsafe"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
@@ -59,14 +60,13 @@ type cpuCounters struct {
 }
 
 // Counters reads the counters of all CPUs.
-func (p *Probe) Counters() (Counters, error) {
-	var sum Counters
+func (p *Probe) Counters() (*Counters, error) {
+	sum, c := &Counters{CPUs: make([]CPU, 0, p.cpus)}, new(cpuCounters)
 	for cpu := range p.cpus {
-		c, err := p.cpuCounters(uint32(cpu))
-		if err != nil {
-			return Counters{}, fmt.Errorf("read the probe's counters of CPU %d: %w", cpu, err)
+		if err := p.read(uint32(cpu), c); err != nil {
+			return nil, fmt.Errorf("read the probe's counters of CPU %d: %w", cpu, err)
 		}
-		sum.add(&c)
+		sum.add(c)
 		sum.CPUs = append(sum.CPUs, CPU{c.Seen, c.Drops.Total()})
 	}
 	sum.Masks.Written, sum.Masks.Held = p.processMasks.written.Load(), p.processMasks.held(p.plan.Load())
@@ -77,15 +77,20 @@ func (p *Probe) Counters() (Counters, error) {
 // they are: an event takes microseconds.
 const looks = 1000
 
-// cpuCounters reads the counters of a CPU at a moment at which no event is
-// under way there: seen already, and not yet filtered, delivered or dropped.
-func (p *Probe) cpuCounters(cpu uint32) (c cpuCounters, err error) {
+// read reads the counters of a CPU at a moment at which no event is under way
+// there: seen already, and not yet filtered, delivered or dropped.
+func (p *Probe) read(cpu uint32, c *cpuCounters) error {
 	for range looks {
-		if err = p.coll.Maps["counts"].Lookup(cpu, &c); err != nil || c.Seen == c.Tallies.total() {
+		// As memory of the map's size: by its type, the library would look at it
+		// with reflection each time.
+		if err := p.coll.Maps["counts"].Lookup(cpu, unsafe.Pointer(c)); err != nil {
+			return err
+		}
+		if c.Seen == c.Tallies.total() {
 			break
 		}
 	}
-	return c, err
+	return nil
 }
 
 func (c *Counters) add(o *cpuCounters) {

@@ -165,7 +165,7 @@ func TestPathGone(t *testing.T) {
 	}
 }
 
-func counters(t *testing.T) Counters {
+func counters(t *testing.T) *Counters {
 	t.Helper()
 	needBPF(t)
 	p, err := shared()
@@ -175,7 +175,7 @@ func counters(t *testing.T) Counters {
 	return countersOf(t, p)
 }
 
-func countersOf(t *testing.T, p *Probe) Counters {
+func countersOf(t *testing.T, p *Probe) *Counters {
 	t.Helper()
 	c, err := p.Counters()
 	if err != nil {
