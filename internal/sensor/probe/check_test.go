@@ -106,7 +106,7 @@ func TestClose(t *testing.T) {
 
 // Every family of the schema has a program in every object.
 func TestFamilies(t *testing.T) {
-	for object, load := range map[string]func() (*ebpf.CollectionSpec, error){"oldest": loadOldest, "legacy": loadLegacy, "direct": loadDirect} {
+	for object, load := range map[string]func() (*ebpf.CollectionSpec, error){"oldest": readOldest, "legacy": readLegacy, "direct": readDirect} {
 		spec, err := load()
 		if err != nil {
 			t.Fatal(err)
@@ -179,7 +179,7 @@ func TestProgramsLoad(t *testing.T) {
 	for _, object := range []struct {
 		name string
 		load func() (*ebpf.CollectionSpec, error)
-	}{{"oldest", loadOldest}, {"legacy", loadLegacy}, {"direct", loadDirect}} {
+	}{{"oldest", readOldest}, {"legacy", readLegacy}, {"direct", readDirect}} {
 		most := uint32(0)
 		if object.name == "direct" { // others check functions again, or read by calls
 			most = maxVerified

@@ -145,7 +145,7 @@ func TestMasksJoin(t *testing.T) {
 
 // The structures of the masks are the same in C and Go.
 func TestMaskLayout(t *testing.T) {
-	spec, err := loadDirect()
+	spec, err := readDirect()
 	if err != nil {
 		t.Fatal(err)
 	}

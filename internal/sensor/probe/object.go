@@ -3,6 +3,7 @@ package probe
 import (
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -44,6 +45,19 @@ func newObject(o Options, cpus int, types *btf.Cache) object {
 	}
 }
 
+// The readers of the three objects.
+var (
+	readDirect = reader(directObject)
+	readLegacy = reader(legacyObject)
+	readOldest = reader(oldestObject)
+)
+
+func reader(object string) func() (*ebpf.CollectionSpec, error) {
+	return func() (*ebpf.CollectionSpec, error) {
+		return ebpf.LoadCollectionSpecFromReader(strings.NewReader(object))
+	}
+}
+
 // pick returns the reader of the object that was made for such a kernel
 // (bpf/read.h, bpf/bpf.h).
 func pick(o Options, types *btf.Cache) func() (*ebpf.CollectionSpec, error) {
@@ -51,13 +65,13 @@ func pick(o Options, types *btf.Cache) func() (*ebpf.CollectionSpec, error) {
 	switch {
 	case known && (major < 5 || major == 5 && minor < 12):
 		o.Log.Debug("programs for kernels from 5.8 on", "object", "oldest")
-		return loadOldest
+		return readOldest
 	case o.Legacy || !kernelCanCast(types):
 		o.Log.Debug("programs for kernels from 5.12 on", "object", "legacy")
-		return loadLegacy
+		return readLegacy
 	}
 	o.Log.Debug("programs for kernels from 6.2 on", "object", "direct")
-	return loadDirect
+	return readDirect
 }
 
 // spec reads the object.

@@ -1,8 +1,12 @@
 package probe
 
 import (
+	"fmt"
+	"os"
 	"runtime"
+	"strings"
 	"testing"
+	"unsafe"
 )
 
 // A loaded probe keeps neither its object nor the kernel's types, whose
@@ -34,4 +38,26 @@ func heapAlloc() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc)
+}
+
+// The objects are in read-only memory: the sensor gives back its pages, and must
+// keep those that may have been written.
+func TestObjectsAreReadOnly(t *testing.T) {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, object := range []string{directObject, legacyObject, oldestObject} {
+		at, perms := uintptr(unsafe.Pointer(unsafe.StringData(object))), ""
+		for line := range strings.Lines(string(maps)) {
+			var from, to uintptr
+			var p string
+			if n, _ := fmt.Sscanf(line, "%x-%x %s", &from, &to, &p); n == 3 && from <= at && at < to {
+				perms = p
+			}
+		}
+		if perms != "r--p" {
+			t.Errorf("an object of %d bytes is in memory of %q", len(object), perms)
+		}
+	}
 }

@@ -181,7 +181,7 @@ func TestMixedMasks(t *testing.T) {
 
 // The structure of a mask is the same in C and Go.
 func TestProcessMaskLayout(t *testing.T) {
-	spec, err := loadDirect()
+	spec, err := readDirect()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -187,9 +187,9 @@ func countersOf(t *testing.T, p *Probe) *Counters {
 // The structures that C and Go share have the same fields in the same places.
 func TestLayouts(t *testing.T) {
 	for name, load := range map[string]func() (*btf.Spec, error){
-		"direct": func() (*btf.Spec, error) { s, err := loadDirect(); return s.Types, err },
-		"oldest": func() (*btf.Spec, error) { s, err := loadOldest(); return s.Types, err },
-		"legacy": func() (*btf.Spec, error) { s, err := loadLegacy(); return s.Types, err },
+		"direct": func() (*btf.Spec, error) { s, err := readDirect(); return s.Types, err },
+		"oldest": func() (*btf.Spec, error) { s, err := readOldest(); return s.Types, err },
+		"legacy": func() (*btf.Spec, error) { s, err := readLegacy(); return s.Types, err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			types, err := load()

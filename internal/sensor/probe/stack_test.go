@@ -20,7 +20,7 @@ const (
 
 // Every program leaves the functions enough stack on every kernel.
 func TestStack(t *testing.T) {
-	for object, load := range map[string]func() (*ebpf.CollectionSpec, error){"oldest": loadOldest, "legacy": loadLegacy, "direct": loadDirect} {
+	for object, load := range map[string]func() (*ebpf.CollectionSpec, error){"oldest": readOldest, "legacy": readLegacy, "direct": readDirect} {
 		spec, err := load()
 		if err != nil {
 			t.Fatal(err)
