@@ -32,7 +32,7 @@ rule language), a load generator, a bench, and the capacity test.`,
 	useHelp(root)
 	root.Version = version.Version()
 	root.SetVersionTemplate("Peregrine {{.Version}}\n")
-	for _, command := range commands {
+	for _, command := range commandsFor(env.Args) {
 		root.AddCommand(command(env))
 	}
 	root.InitDefaultHelpCmd()
@@ -83,6 +83,15 @@ var commands = []func(Env) *cobra.Command{
 	newProfile,
 	newVersion,
 	newMan,
+}
+
+// commandsFor are those that a command line needs. A sensor runs for months, and
+// would keep the flags of all others as long.
+func commandsFor(args []string) []func(Env) *cobra.Command {
+	if len(args) > 0 && args[0] == "sensor" {
+		return []func(Env) *cobra.Command{newSensor}
+	}
+	return commands
 }
 
 func newVersion(env Env) *cobra.Command {
