@@ -225,7 +225,7 @@ func (p *pipe) stats() metrics.Channel {
 	// In this order an alert that is finished meanwhile still counts as queued.
 	c := metrics.Channel{
 		Name: p.name, Sent: p.sent.Load(), Refused: p.refused.Load(), Undelivered: p.undelivered.Load(),
-		Errors: p.errors.Load(), Capacity: uint64(len(p.q.ring)), Latency: p.latency.Read(),
+		Errors: p.errors.Load(), Capacity: uint64(p.q.capacity), Latency: p.latency.Read(),
 		Gone: p.gone.Load(),
 	}
 	c.Alerts, c.Overflow, _ = p.q.counts()

@@ -7,13 +7,15 @@ import (
 )
 
 // queue holds the alerts that wait for one channel, and those its workers have
-// taken and not finished. push never blocks and never allocates.
+// taken and not finished. push never blocks, and allocates only while more wait
+// than ever before.
 type queue struct {
-	mu   sync.Mutex
-	ring []*alert.Alert // capacity fixed at the start
-	head int            // the next to take
-	n    int            // waiting in ring
-	held int            // waiting, or taken and not finished
+	mu       sync.Mutex
+	ring     []*alert.Alert // up to capacity
+	head     int            // the next to take
+	n        int            // waiting in ring
+	held     int            // waiting, or taken and not finished
+	capacity int            // of held
 
 	bytes, maxBytes int // of all held
 
@@ -24,8 +26,15 @@ type queue struct {
 	ending           chan struct{} // closed with the queue
 }
 
+// few is how many alerts a queue has room for at first: the room for its whole
+// capacity would be most of an idle channel's memory.
+const few = 64
+
 func newQueue(capacity, maxBytes, workers int) *queue {
-	return &queue{ring: make([]*alert.Alert, capacity), maxBytes: maxBytes, wake: make(chan struct{}, workers), ending: make(chan struct{})}
+	return &queue{
+		ring: make([]*alert.Alert, min(few, capacity)), capacity: capacity, maxBytes: maxBytes,
+		wake: make(chan struct{}, workers), ending: make(chan struct{}),
+	}
 }
 
 // push adds a, or drops, counts and releases it if the queue is full.
@@ -33,11 +42,14 @@ func (q *queue) push(a *alert.Alert) {
 	q.mu.Lock()
 	q.alerts++
 	size := a.Size()
-	if q.held == len(q.ring) || q.bytes+size > q.maxBytes || q.closed {
+	if q.held == q.capacity || q.bytes+size > q.maxBytes || q.closed {
 		q.overflow++
 		q.mu.Unlock()
 		a.Release()
 		return
+	}
+	if q.n == len(q.ring) {
+		q.grow()
 	}
 	q.ring[(q.head+q.n)%len(q.ring)] = a
 	q.n++
@@ -51,6 +63,14 @@ func (q *queue) push(a *alert.Alert) {
 	if wake {
 		q.wake <- struct{}{} // has room: one slot for each worker
 	}
+}
+
+// grow makes the ring, which is full, twice as long.
+func (q *queue) grow() {
+	longer := make([]*alert.Alert, min(2*len(q.ring), q.capacity))
+	n := copy(longer, q.ring[q.head:])
+	copy(longer[n:], q.ring[:q.head])
+	q.ring, q.head = longer, 0
 }
 
 // take appends up to limit waiting alerts to batch. Without any it

@@ -13,26 +13,28 @@ import (
 // The queue against a plain slice.
 func TestQueueModel(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		capacity := rapid.IntRange(1, 8).Draw(r, "capacity")
+		capacity := rapid.OneOf(rapid.IntRange(1, 8), rapid.IntRange(few, 8*few)).Draw(r, "capacity")
 		q := newQueue(capacity, 1<<20, 1)
 		var waiting, taken []*alert.Alert
 		sent, overflow, next := uint64(0), uint64(0), 0
 		r.Repeat(map[string]func(*rapid.T){
 			"push": func(r *rapid.T) {
-				a := numbered(next)
-				next++
-				q.push(a)
-				if len(waiting)+len(taken) == capacity {
-					overflow++
-				} else {
-					waiting = append(waiting, a)
+				for range rapid.OneOf(rapid.Just(1), rapid.IntRange(1, 2*few)).Draw(r, "n") {
+					a := numbered(next)
+					next++
+					q.push(a)
+					if len(waiting)+len(taken) == capacity {
+						overflow++
+					} else {
+						waiting = append(waiting, a)
+					}
 				}
 			},
 			"take": func(r *rapid.T) {
 				if len(waiting) == 0 {
 					r.Skip()
 				}
-				limit := rapid.IntRange(1, 4).Draw(r, "limit")
+				limit := rapid.OneOf(rapid.IntRange(1, 4), rapid.IntRange(1, few)).Draw(r, "limit")
 				got, ok, closed := q.take(nil, limit)
 				want := waiting[:min(limit, len(waiting))]
 				if !ok || closed || len(got) != len(want) {
