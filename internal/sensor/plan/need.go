@@ -220,10 +220,11 @@ func needOfCheck(c *filter.Check, facts facts, negated bool) need {
 	isEqual := op == filter.Eq || op == filter.EqEq || op == filter.In
 	switch {
 	case f.Name == "proc.name" && isEqual && !negated:
-		if slices.Contains(texts(c), "<NA>") { // of processes of which nothing is known
+		names := texts(c)
+		if slices.Contains(names, "<NA>") { // of processes of which nothing is known
 			return need{}
 		}
-		return need{clauses: []clause{{names: texts(c), by: []*filter.Check{c}}}}
+		return need{clauses: []clause{{names: names, by: []*filter.Check{c}}}}
 	case negated:
 		return need{excluded: facts.excluded(f.Name, op, c)}
 	case len(c.Values) == 1:
@@ -248,9 +249,9 @@ func needOfCheck(c *filter.Check, facts facts, negated bool) need {
 }
 
 func texts(c *filter.Check) []string {
-	var list []string
-	for _, v := range c.Values {
-		list = append(list, v.Text)
+	list := make([]string, len(c.Values))
+	for i, v := range c.Values {
+		list[i] = v.Text
 	}
 	return list
 }
