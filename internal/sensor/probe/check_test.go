@@ -206,7 +206,7 @@ func loadEach(t *testing.T, read func() (*ebpf.CollectionSpec, error), most uint
 	object := newObject(o, runtime.NumCPU(), types)
 	object.read = read
 	from := object.open(types)
-	maps, err := from.only()
+	maps, err := from.maps()
 	if err != nil {
 		t.Fatal(err)
 	}

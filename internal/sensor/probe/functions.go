@@ -153,11 +153,13 @@ func familyOf(name string) uint32 {
 
 // loadFor loads a program as one on the end of functions of a prototype.
 func (p *Probe) loadFor(name string, t *prototype, from *source) (*ebpf.Program, error) {
-	spec, err := from.only(name)
+	spec, err := from.program(name)
 	if err != nil {
 		return nil, err
 	}
-	spec.Programs[name].AttachType, spec.Programs[name].AttachTo = ebpf.AttachTraceFExit, t.host
+	one := *spec.Programs[name]
+	one.AttachType, one.AttachTo = ebpf.AttachTraceFExit, t.host
+	spec.Programs[name] = &one
 	maps := map[string]*ebpf.Map{}
 	for name, m := range p.coll.Maps {
 		maps[name] = m

@@ -105,18 +105,27 @@ func (o object) open(types *btf.Cache) *source {
 	return &source{types: types, spec: sync.OnceValues(o.spec)}
 }
 
-// only is the collection without other programs than these.
-func (s *source) only(programs ...string) (*ebpf.CollectionSpec, error) {
+// maps is the collection without programs. It is not to be changed, like the
+// next: a copy would be made of all types.
+func (s *source) maps() (*ebpf.CollectionSpec, error) {
 	all, err := s.spec()
 	if err != nil {
 		return nil, err
 	}
-	some := *all
-	some.Programs = make(map[string]*ebpf.ProgramSpec, len(programs))
-	for _, name := range programs {
-		some.Programs[name] = all.Programs[name]
+	maps := *all
+	maps.Programs = nil
+	return &maps, nil
+}
+
+// program is the collection with one program, whose maps exist.
+func (s *source) program(name string) (*ebpf.CollectionSpec, error) {
+	all, err := s.spec()
+	if err != nil {
+		return nil, err
 	}
-	return some.Copy(), nil
+	one := *all
+	one.Programs, one.Variables = map[string]*ebpf.ProgramSpec{name: all.Programs[name]}, nil
+	return &one, nil
 }
 
 // kernelCanCast says whether the kernel has bpf_rdonly_cast (6.2), which the

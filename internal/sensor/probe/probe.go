@@ -103,7 +103,7 @@ func loadUnchecked(o Options) (*Probe, error) {
 	types := btf.NewCache()
 	object := newObject(o, cpus, types)
 	from := object.open(types)
-	spec, err := from.only()
+	spec, err := from.maps()
 	if err != nil {
 		return nil, err
 	}

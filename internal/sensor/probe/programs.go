@@ -109,7 +109,7 @@ func (p *Probe) loadPrograms(names []string) error {
 
 // loadProgram loads one program of the collection with its maps.
 func (p *Probe) loadProgram(name string, from *source) (*ebpf.Program, error) {
-	spec, err := from.only(name)
+	spec, err := from.program(name)
 	if err != nil {
 		return nil, err
 	}
