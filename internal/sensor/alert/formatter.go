@@ -49,19 +49,6 @@ const (
 	fromClock // ns since the epoch
 )
 
-// Scratch is memory for alerts under construction.
-type Scratch struct {
-	text   []byte
-	json   []byte
-	values []Value
-	fields []Field
-	spans  []span
-	extra  []span
-}
-
-// span is a part of Scratch.text.
-type span struct{ from, to int }
-
 // New returns the formatter of a rule with the given output. The additions of
 // opts.Append are checked here too.
 func New(rule Rule, output string, opts Options) (*Formatter, error) {
@@ -70,17 +57,17 @@ func New(rule Rule, output string, opts Options) (*Formatter, error) {
 	if fields == nil {
 		fields = field.Syscall
 	}
-	t, err := CompileTemplate(output, fields)
-	if err != nil {
-		return nil, err
-	}
 	f := &Formatter{
-		rule: rule, opts: opts, template: t, head: ": " + rule.Priority.String() + " ",
+		rule: rule, opts: opts, head: ": " + rule.Priority.String() + " ",
 		tags: slices.Sorted(slices.Values(rule.Tags)), scratch: opts.Scratch,
 	}
 	f.tags = slices.Compact(f.tags)
 	if f.scratch == nil {
 		f.scratch = new(Scratch)
+	}
+	var err error
+	if f.template, err = compile(output, fields, f.scratch); err != nil {
+		return nil, err
 	}
 	if err := f.addFields(extra, fields); err != nil {
 		return nil, err
@@ -98,7 +85,7 @@ func (f *Formatter) Metadata() bool {
 // Shows says whether the alerts show a field whose text contains name.
 func (f *Formatter) Shows(name string) bool {
 	return slices.ContainsFunc(append(slices.Clone(f.formats), f.template), func(t *Template) bool {
-		return slices.ContainsFunc(t.values, func(v templateValue) bool { return strings.Contains(v.Text, name) })
+		return slices.ContainsFunc(t.values, func(v *templateValue) bool { return strings.Contains(v.text, name) })
 	})
 }
 
@@ -112,14 +99,15 @@ func (f *Formatter) addFields(extra []ExtraField, fields *field.Catalogue) error
 	if err != nil {
 		return err
 	}
-	f.time = readerOf(o)
+	f.time = f.scratch.value(o, fields).read
+	f.fields = make([]outputField, 0, 1+len(f.template.values)+len(extra))
 	f.add(clock, fromClock, 0)
 	for i, v := range f.template.values {
-		f.addOperand(v.Operand, i)
+		f.addValue(v, i)
 	}
 	for _, x := range extra {
 		if x.Format != "" {
-			t, err := CompileTemplate(x.Format, fields)
+			t, err := compile(x.Format, fields, f.scratch)
 			if err != nil {
 				return fmt.Errorf("extra field %s: %w", x.Name, err)
 			}
@@ -134,21 +122,21 @@ func (f *Formatter) addFields(extra []ExtraField, fields *field.Catalogue) error
 		if o.Text != strings.TrimPrefix(x.Name, "%") || o.Field == nil {
 			return fmt.Errorf("extra field %s: expected the name of one field; use {NAME: FORMAT} for a text", x.Name)
 		}
-		f.addOperand(o, f.template.value(o))
+		v := f.scratch.value(o, fields)
+		f.addValue(v, f.template.value(v))
 	}
-	f.template.scratch = make([]Value, len(f.template.values))
 	slices.SortFunc(f.fields, func(a, b outputField) int { return strings.Compare(a.name, b.name) })
 	return nil
 }
 
-// addOperand adds a field; transformed ones are not shown.
-func (f *Formatter) addOperand(o field.Operand, index int) {
+// addValue adds a field; transformed ones are not shown.
+func (f *Formatter) addValue(v *templateValue, index int) {
 	switch {
-	case o.Field == nil:
-	case o.Field.Flags&field.EpochJSON != 0:
-		f.add(o.Text, fromClock, 0)
+	case v.field == nil:
+	case v.field.Flags&field.EpochJSON != 0:
+		f.add(v.text, fromClock, 0)
 	default:
-		f.add(o.Text, fromValue, index)
+		f.add(v.text, fromValue, index)
 	}
 }
 
@@ -158,7 +146,7 @@ func (f *Formatter) add(name string, source fieldSource, index int) {
 			return
 		}
 	}
-	f.fields = append(f.fields, outputField{name, quoted(name) + ":", source, index})
+	f.fields = append(f.fields, outputField{name, f.scratch.key(name), source, index})
 }
 
 // Format makes the alert for the event of c. The alert owns all it carries.

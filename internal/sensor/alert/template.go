@@ -16,7 +16,7 @@ import (
 // the event while it is borrowed. A Template belongs to one goroutine.
 type Template struct {
 	segments []segment
-	values   []templateValue // each distinct operand once
+	values   []*templateValue // each distinct operand once
 	scratch  []Value
 	safe     []byte
 }
@@ -30,12 +30,7 @@ type segment struct {
 
 // metadata says whether a value comes from a container's runtime.
 func (t *Template) metadata() bool {
-	return slices.ContainsFunc(t.values, func(v templateValue) bool { return v.Metadata })
-}
-
-type templateValue struct {
-	field.Operand
-	read reader
+	return slices.ContainsFunc(t.values, func(v *templateValue) bool { return v.metadata })
 }
 
 // TemplateError tells where a template is wrong.
@@ -54,7 +49,12 @@ func (e *TemplateError) Error() string {
 // missing", is accepted, since that is always done. The fields are those of the
 // events' source.
 func CompileTemplate(text string, fields *field.Catalogue) (*Template, error) {
-	t := &Template{}
+	return compile(text, fields, new(Scratch))
+}
+
+func compile(text string, fields *field.Catalogue, shared *Scratch) (*Template, error) {
+	n := strings.Count(text, "%")
+	t := &Template{segments: make([]segment, 0, n+1), values: make([]*templateValue, 0, n)}
 	pos := 0
 	if strings.HasPrefix(text, "*") {
 		pos = 1
@@ -85,25 +85,22 @@ func CompileTemplate(text string, fields *field.Catalogue) (*Template, error) {
 		if o.Field != nil && o.Field.Flags&field.FilterOnly != 0 {
 			return nil, &TemplateError{pos, "invalid formatting token " + o.Text + ": field is filter only: it can be used in conditions, not in outputs"}
 		}
-		t.segments = append(t.segments, segment{oneLine(literal.String()), t.value(o), width})
+		t.segments = append(t.segments, segment{oneLine(literal.String()), t.value(shared.value(o, fields)), width})
 		literal.Reset()
 		pos += 1 + digits + len(o.Text)
 	}
 	if literal.Len() > 0 {
 		t.segments = append(t.segments, segment{text: oneLine(literal.String()), value: -1})
 	}
-	t.scratch = make([]Value, len(t.values))
 	return t, nil
 }
 
-// value returns the index of the operand among the template's values.
-func (t *Template) value(o field.Operand) int {
-	for i, v := range t.values {
-		if v.Text == o.Text {
-			return i
-		}
+// value returns the index of v among the template's values.
+func (t *Template) value(v *templateValue) int {
+	if i := slices.Index(t.values, v); i >= 0 {
+		return i
 	}
-	t.values = append(t.values, templateValue{o, readerOf(o)})
+	t.values = append(t.values, v)
 	return len(t.values) - 1
 }
 
@@ -141,8 +138,9 @@ func oneLine(s string) string {
 
 // Append appends the text for the event of c.
 func (t *Template) Append(dst []byte, c *field.Context) []byte {
-	for i := range t.values {
-		t.scratch[i] = t.values[i].read(c)
+	t.scratch = t.scratch[:0]
+	for _, v := range t.values {
+		t.scratch = append(t.scratch, v.read(c))
 	}
 	for _, s := range t.segments {
 		dst = append(dst, s.text...)
