@@ -35,10 +35,11 @@ func oneOfTexts(values []string) textMatch {
 
 // perfect is a hash table without collisions, found by trying multipliers: a
 // lookup is one multiplication and one comparison, a few times faster than a
-// map for the short names that rules list.
+// map for the short names that rules list. Most slots are empty, so they are
+// bytes.
 type perfect struct {
-	slots []string
-	used  []bool
+	list  []string
+	slots []uint8 // index of list, from 1; 0 for none
 	mul   uint64
 	shift uint8
 }
@@ -73,9 +74,9 @@ func newPerfect(list []string) (*perfect, bool) {
 	// Two to the power of twice the logarithm makes a collision-free
 	// multiplier likely; 4096 slots bound the memory.
 	for size := bits.Len(uint(len(list) * 2)); size <= 12; size++ {
-		h := &perfect{slots: make([]string, 1<<size), used: make([]bool, 1<<size), shift: uint8(64 - size)}
+		h := &perfect{list: list, slots: make([]uint8, 1<<size), shift: uint8(64 - size)}
 		for mul, tries := uint64(0x9E3779B97F4A7C15), 0; tries < 32; tries++ {
-			if h.fill(list, mul) {
+			if h.fill(mul) {
 				return h, true
 			}
 			mul = mul*6364136223846793005 + 1442695040888963407 | 1
@@ -84,21 +85,20 @@ func newPerfect(list []string) (*perfect, bool) {
 	return nil, false
 }
 
-func (h *perfect) fill(list []string, mul uint64) bool {
+func (h *perfect) fill(mul uint64) bool {
 	clear(h.slots)
-	clear(h.used)
 	h.mul = mul
-	for _, s := range list {
+	for n, s := range h.list {
 		i := digest(s) * mul >> h.shift
-		if h.used[i] {
+		if h.slots[i] != 0 {
 			return false
 		}
-		h.slots[i], h.used[i] = s, true
+		h.slots[i] = uint8(n + 1)
 	}
 	return true
 }
 
 func (h *perfect) has(s string) bool {
-	i := digest(s) * h.mul >> h.shift
-	return h.slots[i] == s && h.used[i]
+	n := h.slots[digest(s)*h.mul>>h.shift]
+	return n != 0 && h.list[n-1] == s
 }
