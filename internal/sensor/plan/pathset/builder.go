@@ -182,7 +182,7 @@ func (b *builder) fall(at uint16, class int) uint16 {
 }
 
 func (b *builder) tables() *Set {
-	s := &b.set
+	s := b.set // a copy: the builder is larger, and goes
 	s.Next = make([]uint16, len(b.nodes)*MaxClasses)
 	s.Seen = make([]Clauses, len(b.nodes))
 	s.End = make([]Clauses, len(b.nodes))
@@ -195,5 +195,5 @@ func (b *builder) tables() *Set {
 		}
 		s.Seen[i], s.End[i] = b.nodes[i].seen, b.nodes[i].end
 	}
-	return s
+	return &s
 }

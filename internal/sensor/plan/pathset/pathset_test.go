@@ -3,8 +3,10 @@ package pathset
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"pgregory.net/rapid"
 
@@ -121,6 +123,32 @@ func TestMatchesNaive(t *testing.T) {
 			t.Fatalf("%v on the text %q: %x, want %x", patterns, path, got, want)
 		}
 	})
+}
+
+// A Set keeps its tables, and nothing else of what they were made from.
+func TestMemory(t *testing.T) {
+	var patterns []Pattern
+	for i := range 100 {
+		patterns = append(patterns, Pattern{Kind: Prefix, Text: fmt.Sprintf("/etc/%x/file", i*7919), Mask: met(0, i%64)})
+	}
+	heap := func() int64 {
+		runtime.GC()
+		runtime.GC() // also what the first has finalized
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	s, err := New(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := heap() - before
+	tables := int64(2*len(s.Next)) + int64(unsafe.Sizeof(Clauses{}))*int64(len(s.Seen)+len(s.End))
+	if used > tables*5/4 {
+		t.Errorf("%d bytes of tables take %d", tables, used)
+	}
+	runtime.KeepAlive(patterns)
 }
 
 func TestTooLarge(t *testing.T) {
