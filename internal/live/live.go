@@ -136,7 +136,7 @@ func (p *Page) after(n int) (events [][]byte, more <-chan struct{}, ended bool) 
 func (p *Page) servePage(w http.ResponseWriter, _ *http.Request) {
 	secure(w)
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_ = document.ExecuteTemplate(w, "live.html", p.data) // viewers that have gone get nothing
+	_ = document().ExecuteTemplate(w, "live.html", p.data) // viewers that have gone get nothing
 }
 
 // serveEvents sends all events so far, and those that come, until the end.

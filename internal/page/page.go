@@ -9,6 +9,7 @@ import (
 	"html/template"
 	"io"
 	"io/fs"
+	"sync"
 )
 
 // assets holds our style and script, and uPlot 1.6.32 (MIT) as its authors ship
@@ -38,17 +39,20 @@ func asset(name string) string {
 }
 
 // Template is a page around a main part.
-type Template struct{ t *template.Template }
+type Template struct{ parts func() *template.Template }
 
 // Parse makes a page of a file, which defines the template "main".
 func Parse(files fs.FS, name string) Template { return Template{Parts(files, name)} }
 
 // Parts reads a file of templates, which may use those of all pages: "charts", for
 // a list of Chart; "hint", which explains their controls; and "facts", for a
-// list of structs with a Name and a Value.
-func Parts(files fs.FS, name string) *template.Template {
-	t := template.Must(template.ParseFS(assets, "assets/page.html"))
-	return template.Must(t.ParseFS(files, name))
+// list of structs with a Name and a Value. They are read when the first page is
+// written: most runs of the program write none.
+func Parts(files fs.FS, name string) func() *template.Template {
+	return sync.OnceValue(func() *template.Template {
+		t := template.Must(template.ParseFS(assets, "assets/page.html"))
+		return template.Must(t.ParseFS(files, name))
+	})
 }
 
 // Write writes the page with its charts; data is for its main part.
@@ -57,7 +61,7 @@ func (t Template) Write(w io.Writer, title string, charts []Chart, data any) err
 	if err != nil {
 		return err
 	}
-	return t.t.ExecuteTemplate(w, "page", struct {
+	return t.parts().ExecuteTemplate(w, "page", struct {
 		Title  string
 		Style  template.CSS
 		Script template.JS
