@@ -21,7 +21,7 @@ type ExecFilter interface {
 
 // execs tells the kernel which execs no rule can match.
 type execs struct {
-	filter    ExecFilter // nil: there is none
+	filter    ExecFilter // nil for captures
 	epoch     uint64
 	facts     uint64 // state.Table.FactsVersion of this epoch
 	since     time.Time

@@ -30,8 +30,8 @@ func (t *Table) applyLate(v *event.View, timeNS uint64) *Process {
 	return p
 }
 
-// applyLateFork takes a fork by p. The process has had no event since, so that it
-// is what it was then, even if it has ended; nil if it is not known.
+// applyLateFork takes a fork by p, which is nil if the table does not know it. The
+// process has had no event since, so it is as it was then, even if it has ended.
 func (t *Table) applyLateFork(p *Process, v *event.View, timeNS uint64) *Process {
 	h := v.Header()
 	if p == nil {

@@ -3,7 +3,7 @@
  * Processes of which user space has not been told. A process that does nothing
  * that any rule can match is of no interest, nor is its end, if it has no
  * children. So the record of its fork is held here, then that of its exec in its
- * place, if no rule can match that (execs.h). The record is sent before
+ * place, if no rule can match that (execfilter.h). The record is sent before
  *
  *   - the next event of the process that is sent, such as its own next fork;
  *   - while it is that of a fork: the next event of its parent that is sent, as
