@@ -7,7 +7,6 @@ import (
 	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"golang.org/x/sys/unix"
 
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
@@ -43,14 +42,7 @@ func (t *execTables) open(coll *ebpf.Collection) (err error) {
 	return err
 }
 
-func (t *execTables) close() error {
-	if t.memory == nil {
-		return nil
-	}
-	memory := t.memory
-	t.memory = nil
-	return unix.Munmap(memory)
-}
+func (t *execTables) close() error { return unshare(&t.memory) }
 
 // set puts a filter beside the one in use, and returns what the table of interest
 // must say for it to take the other's place: 0 for none.

@@ -326,11 +326,7 @@ func (p *Probe) Close() error {
 	if p.reader != nil {
 		errs = append(errs, p.reader.Close())
 	}
-	if p.waits != nil {
-		errs = append(errs, unix.Munmap(p.waits))
-		p.waits = nil
-	}
-	errs = append(errs, p.processMasks.close(), p.execs.close())
+	errs = append(errs, unshare(&p.waits), p.processMasks.close(), p.execs.close())
 	p.coll.Close()
 	return errors.Join(errs...)
 }

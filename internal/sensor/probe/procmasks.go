@@ -55,13 +55,22 @@ func share(m *ebpf.Map, bytes int) ([]byte, error) {
 	return memory, nil
 }
 
-func (t *maskTable) close() error {
-	if t == nil || t.memory == nil {
+// unshare undoes share; memory may be nil, and is nil afterwards.
+func unshare(memory *[]byte) error {
+	if *memory == nil {
 		return nil
 	}
-	memory := t.memory
-	t.memory, t.slots = nil, nil
-	return unix.Munmap(memory)
+	m := *memory
+	*memory = nil
+	return unix.Munmap(m)
+}
+
+func (t *maskTable) close() error {
+	if t == nil {
+		return nil
+	}
+	t.slots = nil
+	return unshare(&t.memory)
 }
 
 // words are the high halves of a slot's words.
