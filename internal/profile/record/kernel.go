@@ -17,7 +17,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
-//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types record bpf/record.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -I../../sensor/probe/bpf
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc clang-19 -strip llvm-strip-19 -no-global-types record bpf/record.c -- -mcpu=v3 -Wall -Wextra -Werror -std=gnu23 -I../../sensor/probe/bpf
 
 // numbers is the number of counted syscall numbers: NUMBERS in record.c.
 const numbers = 512

@@ -12,6 +12,6 @@
 // each generation of kernels, are committed.
 package probe
 
-//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc bpf/compile -strip llvm-strip-19 -no-global-types direct bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter
-//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc bpf/compile -strip llvm-strip-19 -no-global-types legacy bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -DLEGACY
-//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc bpf/compile -strip llvm-strip-19 -no-global-types oldest bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -Wno-unused-parameter -DLEGACY -DNO_GLOBAL_FUNCTIONS
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc bpf/compile -strip llvm-strip-19 -no-global-types direct bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -std=gnu23
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc bpf/compile -strip llvm-strip-19 -no-global-types legacy bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -std=gnu23 -DLEGACY
+//go:generate go tool bpf2go -tags linux -target amd64,arm64 -cc bpf/compile -strip llvm-strip-19 -no-global-types oldest bpf/probe.c -- -mcpu=v3 -Wall -Wextra -Werror -std=gnu23 -DLEGACY -DNO_GLOBAL_FUNCTIONS

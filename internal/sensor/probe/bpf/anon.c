@@ -109,7 +109,7 @@ INLINE bool put_notifier(struct scratch *s)
 }
 
 SEC("tp_btf/sys_exit")
-int family_anon(u64 *ctx)
+int family_anon(void)
 {
 	struct scratch *s = scratch_get();
 	struct task_struct *task = current_task();

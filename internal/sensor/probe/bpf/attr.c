@@ -34,7 +34,7 @@ INLINE bool xattr_event(struct scratch *s)
 }
 
 SEC("tp_btf/sys_exit")
-int family_attr(u64 *ctx)
+int family_attr(void)
 {
 	struct scratch *s = scratch_get();
 

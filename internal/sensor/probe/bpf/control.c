@@ -126,7 +126,7 @@ INLINE void put_delete_module(struct scratch *s)
 }
 
 SEC("tp_btf/sys_exit")
-int family_control(u64 *ctx)
+int family_control(void)
 {
 	struct scratch *s = scratch_get();
 

@@ -93,7 +93,7 @@ INLINE bool put_limits(struct scratch *s)
 	} while (0)
 
 SEC("tp_btf/sys_exit")
-int family_cred(u64 *ctx)
+int family_cred(void)
 {
 	struct scratch *s = scratch_get();
 	struct task_struct *task = current_task();

@@ -87,25 +87,25 @@ INLINE void dir_not_told(struct scratch *s)
 
 #else
 
-INLINE bool dir_told_later(struct scratch *s, struct task_struct *task)
+INLINE bool dir_told_later(struct scratch *s, struct task_struct *)
 {
 	return s->ret < 0 || (s->entry.kind != KIND_CHDIR && s->entry.kind != KIND_FCHDIR);
 }
 
-INLINE void dir_is_told(u32 pid)
+INLINE void dir_is_told(u32)
 {
 }
 
-INLINE bool dir_is_moved(u32 pid)
+INLINE bool dir_is_moved(u32)
 {
 	return false;
 }
 
-INLINE void put_moved_dir(struct scratch *s)
+INLINE void put_moved_dir(struct scratch *)
 {
 }
 
-INLINE void dir_not_told(struct scratch *s)
+INLINE void dir_not_told(struct scratch *)
 {
 }
 

@@ -46,7 +46,7 @@ INLINE void put_symlinkat(struct scratch *s)
 }
 
 SEC("tp_btf/sys_exit")
-int family_dirent(u64 *ctx)
+int family_dirent(void)
 {
 	struct scratch *s = scratch_get();
 	struct counters *c = counters_get();

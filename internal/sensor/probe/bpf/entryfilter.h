@@ -122,12 +122,15 @@ INLINE bool entry_needed(struct scratch *s, struct task_struct *task)
 	return needs_remain(s, task, f, needs, met);
 }
 
+#ifdef NO_GLOBAL_FUNCTIONS /* verified at each call, the paths are too much */
+INLINE bool entry_left_out(struct scratch *, struct counters *, struct task_struct *)
+{
+	return false;
+}
+#else
 /* True for a call that is left out, and counted. */
 INLINE bool entry_left_out(struct scratch *s, struct counters *c, struct task_struct *task)
 {
-#ifdef NO_GLOBAL_FUNCTIONS /* verified at each call, the paths are too much */
-	return false;
-#else
 	u8 flags = s->h.flags; /* the filter's notepad is there */
 
 	if (!interest.open_filter)
@@ -137,5 +140,5 @@ INLINE bool entry_left_out(struct scratch *s, struct counters *c, struct task_st
 	if (!needed)
 		leave_out(s, c);
 	return !needed;
-#endif
 }
+#endif

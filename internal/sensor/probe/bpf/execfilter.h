@@ -117,7 +117,7 @@ INLINE void exec_text_begin(struct scratch *s, u32 slot, struct exec_text *t)
 	t->left = part >> 32;
 }
 
-static int hash_step(u32 i, struct exec_text *t)
+static int hash_step([[maybe_unused]] u32 i, struct exec_text *t)
 {
 	if (!t->left)
 		return 1;
@@ -138,7 +138,7 @@ INLINE void hash_text(struct scratch *s, u32 slot, struct exec_text *t)
 	bpf_loop(PART_MAX / 8, hash_step, t, 0);
 }
 
-static int read_step(u32 i, struct exec_text *t)
+static int read_step([[maybe_unused]] u32 i, struct exec_text *t)
 {
 	struct exec_filter *f = t->filter;
 	u32 state = BOUND(t->state, EXEC_TEXT_STATES - 1), n = t->left;
@@ -317,7 +317,7 @@ INLINE bool hold_exec(struct scratch *s, struct task_struct *task)
 
 #else
 
-INLINE bool hold_exec(struct scratch *s, struct task_struct *task)
+INLINE bool hold_exec(struct scratch *, struct task_struct *)
 {
 	return false;
 }

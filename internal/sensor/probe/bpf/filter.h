@@ -166,7 +166,7 @@ _Static_assert(FACT_READ == OPEN_READ && FACT_WRITE == OPEN_WRITE, "the lowest f
 
 /* Adds the n bytes at an offset and the other views of the path of len bytes
  * that they start with. */
-INLINE void add_path_views(struct scratch *s, u32 at, u32 len, u32 n)
+INLINE void add_path_views(struct scratch *s, u32 at, [[maybe_unused]] u32 len, u32 n)
 {
 	struct views *v = &s->views;
 
@@ -343,7 +343,8 @@ INLINE bool open_call_get(struct scratch *s, struct task_struct *task, struct op
 
 /* What the paths of a call meet, for needs there are. Nothing of the event has
  * been put together yet; its place serves as a notepad. */
-INLINE struct met open_met(struct scratch *s, struct task_struct *task, struct open_filter *f, struct open_call *o, u64 needs)
+INLINE struct met open_met(struct scratch *s, [[maybe_unused]] struct task_struct *task, struct open_filter *f,
+			   struct open_call *o, u64 needs)
 {
 #ifdef LEGACY
 	u64 *path = s->given; /* the functions need the stack, of which these kernels count more */

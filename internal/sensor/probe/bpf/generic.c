@@ -4,7 +4,7 @@
 #include "submit.h"
 
 SEC("tp_btf/sys_exit")
-int family_generic(u64 *ctx)
+int family_generic(void)
 {
 	struct scratch *s = scratch_get();
 

@@ -184,7 +184,7 @@ INLINE void put_copy_file_range(struct scratch *s)
 }
 
 SEC("tp_btf/sys_exit")
-int family_io(u64 *ctx)
+int family_io(void)
 {
 	struct scratch *s = scratch_get();
 

@@ -103,14 +103,13 @@ INLINE struct rule_bits rules_both(struct rule_bits a, struct rule_bits b)
 }
 
 /* Can no rule match? The host's are among those of any process. */
-INLINE bool none_can_match(struct scratch *s, struct task_struct *task, struct rule_bits any, struct rule_bits host)
+INLINE bool none_can_match(struct rule_bits any, struct rule_bits host)
 {
 	return no_rules(any) || (no_rules(host) && is_host());
 }
 
 /* The same of rules that can match, but perhaps not this process. */
-INLINE bool none_can_match_process(struct scratch *s, struct task_struct *task, struct rule_bits any,
-				   struct rule_bits host)
+INLINE bool none_can_match_process(struct scratch *s, struct rule_bits any, struct rule_bits host)
 {
 	if (no_rules(rules_both(any, s->mask)))
 		return true;
@@ -149,10 +148,10 @@ INLINE u32 fate_by_rules(struct scratch *s, struct counters *c, struct task_stru
 	if (!m)
 		return DELIVERED;
 	rules_of_call(s, task, m);
-	if (none_can_match(s, task, s->rules, s->host_rules))
+	if (none_can_match(s->rules, s->host_rules))
 		return FILTERED;
 	s->mask = process_rules(task, c, m->plan);
-	return none_can_match_process(s, task, s->rules, s->host_rules) ? MASKED : DELIVERED;
+	return none_can_match_process(s, s->rules, s->host_rules) ? MASKED : DELIVERED;
 }
 
 /* True for a call that is left out, and counted, before its family has looked.

@@ -16,7 +16,7 @@
  * it starts from, the parent's address). 0 if absent. */
 #ifdef LEGACY
 
-INLINE u64 path_id(u64 path, u64 id)
+INLINE u64 path_id(u64, u64)
 {
 	return 0; /* calls for every field would take longer than the path */
 }

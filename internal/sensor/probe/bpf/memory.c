@@ -14,7 +14,7 @@ INLINE void put_mem(struct scratch *s, u32 slot, struct task_struct *task)
 }
 
 SEC("tp_btf/sys_exit")
-int family_memory(u64 *ctx)
+int family_memory(void)
 {
 	struct scratch *s = scratch_get();
 	struct task_struct *task = current_task();

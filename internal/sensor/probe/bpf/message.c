@@ -80,7 +80,7 @@ INLINE void recvmsg_event(struct scratch *s, struct message *m, s32 fd, bool nar
 
 /* The size is that of the transferred data or, on failure, the requested one. */
 SEC("tp_btf/sys_exit")
-int family_message(u64 *ctx)
+int family_message(void)
 {
 	struct scratch *s = scratch_get();
 	struct message m = {};

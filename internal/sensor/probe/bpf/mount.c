@@ -132,7 +132,7 @@ INLINE void put_mount_setattr(struct scratch *s)
 }
 
 SEC("tp_btf/sys_exit")
-int family_mount(u64 *ctx)
+int family_mount(void)
 {
 	struct scratch *s = scratch_get();
 

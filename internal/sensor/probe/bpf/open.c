@@ -86,7 +86,7 @@ INLINE void put_open_by_handle(struct scratch *s, u64 file, const struct place *
 }
 
 SEC("tp_btf/sys_exit")
-int family_open(u64 *ctx)
+int family_open(void)
 {
 	struct scratch *s = scratch_get();
 	struct task_struct *task = current_task();

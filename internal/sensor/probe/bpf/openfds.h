@@ -70,7 +70,7 @@ FUNC int read_open_fds(struct scratch *s)
 
 #endif
 
-INLINE void look_at_open_fds(struct scratch *s, u32 kind)
+INLINE void look_at_open_fds(struct scratch *s, [[maybe_unused]] u32 kind)
 {
 	s->fds_told = 0;
 #ifndef LEGACY

@@ -45,7 +45,7 @@ struct string_list {
 };
 
 /* Append one string of an argv or envp with its NUL. Not 0: the last. */
-static int string_step(u32 i, struct string_list *l)
+static int string_step([[maybe_unused]] u32 i, struct string_list *l)
 {
 	struct scratch *s = l->s;
 	u64 p = 0;
@@ -135,7 +135,7 @@ FUNC int put_failed_exec(struct scratch *s, u64 argv, u64 envp)
 }
 
 SEC("tp_btf/sys_exit")
-int family_process(u64 *ctx)
+int family_process(void)
 {
 	struct scratch *s = scratch_get();
 	struct task_struct *task = current_task();

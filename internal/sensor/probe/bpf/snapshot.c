@@ -14,7 +14,7 @@ struct {
 #ifdef LEGACY
 #define ITER_TASK "iter/task"
 /* Kernels before 5.18 cannot read another task's memory: /proc has it. */
-#define COPY_FROM_TASK(dst, n, addr, task) -1
+#define COPY_FROM_TASK(dst, n, addr, task) ((void)(task), -1)
 #else
 #define ITER_TASK "iter.s/task"
 #define COPY_FROM_TASK(dst, n, addr, task) bpf_copy_from_user_task(dst, n, (void *)(addr), task, 0)

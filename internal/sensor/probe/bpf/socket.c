@@ -143,7 +143,7 @@ INLINE void put_getsockopt(struct scratch *s)
 }
 
 SEC("tp_btf/sys_exit")
-int family_socket(u64 *ctx)
+int family_socket(void)
 {
 	struct scratch *s = scratch_get();
 	struct task_struct *task = current_task();

@@ -66,7 +66,7 @@ INLINE bool socket_needed(struct scratch *s, struct task_struct *task, const str
 
 /* What becomes of a call on a socket, of which more is known now: these facts,
  * and the addresses of the socket if there is one. */
-INLINE u32 fate_on_socket(struct scratch *s, struct task_struct *task, struct rule_masks *m, u64 sk, u32 facts)
+INLINE u32 fate_on_socket(struct scratch *s, struct rule_masks *m, [[maybe_unused]] u64 sk, u32 facts)
 {
 	struct special *sp = &m->specials[BOUND(s->entry.kind, SOCKET_KINDS - 1)];
 
@@ -77,9 +77,9 @@ INLINE u32 fate_on_socket(struct scratch *s, struct task_struct *task, struct ru
 	if (sp->addresses && !no_rules(rules_both(s->rules, s->mask)))
 		address_rules(sk);
 #endif
-	if (none_can_match(s, task, s->rules, s->host_rules))
+	if (none_can_match(s->rules, s->host_rules))
 		return FILTERED;
-	return none_can_match_process(s, task, s->rules, s->host_rules) ? MASKED : DELIVERED;
+	return none_can_match_process(s, s->rules, s->host_rules) ? MASKED : DELIVERED;
 }
 
 /* Who sends first is the client (datagram_role), also where nobody asks for
@@ -130,7 +130,7 @@ FUNC_OR_INLINE int socket_left_out(struct scratch *s, s32 fd)
 	u32 facts = socket_facts(s, sk);
 	u32 fate = FILTERED;
 	if (socket_needed(s, task, needs, facts))
-		fate = m ? fate_on_socket(s, task, m, sk, facts) : DELIVERED;
+		fate = m ? fate_on_socket(s, m, sk, facts) : DELIVERED;
 #ifndef NO_GLOBAL_FUNCTIONS
 	if (fate == DELIVERED && facts & SOCK_IS_UNIX && interest.open_filter && !unix_needed(s, sk))
 		fate = FILTERED;

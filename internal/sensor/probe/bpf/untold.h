@@ -80,7 +80,7 @@ struct spin {
 	u64 busy;
 };
 
-static int spin_step(u32 i, struct spin *w)
+static int spin_step([[maybe_unused]] u32 i, struct spin *w)
 {
 	return *(volatile u64 *)&w->u->holder != w->busy;
 }
@@ -211,16 +211,16 @@ INLINE bool untold_ends(u32 pid)
 
 #else
 
-INLINE void tell_before(struct scratch *s, u32 pid)
+INLINE void tell_before(struct scratch *, u32)
 {
 }
 
-INLINE bool hold_fork(struct scratch *s, u32 child)
+INLINE bool hold_fork(struct scratch *, u32)
 {
 	return false;
 }
 
-INLINE bool untold_ends(u32 pid)
+INLINE bool untold_ends(u32)
 {
 	return false;
 }

@@ -73,7 +73,7 @@ INLINE void put_ppoll(struct scratch *s)
 }
 
 SEC("tp_btf/sys_exit")
-int family_wait(u64 *ctx)
+int family_wait(void)
 {
 	struct scratch *s = scratch_get();
 

@@ -79,7 +79,7 @@ INLINE bool walk_on(struct walk *w, struct chain *c, bool *name)
 /* One step up; the path grows from the end of s->path towards its start, and
  * the places where views start are counted from there. Not 0: there is nothing
  * above. */
-static int walk_step(u32 i, struct walk *w)
+static int walk_step([[maybe_unused]] u32 i, struct walk *w)
 {
 	struct dentry *dentry = AS(struct dentry, w->dentry);
 	struct chain *c = &w->s->chain;
@@ -157,7 +157,7 @@ FUNC int path_append_deep(struct scratch *s, u64 dentry, u64 vfsmount)
 
 #ifdef LEGACY
 
-INLINE bool file_is_at(struct scratch *s, u64 file, u32 at, u32 n)
+INLINE bool file_is_at(struct scratch *, u64, u32, u32)
 {
 	return false; /* calls for every field would take longer than the path */
 }
