@@ -2,13 +2,14 @@
 // docs/benchmarks.md:
 //
 //	make build && sudo go run ./test/speed
-//	sudo go run ./test/speed -workloads -seconds 3 -programs
+//	sudo go run ./test/speed -workloads -programs
 //	sudo go run ./test/speed -prices
 //
 // It starts bin/peregrine as a process of its own, again for each row, and
 // reads that process's times from /proc and its counters from the statistics
 // file. Every figure is a median of several runs; on a machine with other work
-// none of them means much.
+// none of them means much. Workloads are compared in short slices that alternate
+// while the work goes on, as the speed of a machine is not the same for long.
 package main
 
 import (
@@ -23,6 +24,8 @@ import (
 type options struct {
 	binary, hooks, only string
 	runs, seconds       int
+	blocks              int
+	slice               time.Duration
 	programs            bool
 }
 
@@ -31,13 +34,15 @@ func main() {
 	binary := flag.String("binary", "bin/peregrine", "the sensor")
 	runs := flag.Int("runs", 3, "runs of each measurement")
 	seconds := flag.Int("seconds", 8, "length of each run")
+	blocks := flag.Int("blocks", 12, "with -workloads: how often each is measured; less than six give no interval of 95 %")
+	slice := flag.Duration("slice", 500*time.Millisecond, "with -workloads: how long each is measured at a time, twice a block and condition")
 	hooks := flag.String("hooks", "tracepoint", "peregrine.hooks of the sensor: auto, functions or tracepoint")
 	real := flag.Bool("workloads", false, "measure real work with and without the sensor instead")
 	only := flag.String("only", "", "with -workloads: those whose name contains this")
-	programs := flag.Bool("programs", false, "with -workloads: show what the programs in the kernel cost, in a run of their own")
+	programs := flag.Bool("programs", false, "with -workloads: show what the programs in the kernel cost, by family and fate, for a second more")
 	three := flag.Bool("prices", false, "measure syscalls and redis without a sensor and with each of its hooks instead")
 	flag.Parse()
-	o := options{*binary, *hooks, *only, *runs, *seconds, *programs}
+	o := options{*binary, *hooks, *only, *runs, *seconds, *blocks, *slice, *programs}
 	if *three {
 		if err := prices(o); err != nil {
 			log.Fatal(err)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/sample"
 )
 
 // ways to observe syscalls; "" is without a sensor.
@@ -33,14 +35,14 @@ func prices(o options) error {
 		return err
 	}
 	defer done()
-	redis := redis(dir, o.seconds)
+	redis, length := redis(dir), time.Duration(o.seconds)*time.Second
 	figures, inForce := map[string][]float64{}, map[string]string{}
 	note := func(name, way string, figure float64) {
 		log.Printf("%s, %s: %.4g", name, cmp.Or(way, "no sensor"), figure)
 		figures[name+way] = append(figures[name+way], figure)
 	}
 	if redis.missing() == "" {
-		if _, err := redis.run(); err != nil { // the first run takes longer
+		if _, err := redis.rate(length); err != nil { // the first run takes longer
 			return err
 		}
 	}
@@ -53,7 +55,7 @@ func prices(o options) error {
 				if redis.missing() != "" {
 					return nil
 				}
-				rate, err := redis.run()
+				rate, err := redis.rate(length)
 				note(redis.name, way, rate)
 				return err
 			})
@@ -77,10 +79,10 @@ func prices(o options) error {
 }
 
 func row(name, unit string, figures map[string][]float64) {
-	alone := middle(figures[name])
+	alone := sample.Median(figures[name])
 	fmt.Printf("| %s | "+unit+" |", name, alone)
 	for _, way := range ways[1:] {
-		f := middle(figures[name+way])
+		f := sample.Median(figures[name+way])
 		fmt.Printf(" "+unit+" (%.2f) |", f, f/alone)
 	}
 	fmt.Println()
@@ -123,23 +125,13 @@ func detached(before int) error {
 
 // onFunctions counts the host's programs on functions of syscalls.
 func onFunctions() (n int, err error) {
-	for id := ebpf.ProgramID(0); ; {
-		id, err = ebpf.ProgramGetNextID(id)
-		if errors.Is(err, os.ErrNotExist) {
-			return n, nil
-		}
-		if err != nil {
-			return n, err
-		}
-		p, err := ebpf.NewProgramFromID(id)
-		if err != nil {
-			continue // gone meanwhile
-		}
-		if info, err := p.Info(); err == nil && p.Type() == ebpf.Tracing && strings.Contains(info.Name, "_sys") {
+	err = eachProgram(func(p *ebpf.Program, name string) error {
+		if p.Type() == ebpf.Tracing && strings.Contains(name, "_sys") {
 			n++
 		}
-		p.Close()
-	}
+		return nil
+	})
+	return n, err
 }
 
 // pricedCall is a syscall, or two, whose price is taken.

@@ -7,25 +7,23 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"regexp"
-	"strconv"
 	"syscall"
 	"time"
 )
 
-// workload is real work of which the operations a second are taken: the figure
-// that the command prints, or how often it ran.
+// workload is real work: commands, each of which is an operation, or a server
+// under a load that runs on and on.
 type workload struct {
 	name    string
-	server  []string // started before; empty: none
-	port    string   // that it listens on
-	check   []string // succeeds when the server is ready; empty: it is when it listens
+	server  []string                // started before; empty: none
+	port    string                  // that it listens on
+	check   []string                // succeeds when the server is ready; empty: it is when it listens
+	read    func() (reading, error) // the server's count
 	command []string
-	figure  *regexp.Regexp // nil: the command does one operation
 	user    *syscall.Credential
-	prepare func() error // once, before the first run; nil: nothing
-	renew   func() error // before each run; nil: nothing
-	clean   func() error // after the last run; nil: nothing
+	prepare func() error // once, before all; nil: nothing
+	renew   func() error // before each command; nil: nothing
+	clean   func() error // after all; nil: nothing
 }
 
 // missing is the first program that is not installed.
@@ -40,50 +38,94 @@ func (w workload) missing() string {
 	return ""
 }
 
-// ready does what comes before the first run. Work without a server runs once,
-// so that its files are in the page cache.
-func (w workload) ready() error {
+// begin starts the load, and returns a function that ends it. Work without a
+// server runs once, so that its files are in the page cache.
+func (w workload) begin() (end func() error, err error) {
 	if w.prepare != nil {
 		if err := w.prepare(); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	if len(w.server) > 0 {
-		return nil
+	if len(w.server) == 0 {
+		_, err := w.commands(0)
+		return func() error { return nil }, err
 	}
-	_, err := w.run()
-	return err
+	stop, err := w.serve()
+	if err != nil {
+		return nil, err
+	}
+	client := w.cmd(context.Background(), w.command)
+	if err := client.Start(); err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	return func() error {
+		err := client.Process.Kill()
+		_ = client.Wait() // killed
+		return errors.Join(err, stop())
+	}, nil
 }
 
-// run gives the operations per second.
-func (w workload) run() (rate float64, err error) {
-	if w.renew != nil {
-		if err := w.renew(); err != nil {
-			return 0, err
-		}
+// slice is the work of some time, once it has begun.
+func (w workload) slice(length time.Duration) (s slice, err error) {
+	if len(w.server) == 0 {
+		return w.commands(length)
 	}
-	if len(w.server) > 0 {
-		end, err := w.serve()
-		if err != nil {
-			return 0, err
-		}
-		defer func() { err = errors.Join(err, end()) }()
+	before, err := w.read()
+	if err != nil {
+		return s, err
 	}
+	time.Sleep(length)
+	after, err := w.read()
+	if err != nil {
+		return s, err
+	}
+	if after.ops-before.ops < 10 {
+		return s, fmt.Errorf("%s does nothing", w.command[0])
+	}
+	return slice{after.ops - before.ops, after.at - before.at}, nil
+}
+
+// commands runs the command again and again for some time, at least once.
+func (w workload) commands(length time.Duration) (s slice, err error) {
+	for s.ops == 0 || s.seconds < length.Seconds() {
+		if w.renew != nil {
+			if err := w.renew(); err != nil {
+				return s, err
+			}
+		}
+		begin := time.Now()
+		if _, err := w.output(w.command...); err != nil {
+			return s, err
+		}
+		s.ops, s.seconds = s.ops+1, s.seconds+time.Since(begin).Seconds()
+	}
+	return s, nil
+}
+
+// rate is that of one slice, with a load of its own.
+func (w workload) rate(length time.Duration) (rate float64, err error) {
+	end, err := w.begin()
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, end()) }()
+	s, err := w.slice(length)
+	return s.rate(), err
+}
+
+// output is that of a command of the workload's user.
+func (w workload) output(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	begin := time.Now()
-	out, err := w.cmd(ctx, w.command).Output()
+	out, err := w.cmd(ctx, args).Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = fmt.Errorf("%w: %s", err, exit.Stderr)
+	}
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w%s", w.command[0], err, said(err))
+		return "", fmt.Errorf("%s: %w", args[0], err)
 	}
-	if w.figure == nil {
-		return 1 / time.Since(begin).Seconds(), nil
-	}
-	found := w.figure.FindSubmatch(out)
-	if found == nil {
-		return 0, fmt.Errorf("%s: no figure in %q", w.command[0], out)
-	}
-	return strconv.ParseFloat(string(found[1]), 64)
+	return string(out), nil
 }
 
 // cmd is a command of the workload's user.
@@ -94,15 +136,6 @@ func (w workload) cmd(ctx context.Context, args []string) *exec.Cmd {
 		cmd.Dir, cmd.Env = "/", []string{"PATH=" + os.Getenv("PATH"), "HOME=/"}
 	}
 	return cmd
-}
-
-// said is what a failed command said.
-func said(err error) string {
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) || len(exit.Stderr) == 0 {
-		return ""
-	}
-	return ": " + string(exit.Stderr)
 }
 
 // serve starts the server, waits until it takes connections, and returns a
