@@ -10,4 +10,4 @@
 // header of the probe are generated from it.
 package event
 
-//go:generate go run ./gen
+//go:generate go run ../../../tools/schemagen

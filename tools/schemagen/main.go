@@ -1,4 +1,4 @@
-// Command gen generates from schema.txt the Go tables of package event, the C
+// Command schemagen generates from schema.txt the Go tables of package event, the C
 // header of the probe and the numbers of its loader. It also generates the table
 // of syscalls from the numbers in golang.org/x/sys. Run by go generate in internal/sensor/event.
 package main
