@@ -18,14 +18,12 @@ type ExecKey struct {
 	Epoch uint64
 }
 
-var execKeySlot = KindExecve.Info().Slot("exec_key")
-
 // ExecKey returns the key of an execve event; false if it has none.
 func (v *View) ExecKey() (k ExecKey, ok bool) {
 	if v.Kind() != KindExecve {
 		return k, false
 	}
-	b, ok := v.Bytes(execKeySlot)
+	b, ok := v.Bytes(ExecveExecKey)
 	if !ok || len(b) != int(unsafe.Sizeof(k)) {
 		return k, false
 	}

@@ -944,6 +944,137 @@ const (
 	ChdirCwd  = 2
 )
 
+// The slots of fchdir.
+const (
+	FchdirRes  = 0
+	FchdirFd   = 1
+	FchdirFile = 2
+	FchdirCwd  = 3
+)
+
+// The slots of chroot.
+const (
+	ChrootRes  = 0
+	ChrootPath = 1
+	ChrootBase = 2
+	ChrootRoot = 3
+)
+
+// The slots of setns.
+const (
+	SetnsRes            = 0
+	SetnsFd             = 1
+	SetnsNstype         = 2
+	SetnsFile           = 3
+	SetnsCurInheritable = 4
+	SetnsCurPermitted   = 5
+	SetnsCurEffective   = 6
+)
+
+// The slots of setsid.
+const (
+	SetsidRes   = 0
+	SetsidSid   = 1
+	SetsidPgid  = 2
+	SetsidVpgid = 3
+)
+
+// The slots of setpgid.
+const (
+	SetpgidRes     = 0
+	SetpgidPid     = 1
+	SetpgidPgid    = 2
+	SetpgidSid     = 3
+	SetpgidCurPgid = 4
+	SetpgidVpgid   = 5
+)
+
+// The slots of setrlimit.
+const (
+	SetrlimitRes      = 0
+	SetrlimitCur      = 1
+	SetrlimitMax      = 2
+	SetrlimitResource = 3
+)
+
+// The slots of prlimit.
+const (
+	PrlimitRes      = 0
+	PrlimitNewcur   = 1
+	PrlimitNewmax   = 2
+	PrlimitOldcur   = 3
+	PrlimitOldmax   = 4
+	PrlimitPid      = 5
+	PrlimitResource = 6
+)
+
+// The slots of container.
+const (
+	ContainerJson = 0
+)
+
+// The slots of procmove.
+const (
+	ProcmoveCgroups   = 0
+	ProcmoveCgroupSet = 1
+)
+
+// The slots of execveat.
+const (
+	ExecveatRes            = 0
+	ExecveatExe            = 1
+	ExecveatArgs           = 2
+	ExecveatTid            = 3
+	ExecveatPid            = 4
+	ExecveatPtid           = 5
+	ExecveatCwd            = 6
+	ExecveatFdlimit        = 7
+	ExecveatPgftMaj        = 8
+	ExecveatPgftMin        = 9
+	ExecveatVmSize         = 10
+	ExecveatVmRss          = 11
+	ExecveatVmSwap         = 12
+	ExecveatComm           = 13
+	ExecveatCgroups        = 14
+	ExecveatEnv            = 15
+	ExecveatTty            = 16
+	ExecveatVpgid          = 17
+	ExecveatLoginuid       = 18
+	ExecveatFlags          = 19
+	ExecveatCapInheritable = 20
+	ExecveatCapPermitted   = 21
+	ExecveatCapEffective   = 22
+	ExecveatExeIno         = 23
+	ExecveatExeInoCtime    = 24
+	ExecveatExeInoMtime    = 25
+	ExecveatUid            = 26
+	ExecveatTrustedExepath = 27
+	ExecveatPgid           = 28
+	ExecveatGid            = 29
+	ExecveatSid            = 30
+	ExecveatPpid           = 31
+	ExecveatStart          = 32
+	ExecveatVpid           = 33
+	ExecveatMntns          = 34
+)
+
+// The slots of useradded.
+const (
+	UseraddedUid         = 0
+	UseraddedGid         = 1
+	UseraddedName        = 2
+	UseraddedHome        = 3
+	UseraddedShell       = 4
+	UseraddedContainerId = 5
+)
+
+// The slots of groupadded.
+const (
+	GroupaddedGid         = 0
+	GroupaddedName        = 1
+	GroupaddedContainerId = 2
+)
+
 // The slots of clone.
 const (
 	CloneRes              = 0

@@ -163,7 +163,7 @@ func (p *Probe) tidyNames(names map[processName]nameNeeds) error {
 // learnName tells the probe the name of a process that started before it. It
 // does not replace a name that the probe has recorded, which is newer.
 func (p *Probe) learnName(v *event.View) {
-	comm, ok := v.Str(taskComm)
+	comm, ok := v.Str(event.TaskComm)
 	if !ok {
 		return
 	}
@@ -172,5 +172,3 @@ func (p *Probe) learnName(v *event.View) {
 	// Full or known: opens of a process without a name are always sent.
 	_ = p.coll.Maps["process_names"].Update(v.Header().PID, name, ebpf.UpdateNoExist)
 }
-
-var taskComm = event.KindTask.Info().Slot("comm")

@@ -63,18 +63,12 @@ func readTasks(r io.Reader, emit func(v *event.View, ev []byte)) error {
 	}
 }
 
-var (
-	taskArgv    = event.KindTask.Info().Slot("argv")
-	taskEnv     = event.KindTask.Info().Slot("env")
-	taskExePath = event.KindTask.Info().Slot("exepath")
-)
-
 // complete adds the arguments and environment that the iterator could not read:
 // on older kernels it sees only kernel memory. Kernel threads have neither.
 func complete(v *event.View, b *event.Builder) []byte {
-	_, argv := v.Bytes(taskArgv)
-	_, env := v.Bytes(taskEnv)
-	if _, exe := v.Bytes(taskExePath); !exe || (argv && env) {
+	_, argv := v.Bytes(event.TaskArgv)
+	_, env := v.Bytes(event.TaskEnv)
+	if _, exe := v.Bytes(event.TaskExepath); !exe || (argv && env) {
 		return v.Raw()
 	}
 	dir := "/proc/" + strconv.Itoa(int(v.Header().PID)) + "/"
@@ -82,9 +76,9 @@ func complete(v *event.View, b *event.Builder) []byte {
 	info := v.Info()
 	for i := range info.Slots() {
 		switch {
-		case i == taskArgv && !argv:
+		case i == event.TaskArgv && !argv:
 			putStrings(b, i, dir+"cmdline")
-		case i == taskEnv && !env:
+		case i == event.TaskEnv && !env:
 			putStrings(b, i, dir+"environ")
 		case info.Variable(i):
 			if p, ok := v.Bytes(i); ok {

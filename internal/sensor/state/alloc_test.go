@@ -130,7 +130,7 @@ func BenchmarkForkExecExit(b *testing.B) {
 			}
 			v.Header().Time = start
 			if v.Kind() == event.KindProcfork {
-				*slotPtr(raw, forkSlots.start) = start
+				*slotPtr(raw, event.ProcforkStart) = start
 			} else {
 				v.Header().Start = start
 			}

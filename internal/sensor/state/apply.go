@@ -48,27 +48,27 @@ func (t *Table) applyState(p *Process, v *event.View, timeNS uint64) {
 	case event.KindProcfork:
 		t.applyFork(p, v, timeNS)
 	case event.KindExecve:
-		t.applyExec(p, v, &execSlots, timeNS)
+		t.applyExec(p, v, execveExtras, timeNS)
 	case event.KindExecveat:
-		t.applyExec(p, v, &execatSlots, timeNS)
+		t.applyExec(p, v, execveatExtras, timeNS)
 	case event.KindProcmove:
 		t.applyMove(p, v)
 	case event.KindProcexit:
 		t.applyExit(p, v)
 	case event.KindChdir:
-		t.applyChdir(p, v, chdirSlots.cwd, v.Str, chdirSlots.path)
+		t.applyChdir(p, v, event.ChdirCwd, v.Str, event.ChdirPath)
 	case event.KindFchdir:
-		t.applyChdir(p, v, fchdirSlots.cwd, filePath(v), fchdirSlots.file)
+		t.applyChdir(p, v, event.FchdirCwd, filePath(v), event.FchdirFile)
 	case event.KindChroot:
 		t.applyChroot(p, v)
 	case event.KindSetsid:
-		t.applySession(p, v, setsidSlots)
+		t.applySession(p, v, event.SetsidSid)
 	case event.KindSetpgid:
 		t.applySetpgid(p, v)
 	case event.KindSetrlimit:
-		t.applyLimit(p, v, setrlimitSlots.resource, setrlimitSlots.cur)
+		t.applyLimit(p, v, event.SetrlimitResource, event.SetrlimitCur)
 	case event.KindPrlimit:
-		if pid := int32(v.Int(prlimitSlots.pid)); pid != 0 && pid != p.PID {
+		if pid := int32(v.Int(event.PrlimitPid)); pid != 0 && pid != p.PID {
 			if p.VPID != p.PID { // a pid of its pid namespace
 				return
 			}
@@ -76,9 +76,9 @@ func (t *Table) applyState(p *Process, v *event.View, timeNS uint64) {
 				return
 			}
 		}
-		t.applyLimit(p, v, prlimitSlots.resource, prlimitSlots.cur)
+		t.applyLimit(p, v, event.PrlimitResource, event.PrlimitNewcur)
 	default:
-		if i := int(credSlots[k]); i != 0 && v.Header().Res >= 0 {
+		if i := credSlots[k]; i != 0 && v.Header().Res >= 0 {
 			caps := [3]uint64{v.Uint(i), v.Uint(i + 1), v.Uint(i + 2)}
 			if k == event.KindSetns && entersMounts(v) {
 				t.setDir(p, "/")
@@ -105,7 +105,7 @@ func entersMounts(v *event.View) bool {
 		return false
 	}
 	var f event.FileInfo
-	return v.Uint(setnsSlots.nstype)&cloneNewNS != 0 || h.MntNS != 0 && v.FileInfo(setnsSlots.file, &f) && f.Ino == uint64(h.MntNS)
+	return v.Uint(event.SetnsNstype)&cloneNewNS != 0 || h.MntNS != 0 && v.FileInfo(event.SetnsFile, &f) && f.Ino == uint64(h.MntNS)
 }
 
 // rlimitNoFile is RLIMIT_NOFILE (include/uapi/asm-generic/resource.h).
@@ -131,12 +131,11 @@ func (t *Table) setCaps(p *Process, caps [3]uint64) {
 // applyFork makes the child's entry: a copy of its parent's. Nothing is
 // copied but words; strings are shared.
 func (t *Table) applyFork(p *Process, v *event.View, timeNS uint64) {
-	s := &forkSlots
-	if v.Int(s.vpid) != v.Int(s.vtid) {
+	if v.Int(event.ProcforkVpid) != v.Int(event.ProcforkVtid) {
 		p.Threads++
 		return
 	}
-	h, pid, start := v.Header(), int32(v.Int(s.child)), v.Uint(s.start)
+	h, pid, start := v.Header(), int32(v.Int(event.ProcforkChild)), v.Uint(event.ProcforkStart)
 	if c := t.processes[pid]; c != nil && c.Start >= start {
 		return // the snapshot has it, or a later process of that pid
 	}
@@ -146,16 +145,16 @@ func (t *Table) applyFork(p *Process, v *event.View, timeNS uint64) {
 	}
 	c.inherit(p)
 	c.Container = t.containers.Share(p.Container)
-	c.PPID, c.VPID = int32(v.Int(s.ppid)), int32(v.Int(s.vpid))
-	c.SID, c.PGID, c.VPGID = int32(v.Int(s.sid)), int32(v.Int(s.pgid)), int32(v.Int(s.vpgid))
-	c.UID, c.GID = uint32(v.Uint(s.uid)), uint32(v.Uint(s.gid))
+	c.PPID, c.VPID = int32(v.Int(event.ProcforkPpid)), int32(v.Int(event.ProcforkVpid))
+	c.SID, c.PGID, c.VPGID = int32(v.Int(event.ProcforkSid)), int32(v.Int(event.ProcforkPgid)), int32(v.Int(event.ProcforkVpgid))
+	c.UID, c.GID = uint32(v.Uint(event.ProcforkUid)), uint32(v.Uint(event.ProcforkGid))
 	c.Start, c.ForkTime = start, timeNS
 	if h.Flags&event.Late != 0 && start != 0 {
 		c.ForkTime = t.epoch(start, h.Time, timeNS)
 	}
 	c.seen = h.Time
 	c.Threads = 1
-	if ns := v.Uint(s.pidns); ns != 0 {
+	if ns := v.Uint(event.ProcforkPidnsInitStartTs); ns != 0 {
 		c.PIDNSStart = t.epoch(ns, h.Time, timeNS)
 	}
 	if c.PPID == p.PID && !p.gone {
@@ -180,7 +179,7 @@ func (p *Process) inherit(q *Process) {
 }
 
 // applyExec gives p its new image. A failed exec changes nothing.
-func (t *Table) applyExec(p *Process, v *event.View, s *execveSlots, timeNS uint64) {
+func (t *Table) applyExec(p *Process, v *event.View, s execExtras, timeNS uint64) {
 	h := v.Header()
 	if h.Res < 0 {
 		return
@@ -188,28 +187,28 @@ func (t *Table) applyExec(p *Process, v *event.View, s *execveSlots, timeNS uint
 	p.Known, p.Told, p.died = true, true, 0
 	p.ExecID, p.ExecTime, p.Threads = h.ExecID, timeNS, 1
 	p.execed = h.Time
-	t.setString(&p.Comm, v, s.comm)
-	t.setString(&p.Exe, v, s.exe)
-	t.setString(&p.ExePath, v, s.path)
-	t.setList(&p.Args, v, s.args)
-	t.setList(&p.Env, v, s.env)
-	if cwd, ok := v.Str(s.cwd); ok {
+	t.setString(&p.Comm, v, event.ExecveComm)
+	t.setString(&p.Exe, v, event.ExecveExe)
+	t.setString(&p.ExePath, v, event.ExecveTrustedExepath)
+	t.setList(&p.Args, v, event.ExecveArgs)
+	t.setList(&p.Env, v, event.ExecveEnv)
+	if cwd, ok := v.Str(event.ExecveCwd); ok {
 		t.setDir(p, cwd)
 	}
 	t.setCmdline(p)
 	p.VPID, p.SID = int32(v.Int(s.vpid)), int32(v.Int(s.sid))
-	p.PGID, p.VPGID = int32(v.Int(s.pgid)), int32(v.Int(s.vpgid))
-	p.TTY, p.FDLimit = uint32(v.Uint(s.tty)), v.Uint(s.fdlimit)
-	p.CapInheritable, p.CapPermitted, p.CapEffective = v.Uint(s.capInh), v.Uint(s.capPerm), v.Uint(s.capEff)
-	p.ExeFlags = event.ExeFlags(v.Uint(s.flags))
-	p.ExeIno, p.ExeCTime, p.ExeMTime = v.Uint(s.ino), v.Uint(s.ctime), v.Uint(s.mtime)
-	p.VMSize, p.VMRSS, p.VMSwap = uint32(v.Uint(s.vmSize)), uint32(v.Uint(s.vmRSS)), uint32(v.Uint(s.vmSwap))
-	p.MajorFaults, p.MinorFaults = v.Uint(s.majFault), v.Uint(s.minFault)
+	p.PGID, p.VPGID = int32(v.Int(event.ExecvePgid)), int32(v.Int(event.ExecveVpgid))
+	p.TTY, p.FDLimit = uint32(v.Uint(event.ExecveTty)), v.Uint(event.ExecveFdlimit)
+	p.CapInheritable, p.CapPermitted, p.CapEffective = v.Uint(event.ExecveCapInheritable), v.Uint(event.ExecveCapPermitted), v.Uint(event.ExecveCapEffective)
+	p.ExeFlags = event.ExeFlags(v.Uint(event.ExecveFlags))
+	p.ExeIno, p.ExeCTime, p.ExeMTime = v.Uint(event.ExecveExeIno), v.Uint(event.ExecveExeInoCtime), v.Uint(event.ExecveExeInoMtime)
+	p.VMSize, p.VMRSS, p.VMSwap = uint32(v.Uint(event.ExecveVmSize)), uint32(v.Uint(event.ExecveVmRss)), uint32(v.Uint(event.ExecveVmSwap))
+	p.MajorFaults, p.MinorFaults = v.Uint(event.ExecvePgftMaj), v.Uint(event.ExecvePgftMin)
 	p.MntNS, p.PIDNS = h.MntNS, h.PIDNS
 	if started := v.Uint(s.start); p.ForkTime == 0 && started != 0 {
 		p.ForkTime = t.epoch(started, h.Time, timeNS)
 	}
-	if cgroups, ok := v.Str(s.cgroups); ok {
+	if cgroups, ok := v.Str(event.ExecveCgroups); ok {
 		p.CgroupID = h.Cgroup
 		t.setCgroups(p, cgroups)
 	}
@@ -271,9 +270,9 @@ func (t *Table) applyChroot(p *Process, v *event.View) {
 	if v.Header().Res < 0 {
 		return
 	}
-	root, ok := v.Str(chrootSlots.root)
+	root, ok := v.Str(event.ChrootRoot)
 	if !ok || root == "" {
-		if root, ok = v.Str(chrootSlots.path); !ok {
+		if root, ok = v.Str(event.ChrootPath); !ok {
 			return
 		}
 	}
@@ -281,11 +280,13 @@ func (t *Table) applyChroot(p *Process, v *event.View) {
 	t.changed(p)
 }
 
-func (t *Table) applySession(p *Process, v *event.View, s idSlots) {
+// applySession takes the session and groups that a call has led to, from three
+// slots that begin at ids.
+func (t *Table) applySession(p *Process, v *event.View, ids int) {
 	if v.Header().Res < 0 {
 		return
 	}
-	p.SID, p.PGID, p.VPGID = int32(v.Int(s.sid)), int32(v.Int(s.pgid)), int32(v.Int(s.vpgid))
+	p.SID, p.PGID, p.VPGID = int32(v.Int(ids)), int32(v.Int(ids+1)), int32(v.Int(ids+2))
 	t.changed(p)
 }
 
@@ -295,9 +296,9 @@ func (t *Table) applySetpgid(p *Process, v *event.View) {
 	if v.Header().Res < 0 {
 		return
 	}
-	target := int32(v.Int(setpgidSlots.target))
+	target := int32(v.Int(event.SetpgidPid))
 	if target == 0 || target == p.VPID {
-		t.applySession(p, v, setpgidSlots.idSlots)
+		t.applySession(p, v, event.SetpgidSid)
 		return
 	}
 	c := p.child
@@ -307,7 +308,7 @@ func (t *Table) applySetpgid(p *Process, v *event.View) {
 	if c == nil {
 		return
 	}
-	group := int32(v.Int(setpgidSlots.to))
+	group := int32(v.Int(event.SetpgidPgid))
 	if group == 0 {
 		group = target
 	}
@@ -336,7 +337,7 @@ func (t *Table) hostGroup(c *Process, group int32) int32 {
 // one then (a runtime moves the process that it starts).
 func (t *Table) applyMove(p *Process, v *event.View) {
 	p.CgroupID = v.Header().Cgroup
-	if cgroups, ok := v.Str(moveSlots.cgroups); ok {
+	if cgroups, ok := v.Str(event.ProcmoveCgroups); ok {
 		t.setCgroups(p, cgroups)
 	}
 }

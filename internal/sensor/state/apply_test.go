@@ -268,9 +268,9 @@ func TestCapabilitiesAfterSetuid(t *testing.T) {
 		}
 		h := w.header(10)
 		w.b.Start(event.Kind(k), h)
-		w.b.Uint(int(i), 1)
-		w.b.Uint(int(i)+1, 2)
-		w.b.Uint(int(i)+2, uint64(k))
+		w.b.Uint(i, 1)
+		w.b.Uint(i+1, 2)
+		w.b.Uint(i+2, uint64(k))
 		w.apply(w.b.Finish())
 		if kind := event.Kind(k); kind == event.KindUnshare || kind == event.KindSetns {
 			if p.CapEffective == uint64(k) {
@@ -314,8 +314,8 @@ func TestDirectoryAfterSetns(t *testing.T) {
 		h := w.header(10)
 		h.Res, h.TID, h.MntNS = c.res, c.thread, here
 		w.b.Start(event.KindSetns, h)
-		w.b.Uint(setnsSlots.nstype, c.nstype)
-		w.b.File(setnsSlots.file, event.FileInfo{Type: event.FDFile, Ino: c.ino}, nil)
+		w.b.Uint(event.SetnsNstype, c.nstype)
+		w.b.File(event.SetnsFile, event.FileInfo{Type: event.FDFile, Ino: c.ino}, nil)
 		before := p.Generation
 		if w.apply(w.b.Finish()); (p.CWD == "/") != c.wantRoot || c.wantRoot && p.Generation == before {
 			t.Errorf("%s: in %q", c.name, p.CWD)
@@ -337,9 +337,9 @@ func TestDirectories(t *testing.T) {
 		p := w.start(10, 1, "sh")
 		p.CWD = "/home/u/"
 		w.b.Start(event.KindChdir, w.header(10))
-		w.b.Str(chdirSlots.path, c.path)
+		w.b.Str(event.ChdirPath, c.path)
 		if c.cwd != "" {
-			w.b.Str(chdirSlots.cwd, c.cwd)
+			w.b.Str(event.ChdirCwd, c.cwd)
 		}
 		w.apply(w.b.Finish())
 		if p.CWD != c.want {
@@ -350,7 +350,7 @@ func TestDirectories(t *testing.T) {
 	p := w.start(10, 1, "sh")
 	h := w.header(10)
 	w.b.Start(event.KindFchdir, h)
-	w.b.File(fchdirSlots.file, event.FileInfo{Type: event.FDDirectory}, []byte("/opt"))
+	w.b.File(event.FchdirFile, event.FileInfo{Type: event.FDDirectory}, []byte("/opt"))
 	if w.apply(w.b.Finish()); p.CWD != "/opt/" {
 		t.Errorf("fchdir: %q", p.CWD)
 	}
@@ -360,21 +360,21 @@ func TestDirectories(t *testing.T) {
 		t.Errorf("told with another event: %q", p.CWD)
 	}
 	w.b.Start(event.KindProcfork, h)
-	w.b.Int(forkSlots.child, 11)
-	w.b.Uint(forkSlots.start, 1)
+	w.b.Int(event.ProcforkChild, 11)
+	w.b.Uint(event.ProcforkStart, 1)
 	w.b.CWD("/opt")
 	if w.apply(w.b.Finish()); p.CWD != "/opt/" || w.table.Get(11).CWD != "/opt/" {
 		t.Errorf("told with a fork: %q, of the child %q", p.CWD, w.table.Get(11).CWD)
 	}
 	h.Res = -20
 	w.b.Start(event.KindFchdir, h)
-	w.b.Str(fchdirSlots.cwd, "/wrong")
+	w.b.Str(event.FchdirCwd, "/wrong")
 	if w.apply(w.b.Finish()); p.CWD != "/opt/" {
 		t.Errorf("a failed fchdir: %q", p.CWD)
 	}
 	h.Res = 0
 	w.b.Start(event.KindChroot, h)
-	w.b.Str(chrootSlots.root, "/jail")
+	w.b.Str(event.ChrootRoot, "/jail")
 	if w.apply(w.b.Finish()); p.Root != "/jail" {
 		t.Errorf("chroot: %q", p.Root)
 	}
@@ -398,7 +398,7 @@ func TestRoots(t *testing.T) {
 		before, h := p.Generation, w.header(10)
 		h.Res = c.res
 		w.b.Start(event.KindChroot, h)
-		for slot, text := range map[int]string{chrootSlots.root: c.root, chrootSlots.path: c.path} {
+		for slot, text := range map[int]string{event.ChrootRoot: c.root, event.ChrootPath: c.path} {
 			if text != "" {
 				w.b.Str(slot, text)
 			}
@@ -417,7 +417,7 @@ func TestContainers(t *testing.T) {
 	w.fork(10, 11)
 	id := strings.Repeat("0123456789abcdef", 4)
 	raw := w.execRaw(11, "/bin/nginx")
-	raw = replaceStr(t, raw, execSlots.cgroups, "memory=/docker/"+id+"\x00")
+	raw = replaceStr(t, raw, event.ExecveCgroups, "memory=/docker/"+id+"\x00")
 	p := w.apply(raw)
 	if p.Container.ID != id[:12] || p.Container.Known {
 		t.Fatalf("container %+v", p.Container)
@@ -433,13 +433,13 @@ func TestContainers(t *testing.T) {
 		t.Error("metadata of a container must change the generation of its processes, and no other's")
 	}
 	w.b.Start(event.KindContainer, event.Header{})
-	w.b.Str(containerJSON, `{"container": {"id": "`+id[:12]+`", "name": "api"}}`)
+	w.b.Str(event.ContainerJson, `{"container": {"id": "`+id[:12]+`", "name": "api"}}`)
 	if w.apply(w.b.Finish()); c.Container.Name != "api" || c.Container.Type != container.Docker {
 		t.Errorf("metadata of a capture: %+v", c.Container)
 	}
 	w.b.Start(event.KindAsyncevent, event.Header{})
-	w.b.Str(asyncName, "container")
-	w.b.Str(asyncData, `{"container": {"id": "`+id[:12]+`", "name": "web"}}`)
+	w.b.Str(event.AsynceventName, "container")
+	w.b.Str(event.AsynceventData, `{"container": {"id": "`+id[:12]+`", "name": "web"}}`)
 	if w.apply(w.b.Finish()); c.Container.Name != "web" {
 		t.Errorf("metadata of a newer capture: %+v", c.Container)
 	}

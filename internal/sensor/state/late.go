@@ -25,7 +25,7 @@ func (t *Table) applyLate(v *event.View, timeNS uint64) *Process {
 		return p
 	}
 	t.checkLate(p, h)
-	t.applyExec(p, v, &execSlots, timeNS)
+	t.applyExec(p, v, execveExtras, timeNS)
 	t.renumber(p)
 	return p
 }
@@ -70,7 +70,7 @@ func (t *Table) newLate(v *event.View, timeNS uint64) *Process {
 	}
 	p.fromHeader(h)
 	p.Root = "/"
-	p.PIDNSStart = t.epoch(v.Uint(execPIDNSStart), h.Time, timeNS)
+	p.PIDNSStart = t.epoch(v.Uint(event.ExecvePidnsInitStartTs), h.Time, timeNS)
 	if q := t.Get(p.PPID); q != nil && q.Start <= p.Start {
 		t.link(p, q)
 	}

@@ -16,7 +16,7 @@ func TestLateForkAfterUnshare(t *testing.T) {
 	i := credSlots[event.KindUnshare]
 	w.b.Start(event.KindUnshare, w.header(10))
 	for n := range 3 {
-		w.b.Uint(int(i)+n, 7)
+		w.b.Uint(i+n, 7)
 	}
 	w.apply(w.b.Finish())
 	if p.CapEffective == 7 {

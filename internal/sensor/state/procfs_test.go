@@ -310,7 +310,7 @@ func TestContainerUsers(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.start(10, 1, "runc")
 	w.fork(10, 11)
-	raw := replaceStr(t, w.execRaw(11, "/bin/app"), execSlots.cgroups, "=/docker/"+strings.Repeat("ab", 32))
+	raw := replaceStr(t, w.execRaw(11, "/bin/app"), event.ExecveCgroups, "=/docker/"+strings.Repeat("ab", 32))
 	p := w.apply(raw)
 	w.table.users.proc = proc
 	os.MkdirAll(filepath.Join(proc, "11"), 0o755)
@@ -336,7 +336,7 @@ func TestContainerUsersAreReadAgain(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.start(10, 1, "runc")
 	w.fork(10, 11)
-	raw := replaceStr(t, w.execRaw(11, "/bin/app"), execSlots.cgroups, "=/docker/"+strings.Repeat("ab", 32))
+	raw := replaceStr(t, w.execRaw(11, "/bin/app"), event.ExecveCgroups, "=/docker/"+strings.Repeat("ab", 32))
 	p, now := w.apply(raw), time.Now()
 	for _, tt := range []struct {
 		what string
@@ -366,22 +366,21 @@ func TestContainerUsersAreReadAgain(t *testing.T) {
 func TestUsersOfACapture(t *testing.T) {
 	w := newWorld(t, Options{})
 	p := w.start(10, 1, "sh")
-	s := userSlots[0]
 	w.b.Start(event.KindUseradded, event.Header{})
-	w.b.Uint(s.uid, 500)
-	w.b.Uint(s.gid, 50)
-	w.b.Str(s.name, "eve")
-	w.b.Str(s.home, "/home/eve")
+	w.b.Uint(event.UseraddedUid, 500)
+	w.b.Uint(event.UseraddedGid, 50)
+	w.b.Str(event.UseraddedName, "eve")
+	w.b.Str(event.UseraddedHome, "/home/eve")
 	w.apply(w.b.Finish())
 	w.b.Start(event.KindGroupadded, event.Header{})
-	w.b.Uint(userSlots[2].gid, 50)
-	w.b.Str(userSlots[2].name, "staff")
+	w.b.Uint(event.GroupaddedGid, 50)
+	w.b.Str(event.GroupaddedName, "staff")
 	w.apply(w.b.Finish())
 	if u, g := w.table.User(p, 500), w.table.Group(p, 50); u.Name != "eve" || u.Home != "/home/eve" || g.Name != "staff" {
 		t.Errorf("%+v, %+v", u, g)
 	}
 	w.b.Start(event.KindUserdeleted, event.Header{})
-	w.b.Uint(s.uid, 500)
+	w.b.Uint(event.UseraddedUid, 500)
 	w.apply(w.b.Finish())
 	if u := w.table.User(p, 500); u.Name != "<NA>" {
 		t.Errorf("%+v", u)

@@ -3,6 +3,8 @@ package state
 import (
 	"testing"
 	"time"
+
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 )
 
 // When the time of day has been set, a container is as old for processes that
@@ -15,7 +17,7 @@ func TestForkAfterRedate(t *testing.T) {
 		w.start(5, 1, "sh")
 		fork := func(child int32) *Process {
 			raw := w.forkRaw(5, child)
-			w.b.Uint(forkSlots.pidns, started)
+			w.b.Uint(event.ProcforkPidnsInitStartTs, started)
 			w.apply(raw)
 			return w.table.Get(child)
 		}

@@ -110,7 +110,7 @@ func (s *teller) event(t *testing.T, words []string) []byte {
 		return s.callRaw(who)
 	case "enter":
 		id := strings.Repeat(words[2], 64/len(words[2]))
-		return replaceStr(t, s.execRaw(who, "/bin/runc"), execSlots.cgroups, "memory=/docker/"+id+"\x00")
+		return replaceStr(t, s.execRaw(who, "/bin/runc"), event.ExecveCgroups, "memory=/docker/"+id+"\x00")
 	}
 	t.Fatalf("no event %q", words[0])
 	return nil

@@ -202,7 +202,7 @@ func (t *Table) Done(v *event.View) {
 		return
 	}
 	if p := t.last; p != nil && p.Dead && !p.gone && p.PID == int32(v.Header().PID) {
-		t.orphan(p, int32(v.Int(exitSlots.reaper)))
+		t.orphan(p, int32(v.Int(event.ProcexitReaperTid)))
 		t.bury(p)
 	}
 }
@@ -244,12 +244,12 @@ func (t *Table) UpdateWorkload(uid string, w *container.Workload) {
 // applyContainer stores container metadata from a capture; the table ignores
 // other async events.
 func (t *Table) applyContainer(v *event.View) {
-	text, _ := v.Bytes(containerJSON)
+	text, _ := v.Bytes(event.ContainerJson)
 	if v.Kind() == event.KindAsyncevent {
-		if name, _ := v.Str(asyncName); name != "container" {
+		if name, _ := v.Str(event.AsynceventName); name != "container" {
 			return
 		}
-		text, _ = v.Bytes(asyncData)
+		text, _ = v.Bytes(event.AsynceventData)
 	}
 	if n := len(text); n > 0 && text[n-1] == 0 {
 		text = text[:n-1]

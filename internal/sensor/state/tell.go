@@ -9,7 +9,6 @@ import (
 // of now. Times since boot become times since the epoch by offset, as in
 // captures; both are in ns.
 func (p *Process) Task(b *event.Builder, now, offset uint64) []byte {
-	s := &taskSlots
 	start := p.Start
 	switch {
 	case p.coarse: // not the start that the headers of its events have
@@ -22,20 +21,20 @@ func (p *Process) Task(b *event.Builder, now, offset uint64) []byte {
 		UID: p.UID, GID: p.GID, LoginUID: p.LoginUID,
 		Cgroup: p.CgroupID, MntNS: p.MntNS, PIDNS: p.PIDNS, Start: start, ExecID: p.ExecID,
 	})
-	b.Str(s.comm, p.Comm)
-	b.Str(s.path, p.ExePath)
-	b.Str(s.root, p.Root)
-	b.Str(s.argv, p.Exe+"\x00"+p.Args)
-	b.Str(s.env, p.Env)
-	b.Str(s.cgroups, p.Cgroups)
+	b.Str(event.TaskComm, p.Comm)
+	b.Str(event.TaskExepath, p.ExePath)
+	b.Str(event.TaskRoot, p.Root)
+	b.Str(event.TaskArgv, p.Exe+"\x00"+p.Args)
+	b.Str(event.TaskEnv, p.Env)
+	b.Str(event.TaskCgroups, p.Cgroups)
 	if p.CWD != "" {
-		b.Str(s.cwd, p.CWD)
+		b.Str(event.TaskCwd, p.CWD)
 	}
 	for _, n := range [...]struct {
 		slot int
 		n    int64
 	}{
-		{s.vpid, int64(p.VPID)}, {s.sid, int64(p.SID)}, {s.pgid, int64(p.PGID)}, {s.vpgid, int64(p.VPGID)}, {s.threads, int64(p.Threads)},
+		{event.TaskVtgid, int64(p.VPID)}, {event.TaskSid, int64(p.SID)}, {event.TaskPgid, int64(p.PGID)}, {event.TaskVpgid, int64(p.VPGID)}, {event.TaskNthreads, int64(p.Threads)},
 	} {
 		b.Int(n.slot, n.n)
 	}
@@ -47,10 +46,10 @@ func (p *Process) Task(b *event.Builder, now, offset uint64) []byte {
 		slot int
 		n    uint64
 	}{
-		{s.capPrm, prm}, {s.capPrm + 1, eff}, {s.capPrm + 2, inh}, {s.tty, uint64(p.TTY)}, {s.fdlimit, p.FDLimit},
-		{s.flags, uint64(p.ExeFlags)}, {s.ino, p.ExeIno}, {s.ctime, p.ExeCTime}, {s.mtime, p.ExeMTime},
-		{s.vmSize, uint64(p.VMSize)}, {s.vmRSS, uint64(p.VMRSS)}, {s.vmSwap, uint64(p.VMSwap)},
-		{s.majFault, p.MajorFaults}, {s.minFault, p.MinorFaults}, {s.started, p.ForkTime}, {s.pidnsStart, p.PIDNSStart},
+		{event.TaskCapPermitted, prm}, {event.TaskCapPermitted + 1, eff}, {event.TaskCapPermitted + 2, inh}, {event.TaskTty, uint64(p.TTY)}, {event.TaskFdlimit, p.FDLimit},
+		{event.TaskFlags, uint64(p.ExeFlags)}, {event.TaskExeInoNum, p.ExeIno}, {event.TaskExeInoCtime, p.ExeCTime}, {event.TaskExeInoMtime, p.ExeMTime},
+		{event.TaskVmSize, uint64(p.VMSize)}, {event.TaskVmRss, uint64(p.VMRSS)}, {event.TaskVmSwap, uint64(p.VMSwap)},
+		{event.TaskPgftMaj, p.MajorFaults}, {event.TaskPgftMin, p.MinorFaults}, {event.TaskStartTime, p.ForkTime}, {event.TaskPidnsInitStartTs, p.PIDNSStart},
 	} {
 		b.Uint(n.slot, n.n)
 	}
@@ -67,22 +66,20 @@ func (t *Table) Accounts(b *event.Builder, now uint64, c *container.Container, y
 	}
 	h := event.Header{Time: now, Syscall: event.NoSyscall}
 	for _, u := range a.users {
-		s := &userSlots[0]
 		b.Start(event.KindUseradded, h)
-		b.Uint(s.uid, uint64(u.UID))
-		b.Uint(s.gid, uint64(u.GID))
-		b.Str(s.name, u.Name)
-		b.Str(s.home, u.Home)
-		b.Str(s.shell, u.Shell)
-		b.Str(s.container, id)
+		b.Uint(event.UseraddedUid, uint64(u.UID))
+		b.Uint(event.UseraddedGid, uint64(u.GID))
+		b.Str(event.UseraddedName, u.Name)
+		b.Str(event.UseraddedHome, u.Home)
+		b.Str(event.UseraddedShell, u.Shell)
+		b.Str(event.UseraddedContainerId, id)
 		yield(b.Finish())
 	}
 	for _, g := range a.groups {
-		s := &userSlots[event.KindGroupadded-event.KindUseradded]
 		b.Start(event.KindGroupadded, h)
-		b.Uint(s.gid, uint64(g.GID))
-		b.Str(s.name, g.Name)
-		b.Str(s.container, id)
+		b.Uint(event.GroupaddedGid, uint64(g.GID))
+		b.Str(event.GroupaddedName, g.Name)
+		b.Str(event.GroupaddedContainerId, id)
 		yield(b.Finish())
 	}
 }

@@ -49,9 +49,9 @@ func TestDeadParentGoesWithItsLastChild(t *testing.T) {
 	w := newWorld(t, Options{})
 	w.start(10, 1, "sh")
 	w.fork(10, 11)
-	p := w.apply(replaceStr(t, w.execRaw(11, "/bin/p"), execSlots.cgroups, "=/docker/"+strings.Repeat("ab", 32)))
+	p := w.apply(replaceStr(t, w.execRaw(11, "/bin/p"), event.ExecveCgroups, "=/docker/"+strings.Repeat("ab", 32)))
 	c := w.fork(11, 12)
-	w.apply(replaceStr(t, w.execRaw(12, "/bin/c"), execSlots.cgroups, "=/"))
+	w.apply(replaceStr(t, w.execRaw(12, "/bin/c"), event.ExecveCgroups, "=/"))
 	w.exit(11, 4711)
 	for i := range int32(graves + 1) { // push it out of the graveyard
 		w.fork(10, 1000+i)
@@ -84,12 +84,12 @@ func TestSessionsAndGroups(t *testing.T) {
 	}
 	setpgid := func(caller, target, group int32) {
 		w.b.Start(event.KindSetpgid, w.header(caller))
-		w.b.Int(setpgidSlots.target, int64(target))
-		w.b.Int(setpgidSlots.to, int64(group))
+		w.b.Int(event.SetpgidPid, int64(target))
+		w.b.Int(event.SetpgidPgid, int64(group))
 		p := w.table.Get(caller)
-		w.b.Int(setpgidSlots.sid, int64(p.SID))
-		w.b.Int(setpgidSlots.pgid, int64(p.PGID))
-		w.b.Int(setpgidSlots.vpgid, int64(p.VPGID))
+		w.b.Int(event.SetpgidSid, int64(p.SID))
+		w.b.Int(event.SetpgidCurPgid, int64(p.PGID))
+		w.b.Int(event.SetpgidVpgid, int64(p.VPGID))
 		w.apply(w.b.Finish())
 	}
 	w.procs[10].Res = -1
@@ -117,9 +117,9 @@ func TestSessionsAndGroups(t *testing.T) {
 		t.Errorf("sname after the leader has gone is %s", l.Comm)
 	}
 	w.b.Start(event.KindSetsid, w.header(12))
-	w.b.Int(setsidSlots.sid, 12)
-	w.b.Int(setsidSlots.pgid, 12)
-	w.b.Int(setsidSlots.vpgid, 12)
+	w.b.Int(event.SetsidSid, 12)
+	w.b.Int(event.SetsidPgid, 12)
+	w.b.Int(event.SetsidVpgid, 12)
 	if w.apply(w.b.Finish()); wc.SID != 12 || wc.PGID != 12 {
 		t.Errorf("after setsid: %d, %d", wc.SID, wc.PGID)
 	}
@@ -232,12 +232,12 @@ func TestLimits(t *testing.T) {
 		h.Res = res
 		w.b.Start(k, h)
 		if k == event.KindSetrlimit {
-			w.b.Uint(setrlimitSlots.resource, uint64(resource))
-			w.b.Int(setrlimitSlots.cur, cur)
+			w.b.Uint(event.SetrlimitResource, uint64(resource))
+			w.b.Int(event.SetrlimitCur, cur)
 		} else {
-			w.b.Uint(prlimitSlots.resource, uint64(resource))
-			w.b.Int(prlimitSlots.cur, cur)
-			w.b.Int(prlimitSlots.pid, pid)
+			w.b.Uint(event.PrlimitResource, uint64(resource))
+			w.b.Int(event.PrlimitNewcur, cur)
+			w.b.Int(event.PrlimitPid, pid)
 		}
 		w.apply(w.b.Finish())
 	}
@@ -266,9 +266,9 @@ func TestLimits(t *testing.T) {
 	h := w.header(30)
 	h.VTID = 2
 	w.b.Start(event.KindPrlimit, h)
-	w.b.Uint(prlimitSlots.resource, 7)
-	w.b.Int(prlimitSlots.cur, 500)
-	w.b.Int(prlimitSlots.pid, 10)
+	w.b.Uint(event.PrlimitResource, 7)
+	w.b.Int(event.PrlimitNewcur, 500)
+	w.b.Int(event.PrlimitPid, 10)
 	if w.apply(w.b.Finish()); w.table.Get(10).FDLimit != 300 {
 		t.Error("the pid of another namespace was taken for one of this")
 	}

@@ -193,8 +193,7 @@ func (t *Table) changedContainer(c *container.Container) {
 
 // apply stores the users and groups of a capture.
 func (u *users) apply(v *event.View) {
-	s := &userSlots[v.Kind()-event.KindUseradded]
-	id, _ := v.Str(s.container)
+	id, _ := v.Str(v.Info().Slot("container_id"))
 	a := &u.host
 	if id != "" && id != container.Host.ID {
 		if a = u.by[id]; a == nil {
@@ -207,16 +206,20 @@ func (u *users) apply(v *event.View) {
 		s, _ := v.Bytes(slot)
 		return string(s)
 	}
-	switch gid := uint32(v.Uint(s.gid)); v.Kind() {
+	switch v.Kind() {
 	case event.KindUseradded:
-		n := &User{UID: uint32(v.Uint(s.uid)), GID: gid, Name: str(s.name), Home: str(s.home), Shell: str(s.shell)}
+		n := &User{
+			UID: uint32(v.Uint(event.UseraddedUid)), GID: uint32(v.Uint(event.UseraddedGid)),
+			Name: str(event.UseraddedName), Home: str(event.UseraddedHome), Shell: str(event.UseraddedShell),
+		}
 		set(&a.users, n.UID, n)
-	case event.KindUserdeleted:
-		delete(a.users, uint32(v.Uint(s.uid)))
+	case event.KindUserdeleted: // the parameters of useradded
+		delete(a.users, uint32(v.Uint(event.UseraddedUid)))
 	case event.KindGroupadded:
-		set(&a.groups, gid, &Group{GID: gid, Name: str(s.name)})
-	case event.KindGroupdeleted:
-		delete(a.groups, gid)
+		g := &Group{GID: uint32(v.Uint(event.GroupaddedGid)), Name: str(event.GroupaddedName)}
+		set(&a.groups, g.GID, g)
+	case event.KindGroupdeleted: // those of groupadded
+		delete(a.groups, uint32(v.Uint(event.GroupaddedGid)))
 	}
 }
 
@@ -226,14 +229,3 @@ func set[V any](m *map[uint32]V, k uint32, v V) {
 	}
 	(*m)[k] = v
 }
-
-// userSlots are those of useradded and the three kinds that follow it.
-var userSlots = func() (s [4]struct{ uid, gid, name, home, shell, container int }) {
-	for i := range s {
-		k := event.KindUseradded + event.Kind(i)
-		s[i].uid, s[i].gid = k.Info().Slot("uid"), slot(k, "gid")
-		s[i].name, s[i].container = slot(k, "name"), slot(k, "container_id")
-		s[i].home, s[i].shell = k.Info().Slot("home"), k.Info().Slot("shell")
-	}
-	return s
-}()

@@ -65,17 +65,16 @@ func (w *world) born(pid, ppid int32, comm string) {
 
 func (w *world) task(pid int32, comm string) []byte {
 	h := w.header(pid)
-	s := &taskSlots
 	w.b.Start(event.KindTask, h)
-	w.b.Str(s.comm, comm)
-	w.b.Str(s.argv, "/bin/"+comm+"\x00-v\x00")
-	w.b.Str(s.path, "/usr/bin/"+comm)
-	w.b.Str(s.cwd, "/")
-	w.b.Str(s.env, "A=1\x00")
-	for _, i := range []int{s.vpid, s.sid, s.pgid, s.vpgid} {
+	w.b.Str(event.TaskComm, comm)
+	w.b.Str(event.TaskArgv, "/bin/"+comm+"\x00-v\x00")
+	w.b.Str(event.TaskExepath, "/usr/bin/"+comm)
+	w.b.Str(event.TaskCwd, "/")
+	w.b.Str(event.TaskEnv, "A=1\x00")
+	for _, i := range []int{event.TaskVtgid, event.TaskSid, event.TaskPgid, event.TaskVpgid} {
 		w.b.Int(i, int64(pid))
 	}
-	w.b.Uint(s.threads, 1)
+	w.b.Uint(event.TaskNthreads, 1)
 	return w.b.Finish()
 }
 
@@ -86,20 +85,19 @@ func (w *world) forkRaw(pid, child int32) []byte {
 	c.PID, c.TID, c.VTID, c.PPID, c.Start = uint32(child), uint32(child), uint32(child), uint32(pid), w.now
 	w.procs[child] = &c
 	p := w.table.Get(pid)
-	s := &forkSlots
 	w.b.Start(event.KindProcfork, h)
-	w.b.Int(s.child, int64(child))
-	w.b.Int(s.ppid, int64(pid))
-	w.b.Int(s.vpid, int64(child))
-	w.b.Int(s.vtid, int64(child))
+	w.b.Int(event.ProcforkChild, int64(child))
+	w.b.Int(event.ProcforkPpid, int64(pid))
+	w.b.Int(event.ProcforkVpid, int64(child))
+	w.b.Int(event.ProcforkVtid, int64(child))
 	if p != nil {
-		w.b.Int(s.sid, int64(p.SID))
-		w.b.Int(s.pgid, int64(p.PGID))
-		w.b.Int(s.vpgid, int64(p.VPGID))
+		w.b.Int(event.ProcforkSid, int64(p.SID))
+		w.b.Int(event.ProcforkPgid, int64(p.PGID))
+		w.b.Int(event.ProcforkVpgid, int64(p.VPGID))
 	}
-	w.b.Uint(s.start, c.Start)
-	w.b.Uint(s.uid, uint64(h.UID))
-	w.b.Uint(s.gid, uint64(h.GID))
+	w.b.Uint(event.ProcforkStart, c.Start)
+	w.b.Uint(event.ProcforkUid, uint64(h.UID))
+	w.b.Uint(event.ProcforkGid, uint64(h.GID))
 	return w.b.Finish()
 }
 
@@ -113,21 +111,20 @@ func (w *world) execRaw(pid int32, path string, args ...string) []byte {
 	w.procs[pid].ExecID++
 	h := w.header(pid)
 	h.Kind = event.KindExecve
-	s := &execSlots
 	w.b.Start(event.KindExecve, h)
 	comm := path[strings.LastIndexByte(path, '/')+1:]
-	w.b.Str(s.comm, comm[:min(len(comm), 15)])
-	w.b.Str(s.exe, path)
-	w.b.Str(s.path, path)
+	w.b.Str(event.ExecveComm, comm[:min(len(comm), 15)])
+	w.b.Str(event.ExecveExe, path)
+	w.b.Str(event.ExecveTrustedExepath, path)
 	list := ""
 	for _, a := range args {
 		list += a + "\x00"
 	}
-	w.b.Str(s.args, list)
-	w.b.Str(s.env, "PATH=/bin\x00HOME=/root\x00")
-	w.b.Str(s.cwd, "/tmp")
-	w.b.Str(s.cgroups, "=/\x00")
-	for _, i := range []int{s.vpid, s.sid, s.pgid, s.vpgid} {
+	w.b.Str(event.ExecveArgs, list)
+	w.b.Str(event.ExecveEnv, "PATH=/bin\x00HOME=/root\x00")
+	w.b.Str(event.ExecveCwd, "/tmp")
+	w.b.Str(event.ExecveCgroups, "=/\x00")
+	for _, i := range []int{event.ExecveVpid, event.ExecveSid, event.ExecvePgid, event.ExecveVpgid} {
 		w.b.Int(i, int64(pid))
 	}
 	return w.b.Finish()
@@ -148,7 +145,7 @@ func (w *world) exitRaw(pid, reaper int32) []byte {
 		}
 	}
 	w.b.Start(event.KindProcexit, h)
-	w.b.Int(exitSlots.reaper, int64(reaper))
+	w.b.Int(event.ProcexitReaperTid, int64(reaper))
 	return w.b.Finish()
 }
 
