@@ -48,7 +48,7 @@ func TestStyle(t *testing.T) {
 		if strings.HasSuffix(base, "_test.go") {
 			testHabits(t, path, lines)
 		}
-		generated := strings.HasSuffix(base, "_gen.go") || strings.HasSuffix(base, ".pb.go") || bytes.Contains(lines[0], []byte(" Code generated "))
+		generated := strings.HasSuffix(base, "_gen.go") || bytes.Contains(lines[0], []byte(" Code generated "))
 		switch ext := filepath.Ext(path); {
 		case generated || ext != ".go" && ext != ".c" && ext != ".h":
 		case len(lines) > 501 && !strings.HasSuffix(base, "_test.go"), len(lines) > 601:

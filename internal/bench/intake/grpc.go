@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/falcosecurity/client-go/pkg/api/outputs"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -19,7 +20,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/peregrine-sec/peregrine/internal/endpoint"
-	"github.com/peregrine-sec/peregrine/internal/falcoapi/outputs"
 )
 
 // usualSockets are where Falco's packages and charts have put its socket.

@@ -22,12 +22,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/falcosecurity/client-go/pkg/api/outputs"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/peregrine-sec/peregrine/internal/endpoint"
-	"github.com/peregrine-sec/peregrine/internal/falcoapi/outputs"
 	"github.com/peregrine-sec/peregrine/test/support/leaks"
 	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
@@ -327,7 +327,7 @@ type service struct {
 	outputs.UnimplementedServiceServer
 }
 
-func (service) Sub(stream grpc.BidiStreamingServer[outputs.Request, outputs.Response]) error {
+func (service) Sub(stream outputs.Service_SubServer) error {
 	for n := int64(1); ; n++ {
 		if _, err := stream.Recv(); err != nil {
 			return nil

@@ -4,9 +4,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/falcosecurity/client-go/pkg/api/schema"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/peregrine-sec/peregrine/internal/falcoapi/schema"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 )
 

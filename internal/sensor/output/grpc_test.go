@@ -3,28 +3,30 @@ package output
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/falcosecurity/client-go/pkg/api/outputs"
+	"github.com/falcosecurity/client-go/pkg/api/schema"
+	"github.com/falcosecurity/client-go/pkg/api/version"
+	falco "github.com/falcosecurity/client-go/pkg/client"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
-	"github.com/peregrine-sec/peregrine/internal/falcoapi/outputs"
 	"github.com/peregrine-sec/peregrine/internal/sensor/config"
 	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
@@ -386,39 +388,37 @@ func TestGRPCBadCertificates(t *testing.T) {
 // Falco's own client library receives alerts over the unix socket and over
 // mutual TLS.
 func TestGRPCFalcoClient(t *testing.T) {
-	if testing.Short() {
-		t.Skip("builds a program")
-	}
-	program := filepath.Join(t.TempDir(), "falcoclient")
-	if out, err := exec.Command("go", "build", "-o", program, "./testdata/falcoclient").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	run := func(t *testing.T, args ...string) []map[string]any {
+	connect := func(t *testing.T, config falco.Config) *falco.Client {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), program, args...)
-		cmd.Stderr = os.Stderr
-		out, err := cmd.Output()
+		conn, err := falco.NewForConfig(t.Context(), &config)
 		if err != nil {
-			t.Fatalf("client %v: %v", args, err)
+			t.Fatal(err)
 		}
-		var messages []map[string]any
-		for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); {
-			var m map[string]any
-			if err := d.Decode(&m); err != nil {
-				t.Fatal(err)
-			}
-			messages = append(messages, m)
-		}
-		return messages
+		t.Cleanup(func() { conn.Close() })
+		return conn
 	}
-	check := func(t *testing.T, messages []map[string]any, n int) {
+	watch := func(t *testing.T, conn *falco.Client, n int) (got []*outputs.Response) {
 		t.Helper()
-		if len(messages) != n {
-			t.Fatalf("%d alerts, want %d", len(messages), n)
+		enough := errors.New("enough") // OutputsWatch has no other way to end well
+		err := conn.OutputsWatch(deadline(t, 20*time.Second), func(r *outputs.Response) error {
+			if got = append(got, r); len(got) == n {
+				return enough
+			}
+			return nil
+		}, 50*time.Millisecond)
+		if !errors.Is(err, enough) {
+			t.Fatal(err)
 		}
-		m := messages[n-1]
-		if m["output"] != fmt.Sprintf("Warning alert %d", n-1) || m["priority"] != 4.0 || m["source"] != "syscall" ||
-			fmt.Sprint(m["tags"]) != "[t1 t2]" || fmt.Sprint(m["output_fields"]) != fmt.Sprintf("map[n:%d proc.name:<NA>]", n-1) {
+		return got
+	}
+	check := func(t *testing.T, got []*outputs.Response, n int) {
+		t.Helper()
+		if len(got) != n {
+			t.Fatalf("%d alerts, want %d", len(got), n)
+		}
+		m := got[n-1]
+		if m.Output != fmt.Sprintf("Warning alert %d", n-1) || m.Priority != schema.Priority_WARNING || m.Source != "syscall" ||
+			fmt.Sprint(m.Tags) != "[t1 t2]" || fmt.Sprint(m.OutputFields) != fmt.Sprintf("map[n:%d proc.name:<NA>]", n-1) {
 			t.Errorf("alert %v", m)
 		}
 	}
@@ -426,11 +426,28 @@ func TestGRPCFalcoClient(t *testing.T) {
 		c, address := grpcConfig(t)
 		s, _ := open(t, c)
 		sendNumbered(s, 0, 50)
-		check(t, run(t, "-unix", address, "-n", "50"), 50)
+		conn := connect(t, falco.Config{UnixSocketPath: address})
+		check(t, watch(t, conn, 50), 50)
 		sendNumbered(s, 0, 7)
-		check(t, run(t, "-unix", address, "-mode", "get"), 7)
-		if v := run(t, "-unix", address, "-mode", "version")[0]; v["version"] == nil || v["engine_version"] != 62.0 {
-			t.Errorf("version %v", v)
+		waiting, err := conn.Outputs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream, err := waiting.Get(t.Context(), &outputs.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []*outputs.Response
+		for r, err := stream.Recv(); err == nil; r, err = stream.Recv() {
+			got = append(got, r)
+		}
+		check(t, got, 7)
+		versions, err := conn.Version()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := versions.Version(t.Context(), &version.Request{}); err != nil || v.Version == "" || v.EngineVersion != 62 {
+			t.Errorf("version %v, %v", v, err)
 		}
 	})
 	t.Run("mutual TLS", func(t *testing.T) {
@@ -442,8 +459,10 @@ func TestGRPCFalcoClient(t *testing.T) {
 		cert, key := ours.issue(t, "client", "client", 2*time.Hour)
 		s, _ := open(t, c)
 		sendNumbered(s, 0, 50)
-		_, port, _ := net.SplitHostPort(c.GRPC.BindAddress)
-		check(t, run(t, "-port", port, "-cert", cert, "-key", key, "-ca", ours.file, "-n", "50"), 50)
+		_, text, _ := net.SplitHostPort(c.GRPC.BindAddress)
+		port, _ := strconv.ParseUint(text, 10, 16)
+		conn := connect(t, falco.Config{Hostname: "localhost", Port: uint16(port), CertFile: cert, KeyFile: key, CARootFile: ours.file})
+		check(t, watch(t, conn, 50), 50)
 	})
 }
 

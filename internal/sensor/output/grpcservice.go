@@ -10,14 +10,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/falcosecurity/client-go/pkg/api/outputs"
+	"github.com/falcosecurity/client-go/pkg/api/version"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
-	"github.com/peregrine-sec/peregrine/internal/falcoapi/outputs"
-	"github.com/peregrine-sec/peregrine/internal/falcoapi/version"
 	"github.com/peregrine-sec/peregrine/internal/sensor/alert"
 	build "github.com/peregrine-sec/peregrine/internal/version"
 	"github.com/peregrine-sec/peregrine/internal/wait"
@@ -30,14 +30,14 @@ type outputsService struct {
 }
 
 // Get sends the alerts that wait, and ends.
-func (s *outputsService) Get(_ *outputs.Request, stream grpc.ServerStreamingServer[outputs.Response]) error {
+func (s *outputsService) Get(_ *outputs.Request, stream outputs.Service_GetServer) error {
 	return s.channel.serve(stream, s.channel.backlog.end())
 }
 
 // Sub sends alerts as they come, from the first request on. Falco sends waiting
 // alerts at each request; a client that polls gets the same alerts here, only
 // earlier.
-func (s *outputsService) Sub(stream grpc.BidiStreamingServer[outputs.Request, outputs.Response]) error {
+func (s *outputsService) Sub(stream outputs.Service_SubServer) error {
 	first, gone := make(chan error, 1), make(chan struct{})
 	go func() { // ends with the stream
 		defer close(gone)

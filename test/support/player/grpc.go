@@ -12,11 +12,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/falcosecurity/client-go/pkg/api/outputs"
+	"github.com/falcosecurity/client-go/pkg/api/schema"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
-
-	"github.com/peregrine-sec/peregrine/internal/falcoapi/outputs"
-	"github.com/peregrine-sec/peregrine/internal/falcoapi/schema"
 )
 
 // Subscription is gRPC as Falco had it until 0.43: alerts wait until the client
@@ -47,7 +46,7 @@ func (s *Subscription) take() []*outputs.Response {
 }
 
 // Sub implements outputs.ServiceServer.
-func (s *Subscription) Sub(stream grpc.BidiStreamingServer[outputs.Request, outputs.Response]) error {
+func (s *Subscription) Sub(stream outputs.Service_SubServer) error {
 	for {
 		if _, err := stream.Recv(); errors.Is(err, io.EOF) {
 			return nil
