@@ -35,9 +35,10 @@ type spawned struct {
 	// container is the name of a real one that its engine has not answered about.
 	container string
 	command   *exec.Cmd
-	maker     bool // the command makes the container itself
+	client    bool          // the command must not be killed while it has a container made
+	answer    chan struct{} // closed when the engine has answered about the container
 	patience  time.Duration
-	killed    atomic.Bool // the maker, since it did not stop
+	killed    atomic.Bool // the client, since it did not stop
 	stdin     io.WriteCloser
 	frames    *os.File
 	stderr    bytes.Buffer
@@ -51,7 +52,7 @@ func spawnOne(ctx context.Context, o Options, b brief, p *part) (*Result, error)
 	// The kernel kills the worker when the thread that started it ends.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	s := &spawned{run: newRun(), options: o, patience: makerPatience}
+	s := &spawned{run: newRun(), options: o, patience: clientPatience}
 	var err error
 	if s.journal, err = sandbox.OpenJournal(o.Sandbox.StateDir, s.run); err != nil {
 		return nil, err
@@ -170,7 +171,7 @@ func uninterrupted(user string) string {
 // contain starts the worker process in a real container.
 func (s *spawned) contain(p *part) error {
 	place := s.options.Sandbox
-	s.container = s.containerName()
+	s.container, s.answer = s.containerName(), make(chan struct{})
 	if err := s.journal.Container(place.Engine, s.container, false); err != nil {
 		return err
 	}
@@ -188,30 +189,36 @@ func (s *spawned) contain(p *part) error {
 	}
 	s.command.Stdout, s.command.Stderr = writer, &s.stderr
 	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	// Killed while it makes a container, a command without a daemon would leave
-	// half of one, which its engine does not know. When this process has died,
-	// the end of its standard input ends it.
-	s.maker = place.Engine.Daemonless()
-	if !s.maker {
+	// When this process has died, the end of the command's standard input ends it.
+	s.client = place.Engine.NeedsClient()
+	if !s.client {
 		s.command.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	}
 	return s.begin(writer)
 }
 
-// makerPatience is how long a command that makes a container itself has to stop.
-const makerPatience = 20 * time.Second
+// clientPatience is how long a command has to make a container, or to stop.
+const clientPatience = 20 * time.Second
 
-// end ends the command at once. One that makes a container itself is asked to
-// stop, and killed, with its process group, if it has not by the time that done
-// is closed.
+// end ends the command at once. One that must not be killed while it has a
+// container made may finish that until done is closed: podman is asked to stop,
+// and ctr, which a signal would kill, is killed when the container runs. Whichever
+// takes too long is killed with its process group.
 func (s *spawned) end(done <-chan struct{}) {
-	if !s.maker {
+	if !s.client {
 		_ = s.command.Process.Kill() // it may have ended
 		return
 	}
-	_ = s.command.Process.Signal(syscall.SIGTERM)
+	var answer <-chan struct{}
+	if s.options.Sandbox.Engine == engine.Containerd {
+		answer = s.answer
+	} else {
+		_ = s.command.Process.Signal(syscall.SIGTERM)
+	}
 	select {
 	case <-done:
+	case <-answer:
+		_ = s.command.Process.Kill()
 	case <-time.After(s.patience):
 		select {
 		case <-done: // at the same time: its number may be another's now
@@ -223,10 +230,14 @@ func (s *spawned) end(done <-chan struct{}) {
 	}
 }
 
-// remains says what a killed maker may have left that its engine does not list.
+// remains says what a killed client may have left that its engine does not list.
 func (s *spawned) remains() error {
-	if !s.killed.Load() {
+	switch {
+	case !s.killed.Load():
 		return nil
+	case s.options.Sandbox.Engine == engine.Containerd:
+		return fmt.Errorf("ctr did not start container %s within %v and was killed: it may have left a shim (ps ax | grep %s), to be killed by hand",
+			s.containerName(), s.patience, engine.Containerd.ID(s.containerName()))
 	}
 	return fmt.Errorf("podman did not stop within %v and was killed: it may have left processes of container %[2]s (ps ax | grep %[2]s), "+
 		"to be killed by hand, and files, which podman system prune --external removes", s.patience, s.containerName())
@@ -242,6 +253,7 @@ func (s *spawned) answered() error {
 		return nil
 	}
 	s.container = ""
+	close(s.answer)
 	return s.journal.Container(s.options.Sandbox.Engine, name, true)
 }
 
@@ -260,7 +272,7 @@ func (s *spawned) begin(writer *os.File) error {
 		}
 		return errors.Join(fmt.Errorf("start worker process: %w", err), s.frames.Close())
 	}
-	if s.maker {
+	if s.client {
 		err = s.journal.Client(s.options.Sandbox.Engine, s.container, s.command.Process.Pid)
 	} else {
 		err = s.journal.Process(s.command.Process.Pid)
@@ -292,8 +304,7 @@ func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
 	if err == nil {
 		err = writeFrame(s.stdin, 0, payload.Bytes())
 	}
-	// The end of its standard input tells the worker process to stop.
-	defer context.AfterFunc(ctx, func() { _ = s.stdin.Close() })()
+	defer context.AfterFunc(ctx, func() { s.stop(done) })()
 	var result *Result
 	if err == nil {
 		result, err = s.receive()
@@ -314,6 +325,18 @@ func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
 		err = fmt.Errorf("%w; worker process: %s", err, strings.TrimSpace(s.stderr.String()))
 	}
 	return result, err
+}
+
+// stop tells the worker process to stop: by the end of its standard input, which
+// ctr does not pass on before the container runs.
+func (s *spawned) stop(done <-chan struct{}) {
+	if s.client && s.options.Sandbox.Engine == engine.Containerd {
+		select {
+		case <-s.answer:
+		case <-done:
+		}
+	}
+	_ = s.stdin.Close() // it may be closed already
 }
 
 // ErrEnded says that the worker process was killed or has crashed: its actions

@@ -43,9 +43,11 @@ func (e Engine) program() string {
 	return string(e)
 }
 
-// Daemonless says that the engine's command line makes containers itself,
-// rather than ask a daemon.
-func (e Engine) Daemonless() bool { return e == Podman }
+// NeedsClient says that the engine leaves half of a container, which it does not
+// list, if its command line is killed while it makes one: podman makes it itself,
+// and containerd drops the requests of a client that has gone, and forgets the
+// shim that it has started for one.
+func (e Engine) NeedsClient() bool { return e == Podman || e == Containerd }
 
 // answerTime bounds how long an engine has to say that it is there.
 const answerTime = 10 * time.Second
@@ -133,7 +135,7 @@ func (e Engine) Run(s Spec) (*exec.Cmd, error) {
 		if s.Network {
 			args = append(args, "--net-host")
 		}
-		args = append(args, s.Image, e.id(s.Name), Program)
+		args = append(args, s.Image, e.ID(s.Name), Program)
 	} else {
 		args = append(args, "--interactive", "--pid", "host", "--name", s.Name, "--entrypoint", Program, "--volume", exe+":"+Program+":ro",
 			"--security-opt", "seccomp=unconfined", "--security-opt", "apparmor=unconfined")
@@ -145,20 +147,31 @@ func (e Engine) Run(s Spec) (*exec.Cmd, error) {
 	return exec.Command(e.program(), append(args, s.Args...)...), nil
 }
 
-// id is the engine's name of a container. Sensors know containerd's by 64
+// ID is the engine's name of a container. Sensors know containerd's by 64
 // hexadecimal digits, which CRI and Docker give them.
-func (e Engine) id(name string) string {
+func (e Engine) ID(name string) string {
 	if e == Containerd {
 		return fmt.Sprintf("%x", sha256.Sum256([]byte(name)))
 	}
 	return name
 }
 
+// Runs says whether a container is made altogether, and runs. Only containerd is
+// asked: when its client has lost the process that started it, the client may go
+// on as long as the container.
+func (e Engine) Runs(ctx context.Context, name string) bool {
+	if e != Containerd {
+		return false
+	}
+	tasks, err := e.ask(ctx, nil, "tasks", "list")
+	return err == nil && regexp.MustCompile(`(?m)^`+e.ID(name)+`\s+[0-9]+\s+RUNNING`).MatchString(tasks)
+}
+
 // Remove ends and removes a container, and says whether it was there. It is an
 // error if the engine cannot be asked: only a list that succeeds tells that from
 // a container that is gone.
 func (e Engine) Remove(ctx context.Context, name string) (was bool, err error) {
-	name = e.id(name)
+	name = e.ID(name)
 	switch e {
 	case Containerd:
 		was, err = e.clear(ctx, []string{"containers", "list", "--quiet", "id==" + name},

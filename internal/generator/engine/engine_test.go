@@ -20,7 +20,7 @@ func TestRun(t *testing.T) {
 	}{
 		{Docker, Spec{Name: "n", Image: "i", Env: []string{"A=b"}, Args: []string{"x"}}, []string{"docker run --rm", "--cap-add SYS_ADMIN", "--network none", "--name n", "--env A=b", "--pid host", " i x"}, []string{"--privileged"}},
 		{Podman, Spec{Name: "n", Image: "i", Privileged: true, Network: true}, []string{"podman run --rm --privileged", "--entrypoint " + Program}, []string{"--network"}},
-		{Containerd, Spec{Name: "n", Image: "i", Args: []string{"x"}}, []string{"ctr run --rm", "--cap-add CAP_SYS_ADMIN", " i " + Containerd.id("n") + " " + Program + " x"}, []string{"--net-host", "--privileged"}},
+		{Containerd, Spec{Name: "n", Image: "i", Args: []string{"x"}}, []string{"ctr run --rm", "--cap-add CAP_SYS_ADMIN", " i " + Containerd.ID("n") + " " + Program + " x"}, []string{"--net-host", "--privileged"}},
 		{Containerd, Spec{Name: "n", Image: "i", Privileged: true, Network: true}, []string{"--net-host", "--privileged"}, nil},
 	} {
 		cmd, err := tt.engine.Run(tt.spec)
@@ -39,7 +39,7 @@ func TestRun(t *testing.T) {
 			}
 		}
 	}
-	if id := Containerd.id("n"); len(id) != 64 {
+	if id := Containerd.ID("n"); len(id) != 64 {
 		t.Errorf("sensors do not know the id %s", id)
 	}
 }
@@ -58,6 +58,26 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// Only a task that has been started runs.
+func TestRuns(t *testing.T) {
+	id := Containerd.ID("x")
+	for list, want := range map[string]bool{
+		"TASK    PID    STATUS    \n" + id + "    12    RUNNING": true, id + "    12    CREATED": false, id + "0    12    RUNNING": false, "TASK    PID    STATUS": false,
+	} {
+		enginetest.Stub(t, "ctr", "echo '"+list+"'")
+		if Containerd.Runs(t.Context(), "x") != want {
+			t.Errorf("%q: not %v", list, want)
+		}
+	}
+	enginetest.Stub(t, "ctr", "echo '"+id+"    12    RUNNING'; exit 1")
+	if Containerd.Runs(t.Context(), "x") {
+		t.Error("an engine that fails")
+	}
+	if Docker.Runs(t.Context(), "x") {
+		t.Error("docker finishes what it makes")
+	}
+}
+
 // A missing object is not removed; an existing one is removed by force,
 // repeatedly while the engine refuses. An engine that does not answer may still
 // have it: that is an error, or a journal would forget it.
@@ -70,7 +90,7 @@ func TestRemove(t *testing.T) {
 		{"docker", Docker.Remove, "container ls --all --quiet --filter name=^x$", "rm --force x"},
 		{"podman", Podman.Remove, "container ls --all --external --quiet --filter name=^x$", "rm --force x"},
 		{"podman", Podman.RemoveImage, "image ls --quiet --filter reference=x", "rmi --force x"},
-		{"ctr", Containerd.Remove, "containers list --quiet id==" + Containerd.id("x"), "containers delete " + Containerd.id("x")},
+		{"ctr", Containerd.Remove, "containers list --quiet id==" + Containerd.ID("x"), "containers delete " + Containerd.ID("x")},
 		{"ctr", Containerd.RemoveImage, "images list --quiet name==x", "images rm --sync x"},
 	} {
 		const lists = `[ "$2" = ls ] || [ "$2" = list ] || `

@@ -35,7 +35,7 @@ type contained struct {
 	Engine   engine.Engine `json:"engine"`
 	Name     string        `json:"name"`
 	Answered bool          `json:"answered,omitempty"`
-	Client   *process      `json:"client,omitempty"` // makes the object, where no daemon does
+	Client   *process      `json:"client,omitempty"` // of an engine that needs it until the object is made
 }
 
 // DefaultStateDir is where journals are kept: /var/lib/peregrine for root,
@@ -97,7 +97,7 @@ func (j *Journal) Container(e engine.Engine, name string, answered bool) error {
 	return j.Add(entry{Container: &contained{Engine: e, Name: name, Answered: answered}})
 }
 
-// Client notes the process that makes an announced container itself.
+// Client notes the client that has an announced container made.
 func (j *Journal) Client(e engine.Engine, name string, pid int) error {
 	start, err := procfs.Host.StartTime(pid)
 	if err != nil {

@@ -22,11 +22,12 @@ type undoer struct {
 	known    map[string]bool // paths whose inode a later entry had: it has been dealt with
 	ended    map[process]bool
 	answered map[string]bool // containers and images that their engine has answered about
+	awaited  map[string]bool // containers whose client has had its time
 	left     []string
 }
 
 func newUndoer() *undoer {
-	return &undoer{known: map[string]bool{}, ended: map[process]bool{}, answered: map[string]bool{}}
+	return &undoer{known: map[string]bool{}, ended: map[process]bool{}, answered: map[string]bool{}, awaited: map[string]bool{}}
 }
 
 // undo undoes one entry and describes it; "" if nothing was there.
@@ -114,10 +115,11 @@ func (u *undoer) contained(c *contained, remove func(context.Context, string) (b
 		return "", nil // the entry before this one announced it
 	}
 	if c.Client != nil { // announced by an entry before this one, too
-		if !u.answered[c.Name] {
-			u.answered[c.Name] = c.Client.ends()
-		}
+		u.await(c)
 		return "", nil
+	}
+	if what == "container" && c.Engine.NeedsClient() {
+		u.await(c) // its client may work already, if the run was killed before it noted that
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), enginePatience)
 	defer cancel()
@@ -134,19 +136,43 @@ func (u *undoer) contained(c *contained, remove func(context.Context, string) (b
 	}
 }
 
+// await gives the client of an announced container time to make it, once.
+func (u *undoer) await(c *contained) {
+	if u.answered[c.Name] || u.awaited[c.Name] {
+		return
+	}
+	u.awaited[c.Name] = true
+	u.answered[c.Name] = c.made()
+}
+
+// made waits for the client, whose standard input has ended, and says whether it
+// has made what it makes: it has ended, or its container runs.
+func (c *contained) made() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), lateness)
+	defer cancel()
+	for ctx.Err() == nil {
+		if c.Engine.Runs(ctx, c.Name) {
+			return true
+		}
+		if c.Client == nil {
+			_ = wait.For(ctx, lateness/50)
+			continue
+		}
+		short, cancel := context.WithTimeout(ctx, lateness/50)
+		err := pidfd.Wait(short, c.Client.PID, c.Client.Start)
+		cancel()
+		if err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // process is a pid with its start time (clock ticks since boot), so that a pid
 // in use again is not mistaken for it.
 type process struct {
 	PID   int    `json:"pid"`
 	Start uint64 `json:"start"`
-}
-
-// ends waits for the process, whose standard input has ended, and says whether
-// it has ended: what it makes is made then.
-func (p *process) ends() bool {
-	ctx, cancel := context.WithTimeout(context.Background(), lateness)
-	defer cancel()
-	return pidfd.Wait(ctx, p.PID, p.Start) == nil
 }
 
 // kill ends the process and those in its process group, and waits.

@@ -79,3 +79,37 @@ func TestCleanupAwaitsClient(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// containerd's client need not have ended: its container runs. A client that has
+// not been noted may be there all the same.
+func TestCleanupAwaitsContainer(t *testing.T) {
+	client := exec.Command("sleep", "60") // is killed before
+	if err := client.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = client.Process.Kill()
+		_ = client.Wait() // "signal: killed"
+	})
+	start, err := procfs.Host.StartTime(client.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	announced := contained{Engine: engine.Containerd, Name: "peregrine-x"}
+	noted := announced
+	noted.Client = &process{client.Process.Pid, start}
+	for name, entries := range map[string][]entry{
+		"client noted": {{Container: &announced}, {Container: &noted}}, "client not noted": {{Container: &announced}},
+	} {
+		calls := enginetest.Stub(t, "ctr", `case "$1" in tasks) [ $(grep -c "tasks list" $log) -lt 3 ] || echo "`+
+			engine.Containerd.ID(announced.Name)+`    12    RUNNING" ;; esac`)
+		state := t.TempDir()
+		dead(t, state, entries...)
+		if did, err := Cleanup(state); err != nil || len(did) > 0 {
+			t.Errorf("%s: %q, %v", name, did, err)
+		}
+		if want := strings.Repeat("tasks list\n", 3) + "containers list"; !strings.HasPrefix(calls(), want) {
+			t.Errorf("%s: asked %.300q, want %q first", name, calls(), want)
+		}
+	}
+}
