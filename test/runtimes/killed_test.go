@@ -3,7 +3,6 @@ package runtimes
 import (
 	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"io"
 	"net"
@@ -26,7 +25,6 @@ var kills = flag.Int("kills", 4, "runs of the generator to kill with each runtim
 
 // killable is a run in containers that kill -9 ends when the test wants it.
 type killable struct {
-	engine  *engine
 	process *os.Process
 	log     string // a file: what it has started may outlive it, and keep a pipe open
 	ended   chan struct{}
@@ -46,7 +44,7 @@ func startKillable(t *testing.T, e *engine, state, image string) *killable {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	k := &killable{e, cmd.Process, log.Name(), make(chan struct{})}
+	k := &killable{cmd.Process, log.Name(), make(chan struct{})}
 	go func() {
 		_ = cmd.Wait() // "signal: killed"
 		close(k.ended)
@@ -63,17 +61,9 @@ func (k *killable) kill(t *testing.T) {
 	t.Helper()
 	err := k.process.Kill()
 	<-k.ended
-	if err != nil && !(k.engine.kind == "containerd" && cannotJoin()) {
+	if err != nil {
 		t.Fatalf("the run ended before it was killed: %v\n%s", err, k.said())
 	}
-}
-
-// cannotJoin says whether root lacks a capability of the first process, such as
-// CAP_SYS_RESOURCE. Then runc cannot join its pid namespace (ptrace(2)), and runs
-// in containers of containerd end by themselves, with an error.
-func cannotJoin() bool {
-	_, err := os.Readlink("/proc/1/ns/pid")
-	return errors.Is(err, os.ErrPermission)
 }
 
 func (k *killable) said() []byte {

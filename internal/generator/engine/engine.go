@@ -111,7 +111,8 @@ var capabilities = []string{"SYS_ADMIN", "NET_ADMIN", "NET_RAW", "SYS_PTRACE"}
 
 // Run is the command that runs a container in the foreground and removes it.
 // The program is mounted from this host, so that any image will do. Pids are
-// the host's: those that alerts have.
+// the host's: those that alerts have. With containerd, it is runc that opens the
+// pid namespace, its own: root needs not be able to look at the first process.
 func (e Engine) Run(s Spec) (*exec.Cmd, error) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -131,7 +132,7 @@ func (e Engine) Run(s Spec) (*exec.Cmd, error) {
 		args = append(args, "--env", v)
 	}
 	if e == Containerd {
-		args = append(args, "--with-ns", "pid:/proc/1/ns/pid", "--mount", "type=bind,src="+exe+",dst="+Program+",options=rbind:ro")
+		args = append(args, "--with-ns", "pid:/proc/self/ns/pid", "--mount", "type=bind,src="+exe+",dst="+Program+",options=rbind:ro")
 		if s.Network {
 			args = append(args, "--net-host")
 		}

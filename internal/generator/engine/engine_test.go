@@ -20,7 +20,7 @@ func TestRun(t *testing.T) {
 	}{
 		{Docker, Spec{Name: "n", Image: "i", Env: []string{"A=b"}, Args: []string{"x"}}, []string{"docker run --rm", "--cap-add SYS_ADMIN", "--network none", "--name n", "--env A=b", "--pid host", " i x"}, []string{"--privileged"}},
 		{Podman, Spec{Name: "n", Image: "i", Privileged: true, Network: true}, []string{"podman run --rm --privileged", "--entrypoint " + Program}, []string{"--network"}},
-		{Containerd, Spec{Name: "n", Image: "i", Args: []string{"x"}}, []string{"ctr run --rm", "--cap-add CAP_SYS_ADMIN", " i " + Containerd.ID("n") + " " + Program + " x"}, []string{"--net-host", "--privileged"}},
+		{Containerd, Spec{Name: "n", Image: "i", Args: []string{"x"}}, []string{"ctr run --rm", "--cap-add CAP_SYS_ADMIN", "--with-ns pid:/proc/self/ns/pid", " i " + Containerd.ID("n") + " " + Program + " x"}, []string{"--net-host", "--privileged"}},
 		{Containerd, Spec{Name: "n", Image: "i", Privileged: true, Network: true}, []string{"--net-host", "--privileged"}, nil},
 	} {
 		cmd, err := tt.engine.Run(tt.spec)
