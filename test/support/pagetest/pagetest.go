@@ -70,10 +70,14 @@ func chromium(t *testing.T, address string, args ...string) (out, errs string) {
 	needs.Programs(t, "chromium")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	home := t.TempDir()
 	base := []string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
 		"--disable-component-update", "--disable-sync", "--hide-scrollbars", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-		"--user-data-dir=" + t.TempDir(), "--virtual-time-budget=5000"}
+		"--user-data-dir=" + home, "--virtual-time-budget=5000"}
 	cmd := exec.CommandContext(ctx, "chromium", append(append(base, args...), address)...)
+	// Its crash reporter does not know of the data directory, and has files in the
+	// home directory.
+	cmd.Env = append(os.Environ(), "HOME="+home, "XDG_CONFIG_HOME="+home, "XDG_CACHE_HOME="+home)
 	// All its processes hold the pipes, also when the first one is killed.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
