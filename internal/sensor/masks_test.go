@@ -191,10 +191,21 @@ func (w *watcher) saw(pid int) (events, alerts map[string]int) {
 	if err := w.engine.Do(w.t.Context(), func() { events, alerts = maps.Clone(w.events), maps.Clone(w.alerts) }); err != nil {
 		w.t.Fatal(err)
 	}
-	if c, err := w.probe.Counters(); err != nil || c.Dropped() > 0 {
-		w.t.Fatalf("dropped %d events; %v", c.Dropped(), err)
-	}
+	w.nothingLost()
 	return events, alerts
+}
+
+// nothingLost fails with the causes if events were lost.
+func (w *watcher) nothingLost() {
+	w.t.Helper()
+	c, err := w.probe.Counters()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if c.Dropped() > 0 {
+		causes, _ := c.Drops.MarshalJSON()
+		w.t.Fatalf("dropped %d events: %s", c.Dropped(), causes)
+	}
 }
 
 // observe counts an event of the processes.
