@@ -12,9 +12,9 @@ import (
 )
 
 // entryParams are the paths of calls on entries of directories, by kind. The
-// probe looks only at paths that are a single name (probe/bpf/entryfilter.h). It
-// knows which names user space will find for these, since the calls pass no link
-// and follow none.
+// probe looks only at paths that lead through directories alone
+// (probe/bpf/entryfilter.h). It knows which names user space will find for these,
+// since the calls pass no link and follow none.
 var entryParams = map[event.Kind][]string{
 	event.KindUnlink: {"path"}, event.KindUnlinkat: {"name"}, event.KindRmdir: {"path"},
 	event.KindMkdir: {"path"}, event.KindMkdirat: {"path"}, event.KindMknod: {"path"}, event.KindMknodat: {"path"},

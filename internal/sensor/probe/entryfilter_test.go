@@ -11,8 +11,7 @@ import (
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
 
-// Calls on entries of directories that no pattern asks for are left out, if
-// their paths are single names.
+// Calls on entries of directories that no pattern asks for are left out.
 func TestEntryFilter(t *testing.T) {
 	p := loadOwn(t)
 	dir := cwd(t, t.TempDir())
@@ -50,7 +49,8 @@ func TestEntryFilter(t *testing.T) {
 		{"a name behind a descriptor", unix.SYS_UNLINKAT, []any{sub, "secret", 0}, event.KindUnlinkat, true},
 		{"the same name elsewhere", unix.SYS_UNLINKAT, []any{cwd, "secret", 0}, event.KindUnlinkat, false},
 		{"a name as given", unix.SYS_UNLINKAT, []any{cwd, "raw", 0}, event.KindUnlinkat, true},
-		{"a path", unix.SYS_UNLINKAT, []any{cwd, "sub/other", 0}, event.KindUnlinkat, true},
+		{"a path", unix.SYS_UNLINKAT, []any{cwd, "sub/other", 0}, event.KindUnlinkat, false},
+		{"a path that is asked for", unix.SYS_UNLINKAT, []any{cwd, "sub/secret", 0}, event.KindUnlinkat, true},
 		{"a name of a word", unix.SYS_UNLINKAT, []any{cwd, "12345678", 0}, event.KindUnlinkat, false},
 		{"a name of words", unix.SYS_UNLINKAT, []any{cwd, strings.Repeat("x", 250), 0}, event.KindUnlinkat, false},
 		{"a name with bytes beside the slash", unix.SYS_UNLINKAT, []any{cwd, ".0.\xaf.", 0}, event.KindUnlinkat, false},
@@ -58,7 +58,8 @@ func TestEntryFilter(t *testing.T) {
 		{"a slash behind a word", unix.SYS_UNLINKAT, []any{cwd, "12345678/", 0}, event.KindUnlinkat, true},
 		{"a slash behind words", unix.SYS_UNLINKAT, []any{cwd, strings.Repeat("x", 247) + "/y", 0}, event.KindUnlinkat, true},
 		{"a name that starts with dots", unix.SYS_UNLINKAT, []any{cwd, "..x", 0}, event.KindUnlinkat, false},
-		{"an absolute path", unix.SYS_UNLINKAT, []any{cwd, dir + "/other", 0}, event.KindUnlinkat, true},
+		{"an absolute path", unix.SYS_UNLINKAT, []any{cwd, dir + "/other", 0}, event.KindUnlinkat, false},
+		{"an absolute path that is asked for", unix.SYS_UNLINKAT, []any{sub, dir + "/sub/secret", 0}, event.KindUnlinkat, true},
 		{"the directory", unix.SYS_UNLINKAT, []any{cwd, ".", unix.AT_REMOVEDIR}, event.KindUnlinkat, true},
 		{"its parent", unix.SYS_UNLINKAT, []any{cwd, "..", unix.AT_REMOVEDIR}, event.KindUnlinkat, true},
 		{"no name", unix.SYS_UNLINKAT, []any{cwd, "", 0}, event.KindUnlinkat, true},
@@ -73,7 +74,7 @@ func TestEntryFilter(t *testing.T) {
 		{"a link to what it follows", unix.SYS_LINKAT, []any{cwd, "other", cwd, "third", unix.AT_SYMLINK_FOLLOW}, event.KindLinkat, true},
 		{"to a name that is asked for", unix.SYS_RENAMEAT2, []any{cwd, "other", sub, "secret", 0}, event.KindRenameat2, true},
 		{"from it", unix.SYS_RENAMEAT2, []any{sub, "secret", cwd, "other", 0}, event.KindRenameat2, true},
-		{"to a path", unix.SYS_RENAMEAT2, []any{cwd, "other", cwd, "sub/x", 0}, event.KindRenameat2, true},
+		{"to a path", unix.SYS_RENAMEAT2, []any{cwd, "other", cwd, "sub/x", 0}, event.KindRenameat2, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			in := Interest{Syscalls: ids("unlinkat", "mkdirat", "renameat", "renameat2", "linkat", "mknodat"), Opens: filter}

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Calls on entries of directories (unlink, mkdir, rename, ...) that no rule can
- * match by their paths, as filter.h has it of opens. The kernel forgets where a
- * path has led before the call returns, and a link on its way would give the
- * entry another name, by which rules judge it too. So only paths that are a
- * single name are looked at: they lead to an entry of the directory that they
- * start from, which is known, and these calls follow no link there. That is how
- * trees are removed: with a descriptor of each directory.
+ * match by their paths, as filter.h has it of opens. A link on the way of a path
+ * would give the entry another name, by which rules judge it too. So only paths
+ * that lead through directories alone are looked at (straight.h); these calls
+ * follow no link at the end.
  */
 #pragma once
 #include "filter.h"
+#include "straight.h"
 
 #define AT_SYMLINK_FOLLOW 0x400
 
@@ -64,26 +63,6 @@ INLINE bool entry_call_get(struct scratch *s, struct entry_call *e)
 	return false;
 }
 
-/* Are the n bytes at the tail the name of an entry, and no path? By words, of
- * which one with a slash has a byte of zeros once it is compared with slashes. */
-FUNC int is_name(struct scratch *s, u32 n)
-{
-	if (!s || !n || n > FILTER_PATH)
-		return 0;
-	char *name = tail(s);
-	u64 slashes = 0;
-
-	*(u64 *)&s->buf[(s->len + n) & BODY_MASK] = 0; /* the rest of the last word */
-	for (u32 i = 0; i < FILTER_PATH + 1; i += 8) {
-		if (i >= n)
-			break;
-		u64 word = *(u64 *)(name + i) ^ 0x0101010101010101 * '/';
-		slashes |= (word - 0x0101010101010101) & ~word & 0x8080808080808080;
-	}
-	bool dot = name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
-	return !slashes && !dot;
-}
-
 /* Adds what the paths of a name meet to those of the call; false where nothing
  * can be said. */
 INLINE bool entry_add(struct scratch *s, struct task_struct *task, s32 dirfd, u64 name)
@@ -92,8 +71,8 @@ INLINE bool entry_add(struct scratch *s, struct task_struct *task, s32 dirfd, u6
 	long n = bpf_probe_read_user_str(tail(s), FILTER_PATH + 1, (void *)name);
 	if (n <= 1 || n > FILTER_PATH)
 		return false;
-	u64 base = base_path(task, dirfd);
-	if (!base || !is_name(s, n - 1))
+	u64 base = *tail(s) == '/' ? 0 : base_path(task, dirfd);
+	if ((*tail(s) != '/' && !base) || !leads_straight(s, base, n - 1))
 		return false;
 	open_paths_add(s, 0, base, n - 1);
 	return !(s->clauses[0] & FILTER_UNCLEAN);

@@ -61,6 +61,15 @@ struct chain {
 	u64 dentries[16];
 };
 
+/* The way of a path from its start; see straight.h. */
+struct way {
+	u64 dentry, mount; /* where it has come to */
+	u64 next, found;   /* of the entries there, or the mounts */
+	u32 at, len;       /* the next name, at an offset of the event */
+	u32 end;           /* of the path */
+	u32 straight;
+};
+
 /* Where in the path just appended other views of it start, 0 for none. */
 struct views {
 	u32 own;   /* that of the task, whose root is this part of the path */
@@ -146,6 +155,7 @@ struct scratch {
 	u64 args[6];
 	struct peer peer;
 	struct chain chain;
+	struct way way;
 	struct views views;
 	u32 path_pos; /* of the path so far in path; in memory, where verifiers do not follow its values */
 	struct iov iov;

@@ -171,12 +171,36 @@ struct qstr {
 	const unsigned char *name;
 };
 
+struct hlist_node {
+	struct hlist_node *next;
+};
+
+struct hlist_head {
+	struct hlist_node *first;
+};
+
+struct hlist_bl_node {
+	struct hlist_bl_node *next, **pprev;
+};
+
 struct dentry {
 	unsigned int d_flags;
+	struct hlist_bl_node d_hash;
 	struct dentry *d_parent;
 	struct qstr d_name;
 	struct inode *d_inode;
 	struct super_block *d_sb;
+};
+
+/* 6.8 and later */
+struct dentry___children {
+	struct hlist_node d_sib;
+	struct hlist_head d_children;
+};
+
+/* 6.15 and later; their values differ */
+enum dentry_flags {
+	DCACHE_MOUNTED = 1 << 15,
 };
 
 struct vfsmount {
@@ -188,6 +212,7 @@ struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct list_head mnt_mounts, mnt_child;
 	struct mnt_namespace *mnt_ns;
 };
 

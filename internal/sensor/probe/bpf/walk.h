@@ -280,15 +280,17 @@ INLINE int path_append(struct scratch *s, u64 dentry, u64 vfsmount)
 	return len ? len : path_append_deep(s, dentry, vfsmount);
 }
 
-/* Is the name of a dentry the len bytes at an offset of the event? Long ones are
+#define COMPARED 64 /* bytes of a name: as long as the ids of containers */
+
+/* Is the name of a dentry the len bytes at an offset of the event? Longer ones are
  * not looked at. */
 INLINE bool name_is_at(struct scratch *s, u64 dentry, u32 at, u32 len)
 {
 	u64 name = LOAD64(dentry + FIELD_OFFSET(struct dentry, d_name.name));
 
-	if (len > 32)
+	if (len > COMPARED)
 		return false;
-	for (u32 done = 0; done < 32; done += 8) {
+	for (u32 done = 0; done < COMPARED; done += 8) {
 		if (done >= len)
 			break;
 		u64 diff = LOAD64(name + done) ^ *(u64 *)&s->buf[(at + done) & BODY_MASK];

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Has a path led through directories alone? The kernel forgets where it led before
+ * the call returns, so it is looked up again, in the cache of directory entries,
+ * where all names on its way still are. A path without links, "." and ".." is the
+ * name of where it led. Whatever cannot be found is no answer: an entry that is
+ * gone by now, is one of too many, or has a long name.
+ *
+ * Entries and mounts are freed by RCU, which programs run under, and whatever
+ * leaves a list keeps its place in it until then (fs/dcache.c, dentry_unlist).
+ */
+#pragma once
+#include "walk.h"
+
+#ifdef LEGACY
+
+INLINE bool leads_straight(struct scratch *, u64, u32)
+{
+	return false;
+}
+
+#else
+
+#define NAMES_ON_WAY 64
+#define ENTRIES_LOOKED_AT 512 /* of a directory, or mounts on a mount */
+#define STACKED_MOUNTS 3      /* on one directory */
+
+/* The length of the name of an entry at an offset of the event, before the next
+ * slash or the end of the path; 0: there is none, or it is "." or "..". */
+FUNC int entry_name_len(struct scratch *s, u32 at, u32 end)
+{
+	if (!s)
+		return 0;
+	for (u32 i = 0; i <= NAME_MAX; i++) {
+		if (at + i < end && s->buf[(at + i) & BODY_MASK] != '/')
+			continue;
+		bool dot = i && s->buf[at & BODY_MASK] == '.';
+		bool dots = i == 2 && s->buf[(at + 1) & BODY_MASK] == '.';
+		return dot && (i == 1 || dots) ? 0 : i;
+	}
+	return 0;
+}
+
+static int entry_step([[maybe_unused]] u32 i, struct scratch **of)
+{
+	struct scratch *s = *of;
+	struct way *w = &s->way;
+	u64 at = w->next;
+
+	if (!at)
+		return 1;
+	u64 dentry = at - FIELD_OFFSET(struct dentry___children, d_sib);
+	if (LOAD64(dentry + FIELD_OFFSET(struct dentry, d_parent)) != w->dentry)
+		return 1; /* it was moved to another directory, whose entries follow */
+	w->next = LOAD64(at);
+	if (READ(AS(struct dentry, dentry), d_name.len) != w->len || !name_is_at(s, dentry, w->at, w->len))
+		return 0;
+	/* An entry of that name that was removed may still be in use. */
+	if (!LOAD64(dentry + FIELD_OFFSET(struct dentry, d_hash.pprev)))
+		return 0;
+	w->found = dentry;
+	return 1;
+}
+
+/* The way goes on to its next name, which is a directory; false if it is not. */
+FUNC int enter_entry(struct scratch *s)
+{
+	if (!s)
+		return 0;
+	struct way *w = &s->way;
+
+	w->found = 0;
+	w->next = LOAD64(w->dentry + FIELD_OFFSET(struct dentry___children, d_children));
+	bpf_loop(ENTRIES_LOOKED_AT, entry_step, &s, 0);
+	if (!w->found)
+		return 0;
+	u64 inode = LOAD64(w->found + FIELD_OFFSET(struct dentry, d_inode));
+	w->dentry = w->found;
+	return inode && (READ(AS(struct inode, inode), i_mode) & S_IFMT) == S_IFDIR;
+}
+
+static int mount_step([[maybe_unused]] u32 i, struct scratch **of)
+{
+	struct way *w = &(*of)->way;
+	u64 at = w->next, mount = at - FIELD_OFFSET(struct mount, mnt_child);
+
+	if (at == w->mount + FIELD_OFFSET(struct mount, mnt_mounts)) {
+		w->next = 0;
+		return 1;
+	}
+	w->next = LOAD64(at);
+	if (LOAD64(mount + FIELD_OFFSET(struct mount, mnt_mountpoint)) != w->dentry ||
+	    LOAD64(mount + FIELD_OFFSET(struct mount, mnt_parent)) != w->mount)
+		return 0;
+	w->found = mount;
+	return 1;
+}
+
+/* Of kernels before 6.15 BTF does not tell. */
+INLINE bool may_be_mountpoint(u64 dentry)
+{
+	return !KERNEL_HAS_ENUM(enum dentry_flags, DCACHE_MOUNTED) ||
+	       READ(AS(struct dentry, dentry), d_flags) & KERNEL_ENUM(enum dentry_flags, DCACHE_MOUNTED);
+}
+
+/* The way goes on to the root of what is mounted where it has come to; false if
+ * nothing can be said. */
+FUNC int enter_mounts(struct scratch *s)
+{
+	if (!s)
+		return 0;
+	struct way *w = &s->way;
+
+	for (int i = 0; i < STACKED_MOUNTS; i++) {
+		if (!may_be_mountpoint(w->dentry))
+			return 1;
+		w->found = 0;
+		w->next = LOAD64(w->mount + FIELD_OFFSET(struct mount, mnt_mounts));
+		bpf_loop(ENTRIES_LOOKED_AT, mount_step, &s, 0);
+		if (!w->found)
+			return !w->next;
+		w->mount = w->found;
+		w->dentry = LOAD64(w->mount + FIELD_OFFSET(struct mount, mnt.mnt_root));
+	}
+	return 0;
+}
+
+static int way_step([[maybe_unused]] u32 i, struct scratch **of)
+{
+	struct scratch *s = *of;
+	struct way *w = &s->way;
+	u32 len = entry_name_len(s, w->at, w->end);
+
+	if (!len)
+		return 1;
+	if (w->at + len == w->end) {
+		w->straight = 1;
+		return 1;
+	}
+	w->len = len;
+	if (!enter_entry(s) || !enter_mounts(s))
+		return 1;
+	w->at += len + 1;
+	w->straight = w->at == w->end; /* a slash at the end */
+	return w->straight;
+}
+
+/* Does the path of n bytes at the tail lead through directories alone to the one
+ * that has its last name? It starts from a struct path if it is relative, else
+ * from the root directory. A name with a slash behind it must be a directory, too. */
+FUNC int leads_straight(struct scratch *s, u64 from, u32 n)
+{
+	if (!s || !FIELD_EXISTS(struct dentry___children, d_children))
+		return 0;
+	struct way *w = &s->way;
+
+	w->at = s->len;
+	w->end = s->len + n;
+	w->straight = 0;
+	if (*tail(s) == '/') {
+		struct task_struct *task = current_task();
+		from = LOAD64(&task->fs) + FIELD_OFFSET(struct fs_struct, root);
+		w->at++;
+	}
+	w->dentry = LOAD64(from + FIELD_OFFSET(struct path, dentry));
+	w->mount = LOAD64(from + FIELD_OFFSET(struct path, mnt)) - FIELD_OFFSET(struct mount, mnt);
+	bpf_loop(NAMES_ON_WAY, way_step, &s, 0);
+	return w->straight;
+}
+
+#endif
