@@ -120,7 +120,9 @@ func (w *watcher) ruleset(list []*rules.Rule) *engine.Ruleset {
 }
 
 func (w *watcher) tellMask(m plan.ProcessMask) {
-	w.probe.SetProcessMask((*probe.ProcessMask)(&m))
+	if err := w.probe.SetProcessMask((*probe.ProcessMask)(&m)); err != nil {
+		panic(err) // the memory of a map that exists
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.told[image{m.PID, m.ExecID}] = true

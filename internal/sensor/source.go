@@ -118,7 +118,11 @@ func (s *sensor) openProbe(cfg *config.Config) (source, error) {
 			s.log.Debug("the probe does not know which groups are the host's: it sends more than is needed", "error", err)
 		}
 	})
-	s.engine.TellMasks(func(m plan.ProcessMask) { pr.SetProcessMask((*probe.ProcessMask)(&m)) })
+	s.engine.TellMasks(func(m plan.ProcessMask) {
+		if err := pr.SetProcessMask((*probe.ProcessMask)(&m)); err != nil {
+			s.log.Debug("the probe has no mask of a process: it sends more than is needed", "error", err)
+		}
+	})
 	if err := s.snapshot(cfg, pr); err != nil {
 		return nil, errors.Join(fmt.Errorf("take snapshot of processes: %w", err), pr.Close())
 	}

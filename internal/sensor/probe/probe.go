@@ -194,9 +194,7 @@ func (p *Probe) start(o Options) error {
 	if err = p.execs.open(p.coll); err != nil {
 		return err
 	}
-	if p.processMasks, err = openMaskTable(p.coll.Maps["process_masks"]); err != nil {
-		return err
-	}
+	p.processMasks = newMaskTable(p.coll.Maps["process_masks"])
 	if err := p.SetInterest(o.Interest); err != nil {
 		return err
 	}

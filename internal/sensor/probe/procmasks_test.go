@@ -20,6 +20,13 @@ func maskedDups(plan uint32) Interest {
 
 func dup() { unix.Close(int(raw(unix.SYS_DUP, int(os.Stdout.Fd())))) }
 
+func setMask(t *testing.T, p *Probe, m *ProcessMask) {
+	t.Helper()
+	if err := p.SetProcessMask(m); err != nil {
+		t.Error(err) // also from other goroutines
+	}
+}
+
 // ownMask is a mask without rules for this process, as it is now.
 func ownMask(t *testing.T, p *Probe, plan uint32) ProcessMask {
 	t.Helper()
@@ -57,7 +64,7 @@ func TestProcessMask(t *testing.T) {
 			m := mask
 			tc.change(&m)
 			// The mask may wait for its rules, but not the other way around.
-			p.SetProcessMask(&m)
+			setMask(t, p, &m)
 			before := countersOf(t, p)
 			sent := len(traceInterest(t, p, maskedDups(7), dup).of(event.KindDup, os.Getpid())) > 0
 			after := countersOf(t, p)
@@ -85,7 +92,7 @@ func TestMaskOfNoRule(t *testing.T) {
 		in.Kinds.Always[event.KindDup][f] = [2]uint64{^uint64(0), ^uint64(0)}
 	}
 	tr := traceInterest(t, p, in, func() {
-		p.SetProcessMask(&mask)
+		setMask(t, p, &mask)
 		dup()
 	})
 	tr.one(event.KindDup)
@@ -129,7 +136,7 @@ func TestProcessMaskOfSocket(t *testing.T) {
 			defer unix.Close(fds[0])
 			defer unix.Close(fds[1])
 			tr := traceInterest(t, p, in, func() {
-				p.SetProcessMask(&mask)
+				setMask(t, p, &mask)
 				raw(unix.SYS_SHUTDOWN, fds[0], unix.SHUT_WR)
 			})
 			if sent := len(tr.of(event.KindShutdown, os.Getpid())) > 0; sent != tc.sent {
@@ -160,8 +167,8 @@ func TestMixedMasks(t *testing.T) {
 	go func() {
 		defer close(done)
 		for !stop.Load() {
-			p.SetProcessMask(&mine)
-			p.SetProcessMask(&others)
+			setMask(t, p, &mine)
+			setMask(t, p, &others)
 		}
 	}()
 	for range calls {
@@ -177,6 +184,37 @@ func TestMixedMasks(t *testing.T) {
 		t.Errorf("%d masks were written, %d are held", after.Masks.Written, after.Masks.Held)
 	}
 	setInterest(t, p, Interest{})
+}
+
+// Each mask is in the slot of its process, and only the pieces of the table that
+// have masks are mapped.
+func TestMaskPieces(t *testing.T) {
+	p := loadOwn(t)
+	table := p.coll.Maps["process_masks"]
+	n := uint32(slotsInPiece())
+	for i, slot := range []uint32{0, n - 1, n, processMasks - 1} {
+		mask := ProcessMask{Plan: 7, PID: processMasks + slot}
+		setMask(t, p, &mask)
+		var got maskSlot
+		if err := table.Lookup(slot, &got); err != nil {
+			t.Fatal(err)
+		}
+		if pid := uint32(got.Words[1] >> 32); pid != mask.PID {
+			t.Errorf("slot %d has the mask of process %d, want %d", slot, pid, mask.PID)
+		}
+		if held := p.processMasks.held(7); held != uint64(i+1) {
+			t.Errorf("%d masks are held, want %d", held, i+1)
+		}
+	}
+	mapped := 0
+	for i := range p.processMasks.pieces {
+		if p.processMasks.pieces[i].Load() != nil {
+			mapped++
+		}
+	}
+	if mapped != 3 {
+		t.Errorf("%d pieces are mapped, want those of the first, second and last slots", mapped)
+	}
 }
 
 // The structure of a mask is the same in C and Go.
