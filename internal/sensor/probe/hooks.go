@@ -271,7 +271,7 @@ func (h *hooks) forget() {
 func (h *hooks) change(i Interest, apply func() error) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.interest = i
+	h.interest = i.calls()
 	if h.wake == nil {
 		return apply()
 	}

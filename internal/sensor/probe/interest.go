@@ -33,6 +33,13 @@ type Interest struct {
 	Execs *ExecFilter
 }
 
+// calls is i without what may be left out of it: filters are big, and once the
+// kernel has them, nothing looks at them.
+func (i Interest) calls() Interest {
+	i.Opens, i.Sockets, i.Addresses, i.Kinds, i.Execs = nil, nil, nil, nil, nil
+	return i
+}
+
 // entry is struct entry of bpf/interest.h: the meaning of one syscall number.
 type entry struct {
 	ID       uint16
