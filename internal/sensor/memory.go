@@ -2,6 +2,7 @@ package sensor
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,9 +10,37 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/internal/wait"
 )
+
+// settled are the times after which memory is given back, from the time that the
+// sensor is ready or has reloaded, each from the one before: when the first
+// alerts are out, which are not to wait for it, and when all services have had
+// their first turns, whose code and stacks are read once.
+var settled = []time.Duration{time.Second, 6 * time.Second}
+
+// serveMemory gives back what only the start needed, or a reload.
+func (s *sensor) serveMemory(ctx context.Context) error {
+	for {
+		for _, after := range settled {
+			if wait.For(ctx, after) != nil {
+				return nil
+			}
+			if err := giveBackMemory(); err != nil {
+				s.log.Debug("memory that only the start needed stays in use", "err", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.reloaded:
+		}
+	}
+}
 
 // giveBackMemory releases memory that only the start needed: garbage of the
 // heap, and the pages of the executable touched while reading and compiling

@@ -2,10 +2,15 @@ package sensor
 
 import (
 	"bytes"
+	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -70,6 +75,33 @@ func TestUnmapPages(t *testing.T) {
 	if written[5] != 'X' {
 		t.Error("what was written is lost")
 	}
+}
+
+// Memory is given back twice after the start, and twice after each reload.
+func TestServeMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &sensor{log: slog.New(slog.DiscardHandler), reloaded: make(chan struct{}, 1)}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.serveMemory(ctx) }()
+		collected := func() uint32 {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.NumForcedGC
+		}
+		before := collected()
+		for want := uint32(2); want <= 4; want += 2 {
+			time.Sleep(time.Hour) // of the bubble
+			if n := collected() - before; n != want {
+				t.Errorf("memory was given back %d times, want %d", n, want)
+			}
+			s.reloaded <- struct{}{}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // resident counts the pages of b that are mapped: those present in pagemap

@@ -94,6 +94,12 @@ func (s *sensor) watch(ctx context.Context, changed chan<- bool) context.CancelF
 // reload prepares everything first, then changes the running sensor at once:
 // the probe stays attached, no event is lost. A failed reload changes nothing.
 func (s *sensor) reload(ctx context.Context) bool {
+	defer func() {
+		select {
+		case s.reloaded <- struct{}{}:
+		default: // one is enough
+		}
+	}()
 	next, err := s.prepare(ctx)
 	if err == nil {
 		err = s.bringIntoForce(ctx, next)

@@ -53,9 +53,6 @@ func (s *sensor) loop(ctx context.Context) error {
 	}
 	s.log.Info(ready, "after", time.Since(s.started).Round(time.Millisecond))
 	s.ready.Store(true)
-	if err := giveBackMemory(); err != nil {
-		s.log.Debug("memory that only the start needed stays in use", "err", err)
-	}
 	// The goroutine that reads the ring keeps its processor while it pauses:
 	// others need one more.
 	if processors := runtime.GOMAXPROCS(0); processors < 2 {

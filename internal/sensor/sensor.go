@@ -82,6 +82,7 @@ type sensor struct {
 	pods     *apiserver.Watcher
 	started  time.Time
 	ready    atomic.Bool
+	reloaded chan struct{} // tells that memory can be given back
 	recorder recorder
 	fatal    chan error
 
@@ -161,7 +162,7 @@ func newSensor(opt Options) (*sensor, error) {
 	}
 	s := &sensor{
 		opt: opt, log: log, logOut: logOut, started: time.Now(), hostname: hostname(opt.Getenv),
-		fatal: make(chan error, 1), totals: totals{},
+		fatal: make(chan error, 1), totals: totals{}, reloaded: make(chan struct{}, 1),
 		statsFile: trouble{what: "the statistics file"}, metricsFile: trouble{what: "metrics.output_file"},
 	}
 	s.host = metrics.ReadHost(s.hostname)

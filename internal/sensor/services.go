@@ -26,6 +26,9 @@ type service func(context.Context) error
 func (s *sensor) services() ([]service, error) {
 	cfg := s.now().config
 	list := []service{s.serveReload, s.serveReopen, s.serveWatch, s.serveHosts}
+	if cfg.Engine.Kind != "replay" { // which ends soon
+		list = append(list, s.serveMemory)
+	}
 	if s.inventory != nil {
 		list = append(list, s.serveContainers)
 	}
