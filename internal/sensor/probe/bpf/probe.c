@@ -138,7 +138,6 @@ INLINE int syscall_returns(u64 *ctx, u32 hook)
 		return 0;
 #endif
 	s->cpu = bpf_get_smp_processor_id();
-	s->h.time = bpf_ktime_get_boot_ns();
 	s->h.flags = narrow ? EVENT_COMPAT : 0;
 	s->peer.family = s->peer.read = 0;
 	look_at_open_fds(s, s->entry.kind);

@@ -74,7 +74,6 @@ int iter_task(struct bpf_iter__task *ctx)
 	if (!trusted || !s || READ(task, pid) != READ(task, tgid))
 		return 0;
 	s->cpu = bpf_get_smp_processor_id();
-	s->h.time = bpf_ktime_get_boot_ns();
 	s->h.lost = 0;
 	header_of_task(s, task, KIND_TASK);
 	slots_clear(s, TASK_SLOTS);

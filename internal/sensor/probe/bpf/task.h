@@ -63,6 +63,7 @@ INLINE void header_of_task(struct scratch *s, struct task_struct *task, u32 kind
 	struct css_set *css = READ(task, cgroups);
 	u64 pid = task_thread_pid(task);
 
+	h->time = bpf_ktime_get_boot_ns();
 	h->kind = kind;
 	h->flags = 0;
 	h->res = 0;
@@ -116,9 +117,8 @@ INLINE struct scratch *begin(u32 kind, u32 category)
 	s->busy = 1;
 	s->entry.all = 0;
 	s->cpu = bpf_get_smp_processor_id();
-	s->h.time = bpf_ktime_get_boot_ns();
 	if (unlikely(timed))
-		s->began = s->h.time;
+		s->began = bpf_ktime_get_boot_ns();
 	s->peer.family = 0;
 	s->role = s->direction = 0;
 	s->fds_told = 0;
