@@ -46,6 +46,11 @@ type watcher struct {
 	alerts map[string]int // by text
 	masked bool
 
+	drops   event.Drops // when they were looked at last
+	mayLose bool        // events for which the ring has no room: incomplete tells
+	unsent  uint64      // such, since incomplete told
+	leftOut int         // rounds
+
 	mu   sync.Mutex
 	told map[image]bool // that the kernel has a mask for, or had
 }
@@ -197,17 +202,48 @@ func (w *watcher) saw(pid int) (events, alerts map[string]int) {
 	return events, alerts
 }
 
-// nothingLost fails with the causes if events were lost.
+// nothingLost fails with the causes if events were lost, but for those for which
+// the ring had no room, or no time: a machine under load may leave a CPU that holds
+// the ring's lock alone for longer than the kernel lets others wait for it. These
+// are left to incomplete.
 func (w *watcher) nothingLost() {
 	w.t.Helper()
 	c, err := w.probe.Counters()
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if c.Dropped() > 0 {
-		causes, _ := c.Drops.MarshalJSON()
-		w.t.Fatalf("dropped %d events: %s", c.Dropped(), causes)
+	lost := c.Drops.Minus(w.drops)
+	w.drops = c.Drops
+	w.unsent += lost.Of(event.DropBuffer)
+	if lost.Total() > lost.Of(event.DropBuffer) || !w.mayLose && w.unsent > 0 {
+		causes, _ := lost.MarshalJSON()
+		w.t.Fatalf("dropped %d events: %s", lost.Total(), causes)
 	}
+}
+
+// watchBoth starts two watchers, with the kernel's masks and without, whose rounds
+// are left out if they are incomplete.
+func watchBoth(t *testing.T, list []*rules.Rule) (on, off *watcher) {
+	t.Helper()
+	on, off = watch(t, list, true), watch(t, list, false)
+	on.mayLose, off.mayLose = true, true
+	return on, off
+}
+
+// incomplete says whether one of two watchers of the same processes did not get
+// all events since it was asked before, so that they cannot be compared.
+func incomplete(t *testing.T, a, b *watcher) bool {
+	t.Helper()
+	lost := a.unsent + b.unsent
+	a.unsent, b.unsent = 0, 0
+	if lost == 0 {
+		return false
+	}
+	t.Logf("%d events did not get into a ring: this round is left out", lost)
+	if a.leftOut++; a.leftOut > 3 {
+		t.Fatal("too many rounds are left out")
+	}
+	return true
 }
 
 // observe counts an event of the processes.
@@ -276,7 +312,7 @@ func TestMasksOnAndOff(t *testing.T) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	dir := callDir(t)
 	first := randomRules(t, r, dir)
-	on, off := watch(t, first, true), watch(t, first, false)
+	on, off := watchBoth(t, first)
 	var sent, seen, alerted int
 	for round := range *masksRounds {
 		list := randomRules(t, r, dir)
@@ -286,6 +322,9 @@ func TestMasksOnAndOff(t *testing.T) {
 		pid := finish(t, exec.Command(filepath.Join(dir, name), actArg, "calls", dir, fmt.Sprint(r.Uint64()), "400"))
 		events, alerts := on.saw(pid)
 		all, want := off.saw(pid)
+		if incomplete(t, on, off) {
+			continue
+		}
 		if d := gocmp.Diff(want, alerts); d != "" {
 			for _, rule := range list {
 				t.Log(rule.Name, rule.Condition)
