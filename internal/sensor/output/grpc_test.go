@@ -400,7 +400,9 @@ func TestGRPCFalcoClient(t *testing.T) {
 	watch := func(t *testing.T, conn *falco.Client, n int) (got []*outputs.Response) {
 		t.Helper()
 		enough := errors.New("enough") // OutputsWatch has no other way to end well
-		err := conn.OutputsWatch(deadline(t, 20*time.Second), func(r *outputs.Response) error {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel() // it leaves a goroutine that reads on
+		err := conn.OutputsWatch(ctx, func(r *outputs.Response) error {
 			if got = append(got, r); len(got) == n {
 				return enough
 			}
@@ -425,10 +427,8 @@ func TestGRPCFalcoClient(t *testing.T) {
 	t.Run("unix socket", func(t *testing.T) {
 		c, address := grpcConfig(t)
 		s, _ := open(t, c)
-		sendNumbered(s, 0, 50)
-		conn := connect(t, falco.Config{UnixSocketPath: address})
-		check(t, watch(t, conn, 50), 50)
 		sendNumbered(s, 0, 7)
+		conn := connect(t, falco.Config{UnixSocketPath: address})
 		waiting, err := conn.Outputs()
 		if err != nil {
 			t.Fatal(err)
@@ -449,6 +449,8 @@ func TestGRPCFalcoClient(t *testing.T) {
 		if v, err := versions.Version(t.Context(), &version.Request{}); err != nil || v.Version == "" || v.EngineVersion != 62 {
 			t.Errorf("version %v, %v", v, err)
 		}
+		sendNumbered(s, 0, 50)
+		check(t, watch(t, conn, 50), 50)
 	})
 	t.Run("mutual TLS", func(t *testing.T) {
 		ours := newAuthority(t, "ours")
