@@ -370,10 +370,7 @@ func benchExit(ctx context.Context, result *report.Run, err error, classic bool)
 	case ctx.Err() != nil && classic && (err == nil || errors.Is(err, context.Canceled)):
 		return nil
 	case ctx.Err() != nil:
-		if errors.Is(err, context.Canceled) {
-			err = errors.New("interrupted: results are partial")
-		}
-		return &ExitError{Code: ExitInterrupted, Err: err}
+		return interrupted(err, "results are partial")
 	case err != nil:
 		return err
 	}

@@ -289,20 +289,13 @@ func (f *capacityRunFlags) plan(cmd *cobra.Command) capacity.Plan {
 
 // capacityExit turns the end of a run into an exit code.
 func capacityExit(ctx context.Context, result *capacity.Result, err error, conditions []run.Condition) error {
-	var preflight *sweep.PreflightError
 	switch {
 	case ctx.Err() != nil:
-		if errors.Is(err, context.Canceled) {
-			err = errors.New("interrupted: results are partial, limits are restored")
-		}
-		return &ExitError{Code: ExitInterrupted, Err: err}
-	case errors.As(err, &preflight):
+		return interrupted(err, "results are partial, limits are restored")
+	case errors.As(err, new(*sweep.PreflightError)):
 		return &ExitError{Code: ExitPreflight, Err: err}
-	case err != nil:
+	case err != nil || result == nil:
 		return err
-	}
-	if result == nil {
-		return nil
 	}
 	if violated := run.Violated(result, conditions); len(violated) > 0 {
 		return &ExitError{Code: ExitThreshold, Err: errors.New(strings.Join(violated, "; "))}

@@ -151,6 +151,14 @@ func Main(env Env) int {
 	return exit.Code
 }
 
+// interrupted is the end of a command that a signal has stopped.
+func interrupted(err error, what string) error {
+	if errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted: " + what)
+	}
+	return &ExitError{Code: ExitInterrupted, Err: err}
+}
+
 // readerGone says whether a command failed because its standard output has no
 // reader.
 func readerGone(err error) bool {
