@@ -18,11 +18,11 @@ import (
 
 // Description is the output of -L and -l in JSON.
 type Description struct {
-	Lists         []DescribedList  `json:"lists"`
-	Macros        []DescribedMacro `json:"macros"`
-	PluginVersion []DescribedNeed  `json:"required_plugin_versions"`
-	EngineVersion string           `json:"required_engine_version"`
-	Rules         []DescribedRule  `json:"rules"`
+	Lists         []Described[ListInfo, ListDetails]   `json:"lists"`
+	Macros        []Described[MacroInfo, MacroDetails] `json:"macros"`
+	PluginVersion []DescribedNeed                      `json:"required_plugin_versions"`
+	EngineVersion string                               `json:"required_engine_version"`
+	Rules         []Described[RuleInfo, RuleDetails]   `json:"rules"`
 }
 
 // DescribedNeed is a required plugin.
@@ -32,10 +32,10 @@ type DescribedNeed struct {
 	Version      string          `json:"version"`
 }
 
-// DescribedRule is a rule as written, with facts derived from it.
-type DescribedRule struct {
-	Details RuleDetails `json:"details"`
-	Info    RuleInfo    `json:"info"`
+// Described is a rule, macro or list as written, with facts derived from it.
+type Described[Info, Details any] struct {
+	Details Details `json:"details"`
+	Info    Info    `json:"info"`
 }
 
 // RuleInfo is a rule as written.
@@ -71,12 +71,6 @@ type RuleDetails struct {
 	ExtraFormatted map[string]string `json:"extra_output_formatted_fields,omitempty"`
 }
 
-// DescribedMacro is a macro.
-type DescribedMacro struct {
-	Details MacroDetails `json:"details"`
-	Info    MacroInfo    `json:"info"`
-}
-
 // MacroInfo is a macro as written.
 type MacroInfo struct {
 	Condition string `json:"condition"`
@@ -93,12 +87,6 @@ type MacroDetails struct {
 	Macros             []string `json:"macros"`
 	Plugins            []string `json:"plugins"`
 	Used               bool     `json:"used"`
-}
-
-// DescribedList is a list.
-type DescribedList struct {
-	Details ListDetails `json:"details"`
-	Info    ListInfo    `json:"info"`
 }
 
 // ListInfo is a list as written.
@@ -118,17 +106,18 @@ type ListDetails struct {
 // Describe describes the rule of that name, or, for "", everything. outputs has
 // the text appended to the rules' outputs. An unknown name is an error.
 func (s *Set) Describe(name string, outputs alert.Options) (*Description, error) {
-	d := &Description{Lists: []DescribedList{}, Macros: []DescribedMacro{}, PluginVersion: []DescribedNeed{}, Rules: []DescribedRule{}}
+	d := &Description{
+		Lists: []Described[ListInfo, ListDetails]{}, Macros: []Described[MacroInfo, MacroDetails]{},
+		PluginVersion: []DescribedNeed{}, EngineVersion: s.EngineVersion, Rules: []Described[RuleInfo, RuleDetails]{},
+	}
 	if name != "" {
 		r := s.Rule(name)
 		if r == nil || r.AST == nil {
 			return nil, fmt.Errorf("Rule %q is not loaded", name) //nolint:staticcheck // Falco's words
 		}
-		d.EngineVersion = s.EngineVersion
 		d.Rules = append(d.Rules, s.describeRule(r, outputs))
 		return d, nil
 	}
-	d.EngineVersion = s.EngineVersion
 	for _, alternatives := range s.Plugins {
 		need := DescribedNeed{Name: alternatives[0].Name, Version: alternatives[0].Version}
 		for _, a := range alternatives[1:] {
@@ -142,7 +131,7 @@ func (s *Set) Describe(name string, outputs alert.Options) (*Description, error)
 	for _, m := range s.Macros {
 		p := s.partsOf(m.Condition)
 		p.take(m.Node)
-		d.Macros = append(d.Macros, DescribedMacro{
+		d.Macros = append(d.Macros, Described[MacroInfo, MacroDetails]{
 			Info: MacroInfo{Condition: m.Condition, Name: m.Name},
 			Details: MacroDetails{
 				ConditionCompiled: m.Node.String(), ConditionFields: p.fields.list(), ConditionOperators: p.operators.list(),
@@ -151,7 +140,7 @@ func (s *Set) Describe(name string, outputs alert.Options) (*Description, error)
 		})
 	}
 	for _, l := range s.Lists {
-		d.Lists = append(d.Lists, DescribedList{
+		d.Lists = append(d.Lists, Described[ListInfo, ListDetails]{
 			Info:    ListInfo{Items: orEmpty(l.Items), Name: l.Name},
 			Details: ListDetails{ItemsCompiled: orEmpty(l.Expanded), Lists: orEmpty(l.Lists), Plugins: []string{}, Used: l.Used},
 		})
@@ -159,7 +148,7 @@ func (s *Set) Describe(name string, outputs alert.Options) (*Description, error)
 	return d, nil
 }
 
-func (s *Set) describeRule(r *Rule, outputs alert.Options) DescribedRule {
+func (s *Set) describeRule(r *Rule, outputs alert.Options) Described[RuleInfo, RuleDetails] {
 	output, extra := outputs.Extend(alert.Rule{Name: r.Name, Priority: r.Priority, Source: r.Source, Tags: r.Tags}, r.Output)
 	outputNames, formatted := texts{}, map[string]string{}
 	outputNames.add(outputFields(output, field.Of(r.Source))...)
@@ -178,7 +167,7 @@ func (s *Set) describeRule(r *Rule, outputs alert.Options) DescribedRule {
 		fields.add(ex.Fields...)
 		operators.add(ex.Comps...)
 	}
-	return DescribedRule{
+	return Described[RuleInfo, RuleDetails]{
 		Info: RuleInfo{
 			Capture: r.Capture, CaptureDuration: r.CaptureDuration, Condition: r.Condition, Description: r.Desc,
 			Enabled: r.Enabled, Name: r.Name, Output: r.Output, Priority: r.Priority.String(), Source: r.Source, Tags: orEmpty(r.Tags),
@@ -298,7 +287,7 @@ func (d *Description) WriteJSON(w io.Writer) error { return writeJSON(w, d) }
 // WriteText writes the rules' names and descriptions as a table.
 func (d *Description) WriteText(w io.Writer) error {
 	rules := slices.Clone(d.Rules)
-	slices.SortStableFunc(rules, func(a, b DescribedRule) int { return cmp.Compare(a.Info.Name, b.Info.Name) })
+	slices.SortStableFunc(rules, func(a, b Described[RuleInfo, RuleDetails]) int { return cmp.Compare(a.Info.Name, b.Info.Name) })
 	var b bytes.Buffer
 	row := func(name, text string) { fmt.Fprintf(&b, "%-50s %s\n", name, text) }
 	row("Rule", "Description")
