@@ -20,21 +20,15 @@ var coveredFields = []string{
 	"proc.pname", "proc.aname", "container.id", "container.full_id",
 }
 
-func coveredField(f *filter.Field) bool {
-	return f.Metadata || slices.Contains(coveredFields, f.Name) || strings.HasPrefix(f.Name, "thread.cgroup.")
-}
-
 // ExecArgsMax is the length of the arguments, argv[0] among them and with their NULs,
 // above which the probe sends every exec.
 const ExecArgsMax = 2048
 
 // covered says whether a check compares covered fields, and constants, alone.
 func covered(c *filter.Check) bool {
-	all := true
-	filter.Fields(c, func(f *filter.Field) {
-		all = all && coveredField(f)
+	return !anyField(c, func(f *filter.Field) bool {
+		return !f.Metadata && !slices.Contains(coveredFields, f.Name) && !strings.HasPrefix(f.Name, "thread.cgroup.")
 	})
-	return all
 }
 
 // textFields are made of the texts of an exec, byte by byte. Where these stand one

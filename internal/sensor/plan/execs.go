@@ -63,11 +63,9 @@ func NewExecs(p *Plan, opts Options) (*Execs, error) {
 }
 
 func asksForGroupLeaders(r *rules.Rule) bool {
-	found := false
-	filter.Fields(r.Node, func(f *filter.Field) {
-		found = found || slices.ContainsFunc(field.OfGroupLeaders, func(prefix string) bool { return strings.HasPrefix(f.Name, prefix) })
+	return anyField(r.Node, func(f *filter.Field) bool {
+		return slices.ContainsFunc(field.OfGroupLeaders, func(prefix string) bool { return strings.HasPrefix(f.Name, prefix) })
 	})
-	return found
 }
 
 // Possible says whether some rule can match an exec like that in c, whose event is

@@ -192,7 +192,7 @@ func New(list []*rules.Rule, opts Options) (*Plan, error) {
 	p.ThreadExits = p.kinds[event.KindProcexit] != nil
 	p.ClosedFiles = interest.named[event.KindClose] || slices.ContainsFunc(p.Rules, looksAtClosed)
 	for _, r := range p.Rules {
-		if asksForOpenFDs(r) {
+		if anyField(r.Node, func(f *filter.Field) bool { return slices.Contains(field.OfOpenFDs, f.Name) }) {
 			p.LookAtOpenFDs(r)
 		}
 	}
@@ -217,10 +217,13 @@ func (p *Plan) sendCustom() {
 // looksAtClosed says whether a rule that names no kinds of events has to do with
 // descriptors, those of closes too.
 func looksAtClosed(r *rules.Rule) bool {
-	found := false
-	if _, _, restricted := filter.Kinds(r.Node); !restricted {
-		filter.Fields(r.Node, func(f *filter.Field) { found = found || strings.HasPrefix(f.Name, "fd.") })
-	}
+	_, _, restricted := filter.Kinds(r.Node)
+	return !restricted && anyField(r.Node, func(f *filter.Field) bool { return strings.HasPrefix(f.Name, "fd.") })
+}
+
+// anyField says whether a condition has such a field.
+func anyField(n filter.Node, is func(*filter.Field) bool) (found bool) {
+	filter.Fields(n, func(f *filter.Field) { found = found || is(f) })
 	return found
 }
 
@@ -228,12 +231,6 @@ func looksAtClosed(r *rules.Rule) bool {
 func (p *Plan) LookAtOpenFDs(r *rules.Rule) {
 	kinds, _, _ := filter.Kinds(r.Node)
 	p.OpenFDs.AddAll(kinds)
-}
-
-func asksForOpenFDs(r *rules.Rule) bool {
-	found := false
-	filter.Fields(r.Node, func(f *filter.Field) { found = found || slices.Contains(field.OfOpenFDs, f.Name) })
-	return found
 }
 
 // order puts rules that name kinds of events before those that match any.
