@@ -340,7 +340,8 @@ func (v Value) Plain() (string, bool) {
 	if v.Kind() != String || bytes.IndexByte(v, '\\') >= 0 {
 		return "", false
 	}
-	return borrow(v[1 : len(v)-1]), true
+	text := v[1 : len(v)-1]
+	return unsafe.String(unsafe.SliceData(text), len(text)), true
 }
 
 // Is says whether the string v reads s.
@@ -391,6 +392,3 @@ func (v Value) appendString(dst []byte) []byte {
 	}
 	return dst
 }
-
-// borrow is b as a string that shares its memory.
-func borrow(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

@@ -81,11 +81,6 @@ func (s *sensor) unknownContainers(ctx context.Context) []string {
 	return ids
 }
 
-func (s *sensor) serveContainers(ctx context.Context) error {
-	s.inventory.Run(ctx)
-	return nil
-}
-
 // hostRoot is where the host's root is mounted: the sensor may run in a
 // container.
 func (s *sensor) hostRoot() string { return s.opt.Getenv("HOST_ROOT") }
@@ -107,9 +102,4 @@ func (s *sensor) newPods(cfg *config.Config) *apiserver.Watcher {
 // learnPod is learn for facts from the API server about a pod.
 func (s *sensor) learnPod(ctx context.Context, uid string, w *container.Workload) {
 	_ = s.engine.Do(ctx, func() { s.table.UpdateWorkload(uid, w) }) // see learn
-}
-
-func (s *sensor) servePods(ctx context.Context) error {
-	s.pods.Run(ctx)
-	return nil
 }

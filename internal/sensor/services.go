@@ -22,6 +22,11 @@ import (
 // sensor.
 type service func(context.Context) error
 
+// endless is a service that does not fail.
+func endless(run func(context.Context)) service {
+	return func(ctx context.Context) error { run(ctx); return nil }
+}
+
 // services returns the services that the configuration enables.
 func (s *sensor) services() ([]service, error) {
 	cfg := s.now().config
@@ -30,10 +35,10 @@ func (s *sensor) services() ([]service, error) {
 		list = append(list, s.serveMemory)
 	}
 	if s.inventory != nil {
-		list = append(list, s.serveContainers)
+		list = append(list, endless(s.inventory.Run))
 	}
 	if s.pods != nil {
-		list = append(list, s.servePods)
+		list = append(list, endless(s.pods.Run))
 	}
 	if s.audit != nil {
 		list = append(list, s.serveAudit)

@@ -3,6 +3,7 @@ package kubernetes
 import (
 	"cmp"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -114,13 +115,9 @@ func (c *copied) settings() []string {
 // before: they alone decide whether a node has room, and the CPU's also how
 // much of a busy node the sensor gets.
 func limited(r resources, l capacity.Limit) resources {
-	now := r.clone()
-	if now.Limits == nil {
-		now.Limits = map[string]string{}
-	}
-	if now.Requests == nil {
-		now.Requests = map[string]string{}
-	}
+	now := resources{map[string]string{}, map[string]string{}}
+	maps.Copy(now.Limits, r.Limits)
+	maps.Copy(now.Requests, r.Requests)
 	set := func(name, quantity string, limit float64, read func(string) (float64, error)) {
 		if limit <= 0 {
 			delete(now.Limits, name)

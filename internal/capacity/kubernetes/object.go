@@ -3,7 +3,6 @@ package kubernetes
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -40,10 +39,6 @@ func ownedBy(m *meta, uid types.UID) bool {
 type resources struct {
 	Limits   map[string]string `json:"limits,omitempty"`
 	Requests map[string]string `json:"requests,omitempty"`
-}
-
-func (r resources) clone() resources {
-	return resources{maps.Clone(r.Limits), maps.Clone(r.Requests)}
 }
 
 type container struct {

@@ -79,7 +79,7 @@ func New(host Host, journal *Journal) (Place, error) {
 	name := fmt.Sprintf("peregrine-capacity-%d", os.Getpid())
 	// sd_booted(3): the directory exists iff systemd is the init system.
 	if _, err := os.Stat(host.path("run/systemd/system")); err == nil {
-		return newScope(host, journal, name), nil
+		return &unit{host: host, journal: journal, name: name + ".scope", scope: true}, nil // made by the first Add
 	}
 	return NewCgroup(host, journal, name)
 }

@@ -78,12 +78,6 @@ func UnitPID(ctx context.Context, host Host, name string) (int, error) {
 	return pid, nil
 }
 
-// newScope is a place for a sensor that is about to be started, where systemd
-// owns the cgroup tree. The scope comes into being with the first Add.
-func newScope(host Host, journal *Journal, name string) Place {
-	return &unit{host: host, journal: journal, name: name + ".scope", scope: true}
-}
-
 // cgroupsOf returns the cgroups that hold pid, for reading.
 func (h Host) cgroupsOf(pid int) (cgroup, error) {
 	trees, err := h.trees()

@@ -1,7 +1,6 @@
 package stand
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -44,10 +43,6 @@ func findFalco(program string) (string, error) {
 type build struct {
 	release string // "" if it does not tell
 	help    string // its flags
-}
-
-func askFalco(ctx context.Context, program string) build {
-	return build{release: target.FalcoRelease(ctx, program), help: target.FalcoHelp(ctx, program)}
 }
 
 // devices are those of Falco's kernel module.

@@ -103,7 +103,7 @@ func New(ctx context.Context, o Options) (*Stand, error) {
 		if err != nil {
 			return nil, &sweep.PreflightError{Reason: err.Error()}
 		}
-		o.Program, s.falco = program, askFalco(ctx, program)
+		o.Program, s.falco = program, build{target.FalcoRelease(ctx, program), target.FalcoHelp(ctx, program)}
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}

@@ -38,7 +38,11 @@ func makeName(c *Context) (string, bool) {
 	case event.FDIPv4, event.FDIPv6:
 		return c.keep(appendTuple(c.buf, socketOf(f))), true
 	case event.FDUnix:
-		return c.keep(appendUnix(c.buf, f)), true
+		dst := c.buf
+		for _, part := range UnixName(f) {
+			dst = append(dst, part...)
+		}
+		return c.keep(dst), true
 	}
 	return f.Path(), true
 }
@@ -122,7 +126,7 @@ func appendEndpoint(dst []byte, a netip.Addr, port uint16) []byte {
 // remote end, its own address if it only has that, nothing otherwise.
 func appendTuple(dst []byte, s socket) []byte {
 	switch {
-	case s.hasRemote():
+	case s.remote:
 		dst = append(appendEndpoint(dst, s.client, s.clientPort), "->"...)
 		return appendEndpoint(dst, s.server, s.serverPort)
 	case s.localPort() != 0:
@@ -142,11 +146,4 @@ func UnixName(f *event.FileInfo) [3]string {
 		return [3]string{local}
 	}
 	return [3]string{local, "->", remote}
-}
-
-func appendUnix(dst []byte, f *event.FileInfo) []byte {
-	for _, part := range UnixName(f) {
-		dst = append(dst, part...)
-	}
-	return dst
 }

@@ -32,8 +32,6 @@ func socketOf(f *event.FileInfo) socket {
 	return socket{local, remote, f.SPort, f.DPort, false, true}
 }
 
-func (s socket) hasRemote() bool { return s.remote }
-
 func (s socket) local() netip.Addr {
 	if s.isServer {
 		return s.server

@@ -110,12 +110,7 @@ func openPath(c *Context, raw bool) (string, bool) {
 	case res == -int64(unix.EPERM):
 		return "", false
 	case raw:
-		return fdNameGiven(c)
+		return c.Event.Str(openings[c.Event.Kind()].name) // as it was given
 	}
 	return fdName(c)
-}
-
-// fdNameGiven is the path that an open was given.
-func fdNameGiven(c *Context) (string, bool) {
-	return c.Event.Str(openings[c.Event.Kind()].name)
 }

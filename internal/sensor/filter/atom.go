@@ -185,7 +185,7 @@ func textCheck(n *Check, left operand, matcher func(*Check) (textMatch, error)) 
 func plainCheck(n *Check, get func(*field.Context) (string, bool)) Predicate {
 	switch n.Op {
 	case In, Intersects:
-		if h, ok := newPerfect(distinct(n.Values)); ok {
+		if h, ok := newPerfect(slices.Compact(slices.Sorted(slices.Values(texts(n.Values))))); ok {
 			return func(c *field.Context) bool { s, ok := get(c); return ok && h.has(s) }
 		}
 		return nil

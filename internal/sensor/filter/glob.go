@@ -49,7 +49,7 @@ func glob(pattern, s string, fold bool) bool {
 			return false
 		}
 		mark++
-		if !fold && star < len(pattern) && isLiteral(pattern[star]) {
+		if !fold && star < len(pattern) && strings.IndexByte(`*?[\`, pattern[star]) < 0 {
 			n := strings.IndexByte(s[mark:], pattern[star])
 			if n < 0 {
 				return false
@@ -59,9 +59,6 @@ func glob(pattern, s string, fold bool) bool {
 		i, p = mark, star
 	}
 }
-
-// isLiteral says whether an element of a pattern that starts with c is c.
-func isLiteral(c byte) bool { return c != '*' && c != '?' && c != '[' && c != '\\' }
 
 // globByte matches one byte against the element at the start of pattern, which
 // is not empty and no *, and returns the element's length.

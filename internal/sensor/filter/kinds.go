@@ -95,9 +95,7 @@ func (s *codes) combine(t codes, f func(a, b uint64) uint64) {
 	}
 }
 
-func intersect(a, b uint64) uint64 { return a & b }
-func unite(a, b uint64) uint64     { return a | b }
-func without(a, b uint64) uint64   { return a &^ b }
+func without(a, b uint64) uint64 { return a &^ b }
 
 func infer(n Node, negated bool) codes {
 	switch n := n.(type) {
@@ -118,9 +116,9 @@ func infer(n Node, negated bool) codes {
 }
 
 func inferList(nodes []Node, negated, conjunction bool) codes {
-	s, f := noCodes(), unite
+	s, f := noCodes(), func(a, b uint64) uint64 { return a | b }
 	if conjunction {
-		s, f = allCodes(), intersect
+		s, f = allCodes(), func(a, b uint64) uint64 { return a & b }
 	}
 	for _, n := range nodes {
 		s.combine(infer(n, negated), f)

@@ -5,11 +5,6 @@ import (
 	"slices"
 )
 
-// distinct returns the texts of values, sorted and each once.
-func distinct(values []Value) []string {
-	return slices.Compact(slices.Sorted(slices.Values(texts(values))))
-}
-
 // oneOfTexts says whether a text is in the list.
 func oneOfTexts(values []string) textMatch {
 	list := slices.Compact(slices.Sorted(slices.Values(values)))

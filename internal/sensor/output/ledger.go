@@ -33,10 +33,6 @@ type account struct {
 	ended metrics.Channel // sum of those that have ended
 }
 
-func newLedger(opt Options) *ledger {
-	return &ledger{log: opt.Log, allGone: opt.AllGone, hurry: make(chan struct{})}
-}
-
 func (l *ledger) setTimeout(d time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

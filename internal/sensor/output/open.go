@@ -80,7 +80,7 @@ func openStdout(c *config.Config, opt Options, _ channel) (channel, error) {
 }
 
 func openSyslog(c *config.Config, opt Options, _ channel) (channel, error) {
-	s := newSyslog(opt.SyslogPaths, timeoutOf(c))
+	s := &syslog{paths: opt.SyslogPaths, timeout: timeoutOf(c)}
 	if s.absent() {
 		opt.Log.Info("syslog_output: no syslog daemon here; its alerts are counted as refused until there is one", "socket", opt.SyslogPaths[0])
 	}
@@ -88,7 +88,7 @@ func openSyslog(c *config.Config, opt Options, _ channel) (channel, error) {
 }
 
 func openProgram(c *config.Config, opt Options, _ channel) (channel, error) {
-	s := newProgram(c.Program.Program, c.Program.KeepAlive, timeoutOf(c), opt.ProgramOutput)
+	s := &program{command: c.Program.Program, keepAlive: c.Program.KeepAlive, timeout: timeoutOf(c), output: opt.ProgramOutput}
 	return newPipe("program", queueFor(c, 1), gatherFor, opt.Log, s), nil
 }
 

@@ -77,7 +77,7 @@ func Open(c *config.Config, opt Options) (*Set, error) {
 	if opt.SyslogPaths == nil {
 		opt.SyslogPaths = syslogPaths
 	}
-	none := &Set{opt: opt, ledger: newLedger(opt)}
+	none := &Set{opt: opt, ledger: &ledger{log: opt.Log, allGone: opt.AllGone, hurry: make(chan struct{})}}
 	s, err := none.Prepare(c)
 	if err != nil {
 		return nil, err

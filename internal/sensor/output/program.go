@@ -37,10 +37,6 @@ type child struct {
 	err   error         // how it ended, after ended
 }
 
-func newProgram(command string, keepAlive bool, timeout time.Duration, output io.Writer) *program {
-	return &program{command: command, keepAlive: keepAlive, timeout: timeout, output: output}
-}
-
 func (s *program) deliver(ctx context.Context, batch []*alert.Alert) (sent, refused int, err error) {
 	if !s.keepAlive {
 		return s.runFor(ctx, batch[0])

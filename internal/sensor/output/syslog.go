@@ -37,10 +37,6 @@ var syslogPaths = []string{"/dev/log", "/var/run/syslog", "/var/run/log"}
 // facilityUser is openlog's default facility: RFC 3164, section 4.1.1.
 const facilityUser = 1
 
-func newSyslog(paths []string, timeout time.Duration) *syslog {
-	return &syslog{paths: paths, timeout: timeout}
-}
-
 func (s *syslog) deliver(_ context.Context, batch []*alert.Alert) (sent, refused int, err error) {
 	if s.stale.Swap(false) {
 		s.drop()

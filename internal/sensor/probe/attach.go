@@ -49,7 +49,7 @@ func (h *hooks) impossible() string {
 	if why := preempts(); why != "" {
 		return why
 	}
-	if h.keep, err = newKeep(); err != nil {
+	if h.keep.mount, err = mountNowhere("bpf"); err != nil {
 		return err.Error()
 	}
 	return ""

@@ -254,11 +254,6 @@ func loadStub(f function, entry *ebpf.Map, slot uint32) (*ebpf.Program, error) {
 // a reload nor the end of the process waits.
 type keep struct{ mount *os.File }
 
-func newKeep() (keep, error) {
-	mount, err := mountNowhere("bpf")
-	return keep{mount}, err
-}
-
 func (k keep) path(name string) string {
 	return filepath.Join(fmt.Sprintf("/proc/self/fd/%d", k.mount.Fd()), name)
 }

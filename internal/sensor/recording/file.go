@@ -71,8 +71,6 @@ func (f *file) add(v *event.View) {
 	f.waiting++
 }
 
-func (f *file) pending() int { return f.blocks.Len() }
-
 // flush writes all complete blocks, as one gzip member. It returns true,
 // without writing, if they do not fit.
 func (f *file) flush() (full bool, err error) {

@@ -103,7 +103,7 @@ func (w *writer) events(b []byte) {
 				w.r.stats.missed.Add(1)
 			}
 		default:
-			if w.file.add(&v); w.file.pending() >= piece {
+			if w.file.add(&v); w.file.blocks.Len() >= piece {
 				w.flush()
 			}
 		}

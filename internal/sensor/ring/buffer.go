@@ -101,6 +101,3 @@ func (b *buffer) release() {
 		b.consumer.Store(done)
 	}
 }
-
-// pending is how many bytes have been taken but not given back.
-func (b *buffer) pending() uint64 { return b.next - b.published }

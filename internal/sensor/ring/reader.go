@@ -55,8 +55,8 @@ func (r *Reader) Next() ([]byte, bool) {
 	}
 	b := r.heap[0]
 	event := b.head
-	// A quarter of the ring at the most is kept from the kernel.
-	if b.pending() > b.mask/4 {
+	// A quarter of the ring at the most is taken and not given back.
+	if b.next-b.published > b.mask/4 {
 		b.release()
 	}
 	if !b.advance() {
