@@ -18,7 +18,7 @@ func ParseRates(s string) ([]float64, error) {
 		return parseRamp(rest)
 	}
 	var rates []float64
-	for _, part := range strings.Split(s, ",") {
+	for part := range strings.SplitSeq(s, ",") {
 		r, err := human.ParseRate(part)
 		if err != nil {
 			return nil, err

@@ -51,7 +51,7 @@ func parseRate(s string) (float64, error) {
 func ratesFlag(flags *pflag.FlagSet, values *[]float64, name, usage string) {
 	flags.Var(&parsed{kind: "rates", set: func(s string) error {
 		*values = nil
-		for _, text := range strings.Split(s, ",") {
+		for text := range strings.SplitSeq(s, ",") {
 			rate, err := parseRate(text)
 			if err != nil {
 				return err

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,12 +46,7 @@ func (f *Flags) Register(flags *pflag.FlagSet) {
 
 // Given says whether a flag names a cluster.
 func Given(flags *pflag.FlagSet) bool {
-	for _, name := range []string{"kubeconfig", "context", "cluster", "server", "namespace"} {
-		if flags.Changed(name) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{"kubeconfig", "context", "cluster", "server", "namespace"}, flags.Changed)
 }
 
 // Connect reads the configuration; it makes no request. agent is how the API

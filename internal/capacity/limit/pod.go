@@ -86,7 +86,7 @@ func (h Host) first(dir string) (int, error) {
 			return err
 		}
 		text, err := linuxcgroup.Read(path)
-		for _, field := range strings.Fields(text) {
+		for field := range strings.FieldsSeq(text) {
 			pid, _ := strconv.Atoi(field)
 			in[pid] = true
 		}

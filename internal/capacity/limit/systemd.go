@@ -101,7 +101,7 @@ func (h Host) show(ctx context.Context, name string) (map[string]string, error) 
 		return nil, err
 	}
 	properties := map[string]string{}
-	for _, line := range strings.Split(out, "\n") {
+	for line := range strings.SplitSeq(out, "\n") {
 		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok {
 			properties[key] = value
 		}
@@ -158,7 +158,7 @@ func parseUnit(properties map[string]string) (unitSettings, error) {
 // (systemd.time(7)).
 func parseTimespan(s string) (time.Duration, error) {
 	var sum time.Duration
-	for _, part := range strings.Fields(s) {
+	for part := range strings.FieldsSeq(s) {
 		if number, ok := strings.CutSuffix(part, "min"); ok {
 			part = number + "m"
 		}

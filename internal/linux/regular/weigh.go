@@ -91,8 +91,7 @@ func (s *scale) element(t reflect.Type, kind reflect.Kind) reflect.Type {
 
 // member is the type of the field that encoding/json reads a key into; nil: none.
 func member(t reflect.Type, key string) reflect.Type {
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if f.Anonymous && name == "" {
 			inner := f.Type

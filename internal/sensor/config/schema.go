@@ -58,8 +58,7 @@ func schemaOf(t reflect.Type, tag reflect.StructTag) schema {
 		s.Types, s.Items = append([]string{"array"}, also[t]...), &items
 	case reflect.Struct:
 		s.Types, s.Additional, s.Properties = append([]string{"object"}, also[t]...), false, map[string]schema{}
-		for i := range t.NumField() {
-			f := t.Field(i)
+		for f := range t.Fields() {
 			if name := f.Tag.Get("yaml"); name != "" && name != "-" {
 				s.Properties[name] = schemaOf(f.Type, f.Tag)
 			}

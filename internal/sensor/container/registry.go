@@ -2,6 +2,7 @@ package container
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 )
 
@@ -69,15 +70,8 @@ func (r *Registry) Outside(cgroups string) bool {
 	return r.options.Static == nil && r.isHost(identify(cgroups))
 }
 
-func (r *Registry) isHost(i Identity) bool { return i.FullID == "" || r.ignores(i.Type) }
-
-func (r *Registry) ignores(kind string) bool {
-	for _, t := range r.options.Ignored {
-		if t == kind {
-			return true
-		}
-	}
-	return false
+func (r *Registry) isHost(i Identity) bool {
+	return i.FullID == "" || slices.Contains(r.options.Ignored, i.Type)
 }
 
 // create makes the entry of a container that has just been seen. The name in

@@ -73,7 +73,7 @@ var leftover = setOf(`sendfile64 process_vm_readv process_vm_writev getsockopt s
 
 func setOf(s string) map[string]bool {
 	set := map[string]bool{}
-	for _, name := range strings.Fields(s) {
+	for name := range strings.FieldsSeq(s) {
 		set[name] = true
 	}
 	return set
@@ -81,7 +81,7 @@ func setOf(s string) map[string]bool {
 
 func renamed(s string) map[string]string {
 	m := map[string]string{}
-	for _, pair := range strings.Fields(s) {
+	for pair := range strings.FieldsSeq(s) {
 		name, function, _ := strings.Cut(pair, ":")
 		m[name] = function
 	}

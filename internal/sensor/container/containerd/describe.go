@@ -2,6 +2,7 @@ package containerd
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	event "github.com/containerd/containerd/api/events"
@@ -84,7 +85,7 @@ func (s *spec) privileged() bool {
 		return false
 	}
 	for _, m := range s.Mounts {
-		if (m.Type == "sysfs" || m.Type == "cgroup") && !writable(m.Options) {
+		if (m.Type == "sysfs" || m.Type == "cgroup") && slices.Contains(m.Options, "ro") {
 			return false
 		}
 	}
@@ -94,7 +95,7 @@ func (s *spec) privileged() bool {
 func (s *spec) mounts() []container.Mount {
 	var all []container.Mount
 	for _, m := range s.Mounts {
-		mount := container.Mount{Source: m.Source, Dest: m.Destination, RW: writable(m.Options)}
+		mount := container.Mount{Source: m.Source, Dest: m.Destination, RW: !slices.Contains(m.Options, "ro")}
 		for _, o := range m.Options {
 			if mode, ok := strings.CutPrefix(o, "mode="); ok {
 				mount.Mode = mode
@@ -107,13 +108,4 @@ func (s *spec) mounts() []container.Mount {
 		all = append(all, mount)
 	}
 	return all
-}
-
-func writable(options []string) bool {
-	for _, o := range options {
-		if o == "ro" {
-			return false
-		}
-	}
-	return true
 }
