@@ -22,29 +22,46 @@ var entryParams = map[event.Kind][]string{
 	event.KindLink: {"oldpath", "newpath"}, event.KindLinkat: {"oldpath", "newpath"},
 }
 
-// entryKinds are the kinds of entryParams; each has two bits of the facts of a
-// group.
-var entryKinds = func() (kinds []event.Kind) {
+// fileParams are the same of calls on what a file is. User space does not look at
+// these paths before it evaluates rules: a single name may be that of a link.
+var fileParams = map[event.Kind][]string{
+	event.KindChmod: {"filename"}, event.KindFchmodat: {"filename"}, event.KindFchmodat2: {"filename"},
+	event.KindChown: {"path"}, event.KindLchown: {"path"}, event.KindFchownat: {"pathname"},
+	event.KindAccess: {"name"}, event.KindStat: {"path"}, event.KindLstat: {"path"}, event.KindNewfstatat: {"path"},
+	event.KindTruncate: {"path"}, event.KindSetxattr: {"path"}, event.KindLsetxattr: {"path"}, event.KindSetxattrat: {"path"},
+}
+
+// pathKinds are the kinds of entryParams and fileParams; each has two bits of the
+// facts of a group.
+var pathKinds = func() (kinds []event.Kind) {
 	for kind := range event.Kind(event.NumKinds) {
-		if entryParams[kind] != nil {
+		if pathParams(kind) != nil {
 			kinds = append(kinds, kind)
 		}
 	}
 	return kinds
 }()
 
+// pathParams are the paths of a call of a kind that the probe looks at.
+func pathParams(kind event.Kind) []string {
+	if params := entryParams[kind]; params != nil {
+		return params
+	}
+	return fileParams[kind]
+}
+
 // alwaysSent, in Calls, is not a need: it makes the probe send all calls.
 const alwaysSent = event.UncleanPath
 
-// entryCall is a call on an entry of a directory that failed, or did not.
-type entryCall struct{ anyCall }
+// pathCall is a call with paths that failed, or did not.
+type pathCall struct{ anyCall }
 
 // path knows the fields that read the call's own paths. fd.name is not one of
 // them: it is the name of the directory's descriptor.
-func (e entryCall) path(name string, op filter.Op, value string) []clause {
+func (e pathCall) path(name string, op filter.Op, value string) []clause {
 	param, isParam := strings.CutPrefix(name, "evt.arg.")
 	switch {
-	case isParam && slices.Contains(entryParams[e.kind], param), name == "evt.abspath",
+	case isParam && slices.Contains(pathParams(e.kind), param), name == "evt.abspath",
 		name == "fs.path.name", name == "fs.path.source", name == "fs.path.target":
 		return nameNeed(op, value)
 	case name == "fs.path.nameraw", name == "fs.path.sourceraw", name == "fs.path.targetraw":
@@ -53,17 +70,17 @@ func (e entryCall) path(name string, op filter.Op, value string) []clause {
 	return nil
 }
 
-// entryNeeds are the needs of the rules about such calls, as addCalls takes them.
-func entryNeeds(list []*rules.Rule) groups {
+// pathCallNeeds are the needs of the rules about such calls, as addCalls takes them.
+func pathCallNeeds(list []*rules.Rule) groups {
 	all := groups{}
 	for _, rule := range list {
-		for i, kind := range entryKinds {
+		for i, kind := range pathKinds {
 			node := filter.Specialise(rule.Node, kind, 0)
 			if filter.IsFalse(node) {
 				continue
 			}
 			for result, facts := range []event.CallFacts{0, event.CallSuccess} {
-				if n := needOf(node, entryCall{anyCall{kind: kind, facts: facts}}, false); !n.never() {
+				if n := needOf(node, pathCall{anyCall{kind: kind, facts: facts}}, false); !n.never() {
 					all.add(n, 1<<(2*i+result))
 				}
 			}
@@ -100,11 +117,11 @@ func (o *Opens) addCalls(masks map[pathset.Pattern]pathset.Clauses, kinds []even
 	return next
 }
 
-// entrySlots are where events have the paths of entryParams, and the directories
+// pathSlots are where events have the paths of pathParams, and the directories
 // that these start from.
-var entrySlots = func() (slots [event.NumKinds][]struct{ path, base int }) {
-	for kind, params := range entryParams {
-		for i, name := range params {
+var pathSlots = func() (slots [event.NumKinds][]struct{ path, base int }) {
+	for _, kind := range pathKinds {
+		for i, name := range pathParams(kind) {
 			base := []string{"base", "base2"}[i]
 			slots[kind] = append(slots[kind], struct{ path, base int }{kind.Info().Slot(name), kind.Info().Slot(base)})
 		}
@@ -114,13 +131,18 @@ var entrySlots = func() (slots [event.NumKinds][]struct{ path, base int }) {
 
 // neededEntry is NeededEvent for all events but opens.
 func (o *Opens) neededEntry(v *event.View, name string) bool {
-	slots := entrySlots[v.Kind()]
-	switch {
-	case isSocketKind[v.Kind()]:
+	switch kind := v.Kind(); {
+	case isSocketKind[kind]:
 		return o.neededUnix(v, name)
-	case slots == nil:
+	case entryParams[kind] == nil:
 		return true
 	}
+	return o.neededCall(v, name)
+}
+
+// neededCall is NeededEvent for calls of pathKinds whose paths end in no link that
+// they follow.
+func (o *Opens) neededCall(v *event.View, name string) bool {
 	result := 0
 	if v.Header().Res >= 0 {
 		result = 1
@@ -130,7 +152,7 @@ func (o *Opens) neededEntry(v *event.View, name string) bool {
 		return needs != 0
 	}
 	var paths pathset.Clauses
-	for _, s := range slots {
+	for _, s := range pathSlots[v.Kind()] {
 		path, _ := v.Str(s.path)
 		base, ok := v.Str(s.base)
 		if !ok || !isName(path) || len(base)+len(path) >= field.MaxPath {

@@ -36,6 +36,7 @@ func TestEntries(t *testing.T) {
 		{history, event.KindRename, 0, "/root", []string{"x", "history"}, true}, // of any of its paths
 		{history, event.KindRename, 0, "/root", []string{"x", "y"}, false},
 		{history, event.KindRename, 0, "/root", []string{"x", "/y"}, true},
+		{"evt.type=chmod and evt.arg.filename=/tmp/x", event.KindChmod, 0, "/tmp", []string{"y"}, true}, // y may be a link
 		{binaries, event.KindMkdirat, 0, "/bin", []string{"x"}, true},
 		{binaries, event.KindMkdirat, -17, "/bin", []string{"x"}, false},
 		{binaries, event.KindMkdirat, 0, "/", []string{"bin"}, false},
@@ -63,7 +64,7 @@ func TestEntries(t *testing.T) {
 // is not known.
 func entryEvent(t testing.TB, w *fieldtest.World, kind event.Kind, res int64, base string, paths []string) *field.Context {
 	params := []fieldtest.Param{fieldtest.Num("res", res)}
-	for i, name := range entryParams[kind] {
+	for i, name := range pathParams(kind) {
 		params = append(params, fieldtest.Text(name, paths[i]))
 		if base != "" && paths[i][0] != '/' {
 			params = append(params, fieldtest.Text([]string{"base", "base2"}[i], base))
@@ -98,7 +99,7 @@ func TestEntriesWithoutRoom(t *testing.T) {
 // entryChecks are checks of the paths of such calls, and of what else is known.
 func entryChecks() (all []string) {
 	for _, name := range []string{
-		"evt.arg.path", "evt.arg.name", "evt.arg.oldpath", "evt.arg.newpath", "fs.path.name", "fs.path.source", "fs.path.target", "fs.path.nameraw",
+		"evt.arg.path", "evt.arg.name", "evt.arg.oldpath", "evt.arg.newpath", "evt.arg.filename", "evt.arg.pathname", "fs.path.name", "fs.path.source", "fs.path.target", "fs.path.nameraw",
 		"fs.path.sourceraw", "evt.abspath", "fd.name", "fd.filename", "fd.directory", "evt.arg[1]", "evt.args", "evt.rawarg.path",
 	} {
 		for _, check := range []string{
@@ -126,7 +127,7 @@ func TestEntriesAreSound(t *testing.T) {
 	}
 	left := 0
 	rapid.Check(t, func(rt *rapid.T) {
-		kind := rapid.SampledFrom(entryKinds).Draw(rt, "kind")
+		kind := rapid.SampledFrom(pathKinds).Draw(rt, "kind")
 		rule := load(t, "evt.type="+kind.String()+" and ("+conditionsOver(all, 2).Draw(rt, "condition")+")")[0]
 		matches, err := compiler.Compile(filter.Specialise(rule.Node, kind, 0))
 		if err != nil {
@@ -138,7 +139,7 @@ func TestEntriesAreSound(t *testing.T) {
 			base := rapid.SampledFrom([]string{"/a", "/", "/a/b", "/x", ""}).Draw(rt, "base")
 			res := rapid.SampledFrom([]int64{0, -2}).Draw(rt, "res")
 			c := entryEvent(t, w, kind, res, base, []string{path.Draw(rt, "path"), path.Draw(rt, "second path")})
-			needed := opens.NeededEvent(c.Event, "a")
+			needed := opens.neededCall(c.Event, "a")
 			if matches(c) && !needed {
 				rt.Fatalf("%s is true of a %s that is left out", rule.Condition, kind)
 			}

@@ -57,7 +57,7 @@ var unclean = []pathset.Pattern{
 // the probe's tables, those for sockets are left out, then those for other calls
 // than opens, and then all: every open is needed, and the error says so.
 func NewOpens(list []*rules.Rule) (*Opens, error) {
-	entries := entryNeeds(list)
+	entries := pathCallNeeds(list)
 	if o, err := newOpens(list, entries, unixNeeds(list)); err == nil {
 		return o, nil
 	}
@@ -86,7 +86,7 @@ func newOpens(list []*rules.Rule, entries, sockets groups) (*Opens, error) {
 		o.require(masks, g.need, 1<<next)
 		next++
 	}
-	next = o.addCalls(masks, entryKinds, entries, next)
+	next = o.addCalls(masks, pathKinds, entries, next)
 	o.addCalls(masks, socketKinds, sockets, next)
 	for _, p := range unclean {
 		mask := masks[p]
@@ -122,7 +122,7 @@ func (o *Opens) sendAll(kind event.Kind) {
 	switch {
 	case slices.Contains(filteredKinds, kind):
 		o.Always = ^uint64(0)
-	case entryParams[kind] != nil, isSocketKind[kind]:
+	case pathParams(kind) != nil, isSocketKind[kind]:
 		o.Calls[kind] = [2]uint64{alwaysSent, alwaysSent}
 	}
 }

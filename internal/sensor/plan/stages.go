@@ -159,11 +159,11 @@ func (a *Alone) looksAtPaths(kind event.Kind) bool {
 		return a.plan.Opens.Always != ^uint64(0)
 	case isSocketKind[kind]:
 		return slices.ContainsFunc(a.plan.Opens.Calls[kind][:], func(needs uint64) bool { return needs != 0 && needs&alwaysSent == 0 })
-	case entryParams[kind] == nil:
+	case pathParams(kind) == nil:
 		return false
 	}
-	of := uint64(3) << (2 * slices.Index(entryKinds, kind))
-	list := slices.Collect(maps.Values(entryNeeds(a.plan.Rules)))
+	of := uint64(3) << (2 * slices.Index(pathKinds, kind))
+	list := slices.Collect(maps.Values(pathCallNeeds(a.plan.Rules)))
 	return slices.ContainsFunc(list, func(g *group) bool {
 		return g.facts&of != 0 && slices.ContainsFunc(g.need.clauses, func(c clause) bool { return len(c.patterns) > 0 })
 	})

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Syscalls on what a file is: mode, owner, access, status. */
+#include "entryfilter.h"
 #include "file.h"
 #include "shapes.h"
 
@@ -37,8 +38,9 @@ SEC("tp_btf/sys_exit")
 int family_attr(void)
 {
 	struct scratch *s = scratch_get();
+	struct counters *c = counters_get();
 
-	if (!s)
+	if (!s || !c || entry_left_out(s, c, current_task()))
 		return 0;
 	switch (s->entry.kind) {
 	case KIND_CHMOD:

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Calls on entries of directories (unlink, mkdir, rename, ...) that no rule can
- * match by their paths, as filter.h has it of opens. A link on the way of a path
- * would give the entry another name, by which rules judge it too. So only paths
- * that lead through directories alone are looked at (straight.h); these calls
- * follow no link at the end.
+ * Calls with paths that no rule can match by these, as filter.h has it of opens:
+ * those on entries of directories (unlink, mkdir, rename, ...), and those on what
+ * a file is (chmod, stat, ...). A link on the way of a path would give the file
+ * another name, by which rules judge it too. So only paths that lead through
+ * directories alone are looked at (straight.h). The former calls follow no link at
+ * the end; some of the latter do not either, but a path that ends in one is sent.
  */
 #pragma once
 #include "filter.h"
@@ -16,6 +17,7 @@
 struct entry_call {
 	u64 names[2]; /* addresses; the second may be 0 */
 	s32 dirfds[2];
+	bool follows; /* the first name may be that of a link, which the call follows */
 };
 
 INLINE void entry_is(struct entry_call *e, s32 dirfd, u64 name)
@@ -29,6 +31,12 @@ INLINE void entries_are(struct entry_call *e, s32 dirfd, u64 name, s32 dirfd2, u
 	entry_is(e, dirfd, name);
 	e->dirfds[1] = dirfd2;
 	e->names[1] = name2;
+}
+
+INLINE void file_is(struct entry_call *e, s32 dirfd, u64 name)
+{
+	entry_is(e, dirfd, name);
+	e->follows = true;
 }
 
 /* False for a call that is not looked at. */
@@ -51,13 +59,30 @@ INLINE bool entry_call_get(struct scratch *s, struct entry_call *e)
 		entries_are(e, AT_FDCWD, s->args[0], AT_FDCWD, s->args[1]);
 		return true;
 	case KIND_LINKAT:
-		if (s->args[4] & AT_SYMLINK_FOLLOW)
-			return false;
 		entries_are(e, s->args[0], s->args[1], s->args[2], s->args[3]);
+		e->follows = s->args[4] & AT_SYMLINK_FOLLOW;
 		return true;
 	case KIND_RENAMEAT:
 	case KIND_RENAMEAT2:
 		entries_are(e, s->args[0], s->args[1], s->args[2], s->args[3]);
+		return true;
+	case KIND_CHMOD:
+	case KIND_CHOWN:
+	case KIND_LCHOWN:
+	case KIND_ACCESS:
+	case KIND_STAT:
+	case KIND_LSTAT:
+	case KIND_TRUNCATE:
+	case KIND_SETXATTR:
+	case KIND_LSETXATTR:
+		file_is(e, AT_FDCWD, s->args[0]);
+		return true;
+	case KIND_FCHMODAT:
+	case KIND_FCHMODAT2:
+	case KIND_FCHOWNAT:
+	case KIND_NEWFSTATAT:
+	case KIND_SETXATTRAT:
+		file_is(e, s->args[0], s->args[1]);
 		return true;
 	}
 	return false;
@@ -65,14 +90,14 @@ INLINE bool entry_call_get(struct scratch *s, struct entry_call *e)
 
 /* Adds what the paths of a name meet to those of the call; false where nothing
  * can be said. */
-INLINE bool entry_add(struct scratch *s, struct task_struct *task, s32 dirfd, u64 name)
+INLINE bool entry_add(struct scratch *s, struct task_struct *task, s32 dirfd, u64 name, bool follows)
 {
 	s->len = HEADER_SIZE;
 	long n = bpf_probe_read_user_str(tail(s), FILTER_PATH + 1, (void *)name);
 	if (n <= 1 || n > FILTER_PATH)
 		return false;
 	u64 base = *tail(s) == '/' ? 0 : base_path(task, dirfd);
-	if ((*tail(s) != '/' && !base) || !leads_straight(s, base, n - 1))
+	if ((*tail(s) != '/' && !base) || !leads_straight(s, base, n - 1, follows))
 		return false;
 	open_paths_add(s, 0, base, n - 1);
 	return !(s->clauses[0] & FILTER_UNCLEAN);
@@ -90,9 +115,9 @@ INLINE bool entry_needed(struct scratch *s, struct task_struct *task)
 	if (!needs || needs & FILTER_UNCLEAN) /* not a need: every such call is sent */
 		return needs;
 	paths_begin(s);
-	if (!entry_add(s, task, e.dirfds[0], e.names[0]))
+	if (!entry_add(s, task, e.dirfds[0], e.names[0], e.follows))
 		return true;
-	if (e.names[1] && !entry_add(s, task, e.dirfds[1], e.names[1]))
+	if (e.names[1] && !entry_add(s, task, e.dirfds[1], e.names[1], false))
 		return true;
 	u64 met = s->clauses[0] | f->rest[0];
 #pragma unroll

@@ -12,19 +12,6 @@
 #pragma once
 #include "walk.h"
 
-#ifdef LEGACY
-
-INLINE bool leads_straight(struct scratch *, u64, u32)
-{
-	return false;
-}
-
-#else
-
-#define NAMES_ON_WAY 64
-#define ENTRIES_LOOKED_AT 512 /* of a directory, or mounts on a mount */
-#define STACKED_MOUNTS 3      /* on one directory */
-
 /* The length of the name of an entry at an offset of the event, before the next
  * slash or the end of the path; 0: there is none, or it is "." or "..". */
 FUNC int entry_name_len(struct scratch *s, u32 at, u32 end)
@@ -40,6 +27,19 @@ FUNC int entry_name_len(struct scratch *s, u32 at, u32 end)
 	}
 	return 0;
 }
+
+#ifdef LEGACY
+
+INLINE bool leads_straight(struct scratch *s, u64, u32 n, bool follows)
+{
+	return !follows && (u32)entry_name_len(s, s->len, s->len + n) == n;
+}
+
+#else
+
+#define NAMES_ON_WAY 64
+#define ENTRIES_LOOKED_AT 512 /* of a directory, or mounts on a mount */
+#define STACKED_MOUNTS 3      /* on one directory */
 
 static int entry_step([[maybe_unused]] u32 i, struct scratch **of)
 {
@@ -62,10 +62,11 @@ static int entry_step([[maybe_unused]] u32 i, struct scratch **of)
 	return 1;
 }
 
-/* The way goes on to its next name, which is a directory; false if it is not. */
+/* The way goes on to its next name; the type of what that is, in the bits of a
+ * mode, 0 if it cannot be found. */
 FUNC int enter_entry(struct scratch *s)
 {
-	if (!s)
+	if (!s || !FIELD_EXISTS(struct dentry___children, d_children))
 		return 0;
 	struct way *w = &s->way;
 
@@ -76,7 +77,7 @@ FUNC int enter_entry(struct scratch *s)
 		return 0;
 	u64 inode = LOAD64(w->found + FIELD_OFFSET(struct dentry, d_inode));
 	w->dentry = w->found;
-	return inode && (READ(AS(struct inode, inode), i_mode) & S_IFMT) == S_IFDIR;
+	return inode ? READ(AS(struct inode, inode), i_mode) & S_IFMT : 0;
 }
 
 static int mount_step([[maybe_unused]] u32 i, struct scratch **of)
@@ -130,32 +131,40 @@ static int way_step([[maybe_unused]] u32 i, struct scratch **of)
 	struct scratch *s = *of;
 	struct way *w = &s->way;
 	u32 len = entry_name_len(s, w->at, w->end);
+	bool last = w->at + len == w->end;
 
 	if (!len)
 		return 1;
-	if (w->at + len == w->end) {
+	if (last && !w->follows) {
 		w->straight = 1;
 		return 1;
 	}
 	w->len = len;
-	if (!enter_entry(s) || !enter_mounts(s))
+	u32 type = enter_entry(s);
+	if (last) {
+		w->straight = type && type != S_IFLNK;
+		return 1;
+	}
+	if (type != S_IFDIR || !enter_mounts(s))
 		return 1;
 	w->at += len + 1;
 	w->straight = w->at == w->end; /* a slash at the end */
 	return w->straight;
 }
 
-/* Does the path of n bytes at the tail lead through directories alone to the one
+/* Does the path of n bytes at the tail lead through directories alone to the entry
  * that has its last name? It starts from a struct path if it is relative, else
- * from the root directory. A name with a slash behind it must be a directory, too. */
-FUNC int leads_straight(struct scratch *s, u64 from, u32 n)
+ * from the root directory. A call that follows a link leads there only if the
+ * entry is none. A name with a slash behind it must be a directory. */
+FUNC int leads_straight(struct scratch *s, u64 from, u32 n, u32 follows)
 {
-	if (!s || !FIELD_EXISTS(struct dentry___children, d_children))
+	if (!s)
 		return 0;
 	struct way *w = &s->way;
 
 	w->at = s->len;
 	w->end = s->len + n;
+	w->follows = follows;
 	w->straight = 0;
 	if (*tail(s) == '/') {
 		struct task_struct *task = current_task();
