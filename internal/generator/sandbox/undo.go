@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/peregrine-sec/peregrine/internal/generator/artifact"
+	"github.com/peregrine-sec/peregrine/internal/generator/engine"
 	"github.com/peregrine-sec/peregrine/internal/linux/cgroup"
 	"github.com/peregrine-sec/peregrine/internal/linux/pidfd"
 	"github.com/peregrine-sec/peregrine/internal/linux/procfs"
@@ -115,10 +116,12 @@ func (u *undoer) contained(c *contained, remove func(context.Context, string) (b
 		return "", nil // the entry before this one announced it
 	}
 	if c.Client != nil { // announced by an entry before this one, too
-		u.await(c)
+		if !u.answered[c.Name] || c.Engine == engine.Containerd {
+			u.await(c)
+		}
 		return "", nil
 	}
-	if what == "container" && c.Engine.NeedsClient() {
+	if what == "container" && c.Engine.NeedsClient() && !u.answered[c.Name] {
 		u.await(c) // its client may work already, if the run was killed before it noted that
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), enginePatience)
@@ -136,23 +139,40 @@ func (u *undoer) contained(c *contained, remove func(context.Context, string) (b
 	}
 }
 
-// await gives the client of an announced container time to make it, once.
+// await gives the client of an announced container time to make it, and to remove
+// it, once.
 func (u *undoer) await(c *contained) {
-	if u.answered[c.Name] || u.awaited[c.Name] {
+	if u.awaited[c.Name] {
 		return
 	}
 	u.awaited[c.Name] = true
-	u.answered[c.Name] = c.made()
+	if c.made() {
+		u.answered[c.Name] = true
+	}
 }
 
+// farewell is how long a container of containerd runs that has been told to stop.
+const farewell = 3 * time.Second
+
 // made waits for the client, whose standard input has ended, and says whether it
-// has made what it makes: it has ended, or its container runs.
+// has made what it makes: it has ended, or its container runs and does not stop.
+// Such a client is ended: containerd may forget a shim that is deleted for two
+// clients at once.
 func (c *contained) made() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), lateness)
 	defer cancel()
+	var runs time.Time // first seen
 	for ctx.Err() == nil {
 		if c.Engine.Runs(ctx, c.Name) {
-			return true
+			switch {
+			case c.Client == nil:
+				return true
+			case runs.IsZero():
+				runs = time.Now()
+			case time.Since(runs) > farewell:
+				_, err := pidfd.Kill(ctx, c.Client.PID, c.Client.Start)
+				return err == nil
+			}
 		}
 		if c.Client == nil {
 			_ = wait.For(ctx, lateness/50)
