@@ -74,6 +74,7 @@ func TestEveryActionRuns(t *testing.T) {
 // All actions at once, in two worker processes, leave the host as it was.
 func TestSandboxLeavesNoTrace(t *testing.T) {
 	needRoot(t)
+	needs.Host(t)
 	before := hostState(t)
 	r, err := Spawn(t.Context(), Options{Actions: everything(t), Passes: 2, Workers: 2, Sandbox: SandboxOptions{StateDir: t.TempDir()}})
 	if err != nil {
@@ -88,6 +89,7 @@ func TestSandboxLeavesNoTrace(t *testing.T) {
 // Without the sandbox files come and go, and none stays.
 func TestNoSandboxLeavesNoTrace(t *testing.T) {
 	needRoot(t)
+	needs.Host(t)
 	before := withoutTimes(hostState(t))
 	r, err := Spawn(t.Context(), Options{Actions: everything(t), Passes: 2, Sandbox: SandboxOptions{Off: true, StateDir: t.TempDir()}})
 	if err != nil {
@@ -140,6 +142,7 @@ func killer() int {
 // and while those are stopped, is undone by one call of cleanup.
 func TestKillAndCleanup(t *testing.T) {
 	needRoot(t)
+	needs.Host(t)
 	times, seed := 20, uint64(time.Now().UnixNano())
 	if testing.Short() {
 		times = 4
@@ -178,6 +181,7 @@ func TestKillAndCleanup(t *testing.T) {
 // Ctrl-C once: the run ends, and reports its actions so far.
 func TestSpawnStops(t *testing.T) {
 	needRoot(t)
+	needs.Host(t)
 	before := hostState(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -193,6 +197,7 @@ func TestSpawnStops(t *testing.T) {
 // Twice: the worker is killed, and its changes are undone.
 func TestSpawnAborts(t *testing.T) {
 	needRoot(t)
+	needs.Host(t)
 	for _, off := range []bool{false, true} {
 		before := withoutTimes(hostState(t))
 		abort := make(chan struct{})

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // private runs the generator's command in a mount namespace whose /tmp and
@@ -31,6 +33,7 @@ func TestGeneratorLeavesNoTraces(t *testing.T) {
 	if testing.Short() {
 		t.Skip("runs all actions")
 	}
+	needs.Host(t)
 	// Outside /tmp, which is hidden from the command.
 	dir, err := os.MkdirTemp("/var/lib", "peregrine-e2e-")
 	if err != nil {

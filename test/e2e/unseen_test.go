@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
 // way is an evasion of Falco's rules that a default rule detects, with a
@@ -52,6 +54,7 @@ var waysAround = []way{
 // It shows a row of docs/compatibility.md.
 func TestWaysAroundTheRules(t *testing.T) {
 	requireBPF(t)
+	needs.Host(t)
 	dir := t.TempDir()
 	self := filepath.Base(os.Args[0])
 	self = self[:min(len(self), 15)] // as the kernel has it

@@ -74,6 +74,24 @@ func SmallDisk(t testing.TB, size string) string {
 	return dir
 }
 
+// Host gives the directories of the host, such as /etc, to this test until it
+// ends: it compares them, or changes them. Tests of other packages run beside it
+// that do the same.
+func Host(t testing.TB) {
+	t.Helper()
+	root, err := os.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { root.Close() })
+	for err = unix.EINTR; err == unix.EINTR; {
+		err = unix.Flock(int(root.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Patience is how long a test waits before it fails: a loaded machine may need
 // many seconds.
 const Patience = 60 * time.Second

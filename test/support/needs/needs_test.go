@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/peregrine-sec/peregrine/test/support/leaks"
 )
 
@@ -36,6 +38,25 @@ func TestWithin(t *testing.T) {
 	}
 	if Within(-1, func() bool { n++; return false }) || n != 4 {
 		t.Errorf("asked %d times, want 4", n)
+	}
+}
+
+// The host is one test's at a time, until that ends.
+func TestHost(t *testing.T) {
+	root, err := os.Open("/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	another := func() error { return unix.Flock(int(root.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+	t.Run("one", func(t *testing.T) {
+		Host(t)
+		if err := another(); err != unix.EWOULDBLOCK {
+			t.Errorf("another test beside it: %v", err)
+		}
+	})
+	if err := another(); err != unix.EWOULDBLOCK && err != nil { // a test of another package may have it now
+		t.Error(err)
 	}
 }
 
