@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -37,7 +38,7 @@ func hostState(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	for _, line := range strings.Split(string(mounts), "\n") {
-		if _, point, _ := strings.Cut(line, " "); !others(point) {
+		if _, point, _ := strings.Cut(line, " "); !others(point) && !othersMount(point) {
 			state["mount "+line] = ""
 		}
 	}
@@ -46,7 +47,7 @@ func hostState(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	for _, path := range cgroups {
-		if strings.Contains(path, "peregrine") {
+		if ownName.MatchString(filepath.Base(path)) {
 			state["cgroup "+path] = ""
 		}
 	}
@@ -84,8 +85,42 @@ func others(path string) bool {
 			return true
 		}
 	}
-	// In /tmp only the generator's files are ours; others build and test there.
-	return strings.HasPrefix(path, "/tmp/") && !strings.Contains(path, "peregrine-") || strings.HasPrefix(path, "/dev/shm/") && !strings.Contains(path, "peregrine-")
+	for _, shared := range []string{"/tmp/", "/dev/shm/"} { // others build and test there
+		if rest, ok := strings.CutPrefix(path, shared); ok {
+			name, _, _ := strings.Cut(rest, "/")
+			name, _, _ = strings.Cut(name, " ") // of a mount
+			return !ownName.MatchString(name)
+		}
+	}
+	return false
+}
+
+// ownName is a name that the generator gives to its files and cgroups, with the
+// id of the run. Tests of other packages have peregrine-e2e-123 and the like, for
+// minutes.
+var ownName = regexp.MustCompile("^peregrine-([0-9a-f]{8}($|-)|[0-9]+$|state-)")
+
+func TestOthers(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/tmp/peregrine-0123abcd": false, "/tmp/peregrine-0123abcd/scratch/x": false, "/dev/shm/peregrine-0123abcd-": false, "/tmp/peregrine-123456789": false,
+		"/tmp/peregrine-0123abcd tmpfs rw 0 0": false, "/etc/peregrine-e2e-1": false, "/etc": false,
+		"/tmp/peregrine-e2e-123456": true, "/tmp/peregrine-runtimes-1/peregrine": true, "/tmp/TestX1/001 tmpfs rw 0 0": true, "/dev/shm/x": true, "/root/.cache/x": true,
+	} {
+		if others(path) != want {
+			t.Errorf("%s: not %v", path, want)
+		}
+	}
+}
+
+// othersMount says whether a mount point is one of container runtimes, which tests
+// of other packages start, or comes by itself when a program looks at it.
+func othersMount(point string) bool {
+	for _, prefix := range []string{"/run/", "/var/lib/", "/sys/kernel/debug/tracing", "/proc/sys/fs/binfmt_misc"} {
+		if strings.HasPrefix(point, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 func describe(path string, info fs.FileInfo) string {

@@ -131,5 +131,5 @@ func ofOthers(path string) bool {
 	case "/dev/pts", "/root/.cache", "/root/.config/go", "/root/go":
 		return true
 	}
-	return false
+	return strings.HasPrefix(path, "/dev/shm/") && !strings.Contains(path, "peregrine-") // memory that browsers share
 }
