@@ -51,7 +51,11 @@ func startDocker(t testing.TB) *engine {
 	dir := t.TempDir()
 	e := &engine{kind: "docker", socket: filepath.Join(dir, "docker.sock"), network: "bridge"}
 	e.command = []string{"docker", "-H", "unix://" + e.socket}
-	place(t, filepath.Join(dir, "daemon.json"), "{}")
+	config := "{}"
+	if strings.HasPrefix(command(t, nil, "dockerd", "--version"), "Docker version 20.") {
+		config = `{"deprecated-key-path": "` + dir + `/key.json"}` // else it is made in /etc
+	}
+	place(t, filepath.Join(dir, "daemon.json"), config)
 	e.start = func() {
 		// Its bridge is in a network namespace of its own, and goes with it.
 		cmd := daemon(t, nil, "unshare", "--net", "dockerd", "--config-file="+filepath.Join(dir, "daemon.json"), "--data-root", filepath.Join(dir, "data"),
