@@ -92,7 +92,7 @@ func TestEntryFilter(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			in := Interest{Syscalls: ids("unlinkat", "mkdirat", "renameat", "renameat2", "linkat", "mknodat", "fchmodat", "fchownat", "newfstatat"), Opens: filter}
 			tr := traceInterest(t, p, in, func() { raw(tc.nr, tc.args...) })
-			want := tc.sent || thisObject(t) == "oldest" || thisObject(t) == "legacy" && needsLookUp(tc.kind, tc.args)
+			want := tc.sent || thisObject(t) == "oldest" || !looksUpPaths(t) && needsLookUp(tc.kind, tc.args)
 			if sent := len(tr.of(tc.kind, os.Getpid())) > 0; sent != want {
 				t.Errorf("sent %v, want %v", sent, want)
 			}
