@@ -34,6 +34,11 @@ func straightDir(t *testing.T, dir string) (err error) {
 		do(os.Mkdir(fmt.Sprint("wide/", i), 0o755))
 	}
 	do(os.Mkdir("wide/last", 0o755))
+	do(os.MkdirAll("broad/one/two", 0o755))
+	for i := range 300 { // before the one on the way, as the newest come first
+		do(os.Mkdir(fmt.Sprint("broad/", i), 0o755))
+		do(os.Mkdir(fmt.Sprint("broad/one/", i), 0o755))
+	}
 	do(os.WriteFile("file", nil, 0o600))
 	do(os.Symlink("a", "link"))
 	do(os.Symlink("../a", "a/link"))
@@ -110,7 +115,7 @@ func TestStraightPaths(t *testing.T) {
 			{"link", false}, {"link/", true}, {"link/x", true}, {"a/link/x", true}, {"a/b/../../link/x", true},
 			{"file/x", true}, {"missing/x", true}, {"missing/", true},
 			{"gone/x", true}, // the entry that was removed is that of a directory
-			{"wide/last/x", false}, {"wide/first/x", true},
+			{"wide/last/x", false}, {"wide/first/x", true}, {"broad/one/x", false}, {"broad/one/two/x", true},
 			{"x/" + strings.Repeat("n", 64) + "/x", false}, {"x/" + strings.Repeat("n", 65) + "/x", true},
 			{"bound/x", false}, {"bound/b/x", false}, {"bound/link/x", true}, {"stacked/b/x", false}, {"heap/b/x", true},
 			{"fs/sub/x", false}, {"fs/link/x", true},

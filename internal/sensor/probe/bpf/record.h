@@ -67,6 +67,7 @@ struct way {
 	u64 next, found;   /* of the entries there, or the mounts */
 	u32 at, len;       /* the next name, at an offset of the event */
 	u32 end;           /* of the path */
+	u32 left;          /* how many entries and mounts may still be looked at */
 	u32 follows;       /* the call follows a link at the end */
 	u32 straight;
 };
