@@ -109,3 +109,16 @@ func TestStopOfCtr(t *testing.T) {
 		t.Errorf("in another order: %q", noted())
 	}
 }
+
+// A run that is to stop does not wait for a ctr that hangs.
+func TestStopOfStuckCtr(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s, _ := startCtr(t, "exec sleep 60", 50*time.Millisecond, nil)
+	if _, err := s.start(ctx, brief{}, &part{real: true}); !errors.Is(err, ErrEnded) {
+		t.Error(err)
+	}
+	if s.remains() == nil {
+		t.Error("nothing is said of what may be left")
+	}
+}

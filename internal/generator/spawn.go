@@ -220,14 +220,19 @@ func (s *spawned) end(done <-chan struct{}) {
 	case <-answer:
 		_ = s.command.Process.Kill()
 	case <-time.After(s.patience):
-		select {
-		case <-done: // at the same time: its number may be another's now
-			return
-		default:
-		}
-		s.killed.Store(true)
-		_ = syscall.Kill(-s.command.Process.Pid, syscall.SIGKILL)
+		s.kill(done)
 	}
+}
+
+// kill ends a client that takes too long, with its process group.
+func (s *spawned) kill(done <-chan struct{}) {
+	select {
+	case <-done: // at the same time: its number may be another's now
+		return
+	default:
+	}
+	s.killed.Store(true)
+	_ = syscall.Kill(-s.command.Process.Pid, syscall.SIGKILL)
 }
 
 // remains says what a killed client may have left that its engine does not list.
@@ -328,12 +333,15 @@ func (s *spawned) converse(ctx context.Context, b brief) (*Result, error) {
 }
 
 // stop tells the worker process to stop: by the end of its standard input, which
-// ctr does not pass on before the container runs.
+// ctr does not pass on before the container runs. A ctr that takes too long for
+// that is killed.
 func (s *spawned) stop(done <-chan struct{}) {
 	if s.client && s.options.Sandbox.Engine == engine.Containerd {
 		select {
 		case <-s.answer:
 		case <-done:
+		case <-time.After(s.patience):
+			s.kill(done)
 		}
 	}
 	_ = s.stdin.Close() // it may be closed already
