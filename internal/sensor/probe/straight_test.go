@@ -52,6 +52,9 @@ func straightDir(t *testing.T, dir string) (err error) {
 	do(os.Remove("gone"))
 	do(os.Rename("older", "gone"))
 	do(unix.Mount("a", "bound", "", unix.MS_BIND, ""))
+	do(os.WriteFile("covered", nil, 0o600))
+	do(os.Link("covered", "bare"))
+	do(mountLink("link", "covered"))
 	do(unix.Mount("tmpfs", "fs", "tmpfs", 0, ""))
 	do(os.Mkdir("fs/sub", 0o755))
 	do(os.Symlink("sub", "fs/link"))
@@ -62,6 +65,16 @@ func straightDir(t *testing.T, dir string) (err error) {
 		do(unix.Mount("a", "heap", "", unix.MS_BIND, ""))
 	}
 	return err
+}
+
+// mountLink mounts a link itself on a file.
+func mountLink(link, file string) error {
+	fd, err := unix.OpenTree(unix.AT_FDCWD, link, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.MoveMount(fd, "", unix.AT_FDCWD, file, unix.MOVE_MOUNT_F_EMPTY_PATH)
 }
 
 // looksUpPaths says whether the programs look up paths of several names again: in
@@ -92,8 +105,8 @@ func TestStraightPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	filter := byFacts(set)
-	filter.Calls[event.KindUnlinkat] = [2]uint64{1, 1}
-	in := Interest{Syscalls: ids("unlinkat"), Opens: filter}
+	filter.Calls[event.KindUnlinkat], filter.Calls[event.KindFchmodat] = [2]uint64{1, 1}, [2]uint64{1, 1}
+	in := Interest{Syscalls: ids("unlinkat", "fchmodat"), Opens: filter}
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -105,6 +118,16 @@ func TestStraightPaths(t *testing.T) {
 		if err := straightDir(t, dir); err != nil {
 			t.Error(err)
 			return
+		}
+		for path, want := range map[string]bool{ // fchmodat follows a link at the end
+			"file": false, "a": false, "a/": false, "bound": false, "link": true, "link/": true, "missing": true, "gone": true,
+			"covered": true, // what is mounted there is a link
+			"bare":    false,
+		} {
+			tr := traceInterest(t, p, in, func() { raw(unix.SYS_FCHMODAT, unix.AT_FDCWD, path, 0o755) })
+			if sent := len(tr.of(event.KindFchmodat, os.Getpid())) > 0; sent != want {
+				t.Errorf("%s, whose link is followed: sent %v, want %v", path, sent, want)
+			}
 		}
 		for _, tc := range []struct {
 			path string

@@ -63,6 +63,13 @@ static int entry_step([[maybe_unused]] u32 i, struct scratch **of)
 	return 1;
 }
 
+/* The type of what the way has come to, in the bits of a mode; 0 if it is nothing. */
+INLINE u32 type_there(struct way *w)
+{
+	u64 inode = LOAD64(w->dentry + FIELD_OFFSET(struct dentry, d_inode));
+	return inode ? READ(AS(struct inode, inode), i_mode) & S_IFMT : 0;
+}
+
 /* The way goes on to its next name; the type of what that is, in the bits of a
  * mode, 0 if it cannot be found. */
 FUNC int enter_entry(struct scratch *s)
@@ -76,9 +83,8 @@ FUNC int enter_entry(struct scratch *s)
 	bpf_loop(ENTRIES_LOOKED_AT, entry_step, &s, 0);
 	if (!w->found)
 		return 0;
-	u64 inode = LOAD64(w->found + FIELD_OFFSET(struct dentry, d_inode));
 	w->dentry = w->found;
-	return inode ? READ(AS(struct inode, inode), i_mode) & S_IFMT : 0;
+	return type_there(w);
 }
 
 static int mount_step([[maybe_unused]] u32 i, struct scratch **of)
@@ -145,11 +151,14 @@ static int way_step([[maybe_unused]] u32 i, struct scratch **of)
 	}
 	w->len = len;
 	u32 type = enter_entry(s);
+	if (!type || type == S_IFLNK || !enter_mounts(s))
+		return 1;
+	type = type_there(w); /* a link may be mounted on a file */
 	if (last) {
-		w->straight = type && type != S_IFLNK;
+		w->straight = type != S_IFLNK;
 		return 1;
 	}
-	if (type != S_IFDIR || !enter_mounts(s))
+	if (type != S_IFDIR)
 		return 1;
 	w->at += len + 1;
 	w->straight = w->at == w->end; /* a slash at the end */
