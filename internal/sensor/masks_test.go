@@ -44,6 +44,7 @@ type watcher struct {
 	ends   chan int32     // those that have ended
 	events map[string]int // delivered, by type
 	alerts map[string]int // by text
+	late   int            // execs that were told late
 	masked bool
 
 	drops   event.Drops // when they were looked at last
@@ -255,6 +256,9 @@ func (w *watcher) observe(c *field.Context) {
 	}
 	if h := c.Event.Header(); kind == event.KindExecve && h.Flags&event.Late != 0 {
 		w.pids[pid] = w.pids[pid] || w.pids[int32(h.PPID)] || h.PPID == uint32(os.Getpid())
+		if w.pids[pid] {
+			w.late++
+		}
 	}
 	if !w.pids[pid] {
 		return

@@ -30,21 +30,28 @@ func execInterest(t *testing.T) (*Probe, Interest) {
 	return p, Interest{Syscalls: []event.ID{unlinkat}, Execs: &ExecFilter{}}
 }
 
-// lives are the events of processes that some shell's child had, in words.
-func lives(tr *tracer, shell int) (words []string) {
-	children := map[uint32]bool{}
+// descendants are the events of a shell's descendants, and the forks that made
+// them.
+func descendants(tr *tracer, shell int) (events []recorded) {
+	known := map[uint32]bool{uint32(shell): true}
 	for _, e := range tr.events {
 		h := e.Header()
-		if h.PPID == uint32(shell) && h.PID != uint32(shell) {
-			children[h.PID] = true
+		known[h.PID] = known[h.PID] || known[h.PPID]
+		if known[h.PID] && (h.PID != uint32(shell) || h.Kind == event.KindProcfork) {
+			events = append(events, e)
 		}
-		if h.Kind == event.KindProcfork && h.PID == uint32(shell) {
-			children[uint32(e.Uint(e.Info().Slot("child")))] = true
-		} else if !children[h.PID] {
-			continue
+		if h.Kind == event.KindProcfork && known[h.PID] {
+			known[uint32(e.Uint(e.Info().Slot("child")))] = true
 		}
-		word := h.Kind.String()
-		if h.Flags&event.Late != 0 {
+	}
+	return events
+}
+
+// lives are these events in words.
+func lives(tr *tracer, shell int) (words []string) {
+	for _, e := range descendants(tr, shell) {
+		word := e.Header().Kind.String()
+		if e.Header().Flags&event.Late != 0 {
 			word += " (late)"
 		}
 		words = append(words, word)
@@ -72,8 +79,8 @@ func learn(t *testing.T, p *Probe, in Interest, script string, want int) {
 	t.Helper()
 	tr, shell := traceShell(t, p, in, script)
 	keys := 0
-	for _, e := range tr.events {
-		if k, ok := e.ExecKey(); ok && e.Header().PPID == uint32(shell) {
+	for _, e := range descendants(tr, shell) {
+		if k, ok := e.ExecKey(); ok {
 			keys++
 			if err := p.LeaveOutExec(&k); err != nil {
 				t.Fatal(err)
@@ -95,11 +102,36 @@ func TestUntoldProcesses(t *testing.T) {
 		{"/bin/rm -f /none", "execve (late) unlinkat procexit"},
 		{"(exit 0)", ""},
 		{"(exec /bin/true)", ""},
-		{"(/bin/true; exit 0)", "procfork (late) procfork (late) procexit"}, // a child with other ancestors
+		{"(/bin/true; exit 0)", "procfork (late) procfork (late) execve procexit procexit"}, // a child with other ancestors
 		{"/bin/sleep 0", "procfork (late) execve procexit"},
 		{"(exec /bin/sh -c 'exec /bin/true')", "procfork (late) execve execve procexit"},
 	} {
 		// The colon keeps the shell from running the last command itself.
+		tr, shell := traceShell(t, p, in, tt.script+"; :")
+		if got := strings.Join(lives(tr, shell), " "); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.script, got, tt.want)
+		}
+	}
+}
+
+// A process with children is told before the first event of a descendant, and
+// those between them, or never.
+func TestUntoldAncestors(t *testing.T) {
+	p, in := execInterest(t)
+	dir := t.TempDir()
+	learn(t, p, in, "(/bin/true; (/bin/true; /bin/rm -f /none; :); :); /bin/sh -c 'exit 0'; :", 4)
+	const removes = "procfork (late) execve (late) unlinkat procexit procexit procexit"
+	for _, tt := range []struct{ script, want string }{
+		{"(/bin/true; :)", ""},
+		{"(/bin/true; (/bin/true; (exit 0)); (exit 0); :)", ""},
+		{"(/bin/true | /bin/true; (exit 0) | (exit 0) | (exit 0) | (exit 0); :)", ""},
+		{"/bin/sh -c '/bin/true; (/bin/true; :); :'", ""},
+		{"(/bin/true; (/bin/rm -f /none; :); :)", "procfork (late) " + removes},
+		{"/bin/sh -c '/bin/true; (/bin/rm -f /none; :); :'", "execve (late) " + removes},
+		{"(cd " + dir + "; (/bin/true; :); (/bin/rm -f /none; :); :)", "procfork (late) " + removes},
+		// A line has so many, and one more that has been told.
+		{strings.Repeat("(", 20) + ":" + strings.Repeat("; :)", 20), strings.Repeat("procfork (late) ", 15) + strings.TrimSpace(strings.Repeat("procexit ", 15))},
+	} {
 		tr, shell := traceShell(t, p, in, tt.script+"; :")
 		if got := strings.Join(lives(tr, shell), " "); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.script, got, tt.want)

@@ -152,6 +152,9 @@ func (t *Table) applyFork(p *Process, v *event.View, timeNS uint64) {
 	if h.Flags&event.Late != 0 && start != 0 {
 		c.ForkTime = t.epoch(start, h.Time, timeNS)
 	}
+	if dir, ok := v.CWD(); ok { // at the fork; a late one does not tell the parent's
+		t.setDir(c, dir)
+	}
 	c.seen = h.Time
 	c.Threads = 1
 	if ns := v.Uint(event.ProcforkPidnsInitStartTs); ns != 0 {

@@ -29,3 +29,18 @@ func TestLateForkAfterUnshare(t *testing.T) {
 		t.Errorf("child %+v of %+v", c, p)
 	}
 }
+
+// A fork that is told late may have the directory that the child inherited, which
+// is told of the parent later.
+func TestLateForkInDirectory(t *testing.T) {
+	w := newWorld(t, Options{})
+	p := w.start(10, 1, "sh")
+	w.forkRaw(10, 11)
+	w.b.CWD("/usr/lib")
+	raw := slices.Clone(w.b.Finish())
+	(*event.Header)(unsafe.Pointer(&raw[0])).Flags |= event.Late
+	w.apply(raw)
+	if c := w.table.Get(11); c == nil || c.CWD != "/usr/lib/" || p.CWD != "/" {
+		t.Errorf("child %+v of %+v", c, p)
+	}
+}

@@ -61,6 +61,15 @@ FUNC int append_dir(struct scratch *s, u64 fs)
 	return 1;
 }
 
+/* Append the directory of the current process. */
+INLINE void put_dir(struct scratch *s)
+{
+	struct task_struct *task = current_task();
+	u64 fs = process_fs(task);
+
+	append_dir(s, fs ? fs : LOAD64(&task->fs));
+}
+
 /* Append the directory to an event of the current process if it is to be told.
  * The note goes first: what another thread notes from here on is told by a later
  * event. */
@@ -72,8 +81,7 @@ INLINE void put_moved_dir(struct scratch *s)
 	if (s->h.pid != pid || likely(!bpf_map_lookup_elem(&moved_dirs, &pid)))
 		return;
 	dir_is_told(pid);
-	u64 fs = process_fs(task);
-	append_dir(s, fs ? fs : LOAD64(&task->fs));
+	put_dir(s);
 }
 
 /* The event that has the directory was lost. */
@@ -86,6 +94,10 @@ INLINE void dir_not_told(struct scratch *s)
 }
 
 #else
+
+INLINE void put_dir(struct scratch *)
+{
+}
 
 INLINE bool dir_told_later(struct scratch *s, struct task_struct *)
 {

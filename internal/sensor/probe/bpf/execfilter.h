@@ -298,17 +298,19 @@ INLINE bool has_whole_root(struct task_struct *task)
 }
 
 /* Holds the record of an exec that no rule can match, of a process of which user
- * space has not been told yet. */
+ * space has not been told yet. Children whose forks are held inherit what the
+ * process was before. */
 INLINE bool hold_exec(struct scratch *s, struct task_struct *task)
 {
 	u32 pid = s->h.pid;
 	struct untold *u = untold_of(pid);
 	u64 holder = u ? *(volatile u64 *)&u->holder : 0;
 
-	if (likely(!held(holder, pid)) || !u || !exec_unneeded(s) || !has_whole_root(task))
+	if (likely(!held(holder, pid)) || !u || !exec_unneeded(s) || !has_whole_root(task) || has_held_children(u, pid))
 		return false;
 	if (!word_swap(&u->holder, holder, HOLDER(pid, HELD_BUSY)))
 		return false;
+	u->task = (u64)task;
 	if (hold(s, u, pid, HELD_EXEC))
 		return true;
 	word_set(&u->holder, holder);

@@ -136,6 +136,9 @@ struct env_memo {
 
 #define ENV_MEMOS 16
 
+/* A process that is held, its ancestors that are, and one more; see untold.h. */
+#define HELD_LINE 16
+
 /* What the filter said of an open; see memo.h. */
 struct open_memo {
 	u64 id;   /* open_id; 0: empty */
@@ -190,6 +193,8 @@ struct scratch {
 	u32 fds_told;
 	struct exec_key exec_key; /* of the exec in progress */
 	struct env_memo envs[ENV_MEMOS];
+	u32 line[HELD_LINE]; /* pids; see tell_line */
+	u32 line_len;	     /* in memory, of which the verifier knows nothing */
 	u8 direction; /* of the message that the event is about */
 	u8 role; /* FILE_CLIENT or FILE_SERVER, when the event says it */
 	union {

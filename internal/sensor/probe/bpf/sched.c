@@ -87,14 +87,34 @@ INLINE bool in_same_pid_ns(struct task_struct *child)
 	return (u64)task_pid_ns(child) == (u64)task_pid_ns(current_task());
 }
 
+/* Holds the record of a fork, with the directory that the child inherits if user
+ * space does not know it. A parent that is not held itself tells it once. */
+INLINE bool hold_fork_in_dir(struct scratch *s, u32 child)
+{
+	u32 len = s->len;
+
+	if (likely(!dir_is_moved(s->h.pid)))
+		return hold_fork(s, child);
+	if (!is_held(s->h.pid))
+		return false;
+	put_dir(s);
+	if (hold_fork(s, child))
+		return true;
+	s->len = len;
+	s->h.flags &= ~EVENT_CWD;
+	return false;
+}
+
 /* A new process, not a thread; in the parent, before the child runs. */
 SEC("tp_btf/sched_process_fork")
 int sched_fork(u64 *ctx)
 {
 	struct task_struct *child = AS(struct task_struct, ctx[1]);
 
-	if (child->pid != child->tgid)
+	if (child->pid != child->tgid) {
+		note_thread(child->tgid);
 		return 0;
+	}
 	name_fork(READ(current_task(), tgid), child->tgid);
 	struct scratch *s = begin(KIND_PROCFORK, LOST_CLONE_FORK);
 	if (!s)
@@ -120,8 +140,7 @@ int sched_fork(u64 *ctx)
 	SLOT(s, PROCFORK_CGROUP) = READ(kn, id);
 	SLOT(s, PROCFORK_PIDNS_INIT_START_TS) = pid_ns_start(child) + boot_epoch;
 	bool moved = css != READ(current_task(), cgroups); /* CLONE_INTO_CGROUP */
-	if (!moved && SLOT(s, PROCFORK_PPID) == s->h.pid && in_same_pid_ns(child) && !dir_is_moved(s->h.pid) &&
-	    hold_fork(s, child->pid))
+	if (!moved && SLOT(s, PROCFORK_PPID) == s->h.pid && in_same_pid_ns(child) && hold_fork_in_dir(s, child->pid))
 		return leave_out_late(s);
 	submit(s, LOST_CLONE_FORK);
 	if (moved)
@@ -150,7 +169,7 @@ INLINE u32 find_reaper(struct task_struct *task)
 		for (int i = 0; i < REAPER_STEPS && (u64)p != (u64)init; i++) {
 			signal = READ(p, signal);
 			if (LOAD_BITS(signal, struct signal_struct, is_child_subreaper))
-				return READ(p, pid);
+				return READ(p, tgid); /* its first thread */
 			p = READ(p, real_parent);
 		}
 	}
@@ -169,7 +188,7 @@ int sched_exit(u64 *ctx)
 		name_exit(READ(task, tgid));
 	else if (!interest.thread_exits)
 		return 0;
-	bool untold = last && untold_ends(READ(task, tgid));
+	bool untold = last && untold_ends(task);
 	struct scratch *s = begin(KIND_PROCEXIT, LOST_PROC);
 	if (!s)
 		return 0;

@@ -12,27 +12,31 @@
 #pragma once
 #include "walk.h"
 
-/* The length of the name of an entry at an offset of the event, before the next
- * slash or the end of the path; 0: there is none, or it is "." or "..". */
-FUNC int entry_name_len(struct scratch *s, u32 at, u32 end)
+/* The length of the name at an offset of the event, before the next slash or the
+ * end of the path; 0 if it has none. */
+FUNC int name_len(struct scratch *s, u32 at, u32 end)
 {
 	if (!s)
 		return 0;
-	for (u32 i = 0; i <= NAME_MAX; i++) {
-		if (at + i < end && s->buf[(at + i) & BODY_MASK] != '/')
-			continue;
-		bool dot = i && s->buf[at & BODY_MASK] == '.';
-		bool dots = i == 2 && s->buf[(at + 1) & BODY_MASK] == '.';
-		return dot && (i == 1 || dots) ? 0 : i;
-	}
+	for (u32 i = 0; i <= NAME_MAX; i++)
+		if (at + i >= end || s->buf[(at + i) & BODY_MASK] == '/')
+			return i;
 	return 0;
+}
+
+/* Is it that of an entry: neither none, nor "." or ".."? */
+INLINE bool is_entry_name(struct scratch *s, u32 at, u32 len)
+{
+	if (!len || len > 2 || s->buf[at & BODY_MASK] != '.')
+		return len;
+	return len == 2 && s->buf[(at + 1) & BODY_MASK] != '.';
 }
 
 #ifdef LEGACY
 
 INLINE bool leads_straight(struct scratch *s, u64, u32 n, bool follows)
 {
-	return !follows && (u32)entry_name_len(s, s->len, s->len + n) == n;
+	return !follows && (u32)name_len(s, s->len, s->len + n) == n && is_entry_name(s, s->len, n);
 }
 
 #else
@@ -140,10 +144,10 @@ static int way_step([[maybe_unused]] u32 i, struct scratch **of)
 {
 	struct scratch *s = *of;
 	struct way *w = &s->way;
-	u32 len = entry_name_len(s, w->at, w->end);
+	u32 len = name_len(s, w->at, w->end);
 	bool last = w->at + len == w->end;
 
-	if (!len)
+	if (!is_entry_name(s, w->at, len))
 		return 1;
 	if (last && !w->follows) {
 		w->straight = 1;
