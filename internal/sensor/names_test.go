@@ -26,7 +26,7 @@ func init() {
 		"link": linkThrough, "linkat": linkatFollowing, "symlink": symlinkTo, "rename": renameThrough, "unlink": unlinkThrough,
 		"mkdir": mkdirThrough, "chmod": chmodThrough, "chown": chownThrough, "mknod": mknodThrough, "deep": deep,
 		"proc-root": linkFromProc, "long": longName, "mounts": newMounts, "pivot": pivoted, "pivot-cwd": pivotedCWD,
-		"truncate": truncateThrough, "exec": runThrough,
+		"truncate": truncateThrough, "covered": setxattrCovered, "exec": runThrough,
 	} {
 		acts[name] = func(a []string) error { return act(a[0]) }
 	}
@@ -184,6 +184,7 @@ func chownThrough(dir string) error  { return os.Chown(dir+"/soft", 0, 0) }
 func mknodThrough(dir string) error  { return unix.Mknod(dir+"/via/node", unix.S_IFIFO|0o600, 0) }
 
 func truncateThrough(dir string) error { return unix.Truncate(dir+"/soft", 0) }
+func setxattrCovered(dir string) error { return unix.Setxattr(dir+"/covered", "user.x", nil, 0) }
 func runThrough(dir string) error      { return exec.Command(dir + "/run").Run() }
 
 func longName(dir string) error {
@@ -269,6 +270,19 @@ func namesDir(t *testing.T) string {
 	return dir
 }
 
+// coverWithLink makes a file and mounts a link itself on it.
+func coverWithLink(file, link string) error {
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		return err
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, link, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	return unix.MoveMount(fd, "", unix.AT_FDCWD, file, unix.MOVE_MOUNT_F_EMPTY_PATH)
+}
+
 // onRoot is the path of dir in the filesystem of the root directory, or in its
 // own.
 func onRoot(t *testing.T, dir string) string {
@@ -312,6 +326,10 @@ func TestNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, dir+"/fs/sub/secret", "")
+	if err := coverWithLink(dir+"/covered", dir+"/soft"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir+"/covered", unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) })
 	checkNames(t, dir, nil, []namesTest{
 		{"detached", opens + "fd.name = ROOT/real/secret"},
 		{"detached-cwd", opens + "fd.name = ROOT/real/secret"},
@@ -333,6 +351,7 @@ func TestNames(t *testing.T) {
 		{"chmod", "evt.type in (chmod, fchmodat) and evt.arg.filename = ROOT/real/secret"},
 		{"chown", "evt.type in (chown, fchownat) and fs.path.name = ROOT/real/secret"},
 		{"truncate", "evt.type = truncate and evt.arg.path = ROOT/real/secret"},
+		{"covered", "evt.type = setxattr and evt.arg.path = ROOT/real/secret"},
 		{"exec", "evt.type = execve and evt.arg.filename = ROOT/run"},
 		{"exec", "evt.type = execve and evt.arg.filename = " + program},
 		{"mknod", "evt.type in (mknod, mknodat) and evt.arg.path = ROOT/real/node"},
