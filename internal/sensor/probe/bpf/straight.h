@@ -78,7 +78,7 @@ INLINE u32 type_there(struct way *w)
  * mode, 0 if it cannot be found. */
 FUNC int enter_entry(struct scratch *s)
 {
-	if (!s || !FIELD_EXISTS(struct dentry___children, d_children))
+	if (!s || !FIELD_EXISTS(struct dentry___children, d_children) || !FIELD_EXISTS(struct dentry, d_hash.pprev))
 		return 0;
 	struct way *w = &s->way;
 
@@ -122,7 +122,7 @@ INLINE bool may_be_mountpoint(u64 dentry)
  * nothing can be said. */
 FUNC int enter_mounts(struct scratch *s)
 {
-	if (!s)
+	if (!s || !FIELD_EXISTS(struct mount, mnt_mounts) || !FIELD_EXISTS(struct mount, mnt_child))
 		return 0;
 	struct way *w = &s->way;
 

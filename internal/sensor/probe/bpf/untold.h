@@ -229,7 +229,9 @@ INLINE void tell_before(struct scratch *s, u32 pid)
 		u64 forked = *(volatile u64 *)&u->forked[i];
 		if (likely(forked >> 32 != pid))
 			continue;
-		tell_line(s, forked);
+		u32 child = forked;
+		if (held(settled(child), child) == HELD_FORK)
+			tell_line(s, child);
 		word_swap(&u->forked[i], forked, 0);
 	}
 }
