@@ -43,6 +43,9 @@ type cluster struct {
 	reach   func(r *http.Request) error       // whether a request reaches the server
 	nowhere bool                              // the DaemonSet has no pods
 	late    int                               // this many lists of the pods of Jobs are empty
+	busy    int                               // this many lists after its creation a copy gets its node
+	fresh   string                            // the name of the last copy
+	hides   int                               // lists until it gets its node
 }
 
 func (c *cluster) pass(r *http.Request) error {
@@ -306,7 +309,9 @@ func (c *cluster) answerPods(r *http.Request, namespace, name string, body objec
 		body["metadata"].(object)["namespace"] = namespace
 		terms := body["spec"].(object)["affinity"].(object)["nodeAffinity"].(object)["requiredDuringSchedulingIgnoredDuringExecution"].(object)["nodeSelectorTerms"].([]any)
 		body["spec"].(object)["nodeName"] = terms[0].(object)["matchFields"].([]any)[0].(object)["values"].([]any)[0]
-		return 201, c.add(body)
+		p := c.add(body)
+		c.fresh, c.hides = fmt.Sprint(p["metadata"].(object)["name"]), c.busy
+		return 201, p
 	case http.MethodDelete:
 		p, ok := c.pods[namespace+"/"+name]
 		if !ok {
@@ -315,8 +320,9 @@ func (c *cluster) answerPods(r *http.Request, namespace, name string, body objec
 		p["metadata"].(object)["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 		return 200, p
 	}
-	if node, ok := strings.CutPrefix(r.URL.Query().Get("fieldSelector"), "spec.nodeName="); ok {
-		c.step(node)
+	field, wanted, _ := strings.Cut(r.URL.Query().Get("fieldSelector"), "=")
+	if field == "spec.nodeName" {
+		c.step(wanted)
 	}
 	var found []any
 	if namespace != sensorNamespace && c.late > 0 {
@@ -326,12 +332,26 @@ func (c *cluster) answerPods(r *http.Request, namespace, name string, body objec
 	for _, p := range c.pods {
 		metadata := p["metadata"].(object)
 		labels, _ := metadata["labels"].(object)
-		node := strings.TrimPrefix(r.URL.Query().Get("fieldSelector"), "spec.nodeName=")
-		if metadata["namespace"] == namespace && selects(r, labels) && (node == "" || node == p["spec"].(object)["nodeName"]) {
+		if metadata["namespace"] == namespace && selects(r, labels) && c.hasField(p, field, wanted) {
 			found = append(found, p)
 		}
 	}
+	if field == "spec.nodeName" && c.hides > 0 {
+		c.hides--
+	}
 	return 200, object{"items": found}
+}
+
+// hasField says whether a fieldSelector selects a pod.
+func (c *cluster) hasField(p object, field, wanted string) bool {
+	name := p["metadata"].(object)["name"]
+	switch field {
+	case "metadata.name":
+		return name == wanted
+	case "spec.nodeName":
+		return p["spec"].(object)["nodeName"] == wanted && (name != c.fresh || c.hides == 0)
+	}
+	return true
 }
 
 func (c *cluster) answerJobs(r *http.Request, namespace, name string, body object) (int, any) {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -17,14 +19,7 @@ import (
 
 // pods lists those of the sensor on a node that are not on their way out.
 func (s *site) pods(ctx context.Context) ([]pod, error) {
-	values := url.Values{"fieldSelector": {"spec.nodeName=" + s.name()}}
-	for name, value := range s.set.Spec.Selector.MatchLabels {
-		selector := values.Get("labelSelector")
-		if selector != "" {
-			selector += ","
-		}
-		values.Set("labelSelector", selector+name+"="+value)
-	}
+	values := url.Values{"fieldSelector": {"spec.nodeName=" + s.name()}, "labelSelector": {s.selector()}}
 	var all list[pod]
 	if err := s.Client.Get(ctx, kubeapi.In("api/v1", s.set.Metadata.Namespace, "pods")+"?"+values.Encode(), &all); err != nil {
 		return nil, err
@@ -86,7 +81,13 @@ func (s *site) newCopy(ctx context.Context, l capacity.Limit) (*pod, error) {
 		if err != nil {
 			return nil, err
 		}
-		p, err := s.await(ctx, "the sensor under "+l.String(), func(found []pod) (*pod, error) { return readyCopy(found, made.Metadata.UID) })
+		p, err := s.await(ctx, "the sensor under "+l.String(), func(found []pod) (*pod, error) {
+			p, err := readyCopy(found, made.Metadata.UID)
+			if errors.Is(err, errReplaced) && s.unassigned(ctx, made) {
+				return nil, nil
+			}
+			return p, err
+		})
 		if !errors.Is(err, errReplaced) {
 			return p, err
 		}
@@ -109,6 +110,29 @@ func readyCopy(found []pod, uid types.UID) (*pod, error) {
 		return &found[i], nil
 	}
 	return nil, errReplaced
+}
+
+// unassigned says whether a copy is there and has not got its node yet, from the
+// scheduler: pods does not list it then. It is found by its name, as a run may list
+// pods but not get them.
+func (s *site) unassigned(ctx context.Context, made *pod) bool {
+	values := url.Values{"fieldSelector": {"metadata.name=" + made.Metadata.Name}, "labelSelector": {s.selector()}}
+	var all list[pod]
+	if err := s.Client.Get(ctx, kubeapi.In("api/v1", s.set.Metadata.Namespace, "pods")+"?"+values.Encode(), &all); err != nil {
+		return true // which the next look at the pods decides
+	}
+	return slices.ContainsFunc(all.Items, func(p pod) bool {
+		return p.Metadata.UID == made.Metadata.UID && p.Metadata.DeletionTimestamp == nil && !p.ended()
+	})
+}
+
+// selector is the labelSelector of the sensor's pods.
+func (s *site) selector() string {
+	var parts []string
+	for name, value := range s.set.Spec.Selector.MatchLabels {
+		parts = append(parts, name+"="+value)
+	}
+	return strings.Join(parts, ",")
 }
 
 // replace deletes a pod and makes a copy while that one ends. The DaemonSet

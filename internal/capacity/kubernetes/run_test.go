@@ -100,6 +100,17 @@ func TestRun(t *testing.T) {
 	c.asBefore()
 }
 
+// A copy that the scheduler has not given its node yet is waited for; it is not
+// taken for one that the controller has replaced.
+func TestBusyScheduler(t *testing.T) {
+	c, client := newCluster(t, 1, 1)
+	c.log, c.busy = measured, 1
+	if _, err := Run(context.Background(), options(t, client)); err != nil {
+		t.Fatal(err)
+	}
+	c.asBefore()
+}
+
 // CPU limits are changed in place where the cluster can; memory is not.
 func TestResize(t *testing.T) {
 	for name, test := range map[string]struct {
