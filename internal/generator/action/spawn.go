@@ -103,11 +103,29 @@ func reap(pid int) error {
 			continue
 		case err != nil:
 			return err
+		case status.Stopped():
+			if err := goOn(pid, status.StopSignal()); err != nil {
+				return err
+			}
+			continue
 		case !status.Exited():
 			return errKilled
 		}
 		return check(syscall.Errno(status.ExitStatus()))
 	}
+}
+
+// goOn lets a child go on that is traced, and stopped by a signal: that of its
+// exec, or that by which Go's runtime preempts.
+func goOn(pid int, by syscall.Signal) error {
+	if by == syscall.SIGTRAP {
+		by = 0
+	}
+	err := syscall.PtraceCont(pid, int(by))
+	if err == syscall.ESRCH { // killed meanwhile
+		return nil
+	}
+	return err
 }
 
 // spawns is the prepare function of actions whose rule matches only the start
