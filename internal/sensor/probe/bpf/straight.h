@@ -171,8 +171,8 @@ static int way_step([[maybe_unused]] u32 i, struct scratch **of)
 
 /* Does the path of n bytes at the tail lead through directories alone to the entry
  * that has its last name? It starts from a struct path if it is relative, else
- * from the root directory. A call that follows a link leads there only if the
- * entry is none. A name with a slash behind it must be a directory. */
+ * from the root directory. If the call follows links, the entry must not be a
+ * link. A name with a slash behind it must be a directory. */
 FUNC int leads_straight(struct scratch *s, u64 from, u32 n, u32 follows)
 {
 	if (!s)
