@@ -2,10 +2,12 @@ package sensor
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -15,7 +17,10 @@ import (
 	"github.com/peregrine-sec/peregrine/test/support/needs"
 )
 
-func init() { acts["directories"] = actDirectories }
+func init() {
+	acts["directories"] = actDirectories
+	acts["moving threads"] = actMovingThreads
+}
 
 // actDirectories opens the file x in several directories, and in between does
 // what may make others take one for the current directory that is not.
@@ -42,6 +47,36 @@ func actDirectories(args []string) error {
 		unix.Rename(filepath.Join(top, "moving"), filepath.Join(top, "moved")), in("moved"), openX(),
 		in("b"), // told with the exit
 	)
+}
+
+// actMovingThreads changes the directory again and again. Each time, two threads
+// then open a file that has the name of the directory.
+func actMovingThreads(args []string) error {
+	top := args[0]
+	var threads [2]chan string
+	var opened sync.WaitGroup
+	for i := range threads {
+		threads[i] = make(chan string)
+		go func() {
+			runtime.LockOSThread()
+			for name := range threads[i] {
+				_, _ = os.Open("/no/such/" + name)
+				opened.Done()
+			}
+		}()
+	}
+	for i := range 20_000 {
+		name := []string{"a", "b", "c"}[i%3]
+		if err := unix.Chdir(filepath.Join(top, name)); err != nil {
+			return err
+		}
+		opened.Add(len(threads))
+		for _, t := range threads {
+			t <- name
+		}
+		opened.Wait()
+	}
+	return nil
 }
 
 func fails(err error) error {
@@ -96,6 +131,26 @@ func TestDirectoriesAreToldLate(t *testing.T) {
 	}
 	if all["chdir"] < 10 || events["chdir"] != 1 || events["fchdir"] > 0 { // 1: of a thread with its own directory
 		t.Errorf("of %d chdir and %d fchdir, %d and %d were sent", all["chdir"], all["fchdir"], events["chdir"], events["fchdir"])
+	}
+}
+
+// Of threads that send events at the same time, one tells of the directory. The
+// events of the others come behind it.
+func TestDirectoriesAreToldToThreads(t *testing.T) {
+	list, dir, exe := directories(t, `
+- {rule: Opens, desc: d, priority: INFO, condition: evt.type = openat and fd.name startswith /no/such/, output: "%proc.cwd %fd.name"}
+- {rule: Exits, desc: d, priority: INFO, condition: evt.type = procexit, output: "%proc.name"}
+`)
+	w := watch(t, list, true)
+	_, alerts := w.saw(finish(t, exec.Command(exe, actArg, "moving threads", dir)))
+	n := 0
+	for _, name := range []string{"a", "b", "c"} {
+		key := fmt.Sprintf("Opens: %s/%s/ /no/such/%[2]s", dir, name)
+		n += alerts[key]
+		delete(alerts, key)
+	}
+	if delete(alerts, "Exits: sensor.test"); n != 40_000 || len(alerts) > 0 {
+		t.Errorf("%d of 40000 are right; of the others: %v", n, alerts)
 	}
 }
 

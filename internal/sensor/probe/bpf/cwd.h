@@ -61,35 +61,81 @@ FUNC int append_dir(struct scratch *s, u64 fs)
 	return 1;
 }
 
-/* Append the directory of the current process. */
-INLINE void put_dir(struct scratch *s)
+/* The directories of the current process. */
+INLINE u64 current_fs(void)
 {
 	struct task_struct *task = current_task();
 	u64 fs = process_fs(task);
 
-	append_dir(s, fs ? fs : LOAD64(&task->fs));
+	return fs ? fs : LOAD64(&task->fs);
 }
 
-/* Append the directory to an event of the current process if it is to be told.
- * The note goes first: what another thread notes from here on is told by a later
- * event. */
+/* Append the directory of the current process. */
+INLINE void put_dir(struct scratch *s)
+{
+	append_dir(s, current_fs());
+}
+
+INLINE struct dir dir_at(u64 fs)
+{
+	u64 pwd = fs + FIELD_OFFSET(struct fs_struct, pwd);
+
+	return (struct dir){ LOAD64(pwd + FIELD_OFFSET(struct path, dentry)), LOAD64(pwd + FIELD_OFFSET(struct path, mnt)) };
+}
+
+/*
+ * Threads of a process send events at the same time, and one of them tells the
+ * directory. An event without it must come behind that one, in the ring and by its
+ * time. So an event looks for the note before it reads the clock, and the note
+ * stays until the directory is in the ring. Another thread may have changed the
+ * directory meanwhile, and its note goes with the old one: then the directory is
+ * no longer the one told, and is noted again.
+ */
+
+/* Before the clock is read: is an event of the current process to tell the
+ * directory? */
+INLINE void dir_look(struct scratch *s)
+{
+	struct task_struct *task = current_task();
+	u32 pid = READ(task, tgid);
+
+	s->moved_dir.dentry = 0;
+	if (unlikely(dir_is_moved(pid)))
+		s->moved_dir = dir_at(current_fs());
+}
+
+/* Append the directory if it is to be told: to an event of the current process,
+ * not of one that it made. */
 INLINE void put_moved_dir(struct scratch *s)
 {
 	struct task_struct *task = current_task();
 	u32 pid = READ(task, tgid);
 
-	if (s->h.pid != pid || likely(!bpf_map_lookup_elem(&moved_dirs, &pid)))
+	if (likely(!s->moved_dir.dentry))
 		return;
-	dir_is_told(pid);
-	put_dir(s);
+	if (s->h.pid == pid)
+		put_dir(s);
+	else
+		s->moved_dir.dentry = 0;
 }
 
-/* The event that has the directory was lost. */
-INLINE void dir_not_told(struct scratch *s)
+/* The event in progress says it in a slot of its own. */
+INLINE void dir_is_said(struct scratch *s)
+{
+	dir_is_told(s->h.pid);
+	s->moved_dir.dentry = 0;
+}
+
+/* The event in progress is in the ring. */
+INLINE void dir_in_ring(struct scratch *s)
 {
 	u32 pid = s->h.pid;
 
-	if (s->h.flags & EVENT_CWD)
+	if (likely(!s->moved_dir.dentry))
+		return;
+	dir_is_told(pid);
+	struct dir now = dir_at(current_fs());
+	if (now.dentry != s->moved_dir.dentry || now.mount != s->moved_dir.mount)
 		bpf_map_update_elem(&moved_dirs, &pid, &pid, 0);
 }
 
@@ -113,11 +159,19 @@ INLINE bool dir_is_moved(u32)
 	return false;
 }
 
+INLINE void dir_look(struct scratch *)
+{
+}
+
 INLINE void put_moved_dir(struct scratch *)
 {
 }
 
-INLINE void dir_not_told(struct scratch *)
+INLINE void dir_is_said(struct scratch *)
+{
+}
+
+INLINE void dir_in_ring(struct scratch *)
 {
 }
 

@@ -72,6 +72,11 @@ struct way {
 	u32 straight;
 };
 
+/* A directory, as struct path has it. */
+struct dir {
+	u64 dentry, mount;
+};
+
 /* Where in the path just appended other views of it start, 0 for none. */
 struct views {
 	u32 own;   /* that of the task, whose root is this part of the path */
@@ -189,6 +194,7 @@ struct scratch {
 	struct open_memo opens[OPEN_MEMOS];
 	u32 file_slot; /* 0: none; see finish in shapes.h */
 	s32 file_fd;
+	struct dir moved_dir; /* that the event in progress tells, if there is a dentry; see cwd.h */
 	struct open_fds open_fds; /* of the event in progress, if fds_told; see openfds.h */
 	u32 fds_told;
 	struct exec_key exec_key; /* of the exec in progress */

@@ -39,7 +39,7 @@ int sched_exec(u64 *ctx)
 	put_exec(s, task, mm, exe_file);
 	put_ids(s, task, EXECVE_SID);
 	put_args(s, EXECVE_EXE, EXECVE_ARGS);
-	dir_is_told(s->h.pid);
+	dir_is_said(s);
 	put_cwd(s, EXECVE_CWD);
 	put_comm(s, EXECVE_COMM);
 	u64 groups = LOAD64(&task->cgroups);

@@ -28,18 +28,17 @@ FUNC int submit(struct scratch *s, u32 category)
 	u32 len = (s->len + 7) & ~7;
 	s->busy = 0;
 	if (unlikely(len > BODY_MASK)) {
-		dir_not_told(s);
 		count_drop(s, c, DROP_BUG, category);
 		return 0;
 	}
 	s->h.len = len;
 	s->h.lost = s->lost;
 	if (unlikely(ring_output(s->cpu, s->buf, len))) {
-		dir_not_told(s);
 		count_drop(s, c, DROP_BUFFER, category);
 		s->lost++;
 		return 0;
 	}
+	dir_in_ring(s);
 	s->lost = 0;
 	count_fate(s, c, DELIVERED);
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Facts about a task: ids, namespaces, credentials, memory. */
 #pragma once
+#include "cwd.h"
 #include "record.h"
 
 /* The task's id in its own pid namespace, and that namespace. A struct pid
@@ -94,8 +95,10 @@ INLINE void header_of_task(struct scratch *s, struct task_struct *task, u32 kind
 
 FUNC int header_fill(struct scratch *s, u32 kind)
 {
-	if (s)
-		header_of_task(s, current_task(), kind);
+	if (!s)
+		return 0;
+	dir_look(s);
+	header_of_task(s, current_task(), kind);
 	return 0;
 }
 
