@@ -24,9 +24,13 @@ func kept(o options) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("| workload | alone, per second | kept with an empty program | kept with the sensor | difference, points |" +
+	binary, err := buildPausable(dir)
+	if err != nil {
+		return err
+	}
+	fmt.Println("| workload | alone, per second | kept with an empty program | kept with the sensor | difference, points | blocks |" +
 		" empty program in the kernel | sensor in the kernel | sensor CPU | seen/s | delivered/s | delivered |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|---|")
 	var costs strings.Builder
 	for _, w := range list {
 		if !strings.Contains(w.name, o.only) {
@@ -36,7 +40,7 @@ func kept(o options) error {
 			fmt.Printf("| %s | %s is not installed |\n", w.name, program)
 			continue
 		}
-		if err := w.compare(o, &costs); err != nil {
+		if err := w.compare(o, binary, &costs); err != nil {
 			return fmt.Errorf("%s: %w", w.name, err)
 		}
 	}
@@ -46,11 +50,15 @@ func kept(o options) error {
 
 // compare prints the workload's row, and writes what programs in the kernel
 // cost by family and fate, if that is asked for.
-func (w workload) compare(o options, costs io.Writer) (err error) {
+func (w workload) compare(o options, binary string, costs io.Writer) (err error) {
+	sensor, err := startPausable(binary)
+	if err != nil {
+		return err
+	}
+	b := &beside{now: watched, sensor: sensor}
+	defer func() { err = errors.Join(err, b.end()) }()
 	end, err := w.begin()
-	b := &beside{options: o}
 	defer func() {
-		err = errors.Join(err, b.end())
 		if end != nil {
 			err = errors.Join(err, end())
 		}
@@ -61,7 +69,7 @@ func (w workload) compare(o options, costs io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	blocks, used, err := w.blocks(b)
+	blocks, did, err := w.blocks(b, o)
 	if err != nil {
 		return err
 	}
@@ -81,42 +89,50 @@ func (w workload) compare(o options, costs io.Writer) (err error) {
 	for _, b := range blocks {
 		all.ops, all.seconds = all.ops+b[alone].ops, all.seconds+b[alone].seconds
 	}
-	fmt.Printf("| %s | %.4g | %s | %s | %s | %v | %v | %.1f %% | %.0f | %.0f | %.1f %% |\n", w.name, all.rate(),
-		interval(k.empty, " %"), interval(k.watched, " %"), interval(k.difference, ""), took[empty], took[watched],
-		100*used.cpu.Seconds()/used.elapsed.Seconds(), used.perSecond(used.seen), used.perSecond(used.delivered),
-		100*float64(used.delivered)/float64(max(used.seen, 1)))
+	fmt.Printf("| %s | %.4g | %s | %s | %s | %d | %v | %v | %v |\n", w.name, all.rate(),
+		interval(k.empty, " %"), interval(k.watched, " %"), interval(k.difference, ""), len(blocks), took[empty], took[watched], did)
 	return nil
 }
 
 // blocks measures the work, which has begun, under each condition in turn.
-func (w workload) blocks(b *beside) (blocks []block, used usage, err error) {
-	blocks = make([]block, b.blocks)
-	for round := range 2 * b.blocks {
-		for _, c := range order(round) {
-			if err := b.become(c); err != nil {
-				return nil, used, err
-			}
-			u, err := b.during(func() error {
-				s, err := w.slice(b.slice)
-				blocks[round/2].add(c, s)
-				return err
-			})
-			if err != nil {
-				return nil, used, err
-			}
-			used = used.plus(u)
-		}
+func (w workload) blocks(b *beside, o options) (blocks []block, did work, err error) {
+	if err := b.become(alone); err != nil {
+		return nil, did, err
 	}
-	return blocks, used, nil
+	before, err := b.sensor.did()
+	if err != nil {
+		return nil, did, err
+	}
+	for begin := time.Now(); len(blocks) < 6 || time.Since(begin) < o.length; {
+		var one block
+		for round := range 2 {
+			for _, c := range order(2*len(blocks) + round) {
+				if err := b.become(c); err != nil {
+					return nil, did, err
+				}
+				s, err := w.slice(o.slice)
+				if err != nil {
+					return nil, did, err
+				}
+				one.add(c, s)
+			}
+		}
+		blocks = append(blocks, one)
+	}
+	if err := b.become(alone); err != nil {
+		return nil, did, err
+	}
+	after, err := b.sensor.did()
+	return blocks, after.minus(before), err
 }
 
-// inKernel measures programs during two slices more.
+// inKernel measures programs for two seconds more.
 func (w workload) inKernel(b *beside, c condition) (k inKernel, err error) {
 	if err := b.become(c); err != nil {
 		return k, err
 	}
 	return measureKernel(func() error {
-		_, err := w.slice(2 * b.slice)
+		_, err := w.slice(2 * time.Second)
 		return err
 	})
 }

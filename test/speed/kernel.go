@@ -30,33 +30,45 @@ func measureKernel(f func() error) (k inKernel, err error) {
 		return k, err
 	}
 	defer stats.Close()
-	before, err := kernelNow()
-	if err == nil {
+	before, err := runs()
+	begin, err2 := busy()
+	if err = errors.Join(err, err2); err == nil {
 		err = f()
 	}
 	if err != nil {
 		return k, err
 	}
-	after, err := kernelNow()
-	return inKernel{after.busy - before.busy, after.taken - before.taken, after.runs - before.runs}, err
+	end, err := busy()
+	after, err2 := runs()
+	k.busy = end - begin
+	for id, p := range after {
+		k.taken += p.taken - before[id].taken
+		if p.atSysExit {
+			k.runs += p.runs - before[id].runs
+		}
+	}
+	return k, errors.Join(err, err2)
 }
 
-func kernelNow() (k inKernel, err error) {
-	if k.busy, err = busy(); err != nil {
-		return k, err
-	}
-	err = eachProgram(func(p *ebpf.Program, name string) error {
+// program is what the kernel says of one.
+type program struct {
+	atSysExit bool
+	taken     time.Duration
+	runs      uint64
+}
+
+// runs are those of the host's programs. Programs that were detached can still be
+// among them for some time.
+func runs() (map[ebpf.ProgramID]program, error) {
+	all := map[ebpf.ProgramID]program{}
+	return all, eachProgram(func(id ebpf.ProgramID, p *ebpf.Program, name string) error {
 		s, err := p.Stats()
 		if err != nil {
 			return err
 		}
-		k.taken += s.Runtime
-		if name == "sys_exit" {
-			k.runs += s.RunCount
-		}
+		all[id] = program{name == "sys_exit", s.Runtime, s.RunCount}
 		return nil
 	})
-	return k, err
 }
 
 // busy is the time that the CPUs have worked since the start of the machine.
@@ -73,7 +85,7 @@ func busy() (sum time.Duration, err error) {
 }
 
 // eachProgram looks at every program of the host.
-func eachProgram(look func(p *ebpf.Program, name string) error) error {
+func eachProgram(look func(id ebpf.ProgramID, p *ebpf.Program, name string) error) error {
 	for id := ebpf.ProgramID(0); ; {
 		var err error
 		if id, err = ebpf.ProgramGetNextID(id); errors.Is(err, os.ErrNotExist) {
@@ -88,7 +100,7 @@ func eachProgram(look func(p *ebpf.Program, name string) error) error {
 		}
 		info, err := p.Info()
 		if err == nil {
-			err = look(p, strings.TrimSpace(info.Name))
+			err = look(id, p, strings.TrimSpace(info.Name))
 		}
 		p.Close()
 		if err != nil {

@@ -9,7 +9,8 @@
 // reads that process's times from /proc and its counters from the statistics
 // file. Every figure is a median of several runs; on a machine with other work
 // none of them means much. Workloads are compared in short slices that alternate
-// while the work goes on, as the speed of a machine is not the same for long.
+// while the work goes on, as the speed of a machine is not the same for long: one
+// sensor is built for this, which detaches its programs and attaches them again.
 package main
 
 import (
@@ -24,25 +25,24 @@ import (
 type options struct {
 	binary, hooks, only string
 	runs, seconds       int
-	blocks              int
-	slice               time.Duration
+	length, slice       time.Duration
 	programs            bool
 }
 
 func main() {
 	log.SetFlags(0)
-	binary := flag.String("binary", "bin/peregrine", "the sensor")
+	binary := flag.String("binary", "bin/peregrine", "the sensor; -workloads builds one of its own, which can pause")
 	runs := flag.Int("runs", 3, "runs of each measurement")
 	seconds := flag.Int("seconds", 8, "length of each run")
-	blocks := flag.Int("blocks", 12, "with -workloads: how often each is measured; less than six give no interval of 95 %")
-	slice := flag.Duration("slice", 500*time.Millisecond, "with -workloads: how long each is measured at a time, twice a block and condition")
-	hooks := flag.String("hooks", "tracepoint", "peregrine.hooks of the sensor: auto, functions or tracepoint")
+	length := flag.Duration("for", time.Minute, "with -workloads: how long each is measured")
+	slice := flag.Duration("slice", 100*time.Millisecond, "with -workloads: how long each is measured at a time")
+	hooks := flag.String("hooks", "tracepoint", "peregrine.hooks of the sensor: auto, functions or tracepoint; -workloads has the tracepoint")
 	real := flag.Bool("workloads", false, "measure real work with and without the sensor instead")
 	only := flag.String("only", "", "with -workloads: those whose name contains this")
 	programs := flag.Bool("programs", false, "with -workloads: show what the programs in the kernel cost, by family and fate, for a second more")
 	three := flag.Bool("prices", false, "measure syscalls and redis without a sensor and with each of its hooks instead")
 	flag.Parse()
-	o := options{*binary, *hooks, *only, *runs, *seconds, *blocks, *slice, *programs}
+	o := options{*binary, *hooks, *only, *runs, *seconds, *length, *slice, *programs}
 	if *three {
 		if err := prices(o); err != nil {
 			log.Fatal(err)
@@ -55,23 +55,23 @@ func main() {
 		}
 		return
 	}
-	length := time.Duration(*seconds) * time.Second
+	each := time.Duration(*seconds) * time.Second
 	rows := []struct {
 		name    string
 		measure func() (result, error)
 	}{
 		{"start to first alert", func() (result, error) { return startup(*binary, *hooks) }},
-		{"idle", func() (result, error) { return steady(*binary, *hooks, load{}, length, 0) }},
-		{"open/close, 20,000/s", func() (result, error) { return steady(*binary, *hooks, load{rate: 20000, workers: 1}, length, 0) }},
-		{"open/close, one loop unpaced", func() (result, error) { return steady(*binary, *hooks, load{workers: 1}, length, 0) }},
-		{"open/close, two loops unpaced", func() (result, error) { return steady(*binary, *hooks, load{workers: 2}, length, 0) }},
+		{"idle", func() (result, error) { return steady(*binary, *hooks, load{}, each, 0) }},
+		{"open/close, 20,000/s", func() (result, error) { return steady(*binary, *hooks, load{rate: 20000, workers: 1}, each, 0) }},
+		{"open/close, one loop unpaced", func() (result, error) { return steady(*binary, *hooks, load{workers: 1}, each, 0) }},
+		{"open/close, two loops unpaced", func() (result, error) { return steady(*binary, *hooks, load{workers: 2}, each, 0) }},
 		{"dup/close, 20,000/s", func() (result, error) {
-			return steady(*binary, *hooks, load{rate: 20000, workers: 1, dup: true}, length, 0)
+			return steady(*binary, *hooks, load{rate: 20000, workers: 1, dup: true}, each, 0)
 		}},
-		{"dup/close, one loop unpaced", func() (result, error) { return steady(*binary, *hooks, load{workers: 1, dup: true}, length, 0) }},
-		{"dup/close, two loops, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, *hooks, load{workers: 2, dup: true}, length, 0.25) }},
-		{"two loops, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, *hooks, load{workers: 2}, length, 0.25) }},
-		{"one loop, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, *hooks, load{workers: 1}, length, 0.25) }},
+		{"dup/close, one loop unpaced", func() (result, error) { return steady(*binary, *hooks, load{workers: 1, dup: true}, each, 0) }},
+		{"dup/close, two loops, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, *hooks, load{workers: 2, dup: true}, each, 0.25) }},
+		{"two loops, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, *hooks, load{workers: 2}, each, 0.25) }},
+		{"one loop, sensor limited to 0.25 CPU", func() (result, error) { return steady(*binary, *hooks, load{workers: 1}, each, 0.25) }},
 	}
 	fmt.Println("| what | events/s | dropped | CPU | ns/event | resident | first alert |")
 	fmt.Println("|---|---|---|---|---|---|---|")

@@ -125,7 +125,7 @@ func detached(before int) error {
 
 // onFunctions counts the host's programs on functions of syscalls.
 func onFunctions() (n int, err error) {
-	err = eachProgram(func(p *ebpf.Program, name string) error {
+	err = eachProgram(func(_ ebpf.ProgramID, p *ebpf.Program, name string) error {
 		if p.Type() == ebpf.Tracing && strings.Contains(name, "_sys") {
 			n++
 		}

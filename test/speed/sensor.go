@@ -26,14 +26,21 @@ type process struct {
 	hooks  chan string   // the log's line about them
 }
 
+// start starts one that writes statistics.
 func start(binary, hooks string) (*process, error) {
+	return startWith(binary, hooks, func(p *process) {
+		p.cmd.Args = append(p.cmd.Args, "-s", p.stats(), "--stats-interval", "250")
+	})
+}
+
+func startWith(binary, hooks string, change func(*process)) (*process, error) {
 	dir, err := os.MkdirTemp("", "speed")
 	if err != nil {
 		return nil, err
 	}
 	p := &process{dir: dir, ready: make(chan struct{}), alert: make(chan struct{}), output: make(chan struct{}), hooks: make(chan string, 1)}
-	p.cmd = exec.Command(binary, "sensor", "-o", "json_output=true", "-o", "peregrine.status_socket="+p.socket(), "-o", "peregrine.hooks="+hooks,
-		"-s", p.stats(), "--stats-interval", "250")
+	p.cmd = exec.Command(binary, "sensor", "-o", "json_output=true", "-o", "peregrine.status_socket="+p.socket(), "-o", "peregrine.hooks="+hooks)
+	change(p)
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {
 		return nil, err

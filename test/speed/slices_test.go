@@ -7,8 +7,8 @@ import (
 )
 
 // Each condition has the same mean place in a block, and each of the first two
-// is at the edges of every other block. The sensor's slices are neighbours: it
-// starts once a block.
+// is at the edges of every other block. The sensor's slices are neighbours: it is
+// attached once a block.
 func TestOrder(t *testing.T) {
 	var edges []condition
 	for n := range 4 {
@@ -21,7 +21,7 @@ func TestOrder(t *testing.T) {
 			t.Errorf("block %d: %v", n, both)
 		}
 		if both[2] != watched || both[3] != watched {
-			t.Errorf("block %d starts the sensor twice: %v", n, both)
+			t.Errorf("block %d attaches the sensor twice: %v", n, both)
 		}
 		edges = append(edges, both[0])
 	}

@@ -202,6 +202,7 @@ func (p *Probe) start(o Options) error {
 		return err
 	}
 	p.hooks.start(p, o.Hooks, o.underWay)
+	p.startPauses()
 	return nil
 }
 
