@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How each architecture passes the number and the arguments of a syscall. */
+/* How each architecture passes the number and the arguments of a syscall. Those
+ * that are named are of a call that is not of a 32-bit program. */
 #pragma once
 #include "record.h"
 
@@ -14,6 +15,10 @@ INLINE bool is_compat(struct task_struct *task)
 {
 	return READ(task, thread_info.status) & TS_COMPAT;
 }
+
+#define FIRST_ARG(regs) ((regs)->di)
+#define THIRD_ARG(regs) ((regs)->dx)
+#define FOURTH_ARG(regs) ((regs)->r10)
 
 INLINE void read_args(struct scratch *s, struct pt_regs *regs, bool narrow)
 {
@@ -46,11 +51,15 @@ INLINE bool is_compat(struct task_struct *task)
 	return READ(task, thread_info.flags) & (1 << TIF_32BIT);
 }
 
+#define FIRST_ARG(regs) ((regs)->orig_x0) /* regs[0] is the result by now */
+#define THIRD_ARG(regs) ((regs)->regs[2])
+#define FOURTH_ARG(regs) ((regs)->regs[3])
+
 INLINE void read_args(struct scratch *s, struct pt_regs *regs, bool narrow)
 {
 	u64 mask = narrow ? 0xffffffff : ~0ull;
 
-	s->args[0] = regs->orig_x0 & mask; /* regs[0] is the result by now */
+	s->args[0] = FIRST_ARG(regs) & mask;
 	s->args[1] = regs->regs[1] & mask;
 	s->args[2] = regs->regs[2] & mask;
 	s->args[3] = regs->regs[3] & mask;

@@ -38,6 +38,19 @@ INLINE u64 fd_file(struct task_struct *task, s32 fd)
 	return LOAD64((u64)READ(fdt, fd) + 8 * (u64)(u32)fd);
 }
 
+/* The sock behind a descriptor, 0 if that is not a socket. */
+INLINE u64 fd_sock(struct task_struct *task, s32 fd)
+{
+	u64 file = fd_file(task, fd);
+	if (!file)
+		return 0;
+	struct inode *inode = READ(AS(struct file, file), f_inode);
+	if ((READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	u64 socket = LOAD64(file + FIELD_OFFSET(struct file, private_data));
+	return socket ? LOAD64(socket + FIELD_OFFSET(struct socket, sk)) : 0;
+}
+
 /* A device number as stat(2) and Falco have it (new_encode_dev). */
 INLINE u32 encode_dev(u32 dev)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Data that goes through sockets. */
 #include "flags.h"
+#include "messagefilter.h"
 #include "payload.h"
 #include "socketfilter.h"
 #include "submit.h"
@@ -19,8 +20,6 @@ INLINE void read_message(struct message *m, u64 addr, bool narrow)
 	m->control = user_word(addr + 4 * n, narrow);
 	m->control_len = user_word(addr + 5 * n, narrow);
 }
-
-#define MSG_FASTOPEN 0x20000000
 
 /* Does the call send the first data of a TCP connection that it makes itself
  * (net/ipv4/tcp.c, tcp_sendmsg_fastopen)? */

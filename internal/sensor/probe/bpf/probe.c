@@ -11,6 +11,7 @@
 #include "arch.h"
 #include "hooks.h"
 #include "mask.h"
+#include "messagefilter.h"
 #include "openfds.h"
 #include "record.h"
 
@@ -104,6 +105,8 @@ INLINE int syscall_returns(u64 *ctx, u32 hook)
 	struct scratch *s = scratch_get();
 	struct counters *c = counters_get();
 	if (!s || !c)
+		return 0;
+	if (e.family == FAMILY_MESSAGE && !narrow && message_left_out(c, task, regs, e))
 		return 0;
 	if (unlikely(s->busy)) {
 		c->seen++;

@@ -230,16 +230,21 @@ INLINE struct scratch *scratch_get(void)
 /* 1: programs measure the time that an event takes. */
 extern volatile u64 timed SEC(".data.timed");
 
+/* An event has come to its end, which began at a time if that is measured. */
+INLINE void count(struct counters *c, u32 family, u32 fate, u64 began)
+{
+	struct tally *t = tally_of(c, family, fate);
+
+	t->events++;
+	if (unlikely(began))
+		t->ns += bpf_ktime_get_boot_ns() - began;
+}
+
 /* The event in progress has come to its end. */
 INLINE void count_fate(struct scratch *s, struct counters *c, u32 fate)
 {
-	struct tally *t = tally_of(c, s->entry.family, fate);
-
-	t->events++;
-	if (unlikely(s->began)) {
-		t->ns += bpf_ktime_get_boot_ns() - s->began;
-		s->began = 0;
-	}
+	count(c, s->entry.family, fate, s->began);
+	s->began = 0;
 }
 
 INLINE void count_drop(struct scratch *s, struct counters *c, u32 cause, u32 category)

@@ -5,19 +5,6 @@
 #include "file.h"
 #include "payload.h"
 
-/* The sock behind a descriptor, 0 if that is not a socket. */
-INLINE u64 fd_sock(struct task_struct *task, s32 fd)
-{
-	u64 file = fd_file(task, fd);
-	if (!file)
-		return 0;
-	struct inode *inode = READ(AS(struct file, file), f_inode);
-	if ((READ(inode, i_mode) & S_IFMT) != S_IFSOCK)
-		return 0;
-	u64 socket = LOAD64(file + FIELD_OFFSET(struct file, private_data));
-	return socket ? LOAD64(socket + FIELD_OFFSET(struct socket, sk)) : 0;
-}
-
 /* The family of an address that has none, where a message is sent: of IPv4, and of
  * raw IPv6 sockets, it is their own (udp_sendmsg, raw_sendmsg, rawv6_sendmsg). */
 INLINE u16 own_family(struct scratch *s)
