@@ -9,11 +9,22 @@
 
 #define DCACHE_OP_HASH 1 /* include/linux/dcache.h: names may differ and have one hash */
 
+/* The numbers below are sums of these: of every dentry on the way, its parent, and
+ * its name's length and hash (which the kernel has ready; nobody outside knows what
+ * it starts from, the parent's address). Mixed as by splitmix64: odd constants, and
+ * the high bits into the low. */
+INLINE u64 dentry_mix(u64 dentry, u64 parent)
+{
+	u64 x = dentry * 0x9e3779b97f4a7c15 + parent;
+
+	x = (x ^ x >> 32) + LOAD64(dentry + FIELD_OFFSET(struct dentry, d_name));
+	x *= 0xbf58476d1ce4e5b9;
+	return x ^ x >> 29;
+}
+
 /* A number for the file or directory of a struct path and the way that leads to
  * it, which is another one once a directory on the way is renamed or mounted
- * elsewhere: made of the number before and of every dentry on the way, its
- * name's length and hash (which the kernel has ready; nobody outside knows what
- * it starts from, the parent's address). 0 if absent. */
+ * elsewhere, added to the number before. 0 if absent. */
 #ifdef LEGACY
 
 INLINE u64 path_id(u64, u64)
@@ -37,29 +48,47 @@ INLINE u64 path_id(u64 path, u64 id)
 			return is_namespace_root(mount) ? id : 0;
 		if (step == STEP_LOOSE || READ(AS(struct dentry, dentry), d_flags) & DCACHE_OP_HASH)
 			return 0;
-		/* Mixed as by splitmix64: odd constants, and the high half into the low. */
-		id = (id ^ dentry) * 0x9e3779b97f4a7c15;
-		id = (id ^ LOAD64(dentry + FIELD_OFFSET(struct dentry, d_name))) * 0xbf58476d1ce4e5b9;
-		id ^= id >> 32;
+		id += dentry_mix(dentry, at);
 	}
 	return 0;
 }
 
 #endif
 
-/* A number for where an open began (the struct path at base, 0 if its path is
- * absolute) and the file it led to, by this filter, now. 0 if absent. */
-INLINE u64 open_id(u64 file, u64 base, u64 epoch)
+/* What numbers begin with: they are of this filter, and of now. */
+INLINE u64 id_begin(u64 epoch)
+{
+	return epoch << 32 ^ bpf_jiffies64() >> 8;
+}
+
+/* From another root the same file has other names. */
+INLINE u64 id_of_root(void)
 {
 	struct task_struct *task = current_task();
 	u64 root = LOAD64(&task->fs) + FIELD_OFFSET(struct fs_struct, root);
-	u64 id = path_id(file_path(file), epoch << 32 ^ bpf_jiffies64() >> 8);
 
-	/* From another root the same file has other names. */
-	if (id)
-		id ^= (LOAD64(root + FIELD_OFFSET(struct path, dentry)) ^ LOAD64(root + FIELD_OFFSET(struct path, mnt)) << 1) *
-		      0x9e3779b97f4a7c15;
-	return base && id ? path_id(base, id) : id;
+	return (LOAD64(root + FIELD_OFFSET(struct path, dentry)) ^ LOAD64(root + FIELD_OFFSET(struct path, mnt)) << 1) *
+	       0x9e3779b97f4a7c15;
+}
+
+/* A number for where an open began (the struct path at base, 0 if its path is
+ * absolute) and the file it led to. 0 if absent. */
+INLINE u64 open_id(u64 file, u64 base, u64 epoch)
+{
+	u64 id = path_id(file_path(file), id_begin(epoch));
+
+	if (!id)
+		return 0;
+	id += id_of_root();
+	return base ? path_id(base, id * 0x9e3779b97f4a7c15) : id; /* there and back is not back and there */
+}
+
+/* A number for the directory of a struct path. 0 if absent. */
+INLINE u64 dir_id(u64 dir, u64 epoch)
+{
+	u64 id = path_id(dir, id_begin(epoch));
+
+	return id ? id + id_of_root() : 0;
 }
 
 /* Is the path as given, with zeros behind it, that of m? */

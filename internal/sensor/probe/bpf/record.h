@@ -154,6 +154,30 @@ struct open_memo {
 #define MEMO_PATH 64 /* bytes of given */
 #define OPEN_MEMOS 128
 
+/* How far the filter comes with the path of a directory, and a slash; see
+ * childfilter.h. */
+struct dir_memo {
+	u64 id; /* dir_id; 0: empty */
+	u32 len;
+	u32 state;
+	u64 clauses[NEED_CLAUSES];
+	u64 excluded;
+};
+
+#define DIR_MEMOS 64
+
+/* A call of open, openat or openat2; in memory, for the stack's sake. */
+struct open_call {
+	u64 name;  /* address of the path */
+	s32 dirfd; /* that a relative path starts from */
+	u32 facts;
+	u64 file; /* 0: it failed */
+	/* See childfilter.h. */
+	u64 dir;
+	u64 subdir; /* the dentry of what is opened there; 0: no directory */
+	u64 subdir_mix, excluded;
+};
+
 struct scratch {
 	u32 busy;
 	u32 lost; /* since the last delivered event of this CPU */
@@ -192,6 +216,8 @@ struct scratch {
 	u64 how[3];    /* struct open_how: flags, mode, resolve */
 	struct name_memo names[NAME_MEMOS];
 	struct open_memo opens[OPEN_MEMOS];
+	struct dir_memo dirs[DIR_MEMOS];
+	struct open_call open;
 	u32 file_slot; /* 0: none; see finish in shapes.h */
 	s32 file_fd;
 	struct dir moved_dir; /* that the event in progress tells, if there is a dentry; see cwd.h */
