@@ -117,17 +117,29 @@ INLINE void exec_text_begin(struct scratch *s, u32 slot, struct exec_text *t)
 	t->left = part >> 32;
 }
 
+#define HASH_WORDS 2 /* at once, as long as there are as many */
+
 static int hash_step([[maybe_unused]] u32 i, struct exec_text *t)
 {
-	if (!t->left)
-		return 1;
-	u64 word = *(u64 *)&t->s->buf[t->at & BODY_MASK];
+	u64 *words = (u64 *)&t->s->buf[t->at & BODY_MASK]; /* there is room behind BODY_MASK */
+
+	if (t->left >= 8 * HASH_WORDS) {
+		struct sip h = t->hash;
+#pragma unroll
+		for (u32 j = 0; j < HASH_WORDS; j++)
+			sip_add(&h, words[j]);
+		t->hash = h;
+		t->at += 8 * HASH_WORDS;
+		t->left -= 8 * HASH_WORDS;
+		return !t->left;
+	}
+	u64 word = *words;
 	if (t->left < 8)
 		word &= (1ull << (8 * (t->left & 7))) - 1;
 	sip_add(&t->hash, word);
 	t->at += 8;
 	t->left = t->left > 8 ? t->left - 8 : 0;
-	return 0;
+	return !t->left;
 }
 
 /* Adds a text, and how long it is. */
@@ -144,8 +156,6 @@ static int read_step([[maybe_unused]] u32 i, struct exec_text *t)
 	u32 state = BOUND(t->state, EXEC_TEXT_STATES - 1), n = t->left;
 	u64 met = 0;
 
-	if (!n)
-		return 1;
 	for (u32 j = 0; j < EXEC_TEXT_PART; j++) {
 		if (j >= n)
 			break;
@@ -158,7 +168,7 @@ static int read_step([[maybe_unused]] u32 i, struct exec_text *t)
 	t->state = state;
 	t->at += EXEC_TEXT_PART;
 	t->left = n > EXEC_TEXT_PART ? n - EXEC_TEXT_PART : 0;
-	return 0;
+	return !t->left;
 }
 
 /* Notes the patterns that occur in a text. */
