@@ -36,6 +36,7 @@ func (s *sensor) replay(ctx context.Context) error {
 	}
 	s.now().static.FDTypes = r.FDTypes
 	s.ready.Store(true)
+	s.ballast = nil
 	next := r.Next
 	if cfg.Drops.Simulate {
 		next = s.simulateDrops(next)

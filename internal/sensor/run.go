@@ -53,6 +53,7 @@ func (s *sensor) loop(ctx context.Context) error {
 	}
 	s.log.Info(ready, "after", time.Since(s.started).Round(time.Millisecond))
 	s.ready.Store(true)
+	s.ballast = nil
 	// The goroutine that reads the ring keeps its processor while it pauses:
 	// others need one more.
 	if processors := runtime.GOMAXPROCS(0); processors < 2 {

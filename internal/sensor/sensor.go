@@ -82,6 +82,7 @@ type sensor struct {
 	pods     *apiserver.Watcher
 	started  time.Time
 	ready    atomic.Bool
+	ballast  []byte        // until it is ready
 	reloaded chan struct{} // tells that memory can be given back
 	recorder recorder
 	fatal    chan error
@@ -106,10 +107,12 @@ func Run(ctx context.Context, opt Options) error {
 		// the growth of the heap between collections.
 		defer debug.SetGCPercent(debug.SetGCPercent(50))
 	}
+	ballast := make([]byte, ballastBytes)
 	s, err := newSensor(opt)
 	if err != nil {
 		return err
 	}
+	s.ballast = ballast
 	defer func() { s.logOut.close(s.patience()) }()
 	if opt.DryRun {
 		s.now().hosts.wait() // logs names that are not found
