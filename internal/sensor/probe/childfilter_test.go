@@ -1,17 +1,22 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/peregrine-sec/peregrine/internal/sensor/event"
 	"github.com/peregrine-sec/peregrine/internal/sensor/plan/pathset"
 )
 
@@ -196,4 +201,118 @@ func (tr *tree) move(r *rand.Rand, name string) {
 		return
 	}
 	_ = unix.Rename(from, to) // not below itself
+}
+
+// A thread that changes its root can still hold what is outside, and open its root
+// by a name there: what is below that has another path to the thread.
+func TestOpenFilterChildOfRoot(t *testing.T) {
+	if !judgesRelative(t) {
+		t.Skip("this object sends all relative paths")
+	}
+	p := loadOwn(t)
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "jail/inner"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "jail/inner/file"), "x")
+	set, err := pathset.New([]pathset.Pattern{{Text: "/inner/file", Kind: pathset.Exact, Mask: asked(1 << (1 | 4))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: byFacts(set)}); err != nil {
+		t.Fatal(err)
+	}
+	tr := &tracer{t: t, probe: p}
+	outside := openDir(t, dir)
+	failed := make(chan error)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends
+		err := errors.Join(unix.Unshare(unix.CLONE_FS), unix.Chroot(filepath.Join(dir, "jail")))
+		for at, names := outside, []string{"jail", "inner", "file"}; err == nil && len(names) > 0; names = names[1:] {
+			at, err = unix.Openat(at, names[0], unix.O_RDONLY, 0)
+			defer unix.Close(at)
+		}
+		failed <- err
+	}()
+	if err := <-failed; err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range tr.drain(now()) {
+		if name, ok := openName(&e); ok && name == "file" {
+			return
+		}
+	}
+	t.Error("the open of /inner/file was not sent")
+}
+
+// The current directory changes while a file is opened by its name in it: the file
+// is judged by where it is, not by where the name would be now.
+func TestOpenFilterChildWhileMoving(t *testing.T) {
+	if !judgesRelative(t) {
+		t.Skip("this object sends all relative paths")
+	}
+	p := loadOwn(t)
+	dir := cwd(t, t.TempDir())
+	for _, name := range []string{"asked", "plain"} {
+		if err := os.Mkdir(name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, name+"/file", "x")
+	}
+	set, err := pathset.New([]pathset.Pattern{{Text: dir + "/asked/file", Kind: pathset.Exact, Mask: asked(1 << (1 | 4))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: byFacts(set)}); err != nil {
+		t.Fatal(err)
+	}
+	asked, plain := openDir(t, "asked"), openDir(t, "plain")
+	raw(unix.SYS_FCHDIR, plain)
+	var stop atomic.Bool
+	var done sync.WaitGroup
+	done.Go(func() {
+		for !stop.Load() {
+			raw(unix.SYS_FCHDIR, asked)
+			raw(unix.SYS_FCHDIR, plain)
+		}
+	})
+	inode := func(fd int) uint64 {
+		var st unix.Stat_t
+		if err := unix.Fstat(fd, &st); err != nil {
+			t.Fatal(err)
+		}
+		return st.Ino
+	}
+	file, err := unix.Open(filepath.Join(dir, "asked/file"), unix.O_PATH, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(file)
+	secret := inode(file)
+	tr := &tracer{t: t, probe: p}
+	for range 40 {
+		want, got := 0, 0
+		for range 5_000 {
+			fd := int(raw(unix.SYS_OPENAT, unix.AT_FDCWD, "file", unix.O_RDONLY, 0))
+			if fd < 0 {
+				t.Fatalf("open: %d", fd)
+			}
+			if inode(fd) == secret {
+				want++
+			}
+			unix.Close(fd)
+		}
+		for _, e := range tr.drain(now()) {
+			var file event.FileInfo
+			if name, ok := openName(&e); ok && name == "file" && e.FileInfo(e.Info().File, &file) && file.Ino == secret {
+				got++
+			}
+		}
+		if got != want {
+			t.Errorf("%d opens of the file were sent, want %d", got, want)
+			break
+		}
+	}
+	stop.Store(true)
+	done.Wait()
 }

@@ -47,26 +47,29 @@ INLINE u64 mix_in_parent(u64 dentry)
 	return dentry_mix(dentry, LOAD64(dentry + FIELD_OFFSET(struct dentry, d_parent)));
 }
 
-/* Is this file in this directory, the struct path at base, by this name? */
-INLINE bool is_child(u64 *name, u32 n, u64 file, u64 base)
+/* Is this directory of a mount the struct path at an address? */
+INLINE bool is_at(u64 dir, u64 mnt, u64 path)
 {
-	u64 path = file_path(file);
-	u64 dentry = LOAD64(path + FIELD_OFFSET(struct path, dentry));
-
-	return LOAD64(dentry + FIELD_OFFSET(struct dentry, d_parent)) == LOAD64(base + FIELD_OFFSET(struct path, dentry)) &&
-	       LOAD64(path + FIELD_OFFSET(struct path, mnt)) == LOAD64(base + FIELD_OFFSET(struct path, mnt)) &&
-	       has_name(dentry, name, n);
+	return dir == LOAD64(path + FIELD_OFFSET(struct path, dentry)) && mnt == LOAD64(path + FIELD_OFFSET(struct path, mnt));
 }
 
-/* Reads the path of a directory, on the notepad; its length, 0 if it has more than
- * one path. */
-FUNC int dir_read(struct scratch *s, u64 base)
+/* The number of the directory of the open; 0 if absent. */
+FUNC u64 parent_id(struct scratch *s)
+{
+	struct open_filter *f = open_filter_get();
+
+	return s && f ? dir_id(s->open.parent, s->open.mnt, f->epoch) : 0;
+}
+
+/* Reads the path of the directory of the open, on the notepad; its length, 0 if it
+ * has more than one path. */
+FUNC int parent_read(struct scratch *s)
 {
 	if (!s)
 		return 0;
 	s->h.flags = 0;
 	s->len = HEADER_SIZE;
-	u32 len = path_append_at(s, base);
+	u32 len = path_append(s, s->open.parent, s->open.mnt);
 	struct open_filter *f = open_filter_get();
 	if (!f || s->views.own | s->views.mount || s->h.flags & EVENT_TRUNCATED || len >= LONG_PATH)
 		return 0;
@@ -81,20 +84,27 @@ FUNC int dir_read(struct scratch *s, u64 base)
 }
 
 /* The number of the directory in which the file is by the name that was given; 0
- * if that is not all, or if the directory has more than one path. What its path
- * meets is in its memo afterwards. */
+ * if that is not its base, or if the directory has more than one path. What its path
+ * meets is in its memo afterwards. All goes by the directory of the file: the base
+ * can be another one at any time. */
 INLINE u64 dir_of_child(struct scratch *s, u64 *name, u32 n, struct open_call *o, u64 base)
 {
-	struct open_filter *f = open_filter_get();
+	u64 path = file_path(o->file);
+	u64 dentry = LOAD64(path + FIELD_OFFSET(struct path, dentry));
 
-	o->subdir = o->facts & FACT_DIRECTORY ? LOAD64(file_path(o->file) + FIELD_OFFSET(struct path, dentry)) : 0;
-	o->subdir_mix = o->subdir ? mix_in_parent(o->subdir) : 0;
-	u64 id = f && is_child(name, n, o->file, base) ? dir_id(base, f->epoch) : 0;
+	o->mnt = LOAD64(path + FIELD_OFFSET(struct path, mnt));
+	o->parent = LOAD64(dentry + FIELD_OFFSET(struct dentry, d_parent));
+	/* The root of the task has two paths, and so has what is below it. */
+	o->subdir = o->facts & FACT_DIRECTORY && !is_at(dentry, o->mnt, task_root()) ? dentry : 0;
+	o->subdir_mix = dentry_mix(dentry, o->parent);
+	if (!is_at(o->parent, o->mnt, base) || !has_name(dentry, name, n))
+		return 0;
+	u64 id = parent_id(s);
 	struct dir_memo *m = &s->dirs[id & (DIR_MEMOS - 1)];
 	if (!id || m->id == id)
 		return id;
-	u32 len = dir_read(s, base);
-	if (!len || dir_id(base, f->epoch) != id) /* or it was renamed meanwhile */
+	u32 len = parent_read(s);
+	if (!len || parent_id(s) != id) /* or it was renamed meanwhile */
 		return 0;
 	m->id = id;
 	m->len = len;

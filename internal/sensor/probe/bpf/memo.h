@@ -22,22 +22,20 @@ INLINE u64 dentry_mix(u64 dentry, u64 parent)
 	return x ^ x >> 29;
 }
 
-/* A number for the file or directory of a struct path and the way that leads to
- * it, which is another one once a directory on the way is renamed or mounted
+/* A number for a file or directory of a mount, and the way that leads to it, which is another one once a directory on the way is renamed or mounted
  * elsewhere, added to the number before. 0 if absent. */
 #ifdef LEGACY
 
-INLINE u64 path_id(u64, u64)
+INLINE u64 path_id(u64, u64, u64)
 {
 	return 0; /* calls for every field would take longer than the path */
 }
 
 #else
 
-INLINE u64 path_id(u64 path, u64 id)
+INLINE u64 path_id(u64 dentry_at, u64 mnt, u64 id)
 {
-	u64 at = LOAD64(path + FIELD_OFFSET(struct path, dentry));
-	u64 mount = LOAD64(path + FIELD_OFFSET(struct path, mnt)) - FIELD_OFFSET(struct mount, mnt);
+	u64 at = dentry_at, mount = mnt - FIELD_OFFSET(struct mount, mnt);
 
 	for (int i = 0; i < CHAIN; i++) {
 		u64 dentry = at;
@@ -55,17 +53,29 @@ INLINE u64 path_id(u64 path, u64 id)
 
 #endif
 
+INLINE u64 path_id_at(u64 path, u64 id)
+{
+	return path_id(LOAD64(path + FIELD_OFFSET(struct path, dentry)), LOAD64(path + FIELD_OFFSET(struct path, mnt)), id);
+}
+
 /* What numbers begin with: they are of this filter, and of now. */
 INLINE u64 id_begin(u64 epoch)
 {
 	return epoch << 32 ^ bpf_jiffies64() >> 8;
 }
 
+/* The struct path of the task's root. */
+INLINE u64 task_root(void)
+{
+	struct task_struct *task = current_task();
+
+	return LOAD64(&task->fs) + FIELD_OFFSET(struct fs_struct, root);
+}
+
 /* From another root the same file has other names. */
 INLINE u64 id_of_root(void)
 {
-	struct task_struct *task = current_task();
-	u64 root = LOAD64(&task->fs) + FIELD_OFFSET(struct fs_struct, root);
+	u64 root = task_root();
 
 	return (LOAD64(root + FIELD_OFFSET(struct path, dentry)) ^ LOAD64(root + FIELD_OFFSET(struct path, mnt)) << 1) *
 	       0x9e3779b97f4a7c15;
@@ -75,18 +85,18 @@ INLINE u64 id_of_root(void)
  * absolute) and the file it led to. 0 if absent. */
 INLINE u64 open_id(u64 file, u64 base, u64 epoch)
 {
-	u64 id = path_id(file_path(file), id_begin(epoch));
+	u64 id = path_id_at(file_path(file), id_begin(epoch));
 
 	if (!id)
 		return 0;
 	id += id_of_root();
-	return base ? path_id(base, id * 0x9e3779b97f4a7c15) : id; /* there and back is not back and there */
+	return base ? path_id_at(base, id * 0x9e3779b97f4a7c15) : id; /* there and back is not back and there */
 }
 
-/* A number for the directory of a struct path. 0 if absent. */
-INLINE u64 dir_id(u64 dir, u64 epoch)
+/* A number for a directory of a mount. 0 if absent. */
+INLINE u64 dir_id(u64 dir, u64 mnt, u64 epoch)
 {
-	u64 id = path_id(dir, id_begin(epoch));
+	u64 id = path_id(dir, mnt, id_begin(epoch));
 
 	return id ? id + id_of_root() : 0;
 }

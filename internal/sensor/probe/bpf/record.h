@@ -173,8 +173,9 @@ struct open_call {
 	u32 facts;
 	u64 file; /* 0: it failed */
 	/* See childfilter.h. */
-	u64 dir;
-	u64 subdir; /* the dentry of what is opened there; 0: no directory */
+	u64 parent, mnt; /* of the file */
+	u64 dir;	 /* the number of the parent; 0: the open is another one */
+	u64 subdir;	 /* the dentry of what is opened there; 0: no directory, or the task's root */
 	u64 subdir_mix, excluded;
 };
 
