@@ -320,11 +320,15 @@ func TestUntoldOrphansParent(t *testing.T) {
 	ready, begin := r.fifo(), r.fifo()
 	script := "( sh " + r.file(": > "+ready+"; : < "+begin+"; ( : < "+r.dir+"/wanted; : ); :") + " & : < " + ready + " ); : > " + begin
 	const rounds = 3 // the kernel knows the second time what no rule can match
-	for range rounds {
+	for round := range rounds {
 		if out, err := exec.Command("sh", "-c", script).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
 		reap()
+		needs.Eventually(t, "the alert of the round is seen", func() (seen bool) {
+			err := on.engine.Do(t.Context(), func() { seen = sum(on.alerts) > round })
+			return err == nil && seen
+		})
 	}
 	finish(t, exec.Command("sh", "-c", ": < "+r.dir+"/wanted-end"))
 	_, alerts := on.ended()
