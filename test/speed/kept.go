@@ -96,7 +96,7 @@ func (w workload) compare(o options, binary string, costs io.Writer) (err error)
 
 // blocks measures the work, which has begun, under each condition in turn.
 func (w workload) blocks(b *beside, o options) (blocks []block, did work, err error) {
-	if err := b.become(alone); err != nil {
+	if err := b.become(watched); err != nil {
 		return nil, did, err
 	}
 	before, err := b.sensor.did()
@@ -119,7 +119,7 @@ func (w workload) blocks(b *beside, o options) (blocks []block, did work, err er
 		}
 		blocks = append(blocks, one)
 	}
-	if err := b.become(alone); err != nil {
+	if err := b.become(watched); err != nil {
 		return nil, did, err
 	}
 	after, err := b.sensor.did()

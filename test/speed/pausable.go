@@ -16,7 +16,8 @@ import (
 )
 
 // pausable is a sensor that detaches its programs and attaches them again when it
-// is asked to (the tag pausable of package probe).
+// is asked to (the tag pausable of package probe). In between it is stopped, so that
+// the others have the CPUs for themselves.
 type pausable struct {
 	*process
 	asks    *os.File
@@ -62,14 +63,13 @@ func (p *pausable) pause() error {
 	if err != nil {
 		return err
 	}
-	p.watched.elapsed += now.elapsed - p.since.elapsed
-	p.watched.cpu += now.cpu - p.since.cpu
-	return p.ask("pause")
+	p.watched = p.watched.plus(now.minus(p.since))
+	return errors.Join(p.ask("pause"), p.cmd.Process.Signal(syscall.SIGSTOP))
 }
 
 // resume attaches it.
 func (p *pausable) resume() (err error) {
-	if err := p.ask("resume"); err != nil {
+	if err := errors.Join(p.cmd.Process.Signal(syscall.SIGCONT), p.ask("resume")); err != nil {
 		return err
 	}
 	p.since, err = p.use()
@@ -90,10 +90,15 @@ func (p *pausable) ask(what string) error {
 }
 
 // stop ends the sensor.
-func (p *pausable) stop() error { return errors.Join(p.asks.Close(), p.process.stop()) }
+func (p *pausable) stop() error {
+	return errors.Join(p.cmd.Process.Signal(syscall.SIGCONT), p.asks.Close(), p.process.stop())
+}
 
 // usage is the sensor's since some time in the past.
 type usage struct{ elapsed, cpu time.Duration }
+
+func (u usage) plus(v usage) usage  { return usage{u.elapsed + v.elapsed, u.cpu + v.cpu} }
+func (u usage) minus(v usage) usage { return usage{u.elapsed - v.elapsed, u.cpu - v.cpu} }
 
 func (p *pausable) use() (usage, error) {
 	cpu, err := p.cpu()
@@ -109,7 +114,7 @@ type work struct {
 }
 
 func (w work) minus(v work) work {
-	return work{usage{w.elapsed - v.elapsed, w.cpu - v.cpu}, w.seen - v.seen, w.delivered - v.delivered}
+	return work{w.usage.minus(v.usage), w.seen - v.seen, w.delivered - v.delivered}
 }
 
 // String is cells of the table.
@@ -118,7 +123,7 @@ func (w work) String() string {
 		float64(w.delivered)/w.elapsed.Seconds(), 100*float64(w.delivered)/float64(max(w.seen, 1)))
 }
 
-// did is the work until the last pause.
+// did is the work until now, of a sensor that is attached.
 func (p *pausable) did() (work, error) {
 	c := live.NewClient(p.socket())
 	defer c.Close()
@@ -126,7 +131,8 @@ func (p *pausable) did() (work, error) {
 	if err != nil {
 		return work{}, err
 	}
-	return work{p.watched, s.Probe.Seen, s.Probe.Delivered}, nil
+	now, err := p.use()
+	return work{p.watched.plus(now.minus(p.since)), s.Probe.Seen, s.Probe.Delivered}, err
 }
 
 // costs has the sensor measure its programs for a second.
