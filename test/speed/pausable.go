@@ -50,11 +50,17 @@ func startPausable(binary string) (*pausable, error) {
 	if err != nil {
 		return nil, errors.Join(err, ours.Close())
 	}
-	<-p.ready
+	select {
+	case <-p.ready:
+	case <-p.output:
+		return nil, errors.Join(errors.New("the sensor ended before it was ready"), ours.Close(), p.stop())
+	}
 	time.Sleep(8 * time.Second) // it gives memory back after 7
 	s := &pausable{process: p, asks: ours, answers: bufio.NewScanner(ours)}
-	s.since, err = s.use()
-	return s, err
+	if s.since, err = s.use(); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
 }
 
 // pause detaches it.

@@ -79,17 +79,7 @@ func TestOpenFilterChildren(t *testing.T) {
 	top := cwd(t, t.TempDir())
 	patterns := childPatterns(top)
 	tr := &tracer{t: t, probe: p}
-	interest := func(patterns []pathset.Pattern) {
-		t.Helper()
-		set, err := pathset.New(patterns)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: byFacts(set)}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	interest(patterns)
+	askOpens(t, p, patterns...)
 
 	seed := rand.Uint64()
 	t.Logf("seed %#x", seed)
@@ -114,7 +104,7 @@ func TestOpenFilterChildren(t *testing.T) {
 			case 1:
 				if r.IntN(8) == 0 {
 					patterns = append(patterns[1:], patterns[0])
-					interest(patterns)
+					askOpens(t, p, patterns...)
 				}
 			case 2:
 				if !mounted && r.IntN(50) == 0 {
@@ -215,13 +205,7 @@ func TestOpenFilterChildOfRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(dir, "jail/inner/file"), "x")
-	set, err := pathset.New([]pathset.Pattern{{Text: "/inner/file", Kind: pathset.Exact, Mask: asked(1 << (1 | 4))}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: byFacts(set)}); err != nil {
-		t.Fatal(err)
-	}
+	askOpens(t, p, pathset.Pattern{Text: "/inner/file", Kind: pathset.Exact, Mask: asked(1 << (1 | 4))})
 	tr := &tracer{t: t, probe: p}
 	outside := openDir(t, dir)
 	failed := make(chan error)
@@ -259,13 +243,7 @@ func TestOpenFilterChildWhileMoving(t *testing.T) {
 		}
 		write(t, name+"/file", "x")
 	}
-	set, err := pathset.New([]pathset.Pattern{{Text: dir + "/asked/file", Kind: pathset.Exact, Mask: asked(1 << (1 | 4))}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: byFacts(set)}); err != nil {
-		t.Fatal(err)
-	}
+	askOpens(t, p, pathset.Pattern{Text: dir + "/asked/file", Kind: pathset.Exact, Mask: asked(1 << (1 | 4))})
 	asked, plain := openDir(t, "asked"), openDir(t, "plain")
 	raw(unix.SYS_FCHDIR, plain)
 	var stop atomic.Bool
@@ -276,6 +254,10 @@ func TestOpenFilterChildWhileMoving(t *testing.T) {
 			raw(unix.SYS_FCHDIR, plain)
 		}
 	})
+	defer func() {
+		stop.Store(true)
+		done.Wait()
+	}()
 	inode := func(fd int) uint64 {
 		var st unix.Stat_t
 		if err := unix.Fstat(fd, &st); err != nil {
@@ -313,6 +295,4 @@ func TestOpenFilterChildWhileMoving(t *testing.T) {
 			break
 		}
 	}
-	stop.Store(true)
-	done.Wait()
 }

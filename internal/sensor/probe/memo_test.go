@@ -48,13 +48,7 @@ func TestOpenFilterRemembers(t *testing.T) {
 	tr := &tracer{t: t, probe: p}
 	ask := func(patterns ...pathset.Pattern) {
 		t.Helper()
-		set, err := pathset.New(patterns)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: byFacts(set)}); err != nil {
-			t.Fatal(err)
-		}
+		askOpens(t, p, patterns...)
 	}
 	checkAt := func(dirfd int, path string, flags int, want bool) {
 		t.Helper()

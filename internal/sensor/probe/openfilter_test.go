@@ -24,6 +24,18 @@ func byFacts(set *pathset.Set) *OpenFilter {
 	return f
 }
 
+// askOpens has the probe send opens that these patterns ask for.
+func askOpens(t *testing.T, p *Probe, patterns ...pathset.Pattern) {
+	t.Helper()
+	set, err := pathset.New(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.SetInterest(Interest{Syscalls: ids("openat"), Opens: byFacts(set)}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // asked meets the first clause of needs.
 func asked(needs uint64) pathset.Clauses {
 	return pathset.Clauses{Met: [pathset.NumClauses]uint64{needs}}
